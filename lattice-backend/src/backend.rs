@@ -1,0 +1,220 @@
+//! What an engine is: something that opens `state.db` files and gives transactions over them.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lattice_meta::{MetaError, MetaInfo};
+
+use crate::tx::{EVERYTHING, ReadTx, Result, Table, WriteTx};
+use crate::{BackendError, Cause, Direction};
+
+/// What an open store may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Access {
+    /// Reading: takes no writer's lock and writes nothing.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// How processes share a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Sharing {
+    /// One process writes, and others may read the live store.
+    #[default]
+    SingleWriter,
+    /// One process has the store to itself; its commits are about a fifth faster.
+    Exclusive,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// What it may be used for.
+    pub access: Access,
+    /// How processes share it.
+    pub sharing: Sharing,
+    /// The most memory for the engine's cache, in bytes.
+    pub cache_bytes: usize,
+}
+
+impl OpenOptions {
+    /// The cache of a store that is opened without saying more: 16 MiB.
+    pub const DEFAULT_CACHE_BYTES: usize = 16 << 20;
+
+    /// For reading only.
+    pub const fn read_only() -> Self {
+        Self {
+            access: Access::ReadOnly,
+            sharing: Sharing::SingleWriter,
+            cache_bytes: Self::DEFAULT_CACHE_BYTES,
+        }
+    }
+
+    /// For reading and writing, with readers in other processes.
+    pub const fn read_write() -> Self {
+        Self {
+            access: Access::ReadWrite,
+            ..Self::read_only()
+        }
+    }
+}
+
+/// Why a `state.db` cannot be opened or made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// There is no such file.
+    #[error("no store at {}", path.display())]
+    NotFound {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a file already.
+    #[error("{} exists already; a new store never replaces a file", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another handle or process has it open in a way that excludes this one.
+    #[error("{} is in use by another writer; close it there and try again", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{} is not a store: {detail}", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        detail: String,
+    },
+    /// The file is a damaged store.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the engine found.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("cannot open {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was reported.
+        #[source]
+        source: Cause,
+    },
+}
+
+/// Why a store cannot be peeked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeekError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its `meta` table describes no store.
+    #[error("{} has no readable `meta` table", path.display())]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: MetaError,
+    },
+    /// The file opened, and then failed to be read.
+    #[error("cannot read {}", path.display())]
+    Backend {
+        /// The file.
+        path: PathBuf,
+        /// What was reported.
+        #[source]
+        source: BackendError,
+    },
+}
+
+/// Whether a write transaction's changes become real.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// They do.
+    Commit,
+    /// They are dropped.
+    Abort,
+}
+
+/// The body of a write transaction.
+pub type WriteBody<'a> = dyn FnMut(&mut dyn WriteTx) -> Result<Verdict> + 'a;
+
+/// One open `state.db`.
+pub trait StateDb: Debug + Send + Sync {
+    /// What it was opened for.
+    fn access(&self) -> Access;
+
+    /// A consistent view of what is committed now. It stays as it is while writes go on.
+    ///
+    /// # Errors
+    /// [`BackendError::Closed`] after [`close`](Self::close), and what the engine reports.
+    fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>>;
+
+    /// Runs a write transaction, after those before it have ended. When this returns without an
+    /// error and the verdict was [`Verdict::Commit`], everything written is durable; with an error
+    /// nothing is visible.
+    ///
+    /// # Errors
+    /// What the body gives; [`BackendError::ReadOnly`], [`BackendError::Closed`]; and what the
+    /// engine reports, after which it is unknown whether a commit is on disk until the store is
+    /// opened again.
+    fn write(&self, body: &mut WriteBody<'_>) -> Result<()>;
+
+    /// Releases the file before it returns. Later calls give [`BackendError::Closed`]; closing
+    /// again does nothing.
+    ///
+    /// # Errors
+    /// What the engine reports; the file is released all the same.
+    fn close(&self) -> Result<()>;
+}
+
+/// One engine, as a value.
+pub trait StateBackend: Debug + Send + Sync {
+    /// Reads the `meta` table alone, without writing to the file, whoever has it open and however
+    /// its last writer ended.
+    ///
+    /// # Errors
+    /// See [`PeekError`].
+    fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError>;
+
+    /// Makes a new file whose first transaction is `birth`, and closes it again.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] if there is a file; nothing is left behind on failure.
+    fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError>;
+
+    /// Opens a file that is there.
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError>;
+}
+
+/// Reads the `meta` table of an open store.
+pub(crate) fn read_meta(tx: &dyn ReadTx, path: &Path) -> Result<MetaInfo, PeekError> {
+    let failed = |source| PeekError::Backend {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut rows = Vec::new();
+    let mut cursor = tx
+        .range(Table::Meta, EVERYTHING, Direction::Forward)
+        .map_err(failed)?;
+    while let Some(row) = cursor.next().map_err(failed)? {
+        rows.push((row.key.to_vec(), row.value.to_vec()));
+    }
+    MetaInfo::from_rows(rows).map_err(|source| PeekError::Meta {
+        path: path.to_path_buf(),
+        source,
+    })
+}

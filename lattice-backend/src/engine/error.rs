@@ -1,0 +1,232 @@
+//! What calls of an engine can fail with.
+
+use std::path::PathBuf;
+
+use lattice_meta::{GenesisError, SchemaVersion, StoreId, StoreType};
+
+use crate::backend::{FileError, PeekError};
+use crate::{BackendError, CallError, Cause, LogicVersion, OpError};
+
+/// Why a store cannot be opened. Nothing of it has been changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The `meta` table cannot be read.
+    #[error(transparent)]
+    Peek(PeekError),
+    /// The file is another store than the one asked for.
+    #[error("{} is store {found}, not {expected}", path.display())]
+    OtherStore {
+        /// The file.
+        path: PathBuf,
+        /// The store asked for.
+        expected: StoreId,
+        /// The store found.
+        found: StoreId,
+    },
+    /// The store has no genesis record: another implementation wrote it.
+    #[error(
+        "store {store_id} has no genesis record in its `system` table; it can be peeked at, not opened"
+    )]
+    NoGenesis {
+        /// The id in its `meta` table.
+        store_id: StoreId,
+    },
+    /// The genesis record cannot be read.
+    #[error("store {store_id} has a damaged genesis record")]
+    Genesis {
+        /// The id in its `meta` table.
+        store_id: StoreId,
+        /// What is wrong with it.
+        #[source]
+        source: GenesisError,
+    },
+    /// The id in `meta` is not the one that the genesis certifies.
+    #[error(
+        "the `meta` table says store {found}, the genesis record certifies {certified}: one of them was changed"
+    )]
+    IdAgainstGenesis {
+        /// What the genesis certifies.
+        certified: StoreId,
+        /// What `meta` says.
+        found: StoreId,
+    },
+    /// The type in `meta` is not the one in the genesis.
+    #[error(
+        "the `meta` table of store {store_id} says type {found}, its genesis record says {certified}: the type was changed"
+    )]
+    TypeAgainstGenesis {
+        /// The store.
+        store_id: StoreId,
+        /// What the genesis says.
+        certified: StoreType,
+        /// What `meta` says.
+        found: StoreType,
+    },
+    /// The store wants other logic than was given.
+    #[error("store {store_id} is of type {found}, not {expected}")]
+    OtherType {
+        /// The store.
+        store_id: StoreId,
+        /// The type of the logic given.
+        expected: StoreType,
+        /// The store's type.
+        found: StoreType,
+    },
+    /// A newer program has migrated the store's layout.
+    #[error(
+        "store {store_id} has schema version {found}, newer than {newest}, the newest that this program knows of {store_type}; update the program"
+    )]
+    NewerSchema {
+        /// The store.
+        store_id: StoreId,
+        /// Its type.
+        store_type: StoreType,
+        /// The newest version that the logic opens.
+        newest: SchemaVersion,
+        /// The version found.
+        found: SchemaVersion,
+    },
+    /// The store's layout is older than what the logic can open.
+    #[error(
+        "store {store_id} has schema version {found}, older than {oldest}, which this program opens of {store_type} without a migration"
+    )]
+    OlderSchema {
+        /// The store.
+        store_id: StoreId,
+        /// Its type.
+        store_type: StoreType,
+        /// The oldest version that the logic opens.
+        oldest: SchemaVersion,
+        /// The version found.
+        found: SchemaVersion,
+    },
+    /// The state was computed by other logic, and it has not been proven that this one agrees.
+    #[error(
+        "the state of store {store_id} was computed by logic {recorded}, this program has {current}, and that both agree has not been verified"
+    )]
+    LogicChanged {
+        /// The store.
+        store_id: StoreId,
+        /// What the store recorded.
+        recorded: String,
+        /// What the given logic says of itself.
+        current: LogicVersion,
+    },
+    /// The opener of the store's type could not provide its logic.
+    #[error("the logic of {store_type} is not available")]
+    Opener {
+        /// The store's type.
+        store_type: StoreType,
+        /// What the opener reported.
+        #[source]
+        source: Cause,
+    },
+    /// A table of the store is damaged, or reading it failed.
+    #[error("store {store_id} cannot be read")]
+    Backend {
+        /// The store.
+        store_id: StoreId,
+        /// What was reported.
+        #[source]
+        source: BackendError,
+    },
+}
+
+impl From<PeekError> for OpenError {
+    fn from(error: PeekError) -> Self {
+        match error {
+            PeekError::File(error) => Self::File(error),
+            error => Self::Peek(error),
+        }
+    }
+}
+
+/// Why what a store says of itself cannot be read from an open one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InfoError {
+    /// The `meta` table is damaged.
+    #[error(transparent)]
+    Meta(PeekError),
+    /// Reading failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// Why a command has not become an op. Nothing has changed, except as said.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError<R> {
+    /// The state machine refuses the command.
+    #[error(transparent)]
+    Refused(R),
+    /// The op would be dated too far ahead of the local clock: the clock, or that of another
+    /// author, was or is wrong.
+    #[error(
+        "the store's history is {ahead_ms} ms ahead of this machine's clock, more than {allowed_ms} ms; set the clock right, or migrate the store if its history was misdated"
+    )]
+    ClockBehind {
+        /// How far ahead of the local clock the op would be, in milliseconds.
+        ahead_ms: u64,
+        /// How far ahead it may be, in milliseconds.
+        allowed_ms: u64,
+    },
+    /// No timestamp is left after the greatest one applied.
+    #[error("the store's history has used up the last timestamp there is")]
+    ClockExhausted,
+    /// The author's sequence numbers are used up.
+    #[error("the author has used up the last sequence number there is")]
+    SeqExhausted,
+    /// The payload does not fit in an op.
+    #[error("the payload has {found} bytes, an op holds at most {limit}")]
+    TooLong {
+        /// The longest payload, in bytes.
+        limit: usize,
+        /// The payload's length, in bytes.
+        found: usize,
+    },
+    /// The state machine made a payload that is no op's, or that it does not accept itself.
+    #[error("the state machine made an invalid op")]
+    Invalid(#[source] Option<OpError>),
+    /// The handle has no identity to sign with.
+    #[error("the store was opened without an identity to write as")]
+    NoIdentity,
+    /// The storage failed. If it was while committing, it shows after a reopen whether the op
+    /// is there.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// Why a call by name failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MethodError {
+    /// The call itself is wrong.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The method is a stream: it is followed, not called.
+    #[error("method `{method}` is a stream; it cannot be called once")]
+    Stream {
+        /// The method.
+        method: &'static str,
+    },
+    /// The command was refused, or could not be recorded.
+    #[error(transparent)]
+    Append(Cause),
+    /// The storage failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+impl<R: std::error::Error + Send + Sync + 'static> From<AppendError<R>> for MethodError {
+    fn from(error: AppendError<R>) -> Self {
+        match error {
+            AppendError::Backend(error) => Self::Backend(error),
+            error => Self::Append(Box::new(error)),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Writing: commands of this author, and the transactions that carry all work.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use lattice_meta::{Hlc, OpId};
+
+use super::ingest::{IngestJob, IngestReport};
+use super::record::Recorder;
+use super::state::WriterState;
+use super::{AppendError, Engine, Inner, Receipt};
+use crate::backend::Verdict;
+use crate::tx::{DataTable, Result, WriteTx};
+use crate::{
+    Access, BackendError, Effect, MAX_DEPS, MAX_OP_BYTES, OpDraft, OpKind, OpRef, SecretKey,
+    StateMachine,
+};
+
+/// How far ahead of the local clock a local op may be dated, in milliseconds.
+const MAX_LEAD_MS: u64 = 20 * 60 * 1000;
+/// The longest payload of a local op, in bytes: what is left when an op has all deps it may have.
+const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 256;
+
+/// Work for the single writer.
+pub(super) enum Job<M: StateMachine> {
+    Append(M::Command),
+    Ingest(IngestJob),
+}
+
+/// What came of it.
+pub(super) enum Done<M: StateMachine> {
+    Append(Result<Receipt, AppendError<M::Refusal>>),
+    Ingest(Result<IngestReport>),
+}
+
+impl<M: StateMachine> Job<M> {
+    /// The result of work that the storage did not let happen.
+    fn failed(&self, error: BackendError) -> Done<M> {
+        match self {
+            Self::Append(_) => Done::Append(Err(error.into())),
+            Self::Ingest(_) => Done::Ingest(Err(error)),
+        }
+    }
+}
+
+impl<M: StateMachine> Engine<M> {
+    /// Makes an op of a command, applies it and gives its receipt. It is durable when this
+    /// returns. Threads that call this at the same time share commits.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. After a failure of the storage the handle gives
+    /// [`BackendError::Unusable`] until the store is opened again: had the failed commit reached
+    /// the disk, another op with the same sequence number would fork this author.
+    pub fn append(&self, command: M::Command) -> Result<Receipt, AppendError<M::Refusal>> {
+        if self.access() == Access::ReadOnly {
+            return Err(BackendError::ReadOnly.into());
+        }
+        match self.submit(Job::Append(command)) {
+            Some(Done::Append(result)) => result,
+            _ => Err(BackendError::Unusable.into()),
+        }
+    }
+
+    pub(super) fn submit(&self, job: Job<M>) -> Option<Done<M>> {
+        self.inner.group.submit(job, |jobs| self.inner.work(jobs))
+    }
+}
+
+impl<M: StateMachine> Inner<M> {
+    /// Does a group of jobs in one transaction.
+    fn work(&self, jobs: Vec<Job<M>>) -> Vec<Done<M>> {
+        let writer = match (&self.writer, self.check_usable()) {
+            (None, _) => {
+                return jobs
+                    .iter()
+                    .map(|job| job.failed(BackendError::ReadOnly))
+                    .collect();
+            }
+            (_, Err(_)) => {
+                return jobs
+                    .iter()
+                    .map(|job| job.failed(BackendError::Unusable))
+                    .collect();
+            }
+            (Some(writer), Ok(())) => writer,
+        };
+        // Poison tells what `unusable` tells already.
+        let mut state = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = Vec::new();
+        let mut started = false;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            self.db.write(&mut |tx| {
+                started = true;
+                self.transact(tx, &mut state, &jobs, &mut done)
+            })
+        }));
+        let applied = state.ledger.applied;
+        drop(state);
+        match worked {
+            Ok(Ok(())) => {
+                self.announce(applied);
+                done
+            }
+            Ok(Err(error)) => {
+                if started {
+                    self.unusable.store(true, Ordering::Release);
+                }
+                let error = Arc::new(error);
+                let shared = || BackendError::Shared(Arc::clone(&error));
+                jobs.iter().map(|job| job.failed(shared())).collect()
+            }
+            Err(panic) => {
+                // A state machine that panics says nothing about the op; the file is as it was.
+                self.unusable.store(true, Ordering::Release);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    fn transact(
+        &self,
+        tx: &mut dyn WriteTx,
+        state: &mut WriterState,
+        jobs: &[Job<M>],
+        done: &mut Vec<Done<M>>,
+    ) -> Result<Verdict> {
+        let mut recorder = Recorder::new(self, tx, state);
+        for job in jobs {
+            done.push(match job {
+                Job::Append(command) => Done::Append(recorder.append(command)?),
+                Job::Ingest(job) => Done::Ingest(Ok(recorder.ingest(job)?)),
+            });
+        }
+        if !recorder.has_recorded() {
+            return Ok(Verdict::Abort);
+        }
+        recorder.finish()?;
+        Ok(Verdict::Commit)
+    }
+}
+
+/// What the caller of one command gets.
+type Answer<M> = Result<Receipt, AppendError<<M as StateMachine>::Refusal>>;
+
+impl<M: StateMachine> Recorder<'_, M> {
+    /// Carries out one command. The outer error ends the transaction; the inner one is the
+    /// caller's, and nothing has been written for it.
+    fn append(&mut self, command: &M::Command) -> Result<Answer<M>> {
+        let Some(secret) = self.inner.identity.clone() else {
+            return Ok(Err(AppendError::NoIdentity));
+        };
+        let prepared = self.inner.machine.prepare(command, &DataTable(&*self.tx))?;
+        let payload = match prepared {
+            Ok(payload) => payload,
+            Err(refusal) => return Ok(Err(AppendError::Refused(refusal))),
+        };
+        let found = payload.len();
+        if found > MAX_PAYLOAD_BYTES {
+            return Ok(Err(AppendError::TooLong {
+                limit: MAX_PAYLOAD_BYTES,
+                found,
+            }));
+        }
+        while self.other_heads(&secret)? > MAX_DEPS {
+            match self.sign_next(OpKind::Merge, &[], &secret)? {
+                Ok(_) => {}
+                refused => return Ok(refused),
+            }
+        }
+        self.sign_next(OpKind::Application, &payload, &secret)
+    }
+
+    /// Heads that the next op of this author names as deps.
+    fn other_heads(&mut self, secret: &SecretKey) -> Result<usize> {
+        let author = secret.public();
+        let own_tip = self.tip(&author)?;
+        let named = own_tip.is_some_and(|tip| self.state.frontier.contains_key(&tip));
+        Ok(self.state.frontier.len() - usize::from(named))
+    }
+
+    /// Signs and records the author's next op, on top of all heads, or of as many as fit.
+    fn sign_next(&mut self, kind: OpKind, payload: &[u8], secret: &SecretKey) -> Result<Answer<M>> {
+        let hlc = match self.next_hlc() {
+            Ok(hlc) => hlc,
+            Err(error) => return Ok(Err(error)),
+        };
+        let tip = self.tip(&secret.public())?;
+        let seq = match tip.map(|tip| tip.seq.checked_add(1)) {
+            None => 0,
+            Some(Some(seq)) => seq,
+            Some(None) => return Ok(Err(AppendError::SeqExhausted)),
+        };
+        let others = self
+            .state
+            .frontier
+            .keys()
+            .filter(|head| Some(**head) != tip);
+        let draft = OpDraft {
+            kind,
+            seq,
+            prev: tip.map_or(OpId::ZERO, |tip| tip.id),
+            hlc,
+            deps: others.take(MAX_DEPS).copied().collect(),
+            payload,
+        };
+        let op = match draft.sign(&self.inner.hasher, secret) {
+            Ok(op) => op,
+            Err(error) => return Ok(Err(AppendError::Invalid(Some(error)))),
+        };
+        let (effect, writes) = self.stage(&op)?;
+        if effect == Effect::Void {
+            return Ok(Err(AppendError::Invalid(None)));
+        }
+        let index = self.record_staged(&op, writes)?;
+        Ok(Ok(Receipt {
+            op: op.reference(),
+            hlc,
+            index,
+        }))
+    }
+
+    /// The timestamp of the next local op: after everything applied, and not before now.
+    fn next_hlc(&self) -> Result<Hlc, AppendError<M::Refusal>> {
+        let now_ms = self.inner.clock.now_ms().min(Hlc::MAX_MS);
+        let now = Hlc::from_parts(now_ms, 0).expect("it was cut to what fits");
+        let after = match self.state.ledger.applied {
+            0 => Hlc::ZERO,
+            _ => self
+                .state
+                .ledger
+                .clock
+                .successor()
+                .ok_or(AppendError::ClockExhausted)?,
+        };
+        let hlc = after.max(now);
+        match hlc.ms().saturating_sub(now_ms) {
+            ahead_ms if ahead_ms > MAX_LEAD_MS => Err(AppendError::ClockBehind {
+                ahead_ms,
+                allowed_ms: MAX_LEAD_MS,
+            }),
+            _ => Ok(hlc),
+        }
+    }
+}

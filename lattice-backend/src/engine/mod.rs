@@ -1,0 +1,344 @@
+//! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
+
+mod error;
+mod exchange;
+mod group;
+mod inbox;
+mod ingest;
+mod local;
+mod open;
+mod record;
+mod snapshot;
+mod state;
+
+pub use error::{AppendError, InfoError, MethodError, OpenError};
+pub use exchange::OpsAfter;
+pub use inbox::{MAX_HELD_BYTES, MAX_HELD_OPS};
+pub use ingest::{Authors, IngestReport, Outcome, Rejection};
+pub use open::{CreateError, OpenRequest, create_store};
+pub use snapshot::Snapshot;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lattice_meta::{
+    Genesis, GenesisHash, Hlc, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId,
+};
+
+use crate::backend::{StateDb, read_meta};
+use crate::history::{read_applied, read_op};
+use crate::state_hash::LeafHasher;
+use crate::system::{Ledger, read_frontier};
+use crate::tx::Result;
+use crate::value::{Args, MethodKind, Value};
+use crate::{
+    Access, BackendError, CallError, Clock, EffectHash, Leaves, Op, OpHasher, OpRef, SecretKey,
+    StateMachine,
+};
+
+use group::Group;
+use local::{Done, Job};
+use state::WriterState;
+
+/// What an op that was made here has become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The op.
+    pub op: OpRef,
+    /// Its timestamp.
+    pub hlc: Hlc,
+    /// Its place in the order of local application, from 0.
+    pub index: u64,
+}
+
+/// A fork: an author made several ops with one sequence number, as a restored backup that is
+/// written on does. All of them count; the signed ops are the evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// The author.
+    pub author: PubKey,
+    /// The sequence number.
+    pub seq: u64,
+    /// The ops, ascending by id.
+    pub ops: Vec<Op>,
+}
+
+/// A running store. Clones are cheap and are the same store.
+pub struct Engine<M: StateMachine> {
+    inner: Arc<Inner<M>>,
+}
+
+struct Inner<M: StateMachine> {
+    machine: M,
+    db: Arc<dyn StateDb>,
+    path: PathBuf,
+    genesis: Genesis,
+    genesis_hash: GenesisHash,
+    schema: SchemaVersion,
+    hasher: OpHasher,
+    leaf_hasher: LeafHasher,
+    identity: Option<Arc<SecretKey>>,
+    clock: Arc<dyn Clock>,
+    /// What the single writer knows; nothing in a store opened for reading.
+    writer: Option<Mutex<WriterState>>,
+    group: Group<Job<M>, Done<M>>,
+    /// Set by the first failure after which memory and disk may differ.
+    unusable: AtomicBool,
+    closed: AtomicBool,
+    progress: Progress,
+}
+
+/// Ops applied, for those who wait for more.
+struct Progress {
+    applied: Mutex<u64>,
+    changed: Condvar,
+}
+
+/// How often a waiter looks at a store that another process may write.
+const FOREIGN_POLL: Duration = Duration::from_millis(50);
+
+impl<M: StateMachine> Clone for Engine<M> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<M: StateMachine> fmt::Debug for Engine<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("store_id", &self.store_id())
+            .field("store_type", self.inner.machine.store_type())
+            .field("path", &self.inner.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: StateMachine> Engine<M> {
+    /// The logic that interprets the store.
+    pub fn machine(&self) -> &M {
+        &self.inner.machine
+    }
+
+    /// The record that the store began with.
+    pub fn genesis(&self) -> &Genesis {
+        &self.inner.genesis
+    }
+
+    /// The store's id.
+    pub fn store_id(&self) -> StoreId {
+        self.inner.hasher.store_id()
+    }
+
+    /// The layout of the state.
+    pub fn schema_version(&self) -> SchemaVersion {
+        self.inner.schema
+    }
+
+    /// The file that was opened.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// What the store was opened for.
+    pub fn access(&self) -> Access {
+        self.inner.db.access()
+    }
+
+    /// The author that this handle writes as, if it has an identity.
+    pub fn author(&self) -> Option<PubKey> {
+        self.inner
+            .identity
+            .as_ref()
+            .map(|identity| identity.public())
+    }
+
+    /// Computes op ids of this store.
+    pub fn hasher(&self) -> &OpHasher {
+        &self.inner.hasher
+    }
+
+    /// A consistent view of the state as it is now.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.inner.check_usable()?;
+        Ok(Snapshot::new(
+            self.inner.db.snapshot()?,
+            self.inner.genesis_hash,
+        ))
+    }
+
+    /// What peek would say.
+    ///
+    /// # Errors
+    /// See [`InfoError`].
+    pub fn info(&self) -> Result<MetaInfo, InfoError> {
+        let tx = self.inner.db.snapshot()?;
+        read_meta(&*tx, &self.inner.path).map_err(InfoError::Meta)
+    }
+
+    /// The hash of the whole state.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn state_hash(&self) -> Result<StateHash> {
+        self.snapshot()?.state_hash()
+    }
+
+    /// The heads of history, ascending.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn frontier(&self) -> Result<Vec<OpRef>> {
+        let heads = read_frontier(&*self.inner.db.snapshot()?)?;
+        Ok(heads.into_iter().map(|(op, _)| op).collect())
+    }
+
+    /// How many ops have been applied.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn op_count(&self) -> Result<u64> {
+        Ok(Ledger::read(&*self.inner.db.snapshot()?)?.applied)
+    }
+
+    /// The op that was applied as the `index`-th here, from 0; nothing beyond the last.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn op_at(&self, index: u64) -> Result<Option<Op>> {
+        read_op(&*self.inner.db.snapshot()?, &self.inner.hasher, index)
+    }
+
+    /// The effect of the op that was applied as the `index`-th here.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn effect_at(&self, index: u64) -> Result<Option<EffectHash>> {
+        let applied = read_applied(&*self.inner.db.snapshot()?, &self.inner.hasher, index)?;
+        Ok(applied.map(|(effect, _)| effect))
+    }
+
+    /// Waits until more than `index` ops are applied, `timeout` at the most; gives how many are.
+    ///
+    /// # Errors
+    /// What the engine underneath reports; [`BackendError::Closed`] when the store is closed
+    /// meanwhile.
+    pub fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let applied = self.op_count()?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if applied > index || left.is_zero() {
+                return Ok(applied);
+            }
+            let progress = &self.inner.progress;
+            let seen = progress
+                .applied
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // An op that was applied since the count was read has notified nobody yet.
+            if *seen <= applied {
+                let pause = left.min(FOREIGN_POLL);
+                drop(progress.changed.wait_timeout(seen, pause));
+            }
+        }
+    }
+
+    /// The ends of all authors' branches: what another replica needs to know to send the rest.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn leaves(&self) -> Result<Leaves> {
+        exchange::leaves(&*self.inner.db.snapshot()?, &self.inner.hasher)
+    }
+
+    /// The forks found so far, by author and sequence number.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn forks(&self) -> Result<Vec<Fork>> {
+        exchange::forks(&*self.inner.db.snapshot()?, &self.inner.hasher)
+    }
+
+    /// The ops that a replica with these leaves does not have, in causal order, read one by one
+    /// from a view as it is now.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn ops_after(&self, known: &Leaves) -> Result<OpsAfter> {
+        OpsAfter::new(self.inner.db.snapshot()?, self.inner.hasher.clone(), known)
+    }
+
+    /// Calls a command or a query by name. A command gives the record of its receipt: `author`,
+    /// `seq`, `op`, `index`.
+    ///
+    /// # Errors
+    /// See [`MethodError`].
+    pub fn call(&self, method: &str, args: Value) -> Result<Value, MethodError> {
+        let machine = &self.inner.machine;
+        let Some(found) = machine.methods().iter().find(|known| known.name == method) else {
+            return Err(MethodError::Call(CallError::UnknownMethod {
+                store_type: machine.store_type().clone(),
+                method: method.chars().take(80).collect(),
+                known: machine.methods().iter().map(|known| known.name).collect(),
+            }));
+        };
+        let args = Args::new(found, args)?;
+        match found.kind {
+            MethodKind::Query => Ok(machine.query(args, &self.snapshot()?)??),
+            MethodKind::Command => {
+                let receipt = self.append(machine.command(args)?)?;
+                Ok(Value::record([
+                    ("author", Value::Text(receipt.op.author.to_string())),
+                    ("seq", receipt.op.seq.into()),
+                    ("op", Value::Text(receipt.op.id.to_string())),
+                    ("index", receipt.index.into()),
+                ]))
+            }
+            MethodKind::Stream => Err(MethodError::Stream { method: found.name }),
+        }
+    }
+
+    /// Whether the store has not been closed, and no failure has made the handle unusable.
+    pub fn is_usable(&self) -> bool {
+        !self.inner.closed.load(Ordering::Acquire) && self.inner.check_usable().is_ok()
+    }
+
+    /// Closes the store, for every clone of the handle: the file is released before this returns.
+    /// Closing again does nothing.
+    ///
+    /// # Errors
+    /// What the engine underneath reports; the file is released all the same.
+    pub fn close(&self) -> Result<()> {
+        self.inner.closed.store(true, Ordering::Release);
+        let closed = self.inner.db.close();
+        self.inner.progress.changed.notify_all();
+        closed
+    }
+}
+
+impl<M: StateMachine> Inner<M> {
+    fn check_usable(&self) -> Result<()> {
+        if self.unusable.load(Ordering::Acquire) {
+            Err(BackendError::Unusable)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn announce(&self, applied: u64) {
+        *self
+            .progress
+            .applied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = applied;
+        self.progress.changed.notify_all();
+    }
+}

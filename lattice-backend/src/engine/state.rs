@@ -1,0 +1,60 @@
+//! What the single writer of a store holds in memory.
+
+use std::collections::BTreeMap;
+
+use lattice_meta::{Hlc, PubKey};
+
+use super::inbox::Inbox;
+use crate::history::{Applied, Tail};
+use crate::system::{Ledger, read_frontier};
+use crate::tx::{ReadTx, Result};
+use crate::{OpHasher, OpRef};
+
+/// Authors whose tips are remembered; beyond that they are read again.
+const REMEMBERED_TIPS: usize = 1024;
+
+/// Mirrors what is on disk, but for the inbox, which is nowhere else.
+pub(super) struct WriterState {
+    pub(super) ledger: Ledger,
+    pub(super) frontier: BTreeMap<OpRef, Hlc>,
+    pub(super) tail: Tail,
+    /// Tips of authors asked for so far.
+    tips: BTreeMap<PubKey, Option<OpRef>>,
+    pub(super) inbox: Inbox,
+}
+
+impl WriterState {
+    pub(super) fn load(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<Self> {
+        let ledger = Ledger::read(tx)?;
+        let tail = Tail::read(tx, hasher, ledger.indexed, ledger.applied)?;
+        let frontier = read_frontier(tx)?.into_iter().collect();
+        Ok(Self {
+            ledger,
+            frontier,
+            tail,
+            tips: BTreeMap::new(),
+            inbox: Inbox::default(),
+        })
+    }
+
+    /// An author's tip.
+    pub(super) fn tip(&mut self, tx: &dyn ReadTx, author: &PubKey) -> Result<Option<OpRef>> {
+        if let Some(tip) = self.tips.get(author) {
+            return Ok(*tip);
+        }
+        let tip = Applied {
+            tx,
+            tail: &self.tail,
+        }
+        .tip_of(author)?;
+        if self.tips.len() >= REMEMBERED_TIPS {
+            self.tips.clear();
+        }
+        self.tips.insert(*author, tip);
+        Ok(tip)
+    }
+
+    pub(super) fn set_tip(&mut self, tip: OpRef) {
+        self.tips.insert(tip.author, Some(tip));
+    }
+}

@@ -1,0 +1,397 @@
+//! An op's bytes.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use lattice_meta::codec::{self, CodecError};
+use lattice_meta::{GenesisHash, Hlc, OpId, PubKey, StoreId};
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_DEPS, MAX_OP_BYTES, OpRef, SecretKey, SignatureError, key, strictly_ascending};
+
+/// The only format of an op so far.
+const FORMAT: u8 = 1;
+/// BLAKE3 key derivation context of op ids.
+const CONTEXT: &str = "lattice 2026 op v1";
+const SIGNATURE_LEN: usize = 64;
+/// Bytes of a body in front of its deps: format, kind, store id, author, seq, prev, hlc.
+const FIXED_LEN: usize = 1 + 1 + 16 + 32 + 8 + 32 + 8;
+/// Where `hlc` stands in a body.
+#[cfg(feature = "std")]
+const HLC_OFFSET: usize = FIXED_LEN - 8;
+
+/// What an op is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpKind {
+    /// Carries a payload for the store's state machine.
+    Application,
+    /// Joins heads of history; carries no payload and has no effect.
+    Merge,
+}
+
+impl OpKind {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Application => 0,
+            Self::Merge => 1,
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Application),
+            1 => Some(Self::Merge),
+            _ => None,
+        }
+    }
+}
+
+/// Why bytes are not an op of a store. Such an op is not recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpError {
+    /// Longer than any op.
+    #[error("an op has at most {MAX_OP_BYTES} bytes, found {found}")]
+    TooLong {
+        /// Bytes found.
+        found: usize,
+    },
+    /// Shorter than any op.
+    #[error("an op has at least {expected} bytes, found {found}")]
+    TooShort {
+        /// Bytes of the shortest op.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A format that this version does not know.
+    #[error("expected op format {FORMAT}, found {found}: a newer program wrote it")]
+    UnknownFormat {
+        /// The format number found.
+        found: u8,
+    },
+    /// A kind that this version does not know.
+    #[error("expected an op of kind 0 or 1, found {found}: a newer program wrote it")]
+    UnknownKind {
+        /// The kind number found.
+        found: u8,
+    },
+    /// The body is not the encoding of one.
+    #[error("the op's body is malformed")]
+    Body(#[from] CodecError),
+    /// An op of another store.
+    #[error("the op belongs to store {found}, not to {expected}")]
+    OtherStore {
+        /// The store that was to take it.
+        expected: StoreId,
+        /// The store named in it.
+        found: StoreId,
+    },
+    /// Deps that are not in strictly ascending order.
+    #[error("the op's deps are not in strictly ascending order")]
+    DepsOrder,
+    /// The previous op of the author stands among the deps too.
+    #[error("the op's deps name its prev again")]
+    DepIsPrev,
+    /// A first op that has a predecessor, or a later one that has none.
+    #[error("op {seq} of its author names {} as prev", if *zero_prev { "none" } else { "one" })]
+    PrevAgainstSeq {
+        /// The op's sequence number.
+        seq: u64,
+        /// Whether its prev is all zeroes.
+        zero_prev: bool,
+    },
+    /// A merge that carries something.
+    #[error("a merge carries no payload, found {found} bytes")]
+    MergePayload {
+        /// Bytes of payload.
+        found: usize,
+    },
+    /// The signature does not hold.
+    #[error("the op's signature does not hold")]
+    Signature(#[from] SignatureError),
+}
+
+/// Computes op ids of one store: the derivation context and the genesis are hashed once.
+#[derive(Clone)]
+pub struct OpHasher {
+    base: blake3::Hasher,
+    store_id: StoreId,
+}
+
+impl OpHasher {
+    /// For the store with this genesis.
+    pub fn new(genesis: &GenesisHash) -> Self {
+        let mut base = blake3::Hasher::new_derive_key(CONTEXT);
+        base.update(genesis.as_bytes());
+        Self {
+            base,
+            store_id: StoreId::certifying(genesis),
+        }
+    }
+
+    /// The store whose ops these are.
+    pub fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    fn id(&self, body: &[u8]) -> OpId {
+        OpId::from_bytes(*self.base.clone().update(body).finalize().as_bytes())
+    }
+}
+
+impl fmt::Debug for OpHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpHasher(of {})", self.store_id)
+    }
+}
+
+/// An op's body as it is encoded.
+#[derive(Serialize, Deserialize)]
+struct Body<'a> {
+    format: u8,
+    kind: u8,
+    store_id: StoreId,
+    author: PubKey,
+    seq: u64,
+    prev: OpId,
+    hlc: Hlc,
+    #[serde(deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_DEPS>")]
+    deps: Vec<OpRef>,
+    #[serde(borrow)]
+    payload: &'a serde_bytes::Bytes,
+}
+
+/// What an author has to say to make an op; the rest follows from it.
+#[derive(Debug, Clone)]
+pub struct OpDraft<'a> {
+    /// What the op is for.
+    pub kind: OpKind,
+    /// The place in the author's chain.
+    pub seq: u64,
+    /// The author's op before it, or [`OpId::ZERO`].
+    pub prev: OpId,
+    /// Its timestamp.
+    pub hlc: Hlc,
+    /// Other ops it follows, strictly ascending.
+    pub deps: Vec<OpRef>,
+    /// The state machine's payload.
+    pub payload: &'a [u8],
+}
+
+impl OpDraft<'_> {
+    /// Encodes and signs the op.
+    ///
+    /// # Errors
+    /// The same rules that [`Op::decode`] checks.
+    pub fn sign(self, hasher: &OpHasher, secret: &SecretKey) -> Result<Op, OpError> {
+        let body = Body {
+            format: FORMAT,
+            kind: self.kind.code(),
+            store_id: hasher.store_id,
+            author: secret.public(),
+            seq: self.seq,
+            prev: self.prev,
+            hlc: self.hlc,
+            deps: self.deps,
+            payload: serde_bytes::Bytes::new(self.payload),
+        };
+        let mut bytes = codec::encode(&body)?;
+        let id = hasher.id(&bytes);
+        bytes.extend_from_slice(&secret.sign(&id));
+        Op::decode(bytes, hasher)
+    }
+}
+
+/// One op whose form is right: every rule that needs nothing but its bytes and its store's
+/// genesis holds. [`Op::verify`] checks the signature.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Op {
+    bytes: Vec<u8>,
+    kind: OpKind,
+    reference: OpRef,
+    prev: OpId,
+    hlc: Hlc,
+    deps: Vec<OpRef>,
+    payload_len: usize,
+}
+
+impl Op {
+    /// Reads an op of the store that `hasher` was made for.
+    ///
+    /// # Errors
+    /// See [`OpError`]. Limits, format and kind are looked at before anything is allocated.
+    pub fn decode(bytes: Vec<u8>, hasher: &OpHasher) -> Result<Self, OpError> {
+        let expected = FIXED_LEN + 8 + 8 + SIGNATURE_LEN;
+        if bytes.len() > MAX_OP_BYTES {
+            return Err(OpError::TooLong { found: bytes.len() });
+        }
+        if let Some(&found) = bytes.first().filter(|&&format| format != FORMAT) {
+            return Err(OpError::UnknownFormat { found });
+        }
+        if bytes.len() < expected {
+            return Err(OpError::TooShort {
+                expected,
+                found: bytes.len(),
+            });
+        }
+        let kind = OpKind::from_code(bytes[1]).ok_or(OpError::UnknownKind { found: bytes[1] })?;
+        let encoded = &bytes[..bytes.len() - SIGNATURE_LEN];
+        let body: Body<'_> = codec::decode(encoded, MAX_OP_BYTES)?;
+        check(&body, kind, hasher.store_id)?;
+        let reference = OpRef {
+            author: body.author,
+            seq: body.seq,
+            id: hasher.id(encoded),
+        };
+        let Body {
+            prev,
+            hlc,
+            deps,
+            payload,
+            ..
+        } = body;
+        let payload_len = payload.len();
+        Ok(Self {
+            kind,
+            reference,
+            prev,
+            hlc,
+            deps,
+            payload_len,
+            bytes,
+        })
+    }
+
+    /// Checks the signature, by ed25519's strict rules.
+    ///
+    /// # Errors
+    /// [`SignatureError`] names the author.
+    pub fn verify(&self) -> Result<(), SignatureError> {
+        let signature = self
+            .bytes
+            .last_chunk()
+            .expect("decode has checked the length");
+        key::verify(&self.reference.author, &self.reference.id, signature)
+    }
+
+    /// The op's bytes, as they are stored and exchanged.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The op's bytes, taken out.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Author, sequence number and id.
+    pub fn reference(&self) -> OpRef {
+        self.reference
+    }
+
+    /// What the op is for.
+    pub fn kind(&self) -> OpKind {
+        self.kind
+    }
+
+    /// When it was made, by its author's hybrid clock.
+    pub fn hlc(&self) -> Hlc {
+        self.hlc
+    }
+
+    /// Other ops it follows, strictly ascending.
+    pub fn deps(&self) -> &[OpRef] {
+        &self.deps
+    }
+
+    /// The author's op before it; nothing for the first one.
+    pub fn prev(&self) -> Option<OpRef> {
+        let seq = self.reference.seq.checked_sub(1)?;
+        Some(OpRef {
+            author: self.reference.author,
+            seq,
+            id: self.prev,
+        })
+    }
+
+    /// The ops it names: its prev, if it has one, and its deps.
+    pub fn parents(&self) -> impl Iterator<Item = OpRef> + '_ {
+        self.prev().into_iter().chain(self.deps.iter().copied())
+    }
+
+    /// The state machine's payload.
+    pub fn payload(&self) -> &[u8] {
+        let end = self.bytes.len() - SIGNATURE_LEN;
+        &self.bytes[end - self.payload_len..end]
+    }
+
+    /// What a state machine sees of it.
+    pub fn view(&self) -> OpView<'_> {
+        OpView {
+            reference: self.reference,
+            hlc: self.hlc,
+            payload: self.payload(),
+        }
+    }
+
+    /// The timestamp of an op from the first bytes of its body, without reading the rest.
+    #[cfg(feature = "std")]
+    pub(crate) fn peek_hlc(bytes: &[u8]) -> Option<Hlc> {
+        let hlc = bytes.get(HLC_OFFSET..)?.first_chunk()?;
+        Some(Hlc::from_u64(u64::from_le_bytes(*hlc)))
+    }
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Op")
+            .field("kind", &self.kind)
+            .field("reference", &self.reference)
+            .field("prev", &self.prev())
+            .field("hlc", &self.hlc)
+            .field("deps", &self.deps)
+            .field("payload_len", &self.payload_len)
+            .finish()
+    }
+}
+
+/// What a state machine sees of an op: nothing that depends on the signature.
+#[derive(Debug, Clone, Copy)]
+pub struct OpView<'a> {
+    /// Author, sequence number and id.
+    pub reference: OpRef,
+    /// When it was made, by its author's hybrid clock.
+    pub hlc: Hlc,
+    /// The state machine's payload; empty in a merge.
+    pub payload: &'a [u8],
+}
+
+fn check(body: &Body<'_>, kind: OpKind, expected: StoreId) -> Result<(), OpError> {
+    if body.store_id != expected {
+        return Err(OpError::OtherStore {
+            expected,
+            found: body.store_id,
+        });
+    }
+    let zero_prev = body.prev == OpId::ZERO;
+    if (body.seq == 0) != zero_prev {
+        return Err(OpError::PrevAgainstSeq {
+            seq: body.seq,
+            zero_prev,
+        });
+    }
+    if !strictly_ascending(&body.deps) {
+        return Err(OpError::DepsOrder);
+    }
+    if !zero_prev && body.deps.iter().any(|dep| dep.id == body.prev) {
+        return Err(OpError::DepIsPrev);
+    }
+    if kind == OpKind::Merge && !body.payload.is_empty() {
+        return Err(OpError::MergePayload {
+            found: body.payload.len(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Signing and checking.
+
+use core::fmt;
+
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use lattice_meta::{OpId, PubKey};
+
+/// What is signed: this, then the op's id. The prefix keeps a signature of an op from being one
+/// of anything else.
+const PREFIX: &[u8; 14] = b"lattice/op/v1\0";
+const MESSAGE_LEN: usize = PREFIX.len() + OpId::LEN;
+
+/// An author's ed25519 secret key. It shows nothing of itself in `Debug`, and its memory is
+/// cleared when it is dropped.
+pub struct SecretKey(SigningKey);
+
+impl SecretKey {
+    /// Takes the 32 secret bytes (the seed of RFC 8032).
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(bytes))
+    }
+
+    /// The secret bytes, in a buffer that clears itself.
+    pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The author that this key signs for.
+    pub fn public(&self) -> PubKey {
+        PubKey::from_bytes(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs an op's id.
+    pub(crate) fn sign(&self, id: &OpId) -> [u8; 64] {
+        self.0.sign(&message(id)).to_bytes()
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretKey(of {})", self.public())
+    }
+}
+
+/// A signature that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// The author is no public key.
+    #[error("author {author} is not an ed25519 public key")]
+    NoKey {
+        /// The author named in the op.
+        author: PubKey,
+    },
+    /// The signature is not the author's.
+    #[error("the signature is not one of author {author} over this op")]
+    Wrong {
+        /// The author named in the op.
+        author: PubKey,
+    },
+}
+
+/// Checks a signature by the strict rules of ed25519-dalek: a canonical encoding, no key or point
+/// of small order. The batch equation accepts what these refuse, so it is never used.
+pub(crate) fn verify(
+    author: &PubKey,
+    id: &OpId,
+    signature: &[u8; 64],
+) -> Result<(), SignatureError> {
+    let key = VerifyingKey::from_bytes(author.as_bytes())
+        .map_err(|_| SignatureError::NoKey { author: *author })?;
+    key.verify_strict(&message(id), &Signature::from_bytes(signature))
+        .map_err(|_| SignatureError::Wrong { author: *author })
+}
+
+fn message(id: &OpId) -> [u8; MESSAGE_LEN] {
+    let mut message = [0; MESSAGE_LEN];
+    message[..PREFIX.len()].copy_from_slice(PREFIX);
+    message[PREFIX.len()..].copy_from_slice(id.as_bytes());
+    message
+}

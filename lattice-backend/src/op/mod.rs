@@ -1,0 +1,87 @@
+//! Ops: the signed entries of an author's hash chain.
+//!
+//! An op is `body || signature`. Its id is a hash of the body under the store's genesis, so no op
+//! can be replayed into another store or reinterpreted under another type; the signature is over
+//! the id and is not part of it.
+
+mod body;
+mod key;
+
+pub use body::{Op, OpDraft, OpError, OpHasher, OpKind, OpView};
+pub use key::{SecretKey, SignatureError};
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use lattice_meta::{OpId, PubKey};
+use serde::{Deserialize, Serialize};
+
+/// The longest op, in bytes, signature included.
+pub const MAX_OP_BYTES: usize = 16 << 20;
+/// The most ops that one op may name as deps.
+pub const MAX_DEPS: usize = 1024;
+/// The longest key that a state machine of this workspace takes, in bytes.
+pub const MAX_KEY_BYTES: usize = 4096;
+/// The most writes or entries in one op of a state machine of this workspace.
+pub const MAX_BATCH: usize = 65_536;
+
+/// Names one op: whose it is, its place in the author's chain, and its id.
+///
+/// The order is that of the fields, which is also the order of [`OpRef::to_key`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OpRef {
+    /// The author.
+    pub author: PubKey,
+    /// The place in the author's chain, from 0.
+    pub seq: u64,
+    /// The op's id.
+    pub id: OpId,
+}
+
+impl OpRef {
+    /// Length of [`Self::to_key`], in bytes.
+    pub const KEY_LEN: usize = 72;
+
+    /// The reference as a key whose bytes order as references do: author, sequence number (big
+    /// endian), id.
+    pub fn to_key(&self) -> [u8; Self::KEY_LEN] {
+        let mut key = [0; Self::KEY_LEN];
+        key[..32].copy_from_slice(self.author.as_bytes());
+        key[32..40].copy_from_slice(&self.seq.to_be_bytes());
+        key[40..].copy_from_slice(self.id.as_bytes());
+        key
+    }
+
+    /// Reads what [`Self::to_key`] made; nothing for another length.
+    pub fn from_key(key: &[u8]) -> Option<Self> {
+        let (author, rest) = key.split_first_chunk::<32>()?;
+        let (seq, id) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            author: PubKey::from_bytes(*author),
+            seq: u64::from_be_bytes(*seq),
+            id: OpId::from_slice(id)?,
+        })
+    }
+}
+
+impl fmt::Debug for OpRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpRef({self})")
+    }
+}
+
+/// The first eight digits of the author, the sequence number, the first eight digits of the id.
+impl fmt::Display for OpRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.8}#{}/{:.8}", self.author, self.seq, self.id)
+    }
+}
+
+/// Whether references are in strictly ascending order.
+pub(crate) fn strictly_ascending(refs: &[OpRef]) -> bool {
+    refs.is_sorted_by(|a, b| a < b)
+}
+
+/// Ends of authors' branches, as one replica tells them to another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaves(pub Vec<OpRef>);

@@ -1,0 +1,122 @@
+//! Our `Storage` as redb's `StorageBackend`.
+
+use std::io;
+use std::ops::Bound;
+
+use redb::{BackendError, StorageBackend};
+
+use crate::storage::{LockKind, LockRange, Storage};
+
+/// Held by a live writer from the moment its file is consistent (redb's design document, "lock
+/// bytes").
+const CONSISTENT_BYTE: u64 = (1 << 62) + 4;
+
+/// What redb is told about locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockView {
+    /// The truth.
+    Real,
+    /// That a live writer vouches for the file. It is what lets a reader in on a file whose writer
+    /// was killed: the header's flag then reads as "a writer is live" and the last commit, made in
+    /// two phases, is read as it stands.
+    Vouched,
+}
+
+#[derive(Debug)]
+pub(super) struct Adapter {
+    storage: Box<dyn Storage>,
+    view: LockView,
+}
+
+impl Adapter {
+    pub(super) fn new(storage: Box<dyn Storage>, view: LockView) -> Self {
+        Self { storage, view }
+    }
+}
+
+fn lock_error(error: io::Error) -> BackendError {
+    if error.kind() == io::ErrorKind::Unsupported {
+        BackendError::Unsupported
+    } else {
+        BackendError::Io(error)
+    }
+}
+
+fn touches(range: LockRange, byte: u64) -> bool {
+    let from = match range.0 {
+        Bound::Included(start) => start <= byte,
+        Bound::Excluded(start) => start < byte,
+        Bound::Unbounded => true,
+    };
+    let to = match range.1 {
+        Bound::Included(end) => byte <= end,
+        Bound::Excluded(end) => byte < end,
+        Bound::Unbounded => true,
+    };
+    from && to
+}
+
+impl StorageBackend for Adapter {
+    fn len(&self) -> io::Result<u64> {
+        self.storage.len_bytes()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.storage.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.storage.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.storage.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.storage.write_at(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.storage.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.storage
+            .try_lock((start, end), LockKind::Exclusive)
+            .map_err(lock_error)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.storage
+            .try_lock((start, end), LockKind::Shared)
+            .map_err(lock_error)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage
+            .lock((start, end), LockKind::Exclusive)
+            .map_err(lock_error)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage
+            .lock((start, end), LockKind::Shared)
+            .map_err(lock_error)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage.unlock((start, end)).map_err(lock_error)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        if self.view == LockView::Vouched && touches((start, end), CONSISTENT_BYTE) {
+            return Ok(true);
+        }
+        self.storage.is_locked((start, end)).map_err(lock_error)
+    }
+}

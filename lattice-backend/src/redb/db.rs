@@ -1,0 +1,121 @@
+//! An open database.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
+
+use super::error::wrapped_error;
+use super::tx::{RedbReadTx, RedbWriteTx};
+use crate::BackendError;
+use crate::backend::{Access, StateDb, Verdict, WriteBody};
+use crate::storage::Storage;
+use crate::tx::{ReadTx, Result};
+
+/// The ways in which a file is open.
+pub(super) enum Opened {
+    /// For writing too.
+    Writer(Database),
+    /// For reading; the guard keeps writers from a file that crashed.
+    Reader {
+        database: ReadOnlyDatabase,
+        _guard: Option<Box<dyn Storage>>,
+    },
+    /// For reading what was repaired in memory.
+    Repaired {
+        database: Database,
+        _guard: Box<dyn Storage>,
+    },
+}
+
+impl Opened {
+    pub(super) fn begin_read(&self) -> Result<RedbReadTx> {
+        match self {
+            Self::Writer(database) | Self::Repaired { database, .. } => database.begin_read(),
+            Self::Reader { database, .. } => database.begin_read(),
+        }
+        .map(RedbReadTx::new)
+        .map_err(|error| wrapped_error("beginning to read", error))
+    }
+
+    fn close(self) -> Result<()> {
+        match self {
+            Self::Writer(database) | Self::Repaired { database, .. } => database.close(),
+            Self::Reader { database, .. } => database.close(),
+        }
+        .map_err(|error| wrapped_error("closing", error))
+    }
+}
+
+pub(super) struct RedbDb {
+    /// Nothing once it is closed. Writes hold this for reading, so closing waits for them.
+    opened: RwLock<Option<Opened>>,
+    access: Access,
+}
+
+impl RedbDb {
+    pub(super) fn new(opened: Opened, access: Access) -> Self {
+        Self {
+            opened: RwLock::new(Some(opened)),
+            access,
+        }
+    }
+}
+
+impl fmt::Debug for RedbDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbDb")
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StateDb for RedbDb {
+    fn access(&self) -> Access {
+        self.access
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = opened.as_ref().ok_or(BackendError::Closed)?;
+        Ok(Arc::new(opened.begin_read()?))
+    }
+
+    fn write(&self, body: &mut WriteBody<'_>) -> Result<()> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let database = match opened.as_ref().ok_or(BackendError::Closed)? {
+            Opened::Writer(database) => database,
+            Opened::Reader { .. } | Opened::Repaired { .. } => return Err(BackendError::ReadOnly),
+        };
+        let tx = database
+            .begin_write()
+            .map_err(|error| wrapped_error("beginning to write", error))?;
+        // A panic in the body ends the transaction without a trace before it goes on.
+        let verdict = catch_unwind(AssertUnwindSafe(|| body(&mut RedbWriteTx::open(&tx)?)));
+        match verdict {
+            Ok(Ok(Verdict::Commit)) => tx
+                .commit()
+                .map_err(|error| wrapped_error("committing", error)),
+            Ok(outcome) => {
+                let aborted = tx
+                    .abort()
+                    .map_err(|error| wrapped_error("dropping a write", error));
+                outcome.and(aborted)
+            }
+            Err(panic) => {
+                drop(tx);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    fn close(&self) -> Result<()> {
+        let opened = self
+            .opened
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        opened.map_or(Ok(()), Opened::close)
+    }
+}

@@ -1,0 +1,152 @@
+//! From redb's errors to ours, in functions: a conversion would show redb in the public API.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use redb::{DatabaseError, StorageError};
+
+use crate::BackendError;
+use crate::backend::{FileError, PeekError};
+use crate::storage::Storage;
+
+/// What every redb file starts with.
+const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
+
+/// Refuses a file that is not redb's before redb touches it.
+pub(super) fn check_magic(storage: &dyn Storage, path: &Path) -> Result<(), FileError> {
+    let len = storage
+        .len_bytes()
+        .map_err(|source| open_error(path, source))?;
+    let mut found = [0; MAGIC.len()];
+    let magic_len = u64::try_from(MAGIC.len()).expect("nine fits");
+    if len >= magic_len {
+        storage
+            .read_at(0, &mut found)
+            .map_err(|source| open_error(path, source))?;
+    }
+    if found == MAGIC {
+        return Ok(());
+    }
+    let detail = if len == 0 {
+        "expected a redb database, found an empty file".to_owned()
+    } else {
+        format!("expected a redb database, found a file of {len} bytes that starts differently")
+    };
+    Err(FileError::NotAStore {
+        path: path.to_path_buf(),
+        detail,
+    })
+}
+
+/// An error of the operating system while a file is opened.
+pub(super) fn open_error(path: &Path, source: io::Error) -> FileError {
+    let path = path.to_path_buf();
+    match source.kind() {
+        io::ErrorKind::NotFound => FileError::NotFound { path },
+        io::ErrorKind::AlreadyExists => FileError::Exists { path },
+        _ => FileError::Io {
+            path,
+            source: source.into(),
+        },
+    }
+}
+
+/// An error of redb while a database is opened.
+pub(super) fn file_error(path: &Path, error: DatabaseError) -> FileError {
+    let path = path.to_path_buf();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => FileError::InUse { path },
+        DatabaseError::Storage(StorageError::Corrupted(detail)) => {
+            FileError::Damaged { path, detail }
+        }
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == io::ErrorKind::UnexpectedEof =>
+        {
+            FileError::Damaged {
+                path,
+                detail: "the file ends before its last page".into(),
+            }
+        }
+        DatabaseError::UpgradeRequired(version) => FileError::NotAStore {
+            path,
+            detail: format!("expected a redb 4 database, found file format {version}"),
+        },
+        error => FileError::Io {
+            path,
+            source: error.into(),
+        },
+    }
+}
+
+/// An error of redb while an open database is used.
+pub(super) fn storage_error(doing: &'static str, error: StorageError) -> BackendError {
+    match error {
+        StorageError::Corrupted(detail) => BackendError::Damaged { detail },
+        StorageError::DatabaseClosed => BackendError::Closed,
+        StorageError::PreviousIo | StorageError::LockPoisoned(_) => BackendError::Unusable,
+        StorageError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            BackendError::Damaged {
+                detail: "the file ends before its last page".into(),
+            }
+        }
+        error => BackendError::storage(doing, error),
+    }
+}
+
+/// The same for an error that redb has wrapped once more.
+pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) -> BackendError {
+    match error.into() {
+        redb::Error::Corrupted(detail) => BackendError::Damaged { detail },
+        redb::Error::DatabaseClosed => BackendError::Closed,
+        redb::Error::PreviousIo | redb::Error::LockPoisoned(_) => BackendError::Unusable,
+        error @ (redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_)) => {
+            BackendError::Damaged {
+                detail: error.to_string(),
+            }
+        }
+        error => BackendError::storage(doing, error),
+    }
+}
+
+/// An error that a damaged file can be reported as.
+pub(super) trait Damage {
+    fn damaged(path: &Path, detail: String) -> Self;
+}
+
+impl Damage for FileError {
+    fn damaged(path: &Path, detail: String) -> Self {
+        Self::Damaged {
+            path: path.to_path_buf(),
+            detail,
+        }
+    }
+}
+
+impl Damage for PeekError {
+    fn damaged(path: &Path, detail: String) -> Self {
+        Self::File(FileError::damaged(path, detail))
+    }
+}
+
+/// Runs what opens a file. redb trusts a file that says it was closed cleanly and panics over some
+/// damage; nothing of ours outlives such a panic, so it is an error of this store like any other.
+pub(super) fn contain<T, E: Damage>(
+    path: &Path,
+    open: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(open))
+        .unwrap_or_else(|panic| Err(E::damaged(path, panic_text(&*panic))))
+}
+
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "the engine stopped over it ({})",
+        text.unwrap_or("without saying why")
+    )
+}

@@ -1,0 +1,115 @@
+//! Storages that are files.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileDisk;
+
+impl Disk for FileDisk {
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            FileMode::Read => &mut options,
+            FileMode::ReadWrite => options.write(true),
+            FileMode::CreateNew => options.write(true).create_new(true),
+        };
+        let file = options.open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if mode == FileMode::CreateNew {
+            sync_parent(path)?;
+        }
+        let locks = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Box::new(FileStorage { locks }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+}
+
+/// A new file is durable once its directory is.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+/// A file. Its byte-range locks are the engine's own, so that other programs built on the same
+/// engine agree with us about who has a store open.
+#[derive(Debug)]
+struct FileStorage {
+    locks: FileBackend,
+}
+
+fn io_error(error: redb::BackendError) -> io::Error {
+    match error {
+        redb::BackendError::Io(error) => error,
+        redb::BackendError::Unsupported => io::ErrorKind::Unsupported.into(),
+        error => io::Error::other(error.to_string()),
+    }
+}
+
+impl Storage for FileStorage {
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.locks.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.locks.read(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.locks.write(offset, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.locks.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.locks.sync_data()
+    }
+
+    fn try_lock(&self, (start, end): LockRange, kind: LockKind) -> io::Result<bool> {
+        match kind {
+            LockKind::Shared => self.locks.try_lock_shared_range(start, end),
+            LockKind::Exclusive => self.locks.try_lock_range(start, end),
+        }
+        .map_err(io_error)
+    }
+
+    fn lock(&self, (start, end): LockRange, kind: LockKind) -> io::Result<()> {
+        match kind {
+            LockKind::Shared => self.locks.lock_shared_range(start, end),
+            LockKind::Exclusive => self.locks.lock_range(start, end),
+        }
+        .map_err(io_error)
+    }
+
+    fn unlock(&self, (start, end): LockRange) -> io::Result<()> {
+        self.locks.unlock_range(start, end).map_err(io_error)
+    }
+
+    fn is_locked(&self, (start, end): LockRange) -> io::Result<bool> {
+        self.locks.query_lock_range(start, end).map_err(io_error)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.locks.close()
+    }
+}

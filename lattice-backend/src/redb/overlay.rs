@@ -1,0 +1,165 @@
+//! A storage that keeps what is written in memory and leaves the one underneath as it is.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::storage::{LockKind, LockRange, Storage};
+
+/// Bytes kept together; the engine writes in multiples of it, but for its header.
+const BLOCK: usize = 4096;
+const BLOCK_U64: u64 = 4096;
+
+/// Lets the engine repair a file in memory, for reading one whose last writer was killed in
+/// exclusive mode.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    base: Box<dyn Storage>,
+    base_len: u64,
+    changed: Mutex<Changed>,
+}
+
+#[derive(Debug)]
+struct Changed {
+    len: u64,
+    blocks: BTreeMap<u64, Box<[u8; BLOCK]>>,
+}
+
+impl Overlay {
+    pub(super) fn new(base: Box<dyn Storage>) -> io::Result<Self> {
+        let base_len = base.len_bytes()?;
+        let changed = Mutex::new(Changed {
+            len: base_len,
+            blocks: BTreeMap::new(),
+        });
+        Ok(Self {
+            base,
+            base_len,
+            changed,
+        })
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Changed> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A block as it is underneath; zeroes beyond its end.
+    fn base_block(&self, number: u64) -> io::Result<Box<[u8; BLOCK]>> {
+        let mut block = Box::new([0; BLOCK]);
+        let start = number * BLOCK_U64;
+        let there = self.base_len.saturating_sub(start).min(BLOCK_U64);
+        let there = usize::try_from(there).map_err(io::Error::other)?;
+        if there > 0 {
+            self.base.read_at(start, &mut block[..there])?;
+        }
+        Ok(block)
+    }
+}
+
+/// The pieces of a byte range by blocks: block number, first byte in the block, length.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+    let mut at = offset;
+    let mut left = len;
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let first = usize::try_from(at % BLOCK_U64).ok()?;
+        let length = left.min(BLOCK - first);
+        let piece = (at / BLOCK_U64, first, length);
+        at += u64::try_from(length).ok()?;
+        left -= length;
+        Some(piece)
+    })
+}
+
+impl Storage for Overlay {
+    fn len_bytes(&self) -> io::Result<u64> {
+        Ok(self.changed().len)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let changed = self.changed();
+        let end = u64::try_from(buffer.len())
+            .ok()
+            .and_then(|len| offset.checked_add(len));
+        if end.is_none_or(|end| end > changed.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut rest = buffer;
+        for (number, first, length) in pieces(offset, rest.len()) {
+            let (piece, behind) = rest.split_at_mut(length);
+            match changed.blocks.get(&number) {
+                Some(block) => piece.copy_from_slice(&block[first..first + length]),
+                None => piece.copy_from_slice(&self.base_block(number)?[first..first + length]),
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut changed = self.changed();
+        let mut rest = bytes;
+        for (number, first, length) in pieces(offset, bytes.len()) {
+            let (piece, behind) = rest.split_at(length);
+            let block = match changed.blocks.entry(number) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => free.insert(self.base_block(number)?),
+            };
+            block[first..first + length].copy_from_slice(piece);
+            rest = behind;
+        }
+        let len = u64::try_from(bytes.len()).map_err(io::Error::other)?;
+        changed.len = changed.len.max(offset + len);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut changed = self.changed();
+        if len < changed.len {
+            // What is cut off reads as zero if the storage grows again.
+            let last_kept = len / BLOCK_U64;
+            changed.blocks.retain(|&number, _| number <= last_kept);
+            let end = changed.len.min(self.base_len).div_ceil(BLOCK_U64);
+            for number in last_kept + 1..end {
+                changed.blocks.insert(number, Box::new([0; BLOCK]));
+            }
+            let mut block = match changed.blocks.remove(&last_kept) {
+                Some(block) => block,
+                None => self.base_block(last_kept)?,
+            };
+            let kept = usize::try_from(len % BLOCK_U64).map_err(io::Error::other)?;
+            block[kept..].fill(0);
+            changed.blocks.insert(last_kept, block);
+        }
+        changed.len = len;
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    // What is in memory is nobody else's: every lock is free.
+    fn try_lock(&self, _: LockRange, _: LockKind) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn lock(&self, _: LockRange, _: LockKind) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn unlock(&self, _: LockRange) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_locked(&self, _: LockRange) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.base.close()
+    }
+}

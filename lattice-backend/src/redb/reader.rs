@@ -1,0 +1,107 @@
+//! Opening for reading, however the last writer ended.
+
+use std::ops::Bound;
+use std::path::Path;
+
+use super::adapter::{Adapter, LockView};
+use super::db::Opened;
+use super::error::{check_magic, file_error, open_error};
+use super::overlay::Overlay;
+use super::{LOCK_TRIES, LOCK_WAIT, builder};
+use crate::backend::{FileError, OpenOptions, Sharing};
+use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
+
+/// The byte that a writer locks before it does anything else (redb's design document).
+const WRITER_MODE_BYTE: u64 = (1 << 62) + 1;
+const WRITER_MODE: LockRange = (
+    Bound::Included(WRITER_MODE_BYTE),
+    Bound::Included(WRITER_MODE_BYTE),
+);
+/// Where the header keeps its flags, and the flag of a last commit made in two phases.
+const FLAGS_OFFSET: u64 = 9;
+const TWO_PHASE_COMMIT: u8 = 4;
+
+/// Opens a file for reading. Nothing is written to it.
+pub(super) fn open(
+    disk: &dyn Disk,
+    path: &Path,
+    options: &OpenOptions,
+) -> Result<Opened, FileError> {
+    let open_storage = || {
+        disk.open(path, FileMode::Read)
+            .map_err(|source| open_error(path, source))
+    };
+    let mut tries = 1;
+    loop {
+        let storage = open_storage()?;
+        check_magic(&*storage, path)?;
+        let reader =
+            shared(options).open_read_only_with_backend(Adapter::new(storage, LockView::Real));
+        match reader {
+            Ok(database) => {
+                return Ok(Opened::Reader {
+                    database,
+                    _guard: None,
+                });
+            }
+            Err(redb::DatabaseError::RepairAborted) => {}
+            Err(error) => return Err(file_error(path, error)),
+        }
+        // No writer vouches for the file: the last one was killed, or one is opening it just now.
+        let guard = open_storage()?;
+        let locked = guard.try_lock(WRITER_MODE, LockKind::Shared);
+        if locked.map_err(|source| open_error(path, source))? {
+            return crashed(open_storage()?, guard, path, options);
+        }
+        if tries == LOCK_TRIES {
+            return Err(FileError::InUse {
+                path: path.to_path_buf(),
+            });
+        }
+        tries += 1;
+        std::thread::sleep(LOCK_WAIT);
+    }
+}
+
+/// Opens a file whose writer was killed. `guard` keeps writers out: they would repair it.
+fn crashed(
+    storage: Box<dyn Storage>,
+    guard: Box<dyn Storage>,
+    path: &Path,
+    options: &OpenOptions,
+) -> Result<Opened, FileError> {
+    let mut flags = [0];
+    storage
+        .read_at(FLAGS_OFFSET, &mut flags)
+        .map_err(|source| open_error(path, source))?;
+    if flags[0] & TWO_PHASE_COMMIT != 0 {
+        let database = shared(options)
+            .open_read_only_with_backend(Adapter::new(storage, LockView::Vouched))
+            .map_err(|error| file_error(path, error))?;
+        return Ok(Opened::Reader {
+            database,
+            _guard: Some(guard),
+        });
+    }
+    // Written in exclusive mode: only the engine's repair finds the last whole commit.
+    let overlay = Overlay::new(storage).map_err(|source| open_error(path, source))?;
+    let exclusive = OpenOptions {
+        sharing: Sharing::Exclusive,
+        ..*options
+    };
+    let database = builder(&exclusive)
+        .create_with_backend(Adapter::new(Box::new(overlay), LockView::Real))
+        .map_err(|error| file_error(path, error))?;
+    Ok(Opened::Repaired {
+        database,
+        _guard: guard,
+    })
+}
+
+/// Readers share the file, whatever mode the store is written in.
+fn shared(options: &OpenOptions) -> redb::Builder {
+    builder(&OpenOptions {
+        sharing: Sharing::SingleWriter,
+        ..*options
+    })
+}

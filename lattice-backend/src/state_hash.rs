@@ -1,0 +1,194 @@
+//! The state hash: what a set of leaves sums up to, and the effect of one op on it.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use lattice_meta::{GenesisHash, SchemaVersion, StateHash};
+
+use crate::lthash::{LTHASH_BYTES, LtHash};
+use crate::tx::{Result, Row};
+use crate::{BackendError, StateMachine};
+
+const LEAF_CONTEXT: &str = "lattice 2026 state leaf v1";
+const HASH_CONTEXT: &str = "lattice 2026 state hash v1";
+const EFFECT_CONTEXT: &str = "lattice 2026 effect v1";
+
+/// Bytes of an [`EffectHash`].
+pub const EFFECT_BYTES: usize = 16;
+
+/// The first 16 bytes of a BLAKE3 over an op's net leaf changes: a replay in the order of
+/// application gives it again.
+pub type EffectHash = [u8; EFFECT_BYTES];
+
+/// What one op did to one leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeafChange {
+    /// The leaf's key.
+    pub key: Vec<u8>,
+    /// Its value before, if it was there.
+    pub before: Option<Vec<u8>>,
+    /// Its value after, if it is there.
+    pub after: Option<Vec<u8>>,
+}
+
+/// A row before and after an op.
+#[derive(Debug, Clone)]
+pub(crate) struct RowChange {
+    pub(crate) key: Vec<u8>,
+    pub(crate) before: Option<Vec<u8>>,
+    pub(crate) after: Option<Vec<u8>>,
+}
+
+/// The net changes of leaves that changes of rows amount to, in ascending order of leaf keys.
+pub(crate) fn leaf_changes<M: StateMachine>(
+    machine: &M,
+    schema: SchemaVersion,
+    rows: &[RowChange],
+) -> Vec<LeafChange> {
+    let mut leaves = BTreeMap::<Vec<u8>, (Option<Vec<u8>>, Option<Vec<u8>>)>::new();
+    for row in rows {
+        if let Some(value) = &row.before {
+            machine.leaves(
+                schema,
+                Row {
+                    key: &row.key,
+                    value,
+                },
+                &mut |key, value| {
+                    leaves.entry(key.to_vec()).or_default().0 = Some(value.to_vec());
+                },
+            );
+        }
+        if let Some(value) = &row.after {
+            machine.leaves(
+                schema,
+                Row {
+                    key: &row.key,
+                    value,
+                },
+                &mut |key, value| {
+                    leaves.entry(key.to_vec()).or_default().1 = Some(value.to_vec());
+                },
+            );
+        }
+    }
+    leaves
+        .into_iter()
+        .filter(|(_, (before, after))| before != after)
+        .map(|(key, (before, after))| LeafChange { key, before, after })
+        .collect()
+}
+
+/// Hashes net leaf changes, which stand in ascending order of keys: for each its key, then what
+/// was and what is there, a byte string as its length (`u32`, little endian) and its bytes, an
+/// optional one behind a byte 0 or 1.
+pub(crate) fn effect(changes: &[LeafChange]) -> EffectHash {
+    let mut hasher = blake3::Hasher::new_derive_key(EFFECT_CONTEXT);
+    for change in changes {
+        update_bytes(&mut hasher, &change.key);
+        for value in [&change.before, &change.after] {
+            match value {
+                Some(value) => {
+                    hasher.update(&[1]);
+                    update_bytes(&mut hasher, value);
+                }
+                None => {
+                    hasher.update(&[0]);
+                }
+            }
+        }
+    }
+    let mut effect = [0; EFFECT_BYTES];
+    effect.copy_from_slice(&hasher.finalize().as_bytes()[..EFFECT_BYTES]);
+    effect
+}
+
+fn update_bytes(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    hasher.update(&len_u32(bytes).to_le_bytes());
+    hasher.update(bytes);
+}
+
+/// Lengths of rows fit: an op, and so everything it writes, is far shorter than 4 GiB.
+fn len_u32(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a key or value of the state is shorter than 4 GiB")
+}
+
+/// The sum and the number of a state's leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accumulator {
+    pub(crate) leaves: u64,
+    pub(crate) sum: LtHash,
+}
+
+impl Accumulator {
+    /// Leaves in the state.
+    pub fn leaf_count(&self) -> u64 {
+        self.leaves
+    }
+
+    /// Takes one leaf in.
+    pub fn insert(&mut self, hasher: &LeafHasher, key: &[u8], value: &[u8]) {
+        self.leaves += 1;
+        self.sum.add(&hasher.expand(key, value));
+    }
+
+    /// Takes one leaf out.
+    ///
+    /// # Errors
+    /// [`BackendError::Damaged`] if no leaf is left to take out.
+    pub fn remove(&mut self, hasher: &LeafHasher, key: &[u8], value: &[u8]) -> Result<()> {
+        self.leaves = self
+            .leaves
+            .checked_sub(1)
+            .ok_or_else(|| BackendError::Damaged {
+                detail: "the state has more leaves than were counted".into(),
+            })?;
+        self.sum.remove(&hasher.expand(key, value));
+        Ok(())
+    }
+
+    /// Carries out one op's changes.
+    pub(crate) fn change(&mut self, hasher: &LeafHasher, changes: &[LeafChange]) -> Result<()> {
+        for change in changes {
+            if let Some(before) = &change.before {
+                self.remove(hasher, &change.key, before)?;
+            }
+            if let Some(after) = &change.after {
+                self.insert(hasher, &change.key, after);
+            }
+        }
+        Ok(())
+    }
+
+    /// The hash of the whole state of the store with this genesis.
+    pub fn state_hash(&self, genesis: &GenesisHash) -> StateHash {
+        let mut hasher = blake3::Hasher::new_derive_key(HASH_CONTEXT);
+        hasher.update(genesis.as_bytes());
+        hasher.update(&self.leaves.to_le_bytes());
+        hasher.update(&self.sum.to_bytes());
+        StateHash::from_bytes(*hasher.finalize().as_bytes())
+    }
+}
+
+/// Expands leaves; holds the derivation context hashed once.
+#[derive(Clone, Debug)]
+pub struct LeafHasher(blake3::Hasher);
+
+impl Default for LeafHasher {
+    fn default() -> Self {
+        Self(blake3::Hasher::new_derive_key(LEAF_CONTEXT))
+    }
+}
+
+impl LeafHasher {
+    /// The extendable output of BLAKE3 over the key's length (`u32`, little endian), the key and
+    /// the value.
+    pub fn expand(&self, key: &[u8], value: &[u8]) -> [u8; LTHASH_BYTES] {
+        let mut hasher = self.0.clone();
+        update_bytes(&mut hasher, key);
+        hasher.update(value);
+        let mut expanded = [0; LTHASH_BYTES];
+        hasher.finalize_xof().fill(&mut expanded);
+        expanded
+    }
+}

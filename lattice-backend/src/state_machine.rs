@@ -1,0 +1,161 @@
+//! What a store type is made of.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::RangeInclusive;
+
+use lattice_meta::{SchemaVersion, StoreType};
+
+use crate::tx::{DataRead, DataWrite, History, Result, Row};
+use crate::value::{Args, CallError, Method, Value};
+use crate::{OpKind, OpView};
+
+/// The longest logic version, in bytes.
+pub const MAX_LOGIC_VERSION_BYTES: usize = 64;
+
+/// A fingerprint of the code that computes a store's state. Its maintainer changes it whenever
+/// that code changes, so that a store knows which logic its state was computed with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogicVersion(String);
+
+/// A text that is no logic version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogicVersionError {
+    /// Not 1 to 64 bytes of visible ASCII.
+    #[error(
+        "a logic version is 1 to {MAX_LOGIC_VERSION_BYTES} visible ASCII characters, found {found:?}"
+    )]
+    Form {
+        /// What was given.
+        found: String,
+    },
+}
+
+impl LogicVersion {
+    /// Takes 1 to 64 visible ASCII characters, e.g. a name and a number or a hash.
+    ///
+    /// # Errors
+    /// [`LogicVersionError::Form`] for anything else.
+    pub fn new(text: &str) -> core::result::Result<Self, LogicVersionError> {
+        let fits = (1..=MAX_LOGIC_VERSION_BYTES).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(LogicVersionError::Form {
+                found: text.chars().take(80).collect(),
+            })
+        }
+    }
+
+    /// The fingerprint's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LogicVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a payload turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// The payload is valid: its writes count, even if there are none.
+    Applied,
+    /// The payload is invalid: the host drops what was written. The op stays in history.
+    Void,
+}
+
+/// The code of a store type.
+///
+/// One source is to run natively and as Wasm, on every replica alike. So `apply` and `settle` look
+/// at nothing but their arguments: no clock, randomness, environment, floating point or order of
+/// a hash map.
+///
+/// The rules that keep replicas equal, tested by [`conformance`](crate::conformance):
+/// * for every order of ops that respects `prev` and `deps`, the leaves of the state are the same;
+/// * whether a payload is valid depends on its bytes alone, never on state;
+/// * [`leaves`](Self::leaves) gives every state one set of leaves, and different states different
+///   ones; leaf keys are unique in a state.
+pub trait StateMachine: Send + Sync + 'static {
+    /// What a caller asks for; [`prepare`](Self::prepare) makes a payload of it.
+    type Command: Send;
+    /// Why a command cannot be carried out.
+    type Refusal: core::error::Error + Send + Sync + 'static;
+
+    /// The name under which the logic is registered.
+    fn store_type(&self) -> &StoreType;
+
+    /// The layouts that this code can open: the last one is what it writes, older ones are
+    /// migrated to it.
+    fn schemas(&self) -> RangeInclusive<SchemaVersion>;
+
+    /// The fingerprint of the code that computes state.
+    fn logic_version(&self) -> LogicVersion;
+
+    /// The methods that can be called by name.
+    fn methods(&self) -> &'static [Method];
+
+    /// Maps a row to the leaves that it stands for in the state hash: a key and a value each.
+    /// The default is the row itself. A later schema may lay its rows out otherwise, if their
+    /// leaves stay the same.
+    fn leaves(&self, schema: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
+        let _ = schema;
+        leaf(row.key, row.value);
+    }
+
+    /// Turns a command into a payload, from what the state is now, or refuses it.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn prepare(
+        &self,
+        command: &Self::Command,
+        data: &dyn DataRead,
+    ) -> Result<core::result::Result<Vec<u8>, Self::Refusal>>;
+
+    /// Brings the state up to date with an application op.
+    ///
+    /// # Errors
+    /// What the engine reports; it stops the store. Nothing in an op is an error.
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<Effect>;
+
+    /// Called last for every op, of every kind, whether its payload is valid or not. A state
+    /// machine that keeps rows about ops as such does so here; what it writes always counts.
+    ///
+    /// # Errors
+    /// What the engine reports; it stops the store.
+    fn settle(&self, kind: OpKind, op: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
+        let _ = (kind, op, data);
+        Ok(())
+    }
+
+    /// Makes a command of a call by name, for a method of [`MethodKind::Command`].
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    ///
+    /// [`MethodKind::Command`]: crate::MethodKind::Command
+    fn command(&self, args: Args) -> core::result::Result<Self::Command, CallError>;
+
+    /// Answers a call by name, for a method of [`MethodKind::Query`].
+    ///
+    /// # Errors
+    /// What the engine reports while it reads; the inner error is the caller's mistake.
+    ///
+    /// [`MethodKind::Query`]: crate::MethodKind::Query
+    fn query(
+        &self,
+        args: Args,
+        data: &dyn DataRead,
+    ) -> Result<core::result::Result<Value, CallError>>;
+}

@@ -1,0 +1,236 @@
+//! A disk in memory, with the locks of a real one.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::{Disk, FileMode, LockKind, LockRange, Storage};
+
+/// A disk whose files live as long as it does. Clones share the files.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryDisk {
+    files: Arc<Mutex<HashMap<PathBuf, Arc<MemoryFile>>>>,
+    next_owner: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct MemoryFile {
+    bytes: RwLock<Vec<u8>>,
+    locks: Mutex<Vec<HeldLock>>,
+    released: Condvar,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HeldLock {
+    owner: u64,
+    range: LockRange,
+    kind: LockKind,
+}
+
+#[derive(Debug)]
+struct MemoryStorage {
+    file: Arc<MemoryFile>,
+    owner: u64,
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A copy of a file's bytes, or nothing if there is no such file.
+    pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
+        let file = lock(&self.files).get(path).cloned()?;
+        Some(
+            file.bytes
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        )
+    }
+
+    /// Puts a file there, over whatever there was.
+    pub fn insert(&self, path: &Path, bytes: Vec<u8>) {
+        let file = MemoryFile {
+            bytes: RwLock::new(bytes),
+            ..MemoryFile::default()
+        };
+        lock(&self.files).insert(path.to_path_buf(), Arc::new(file));
+    }
+}
+
+/// The data behind these locks is whole after every statement, so a panic elsewhere while one was
+/// held is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Disk for MemoryDisk {
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        let mut files = lock(&self.files);
+        let file = match (mode, files.get(path)) {
+            (FileMode::CreateNew, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (FileMode::CreateNew, None) => {
+                let file = Arc::new(MemoryFile::default());
+                files.insert(path.to_path_buf(), Arc::clone(&file));
+                file
+            }
+            (_, Some(file)) => Arc::clone(file),
+            (_, None) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        let owner = self.next_owner.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(MemoryStorage { file, owner }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let removed = lock(&self.files).remove(path);
+        removed
+            .map(drop)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl MemoryStorage {
+    fn conflicts(&self, held: &[HeldLock], range: LockRange, kind: LockKind) -> bool {
+        held.iter().any(|other| {
+            other.owner != self.owner
+                && (other.kind == LockKind::Exclusive || kind == LockKind::Exclusive)
+                && overlap(other.range, range)
+        })
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn len_bytes(&self) -> io::Result<u64> {
+        let bytes = self
+            .file
+            .bytes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        u64::try_from(bytes.len()).map_err(io::Error::other)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let bytes = self
+            .file
+            .bytes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let found = start
+            .checked_add(buffer.len())
+            .and_then(|end| bytes.get(start..end))
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut bytes = self
+            .file
+            .bytes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = start
+            .checked_add(data.len())
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[start..end].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.file
+            .bytes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .resize(len, 0);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
+        let mut held = lock(&self.file.locks);
+        let free = !self.conflicts(&held, range, kind);
+        if free {
+            held.push(HeldLock {
+                owner: self.owner,
+                range,
+                kind,
+            });
+        }
+        Ok(free)
+    }
+
+    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
+        let mut held = lock(&self.file.locks);
+        while self.conflicts(&held, range, kind) {
+            held = self
+                .file
+                .released
+                .wait(held)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        held.push(HeldLock {
+            owner: self.owner,
+            range,
+            kind,
+        });
+        Ok(())
+    }
+
+    fn unlock(&self, range: LockRange) -> io::Result<()> {
+        lock(&self.file.locks).retain(|held| held.owner != self.owner || held.range != range);
+        self.file.released.notify_all();
+        Ok(())
+    }
+
+    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
+        Ok(self.conflicts(&lock(&self.file.locks), range, LockKind::Exclusive))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        lock(&self.file.locks).retain(|held| held.owner != self.owner);
+        self.file.released.notify_all();
+        Ok(())
+    }
+}
+
+/// A storage dropped without being closed, as by a killed process, holds nothing any more.
+impl Drop for MemoryStorage {
+    fn drop(&mut self) {
+        lock(&self.file.locks).retain(|held| held.owner != self.owner);
+        self.file.released.notify_all();
+    }
+}
+
+/// First and last offset of a range.
+fn ends(range: LockRange) -> (u64, u64) {
+    let first = match range.0 {
+        Bound::Included(start) => start,
+        Bound::Excluded(start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let last = match range.1 {
+        Bound::Included(end) => end,
+        Bound::Excluded(end) => end.saturating_sub(1),
+        Bound::Unbounded => u64::MAX,
+    };
+    (first, last)
+}
+
+fn overlap(a: LockRange, b: LockRange) -> bool {
+    let ((a_first, a_last), (b_first, b_last)) = (ends(a), ends(b));
+    a_first <= b_last && b_first <= a_last
+}

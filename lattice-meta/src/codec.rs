@@ -1,0 +1,168 @@
+//! The strict codec of every record that Lattice stores or signs.
+//!
+//! The encoding is bincode 2's fixed-width, little-endian form of a serde type: integers take
+//! their full width, `Option` and enums take a tag (one byte and a `u32`), sequences and strings
+//! take a `u64` length. Types that go through it use no maps, sets, floats, or zero-sized
+//! elements.
+//!
+//! Decoding is total and canonical: it refuses an input longer than the format's limit before it
+//! starts, borrows byte strings from the input, demands that every byte is consumed, and that
+//! encoding the decoded value gives the input again. Sequences are declared with [`bounded_seq`],
+//! which never allocates by a length that the input claims.
+//!
+//! This is the only module that names bincode.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bincode::config::{Configuration, Fixint, LittleEndian};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
+use serde::{Deserialize, Serialize};
+
+const CONFIG: Configuration<LittleEndian, Fixint> = bincode::config::standard()
+    .with_little_endian()
+    .with_fixed_int_encoding();
+
+/// Why bytes are not the encoding of a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// Longer than the format allows. Nothing was read.
+    #[error("at most {limit} bytes are allowed, found {found}")]
+    TooLong {
+        /// The format's limit in bytes.
+        limit: usize,
+        /// The input's length in bytes.
+        found: usize,
+    },
+    /// The bytes end early or hold a value that the format does not have.
+    #[error("malformed bytes: {reason}")]
+    Malformed {
+        /// What the decoder expected and found.
+        reason: String,
+    },
+    /// Bytes are left over after the value.
+    #[error("the value ends after {consumed} bytes, found {found}")]
+    TrailingBytes {
+        /// Where the value ended.
+        consumed: usize,
+        /// The input's length in bytes.
+        found: usize,
+    },
+    /// The value decodes, but its one true encoding is another.
+    #[error("the bytes are not the canonical encoding of their value")]
+    NotCanonical,
+    /// The value cannot be encoded (a type that this codec does not support).
+    #[error("the value cannot be encoded: {reason}")]
+    Unsupported {
+        /// What the encoder said.
+        reason: String,
+    },
+}
+
+/// Encodes a value.
+///
+/// # Errors
+/// [`CodecError::Unsupported`] for a type outside this codec's data model; never for the types
+/// of this workspace.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
+    bincode::serde::encode_to_vec(value, CONFIG).map_err(|error| CodecError::Unsupported {
+        reason: error.to_string(),
+    })
+}
+
+/// Decodes a value that takes all of `bytes`, of which there may be `limit_bytes` at the most.
+///
+/// # Errors
+/// Every input that [`encode`] did not make is refused; see [`CodecError`].
+pub fn decode<'a, T>(bytes: &'a [u8], limit_bytes: usize) -> Result<T, CodecError>
+where
+    T: Deserialize<'a> + Serialize,
+{
+    if bytes.len() > limit_bytes {
+        return Err(CodecError::TooLong {
+            limit: limit_bytes,
+            found: bytes.len(),
+        });
+    }
+    let (value, consumed): (T, usize) = bincode::serde::borrow_decode_from_slice(bytes, CONFIG)
+        .map_err(|error| CodecError::Malformed {
+            reason: error.to_string(),
+        })?;
+    if consumed != bytes.len() {
+        return Err(CodecError::TrailingBytes {
+            consumed,
+            found: bytes.len(),
+        });
+    }
+    let mut comparison = Comparison { rest: bytes };
+    match bincode::serde::encode_into_writer(&value, &mut comparison, CONFIG) {
+        Ok(()) if comparison.rest.is_empty() => Ok(value),
+        _ => Err(CodecError::NotCanonical),
+    }
+}
+
+/// A writer that holds what is written against what was read, without a second buffer.
+struct Comparison<'a> {
+    rest: &'a [u8],
+}
+
+impl Writer for Comparison<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        match self.rest.strip_prefix(bytes) {
+            Some(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => Err(EncodeError::Other("differs")),
+        }
+    }
+}
+
+/// `#[serde(deserialize_with)]` for a sequence of at most `MAX` elements, which refuses a longer
+/// one before it reads an element and grows with what is really there.
+pub mod bounded_seq {
+    use alloc::vec::Vec;
+    use core::fmt;
+    use core::marker::PhantomData;
+
+    use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+
+    /// Elements made room for before the first is read, whatever the input claims.
+    const FIRST_CAPACITY: usize = 64;
+
+    /// Reads a sequence of at most `MAX` elements.
+    ///
+    /// # Errors
+    /// A longer sequence, and whatever the elements refuse.
+    pub fn deserialize<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: Deserialize<'de>,
+    {
+        deserializer.deserialize_seq(Bounded::<T, MAX>(PhantomData))
+    }
+
+    struct Bounded<T, const MAX: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a sequence of at most {MAX} elements")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let claimed = seq.size_hint().unwrap_or(0);
+            if claimed > MAX {
+                return Err(A::Error::invalid_length(claimed, &self));
+            }
+            let mut elements = Vec::with_capacity(claimed.min(FIRST_CAPACITY));
+            while let Some(element) = seq.next_element()? {
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+}

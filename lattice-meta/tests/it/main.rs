@@ -1,0 +1,10 @@
+//! The bytes and grammars of `lattice-meta`.
+// The exemption of tests does not reach their helpers.
+#![allow(clippy::unwrap_used)]
+
+mod codec;
+mod genesis;
+mod golden;
+mod ids;
+mod meta_table;
+mod store_type;

@@ -1,0 +1,199 @@
+//! A store seen without its type.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+
+use lattice_backend::{
+    Access, Authors, BackendError, Engine, Fork, InfoError, IngestReport, Leaves, LogicVersion,
+    Method, MethodError, Op, OpRef, OpsAfter, StateMachine, Value,
+};
+use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, StateHash, StoreId, StoreType};
+
+/// An open store, whatever its type: it describes its methods, can be called by name, and gives
+/// and takes history. Its own type is one [downcast](#method.downcast_ref) away.
+pub trait StoreHandle: Any + Debug + Send + Sync {
+    /// The store's id.
+    fn store_id(&self) -> StoreId;
+
+    /// The store's type.
+    fn store_type(&self) -> &StoreType;
+
+    /// The record that the store began with.
+    fn genesis(&self) -> &Genesis;
+
+    /// The fingerprint of the logic that the store is open with.
+    fn logic_version(&self) -> LogicVersion;
+
+    /// What the store was opened for.
+    fn access(&self) -> Access;
+
+    /// The file that was opened.
+    fn path(&self) -> &Path;
+
+    /// What peek would say.
+    ///
+    /// # Errors
+    /// See [`InfoError`].
+    fn info(&self) -> Result<MetaInfo, InfoError>;
+
+    /// The methods that can be called by name.
+    fn methods(&self) -> &'static [Method];
+
+    /// Calls a command or a query by name.
+    ///
+    /// # Errors
+    /// See [`MethodError`].
+    fn call(&self, method: &str, args: Value) -> Result<Value, MethodError>;
+
+    /// Of each author, the last op applied.
+    ///
+    /// # Errors
+    /// See [`InfoError`].
+    fn tips(&self) -> Result<BTreeMap<PubKey, OpId>, InfoError>;
+
+    /// The heads of history.
+    ///
+    /// # Errors
+    /// What the engine underneath reports; so for all methods below.
+    fn frontier(&self) -> Result<Vec<OpRef>, BackendError>;
+
+    /// The ends of all authors' branches.
+    fn leaves(&self) -> Result<Leaves, BackendError>;
+
+    /// The forks found so far, with their evidence.
+    fn forks(&self) -> Result<Vec<Fork>, BackendError>;
+
+    /// The hash of the whole state.
+    fn state_hash(&self) -> Result<StateHash, BackendError>;
+
+    /// How many ops have been applied.
+    fn op_count(&self) -> Result<u64, BackendError>;
+
+    /// The op that was applied as the `index`-th here, from 0.
+    fn op_at(&self, index: u64) -> Result<Option<Op>, BackendError>;
+
+    /// Takes in ops of others, in any order.
+    fn ingest(
+        &self,
+        ops: &mut dyn Iterator<Item = Vec<u8>>,
+        whose: &Authors,
+    ) -> Result<IngestReport, BackendError>;
+
+    /// The ops that a replica with these leaves lacks, in causal order.
+    fn ops_after(&self, known: &Leaves) -> Result<OpsAfter, BackendError>;
+
+    /// Whether the store has not been closed and its storage has not failed.
+    fn is_usable(&self) -> bool;
+
+    /// Closes the store for everybody who holds it; the file is released before this returns.
+    fn close(&self) -> Result<(), BackendError>;
+}
+
+impl dyn StoreHandle {
+    /// The store as what it is, if that is `T`: handles are cheap to clone from there.
+    pub fn downcast_ref<T: StoreHandle>(&self) -> Option<&T> {
+        let any: &dyn Any = self;
+        any.downcast_ref()
+    }
+}
+
+/// A typed handle over an engine. Implementing this makes it a [`StoreHandle`], and
+/// [`EngineOpener`](crate::EngineOpener) an opener for it.
+pub trait TypedStore: Debug + Clone + Send + Sync + 'static {
+    /// The logic behind the handle.
+    type Machine: StateMachine;
+
+    /// The handle over an open engine.
+    fn from_engine(engine: Engine<Self::Machine>) -> Self;
+
+    /// The engine underneath.
+    fn engine(&self) -> &Engine<Self::Machine>;
+}
+
+impl<T: TypedStore> StoreHandle for T {
+    fn store_id(&self) -> StoreId {
+        self.engine().store_id()
+    }
+
+    fn store_type(&self) -> &StoreType {
+        self.engine().machine().store_type()
+    }
+
+    fn genesis(&self) -> &Genesis {
+        self.engine().genesis()
+    }
+
+    fn logic_version(&self) -> LogicVersion {
+        self.engine().machine().logic_version()
+    }
+
+    fn access(&self) -> Access {
+        self.engine().access()
+    }
+
+    fn path(&self) -> &Path {
+        self.engine().path()
+    }
+
+    fn info(&self) -> Result<MetaInfo, InfoError> {
+        self.engine().info()
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        self.engine().machine().methods()
+    }
+
+    fn call(&self, method: &str, args: Value) -> Result<Value, MethodError> {
+        self.engine().call(method, args)
+    }
+
+    fn tips(&self) -> Result<BTreeMap<PubKey, OpId>, InfoError> {
+        Ok(self.engine().info()?.tips)
+    }
+
+    fn frontier(&self) -> Result<Vec<OpRef>, BackendError> {
+        self.engine().frontier()
+    }
+
+    fn leaves(&self) -> Result<Leaves, BackendError> {
+        self.engine().leaves()
+    }
+
+    fn forks(&self) -> Result<Vec<Fork>, BackendError> {
+        self.engine().forks()
+    }
+
+    fn state_hash(&self) -> Result<StateHash, BackendError> {
+        self.engine().state_hash()
+    }
+
+    fn op_count(&self) -> Result<u64, BackendError> {
+        self.engine().op_count()
+    }
+
+    fn op_at(&self, index: u64) -> Result<Option<Op>, BackendError> {
+        self.engine().op_at(index)
+    }
+
+    fn ingest(
+        &self,
+        ops: &mut dyn Iterator<Item = Vec<u8>>,
+        whose: &Authors,
+    ) -> Result<IngestReport, BackendError> {
+        self.engine().ingest(ops, whose)
+    }
+
+    fn ops_after(&self, known: &Leaves) -> Result<OpsAfter, BackendError> {
+        self.engine().ops_after(known)
+    }
+
+    fn is_usable(&self) -> bool {
+        self.engine().is_usable()
+    }
+
+    fn close(&self) -> Result<(), BackendError> {
+        self.engine().close()
+    }
+}

@@ -1,0 +1,30 @@
+//! Which logic opens which store, and who has it open.
+//!
+//! A [`Registry`] maps store types to openers; a [`StoreManager`] owns the stores of a data
+//! directory: it peeks at a store to learn its type, resolves the type in the registry, and opens
+//! the store with the right logic. Neither knows any store type or storage engine.
+//!
+//! ```no_run
+//! use lattice_registry::{Access, ManagerOptions, Registry, StoreManager};
+//! # fn backend() -> std::sync::Arc<dyn lattice_backend::StateBackend> { unreachable!() }
+//! # fn identity() -> lattice_backend::SecretKey { unreachable!() }
+//! let registry = Registry::new(); // register openers here
+//! let manager = StoreManager::new("data", backend(), registry, ManagerOptions::new(identity()));
+//! for listed in manager.list()? {
+//!     println!("{}: {:?}", listed.path.display(), listed.meta.map(|meta| meta.store_type));
+//! }
+//! let store = manager.open_path("data/stores/some-store", Access::ReadOnly)?;
+//! println!("{}", store.state_hash()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod handle;
+mod manager;
+mod opener;
+mod registry;
+
+pub use handle::{StoreHandle, TypedStore};
+pub use lattice_backend::Access;
+pub use manager::{Listed, ManagerError, ManagerOptions, StoreManager};
+pub use opener::{Birth, EngineOpener, Peeked, StoreOpener, with_birth};
+pub use registry::{RegisterError, Registry, ResolveError, Resolver};

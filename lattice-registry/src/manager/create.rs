@@ -1,0 +1,105 @@
+//! Making stores.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lattice_backend::create_store;
+use lattice_meta::{Genesis, Hlc, Nonce, StoreId, StoreType};
+
+use super::{ManagerError, STATE_DB, StoreManager};
+
+impl StoreManager {
+    /// Makes an empty store of a type and gives its id. It appears under `stores/` whole or not at
+    /// all.
+    ///
+    /// # Errors
+    /// A manager without an identity, an unknown type, one whose opener cannot make stores, and what the file system reports.
+    pub fn create(&self, store_type: &StoreType) -> Result<StoreId, ManagerError> {
+        let birth =
+            self.registry
+                .resolve(store_type)?
+                .birth()
+                .ok_or_else(|| ManagerError::NoBirth {
+                    store_type: store_type.clone(),
+                })?;
+        let owner = self.author().ok_or(ManagerError::NoIdentity)?;
+        let mut nonce = [0; Nonce::LEN];
+        getrandom::fill(&mut nonce)
+            .map_err(|error| ManagerError::Random(error.to_string().into()))?;
+        let genesis = Genesis::new(
+            store_type.clone(),
+            owner,
+            Nonce::from_bytes(nonce),
+            Hlc::from_parts(self.options.clock.now_ms(), 0)?,
+            None,
+        );
+        let store_id = genesis.store_id();
+        let mut made = Made::default();
+        let building = made.dir(&self.dir.join("building").join(store_id.to_string()))?;
+        create_store(
+            &*self.backend,
+            &made.file(building.join(STATE_DB)),
+            &genesis,
+            birth.schema,
+            &birth.logic,
+        )?;
+        let stores = made.dir(&self.stores_dir())?;
+        let place = stores.join(store_id.to_string());
+        fs::rename(&building, &place)
+            .map_err(|source| ManagerError::io("move a new store to", &place, source))?;
+        sync_dir(&stores)?;
+        made.keep();
+        // Others may be building beside it.
+        let _ = fs::remove_dir(self.dir.join("building"));
+        Ok(store_id)
+    }
+}
+
+fn sync_dir(dir: &Path) -> Result<(), ManagerError> {
+    fs::File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|source| ManagerError::io("sync", dir, source))
+}
+
+/// Files and directories made on the way to a new store: they go again if it does not come to be.
+#[derive(Debug, Default)]
+struct Made {
+    paths: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Makes a directory and those above it that are missing.
+    fn dir(&mut self, dir: &Path) -> Result<PathBuf, ManagerError> {
+        let missing: Vec<_> = dir
+            .ancestors()
+            .take_while(|above| !above.exists())
+            .collect();
+        for above in missing.into_iter().rev() {
+            match fs::create_dir(above) {
+                Ok(()) => self.paths.push(above.to_path_buf()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(ManagerError::io("make directory", above, source)),
+            }
+        }
+        Ok(dir.to_path_buf())
+    }
+
+    fn file(&mut self, path: PathBuf) -> PathBuf {
+        self.paths.push(path.clone());
+        path
+    }
+
+    fn keep(mut self) {
+        self.paths.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in self.paths.drain(..).rev() {
+            // Only what is empty and ours goes; the error that led here is the one to report.
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        }
+    }
+}

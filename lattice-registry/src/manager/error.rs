@@ -1,0 +1,102 @@
+//! What a manager's calls can fail with.
+
+use std::io;
+use std::path::PathBuf;
+
+use lattice_backend::{BackendError, Cause, CreateError, OpenError, PeekError};
+use lattice_meta::{HlcError, StoreId, StoreType};
+
+use crate::ResolveError;
+
+/// Why a manager cannot do what it was asked for. Nothing has been changed or left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManagerError {
+    /// There is no store of this id.
+    #[error("no store {store_id} in {}", dir.display())]
+    NoSuchStore {
+        /// The id asked for.
+        store_id: StoreId,
+        /// Where stores are.
+        dir: PathBuf,
+    },
+    /// The store cannot be peeked at.
+    #[error(transparent)]
+    Peek(#[from] PeekError),
+    /// Its type is not known.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// It does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A store's directory bears the id of another.
+    #[error("{} holds store {found}; it must be named after it", path.display())]
+    Misplaced {
+        /// The store's file.
+        path: PathBuf,
+        /// The id that its directory says.
+        expected: StoreId,
+        /// The id that it has.
+        found: StoreId,
+    },
+    /// A copy of the store is open from another place; writing both would fork their author.
+    #[error("store {store_id} is open from {}; close it before opening the copy at {}", open.display(), path.display())]
+    OpenElsewhere {
+        /// The store.
+        store_id: StoreId,
+        /// Where it is open from.
+        open: PathBuf,
+        /// What was to be opened.
+        path: PathBuf,
+    },
+    /// The type's opener can open stores, and not make any.
+    #[error(
+        "new stores of type {store_type} cannot be made: its opener does not say what they start with"
+    )]
+    NoBirth {
+        /// The type.
+        store_type: StoreType,
+    },
+    /// A new store needs an owner.
+    #[error("a new store needs an owner, and this manager has no identity")]
+    NoIdentity,
+    /// The file of a new store cannot be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The clock shows no date that a store can have.
+    #[error("the clock cannot date a new store")]
+    Clock(#[from] HlcError),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes for a new store")]
+    Random(#[source] Cause),
+    /// The operating system failed with a file or directory.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What was reported.
+        #[source]
+        source: io::Error,
+    },
+    /// The store did not close as it should; its file is released.
+    #[error("store {store_id} was not closed cleanly")]
+    Close {
+        /// The store.
+        store_id: StoreId,
+        /// What was reported.
+        #[source]
+        source: BackendError,
+    },
+}
+
+impl ManagerError {
+    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io {
+            doing,
+            path: path.into(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What stores there are.
+
+use std::fs;
+use std::io;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lattice_meta::{MetaInfo, StoreId};
+
+use super::{ManagerError, STATE_DB, StoreManager};
+
+/// One entry of `stores/`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The store's directory.
+    pub path: PathBuf,
+    /// What peek says of it, or why it says nothing.
+    pub meta: Result<MetaInfo, ManagerError>,
+    /// The size of its file in bytes; nothing if there is none.
+    pub size_bytes: Option<u64>,
+}
+
+impl StoreManager {
+    /// Peeks at every store, on all cores; ordered by directory name. A damaged store is an entry
+    /// with its error.
+    ///
+    /// # Errors
+    /// Only if `stores/` itself cannot be read. If it is not there, there are no stores.
+    pub fn list(&self) -> Result<Vec<Listed>, ManagerError> {
+        let stores = self.stores_dir();
+        let failed = |source| ManagerError::io("list", &stores, source);
+        let mut paths = Vec::new();
+        let entries = match fs::read_dir(&stores) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(self.peek_all(paths))
+    }
+
+    fn peek_all(&self, paths: Vec<PathBuf>) -> Vec<Listed> {
+        let next = AtomicUsize::new(0);
+        let listed = Mutex::new(Vec::with_capacity(paths.len()));
+        let work = || {
+            let mut mine = Vec::new();
+            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                mine.push(self.peek_dir(path));
+            }
+            listed
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .extend(mine);
+        };
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        std::thread::scope(|scope| {
+            for _ in 1..cores.min(paths.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut listed = listed
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        listed.sort_by(|a, b| a.path.cmp(&b.path));
+        listed
+    }
+
+    fn peek_dir(&self, dir: &Path) -> Listed {
+        let file = dir.join(STATE_DB);
+        let meta = self.backend.peek_info(&file).map_err(ManagerError::from);
+        let meta = meta.and_then(|meta| check_place(&file, &meta).map(|()| meta));
+        let size_bytes = fs::metadata(&file).ok().map(|metadata| metadata.len());
+        Listed {
+            path: dir.to_path_buf(),
+            meta,
+            size_bytes,
+        }
+    }
+}
+
+/// A store whose directory is named by an id must have that id.
+pub(super) fn check_place(file: &Path, meta: &MetaInfo) -> Result<(), ManagerError> {
+    let name = file
+        .parent()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
+    match name.and_then(|name| name.parse::<StoreId>().ok()) {
+        Some(expected) if expected != meta.store_id => Err(ManagerError::Misplaced {
+            path: file.to_path_buf(),
+            expected,
+            found: meta.store_id,
+        }),
+        _ => Ok(()),
+    }
+}

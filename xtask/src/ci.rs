@@ -1,0 +1,254 @@
+//! `cargo xtask ci`: the one list of what a change must pass.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::command;
+use crate::failure::{Failure, no_arguments};
+use crate::workspace::Workspace;
+use crate::{layers, tidy};
+
+/// The README's test command.
+const TEST_COMMAND: &str = "cargo test --workspace";
+/// The README's main command.
+const MAIN_COMMAND: &str = "cargo run --release -- tour";
+const README: &str = "README.md";
+
+/// Why the README's commands do not keep its promise.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CiError {
+    #[error("{README} has no line `{command}`, which is what it promises to work")]
+    NotPromised { command: &'static str },
+    #[error("`{command}` left behind: {}", shown(.paths))]
+    LeftBehind {
+        command: &'static str,
+        paths: Vec<PathBuf>,
+    },
+    #[error("{} could not be used", .path.display())]
+    Directory { path: PathBuf, source: io::Error },
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<String>>()
+        .join(", ")
+}
+
+/// One thing a change must pass.
+struct Step {
+    name: &'static str,
+    run: fn(&Workspace) -> Result<(), Failure>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        run: format,
+    },
+    Step {
+        name: "clippy",
+        run: clippy,
+    },
+    Step {
+        name: "tidy",
+        run: |workspace| tidy::run(workspace, &[]),
+    },
+    Step {
+        name: "layers",
+        run: |workspace| layers::run(workspace, &[]),
+    },
+    Step {
+        name: "documentation",
+        run: documentation,
+    },
+    Step {
+        name: "the README names its commands",
+        run: readme,
+    },
+    Step {
+        name: TEST_COMMAND,
+        run: test,
+    },
+    Step {
+        name: MAIN_COMMAND,
+        run: main_command,
+    },
+];
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    no_arguments(arguments)?;
+    let mut times = Vec::with_capacity(STEPS.len());
+    for step in STEPS {
+        println!("==> {}", step.name);
+        let start = Instant::now();
+        let outcome = (step.run)(workspace);
+        let time = start.elapsed();
+        times.push((step.name, time));
+        match &outcome {
+            Ok(()) => println!("<== {}: passed in {}", step.name, seconds(time)),
+            Err(_) => println!("<== {}: failed after {}", step.name, seconds(time)),
+        }
+        outcome?;
+    }
+    println!("ci: all {} steps passed", times.len());
+    for (name, time) in times {
+        println!("  {:>8}  {name}", seconds(time));
+    }
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// Runs cargo in the root with the words of a command line.
+fn cargo(workspace: &Workspace, words: &[&str]) -> Result<(), Failure> {
+    Ok(command::run(workspace.cargo().args(words))?)
+}
+
+fn format(workspace: &Workspace) -> Result<(), Failure> {
+    cargo(workspace, &["fmt", "--all", "--", "--check"])
+}
+
+fn clippy(workspace: &Workspace) -> Result<(), Failure> {
+    let scope = ["clippy", "--workspace", "--all-targets", "--all-features"];
+    cargo(workspace, &[&scope[..], &["--", "-D", "warnings"]].concat())
+}
+
+fn documentation(workspace: &Workspace) -> Result<(), Failure> {
+    let mut cargo = workspace.cargo();
+    cargo.env("RUSTDOCFLAGS", "-Dwarnings");
+    Ok(command::run(cargo.args([
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--all-features",
+    ]))?)
+}
+
+fn readme(workspace: &Workspace) -> Result<(), Failure> {
+    let bytes = workspace.read(README)?;
+    match missing_command(&String::from_utf8_lossy(&bytes)) {
+        Some(command) => Err(CiError::NotPromised { command }.into()),
+        None => Ok(()),
+    }
+}
+
+/// The first of the two commands that does not stand on a line of its own.
+fn missing_command(readme: &str) -> Option<&'static str> {
+    [TEST_COMMAND, MAIN_COMMAND]
+        .into_iter()
+        .find(|command| !readme.lines().any(|line| line.trim() == *command))
+}
+
+fn test(workspace: &Workspace) -> Result<(), Failure> {
+    cargo(workspace, &after_cargo(TEST_COMMAND))
+}
+
+/// The words of a command line after `cargo`.
+fn after_cargo(command: &str) -> Vec<&str> {
+    command.split_whitespace().skip(1).collect()
+}
+
+/// Runs the main command where a visitor's first try might be: an empty directory, no data of
+/// earlier runs. It must end well and leave neither files nor temporary files.
+fn main_command(workspace: &Workspace) -> Result<(), Failure> {
+    let manifest = workspace.root().join("Cargo.toml");
+    cargo(workspace, &["build", "--release"])?;
+
+    let scratch = tempfile::tempdir().map_err(|source| CiError::Directory {
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let [here, temporary, data] =
+        ["here", "temporary", "data"].map(|name| scratch.path().join(name));
+    for path in [&here, &temporary, &data] {
+        fs::create_dir(path).map_err(|source| CiError::Directory {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    let words = after_cargo(MAIN_COMMAND);
+    let (subcommand, rest) = words.split_at(1);
+    let mut run = command::cargo(&here);
+    run.args(subcommand)
+        .arg("--manifest-path")
+        .arg(manifest)
+        .args(rest);
+    // What is built stays where it is, also if the environment names it relative to the root.
+    run.env("CARGO_TARGET_DIR", workspace.metadata()?.target_directory);
+    run.env("TMPDIR", &temporary)
+        .env("XDG_DATA_HOME", &data)
+        .env_remove("LATTICE_DATA_DIR");
+    command::run(&mut run)?;
+
+    let paths = files_in(&[&here, &temporary, &data])?;
+    if paths.is_empty() {
+        Ok(())
+    } else {
+        Err(CiError::LeftBehind {
+            command: MAIN_COMMAND,
+            paths,
+        }
+        .into())
+    }
+}
+
+/// What stands directly in the directories.
+fn files_in(directories: &[&Path]) -> Result<Vec<PathBuf>, CiError> {
+    let mut paths = Vec::new();
+    for directory in directories {
+        let failed = |source| CiError::Directory {
+            path: directory.to_path_buf(),
+            source,
+        };
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            paths.push(entry.map_err(failed)?.path());
+        }
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_must_have_both_commands_on_lines_of_their_own() {
+        let good = format!("# X\n\n```sh\n{TEST_COMMAND}\n```\n\n    {MAIN_COMMAND}\n");
+        assert_eq!(missing_command(&good), None);
+        assert_eq!(
+            missing_command(&good.replace(TEST_COMMAND, "cargo test")),
+            Some(TEST_COMMAND)
+        );
+        assert_eq!(
+            missing_command(&format!("{TEST_COMMAND}\nrun `{MAIN_COMMAND}`\n")),
+            Some(MAIN_COMMAND)
+        );
+        assert_eq!(missing_command(""), Some(TEST_COMMAND));
+    }
+
+    #[test]
+    fn commands_are_split_into_words() {
+        assert_eq!(
+            after_cargo(MAIN_COMMAND),
+            ["run", "--release", "--", "tour"]
+        );
+    }
+
+    #[test]
+    fn what_is_left_behind_is_seen() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(files_in(&[scratch.path()]).unwrap().is_empty());
+        fs::create_dir(scratch.path().join("stores")).unwrap();
+        assert_eq!(
+            files_in(&[scratch.path()]).unwrap(),
+            [scratch.path().join("stores")]
+        );
+        assert!(files_in(&[&scratch.path().join("none")]).is_err());
+    }
+}

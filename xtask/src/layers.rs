@@ -1,0 +1,43 @@
+//! `cargo xtask layers`: what each crate must not know, checked.
+//!
+//! Three kinds of evidence: which crate depends on which ([`graph`]), which names a crate's sources
+//! use ([`names`], [`surface`]), and a static library that links the crates meant to run without an
+//! operating system ([`no_std`]).
+
+mod graph;
+mod names;
+mod no_std;
+mod surface;
+
+use crate::failure::{Failure, no_arguments};
+use crate::finding;
+use crate::source;
+use crate::workspace::{Workspace, WorkspaceError};
+
+/// Why the layers could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LayersError {
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error("the no_std proof could not be set up in {}", .path.display())]
+    Scratch {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
+}
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    no_arguments(arguments)?;
+    let metadata = workspace.metadata()?;
+    let sources = source::load(workspace, &workspace.files()?)?;
+
+    let mut findings = graph::check(&metadata);
+    findings.extend(graph::check_resolved(workspace)?);
+    findings.extend(names::check(&sources));
+    findings.extend(surface::check(&sources));
+    findings.extend(no_std::prove(workspace, &metadata)?);
+    finding::report(findings)?;
+    println!("layers: dependencies and names keep to their layers");
+    println!("layers: {} link without std", no_std::PROVEN.join(", "));
+    Ok(())
+}

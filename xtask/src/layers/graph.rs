@@ -1,0 +1,274 @@
+//! Which crate may depend on which.
+
+use std::collections::BTreeSet;
+
+use crate::command;
+use crate::finding::Finding;
+use crate::workspace::{Dependency, LAYERS, Metadata, Package, Workspace, WorkspaceError};
+
+const BACKEND: &str = "lattice-backend";
+const ENGINE: &str = "redb";
+const COMPOSITION: &str = "lattice-node";
+
+/// For each crate the crates of the workspace that it may ship with.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("lattice-meta", &[]),
+    ("lattice-backend", &["lattice-meta"]),
+    ("lattice-registry", &["lattice-meta", "lattice-backend"]),
+    (
+        "lattice-kvstore",
+        &["lattice-meta", "lattice-backend", "lattice-registry"],
+    ),
+    (
+        "lattice-logstore",
+        &["lattice-meta", "lattice-backend", "lattice-registry"],
+    ),
+    (
+        "lattice-node",
+        &[
+            "lattice-meta",
+            "lattice-backend",
+            "lattice-registry",
+            "lattice-kvstore",
+            "lattice-logstore",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// Pairs that must not see each other, in their tests neither.
+const STRANGERS: &[(&str, &str)] = &[
+    ("lattice-kvstore", "lattice-logstore"),
+    ("lattice-logstore", "lattice-kvstore"),
+];
+
+/// Crates that must not be below a crate of the workspace, whatever its features.
+struct Banned {
+    package: &'static str,
+    crates: &'static [&'static str],
+    why: &'static str,
+}
+
+const BANNED: &[Banned] = &[
+    Banned {
+        package: "lattice-meta",
+        crates: &[
+            "chrono",
+            "errno",
+            "fastrand",
+            "fs2",
+            "fs4",
+            "getrandom",
+            "instant",
+            "libc",
+            "memmap2",
+            "mio",
+            "nix",
+            "rand",
+            "rand_chacha",
+            "redb",
+            "rustix",
+            "tempfile",
+            "time",
+            "tokio",
+            "windows-sys",
+        ],
+        why: "the vocabulary has no I/O, engine, clock or randomness",
+    },
+    Banned {
+        package: "lattice-registry",
+        crates: &[ENGINE],
+        why: "the registry names no engine",
+    },
+    Banned {
+        package: "lattice-kvstore",
+        crates: &[ENGINE],
+        why: "a store type sees no engine",
+    },
+    Banned {
+        package: "lattice-logstore",
+        crates: &[ENGINE],
+        why: "a store type sees no engine",
+    },
+];
+
+/// Where the banned crates are looked for: an operating system, and a machine without one. The host
+/// is not asked, so that the answer is the same everywhere.
+const TREE_TARGETS: &[&str] = &["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown"];
+
+/// Checks the dependencies as declared.
+pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
+    metadata
+        .packages
+        .iter()
+        .flat_map(|package| {
+            let mut findings = points_left(package);
+            findings.extend(engine_stays_below(package));
+            findings
+        })
+        .collect()
+}
+
+fn points_left(package: &Package) -> Vec<Finding> {
+    let path = manifest(&package.name);
+    let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package.name) else {
+        return vec![Finding::file(
+            &path,
+            "this crate has no place in the layers yet",
+        )];
+    };
+    let is_stranger = |other: &str| {
+        STRANGERS.contains(&(package.name.as_str(), other))
+            || package.name == "xtask"
+            || other == COMPOSITION
+    };
+    package
+        .dependencies
+        .iter()
+        .filter(|dependency| LAYERS.contains(&dependency.name.as_str()))
+        // A crate that depends on itself does so for its own tests, with other features.
+        .filter(|dependency| dependency.name != package.name)
+        .filter(|dependency| {
+            let other = dependency.name.as_str();
+            if dependency.is_shipped() {
+                !allowed.contains(&other)
+            } else {
+                is_stranger(other)
+            }
+        })
+        .map(|dependency| {
+            let message = format!("{} must not depend on {}", package.name, dependency.name);
+            Finding::file(&path, message)
+        })
+        .collect()
+}
+
+/// Only the backend knows the engine, as an option that only the composition turns on.
+fn engine_stays_below(package: &Package) -> Vec<Finding> {
+    let path = manifest(&package.name);
+    let shipped: Vec<&Dependency> = package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.is_shipped())
+        .collect();
+    let mut findings = Vec::new();
+    if package.name == BACKEND {
+        if shipped
+            .iter()
+            .any(|dependency| dependency.name == ENGINE && !dependency.optional)
+        {
+            findings.push(Finding::file(
+                &path,
+                "the engine is not an optional dependency",
+            ));
+        }
+        if !package.features.contains_key(ENGINE) {
+            findings.push(Finding::file(&path, "the feature `redb` is missing"));
+        }
+        if reached_features(package, "default")
+            .iter()
+            .any(|feature| turns_engine_on(feature))
+        {
+            findings.push(Finding::file(&path, "the engine is on by default"));
+        }
+        return findings;
+    }
+    if shipped.iter().any(|dependency| dependency.name == ENGINE) {
+        findings.push(Finding::file(
+            &path,
+            "only lattice-backend may depend on the engine",
+        ));
+    }
+    if package.name != COMPOSITION {
+        let by_dependency = shipped.iter().any(|dependency| {
+            dependency.name == BACKEND
+                && dependency.features.iter().any(|feature| feature == ENGINE)
+        });
+        let by_feature = package
+            .features
+            .values()
+            .flatten()
+            .any(|feature| turns_backend_engine_on(feature));
+        if by_dependency || by_feature {
+            findings.push(Finding::file(&path, "only lattice-node may turn `redb` on"));
+        }
+    }
+    findings
+}
+
+/// All features and dependencies that a feature turns on, itself included.
+fn reached_features<'a>(package: &'a Package, start: &'a str) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut waiting = vec![start];
+    while let Some(feature) = waiting.pop() {
+        if reached.insert(feature) {
+            waiting.extend(
+                package
+                    .features
+                    .get(feature)
+                    .into_iter()
+                    .flatten()
+                    .map(String::as_str),
+            );
+        }
+    }
+    reached
+}
+
+/// True for `redb`, `dep:redb` and `redb/x`; `redb?/x` turns nothing on.
+fn turns_engine_on(feature: &str) -> bool {
+    let name = feature.strip_prefix("dep:").unwrap_or(feature);
+    name.split('/').next() == Some(ENGINE)
+}
+
+fn turns_backend_engine_on(feature: &str) -> bool {
+    matches!(
+        feature.split_once('/'),
+        Some((dependency, ENGINE)) if dependency.trim_end_matches('?') == BACKEND
+    )
+}
+
+/// Checks the dependencies as resolved, indirect ones included.
+pub(super) fn check_resolved(workspace: &Workspace) -> Result<Vec<Finding>, WorkspaceError> {
+    let mut findings = Vec::new();
+    for banned in BANNED {
+        for target in TREE_TARGETS {
+            let mut cargo = workspace.cargo();
+            cargo.args([
+                "tree",
+                "--package",
+                banned.package,
+                "--all-features",
+                "--target",
+                target,
+            ]);
+            cargo.args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+            findings.extend(banned_in(banned, &command::output(&mut cargo)?));
+        }
+    }
+    Ok(findings)
+}
+
+/// Looks for banned crates in the lines `name version ...` of `cargo tree`.
+fn banned_in(banned: &Banned, tree: &str) -> Vec<Finding> {
+    let seen: BTreeSet<&str> = tree
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    banned
+        .crates
+        .iter()
+        .filter(|name| seen.contains(**name))
+        .map(|name| {
+            let message = format!("`{name}` is below {}, but {}", banned.package, banned.why);
+            Finding::file(&manifest(banned.package), message)
+        })
+        .collect()
+}
+
+fn manifest(package: &str) -> String {
+    format!("{package}/Cargo.toml")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! Which names a crate's sources must not use. Tests and comments may name anything.
+
+use crate::finding::Finding;
+use crate::lexer::{Kind, Token, starts_with};
+use crate::source::SourceFile;
+
+const BACKEND: &str = "lattice-backend";
+const ENGINE: &str = "redb";
+const META: &str = "lattice-meta";
+const NODE: &str = "lattice-node";
+
+/// Where the backend keeps its engine.
+const ENGINE_MODULE_FILE: &str = "lattice-backend/src/redb.rs";
+const ENGINE_MODULE_DIRECTORY: &str = "lattice-backend/src/redb/";
+const BACKEND_ROOT: &str = "lattice-backend/src/lib.rs";
+
+/// The built-in openers, which one file of lattice-node lists.
+const OPENERS: &[&str] = &["KvOpener", "LogOpener"];
+
+/// Names that a crate must not use, not in its strings either.
+struct Unnamed {
+    package: &'static str,
+    /// Parts of identifiers and strings.
+    names: &'static [&'static str],
+    why: &'static str,
+}
+
+const UNNAMED: &[Unnamed] = &[
+    Unnamed {
+        package: "lattice-registry",
+        names: &["redb", "Redb", "kvstore", "logstore", "KvStore", "LogStore"],
+        why: "the registry names no engine and no concrete store type",
+    },
+    Unnamed {
+        package: "lattice-kvstore",
+        names: &["redb", "Redb", "StoreManager", "logstore", "LogStore"],
+        why: "a store type sees no engine, no manager and no other store type",
+    },
+    Unnamed {
+        package: "lattice-logstore",
+        names: &["redb", "Redb", "StoreManager", "kvstore", "KvStore"],
+        why: "a store type sees no engine, no manager and no other store type",
+    },
+];
+
+/// Crates whose code computes state, which must come out alike on every machine.
+const EXACT: &[&str] = &["lattice-meta", "lattice-kvstore", "lattice-logstore"];
+
+/// All rules of this module.
+pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
+    let mut findings = openers_in_one_place(sources);
+    for source in sources {
+        findings.extend(unnamed(source));
+        findings.extend(engine_outside_its_module(source));
+        findings.extend(std_in_meta(source));
+        findings.extend(floating_point(source));
+    }
+    findings
+}
+
+/// True for the files of the backend's engine module.
+pub(super) fn in_engine_module(source: &SourceFile) -> bool {
+    source.path == ENGINE_MODULE_FILE || source.path.starts_with(ENGINE_MODULE_DIRECTORY)
+}
+
+fn unnamed(source: &SourceFile) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for rule in UNNAMED.iter().filter(|rule| source.in_crate(rule.package)) {
+        for token in source
+            .shipped
+            .iter()
+            .filter(|token| matches!(token.kind, Kind::Ident | Kind::Str))
+        {
+            if rule.names.iter().any(|name| token.text.contains(name)) {
+                let message = format!("`{}`: {}", token.text, rule.why);
+                findings.push(Finding::new(&source.path, token.line, message));
+            }
+        }
+    }
+    findings
+}
+
+/// Elsewhere in the backend only its root names the module, to declare it and to publish from it.
+fn engine_outside_its_module(source: &SourceFile) -> Vec<Finding> {
+    if !source.in_crate(BACKEND) || in_engine_module(source) {
+        return Vec::new();
+    }
+    (0..source.shipped.len())
+        .filter(|at| source.shipped[*at].is_ident(ENGINE))
+        .filter(|at| source.path != BACKEND_ROOT || !names_own_module(&source.shipped, *at))
+        .map(|at| {
+            let message = "only the redb module of lattice-backend names redb";
+            Finding::new(&source.path, source.shipped[at].line, message)
+        })
+        .collect()
+}
+
+/// True if the name at this place is that of the crate's own module, which hides the crate redb in the
+/// file that declares it.
+fn names_own_module(tokens: &[Token], at: usize) -> bool {
+    let before = &tokens[..at];
+    let ends_with = |texts: &[&str]| {
+        before
+            .len()
+            .checked_sub(texts.len())
+            .is_some_and(|from| starts_with(&before[from..], texts))
+    };
+    let own_path = ends_with(&["self", ":", ":"]) || ends_with(&["crate", ":", ":"]);
+    let external = ends_with(&[":", ":"]) || ends_with(&["extern", "crate"]);
+    let declared = (0..tokens.len()).any(|at| starts_with(&tokens[at..], &["mod", ENGINE]));
+    own_path || (declared && !external)
+}
+
+fn std_in_meta(source: &SourceFile) -> Vec<Finding> {
+    if !source.in_crate(META) {
+        return Vec::new();
+    }
+    let mut findings: Vec<Finding> = source
+        .shipped
+        .iter()
+        .filter(|token| token.is_ident("std"))
+        .map(|token| {
+            Finding::new(
+                &source.path,
+                token.line,
+                "lattice-meta is built without std",
+            )
+        })
+        .collect();
+    let declared = (0..source.tokens.len())
+        .any(|at| starts_with(&source.tokens[at..], &["#", "!", "[", "no_std", "]"]));
+    if source.path == format!("{META}/src/lib.rs") && !declared {
+        findings.push(Finding::file(&source.path, "the crate is not `#![no_std]`"));
+    }
+    findings
+}
+
+fn floating_point(source: &SourceFile) -> Vec<Finding> {
+    if !EXACT.iter().any(|package| source.in_crate(package)) {
+        return Vec::new();
+    }
+    source
+        .shipped
+        .iter()
+        .filter(|token| token.is_ident("f32") || token.is_ident("f64"))
+        .map(|token| {
+            Finding::new(
+                &source.path,
+                token.line,
+                "state is computed without floating point",
+            )
+        })
+        .collect()
+}
+
+fn openers_in_one_place(sources: &[SourceFile]) -> Vec<Finding> {
+    let names = |source: &SourceFile, opener: &str| {
+        source.shipped.iter().any(|token| token.is_ident(opener))
+    };
+    let naming: Vec<&SourceFile> = sources
+        .iter()
+        .filter(|source| source.in_crate(NODE))
+        .filter(|source| OPENERS.iter().any(|opener| names(source, opener)))
+        .collect();
+    match naming.as_slice() {
+        [] => {
+            let message = format!("no file lists the built-in openers {}", OPENERS.join(", "));
+            vec![Finding::file(&format!("{NODE}/src/lib.rs"), message)]
+        }
+        [one] => OPENERS
+            .iter()
+            .filter(|opener| !names(one, opener))
+            .map(|opener| {
+                Finding::file(
+                    &one.path,
+                    format!("{opener} is missing beside the other openers"),
+                )
+            })
+            .collect(),
+        several => several
+            .iter()
+            .map(|source| {
+                let message = "the built-in openers are named in more than one file";
+                Finding::file(&source.path, message)
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::lines_of;
+
+    fn file(path: &str, text: &str) -> SourceFile {
+        SourceFile::new(path, text)
+    }
+
+    #[test]
+    fn the_registry_names_no_engine_and_no_store_type() {
+        let text =
+            "use x::KvStore;\nlet a = \"core:logstore\";\nlattice_kvstore::x();\nRedbBackend;";
+        assert_eq!(
+            lines_of(&unnamed(&file("lattice-registry/src/a.rs", text))),
+            [1, 2, 3, 4]
+        );
+        let good = "// KvStore\n/// core:kvstore\nuse x::StoreManager;\n#[cfg(test)] mod t { use x::KvStore; }";
+        assert!(unnamed(&file("lattice-registry/src/a.rs", good)).is_empty());
+        assert!(unnamed(&file("lattice-registry/tests/a.rs", text)).is_empty());
+    }
+
+    #[test]
+    fn store_types_do_not_see_one_another() {
+        let both = "use lattice_logstore::LogStore;\nuse lattice_kvstore::KvStore;\nStoreManager;\nredb::x();";
+        assert_eq!(
+            lines_of(&unnamed(&file("lattice-kvstore/src/a.rs", both))),
+            [1, 1, 3, 4]
+        );
+        assert_eq!(
+            lines_of(&unnamed(&file("lattice-logstore/src/a.rs", both))),
+            [2, 2, 3, 4]
+        );
+        assert!(unnamed(&file("lattice-node/src/a.rs", both)).is_empty());
+    }
+
+    #[test]
+    fn the_engine_is_named_in_its_module_only() {
+        for bad in [
+            "use redb;",
+            "use ::redb::Database;",
+            "fn f(x: redb::Error) {}",
+            "crate::redb::f();",
+        ] {
+            let seen = engine_outside_its_module(&file("lattice-backend/src/a.rs", bad));
+            assert_eq!(seen.len(), 1, "{bad}");
+            for home in [
+                "lattice-backend/src/redb.rs",
+                "lattice-backend/src/redb/a.rs",
+            ] {
+                assert!(
+                    engine_outside_its_module(&file(home, bad)).is_empty(),
+                    "{bad}"
+                );
+            }
+        }
+        let good = "// redb::x\n#[cfg(feature = \"redb\")] mod files;";
+        assert!(engine_outside_its_module(&file("lattice-backend/src/a.rs", good)).is_empty());
+    }
+
+    #[test]
+    fn the_root_declares_the_engine_module_and_publishes_from_it() {
+        let good = "#[cfg(feature = \"redb\")] mod redb;\npub use self::redb::A; pub use crate::redb::B; pub use redb::C;";
+        assert!(engine_outside_its_module(&file(BACKEND_ROOT, good)).is_empty());
+        for bad in [
+            "pub use redb::Database;",
+            "mod redb; pub use ::redb::Database;",
+            "mod redb; extern crate redb;",
+        ] {
+            assert_eq!(
+                engine_outside_its_module(&file(BACKEND_ROOT, bad)).len(),
+                1,
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn meta_has_no_std() {
+        let text = "#![no_std]\nuse std::fs;\nextern crate std;\n// std::fs";
+        assert_eq!(
+            lines_of(&std_in_meta(&file("lattice-meta/src/lib.rs", text))),
+            [2, 3]
+        );
+        assert_eq!(
+            lines_of(&std_in_meta(&file(
+                "lattice-meta/src/lib.rs",
+                "use core::fmt;"
+            ))),
+            [1]
+        );
+        assert!(
+            std_in_meta(&file(
+                "lattice-meta/src/lib.rs",
+                "#![no_std]\nuse core::fmt;"
+            ))
+            .is_empty()
+        );
+        assert!(std_in_meta(&file("lattice-node/src/lib.rs", "use std::fs;")).is_empty());
+    }
+
+    #[test]
+    fn state_is_exact() {
+        assert_eq!(
+            lines_of(&floating_point(&file(
+                "lattice-kvstore/src/a.rs",
+                "x\n: f64"
+            ))),
+            [2]
+        );
+        assert!(floating_point(&file("lattice-kvstore/src/a.rs", "// f64\nu64")).is_empty());
+        assert!(floating_point(&file("lattice-node/src/a.rs", "f64")).is_empty());
+    }
+
+    #[test]
+    fn openers_are_listed_once() {
+        let list = format!("[{}]", OPENERS.join(", "));
+        let home = || file("lattice-node/src/openers.rs", &list);
+        assert!(openers_in_one_place(&[home(), file("lattice-node/src/a.rs", "x")]).is_empty());
+        assert!(openers_in_one_place(&[home(), file("lattice-node/tests/a.rs", &list)]).is_empty());
+        assert!(
+            openers_in_one_place(&[home(), file("lattice-kvstore/src/a.rs", OPENERS[0])])
+                .is_empty()
+        );
+
+        assert_eq!(
+            openers_in_one_place(&[file("lattice-node/src/a.rs", "x")]).len(),
+            1
+        );
+        assert_eq!(
+            openers_in_one_place(&[file("lattice-node/src/a.rs", OPENERS[0])]).len(),
+            1
+        );
+        assert_eq!(
+            openers_in_one_place(&[home(), file("lattice-node/src/a.rs", OPENERS[1])]).len(),
+            2
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! The workspace as the workflows see it: its root, its files, its packages.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use crate::command::{self, CommandError};
+
+/// The crates of the workspace, each after those it stands on.
+pub(crate) const LAYERS: &[&str] = &[
+    "lattice-meta",
+    "lattice-backend",
+    "lattice-registry",
+    "lattice-kvstore",
+    "lattice-logstore",
+    "lattice-node",
+];
+
+/// Why the workspace could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkspaceError {
+    #[error("{} has no parent directory to be the workspace's root", .path.display())]
+    NoRoot { path: PathBuf },
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error("{} could not be read", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cargo's description of the workspace is not understood")]
+    Metadata { source: serde_json::Error },
+    #[error("{path} is not TOML")]
+    Toml {
+        path: String,
+        source: toml::de::Error,
+    },
+}
+
+/// The root directory of the workspace.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace this crate belongs to: where cargo says it runs it, else where it was built.
+    pub(crate) fn locate() -> Result<Self, WorkspaceError> {
+        let own = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        match own.parent() {
+            Some(root) => Ok(Self {
+                root: root.to_path_buf(),
+            }),
+            None => Err(WorkspaceError::NoRoot { path: own }),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A cargo command that works in the root.
+    pub(crate) fn cargo(&self) -> Command {
+        command::cargo(&self.root)
+    }
+
+    /// Every file of the repository, tracked or about to be: paths from the root with `/`, sorted.
+    /// Deleted files and symbolic links are left out.
+    pub(crate) fn files(&self) -> Result<Vec<String>, WorkspaceError> {
+        let mut git = Command::new("git");
+        git.current_dir(&self.root)
+            .args(["ls-files", "-z", "-co", "--exclude-standard"]);
+        let listing = command::output(&mut git)?;
+        let mut files: Vec<String> = listing
+            .split('\0')
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned)
+            .collect();
+        files.retain(|path| {
+            fs::symlink_metadata(self.root.join(path)).is_ok_and(|metadata| metadata.is_file())
+        });
+        files.sort();
+        files.dedup();
+        Ok(files)
+    }
+
+    /// The bytes of a file named from the root.
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, WorkspaceError> {
+        let path = self.root.join(path);
+        fs::read(&path).map_err(|source| WorkspaceError::Read { path, source })
+    }
+
+    /// What cargo knows of the workspace's own packages, as declared: no resolution, no network.
+    pub(crate) fn metadata(&self) -> Result<Metadata, WorkspaceError> {
+        let mut cargo = self.cargo();
+        cargo.args(["metadata", "--format-version", "1", "--no-deps"]);
+        let json = command::output(&mut cargo)?;
+        serde_json::from_str(&json).map_err(|source| WorkspaceError::Metadata { source })
+    }
+}
+
+/// The part of `cargo metadata` that the workflows use.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) packages: Vec<Package>,
+    pub(crate) target_directory: PathBuf,
+}
+
+/// A package of the workspace.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) features: BTreeMap<String, Vec<String>>,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// A dependency as a manifest declares it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+    /// Absent in the JSON for a normal dependency.
+    pub(crate) kind: Option<DependencyKind>,
+    pub(crate) optional: bool,
+    pub(crate) features: Vec<String>,
+}
+
+impl Dependency {
+    /// True unless only tests, examples and benchmarks see it.
+    pub(crate) fn is_shipped(&self) -> bool {
+        self.kind != Some(DependencyKind::Dev)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DependencyKind {
+    Dev,
+    Build,
+}
+
+/// Something a package builds.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) kind: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_this_crate() {
+        let workspace = Workspace::locate().unwrap();
+        let files = workspace.files().unwrap();
+        assert!(
+            files.iter().any(|path| path == "xtask/src/workspace.rs"),
+            "{files:?}"
+        );
+        assert!(files.iter().all(|path| !path.starts_with("target/")));
+    }
+
+    #[test]
+    fn metadata_lists_every_layer() {
+        let metadata = Workspace::locate().unwrap().metadata().unwrap();
+        for layer in LAYERS {
+            assert!(
+                metadata
+                    .packages
+                    .iter()
+                    .any(|package| package.name == *layer),
+                "{layer}"
+            );
+        }
+    }
+}
