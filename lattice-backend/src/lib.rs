@@ -7,6 +7,8 @@ extern crate alloc;
 mod backend;
 #[cfg(feature = "std")]
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "std")]
 mod engine;
 mod error;

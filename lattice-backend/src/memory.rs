@@ -126,6 +126,8 @@ impl StateDb for MemoryDb {
             return Err(BackendError::ReadOnly);
         }
         let _writing = lock(&file.writing);
+        // Whoever closed it while this waited has let the next writer in.
+        self.file()?;
         let mut tables = lock(&file.tables).clone();
         if body(&mut tables)? == Verdict::Commit {
             *lock(&file.tables) = tables;
@@ -134,7 +136,8 @@ impl StateDb for MemoryDb {
     }
 
     fn close(&self) -> Result<()> {
-        if let Some(file) = lock(&self.open).take()
+        let file = lock(&self.open).take();
+        if let Some(file) = file
             && self.access == Access::ReadWrite
         {
             let _last_write = lock(&file.writing);

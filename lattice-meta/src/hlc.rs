@@ -45,7 +45,9 @@ impl Hlc {
             return Err(HlcError::Milliseconds { found_ms: ms });
         }
         let [low, high] = counter.to_le_bytes();
-        Ok(Self(ms << 16 | u64::from_le_bytes([low, high, 0, 0, 0, 0, 0, 0])))
+        Ok(Self(
+            ms << 16 | u64::from_le_bytes([low, high, 0, 0, 0, 0, 0, 0]),
+        ))
     }
 
     /// The number as it stands in an op.

@@ -75,7 +75,11 @@ impl StoreId {
 
 impl fmt::Display for StoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.pad(
+            self.0
+                .as_hyphenated()
+                .encode_lower(&mut Uuid::encode_buffer()),
+        )
     }
 }
 

@@ -44,3 +44,8 @@ pub use hlc::{Hlc, HlcError};
 pub use ids::{GenesisHash, Nonce, OpId, PubKey, SchemaVersion, StateHash, StoreId};
 pub use meta_table::{MetaError, MetaInfo, MetaKey, MetaKeyError};
 pub use store_type::{MAX_STORE_TYPE_BYTES, MIN_STORE_TYPE_BYTES, StoreType, StoreTypeError};
+
+/// The README's example, run as the others are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

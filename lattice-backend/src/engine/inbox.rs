@@ -55,11 +55,6 @@ impl Inbox {
         self.held.len()
     }
 
-    /// Whether this op is held.
-    pub(super) fn holds(&self, id: &OpId) -> bool {
-        self.held.contains_key(id)
-    }
-
     /// Holds an op until `missing` is applied. Gives the ops that had to go for it.
     pub(super) fn wait(&mut self, op: Op, missing: OpRef) -> Vec<OpId> {
         self.hold(op, Reason::Missing(missing))

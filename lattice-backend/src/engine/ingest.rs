@@ -1,12 +1,13 @@
 //! Taking in ops of others, in any order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZero;
 
 use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 
 use super::local::{Done, Job};
 use super::record::Recorder;
+use super::report::{Event, IngestReport, Outcome, Rejection, Tally};
 use super::{Engine, Inner};
 use crate::tx::{ReadTx, Result, Table};
 use crate::{Access, BackendError, Op, OpError, OpRef, StateMachine};
@@ -34,126 +35,12 @@ pub enum Authors {
     Any,
 }
 
-/// What became of one op.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// It is applied.
-    Applied {
-        /// Its place in the order of local application.
-        index: u64,
-    },
-    /// It had been applied before.
-    Known,
-    /// It is held until ops that it names are applied. A gap in what was given is seen here.
-    Waiting {
-        /// The first of them that is missing.
-        missing: OpRef,
-    },
-    /// It is dated ahead of the local clock, and held until the clock shows its time.
-    Deferred {
-        /// When it can be applied, in milliseconds since the Unix epoch.
-        until_ms: u64,
-    },
-    /// It is not recorded, and not held.
-    Rejected(Rejection),
-}
-
-/// Why an op is not recorded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// Its bytes or its signature break a rule.
-    #[error(transparent)]
-    Invalid(#[from] OpError),
-    /// Its author is not among those whose ops are taken in.
-    #[error("author {author} is not known to this store and was not named")]
-    UnknownAuthor {
-        /// The author.
-        author: PubKey,
-    },
-    /// Its timestamp does not exceed that of an op it follows.
-    #[error("the op's timestamp {found:?} does not exceed {parent:?} of {after}, which it follows")]
-    ClockDidNotAdvance {
-        /// The op's timestamp.
-        found: Hlc,
-        /// The timestamp it had to exceed.
-        parent: Hlc,
-        /// Whose timestamp that is.
-        after: OpRef,
-    },
-    /// It is dated more than a day ahead of the local clock.
-    #[error("the op is dated {ahead_ms} ms ahead of this machine's clock, more than a day")]
-    FarAhead {
-        /// How far ahead, in milliseconds.
-        ahead_ms: u64,
-    },
-    /// It had to be held back, and others that were had to go first; send it again later.
-    #[error("the op was to be held back, and there was no room for it")]
-    NoRoom,
-}
-
-/// What became of the ops given to one ingest.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct IngestReport {
-    /// Of each op, in the order given: its id, if its bytes had one, and what became of it.
-    pub outcomes: Vec<(Option<OpId>, Outcome)>,
-    /// Ops that had been held before, and what became of them now.
-    pub released: Vec<(OpId, Outcome)>,
-    /// Ops that had been held before and had to go to make room.
-    pub evicted: Vec<OpId>,
-}
-
-impl IngestReport {
-    /// How many ops were applied, those included that had been held before.
-    pub fn applied(&self) -> usize {
-        let given = self.outcomes.iter().map(|(_, outcome)| outcome);
-        let released = self.released.iter().map(|(_, outcome)| outcome);
-        given
-            .chain(released)
-            .filter(|outcome| matches!(outcome, Outcome::Applied { .. }))
-            .count()
-    }
-
-    /// The ops given that were rejected, by their place among those given.
-    pub fn rejected(&self) -> impl Iterator<Item = (usize, &Rejection)> {
-        self.outcomes
-            .iter()
-            .enumerate()
-            .filter_map(|(place, (_, outcome))| match outcome {
-                Outcome::Rejected(rejection) => Some((place, rejection)),
-                _ => None,
-            })
-    }
-
-    /// Whether every op given is applied now.
-    pub fn is_complete(&self) -> bool {
-        self.outcomes
-            .iter()
-            .all(|(_, outcome)| matches!(outcome, Outcome::Applied { .. } | Outcome::Known))
-    }
-
-    /// Appends the report of a later transaction of the same ingest, which may tell better what
-    /// became of ops that this one left waiting.
-    fn extend(&mut self, later: Self) {
-        let mut released: BTreeMap<OpId, Outcome> = later.released.into_iter().collect();
-        for (id, outcome) in &mut self.outcomes {
-            if let Some(better) = id.and_then(|id| released.remove(&id)) {
-                *outcome = better;
-            }
-        }
-        self.released.extend(released);
-        self.outcomes.extend(later.outcomes);
-        self.evicted.extend(later.evicted);
-    }
-}
-
 /// An op whose form and signature hold; else its id, if it has one, and what is wrong with it.
 type CheckedOp = Result<Op, (Option<OpId>, OpError)>;
 
 /// Ops whose form and signature have been looked at already.
 pub(super) struct IngestJob {
-    ops: Vec<CheckedOp>,
+    ops: Vec<Op>,
     whose: Authors,
 }
 
@@ -173,23 +60,34 @@ impl<M: StateMachine> Engine<M> {
         if self.access() == Access::ReadOnly {
             return Err(BackendError::ReadOnly);
         }
-        let mut report = IngestReport::default();
+        let mut tally = Tally::default();
         loop {
             let chunk = next_chunk(ops);
             let is_last = chunk.is_empty();
             // An empty last transaction still tries what is held, also when nothing was given.
-            if !is_last || report.outcomes.is_empty() {
-                let ops = self.inner.check(chunk)?;
-                match self.submit(Job::Ingest(IngestJob {
-                    ops,
-                    whose: whose.clone(),
-                })) {
-                    Some(Done::Ingest(done)) => report.extend(done?),
+            if !is_last || tally.is_empty() {
+                let mut ops = Vec::with_capacity(chunk.len());
+                for checked in self.inner.check(chunk)? {
+                    match checked {
+                        Ok(op) => {
+                            tally.give(op.reference().id);
+                            ops.push(op);
+                        }
+                        Err((id, error)) => tally.give_invalid(id, error),
+                    }
+                }
+                let whose = whose.clone();
+                match self.submit(Job::Ingest(IngestJob { ops, whose })) {
+                    Some(Done::Ingest(events)) => {
+                        for (id, event) in events? {
+                            tally.note(id, event);
+                        }
+                    }
                     _ => return Err(BackendError::Unusable),
                 }
             }
             if is_last {
-                return Ok(report);
+                return Ok(tally.finish());
             }
         }
     }
@@ -278,51 +176,27 @@ impl<M: StateMachine> Inner<M> {
 
 impl<M: StateMachine> Recorder<'_, M> {
     /// Takes in a chunk of ops, and every held op that can follow now.
-    pub(super) fn ingest(&mut self, job: &IngestJob) -> Result<IngestReport> {
+    pub(super) fn ingest(&mut self, job: &IngestJob) -> Result<Vec<(OpId, Event)>> {
         let now_ms = self.inner.clock.now_ms();
-        let mut places = BTreeMap::<OpId, Vec<usize>>::new();
-        let mut report = IngestReport::default();
+        let mut events = Vec::with_capacity(job.ops.len());
         let mut queue = VecDeque::from(self.state.inbox.take_due(now_ms));
-        for (place, op) in job.ops.iter().enumerate() {
-            let (id, outcome) = match op {
-                // Stands until the queue has been worked through; every op's outcome is set then.
-                Ok(op) => (Some(op.reference().id), Outcome::Known),
-                Err((id, error)) => (*id, Outcome::Rejected(error.clone().into())),
-            };
-            report.outcomes.push((id, outcome));
-            if let Ok(op) = op {
-                let same = places.entry(op.reference().id).or_default();
-                same.push(place);
-                if same.len() == 1 {
-                    queue.push_back(op.clone());
-                }
+        let mut given = BTreeSet::new();
+        for op in &job.ops {
+            if given.insert(op.reference().id) {
+                queue.push_back(op.clone());
             }
         }
         while let Some(op) = queue.pop_front() {
             let reference = op.reference();
-            let trusted = !places.contains_key(&reference.id);
+            let trusted = !given.contains(&reference.id);
             let (outcome, evicted) = self.take_in(op, &job.whose, trusted, now_ms)?;
             if matches!(outcome, Outcome::Applied { .. } | Outcome::Known) {
                 queue.extend(self.state.inbox.take_waiting_for(&reference));
             }
-            for id in evicted {
-                match places.get(&id) {
-                    Some(given) => set(&mut report, given, &Outcome::Rejected(Rejection::NoRoom)),
-                    None => report.evicted.push(id),
-                }
-            }
-            let is_held = self.state.inbox.holds(&reference.id);
-            let lost = matches!(outcome, Outcome::Waiting { .. } | Outcome::Deferred { .. });
-            let outcome = match lost && !is_held {
-                true => Outcome::Rejected(Rejection::NoRoom),
-                false => outcome,
-            };
-            match places.get(&reference.id) {
-                Some(given) => set(&mut report, given, &outcome),
-                None => report.released.push((reference.id, outcome)),
-            }
+            events.push((reference.id, Event::Tried(outcome)));
+            events.extend(evicted.into_iter().map(|id| (id, Event::Evicted)));
         }
-        Ok(report)
+        Ok(events)
     }
 
     /// Applies one op, or finds out why not. `trusted`: its author was accepted when it came.
@@ -422,16 +296,4 @@ enum Parents {
     Missing(OpRef),
     /// One is applied and not dated before it, so it never can be.
     Later(Rejection),
-}
-
-fn set(report: &mut IngestReport, places: &[usize], outcome: &Outcome) {
-    for (nth, &place) in places.iter().enumerate() {
-        // An op that was given twice is applied once.
-        let again = nth > 0 && matches!(outcome, Outcome::Applied { .. });
-        report.outcomes[place].1 = if again {
-            Outcome::Known
-        } else {
-            outcome.clone()
-        };
-    }
 }

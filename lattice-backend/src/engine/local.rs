@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use lattice_meta::{Hlc, OpId};
 
-use super::ingest::{IngestJob, IngestReport};
+use super::ingest::IngestJob;
 use super::record::Recorder;
+use super::report::Event;
 use super::state::WriterState;
 use super::{AppendError, Engine, Inner, Receipt};
 use crate::backend::Verdict;
@@ -31,7 +32,7 @@ pub(super) enum Job<M: StateMachine> {
 /// What came of it.
 pub(super) enum Done<M: StateMachine> {
     Append(Result<Receipt, AppendError<M::Refusal>>),
-    Ingest(Result<IngestReport>),
+    Ingest(Result<Vec<(OpId, Event)>>),
 }
 
 impl<M: StateMachine> Job<M> {
@@ -105,6 +106,9 @@ impl<M: StateMachine> Inner<M> {
             Ok(Err(error)) => {
                 if started {
                     self.unusable.store(true, Ordering::Release);
+                }
+                if let [alone] = jobs.as_slice() {
+                    return vec![alone.failed(error)];
                 }
                 let error = Arc::new(error);
                 let shared = || BackendError::Shared(Arc::clone(&error));

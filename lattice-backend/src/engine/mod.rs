@@ -8,14 +8,16 @@ mod ingest;
 mod local;
 mod open;
 mod record;
+mod report;
 mod snapshot;
 mod state;
 
 pub use error::{AppendError, InfoError, MethodError, OpenError};
 pub use exchange::OpsAfter;
 pub use inbox::{MAX_HELD_BYTES, MAX_HELD_OPS};
-pub use ingest::{Authors, IngestReport, Outcome, Rejection};
+pub use ingest::Authors;
 pub use open::{CreateError, OpenRequest, create_store};
+pub use report::{IngestReport, Outcome, Rejection};
 pub use snapshot::Snapshot;
 
 use std::fmt;
@@ -231,10 +233,13 @@ impl<M: StateMachine> Engine<M> {
     /// What the engine underneath reports; [`BackendError::Closed`] when the store is closed
     /// meanwhile.
     pub fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64> {
-        let deadline = Instant::now() + timeout;
+        // Nothing for a timeout beyond what the clock can show: it is never reached.
+        let deadline = Instant::now().checked_add(timeout);
         loop {
             let applied = self.op_count()?;
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
             if applied > index || left.is_zero() {
                 return Ok(applied);
             }

@@ -23,14 +23,12 @@ impl Disk for FileDisk {
             FileMode::CreateNew => options.write(true).create_new(true),
         };
         let file = options.open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
+        let opened = FileStorage::new(file, path, mode);
+        if opened.is_err() && mode == FileMode::CreateNew {
+            // The file is ours, and empty; the first error is the one to report.
+            let _ = std::fs::remove_file(path);
         }
-        if mode == FileMode::CreateNew {
-            sync_parent(path)?;
-        }
-        let locks = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Box::new(FileStorage { locks }))
+        Ok(Box::new(opened?))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -54,6 +52,19 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 #[derive(Debug)]
 struct FileStorage {
     locks: FileBackend,
+}
+
+impl FileStorage {
+    fn new(file: File, path: &Path, mode: FileMode) -> io::Result<Self> {
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if mode == FileMode::CreateNew {
+            sync_parent(path)?;
+        }
+        let locks = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Self { locks })
+    }
 }
 
 fn io_error(error: redb::BackendError) -> io::Error {

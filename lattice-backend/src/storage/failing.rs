@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Disk, FileMode, LockKind, LockRange, Storage};
 
@@ -12,12 +12,14 @@ use super::{Disk, FileMode, LockKind, LockRange, Storage};
 #[derive(Debug, Clone)]
 pub struct FailurePoint {
     calls_left: Arc<AtomicU64>,
+    failed: Arc<AtomicBool>,
 }
 
 impl Default for FailurePoint {
     fn default() -> Self {
         Self {
             calls_left: Arc::new(AtomicU64::new(u64::MAX)),
+            failed: Arc::default(),
         }
     }
 }
@@ -25,6 +27,7 @@ impl Default for FailurePoint {
 impl FailurePoint {
     /// Lets `calls` more calls pass and fails every one after them.
     pub fn fail_after(&self, calls: u64) {
+        self.failed.store(false, Ordering::SeqCst);
         self.calls_left.store(calls, Ordering::SeqCst);
     }
 
@@ -35,7 +38,7 @@ impl FailurePoint {
 
     /// Whether a call has failed since [`Self::fail_after`].
     pub fn has_failed(&self) -> bool {
-        self.calls_left.load(Ordering::SeqCst) == 0
+        self.failed.load(Ordering::SeqCst)
     }
 
     fn pass(&self) -> io::Result<()> {
@@ -49,7 +52,10 @@ impl FailurePoint {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
         {
             Ok(_) => Ok(()),
-            Err(_) => Err(io::Error::other("injected failure")),
+            Err(_) => {
+                self.failed.store(true, Ordering::SeqCst);
+                Err(io::Error::other("injected failure"))
+            }
         }
     }
 }

@@ -38,7 +38,10 @@ impl ManagerOptions {
     /// Writes as this author, by the system's clock, with readers in other processes and 256 MiB
     /// for caches.
     pub fn new(identity: impl Into<Arc<SecretKey>>) -> Self {
-        Self { identity: Some(identity.into()), ..Self::reader() }
+        Self {
+            identity: Some(identity.into()),
+            ..Self::reader()
+        }
     }
 
     /// The same without an identity: stores can be read, and take in ops of others.
@@ -98,7 +101,10 @@ impl StoreManager {
 
     /// The author that the stores are written as, if this manager writes.
     pub fn author(&self) -> Option<PubKey> {
-        self.options.identity.as_ref().map(|identity| identity.public())
+        self.options
+            .identity
+            .as_ref()
+            .map(|identity| identity.public())
     }
 
     /// Where all stores are.

@@ -1,0 +1,204 @@
+//! Making, opening, sharing and closing stores.
+
+use super::{Site, commit, committed};
+use crate::tx::{EVERYTHING, Table};
+use crate::{Access, BackendError, Direction, FileError, OpenOptions, PeekError, Sharing, Verdict};
+
+const EXCLUSIVE: OpenOptions = OpenOptions {
+    sharing: Sharing::Exclusive,
+    ..OpenOptions::read_write()
+};
+
+pub(super) fn is_made_once_and_only_if_the_birth_succeeds(site: &Site) {
+    let failed = site
+        .backend
+        .create(&site.path, &mut |_| Err(BackendError::Unusable));
+    assert!(failed.is_err(), "a store was made by a birth that failed");
+    assert!(
+        matches!(
+            site.backend.peek_info(&site.path),
+            Err(PeekError::File(FileError::NotFound { .. }))
+        ),
+        "a birth that failed left a file behind"
+    );
+    site.create();
+    let again = site.backend.create(&site.path, &mut |_| {
+        panic!("a birth must not run where a store stands")
+    });
+    assert!(
+        matches!(again, Err(FileError::Exists { .. })),
+        "a store was made over another: {again:?}"
+    );
+    assert_eq!(
+        site.backend.peek_info(&site.path).expect("it is whole"),
+        Site::meta()
+    );
+}
+
+pub(super) fn is_not_found(site: &Site) {
+    for options in [
+        OpenOptions::read_only(),
+        OpenOptions::read_write(),
+        EXCLUSIVE,
+    ] {
+        let opened = site.backend.open(&site.path, &options);
+        assert!(
+            matches!(opened, Err(FileError::NotFound { .. })),
+            "{options:?} of nothing gave {opened:?}"
+        );
+    }
+    let peeked = site.backend.peek_info(&site.path);
+    assert!(
+        matches!(peeked, Err(PeekError::File(FileError::NotFound { .. }))),
+        "peeking at nothing gave {peeked:?}"
+    );
+}
+
+pub(super) fn is_peeked_at_closed_open_and_again(site: &Site) {
+    let peek = || {
+        site.backend
+            .peek_info(&site.path)
+            .expect("a store can be peeked at")
+    };
+    site.create();
+    assert_eq!(peek(), Site::meta());
+    let reader = site.open(&OpenOptions::read_only());
+    assert_eq!(peek(), Site::meta());
+    reader.close().expect("closing");
+    let writer = site.open(&OpenOptions::read_write());
+    assert_eq!(peek(), Site::meta());
+    commit(&*writer, |tx| tx.put(Table::Meta, b"other", b"row"));
+    let found = peek();
+    assert_eq!(
+        found.unknown_keys,
+        [b"other"],
+        "peek shows what is committed"
+    );
+    writer.close().expect("closing");
+    assert_eq!(peek(), found);
+    let writer = site.open(&EXCLUSIVE);
+    match site.backend.peek_info(&site.path) {
+        Ok(during) => assert_eq!(during, found),
+        Err(PeekError::File(FileError::InUse { .. })) => {}
+        Err(error) => panic!("peeking at a store in exclusive use gave {error:?}"),
+    }
+    writer.close().expect("closing");
+    assert_eq!(peek(), found);
+}
+
+pub(super) fn has_one_writer(site: &Site) {
+    site.create();
+    for first in [OpenOptions::read_write(), EXCLUSIVE] {
+        let writer = site.open(&first);
+        assert_eq!(writer.access(), Access::ReadWrite);
+        for second in [OpenOptions::read_write(), EXCLUSIVE] {
+            let opened = site.backend.open(&site.path, &second);
+            assert!(
+                matches!(opened, Err(FileError::InUse { .. })),
+                "a second writer got {opened:?}"
+            );
+        }
+        commit(&*writer, |tx| tx.put(Table::Data, b"still", b"writable"));
+        writer.close().expect("closing");
+    }
+    let writer = site.open(&OpenOptions::read_write());
+    let readers = [0, 1].map(|_| site.open(&OpenOptions::read_only()));
+    commit(&*writer, |tx| tx.put(Table::Data, b"key", b"live"));
+    for reader in &readers {
+        assert_eq!(reader.access(), Access::ReadOnly);
+        assert_eq!(
+            committed(&**reader, b"key").as_deref(),
+            Some(b"live".as_slice()),
+            "a reader follows the commits of a live writer"
+        );
+    }
+    // A writer that is dropped without being closed leaves the store to the next one.
+    drop(writer);
+    site.open(&OpenOptions::read_write());
+}
+
+pub(super) fn refuses_writes_when_read_only(site: &Site) {
+    site.create();
+    let reader = site.open(&OpenOptions::read_only());
+    let written = reader.write(&mut |tx| {
+        tx.put(Table::Data, b"key", b"value")?;
+        Ok(Verdict::Commit)
+    });
+    assert!(
+        matches!(written, Err(BackendError::ReadOnly)),
+        "a reader's write gave {written:?}"
+    );
+    assert_eq!(committed(&*reader, b"key"), None);
+}
+
+pub(super) fn is_released_by_close(site: &Site) {
+    site.create();
+    for options in [OpenOptions::read_only(), OpenOptions::read_write()] {
+        let db = site.open(&options);
+        db.close().expect("closing");
+        db.close().expect("closing again does nothing");
+        let snapshot = db.snapshot().map(drop);
+        assert!(
+            matches!(snapshot, Err(BackendError::Closed)),
+            "a closed store gave {snapshot:?}"
+        );
+        let written = db.write(&mut |_| panic!("nothing is written to a closed store"));
+        assert!(
+            matches!(written, Err(BackendError::Closed)),
+            "a write to a closed store gave {written:?}"
+        );
+        // The handle that is still there excludes nobody.
+        let next = site.open(&OpenOptions::read_write());
+        next.close().expect("closing");
+    }
+}
+
+pub(super) fn is_released_under_a_living_snapshot(site: &Site) {
+    let db = site.writer();
+    commit(&*db, |tx| tx.put(Table::Data, b"key", b"before"));
+    let snapshot = db.snapshot().expect("a snapshot");
+    db.close().expect("closing");
+    let next = site.open(&OpenOptions::read_write());
+    commit(&*next, |tx| tx.put(Table::Data, b"key", b"after"));
+    // The old view may be gone, but it never shows what came later.
+    match snapshot.get(Table::Data, b"key") {
+        Ok(found) => assert_eq!(found.as_deref(), Some(b"before".as_slice())),
+        Err(error) => assert!(matches!(error, BackendError::Closed), "{error:?}"),
+    }
+}
+
+pub(super) fn keeps_what_was_committed(site: &Site) {
+    site.create();
+    for round in 0..20_u8 {
+        let options = match round % 4 {
+            3 => EXCLUSIVE,
+            _ => OpenOptions::read_write(),
+        };
+        let db = site.open(&options);
+        for earlier in 0..round {
+            assert_eq!(
+                committed(&*db, &[earlier]),
+                Some(vec![earlier; usize::from(earlier) * 100]),
+                "a committed row is there after {round} reopens"
+            );
+        }
+        commit(&*db, |tx| {
+            for table in Table::ALL {
+                if table != Table::Meta {
+                    tx.put(table, &[round], &vec![round; usize::from(round) * 100])?;
+                }
+            }
+            Ok(())
+        });
+        // Dropped or closed: what was committed is durable.
+        if round % 2 == 0 {
+            db.close().expect("closing");
+        }
+    }
+    let db = site.open(&OpenOptions::read_only());
+    let snapshot = db.snapshot().expect("a snapshot");
+    for table in [Table::System, Table::Ops, Table::Applied, Table::Data] {
+        let found = super::rows(&*snapshot, table, EVERYTHING, Direction::Forward);
+        assert_eq!(found.len(), 20, "rows of {table}");
+    }
+}

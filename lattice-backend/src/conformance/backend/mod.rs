@@ -1,0 +1,118 @@
+//! The suite for storage engines.
+
+mod lifecycle;
+mod ranges;
+mod transactions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, PubKey, SchemaVersion, StoreType};
+
+use crate::tx::{ReadTx, Span, Table, WriteTx};
+use crate::{Direction, OpenOptions, Result, StateBackend, StateDb, Verdict};
+
+/// Tests a storage engine. `fresh` gives the engine and the path of a store that is not there yet
+/// and can be made; every check asks for another one.
+///
+/// # Panics
+/// If the engine breaks a rule; the message says which.
+pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
+    let checks: [fn(&Site); 16] = [
+        lifecycle::is_made_once_and_only_if_the_birth_succeeds,
+        lifecycle::is_not_found,
+        lifecycle::is_peeked_at_closed_open_and_again,
+        lifecycle::has_one_writer,
+        lifecycle::refuses_writes_when_read_only,
+        lifecycle::is_released_by_close,
+        lifecycle::is_released_under_a_living_snapshot,
+        lifecycle::keeps_what_was_committed,
+        transactions::are_atomic,
+        transactions::survive_a_panic,
+        transactions::see_their_own_writes,
+        transactions::give_previous_values,
+        transactions::take_all_rows,
+        transactions::are_isolated_from_snapshots,
+        ranges::have_all_kinds_of_bounds,
+        ranges::agree_with_a_model,
+    ];
+    for check in checks {
+        let (backend, path) = fresh();
+        check(&Site { backend, path });
+    }
+}
+
+/// An engine and a path for one store.
+struct Site {
+    backend: Arc<dyn StateBackend>,
+    path: PathBuf,
+}
+
+/// Rows as a test writes them.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+impl Site {
+    /// What the `meta` table of the store says.
+    fn meta() -> MetaInfo {
+        let genesis = Genesis::new(
+            StoreType::new("org.example.conformance").expect("it keeps the grammar"),
+            PubKey::from_bytes([7; 32]),
+            Nonce::from_bytes([1; 16]),
+            Hlc::ZERO,
+            None,
+        );
+        MetaInfo::new(&genesis, SchemaVersion::new(3))
+    }
+
+    fn create(&self) {
+        self.backend
+            .create(&self.path, &mut |tx| {
+                for (key, value) in Self::meta().rows() {
+                    tx.put(Table::Meta, &key, &value)?;
+                }
+                Ok(Verdict::Commit)
+            })
+            .expect("a store is made where there is none");
+    }
+
+    fn open(&self, options: &OpenOptions) -> Arc<dyn StateDb> {
+        self.backend
+            .open(&self.path, options)
+            .expect("a store that is there opens")
+    }
+
+    /// Makes the store and opens it for writing.
+    fn writer(&self) -> Arc<dyn StateDb> {
+        self.create();
+        self.open(&OpenOptions::read_write())
+    }
+}
+
+/// Commits what the body writes.
+fn commit(db: &dyn StateDb, mut body: impl FnMut(&mut dyn WriteTx) -> Result<()>) {
+    db.write(&mut |tx| {
+        body(tx)?;
+        Ok(Verdict::Commit)
+    })
+    .expect("a write is committed");
+}
+
+/// The rows of a range.
+fn rows(tx: &dyn ReadTx, table: Table, span: Span<'_>, direction: Direction) -> Pairs {
+    let mut cursor = tx.range(table, span, direction).expect("a range is read");
+    let mut rows = Pairs::new();
+    while let Some(row) = cursor.next().expect("a row is read") {
+        rows.push((row.key.to_vec(), row.value.to_vec()));
+    }
+    assert!(
+        cursor.next().expect("the end is read again").is_none(),
+        "a cursor went on after its end"
+    );
+    rows
+}
+
+/// The value of a row of `data` in what is committed.
+fn committed(db: &dyn StateDb, key: &[u8]) -> Option<Vec<u8>> {
+    let snapshot = db.snapshot().expect("an open store gives a snapshot");
+    snapshot.get(Table::Data, key).expect("a row is read")
+}

@@ -1,0 +1,229 @@
+//! What must be true of a replica, and of replicas of one history.
+
+use std::collections::BTreeMap;
+
+use super::deliver::{Manner, Recipient, causal_order};
+use super::history::broke;
+use super::{Rng, Trial};
+use crate::tx::{EVERYTHING, NoRows};
+use crate::{
+    Accumulator, DataRead, Direction, Effect, EffectHash, Engine, History, LeafHasher, Op, OpKind,
+    OpRef, Result as BackendResult, Rows, Span, Staged, StateMachine,
+};
+
+type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The state of a replica, read row by row.
+struct Picture {
+    rows: Pairs,
+    leaves: Pairs,
+}
+
+impl Picture {
+    /// Reads everything; checks that leaves are unique and sum up to the state hash.
+    fn take<M: StateMachine>(engine: &Engine<M>) -> Result<Self, String> {
+        let failed = |error| broke("reading the state", &error);
+        let snapshot = engine.snapshot().map_err(failed)?;
+        let (mut rows, mut leaves) = (Pairs::new(), Pairs::new());
+        let hasher = LeafHasher::default();
+        let mut sum = Accumulator::default();
+        let mut twice = None;
+        let mut cursor = snapshot
+            .range(EVERYTHING, Direction::Forward)
+            .map_err(failed)?;
+        while let Some(row) = cursor.next().map_err(failed)? {
+            rows.insert(row.key.to_vec(), row.value.to_vec());
+            let schema = engine.schema_version();
+            engine.machine().leaves(schema, row, &mut |key, value| {
+                sum.insert(&hasher, key, value);
+                if leaves.insert(key.to_vec(), value.to_vec()).is_some() {
+                    twice.get_or_insert_with(|| text(key));
+                }
+            });
+        }
+        if let Some(key) = twice {
+            return Err(format!("two leaves of one state have the key {key}"));
+        }
+        let scanned = sum.state_hash(&engine.genesis().hash());
+        let kept = snapshot.state_hash().map_err(failed)?;
+        if scanned != kept {
+            return Err(format!(
+                "the state hash is {kept}, a scan of the leaves gives {scanned}: \
+                 `leaves` does not depend on its row alone"
+            ));
+        }
+        Ok(Self { rows, leaves })
+    }
+
+    fn demand_same_leaves(&self, other: &Self, when: &str) -> Result<(), String> {
+        match first_difference(&self.leaves, &other.leaves) {
+            Some(difference) => Err(format!("the state depends on {when}: {difference}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes.escape_ascii())
+}
+
+fn first_difference(left: &Pairs, right: &Pairs) -> Option<String> {
+    let key = left
+        .keys()
+        .chain(right.keys())
+        .filter(|key| left.get(*key) != right.get(*key))
+        .min()?;
+    let side = |pairs: &Pairs| pairs.get(key).map_or("nothing".into(), |value| text(value));
+    Some(format!(
+        "at key {} one has {}, the other {}",
+        text(key),
+        side(left),
+        side(right)
+    ))
+}
+
+fn effects<M: StateMachine>(engine: &Engine<M>) -> Result<Vec<EffectHash>, String> {
+    let failed = |error| broke("reading effects", &error);
+    let count = engine.op_count().map_err(failed)?;
+    (0..count)
+        .map(|index| {
+            let effect = engine.effect_at(index).map_err(failed)?;
+            effect.ok_or_else(|| format!("no effect under index {index}"))
+        })
+        .collect()
+}
+
+impl<M: StateMachine> Trial<'_, M> {
+    fn recipient(&self) -> Result<Recipient<M>, String> {
+        Recipient::new(self.genesis(), (self.make)())
+    }
+
+    /// The first ops of the history, in every order and manner, give one state.
+    pub(super) fn convergence(
+        &self,
+        rng: &mut Rng,
+        count: usize,
+        orders: usize,
+    ) -> Result<(), String> {
+        let ops = &self.past.ops[..count.min(self.past.ops.len())];
+        let first = self.recipient()?;
+        first.deliver(rng, ops, Manner::OneByOne)?;
+        let expected = Picture::take(&first.engine)?;
+        for nth in 0..orders {
+            let order = causal_order(rng, ops);
+            let recipient = self.recipient()?;
+            recipient.deliver(rng, &order, Manner::nth(nth))?;
+            let found = Picture::take(&recipient.engine)?;
+            if let Err(message) = expected.demand_same_leaves(&found, "the order of arrival") {
+                return Err(format!(
+                    "{message}\n  one order: {}\n  the other: {}",
+                    listing(&applied_order(&first.engine)?),
+                    listing(&applied_order(&recipient.engine)?)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same order gives the same rows and the same effects, whatever the transactions, and
+    /// whether or not the store was opened again in between.
+    pub(super) fn determinism(&self, rng: &mut Rng) -> Result<(), String> {
+        let order = causal_order(rng, &self.past.ops);
+        let first = self.recipient()?;
+        first.deliver(rng, &order, Manner::OneByOne)?;
+        let expected = (Picture::take(&first.engine)?, effects(&first.engine)?);
+        let mut second = self.recipient()?;
+        let (before, after) = order.split_at(rng.below(order.len() + 1));
+        second.in_batches(rng, &before.iter().collect::<Vec<_>>(), 64)?;
+        second.reopen((self.make)())?;
+        Picture::take(&second.engine)?;
+        second.in_batches(rng, &after.iter().collect::<Vec<_>>(), 1)?;
+        let found = (Picture::take(&second.engine)?, effects(&second.engine)?);
+        if let Some(difference) = first_difference(&expected.0.rows, &found.0.rows) {
+            return Err(format!(
+                "the same ops in the same order gave different rows: {difference}"
+            ));
+        }
+        match (0..)
+            .zip(expected.1.iter().zip(&found.1))
+            .find(|(_, (one, other))| one != other)
+        {
+            Some((index, _)) => {
+                let index: usize = index;
+                Err(format!(
+                    "the same ops in the same order had different effects, first op {index}: {}",
+                    order[index].reference()
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A payload is valid in an empty store if and only if it is in the finished one.
+    pub(super) fn validity(&self) -> Result<(), String> {
+        let finished = self.recipient()?;
+        let all: Vec<&Op> = self.past.ops.iter().collect();
+        finished.in_batches(&mut Rng::new(0), &all, 64)?;
+        let snapshot = finished
+            .engine
+            .snapshot()
+            .map_err(|error| broke("reading the state", &error))?;
+        let machine = finished.engine.machine();
+        for op in all.iter().filter(|op| op.kind() == OpKind::Application) {
+            let mut verdicts = Vec::new();
+            for base in [&Nothing, &snapshot as &dyn DataRead] {
+                for history in [false, true] {
+                    let mut staged = Staged::new(base);
+                    let verdict = machine.apply(&op.view(), &mut staged, &Always(history));
+                    verdicts.push(verdict.map_err(|error| broke("`apply`", &error))?);
+                }
+            }
+            if verdicts.contains(&Effect::Void) && verdicts.contains(&Effect::Applied) {
+                return Err(format!(
+                    "whether a payload is valid depends on more than its bytes: {}",
+                    text(op.payload())
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn applied_order<M: StateMachine>(engine: &Engine<M>) -> Result<Vec<OpRef>, String> {
+    let failed = |error| broke("reading history", &error);
+    let count = engine.op_count().map_err(failed)?;
+    let ops = (0..count).map(|index| engine.op_at(index).map_err(failed));
+    let ops: Result<Vec<_>, _> = ops.collect();
+    Ok(ops?
+        .into_iter()
+        .flatten()
+        .map(|op| op.reference())
+        .collect())
+}
+
+fn listing(order: &[OpRef]) -> String {
+    let names: Vec<String> = order.iter().map(OpRef::to_string).collect();
+    names.join(" ")
+}
+
+/// A state without rows.
+struct Nothing;
+
+impl DataRead for Nothing {
+    fn get(&self, _: &[u8]) -> BackendResult<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn range(&self, _: Span<'_>, _: Direction) -> BackendResult<Rows<'_>> {
+        Ok(Box::new(NoRows))
+    }
+}
+
+/// A history that has the same answer to every question.
+struct Always(bool);
+
+impl History for Always {
+    fn is_applied(&self, _: &OpRef) -> BackendResult<bool> {
+        Ok(self.0)
+    }
+}

@@ -1,0 +1,333 @@
+"""Writes the golden files of lattice-backend: python3 generate.py OUTDIR
+
+A second implementation of ops, their ids and signatures, of the state hash and of effects, made
+from the words of their description with `struct` and the packages `blake3` and `cryptography` of
+PyPI, not from the Rust code: an encoder cannot bless itself. Nothing in the build runs it. The
+files it writes are kept for ever; a case may be added, a line that is there never changes.
+
+A line is a name and byte strings in hexadecimal, an empty one written as `empty`, one that is not
+there as `none`.
+"""
+
+import pathlib
+import struct
+import sys
+
+from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+# RFC 8032, section 7.1: secret and public keys of TEST 1, TEST 2 and TEST 3.
+KEYS = [
+    (
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+    ),
+    (
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+    ),
+    (
+        "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+    ),
+]
+# RFC 8032, section 5.1: the field's prime, the group's order and the curve's constant.
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+
+HLC = 1_700_000_000_000 << 16
+ZERO = bytes(32)
+
+
+def u8(number):
+    return struct.pack("<B", number)
+
+
+def u32(number):
+    return struct.pack("<I", number)
+
+
+def u64(number):
+    return struct.pack("<Q", number)
+
+
+def byte_string(content):
+    return u64(len(content)) + content
+
+
+class Store:
+    """A store's genesis: what ops and the state hash are bound to."""
+
+    def __init__(self, store_type, owner, nonce):
+        self.record = (
+            u8(1) + byte_string(store_type) + owner + nonce + u64(HLC) + u8(0)
+        )
+        self.hash = blake3(self.record, derive_key_context="lattice 2026 store id v1").digest()
+        store_id = bytearray(self.hash[:16])
+        store_id[6] = (store_id[6] & 0x0F) | 0x80
+        store_id[8] = (store_id[8] & 0x3F) | 0x80
+        self.id = bytes(store_id)
+
+
+class Author:
+    def __init__(self, secret, public):
+        self.secret = bytes.fromhex(secret)
+        self.key = Ed25519PrivateKey.from_private_bytes(self.secret)
+        self.public = self.key.public_key().public_bytes_raw()
+        assert self.public.hex() == public
+
+    def sign(self, op_id):
+        return self.key.sign(b"lattice/op/v1\0" + op_id)
+
+
+AUTHORS = [Author(*pair) for pair in KEYS]
+STORE = Store(b"org.example.golden", AUTHORS[0].public, bytes(range(16)))
+OTHER = Store(b"org.example.golden", AUTHORS[0].public, bytes(range(1, 17)))
+
+
+def op_ref(author, seq, op_id):
+    return author + u64(seq) + op_id
+
+
+def body(author, seq, prev, hlc, deps=(), payload=b"", kind=0, format=1, store=STORE):
+    return (
+        u8(format)
+        + u8(kind)
+        + store.id
+        + author
+        + u64(seq)
+        + prev
+        + u64(hlc)
+        + u64(len(deps))
+        + b"".join(deps)
+        + byte_string(payload)
+    )
+
+
+def op_id(encoded, store=STORE):
+    return blake3(store.hash + encoded, derive_key_context="lattice 2026 op v1").digest()
+
+
+def signed(author, encoded, store=STORE):
+    return encoded + author.sign(op_id(encoded, store))
+
+
+def op_fields(author, seq, prev, hlc, deps=(), payload=b"", kind=0):
+    """An op's ingredients and what has to become of them."""
+    encoded = body(author.public, seq, prev, hlc, deps, payload, kind)
+    return [
+        ("secret", author.secret),
+        ("author", author.public),
+        ("kind", u8(kind)),
+        ("seq_le", u64(seq)),
+        ("prev", prev),
+        ("hlc_le", u64(hlc)),
+        *[("dep", dep[:32], dep[32:40], dep[40:]) for dep in deps],
+        ("payload", payload),
+        ("body", encoded),
+        ("id", op_id(encoded)),
+        ("signature", author.sign(op_id(encoded))),
+    ]
+
+
+def write(directory, name, lines):
+    def text(field):
+        return "none" if field is None else field.hex() or "empty"
+
+    content = "".join(" ".join([line[0], *map(text, line[1:])]) + "\n" for line in lines)
+    (directory / name).write_text(content)
+
+
+def no_point():
+    """The least y that is no point: (y^2 - 1) / (d y^2 + 1) has no square root."""
+    for y in range(2, 100):
+        x_squared = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+        if pow(x_squared, (P - 1) // 2, P) == P - 1:
+            return y.to_bytes(32, "little")
+    raise AssertionError("half of all y are no points")
+
+
+def hostile_ops(first_id, other_id):
+    """Ops that are refused; for each its bytes, the one thing wrong with it in its name."""
+    a, b, c = AUTHORS
+    dep_b = op_ref(b.public, 0, other_id)
+    dep_c = op_ref(c.public, 0, other_id)
+    dep_b2 = op_ref(b.public, 1, other_id)
+    low, high = sorted([dep_b, dep_c])
+    good = body(a.public, 0, ZERO, HLC, payload=b"payload")
+    op = signed(a, good)
+    scalar = int.from_bytes(op[-32:], "little")
+
+    def made(**changes):
+        fields = dict(author=a.public, seq=0, prev=ZERO, hlc=HLC, payload=b"payload")
+        fields.update(changes)
+        return signed(a, body(**fields))
+
+    def later(deps):
+        return made(seq=1, prev=first_id, hlc=HLC + 1, deps=deps)
+
+    # Author and R are the neutral element and S is 0: the cofactorless equation holds for
+    # every message, which is why strict verification refuses keys of small order.
+    neutral = u8(1) + bytes(31)
+    fixed = len(good) - 8 - 8 - len(b"payload")
+    return [
+        ("signature_bit", op[:-64] + u8(op[-64] ^ 1) + op[-63:]),
+        ("signature_zero", op[:-64] + bytes(64)),
+        ("signature_of_other_author", good + b.sign(op_id(good))),
+        ("signature_of_bare_id", good + a.key.sign(op_id(good))),
+        ("signature_of_other_store", good + a.sign(op_id(good, OTHER))),
+        ("signature_scalar_not_reduced", op[:-32] + (scalar + L).to_bytes(32, "little")),
+        ("author_of_small_order", body(neutral, 0, ZERO, HLC) + neutral + bytes(32)),
+        ("author_no_point", body(no_point(), 0, ZERO, HLC) + bytes(64)),
+        ("body_bit", u8(op[0]) + op[1:-66] + u8(op[-66] ^ 1) + op[-65:]),
+        ("deps_descending", later([high, low])),
+        ("deps_twice_the_same", later([dep_b, dep_b])),
+        ("deps_descending_seq", later([dep_b2, dep_b])),
+        ("dep_is_prev", later([op_ref(a.public, 0, first_id)])),
+        ("first_with_prev", made(prev=first_id)),
+        ("later_without_prev", made(seq=1)),
+        ("merge_with_payload", made(kind=1)),
+        ("kind_2", made(kind=2)),
+        ("kind_255", made(kind=255)),
+        ("format_0", made(format=0)),
+        ("format_2", made(format=2)),
+        ("store_other", signed(a, body(a.public, 0, ZERO, HLC, store=OTHER), OTHER)),
+        ("trailing_byte_in_body", signed(a, good + u8(0))),
+        ("trailing_byte", op + u8(0)),
+        ("one_byte_short", op[:-1]),
+        ("no_signature", good),
+        ("nothing", b""),
+        ("deps_length_huge", signed(a, good[:fixed] + u64(2**64 - 1) + good[fixed + 8:])),
+        ("deps_length_lying", signed(a, good[:fixed] + u64(1024) + good[fixed + 8:])),
+        ("payload_length_huge", signed(a, good[: fixed + 8] + u64(2**63) + b"payload")),
+        ("payload_length_one_more", signed(a, good[: fixed + 8] + u64(8) + b"payload")),
+        ("payload_length_one_less", signed(a, good[: fixed + 8] + u64(6) + b"payload")),
+    ]
+
+
+def many_deps(count):
+    """A first op with deps made up by a rule: strictly ascending authors."""
+    deps = [op_ref(struct.pack(">I", n) * 8, n, blake3(u32(n)).digest()) for n in range(count)]
+    return signed(AUTHORS[0], body(AUTHORS[0].public, 0, ZERO, HLC, deps))
+
+
+def expand(key, value):
+    """A leaf's 1,024 lanes."""
+    keyed = blake3(derive_key_context="lattice 2026 state leaf v1")
+    keyed.update(u32(len(key)) + key + value)
+    return struct.unpack("<1024H", keyed.digest(length=2048))
+
+
+def lanes(numbers):
+    return struct.pack("<1024H", *numbers)
+
+
+def added(a, b):
+    return tuple((x + y) % 65536 for x, y in zip(a, b))
+
+
+def state_hash(count, total, store=STORE):
+    content = store.hash + u64(count) + lanes(total)
+    return blake3(content, derive_key_context="lattice 2026 state hash v1").digest()
+
+
+LEAVES = [
+    (b"", b""),
+    (b"", b"\0"),
+    (b"\0", b""),
+    (b"key", b"value"),
+    (b"ke", b"yvalue"),
+    (b"k", b"\xff" * 3000),
+    (bytes(range(256)), b"long key"),
+]
+
+
+def state_file():
+    total = (0,) * 1024
+    lines = [("genesis", STORE.record), ("empty_hash", state_hash(0, total))]
+    for count, (key, value) in enumerate(LEAVES, 1):
+        total = added(total, expand(key, value))
+        lines += [
+            ("leaf", key, value),
+            ("expanded", lanes(expand(key, value))),
+            ("state_hash", state_hash(count, total)),
+            ("state_hash_of_other_store", state_hash(count, total, OTHER)),
+        ]
+    return [*lines, ("sum", lanes(total))]
+
+
+EFFECTS = [
+    [],
+    [(b"key", None, b"value")],
+    [(b"key", b"value", None)],
+    [(b"key", b"", b"value")],
+    [(b"", None, b"")],
+    [(b"a", None, b"1"), (b"b", b"2", b"3"), (b"c", b"4", None)],
+    [(b"a", None, b"1"), (b"bb", b"23", None)],
+]
+
+
+def effect(changes):
+    """The first 16 bytes of a hash over key, before and after of each change."""
+
+    def counted(content):
+        return u32(len(content)) + content
+
+    def optional(content):
+        return u8(0) if content is None else u8(1) + counted(content)
+
+    content = b"".join(counted(k) + optional(b) + optional(a) for k, b, a in changes)
+    return blake3(content, derive_key_context="lattice 2026 effect v1").digest()[:16]
+
+
+def effect_file():
+    lines = []
+    for changes in EFFECTS:
+        lines += [("change", *change) for change in changes]
+        lines.append(("effect", effect(changes)))
+    return lines
+
+
+def published_lanes():
+    """LtHash16 over plain BLAKE3, as Solana's validators use it (SIMD-0215).
+
+    What is written here is held against the values that they publish, by the test that reads it.
+    """
+    return [
+        (word, lanes(struct.unpack("<1024H", blake3(word.encode()).digest(length=2048))))
+        for word in ["hello", "world!"]
+    ]
+
+
+def main():
+    directory = pathlib.Path(sys.argv[1])
+    directory.mkdir(parents=True, exist_ok=True)
+    a, b, c = AUTHORS
+    first = op_fields(a, 0, ZERO, HLC, payload=b"first")
+    first_id = dict(line[:2] for line in first)["id"]
+    other = op_fields(b, 0, ZERO, HLC + 1)
+    other_id = dict(line[:2] for line in other)["id"]
+    deps = sorted([op_ref(b.public, 0, other_id), op_ref(c.public, 2**40, bytes([0xC3] * 32))])
+    write(directory, "op_stores.txt", [
+        ("genesis", STORE.record),
+        ("genesis_hash", STORE.hash),
+        ("store_id", STORE.id),
+        ("other_genesis", OTHER.record),
+    ])
+    write(directory, "op_first.txt", first)
+    write(directory, "op_empty_payload.txt", other)
+    write(directory, "op_later.txt",
+          op_fields(a, 1, first_id, HLC + 7, deps, payload=bytes(range(256))))
+    heads = sorted([op_ref(a.public, 0, first_id), op_ref(b.public, 0, other_id)])
+    write(directory, "op_merge.txt", op_fields(c, 0, ZERO, 2**64 - 1, heads, kind=1))
+    write(directory, "op_hostile.txt", hostile_ops(first_id, other_id))
+    (directory / "op_1024_deps.bin").write_bytes(many_deps(1024))
+    (directory / "op_hostile_1025_deps.bin").write_bytes(many_deps(1025))
+    write(directory, "state_hash.txt", state_file())
+    write(directory, "effect.txt", effect_file())
+    write(directory, "lthash_published.txt", published_lanes())
+
+
+if __name__ == "__main__":
+    main()

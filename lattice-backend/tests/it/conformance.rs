@@ -1,0 +1,198 @@
+//! The suites, on what keeps the rules and on what breaks them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lattice_backend::conformance::{self, MachineSuite, Rng};
+use lattice_backend::{FileError, PeekError};
+use lattice_backend::{
+    MemoryBackend, MemoryDisk, OpenOptions, RedbBackend, Result, StateBackend, StateDb, Verdict,
+    WriteBody,
+};
+use lattice_meta::MetaInfo;
+
+use crate::registers::{Command, Lie, Registers};
+
+#[test]
+fn the_memory_backend_conforms() {
+    conformance::backend(|| (Arc::new(MemoryBackend::new()), PathBuf::from("state.db")));
+}
+
+#[test]
+fn redb_in_memory_conforms() {
+    conformance::backend(|| {
+        let backend = RedbBackend::on_disk(MemoryDisk::new());
+        (Arc::new(backend), PathBuf::from("state.db"))
+    });
+}
+
+#[test]
+fn redb_on_files_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = AtomicU64::new(0);
+    conformance::backend(|| {
+        let name = format!("{}.db", stores.fetch_add(1, Ordering::SeqCst));
+        (Arc::new(RedbBackend::on_files()), dir.path().join(name))
+    });
+}
+
+/// A backend that commits what was aborted.
+#[derive(Debug)]
+struct NeverAborts(MemoryBackend);
+
+#[derive(Debug)]
+struct NeverAbortsDb(Arc<dyn StateDb>);
+
+impl StateBackend for NeverAborts {
+    fn peek_info(&self, path: &std::path::Path) -> Result<MetaInfo, PeekError> {
+        self.0.peek_info(path)
+    }
+
+    fn create(&self, path: &std::path::Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
+        self.0.create(path, birth)
+    }
+
+    fn open(
+        &self,
+        path: &std::path::Path,
+        options: &OpenOptions,
+    ) -> Result<Arc<dyn StateDb>, FileError> {
+        Ok(Arc::new(NeverAbortsDb(self.0.open(path, options)?)))
+    }
+}
+
+impl StateDb for NeverAbortsDb {
+    fn access(&self) -> lattice_backend::Access {
+        self.0.access()
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn lattice_backend::ReadTx + Send + Sync>> {
+        self.0.snapshot()
+    }
+
+    fn write(&self, body: &mut WriteBody<'_>) -> Result<()> {
+        self.0.write(&mut |tx| {
+            body(tx)?;
+            Ok(Verdict::Commit)
+        })
+    }
+
+    fn close(&self) -> Result<()> {
+        self.0.close()
+    }
+}
+
+fn message(run: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("the suite catches it");
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap()
+}
+
+#[test]
+fn a_backend_that_never_aborts_is_caught() {
+    let text = message(|| {
+        conformance::backend(|| {
+            let backend = NeverAborts(MemoryBackend::new());
+            (Arc::new(backend), PathBuf::from("state.db"))
+        });
+    });
+    assert!(!text.is_empty());
+}
+
+fn command(rng: &mut Rng) -> Command {
+    let key = vec![b"abc"[rng.below(3)]];
+    let length = rng.below(3);
+    match rng.below(10) {
+        0 => Command::Refuse,
+        _ => Command::Set(key, rng.bytes(length)),
+    }
+}
+
+fn suite(lie: Lie) -> MachineSuite<'static, Registers> {
+    let machine = Registers::lying(lie);
+    MachineSuite::new(move || machine.clone(), command)
+}
+
+#[test]
+fn the_registers_conform() {
+    suite(Lie::None).run();
+    suite(Lie::None)
+        .hostile(|rng, ops| match rng.pick(ops) {
+            Some(op) => op.payload().to_vec(),
+            None => vec![0],
+        })
+        .seed(1 << 40)
+        .histories(4)
+        .run();
+}
+
+fn caught(lie: Lie, expected: &str) {
+    let text = message(|| suite(lie).run());
+    assert!(text.contains(expected), "{lie:?}: {text}");
+    assert!(text.contains(".seed(0x"), "{text}");
+}
+
+#[test]
+fn last_arrival_wins_is_caught() {
+    caught(
+        Lie::LastArrivalWins,
+        "the state depends on the order of arrival",
+    );
+}
+
+#[test]
+fn validity_from_state_is_caught() {
+    caught(
+        Lie::ValidityFromState,
+        "whether a payload is valid depends on more than its bytes",
+    );
+}
+
+#[test]
+fn validity_from_outside_is_caught() {
+    // Already a command of its own can turn out invalid.
+    let text = message(|| suite(Lie::ValidityFromOutside).run());
+    assert!(text.contains("valid"), "{text}");
+}
+
+#[test]
+fn nondeterminism_is_caught() {
+    caught(
+        Lie::Nondeterminism,
+        "the same ops in the same order gave different rows",
+    );
+}
+
+#[test]
+fn colliding_leaves_are_caught() {
+    caught(
+        Lie::LeavesCollide,
+        "two leaves of one state have the key \"all\"",
+    );
+}
+
+#[test]
+fn leaves_from_outside_are_caught() {
+    caught(Lie::LeavesFromOutside, "a scan of the leaves gives");
+}
+
+#[test]
+fn an_invalid_payload_of_its_own_is_caught() {
+    caught(
+        Lie::PreparesInvalid,
+        "`prepare` made a payload that `apply` holds to be invalid",
+    );
+}
+
+/// The failure's seed alone runs the failing history again.
+#[test]
+fn a_failure_can_be_run_again_by_its_seed() {
+    let first = message(|| suite(Lie::LastArrivalWins).run());
+    let digits = first.split(".seed(0x").nth(1).unwrap().split(')').next();
+    let seed = u64::from_str_radix(digits.unwrap(), 16).unwrap();
+    let again = message(|| suite(Lie::LastArrivalWins).seed(seed).histories(1).run());
+    assert_eq!(first, again);
+}

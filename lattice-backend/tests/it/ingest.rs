@@ -1,0 +1,507 @@
+//! Taking in ops of others: every outcome, every rejection, and the bounds of what is held.
+
+use std::collections::BTreeSet;
+
+use lattice_backend::{
+    Authors, MAX_HELD_BYTES, Op, OpDraft, OpError, OpHasher, OpKind, Outcome, Rejection,
+    SignatureError,
+};
+use lattice_meta::{Genesis, Hlc, Nonce, OpId};
+
+use crate::registers::payload;
+use crate::support::*;
+
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+fn waiting(missing: &Op) -> Outcome {
+    Outcome::Waiting {
+        missing: missing.reference(),
+    }
+}
+
+fn set(key: &str) -> Vec<u8> {
+    payload(key.as_bytes(), b"value")
+}
+
+#[test]
+fn in_order_everything_is_applied_and_twice_is_known() {
+    let store = replica(1);
+    let ops = chain(&secret(2), 3);
+    let all: Vec<&Op> = ops.iter().collect();
+    let report = ingest(&store, &all);
+    assert_eq!(outcomes(&report), [applied(0), applied(1), applied(2)]);
+    assert_eq!(report.applied(), 3);
+    assert!(report.is_complete());
+    let hash = store.state_hash().unwrap();
+    let again = ingest(&store, &all);
+    assert_eq!(outcomes(&again), vec![Outcome::Known; 3]);
+    assert!(again.is_complete());
+    assert_eq!(again.applied(), 0);
+    assert_eq!(store.state_hash().unwrap(), hash);
+    // The same op twice in one call is applied once.
+    let more = op(&secret(3), None, &[], 0, &set("k"));
+    let report = ingest(&store, &[&more, &ops[1], &more]);
+    assert_eq!(
+        outcomes(&report),
+        [applied(3), Outcome::Known, Outcome::Known]
+    );
+    assert_whole(&store);
+}
+
+#[test]
+fn backwards_everything_is_applied_in_one_call() {
+    let store = replica(1);
+    let ops = chain(&secret(2), 5);
+    let report = ingest(&store, &ops.iter().rev().collect::<Vec<_>>());
+    let expected: Vec<Outcome> = (0..5).rev().map(applied).collect();
+    assert_eq!(outcomes(&report), expected);
+    assert_eq!(store.held_ops(), 0);
+    assert_whole(&store);
+}
+
+#[test]
+fn a_gap_waits_and_is_released_by_a_later_call() {
+    let store = replica(1);
+    let ops = chain(&secret(2), 4);
+    let other = op(&secret(3), None, &[&ops[2]], 50, &set("other"));
+    let report = ingest(&store, &[&ops[0], &ops[2], &ops[3], &other]);
+    assert_eq!(
+        outcomes(&report),
+        [
+            applied(0),
+            waiting(&ops[1]),
+            waiting(&ops[2]),
+            waiting(&ops[2])
+        ]
+    );
+    assert!(!report.is_complete());
+    assert_eq!(store.held_ops(), 3);
+    assert_whole(&store);
+    let report = ingest(&store, &[&ops[1]]);
+    assert_eq!(outcomes(&report), [applied(1)]);
+    let released: BTreeSet<OpId> = report.released.iter().map(|(id, _)| *id).collect();
+    let expected = [&ops[2], &ops[3], &other].map(|op| op.reference().id);
+    assert_eq!(released, BTreeSet::from(expected));
+    assert_eq!(report.applied(), 4);
+    assert_eq!(store.held_ops(), 0);
+    assert_whole(&store);
+}
+
+/// An op that is held and given again in the call that releases it: it was applied by that call.
+#[test]
+fn an_op_that_was_held_and_comes_again_is_reported_as_applied() {
+    let site = Site::memory();
+    let store = site.open();
+    let ops = chain(&secret(2), 2);
+    for _ in 0..2 {
+        let report = ingest(&store, &[&ops[1]]);
+        assert_eq!(outcomes(&report), [waiting(&ops[0])]);
+        assert_eq!(store.held_ops(), 1);
+    }
+    let report = ingest(&store, &[&ops[0], &ops[1]]);
+    assert_eq!(outcomes(&report), [applied(0), applied(1)]);
+    assert_eq!(report.applied(), 2);
+    let early = op(&secret(3), None, &[], HOUR_MS, &set("early"));
+    ingest(&store, &[&early]);
+    site.clock.advance(HOUR_MS);
+    assert_eq!(outcomes(&ingest(&store, &[&early])), [applied(2)]);
+    assert_whole(&store);
+}
+
+#[test]
+fn what_is_held_is_forgotten_on_close() {
+    let site = Site::memory();
+    let store = site.open();
+    let ops = chain(&secret(2), 2);
+    ingest(&store, &[&ops[1]]);
+    store.close().unwrap();
+    let store = site.open();
+    assert_eq!(store.held_ops(), 0);
+    assert_eq!(ingest(&store, &[&ops[0]]).applied(), 1);
+}
+
+#[test]
+fn more_than_ten_minutes_ahead_is_deferred_until_the_clock_shows_it() {
+    let site = Site::memory();
+    let store = site.open();
+    let just = op(&secret(2), None, &[], 10 * MINUTE_MS, &set("just"));
+    let early = op(&secret(3), None, &[], 10 * MINUTE_MS + 1, &set("early"));
+    let next = op(&secret(3), Some(&early), &[], 11 * MINUTE_MS, &set("next"));
+    let report = ingest(&store, &[&just, &early, &next]);
+    let deferred = |until_ms| Outcome::Deferred { until_ms };
+    assert_eq!(
+        outcomes(&report),
+        [
+            applied(0),
+            deferred(NOW_MS + 1),
+            deferred(NOW_MS + MINUTE_MS)
+        ]
+    );
+    assert_eq!(store.held_ops(), 2);
+    assert!(ingest(&store, &[]).released.is_empty());
+    site.clock.advance(1);
+    let report = ingest(&store, &[]);
+    assert_eq!(report.released, [(early.reference().id, applied(1))]);
+    site.clock.advance(MINUTE_MS);
+    assert_eq!(ingest(&store, &[]).applied(), 1);
+    assert_eq!(store.held_ops(), 0);
+    assert_whole(&store);
+    // Its own ops follow what is ahead of its clock.
+    append(&store, "key", "value");
+    assert_whole(&store);
+}
+
+#[test]
+fn a_deferred_op_may_turn_out_to_wait() {
+    let site = Site::memory();
+    let store = site.open();
+    let first = op(&secret(2), None, &[], 0, &set("first"));
+    let early = op(&secret(2), Some(&first), &[], HOUR_MS, &set("early"));
+    ingest(&store, &[&early]);
+    site.clock.advance(HOUR_MS);
+    let report = ingest(&store, &[]);
+    assert_eq!(report.released, [(early.reference().id, waiting(&first))]);
+    assert_eq!(ingest(&store, &[&first]).applied(), 2);
+    assert_whole(&store);
+}
+
+#[test]
+fn more_than_a_day_ahead_is_rejected_and_not_held() {
+    let store = replica(1);
+    let day_ms = 24 * HOUR_MS;
+    let far = op(&secret(2), None, &[], day_ms + 1, &set("far"));
+    let within = op(&secret(3), None, &[], day_ms, &set("within"));
+    let report = ingest(&store, &[&far, &within]);
+    let ahead_ms = day_ms + 1;
+    assert_eq!(
+        outcomes(&report),
+        [
+            Outcome::Rejected(Rejection::FarAhead { ahead_ms }),
+            Outcome::Deferred {
+                until_ms: NOW_MS + day_ms - 10 * MINUTE_MS
+            }
+        ]
+    );
+    assert_eq!(store.held_ops(), 1);
+}
+
+#[test]
+fn a_timestamp_that_does_not_exceed_its_parents_is_rejected_for_ever() {
+    let store = replica(1);
+    let first = op(&secret(2), None, &[], 5, &set("first"));
+    let dep = op(&secret(3), None, &[], 7, &set("dep"));
+    let same = op(&secret(2), Some(&first), &[], 5, &set("same"));
+    let late_dep = op(&secret(2), Some(&first), &[&dep], 7, &set("late"));
+    let unknown = op(&secret(4), None, &[], 0, &set("unknown"));
+    // Invalid already, whatever else is missing.
+    let both = op(&secret(5), None, &[&unknown, &dep], 6, &set("both"));
+    let report = ingest(&store, &[&first, &dep, &same, &late_dep, &both]);
+    let rejected = |found: &Op, after: &Op| {
+        Outcome::Rejected(Rejection::ClockDidNotAdvance {
+            found: found.hlc(),
+            parent: after.hlc(),
+            after: after.reference(),
+        })
+    };
+    assert_eq!(
+        outcomes(&report),
+        [
+            applied(0),
+            applied(1),
+            rejected(&same, &first),
+            rejected(&late_dep, &dep),
+            rejected(&both, &dep)
+        ]
+    );
+    assert_eq!(store.held_ops(), 0);
+    let good = op(&secret(2), Some(&first), &[&dep], 8, &set("good"));
+    assert_eq!(outcomes(&ingest(&store, &[&good])), [applied(2)]);
+    assert_whole(&store);
+}
+
+mod authors {
+    use super::*;
+
+    fn unknown(op: &Op) -> Outcome {
+        Outcome::Rejected(Rejection::UnknownAuthor {
+            author: op.reference().author,
+        })
+    }
+
+    #[test]
+    fn known_are_the_owner_the_node_itself_and_those_applied() {
+        // Opened as author 5; the owner is author 1.
+        let store = replica(5);
+        let ops: Vec<Op> = [1, 5, 2, 3].map(|seed| chain(&secret(seed), 2)).concat();
+        let firsts: Vec<&Op> = ops.iter().step_by(2).collect();
+        let report = ingest_from(&store, &firsts, &Authors::Known);
+        assert_eq!(
+            outcomes(&report),
+            [
+                applied(0),
+                applied(1),
+                unknown(firsts[2]),
+                unknown(firsts[3])
+            ]
+        );
+        assert_eq!(store.held_ops(), 0);
+        let named = Authors::Named(BTreeSet::from([secret(2).public()]));
+        let report = ingest_from(&store, &firsts, &named);
+        assert_eq!(
+            outcomes(&report),
+            [
+                Outcome::Known,
+                Outcome::Known,
+                applied(2),
+                unknown(firsts[3])
+            ]
+        );
+        // Author 2 is known from now on.
+        let seconds: Vec<&Op> = ops.iter().skip(1).step_by(2).collect();
+        let report = ingest_from(&store, &seconds, &Authors::Known);
+        assert_eq!(
+            outcomes(&report),
+            [applied(3), applied(4), applied(5), unknown(seconds[3])]
+        );
+        let report = ingest_from(&store, &[firsts[3], seconds[3]], &Authors::Any);
+        assert_eq!(report.applied(), 2);
+        assert_whole(&store);
+    }
+
+    #[test]
+    fn of_whom_ops_are_known_stay_known_after_a_reopen() {
+        let site = Site::memory();
+        let store = site.open();
+        let ops = chain(&secret(2), 2);
+        ingest(&store, &[&ops[0]]);
+        store.close().unwrap();
+        let report = ingest_from(&site.open(), &[&ops[1]], &Authors::Known);
+        assert_eq!(report.applied(), 1);
+    }
+
+    /// What was accepted and held is applied when it can be, whoever is let in then.
+    #[test]
+    fn were_asked_for_when_an_op_came() {
+        let store = replica(1);
+        let ops = chain(&secret(2), 2);
+        let owners = op(&owner(), None, &[], 0, &set("owner"));
+        let after = op(&secret(3), None, &[&owners], 9, &set("after"));
+        ingest_from(&store, &[&ops[1], &after], &Authors::Any);
+        assert_eq!(store.held_ops(), 2);
+        let report = ingest_from(&store, &[&ops[0], &owners], &Authors::Known);
+        assert_eq!(outcomes(&report), [unknown(&ops[0]), applied(0)]);
+        assert_eq!(report.released, [(after.reference().id, applied(1))]);
+        assert_whole(&store);
+    }
+}
+
+mod bad_ops {
+    use super::*;
+
+    fn report_of(store: &Store, bytes: Vec<Vec<u8>>) -> Vec<Outcome> {
+        let report = store.ingest(&mut bytes.into_iter(), &Authors::Any).unwrap();
+        outcomes(&report)
+    }
+
+    #[test]
+    fn do_not_block_others() {
+        let store = replica(1);
+        let good = chain(&secret(2), 3);
+        let mut forged = good[1].bytes().to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        let mut newer_kind = good[2].bytes().to_vec();
+        newer_kind[1] = 2;
+        let mut newer_format = good[2].bytes().to_vec();
+        newer_format[0] = 2;
+        let bytes = vec![
+            b"rubbish".to_vec(),
+            forged,
+            newer_kind,
+            newer_format,
+            Vec::new(),
+            good[0].bytes().to_vec(),
+            good[2].bytes().to_vec(),
+        ];
+        let found = report_of(&store, bytes);
+        let rejected = |error: OpError| Outcome::Rejected(Rejection::Invalid(error));
+        let author = secret(2).public();
+        assert!(matches!(
+            found[0],
+            Outcome::Rejected(Rejection::Invalid(OpError::UnknownFormat { found: b'r' }))
+        ));
+        assert_eq!(
+            found[1],
+            rejected(OpError::Signature(SignatureError::Wrong { author }))
+        );
+        assert_eq!(found[2], rejected(OpError::UnknownKind { found: 2 }));
+        assert_eq!(found[3], rejected(OpError::UnknownFormat { found: 2 }));
+        assert!(matches!(
+            found[4],
+            Outcome::Rejected(Rejection::Invalid(OpError::TooShort { found: 0, .. }))
+        ));
+        assert_eq!(found[5], applied(0));
+        assert_eq!(found[6], waiting(&good[1]));
+        assert_eq!(store.op_count().unwrap(), 1, "newer ops are not recorded");
+        // The true op releases what the forged one did not.
+        let found = report_of(&store, vec![good[1].bytes().to_vec()]);
+        assert_eq!(found, [applied(1)]);
+        assert_eq!(store.op_count().unwrap(), 3);
+        assert_whole(&store);
+    }
+
+    #[test]
+    fn of_another_store_are_rejected() {
+        let store = replica(1);
+        let other = Genesis::new(
+            store.genesis().store_type().clone(),
+            owner().public(),
+            Nonce::from_bytes([8; 16]),
+            Hlc::ZERO,
+            None,
+        );
+        let draft = OpDraft {
+            kind: OpKind::Application,
+            seq: 0,
+            prev: OpId::ZERO,
+            hlc: Hlc::from_u64(1),
+            deps: Vec::new(),
+            payload: &set("k"),
+        };
+        let foreign = draft.sign(&OpHasher::new(&other.hash()), &owner()).unwrap();
+        assert_eq!(
+            report_of(&store, vec![foreign.into_bytes()]),
+            [Outcome::Rejected(Rejection::Invalid(OpError::OtherStore {
+                expected: store.store_id(),
+                found: other.store_id(),
+            }))]
+        );
+    }
+
+    /// An op with an invalid signature is no second op of its author.
+    #[test]
+    fn that_are_forged_forge_nothing_of_a_known_op() {
+        let store = replica(1);
+        let ops = chain(&secret(2), 1);
+        ingest(&store, &[&ops[0]]);
+        let mut forged = ops[0].bytes().to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        report_of(&store, vec![forged]);
+        assert_eq!(store.op_at(0).unwrap().unwrap(), ops[0]);
+        assert_eq!(store.op_count().unwrap(), 1);
+        assert_whole(&store);
+    }
+}
+
+mod forks {
+    use super::*;
+
+    #[test]
+    fn are_kept_as_evidence_whatever_comes_first() {
+        let author = secret(2);
+        let root = op(&author, None, &[], 0, &set("root"));
+        let left = op(&author, Some(&root), &[], 1, &set("left"));
+        let right = op(&author, Some(&root), &[], 1, &set("right"));
+        let more = op(&author, Some(&right), &[], 2, &set("more"));
+        let most = op(&author, Some(&more), &[], 3, &set("most"));
+        let other_root = op(&author, None, &[], 9, &set("other root"));
+        let orders: [[&Op; 6]; 4] = [
+            [&root, &left, &right, &more, &most, &other_root],
+            [&other_root, &root, &right, &more, &most, &left],
+            [&root, &right, &left, &other_root, &more, &most],
+            [&root, &right, &more, &most, &other_root, &left],
+        ];
+        let stores = orders.map(|order| {
+            let store = replica(1);
+            for op in order {
+                assert_eq!(ingest(&store, &[op]).applied(), 1);
+                assert_whole(&store);
+            }
+            store
+        });
+        assert_converged(&stores.each_ref());
+        let forks = stores[0].forks().unwrap();
+        assert_eq!(forks.len(), 2);
+        assert_eq!((forks[0].seq, forks[0].ops.len()), (0, 2));
+        assert_eq!((forks[1].seq, forks[1].ops.len()), (1, 2));
+        for evidence in forks.iter().flat_map(|fork| &fork.ops) {
+            evidence.verify().unwrap();
+            assert_eq!(evidence.reference().author, author.public());
+        }
+    }
+
+    /// A restored backup is written on under the same key: both branches count, and the next op
+    /// joins them.
+    #[test]
+    fn of_the_node_itself_are_joined_by_its_next_op() {
+        let (one, two) = (replica(1), replica(1));
+        append(&one, "a", "1");
+        pull(&one, &two);
+        append(&one, "a", "2");
+        append(&two, "b", "2");
+        append(&two, "b", "3");
+        pull(&two, &one);
+        let joined = append(&one, "a", "4");
+        assert_eq!(joined.reference().seq, 3);
+        assert_eq!(joined.deps().len(), 1);
+        assert_eq!(one.frontier().unwrap(), [joined.reference()]);
+        pull(&one, &two);
+        assert_converged(&[&one, &two]);
+        assert_eq!(two.forks().unwrap().len(), 1);
+    }
+}
+
+mod bounds {
+    use super::*;
+
+    /// A flood of one author's ops that wait for ever does not push out another's.
+    #[test]
+    fn a_flood_of_one_author_is_at_its_own_cost() {
+        let store = replica(1);
+        let modest = chain(&secret(2), 3);
+        ingest(&store, &[&modest[2]]);
+        let hostile = secret(3);
+        let missing = op(&secret(4), None, &[], 0, &set("nobody has this"));
+        let length = MAX_HELD_BYTES / 8;
+        let flood: Vec<Op> = (0..10_u8)
+            .map(|nth| op(&hostile, None, &[&missing], 1, &vec![nth; length]))
+            .collect();
+        let mut evicted = Vec::new();
+        for op in &flood {
+            let report = ingest(&store, &[op]);
+            assert_eq!(outcomes(&report), [waiting(&missing)]);
+            evicted.extend(report.evicted);
+        }
+        let oldest: Vec<OpId> = flood[..3].iter().map(|op| op.reference().id).collect();
+        assert_eq!(evicted, oldest, "the flood's own oldest ops go");
+        assert_eq!(store.held_ops(), 8);
+        // The modest author's op is still there, and released.
+        assert_eq!(ingest(&store, &[&modest[0], &modest[1]]).applied(), 3);
+        // In one call, what had to go is told of the ops given.
+        let report = ingest(&store, &flood.iter().collect::<Vec<_>>());
+        let no_room = outcomes(&report)
+            .iter()
+            .filter(|outcome| **outcome == Outcome::Rejected(Rejection::NoRoom))
+            .count();
+        assert_eq!(no_room, 2);
+        assert_eq!(store.held_ops(), 8);
+        assert_eq!(ingest(&store, &[&missing]).applied(), 9);
+        assert_eq!(store.held_ops(), 0);
+        assert_whole(&store);
+    }
+
+    /// More than one transaction takes in, given backwards and twice: the report is about the
+    /// whole call.
+    #[test]
+    fn a_long_history_backwards_is_applied_in_one_call() {
+        let store = replica(1);
+        let ops = chain(&secret(2), 1500);
+        let mut given: Vec<&Op> = ops.iter().rev().collect();
+        given.insert(1, &ops[1499]);
+        let report = ingest(&store, &given);
+        assert_eq!(store.op_count().unwrap(), 1500);
+        assert!(report.is_complete(), "every op given is applied or known");
+        assert_eq!(report.applied(), 1500);
+        assert!(report.released.is_empty(), "none was held before the call");
+        assert_whole(&store);
+    }
+}

@@ -1,0 +1,244 @@
+//! A state machine for tests: named registers, of whose writes the last one wins by
+//! `(hlc, op_id)`; and machines that break the rules, one each.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use lattice_backend::{
+    Args, CallError, DataRead, DataWrite, Direction, Effect, History, LogicVersion, Method,
+    MethodKind, OpView, Param, Result, Row, StateMachine, Value, ValueType,
+};
+use lattice_meta::{SchemaVersion, StoreType};
+
+#[derive(Debug, Clone)]
+pub(crate) enum Command {
+    /// Sets a register.
+    Set(Vec<u8>, Vec<u8>),
+    /// Is refused.
+    Refuse,
+    /// Becomes a payload as it is, valid or not.
+    Raw(Vec<u8>),
+    /// Panics while it is prepared.
+    Panic,
+}
+
+impl Command {
+    pub(crate) fn set(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        Self::Set(key.as_ref().to_vec(), value.as_ref().to_vec())
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("refused by name")]
+pub(crate) struct Refused;
+
+/// Ways to break the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lie {
+    None,
+    /// The write that arrives last wins.
+    LastArrivalWins,
+    /// A write to a register is invalid if it holds the same value.
+    ValidityFromState,
+    /// A payload is invalid if it is as long as a number that changes.
+    ValidityFromOutside,
+    /// A row counts calls of this process.
+    Nondeterminism,
+    /// All rows have one leaf.
+    LeavesCollide,
+    /// Leaves carry a number that changes.
+    LeavesFromOutside,
+    /// Effects depend on a row that is not in the leaves and counts transactions of the process.
+    PreparesInvalid,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Registers {
+    pub(crate) store_type: StoreType,
+    pub(crate) logic: &'static str,
+    pub(crate) schemas: RangeInclusive<u64>,
+    pub(crate) lie: Lie,
+    /// Makes `apply` panic.
+    pub(crate) panics: Arc<AtomicBool>,
+    pub(crate) calls: Arc<AtomicU64>,
+}
+
+impl Default for Registers {
+    fn default() -> Self {
+        Self {
+            store_type: "org.example.registers".parse().unwrap(),
+            logic: "registers-1",
+            schemas: 2..=4,
+            lie: Lie::None,
+            panics: Arc::default(),
+            calls: Arc::default(),
+        }
+    }
+}
+
+impl Registers {
+    pub(crate) fn lying(lie: Lie) -> Self {
+        Self {
+            lie,
+            ..Self::default()
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+/// `key length, key, value`; an empty key is invalid.
+pub(crate) fn payload(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [&[u8::try_from(key.len()).unwrap()], key, value].concat()
+}
+
+fn parse(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = payload.split_first()?;
+    let parts = rest.split_at_checked(usize::from(length));
+    parts.filter(|(key, _)| !key.is_empty())
+}
+
+/// What a row holds: the rank of the write, then its value.
+pub(crate) fn value_of(row: &[u8]) -> &[u8] {
+    &row[40..]
+}
+
+pub(crate) fn read(data: &dyn DataRead, key: &[u8]) -> Option<Vec<u8>> {
+    data.get(key).unwrap().map(|row| value_of(&row).to_vec())
+}
+
+impl StateMachine for Registers {
+    type Command = Command;
+    type Refusal = Refused;
+
+    fn store_type(&self) -> &StoreType {
+        &self.store_type
+    }
+
+    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
+        SchemaVersion::new(*self.schemas.start())..=SchemaVersion::new(*self.schemas.end())
+    }
+
+    fn logic_version(&self) -> LogicVersion {
+        LogicVersion::new(self.logic).unwrap()
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        const KEY: Param = Param {
+            name: "key",
+            value_type: ValueType::Bytes,
+            required: true,
+            doc: "The register.",
+        };
+        const VALUE: Param = Param {
+            name: "value",
+            value_type: ValueType::Bytes,
+            required: true,
+            doc: "What it is to hold.",
+        };
+        &[
+            Method {
+                name: "set",
+                kind: MethodKind::Command,
+                doc: "Sets a register.",
+                params: &[KEY, VALUE],
+                result: ValueType::Record,
+            },
+            Method {
+                name: "get",
+                kind: MethodKind::Query,
+                doc: "Reads a register.",
+                params: &[KEY],
+                result: ValueType::Bytes,
+            },
+            Method {
+                name: "follow",
+                kind: MethodKind::Stream,
+                doc: "Follows all registers.",
+                params: &[],
+                result: ValueType::Record,
+            },
+        ]
+    }
+
+    fn leaves(&self, _: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
+        match self.lie {
+            Lie::LeavesCollide => leaf(b"all", b""),
+            Lie::LeavesFromOutside => leaf(row.key, &self.count().to_le_bytes()),
+            _ => leaf(row.key, row.value),
+        }
+    }
+
+    fn prepare(
+        &self,
+        command: &Command,
+        _: &dyn DataRead,
+    ) -> Result<core::result::Result<Vec<u8>, Refused>> {
+        Ok(match command {
+            Command::Set(_, _) if self.lie == Lie::PreparesInvalid => Ok(Vec::new()),
+            Command::Set(key, value) => Ok(payload(key, value)),
+            Command::Refuse => Err(Refused),
+            Command::Raw(payload) => Ok(payload.clone()),
+            Command::Panic => std::panic::resume_unwind(Box::new("told to panic")),
+        })
+    }
+
+    fn apply(&self, op: &OpView<'_>, data: &mut dyn DataWrite, _: &dyn History) -> Result<Effect> {
+        if self.panics.load(Ordering::SeqCst) {
+            std::panic::resume_unwind(Box::new("told to panic"));
+        }
+        // An invalid payload's writes are dropped by the host, whatever they are.
+        data.put(b"scratch", b"of an invalid payload")?;
+        let Some((key, value)) = parse(op.payload) else {
+            return Ok(Effect::Void);
+        };
+        data.remove(b"scratch")?;
+        let rank = [
+            &op.hlc.to_u64().to_be_bytes()[..],
+            op.reference.id.as_bytes(),
+        ]
+        .concat();
+        let before = data.get(key)?;
+        let loses = before
+            .as_ref()
+            .is_some_and(|row| row[..40] > rank[..] && self.lie != Lie::LastArrivalWins);
+        match self.lie {
+            Lie::ValidityFromState if before.is_some_and(|row| value_of(&row) == value) => {
+                return Ok(Effect::Void);
+            }
+            Lie::ValidityFromOutside if self.count() % 7 == 3 => return Ok(Effect::Void),
+            Lie::Nondeterminism => data.put(b"calls", &self.count().to_le_bytes())?,
+            _ => {}
+        }
+        if !loses {
+            data.put(key, &[&rank, value].concat())?;
+        }
+        Ok(Effect::Applied)
+    }
+
+    fn command(&self, mut args: Args) -> core::result::Result<Command, CallError> {
+        let key = args.take_bytes("key").unwrap();
+        Ok(Command::Set(key, args.take_bytes("value").unwrap()))
+    }
+
+    fn query(
+        &self,
+        mut args: Args,
+        data: &dyn DataRead,
+    ) -> Result<core::result::Result<Value, CallError>> {
+        let key = args.take_bytes("key").unwrap();
+        // Through a range, so that a snapshot's cursor is used as well.
+        let span = (
+            std::ops::Bound::Included(&key[..]),
+            std::ops::Bound::Included(&key[..]),
+        );
+        let mut rows = data.range(span, Direction::Forward)?;
+        Ok(Ok(rows
+            .next()?
+            .map(|row| value_of(row.value).to_vec())
+            .into()))
+    }
+}

@@ -1,0 +1,274 @@
+//! Stores to test with, ops made by hand, and a check of everything that a store says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lattice_backend::{
+    Accumulator, Authors, DataRead, Direction, EVERYTHING, Engine, IngestReport, LeafHasher,
+    Leaves, ManualClock, MemoryBackend, MemoryDisk, Op, OpDraft, OpHasher, OpKind, OpRef,
+    OpenError, OpenRequest, Outcome, RedbBackend, SecretKey, StateBackend,
+};
+use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
+
+use crate::registers::{self, Command, Registers};
+
+/// When tests take place, in milliseconds since the Unix epoch.
+pub(crate) const NOW_MS: u64 = 1_700_000_000_000;
+pub(crate) const MINUTE_MS: u64 = 60_000;
+
+pub(crate) type Store = Engine<Registers>;
+
+pub(crate) fn secret(seed: u8) -> Arc<SecretKey> {
+    Arc::new(SecretKey::from_bytes(&[seed; 32]))
+}
+
+/// The author of a replica, if a test does not say another.
+pub(crate) fn owner() -> Arc<SecretKey> {
+    secret(1)
+}
+
+pub(crate) fn genesis() -> Genesis {
+    Genesis::new(
+        Registers::default().store_type,
+        owner().public(),
+        Nonce::from_bytes([9; 16]),
+        Hlc::from_parts(NOW_MS, 0).unwrap(),
+        None,
+    )
+}
+
+pub(crate) fn hasher() -> OpHasher {
+    OpHasher::new(&genesis().hash())
+}
+
+/// A place with one store in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) backend: Arc<dyn StateBackend>,
+    pub(crate) path: PathBuf,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) machine: Registers,
+}
+
+impl Site {
+    pub(crate) fn new(backend: impl StateBackend + 'static, path: impl Into<PathBuf>) -> Self {
+        let site = Self {
+            backend: Arc::new(backend),
+            path: path.into(),
+            clock: Arc::new(ManualClock::new(NOW_MS)),
+            machine: Registers::default(),
+        };
+        Engine::create(&*site.backend, &site.path, &genesis(), &site.machine).unwrap();
+        site
+    }
+
+    pub(crate) fn memory() -> Self {
+        Self::new(MemoryBackend::new(), "state.db")
+    }
+
+    /// The redb engine on a disk in memory.
+    pub(crate) fn redb() -> (Self, MemoryDisk) {
+        let disk = MemoryDisk::new();
+        let site = Self::new(RedbBackend::on_disk(disk.clone()), "state.db");
+        (site, disk)
+    }
+
+    pub(crate) fn request(&self) -> OpenRequest {
+        let mut request = OpenRequest::new(Arc::clone(&self.backend), &self.path);
+        request.clock = Arc::clone(&self.clock) as _;
+        request
+    }
+
+    pub(crate) fn try_open(&self, request: OpenRequest) -> Result<Store, OpenError> {
+        Engine::open(request, self.machine.clone())
+    }
+
+    /// Opens the store to write as its owner.
+    pub(crate) fn open(&self) -> Store {
+        self.open_as(owner())
+    }
+
+    pub(crate) fn open_as(&self, identity: Arc<SecretKey>) -> Store {
+        self.try_open(self.request().identity(identity)).unwrap()
+    }
+}
+
+/// A store in memory, open to write as this author.
+pub(crate) fn replica(seed: u8) -> Store {
+    Site::memory().open_as(secret(seed))
+}
+
+/// An op by hand: after `prev` and `deps`, dated so many milliseconds after [`NOW_MS`].
+pub(crate) fn op(
+    author: &SecretKey,
+    prev: Option<&Op>,
+    deps: &[&Op],
+    after_ms: u64,
+    payload: &[u8],
+) -> Op {
+    let hlc = Hlc::from_parts(NOW_MS + after_ms, 0).unwrap();
+    dated(author, prev, deps, hlc, payload)
+}
+
+pub(crate) fn dated(
+    author: &SecretKey,
+    prev: Option<&Op>,
+    deps: &[&Op],
+    hlc: Hlc,
+    payload: &[u8],
+) -> Op {
+    let mut deps: Vec<OpRef> = deps.iter().map(|op| op.reference()).collect();
+    deps.sort_unstable();
+    let draft = OpDraft {
+        kind: OpKind::Application,
+        seq: prev.map_or(0, |prev| prev.reference().seq + 1),
+        prev: prev.map_or(OpId::ZERO, |prev| prev.reference().id),
+        hlc,
+        deps,
+        payload,
+    };
+    draft.sign(&hasher(), author).unwrap()
+}
+
+/// A chain of ops of one author.
+pub(crate) fn chain(author: &SecretKey, length: usize) -> Vec<Op> {
+    let mut ops = Vec::<Op>::new();
+    for nth in 0..length {
+        let payload = registers::payload(b"chain", &nth.to_le_bytes());
+        ops.push(op(author, ops.last(), &[], nth as u64, &payload));
+    }
+    ops
+}
+
+pub(crate) fn ingest(store: &Store, ops: &[&Op]) -> IngestReport {
+    ingest_from(store, ops, &Authors::Any)
+}
+
+pub(crate) fn ingest_from(store: &Store, ops: &[&Op], whose: &Authors) -> IngestReport {
+    let mut bytes = ops.iter().map(|op| op.bytes().to_vec());
+    let report = store.ingest(&mut bytes, whose).unwrap();
+    assert_eq!(report.outcomes.len(), ops.len());
+    for ((id, _), op) in report.outcomes.iter().zip(ops) {
+        assert_eq!(*id, Some(op.reference().id));
+    }
+    report
+}
+
+pub(crate) fn outcomes(report: &IngestReport) -> Vec<Outcome> {
+    report
+        .outcomes
+        .iter()
+        .map(|(_, outcome)| outcome.clone())
+        .collect()
+}
+
+pub(crate) fn applied(index: u64) -> Outcome {
+    Outcome::Applied { index }
+}
+
+/// Brings everything that `to` lacks from `from`.
+pub(crate) fn pull(from: &Store, to: &Store) -> IngestReport {
+    let ops = from.ops_after(&to.leaves().unwrap()).unwrap();
+    let bytes: Vec<Vec<u8>> = ops.map(Result::unwrap).collect();
+    to.ingest(&mut bytes.into_iter(), &Authors::Any).unwrap()
+}
+
+pub(crate) fn append(store: &Store, key: &str, value: impl AsRef<[u8]>) -> Op {
+    let receipt = store.append(Command::set(key, value)).unwrap();
+    let op = store.op_at(receipt.index).unwrap().unwrap();
+    assert_eq!((op.reference(), op.hlc()), (receipt.op, receipt.hlc));
+    op
+}
+
+pub(crate) fn get(store: &Store, key: &str) -> Option<Vec<u8>> {
+    registers::read(&store.snapshot().unwrap(), key.as_bytes())
+}
+
+pub(crate) fn history(store: &Store) -> Vec<Op> {
+    let count = store.op_count().unwrap();
+    (0..count)
+        .map(|index| store.op_at(index).unwrap().unwrap())
+        .collect()
+}
+
+/// Reads the whole history and the whole state, and holds against them everything that the store
+/// keeps beside: state hash, frontier, tips, leaves, forks.
+pub(crate) fn assert_whole(store: &Store) {
+    let ops = history(store);
+    let count = ops.len() as u64;
+    assert_eq!(store.op_at(count).unwrap(), None);
+    assert!(store.effect_at(count).unwrap().is_none());
+    let mut named = BTreeSet::new();
+    let mut followed = BTreeSet::new();
+    let mut tips = BTreeMap::<PubKey, (u64, OpId)>::new();
+    let mut by_seq = BTreeMap::<(PubKey, u64), BTreeSet<OpId>>::new();
+    let mut seen = BTreeMap::<OpRef, Hlc>::new();
+    for op in &ops {
+        op.verify().unwrap();
+        let own = op.reference();
+        assert!(seen.insert(own, op.hlc()).is_none(), "{own} is there twice");
+        for parent in op.parents() {
+            assert!(seen[&parent] < op.hlc(), "{own} is not after {parent}");
+            named.insert(parent);
+        }
+        followed.extend(op.prev());
+        let tip = tips.entry(own.author).or_insert((own.seq, own.id));
+        *tip = (*tip).max((own.seq, own.id));
+        by_seq
+            .entry((own.author, own.seq))
+            .or_default()
+            .insert(own.id);
+    }
+    let all: BTreeSet<OpRef> = seen.into_keys().collect();
+    let frontier: Vec<OpRef> = all.difference(&named).copied().collect();
+    assert_eq!(store.frontier().unwrap(), frontier);
+    let leaves: Vec<OpRef> = all.difference(&followed).copied().collect();
+    assert_eq!(store.leaves().unwrap(), Leaves(leaves));
+    let info = store.info().unwrap();
+    let tip_ids = tips
+        .iter()
+        .map(|(author, (_, id))| (*author, *id))
+        .collect();
+    assert_eq!(info.tips, tip_ids);
+    let forks: BTreeMap<_, BTreeSet<OpId>> = store
+        .forks()
+        .unwrap()
+        .into_iter()
+        .map(|fork| {
+            let ids = fork.ops.iter().map(|op| op.reference().id);
+            ((fork.author, fork.seq), ids.collect())
+        })
+        .collect();
+    by_seq.retain(|_, ids| ids.len() > 1);
+    assert_eq!(forks, by_seq);
+    assert_eq!(rescan(store), store.state_hash().unwrap());
+    assert_eq!(store.ops_after(&store.leaves().unwrap()).unwrap().len(), 0);
+    assert_eq!(
+        store.ops_after(&Leaves::default()).unwrap().len(),
+        ops.len()
+    );
+}
+
+/// The state hash by a scan of the state.
+pub(crate) fn rescan(store: &Store) -> lattice_meta::StateHash {
+    let snapshot = store.snapshot().unwrap();
+    let (mut sum, leaf_hasher) = (Accumulator::default(), LeafHasher::default());
+    let mut rows = snapshot.range(EVERYTHING, Direction::Forward).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        sum.insert(&leaf_hasher, row.key, row.value);
+    }
+    assert_eq!(snapshot.leaf_count().unwrap(), sum.leaf_count());
+    sum.state_hash(&store.genesis().hash())
+}
+
+/// What two replicas of one history agree on.
+pub(crate) fn assert_converged(stores: &[&Store]) {
+    for store in stores {
+        assert_whole(store);
+        assert_eq!(store.state_hash().unwrap(), stores[0].state_hash().unwrap());
+        assert_eq!(store.frontier().unwrap(), stores[0].frontier().unwrap());
+        assert_eq!(store.leaves().unwrap(), stores[0].leaves().unwrap());
+        assert_eq!(store.info().unwrap(), stores[0].info().unwrap());
+    }
+}

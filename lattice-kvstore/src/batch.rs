@@ -1,0 +1,119 @@
+//! Batches of an open store.
+
+use lattice_backend::{Engine, OpRef, Receipt};
+
+use crate::{Command, Expectation, KvAppendError, KvMachine};
+
+/// Writes that become one op: all of them or none, on conditions if there are any. Of several
+/// writes to a key the last one counts.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use lattice_backend::{AppendError, Engine, MemoryBackend, OpenRequest, SecretKey};
+/// # use lattice_kvstore::{Found, KvMachine, KvRefusal, KvStore, store_type};
+/// # use lattice_meta::{Genesis, Hlc, Nonce};
+/// # use lattice_registry::TypedStore;
+/// # let backend = Arc::new(MemoryBackend::new());
+/// # let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+/// # let genesis = Genesis::new(store_type(), me.public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
+/// # Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
+/// # let request = OpenRequest::new(backend, "kv").identity(me);
+/// # let kv = KvStore::from_engine(Engine::open(request, KvMachine::new())?);
+/// kv.batch().put("from", "3").put("to", "0").commit()?;
+///
+/// let moved = |kv: &KvStore| {
+///     kv.batch().expect_value("from", "3").put("from", "2").put("to", "1").commit()
+/// };
+/// moved(&kv)?;
+/// // The second time the condition does not hold, and nothing is written.
+/// match moved(&kv) {
+///     Err(AppendError::Refused(KvRefusal::Expectation { found, .. })) => {
+///         assert_eq!(found, Found::Value(b"2".to_vec()));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is written before `commit`"]
+pub struct Batch<'a> {
+    engine: &'a Engine<KvMachine>,
+    command: Command,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(engine: &'a Engine<KvMachine>) -> Self {
+        Self {
+            engine,
+            command: Command::new(),
+        }
+    }
+
+    /// Gives a key a value, in place of all values it has.
+    pub fn put(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.command.put(key.as_ref(), value.as_ref());
+        self
+    }
+
+    /// Removes all values of a key.
+    pub fn delete(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.command.delete(key.as_ref());
+        self
+    }
+
+    /// Refuses the batch if the key has a value.
+    pub fn expect_absent(self, key: impl AsRef<[u8]>) -> Self {
+        self.expect(key, Expectation::Absent)
+    }
+
+    /// Refuses the batch unless the key has a value.
+    pub fn expect_present(self, key: impl AsRef<[u8]>) -> Self {
+        self.expect(key, Expectation::Present)
+    }
+
+    /// Refuses the batch unless [`get`](crate::KvStore::get) would give this value. Other
+    /// concurrent values do not matter.
+    pub fn expect_value(self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.expect(key, Expectation::Value(value.as_ref().to_vec()))
+    }
+
+    /// Refuses the batch unless the key's values are the puts of exactly these ops, as
+    /// [`conflicts`](crate::KvStore::conflicts) showed them.
+    pub fn expect_heads(self, key: impl AsRef<[u8]>, ops: impl IntoIterator<Item = OpRef>) -> Self {
+        self.expect(key, Expectation::Heads(ops.into_iter().collect()))
+    }
+
+    /// Adds a condition. It is checked when the op is made, against the state that the op changes.
+    pub fn expect(mut self, key: impl AsRef<[u8]>, expectation: Expectation) -> Self {
+        self.command.expect(key.as_ref(), expectation);
+        self
+    }
+
+    /// Keys written so far.
+    pub fn len(&self) -> usize {
+        self.command.len()
+    }
+
+    /// Whether nothing is written so far.
+    pub fn is_empty(&self) -> bool {
+        self.command.is_empty()
+    }
+
+    /// Makes the op and applies it. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`KvRefusal`](crate::KvRefusal) for a batch that is empty or too large and for a condition
+    /// that does not hold; see [`KvAppendError`].
+    pub fn commit(self) -> Result<Receipt, KvAppendError> {
+        self.engine.append(self.command)
+    }
+}
+
+/// Puts a value under each key.
+impl<K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for Batch<'_> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, rows: I) {
+        for (key, value) in rows {
+            self.command.put(key.as_ref(), value.as_ref());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The state machine: where the parts of the store type come together.
+
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use lattice_backend::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, OpKind, OpView,
+    Result, Row, StateMachine, Value,
+};
+use lattice_meta::{SchemaVersion, StoreType};
+
+use crate::{Command, KvRefusal, apply, methods, prepare, rows};
+
+/// The store type's name.
+pub const STORE_TYPE: &str = "core:kvstore";
+/// The layout of rows that this version writes, and the only one there has been.
+pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
+/// Changes whenever the code that computes state changes: `apply`, `settle`, the payload's rules,
+/// the rows.
+const LOGIC_VERSION: &str = "core:kvstore/1";
+
+/// The logic of `core:kvstore`: conflict-keeping cells, atomic batches, conditional writes.
+///
+/// It holds no state of its own and builds without `std`; any host that has the rows of a store
+/// and knows its history can run it.
+#[derive(Debug, Clone)]
+pub struct KvMachine {
+    store_type: StoreType,
+}
+
+impl KvMachine {
+    /// The one version of the logic there is.
+    pub fn new() -> Self {
+        Self {
+            store_type: store_type(),
+        }
+    }
+}
+
+impl Default for KvMachine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// [`STORE_TYPE`], parsed.
+pub fn store_type() -> StoreType {
+    STORE_TYPE
+        .parse()
+        .expect("the name follows the grammar of store types")
+}
+
+impl StateMachine for KvMachine {
+    type Command = Command;
+    type Refusal = KvRefusal;
+
+    fn store_type(&self) -> &StoreType {
+        &self.store_type
+    }
+
+    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
+        SCHEMA_VERSION..=SCHEMA_VERSION
+    }
+
+    fn logic_version(&self) -> LogicVersion {
+        LogicVersion::new(LOGIC_VERSION).expect("the text is visible ASCII")
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        methods::METHODS
+    }
+
+    fn leaves(&self, _: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
+        if !rows::is_index(row.key) {
+            leaf(row.key, row.value);
+        }
+    }
+
+    fn prepare(
+        &self,
+        command: &Command,
+        data: &dyn DataRead,
+    ) -> Result<core::result::Result<Vec<u8>, KvRefusal>> {
+        prepare::prepare(command, data)
+    }
+
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<Effect> {
+        apply::apply(op, data, history)
+    }
+
+    fn settle(&self, _: OpKind, op: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
+        apply::remove_marks(&op.reference, data)
+    }
+
+    fn command(&self, args: Args) -> core::result::Result<Command, CallError> {
+        methods::command(args)
+    }
+
+    fn query(
+        &self,
+        args: Args,
+        data: &dyn DataRead,
+    ) -> Result<core::result::Result<Value, CallError>> {
+        methods::query(args, data)
+    }
+}

@@ -1,0 +1,148 @@
+//! Queries by name.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use lattice_backend::{Args, BackendError, CallError, DataRead, Direction, MethodKind, Value};
+
+use super::command::bytes;
+use crate::range::KeyRange;
+use crate::read::{self, Head, Then};
+
+/// Why a query has no answer.
+enum Stop {
+    Call(CallError),
+    Failed(BackendError),
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<BackendError> for Stop {
+    fn from(error: BackendError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Answers a call.
+pub(crate) fn query(
+    args: Args,
+    data: &dyn DataRead,
+) -> Result<Result<Value, CallError>, BackendError> {
+    let answer = match args.method().name {
+        "get" => get(args, data),
+        "contains" => contains(args, data),
+        "scan" => scan(args, data),
+        "count" => count(args, data),
+        "conflicts" => conflicts(args, data),
+        "conflicted_keys" => conflicted_keys(args, data),
+        _ => Err(super::unknown(args.method(), MethodKind::Query).into()),
+    };
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Call(error)) => Ok(Err(error)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+fn get(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+    Ok(read::value(data, &bytes(&mut args, "key")?)?.into())
+}
+
+fn contains(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+    Ok(Value::Bool(read::contains(
+        data,
+        &bytes(&mut args, "key")?,
+    )?))
+}
+
+fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+    let range = range(&mut args);
+    let limit = limit(&mut args)?;
+    let reverse = args.take_flag("reverse");
+    let direction = if reverse {
+        Direction::Backward
+    } else {
+        Direction::Forward
+    };
+    let keys_only = args.take_flag("keys_only");
+    let mut records = Vec::new();
+    if limit == 0 {
+        return Ok(Value::List(records));
+    }
+    read::scan(data, &range, direction, &mut |key, value| {
+        let key = Value::Bytes(key.to_vec());
+        records.push(if keys_only {
+            Value::record([("key", key)])
+        } else {
+            Value::record([("key", key), ("value", Value::Bytes(value.to_vec()))])
+        });
+        if records.len() == limit {
+            Then::Stop
+        } else {
+            Then::Continue
+        }
+    })?;
+    Ok(Value::List(records))
+}
+
+fn count(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+    let mut count: u64 = 0;
+    read::scan(data, &range(&mut args), Direction::Forward, &mut |_, _| {
+        count += 1;
+        Then::Continue
+    })?;
+    Ok(count.into())
+}
+
+fn conflicts(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+    let heads = read::heads(data, &bytes(&mut args, "key")?)?;
+    Ok(Value::List(heads.into_iter().map(record).collect()))
+}
+
+fn record(head: Head) -> Value {
+    Value::record([
+        ("value", Value::Bytes(head.value)),
+        ("author", Value::Text(head.op.author.to_string())),
+        ("seq", head.op.seq.into()),
+        ("op", Value::Text(head.op.id.to_string())),
+        ("hlc", head.hlc.to_u64().into()),
+    ])
+}
+
+fn conflicted_keys(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+    let limit = limit(&mut args)?;
+    let mut keys = Vec::<Vec<u8>>::new();
+    while keys.len() < limit {
+        match read::next_conflicted(data, keys.last().map(Vec::as_slice))? {
+            Some(key) => keys.push(key),
+            None => break,
+        }
+    }
+    Ok(Value::List(keys.into_iter().map(Value::Bytes).collect()))
+}
+
+fn range(args: &mut Args) -> KeyRange {
+    let mut range = match args.take_bytes("prefix") {
+        Some(prefix) => KeyRange::prefix(&prefix),
+        None => KeyRange::ALL,
+    };
+    if let Some(from) = args.take_bytes("from") {
+        range = range.starting(from);
+    }
+    if let Some(to) = args.take_bytes("to") {
+        range = range.ending(to);
+    }
+    range
+}
+
+/// How many things the caller wants; more than fit into memory are all of them.
+fn limit(args: &mut Args) -> Result<usize, CallError> {
+    let limit = args.take_u64("limit")?;
+    Ok(limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    }))
+}

@@ -1,0 +1,261 @@
+use alloc::vec;
+
+use lattice_meta::{OpId, PubKey};
+use proptest::prelude::*;
+
+use super::*;
+
+fn op(author: u8, seq: u64, id: u8) -> OpRef {
+    OpRef {
+        author: PubKey::from_bytes([author; 32]),
+        seq,
+        id: OpId::from_bytes([id; 32]),
+    }
+}
+
+fn write<'a>(key: &'a [u8], supersedes: &[u32], value: Option<&'a [u8]>) -> Write<'a> {
+    Write {
+        key: Bytes::new(key),
+        supersedes: supersedes.to_vec(),
+        value: value.map(Bytes::new),
+    }
+}
+
+fn payload<'a>(refs: &[OpRef], writes: Vec<Write<'a>>) -> Payload<'a> {
+    Payload {
+        format: FORMAT,
+        refs: refs.to_vec(),
+        writes,
+    }
+}
+
+fn refused(payload: &Payload<'_>) -> PayloadError {
+    Payload::decode(&payload.encode()).unwrap_err()
+}
+
+#[test]
+fn every_rule_of_keys_is_checked() {
+    assert_eq!(refused(&payload(&[], vec![])), PayloadError::NoWrites);
+    assert_eq!(
+        refused(&payload(&[], vec![write(b"", &[], None)])),
+        PayloadError::EmptyKey
+    );
+    let twice = vec![write(b"a", &[], None), write(b"a", &[], None)];
+    assert_eq!(refused(&payload(&[], twice)), PayloadError::KeyOrder);
+    let unsorted = vec![write(b"b", &[], None), write(b"a", &[], None)];
+    assert_eq!(refused(&payload(&[], unsorted)), PayloadError::KeyOrder);
+    let late = vec![write(b"a", &[], None), write(b"", &[], None)];
+    assert_eq!(refused(&payload(&[], late)), PayloadError::KeyOrder);
+    let longest = vec![1; MAX_KEY_BYTES];
+    let fits = payload(&[], vec![write(&longest, &[], Some(b""))]).encode();
+    assert!(Payload::decode(&fits).is_ok());
+    let longer = vec![1; MAX_KEY_BYTES + 1];
+    assert_eq!(
+        refused(&payload(&[], vec![write(&longer, &[], None)])),
+        PayloadError::KeyTooLong {
+            found: MAX_KEY_BYTES + 1
+        }
+    );
+}
+
+#[test]
+fn every_rule_of_refs_is_checked() {
+    let two = [op(1, 1, 1), op(1, 2, 2)];
+    let good = vec![write(b"a", &[0, 1], None), write(b"b", &[1], None)];
+    assert!(Payload::decode(&payload(&two, good).encode()).is_ok());
+    let reversed = [two[1], two[0]];
+    assert_eq!(
+        refused(&payload(&reversed, vec![write(b"a", &[0, 1], None)])),
+        PayloadError::RefOrder
+    );
+    let twice = [two[0], two[0]];
+    assert_eq!(
+        refused(&payload(&twice, vec![write(b"a", &[0, 1], None)])),
+        PayloadError::RefOrder
+    );
+    for places in [&[1, 0][..], &[0, 0]] {
+        assert_eq!(
+            refused(&payload(&two, vec![write(b"a", places, None)])),
+            PayloadError::SupersedesOrder
+        );
+    }
+    for found in [2, u32::MAX] {
+        assert_eq!(
+            refused(&payload(&two, vec![write(b"a", &[0, 1, found], None)])),
+            PayloadError::Place { found, refs: 2 }
+        );
+    }
+    assert_eq!(
+        refused(&payload(&two, vec![write(b"a", &[1], None)])),
+        PayloadError::UnusedRef { place: 0 }
+    );
+}
+
+#[test]
+fn other_formats_are_refused_by_their_first_byte() {
+    for found in [0, 2, 255] {
+        assert_eq!(
+            Payload::decode(&[found]),
+            Err(PayloadError::Format { found })
+        );
+    }
+    assert!(matches!(Payload::decode(b""), Err(PayloadError::Codec(_))));
+}
+
+#[test]
+fn one_write_too_many_is_refused() {
+    let keys: Vec<[u8; 3]> = (0..=MAX_BATCH)
+        .map(|number| {
+            let [.., a, b, c] = number.to_be_bytes();
+            [a, b, c]
+        })
+        .collect();
+    let writes = |count: usize| {
+        keys[..count]
+            .iter()
+            .map(|key| write(key, &[], None))
+            .collect()
+    };
+    assert!(Payload::decode(&payload(&[], writes(MAX_BATCH)).encode()).is_ok());
+    assert!(matches!(
+        refused(&payload(&[], writes(MAX_BATCH + 1))),
+        PayloadError::Codec(_)
+    ));
+}
+
+/// One op of 2 MB that wrote eight gigabytes of marks would stop a store for good.
+#[test]
+fn marks_that_would_outweigh_the_op_are_refused() {
+    let refs: Vec<OpRef> = (0..1000).map(|seq| op(1, seq, 1)).collect();
+    let places: Vec<u32> = (0..1000).collect();
+    let keys: Vec<Vec<u8>> = (0..17_u8)
+        .map(|number| [&[number][..], &[0; MAX_KEY_BYTES - 1]].concat())
+        .collect();
+    let writes = |count: usize| {
+        keys[..count]
+            .iter()
+            .map(|key| write(key, &places, None))
+            .collect()
+    };
+    assert!(Payload::decode(&payload(&refs, writes(16)).encode()).is_ok());
+    assert_eq!(
+        refused(&payload(&refs, writes(17))),
+        PayloadError::TooManyMarks
+    );
+}
+
+#[test]
+fn a_claimed_length_allocates_nothing() {
+    for claimed in [u64::MAX, u64::MAX / 72, 1 << 40, 1 << 22] {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(claimed.to_le_bytes());
+        assert!(matches!(
+            Payload::decode(&bytes),
+            Err(PayloadError::Codec(_))
+        ));
+        let mut bytes = vec![FORMAT];
+        bytes.extend(0_u64.to_le_bytes());
+        bytes.extend(claimed.to_le_bytes());
+        assert!(matches!(
+            Payload::decode(&bytes),
+            Err(PayloadError::Codec(_))
+        ));
+    }
+}
+
+type Owned = (Vec<OpRef>, Vec<(Vec<u8>, Vec<u32>, Option<Vec<u8>>)>);
+
+fn arb_payload() -> impl Strategy<Value = Owned> {
+    use proptest::collection::{btree_map, btree_set, vec};
+    let refs = btree_set((0..3_u8, 0..4_u64, 0..4_u8), 0..5);
+    let key = vec(any::<u8>(), 1..12);
+    let content = (
+        btree_set(0..5_usize, 0..5),
+        proptest::option::of(vec(any::<u8>(), 0..20)),
+    );
+    (refs, btree_map(key, content, 1..6)).prop_map(|(refs, writes)| {
+        let refs: Vec<_> = refs
+            .into_iter()
+            .map(|(author, seq, id)| op(author, seq, id))
+            .collect();
+        let named: alloc::collections::BTreeSet<usize> = writes
+            .values()
+            .flat_map(|(places, _)| places)
+            .copied()
+            .filter(|&place| place < refs.len())
+            .collect();
+        let place = |place: &usize| {
+            named
+                .iter()
+                .position(|named| named == place)
+                .map(|p| u32::try_from(p).unwrap())
+        };
+        let writes = writes
+            .into_iter()
+            .map(|(key, (places, value))| (key, places.iter().filter_map(place).collect(), value))
+            .collect();
+        (named.iter().map(|&place| refs[place]).collect(), writes)
+    })
+}
+
+fn borrow((refs, writes): &Owned) -> Payload<'_> {
+    let writes = writes
+        .iter()
+        .map(|(key, supersedes, value)| write(key, supersedes, value.as_deref()))
+        .collect();
+    payload(refs, writes)
+}
+
+proptest! {
+    #[test]
+    fn a_payload_reads_back_as_it_was_written(owned in arb_payload()) {
+        let payload = borrow(&owned);
+        let bytes = payload.encode();
+        prop_assert_eq!(Payload::decode(&bytes).unwrap(), payload);
+    }
+
+    #[test]
+    fn no_part_and_no_extension_of_a_payload_is_one(owned in arb_payload(), more: u8) {
+        let mut bytes = borrow(&owned).encode();
+        for end in 0..bytes.len() {
+            prop_assert!(Payload::decode(&bytes[..end]).is_err(), "{} bytes of {}", end, bytes.len());
+        }
+        bytes.push(more);
+        prop_assert!(Payload::decode(&bytes).is_err());
+    }
+
+    /// A changed byte makes another payload or none: two encodings never mean the same.
+    #[test]
+    fn a_changed_byte_never_reads_as_the_same_payload(
+        owned in arb_payload(), place: proptest::sample::Index, flip in 1..=u8::MAX,
+    ) {
+        let payload = borrow(&owned);
+        let mut bytes = payload.encode();
+        *place.get_mut(&mut bytes) ^= flip;
+        if let Ok(other) = Payload::decode(&bytes) {
+            prop_assert_ne!(&other, &payload);
+            prop_assert_eq!(other.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_canonical(mut bytes: Vec<u8>, format: bool) {
+        if format && !bytes.is_empty() {
+            bytes[0] = FORMAT;
+        }
+        if let Ok(payload) = Payload::decode(&bytes) {
+            prop_assert_eq!(payload.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_prepare_reckons_is_what_the_bytes_weigh(owned in arb_payload()) {
+        let (refs, writes) = &owned;
+        let fixed = writes.iter().map(|(key, supersedes, value)| {
+            let value_len = value.as_ref().map_or(0, |value| 8 + value.len());
+            WRITE_LEN - 8 + key.len() + 4 * supersedes.len() + value_len
+        });
+        let len = EMPTY_LEN + OpRef::KEY_LEN * refs.len() + fixed.sum::<usize>();
+        prop_assert_eq!(borrow(&owned).encode().len(), len);
+    }
+}

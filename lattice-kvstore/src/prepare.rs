@@ -1,0 +1,199 @@
+//! Turns a command into a payload.
+
+use alloc::vec::Vec;
+
+use lattice_backend::{
+    BackendError, DataRead, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, OpRef, Result,
+};
+use serde_bytes::Bytes;
+
+use crate::payload::{
+    EMPTY_LEN, FORMAT, MAX_MARK_BYTES, Payload, SUPERSEDED_LEN, WRITE_LEN, Write, mark_len,
+};
+use crate::{Command, Expectation, Found, KvRefusal, read};
+
+/// The longest payload that is made: what an op with the most deps has room for.
+pub(crate) const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 256;
+
+/// The payload that carries out a command in this state, or why there is none.
+pub(crate) fn prepare(
+    command: &Command,
+    data: &dyn DataRead,
+) -> Result<core::result::Result<Vec<u8>, KvRefusal>> {
+    match payload(command, data) {
+        Ok(payload) => Ok(Ok(payload)),
+        Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+/// Why there is no payload.
+enum Stop {
+    Refused(KvRefusal),
+    Failed(BackendError),
+}
+
+impl From<KvRefusal> for Stop {
+    fn from(refusal: KvRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<BackendError> for Stop {
+    fn from(error: BackendError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn payload(command: &Command, data: &dyn DataRead) -> core::result::Result<Vec<u8>, Stop> {
+    let room = check_form(command)?;
+    for (key, expected) in &command.expectations {
+        check_expectation(key, expected, data)?;
+    }
+    let mut superseded = Vec::with_capacity(command.writes.len());
+    for key in command.writes.keys() {
+        superseded.push(read::head_ops(data, key)?);
+    }
+    fit(command, &mut superseded, room)?;
+    Ok(encode(command, &superseded))
+}
+
+/// Checks what needs no state. Gives the bytes that are left for superseded heads.
+fn check_form(command: &Command) -> core::result::Result<usize, KvRefusal> {
+    let found = command.writes.len();
+    if found == 0 {
+        return Err(KvRefusal::EmptyBatch);
+    }
+    if found > MAX_BATCH {
+        return Err(KvRefusal::TooManyWrites { found });
+    }
+    let mut len = EMPTY_LEN;
+    for (key, value) in &command.writes {
+        check_key(key)?;
+        let value_len = value.as_ref().map_or(0, Vec::len);
+        len = len
+            .saturating_add(WRITE_LEN + key.len())
+            .saturating_add(value_len);
+    }
+    for (key, _) in &command.expectations {
+        check_key(key)?;
+    }
+    MAX_PAYLOAD_BYTES
+        .checked_sub(len)
+        .ok_or(KvRefusal::TooLarge { len })
+}
+
+fn check_key(key: &[u8]) -> core::result::Result<(), KvRefusal> {
+    match key.len() {
+        0 => Err(KvRefusal::EmptyKey),
+        1..=MAX_KEY_BYTES => Ok(()),
+        len => Err(KvRefusal::KeyTooLong { len }),
+    }
+}
+
+fn check_expectation(
+    key: &[u8],
+    expected: &Expectation,
+    data: &dyn DataRead,
+) -> core::result::Result<(), Stop> {
+    let found = match expected {
+        Expectation::Present if read::contains(data, key)? => return Ok(()),
+        Expectation::Present => Found::Absent,
+        Expectation::Heads(ops) => {
+            let found = read::head_ops(data, key)?;
+            if same_set(ops, &found) {
+                return Ok(());
+            }
+            Found::Heads(found)
+        }
+        Expectation::Absent | Expectation::Value(_) => {
+            let found = read::value(data, key)?;
+            match (expected, found) {
+                (Expectation::Absent, None) => return Ok(()),
+                (Expectation::Value(value), Some(found)) if *value == found => return Ok(()),
+                (_, found) => found.map_or(Found::Absent, Found::Value),
+            }
+        }
+    };
+    Err(KvRefusal::Expectation {
+        key: key.to_vec(),
+        expected: expected.clone(),
+        found,
+    }
+    .into())
+}
+
+fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
+    let sorted = |ops: &[OpRef]| {
+        let mut ops = ops.to_vec();
+        ops.sort_unstable();
+        ops.dedup();
+        ops
+    };
+    sorted(a) == sorted(b)
+}
+
+/// Leaves out heads that one op has no room for: a put replaces the winner and as many others as
+/// fit, the rest stays in conflict and shrinks with each further put. A delete removes all heads
+/// or is refused, since what it left would be read as the key's value.
+fn fit(
+    command: &Command,
+    superseded: &mut [Vec<OpRef>],
+    room: usize,
+) -> core::result::Result<(), KvRefusal> {
+    let written = superseded.iter().filter(|heads| !heads.is_empty()).count();
+    let slots = room / SUPERSEDED_LEN;
+    let mut spare = slots
+        .checked_sub(written)
+        .ok_or_else(|| KvRefusal::TooLarge {
+            len: MAX_PAYLOAD_BYTES - room + written * SUPERSEDED_LEN,
+        })?;
+    // The winners alone never weigh too much: there are 16 MiB of keys at the most.
+    let winners = command.writes.keys().map(|key| mark_len(key)).sum();
+    let mut mark_bytes = MAX_MARK_BYTES.saturating_sub(winners);
+    for ((key, value), heads) in command.writes.iter().zip(superseded) {
+        let others = heads.len().saturating_sub(1);
+        let fitting = others.min(spare).min(mark_bytes / mark_len(key));
+        if fitting < others && value.is_none() {
+            return Err(KvRefusal::TooManyHeads {
+                key: key.clone(),
+                heads: heads.len(),
+            });
+        }
+        heads.truncate(1 + fitting);
+        spare -= fitting;
+        mark_bytes -= fitting * mark_len(key);
+    }
+    Ok(())
+}
+
+fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {
+    let mut refs: Vec<OpRef> = superseded.iter().flatten().copied().collect();
+    refs.sort_unstable();
+    refs.dedup();
+    let place = |op: &OpRef| {
+        let place = refs.binary_search(op).expect("refs are all superseded ops");
+        u32::try_from(place).expect("an op has room for fewer than 2^32 refs")
+    };
+    let writes = command
+        .writes
+        .iter()
+        .zip(superseded)
+        .map(|((key, value), heads)| {
+            let mut supersedes: Vec<u32> = heads.iter().map(place).collect();
+            supersedes.sort_unstable();
+            let value = value.as_deref().map(Bytes::new);
+            Write {
+                key: Bytes::new(key),
+                supersedes,
+                value,
+            }
+        });
+    let writes = writes.collect();
+    Payload {
+        format: FORMAT,
+        writes,
+        refs,
+    }
+    .encode()
+}

@@ -1,0 +1,124 @@
+//! Why a command is not carried out.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, OpRef};
+
+use crate::Expectation;
+use crate::prepare::MAX_PAYLOAD_BYTES;
+
+/// Why a batch is refused. Nothing of it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KvRefusal {
+    /// There is nothing to write.
+    #[error("the batch writes to no key")]
+    EmptyBatch,
+    /// More writes than one op takes.
+    #[error("a batch writes to at most {MAX_BATCH} keys, found {found}; split it")]
+    TooManyWrites {
+        /// Keys written.
+        found: usize,
+    },
+    /// A key without bytes.
+    #[error("a key has at least 1 byte, found an empty one")]
+    EmptyKey,
+    /// A key that is too long.
+    #[error("a key has at most {MAX_KEY_BYTES} bytes, found {len}")]
+    KeyTooLong {
+        /// Bytes of the key.
+        len: usize,
+    },
+    /// The batch does not fit into one op.
+    #[error("a batch takes at most {MAX_PAYLOAD_BYTES} bytes in all, found {len}; split it")]
+    TooLarge {
+        /// Bytes of the payload that the batch would make.
+        len: usize,
+    },
+    /// A key to be deleted has more values than one op can remove.
+    #[error(
+        "key {} has {heads} concurrent values, more than one batch removes; put a value first, \
+         which replaces as many as fit",
+        Shown(key)
+    )]
+    TooManyHeads {
+        /// The key.
+        key: Vec<u8>,
+        /// Its heads.
+        heads: usize,
+    },
+    /// A condition does not hold.
+    #[error("expected key {} to have {expected}, found {found}", Shown(key))]
+    Expectation {
+        /// The key.
+        key: Vec<u8>,
+        /// What the batch expected.
+        expected: Expectation,
+        /// What the key holds.
+        found: Found,
+    },
+}
+
+/// What a key held when an expectation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// No value.
+    Absent,
+    /// This value, the one that a read gives.
+    Value(Vec<u8>),
+    /// The puts of these ops, the winner first; for [`Expectation::Heads`].
+    Heads(Vec<OpRef>),
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("no value"),
+            Self::Present => f.write_str("a value"),
+            Self::Value(value) => write!(f, "value {}", Shown(value)),
+            Self::Heads(ops) => show_heads(f, ops),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("no value"),
+            Self::Value(value) => write!(f, "value {}", Shown(value)),
+            Self::Heads(ops) => show_heads(f, ops),
+        }
+    }
+}
+
+/// Names the first few: a key can have thousands.
+fn show_heads(f: &mut fmt::Formatter<'_>, ops: &[OpRef]) -> fmt::Result {
+    const SHOWN: usize = 3;
+    write!(f, "{} heads", ops.len())?;
+    for (place, op) in ops.iter().take(SHOWN).enumerate() {
+        write!(f, "{}{op}", if place == 0 { ": " } else { ", " })?;
+    }
+    if ops.len() > SHOWN {
+        f.write_str(", ...")
+    } else {
+        Ok(())
+    }
+}
+
+/// Bytes in a message: escaped, quoted, and not too many of them.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 40;
+        let first = &self.0[..self.0.len().min(SHOWN)];
+        write!(f, "\"{}\"", first.escape_ascii())?;
+        if self.0.len() > SHOWN {
+            write!(f, "... ({} bytes)", self.0.len())
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A store as it was at one moment.
+
+use core::ops::RangeBounds;
+
+use lattice_backend::{BackendError, DataRead, Direction, PrefixSpan, Snapshot, Table};
+use lattice_meta::StateHash;
+
+use crate::range::KeyRange;
+use crate::{ConflictedKeys, Head, Scan, read, rows};
+
+/// A store as it was when the snapshot was taken: what is written since does not show. Clones are
+/// the same view.
+///
+/// A store that is written while a snapshot is held for long grows.
+#[derive(Debug, Clone)]
+pub struct KvSnapshot {
+    snapshot: Snapshot,
+}
+
+impl KvSnapshot {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot }
+    }
+
+    /// The value of a key; see [`KvStore::get`](crate::KvStore::get).
+    ///
+    /// # Errors
+    /// What the engine underneath reports; so for all that reads.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, BackendError> {
+        read::value(&self.snapshot, key.as_ref())
+    }
+
+    /// Whether a key has a value.
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool, BackendError> {
+        read::contains(&self.snapshot, key.as_ref())
+    }
+
+    /// All keys and their values, in the order of keys, lazily and from either end.
+    pub fn iter(&self) -> Scan {
+        Scan::new(self.snapshot.clone(), KeyRange::ALL)
+    }
+
+    /// The keys in a range and their values; see [`KvStore::scan`](crate::KvStore::scan).
+    pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
+        Scan::new(self.snapshot.clone(), KeyRange::new(&range))
+    }
+
+    /// The keys that start with a prefix and their values, lazily and from either end.
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Scan {
+        Scan::new(self.snapshot.clone(), KeyRange::prefix(prefix.as_ref()))
+    }
+
+    /// How many keys have a value; see [`KvStore::count`](crate::KvStore::count).
+    pub fn count(&self) -> Result<u64, BackendError> {
+        // Leaves are cells, further heads and marks; the latter two are few, if any.
+        let leaves = self.snapshot.leaf_count()?;
+        let others = self.rows(&rows::FURTHER_PREFIX)? + self.rows(&rows::MARK_PREFIX)?;
+        leaves.checked_sub(others).ok_or_else(|| {
+            let found = format!("{leaves}, and {others} further heads and marks");
+            BackendError::row(Table::System, "a count of all leaves of the state", found)
+        })
+    }
+
+    /// All concurrent values of a key, the winner first; see
+    /// [`KvStore::conflicts`](crate::KvStore::conflicts).
+    pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, BackendError> {
+        read::heads(&self.snapshot, key.as_ref())
+    }
+
+    /// The keys that have more than one value; see
+    /// [`KvStore::conflicted_keys`](crate::KvStore::conflicted_keys).
+    pub fn conflicted_keys(&self) -> ConflictedKeys {
+        ConflictedKeys::new(self.snapshot.clone())
+    }
+
+    /// The hash of the whole state: equal on replicas that have applied the same ops.
+    pub fn state_hash(&self) -> Result<StateHash, BackendError> {
+        self.snapshot.state_hash()
+    }
+
+    fn rows(&self, prefix: &[u8]) -> Result<u64, BackendError> {
+        let span = PrefixSpan::new(prefix);
+        let mut cursor = self.snapshot.range(span.span(), Direction::Forward)?;
+        let mut count = 0;
+        while cursor.next()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+}

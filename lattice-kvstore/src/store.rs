@@ -1,0 +1,206 @@
+//! The handle of an open store.
+
+use core::ops::RangeBounds;
+
+use lattice_backend::{AppendError, BackendError, Engine, Receipt};
+use lattice_registry::{EngineOpener, TypedStore};
+
+use crate::{Batch, Command, ConflictedKeys, Head, KvMachine, KvRefusal, KvSnapshot, Scan};
+
+/// Why nothing was written. A refusal of this store type is [`AppendError::Refused`].
+pub type KvAppendError = AppendError<KvRefusal>;
+
+/// What opens key-value stores, for a registry: `registry.register(store_type(), kv_opener())`.
+pub type KvOpener = EngineOpener<KvStore>;
+
+/// An opener of key-value stores.
+pub const fn kv_opener() -> KvOpener {
+    EngineOpener::new(KvMachine::new)
+}
+
+/// An open key-value store. Clones are cheap and are the same store; any thread may use any of
+/// them.
+///
+/// Keys have 1 to 4,096 bytes and are ordered by them. A value may be empty; key and value must fit
+/// into one op (16 MiB). Each read looks at the store as it is then: take a
+/// [`snapshot`](Self::snapshot) for several that are to agree.
+///
+/// ```
+/// use std::sync::Arc;
+/// use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+/// use lattice_kvstore::{KvMachine, KvStore, store_type};
+/// use lattice_meta::{Genesis, Hlc, Nonce};
+/// use lattice_registry::TypedStore;
+///
+/// let backend = Arc::new(MemoryBackend::new());
+/// let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+/// let nonce = Nonce::from_bytes([1; 16]); // random in earnest
+/// let genesis = Genesis::new(store_type(), me.public(), nonce, Hlc::ZERO, None);
+/// Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
+/// let request = OpenRequest::new(backend, "kv").identity(me);
+/// let kv = KvStore::from_engine(Engine::open(request, KvMachine::new())?);
+///
+/// kv.put("fruit/apple", "red")?;
+/// kv.batch().put("fruit/pear", "green").delete("fruit/plum").commit()?; // both or neither
+/// assert_eq!(kv.get("fruit/apple")?.as_deref(), Some(&b"red"[..]));
+///
+/// let last = kv.prefix("fruit/")?.next_back().transpose()?;
+/// assert_eq!(last, Some((b"fruit/pear".to_vec(), b"green".to_vec())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct KvStore {
+    engine: Engine<KvMachine>,
+}
+
+impl TypedStore for KvStore {
+    type Machine = KvMachine;
+
+    fn from_engine(engine: Engine<KvMachine>) -> Self {
+        Self { engine }
+    }
+
+    fn engine(&self) -> &Engine<KvMachine> {
+        &self.engine
+    }
+}
+
+impl KvStore {
+    /// Gives a key a value, in place of all values it has here. It is durable when this returns.
+    ///
+    /// A value that another replica gives the key meanwhile is not lost: [`conflicts`] shows both.
+    ///
+    /// # Errors
+    /// See [`AppendError`] and [`KvRefusal`]; so for all that writes.
+    ///
+    /// [`conflicts`]: Self::conflicts
+    pub fn put(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Receipt, KvAppendError> {
+        let mut command = Command::new();
+        command.put(key.as_ref(), value.as_ref());
+        self.engine.append(command)
+    }
+
+    /// Removes all values that a key has here. It is an op even if there are none: have the batch
+    /// [expect](Batch::expect_present) the key to be told.
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put).
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<Receipt, KvAppendError> {
+        let mut command = Command::new();
+        command.delete(key.as_ref());
+        self.engine.append(command)
+    }
+
+    /// Starts a batch: writes that happen together, as one op, on conditions if it has any.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::new(&self.engine)
+    }
+
+    /// The store as it is now.
+    ///
+    /// # Errors
+    /// What the engine underneath reports; so for all that reads.
+    pub fn snapshot(&self) -> Result<KvSnapshot, BackendError> {
+        Ok(KvSnapshot::new(self.engine.snapshot()?))
+    }
+
+    /// The value of a key; of concurrent values, the one with the greatest `(hlc, op id)`. It is
+    /// one lookup, however many there are.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, BackendError> {
+        self.snapshot()?.get(key)
+    }
+
+    /// Whether a key has a value.
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool, BackendError> {
+        self.snapshot()?.contains(key)
+    }
+
+    /// All keys and their values, in the order of keys, lazily and from either end.
+    pub fn iter(&self) -> Result<Scan, BackendError> {
+        Ok(self.snapshot()?.iter())
+    }
+
+    /// The keys in a range and their values, lazily and from either end.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
+    /// # use lattice_meta::{Genesis, Hlc, Nonce};
+    /// # use lattice_registry::TypedStore;
+    /// # let backend = Arc::new(MemoryBackend::new());
+    /// # let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+    /// # let genesis = Genesis::new(store_type(), me.public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
+    /// # Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
+    /// # let request = OpenRequest::new(backend, "kv").identity(me);
+    /// # let kv = KvStore::from_engine(Engine::open(request, KvMachine::new())?);
+    /// kv.batch().put("a", "1").put("b", "2").put("c", "3").commit()?;
+    /// // Backwards and no more than two:
+    /// for row in kv.scan("a"..="b")?.rev().take(2) {
+    ///     let (key, value) = row?;
+    ///     println!("{} = {}", key.escape_ascii(), value.escape_ascii());
+    /// }
+    /// // Keys alone, which does not copy values:
+    /// let keys: Vec<_> = kv.scan("b"..)?.keys().collect::<Result<_, _>>()?;
+    /// assert_eq!(keys, [b"b", b"c"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<Scan, BackendError> {
+        Ok(self.snapshot()?.scan(range))
+    }
+
+    /// The keys that start with a prefix and their values, lazily and from either end.
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan, BackendError> {
+        Ok(self.snapshot()?.prefix(prefix))
+    }
+
+    /// How many keys have a value. It does not read them: it counts only what is in conflict.
+    pub fn count(&self) -> Result<u64, BackendError> {
+        self.snapshot()?.count()
+    }
+
+    /// All concurrent values of a key, the winner first; none or one if there is no conflict. The
+    /// next put or delete of anyone who has seen them replaces them all.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use lattice_backend::{Authors, Engine, Leaves, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
+    /// # use lattice_meta::{Genesis, Hlc, Nonce};
+    /// # use lattice_registry::TypedStore;
+    /// # let genesis = Genesis::new(store_type(), SecretKey::from_bytes(&[7; 32]).public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
+    /// # let open = |secret: [u8; 32]| -> Result<KvStore, Box<dyn std::error::Error>> {
+    /// #     let backend = Arc::new(MemoryBackend::new());
+    /// #     Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
+    /// #     let request = OpenRequest::new(backend, "kv").identity(Arc::new(SecretKey::from_bytes(&secret)));
+    /// #     Ok(KvStore::from_engine(Engine::open(request, KvMachine::new())?))
+    /// # };
+    /// # let (ann, bob) = (open([1; 32])?, open([2; 32])?);
+    /// ann.put("drink", "tea")?;
+    /// bob.put("drink", "coffee")?; // on a replica of his own
+    /// # let from_ann: Vec<_> = ann.engine().ops_after(&Leaves::default())?.collect::<Result<_, _>>()?;
+    /// # bob.engine().ingest(&mut from_ann.into_iter(), &Authors::Any)?;
+    /// // Then he takes in what Ann wrote.
+    /// let heads = bob.conflicts("drink")?;
+    /// assert_eq!(heads.len(), 2);
+    /// assert_eq!(bob.get("drink")?.as_ref(), Some(&heads[0].value));
+    ///
+    /// let seen = heads.iter().map(|head| head.op);
+    /// bob.batch().expect_heads("drink", seen).put("drink", "tea or coffee").commit()?;
+    /// assert_eq!(bob.conflicts("drink")?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, BackendError> {
+        self.snapshot()?.conflicts(key)
+    }
+
+    /// The keys that have more than one value, in the order of their lengths first. What it costs
+    /// grows with their number and not with that of all keys.
+    pub fn conflicted_keys(&self) -> Result<ConflictedKeys, BackendError> {
+        Ok(self.snapshot()?.conflicted_keys())
+    }
+}

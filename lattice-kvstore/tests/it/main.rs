@@ -1,0 +1,7 @@
+//! One binary for all integration tests: it links once.
+
+mod apply;
+mod methods;
+mod model;
+mod prepare;
+mod support;

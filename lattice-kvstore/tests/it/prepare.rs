@@ -1,0 +1,195 @@
+//! What commands become, and why they are refused.
+
+use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, OpKind, OpRef};
+use lattice_kvstore::{Command, Expectation, Found, KvRefusal};
+
+use crate::support::bytes::{TestWrite, payload};
+use crate::support::host::{Host, TestOp};
+use crate::support::op_ref;
+
+fn put(key: &[u8], value: &[u8]) -> Command {
+    let mut command = Command::new();
+    command.put(key, value);
+    command
+}
+
+fn expecting(key: &[u8], expectation: Expectation) -> Command {
+    let mut command = put(b"other", b"value");
+    command.expect(key, expectation);
+    command
+}
+
+/// Gives a key as many heads as there are authors, without a look at each other.
+fn with_heads(key: &[u8], authors: u16) -> (Host, Vec<OpRef>) {
+    let mut host = Host::new();
+    let ops = (0..authors).map(|author| {
+        let [high, low] = author.to_be_bytes();
+        let mut reference = op_ref(high, 0, low);
+        reference.seq = author.into();
+        reference
+    });
+    let ops: Vec<OpRef> = ops.collect();
+    for reference in &ops {
+        let value = Some(reference.seq.to_be_bytes().to_vec());
+        let write = TestWrite {
+            key: key.to_vec(),
+            supersedes: [].into(),
+            value,
+        };
+        host.record(&TestOp {
+            kind: OpKind::Application,
+            reference: *reference,
+            hlc: 1 + reference.seq,
+            payload: payload(&[write]),
+        });
+    }
+    (host, ops)
+}
+
+#[test]
+fn a_payload_names_the_heads_it_replaces_once_each() {
+    let mut host = Host::new();
+    let first = op_ref(1, 0, 1);
+    let mut batch = put(b"b", b"1");
+    batch.put("a", "1");
+    host.run(first, 1, &batch).unwrap();
+    let mut batch = put(b"a", b"2");
+    batch.delete("b").put("c", "");
+    let write = |key: &[u8], supersedes: &[OpRef], value: Option<&[u8]>| TestWrite {
+        key: key.to_vec(),
+        supersedes: supersedes.iter().copied().collect(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    let expected = payload(&[
+        write(b"a", &[first], Some(b"2")),
+        write(b"b", &[first], None),
+        write(b"c", &[], Some(b"")),
+    ]);
+    assert_eq!(host.prepare(&batch).unwrap(), expected);
+}
+
+#[test]
+fn the_last_write_to_a_key_counts() {
+    let host = Host::new();
+    let mut batch = put(b"a", b"1");
+    batch.delete("a").put("a", "2");
+    assert_eq!(host.prepare(&batch), host.prepare(&put(b"a", b"2")));
+    assert_eq!((batch.len(), batch.is_empty()), (1, false));
+}
+
+#[test]
+fn what_has_not_the_form_of_a_batch_is_refused() {
+    let host = Host::new();
+    let refusal = |command: &Command| host.prepare(command).unwrap_err();
+    assert_eq!(refusal(&Command::new()), KvRefusal::EmptyBatch);
+    assert_eq!(refusal(&put(b"", b"1")), KvRefusal::EmptyKey);
+    assert_eq!(
+        refusal(&expecting(b"", Expectation::Absent)),
+        KvRefusal::EmptyKey
+    );
+    assert!(host.prepare(&put(&[1; MAX_KEY_BYTES], b"")).is_ok());
+    let len = MAX_KEY_BYTES + 1;
+    assert_eq!(
+        refusal(&put(&vec![1; len], b"")),
+        KvRefusal::KeyTooLong { len }
+    );
+    let mut batch = Command::new();
+    for number in 0..MAX_BATCH {
+        batch.put(number.to_be_bytes(), "");
+    }
+    assert!(host.prepare(&batch).is_ok());
+    batch.delete("one more");
+    assert_eq!(
+        refusal(&batch),
+        KvRefusal::TooManyWrites {
+            found: MAX_BATCH + 1
+        }
+    );
+    let refused = refusal(&put(b"a", &vec![0; MAX_OP_BYTES]));
+    assert!(
+        matches!(refused, KvRefusal::TooLarge { len } if len > MAX_OP_BYTES),
+        "{refused}"
+    );
+}
+
+#[test]
+fn expectations_hold_or_say_what_was_found() {
+    let (host, ops) = with_heads(b"a", 3);
+    let winner = ops[2].seq.to_be_bytes().to_vec();
+    let value = || Expectation::Value(winner.clone());
+    let backwards: Vec<OpRef> = ops.iter().rev().copied().collect();
+    for good in [
+        Expectation::Present,
+        value(),
+        Expectation::Heads(backwards.clone()),
+    ] {
+        assert!(host.prepare(&expecting(b"a", good)).is_ok());
+    }
+    for good in [Expectation::Absent, Expectation::Heads(Vec::new())] {
+        assert!(host.prepare(&expecting(b"b", good)).is_ok());
+    }
+    // Winner first, then in the order of refs.
+    let heads = || Found::Heads(vec![ops[2], ops[0], ops[1]]);
+    let failing = [
+        (&b"a"[..], Expectation::Absent, Found::Value(winner.clone())),
+        (
+            b"a",
+            Expectation::Value(b"1".to_vec()),
+            Found::Value(winner.clone()),
+        ),
+        (b"a", Expectation::Heads(ops[..2].to_vec()), heads()),
+        (b"a", Expectation::Heads(Vec::new()), heads()),
+        (b"b", Expectation::Present, Found::Absent),
+        (b"b", Expectation::Value(Vec::new()), Found::Absent),
+        (b"b", Expectation::Heads(ops), Found::Heads(Vec::new())),
+    ];
+    for (key, expected, found) in failing {
+        let refused = host.prepare(&expecting(key, expected.clone())).unwrap_err();
+        assert_eq!(
+            refused,
+            KvRefusal::Expectation {
+                key: key.to_vec(),
+                expected,
+                found
+            }
+        );
+    }
+}
+
+#[test]
+fn refusals_show_little_of_what_may_be_long() {
+    let refusal = KvRefusal::Expectation {
+        key: b"k\n".to_vec(),
+        expected: Expectation::Heads(vec![op_ref(1, 2, 3); 10_000]),
+        found: Found::Value(vec![b'v'; 1 << 20]),
+    };
+    let shown = refusal.to_string();
+    assert!(shown.starts_with("expected key \"k\\n\" to have 10000 heads: 01010101#2/03030303, "));
+    assert!(
+        shown.ends_with("vvv\"... (1048576 bytes)") && shown.len() < 250,
+        "{shown}"
+    );
+}
+
+/// A key of 4,096 bytes with more heads than one op may mark: it must stay writable.
+#[test]
+fn more_heads_than_one_op_replaces_shrink_with_every_put() {
+    let key = [7; MAX_KEY_BYTES];
+    let (mut host, ops) = with_heads(&key, 20_000);
+    let mut delete = Command::new();
+    delete.delete(key);
+    let refused = KvRefusal::TooManyHeads {
+        key: key.to_vec(),
+        heads: ops.len(),
+    };
+    assert_eq!(host.prepare(&delete).unwrap_err(), refused);
+    host.run(op_ref(99, 0, 1), 100_000, &put(&key, b"new"))
+        .unwrap();
+    let left = host.rows().len();
+    assert!(left > 1 && left < 20_000, "{left} rows");
+    host.run(op_ref(99, 1, 2), 100_001, &put(&key, b"newer"))
+        .unwrap();
+    assert_eq!(host.rows().len(), 1);
+    host.run(op_ref(99, 2, 3), 100_002, &delete).unwrap();
+    assert!(host.rows().is_empty());
+}

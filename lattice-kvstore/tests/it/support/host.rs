@@ -1,0 +1,257 @@
+//! A host of the state machine: rows in a map, applied ops in a set.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use lattice_backend::{
+    Args, CallError, DataRead, DataWrite, Direction, Effect, History, OpKind, OpRef, OpView,
+    Result, Row, RowCursor, Span, StateMachine, Value,
+};
+use lattice_kvstore::{Command, KvMachine, KvRefusal};
+use lattice_meta::Hlc;
+
+use super::Rows;
+
+/// An op as the state machine sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct TestOp {
+    pub(crate) kind: OpKind,
+    pub(crate) reference: OpRef,
+    pub(crate) hlc: u64,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// How often something was asked of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    pub(crate) gets: u32,
+    pub(crate) ranges: u32,
+    pub(crate) puts: u32,
+    pub(crate) removes: u32,
+}
+
+/// One replica.
+#[derive(Debug)]
+pub(crate) struct Host {
+    machine: KvMachine,
+    data: Data,
+    applied: Applied,
+}
+
+#[derive(Debug, Default)]
+struct Applied {
+    ops: BTreeSet<OpRef>,
+    asked: Cell<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Data {
+    rows: Rows,
+    /// What stood in a row before each write.
+    undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    gets: Cell<u32>,
+    ranges: Cell<u32>,
+    puts: u32,
+    removes: u32,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        Self {
+            machine: KvMachine::new(),
+            data: Data::default(),
+            applied: Applied::default(),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.data.rows
+    }
+
+    /// Records an op as the engine does: apply, drop what it wrote if it is void, settle.
+    pub(crate) fn record(&mut self, op: &TestOp) -> Option<Effect> {
+        let view = OpView {
+            reference: op.reference,
+            hlc: Hlc::from_u64(op.hlc),
+            payload: &op.payload,
+        };
+        let effect = (op.kind == OpKind::Application).then(|| {
+            self.data.undo.clear();
+            let effect = self
+                .machine
+                .apply(&view, &mut self.data, &self.applied)
+                .unwrap();
+            if effect == Effect::Void {
+                self.data.take_back();
+            }
+            effect
+        });
+        self.machine.settle(op.kind, &view, &mut self.data).unwrap();
+        assert!(
+            self.applied.ops.insert(op.reference),
+            "no op is recorded twice"
+        );
+        effect
+    }
+
+    /// Prepares a command and records its op.
+    pub(crate) fn run(
+        &mut self,
+        reference: OpRef,
+        hlc: u64,
+        command: &Command,
+    ) -> std::result::Result<Vec<u8>, KvRefusal> {
+        let payload = self.prepare(command)?;
+        let op = TestOp {
+            kind: OpKind::Application,
+            reference,
+            hlc,
+            payload,
+        };
+        assert_eq!(
+            self.record(&op),
+            Some(Effect::Applied),
+            "what is prepared is valid"
+        );
+        Ok(op.payload)
+    }
+
+    pub(crate) fn prepare(&self, command: &Command) -> std::result::Result<Vec<u8>, KvRefusal> {
+        self.machine.prepare(command, &self.data).unwrap()
+    }
+
+    /// Calls a query by name.
+    pub(crate) fn query<'a>(
+        &self,
+        method: &str,
+        args: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Value {
+        self.try_query(method, args).unwrap()
+    }
+
+    /// Calls a query that may not be able to take these arguments.
+    pub(crate) fn try_query<'a>(
+        &self,
+        method: &str,
+        args: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> std::result::Result<Value, CallError> {
+        let method = self
+            .machine
+            .methods()
+            .iter()
+            .find(|known| known.name == method)
+            .unwrap();
+        let args = args
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        self.machine
+            .query(Args::new(method, Value::Record(args))?, &self.data)
+            .unwrap()
+    }
+
+    /// What was asked since the last time.
+    pub(crate) fn take_cost(&mut self) -> Cost {
+        Cost {
+            gets: self.data.gets.take(),
+            ranges: self.data.ranges.take(),
+            puts: std::mem::take(&mut self.data.puts),
+            removes: std::mem::take(&mut self.data.removes),
+        }
+    }
+
+    /// How often history was asked since the last time.
+    pub(crate) fn take_asked(&self) -> u32 {
+        self.applied.asked.take()
+    }
+
+    /// Applies an op's payload and nothing else, to see what that costs.
+    pub(crate) fn apply_only(&mut self, op: &TestOp) -> Effect {
+        let view = OpView {
+            reference: op.reference,
+            hlc: Hlc::from_u64(op.hlc),
+            payload: &op.payload,
+        };
+        self.machine
+            .apply(&view, &mut self.data, &self.applied)
+            .unwrap()
+    }
+}
+
+impl Data {
+    fn take_back(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(value) => self.rows.insert(key, value),
+                None => self.rows.remove(&key),
+            };
+        }
+    }
+}
+
+impl History for Applied {
+    fn is_applied(&self, op: &OpRef) -> Result<bool> {
+        self.asked.set(self.asked.get() + 1);
+        Ok(self.ops.contains(op))
+    }
+}
+
+impl DataRead for Data {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.gets.set(self.gets.get() + 1);
+        Ok(self.rows.get(key).cloned())
+    }
+
+    fn range(&self, span: Span<'_>, direction: Direction) -> Result<lattice_backend::Rows<'_>> {
+        self.ranges.set(self.ranges.get() + 1);
+        let empty = match span {
+            (Bound::Included(a), Bound::Included(b)) => a > b,
+            (Bound::Included(a) | Bound::Excluded(a), Bound::Excluded(b))
+            | (Bound::Excluded(a), Bound::Included(b)) => a >= b,
+            _ => false,
+        };
+        let rows: Box<dyn Iterator<Item = (&Vec<u8>, &Vec<u8>)>> = if empty {
+            Box::new(std::iter::empty())
+        } else {
+            let range = self.rows.range::<[u8], _>(span);
+            match direction {
+                Direction::Forward => Box::new(range),
+                Direction::Backward => Box::new(range.rev()),
+            }
+        };
+        Ok(Box::new(Cursor(rows)))
+    }
+}
+
+impl DataWrite for Data {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.puts += 1;
+        let before = self.rows.insert(key.to_vec(), value.to_vec());
+        self.undo.push((key.to_vec(), before));
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<()> {
+        self.removes += 1;
+        let before = self.rows.remove(key);
+        self.undo.push((key.to_vec(), before));
+        Ok(())
+    }
+}
+
+struct Cursor<'a>(Box<dyn Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> + 'a>);
+
+impl RowCursor for Cursor<'_> {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        Ok(self.0.next().map(|(key, value)| Row { key, value }))
+    }
+}
+
+/// Rows in a form that shows in a failed test.
+pub(crate) fn shown(rows: &Rows) -> BTreeMap<String, String> {
+    let show = |bytes: &Vec<u8>| bytes.escape_ascii().to_string();
+    rows.iter()
+        .map(|(key, value)| (show(key), show(value)))
+        .collect()
+}

@@ -1,0 +1,65 @@
+//! The payload of an op of a log.
+
+use alloc::vec::Vec;
+
+use lattice_backend::{MAX_BATCH, MAX_OP_BYTES};
+use lattice_meta::codec;
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+
+use crate::LogRefusal;
+
+/// The only format of a payload so far.
+const FORMAT: u8 = 1;
+
+/// A payload as it is encoded. The whole of its validity: the format is known, there are 1 to
+/// [`MAX_BATCH`] entries, and the bytes are the canonical ones.
+#[derive(Serialize, Deserialize)]
+struct Payload<'a> {
+    format: u8,
+    #[serde(
+        borrow,
+        deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_BATCH>"
+    )]
+    entries: Vec<&'a Bytes>,
+}
+
+/// Encodes entries, in the order in which they are appended.
+///
+/// # Errors
+/// [`LogRefusal`] for no entries and for too many.
+pub fn encode_payload<E: AsRef<[u8]>>(entries: &[E]) -> Result<Vec<u8>, LogRefusal> {
+    match entries.len() {
+        0 => Err(LogRefusal::Nothing),
+        found if found > MAX_BATCH => Err(LogRefusal::TooMany {
+            limit: MAX_BATCH,
+            found,
+        }),
+        _ => {
+            let entries = entries
+                .iter()
+                .map(|entry| Bytes::new(entry.as_ref()))
+                .collect();
+            let payload = Payload {
+                format: FORMAT,
+                entries,
+            };
+            Ok(
+                codec::encode(&payload)
+                    .expect("a payload is made of types that the codec supports"),
+            )
+        }
+    }
+}
+
+/// Decodes the entries of a payload, borrowed from it; nothing from an invalid one, which has no
+/// effect on any replica.
+pub fn decode_payload(payload: &[u8]) -> Option<Vec<&[u8]>> {
+    // A format to come may lay out the rest otherwise; it is told apart before it is read.
+    if payload.first() != Some(&FORMAT) {
+        return None;
+    }
+    let Payload { entries, .. } = codec::decode(payload, MAX_OP_BYTES).ok()?;
+    let entries: Vec<&[u8]> = entries.into_iter().map(AsRef::as_ref).collect();
+    (!entries.is_empty()).then_some(entries)
+}

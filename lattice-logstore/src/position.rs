@@ -1,0 +1,119 @@
+//! Where an entry stands in a log.
+
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
+use lattice_meta::{Hlc, OpId};
+
+/// Where an entry stands: logs are ordered by the time of the op, its id, and the index of the
+/// entry in it. An entry's position never changes, while its ordinal does as soon as an older
+/// entry arrives from another replica.
+///
+/// As text it is the timestamp in hexadecimal, the op's id and the index:
+///
+/// ```
+/// use lattice_logstore::Position;
+/// use lattice_meta::{Hlc, OpId};
+///
+/// let op = OpId::from_bytes([0xab; 32]);
+/// let position = Position { hlc: Hlc::from_u64(0x18bcfe568000007), op, index: 3 };
+/// let text = position.to_string();
+/// assert!(text.starts_with("018bcfe568000007-abab"));
+/// assert!(text.ends_with("abab-3"));
+/// assert_eq!(text.parse(), Ok(position));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// When the op was made, by its author's hybrid clock.
+    pub hlc: Hlc,
+    /// The op that carries the entry.
+    pub op: OpId,
+    /// The entry's index in the op, from 0.
+    pub index: u32,
+}
+
+impl Position {
+    /// Length of [`Self::to_key`], in bytes.
+    pub const KEY_LEN: usize = 8 + 32 + 4;
+
+    /// Behind every entry that there can be: no op holds so many.
+    pub(crate) const END: Self = Self {
+        hlc: Hlc::from_u64(u64::MAX),
+        op: OpId::from_bytes([0xff; 32]),
+        index: u32::MAX,
+    };
+
+    /// In front of every entry of this millisecond or later, [`Self::END`] for a time that no
+    /// entry can have.
+    pub(crate) fn at_ms(ms: u64) -> Self {
+        Hlc::from_parts(ms, 0).map_or(Self::END, |hlc| Self {
+            hlc,
+            op: OpId::ZERO,
+            index: 0,
+        })
+    }
+
+    /// The position as a key whose bytes order as positions do: timestamp, op id, index, integers
+    /// big endian.
+    pub fn to_key(&self) -> [u8; Self::KEY_LEN] {
+        let mut key = [0; Self::KEY_LEN];
+        key[..8].copy_from_slice(&self.hlc.to_u64().to_be_bytes());
+        key[8..40].copy_from_slice(self.op.as_bytes());
+        key[40..].copy_from_slice(&self.index.to_be_bytes());
+        key
+    }
+
+    /// Reads what [`Self::to_key`] made; nothing for another length.
+    pub fn from_key(key: &[u8]) -> Option<Self> {
+        let (hlc, rest) = key.split_first_chunk::<8>()?;
+        let (op, index) = rest.split_first_chunk::<32>()?;
+        Some(Self {
+            hlc: Hlc::from_u64(u64::from_be_bytes(*hlc)),
+            op: OpId::from_bytes(*op),
+            index: u32::from_be_bytes(index.try_into().ok()?),
+        })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}-{}", self.hlc.to_u64(), self.op, self.index)
+    }
+}
+
+/// A text that is no position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PositionError {
+    /// Not the three parts of one.
+    #[error("expected a position (16 digits, an op id, an index, with hyphens), found {found:?}")]
+    Form {
+        /// The beginning of what was given.
+        found: String,
+    },
+}
+
+/// Takes what `Display` gives and nothing else, so that every position has one text.
+impl FromStr for Position {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (hlc, rest) = text.split_once('-')?;
+            let (op, index) = rest.split_once('-')?;
+            let hlc = Hlc::from_u64(u64::from_str_radix(hlc, 16).ok()?);
+            Some(Self {
+                hlc,
+                op: op.parse().ok()?,
+                index: index.parse().ok()?,
+            })
+        };
+        let is_its_text = |position: &Self| alloc::format!("{position}") == text;
+        read()
+            .filter(is_its_text)
+            .ok_or_else(|| PositionError::Form {
+                found: text.chars().take(120).collect(),
+            })
+    }
+}

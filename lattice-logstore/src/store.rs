@@ -1,0 +1,244 @@
+//! The handle of an open log.
+
+use lattice_backend::{
+    AppendError, BackendError, DataRead, Engine, MAX_BATCH, MAX_OP_BYTES, Op, Receipt, Row,
+    Snapshot,
+};
+use lattice_meta::StateHash;
+use lattice_registry::{EngineOpener, TypedStore};
+
+use crate::{
+    Append, Cursor, Entries, Entry, Follow, FollowError, LogMachine, LogRefusal, Position,
+    Selection,
+};
+
+/// Why nothing was appended.
+pub type LogAppendError = AppendError<LogRefusal>;
+
+/// What opens logs, for a registry: `registry.register(store_type(), log_opener())`.
+pub type LogOpener = EngineOpener<LogStore>;
+
+/// An opener of logs.
+pub const fn log_opener() -> LogOpener {
+    EngineOpener::new(LogMachine::new)
+}
+
+/// An open log. Clones are cheap and are the same log; any thread may use any of them.
+///
+/// ```
+/// use std::sync::Arc;
+/// use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+/// use lattice_logstore::{LogMachine, LogStore, Selection, store_type};
+/// use lattice_meta::{Genesis, Hlc, Nonce};
+/// use lattice_registry::TypedStore;
+///
+/// let backend = Arc::new(MemoryBackend::new());
+/// let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+/// let nonce = Nonce::from_bytes([1; 16]); // random in earnest
+/// let genesis = Genesis::new(store_type(), me.public(), nonce, Hlc::ZERO, None);
+/// Engine::create(&*backend, "log".as_ref(), &genesis, &LogMachine::new())?;
+/// let request = OpenRequest::new(backend, "log").identity(me);
+/// let log = LogStore::from_engine(Engine::open(request, LogMachine::new())?);
+///
+/// log.append("kettle on")?;
+/// log.append_many(["tea", "milk", ""])?; // one op: all of them or none
+/// assert_eq!(log.len()?, 4);
+///
+/// let newest = log.read(Selection::all().newest_first().limit(2))?;
+/// let contents: Vec<_> = newest.map(|entry| entry.map(|entry| entry.content)).collect::<Result<_, _>>()?;
+/// assert_eq!(contents, [&b""[..], b"milk"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LogStore {
+    engine: Engine<LogMachine>,
+}
+
+impl TypedStore for LogStore {
+    type Machine = LogMachine;
+
+    fn from_engine(engine: Engine<LogMachine>) -> Self {
+        Self { engine }
+    }
+
+    fn engine(&self) -> &Engine<LogMachine> {
+        &self.engine
+    }
+}
+
+impl LogStore {
+    /// Appends one entry, which may be empty. It is durable when this returns.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn append(&self, content: impl Into<Vec<u8>>) -> Result<Receipt, LogAppendError> {
+        self.engine.append(Append {
+            entries: Vec::from([content.into()]),
+        })
+    }
+
+    /// Appends 1 to 65,536 entries as one op: all of them, or none. They stand next to each other
+    /// in the log, in their order, on every replica.
+    ///
+    /// # Errors
+    /// [`LogRefusal`] for none and for too many, [`AppendError::TooLong`] for more than fits in
+    /// an op (16 MiB); see [`AppendError`].
+    pub fn append_many<I>(&self, entries: I) -> Result<Receipt, LogAppendError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Vec<u8>>,
+    {
+        // What is too much is not collected to its end, which it may not have.
+        let mut len = 0;
+        let fits = |entry: &Vec<u8>| {
+            let fitted = len <= MAX_OP_BYTES;
+            len = len.saturating_add(entry.len());
+            fitted
+        };
+        let entries = entries.into_iter().take(MAX_BATCH + 1).map(Into::into);
+        self.engine.append(Append {
+            entries: entries.take_while(fits).collect(),
+        })
+    }
+
+    /// The log as it is now, for several reads that are to agree.
+    ///
+    /// # Errors
+    /// What the engine underneath reports; so for all that reads.
+    pub fn snapshot(&self) -> Result<LogSnapshot, BackendError> {
+        Ok(LogSnapshot {
+            snapshot: self.engine.snapshot()?,
+        })
+    }
+
+    /// Reads entries of the log as it is now, one after another. Whatever the log's length, no
+    /// more than a page is in memory.
+    pub fn read(&self, selection: Selection) -> Result<Entries, BackendError> {
+        Ok(self.snapshot()?.read(selection))
+    }
+
+    /// The newest `count` entries, oldest first.
+    pub fn tail(&self, count: u64) -> Result<Vec<Entry>, BackendError> {
+        self.snapshot()?.tail(count)
+    }
+
+    /// The entry at a position.
+    pub fn get(&self, position: Position) -> Result<Option<Entry>, BackendError> {
+        self.snapshot()?.get(position)
+    }
+
+    /// How many entries the log has; as fast for a long one as for a short one.
+    pub fn len(&self) -> Result<u64, BackendError> {
+        self.snapshot()?.len()
+    }
+
+    /// Whether the log has no entries.
+    pub fn is_empty(&self) -> Result<bool, BackendError> {
+        self.snapshot()?.is_empty()
+    }
+
+    /// The entries that are applied here from a cursor on, in the order in which they arrive, and
+    /// then every one that is to come: each once, none left out. An entry of another replica may
+    /// stand anywhere in the log; its [`Entry::position`] tells where.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_logstore::{LogMachine, LogStore, store_type};
+    /// # use lattice_meta::{Genesis, Hlc, Nonce};
+    /// # use lattice_registry::TypedStore;
+    /// # let backend = Arc::new(MemoryBackend::new());
+    /// # let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+    /// # let genesis = Genesis::new(store_type(), me.public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
+    /// # Engine::create(&*backend, "log".as_ref(), &genesis, &LogMachine::new())?;
+    /// # let request = OpenRequest::new(backend, "log").identity(me);
+    /// # let log = LogStore::from_engine(Engine::open(request, LogMachine::new())?);
+    /// log.append("missed")?;
+    /// let mut follow = log.follow(log.cursor()?)?;
+    /// let writer = std::thread::spawn({
+    ///     let log = log.clone();
+    ///     move || log.append_many(["one", "two"])
+    /// });
+    /// assert_eq!(follow.next().expect("waits for it")?.content, b"one");
+    /// let cursor = follow.cursor(); // keep it, and go on here after a restart
+    /// drop(follow);
+    /// assert_eq!(log.follow(cursor)?.next().expect("is there")?.content, b"two");
+    /// # writer.join().expect("no panic")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FollowError::Rewound`] if the cursor is not of this history: the store was restored to
+    /// an earlier state, or the cursor is another replica's.
+    pub fn follow(&self, from: Cursor) -> Result<Follow, FollowError> {
+        Follow::new(self.engine.clone(), from)
+    }
+
+    /// The cursor behind everything applied so far.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn cursor(&self) -> Result<Cursor, BackendError> {
+        let Some(last) = self.engine.op_count()?.checked_sub(1) else {
+            return Ok(Cursor::START);
+        };
+        let op = self.engine.op_at(last)?.as_ref().map(Op::reference);
+        Ok(op.map_or(Cursor::START, |op| Cursor::behind(last, op.id)))
+    }
+}
+
+/// A log as it was at one moment. Clones are the same view; while one is held, a log that is
+/// written to takes more space.
+#[derive(Debug, Clone)]
+pub struct LogSnapshot {
+    snapshot: Snapshot,
+}
+
+impl LogSnapshot {
+    /// Reads entries, one after another. Whatever the log's length, no more than a page is in
+    /// memory.
+    pub fn read(&self, selection: Selection) -> Entries {
+        Entries::new(self.snapshot.clone(), selection)
+    }
+
+    /// The newest `count` entries, oldest first.
+    ///
+    /// # Errors
+    /// What the engine underneath reports; so for all methods below.
+    pub fn tail(&self, count: u64) -> Result<Vec<Entry>, BackendError> {
+        let newest = self.read(Selection::all().newest_first().limit(count));
+        let mut entries = newest.collect::<Result<Vec<_>, _>>()?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// The entry at a position.
+    pub fn get(&self, position: Position) -> Result<Option<Entry>, BackendError> {
+        let key = position.to_key();
+        let found = self.snapshot.get(&key)?;
+        found
+            .map(|value| {
+                Entry::from_row(Row {
+                    key: &key,
+                    value: &value,
+                })
+            })
+            .transpose()
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> Result<u64, BackendError> {
+        // Every row is an entry and a leaf, and the host counts leaves.
+        self.snapshot.leaf_count()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> Result<bool, BackendError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The hash of the log's whole state.
+    pub fn state_hash(&self) -> Result<StateHash, BackendError> {
+        self.snapshot.state_hash()
+    }
+}

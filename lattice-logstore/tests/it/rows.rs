@@ -1,0 +1,193 @@
+//! Rows: what ops make of a log's `data`, whatever order they come in.
+
+use lattice_backend::{BackendError, Direction, EVERYTHING, Effect, StateMachine};
+use lattice_logstore::{LogMachine, LogRefusal, encode_payload};
+use lattice_meta::SchemaVersion;
+use proptest::prelude::*;
+
+use crate::support::{FakeOp, MapData, apply};
+
+/// An op with its entries; none if its payload is invalid.
+#[derive(Debug, Clone)]
+struct TestOp {
+    op: FakeOp,
+    entries: Vec<Vec<u8>>,
+}
+
+fn ops() -> impl Strategy<Value = Vec<TestOp>> {
+    let entries = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6), 0..5);
+    // Times and authors collide on purpose; ids are hashes and do not.
+    let op = (0..3_u8, prop_oneof![0..3_u64, any::<u64>()], entries);
+    prop::collection::vec(op, 0..12).prop_map(|ops| {
+        let made = |(number, (author, hlc, entries)): (u64, (u8, u64, Vec<Vec<u8>>))| {
+            let payload = encode_payload(&entries).unwrap_or(b"invalid".to_vec());
+            let id = scrambled(number);
+            TestOp {
+                op: FakeOp {
+                    author,
+                    hlc,
+                    id,
+                    payload,
+                },
+                entries,
+            }
+        };
+        (0..).zip(ops).map(made).collect()
+    })
+}
+
+/// Different for every number, and in no order (the finalizer of SplitMix64).
+fn scrambled(number: u64) -> [u8; 32] {
+    let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&(state ^ (state >> 31)).to_be_bytes());
+    id
+}
+
+/// Time, op, index in it, author, content.
+type Line = (u64, [u8; 32], usize, u8, Vec<u8>);
+
+/// The log as a sorted list, made without keys.
+fn model(ops: &[TestOp]) -> Vec<Line> {
+    let mut log: Vec<_> = ops
+        .iter()
+        .flat_map(|TestOp { op, entries }| {
+            let entry = |(index, content): (usize, &Vec<u8>)| {
+                (op.hlc, op.id, index, op.author, content.clone())
+            };
+            entries.iter().enumerate().map(entry)
+        })
+        .collect();
+    log.sort();
+    log
+}
+
+fn applied<'a>(ops: impl IntoIterator<Item = &'a TestOp>) -> MapData {
+    let mut data = MapData::default();
+    for TestOp { op, entries } in ops {
+        let effect = if entries.is_empty() {
+            Effect::Void
+        } else {
+            Effect::Applied
+        };
+        assert_eq!(apply(&mut data, &op.view()), effect);
+    }
+    data
+}
+
+#[test]
+fn a_row_is_position_author_and_content() {
+    let payload = encode_payload(&[&b"x"[..], b""]).unwrap();
+    let op = FakeOp {
+        author: 9,
+        hlc: 0x0102_0304_0506_0708,
+        id: [7; 32],
+        payload,
+    };
+    let mut data = MapData::default();
+    apply(&mut data, &op.view());
+    let key = |index: u8| [&[1, 2, 3, 4, 5, 6, 7, 8][..], &[7; 32], &[0, 0, 0, index]].concat();
+    let expected = [
+        (key(0), [&[9; 32][..], b"x"].concat()),
+        (key(1), vec![9; 32]),
+    ];
+    assert_eq!(data.0.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_invalid_payload_writes_nothing() {
+    let good = encode_payload(&[b"x"]).unwrap();
+    for payload in [Vec::new(), b"\x01".to_vec(), [&good[..], b"\0"].concat()] {
+        let op = FakeOp {
+            author: 1,
+            hlc: 1,
+            id: [1; 32],
+            payload,
+        };
+        let mut data = MapData::default();
+        assert_eq!(apply(&mut data, &op.view()), Effect::Void);
+        assert!(data.0.is_empty());
+    }
+}
+
+#[test]
+fn an_append_of_nothing_is_refused() {
+    let nothing = lattice_logstore::Append {
+        entries: Vec::new(),
+    };
+    let prepared = LogMachine::new()
+        .prepare(&nothing, &MapData::default())
+        .unwrap();
+    assert_eq!(prepared, Err(LogRefusal::Nothing));
+}
+
+#[test]
+fn a_leaf_is_the_row() {
+    let payload = encode_payload(&[b"x"]).unwrap();
+    let op = FakeOp {
+        author: 9,
+        hlc: 5,
+        id: [7; 32],
+        payload,
+    };
+    let mut data = MapData::default();
+    apply(&mut data, &op.view());
+    let machine = LogMachine::new();
+    let mut leaves = Vec::new();
+    let mut rows = lattice_backend::DataRead::range(&data, EVERYTHING, Direction::Forward).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        machine.leaves(SchemaVersion::new(1), row, &mut |key, value| {
+            leaves.push((key.to_vec(), value.to_vec()));
+        });
+    }
+    assert_eq!(leaves, data.0.clone().into_iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn identity_of_the_logic() {
+    let machine = LogMachine::new();
+    assert_eq!(machine.store_type().as_str(), "core:logstore");
+    assert_eq!(machine.logic_version().as_str(), "core:logstore/1");
+    assert_eq!(
+        machine.schemas(),
+        SchemaVersion::new(1)..=SchemaVersion::new(1)
+    );
+}
+
+/// Reading is total: a row that no log wrote is damage, not a panic and not skipped.
+#[test]
+fn rows_of_another_form_are_damage() {
+    for (key, value) in [
+        (vec![0; 43], vec![0; 40]),
+        (vec![0; 45], vec![0; 40]),
+        (Vec::new(), vec![0; 40]),
+        (vec![0; 44], vec![0; 31]),
+        (vec![0; 44], Vec::new()),
+    ] {
+        let data = MapData([(key, value)].into());
+        let args = crate::methods::args("read", lattice_backend::Value::Null);
+        let found = LogMachine::new().query(args, &data).unwrap_err();
+        assert!(matches!(found, BackendError::Row { .. }), "{found:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_ops_gives_the_same_sorted_rows(
+        (ops, shuffled) in ops().prop_flat_map(|ops| (Just(ops.clone()), Just(ops).prop_shuffle())),
+    ) {
+        let rows = applied(&ops);
+        prop_assert_eq!(&applied(&shuffled), &rows);
+        prop_assert_eq!(&applied(ops.iter().rev()), &rows);
+
+        let found: Vec<_> = rows.0.iter().map(|(key, value)| {
+            let position = lattice_logstore::Position::from_key(key).unwrap();
+            let index = usize::try_from(position.index).unwrap();
+            let (author, content) = value.split_at(32);
+            (position.hlc.to_u64(), *position.op.as_bytes(), index, author[0], content.to_vec())
+        }).collect();
+        prop_assert_eq!(found, model(&ops));
+    }
+}

@@ -1,0 +1,19 @@
+//! The store types that come with Lattice. This is the one place that lists them.
+
+use lattice_kvstore::{KvMachine, KvOpener};
+use lattice_logstore::{LogMachine, LogOpener};
+use lattice_registry::{RegisterError, Registry};
+
+/// A registry of the built-in store types. Register your own beside them.
+///
+/// # Errors
+/// None in a build where the built-in types have different names.
+pub fn core_registry() -> Result<Registry, RegisterError> {
+    let mut registry = Registry::new();
+    registry.register(lattice_kvstore::store_type(), KvOpener::new(KvMachine::new))?;
+    registry.register(
+        lattice_logstore::store_type(),
+        LogOpener::new(LogMachine::new),
+    )?;
+    Ok(registry)
+}

@@ -1,0 +1,69 @@
+//! `lattice tour`: a guided walk on real data.
+
+mod guide;
+mod packages;
+mod replicas;
+mod walk;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::program::Failure;
+use guide::Guide;
+
+/// Runs the tour in a temporary directory, or in a new one that is kept.
+pub(crate) fn run(keep: Option<&Path>) -> Result<(), Failure> {
+    let started = Instant::now();
+    let place = Place::new(keep)?;
+    let mut guide = Guide::new(place.dir());
+    guide.say(
+        "Lattice keeps stores that describe themselves. This walk makes two of them from real \
+         data, forgets what they are, finds out again from the files alone, and lets two replicas \
+         of one store part and meet.",
+    )?;
+    let stores = walk::make(&mut guide)?;
+    walk::rediscover(&mut guide, &stores)?;
+    replicas::part_and_meet(&mut guide, &stores)?;
+    walk::look_back(&mut guide, &stores)?;
+    guide.close(started.elapsed(), keep)?;
+    place.leave()
+}
+
+/// Where the tour takes place.
+enum Place {
+    Temporary(tempfile::TempDir),
+    Kept(PathBuf),
+}
+
+impl Place {
+    fn new(keep: Option<&Path>) -> Result<Self, Failure> {
+        let Some(dir) = keep else {
+            return Ok(Self::Temporary(
+                tempfile::Builder::new().prefix("lattice-tour-").tempdir()?,
+            ));
+        };
+        // A directory that is there already may hold somebody's stores.
+        fs::create_dir(dir).map_err(|error| {
+            Failure::usage(format!(
+                "cannot make {} for the tour: {error}",
+                dir.display()
+            ))
+        })?;
+        Ok(Self::Kept(dir.to_path_buf()))
+    }
+
+    fn dir(&self) -> &Path {
+        match self {
+            Self::Temporary(dir) => dir.path(),
+            Self::Kept(dir) => dir,
+        }
+    }
+
+    fn leave(self) -> Result<(), Failure> {
+        match self {
+            Self::Temporary(dir) => Ok(dir.close()?),
+            Self::Kept(_) => Ok(()),
+        }
+    }
+}
