@@ -6,6 +6,7 @@
 //! bare write sets: keys are 16 random bytes, values 100 bytes, and hashing and signing are real.
 //!
 //! `cargo bench -p lattice-backend --bench write_set` (about two minutes).
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

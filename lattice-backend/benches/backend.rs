@@ -1,0 +1,202 @@
+//! Commits, peeks and opens through the backend, beside raw redb in the same mode.
+//!
+//! `cargo bench -p lattice-backend --bench backend`
+#![allow(clippy::unwrap_used)]
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use lattice_backend::{
+    Args, CallError, DataRead, DataWrite, Effect, Engine, History, LogicVersion, Method, OpView,
+    OpenOptions, OpenRequest, RedbBackend, SecretKey, StateBackend, StateMachine, Table, Value,
+    Verdict,
+};
+use lattice_meta::{Genesis, Hlc, Nonce, SchemaVersion, StoreType};
+use redb::{ConcurrencyMode, Database, ReadableDatabase, TableDefinition};
+
+const DATA: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("data");
+const META: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("meta");
+const VALUE: [u8; 100] = [7; 100];
+
+/// Puts a row of 100 bytes under a counted key with every op.
+struct Rows(StoreType);
+
+impl Rows {
+    fn new() -> Self {
+        Self("org.example.rows".parse().unwrap())
+    }
+}
+
+impl StateMachine for Rows {
+    type Command = u64;
+    type Refusal = Infallible;
+
+    fn store_type(&self) -> &StoreType {
+        &self.0
+    }
+
+    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
+        SchemaVersion::new(1)..=SchemaVersion::new(1)
+    }
+
+    fn logic_version(&self) -> LogicVersion {
+        LogicVersion::new("rows/1").unwrap()
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        &[]
+    }
+
+    fn prepare(
+        &self,
+        key: &u64,
+        _: &dyn DataRead,
+    ) -> lattice_backend::Result<Result<Vec<u8>, Infallible>> {
+        Ok(Ok(key.to_be_bytes().to_vec()))
+    }
+
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        data: &mut dyn DataWrite,
+        _: &dyn History,
+    ) -> lattice_backend::Result<Effect> {
+        data.put(op.payload, &VALUE)?;
+        Ok(Effect::Applied)
+    }
+
+    fn command(&self, _: Args) -> Result<u64, CallError> {
+        unreachable!("nothing is called by name")
+    }
+
+    fn query(
+        &self,
+        _: Args,
+        _: &dyn DataRead,
+    ) -> lattice_backend::Result<Result<Value, CallError>> {
+        unreachable!("nothing is called by name")
+    }
+}
+
+fn raw(path: &Path) -> Database {
+    redb::Builder::new()
+        .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+        .create(path)
+        .unwrap()
+}
+
+fn store(dir: &Path) -> (Arc<RedbBackend>, PathBuf, OpenRequest) {
+    let backend = Arc::new(RedbBackend::on_files());
+    let path = dir.join("state.db");
+    let secret = Arc::new(SecretKey::from_bytes(&[1; 32]));
+    let nonce = Nonce::from_bytes([2; 16]);
+    let genesis = Genesis::new(Rows::new().0, secret.public(), nonce, Hlc::ZERO, None);
+    Engine::create(&*backend, &path, &genesis, &Rows::new()).unwrap();
+    let shared: Arc<dyn StateBackend> = backend.clone();
+    let request = OpenRequest::new(shared, &path).identity(secret);
+    (backend, path, request)
+}
+
+fn commits(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut group = criterion.benchmark_group("commit of one row");
+    let mut next = 0_u64;
+    let mut key = || {
+        next += 1;
+        next.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    };
+
+    let database = raw(&dir.path().join("raw.db"));
+    group.bench_function("raw redb", |bencher| {
+        bencher.iter(|| {
+            let tx = database.begin_write().unwrap();
+            let mut table = tx.open_table(DATA).unwrap();
+            table.insert(&key().to_be_bytes()[..], &VALUE[..]).unwrap();
+            drop(table);
+            tx.commit().unwrap();
+        });
+    });
+
+    let (backend, path, request) = store(dir.path());
+    let db = backend.open(&path, &OpenOptions::read_write()).unwrap();
+    group.bench_function("backend", |bencher| {
+        bencher.iter(|| {
+            let key = key().to_be_bytes();
+            db.write(&mut |tx| {
+                tx.put(Table::Data, &key, &VALUE)?;
+                Ok(Verdict::Commit)
+            })
+            .unwrap();
+        });
+    });
+    db.close().unwrap();
+
+    let engine = Engine::open(request, Rows::new()).unwrap();
+    group.bench_function("signed op", |bencher| {
+        bencher.iter(|| engine.append(key()).unwrap());
+    });
+    group.finish();
+}
+
+fn peeks_and_opens(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().unwrap();
+    let (backend, path, request) = store(dir.path());
+    let engine = Engine::open(request.clone(), Rows::new()).unwrap();
+    for key in 0..2_000 {
+        engine.append(key).unwrap();
+    }
+
+    let mut group = criterion.benchmark_group("peek, 2,000 ops");
+    group.bench_function("live", |bencher| {
+        bencher.iter(|| black_box(backend.peek_info(&path).unwrap()));
+    });
+    engine.close().unwrap();
+    group.bench_function("clean", |bencher| {
+        bencher.iter(|| black_box(backend.peek_info(&path).unwrap()));
+    });
+    group.bench_function("raw redb, open and three gets", |bencher| {
+        bencher.iter(|| {
+            let database = redb::Builder::new()
+                .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+                .open_read_only(&path)
+                .unwrap();
+            let table = database.begin_read().unwrap().open_table(META).unwrap();
+            for key in [&b"store_id"[..], b"store_type", b"schema_version"] {
+                black_box(table.get_owned(key).unwrap().unwrap());
+            }
+        });
+    });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("open and close, 2,000 ops");
+    group.sample_size(30);
+    group.bench_function("for writing", |bencher| {
+        bencher.iter(|| {
+            Engine::open(request.clone(), Rows::new())
+                .unwrap()
+                .close()
+                .unwrap()
+        });
+    });
+    let mut read_only = request;
+    read_only.options = OpenOptions::read_only();
+    group.bench_function("for reading", |bencher| {
+        bencher.iter(|| {
+            Engine::open(read_only.clone(), Rows::new())
+                .unwrap()
+                .close()
+                .unwrap()
+        });
+    });
+    group.bench_function("raw redb, for writing", |bencher| {
+        bencher.iter(|| raw(&path).close().unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, commits, peeks_and_opens);
+criterion_main!(benches);

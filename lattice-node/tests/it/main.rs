@@ -1,0 +1,27 @@
+//! The node and the program, from outside.
+#![allow(clippy::unwrap_used)]
+
+mod identity;
+mod meta_bytes;
+mod program;
+mod sharing;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program on a data directory.
+pub(crate) fn lattice(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lattice"))
+        .env("LATTICE_DATA_DIR", dir)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// What a successful run printed.
+pub(crate) fn printed(dir: &Path, arguments: &[&str]) -> String {
+    let output = lattice(dir, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "lattice {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}

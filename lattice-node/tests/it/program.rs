@@ -1,0 +1,153 @@
+//! The program's first commands.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::{lattice, printed};
+
+#[test]
+fn the_tour_shows_everything_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_lattice"))
+        .arg("tour")
+        .current_dir(dir.path())
+        .env("TMPDIR", dir.path())
+        .env("HOME", dir.path())
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("LATTICE_DATA_DIR")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for said in [
+        "$ lattice --data-dir alice create core:logstore",
+        "of type core:kvstore",
+        "of type core:logstore",
+        "tip of ",
+        "state hash ",
+        "\"name\":\"redb\"",
+        "different states",
+        "the same state",
+        "\"our engine\" by ",
+        "\"bytes to bytes\" by ",
+        "bob has 1 head for the key",
+        "Nothing is left behind",
+    ] {
+        assert!(
+            text.contains(said),
+            "the tour does not say {said:?}:\n{text}"
+        );
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_tour_keeps_its_stores_when_asked_and_overwrites_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("kept");
+    printed(dir.path(), &["tour", "--keep", kept.to_str().unwrap()]);
+    let list = printed(&kept.join("alice"), &["list"]);
+    assert_eq!(list.lines().count(), 2, "{list}");
+    let again = lattice(dir.path(), &["tour", "--keep", kept.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(2));
+}
+
+#[test]
+fn keys_and_entries_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let kv = printed(dir.path(), &["create", "core:kvstore"])
+        .trim()
+        .to_owned();
+    printed(dir.path(), &["put", &kv[..8], "greeting", "hello"]);
+    assert_eq!(printed(dir.path(), &["get", &kv, "greeting"]), "hello");
+    let value: Value =
+        serde_json::from_str(&printed(dir.path(), &["--json", "get", &kv, "greeting"])).unwrap();
+    assert_eq!(value, json!({ "key": "greeting", "value": "hello" }));
+
+    let log: Value =
+        serde_json::from_str(&printed(dir.path(), &["--json", "create", "core:logstore"])).unwrap();
+    assert_eq!(log["schema_version"], 1);
+    let log = log["store_id"].as_str().unwrap();
+    printed(dir.path(), &["append", log, "one", "two"]);
+    let mut piped = Command::new(env!("CARGO_BIN_EXE_lattice"))
+        .env("LATTICE_DATA_DIR", dir.path())
+        .args(["append", log])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    piped
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"three\n\xff\x1b[0m")
+        .unwrap();
+    assert!(piped.wait().unwrap().success());
+    let tail = printed(dir.path(), &["tail", log, "-n", "3"]);
+    let lines: Vec<_> = tail
+        .lines()
+        .map(|line| line.split("  ").nth(2).unwrap())
+        .collect();
+    assert_eq!(lines, ["two", "three", "\\xff\\u{1b}[0m"]);
+    let tail = printed(dir.path(), &["--json", "tail", log, "-n", "1"]);
+    let entry: Value = serde_json::from_str(&tail).unwrap();
+    assert_eq!(
+        (&entry["index"], &entry["content_b64"]),
+        (&json!(3), &json!("/xtbMG0="))
+    );
+}
+
+#[test]
+fn failures_have_their_codes_and_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["create", "core:kvstor"], 6, "unknown_type"),
+        (&["create", "Core"], 2, "usage"),
+        (&["get", "abcd", "key"], 3, "not_found"),
+        (&["put", "abcd", "key", "value"], 3, "not_found"),
+        (
+            &["peek", "00000000-0000-8000-8000-000000000000"],
+            3,
+            "not_found",
+        ),
+        (&["peek", "./nothing/here"], 3, "not_found"),
+        (&["peek", "abc"], 3, "not_found"),
+        (&["peek", "/etc/passwd"], 4, "damaged"),
+        (&["frobnicate"], 2, "usage"),
+        (&["put"], 2, "usage"),
+    ];
+    for (arguments, code, kind) in cases {
+        let arguments = [&["--json"][..], arguments].concat();
+        let failed = lattice(dir.path(), &arguments);
+        assert_eq!(failed.status.code(), Some(code), "{arguments:?}");
+        assert!(failed.stdout.is_empty(), "{arguments:?}");
+        let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
+        assert_eq!(error["error"]["kind"], kind, "{arguments:?}");
+        assert!(!error["error"]["message"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "something was made"
+    );
+}
+
+#[test]
+fn a_command_for_one_type_refuses_the_other_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = printed(dir.path(), &["create", "core:logstore"])
+        .trim()
+        .to_owned();
+    let path = dir.path().join("stores").join(&log).join("state.db");
+    let before = fs::read(&path).unwrap();
+    let refused = lattice(dir.path(), &["put", &log, "key", "value"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("core:logstore"));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}

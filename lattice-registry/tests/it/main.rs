@@ -1,0 +1,7 @@
+//! The registry and the manager, over a store type that a third party would write.
+#![allow(clippy::unwrap_used)]
+
+mod counter;
+mod manager;
+mod opening;
+mod registry;

@@ -1,0 +1,233 @@
+//! Opening and closing, from many threads and by many names.
+
+use std::fs;
+use std::sync::{Arc, Barrier};
+
+use lattice_backend::{
+    BackendError, Engine, FileError, OpenError, RedbBackend, Sharing, StateBackend, Value,
+};
+use lattice_meta::{MetaInfo, SchemaVersion, StoreId};
+use lattice_registry::{Access, ManagerError, ManagerOptions, StoreHandle, StoreManager};
+
+use crate::counter::{COUNTER, Counter, CounterMachine, manager, options, registry};
+use crate::manager::contents;
+
+fn created() -> (tempfile::TempDir, StoreManager, StoreId) {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = manager(dir.path());
+    let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
+    (dir, manager, id)
+}
+
+#[test]
+fn sixteen_threads_get_one_instance() {
+    let (_dir, manager, id) = created();
+    let start = Barrier::new(16);
+    let handles: Vec<Arc<dyn StoreHandle>> = std::thread::scope(|scope| {
+        let open = || {
+            start.wait();
+            manager.open(id, Access::ReadWrite).unwrap()
+        };
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    assert!(
+        handles
+            .iter()
+            .all(|handle| Arc::ptr_eq(handle, &handles[0]))
+    );
+}
+
+#[test]
+fn a_store_is_called_by_name_and_downcast() {
+    let (_dir, manager, id) = created();
+    let store = manager.open(id, Access::ReadWrite).unwrap();
+    assert_eq!(store.methods()[0].name, "add");
+    let args = Value::record([("n", Value::Integer(40))]);
+    let Value::Record(receipt) = store.call("add", args).unwrap() else {
+        panic!("no record")
+    };
+    assert_eq!(receipt["seq"], Value::Integer(0));
+    assert!(store.call("add", Value::Null).is_err());
+    assert!(store.call("subtract", Value::Null).is_err());
+    store.downcast_ref::<Counter>().unwrap().append(2).unwrap();
+    assert_eq!(store.op_count().unwrap(), 2);
+    assert_eq!(store.tips().unwrap().len(), 1);
+    assert_eq!(store.frontier().unwrap().len(), 1);
+    assert_eq!(store.leaves().unwrap().0, store.frontier().unwrap());
+}
+
+#[test]
+fn a_closed_store_is_free_at_once_and_its_handles_say_so() {
+    let (_dir, manager, id) = created();
+    let path = manager.store_path(id);
+    for n in 0..50 {
+        let store = manager.open(id, Access::ReadWrite).unwrap();
+        let counter = store.downcast_ref::<Counter>().unwrap().clone();
+        counter.append(n).unwrap();
+        manager.close(id).unwrap();
+        assert!(matches!(counter.op_count(), Err(BackendError::Closed)));
+        assert!(counter.append(0).is_err());
+        // Another owner gets the file without waiting.
+        let request = lattice_backend::OpenRequest::new(Arc::new(RedbBackend::on_files()), &path);
+        Engine::open(request, CounterMachine::new())
+            .unwrap()
+            .close()
+            .unwrap();
+    }
+    // A handle that closes its store by itself is noticed, too.
+    manager
+        .open(id, Access::ReadWrite)
+        .unwrap()
+        .close()
+        .unwrap();
+    assert_eq!(
+        manager
+            .open(id, Access::ReadWrite)
+            .unwrap()
+            .op_count()
+            .unwrap(),
+        50
+    );
+}
+
+#[test]
+fn a_second_writer_is_told_that_the_store_is_in_use() {
+    let (dir, manager, id) = created();
+    let store = manager.open(id, Access::ReadWrite).unwrap();
+    let other = crate::counter::manager(dir.path());
+    let refused = other.open(id, Access::ReadWrite);
+    let in_use = |error: &ManagerError| {
+        matches!(
+            error,
+            ManagerError::Open(OpenError::File(FileError::InUse { .. }))
+        )
+    };
+    assert!(refused.as_ref().is_err_and(in_use), "{refused:?}");
+    // Reading goes on, and follows what is written.
+    let reader = other.open(id, Access::ReadOnly).unwrap();
+    store.downcast_ref::<Counter>().unwrap().append(1).unwrap();
+    assert_eq!(reader.op_count().unwrap(), 1);
+    assert!(reader.downcast_ref::<Counter>().unwrap().append(1).is_err());
+}
+
+#[test]
+fn an_exclusive_store_opens_again_here_and_not_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let exclusive = ManagerOptions {
+        sharing: Sharing::Exclusive,
+        ..options()
+    };
+    let backend: Arc<dyn StateBackend> = Arc::new(RedbBackend::on_files());
+    let manager = StoreManager::new(dir.path(), backend, registry(), exclusive);
+    let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
+    let store = manager.open(id, Access::ReadWrite).unwrap();
+    assert!(Arc::ptr_eq(
+        &store,
+        &manager.open(id, Access::ReadOnly).unwrap()
+    ));
+    let other = crate::counter::manager(dir.path());
+    assert!(other.peek(id).is_err());
+    assert!(other.open(id, Access::ReadOnly).is_err());
+}
+
+/// Changes rows of a closed store and gives what opening it says.
+fn refusal(change: impl Fn(&mut dyn lattice_backend::WriteTx)) -> ManagerError {
+    use lattice_backend::{OpenOptions, Verdict};
+    let (dir, manager, id) = created();
+    let backend = RedbBackend::on_files();
+    let db = backend
+        .open(&manager.store_path(id), &OpenOptions::read_write())
+        .unwrap();
+    db.write(&mut |tx| {
+        change(tx);
+        Ok(Verdict::Commit)
+    })
+    .unwrap();
+    db.close().unwrap();
+    let before = contents(dir.path());
+    let error = manager.open(id, Access::ReadWrite).unwrap_err();
+    assert_eq!(contents(dir.path()), before, "a refusal changed something");
+    error
+}
+
+#[test]
+fn every_check_of_an_open_refuses_and_changes_nothing() {
+    use lattice_backend::Table::{Meta, System};
+    let newer = refusal(|tx| {
+        tx.put(Meta, b"schema_version", &9_u64.to_le_bytes())
+            .unwrap()
+    });
+    let ManagerError::Open(OpenError::NewerSchema { newest, found, .. }) = newer else {
+        panic!("{newer}")
+    };
+    assert_eq!(
+        (newest, found),
+        (SchemaVersion::new(3), SchemaVersion::new(9))
+    );
+    let older = refusal(|tx| {
+        tx.put(Meta, b"schema_version", &2_u64.to_le_bytes())
+            .unwrap()
+    });
+    assert!(matches!(
+        older,
+        ManagerError::Open(OpenError::OlderSchema { .. })
+    ));
+    let logic = refusal(|tx| tx.put(System, b"logic", b"counter/0").unwrap());
+    assert!(matches!(
+        logic,
+        ManagerError::Open(OpenError::LogicChanged { .. })
+    ));
+    let unknown = refusal(|tx| tx.put(Meta, b"store_type", b"org.example.chat").unwrap());
+    assert!(matches!(unknown, ManagerError::Resolve(_)));
+    let id = refusal(|tx| tx.put(Meta, b"store_id", &[9; 16]).unwrap());
+    assert!(matches!(id, ManagerError::Misplaced { .. }));
+    let genesis = refusal(|tx| drop(tx.remove(System, b"genesis").unwrap()));
+    assert!(matches!(
+        genesis,
+        ManagerError::Open(OpenError::NoGenesis { .. })
+    ));
+    let missing = refusal(|tx| drop(tx.remove(Meta, b"store_type").unwrap()));
+    assert!(matches!(
+        missing,
+        ManagerError::Peek(lattice_backend::PeekError::Meta { .. })
+    ));
+}
+
+#[test]
+fn a_swapped_type_is_found_even_if_the_other_type_is_registered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut two = registry();
+    two.register(
+        "org.example.other".parse().unwrap(),
+        crate::counter::opener(),
+    )
+    .unwrap();
+    let backend: Arc<dyn StateBackend> = Arc::new(RedbBackend::on_files());
+    let manager = StoreManager::new(dir.path(), Arc::clone(&backend), two, options());
+    let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
+    let options = lattice_backend::OpenOptions::read_write();
+    let db = backend.open(&manager.store_path(id), &options).unwrap();
+    db.write(&mut |tx| {
+        tx.put(
+            lattice_backend::Table::Meta,
+            b"store_type",
+            b"org.example.other",
+        )?;
+        Ok(lattice_backend::Verdict::Commit)
+    })
+    .unwrap();
+    db.close().unwrap();
+    let meta: MetaInfo = manager.peek(id).unwrap();
+    assert_eq!(meta.store_type.as_str(), "org.example.other");
+    let error = manager.open(id, Access::ReadWrite).unwrap_err();
+    let swapped = matches!(
+        error,
+        ManagerError::Open(OpenError::TypeAgainstGenesis { .. })
+    );
+    assert!(swapped, "{error}");
+    assert!(fs::exists(manager.store_path(id)).unwrap());
+}
