@@ -339,9 +339,12 @@ fn effect_of(changes: &[Change]) -> EffectHash {
     let before = changes
         .iter()
         .map(|(key, before, _)| (key.clone(), before.clone()));
-    engine.append(before.collect()).unwrap();
+    let steady = [(b"steady".to_vec(), Some(b"as it was".to_vec()))];
+    engine
+        .append(before.chain(steady.clone()).collect())
+        .unwrap();
     // Written in another order than that of keys, every key twice, and beside a row that is
-    // removed although it is not there: the net change counts.
+    // removed although it is not there and one that is written as it was: the net change counts.
     let after = changes
         .iter()
         .rev()
@@ -349,10 +352,9 @@ fn effect_of(changes: &[Change]) -> EffectHash {
     let noise = changes
         .iter()
         .map(|(key, _, _)| (key.clone(), Some(b"passing".to_vec())));
-    let nothing = [(b"not there".to_vec(), None)];
-    let receipt = engine
-        .append(noise.chain(after).chain(nothing).collect())
-        .unwrap();
+    let gone = [(b"not there".to_vec(), None)];
+    let writes = noise.chain(after).chain(gone).chain(steady);
+    let receipt = engine.append(writes.collect()).unwrap();
     engine.effect_at(receipt.index).unwrap().unwrap()
 }
 

@@ -22,11 +22,16 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
+#[cfg(all(test, not(feature = "std")))]
+extern crate std;
 
 mod apply;
 #[cfg(feature = "std")]
 mod batch;
 mod command;
+#[cfg(test)]
+#[path = "../tests/it/support/golden.rs"]
+mod golden;
 mod machine;
 mod methods;
 mod payload;

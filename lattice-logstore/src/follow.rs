@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 use std::vec;
 
-use lattice_backend::{BackendError, Engine, Op};
+use lattice_backend::{BackendError, Engine, Op, Table};
 use lattice_meta::OpId;
 
 use crate::payload::decode_payload;
@@ -92,21 +92,7 @@ impl Follow {
     pub(crate) fn new(engine: Engine<LogMachine>, cursor: Cursor) -> Result<Self, FollowError> {
         let pending = match cursor.op {
             None => Vec::new(),
-            Some(at) => {
-                let op = engine.op_at(at.index)?;
-                let found = op.as_ref().map(|op| op.reference().id);
-                match op.filter(|_| found == Some(at.id)) {
-                    Some(op) => entries(&op, at.entries),
-                    None => {
-                        let (index, expected) = (at.index, at.id);
-                        return Err(FollowError::Rewound {
-                            index,
-                            expected,
-                            found,
-                        });
-                    }
-                }
-            }
+            Some(at) => left_of(&engine, at)?,
         };
         Ok(Self {
             engine,
@@ -135,11 +121,10 @@ impl Follow {
                 let left = timeout.saturating_sub(begun.elapsed());
                 self.applied = self.engine.wait_for_ops(index, left)?;
             }
-            let op = match self.applied > index {
-                true => self.engine.op_at(index)?,
-                false => None,
-            };
-            let Some(op) = op else { return Ok(None) };
+            if self.applied <= index {
+                return Ok(None);
+            }
+            let op = applied_op(&self.engine, index)?;
             self.pending = entries(&op, 0).into_iter();
             let id = op.reference().id;
             self.cursor = Cursor {
@@ -180,6 +165,36 @@ impl Iterator for Follow {
 
 impl std::iter::FusedIterator for Follow {}
 
+/// The entries behind a cursor of the op that it stands at.
+fn left_of(engine: &Engine<LogMachine>, at: CursorOp) -> Result<Vec<Entry>, FollowError> {
+    let op = engine.op_at(at.index)?;
+    let found = op.as_ref().map(|op| op.reference().id);
+    match op.filter(|_| found == Some(at.id)) {
+        Some(op) => Ok(entries(&op, at.entries)),
+        None => {
+            let (index, expected) = (at.index, at.id);
+            Err(FollowError::Rewound {
+                index,
+                expected,
+                found,
+            })
+        }
+    }
+}
+
+/// An op with an index below the number of those applied.
+pub(crate) fn applied_op(engine: &Engine<LogMachine>, index: u64) -> Result<Op, BackendError> {
+    let missing = || {
+        let found = format!("nothing at {index}");
+        BackendError::row(
+            Table::Ops,
+            "an op at every index below the number applied",
+            found,
+        )
+    };
+    engine.op_at(index)?.ok_or_else(missing)
+}
+
 /// The entries of an op without the first `given`. A void op and a merge have none.
 fn entries(op: &Op, given: u32) -> Vec<Entry> {
     let entry = |(index, content): (u32, &[u8])| Entry {
@@ -189,7 +204,7 @@ fn entries(op: &Op, given: u32) -> Vec<Entry> {
         index,
         content: content.to_vec(),
     };
-    let contents = decode_payload(op.payload()).unwrap_or_default();
+    let contents = decode_payload(op.payload()).into_iter().flatten();
     (0..)
         .zip(contents)
         .filter(|(index, _)| *index >= given)

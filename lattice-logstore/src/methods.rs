@@ -115,7 +115,9 @@ pub(crate) const METHODS: &[Method] = &[
 pub(crate) fn command(mut args: Args) -> core::result::Result<Append, CallError> {
     let method = args.method().name;
     if method == APPEND {
-        let content = args.take_bytes("content").unwrap_or_default();
+        let content = args
+            .take_bytes("content")
+            .expect("it is required, so the call has it");
         return Ok(Append {
             entries: Vec::from([content]),
         });

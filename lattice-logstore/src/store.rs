@@ -1,12 +1,12 @@
 //! The handle of an open log.
 
 use lattice_backend::{
-    AppendError, BackendError, DataRead, Engine, MAX_BATCH, MAX_OP_BYTES, Op, Receipt, Row,
-    Snapshot,
+    AppendError, BackendError, DataRead, Engine, MAX_BATCH, MAX_OP_BYTES, Receipt, Row, Snapshot,
 };
 use lattice_meta::StateHash;
 use lattice_registry::{EngineOpener, TypedStore};
 
+use crate::follow::applied_op;
 use crate::{
     Append, Cursor, Entries, Entry, Follow, FollowError, LogMachine, LogRefusal, Position,
     Selection,
@@ -179,11 +179,13 @@ impl LogStore {
     /// # Errors
     /// What the engine underneath reports.
     pub fn cursor(&self) -> Result<Cursor, BackendError> {
-        let Some(last) = self.engine.op_count()?.checked_sub(1) else {
-            return Ok(Cursor::START);
-        };
-        let op = self.engine.op_at(last)?.as_ref().map(Op::reference);
-        Ok(op.map_or(Cursor::START, |op| Cursor::behind(last, op.id)))
+        match self.engine.op_count()?.checked_sub(1) {
+            None => Ok(Cursor::START),
+            Some(last) => Ok(Cursor::behind(
+                last,
+                applied_op(&self.engine, last)?.reference().id,
+            )),
+        }
     }
 }
 

@@ -107,12 +107,7 @@ impl<M: StateMachine> Inner<M> {
                 if started {
                     self.unusable.store(true, Ordering::Release);
                 }
-                if let [alone] = jobs.as_slice() {
-                    return vec![alone.failed(error)];
-                }
-                let error = Arc::new(error);
-                let shared = || BackendError::Shared(Arc::clone(&error));
-                jobs.iter().map(|job| job.failed(shared())).collect()
+                share(error, &jobs)
             }
             Err(panic) => {
                 // A state machine that panics says nothing about the op; the file is as it was.
@@ -142,6 +137,17 @@ impl<M: StateMachine> Inner<M> {
         recorder.finish()?;
         Ok(Verdict::Commit)
     }
+}
+
+/// Gives the error of a transaction to everybody who had work in it.
+fn share<M: StateMachine>(error: BackendError, jobs: &[Job<M>]) -> Vec<Done<M>> {
+    if let [job] = jobs {
+        return vec![job.failed(error)];
+    }
+    let error = Arc::new(error);
+    jobs.iter()
+        .map(|job| job.failed(BackendError::Shared(Arc::clone(&error))))
+        .collect()
 }
 
 /// What the caller of one command gets.

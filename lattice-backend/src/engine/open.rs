@@ -89,6 +89,10 @@ pub fn create_store(
 struct Checked {
     genesis: Genesis,
     meta: MetaInfo,
+    /// Ops applied.
+    applied: u64,
+    /// What a writer needs to know; nothing for a reader.
+    writer: Option<WriterState>,
 }
 
 impl<M: StateMachine> Engine<M> {
@@ -135,30 +139,17 @@ impl<M: StateMachine> Engine<M> {
             db = backend.open(path, options)?;
             checked = check_db(&*db, &request, &machine)?;
         }
-        Self::assemble(db, request, checked, machine)
+        Ok(Self::assemble(db, request, checked, machine))
     }
 
-    fn assemble(
-        db: Arc<dyn StateDb>,
-        request: OpenRequest,
-        checked: Checked,
-        machine: M,
-    ) -> Result<Self, OpenError> {
-        let Checked { genesis, meta } = checked;
+    fn assemble(db: Arc<dyn StateDb>, request: OpenRequest, checked: Checked, machine: M) -> Self {
+        let Checked {
+            genesis,
+            meta,
+            applied,
+            writer,
+        } = checked;
         let genesis_hash = genesis.hash();
-        let hasher = OpHasher::new(&genesis_hash);
-        let failed = |source| OpenError::Backend {
-            store_id: meta.store_id,
-            source,
-        };
-        let snapshot = db.snapshot().map_err(failed)?;
-        let applied = Ledger::read(&*snapshot).map_err(failed)?.applied;
-        let writer = match db.access() {
-            Access::ReadOnly => None,
-            Access::ReadWrite => Some(Mutex::new(
-                WriterState::load(&*snapshot, &hasher).map_err(failed)?,
-            )),
-        };
         let inner = Inner {
             machine,
             db,
@@ -166,11 +157,11 @@ impl<M: StateMachine> Engine<M> {
             genesis,
             genesis_hash,
             schema: meta.schema_version,
-            hasher,
+            hasher: OpHasher::new(&genesis_hash),
             leaf_hasher: LeafHasher::default(),
             identity: request.identity,
             clock: request.clock,
-            writer,
+            writer: writer.map(Mutex::new),
             group: Group::default(),
             unusable: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -179,9 +170,9 @@ impl<M: StateMachine> Engine<M> {
                 changed: Condvar::new(),
             },
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 }
 
@@ -229,7 +220,22 @@ fn check<M: StateMachine>(
     }
     let genesis = check_genesis(tx, &meta)?;
     check_logic(tx, &meta, machine)?;
-    Ok(Checked { genesis, meta })
+    let store_id = meta.store_id;
+    let failed = |source| OpenError::Backend { store_id, source };
+    let applied = Ledger::read(tx).map_err(failed)?.applied;
+    let writer = match request.options.access {
+        Access::ReadOnly => None,
+        Access::ReadWrite => {
+            let hasher = OpHasher::new(&genesis.hash());
+            Some(WriterState::load(tx, &hasher).map_err(failed)?)
+        }
+    };
+    Ok(Checked {
+        genesis,
+        meta,
+        applied,
+        writer,
+    })
 }
 
 /// The genesis record certifies the id and the type that `meta` says.

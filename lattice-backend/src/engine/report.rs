@@ -177,7 +177,9 @@ impl Tally {
         }
     }
 
-    pub(super) fn finish(self) -> IngestReport {
+    pub(super) fn finish(mut self) -> IngestReport {
+        // What has gone and was given later has an outcome.
+        self.evicted.retain(|id| !self.places.contains_key(id));
         IngestReport {
             outcomes: self.outcomes,
             released: self.released.into_iter().collect(),

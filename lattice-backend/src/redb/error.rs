@@ -46,6 +46,10 @@ pub(super) fn open_error(path: &Path, source: io::Error) -> FileError {
     match source.kind() {
         io::ErrorKind::NotFound => FileError::NotFound { path },
         io::ErrorKind::AlreadyExists => FileError::Exists { path },
+        io::ErrorKind::IsADirectory => FileError::NotAStore {
+            path,
+            detail: "expected a file, found a directory".into(),
+        },
         _ => FileError::Io {
             path,
             source: source.into(),
@@ -82,17 +86,7 @@ pub(super) fn file_error(path: &Path, error: DatabaseError) -> FileError {
 
 /// An error of redb while an open database is used.
 pub(super) fn storage_error(doing: &'static str, error: StorageError) -> BackendError {
-    match error {
-        StorageError::Corrupted(detail) => BackendError::Damaged { detail },
-        StorageError::DatabaseClosed => BackendError::Closed,
-        StorageError::PreviousIo | StorageError::LockPoisoned(_) => BackendError::Unusable,
-        StorageError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            BackendError::Damaged {
-                detail: "the file ends before its last page".into(),
-            }
-        }
-        error => BackendError::storage(doing, error),
-    }
+    wrapped_error(doing, error)
 }
 
 /// The same for an error that redb has wrapped once more.
@@ -101,6 +95,11 @@ pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) 
         redb::Error::Corrupted(detail) => BackendError::Damaged { detail },
         redb::Error::DatabaseClosed => BackendError::Closed,
         redb::Error::PreviousIo | redb::Error::LockPoisoned(_) => BackendError::Unusable,
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            BackendError::Damaged {
+                detail: "the file ends before its last page".into(),
+            }
+        }
         error @ (redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_)) => {
             BackendError::Damaged {
                 detail: error.to_string(),

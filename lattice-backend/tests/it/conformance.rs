@@ -6,14 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lattice_backend::conformance::{self, MachineSuite, Rng};
-use lattice_backend::{FileError, PeekError};
-use lattice_backend::{
-    MemoryBackend, MemoryDisk, OpenOptions, RedbBackend, Result, StateBackend, StateDb, Verdict,
-    WriteBody,
-};
-use lattice_meta::MetaInfo;
+use lattice_backend::{MemoryBackend, MemoryDisk, RedbBackend, Verdict};
 
 use crate::registers::{Command, Lie, Registers};
+use crate::support::Hooked;
 
 #[test]
 fn the_memory_backend_conforms() {
@@ -38,52 +34,6 @@ fn redb_on_files_conforms() {
     });
 }
 
-/// A backend that commits what was aborted.
-#[derive(Debug)]
-struct NeverAborts(MemoryBackend);
-
-#[derive(Debug)]
-struct NeverAbortsDb(Arc<dyn StateDb>);
-
-impl StateBackend for NeverAborts {
-    fn peek_info(&self, path: &std::path::Path) -> Result<MetaInfo, PeekError> {
-        self.0.peek_info(path)
-    }
-
-    fn create(&self, path: &std::path::Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
-        self.0.create(path, birth)
-    }
-
-    fn open(
-        &self,
-        path: &std::path::Path,
-        options: &OpenOptions,
-    ) -> Result<Arc<dyn StateDb>, FileError> {
-        Ok(Arc::new(NeverAbortsDb(self.0.open(path, options)?)))
-    }
-}
-
-impl StateDb for NeverAbortsDb {
-    fn access(&self) -> lattice_backend::Access {
-        self.0.access()
-    }
-
-    fn snapshot(&self) -> Result<Arc<dyn lattice_backend::ReadTx + Send + Sync>> {
-        self.0.snapshot()
-    }
-
-    fn write(&self, body: &mut WriteBody<'_>) -> Result<()> {
-        self.0.write(&mut |tx| {
-            body(tx)?;
-            Ok(Verdict::Commit)
-        })
-    }
-
-    fn close(&self) -> Result<()> {
-        self.0.close()
-    }
-}
-
 fn message(run: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("the suite catches it");
     let text = panic.downcast_ref::<String>().cloned();
@@ -95,7 +45,7 @@ fn message(run: impl FnOnce()) -> String {
 fn a_backend_that_never_aborts_is_caught() {
     let text = message(|| {
         conformance::backend(|| {
-            let backend = NeverAborts(MemoryBackend::new());
+            let backend = Hooked::new(MemoryBackend::new(), |_| Verdict::Commit);
             (Arc::new(backend), PathBuf::from("state.db"))
         });
     });

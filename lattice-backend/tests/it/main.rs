@@ -1,10 +1,15 @@
 //! Tests of this crate's public face, in one binary.
 // The exemption of tests does not reach their helpers.
-#![allow(clippy::unwrap_used, clippy::as_conversions)]
+#![allow(clippy::unwrap_used)]
 
 mod registers;
 mod support;
 
 mod conformance;
 mod engine;
+mod exchange;
+mod failures;
 mod ingest;
+mod open;
+mod ops;
+mod peek;

@@ -41,7 +41,7 @@ pub(crate) enum Lie {
     LastArrivalWins,
     /// A write to a register is invalid if it holds the same value.
     ValidityFromState,
-    /// A payload is invalid if it is as long as a number that changes.
+    /// Whether a payload is valid depends on how many came before in this process.
     ValidityFromOutside,
     /// A row counts calls of this process.
     Nondeterminism,
@@ -49,7 +49,7 @@ pub(crate) enum Lie {
     LeavesCollide,
     /// Leaves carry a number that changes.
     LeavesFromOutside,
-    /// Effects depend on a row that is not in the leaves and counts transactions of the process.
+    /// Commands become payloads that are invalid.
     PreparesInvalid,
 }
 

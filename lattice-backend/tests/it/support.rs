@@ -1,15 +1,17 @@
 //! Stores to test with, ops made by hand, and a check of everything that a store says of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fmt::{Debug, Formatter};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::{
-    Accumulator, Authors, DataRead, Direction, EVERYTHING, Engine, IngestReport, LeafHasher,
-    Leaves, ManualClock, MemoryBackend, MemoryDisk, Op, OpDraft, OpHasher, OpKind, OpRef,
-    OpenError, OpenRequest, Outcome, RedbBackend, SecretKey, StateBackend,
+    Access, Accumulator, Authors, BackendError, DataRead, Direction, EVERYTHING, Engine, FileError,
+    IngestReport, LeafHasher, Leaves, ManualClock, MemoryBackend, MemoryDisk, Op, OpDraft,
+    OpHasher, OpKind, OpRef, OpenError, OpenOptions, OpenRequest, Outcome, PeekError, ReadTx,
+    RedbBackend, SecretKey, StateBackend, StateDb, Verdict, WriteBody,
 };
-use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
+use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, OpId, PubKey};
 
 use crate::registers::{self, Command, Registers};
 
@@ -76,7 +78,7 @@ impl Site {
 
     pub(crate) fn request(&self) -> OpenRequest {
         let mut request = OpenRequest::new(Arc::clone(&self.backend), &self.path);
-        request.clock = Arc::clone(&self.clock) as _;
+        request.clock = self.clock.clone();
         request
     }
 
@@ -134,9 +136,9 @@ pub(crate) fn dated(
 /// A chain of ops of one author.
 pub(crate) fn chain(author: &SecretKey, length: usize) -> Vec<Op> {
     let mut ops = Vec::<Op>::new();
-    for nth in 0..length {
-        let payload = registers::payload(b"chain", &nth.to_le_bytes());
-        ops.push(op(author, ops.last(), &[], nth as u64, &payload));
+    for after_ms in (0_u64..).take(length) {
+        let payload = registers::payload(b"chain", &after_ms.to_le_bytes());
+        ops.push(op(author, ops.last(), &[], after_ms, &payload));
     }
     ops
 }
@@ -196,7 +198,7 @@ pub(crate) fn history(store: &Store) -> Vec<Op> {
 /// keeps beside: state hash, frontier, tips, leaves, forks.
 pub(crate) fn assert_whole(store: &Store) {
     let ops = history(store);
-    let count = ops.len() as u64;
+    let count = u64::try_from(ops.len()).unwrap();
     assert_eq!(store.op_at(count).unwrap(), None);
     assert!(store.effect_at(count).unwrap().is_none());
     let mut named = BTreeSet::new();
@@ -270,5 +272,76 @@ pub(crate) fn assert_converged(stores: &[&Store]) {
         assert_eq!(store.frontier().unwrap(), stores[0].frontier().unwrap());
         assert_eq!(store.leaves().unwrap(), stores[0].leaves().unwrap());
         assert_eq!(store.info().unwrap(), stores[0].info().unwrap());
+    }
+}
+
+/// What becomes of the verdicts of write transactions.
+type Hook = Arc<dyn Fn(Verdict) -> Verdict + Send + Sync>;
+
+/// A backend in memory that shows a test the verdict of every write, and lets it change it.
+pub(crate) struct Hooked {
+    inner: MemoryBackend,
+    hook: Hook,
+}
+
+struct HookedDb {
+    inner: Arc<dyn StateDb>,
+    hook: Hook,
+}
+
+impl Hooked {
+    pub(crate) fn new(
+        inner: MemoryBackend,
+        hook: impl Fn(Verdict) -> Verdict + Send + Sync + 'static,
+    ) -> Self {
+        let hook = Arc::new(hook);
+        Self { inner, hook }
+    }
+}
+
+impl Debug for Hooked {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hooked({:?})", self.inner)
+    }
+}
+
+impl Debug for HookedDb {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HookedDb({:?})", self.inner)
+    }
+}
+
+impl StateBackend for Hooked {
+    fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError> {
+        self.inner.peek_info(path)
+    }
+
+    fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
+        self.inner.create(path, birth)
+    }
+
+    fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
+        Ok(Arc::new(HookedDb {
+            inner: self.inner.open(path, options)?,
+            hook: Arc::clone(&self.hook),
+        }))
+    }
+}
+
+impl StateDb for HookedDb {
+    fn access(&self) -> Access {
+        self.inner.access()
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>, BackendError> {
+        self.inner.snapshot()
+    }
+
+    fn write(&self, body: &mut WriteBody<'_>) -> Result<(), BackendError> {
+        self.inner.write(&mut |tx| Ok((self.hook)(body(tx)?)))
+    }
+
+    fn close(&self) -> Result<(), BackendError> {
+        self.inner.close()
     }
 }

@@ -4,6 +4,7 @@ use lattice_meta::{OpId, PubKey};
 use proptest::prelude::*;
 
 use super::*;
+use crate::golden;
 
 fn op(author: u8, seq: u64, id: u8) -> OpRef {
     OpRef {
@@ -160,6 +161,83 @@ fn a_claimed_length_allocates_nothing() {
             Payload::decode(&bytes),
             Err(PayloadError::Codec(_))
         ));
+    }
+}
+
+#[test]
+fn golden_payloads() {
+    let (a, b) = (op(1, 1, 1), op(1, 256, 2));
+    let longest = [b'k'; MAX_KEY_BYTES];
+    let expected = [
+        (
+            "put",
+            payload(&[], vec![write(b"key", &[], Some(b"value"))]),
+        ),
+        (
+            "empty-value",
+            payload(&[], vec![write(b"k", &[], Some(b""))]),
+        ),
+        ("delete", payload(&[a], vec![write(b"key", &[0], None)])),
+        (
+            "delete-of-nothing",
+            payload(&[], vec![write(b"key", &[], None)]),
+        ),
+        (
+            "batch",
+            payload(
+                &[a, b],
+                vec![
+                    write(b"a", &[0, 1], Some(b"1")),
+                    write(b"a\0", &[1], None),
+                    write(b"\xff", &[], Some(b"3")),
+                ],
+            ),
+        ),
+        (
+            "longest-key",
+            payload(&[], vec![write(&longest, &[], Some(b""))]),
+        ),
+    ];
+    let lines = golden::lines("payloads.txt");
+    assert_eq!(lines.len(), expected.len());
+    for ((name, words), (expected_name, payload)) in lines.iter().zip(expected) {
+        assert_eq!(name, expected_name);
+        assert_eq!(payload.encode(), golden::first(words), "{name}");
+        assert_eq!(
+            Payload::decode(golden::first(words)).unwrap(),
+            payload,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn golden_hostile_payloads() {
+    let lines = golden::lines("payload_hostile.txt");
+    assert_eq!(lines.len(), 24);
+    for (name, words) in lines {
+        let error = Payload::decode(golden::first(&words)).unwrap_err();
+        let expected = match name.as_str() {
+            "format-0" => PayloadError::Format { found: 0 },
+            "format-2" => PayloadError::Format { found: 2 },
+            "no-writes" => PayloadError::NoWrites,
+            "empty-key" => PayloadError::EmptyKey,
+            "key-too-long" => PayloadError::KeyTooLong { found: 4097 },
+            "keys-unsorted" | "keys-twice" => PayloadError::KeyOrder,
+            "refs-unsorted" | "refs-twice" => PayloadError::RefOrder,
+            "ref-unused" => PayloadError::UnusedRef { place: 1 },
+            "places-unsorted" | "places-twice" => PayloadError::SupersedesOrder,
+            "place-too-great" => PayloadError::Place { found: 1, refs: 1 },
+            "place-far-too-great" => PayloadError::Place {
+                found: u32::MAX,
+                refs: 1,
+            },
+            _ => {
+                assert!(matches!(error, PayloadError::Codec(_)), "{name}: {error}");
+                continue;
+            }
+        };
+        assert_eq!(error, expected, "{name}");
     }
 }
 

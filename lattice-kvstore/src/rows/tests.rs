@@ -4,6 +4,7 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::golden;
 
 fn stamp(hlc: u64, author: u8, seq: u64, id: u8) -> Stamp {
     let op = OpRef {
@@ -90,6 +91,43 @@ fn damaged_rows_are_errors_that_say_what_was_expected() {
         );
     }
     assert!(decode_further(&row_key, &[0; FURTHER_HEADER_LEN - 1]).is_err());
+}
+
+#[test]
+fn golden_rows() {
+    let (first, second) = (stamp(0x0102, 3, 0x0405, 6), stamp(0x0102, 8, 9, 10));
+    let cell = Cell {
+        others: 0,
+        winner: first,
+        value: b"seven",
+    };
+    let of_two = Cell {
+        others: 1,
+        winner: second,
+        value: b"",
+    };
+    let further = (
+        further_key(b"key", &first),
+        further_value(&first.op, b"seven"),
+    );
+    let index = (
+        index_key(b"key", &first.op),
+        index_value(first.hlc).to_vec(),
+    );
+    let expected = [
+        ("cell", (cell_key(b"key"), cell.encode())),
+        ("cell-of-two", (cell_key(b"key"), of_two.encode())),
+        ("further", further),
+        ("index", index),
+        ("mark", (mark_key(&first.op, b"key"), vec![])),
+    ];
+    let lines = golden::lines("rows.txt");
+    assert_eq!(lines.len(), expected.len());
+    for ((name, words), (expected_name, (row_key, row))) in lines.iter().zip(expected) {
+        assert_eq!(name, expected_name);
+        assert_eq!(golden::first(words), row_key, "{name}");
+        assert_eq!(words.get(1).map_or(&[][..], Vec::as_slice), row, "{name}");
+    }
 }
 
 fn arb_stamp() -> impl Strategy<Value = Stamp> {

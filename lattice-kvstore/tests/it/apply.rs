@@ -106,10 +106,12 @@ fn a_put_concurrent_with_a_delete_survives_it() {
         op(op_ref(2, 0, 2), 2, &[delete(b"a", &[first])]),
         op(op_ref(3, 0, 3), 2, &[put(b"a", &[first], b"3")]),
     ];
-    for order in [[0, 1], [1, 0]] {
+    for order in [[0_usize, 1], [1, 0]] {
         let mut host = Host::new();
         host.record(&op(first, 1, &[put(b"a", &[], b"1")]));
-        order.map(|place: usize| host.record(&ops[place]));
+        for place in order {
+            host.record(&ops[place]);
+        }
         assert_eq!(get(&host, b"a"), Value::Bytes(b"3".to_vec()));
         assert_eq!(host.rows().len(), 1, "no tombstone, no mark");
     }

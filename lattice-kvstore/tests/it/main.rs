@@ -1,7 +1,15 @@
 //! One binary for all integration tests: it links once.
+// Clippy allows it in tests by itself, but not in what they share.
+#![allow(clippy::unwrap_used)]
 
 mod apply;
+mod conformance;
+mod dynamic;
+mod golden;
+mod heads;
 mod methods;
 mod model;
 mod prepare;
+mod scans;
+mod store;
 mod support;

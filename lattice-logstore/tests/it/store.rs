@@ -256,3 +256,25 @@ fn a_manager_makes_and_opens_logs_of_the_registry() {
     );
     assert_eq!(StoreHandle::store_id(&log), id);
 }
+
+/// In whatever order bounds are given, the narrower one counts.
+#[test]
+fn bounds_narrow_one_another() {
+    let replica = Replica::new(On::Memory);
+    replica.log.append_many(["0", "1", "2", "3"]).unwrap();
+    let entries = replica.log.tail(4).unwrap();
+    let at = |index: usize| entries[index].position();
+    let read = |selection| contents(replica.log.read(selection).unwrap()).concat();
+    let all = Selection::all;
+    assert_eq!(read(all().starting_at(at(1)).after(at(1))), b"23");
+    assert_eq!(read(all().after(at(1)).starting_at(at(1))), b"23");
+    assert_eq!(read(all().after(at(1)).starting_at(at(3))), b"3");
+    assert_eq!(read(all().starting_at(at(2)).after(at(0))), b"23");
+    assert_eq!(read(all().before(at(3)).before(at(1))), b"0");
+    assert_eq!(read(all().before(at(1)).before(at(3))), b"0");
+    assert_eq!(read(all().limit(1).limit(3)), b"0");
+    assert_eq!(read(all().limit(3).limit(1)), b"0");
+    assert_eq!(read(all().newest_first().limit(2).newest_first()), b"32");
+    assert_eq!(read(all().starting_at(at(3)).before(at(1))), b"");
+    assert_eq!(read(Selection::default()), b"0123");
+}

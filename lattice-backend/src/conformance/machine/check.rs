@@ -169,9 +169,10 @@ impl<M: StateMachine> Trial<'_, M> {
             .snapshot()
             .map_err(|error| broke("reading the state", &error))?;
         let machine = finished.engine.machine();
+        let bases: [&dyn DataRead; 2] = [&Nothing, &snapshot];
         for op in all.iter().filter(|op| op.kind() == OpKind::Application) {
             let mut verdicts = Vec::new();
-            for base in [&Nothing, &snapshot as &dyn DataRead] {
+            for base in bases {
                 for history in [false, true] {
                     let mut staged = Staged::new(base);
                     let verdict = machine.apply(&op.view(), &mut staged, &Always(history));

@@ -2,7 +2,9 @@
 //! documentation and not from the code.
 
 pub(crate) mod bytes;
+pub(crate) mod golden;
 pub(crate) mod host;
+pub(crate) mod replica;
 
 use lattice_backend::OpRef;
 use lattice_meta::{OpId, PubKey};

@@ -1,5 +1,8 @@
 //! Taking in ops of others: every outcome, every rejection, and the bounds of what is held.
 
+mod bounds;
+mod forks;
+
 use std::collections::BTreeSet;
 
 use lattice_backend::{
@@ -388,120 +391,6 @@ mod bad_ops {
         report_of(&store, vec![forged]);
         assert_eq!(store.op_at(0).unwrap().unwrap(), ops[0]);
         assert_eq!(store.op_count().unwrap(), 1);
-        assert_whole(&store);
-    }
-}
-
-mod forks {
-    use super::*;
-
-    #[test]
-    fn are_kept_as_evidence_whatever_comes_first() {
-        let author = secret(2);
-        let root = op(&author, None, &[], 0, &set("root"));
-        let left = op(&author, Some(&root), &[], 1, &set("left"));
-        let right = op(&author, Some(&root), &[], 1, &set("right"));
-        let more = op(&author, Some(&right), &[], 2, &set("more"));
-        let most = op(&author, Some(&more), &[], 3, &set("most"));
-        let other_root = op(&author, None, &[], 9, &set("other root"));
-        let orders: [[&Op; 6]; 4] = [
-            [&root, &left, &right, &more, &most, &other_root],
-            [&other_root, &root, &right, &more, &most, &left],
-            [&root, &right, &left, &other_root, &more, &most],
-            [&root, &right, &more, &most, &other_root, &left],
-        ];
-        let stores = orders.map(|order| {
-            let store = replica(1);
-            for op in order {
-                assert_eq!(ingest(&store, &[op]).applied(), 1);
-                assert_whole(&store);
-            }
-            store
-        });
-        assert_converged(&stores.each_ref());
-        let forks = stores[0].forks().unwrap();
-        assert_eq!(forks.len(), 2);
-        assert_eq!((forks[0].seq, forks[0].ops.len()), (0, 2));
-        assert_eq!((forks[1].seq, forks[1].ops.len()), (1, 2));
-        for evidence in forks.iter().flat_map(|fork| &fork.ops) {
-            evidence.verify().unwrap();
-            assert_eq!(evidence.reference().author, author.public());
-        }
-    }
-
-    /// A restored backup is written on under the same key: both branches count, and the next op
-    /// joins them.
-    #[test]
-    fn of_the_node_itself_are_joined_by_its_next_op() {
-        let (one, two) = (replica(1), replica(1));
-        append(&one, "a", "1");
-        pull(&one, &two);
-        append(&one, "a", "2");
-        append(&two, "b", "2");
-        append(&two, "b", "3");
-        pull(&two, &one);
-        let joined = append(&one, "a", "4");
-        assert_eq!(joined.reference().seq, 3);
-        assert_eq!(joined.deps().len(), 1);
-        assert_eq!(one.frontier().unwrap(), [joined.reference()]);
-        pull(&one, &two);
-        assert_converged(&[&one, &two]);
-        assert_eq!(two.forks().unwrap().len(), 1);
-    }
-}
-
-mod bounds {
-    use super::*;
-
-    /// A flood of one author's ops that wait for ever does not push out another's.
-    #[test]
-    fn a_flood_of_one_author_is_at_its_own_cost() {
-        let store = replica(1);
-        let modest = chain(&secret(2), 3);
-        ingest(&store, &[&modest[2]]);
-        let hostile = secret(3);
-        let missing = op(&secret(4), None, &[], 0, &set("nobody has this"));
-        let length = MAX_HELD_BYTES / 8;
-        let flood: Vec<Op> = (0..10_u8)
-            .map(|nth| op(&hostile, None, &[&missing], 1, &vec![nth; length]))
-            .collect();
-        let mut evicted = Vec::new();
-        for op in &flood {
-            let report = ingest(&store, &[op]);
-            assert_eq!(outcomes(&report), [waiting(&missing)]);
-            evicted.extend(report.evicted);
-        }
-        let oldest: Vec<OpId> = flood[..3].iter().map(|op| op.reference().id).collect();
-        assert_eq!(evicted, oldest, "the flood's own oldest ops go");
-        assert_eq!(store.held_ops(), 8);
-        // The modest author's op is still there, and released.
-        assert_eq!(ingest(&store, &[&modest[0], &modest[1]]).applied(), 3);
-        // In one call, what had to go is told of the ops given.
-        let report = ingest(&store, &flood.iter().collect::<Vec<_>>());
-        let no_room = outcomes(&report)
-            .iter()
-            .filter(|outcome| **outcome == Outcome::Rejected(Rejection::NoRoom))
-            .count();
-        assert_eq!(no_room, 2);
-        assert_eq!(store.held_ops(), 8);
-        assert_eq!(ingest(&store, &[&missing]).applied(), 9);
-        assert_eq!(store.held_ops(), 0);
-        assert_whole(&store);
-    }
-
-    /// More than one transaction takes in, given backwards and twice: the report is about the
-    /// whole call.
-    #[test]
-    fn a_long_history_backwards_is_applied_in_one_call() {
-        let store = replica(1);
-        let ops = chain(&secret(2), 1500);
-        let mut given: Vec<&Op> = ops.iter().rev().collect();
-        given.insert(1, &ops[1499]);
-        let report = ingest(&store, &given);
-        assert_eq!(store.op_count().unwrap(), 1500);
-        assert!(report.is_complete(), "every op given is applied or known");
-        assert_eq!(report.applied(), 1500);
-        assert!(report.released.is_empty(), "none was held before the call");
         assert_whole(&store);
     }
 }

@@ -1,0 +1,295 @@
+//! Peeking and reading whatever another process does with a store, or did when it was killed.
+//!
+//! The other process is this test binary again, in a role that an environment variable names.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use lattice_backend::{
+    Access, FileError, OpenError, OpenOptions, PeekError, RedbBackend, Sharing, Table, Verdict,
+};
+use tempfile::TempDir;
+
+use crate::support::*;
+
+const ROLE: &str = "LATTICE_TEST_ROLE";
+const STORE: &str = "LATTICE_TEST_STORE";
+
+fn options(sharing: Sharing) -> OpenOptions {
+    OpenOptions {
+        sharing,
+        ..OpenOptions::read_write()
+    }
+}
+
+/// What the other process does; as a test of its own, nothing.
+#[test]
+fn child() {
+    let (Ok(role), Ok(path)) = (std::env::var(ROLE), std::env::var(STORE)) else {
+        return;
+    };
+    let mut site = Site::memory();
+    site.backend = std::sync::Arc::new(RedbBackend::on_files());
+    site.path = path.into();
+    let (task, sharing) = role.split_once('-').unwrap();
+    let sharing = match sharing {
+        "single" => Sharing::SingleWriter,
+        "exclusive" => Sharing::Exclusive,
+        other => panic!("no sharing mode {other}"),
+    };
+    match task {
+        "write" => write_on(&site, sharing),
+        "fill" => fill(&site, sharing),
+        other => panic!("no task {other}"),
+    }
+}
+
+/// Writes ops without end, and says of each when it is durable.
+fn write_on(site: &Site, sharing: Sharing) {
+    let mut request = site.request().identity(owner());
+    request.options = options(sharing);
+    let store = site.try_open(request).unwrap();
+    for nth in store.op_count().unwrap().. {
+        append(&store, &format!("{}", nth % 50), vec![b'v'; 3000]);
+        println!("durable {nth}");
+    }
+}
+
+/// Makes the file a hundred megabytes long, and waits to be killed.
+fn fill(site: &Site, sharing: Sharing) {
+    let db = site.backend.open(&site.path, &options(sharing)).unwrap();
+    for part in 0..5_u8 {
+        db.write(&mut |tx| {
+            for row in 0..20 {
+                tx.put(Table::Data, &[part, row], &vec![row; 1 << 20])?;
+            }
+            Ok(Verdict::Commit)
+        })
+        .unwrap();
+    }
+    println!("durable 0");
+    drop(std::io::stdin().read(&mut [0]));
+}
+
+/// Another process that has the store open; killed when this is dropped.
+struct Other {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Other {
+    fn start(role: &str, path: &Path) -> Self {
+        let mut process = Process::new(std::env::current_exe().unwrap())
+            .args(["peek::child", "--exact", "--nocapture", "--test-threads=1"])
+            .env(ROLE, role)
+            .env(STORE, path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        Self { process, output }
+    }
+
+    /// Reads until the process has said that an op at or after this one is durable.
+    fn wait_for(&mut self, nth: u64) -> u64 {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "it ended");
+            // The test harness writes on the same line.
+            if let Some(durable) = line.split("durable ").nth(1) {
+                let durable = durable.trim().parse().unwrap();
+                if durable >= nth {
+                    return durable;
+                }
+            }
+        }
+    }
+
+    /// Kills it without a warning; gives the last op that it has said is durable.
+    fn kill(mut self) -> Option<u64> {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        // The last line may be cut off.
+        let whole = rest.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let last = whole.lines().next_back()?;
+        last.strip_prefix("durable ")?.parse().ok()
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn on_files() -> (TempDir, Site) {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(RedbBackend::on_files(), dir.path().join("state.db"));
+    (dir, site)
+}
+
+fn reader(site: &Site) -> Result<Store, OpenError> {
+    let mut request = site.request();
+    request.options.access = Access::ReadOnly;
+    site.try_open(request)
+}
+
+fn assert_in_use(error: OpenError) {
+    assert!(
+        matches!(error, OpenError::File(FileError::InUse { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_clean_store_is_read_without_being_changed() {
+    let (_dir, site) = on_files();
+    let store = site.open();
+    let op = append(&store, "key", "value");
+    store.close().unwrap();
+    let before = std::fs::read(&site.path).unwrap();
+    let info = site.backend.peek_info(&site.path).unwrap();
+    assert_eq!(info.store_id, genesis().store_id());
+    assert_eq!(info.tips[&owner().public()], op.reference().id);
+    let store = reader(&site).unwrap();
+    assert_whole(&store);
+    store.close().unwrap();
+    assert!(std::fs::read(&site.path).unwrap() == before);
+}
+
+#[test]
+fn a_store_that_is_live_elsewhere_can_be_read_and_not_written() {
+    let (_dir, site) = on_files();
+    let mut other = Other::start("write-single", &site.path);
+    other.wait_for(3);
+    for _ in 0..20 {
+        let info = site.backend.peek_info(&site.path).unwrap();
+        assert_eq!(info.store_id, genesis().store_id());
+        assert_eq!(info.tips.len(), 1);
+    }
+    let store = reader(&site).unwrap();
+    let seen = store.op_count().unwrap();
+    let durable = other.wait_for(seen + 3);
+    assert!(
+        store.op_count().unwrap() > durable,
+        "a reader follows the writer"
+    );
+    let more = store.wait_for_ops(durable + 1, Duration::MAX).unwrap();
+    assert!(more > durable + 1, "a reader can wait for the writer");
+    assert_in_use(site.try_open(site.request()).unwrap_err());
+    store.close().unwrap();
+    other.kill();
+    assert_whole(&site.open());
+}
+
+#[test]
+fn a_store_in_exclusive_use_elsewhere_is_in_use() {
+    let (_dir, site) = on_files();
+    let mut other = Other::start("write-exclusive", &site.path);
+    other.wait_for(2);
+    let peeked = site.backend.peek_info(&site.path);
+    assert!(
+        matches!(peeked, Err(PeekError::File(FileError::InUse { .. }))),
+        "{peeked:?}"
+    );
+    assert_in_use(reader(&site).unwrap_err());
+    assert_in_use(site.try_open(site.request()).unwrap_err());
+    other.wait_for(5);
+    other.kill();
+    assert_whole(&site.open());
+}
+
+/// redb by itself does not read such a file: the test would prove nothing if it did.
+fn assert_crashed(path: &Path) {
+    let opened = redb::Builder::new()
+        .set_concurrency_mode(redb::ConcurrencyMode::SingleWriter)
+        .open_read_only(path)
+        .map(drop);
+    assert!(
+        matches!(opened, Err(redb::DatabaseError::RepairAborted)),
+        "{opened:?}"
+    );
+}
+
+fn crashed(role: &str) {
+    let (dir, site) = on_files();
+    let mut acknowledged = 0;
+    // Again over what the crash before has left.
+    for round in 1..=3 {
+        let mut other = Other::start(role, &site.path);
+        let waited = other.wait_for(acknowledged + 20 * round);
+        acknowledged = other.kill().unwrap_or(waited);
+        assert_crashed(&site.path);
+        let before = std::fs::read(&site.path).unwrap();
+        let info = site.backend.peek_info(&site.path).unwrap();
+        // Reading goes on while others read.
+        let (store, second) = (reader(&site).unwrap(), reader(&site).unwrap());
+        assert_eq!(site.backend.peek_info(&site.path).unwrap(), info);
+        assert_in_use(site.try_open(site.request()).unwrap_err());
+        assert_eq!(store.info().unwrap(), info);
+        assert!(store.op_count().unwrap() > acknowledged);
+        assert_whole(&store);
+        assert_eq!(store.state_hash().unwrap(), second.state_hash().unwrap());
+        let read = history(&store);
+        store.close().unwrap();
+        second.close().unwrap();
+        assert!(
+            std::fs::read(&site.path).unwrap() == before,
+            "reading wrote"
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        // A writer recovers the same.
+        let store = site.open();
+        assert!(history(&store) == read);
+        append(&store, "after", "the crash");
+        assert_whole(&store);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_store_that_crashed_is_read_as_it_stands_and_recovers() {
+    crashed("write-single");
+}
+
+#[test]
+fn a_store_that_crashed_in_exclusive_use_is_read_as_it_stands_and_recovers() {
+    crashed("write-exclusive");
+}
+
+/// Peeking at a crashed store takes no longer for its size.
+#[test]
+fn a_crashed_store_of_100_megabytes_is_peeked_at_in_no_time() {
+    let (_dir, site) = on_files();
+    let mut other = Other::start("fill-single", &site.path);
+    other.wait_for(0);
+    other.kill();
+    assert_crashed(&site.path);
+    let file = std::fs::metadata(&site.path).unwrap();
+    assert!(file.len() > 100 << 20, "{} bytes", file.len());
+    let modified = file.modified().unwrap();
+    let mut times: Vec<Duration> = (0..21)
+        .map(|_| {
+            let start = Instant::now();
+            site.backend.peek_info(&site.path).unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let median = times[10];
+    drop(writeln!(
+        std::io::stderr(),
+        "peek at a crashed file of {} MB: median {median:?}",
+        file.len() >> 20
+    ));
+    assert!(median < Duration::from_millis(50), "{median:?}");
+    let file = std::fs::metadata(&site.path).unwrap();
+    assert_eq!(file.modified().unwrap(), modified);
+}

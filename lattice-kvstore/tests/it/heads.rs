@@ -1,0 +1,168 @@
+//! Many who write one key.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use lattice_backend::OpRef;
+use lattice_registry::StoreHandle;
+
+use crate::support::bytes::TestWrite;
+use crate::support::replica::{On, Replica, genesis};
+
+const AUTHORS: u32 = 10_000;
+
+fn put(key: &str, supersedes: &[OpRef], value: &[u8]) -> TestWrite {
+    TestWrite {
+        key: key.into(),
+        supersedes: supersedes.iter().copied().collect(),
+        value: Some(value.to_vec()),
+    }
+}
+
+#[test]
+fn threads_that_put_one_key_leave_one_head() {
+    for on in On::EACH {
+        let replica = Replica::new(on);
+        thread::scope(|scope| {
+            for number in 0..16_u8 {
+                let kv = replica.kv.clone();
+                scope.spawn(move || {
+                    for _ in 0..10 {
+                        kv.put("key", [number]).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(replica.kv.conflicts("key").unwrap().len(), 1);
+        assert_eq!(replica.kv.op_count().unwrap(), 160);
+        assert_eq!(replica.kv.count().unwrap(), 1);
+    }
+}
+
+/// They all saw one value and wrote over it: nothing may take a look at each other's.
+fn ten_thousand_heads(on: On) {
+    let mut replica = Replica::new(on);
+    let first = replica.kv.put("key", "seen by all").unwrap().op;
+    replica.kv.put("other", "untouched").unwrap();
+    let ops = (0..AUTHORS).map(|author| {
+        let write = put("key", &[first], &author.to_be_bytes());
+        replica.foreign(author, &[first], &[write]).into_bytes()
+    });
+    let report = replica.take(ops);
+    assert_eq!(report.applied(), 10_000);
+
+    let heads = replica.kv.conflicts("key").unwrap();
+    assert_eq!(heads.len(), 10_000);
+    assert!(heads.is_sorted_by_key(|head| std::cmp::Reverse((head.hlc, head.op.id))));
+    let values: BTreeSet<_> = heads.iter().map(|head| &head.value).collect();
+    assert_eq!(values.len(), 10_000);
+    assert_eq!(
+        replica.kv.get("key").unwrap().as_ref(),
+        Some(&heads[0].value)
+    );
+    assert_eq!(replica.kv.count().unwrap(), 2);
+    let conflicted: Vec<_> = replica
+        .kv
+        .conflicted_keys()
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(conflicted, [b"key"]);
+
+    let seen: Vec<OpRef> = heads.iter().map(|head| head.op).collect();
+    replica
+        .kv
+        .batch()
+        .expect_heads("key", seen)
+        .put("key", "settled")
+        .commit()
+        .unwrap();
+    let heads = replica.kv.conflicts("key").unwrap();
+    assert_eq!((heads.len(), &heads[0].value[..]), (1, &b"settled"[..]));
+    assert_eq!(replica.kv.conflicted_keys().unwrap().count(), 0);
+    replica.reopen();
+    assert_eq!(
+        replica.kv.get("key").unwrap().as_deref(),
+        Some(&b"settled"[..])
+    );
+}
+
+#[test]
+fn ten_thousand_concurrent_heads_in_memory() {
+    ten_thousand_heads(On::Memory);
+}
+
+#[test]
+fn ten_thousand_concurrent_heads_in_redb() {
+    ten_thousand_heads(On::Redb);
+}
+
+#[test]
+fn replicas_that_exchanged_everything_have_the_same_state() {
+    let genesis = genesis();
+    let here = Replica::of(&genesis, On::Redb, 1);
+    let there = Replica::of(&genesis, On::Memory, 2);
+    here.kv
+        .batch()
+        .put("both", "here")
+        .put("here", "1")
+        .put("gone", "1")
+        .commit()
+        .unwrap();
+    there
+        .kv
+        .batch()
+        .put("both", "there")
+        .put("there", "1")
+        .commit()
+        .unwrap();
+    there.pull(&here);
+    there.kv.delete("gone").unwrap();
+    here.clock.advance(5);
+    here.kv
+        .put("gone", "put again, without a look at the delete")
+        .unwrap();
+    here.pull(&there);
+    there.pull(&here);
+
+    for kv in [&here.kv, &there.kv] {
+        let heads = kv.conflicts("both").unwrap();
+        assert_eq!(heads.len(), 2, "neither is lost");
+        assert!(kv.get("gone").unwrap().unwrap().starts_with(b"put again"));
+        assert_eq!(kv.count().unwrap(), 4);
+    }
+    assert_eq!(
+        here.kv.conflicts("both").unwrap(),
+        there.kv.conflicts("both").unwrap()
+    );
+    assert_eq!(
+        here.kv.state_hash().unwrap(),
+        there.kv.state_hash().unwrap()
+    );
+    let all =
+        |replica: &Replica| -> Vec<_> { replica.kv.iter().unwrap().map(Result::unwrap).collect() };
+    assert_eq!(all(&here), all(&there));
+
+    there.kv.put("both", "settled").unwrap();
+    here.pull(&there);
+    assert_eq!(here.kv.conflicts("both").unwrap().len(), 1);
+    assert_eq!(
+        here.kv.state_hash().unwrap(),
+        there.kv.state_hash().unwrap()
+    );
+}
+
+#[test]
+fn marks_do_not_count_as_keys() {
+    for on in On::EACH {
+        let replica = Replica::new(on);
+        let first = replica.kv.put("key", "value").unwrap().op;
+        let nobody = crate::support::op_ref(7, 7, 7);
+        let mut delete = put("never", &[nobody], b"");
+        delete.value = None;
+        let hostile = replica.foreign(1, &[first], &[put("key", &[], b"2"), delete]);
+        assert_eq!(replica.take([hostile.into_bytes()]).applied(), 1);
+        assert_eq!(replica.kv.count().unwrap(), 1);
+        assert!(!replica.kv.contains("never").unwrap());
+    }
+}
