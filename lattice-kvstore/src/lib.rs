@@ -3,7 +3,7 @@
 //!
 //! Any number of authors write to their replicas of a store, and every replica ends with the same
 //! state. Where two have given a key values without having seen each other's, the key has both: a
-//! read gives the later one, the same everywhere, [`conflicts`](KvStore::conflicts) gives all, and
+//! read gives the later one, the same everywhere, `KvStore::conflicts` gives all, and
 //! whoever has seen them replaces them with the next write. A delete leaves no tombstone behind.
 //!
 //! `KvStore` (feature `std`) is the handle of an open store. Without `std` there is the logic alone:

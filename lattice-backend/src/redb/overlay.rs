@@ -16,13 +16,15 @@ const BLOCK_U64: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Overlay {
     base: Box<dyn Storage>,
-    base_len: u64,
     changed: Mutex<Changed>,
 }
 
 #[derive(Debug)]
 struct Changed {
     len: u64,
+    /// How far the storage underneath still shows: what has been cut off reads as zero if this
+    /// one grows again.
+    base_len: u64,
     blocks: BTreeMap<u64, Box<[u8; BLOCK]>>,
 }
 
@@ -31,24 +33,21 @@ impl Overlay {
         let base_len = base.len_bytes()?;
         let changed = Mutex::new(Changed {
             len: base_len,
+            base_len,
             blocks: BTreeMap::new(),
         });
-        Ok(Self {
-            base,
-            base_len,
-            changed,
-        })
+        Ok(Self { base, changed })
     }
 
     fn changed(&self) -> MutexGuard<'_, Changed> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block as it is underneath; zeroes beyond its end.
-    fn base_block(&self, number: u64) -> io::Result<Box<[u8; BLOCK]>> {
+    /// A block as it is underneath; zeroes beyond what shows of it.
+    fn base_block(&self, number: u64, base_len: u64) -> io::Result<Box<[u8; BLOCK]>> {
         let mut block = Box::new([0; BLOCK]);
         let start = number * BLOCK_U64;
-        let there = self.base_len.saturating_sub(start).min(BLOCK_U64);
+        let there = base_len.saturating_sub(start).min(BLOCK_U64);
         let there = usize::try_from(there).map_err(io::Error::other)?;
         if there > 0 {
             self.base.read_at(start, &mut block[..there])?;
@@ -92,7 +91,10 @@ impl Storage for Overlay {
             let (piece, behind) = rest.split_at_mut(length);
             match changed.blocks.get(&number) {
                 Some(block) => piece.copy_from_slice(&block[first..first + length]),
-                None => piece.copy_from_slice(&self.base_block(number)?[first..first + length]),
+                None => {
+                    let block = self.base_block(number, changed.base_len)?;
+                    piece.copy_from_slice(&block[first..first + length]);
+                }
             }
             rest = behind;
         }
@@ -101,12 +103,13 @@ impl Storage for Overlay {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut changed = self.changed();
+        let base_len = changed.base_len;
         let mut rest = bytes;
         for (number, first, length) in pieces(offset, bytes.len()) {
             let (piece, behind) = rest.split_at(length);
             let block = match changed.blocks.entry(number) {
                 Entry::Occupied(there) => there.into_mut(),
-                Entry::Vacant(free) => free.insert(self.base_block(number)?),
+                Entry::Vacant(free) => free.insert(self.base_block(number, base_len)?),
             };
             block[first..first + length].copy_from_slice(piece);
             rest = behind;
@@ -119,20 +122,13 @@ impl Storage for Overlay {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut changed = self.changed();
         if len < changed.len {
-            // What is cut off reads as zero if the storage grows again.
             let last_kept = len / BLOCK_U64;
+            changed.base_len = changed.base_len.min(len);
             changed.blocks.retain(|&number, _| number <= last_kept);
-            let end = changed.len.min(self.base_len).div_ceil(BLOCK_U64);
-            for number in last_kept + 1..end {
-                changed.blocks.insert(number, Box::new([0; BLOCK]));
-            }
-            let mut block = match changed.blocks.remove(&last_kept) {
-                Some(block) => block,
-                None => self.base_block(last_kept)?,
-            };
             let kept = usize::try_from(len % BLOCK_U64).map_err(io::Error::other)?;
-            block[kept..].fill(0);
-            changed.blocks.insert(last_kept, block);
+            if let Some(block) = changed.blocks.get_mut(&last_kept) {
+                block[kept..].fill(0);
+            }
         }
         changed.len = len;
         Ok(())
@@ -161,5 +157,48 @@ impl Storage for Overlay {
 
     fn close(&self) -> io::Result<()> {
         self.base.close()
+    }
+}
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::conformance::Rng;
+    use crate::storage::{Disk, FileMode, MemoryDisk};
+
+    /// Random writes, cuts and extensions do the same to an overlay as to a file, and nothing to
+    /// the file underneath.
+    #[test]
+    fn an_overlay_is_as_the_file_would_be() {
+        let mut rng = Rng::new(11);
+        for _ in 0..40 {
+            let (disk, path) = (MemoryDisk::new(), Path::new("base"));
+            let base = rng.bytes(5 * BLOCK / 2);
+            disk.insert(path, base.clone());
+            disk.insert(Path::new("model"), base.clone());
+            let open = |name: &Path| disk.open(name, FileMode::ReadWrite).expect("it is there");
+            let overlay = Overlay::new(open(path)).expect("memory does not fail");
+            let model = open(Path::new("model"));
+            for _ in 0..30 {
+                let place = u64::try_from(rng.below(4 * BLOCK)).expect("it is small");
+                let length = rng.below(2 * BLOCK);
+                if rng.one_in(3) {
+                    overlay.set_len(place).expect("memory does not fail");
+                    model.set_len(place).expect("memory does not fail");
+                } else {
+                    let bytes = rng.bytes(length);
+                    overlay.write_at(place, &bytes).expect("it is memory");
+                    model.write_at(place, &bytes).expect("it is memory");
+                }
+                let expected = disk.bytes(Path::new("model")).expect("it is there");
+                let mut found = vec![0; expected.len()];
+                overlay.read_at(0, &mut found).expect("it is as long");
+                assert!(found == expected, "after {place}, {length}");
+                assert!(overlay.read_at(1, &mut found).is_err() || found.is_empty());
+            }
+            assert!(disk.bytes(path) == Some(base));
+        }
     }
 }

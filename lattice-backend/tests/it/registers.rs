@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lattice_backend::{
     Args, CallError, DataRead, DataWrite, Direction, Effect, History, LogicVersion, Method,
-    MethodKind, OpView, Param, Result, Row, StateMachine, Value, ValueType,
+    MethodKind, OpView, Param, PrefixSpan, Result, Row, StateMachine, Value, ValueType,
 };
 use lattice_meta::{SchemaVersion, StoreType};
 
@@ -99,6 +99,23 @@ fn parse(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&length, rest) = payload.split_first()?;
     let parts = rest.split_at_checked(usize::from(length));
     parts.filter(|(key, _)| !key.is_empty())
+}
+
+/// One row names the greatest write of all; it moves, so that rows are removed too.
+fn mark_latest(data: &mut dyn DataWrite, rank: &[u8]) -> Result<()> {
+    const PREFIX: &[u8] = b"\xfflatest/";
+    let span = PrefixSpan::new(PREFIX);
+    let before = {
+        let mut rows = data.range(span.span(), Direction::Backward)?;
+        rows.next()?.map(|row| row.key.to_vec())
+    };
+    let after = [PREFIX, rank].concat();
+    match before {
+        Some(before) if before >= after => return Ok(()),
+        Some(before) => data.remove(&before)?,
+        None => {}
+    }
+    data.put(&after, b"")
 }
 
 /// What a row holds: the rank of the write, then its value.
@@ -213,6 +230,7 @@ impl StateMachine for Registers {
             Lie::Nondeterminism => data.put(b"calls", &self.count().to_le_bytes())?,
             _ => {}
         }
+        mark_latest(data, &rank)?;
         if !loses {
             data.put(key, &[&rank, value].concat())?;
         }

@@ -282,6 +282,20 @@ mod authors {
         assert_eq!(report.applied(), 1);
     }
 
+    /// Ops of this very call count: the author of one that was held is known from then on.
+    #[test]
+    fn become_known_within_a_call() {
+        let site = Site::memory();
+        let store = site.open();
+        let early = op(&secret(2), None, &[], HOUR_MS, &set("early"));
+        let next = op(&secret(2), Some(&early), &[], HOUR_MS + 1, &set("next"));
+        ingest_from(&store, &[&early], &Authors::Any);
+        site.clock.advance(HOUR_MS);
+        let report = ingest_from(&store, &[&next], &Authors::Known);
+        assert_eq!(outcomes(&report), [applied(1)]);
+        assert_whole(&store);
+    }
+
     /// What was accepted and held is applied when it can be, whoever is let in then.
     #[test]
     fn were_asked_for_when_an_op_came() {
