@@ -164,13 +164,14 @@ impl<M: StateMachine> Inner<M> {
             Ok(op) => op,
             Err(error) => return Ok(Err((None, error))),
         };
-        let indexed = snapshot
-            .get(Table::Applied, &op.reference().to_key())?
-            .is_some();
-        match op.verify() {
-            Err(error) if !indexed => Ok(Err((Some(op.reference().id), error.into()))),
-            _ => Ok(Ok(op)),
+        let key = op.reference().to_key();
+        if snapshot.get(Table::Applied, &key)?.is_some() {
+            return Ok(Ok(op));
         }
+        Ok(match op.verify() {
+            Ok(()) => Ok(op),
+            Err(error) => Err((Some(op.reference().id), error.into())),
+        })
     }
 }
 

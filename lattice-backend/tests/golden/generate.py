@@ -289,6 +289,77 @@ def effect_file():
     return lines
 
 
+def writes(changes):
+    """A payload of the test's state machine, which writes rows as it is told."""
+
+    def optional(content):
+        return u8(0) if content is None else u8(1) + byte_string(content)
+
+    return u64(len(changes)) + b"".join(byte_string(k) + optional(v) for k, v in changes)
+
+
+def tables_file():
+    """All rows of a store with a fixed history: two authors, an op in several parts, one that is
+    long enough to bring the index up to date, and a fork that came after it."""
+    a, b, _ = AUTHORS
+    state, effects, ops = {}, [], []
+
+    def apply(author, seq, prev, hlc, deps, changes):
+        encoded = body(author.public, seq, prev, hlc, deps, writes(changes))
+        reference = op_ref(author.public, seq, op_id(encoded))
+        net = [(k, state.get(k), v) for k, v in sorted(changes) if state.get(k) != v]
+        for key, value in changes:
+            state.pop(key, None) if value is None else state.update({key: value})
+        effects.append(effect(net))
+        ops.append((reference, signed(author, encoded), hlc))
+        return reference
+
+    a0 = apply(a, 0, ZERO, HLC, [], [(b"k1", b"v1")])
+    b0 = apply(b, 0, ZERO, HLC + 1, [a0], [(b"k1", b"v2"), (b"k2", b"\x5a" * 5000)])
+    a1 = apply(a, 1, a0[40:], HLC + 2, [b0], [(b"k3", b"\x11" * 300 * 1024)])
+    fork = apply(a, 1, a0[40:], HLC + 3, [], [(b"k2", None)])
+
+    def key_of(reference):
+        return reference[:32] + struct.pack(">Q", *struct.unpack("<Q", reference[32:40])) + reference[40:]
+
+    total = (0,) * 1024
+    for key, value in state.items():
+        total = added(total, expand(key, value))
+    tip = max(a1, fork, key=lambda op: op[40:])
+    branch = min(a1, fork, key=lambda op: op[40:])
+    rows = [
+        ("meta", b"store_id", STORE.id),
+        ("meta", b"store_type", b"org.example.golden"),
+        ("meta", b"schema_version", u64(1)),
+        ("meta", b"tip/" + a.public, tip[40:]),
+        ("meta", b"tip/" + b.public, b0[40:]),
+        ("system", b"genesis", STORE.record),
+        ("system", b"logic", b"rows/1"),
+        ("system", b"ledger", u64(4) + u64(3) + u64(HLC + 3) + u64(len(state)) + lanes(total)),
+        ("system", b"frontier/" + key_of(a1), u64(HLC + 2)),
+        ("system", b"frontier/" + key_of(fork), u64(HLC + 3)),
+        ("system", b"branch/" + key_of(branch), b""),
+        ("system", b"fork/" + key_of(a1), b""),
+        ("system", b"fork/" + key_of(fork), b""),
+        *[("applied", key_of(op), u64(index)) for index, op in enumerate([a0, b0, a1])],
+        *[("data", key, value) for key, value in state.items()],
+    ]
+    for index, ((_, encoded, _), hashed) in enumerate(zip(ops, effects)):
+        record = hashed + encoded
+        for part, start in enumerate(range(0, len(record), 2000)):
+            key = struct.pack(">Q", index) + (struct.pack(">I", part) if part else b"")
+            rows.append(("ops", key, record[start : start + 2000]))
+
+    order = ["meta", "system", "ops", "applied", "data"]
+    rows.sort(key=lambda row: (order.index(row[0]), row[1]))
+    # A long value stands as its hash: BLAKE3 of 300 KiB says as much as they do.
+    short = [
+        (table, key, value) if len(value) <= 200 else (table + "_hashed", key, blake3(value).digest())
+        for table, key, value in rows
+    ]
+    return [*short, ("state_hash", state_hash(len(state), total))]
+
+
 def published_lanes():
     """LtHash16 over plain BLAKE3, as Solana's validators use it (SIMD-0215).
 
@@ -327,6 +398,7 @@ def main():
     write(directory, "state_hash.txt", state_file())
     write(directory, "effect.txt", effect_file())
     write(directory, "lthash_published.txt", published_lanes())
+    write(directory, "tables.txt", tables_file())
 
 
 if __name__ == "__main__":
