@@ -9,7 +9,7 @@ use lattice_meta::StoreType;
 /// Stores that describe themselves: create them, look into them, open them without being told what
 /// they are.
 #[derive(Debug, Parser)]
-#[command(name = "lattice", version, about, arg_required_else_help = true)]
+#[command(name = "lattice", version, arg_required_else_help = true)]
 pub(super) struct Args {
     /// Where stores and the identity are kept [default: $LATTICE_DATA_DIR, else lattice/ in the
     /// user's data directory]

@@ -86,3 +86,16 @@ fn a_key_that_others_can_read_is_refused() {
         assert!(exposed, "{refused:?}");
     }
 }
+
+/// The key pair of RFC 8032, section 7.1, TEST 1. These bytes are frozen.
+#[test]
+fn the_format_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(IDENTITY_FILE);
+    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    fs::write(&path, format!("lattice identity v1\n{secret}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let author = load_identity(dir.path()).unwrap().public();
+    let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    assert_eq!(author.to_string(), public);
+}
