@@ -1,6 +1,5 @@
 //! The state hash: what a set of leaves sums up to, and the effect of one op on it.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use lattice_meta::{GenesisHash, SchemaVersion, StateHash};
@@ -45,38 +44,41 @@ pub(crate) fn leaf_changes<M: StateMachine>(
     schema: SchemaVersion,
     rows: &[RowChange],
 ) -> Vec<LeafChange> {
-    let mut leaves = BTreeMap::<Vec<u8>, (Option<Vec<u8>>, Option<Vec<u8>>)>::new();
-    for row in rows {
-        if let Some(value) = &row.before {
-            machine.leaves(
-                schema,
-                Row {
-                    key: &row.key,
-                    value,
-                },
-                &mut |key, value| {
-                    leaves.entry(key.to_vec()).or_default().0 = Some(value.to_vec());
-                },
-            );
+    let mut changes = Vec::with_capacity(2 * rows.len());
+    for RowChange { key, before, after } in rows {
+        if let Some(value) = before {
+            machine.leaves(schema, Row { key, value }, &mut |key, value| {
+                let (key, before) = (key.to_vec(), Some(value.to_vec()));
+                changes.push(LeafChange {
+                    key,
+                    before,
+                    after: None,
+                });
+            });
         }
-        if let Some(value) = &row.after {
-            machine.leaves(
-                schema,
-                Row {
-                    key: &row.key,
-                    value,
-                },
-                &mut |key, value| {
-                    leaves.entry(key.to_vec()).or_default().1 = Some(value.to_vec());
-                },
-            );
+        if let Some(value) = after {
+            machine.leaves(schema, Row { key, value }, &mut |key, value| {
+                let (key, after) = (key.to_vec(), Some(value.to_vec()));
+                changes.push(LeafChange {
+                    key,
+                    before: None,
+                    after,
+                });
+            });
         }
     }
-    leaves
-        .into_iter()
-        .filter(|(_, (before, after))| before != after)
-        .map(|(key, (before, after))| LeafChange { key, before, after })
-        .collect()
+    // Where rows are leaves as they are, they are in order already.
+    changes.sort_by(|a, b| a.key.cmp(&b.key));
+    changes.dedup_by(|same, kept| {
+        let is_same = same.key == kept.key;
+        if is_same {
+            kept.before = kept.before.take().or(same.before.take());
+            kept.after = kept.after.take().or(same.after.take());
+        }
+        is_same
+    });
+    changes.retain(|change| change.before != change.after);
+    changes
 }
 
 /// Hashes net leaf changes, which stand in ascending order of keys: for each its key, then what

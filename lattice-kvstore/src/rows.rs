@@ -34,6 +34,7 @@ pub(crate) const AFTER_CELLS: [u8; 1] = [CELL + 1];
 /// What the keys of further heads start with.
 pub(crate) const FURTHER_PREFIX: [u8; 1] = [FURTHER];
 /// What the keys of marks start with.
+#[cfg(feature = "std")]
 pub(crate) const MARK_PREFIX: [u8; 1] = [MARK];
 
 /// Bytes in front of the value in a cell.

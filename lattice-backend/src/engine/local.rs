@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use lattice_meta::{Hlc, OpId};
 
 use super::ingest::IngestJob;
+use super::reads::{Reads, Remembering};
 use super::record::Recorder;
 use super::report::Event;
 use super::state::WriterState;
@@ -160,7 +161,10 @@ impl<M: StateMachine> Recorder<'_, M> {
         let Some(secret) = self.inner.identity.clone() else {
             return Ok(Err(AppendError::NoIdentity));
         };
-        let prepared = self.inner.machine.prepare(command, &DataTable(&*self.tx))?;
+        let data = DataTable(&*self.tx);
+        let data = Remembering::new(&data);
+        let prepared = self.inner.machine.prepare(command, &data)?;
+        let mut reads = data.into_reads();
         let payload = match prepared {
             Ok(payload) => payload,
             Err(refusal) => return Ok(Err(AppendError::Refused(refusal))),
@@ -173,12 +177,14 @@ impl<M: StateMachine> Recorder<'_, M> {
             }));
         }
         while self.other_heads(&secret)? > MAX_DEPS {
-            match self.sign_next(OpKind::Merge, &[], &secret)? {
+            match self.sign_next(OpKind::Merge, &[], &secret, &Reads::new())? {
                 Ok(_) => {}
                 refused => return Ok(refused),
             }
+            // A state machine may write rows for a merge, too.
+            reads.clear();
         }
-        self.sign_next(OpKind::Application, &payload, &secret)
+        self.sign_next(OpKind::Application, &payload, &secret, &reads)
     }
 
     /// Heads that the next op of this author names as deps.
@@ -190,7 +196,13 @@ impl<M: StateMachine> Recorder<'_, M> {
     }
 
     /// Signs and records the author's next op, on top of all heads, or of as many as fit.
-    fn sign_next(&mut self, kind: OpKind, payload: &[u8], secret: &SecretKey) -> Result<Answer<M>> {
+    fn sign_next(
+        &mut self,
+        kind: OpKind,
+        payload: &[u8],
+        secret: &SecretKey,
+        reads: &Reads,
+    ) -> Result<Answer<M>> {
         let hlc = match self.next_hlc() {
             Ok(hlc) => hlc,
             Err(error) => return Ok(Err(error)),
@@ -218,7 +230,7 @@ impl<M: StateMachine> Recorder<'_, M> {
             Ok(op) => op,
             Err(error) => return Ok(Err(AppendError::Invalid(Some(error)))),
         };
-        let (effect, writes) = self.stage(&op)?;
+        let (effect, writes) = self.stage(&op, reads)?;
         if effect == Effect::Void {
             return Ok(Err(AppendError::Invalid(None)));
         }

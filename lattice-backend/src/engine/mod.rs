@@ -7,6 +7,7 @@ mod inbox;
 mod ingest;
 mod local;
 mod open;
+mod reads;
 mod record;
 mod report;
 mod snapshot;

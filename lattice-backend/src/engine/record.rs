@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 
 use super::Inner;
+use super::reads::{Reads, Remembered};
 use super::state::WriterState;
 use crate::history::{Applied, write_op};
 use crate::staging::Writes;
@@ -59,11 +60,13 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.state.tip(&*self.tx, author)
     }
 
-    /// What the op's payload does to the state, before any of it is real.
-    pub(super) fn stage(&self, op: &Op) -> Result<(Effect, Writes)> {
+    /// What the op's payload does to the state, before any of it is real. `reads` are rows of the
+    /// state as it is now that have been read before.
+    pub(super) fn stage(&self, op: &Op, reads: &Reads) -> Result<(Effect, Writes)> {
         let machine = &self.inner.machine;
         let view = op.view();
         let data = DataTable(&*self.tx);
+        let data = Remembered { base: &data, reads };
         let mut staged = Staged::new(&data);
         let mut outcome = Effect::Applied;
         if op.kind() == OpKind::Application {
@@ -79,7 +82,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     /// Records an op that follows from what is applied: its parents are, and its timestamp exceeds
     /// theirs. Gives its index.
     pub(super) fn record(&mut self, op: &Op) -> Result<u64> {
-        let (_, writes) = self.stage(op)?;
+        let (_, writes) = self.stage(op, &Reads::new())?;
         self.record_staged(op, writes)
     }
 

@@ -1,0 +1,120 @@
+//! Random plans of histories.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// What an op is to be, in numbers that make sense once the ops before it are there.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) author: u8,
+    pub(super) id: [u8; 4],
+    /// The author's op to follow instead of the last; the first of all choices is none.
+    pub(super) fork: Option<Index>,
+    pub(super) deps: Vec<Index>,
+    pub(super) hlc_step: u64,
+    pub(super) kind: Kind,
+    pub(super) writes: BTreeMap<u8, WritePlan>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Valid,
+    Merge,
+    Invalid(Flaw),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Flaw {
+    Empty,
+    Format,
+    Truncated,
+    UnusedRef,
+    EmptyKey,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct WritePlan {
+    pub(super) value: Option<u8>,
+    /// Supersede the heads that the author can know of.
+    pub(super) honest: bool,
+    pub(super) targets: Vec<(Index, Twist)>,
+}
+
+/// How a superseded op is named.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Twist {
+    Exact,
+    OtherAuthor,
+    OtherSeq,
+    OtherId,
+}
+
+pub(super) fn hostile() -> impl Strategy<Value = Plan> {
+    let twist = prop_oneof![
+        6 => Just(Twist::Exact),
+        1 => Just(Twist::OtherAuthor),
+        1 => Just(Twist::OtherSeq),
+        1 => Just(Twist::OtherId),
+    ];
+    let flaw = prop_oneof![
+        Just(Flaw::Empty),
+        Just(Flaw::Format),
+        Just(Flaw::Truncated),
+        Just(Flaw::UnusedRef),
+        Just(Flaw::EmptyKey),
+    ];
+    let kind = prop_oneof![
+        8 => Just(Kind::Valid),
+        1 => Just(Kind::Merge),
+        1 => flaw.prop_map(Kind::Invalid),
+    ];
+    let write = (
+        proptest::option::weighted(0.75, any::<u8>()),
+        any::<bool>(),
+        proptest::collection::vec((any::<Index>(), twist), 0..3),
+    )
+        .prop_map(|(value, honest, targets)| WritePlan {
+            value,
+            honest,
+            targets,
+        });
+    let writes = proptest::collection::btree_map(0..3_u8, write, 1..3);
+    let fork = proptest::option::weighted(0.15, any::<Index>());
+    let deps = proptest::collection::vec(any::<Index>(), 0..3);
+    (
+        0..3_u8,
+        any::<[u8; 4]>(),
+        fork,
+        deps,
+        1..3_u64,
+        kind,
+        writes,
+    )
+        .prop_map(|(author, id, fork, deps, hlc_step, kind, writes)| Plan {
+            author,
+            id,
+            fork,
+            deps,
+            hlc_step,
+            kind,
+            writes,
+        })
+}
+
+/// One author who lies about nothing and never forks.
+pub(super) fn honest() -> impl Strategy<Value = Plan> {
+    hostile().prop_map(|mut plan| {
+        plan.author = 0;
+        plan.fork = None;
+        if matches!(plan.kind, Kind::Invalid(_)) {
+            plan.kind = Kind::Valid;
+        }
+        for write in plan.writes.values_mut() {
+            write.honest = true;
+            write.targets.clear();
+        }
+        plan
+    })
+}
