@@ -2,6 +2,7 @@
 
 mod calls;
 mod clock;
+mod merges;
 mod panics;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

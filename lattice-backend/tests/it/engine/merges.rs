@@ -1,0 +1,134 @@
+//! Merges that change rows: what was read before them must not be taken for the state after.
+
+use std::convert::Infallible;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+
+use lattice_backend::{
+    Args, Authors, CallError, DataRead, DataWrite, Effect, Engine, History, Leaves, LogicVersion,
+    MAX_DEPS, ManualClock, MemoryBackend, Method, Op, OpDraft, OpKind, OpView, OpenRequest, Result,
+    SecretKey, StateMachine, Value,
+};
+use lattice_meta::{Genesis, Hlc, Nonce, OpId, SchemaVersion, StoreType};
+
+const START_MS: u64 = 1_700_000_000_000;
+const COUNT: &[u8] = b"count";
+
+/// Counts all ops in one row: applications in `apply`, merges in `settle`.
+struct Counting(StoreType);
+
+impl Counting {
+    fn new() -> Self {
+        Self("org.example.counting".parse().unwrap())
+    }
+}
+
+fn count(data: &dyn DataRead) -> Result<u64> {
+    let row = data.get(COUNT)?;
+    Ok(row.map_or(0, |row| u64::from_le_bytes(row.try_into().unwrap())))
+}
+
+fn add_one(data: &mut dyn DataWrite) -> Result<()> {
+    let next = count(data)? + 1;
+    data.put(COUNT, &next.to_le_bytes())
+}
+
+impl StateMachine for Counting {
+    type Command = ();
+    type Refusal = Infallible;
+
+    fn store_type(&self) -> &StoreType {
+        &self.0
+    }
+
+    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
+        SchemaVersion::new(1)..=SchemaVersion::new(1)
+    }
+
+    fn logic_version(&self) -> LogicVersion {
+        LogicVersion::new("counting/1").unwrap()
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        &[]
+    }
+
+    fn prepare(&self, (): &(), data: &dyn DataRead) -> Result<Result<Vec<u8>, Infallible>> {
+        count(data)?;
+        Ok(Ok(Vec::new()))
+    }
+
+    fn apply(&self, _: &OpView<'_>, data: &mut dyn DataWrite, _: &dyn History) -> Result<Effect> {
+        add_one(data)?;
+        Ok(Effect::Applied)
+    }
+
+    fn settle(&self, kind: OpKind, _: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
+        if kind == OpKind::Merge {
+            add_one(data)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn command(&self, _: Args) -> Result<(), CallError> {
+        unreachable!("nothing is called by name")
+    }
+
+    fn query(&self, _: Args, _: &dyn DataRead) -> Result<Result<Value, CallError>> {
+        unreachable!("nothing is called by name")
+    }
+}
+
+fn open(seed: u8, genesis: &Genesis) -> Engine<Counting> {
+    let backend = Arc::new(MemoryBackend::new());
+    Engine::create(&*backend, Path::new("store"), genesis, &Counting::new()).unwrap();
+    let identity = Arc::new(SecretKey::from_bytes(&[seed; 32]));
+    let mut request = OpenRequest::new(backend, "store").identity(identity);
+    request.clock = Arc::new(ManualClock::new(START_MS + 1));
+    Engine::open(request, Counting::new()).unwrap()
+}
+
+#[test]
+fn a_command_that_needs_merges_sees_what_they_wrote() {
+    let owner = SecretKey::from_bytes(&[1; 32]).public();
+    let start = Hlc::from_parts(START_MS, 0).unwrap();
+    let nonce = Nonce::from_bytes([3; 16]);
+    let genesis = Genesis::new(Counting::new().0, owner, nonce, start, None);
+    let (here, there) = (open(1, &genesis), open(2, &genesis));
+    let heads = u64::try_from(MAX_DEPS).unwrap() + 1;
+    let first_op = |author: u64| -> Op {
+        let mut secret = [9; 32];
+        secret[..8].copy_from_slice(&author.to_le_bytes());
+        let draft = OpDraft {
+            kind: OpKind::Application,
+            seq: 0,
+            prev: OpId::ZERO,
+            hlc: start,
+            deps: Vec::new(),
+            payload: &[],
+        };
+        draft
+            .sign(here.hasher(), &SecretKey::from_bytes(&secret))
+            .unwrap()
+    };
+    let mut ops = (0..heads).map(|author| first_op(author).into_bytes());
+    assert!(here.ingest(&mut ops, &Authors::Any).unwrap().is_complete());
+
+    // One merge, then the command's own op.
+    here.append(()).unwrap();
+    assert_eq!(here.op_count().unwrap(), heads + 2);
+    assert_eq!(count(&here.snapshot().unwrap()).unwrap(), heads + 2);
+
+    // A replica that takes the same ops in has read nothing ahead.
+    let ops = here.ops_after(&Leaves::default()).unwrap();
+    let ops = ops.collect::<Result<Vec<_>>>().unwrap();
+    assert!(
+        there
+            .ingest(&mut ops.into_iter(), &Authors::Any)
+            .unwrap()
+            .is_complete()
+    );
+    assert_eq!(there.state_hash().unwrap(), here.state_hash().unwrap());
+}
