@@ -41,9 +41,9 @@ pub use backend::{
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "std")]
 pub use engine::{
-    AppendError, Authors, CreateError, Engine, Fork, InfoError, IngestReport, MAX_HELD_BYTES,
-    MAX_HELD_OPS, MethodError, OpenError, OpenRequest, OpsAfter, Outcome, Receipt, Rejection,
-    Snapshot, create_store,
+    AppendAllError, AppendError, Authors, CreateError, Engine, Fork, InfoError, IngestReport,
+    MAX_HELD_BYTES, MAX_HELD_OPS, MethodError, OpenError, OpenRequest, OpsAfter, Outcome, Receipt,
+    Rejection, Snapshot, create_store,
 };
 pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]

@@ -41,6 +41,32 @@ impl KeyRange {
         }
     }
 
+    /// Those of its keys that start with a prefix.
+    #[cfg(feature = "std")]
+    pub(crate) fn with_prefix(self, prefix: &[u8]) -> Self {
+        let Self { start, end } = Self::prefix(prefix);
+        // The ends of a prefix are an included first key and an excluded one behind the last.
+        let start = match (&self.start, start) {
+            (Bound::Included(own) | Bound::Excluded(own), Bound::Included(first))
+                if *own >= first =>
+            {
+                self.start
+            }
+            (_, first) => first,
+        };
+        let end = match (&self.end, end) {
+            (Bound::Included(own), Bound::Excluded(behind)) if *own >= behind => {
+                Bound::Excluded(behind)
+            }
+            (Bound::Excluded(own), Bound::Excluded(behind)) if *own > behind => {
+                Bound::Excluded(behind)
+            }
+            (Bound::Unbounded, behind) => behind,
+            _ => self.end,
+        };
+        Self { start, end }
+    }
+
     /// Those of its keys that are `from` or follow it.
     pub(crate) fn starting(mut self, from: Vec<u8>) -> Self {
         let later = match &self.start {

@@ -50,6 +50,16 @@ impl KvSnapshot {
         Scan::new(self.snapshot.clone(), KeyRange::prefix(prefix.as_ref()))
     }
 
+    /// The keys in a range that start with a prefix, and their values, lazily and from either end.
+    pub fn scan_prefix<K: AsRef<[u8]>>(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        range: impl RangeBounds<K>,
+    ) -> Scan {
+        let range = KeyRange::new(&range).with_prefix(prefix.as_ref());
+        Scan::new(self.snapshot.clone(), range)
+    }
+
     /// How many keys have a value; see [`KvStore::count`](crate::KvStore::count).
     pub fn count(&self) -> Result<u64, BackendError> {
         // Leaves are cells, further heads and marks; the latter two are few, if any.

@@ -179,7 +179,16 @@ impl LogStore {
     /// # Errors
     /// What the engine underneath reports.
     pub fn cursor(&self) -> Result<Cursor, BackendError> {
-        match self.engine.op_count()?.checked_sub(1) {
+        self.cursor_behind(&self.snapshot()?)
+    }
+
+    /// The cursor behind everything that a snapshot shows: whoever follows from there gets what
+    /// the snapshot does not have, and nothing twice.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn cursor_behind(&self, snapshot: &LogSnapshot) -> Result<Cursor, BackendError> {
+        match snapshot.snapshot.op_count()?.checked_sub(1) {
             None => Ok(Cursor::START),
             Some(last) => Ok(Cursor::behind(
                 last,

@@ -13,10 +13,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aliases;
 mod identity;
 mod node;
 mod openers;
+#[cfg(feature = "program")]
+pub mod program;
 
+pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};
 pub use identity::{IDENTITY_FILE, IdentityError, load_identity, load_or_create_identity};
 pub use lattice_backend::{Authors, RedbBackend, SecretKey};
 pub use lattice_kvstore::KvStore;

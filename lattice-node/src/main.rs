@@ -1,10 +1,7 @@
-//! The `lattice` program.
-
-mod program;
-mod tour;
+//! The `lattice` program, with the built-in store types.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    program::main()
+    lattice_node::program::main(lattice_node::core_registry())
 }

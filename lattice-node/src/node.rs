@@ -82,11 +82,12 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub fn reader(dir: impl AsRef<Path>) -> Result<Self, NodeError> {
-        Ok(Self::assemble(
-            dir.as_ref(),
-            core_registry()?,
-            ManagerOptions::reader(),
-        ))
+        Ok(Self::reader_with_registry(dir, core_registry()?))
+    }
+
+    /// The same with another registry.
+    pub fn reader_with_registry(dir: impl AsRef<Path>, registry: Registry) -> Self {
+        Self::assemble(dir.as_ref(), registry, ManagerOptions::reader())
     }
 
     fn assemble(dir: &Path, registry: Registry, options: ManagerOptions) -> Self {

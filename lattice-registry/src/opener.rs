@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use lattice_backend::{Engine, LogicVersion, OpenError, OpenRequest, StateMachine};
+use lattice_backend::{Engine, LogicVersion, Method, OpenError, OpenRequest, StateMachine};
 use lattice_meta::{MetaInfo, SchemaVersion};
 
 use crate::handle::{StoreHandle, TypedStore};
@@ -32,6 +32,12 @@ pub struct Birth {
 pub trait StoreOpener: Send + Sync {
     /// What a new store starts with; nothing if this opener cannot make any.
     fn birth(&self) -> Option<Birth> {
+        None
+    }
+
+    /// The methods that its stores can be called by, for who has no store at hand; nothing if this
+    /// opener cannot tell before it has opened one.
+    fn methods(&self) -> Option<&'static [Method]> {
         None
     }
 
@@ -64,6 +70,10 @@ pub fn with_birth(birth: Birth, opener: impl StoreOpener + 'static) -> impl Stor
 impl<O: StoreOpener> StoreOpener for WithBirth<O> {
     fn birth(&self) -> Option<Birth> {
         Some(self.birth.clone())
+    }
+
+    fn methods(&self) -> Option<&'static [Method]> {
+        self.opener.methods()
     }
 
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {
@@ -100,6 +110,10 @@ impl<T: TypedStore> StoreOpener for EngineOpener<T> {
             schema: *machine.schemas().end(),
             logic: machine.logic_version(),
         })
+    }
+
+    fn methods(&self) -> Option<&'static [Method]> {
+        Some((self.machine)().methods())
     }
 
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {

@@ -74,8 +74,9 @@ fn list(types: &[StoreType]) -> String {
         .join(", ")
 }
 
-/// Store types, each with its opener, and resolvers for types that are not among them.
-#[derive(Default)]
+/// Store types, each with its opener, and resolvers for types that are not among them. Clones are
+/// cheap and share the openers.
+#[derive(Clone, Default)]
 pub struct Registry {
     openers: BTreeMap<StoreType, Arc<dyn StoreOpener>>,
     resolvers: Vec<Arc<dyn Resolver>>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::command;
 use crate::failure::{Failure, no_arguments};
 use crate::workspace::Workspace;
-use crate::{layers, tidy};
+use crate::{docs, layers, tidy};
 
 /// The README's test command.
 const TEST_COMMAND: &str = "cargo test --workspace";
@@ -64,6 +64,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "documentation",
         run: documentation,
+    },
+    Step {
+        name: "reference of the program",
+        run: docs::check,
     },
     Step {
         name: "the README names its commands",

@@ -2,6 +2,7 @@
 
 use crate::ci::CiError;
 use crate::command::CommandError;
+use crate::docs::DocsError;
 use crate::golden::GoldenError;
 use crate::layers::LayersError;
 use crate::workspace::WorkspaceError;
@@ -23,6 +24,8 @@ pub(crate) enum Failure {
     Layers(#[from] LayersError),
     #[error(transparent)]
     Golden(#[from] GoldenError),
+    #[error(transparent)]
+    Docs(#[from] DocsError),
     #[error(transparent)]
     Ci(#[from] CiError),
 }

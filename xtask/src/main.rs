@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod command;
+mod docs;
 mod failure;
 mod finding;
 mod golden;
@@ -44,6 +45,11 @@ const WORKFLOWS: &[Workflow] = &[
         name: "layers",
         about: "what each crate must not know",
         run: layers::run,
+    },
+    Workflow {
+        name: "docs",
+        about: "writes docs/cli.md from the program's help; --check compares only",
+        run: docs::run,
     },
     Workflow {
         name: "golden",

@@ -201,6 +201,25 @@ pub enum AppendError<R> {
     Backend(#[from] BackendError),
 }
 
+/// Why none of many commands has become an op. `R` is the state machine's refusal, `E` what the
+/// source of the commands reports.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendAllError<R, E> {
+    /// The source of the commands failed.
+    #[error(transparent)]
+    Source(E),
+    /// A command cannot be carried out.
+    #[error("command {index} of many failed, and all are undone")]
+    Command {
+        /// Which command it was, from 0.
+        index: u64,
+        /// Why.
+        #[source]
+        source: AppendError<R>,
+    },
+}
+
 /// Why a call by name failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -157,7 +157,7 @@ type Answer<M> = Result<Receipt, AppendError<<M as StateMachine>::Refusal>>;
 impl<M: StateMachine> Recorder<'_, M> {
     /// Carries out one command. The outer error ends the transaction; the inner one is the
     /// caller's, and nothing has been written for it.
-    fn append(&mut self, command: &M::Command) -> Result<Answer<M>> {
+    pub(super) fn append(&mut self, command: &M::Command) -> Result<Answer<M>> {
         let Some(secret) = self.inner.identity.clone() else {
             return Ok(Err(AppendError::NoIdentity));
         };

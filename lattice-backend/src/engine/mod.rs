@@ -1,5 +1,6 @@
 //! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
 
+mod bulk;
 mod error;
 mod exchange;
 mod group;
@@ -13,7 +14,7 @@ mod report;
 mod snapshot;
 mod state;
 
-pub use error::{AppendError, InfoError, MethodError, OpenError};
+pub use error::{AppendAllError, AppendError, InfoError, MethodError, OpenError};
 pub use exchange::OpsAfter;
 pub use inbox::{MAX_HELD_BYTES, MAX_HELD_OPS};
 pub use ingest::Authors;

@@ -31,6 +31,14 @@ impl Snapshot {
         Ok(Ledger::read(&*self.tx)?.state.leaf_count())
     }
 
+    /// How many ops the state comes from.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn op_count(&self) -> Result<u64> {
+        Ok(Ledger::read(&*self.tx)?.applied)
+    }
+
     /// The hash of the whole state.
     ///
     /// # Errors

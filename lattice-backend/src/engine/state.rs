@@ -37,6 +37,16 @@ impl WriterState {
         })
     }
 
+    /// Reads everything again but the inbox, which is nowhere else.
+    pub(super) fn reload(&mut self, tx: &dyn ReadTx, hasher: &OpHasher) -> Result<()> {
+        let inbox = std::mem::take(&mut self.inbox);
+        *self = Self {
+            inbox,
+            ..Self::load(tx, hasher)?
+        };
+        Ok(())
+    }
+
     /// An author's tip.
     pub(super) fn tip(&mut self, tx: &dyn ReadTx, author: &PubKey) -> Result<Option<OpRef>> {
         if let Some(tip) = self.tips.get(author) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
-use super::error::wrapped_error;
+use super::error::{contain_call, wrapped_error};
 use super::tx::{RedbReadTx, RedbWriteTx};
 use crate::BackendError;
 use crate::backend::{Access, StateDb, Verdict, WriteBody};
@@ -31,20 +31,24 @@ pub(super) enum Opened {
 
 impl Opened {
     pub(super) fn begin_read(&self) -> Result<RedbReadTx> {
-        match self {
-            Self::Writer(database) | Self::Repaired { database, .. } => database.begin_read(),
-            Self::Reader { database, .. } => database.begin_read(),
-        }
-        .map(RedbReadTx::new)
-        .map_err(|error| wrapped_error("beginning to read", error))
+        contain_call(|| {
+            match self {
+                Self::Writer(database) | Self::Repaired { database, .. } => database.begin_read(),
+                Self::Reader { database, .. } => database.begin_read(),
+            }
+            .map(RedbReadTx::new)
+            .map_err(|error| wrapped_error("beginning to read", error))
+        })
     }
 
     fn close(self) -> Result<()> {
-        match self {
-            Self::Writer(database) | Self::Repaired { database, .. } => database.close(),
-            Self::Reader { database, .. } => database.close(),
-        }
-        .map_err(|error| wrapped_error("closing", error))
+        contain_call(|| {
+            match self {
+                Self::Writer(database) | Self::Repaired { database, .. } => database.close(),
+                Self::Reader { database, .. } => database.close(),
+            }
+            .map_err(|error| wrapped_error("closing", error))
+        })
     }
 }
 
@@ -88,19 +92,23 @@ impl StateDb for RedbDb {
             Opened::Writer(database) => database,
             Opened::Reader { .. } | Opened::Repaired { .. } => return Err(BackendError::ReadOnly),
         };
-        let tx = database
-            .begin_write()
-            .map_err(|error| wrapped_error("beginning to write", error))?;
+        let tx = contain_call(|| {
+            database
+                .begin_write()
+                .map_err(|error| wrapped_error("beginning to write", error))
+        })?;
         // A panic in the body ends the transaction without a trace before it goes on.
         let verdict = catch_unwind(AssertUnwindSafe(|| body(&mut RedbWriteTx::open(&tx)?)));
         match verdict {
-            Ok(Ok(Verdict::Commit)) => tx
-                .commit()
-                .map_err(|error| wrapped_error("committing", error)),
+            Ok(Ok(Verdict::Commit)) => contain_call(|| {
+                tx.commit()
+                    .map_err(|error| wrapped_error("committing", error))
+            }),
             Ok(outcome) => {
-                let aborted = tx
-                    .abort()
-                    .map_err(|error| wrapped_error("dropping a write", error));
+                let aborted = contain_call(|| {
+                    tx.abort()
+                        .map_err(|error| wrapped_error("dropping a write", error))
+                });
                 outcome.and(aborted)
             }
             Err(panic) => {

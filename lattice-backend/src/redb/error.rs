@@ -73,6 +73,10 @@ pub(super) fn file_error(path: &Path, error: DatabaseError) -> FileError {
                 detail: "the file ends before its last page".into(),
             }
         }
+        DatabaseError::Storage(StorageError::Io(error)) => FileError::Io {
+            path,
+            source: error.into(),
+        },
         DatabaseError::UpgradeRequired(version) => FileError::NotAStore {
             path,
             detail: format!("expected a redb 4 database, found file format {version}"),
@@ -100,11 +104,13 @@ pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) 
                 detail: "the file ends before its last page".into(),
             }
         }
-        error @ (redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_)) => {
-            BackendError::Damaged {
-                detail: error.to_string(),
-            }
-        }
+        // What the operating system said, for those who look for it among the causes.
+        redb::Error::Io(error) => BackendError::storage(doing, error),
+        error @ (redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TypeDefinitionChanged { .. }
+        | redb::Error::TableIsMultimap(_)) => BackendError::Damaged {
+            detail: error.to_string(),
+        },
         error => BackendError::storage(doing, error),
     }
 }
@@ -137,6 +143,17 @@ pub(super) fn contain<T, E: Damage>(
 ) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(open))
         .unwrap_or_else(|panic| Err(E::damaged(path, panic_text(&*panic))))
+}
+
+/// The same for a call on an open database.
+pub(super) fn contain_call<T>(
+    call: impl FnOnce() -> Result<T, BackendError>,
+) -> Result<T, BackendError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(BackendError::Damaged {
+            detail: panic_text(&*panic),
+        })
+    })
 }
 
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {

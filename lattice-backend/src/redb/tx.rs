@@ -8,7 +8,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::error::{storage_error, wrapped_error};
+use super::error::{contain_call, storage_error, wrapped_error};
 use crate::tx::{
     Direction, NoRows, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx, is_empty_span,
 };
@@ -40,11 +40,11 @@ impl RedbReadTx {
         if let Some(opened) = cell.get() {
             return Ok(opened.as_ref());
         }
-        let opened = match self.tx.open_table(definition(table)) {
-            Ok(opened) => Some(opened),
-            Err(TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(wrapped_error("opening a table", error)),
-        };
+        let opened = contain_call(|| match self.tx.open_table(definition(table)) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(wrapped_error("opening a table", error)),
+        })?;
         // Another thread may have been faster with the same table; either will do.
         Ok(cell.get_or_init(|| opened).as_ref())
     }
@@ -80,8 +80,10 @@ pub(super) struct RedbWriteTx<'tx> {
 impl<'tx> RedbWriteTx<'tx> {
     pub(super) fn open(tx: &'tx WriteTransaction) -> Result<Self> {
         let open = |table| {
-            tx.open_table(definition(table))
-                .map_err(|error| wrapped_error("opening a table", error))
+            contain_call(|| {
+                tx.open_table(definition(table))
+                    .map_err(|error| wrapped_error("opening a table", error))
+            })
         };
         let [meta, system, ops, applied, data] = Table::ALL;
         Ok(Self {
@@ -108,20 +110,26 @@ impl ReadTx for RedbWriteTx<'_> {
 
 impl WriteTx for RedbWriteTx<'_> {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
-        let written = self.tables[table.position()].insert(key, value);
-        written
-            .map(drop)
-            .map_err(|error| storage_error("writing a row", error))
+        contain_call(|| {
+            let written = self.tables[table.position()].insert(key, value);
+            written
+                .map(drop)
+                .map_err(|error| storage_error("writing a row", error))
+        })
     }
 
     fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
-        let before = self.tables[table.position()].insert(key, value);
-        owned(before.map_err(|error| storage_error("writing a row", error))?)
+        contain_call(|| {
+            let before = self.tables[table.position()].insert(key, value);
+            owned(before.map_err(|error| storage_error("writing a row", error))?)
+        })
     }
 
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let before = self.tables[table.position()].remove(key);
-        owned(before.map_err(|error| storage_error("removing a row", error))?)
+        contain_call(|| {
+            let before = self.tables[table.position()].remove(key);
+            owned(before.map_err(|error| storage_error("removing a row", error))?)
+        })
     }
 }
 
@@ -130,11 +138,10 @@ fn owned(value: Option<AccessGuard<'_, Bytes>>) -> Result<Option<Vec<u8>>> {
 }
 
 fn get(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    owned(
-        table
-            .get(key)
-            .map_err(|error| storage_error("reading a row", error))?,
-    )
+    contain_call(|| {
+        let found = table.get(key);
+        owned(found.map_err(|error| storage_error("reading a row", error))?)
+    })
 }
 
 fn range<'a>(
@@ -145,9 +152,11 @@ fn range<'a>(
     if is_empty_span(span) {
         return Ok(Box::new(NoRows));
     }
-    let rows = table
-        .range::<&[u8]>(span)
-        .map_err(|error| storage_error("reading rows", error))?;
+    let rows = contain_call(|| {
+        table
+            .range::<&[u8]>(span)
+            .map_err(|error| storage_error("reading rows", error))
+    })?;
     Ok(Box::new(RedbCursor {
         rows,
         direction,
@@ -164,16 +173,23 @@ struct RedbCursor<'a> {
 
 impl RowCursor for RedbCursor<'_> {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
-        let next = match self.direction {
-            Direction::Forward => self.rows.next(),
-            Direction::Backward => self.rows.next_back(),
-        };
-        self.lent = next
-            .transpose()
-            .map_err(|error| storage_error("reading rows", error))?;
-        Ok(self.lent.as_ref().map(|(key, value)| Row {
-            key: key.value(),
-            value: value.value(),
-        }))
+        let Self {
+            rows,
+            direction,
+            lent,
+        } = self;
+        contain_call(|| {
+            let next = match direction {
+                Direction::Forward => rows.next(),
+                Direction::Backward => rows.next_back(),
+            };
+            *lent = next
+                .transpose()
+                .map_err(|error| storage_error("reading rows", error))?;
+            Ok(lent.as_ref().map(|(key, value)| Row {
+                key: key.value(),
+                value: value.value(),
+            }))
+        })
     }
 }

@@ -155,3 +155,48 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_prefix_and_a_range_narrow_each_other() {
+    let (kv, map) = filled(On::Memory);
+    let snapshot = kv.snapshot().unwrap();
+    let keys: [&[u8]; 9] = [
+        b"",
+        b"a",
+        b"ab",
+        b"ab1",
+        b"ab2",
+        b"abz",
+        b"b",
+        b"\xff",
+        b"\xff\xff",
+    ];
+    let bounds: Vec<Bound<Vec<u8>>> = keys
+        .iter()
+        .flat_map(|key| [Bound::Included(key.to_vec()), Bound::Excluded(key.to_vec())])
+        .chain([Bound::Unbounded])
+        .collect();
+    for prefix in [&b""[..], b"a", b"ab1", b"\xff"] {
+        for start in &bounds {
+            for end in &bounds {
+                let within = |key: &Vec<u8>| {
+                    let after = match start {
+                        Bound::Included(start) => key >= start,
+                        Bound::Excluded(start) => key > start,
+                        Bound::Unbounded => true,
+                    };
+                    let before = match end {
+                        Bound::Included(end) => key <= end,
+                        Bound::Excluded(end) => key < end,
+                        Bound::Unbounded => true,
+                    };
+                    after && before && key.starts_with(prefix)
+                };
+                let expected: Vec<_> = map.keys().filter(|key| within(key)).cloned().collect();
+                let scan = snapshot.scan_prefix(prefix, (start.clone(), end.clone()));
+                let found: Vec<_> = scan.keys().map(Result::unwrap).collect();
+                assert!(found == expected, "{prefix:?} {start:?} {end:?}");
+            }
+        }
+    }
+}

@@ -61,6 +61,22 @@ fn from_now_on_gives_nothing_that_was_there() {
 }
 
 #[test]
+fn a_snapshot_and_what_follows_it_are_everything_once() {
+    let replica = Replica::new(On::Redb);
+    let empty = replica.log.snapshot().unwrap();
+    assert_eq!(replica.log.cursor_behind(&empty).unwrap(), Cursor::START);
+    replica.log.append_many(["0", "1"]).unwrap();
+    let snapshot = replica.log.snapshot().unwrap();
+    replica.log.append_many(["2", "3"]).unwrap();
+    let cursor = replica.log.cursor_behind(&snapshot).unwrap();
+    assert_ne!(cursor, replica.log.cursor().unwrap());
+    let mut follow = replica.log.follow(cursor).unwrap();
+    assert_eq!(snapshot.tail(9).unwrap().len(), 2);
+    assert_eq!(contents(follow.by_ref().take(2)), [b"2", b"3"]);
+    assert_eq!(follow.next_timeout(NOW).unwrap(), None);
+}
+
+#[test]
 fn following_resumes_behind_every_single_entry_even_after_a_reopen() {
     let mut replica = Replica::new(On::Redb);
     replica.log.append_many(["0", "1", "2"]).unwrap();

@@ -1,55 +1,124 @@
 //! What can be typed.
 
+mod help;
+mod keys;
+mod logs;
+mod stores;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
-use lattice_meta::StoreType;
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub(super) use keys::{Conflicts, Delete, Get, Put, Scan};
+pub(super) use logs::{Append, Tail};
+pub(super) use stores::{
+    Alias, AliasCommand, Call, Create, Describe, Export, Identity, Import, ImportFormat,
+};
 
 /// Stores that describe themselves: create them, look into them, open them without being told what
 /// they are.
 #[derive(Debug, Parser)]
-#[command(name = "lattice", version, arg_required_else_help = true)]
+#[command(
+    name = "lattice",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = help::PROGRAM
+)]
 pub(super) struct Args {
-    /// Where stores and the identity are kept [default: $LATTICE_DATA_DIR, else lattice/ in the
-    /// user's data directory]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(super) data_dir: Option<PathBuf>,
-    /// Print JSON: one object, or one on each line of a list
-    #[arg(long, global = true)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) global: Global,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Where stores, aliases and the identity are kept [default: $LATTICE_DATA_DIR, else lattice/
+    /// in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Print JSON: one object, or one on each line of a list; errors as one object, too
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Print nothing but data and errors: no summaries, no progress
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Whether to use colours; `auto` does on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+}
+
+/// When there are colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Walk through what Lattice does, on real data; leaves nothing behind
+    #[command(after_help = help::TOUR)]
     Tour(Tour),
     /// Make an empty store and print its id
-    #[command(after_help = "Example: lattice create core:kvstore")]
+    #[command(after_help = help::CREATE)]
     Create(Create),
     /// List the stores of the data directory
+    #[command(after_help = help::LIST)]
     List,
     /// Say what a store is, from its meta table alone
-    #[command(after_help = "Example: lattice peek 3f2a\n         lattice peek ./copy/state.db")]
+    #[command(after_help = help::PEEK)]
     Peek(Store),
-    /// Say what a store is and how far its history goes
+    /// Say what a store is, how far its history goes, and what its state hashes to
+    #[command(after_help = help::INFO)]
     Info(Store),
+    /// List the store types that this program knows
+    #[command(after_help = help::TYPES)]
+    Types,
+    /// Describe the methods that a store, or every store of a type, can be called by
+    #[command(after_help = help::DESCRIBE)]
+    Describe(Describe),
+    /// Call a method of a store by its name
+    #[command(after_help = help::CALL)]
+    Call(Call),
     /// Set a key of a key-value store
-    #[command(after_help = "Example: lattice put 3f2a greeting hello\n         \
-                      lattice put 3f2a photo < photo.jpg")]
+    #[command(after_help = help::PUT)]
     Put(Put),
     /// Print the value of a key
-    #[command(after_help = "Example: lattice get 3f2a greeting")]
+    #[command(after_help = help::GET)]
     Get(Get),
+    /// Remove keys of a key-value store, all of them or none
+    #[command(after_help = help::DEL)]
+    Del(Delete),
+    /// Print keys and values, in the order of keys
+    #[command(after_help = help::SCAN)]
+    Scan(Scan),
+    /// Print the concurrent values of keys, the current one of each first
+    #[command(after_help = help::CONFLICTS)]
+    Conflicts(Conflicts),
     /// Append entries to a log store: each TEXT, or each line of standard input
-    #[command(after_help = "Example: lattice append 77c1 'disk replaced'\n         \
-                      journalctl | lattice append 77c1")]
+    #[command(after_help = help::APPEND)]
     Append(Append),
     /// Print the newest entries of a log store, oldest first
-    #[command(after_help = "Example: lattice tail 77c1 -n 20")]
+    #[command(after_help = help::TAIL)]
     Tail(Tail),
+    /// Read many keys or entries from a file or standard input
+    #[command(after_help = help::IMPORT)]
+    Import(Import),
+    /// Print all keys, or all entries, as JSON Lines that `import` takes
+    #[command(after_help = help::EXPORT)]
+    Export(Export),
+    /// Give stores names, or list the names given
+    #[command(after_help = help::ALIAS)]
+    Alias(Alias),
+    /// Print the public key that this data directory writes as
+    #[command(after_help = help::IDENTITY)]
+    Identity(Identity),
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,50 +129,16 @@ pub(super) struct Tour {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Create {
-    /// The store's type, e.g. core:kvstore or core:logstore
-    #[arg(value_name = "TYPE")]
-    pub(super) store_type: StoreType,
-}
-
-#[derive(Debug, clap::Args)]
 pub(super) struct Store {
-    /// A store: its id, a unique prefix of at least 4 digits, or a path with a / in it
+    /// A store: an id, an alias, at least 4 digits of an id, or a path with a / in it
     #[arg(value_name = "STORE")]
     pub(super) store: OsString,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Put {
-    #[command(flatten)]
-    pub(super) store: Store,
-    /// The key
-    pub(super) key: OsString,
-    /// The value; read from standard input, exactly, if it is missing
-    pub(super) value: Option<OsString>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Get {
-    #[command(flatten)]
-    pub(super) store: Store,
-    /// The key
-    pub(super) key: OsString,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Append {
-    #[command(flatten)]
-    pub(super) store: Store,
-    /// The entries; a line of standard input each, if there are none
-    pub(super) text: Vec<OsString>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Tail {
-    #[command(flatten)]
-    pub(super) store: Store,
-    /// How many entries
-    #[arg(short = 'n', default_value_t = 10, value_name = "N")]
-    pub(super) count: u64,
+/// How bytes are given and printed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Encoding {
+    /// Keys and values are base64, those given and those printed
+    #[arg(long)]
+    pub(super) b64: bool,
 }

@@ -2,23 +2,29 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
-use lattice_backend::{AppendError, BackendError, FileError, InfoError, OpenError, PeekError};
-use lattice_node::{IdentityError, ManagerError, NodeError};
-use lattice_registry::ResolveError;
+use lattice_backend::{
+    AppendError, BackendError, FileError, InfoError, MethodError, OpenError, PeekError,
+};
+use lattice_logstore::FollowError;
+use lattice_registry::{RegisterError, ResolveError};
 
-use super::output::escape;
+use super::output::{escape_text, json_text};
+use super::suggest::did_you_mean;
+use crate::{AliasError, IdentityError, ManagerError, NodeError};
 
 /// What scripts tell failures apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     Failed,
     Usage,
     NotFound,
     Damaged,
     InUse,
     UnknownType,
+    Interrupted,
 }
 
 impl Kind {
@@ -30,10 +36,11 @@ impl Kind {
             Self::Damaged => "damaged",
             Self::InUse => "in_use",
             Self::UnknownType => "unknown_type",
+            Self::Interrupted => "interrupted",
         }
     }
 
-    const fn code(self) -> u8 {
+    pub(super) const fn code(self) -> u8 {
         match self {
             Self::Failed => 1,
             Self::Usage => 2,
@@ -41,20 +48,22 @@ impl Kind {
             Self::Damaged => 4,
             Self::InUse => 5,
             Self::UnknownType => 6,
+            // What a shell gives for a command that Ctrl-C ended.
+            Self::Interrupted => 130,
         }
     }
 }
 
 /// The end of a command that could not do what it was asked for.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(super) struct Failure {
     kind: Kind,
     message: String,
     closed_pipe: bool,
 }
 
 impl Failure {
-    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -62,20 +71,73 @@ impl Failure {
         }
     }
 
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// A file that the user named cannot be read.
+    pub(super) fn file(path: &Path, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Failed,
+        };
+        Self::of(kind, &error).within(&format!("cannot read {}", path.display()))
+    }
+
+    pub(super) fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted")
+    }
+
+    pub(super) fn code(&self) -> u8 {
+        self.kind.code()
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, message)
     }
 
-    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+    pub(super) fn damaged(message: impl Into<String>) -> Self {
         Self::new(Kind::Damaged, message)
     }
 
-    pub(super) fn of(kind: Kind, error: &dyn Error) -> Self {
-        Self::new(kind, chain(error))
+    /// An error and its causes, and what to do about it where that is known.
+    pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
+        let message = chain(error);
+        match next_step(error) {
+            Some(step) => Self::new(kind, format!("{message}; {step}")),
+            None => Self::new(kind, message),
+        }
+    }
+
+    /// What was to be printed cannot be.
+    pub(super) fn output(error: io::Error) -> Self {
+        let closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        let failed = Self::of(Kind::Failed, &error);
+        Self {
+            closed_pipe,
+            message: format!("cannot print: {}", failed.message),
+            ..failed
+        }
+    }
+
+    /// The same failure, with more words in front.
+    pub(super) fn within(self, context: &str) -> Self {
+        Self {
+            message: format!("{context}: {}", self.message),
+            ..self
+        }
+    }
+
+    /// The same failure, with more words behind.
+    pub(super) fn and(self, more: &str) -> Self {
+        Self {
+            message: format!("{}; {more}", self.message),
+            ..self
+        }
     }
 
     /// Whether it is only that nobody reads the output any more.
@@ -96,21 +158,43 @@ impl Failure {
         if json {
             print_json(self.kind.name(), &self.message);
         } else {
-            eprintln!("lattice: {}", escape(self.message.as_bytes()));
+            eprintln!("lattice: {}", escape_text(&self.message));
         }
     }
 }
 
 pub(super) fn print_json(kind: &str, message: &str) {
-    eprintln!(
-        "{}",
-        serde_json::json!({ "error": { "kind": kind, "message": message } })
-    );
+    let error = serde_json::json!({ "error": { "kind": kind, "message": message } });
+    eprintln!("{}", json_text(&error));
+}
+
+/// What helps against what the operating system reported, wherever it is among the causes.
+fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let reported = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        let step = match reported {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                "free some space and try again"
+            }
+            Some(io::ErrorKind::PermissionDenied) => "ask its owner for access",
+            Some(io::ErrorKind::ReadOnlyFilesystem) => "it can be read there, not written",
+            Some(io::ErrorKind::NotADirectory) => {
+                "name a directory with --data-dir or LATTICE_DATA_DIR"
+            }
+            _ => "",
+        };
+        if !step.is_empty() {
+            return Some(step);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// An error and what caused it, in one line. A cause that its error has said already is not said
 /// again.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -126,19 +210,47 @@ fn chain(error: &dyn Error) -> String {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-        Self {
-            closed_pipe,
-            ..Self::of(Kind::Failed, &error)
-        }
+        Self::of(Kind::Failed, &error)
     }
 }
 
 impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Manager(error) => error.into(),
+            NodeError::Identity(error) => error.into(),
+            error => Self::of(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
         let kind = match &error {
-            NodeError::Manager(error) => manager_kind(error),
-            NodeError::Identity(IdentityError::NotFound { .. }) => Kind::NotFound,
+            IdentityError::NotFound { .. } => Kind::NotFound,
+            _ => Kind::Failed,
+        };
+        Self::of(kind, &error)
+    }
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        Self::of(Kind::Failed, &error)
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        ManagerError::from(error).into()
+    }
+}
+
+impl From<AliasError> for Failure {
+    fn from(error: AliasError) -> Self {
+        let kind = match &error {
+            AliasError::Form { .. } | AliasError::Taken { .. } => Kind::Usage,
+            AliasError::NotFound { .. } => Kind::NotFound,
             _ => Kind::Failed,
         };
         Self::of(kind, &error)
@@ -147,7 +259,37 @@ impl From<NodeError> for Failure {
 
 impl From<ManagerError> for Failure {
     fn from(error: ManagerError) -> Self {
-        Self::of(manager_kind(&error), &error)
+        let failure = Self::of(manager_kind(&error), &error);
+        let ManagerError::Resolve(ResolveError::Unknown { store_type, known }) = &error else {
+            return failure;
+        };
+        let known: Vec<_> = known.iter().map(|known| known.as_str()).collect();
+        match did_you_mean(store_type.as_str(), known) {
+            Some(meant) => failure.and(&meant),
+            None => failure.and(
+                "a program built with that type opens it, and `lattice peek` reads what any can",
+            ),
+        }
+    }
+}
+
+impl From<FollowError> for Failure {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Backend(error) => error.into(),
+            error => Self::of(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<MethodError> for Failure {
+    fn from(error: MethodError) -> Self {
+        let kind = match &error {
+            MethodError::Call(_) | MethodError::Stream { .. } => Kind::Usage,
+            MethodError::Backend(error) => backend_kind(error),
+            _ => Kind::Failed,
+        };
+        Self::of(kind, &error)
     }
 }
 
@@ -179,7 +321,7 @@ impl<R: Error + 'static> From<AppendError<R>> for Failure {
 }
 
 /// The kind of what a manager reports, also where it is an entry of a list.
-pub(crate) fn manager_kind(error: &ManagerError) -> Kind {
+pub(super) fn manager_kind(error: &ManagerError) -> Kind {
     match error {
         ManagerError::NoSuchStore { .. } => Kind::NotFound,
         ManagerError::Peek(error) => peek_kind(error),

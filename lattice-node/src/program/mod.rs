@@ -1,28 +1,51 @@
-//! The commands of the program: data on standard output, everything else on standard error.
+//! The `lattice` program, for those who ship it with store types of their own: a registry is all
+//! it is given.
+//!
+//! Data go to standard output, everything else to standard error.
 
 mod args;
+mod bulk;
 mod commands;
+mod context;
 mod failure;
 mod output;
+mod panics;
+mod reference;
 mod store_ref;
+mod suggest;
+mod tour;
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use lattice_registry::RegisterError;
 
-use args::{Args, Command};
-pub(crate) use failure::Failure;
-pub(crate) use output::escape;
+use crate::Registry;
+use args::{Args, Color};
+use context::{Context, Host};
+use failure::Failure;
+use output::Output;
 
-/// Runs the program with this process's arguments.
-pub(crate) fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+pub use reference::reference;
+
+/// Runs the program with this process's arguments and the store types of a registry.
+///
+/// ```no_run
+/// # fn main() -> std::process::ExitCode {
+/// let registry = lattice_node::core_registry(); // and types of your own
+/// lattice_node::program::main(registry)
+/// # }
+/// ```
+pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
+    let args = match parse(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
-    let json = args.json;
-    match run(args) {
+    let (json, out) = (args.global.json, Output::of_process(&args.global));
+    let outcome = panics::contain(|| run(args, Host::Process, registry?, out));
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
@@ -32,21 +55,51 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<(), Failure> {
-    let context = commands::Context::new(args.data_dir, args.json)?;
-    match args.command {
-        Command::Tour(tour) => crate::tour::run(tour.keep.as_deref()),
-        Command::Create(create) => commands::create(&context, &create),
-        Command::List => commands::list(&context),
-        Command::Peek(store) => commands::peek(&context, &store.store),
-        Command::Info(store) => commands::info(&context, &store.store),
-        Command::Put(put) => commands::put(&context, put),
-        Command::Get(get) => commands::get(&context, &get),
-        Command::Append(append) => commands::append(&context, append),
-        Command::Tail(tail) => commands::tail(&context, &tail),
-    }?;
-    io::stdout().flush()?;
-    Ok(())
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    // Errors and help are printed before `--color` has been understood.
+    let never = words
+        .windows(2)
+        .any(|pair| pair[0] == "--color" && pair[1] == "never")
+        || words.iter().any(|word| word == "--color=never");
+    let choice = if never || !output::colors(Color::Auto, true) {
+        clap::ColorChoice::Never
+    } else {
+        clap::ColorChoice::Auto
+    };
+    let matches = Args::command().color(choice).try_get_matches_from(words)?;
+    <Args as clap::FromArgMatches>::from_arg_matches(&matches)
+}
+
+/// Runs one command. What it printed is handed on, also if it then failed.
+fn run(args: Args, host: Host, registry: Registry, out: Output<'_>) -> Result<(), Failure> {
+    let mut context = Context::new(host, &args.global, registry, out)?;
+    let done = commands::run(&mut context, args.command);
+    let flushed = context.out.flush();
+    done.and(flushed)
+}
+
+/// Runs one command of the tour; gives what it printed.
+fn run_kept(words: &[OsString], registry: Registry) -> Result<String, Failure> {
+    let args = Args::try_parse_from([OsString::from("lattice")].iter().chain(words))
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let printed = std::cell::RefCell::new(Vec::new());
+    let out = Output::kept(Shared(&printed), Shared(&printed), &args.global);
+    run(args, Host::Tour, registry, out)?;
+    Ok(String::from_utf8_lossy(&printed.into_inner()).into_owned())
+}
+
+/// Data and notes, one behind the other.
+struct Shared<'a>(&'a std::cell::RefCell<Vec<u8>>);
+
+impl io::Write for Shared<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Prints a usage error, or the help that was asked for.
@@ -64,7 +117,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     }
     if error.use_stderr() {
-        ExitCode::from(2)
+        ExitCode::from(failure::Kind::Usage.code())
     } else {
         ExitCode::SUCCESS
     }

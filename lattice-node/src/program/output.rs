@@ -1,25 +1,161 @@
 //! Bytes on their way to a terminal, a pipe, or JSON.
 
-use std::io::{self, IsTerminal, Write};
+use std::env;
+use std::io::{self, BufWriter, IsTerminal, Write};
 
+use anstyle::{AnsiColor, Style};
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 
+use super::Failure;
+use super::args::{Color, Global};
+
+/// How parts of the program's text look, where there are colours.
+pub(super) mod styles {
+    use super::{AnsiColor, Style};
+
+    pub(in super::super) const NAME: Style = Style::new().bold();
+    pub(in super::super) const FAINT: Style = Style::new().dimmed();
+    pub(in super::super) const TYPE: Style = AnsiColor::Cyan.on_default();
+    pub(in super::super) const BAD: Style = AnsiColor::Red.on_default().bold();
+}
+
+/// Where a command prints: data to standard output, everything else to standard error.
+pub(super) struct Output<'a> {
+    data: BufWriter<Box<dyn Write + 'a>>,
+    notes: Box<dyn Write + 'a>,
+    json: bool,
+    quiet: bool,
+    data_terminal: bool,
+    notes_terminal: bool,
+    data_colors: bool,
+}
+
+impl Output<'static> {
+    /// That of this process.
+    pub(super) fn of_process(global: &Global) -> Self {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let (data_terminal, notes_terminal) = (stdout.is_terminal(), stderr.is_terminal());
+        Self {
+            data: BufWriter::new(Box::new(stdout)),
+            notes: Box::new(stderr),
+            json: global.json,
+            quiet: global.quiet,
+            data_terminal,
+            notes_terminal,
+            data_colors: colors(global.color, data_terminal),
+        }
+    }
+}
+
+impl<'a> Output<'a> {
+    /// One that is kept: it is no terminal.
+    pub(super) fn kept(data: impl Write + 'a, notes: impl Write + 'a, global: &Global) -> Self {
+        Self {
+            data: BufWriter::new(Box::new(data)),
+            notes: Box::new(notes),
+            json: global.json,
+            quiet: global.quiet,
+            data_terminal: false,
+            notes_terminal: false,
+            data_colors: global.color == Color::Always,
+        }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(super) fn is_terminal(&self) -> bool {
+        self.data_terminal
+    }
+
+    /// Whether a bar can show how far a command is.
+    pub(super) fn shows_progress(&self) -> bool {
+        self.notes_terminal && !self.quiet && !self.json
+    }
+
+    /// Text in a style, if there are colours.
+    pub(super) fn paint(&self, style: Style, text: &str) -> String {
+        if self.data_colors {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// Prints one line of data.
+    pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        writeln!(self.data, "{text}").map_err(Failure::output)
+    }
+
+    /// Prints one line of JSON.
+    pub(super) fn json(&mut self, value: &Value) -> Result<(), Failure> {
+        self.line(&json_text(value))
+    }
+
+    /// Prints JSON if that was asked for, else a line of text.
+    pub(super) fn either(
+        &mut self,
+        value: impl Into<Value>,
+        text: impl FnOnce(&Self) -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return self.json(&value.into());
+        }
+        let text = text(self);
+        self.line(&text)
+    }
+
+    /// Prints one value: raw to a pipe, escaped and with a line end on a terminal.
+    pub(super) fn value(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.data_terminal {
+            self.line(&escape(bytes))
+        } else {
+            self.raw(bytes)
+        }
+    }
+
+    /// Prints bytes as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.data.write_all(bytes).map_err(Failure::output)
+    }
+
+    /// Hands on what was printed so far.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.data.flush().map_err(Failure::output)
+    }
+
+    /// Says something that is no data, unless it is to be quiet.
+    pub(super) fn note(&mut self, text: &str) {
+        if !self.quiet {
+            // Whoever closed standard error does not want to know.
+            let _ = writeln!(self.notes, "{}", escape_text(text));
+        }
+    }
+}
+
+/// Whether there are colours on something that is a terminal or not. `NO_COLOR` is that of
+/// no-color.org: set, and not empty.
+pub(super) fn colors(choice: Color, is_terminal: bool) -> bool {
+    let no_color = || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = || env::var_os("TERM").is_some_and(|term| term == "dumb");
+    match choice {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => is_terminal && !no_color() && !dumb(),
+    }
+}
+
 /// Bytes as text that is safe on a terminal: printable characters as they are, a backslash doubled,
 /// everything else escaped.
-pub(crate) fn escape(bytes: &[u8]) -> String {
+pub(super) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
                 '\\' => text.push_str("\\\\"),
-                // Controls, and what turns the direction of text or cannot be seen.
-                '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{2069}'
-                | '\u{feff}' => text.extend(character.escape_unicode()),
-                character if character.is_control() => text.extend(character.escape_default()),
-                character => text.push(character),
+                character => push_safe(&mut text, character),
             }
         }
         for byte in chunk.invalid() {
@@ -29,31 +165,80 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// A message as text that is safe on a terminal. Its own line ends and backslashes stay.
+pub(super) fn escape_text(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for character in message.chars() {
+        match character {
+            '\n' => text.push('\n'),
+            character => push_safe(&mut text, character),
+        }
+    }
+    text
+}
+
+fn push_safe(text: &mut String, character: char) {
+    if !is_unsafe(character) {
+        text.push(character);
+    } else if character.is_control() {
+        text.extend(character.escape_default());
+    } else {
+        text.extend(character.escape_unicode());
+    }
+}
+
+/// Controls, and what turns the direction of text or cannot be seen.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// JSON that is safe on a terminal, and the same everywhere: what a terminal might act on is
+/// escaped in strings.
+pub(super) fn json_text(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.chars().any(is_unsafe) {
+        return text;
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    let mut units = [0; 2];
+    for character in text.chars() {
+        // Between strings there is nothing but ASCII, and in strings serde_json escapes the
+        // controls of ASCII: what is left stands in a string.
+        if is_unsafe(character) {
+            for unit in character.encode_utf16(&mut units) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
 /// Puts bytes into a JSON object: under `name` if they are UTF-8, else under `name_b64`.
 pub(super) fn json_bytes(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => object.insert(name.to_owned(), text.into()),
-        Err(_) => object.insert(format!("{name}_b64"), BASE64.encode(bytes).into()),
+        Err(_) => json_base64(object, name, bytes),
     };
 }
 
-/// Prints one line.
-pub(super) fn line(text: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
-}
-
-/// Prints one value: raw to a pipe, escaped and with a line end on a terminal.
-pub(super) fn value(bytes: &[u8]) -> io::Result<()> {
-    if io::stdout().is_terminal() {
-        line(&escape(bytes))
-    } else {
-        io::stdout().write_all(bytes)
-    }
+/// Puts bytes into a JSON object under `name_b64`.
+pub(super) fn json_base64(
+    object: &mut Map<String, Value>,
+    name: &str,
+    bytes: &[u8],
+) -> Option<Value> {
+    object.insert(format!("{name}_b64"), BASE64.encode(bytes).into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use serde_json::json;
+
+    use super::{escape, escape_text, json_text};
 
     #[test]
     fn no_control_sequence_survives() {
@@ -64,5 +249,18 @@ mod tests {
         assert_eq!(escape(b"\xff\xfe"), "\\xff\\xfe");
         assert_eq!(escape("\u{202e}txt".as_bytes()), "\\u{202e}txt");
         assert_eq!(escape("\u{9b}31m".as_bytes()), "\\u{9b}31m");
+        assert_eq!(escape_text("a\\b\n\u{1b}[0m"), "a\\b\n\\u{1b}[0m");
+    }
+
+    #[test]
+    fn json_is_safe_and_the_same_value() {
+        let value = json!({ "\u{9b}": "\u{1b}[0m \u{202e} \u{7f} grün \u{1f980} \" \\" });
+        let text = json_text(&value);
+        assert!(!text.chars().any(super::is_unsafe), "{text}");
+        assert!(text.contains("grün \u{1f980}"));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
     }
 }

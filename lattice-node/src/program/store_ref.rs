@@ -2,19 +2,23 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use lattice_meta::StoreId;
-use lattice_node::StoreManager;
 
 use super::Failure;
 use super::output::escape;
+use super::suggest::did_you_mean;
+use crate::{Aliases, StoreManager};
 
 /// Digits that a prefix of an id has at the least.
 const MIN_PREFIX_DIGITS: usize = 4;
+/// Ids that a message names, at the most.
+const SHOWN_IDS: usize = 5;
 
 /// The file or directory of the store that is meant: a path if there is a `/` in it, else a full
-/// id, else a prefix that only one store's id has.
+/// id, else an alias, else a prefix that only one store's id has.
 pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, Failure> {
     if store.as_encoded_bytes().contains(&b'/') {
         return Ok(PathBuf::from(store));
@@ -26,34 +30,57 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
         )));
     };
     if let Ok(id) = text.parse::<StoreId>() {
-        let path = manager.store_path(id);
-        return match path.exists() {
-            true => Ok(path),
-            false => Err(Failure::not_found(format!(
-                "no store {id}; `lattice list` shows all"
-            ))),
-        };
+        return existing(manager, id, &format!("no store {id}"));
+    }
+    let aliases = Aliases::load(manager.dir())?;
+    if let Some(id) = aliases.store(text) {
+        return existing(
+            manager,
+            id,
+            &format!("alias {shown} is that of store {id}, which is not here"),
+        );
     }
     let digits: String = text.chars().filter(|&digit| digit != '-').collect();
     let all_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if !all_digits || digits.len() < MIN_PREFIX_DIGITS {
-        return Err(Failure::not_found(format!(
-            "no store {shown}: expected a path with a / in it, a store id, or at least \
-             {MIN_PREFIX_DIGITS} digits that it starts with"
-        )));
+    if all_digits && digits.len() >= MIN_PREFIX_DIGITS {
+        return by_prefix(manager, &digits.to_ascii_lowercase(), &shown);
     }
-    by_prefix(manager, &digits.to_ascii_lowercase(), &shown)
+    let names = aliases.iter().map(|(alias, _)| alias.as_str());
+    let step = did_you_mean(text, names).unwrap_or_else(|| {
+        format!(
+            "expected a path with a / in it, a store id, at least {MIN_PREFIX_DIGITS} digits that \
+             it begins with, or an alias; `lattice list` shows all"
+        )
+    });
+    Err(Failure::not_found(format!("no store {shown}; {step}")))
+}
+
+fn existing(manager: &StoreManager, id: StoreId, missing: &str) -> Result<PathBuf, Failure> {
+    let path = manager.store_path(id);
+    match path.try_exists() {
+        Ok(true) => Ok(path),
+        Ok(false) => Err(Failure::not_found(format!(
+            "{missing}; `lattice list` shows all"
+        ))),
+        Err(error) => {
+            Err(Failure::from(error).within(&format!("cannot look for {}", path.display())))
+        }
+    }
 }
 
 fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBuf, Failure> {
+    let stores = manager.stores_dir();
+    let failed = |error: io::Error| {
+        Failure::from(error).within(&format!("cannot list {}", stores.display()))
+    };
     let mut found = Vec::new();
-    let entries = match fs::read_dir(manager.stores_dir()) {
+    let entries = match fs::read_dir(&stores) {
         Ok(entries) => Some(entries),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
     };
     for entry in entries.into_iter().flatten() {
-        let name = entry?.file_name();
+        let name = entry.map_err(failed)?.file_name();
         let id = name.to_str().and_then(|name| name.parse::<StoreId>().ok());
         if let Some(id) = id.filter(|id| id.to_string().replace('-', "").starts_with(digits)) {
             found.push(id);
@@ -62,13 +89,21 @@ fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBu
     match found[..] {
         [id] => Ok(manager.store_path(id)),
         [] => Err(Failure::not_found(format!(
-            "no store's id starts with {shown}; `lattice list` shows all"
+            "no store's id begins with {shown}; `lattice list` shows all"
         ))),
         _ => {
             found.sort();
-            let ids: Vec<_> = found.iter().map(StoreId::to_string).collect();
+            let ids: Vec<_> = found
+                .iter()
+                .take(SHOWN_IDS)
+                .map(StoreId::to_string)
+                .collect();
+            let more = match found.len() - ids.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
             Err(Failure::usage(format!(
-                "{shown} is ambiguous: {}",
+                "{shown} is ambiguous, give more digits: {}{more}",
                 ids.join(", ")
             )))
         }

@@ -1,9 +1,13 @@
 //! The node and the program, from outside.
 #![allow(clippy::unwrap_used)]
 
+mod aliases;
+mod bulk;
+mod damage;
 mod identity;
 mod meta_bytes;
 mod program;
+mod sessions;
 mod sharing;
 
 use std::path::Path;

@@ -28,16 +28,16 @@ fn the_tour_shows_everything_and_leaves_nothing() {
     );
     for said in [
         "$ lattice --data-dir alice create core:logstore",
-        "of type core:kvstore",
-        "of type core:logstore",
-        "tip of ",
+        "store type      core:kvstore",
+        "store type      core:logstore",
+        "of author ",
         "state hash ",
         "\"name\":\"redb\"",
         "different states",
         "the same state",
-        "\"our engine\" by ",
-        "\"bytes to bytes\" by ",
-        "bob has 1 head for the key",
+        "our engine\n",
+        "bytes to bytes\n",
+        "our engine: bytes ...",
         "Nothing is left behind",
     ] {
         assert!(

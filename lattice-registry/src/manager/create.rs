@@ -36,7 +36,8 @@ impl StoreManager {
         );
         let store_id = genesis.store_id();
         let mut made = Made::default();
-        let building = made.dir(&self.dir.join("building").join(store_id.to_string()))?;
+        // A directory of its own in which it is built: others build beside it.
+        let building = made.dir(&self.dir.join(format!("building-{store_id}")))?;
         create_store(
             &*self.backend,
             &made.file(building.join(STATE_DB)),
@@ -50,8 +51,6 @@ impl StoreManager {
             .map_err(|source| ManagerError::io("move a new store to", &place, source))?;
         sync_dir(&stores)?;
         made.keep();
-        // Others may be building beside it.
-        let _ = fs::remove_dir(self.dir.join("building"));
         Ok(store_id)
     }
 }

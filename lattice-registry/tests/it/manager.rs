@@ -186,3 +186,22 @@ fn caches_share_one_budget() {
         );
     }
 }
+
+#[test]
+fn many_managers_make_stores_in_one_directory_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let manager = manager(dir.path());
+                for _ in 0..25 {
+                    manager.create(&COUNTER.parse().unwrap()).unwrap();
+                }
+            });
+        }
+    });
+    let listed = manager(dir.path()).list().unwrap();
+    assert_eq!(listed.len(), 200);
+    assert!(listed.iter().all(|listed| listed.meta.is_ok()));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}

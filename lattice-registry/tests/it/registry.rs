@@ -88,4 +88,9 @@ fn a_closure_is_an_opener_and_can_be_given_a_birth() {
     let birth_of = |name: &str| registry.resolve(&name.parse().unwrap()).unwrap().birth();
     assert_eq!(birth_of("org.example.closed"), None);
     assert_eq!(birth_of("org.example.open"), Some(birth));
+    let methods_of = |name: &str| {
+        let opener = registry.resolve(&name.parse().unwrap()).unwrap();
+        opener.methods()
+    };
+    assert!(methods_of("org.example.open").is_none());
 }

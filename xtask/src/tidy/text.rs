@@ -23,13 +23,15 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// True for files whose every byte is an expectation: data of golden tests, recorded output.
+/// True for files whose every byte is an expectation: data of golden tests, recorded output and
+/// recorded sessions.
 fn is_exact(path: &str) -> bool {
     let golden = path.contains("/golden/")
         && ![".rs", ".py", ".md"]
             .iter()
             .any(|ending| path.ends_with(ending));
     golden
+        || path.contains("/tests/cli/")
         || [".stdout", ".stderr", ".stdin"]
             .iter()
             .any(|ending| path.ends_with(ending))
@@ -158,6 +160,7 @@ mod tests {
     fn exact_files_keep_their_bytes() {
         assert!(check("a/tests/golden/x.hex", "a \n\n").is_empty());
         assert!(check("a/tests/cmd/x.stdout", "a ").is_empty());
+        assert!(check("a/tests/cli/x.md", "a ").is_empty());
         assert!(!check("a/tests/golden/generate.py", "a \n").is_empty());
     }
 }

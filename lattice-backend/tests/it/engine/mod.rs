@@ -1,5 +1,6 @@
 //! Writing as an author: receipts, clocks, durability, group commit, and failures.
 
+mod bulk;
 mod calls;
 mod clock;
 mod merges;

@@ -9,18 +9,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::program::Failure;
+use super::context::Context;
+use super::failure::Failure;
 use guide::Guide;
 
 /// Runs the tour in a temporary directory, or in a new one that is kept.
-pub(crate) fn run(keep: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn run(context: &mut Context<'_>, keep: Option<&Path>) -> Result<(), Failure> {
+    if context.out.is_json() {
+        return Err(Failure::usage(
+            "the tour is for people: leave out --json, or run the commands that it shows",
+        ));
+    }
     let started = Instant::now();
     let place = Place::new(keep)?;
-    let mut guide = Guide::new(place.dir());
+    let mut guide = Guide::new(context, place.dir());
     guide.say(
         "Lattice keeps stores that describe themselves. This walk makes two of them from real \
          data, forgets what they are, finds out again from the files alone, and lets two replicas \
-         of one store part and meet.",
+         of one store part and meet. Commands behind a $ are run as they stand there; what stands \
+         behind a > is called in a program.",
     )?;
     let stores = walk::make(&mut guide)?;
     walk::rediscover(&mut guide, &stores)?;

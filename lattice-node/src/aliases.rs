@@ -1,0 +1,241 @@
+//! Human names of stores: a convenience, kept in one small file. Losing it loses no data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use lattice_meta::StoreId;
+use serde::{Deserialize, Serialize};
+
+/// The file's name in the data directory.
+pub const ALIASES_FILE: &str = "aliases.toml";
+/// The longest alias, in bytes.
+pub const MAX_ALIAS_BYTES: usize = 64;
+/// What the file begins with.
+const HEADER: &str = "# Names of stores, for people. Losing this file loses no data.\n";
+
+/// A name for a store: letters, digits, `-` and `_`, at most 64 bytes. It does not begin with `-`,
+/// and it is not all hexadecimal digits, so that it is never taken for an id.
+///
+/// ```
+/// use lattice_node::Alias;
+///
+/// assert!("fruit-2".parse::<Alias>().is_ok());
+/// assert!("cafe".parse::<Alias>().is_err()); // could be the beginning of an id
+/// assert!("core:kvstore".parse::<Alias>().is_err()); // could be a type
+/// assert!("../etc".parse::<Alias>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Alias(String);
+
+impl Alias {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for Alias {
+    type Err = AliasError;
+
+    fn from_str(text: &str) -> Result<Self, AliasError> {
+        let refused = |expected| {
+            Err(AliasError::Form {
+                found: text.chars().take(80).collect(),
+                expected,
+            })
+        };
+        if text.is_empty() || text.len() > MAX_ALIAS_BYTES {
+            return refused("1 to 64 bytes");
+        }
+        let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
+        if !text.chars().all(fits) || text.starts_with('-') {
+            return refused("letters, digits, `_` and, not in front, `-`");
+        }
+        if text
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        {
+            return refused("a letter that is no hexadecimal digit, or it could be an id");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Alias {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// What is wrong with an alias, or with the file of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AliasError {
+    /// The text is no alias.
+    #[error("{found:?} is no alias: expected {expected}")]
+    Form {
+        /// What was given.
+        found: String,
+        /// What an alias is.
+        expected: &'static str,
+    },
+    /// The alias names another store.
+    #[error("alias {alias} is that of store {store_id}; remove it there first")]
+    Taken {
+        /// The alias.
+        alias: Alias,
+        /// The store that it names.
+        store_id: StoreId,
+    },
+    /// There is no such alias.
+    #[error("no alias {alias}")]
+    NotFound {
+        /// The alias.
+        alias: Alias,
+    },
+    /// The file is not what it should be.
+    #[error("{} is no list of aliases; mend it, or remove it to start anew", path.display())]
+    NotAliases {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The file cannot be read or written.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What was reported.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The aliases of a data directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aliases {
+    aliases: BTreeMap<Alias, StoreId>,
+}
+
+impl Aliases {
+    /// Reads the aliases of a data directory; there are none if the file is missing.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is none of ours.
+    pub fn load(dir: &Path) -> Result<Self, AliasError> {
+        let path = dir.join(ALIASES_FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).map_err(|source| AliasError::NotAliases {
+                path,
+                source: source.into(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::none()),
+            Err(source) => Err(AliasError::Io {
+                doing: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// No aliases at all.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The store that is called so.
+    pub fn store(&self, alias: &str) -> Option<StoreId> {
+        // A text that is no alias is not among them.
+        let found = self.aliases.iter().find(|(name, _)| name.0 == alias);
+        found.map(|(_, store_id)| *store_id)
+    }
+
+    /// The first of a store's aliases, in the order of names.
+    pub fn alias_of(&self, store_id: StoreId) -> Option<&Alias> {
+        self.iter()
+            .find(|(_, id)| *id == store_id)
+            .map(|(alias, _)| alias)
+    }
+
+    /// All aliases, in the order of names.
+    pub fn iter(&self) -> impl Iterator<Item = (&Alias, StoreId)> {
+        self.aliases
+            .iter()
+            .map(|(alias, store_id)| (alias, *store_id))
+    }
+
+    /// Gives a store of a data directory an alias. That it has it already is fine.
+    ///
+    /// # Errors
+    /// [`AliasError::Taken`] if another store has it, and what reading and writing report.
+    pub fn set(dir: &Path, alias: &Alias, store_id: StoreId) -> Result<(), AliasError> {
+        Self::update(dir, |aliases| {
+            match aliases.insert(alias.clone(), store_id) {
+                Some(other) if other != store_id => Err(AliasError::Taken {
+                    alias: alias.clone(),
+                    store_id: other,
+                }),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Takes an alias away and gives the store that had it.
+    ///
+    /// # Errors
+    /// [`AliasError::NotFound`], and what reading and writing report.
+    pub fn remove(dir: &Path, alias: &Alias) -> Result<StoreId, AliasError> {
+        Self::update(dir, |aliases| {
+            aliases.remove(alias).ok_or_else(|| AliasError::NotFound {
+                alias: alias.clone(),
+            })
+        })
+    }
+
+    /// Changes the file as a whole: other processes wait meanwhile, and a reader sees it before or
+    /// after.
+    fn update<T>(
+        dir: &Path,
+        change: impl FnOnce(&mut BTreeMap<Alias, StoreId>) -> Result<T, AliasError>,
+    ) -> Result<T, AliasError> {
+        let path = dir.join(ALIASES_FILE);
+        let failed = |source| AliasError::Io {
+            doing: "write",
+            path: path.clone(),
+            source,
+        };
+        let locked = fs::File::open(dir).map_err(failed)?;
+        locked.lock().map_err(failed)?;
+        let mut all = Self::load(dir)?;
+        let before = all.clone();
+        let changed = change(&mut all.aliases)?;
+        if all != before {
+            let text = toml::to_string(&all).expect("names and ids are TOML");
+            let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+            file.write_all(HEADER.as_bytes())
+                .and_then(|()| file.write_all(text.as_bytes()))
+                .and_then(|()| file.as_file().sync_all())
+                .map_err(failed)?;
+            file.persist(&path).map_err(|error| failed(error.error))?;
+            locked.sync_all().map_err(failed)?;
+        }
+        Ok(changed)
+    }
+}

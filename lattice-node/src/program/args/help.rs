@@ -1,0 +1,133 @@
+//! What stands below the options in a command's help: examples, and what `--json` prints.
+
+pub(super) const PROGRAM: &str = "\
+STORE is a path with a / in it, to a store's directory or file; else a store id, an alias, or at least \
+4 digits that one store's id begins with.
+
+Data go to standard output, everything else to standard error. A value is printed raw to a pipe; \
+on a terminal and in lists, bytes that are no printable text are escaped. In JSON a byte string \
+stands under its name if it is UTF-8, else in base64 under its name and _b64. Times in JSON are \
+milliseconds since 1970-01-01 UTC.
+
+Exit codes: 0 done; 1 failed; 2 usage; 3 no such store, key or file; 4 damage or a difference; \
+5 in use; 6 unknown type, or a schema newer than this program; 130 interrupted. With --json an error \
+is one object on standard error: {\"error\": {\"kind\", \"message\"}}.";
+
+pub(super) const TOUR: &str = "Example: lattice tour --keep ./tour";
+
+pub(super) const CREATE: &str = "\
+Example: lattice create core:kvstore --alias fruit
+
+JSON: store_id, store_type, schema_version, alias";
+
+pub(super) const LIST: &str = "\
+Example: lattice list
+
+JSON, a line each: store_id, store_type, schema_version, alias, bytes; of a damaged store path, error";
+
+pub(super) const PEEK: &str = "\
+Example: lattice peek fruit
+         lattice peek ./copy/state.db
+
+JSON: store_id, store_type, schema_version, tips (author to op id)";
+
+pub(super) const INFO: &str = "\
+Example: lattice info fruit
+
+JSON: store_id, store_type, schema_version, tips, state_hash, ops, authors, frontier, forks, \
+logic_version, bytes, alias, owner, created, migrated_from";
+
+pub(super) const TYPES: &str = "\
+Example: lattice types
+
+JSON, a line each: store_type, schema_version, logic_version, methods (how many)";
+
+pub(super) const DESCRIBE: &str = "\
+Example: lattice describe fruit
+         lattice describe core:kvstore
+
+JSON: store_id, store_type, methods (each: name, kind, doc, params, result)";
+
+pub(super) const CALL: &str = "\
+Example: lattice call fruit put key=apple value=red
+         lattice call fruit scan prefix=ap limit:=10
+         lattice call fruit put key=photo value=@photo.jpg
+         lattice call fruit put key_b64=AAE= value=red
+
+JSON: what the method gives; of a list a line each";
+
+pub(super) const PUT: &str = "\
+Example: lattice put fruit apple red
+         lattice put fruit photo < photo.jpg
+         lattice put fruit -- --strange-key value
+
+JSON: op, author, seq, index";
+
+pub(super) const GET: &str = "\
+Example: lattice get fruit apple
+
+JSON: key, value";
+
+pub(super) const DEL: &str = "\
+Example: lattice del fruit apple pear
+
+JSON: op, author, seq, index";
+
+pub(super) const SCAN: &str = "\
+Example: lattice scan fruit --prefix ap --limit 10
+         lattice scan fruit --keys-only -0 | xargs -0 -n1 echo
+
+JSON, a line each: key, value";
+
+pub(super) const CONFLICTS: &str = "\
+Example: lattice conflicts fruit
+         lattice conflicts fruit apple
+
+JSON, a line each: key, value, current, author, time, op";
+
+pub(super) const APPEND: &str = "\
+Example: lattice append events 'disk replaced'
+         journalctl --follow | lattice append events
+
+JSON: entries, ops";
+
+pub(super) const TAIL: &str = "\
+Example: lattice tail events -n 20
+         lattice tail events --follow
+
+JSON, a line each: index, time, author, content";
+
+pub(super) const IMPORT: &str = "\
+Without --key, JSON objects have the fields `key` and `value` (or either with _b64, in base64), and \
+tables the columns of these names; for a log, JSON objects have `content`, and a record of a table \
+becomes an entry as a JSON object. A plain line is an entry, or a key, a tab and a value. A row \
+that cannot be read ends the import and is named by its line; the rows before it are in, or with \
+--atomic none.
+
+Example: lattice import packages packages.jsonl --key name
+         lattice import people people.csv --key email --atomic
+         lattice import events server.log
+         lattice export fruit | lattice import copy -
+
+JSON: store_id, rows, ops";
+
+pub(super) const EXPORT: &str = "\
+Of keys with concurrent values the current one is printed. An entry that is imported again is a new \
+one: its time and author are those of the import.
+
+Example: lattice export fruit > fruit.jsonl
+         lattice export fruit | lattice import copy -
+
+JSON Lines, with and without --json: key, value; or index, time, author, content";
+
+pub(super) const ALIAS: &str = "\
+Example: lattice alias set fruit 3f2a
+         lattice alias remove fruit
+         lattice alias
+
+JSON, a line each: alias, store_id";
+
+pub(super) const IDENTITY: &str = "\
+Example: lattice identity --create
+
+JSON: author, path";

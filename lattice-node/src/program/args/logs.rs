@@ -1,0 +1,29 @@
+//! Commands of log stores.
+
+use std::ffi::OsString;
+
+use super::{Encoding, Store};
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Append {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// The entries; a line of standard input each, if there are none
+    pub(in super::super) text: Vec<OsString>,
+    #[command(flatten)]
+    pub(in super::super) encoding: Encoding,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Tail {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// How many entries
+    #[arg(short = 'n', long = "lines", default_value_t = 10, value_name = "N")]
+    pub(in super::super) count: u64,
+    /// Then go on with every entry that arrives, until interrupted
+    #[arg(short, long)]
+    pub(in super::super) follow: bool,
+    #[command(flatten)]
+    pub(in super::super) encoding: Encoding,
+}

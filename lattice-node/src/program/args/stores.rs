@@ -1,0 +1,114 @@
+//! Commands of stores of any type.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::Store;
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Create {
+    /// The store's type, e.g. core:kvstore or core:logstore; `lattice types` lists all
+    #[arg(value_name = "TYPE")]
+    pub(in super::super) store_type: String,
+    /// A name for it: letters, digits, `-` and `_`, not hexadecimal digits alone
+    #[arg(long, value_name = "NAME")]
+    pub(in super::super) alias: Option<crate::Alias>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Describe {
+    /// A store, or a store type
+    #[arg(value_name = "STORE|TYPE")]
+    pub(in super::super) what: OsString,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Call {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// The method; `lattice describe STORE` lists all
+    pub(in super::super) method: String,
+    /// Arguments: NAME=TEXT for texts and bytes, NAME:=JSON for any value, NAME=@FILE for what a file
+    /// holds. A name that ends in _b64 gives bytes in base64
+    #[arg(value_name = "NAME=VALUE")]
+    pub(in super::super) arguments: Vec<OsString>,
+}
+
+/// How a file to be imported is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum ImportFormat {
+    /// A JSON object on each line, as `export` prints them
+    Jsonl,
+    /// Comma-separated values below a line of column names
+    Csv,
+    /// Plain lines: an entry each, or a key, a tab and a value
+    Lines,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Import {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// The file; `-` is standard input
+    pub(in super::super) file: PathBuf,
+    /// How the file is written [default: by its ending (.jsonl .ndjson .json, .csv, .log .txt .tsv);
+    /// jsonl for standard input]
+    #[arg(long)]
+    pub(in super::super) format: Option<ImportFormat>,
+    /// The column, or the field of the JSON objects, that is the key; the whole row is then the
+    /// value, as a JSON object
+    #[arg(long, value_name = "COLUMN")]
+    pub(in super::super) key: Option<String>,
+    /// The column, or the field, that is the value or the entry
+    #[arg(long, value_name = "COLUMN")]
+    pub(in super::super) value: Option<String>,
+    /// Everything or nothing: one transaction, in which also a broken line undoes all before it
+    #[arg(long)]
+    pub(in super::super) atomic: bool,
+    /// Rows that become one op, at the most
+    #[arg(long, value_name = "ROWS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(in super::super) batch: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Export {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(disable_help_subcommand = true)]
+pub(in super::super) struct Alias {
+    #[command(subcommand)]
+    pub(in super::super) command: Option<AliasCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in super::super) enum AliasCommand {
+    /// List all aliases
+    List,
+    /// Give a store of the data directory a name
+    Set {
+        /// The name: letters, digits, `-` and `_`, not hexadecimal digits alone
+        #[arg(value_name = "NAME")]
+        alias: crate::Alias,
+        #[command(flatten)]
+        store: Store,
+    },
+    /// Take a name away; the store stays
+    Remove {
+        /// The name
+        #[arg(value_name = "NAME")]
+        alias: crate::Alias,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Identity {
+    /// Make an identity if there is none; else that is left to the first command that writes
+    #[arg(long)]
+    pub(in super::super) create: bool,
+}

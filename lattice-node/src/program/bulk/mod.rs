@@ -1,0 +1,343 @@
+//! Many rows at once: into a store, and out of it.
+
+mod export;
+mod interrupt;
+mod json;
+mod line_count;
+mod lines;
+mod rows;
+mod table;
+
+pub(super) use export::export;
+pub(super) use interrupt::{Bulk, plural};
+pub(super) use lines::Lines;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use lattice_backend::{AppendAllError, AppendError, MAX_OP_BYTES};
+use lattice_registry::TypedStore;
+use serde_json::json;
+
+use super::args::{self, ImportFormat};
+use super::context::Context;
+use super::failure::Failure;
+use super::output::escape;
+use crate::{Access, StoreHandle};
+use rows::{KvRow, LogRow, Row, Shape};
+
+/// Bytes after which an op takes no more rows.
+const BYTES_PER_OP: usize = MAX_OP_BYTES / 4;
+
+/// Why no more rows come.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    /// A line that is no row.
+    #[error("line {line}: {reason}")]
+    Broken { line: u64, reason: String },
+    /// The file cannot be read any further.
+    #[error("it cannot be read")]
+    Read(#[source] io::Error),
+    /// The user does not want any more.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Stop {
+    /// The failure that it is, of what was read from there.
+    pub(super) fn into_failure(self, name: &str) -> Failure {
+        match self {
+            broken @ Self::Broken { .. } => Failure::failed(format!("{name}, {broken}")),
+            Self::Read(error) => Failure::from(error).within(&format!("cannot read {name}")),
+            Self::Interrupted => Failure::interrupted(),
+        }
+    }
+}
+
+/// A row, or why there is none; with the number of its first line, from 1.
+type Rows<R> = Box<dyn Iterator<Item = Result<(u64, R), Stop>>>;
+
+/// What is imported from.
+struct Source {
+    name: String,
+    reader: Box<dyn Read>,
+    /// Its length in bytes, if that is known.
+    len: Option<u64>,
+}
+
+pub(super) fn import(context: &mut Context<'_>, args: &args::Import) -> Result<(), Failure> {
+    let path = context.path(&args.store.store)?;
+    let meta = context.reader.manager().peek_path(&path)?;
+    match meta.store_type.as_str() {
+        lattice_kvstore::STORE_TYPE => import_rows::<KvRow>(context, args, &path),
+        lattice_logstore::STORE_TYPE => import_rows::<LogRow>(context, args, &path),
+        other => {
+            context.registry().resolve(&meta.store_type)?;
+            Err(Failure::usage(format!(
+                "store {} is of type {other}, which `import` has no rows for; use `describe` and \
+                 `call`",
+                meta.store_id
+            )))
+        }
+    }
+}
+
+fn import_rows<R: Row>(
+    context: &mut Context<'_>,
+    args: &args::Import,
+    path: &Path,
+) -> Result<(), Failure> {
+    let format = format_of(args)?;
+    let shape = Shape {
+        key: args.key.clone(),
+        value: args.value.clone(),
+    };
+    R::check(format, &shape)?;
+    // The file is looked into before anything is made or opened for it.
+    let source = open(context, &args.file)?;
+    let (name, len) = (source.name, source.len);
+    let bar = interrupt::bar(context, len);
+    let rows = read::<R>(format, bar.wrap_read(source.reader), shape)
+        .map_err(|stop| stop.into_failure(&name))?;
+    let store: R::Store = context.writer()?.open_path_as(path, Access::ReadWrite)?;
+    let mut bulk = Bulk::start(context, store.clone(), R::NOUNS).with_bar(bar);
+    let outcome = if args.atomic {
+        bulk.promise_all();
+        all_at_once(&bulk, &store, rows, args, &name)
+    } else {
+        one_by_one(&bulk, &store, rows, args, &name)
+    };
+    let (rows, ops) = bulk.finish();
+    let closed = store.close();
+    outcome.map_err(|failure| bulk.failure(failure))?;
+    closed?;
+    if context.out.is_json() {
+        let value = json!({ "store_id": store.store_id(), "rows": rows, "ops": ops });
+        return context.out.json(&value);
+    }
+    let summary = format!(
+        "imported {} in {} from {name}",
+        plural(rows, R::NOUNS),
+        plural(ops, ("op", "ops"))
+    );
+    context.out.note(&summary);
+    Ok(())
+}
+
+fn one_by_one<R: Row>(
+    bulk: &Bulk,
+    store: &R::Store,
+    rows: Rows<R>,
+    args: &args::Import,
+    name: &str,
+) -> Result<(), Failure> {
+    for batch in Batches::new(rows, args, bulk) {
+        let batch = batch.map_err(|stop| stop.into_failure(name))?;
+        let place = batch.place(name);
+        let (rows, command) = (batch.rows.len(), R::command(batch.rows));
+        bulk.commit(rows, || store.engine().append(command))
+            .map_err(|error| placed(error, &place))?;
+    }
+    Ok(())
+}
+
+fn all_at_once<R: Row>(
+    bulk: &Bulk,
+    store: &R::Store,
+    rows: Rows<R>,
+    args: &args::Import,
+    name: &str,
+) -> Result<(), Failure> {
+    let mut batches = Batches::new(rows, args, bulk);
+    let (mut taken, mut place, mut last) = (0, String::new(), None);
+    let mut commands = std::iter::from_fn(|| match batches.next() {
+        Some(Ok(batch)) => {
+            taken += batch.rows.len();
+            place = batch.place(name);
+            Some(Ok(R::command(batch.rows)))
+        }
+        Some(Err(stop)) => Some(Err(stop)),
+        None => {
+            // From here to the end of the commit nobody may say that nothing is in.
+            last = Some(bulk.hold());
+            None
+        }
+    });
+    let outcome = store.engine().append_all(&mut commands);
+    match outcome {
+        Ok(ops) => {
+            if let Some(mut counts) = last {
+                counts.add(taken, ops);
+            }
+            Ok(())
+        }
+        Err(AppendAllError::Source(stop)) => Err(stop.into_failure(name)),
+        Err(AppendAllError::Command { source, .. }) => Err(placed(source, &place)),
+        Err(error) => Err(Failure::failed(error.to_string())),
+    }
+}
+
+/// A refusal is about rows of the file; every other error is about the store.
+fn placed<E: std::error::Error + 'static>(error: AppendError<E>, place: &str) -> Failure {
+    let is_refusal = matches!(
+        error,
+        AppendError::Refused(_) | AppendError::TooLong { .. } | AppendError::Invalid(_)
+    );
+    let failure = Failure::from(error);
+    if is_refusal {
+        failure.within(place)
+    } else {
+        failure
+    }
+}
+
+/// Rows that become one op.
+struct Batch<R> {
+    first_line: u64,
+    rows: Vec<R>,
+}
+
+impl<R> Batch<R> {
+    fn place(&self, name: &str) -> String {
+        match self.rows.len() {
+            1 => format!("{name}, line {}", self.first_line),
+            rows => format!("{name}, the {rows} rows from line {} on", self.first_line),
+        }
+    }
+}
+
+/// Puts rows together. What stops them comes behind those before it.
+struct Batches<'a, R> {
+    rows: Rows<R>,
+    most: usize,
+    bulk: &'a Bulk,
+    stop: Option<Stop>,
+    ahead: Option<(u64, R)>,
+}
+
+impl<'a, R: Row> Batches<'a, R> {
+    fn new(rows: Rows<R>, args: &args::Import, bulk: &'a Bulk) -> Self {
+        Self {
+            rows,
+            most: usize::try_from(args.batch).unwrap_or(usize::MAX),
+            bulk,
+            stop: None,
+            ahead: None,
+        }
+    }
+}
+
+impl<R: Row> Iterator for Batches<'_, R> {
+    type Item = Result<Batch<R>, Stop>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(stop) = self.stop.take() {
+            return Some(Err(stop));
+        }
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut first_line = 0;
+        while batch.len() < self.most {
+            let next = self.ahead.take().map(Ok).or_else(|| self.rows.next());
+            // An interruption can end what is read, too, and in the middle of a row.
+            if self.bulk.is_interrupted() {
+                return Some(Err(Stop::Interrupted));
+            }
+            match next {
+                None => break,
+                Some(Err(stop)) => {
+                    self.stop = Some(stop);
+                    break;
+                }
+                Some(Ok((line, row))) => {
+                    bytes += row.len_bytes();
+                    if bytes > BYTES_PER_OP && !batch.is_empty() {
+                        self.ahead = Some((line, row));
+                        break;
+                    }
+                    if batch.is_empty() {
+                        first_line = line;
+                    }
+                    batch.push(row);
+                }
+            }
+        }
+        if batch.is_empty() {
+            return self.stop.take().map(Err);
+        }
+        Some(Ok(Batch {
+            first_line,
+            rows: batch,
+        }))
+    }
+}
+
+fn format_of(args: &args::Import) -> Result<ImportFormat, Failure> {
+    if let Some(format) = args.format {
+        return Ok(format);
+    }
+    if args.file == Path::new("-") {
+        return Ok(ImportFormat::Jsonl);
+    }
+    let ending = args.file.extension().and_then(OsStr::to_str);
+    match ending.map(str::to_ascii_lowercase).as_deref() {
+        Some("jsonl" | "ndjson" | "json") => Ok(ImportFormat::Jsonl),
+        Some("csv") => Ok(ImportFormat::Csv),
+        Some("log" | "txt" | "tsv") => Ok(ImportFormat::Lines),
+        _ => Err(Failure::usage(format!(
+            "the name {} does not tell how the file is written: give --format jsonl, csv or lines",
+            escape(args.file.as_os_str().as_encoded_bytes())
+        ))),
+    }
+}
+
+fn open(context: &Context<'_>, file: &Path) -> Result<Source, Failure> {
+    if file == Path::new("-") {
+        context.check_stdin("FILE")?;
+        return Ok(Source {
+            name: "standard input".into(),
+            reader: Box::new(io::stdin()),
+            len: None,
+        });
+    }
+    let failed = |error| Failure::file(file, error);
+    let opened = fs::File::open(file).map_err(failed)?;
+    let metadata = opened.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(Source {
+        name: file.display().to_string(),
+        len: metadata.is_file().then_some(metadata.len()),
+        reader: Box::new(opened),
+    })
+}
+
+fn read<R: Row>(
+    format: ImportFormat,
+    reader: impl Read + 'static,
+    shape: Shape,
+) -> Result<Rows<R>, Stop> {
+    let lines = |reader| Lines::new(reader);
+    Ok(match format {
+        ImportFormat::Csv => Box::new(table::rows(reader, shape)?),
+        ImportFormat::Lines => Box::new(lines(reader).map(|line| {
+            let (line, bytes) = line?;
+            let row = R::from_line(bytes).map_err(|reason| Stop::Broken { line, reason })?;
+            Ok((line, row))
+        })),
+        ImportFormat::Jsonl => {
+            let filled = lines(reader)
+                .filter(|line| !matches!(line, Ok((_, bytes)) if json::is_blank(bytes)));
+            Box::new(filled.map(move |line| {
+                let (line, bytes) = line?;
+                let bytes = json::without_mark(line, &bytes);
+                let row =
+                    json::fields(bytes).and_then(|fields| R::from_object(bytes, fields, &shape));
+                let row = row.map_err(|reason| Stop::Broken { line, reason })?;
+                Ok((line, row))
+            }))
+        }
+    })
+}

@@ -1,0 +1,289 @@
+//! Stores through the description of their methods, whatever their type.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use lattice_backend::{CallError, Method, MethodError, MethodKind, Value, ValueType};
+use lattice_meta::StoreType;
+use serde_json::{Value as Json, json};
+
+use super::stores::parse_type;
+use super::values::{B64_SUFFIX, fields_in_line, from_json, in_line, to_json};
+use crate::Access;
+use crate::program::args;
+use crate::program::context::{Context, from_base64};
+use crate::program::failure::Failure;
+use crate::program::output::{Output, escape, styles};
+use crate::program::suggest::did_you_mean;
+
+pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
+    let registry = context.registry().clone();
+    for store_type in registry.types() {
+        let opener = registry.resolve(store_type)?;
+        let birth = opener.birth();
+        let methods = opener.methods().map(|methods| methods.len());
+        let value = json!({
+            "store_type": store_type,
+            "schema_version": birth.as_ref().map(|birth| birth.schema),
+            "logic_version": birth.as_ref().map(|birth| birth.logic.as_str()),
+            "methods": methods,
+        });
+        context.out.either(value, |out| {
+            let name = out.paint(styles::TYPE, &format!("{:<20}", store_type.as_str()));
+            match birth {
+                Some(birth) => format!("{name}  schema {}  logic {}", birth.schema, birth.logic),
+                None => format!("{name}  stores that are there already"),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
+    // Neither an id nor an alias has the separators that every type has.
+    let is_type = |text: &str| !text.contains('/') && text.contains(['.', ':']);
+    let (store_type, methods, store_id) = match what.to_str().filter(|text| is_type(text)) {
+        Some(text) => {
+            let store_type = parse_type(context, text)?;
+            let opener = context.registry().resolve(&store_type)?;
+            let methods = opener.methods().ok_or_else(|| {
+                Failure::failed(format!(
+                    "what opens {store_type} stores tells their methods of an open one only; \
+                     describe a store"
+                ))
+            })?;
+            (store_type, methods, None)
+        }
+        None => {
+            let path = context.path(what)?;
+            let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+            let id = store.store_id();
+            (store.store_type().clone(), store.methods(), Some(id))
+        }
+    };
+    let value = json!({
+        "store_id": store_id,
+        "store_type": store_type,
+        "methods": methods.iter().map(method_json).collect::<Vec<_>>(),
+    });
+    context
+        .out
+        .either(value, |out| description(out, &store_type, methods))
+}
+
+fn method_json(method: &Method) -> Json {
+    let param = |param: &lattice_backend::Param| {
+        json!({
+            "name": param.name,
+            "type": param.value_type.name(),
+            "required": param.required,
+            "doc": param.doc,
+        })
+    };
+    json!({
+        "name": method.name,
+        "kind": method.kind.name(),
+        "doc": method.doc,
+        "params": method.params.iter().map(param).collect::<Vec<_>>(),
+        "result": method.result.name(),
+    })
+}
+
+fn description(out: &Output<'_>, store_type: &StoreType, methods: &[Method]) -> String {
+    let mut text = format!(
+        "{} has these methods:",
+        out.paint(styles::TYPE, store_type.as_str())
+    );
+    for method in methods {
+        let name = out.paint(styles::NAME, method.name);
+        let (kind, result) = (method.kind.name(), method.result);
+        text.push_str(&format!(
+            "\n\n{name} ({kind}, gives {result})\n    {}",
+            method.doc
+        ));
+        for param in method.params {
+            let optional = if param.required { "" } else { ", optional" };
+            let kind = format!("({}{optional})", param.value_type);
+            text.push_str(&format!(
+                "\n    {:<15} {kind:<20} {}",
+                param.name, param.doc
+            ));
+        }
+    }
+    text
+}
+
+pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Failure> {
+    let path = context.path(&call.store.store)?;
+    let reader = context
+        .reader
+        .manager()
+        .open_path(&path, Access::ReadOnly)?;
+    let (store_id, methods) = (reader.store_id(), reader.methods());
+    let Some(method) = methods.iter().find(|method| method.name == call.method) else {
+        let known = methods.iter().map(|method| method.name);
+        let error = CallError::UnknownMethod {
+            store_type: reader.store_type().clone(),
+            method: call.method.clone(),
+            known: known.clone().collect(),
+        };
+        let failure = Failure::usage(error.to_string());
+        return Err(match did_you_mean(&call.method, known) {
+            Some(meant) => failure.and(&meant),
+            None => failure,
+        });
+    };
+    let mut given = BTreeMap::new();
+    for word in &call.arguments {
+        let (name, value) = argument(method, word)?;
+        if given.insert(name.clone(), value).is_some() {
+            return Err(Failure::usage(format!("argument {name} is given twice")));
+        }
+    }
+    let given = Value::Record(given);
+    let result = match method.kind {
+        MethodKind::Command => {
+            reader.close()?;
+            let node = context.writer()?;
+            let store = node.manager().open_path(&path, Access::ReadWrite)?;
+            let result = store.call(method.name, given).map_err(explained)?;
+            node.manager().close(store_id)?;
+            result
+        }
+        _ => reader.call(method.name, given).map_err(explained)?,
+    };
+    print(&mut context.out, &result)
+}
+
+/// A wrong type is told with the way to give the right one.
+fn explained(error: MethodError) -> Failure {
+    let step = match &error {
+        MethodError::Call(CallError::ParamType {
+            param,
+            expected,
+            found: ValueType::Text,
+            ..
+        }) => Some(format!("give it as {param}:={}", example(*expected))),
+        MethodError::Call(CallError::MissingParam {
+            param, expected, ..
+        }) => Some(match expected {
+            ValueType::Bytes | ValueType::Text => format!("give it as {param}=TEXT"),
+            expected => format!("give it as {param}:={}", example(*expected)),
+        }),
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    match step {
+        Some(step) => failure.and(&step),
+        None => failure,
+    }
+}
+
+fn example(expected: ValueType) -> &'static str {
+    match expected {
+        ValueType::Bool => "true",
+        ValueType::Integer => "10",
+        ValueType::List => "'[...]'",
+        ValueType::Record => "'{...}'",
+        _ => "JSON",
+    }
+}
+
+/// Reads `NAME=TEXT`, `NAME:=JSON` or `NAME=@FILE`.
+fn argument(method: &Method, word: &OsStr) -> Result<(String, Value), Failure> {
+    let bytes = word.as_encoded_bytes();
+    let wrong = |reason: &str| Failure::usage(format!("argument {}: {reason}", escape(bytes)));
+    let form = || wrong("expected NAME=TEXT, NAME:=JSON or NAME=@FILE");
+    let equals = bytes
+        .iter()
+        .position(|byte| *byte == b'=')
+        .ok_or_else(form)?;
+    let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+    let is_json = name.ends_with(b":");
+    let name = std::str::from_utf8(name.strip_suffix(b":").unwrap_or(name)).map_err(|_| form())?;
+    if name.is_empty() {
+        return Err(form());
+    }
+    let value = if is_json {
+        let json: Json = serde_json::from_slice(value)
+            .map_err(|error| wrong(&format!("expected JSON behind :=, found {error}")))?;
+        from_json(json).map_err(|reason| wrong(&reason))?
+    } else if let Some(file) = value.strip_prefix(b"@") {
+        read_file(&os_string(file)?)?
+    } else {
+        match std::str::from_utf8(value) {
+            Ok(text) => Value::Text(text.into()),
+            Err(_) => Value::Bytes(value.to_vec()),
+        }
+    };
+    let is_param = |name: &str| method.params.iter().any(|param| param.name == name);
+    match (name.strip_suffix(B64_SUFFIX), value) {
+        (Some(plain), Value::Text(text)) if !is_param(name) && is_param(plain) => {
+            let bytes = from_base64(text.as_bytes()).map_err(|reason| wrong(&reason))?;
+            Ok((plain.to_owned(), Value::Bytes(bytes)))
+        }
+        (_, value) => Ok((name.to_owned(), as_text(method, name, value))),
+    }
+}
+
+/// What a file holds is bytes, and a text where a text is wanted.
+fn as_text(method: &Method, name: &str, value: Value) -> Value {
+    let wants_text = method
+        .params
+        .iter()
+        .any(|param| param.name == name && param.value_type == ValueType::Text);
+    match value {
+        Value::Bytes(bytes) if wants_text => match String::from_utf8(bytes) {
+            Ok(text) => Value::Text(text),
+            Err(error) => Value::Bytes(error.into_bytes()),
+        },
+        value => value,
+    }
+}
+
+fn os_string(bytes: &[u8]) -> Result<OsString, Failure> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt;
+        Ok(OsString::from_vec(bytes.to_vec()))
+    }
+    #[cfg(not(unix))]
+    {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Failure::usage("the name of a file must be UTF-8"))?;
+        Ok(text.into())
+    }
+}
+
+/// A file as bytes, one more than any argument may have at the most.
+fn read_file(file: &OsStr) -> Result<Value, Failure> {
+    let path = Path::new(file);
+    let limit = u64::try_from(lattice_backend::MAX_OP_BYTES + 1).expect("16 MiB");
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|error| Failure::file(path, error))?;
+    Ok(Value::Bytes(bytes))
+}
+
+/// A single value as it is, a record by lines, a list in a line each.
+fn print(out: &mut Output<'_>, result: &Value) -> Result<(), Failure> {
+    match result {
+        Value::List(values) => values.iter().try_for_each(|value| {
+            out.either(to_json(value), |_| match value {
+                Value::Record(fields) => fields_in_line(fields),
+                value => in_line(value),
+            })
+        }),
+        value if out.is_json() => out.json(&to_json(value)),
+        Value::Bytes(bytes) => out.value(bytes),
+        Value::Record(fields) => fields.iter().try_for_each(|(name, value)| {
+            let name = out.paint(styles::FAINT, &format!("{:<15}", escape(name.as_bytes())));
+            out.line(&format!("{name} {}", in_line(value)))
+        }),
+        value => out.line(&in_line(value)),
+    }
+}

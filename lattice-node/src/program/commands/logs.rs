@@ -1,0 +1,176 @@
+//! Commands of log stores.
+
+use std::io;
+
+use lattice_backend::MAX_OP_BYTES;
+use lattice_logstore::{Append, Entry, LogSnapshot, Selection};
+use lattice_meta::OpId;
+use lattice_registry::TypedStore;
+use serde_json::{Map, Value, json};
+
+use super::timestamp;
+use crate::LogStore;
+use crate::program::args::{self, Encoding};
+use crate::program::bulk::{Bulk, Lines};
+use crate::program::context::{Context, close, from_base64, given, shown};
+use crate::program::failure::Failure;
+use crate::program::output::{json_base64, json_bytes, styles};
+
+/// Lines of standard input that become one op, at the most.
+const LINES_PER_OP: usize = 10_000;
+/// What messages call it.
+const STDIN: &str = "standard input";
+/// Bytes after which an op takes no more lines.
+const BYTES_PER_OP: usize = MAX_OP_BYTES / 4;
+
+pub(super) fn append(context: &mut Context<'_>, append: args::Append) -> Result<(), Failure> {
+    let encoding = append.encoding;
+    if append.text.is_empty() {
+        context.check_stdin("TEXT")?;
+    }
+    let texts = append
+        .text
+        .into_iter()
+        .map(|text| given(text, encoding))
+        .collect::<Result<Vec<_>, _>>()?;
+    let log: LogStore = context.write(&append.store.store, &lattice_logstore::store_type())?;
+    let counts = if texts.is_empty() {
+        append_lines(context, &log, encoding)?
+    } else {
+        let entries = u64::try_from(texts.len()).expect("what is in memory can be counted");
+        log.append_many(texts)?;
+        (entries, 1)
+    };
+    close(&log)?;
+    if context.out.is_json() {
+        let (entries, ops) = counts;
+        context
+            .out
+            .json(&json!({ "entries": entries, "ops": ops }))?;
+    }
+    Ok(())
+}
+
+/// Appends each line of standard input: those that are there together become one op, so that a slow
+/// writer's lines are not kept waiting. Gives how many entries and ops it were.
+fn append_lines(
+    context: &Context<'_>,
+    log: &LogStore,
+    encoding: Encoding,
+) -> Result<(u64, u64), Failure> {
+    let bulk = Bulk::start(context, log.clone(), ("entry", "entries"));
+    let mut lines = Lines::new(io::stdin());
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    loop {
+        let line = lines
+            .next()
+            .transpose()
+            .map_err(|stop| bulk.failure(stop.into_failure(STDIN)))?;
+        // An interruption can end what is read, too, and in the middle of a line.
+        bulk.check()?;
+        let is_last = line.is_none();
+        if let Some((number, line)) = line {
+            let entry = decode(line, encoding).map_err(|reason| {
+                bulk.failure(Failure::failed(format!("{STDIN}, line {number}: {reason}")))
+            })?;
+            bytes += entry.len();
+            entries.push(entry);
+        }
+        let is_full = entries.len() >= LINES_PER_OP || bytes >= BYTES_PER_OP;
+        if !entries.is_empty() && (is_last || is_full || !lines.is_ready()) {
+            let rows = entries.len();
+            let command = Append {
+                entries: std::mem::take(&mut entries),
+            };
+            bytes = 0;
+            bulk.commit(rows, || log.engine().append(command))
+                .map_err(|error| bulk.failure(error.into()))?;
+        }
+        if is_last {
+            return Ok(bulk.finish());
+        }
+    }
+}
+
+fn decode(line: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, String> {
+    if encoding.b64 {
+        from_base64(&line)
+    } else {
+        Ok(line)
+    }
+}
+
+pub(super) fn tail(context: &mut Context<'_>, tail: &args::Tail) -> Result<(), Failure> {
+    let log: LogStore = context.read(&tail.store.store, &lattice_logstore::store_type())?;
+    let snapshot = log.snapshot()?;
+    let entries = snapshot.tail(tail.count)?;
+    let count = u64::try_from(entries.len()).expect("what is in memory can be counted");
+    let first = snapshot.len()?.saturating_sub(count);
+    for (index, entry) in (first..).zip(&entries) {
+        print(context, index, entry, tail.encoding)?;
+    }
+    if tail.follow {
+        follow(context, &log, &snapshot, tail.encoding)?;
+    }
+    Ok(())
+}
+
+/// Prints every entry that is not in the snapshot, as it arrives.
+fn follow(
+    context: &mut Context<'_>,
+    log: &LogStore,
+    snapshot: &LogSnapshot,
+    encoding: Encoding,
+) -> Result<(), Failure> {
+    context.out.flush()?;
+    let mut place: Option<(OpId, u64)> = None;
+    for entry in log.follow(log.cursor_behind(snapshot)?)? {
+        let entry = entry?;
+        // An op's entries stand together: where its first one stands is found once.
+        let first = match place {
+            Some((op, first)) if op == entry.op => first,
+            _ => place_of(log, &entry)?,
+        };
+        place = Some((entry.op, first));
+        print(context, first + u64::from(entry.index), &entry, encoding)?;
+        context.out.flush()?;
+    }
+    Ok(())
+}
+
+/// The index in the log, as it is now, of the first entry of this entry's op.
+fn place_of(log: &LogStore, entry: &Entry) -> Result<u64, Failure> {
+    let snapshot = log.snapshot()?;
+    let first = lattice_logstore::Position {
+        index: 0,
+        ..entry.position()
+    };
+    let mut from_there = 0;
+    for entry in snapshot.read(Selection::all().starting_at(first)) {
+        entry?;
+        from_there += 1;
+    }
+    Ok(snapshot.len()?.saturating_sub(from_there))
+}
+
+fn print(
+    context: &mut Context<'_>,
+    index: u64,
+    entry: &Entry,
+    encoding: Encoding,
+) -> Result<(), Failure> {
+    let mut object = Map::<String, Value>::new();
+    object.insert("index".into(), index.into());
+    object.insert("time".into(), entry.time_ms().into());
+    object.insert("author".into(), json!(entry.author));
+    if encoding.b64 {
+        json_base64(&mut object, "content", &entry.content);
+    } else {
+        json_bytes(&mut object, "content", &entry.content);
+    }
+    context.out.either(object, |out| {
+        let by = format!("{}  {:.8}", timestamp(entry.time_ms()), entry.author);
+        let by = out.paint(styles::FAINT, &by);
+        format!("{by}  {}", shown(&entry.content, encoding))
+    })
+}

@@ -1,0 +1,43 @@
+//! What each command does.
+
+mod dynamic;
+mod keys;
+mod logs;
+mod names;
+mod stores;
+mod values;
+
+use super::args::Command;
+use super::context::Context;
+use super::failure::Failure;
+use super::{bulk, tour};
+
+pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Tour(args) => tour::run(context, args.keep.as_deref()),
+        Command::Create(args) => stores::create(context, &args),
+        Command::List => stores::list(context),
+        Command::Peek(args) => stores::peek(context, &args.store),
+        Command::Info(args) => stores::info(context, &args.store),
+        Command::Types => dynamic::types(context),
+        Command::Describe(args) => dynamic::describe(context, &args.what),
+        Command::Call(args) => dynamic::call(context, args),
+        Command::Put(args) => keys::put(context, args),
+        Command::Get(args) => keys::get(context, args),
+        Command::Del(args) => keys::delete(context, args),
+        Command::Scan(args) => keys::scan(context, args),
+        Command::Conflicts(args) => keys::conflicts(context, args),
+        Command::Append(args) => logs::append(context, args),
+        Command::Tail(args) => logs::tail(context, &args),
+        Command::Import(args) => bulk::import(context, &args),
+        Command::Export(args) => bulk::export(context, &args),
+        Command::Alias(args) => names::alias(context, args),
+        Command::Identity(args) => names::identity(context, &args),
+    }
+}
+
+/// Milliseconds since the Unix epoch as RFC 3339 text in UTC.
+fn timestamp(ms: u64) -> String {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    humantime::format_rfc3339_millis(time).to_string()
+}

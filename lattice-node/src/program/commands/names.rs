@@ -1,0 +1,84 @@
+//! Names of stores, and of this node.
+
+use serde_json::json;
+
+use crate::program::args::{self, AliasCommand};
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::program::output::styles;
+use crate::{Aliases, IDENTITY_FILE, load_identity};
+
+pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), Failure> {
+    match args.command {
+        None | Some(AliasCommand::List) => list(context),
+        Some(AliasCommand::Set { alias, store }) => {
+            let path = context.path(&store.store)?;
+            let manager = context.reader.manager();
+            let store_id = manager.peek_path(path)?.store_id;
+            if !manager.store_path(store_id).exists() {
+                return Err(Failure::usage(format!(
+                    "store {store_id} is not in {}, and aliases are for stores that are",
+                    manager.stores_dir().display()
+                )));
+            }
+            Aliases::set(&context.data_dir, &alias, store_id)?;
+            say(context, &alias, store_id)
+        }
+        Some(AliasCommand::Remove { alias }) => {
+            let store_id = Aliases::remove(&context.data_dir, &alias)?;
+            say(context, &alias, store_id)
+        }
+    }
+}
+
+fn list(context: &mut Context<'_>) -> Result<(), Failure> {
+    let aliases = Aliases::load(&context.data_dir)?;
+    for (alias, store_id) in aliases.iter() {
+        let value = json!({ "alias": alias, "store_id": store_id });
+        context.out.either(value, |out| {
+            format!("{store_id}  {}", out.paint(styles::NAME, alias.as_str()))
+        })?;
+    }
+    if aliases.iter().next().is_none() {
+        context
+            .out
+            .note("no aliases; `lattice alias set NAME STORE` gives one");
+    }
+    Ok(())
+}
+
+/// A person is told nothing: what was asked for is done.
+fn say(
+    context: &mut Context<'_>,
+    alias: &crate::Alias,
+    store_id: lattice_meta::StoreId,
+) -> Result<(), Failure> {
+    if context.out.is_json() {
+        context
+            .out
+            .json(&json!({ "alias": alias, "store_id": store_id }))?;
+    }
+    Ok(())
+}
+
+pub(super) fn identity(
+    context: &mut Context<'_>,
+    identity: &args::Identity,
+) -> Result<(), Failure> {
+    let author = if identity.create {
+        context.writer()?.manager().author()
+    } else {
+        let loaded = load_identity(&context.data_dir).map_err(|error| match error {
+            error @ crate::IdentityError::NotFound { .. } => {
+                Failure::from(error).and("the first command that writes makes one, or --create")
+            }
+            error => error.into(),
+        })?;
+        Some(loaded.public())
+    };
+    let path = context.data_dir.join(IDENTITY_FILE);
+    let value = json!({ "author": author, "path": path.display().to_string() });
+    context.out.either(value, |_| {
+        author.map_or("none".into(), |author| author.to_string())
+    })
+}

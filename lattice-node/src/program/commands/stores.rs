@@ -1,0 +1,243 @@
+//! Commands of stores of any type.
+
+use std::ffi::OsStr;
+
+use lattice_meta::{MetaInfo, StoreId, StoreType};
+use lattice_registry::Listed;
+use serde_json::{Map, Value, json};
+
+use crate::program::args;
+use crate::program::context::Context;
+use crate::program::failure::{Failure, manager_kind};
+use crate::program::output::{Output, escape, styles};
+use crate::program::suggest::did_you_mean;
+use crate::{Access, Aliases};
+
+pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result<(), Failure> {
+    let store_type = parse_type(context, &create.store_type)?;
+    // An unknown type and a taken alias are refused before an identity is made for them.
+    context.registry().resolve(&store_type)?;
+    let aliases = Aliases::load(&context.data_dir)?;
+    if let Some(alias) = &create.alias
+        && let Some(store_id) = aliases.store(alias.as_str())
+    {
+        let alias = alias.clone();
+        return Err(crate::AliasError::Taken { alias, store_id }.into());
+    }
+    let node = context.writer()?;
+    let id = node.manager().create(&store_type)?;
+    if let Some(alias) = &create.alias {
+        Aliases::set(&context.data_dir, alias, id)
+            .map_err(|error| Failure::from(error).within(&format!("store {id} was made")))?;
+    }
+    let meta = node.manager().peek(id)?;
+    let value = json!({
+        "store_id": id,
+        "store_type": meta.store_type,
+        "schema_version": meta.schema_version,
+        "alias": create.alias,
+    });
+    context.out.either(value, |_| id.to_string())
+}
+
+/// Reads a store type; says what was meant if it comes close to one that is known.
+pub(super) fn parse_type(context: &Context<'_>, text: &str) -> Result<StoreType, Failure> {
+    StoreType::new(text).map_err(|error| {
+        let failure = Failure::usage(format!("{}: {error}", escape(text.as_bytes())));
+        let known = context.registry().types().map(StoreType::as_str);
+        match did_you_mean(text, known) {
+            Some(meant) => failure.and(&meant),
+            None => failure.and("`lattice types` lists all that are known"),
+        }
+    })
+}
+
+pub(super) fn list(context: &mut Context<'_>) -> Result<(), Failure> {
+    let all = context.reader.manager().list()?;
+    let aliases = context.aliases();
+    let types = all.iter().flat_map(|listed| &listed.meta);
+    let width = types.map(|meta| meta.store_type.as_str().len()).max();
+    for listed in &all {
+        list_one(&mut context.out, listed, &aliases, width.unwrap_or(0))?;
+    }
+    if all.is_empty() {
+        let dir = context.data_dir.display();
+        context.out.note(&format!(
+            "no stores in {dir}; `lattice create core:kvstore` makes one"
+        ));
+    }
+    Ok(())
+}
+
+fn list_one(
+    out: &mut Output<'_>,
+    listed: &Listed,
+    aliases: &Aliases,
+    width: usize,
+) -> Result<(), Failure> {
+    match &listed.meta {
+        Ok(meta) => {
+            let alias = aliases.alias_of(meta.store_id);
+            let value = json!({
+                "store_id": meta.store_id,
+                "store_type": meta.store_type,
+                "schema_version": meta.schema_version,
+                "alias": alias,
+                "bytes": listed.size_bytes,
+            });
+            out.either(value, |out| {
+                let bytes = listed
+                    .size_bytes
+                    .map_or("-".into(), |bytes| bytes.to_string());
+                let store_type = format!("{:<width$}", meta.store_type);
+                let alias = alias.map_or(String::new(), |alias| {
+                    format!("  {}", out.paint(styles::NAME, alias.as_str()))
+                });
+                let store_type = out.paint(styles::TYPE, &store_type);
+                format!("{}  {store_type}  {bytes:>12}{alias}", meta.store_id)
+            })
+        }
+        Err(error) => {
+            let path = listed.path.display().to_string();
+            let error = Failure::of(manager_kind(error), error).into_json();
+            let message = error["message"].as_str().unwrap_or("?").to_owned();
+            out.either(json!({ "path": path, "error": error }), |out| {
+                let message = escape(message.as_bytes());
+                format!(
+                    "{}  {}",
+                    escape(path.as_bytes()),
+                    out.paint(styles::BAD, &message)
+                )
+            })
+        }
+    }
+}
+
+fn meta_json(meta: &MetaInfo) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("store_id".into(), json!(meta.store_id));
+    object.insert("store_type".into(), json!(meta.store_type));
+    object.insert("schema_version".into(), json!(meta.schema_version));
+    object.insert("tips".into(), json!(meta.tips));
+    object
+}
+
+/// Lines of a name and a value.
+struct Sheet<'a, 'b> {
+    out: &'a Output<'b>,
+    lines: Vec<String>,
+}
+
+impl<'a, 'b> Sheet<'a, 'b> {
+    fn of(out: &'a Output<'b>, meta: &MetaInfo) -> Self {
+        let mut sheet = Self {
+            out,
+            lines: Vec::new(),
+        };
+        sheet.line("store id", meta.store_id);
+        sheet.line("store type", &meta.store_type);
+        sheet.line("schema version", meta.schema_version);
+        sheet
+    }
+
+    fn line(&mut self, name: &str, value: impl ToString) {
+        let name = self.out.paint(styles::FAINT, &format!("{name:<16}"));
+        self.lines.push(format!("{name}{}", value.to_string()));
+    }
+
+    fn tips(&mut self, meta: &MetaInfo) {
+        for (author, tip) in &meta.tips {
+            self.line("tip", tip);
+            self.line("  of author", author);
+        }
+    }
+
+    fn text(self) -> String {
+        self.lines.join("\n")
+    }
+}
+
+pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
+    let meta = context.reader.manager().peek_path(context.path(store)?)?;
+    for key in &meta.unknown_keys {
+        let key = escape(key);
+        context.out.note(&format!(
+            "the meta table has a row {key} that this program does not know"
+        ));
+    }
+    context.out.either(meta_json(&meta), |out| {
+        let mut sheet = Sheet::of(out, &meta);
+        sheet.tips(&meta);
+        sheet.text()
+    })
+}
+
+pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
+    let path = context.path(store)?;
+    let handle = context
+        .reader
+        .manager()
+        .open_path(&path, Access::ReadOnly)?;
+    let meta = handle.info()?;
+    let state_hash = handle.state_hash()?;
+    let ops = handle.op_count()?;
+    let frontier: Vec<_> = handle.frontier()?.iter().map(|head| head.id).collect();
+    let forks = handle.forks()?.len();
+    let logic = handle.logic_version().to_string();
+    let file = handle.path();
+    let bytes = std::fs::metadata(file)
+        .map_err(|error| Failure::from(error).within(&file.display().to_string()))?
+        .len();
+    let genesis = handle.genesis();
+    let (owner, created_ms) = (genesis.owner(), genesis.created().ms());
+    let from = genesis.migrated_from();
+    let alias = context.aliases().alias_of(meta.store_id).cloned();
+
+    let mut value = meta_json(&meta);
+    let migrated_from: Option<Value> = from
+        .map(|(store_id, state_hash)| json!({ "store_id": store_id, "state_hash": state_hash }));
+    value.extend([
+        ("state_hash".to_owned(), json!(state_hash)),
+        ("ops".to_owned(), json!(ops)),
+        ("authors".to_owned(), json!(meta.tips.len())),
+        ("frontier".to_owned(), json!(frontier)),
+        ("forks".to_owned(), json!(forks)),
+        ("logic_version".to_owned(), json!(logic)),
+        ("bytes".to_owned(), json!(bytes)),
+        ("alias".to_owned(), json!(alias)),
+        ("owner".to_owned(), json!(owner)),
+        ("created".to_owned(), json!(created_ms)),
+        ("migrated_from".to_owned(), json!(migrated_from)),
+    ]);
+    context.out.either(value, |out| {
+        let mut sheet = Sheet::of(out, &meta);
+        if let Some(alias) = &alias {
+            sheet.line("alias", alias);
+        }
+        sheet.line("owner", owner);
+        sheet.line("created", super::timestamp(created_ms));
+        if let Some((store_id, state_hash)) = from {
+            sheet.line("migrated from", from_text(&store_id, state_hash));
+        }
+        sheet.line("state hash", state_hash);
+        sheet.line("ops", ops);
+        sheet.line("authors", meta.tips.len());
+        sheet.line("logic version", &logic);
+        sheet.line("bytes", bytes);
+        sheet.tips(&meta);
+        for head in frontier {
+            sheet.line("head", head);
+        }
+        if forks > 0 {
+            sheet.line(
+                "forks",
+                format!("{forks} (an author wrote from an old copy)"),
+            );
+        }
+        sheet.text()
+    })
+}
+
+fn from_text(store_id: &StoreId, state_hash: impl ToString) -> String {
+    format!("{store_id}, state {}", state_hash.to_string())
+}

@@ -1,0 +1,151 @@
+//! Values of calls by name, as JSON and as text.
+//!
+//! A byte string in a record stands under its name if it is UTF-8, else in base64 under its name
+//! and `_b64`; elsewhere one that is no UTF-8 is an object with the only field `b64`. Both ways.
+
+use data_encoding::BASE64;
+use lattice_backend::Value;
+use serde_json::{Map, Value as Json, json};
+
+use crate::program::context::from_base64;
+use crate::program::output::{escape, json_bytes, json_text};
+
+/// What the names of fields in base64 end in.
+pub(super) const B64_SUFFIX: &str = "_b64";
+const B64: &str = "b64";
+
+/// A value as JSON.
+pub(super) fn to_json(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(truth) => Json::Bool(*truth),
+        // What fits neither is no integer that a store type gives.
+        Value::Integer(number) => match (u64::try_from(*number), i64::try_from(*number)) {
+            (Ok(number), _) => number.into(),
+            (_, Ok(number)) => number.into(),
+            _ => Json::String(number.to_string()),
+        },
+        Value::Text(text) => Json::String(text.clone()),
+        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Json::String(text.into()),
+            Err(_) => json!({ B64: BASE64.encode(bytes) }),
+        },
+        Value::List(values) => values.iter().map(to_json).collect(),
+        Value::Record(fields) => {
+            let mut object = Map::new();
+            for (name, value) in fields {
+                match value {
+                    Value::Bytes(bytes) => json_bytes(&mut object, name, bytes),
+                    value => {
+                        object.insert(name.clone(), to_json(value));
+                    }
+                }
+            }
+            Json::Object(object)
+        }
+        other => Json::String(format!("{other:?}")),
+    }
+}
+
+/// JSON as a value; else what of it is none.
+pub(super) fn from_json(json: Json) -> Result<Value, String> {
+    Ok(match json {
+        Json::Null => Value::Null,
+        Json::Bool(truth) => Value::Bool(truth),
+        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => Value::Integer(number.into()),
+            (_, Some(number)) => Value::Integer(number.into()),
+            _ => return Err(format!("expected an integer of 64 bits, found {number}")),
+        },
+        Json::String(text) => Value::Text(text),
+        Json::Array(values) => Value::List(
+            values
+                .into_iter()
+                .map(from_json)
+                .collect::<Result<_, _>>()?,
+        ),
+        Json::Object(object) => match only_base64(&object) {
+            Some(text) => Value::Bytes(from_base64(text.as_bytes())?),
+            None => {
+                let fields = object.into_iter().map(|(name, json)| field(name, json));
+                Value::Record(fields.collect::<Result<_, _>>()?)
+            }
+        },
+    })
+}
+
+fn only_base64(object: &Map<String, Json>) -> Option<&str> {
+    match object.len() {
+        1 => object.get(B64)?.as_str(),
+        _ => None,
+    }
+}
+
+fn field(name: String, json: Json) -> Result<(String, Value), String> {
+    match (name.strip_suffix(B64_SUFFIX), &json) {
+        (Some(plain), Json::String(text)) if !plain.is_empty() => {
+            let bytes =
+                from_base64(text.as_bytes()).map_err(|reason| format!("{name}: {reason}"))?;
+            Ok((plain.to_owned(), Value::Bytes(bytes)))
+        }
+        _ => Ok((name, from_json(json)?)),
+    }
+}
+
+/// A value in a line of text: bytes and texts escaped, what has parts as JSON.
+pub(super) fn in_line(value: &Value) -> String {
+    match value {
+        Value::Bytes(bytes) => escape(bytes),
+        Value::Text(text) => escape(text.as_bytes()),
+        value => json_text(&to_json(value)),
+    }
+}
+
+/// The fields of a record in a line of text.
+pub(super) fn fields_in_line<'a>(
+    fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
+) -> String {
+    let field = |(name, value)| format!("{}={}", escape(String::as_bytes(name)), in_line(value));
+    fields.into_iter().map(field).collect::<Vec<_>>().join("\t")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_go_through_json_unchanged() {
+        let value = Value::record([
+            ("null", Value::Null),
+            ("truth", Value::Bool(true)),
+            ("least", Value::Integer(i64::MIN.into())),
+            ("greatest", Value::Integer(u64::MAX.into())),
+            ("text", Value::Text("\u{1b} grün".into())),
+            ("raw", Value::Bytes(vec![0, 255])),
+            (
+                "list",
+                Value::List(vec![
+                    Value::Bytes(vec![254]),
+                    Value::record([("key", Value::Bytes(vec![253]))]),
+                    Value::List(Vec::new()),
+                ]),
+            ),
+        ]);
+        let json = to_json(&value);
+        assert_eq!(json["raw_b64"], "AP8=");
+        assert_eq!(json["list"][0], json!({ "b64": "/g==" }));
+        assert_eq!(from_json(json), Ok(value));
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for (json, said) in [
+            (json!(1.5), "found 1.5"),
+            (json!([{ "b64": "?" }]), "base64"),
+            (json!({ "key_b64": "AA" }), "key_b64"),
+        ] {
+            let error = from_json(json).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What all commands need.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, Read};
+use std::path::PathBuf;
+
+use data_encoding::BASE64;
+use lattice_meta::{MetaInfo, StoreType};
+use lattice_registry::TypedStore;
+
+use super::args::{Encoding, Global};
+use super::failure::Failure;
+use super::output::{Output, escape};
+use super::store_ref::resolve;
+use crate::{Access, Aliases, Node, NodeError, Registry, StoreHandle};
+
+/// Commands of the program that are for stores of one type, for who used one of another type.
+const COMMANDS: [(&str, &str); 2] = [
+    (
+        lattice_kvstore::STORE_TYPE,
+        "`put`, `get`, `del`, `scan`, `conflicts`",
+    ),
+    (lattice_logstore::STORE_TYPE, "`append`, `tail`"),
+];
+
+/// Where commands run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    /// In a process of their own: signals and standard input are theirs.
+    Process,
+    /// In the tour, which has both.
+    Tour,
+}
+
+/// What all commands need.
+pub(super) struct Context<'a> {
+    pub(super) host: Host,
+    pub(super) data_dir: PathBuf,
+    registry: Registry,
+    /// Finds and reads stores, and makes nothing.
+    pub(super) reader: Node,
+    pub(super) out: Output<'a>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        host: Host,
+        global: &Global,
+        registry: Registry,
+        out: Output<'a>,
+    ) -> Result<Self, Failure> {
+        let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+        Ok(Self {
+            host,
+            reader: Node::reader_with_registry(&data_dir, registry.clone()),
+            data_dir,
+            registry,
+            out,
+        })
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) fn path(&self, store: &OsStr) -> Result<PathBuf, Failure> {
+        resolve(self.reader.manager(), store)
+    }
+
+    /// The node that writes: makes the data directory and the identity if they are missing.
+    pub(super) fn writer(&self) -> Result<Node, NodeError> {
+        Node::with_registry(&self.data_dir, self.registry.clone())
+    }
+
+    /// The aliases; none, and a note, if their file cannot be read.
+    pub(super) fn aliases(&mut self) -> Aliases {
+        Aliases::load(&self.data_dir).unwrap_or_else(|error| {
+            self.out
+                .note(&format!("lattice: {}", super::failure::chain(&error)));
+            Aliases::none()
+        })
+    }
+
+    /// Peeks at a store for a command that is for one type of stores only.
+    fn peek_typed(&self, store: &OsStr, expected: &StoreType) -> Result<PathBuf, Failure> {
+        let path = self.path(store)?;
+        let meta = self.reader.manager().peek_path(&path)?;
+        if meta.store_type == *expected {
+            return Ok(path);
+        }
+        self.registry.resolve(&meta.store_type)?;
+        Err(other_type(&meta, expected))
+    }
+
+    /// Opens a store of a type for reading.
+    pub(super) fn read<T: TypedStore>(
+        &self,
+        store: &OsStr,
+        expected: &StoreType,
+    ) -> Result<T, Failure> {
+        let path = self.peek_typed(store, expected)?;
+        Ok(self.reader.open_path_as(path, Access::ReadOnly)?)
+    }
+
+    /// Opens a store of a type for writing.
+    pub(super) fn write<T: TypedStore>(
+        &self,
+        store: &OsStr,
+        expected: &StoreType,
+    ) -> Result<T, Failure> {
+        let path = self.peek_typed(store, expected)?;
+        Ok(self.writer()?.open_path_as(path, Access::ReadWrite)?)
+    }
+
+    /// The whole of standard input. A terminal is asked for nothing: a forgotten value would look
+    /// like a program that hangs.
+    pub(super) fn read_stdin(&self, missing: &str) -> Result<Vec<u8>, Failure> {
+        self.check_stdin(missing)?;
+        let mut value = Vec::new();
+        // One byte more than fits, so that the store says what is wrong.
+        let limit = u64::try_from(lattice_backend::MAX_OP_BYTES + 1).expect("16 MiB");
+        io::stdin().lock().take(limit).read_to_end(&mut value)?;
+        Ok(value)
+    }
+
+    /// Refuses to read from a terminal.
+    pub(super) fn check_stdin(&self, missing: &str) -> Result<(), Failure> {
+        if self.host != Host::Process || io::stdin().is_terminal() {
+            return Err(Failure::usage(format!(
+                "no {missing}: give one, or pipe it to standard input"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// `$LATTICE_DATA_DIR`, else `lattice` in the user's data directory (XDG base directories).
+fn default_data_dir() -> Result<PathBuf, Failure> {
+    let set = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let xdg = || set("XDG_DATA_HOME").filter(|dir| dir.is_absolute());
+    let home = || set("HOME").map(|home| home.join(".local/share"));
+    set("LATTICE_DATA_DIR")
+        .or_else(|| xdg().or_else(home).map(|data| data.join("lattice")))
+        .ok_or_else(|| {
+            Failure::usage("no data directory: give --data-dir, or set LATTICE_DATA_DIR or HOME")
+        })
+}
+
+fn other_type(meta: &MetaInfo, expected: &StoreType) -> Failure {
+    let own = COMMANDS
+        .iter()
+        .find(|(store_type, _)| *store_type == meta.store_type.as_str());
+    let step = own.map_or("use `describe` and `call` for it", |(_, commands)| commands);
+    let step = match own {
+        Some(_) => format!("for it there are {step}"),
+        None => step.to_owned(),
+    };
+    Failure::usage(format!(
+        "store {} is of type {}, and this command is for {expected} stores; {step}",
+        meta.store_id, meta.store_type
+    ))
+}
+
+/// The bytes that an argument gives: its own, or those that it is the base64 of.
+pub(super) fn given(argument: OsString, encoding: Encoding) -> Result<Vec<u8>, Failure> {
+    let bytes = argument.into_encoded_bytes();
+    if !encoding.b64 {
+        return Ok(bytes);
+    }
+    from_base64(&bytes).map_err(|reason| Failure::usage(format!("{}: {reason}", escape(&bytes))))
+}
+
+/// What base64 stands for; else why it is none.
+pub(super) fn from_base64(text: &[u8]) -> Result<Vec<u8>, String> {
+    BASE64
+        .decode(text)
+        .map_err(|error| format!("expected padded base64, found something else ({error})"))
+}
+
+/// Bytes as they are printed in a line.
+pub(super) fn shown(bytes: &[u8], encoding: Encoding) -> String {
+    if encoding.b64 {
+        BASE64.encode(bytes)
+    } else {
+        escape(bytes)
+    }
+}
+
+/// Closes a store that was written: an error here is one of the command.
+pub(super) fn close(store: &impl StoreHandle) -> Result<(), Failure> {
+    Ok(store.close()?)
+}

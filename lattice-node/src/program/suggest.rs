@@ -1,0 +1,45 @@
+//! What a user may have meant.
+
+/// The name that comes closest to what was given, as words that follow an error; nothing if none
+/// comes close.
+pub(super) fn did_you_mean<'a>(
+    given: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    closest(given, names).map(|name| format!("did you mean {name}?"))
+}
+
+/// At most one letter in three may differ, and two in short names; or the name's last part was
+/// given.
+fn closest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let differs_at_most = (given.chars().count() / 3).max(2);
+    let distance = |name: &str| {
+        if name.ends_with(&format!(":{given}")) || name.ends_with(&format!(".{given}")) {
+            return 0;
+        }
+        strsim::damerau_levenshtein(given, name)
+    };
+    names
+        .into_iter()
+        .map(|name| (distance(name), name))
+        .filter(|(distance, name)| *distance <= differs_at_most && *distance < name.len())
+        .min()
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_near_is_suggested_and_nothing_else() {
+        let types = ["core:kvstore", "core:logstore"];
+        let meant = |given| closest(given, types);
+        assert_eq!(meant("core:kvstor"), Some("core:kvstore"));
+        assert_eq!(meant("core:lgostore"), Some("core:logstore"));
+        assert_eq!(meant("kvstore"), Some("core:kvstore"));
+        assert_eq!(meant("org.example.chat"), None);
+        assert_eq!(closest("ab", ["xy"]), None);
+        assert_eq!(closest("", types), None);
+    }
+}

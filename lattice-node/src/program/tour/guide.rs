@@ -1,0 +1,167 @@
+//! What the tour prints, and remembers of its own steps.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::Registry;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::program::output::styles;
+use crate::program::run_kept;
+
+const WIDTH: usize = 78;
+/// Columns in front of what comes of a step.
+const INDENT: &str = "    ";
+
+/// A word of a command line.
+#[derive(Debug, Clone)]
+pub(super) enum Word {
+    /// Taken as it is.
+    Plain(String),
+    /// A file or directory of the tour's.
+    Path(PathBuf),
+}
+
+/// A word that is taken as it is.
+pub(super) fn word(text: impl Into<String>) -> Word {
+    Word::Plain(text.into())
+}
+
+/// A file or directory below the tour's directory.
+pub(super) fn path(path: impl Into<PathBuf>) -> Word {
+    Word::Path(path.into())
+}
+
+/// Prints the walk: headings, what a user would type (`$`) or call (`>`), and what comes of it.
+pub(super) struct Guide<'a, 'b> {
+    context: &'a mut Context<'b>,
+    registry: Registry,
+    dir: PathBuf,
+    step: u32,
+    /// What was typed and called so far and is not in the log store yet.
+    steps: Vec<String>,
+}
+
+impl<'a, 'b> Guide<'a, 'b> {
+    pub(super) fn new(context: &'a mut Context<'b>, dir: &Path) -> Self {
+        Self {
+            registry: context.registry().clone(),
+            context,
+            dir: dir.to_path_buf(),
+            step: 0,
+            steps: Vec::new(),
+        }
+    }
+
+    /// A file or directory of the tour's.
+    pub(super) fn place(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    fn print(&mut self, line: &str) -> Result<(), Failure> {
+        self.context.out.line(line)
+    }
+
+    pub(super) fn heading(&mut self, text: &str) -> Result<(), Failure> {
+        // Whoever watches sees a step once it is done.
+        self.context.out.flush()?;
+        self.step += 1;
+        let heading = format!("{}. {text}", self.step);
+        let heading = self.context.out.paint(styles::NAME, &heading);
+        self.print(&format!("\n{heading}\n"))
+    }
+
+    /// Plain words, wrapped.
+    pub(super) fn say(&mut self, text: &str) -> Result<(), Failure> {
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
+                self.print(&line)?;
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.print(&line)
+    }
+
+    /// Runs a command of this program as a user would, shows it, and what it printed.
+    pub(super) fn run(&mut self, words: &[Word]) -> Result<String, Failure> {
+        let shown: Vec<_> = words.iter().map(shown).collect();
+        self.typed(&format!("lattice {}", shown.join(" ")))?;
+        let real: Vec<OsString> = words
+            .iter()
+            .map(|word| match word {
+                Word::Plain(text) => text.into(),
+                Word::Path(path) => self.dir.join(path).into(),
+            })
+            .collect();
+        let printed = run_kept(&real, self.registry.clone())?;
+        let printed = printed.replace(&format!("{}/", self.dir.display()), "");
+        self.result(&printed)?;
+        Ok(printed)
+    }
+
+    /// A command of the system that a user would type.
+    pub(super) fn typed(&mut self, command: &str) -> Result<(), Failure> {
+        self.step_taken("$", command)
+    }
+
+    /// A call that a program would make.
+    pub(super) fn called(&mut self, call: &str) -> Result<(), Failure> {
+        self.step_taken(">", call)
+    }
+
+    fn step_taken(&mut self, sign: &str, step: &str) -> Result<(), Failure> {
+        self.steps.push(format!("{sign} {step}"));
+        let step = self.context.out.paint(styles::TYPE, step);
+        self.print(&format!("  {sign} {step}"))
+    }
+
+    /// What came of it; long lines are cut.
+    pub(super) fn result(&mut self, text: &str) -> Result<(), Failure> {
+        for line in text.lines() {
+            let room = WIDTH - INDENT.len();
+            let cut = match line.char_indices().nth(room) {
+                Some(_) => format!("{}...", line.chars().take(room - 3).collect::<String>()),
+                None => line.to_owned(),
+            };
+            self.print(&format!("{INDENT}{cut}"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the steps that are not in the log store yet.
+    pub(super) fn take_steps(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.steps)
+    }
+
+    pub(super) fn close(&mut self, elapsed: Duration, keep: Option<&Path>) -> Result<(), Failure> {
+        let left = match keep {
+            Some(dir) => format!(
+                "The stores are in {0}; try `lattice --data-dir {0}/alice list`.",
+                dir.display()
+            ),
+            None => "Nothing is left behind; `lattice tour --keep DIR` keeps the stores.".into(),
+        };
+        self.print("")?;
+        self.say(&format!("That took {} ms. {left}", elapsed.as_millis()))
+    }
+}
+
+/// A word as a shell wants it.
+fn shown(word: &Word) -> String {
+    let text = match word {
+        Word::Plain(text) => text.clone(),
+        Word::Path(path) => path.display().to_string(),
+    };
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:=@".contains(letter);
+    if text.chars().all(is_plain) && !text.is_empty() {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

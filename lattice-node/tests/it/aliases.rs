@@ -1,0 +1,121 @@
+//! Names of stores.
+
+use std::fs;
+
+use lattice_meta::StoreId;
+use lattice_node::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};
+
+fn alias(text: &str) -> Alias {
+    text.parse().unwrap()
+}
+
+fn id(byte: u8) -> StoreId {
+    StoreId::from_bytes([byte; 16])
+}
+
+#[test]
+fn what_could_be_something_else_is_no_alias() {
+    let longest = "x".repeat(MAX_ALIAS_BYTES);
+    for good in [
+        "fruit", "Früchte", "g", "a-b_c", "2024-log", "beefy", &longest,
+    ] {
+        assert_eq!(alias(good).as_str(), good);
+    }
+    let too_long = "x".repeat(MAX_ALIAS_BYTES + 1);
+    let bad = [
+        "",
+        "cafe",
+        "12-34",
+        "a.b",
+        "a:b",
+        "a/b",
+        "../x",
+        "-x",
+        "a b",
+        "a\nb",
+        "\u{1b}[1m",
+        "\0",
+        &too_long,
+    ];
+    for bad in bad {
+        let refused = bad.parse::<Alias>();
+        assert!(matches!(refused, Err(AliasError::Form { .. })), "{bad:?}");
+    }
+}
+
+#[test]
+fn names_are_kept_and_one_name_is_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Aliases::load(dir.path()).unwrap(), Aliases::none());
+    Aliases::set(dir.path(), &alias("fruit"), id(1)).unwrap();
+    Aliases::set(dir.path(), &alias("obst"), id(1)).unwrap();
+    Aliases::set(dir.path(), &alias("events"), id(2)).unwrap();
+    Aliases::set(dir.path(), &alias("events"), id(2)).unwrap();
+    let taken = Aliases::set(dir.path(), &alias("events"), id(1));
+    assert!(matches!(taken, Err(AliasError::Taken { store_id, .. }) if store_id == id(2)));
+    let aliases = Aliases::load(dir.path()).unwrap();
+    let all: Vec<_> = aliases
+        .iter()
+        .map(|(name, id)| (name.as_str(), id))
+        .collect();
+    assert_eq!(all, [("events", id(2)), ("fruit", id(1)), ("obst", id(1))]);
+    assert_eq!(aliases.alias_of(id(1)), Some(&alias("fruit")));
+    assert_eq!(aliases.store("obst"), Some(id(1)));
+    assert_eq!(aliases.store("nuts"), None);
+    assert_eq!(Aliases::remove(dir.path(), &alias("fruit")).unwrap(), id(1));
+    let gone = Aliases::remove(dir.path(), &alias("fruit"));
+    assert!(matches!(gone, Err(AliasError::NotFound { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// These bytes are frozen.
+#[test]
+fn the_format_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    Aliases::set(dir.path(), &alias("fruit"), id(1)).unwrap();
+    Aliases::set(dir.path(), &alias("früh"), id(2)).unwrap();
+    let text = fs::read_to_string(dir.path().join(ALIASES_FILE)).unwrap();
+    let expected = "# Names of stores, for people. Losing this file loses no data.\n[aliases]\n\
+                    fruit = \"01010101-0101-0101-0101-010101010101\"\n\
+                    \"früh\" = \"02020202-0202-0202-0202-020202020202\"\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_file_that_is_none_is_an_error_and_stays_as_it_is() {
+    for text in [
+        "aliases = 1",
+        "[aliases]\nfruit = \"no id\"",
+        "[aliases]\ncafe = \"01010101-0101-0101-0101-010101010101\"",
+        "[aliases]\n[more]",
+        "\u{1b}",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(ALIASES_FILE);
+        fs::write(&path, text).unwrap();
+        let refused = Aliases::load(dir.path());
+        assert!(
+            matches!(refused, Err(AliasError::NotAliases { .. })),
+            "{text:?}"
+        );
+        Aliases::set(dir.path(), &alias("x"), id(1)).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn many_that_change_it_at_once_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8_u8 {
+            let dir = dir.path();
+            scope.spawn(move || {
+                for nth in 0..10 {
+                    let name = format!("name-{thread}-{nth}");
+                    Aliases::set(dir, &alias(&name), id(thread)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(Aliases::load(dir.path()).unwrap().iter().count(), 80);
+}

@@ -1,0 +1,101 @@
+//! Runs one command line after another, and puts names in place of what changes from run to run.
+
+use std::collections::HashMap;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use regex::{Captures, Regex};
+
+pub(super) struct Shell {
+    dir: PathBuf,
+    fixtures: PathBuf,
+    path: OsString,
+    ids: Regex,
+    /// Patterns, and what takes the place of what they find.
+    varying: Vec<(Regex, &'static str)>,
+    /// Ids in the order in which they appear.
+    seen: HashMap<String, String>,
+}
+
+impl Shell {
+    pub(super) fn new(dir: &Path, fixtures: &Path) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_lattice"));
+        let mut path = OsString::from(program.parent().unwrap());
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap());
+        let pattern = |text, name| (Regex::new(text).unwrap(), name);
+        Self {
+            dir: dir.to_path_buf(),
+            fixtures: fixtures.to_path_buf(),
+            path,
+            ids: Regex::new(
+                "[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{64}",
+            )
+            .unwrap(),
+            varying: vec![
+                pattern(
+                    "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z  [0-9a-f]{8}",
+                    "<time>  <author>",
+                ),
+                pattern("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "<time>"),
+                pattern("\"(time|created)\":[0-9]{13}", "\"$1\":<time>"),
+                pattern("\"bytes\":[0-9]+", "\"bytes\":<bytes>"),
+                pattern("(?m)^bytes( +)[0-9]+$", "bytes$1<bytes>"),
+                pattern("(core|org[.]example):([a-z]+) +[0-9]{5,}", "$1:$2  <bytes>"),
+            ],
+            seen: HashMap::new(),
+        }
+    }
+
+    /// What a command line prints, to either output, and its exit code if it is not 0.
+    pub(super) fn run(&mut self, command: &str) -> String {
+        let output = Command::new("sh")
+            .args(["-c", &format!("exec 2>&1\n{command}")])
+            .current_dir(&self.dir)
+            .env("PATH", &self.path)
+            .env("LATTICE_DATA_DIR", "data")
+            .env("STORES", &self.fixtures)
+            .env("LC_ALL", "C")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let mut text = String::from_utf8(output.stdout).expect("the program prints text");
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push_str("<no line end>\n");
+        }
+        let mut text = self.name(&text);
+        match output.status.code() {
+            Some(0) => {}
+            code => text.push_str(&format!("? {}\n", code.unwrap())),
+        }
+        text
+    }
+
+    fn name(&mut self, text: &str) -> String {
+        let fixtures = format!("{}/", self.fixtures.display());
+        let mut text = text.replace(&fixtures, "$STORES/");
+        for (pattern, name) in &self.varying {
+            text = pattern.replace_all(&text, *name).into_owned();
+        }
+        let seen = &mut self.seen;
+        let named = self.ids.replace_all(&text, |found: &Captures<'_>| {
+            let id = &found[0];
+            // Ids that a session makes up stay as they are.
+            if id.starts_with("00000000") || id.starts_with("abcd0000") {
+                return id.to_owned();
+            }
+            let kind = if id.len() == 64 { "hash" } else { "store" };
+            let number = seen
+                .values()
+                .filter(|name| name[1..].starts_with(kind))
+                .count()
+                + 1;
+            let name = || format!("<{kind} {number}>");
+            seen.entry(id.to_owned()).or_insert_with(name).clone()
+        });
+        named.into_owned()
+    }
+}

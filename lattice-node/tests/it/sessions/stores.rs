@@ -1,0 +1,69 @@
+//! Stores that no command of the program can make.
+
+use std::fs;
+use std::path::Path;
+
+use lattice_backend::{LogicVersion, RedbBackend, create_store};
+use lattice_meta::{Genesis, Hlc, Nonce, SchemaVersion, StoreId};
+use lattice_node::{Access, Aliases, Authors, KvStore, Node, StoreHandle};
+
+/// Makes them in data directories of their own.
+pub(super) fn make(dir: &Path) {
+    part(dir);
+    empty(&dir.join("foreign"), "org.example.chat", 1, "chat");
+    empty(&dir.join("newer"), "core:kvstore", 99, "future");
+}
+
+/// Two replicas of one store that have given a key values apart; Ann has taken in what Bob wrote.
+fn part(dir: &Path) {
+    let (ann_dir, bob_dir) = (dir.join("ann"), dir.join("bob"));
+    let (ann, bob) = (Node::open(&ann_dir).unwrap(), Node::open(&bob_dir).unwrap());
+    let id = ann
+        .manager()
+        .create(&"core:kvstore".parse().unwrap())
+        .unwrap();
+    name(&ann_dir, "drinks", id);
+    let bob_path = bob.manager().store_path(id);
+    fs::create_dir_all(bob_path.parent().unwrap()).unwrap();
+    fs::copy(ann.manager().store_path(id), bob_path).unwrap();
+    let open = |node: &Node| node.open_as::<KvStore>(id, Access::ReadWrite).unwrap();
+    let (anns, bobs) = (open(&ann), open(&bob));
+    anns.put("hot", "tea").unwrap();
+    anns.put("cold", "water").unwrap();
+    // A later clock, so that it is Bob's value that is current.
+    while bobs.put("hot", "coffee").unwrap().hlc <= anns.conflicts("hot").unwrap()[0].hlc {}
+    let ops: Vec<_> = bobs
+        .ops_after(&anns.leaves().unwrap())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    anns.ingest(&mut ops.into_iter(), &Authors::Any).unwrap();
+    ann.manager().close_all().unwrap();
+}
+
+/// A store of a type or a schema that the program does not know.
+fn empty(dir: &Path, store_type: &str, schema: u64, alias: &str) {
+    let node = Node::open(dir).unwrap();
+    let genesis = Genesis::new(
+        store_type.parse().unwrap(),
+        node.manager().author().unwrap(),
+        Nonce::from_bytes([3; 16]),
+        Hlc::from_parts(1_700_000_000_000, 0).unwrap(),
+        None,
+    );
+    let path = node.manager().store_path(genesis.store_id());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    create_store(
+        &RedbBackend::on_files(),
+        &path,
+        &genesis,
+        SchemaVersion::new(schema),
+        &LogicVersion::new("unknown/1").unwrap(),
+    )
+    .unwrap();
+    name(dir, alias, genesis.store_id());
+}
+
+fn name(dir: &Path, alias: &str, id: StoreId) {
+    Aliases::set(dir, &alias.parse().unwrap(), id).unwrap();
+}

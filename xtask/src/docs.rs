@@ -1,0 +1,62 @@
+//! `cargo xtask docs`: pages that are made from the code.
+//!
+//! `docs/cli.md` is the reference of the program: an example of lattice-node prints it from the
+//! program's own help. `--check` compares instead of writing.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::command;
+use crate::failure::Failure;
+use crate::workspace::Workspace;
+
+const CHECK: &str = "--check";
+const PAGE: &str = "docs/cli.md";
+const GENERATOR: &[&str] = &[
+    "run",
+    "--quiet",
+    "--package",
+    "lattice-node",
+    "--example",
+    "cli_reference",
+];
+
+/// Why a page could not be made, or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DocsError {
+    #[error("{PAGE} is not what the program says: `cargo xtask docs` writes it anew")]
+    Stale,
+    #[error("{} could not be written", .path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    match arguments {
+        [] => write(workspace),
+        [only] if only == CHECK => check(workspace),
+        [first, ..] => Err(Failure::Argument {
+            argument: first.clone(),
+        }),
+    }
+}
+
+fn reference(workspace: &Workspace) -> Result<String, Failure> {
+    Ok(command::output(workspace.cargo().args(GENERATOR))?)
+}
+
+fn write(workspace: &Workspace) -> Result<(), Failure> {
+    let path = workspace.root().join(PAGE);
+    fs::write(&path, reference(workspace)?).map_err(|source| DocsError::File { path, source })?;
+    println!("docs: {PAGE} is written");
+    Ok(())
+}
+
+/// Fails if the page in the repository is another than the program makes.
+pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
+    if workspace.read(PAGE)? != reference(workspace)?.into_bytes() {
+        return Err(DocsError::Stale.into());
+    }
+    println!("docs: {PAGE} is up to date");
+    Ok(())
+}
