@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lattice_meta::{MetaError, MetaInfo};
 
+use crate::engine::Integrity;
 use crate::tx::{EVERYTHING, ReadTx, Result, Table, WriteTx};
 use crate::{BackendError, Cause, Direction};
 
@@ -192,6 +193,21 @@ pub trait StateBackend: Debug + Send + Sync {
     /// # Errors
     /// [`FileError::Exists`] if there is a file; nothing is left behind on failure.
     fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError>;
+
+    /// Makes a database with empty tables that nobody else can open, and that is gone when it is
+    /// closed or dropped: for what is computed beside a store. It need not be in memory, and need
+    /// not survive anything.
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError>;
+
+    /// Looks at the checksums that the engine keeps of its own, if nobody has the file open for
+    /// writing. Nothing is written to it.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no store's.
+    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError>;
 
     /// Opens a file that is there.
     ///

@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
+use lattice_meta::SchemaVersion;
+
 use crate::Table;
 
 /// The underlying cause of an error, whatever the engine.
@@ -43,6 +45,16 @@ pub enum BackendError {
     /// The store has been closed.
     #[error("the store is closed; open it again")]
     Closed,
+    /// Another process has migrated the store's layout since it was opened here.
+    #[error(
+        "the store was migrated from schema {opened} to {found} since it was opened; open it again"
+    )]
+    SchemaChanged {
+        /// The layout that it had.
+        opened: SchemaVersion,
+        /// The layout that it has.
+        found: SchemaVersion,
+    },
     /// Several callers shared a transaction that failed.
     #[cfg(feature = "std")]
     #[error(transparent)]

@@ -234,7 +234,7 @@ impl History for Applied<'_> {
     }
 }
 
-fn read_index(value: &[u8]) -> Result<u64> {
+pub(crate) fn read_index(value: &[u8]) -> Result<u64> {
     let bytes = value.try_into().map_err(|_| {
         BackendError::row(Table::Applied, "8 bytes", format!("{} bytes", value.len()))
     })?;

@@ -32,6 +32,8 @@ mod storage;
 mod system;
 mod tx;
 mod value;
+#[cfg(feature = "std")]
+mod watch;
 
 #[cfg(feature = "std")]
 pub use backend::{
@@ -41,9 +43,10 @@ pub use backend::{
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "std")]
 pub use engine::{
-    AppendAllError, AppendError, Authors, CreateError, Engine, Fork, InfoError, IngestReport,
-    MAX_HELD_BYTES, MAX_HELD_OPS, MethodError, OpenError, OpenRequest, OpsAfter, Outcome, Receipt,
-    Rejection, Snapshot, create_store,
+    AppendAllError, AppendError, Authors, CreateError, Depth, Difference, Engine, Finding, Fork,
+    HashDifference, InfoError, IngestReport, Integrity, LogicPolicy, MAX_HELD_BYTES, MAX_HELD_OPS,
+    MethodError, OpDifference, OpFault, OpenError, OpenRequest, OpsAfter, Outcome, Rebuilt,
+    Receipt, Rejection, RowDifference, Snapshot, Verification, create_store, rebuild_store,
 };
 pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]
@@ -70,3 +73,5 @@ pub use tx::{
     RowCursor, Rows, Span, Table, WriteTx,
 };
 pub use value::{Args, CallError, Method, MethodKind, Param, Value, ValueType};
+#[cfg(feature = "std")]
+pub use watch::{Progress, Stage, Watch};

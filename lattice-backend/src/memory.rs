@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lattice_meta::MetaInfo;
 
-use crate::BackendError;
 use crate::backend::{
     Access, FileError, OpenOptions, PeekError, StateBackend, StateDb, Verdict, WriteBody, read_meta,
 };
 use crate::tx::{
     Direction, NoRows, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx, is_empty_span,
 };
+use crate::{BackendError, Integrity};
 
 type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -79,6 +79,17 @@ impl StateBackend for MemoryBackend {
         };
         files.insert(path.to_path_buf(), Arc::new(file));
         Ok(())
+    }
+
+    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
+        Ok(Arc::new(MemoryDb {
+            open: Mutex::new(Some(Arc::default())),
+            access: Access::ReadWrite,
+        }))
+    }
+
+    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
+        self.file(path).map(|_| Integrity::None)
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {

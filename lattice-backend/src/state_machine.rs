@@ -108,6 +108,20 @@ pub trait StateMachine: Send + Sync + 'static {
         leaf(row.key, row.value);
     }
 
+    /// Changes the rows of schema `from` into those of the next one. What the state means must stay
+    /// the same: the host computes the state hash of the new rows, by [`leaves`](Self::leaves) of
+    /// the new schema, and drops everything unless it is the old one.
+    ///
+    /// All steps are one transaction, and rows are written to it as they come, so a migration need
+    /// not hold them in memory. The default changes nothing.
+    ///
+    /// # Errors
+    /// What the engine reports; the store is then the old one.
+    fn migrate(&self, from: SchemaVersion, data: &mut dyn DataWrite) -> Result<()> {
+        let _ = (from, data);
+        Ok(())
+    }
+
     /// Turns a command into a payload, from what the state is now, or refuses it.
     ///
     /// # Errors

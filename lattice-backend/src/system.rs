@@ -11,7 +11,7 @@ pub(crate) const GENESIS: &[u8] = b"genesis";
 /// The fingerprint of the logic that computed the state.
 pub(crate) const LOGIC: &[u8] = b"logic";
 /// The [`Ledger`].
-const LEDGER: &[u8] = b"ledger";
+pub(crate) const LEDGER: &[u8] = b"ledger";
 const LEDGER_BYTES: usize = 4 * 8 + LTHASH_BYTES;
 
 /// Rows that each name an op: a prefix, then the op's key.
@@ -32,6 +32,16 @@ impl Mark {
             Self::Branch => b"branch/",
             Self::Fork => b"fork/",
         }
+    }
+
+    /// Whether a row's key is that of a mark of any kind.
+    pub(crate) fn is_one(key: &[u8]) -> bool {
+        [Self::Frontier, Self::Branch, Self::Fork]
+            .iter()
+            .any(|mark| {
+                let name = key.strip_prefix(mark.prefix());
+                name.is_some_and(|name| OpRef::from_key(name).is_some())
+            })
     }
 
     pub(crate) fn key(self, op: &OpRef) -> Vec<u8> {

@@ -246,3 +246,30 @@ impl<T: ReadTx + ?Sized> DataRead for DataTable<'_, T> {
         self.0.range(Table::Data, span, direction)
     }
 }
+
+/// The same of a transaction that writes: without a buffer, for what happens as a whole or not at
+/// all with its transaction.
+#[cfg(feature = "std")]
+pub(crate) struct DataTableMut<'a>(pub(crate) &'a mut dyn WriteTx);
+
+#[cfg(feature = "std")]
+impl DataRead for DataTableMut<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.0.get(Table::Data, key)
+    }
+
+    fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        self.0.range(Table::Data, span, direction)
+    }
+}
+
+#[cfg(feature = "std")]
+impl DataWrite for DataTableMut<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.0.put(Table::Data, key, value)
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<()> {
+        self.0.remove(Table::Data, key).map(drop)
+    }
+}

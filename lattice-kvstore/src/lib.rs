@@ -29,6 +29,8 @@ mod apply;
 #[cfg(feature = "std")]
 mod batch;
 mod command;
+#[cfg(feature = "std")]
+mod copy;
 #[cfg(test)]
 #[path = "../tests/it/support/golden.rs"]
 mod golden;
@@ -50,6 +52,8 @@ mod store;
 #[cfg(feature = "std")]
 pub use batch::Batch;
 pub use command::{Command, Expectation};
+#[cfg(feature = "std")]
+pub use copy::copy_keys;
 pub use machine::{KvMachine, SCHEMA_VERSION, STORE_TYPE, store_type};
 pub use read::Head;
 pub use refusal::{Found, KvRefusal};

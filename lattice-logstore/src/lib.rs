@@ -21,6 +21,8 @@
 extern crate alloc;
 
 #[cfg(feature = "std")]
+mod copy;
+#[cfg(feature = "std")]
 mod entries;
 mod entry;
 #[cfg(feature = "std")]
@@ -33,6 +35,8 @@ mod select;
 #[cfg(feature = "std")]
 mod store;
 
+#[cfg(feature = "std")]
+pub use copy::copy_entries;
 #[cfg(feature = "std")]
 pub use entries::Entries;
 pub use entry::Entry;

@@ -22,13 +22,13 @@ pub mod program;
 
 pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};
 pub use identity::{IDENTITY_FILE, IdentityError, load_identity, load_or_create_identity};
-pub use lattice_backend::{Authors, RedbBackend, SecretKey};
+pub use lattice_backend::{Authors, Depth, LogicPolicy, RedbBackend, SecretKey, Watch};
 pub use lattice_kvstore::KvStore;
 pub use lattice_logstore::LogStore;
 pub use lattice_registry::{
     Access, ManagerError, ManagerOptions, Registry, StoreHandle, StoreManager,
 };
-pub use node::{Node, NodeError};
+pub use node::{Node, NodeError, NodeOptions};
 pub use openers::core_registry;
 
 /// The examples of the READMEs, compiled and run.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::RedbBackend;
+use lattice_backend::{LogicPolicy, RedbBackend, Watch};
 use lattice_meta::StoreId;
 use lattice_registry::{
     Access, ManagerError, ManagerOptions, RegisterError, Registry, StoreHandle, StoreManager,
@@ -19,6 +19,15 @@ use crate::openers::core_registry;
 #[derive(Debug)]
 pub struct Node {
     manager: StoreManager,
+}
+
+/// How a node treats its stores.
+#[derive(Debug, Clone, Default)]
+pub struct NodeOptions {
+    /// What is done about stores whose state other logic has computed.
+    pub logic: LogicPolicy,
+    /// Who is told how far replays, migrations and verifications are.
+    pub watch: Watch,
 }
 
 /// Why a node cannot be opened, or a store cannot be opened as what was asked for.
@@ -68,13 +77,30 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub fn with_registry(dir: impl AsRef<Path>, registry: Registry) -> Result<Self, NodeError> {
+        Self::with_options(dir, registry, NodeOptions::default())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn with_options(
+        dir: impl AsRef<Path>,
+        registry: Registry,
+        options: NodeOptions,
+    ) -> Result<Self, NodeError> {
         let dir = dir.as_ref();
         fs::create_dir_all(dir).map_err(|source| NodeError::Dir {
             path: dir.to_path_buf(),
             source,
         })?;
         let identity = load_or_create_identity(dir)?;
-        Ok(Self::assemble(dir, registry, ManagerOptions::new(identity)))
+        Ok(Self::assemble(
+            dir,
+            registry,
+            ManagerOptions::new(identity),
+            options,
+        ))
     }
 
     /// A node that reads: it needs no identity, and makes neither one nor a directory.
@@ -82,18 +108,33 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub fn reader(dir: impl AsRef<Path>) -> Result<Self, NodeError> {
-        Ok(Self::reader_with_registry(dir, core_registry()?))
+        let options = NodeOptions::default();
+        Ok(Self::reader_with_options(dir, core_registry()?, options))
     }
 
-    /// The same with another registry.
-    pub fn reader_with_registry(dir: impl AsRef<Path>, registry: Registry) -> Self {
-        Self::assemble(dir.as_ref(), registry, ManagerOptions::reader())
+    /// The same with another registry and options.
+    pub fn reader_with_options(
+        dir: impl AsRef<Path>,
+        registry: Registry,
+        options: NodeOptions,
+    ) -> Self {
+        Self::assemble(dir.as_ref(), registry, ManagerOptions::reader(), options)
     }
 
-    fn assemble(dir: &Path, registry: Registry, options: ManagerOptions) -> Self {
+    fn assemble(
+        dir: &Path,
+        registry: Registry,
+        manager: ManagerOptions,
+        options: NodeOptions,
+    ) -> Self {
         let backend = Arc::new(RedbBackend::on_files());
+        let manager = ManagerOptions {
+            logic: options.logic,
+            watch: options.watch,
+            ..manager
+        };
         Self {
-            manager: StoreManager::new(dir, backend, registry, options),
+            manager: StoreManager::new(dir, backend, registry, manager),
         }
     }
 

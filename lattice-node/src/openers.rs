@@ -1,4 +1,5 @@
-//! The store types that come with Lattice. This is the one place that lists them.
+//! The store types that come with Lattice, and what they can become. This is the one place that lists
+//! them.
 
 use lattice_kvstore::{KvMachine, KvOpener};
 use lattice_logstore::{LogMachine, LogOpener};
@@ -15,5 +16,12 @@ pub fn core_registry() -> Result<Registry, RegisterError> {
         lattice_logstore::store_type(),
         LogOpener::new(LogMachine::new),
     )?;
+    // A store of the same type with a history of its own, e.g. where the old one's was misdated.
+    let (kv, log) = (
+        lattice_kvstore::store_type(),
+        lattice_logstore::store_type(),
+    );
+    registry.register_migration(kv.clone(), kv, lattice_kvstore::copy_keys)?;
+    registry.register_migration(log.clone(), log, lattice_logstore::copy_entries)?;
     Ok(registry)
 }

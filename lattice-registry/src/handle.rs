@@ -6,8 +6,9 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use lattice_backend::{
-    Access, Authors, BackendError, Engine, Fork, InfoError, IngestReport, Leaves, LogicVersion,
-    Method, MethodError, Op, OpRef, OpsAfter, StateMachine, Value,
+    Access, Authors, BackendError, Depth, Engine, Fork, InfoError, IngestReport, Leaves,
+    LogicVersion, Method, MethodError, Op, OpRef, OpsAfter, StateBackend, StateMachine, Value,
+    Verification, Watch,
 };
 use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, StateHash, StoreId, StoreType};
 
@@ -83,6 +84,14 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
 
     /// The ops that a replica with these leaves lacks, in causal order.
     fn ops_after(&self, known: &Leaves) -> Result<OpsAfter, BackendError>;
+
+    /// Verifies the store as it is now; see [`Engine::verify`].
+    fn verify(
+        &self,
+        depth: Depth,
+        backend: &dyn StateBackend,
+        watch: &Watch,
+    ) -> Result<Verification, BackendError>;
 
     /// Whether the store has not been closed and its storage has not failed.
     fn is_usable(&self) -> bool;
@@ -187,6 +196,15 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn ops_after(&self, known: &Leaves) -> Result<OpsAfter, BackendError> {
         self.engine().ops_after(known)
+    }
+
+    fn verify(
+        &self,
+        depth: Depth,
+        backend: &dyn StateBackend,
+        watch: &Watch,
+    ) -> Result<Verification, BackendError> {
+        self.engine().verify(depth, backend, watch)
     }
 
     fn is_usable(&self) -> bool {

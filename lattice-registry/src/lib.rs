@@ -20,11 +20,13 @@
 
 mod handle;
 mod manager;
+mod migration;
 mod opener;
 mod registry;
 
 pub use handle::{StoreHandle, TypedStore};
 pub use lattice_backend::Access;
-pub use manager::{Listed, ManagerError, ManagerOptions, StoreManager};
-pub use opener::{Birth, EngineOpener, Peeked, StoreOpener, with_birth};
+pub use manager::{Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore, StoreManager};
+pub use migration::{Calls, Migration};
+pub use opener::{Birth, EngineOpener, Peeked, Rebuild, StoreOpener, with_birth};
 pub use registry::{RegisterError, Registry, ResolveError, Resolver};

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{Engine, LogicVersion, Method, OpenError, OpenRequest, StateMachine};
+use lattice_backend::{
+    Engine, LogicVersion, Method, OpenError, OpenRequest, Rebuilt, StateBackend, StateMachine,
+    Watch, rebuild_store,
+};
 use lattice_meta::{MetaInfo, SchemaVersion};
 
 use crate::handle::{StoreHandle, TypedStore};
@@ -27,6 +31,21 @@ pub struct Birth {
     pub logic: LogicVersion,
 }
 
+/// A store that is to be computed anew from its history.
+#[derive(Debug)]
+pub struct Rebuild<'a> {
+    /// What its `meta` table says.
+    pub meta: &'a MetaInfo,
+    /// The engine underneath.
+    pub backend: &'a dyn StateBackend,
+    /// The store's file.
+    pub path: &'a Path,
+    /// The file to be made.
+    pub target: &'a Path,
+    /// Who is told how far it is.
+    pub watch: &'a Watch,
+}
+
 /// Opens stores of one type. A plain closure is one, too; since it tells nothing of new stores, it
 /// opens existing ones only ([`with_birth`] adds the rest).
 pub trait StoreOpener: Send + Sync {
@@ -39,6 +58,17 @@ pub trait StoreOpener: Send + Sync {
     /// opener cannot tell before it has opened one.
     fn methods(&self) -> Option<&'static [Method]> {
         None
+    }
+
+    /// Computes a store anew from its history, into another file.
+    ///
+    /// # Errors
+    /// See [`rebuild_store`]; [`OpenError::Unsupported`] if this opener has no way to.
+    fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
+        Err(OpenError::Unsupported {
+            store_type: rebuild.meta.store_type.clone(),
+            what: "rebuilt",
+        })
     }
 
     /// Opens a store.
@@ -74,6 +104,10 @@ impl<O: StoreOpener> StoreOpener for WithBirth<O> {
 
     fn methods(&self) -> Option<&'static [Method]> {
         self.opener.methods()
+    }
+
+    fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
+        self.opener.rebuild(rebuild)
     }
 
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {
@@ -114,6 +148,17 @@ impl<T: TypedStore> StoreOpener for EngineOpener<T> {
 
     fn methods(&self) -> Option<&'static [Method]> {
         Some((self.machine)().methods())
+    }
+
+    fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
+        let Rebuild {
+            backend,
+            path,
+            target,
+            watch,
+            ..
+        } = rebuild;
+        rebuild_store(backend, path, target, (self.machine)(), watch)
     }
 
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {

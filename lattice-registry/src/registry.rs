@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lattice_backend::Cause;
 use lattice_meta::StoreType;
 
+use crate::migration::Migration;
 use crate::opener::StoreOpener;
 
 /// Finds an opener for a type that nobody registered, e.g. among state machines that are kept as
@@ -38,6 +39,14 @@ pub enum RegisterError {
         /// The type.
         store_type: StoreType,
     },
+    /// There is a migration already.
+    #[error("a migration from {from} to {to} is registered already")]
+    DuplicateMigration {
+        /// The old type.
+        from: StoreType,
+        /// The new type.
+        to: StoreType,
+    },
 }
 
 /// Why a type has no opener.
@@ -50,6 +59,19 @@ pub enum ResolveError {
         /// The type.
         store_type: StoreType,
         /// The types that are registered.
+        known: Vec<StoreType>,
+    },
+    /// Nobody knows how to make a store of one type out of one of another.
+    #[error(
+        "no migration leads from {from} to {to}; from {from} there are those to {}",
+        list(known)
+    )]
+    NoMigration {
+        /// The old type.
+        from: StoreType,
+        /// The new type.
+        to: StoreType,
+        /// Where migrations lead from there.
         known: Vec<StoreType>,
     },
     /// A resolver knows the type and failed.
@@ -79,6 +101,7 @@ fn list(types: &[StoreType]) -> String {
 #[derive(Clone, Default)]
 pub struct Registry {
     openers: BTreeMap<StoreType, Arc<dyn StoreOpener>>,
+    migrations: BTreeMap<(StoreType, StoreType), Arc<dyn Migration>>,
     resolvers: Vec<Arc<dyn Resolver>>,
 }
 
@@ -102,6 +125,49 @@ impl Registry {
         }
         self.openers.insert(store_type, Arc::new(opener));
         Ok(())
+    }
+
+    /// Registers how a store of one type becomes one of another: a value, or a plain closure. Both
+    /// may be the same type: what is made is a new store with a history of its own.
+    ///
+    /// # Errors
+    /// [`RegisterError::DuplicateMigration`]; the first one stays as it is.
+    pub fn register_migration(
+        &mut self,
+        from: StoreType,
+        to: StoreType,
+        migration: impl Migration + 'static,
+    ) -> Result<(), RegisterError> {
+        let key = (from, to);
+        if self.migrations.contains_key(&key) {
+            let (from, to) = key;
+            return Err(RegisterError::DuplicateMigration { from, to });
+        }
+        self.migrations.insert(key, Arc::new(migration));
+        Ok(())
+    }
+
+    /// The types that a store of this one can become.
+    pub fn migrations_from(&self, from: &StoreType) -> impl Iterator<Item = &StoreType> {
+        let of_it = self.migrations.keys().filter(move |(old, _)| old == from);
+        of_it.map(|(_, to)| to)
+    }
+
+    /// How a store of one type becomes one of another.
+    ///
+    /// # Errors
+    /// [`ResolveError::NoMigration`].
+    pub fn migration(
+        &self,
+        from: &StoreType,
+        to: &StoreType,
+    ) -> Result<Arc<dyn Migration>, ResolveError> {
+        let found = self.migrations.get(&(from.clone(), to.clone()));
+        found.cloned().ok_or_else(|| ResolveError::NoMigration {
+            from: from.clone(),
+            to: to.clone(),
+            known: self.migrations_from(from).cloned().collect(),
+        })
     }
 
     /// Adds a resolver. Resolvers are asked in the order in which they were added.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lattice_meta::{GenesisError, SchemaVersion, StoreId, StoreType};
 
+use super::Difference;
 use crate::backend::{FileError, PeekError};
 use crate::{BackendError, CallError, Cause, LogicVersion, OpError};
 
@@ -90,23 +91,27 @@ pub enum OpenError {
         /// The version found.
         found: SchemaVersion,
     },
-    /// The store's layout is older than what the logic can open.
+    /// The store's layout is older than what the logic can open, or can open for reading.
     #[error(
-        "store {store_id} has schema version {found}, older than {oldest}, which this program opens of {store_type} without a migration"
+        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program {does} of {store_type}{step}"
     )]
     OlderSchema {
         /// The store.
         store_id: StoreId,
         /// Its type.
         store_type: StoreType,
-        /// The oldest version that the logic opens.
+        /// The oldest version that would do.
         oldest: SchemaVersion,
         /// The version found.
         found: SchemaVersion,
+        /// What needs that version: reading it, or migrating it.
+        does: &'static str,
+        /// What can be done, as the rest of the message.
+        step: &'static str,
     },
     /// The state was computed by other logic, and it has not been proven that this one agrees.
     #[error(
-        "the state of store {store_id} was computed by logic {recorded}, this program has {current}, and that both agree has not been verified"
+        "the state of store {store_id} was computed by logic {recorded}, this program has {current}, and that both agree has not been verified; opening it for writing does so once"
     )]
     LogicChanged {
         /// The store.
@@ -115,6 +120,50 @@ pub enum OpenError {
         recorded: String,
         /// What the given logic says of itself.
         current: LogicVersion,
+    },
+    /// The state is not what this program's logic makes of the history.
+    #[error(
+        "store {store_id} is refused as corrupt: its state was computed by logic {recorded}, and its history replayed by {current} differs: {difference}; open it with the program that wrote it, or rebuild it with this one"
+    )]
+    LogicDiffers {
+        /// The store.
+        store_id: StoreId,
+        /// What the store recorded.
+        recorded: String,
+        /// What the given logic says of itself.
+        current: LogicVersion,
+        /// Where they part.
+        difference: Box<Difference>,
+    },
+    /// A migration of the layout would change what the state means. It was undone.
+    #[error(
+        "migrating store {store_id} from schema {from} to {to} would change its state: {difference}; nothing was changed"
+    )]
+    MigrationDiffers {
+        /// The store.
+        store_id: StoreId,
+        /// The layout that it has.
+        from: SchemaVersion,
+        /// The layout that it was to have.
+        to: SchemaVersion,
+        /// Where the states part.
+        difference: Box<Difference>,
+    },
+    /// The store's history cannot be replayed to its end.
+    #[error("the history of store {store_id} cannot be replayed: {}", faults.join("; "))]
+    History {
+        /// The store.
+        store_id: StoreId,
+        /// What is wrong with it.
+        faults: Vec<String>,
+    },
+    /// The opener of the store's type cannot do this.
+    #[error("stores of type {store_type} cannot be {what}: their opener has no way to")]
+    Unsupported {
+        /// The store's type.
+        store_type: StoreType,
+        /// What they cannot be.
+        what: &'static str,
     },
     /// The opener of the store's type could not provide its logic.
     #[error("the logic of {store_type} is not available")]

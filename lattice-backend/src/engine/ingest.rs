@@ -235,12 +235,13 @@ impl<M: StateMachine> Recorder<'_, M> {
             )),
             Parents::Later(rejection) => done(Outcome::Rejected(rejection)),
             Parents::Applied => done(Outcome::Applied {
-                index: self.record(&op)?,
+                index: self.record(&op)?.index,
             }),
         }
     }
 
-    fn check_parents(&self, op: &Op) -> Result<Parents> {
+    /// How an op stands to those that it names.
+    pub(super) fn check_parents(&self, op: &Op) -> Result<Parents> {
         let mut missing = None;
         for after in op.parents() {
             let Some(parent) = self.hlc_of(&after)? else {
@@ -290,7 +291,7 @@ impl<M: StateMachine> Recorder<'_, M> {
 }
 
 /// How an op stands to those it names.
-enum Parents {
+pub(super) enum Parents {
     /// All are applied, and dated before it.
     Applied,
     /// This one is not applied.

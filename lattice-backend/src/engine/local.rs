@@ -234,7 +234,7 @@ impl<M: StateMachine> Recorder<'_, M> {
         if effect == Effect::Void {
             return Ok(Err(AppendError::Invalid(None)));
         }
-        let index = self.record_staged(&op, writes)?;
+        let index = self.record_staged(&op, writes)?.index;
         Ok(Ok(Receipt {
             op: op.reference(),
             hlc,

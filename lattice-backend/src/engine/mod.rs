@@ -1,6 +1,7 @@
 //! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
 
 mod bulk;
+mod difference;
 mod error;
 mod exchange;
 mod group;
@@ -9,18 +10,25 @@ mod ingest;
 mod local;
 mod open;
 mod reads;
+mod rebuild;
 mod record;
+mod replay;
 mod report;
 mod snapshot;
 mod state;
+mod upgrade;
+mod verify;
 
+pub use difference::{Difference, HashDifference, OpDifference, RowDifference};
 pub use error::{AppendAllError, AppendError, InfoError, MethodError, OpenError};
 pub use exchange::OpsAfter;
 pub use inbox::{MAX_HELD_BYTES, MAX_HELD_OPS};
 pub use ingest::Authors;
-pub use open::{CreateError, OpenRequest, create_store};
+pub use open::{CreateError, LogicPolicy, OpenRequest, create_store};
+pub use rebuild::{Rebuilt, rebuild_store};
 pub use report::{IngestReport, Outcome, Rejection};
 pub use snapshot::Snapshot;
+pub use verify::{Depth, Finding, Integrity, OpFault, Verification};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,14 +37,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lattice_meta::{
-    Genesis, GenesisHash, Hlc, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId,
+    Genesis, GenesisHash, Hlc, MetaInfo, MetaKey, PubKey, SchemaVersion, StateHash, StoreId,
 };
 
 use crate::backend::{StateDb, read_meta};
 use crate::history::{read_applied, read_op};
 use crate::state_hash::LeafHasher;
 use crate::system::{Ledger, read_frontier};
-use crate::tx::Result;
+use crate::tx::{ReadTx, Result, Table};
 use crate::value::{Args, MethodKind, Value};
 use crate::{
     Access, BackendError, CallError, Clock, EffectHash, Leaves, Op, OpHasher, OpRef, SecretKey,
@@ -76,7 +84,7 @@ pub struct Engine<M: StateMachine> {
 }
 
 struct Inner<M: StateMachine> {
-    machine: M,
+    machine: Arc<M>,
     db: Arc<dyn StateDb>,
     path: PathBuf,
     genesis: Genesis,
@@ -172,10 +180,9 @@ impl<M: StateMachine> Engine<M> {
     /// What the engine underneath reports.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.inner.check_usable()?;
-        Ok(Snapshot::new(
-            self.inner.db.snapshot()?,
-            self.inner.genesis_hash,
-        ))
+        let tx = self.inner.db.snapshot()?;
+        self.inner.check_schema(&*tx)?;
+        Ok(Snapshot::new(tx, self.inner.genesis_hash))
     }
 
     /// What peek would say.
@@ -337,6 +344,27 @@ impl<M: StateMachine> Inner<M> {
             Err(BackendError::Unusable)
         } else {
             Ok(())
+        }
+    }
+
+    /// A store that is open for reading only can be migrated by the process that writes it: its rows
+    /// are then none that this handle knows.
+    fn check_schema(&self, tx: &dyn ReadTx) -> Result<()> {
+        if self.db.access() == Access::ReadWrite {
+            return Ok(());
+        }
+        let row = tx.get(Table::Meta, &MetaKey::SchemaVersion.to_bytes())?;
+        let opened = self.schema;
+        match row.as_deref().and_then(|row| row.try_into().ok()) {
+            Some(row) if row == opened.get().to_le_bytes() => Ok(()),
+            Some(row) => Err(BackendError::SchemaChanged {
+                opened,
+                found: SchemaVersion::new(u64::from_le_bytes(row)),
+            }),
+            None => {
+                let found = format!("{row:?}");
+                Err(BackendError::row(Table::Meta, "a schema version", found))
+            }
         }
     }
 

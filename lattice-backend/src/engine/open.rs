@@ -8,12 +8,14 @@ use lattice_meta::{Genesis, MetaInfo, SchemaVersion, StoreId};
 
 use super::group::Group;
 use super::state::WriterState;
-use super::{Engine, Inner, OpenError, Progress};
+use super::{Engine, Inner, OpenError, Progress, upgrade};
 use crate::backend::{Access, FileError, OpenOptions, StateBackend, StateDb, Verdict, read_meta};
 use crate::state_hash::LeafHasher;
 use crate::system::{GENESIS, LOGIC, Ledger, write_birth};
-use crate::tx::{ReadTx, Table};
-use crate::{BackendError, Clock, LogicVersion, OpHasher, SecretKey, StateMachine, SystemClock};
+use crate::tx::{ReadTx, Table, WriteTx};
+use crate::{
+    BackendError, Clock, LogicVersion, OpHasher, SecretKey, StateMachine, SystemClock, Watch,
+};
 
 /// What is opened, and how.
 #[derive(Debug, Clone)]
@@ -30,6 +32,10 @@ pub struct OpenRequest {
     pub identity: Option<Arc<SecretKey>>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// What is done if other logic computed the state.
+    pub logic: LogicPolicy,
+    /// Who is told how far that, or a migration, is.
+    pub watch: Watch,
 }
 
 impl OpenRequest {
@@ -42,6 +48,8 @@ impl OpenRequest {
             expected: None,
             identity: None,
             clock: Arc::new(SystemClock),
+            logic: LogicPolicy::default(),
+            watch: Watch::nobody(),
         }
     }
 
@@ -74,25 +82,47 @@ pub fn create_store(
     schema: SchemaVersion,
     logic: &LogicVersion,
 ) -> Result<(), CreateError> {
-    let meta = MetaInfo::new(genesis, schema);
-    backend.create(path, &mut |tx| {
-        for (key, value) in meta.rows() {
-            tx.put(Table::Meta, &key, &value)?;
-        }
-        write_birth(tx, genesis, logic)?;
-        Ok(Verdict::Commit)
-    })?;
+    backend.create(path, &mut |tx| give_birth(tx, genesis, schema, logic))?;
     Ok(())
 }
 
+/// The first transaction of a store.
+pub(super) fn give_birth(
+    tx: &mut dyn WriteTx,
+    genesis: &Genesis,
+    schema: SchemaVersion,
+    logic: &LogicVersion,
+) -> Result<Verdict, BackendError> {
+    for (key, value) in MetaInfo::new(genesis, schema).rows() {
+        tx.put(Table::Meta, &key, &value)?;
+    }
+    write_birth(tx, genesis, logic)?;
+    Ok(Verdict::Commit)
+}
+
+/// What is done about a store whose state was computed by another version of the logic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LogicPolicy {
+    /// Its history is replayed by the logic at hand, and effects, state hash and rows are compared.
+    /// Where they are equal the new version is recorded, and not replayed again; else the store is
+    /// refused. A store that is opened for reading only is refused without a replay, since nothing
+    /// could be recorded.
+    #[default]
+    Replay,
+    /// The version is recorded as it is, on the caller's word. A store that is opened for reading
+    /// only is taken as it is, an older layout included.
+    Trust,
+    /// It is refused.
+    Refuse,
+}
+
 /// What the checks of a store found.
-struct Checked {
-    genesis: Genesis,
-    meta: MetaInfo,
-    /// Ops applied.
-    applied: u64,
-    /// What a writer needs to know; nothing for a reader.
-    writer: Option<WriterState>,
+pub(super) struct Checked {
+    pub(super) genesis: Genesis,
+    pub(super) meta: MetaInfo,
+    pub(super) ledger: Ledger,
+    /// The version of the logic that is recorded, if it is another.
+    pub(super) other_logic: Option<String>,
 }
 
 impl<M: StateMachine> Engine<M> {
@@ -117,61 +147,103 @@ impl<M: StateMachine> Engine<M> {
 
     /// Opens a store: its `meta` table against its genesis, the id asked for, the type, schema and
     /// version of the logic are checked while the file is open for reading only, and again in what
-    /// is then opened for writing.
+    /// is then opened for writing. An older layout is migrated, and other logic is held against the
+    /// history, as the request says.
     ///
     /// # Errors
     /// See [`OpenError`]. Nothing of the store is changed by a refusal.
     pub fn open(request: OpenRequest, machine: M) -> Result<Self, OpenError> {
-        let OpenRequest {
-            backend,
-            path,
-            options,
-            ..
-        } = &request;
+        let machine = Arc::new(machine);
         let read_only = OpenOptions {
             access: Access::ReadOnly,
-            ..*options
+            ..request.options
         };
-        let mut db = backend.open(path, &read_only)?;
-        let mut checked = check_db(&*db, &request, &machine)?;
-        if options.access == Access::ReadWrite {
-            close(&*db, checked.meta.store_id)?;
-            db = backend.open(path, options)?;
-            checked = check_db(&*db, &request, &machine)?;
+        let db = request.backend.open(&request.path, &read_only)?;
+        let checked = closing(&*db, check_db(&*db, &request, &*machine))?;
+        if request.options.access == Access::ReadOnly {
+            closing(&*db, upgrade::check_reader(&request, &checked, &*machine))?;
+            return Ok(Self::assemble(db, request, checked, machine, None));
         }
-        Ok(Self::assemble(db, request, checked, machine))
+        // What only a writer reads is read here too, before the file is opened for writing.
+        closing(&*db, upgrade::load_writer(&*db, &checked))?;
+        let proven = closing(&*db, upgrade::prove(&*db, &request, &checked, &machine))?;
+        close(&*db, checked.meta.store_id)?;
+        let db = request.backend.open(&request.path, &request.options)?;
+        let opened = || {
+            let checked = check_db(&*db, &request, &*machine)?;
+            upgrade::upgrade(&*db, &request, checked, &machine, proven)
+        };
+        let (checked, writer) = closing(&*db, opened())?;
+        Ok(Self::assemble(db, request, checked, machine, Some(writer)))
     }
 
-    fn assemble(db: Arc<dyn StateDb>, request: OpenRequest, checked: Checked, machine: M) -> Self {
+    fn assemble(
+        db: Arc<dyn StateDb>,
+        request: OpenRequest,
+        checked: Checked,
+        machine: Arc<M>,
+        writer: Option<WriterState>,
+    ) -> Self {
         let Checked {
             genesis,
             meta,
-            applied,
-            writer,
+            ledger,
+            ..
         } = checked;
-        let genesis_hash = genesis.hash();
-        let inner = Inner {
+        let inner = Inner::new(Parts {
             machine,
             db,
             path: request.path,
             genesis,
-            genesis_hash,
             schema: meta.schema_version,
-            hasher: OpHasher::new(&genesis_hash),
-            leaf_hasher: LeafHasher::default(),
             identity: request.identity,
             clock: request.clock,
-            writer: writer.map(Mutex::new),
+            applied: ledger.applied,
+            writer,
+        });
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
+/// What a running store is made of.
+pub(super) struct Parts<M> {
+    pub(super) machine: Arc<M>,
+    pub(super) db: Arc<dyn StateDb>,
+    pub(super) path: PathBuf,
+    pub(super) genesis: Genesis,
+    pub(super) schema: SchemaVersion,
+    pub(super) identity: Option<Arc<SecretKey>>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Ops applied.
+    pub(super) applied: u64,
+    /// What a writer needs to know; nothing for a reader.
+    pub(super) writer: Option<WriterState>,
+}
+
+impl<M: StateMachine> Inner<M> {
+    pub(super) fn new(parts: Parts<M>) -> Self {
+        let genesis_hash = parts.genesis.hash();
+        Self {
+            machine: parts.machine,
+            db: parts.db,
+            path: parts.path,
+            genesis: parts.genesis,
+            genesis_hash,
+            schema: parts.schema,
+            hasher: OpHasher::new(&genesis_hash),
+            leaf_hasher: LeafHasher::default(),
+            identity: parts.identity,
+            clock: parts.clock,
+            writer: parts.writer.map(Mutex::new),
             group: Group::default(),
             unusable: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             progress: Progress {
-                applied: Mutex::new(applied),
+                applied: Mutex::new(parts.applied),
                 changed: Condvar::new(),
             },
-        };
-        Self {
-            inner: Arc::new(inner),
         }
     }
 }
@@ -181,60 +253,53 @@ fn close(db: &dyn StateDb, store_id: StoreId) -> Result<(), OpenError> {
         .map_err(|source| OpenError::Backend { store_id, source })
 }
 
-/// Checks a view of an open file; closes it if it does not pass.
+/// Closes a file over which something was refused.
+fn closing<T>(db: &dyn StateDb, outcome: Result<T, OpenError>) -> Result<T, OpenError> {
+    if outcome.is_err() {
+        // The refusal is what counts.
+        let _ = db.close();
+    }
+    outcome
+}
+
+/// Checks a view of an open file.
 fn check_db<M: StateMachine>(
     db: &dyn StateDb,
     request: &OpenRequest,
     machine: &M,
 ) -> Result<Checked, OpenError> {
-    let checked = db
-        .snapshot()
-        .map_err(|source| {
-            let path = request.path.clone();
-            OpenError::Peek(crate::PeekError::Backend { path, source })
-        })
-        .and_then(|tx| check(&*tx, request, machine));
-    if checked.is_err() {
-        // The refusal is what counts.
-        let _ = db.close();
+    let tx = db.snapshot().map_err(|source| {
+        let path = request.path.clone();
+        OpenError::Peek(crate::PeekError::Backend { path, source })
+    })?;
+    let checked = check(&*tx, &request.path, machine)?;
+    let found = checked.meta.store_id;
+    match request.expected.filter(|expected| *expected != found) {
+        Some(expected) => Err(OpenError::OtherStore {
+            path: request.path.clone(),
+            expected,
+            found,
+        }),
+        None => Ok(checked),
     }
-    checked
 }
 
-fn check<M: StateMachine>(
+/// Checks a store against its genesis and the logic at hand.
+pub(super) fn check<M: StateMachine>(
     tx: &dyn ReadTx,
-    request: &OpenRequest,
+    path: &Path,
     machine: &M,
 ) -> Result<Checked, OpenError> {
-    let meta = read_meta(tx, &request.path)?;
-    if let Some(expected) = request
-        .expected
-        .filter(|expected| *expected != meta.store_id)
-    {
-        let path = request.path.clone();
-        return Err(OpenError::OtherStore {
-            path,
-            expected,
-            found: meta.store_id,
-        });
-    }
+    let meta = read_meta(tx, path)?;
     let genesis = check_genesis(tx, &meta)?;
-    check_logic(tx, &meta, machine)?;
+    let other_logic = check_logic(tx, &meta, machine)?;
     let store_id = meta.store_id;
-    let failed = |source| OpenError::Backend { store_id, source };
-    let applied = Ledger::read(tx).map_err(failed)?.applied;
-    let writer = match request.options.access {
-        Access::ReadOnly => None,
-        Access::ReadWrite => {
-            let hasher = OpHasher::new(&genesis.hash());
-            Some(WriterState::load(tx, &hasher).map_err(failed)?)
-        }
-    };
+    let ledger = Ledger::read(tx).map_err(|source| OpenError::Backend { store_id, source })?;
     Ok(Checked {
         genesis,
         meta,
-        applied,
-        writer,
+        ledger,
+        other_logic,
     })
 }
 
@@ -264,12 +329,13 @@ fn check_genesis(tx: &dyn ReadTx, meta: &MetaInfo) -> Result<Genesis, OpenError>
     Ok(genesis)
 }
 
-/// The logic is the store's, knows its layout, and is the one that computed its state.
+/// The logic is the store's and knows its layout. Gives the version of the logic that computed its
+/// state, if it is another.
 fn check_logic<M: StateMachine>(
     tx: &dyn ReadTx,
     meta: &MetaInfo,
     machine: &M,
-) -> Result<(), OpenError> {
+) -> Result<Option<String>, OpenError> {
     let MetaInfo {
         store_id,
         store_type,
@@ -300,6 +366,8 @@ fn check_logic<M: StateMachine>(
             store_type,
             oldest,
             found: schema_version,
+            does: "migrates",
+            step: "; an older program migrates it to that one",
         });
     }
     let row = || BackendError::row(Table::System, "the version of the store's logic", "none");
@@ -307,14 +375,6 @@ fn check_logic<M: StateMachine>(
         .get(Table::System, LOGIC)
         .and_then(|row_found| row_found.ok_or_else(row))
         .map_err(|source| OpenError::Backend { store_id, source })?;
-    let current = machine.logic_version();
-    if recorded != current.as_str().as_bytes() {
-        let recorded = recorded.escape_ascii().to_string();
-        return Err(OpenError::LogicChanged {
-            store_id,
-            recorded,
-            current,
-        });
-    }
-    Ok(())
+    let is_other = recorded != machine.logic_version().as_str().as_bytes();
+    Ok(is_other.then(|| recorded.escape_ascii().to_string()))
 }

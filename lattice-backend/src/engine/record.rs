@@ -9,10 +9,10 @@ use super::reads::{Reads, Remembered};
 use super::state::WriterState;
 use crate::history::{Applied, write_op};
 use crate::staging::Writes;
-use crate::state_hash::{RowChange, effect, leaf_changes};
+use crate::state_hash::{LeafChange, RowChange, effect, leaf_changes};
 use crate::system::Mark;
 use crate::tx::{DataTable, Result, Table, WriteTx};
-use crate::{Effect, Op, OpKind, OpRef, Staged, StateMachine};
+use crate::{Effect, EffectHash, Op, OpKind, OpRef, Staged, StateMachine};
 
 /// Records ops in one transaction. [`Recorder::finish`] writes what all of them changed together.
 pub(super) struct Recorder<'a, M: StateMachine> {
@@ -23,6 +23,16 @@ pub(super) struct Recorder<'a, M: StateMachine> {
     /// Heads that came (with their timestamp) and went.
     frontier: BTreeMap<OpRef, Option<Hlc>>,
     tips: BTreeMap<PubKey, OpId>,
+}
+
+/// An op that was recorded.
+pub(super) struct Recorded {
+    /// Its place in the order of application.
+    pub(super) index: u64,
+    /// The hash of what it did.
+    pub(super) effect: EffectHash,
+    /// What it did.
+    pub(super) changes: Vec<LeafChange>,
 }
 
 impl<'a, M: StateMachine> Recorder<'a, M> {
@@ -80,16 +90,16 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     }
 
     /// Records an op that follows from what is applied: its parents are, and its timestamp exceeds
-    /// theirs. Gives its index.
-    pub(super) fn record(&mut self, op: &Op) -> Result<u64> {
+    /// theirs.
+    pub(super) fn record(&mut self, op: &Op) -> Result<Recorded> {
         let (_, writes) = self.stage(op, &Reads::new())?;
         self.record_staged(op, writes)
     }
 
     /// The same for an op that has been staged already.
-    pub(super) fn record_staged(&mut self, op: &Op, writes: Writes) -> Result<u64> {
+    pub(super) fn record_staged(&mut self, op: &Op, writes: Writes) -> Result<Recorded> {
         let rows = self.write_data(writes)?;
-        let changes = leaf_changes(&self.inner.machine, self.inner.schema, &rows);
+        let changes = leaf_changes(&*self.inner.machine, self.inner.schema, &rows);
         self.state
             .ledger
             .state
@@ -97,12 +107,17 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.link_branches(op)?;
         self.move_frontier(op);
         let index = self.state.ledger.applied;
-        write_op(self.tx, index, &effect(&changes), op)?;
+        let effect = effect(&changes);
+        write_op(self.tx, index, &effect, op)?;
         self.state.tail.push(op, index);
         self.state.ledger.applied += 1;
         self.state.ledger.clock = self.state.ledger.clock.max(op.hlc());
         self.recorded += 1;
-        Ok(index)
+        Ok(Recorded {
+            index,
+            effect,
+            changes,
+        })
     }
 
     /// Writes what the ops of this transaction changed together: heads, tips, counters and, when

@@ -31,6 +31,12 @@ impl Disk for FileDisk {
         Ok(Box::new(opened?))
     }
 
+    /// A file without a name in the system's directory for temporary files.
+    fn scratch(&self) -> io::Result<Box<dyn Storage>> {
+        let locks = FileBackend::new(tempfile::tempfile()?).map_err(io::Error::other)?;
+        Ok(Box::new(FileStorage { locks }))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
     }

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod overlay;
 mod reader;
+mod scratch;
 mod tx;
 
 pub use file::FileDisk;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use lattice_meta::MetaInfo;
 
+use crate::Integrity;
 use crate::backend::{
     Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, WriteBody, read_meta,
 };
@@ -25,6 +27,7 @@ use crate::storage::{Disk, FileMode, Storage};
 use adapter::{Adapter, LockView};
 use db::{Opened, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
+use scratch::Unsynced;
 
 /// Cache of a database that is opened to be peeked at; it reads a handful of pages.
 const PEEK_CACHE_BYTES: usize = 256 << 10;
@@ -131,6 +134,30 @@ impl StateBackend for RedbBackend {
             let _ = self.disk.remove(path);
         }
         made
+    }
+
+    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
+        let path = Path::new("a temporary file");
+        let storage = self.disk.scratch();
+        let storage = Unsynced(storage.map_err(|source| open_error(path, source))?);
+        let options = OpenOptions {
+            sharing: Sharing::Exclusive,
+            ..OpenOptions::read_write()
+        };
+        let database = contain(path, || {
+            builder(&options)
+                .create_with_backend(Adapter::new(Box::new(storage), LockView::Real))
+                .map_err(|error| file_error(path, error))
+        })?;
+        let opened = Opened::Writer(database);
+        Ok(Arc::new(RedbDb::new(opened, options.access)))
+    }
+
+    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
+        match contain(path, || reader::check_integrity(&*self.disk, path)) {
+            Err(FileError::Damaged { detail, .. }) => Ok(Integrity::Damaged { detail }),
+            checked => checked,
+        }
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {

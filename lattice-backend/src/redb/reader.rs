@@ -8,6 +8,7 @@ use super::db::Opened;
 use super::error::{check_magic, file_error, open_error};
 use super::overlay::Overlay;
 use super::{LOCK_TRIES, LOCK_WAIT, builder};
+use crate::Integrity;
 use crate::backend::{FileError, OpenOptions, Sharing};
 use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
 
@@ -95,6 +96,42 @@ fn crashed(
     Ok(Opened::Repaired {
         database,
         _guard: guard,
+    })
+}
+
+/// Has the engine look at all its checksums, in memory over the file: it may repair, and it opens
+/// nothing that somebody else writes.
+pub(super) fn check_integrity(disk: &dyn Disk, path: &Path) -> Result<Integrity, FileError> {
+    let open_storage = || {
+        disk.open(path, FileMode::Read)
+            .map_err(|source| open_error(path, source))
+    };
+    let (storage, guard) = (open_storage()?, open_storage()?);
+    check_magic(&*storage, path)?;
+    // A writer that comes meanwhile would change the file underneath.
+    let locked = guard.try_lock(WRITER_MODE, LockKind::Shared);
+    if !locked.map_err(|source| open_error(path, source))? {
+        return Ok(Integrity::InUse);
+    }
+    let overlay = Overlay::new(storage).map_err(|source| open_error(path, source))?;
+    let exclusive = OpenOptions {
+        sharing: Sharing::Exclusive,
+        ..OpenOptions::read_write()
+    };
+    let mut database = builder(&exclusive)
+        .create_with_backend(Adapter::new(Box::new(overlay), LockView::Real))
+        .map_err(|error| file_error(path, error))?;
+    let is_whole = database
+        .check_integrity()
+        .map_err(|error| file_error(path, error))?;
+    Ok(if is_whole {
+        Integrity::Whole
+    } else {
+        Integrity::Damaged {
+            detail:
+                "the engine found checksums that do not hold, and could repair what they are of"
+                    .into(),
+        }
     })
 }
 

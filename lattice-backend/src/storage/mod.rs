@@ -85,6 +85,15 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// they apply.
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>>;
 
+    /// Makes one that has no path and is gone when it is closed or dropped. It is in memory if the
+    /// disk has nothing better.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn scratch(&self) -> io::Result<Box<dyn Storage>> {
+        MemoryDisk::new().open(Path::new("scratch"), FileMode::CreateNew)
+    }
+
     /// Removes one.
     ///
     /// # Errors

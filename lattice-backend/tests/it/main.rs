@@ -4,6 +4,8 @@
 
 mod registers;
 mod support;
+mod upgrade;
+mod verify;
 
 mod conformance;
 mod engine;

@@ -51,7 +51,13 @@ pub(crate) enum Lie {
     LeavesFromOutside,
     /// Commands become payloads that are invalid.
     PreparesInvalid,
+    /// A migration loses a row.
+    MigrationLoses,
 }
+
+/// Up to this schema the rows of registers stand behind [`OLD_PREFIX`].
+const OLD_LAYOUT: SchemaVersion = SchemaVersion::new(2);
+const OLD_PREFIX: u8 = 1;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Registers {
@@ -59,6 +65,8 @@ pub(crate) struct Registers {
     pub(crate) logic: &'static str,
     pub(crate) schemas: RangeInclusive<u64>,
     pub(crate) lie: Lie,
+    /// Values of registers whose names begin so are stored backwards.
+    pub(crate) backwards: Option<&'static [u8]>,
     /// Makes `apply` panic.
     pub(crate) panics: Arc<AtomicBool>,
     pub(crate) calls: Arc<AtomicU64>,
@@ -71,6 +79,7 @@ impl Default for Registers {
             logic: "registers-1",
             schemas: 2..=4,
             lie: Lie::None,
+            backwards: None,
             panics: Arc::default(),
             calls: Arc::default(),
         }
@@ -82,6 +91,31 @@ impl Registers {
         Self {
             lie,
             ..Self::default()
+        }
+    }
+
+    /// The same logic at an older layout.
+    pub(crate) fn old_layout() -> Self {
+        Self {
+            schemas: 2..=2,
+            ..Self::default()
+        }
+    }
+
+    /// Another build: another version, and perhaps other results.
+    pub(crate) fn build(logic: &'static str, backwards: Option<&'static [u8]>) -> Self {
+        Self {
+            logic,
+            backwards,
+            ..Self::default()
+        }
+    }
+
+    /// The key of a register's row.
+    fn row_key(&self, key: &[u8]) -> Vec<u8> {
+        match *self.schemas().end() <= OLD_LAYOUT {
+            true => [&[OLD_PREFIX], key].concat(),
+            false => key.to_vec(),
         }
     }
 
@@ -181,11 +215,36 @@ impl StateMachine for Registers {
         ]
     }
 
-    fn leaves(&self, _: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
+    fn leaves(&self, schema: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
         match self.lie {
+            _ if schema <= OLD_LAYOUT && row.key.first() == Some(&OLD_PREFIX) => {
+                leaf(&row.key[1..], row.value);
+            }
             Lie::LeavesCollide => leaf(b"all", b""),
             Lie::LeavesFromOutside => leaf(row.key, &self.count().to_le_bytes()),
             _ => leaf(row.key, row.value),
+        }
+    }
+
+    fn migrate(&self, from: SchemaVersion, data: &mut dyn DataWrite) -> Result<()> {
+        if from != OLD_LAYOUT {
+            return Ok(());
+        }
+        let mut lost = self.lie != Lie::MigrationLoses;
+        loop {
+            let span = PrefixSpan::new(&[OLD_PREFIX]);
+            let row = {
+                let mut rows = data.range(span.span(), Direction::Forward)?;
+                rows.next()?
+                    .map(|row| (row.key.to_vec(), row.value.to_vec()))
+            };
+            let Some((key, value)) = row else {
+                return Ok(());
+            };
+            data.remove(&key)?;
+            if std::mem::replace(&mut lost, true) {
+                data.put(&key[1..], &value)?;
+            }
         }
     }
 
@@ -218,6 +277,11 @@ impl StateMachine for Registers {
             op.reference.id.as_bytes(),
         ]
         .concat();
+        let (key, name) = (&*self.row_key(key), key);
+        let mut value = value.to_vec();
+        if self.backwards.is_some_and(|start| name.starts_with(start)) {
+            value.reverse();
+        }
         let before = data.get(key)?;
         let loses = before
             .as_ref()
@@ -232,7 +296,7 @@ impl StateMachine for Registers {
         }
         mark_latest(data, &rank)?;
         if !loses {
-            data.put(key, &[&rank, value].concat())?;
+            data.put(key, &[&rank, &*value].concat())?;
         }
         Ok(Effect::Applied)
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use lattice_backend::{
     Access, Accumulator, Authors, BackendError, DataRead, Direction, EVERYTHING, Engine, FileError,
-    IngestReport, LeafHasher, Leaves, ManualClock, MemoryBackend, MemoryDisk, Op, OpDraft,
-    OpHasher, OpKind, OpRef, OpenError, OpenOptions, OpenRequest, Outcome, PeekError, ReadTx,
-    RedbBackend, SecretKey, StateBackend, StateDb, Verdict, WriteBody,
+    IngestReport, Integrity, LeafHasher, Leaves, ManualClock, MemoryBackend, MemoryDisk, Op,
+    OpDraft, OpHasher, OpKind, OpRef, OpenError, OpenOptions, OpenRequest, Outcome, PeekError,
+    ReadTx, RedbBackend, SecretKey, StateBackend, StateDb, Verdict, WriteBody,
 };
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, OpId, PubKey};
 
@@ -318,6 +318,14 @@ impl StateBackend for Hooked {
 
     fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
         self.inner.create(path, birth)
+    }
+
+    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
+        self.inner.scratch()
+    }
+
+    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
+        self.inner.check_integrity(path)
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {

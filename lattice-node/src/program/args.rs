@@ -13,7 +13,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(super) use keys::{Conflicts, Delete, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
-    Alias, AliasCommand, Call, Create, Describe, Export, Identity, Import, ImportFormat,
+    Alias, AliasCommand, Call, Create, Describe, Export, Identity, Import, ImportFormat, Migrate,
+    Verify,
 };
 
 /// Stores that describe themselves: create them, look into them, open them without being told what
@@ -113,6 +114,15 @@ pub(super) enum Command {
     /// Print all keys, or all entries, as JSON Lines that `import` takes
     #[command(after_help = help::EXPORT)]
     Export(Export),
+    /// Say whether a store's state is what its history says, and its history whole
+    #[command(after_help = help::VERIFY)]
+    Verify(Verify),
+    /// Make a new store of a type out of an old one; the old one stays as it is
+    #[command(after_help = help::MIGRATE)]
+    Migrate(Migrate),
+    /// Compute a store's state anew from its history, by this program's logic
+    #[command(after_help = help::REBUILD)]
+    Rebuild(Store),
     /// Give stores names, or list the names given
     #[command(after_help = help::ALIAS)]
     Alias(Alias),

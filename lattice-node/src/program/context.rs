@@ -12,8 +12,9 @@ use lattice_registry::TypedStore;
 use super::args::{Encoding, Global};
 use super::failure::Failure;
 use super::output::{Output, escape};
+use super::progress::Progress;
 use super::store_ref::resolve;
-use crate::{Access, Aliases, Node, NodeError, Registry, StoreHandle};
+use crate::{Access, Alias, AliasError, Aliases, Node, NodeError, Registry, StoreHandle};
 
 /// Commands of the program that are for stores of one type, for who used one of another type.
 const COMMANDS: [(&str, &str); 2] = [
@@ -38,6 +39,7 @@ pub(super) struct Context<'a> {
     pub(super) host: Host,
     pub(super) data_dir: PathBuf,
     registry: Registry,
+    progress: Progress,
     /// Finds and reads stores, and makes nothing.
     pub(super) reader: Node,
     pub(super) out: Output<'a>,
@@ -51,13 +53,22 @@ impl<'a> Context<'a> {
         out: Output<'a>,
     ) -> Result<Self, Failure> {
         let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+        let progress = Progress::new(&out);
+        let options = progress.options();
         Ok(Self {
             host,
-            reader: Node::reader_with_registry(&data_dir, registry.clone()),
+            reader: Node::reader_with_options(&data_dir, registry.clone(), options),
             data_dir,
             registry,
+            progress,
             out,
         })
+    }
+
+    /// Ends the command's output.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        self.progress.clear();
+        self.out.flush()
     }
 
     pub(super) fn registry(&self) -> &Registry {
@@ -70,7 +81,8 @@ impl<'a> Context<'a> {
 
     /// The node that writes: makes the data directory and the identity if they are missing.
     pub(super) fn writer(&self) -> Result<Node, NodeError> {
-        Node::with_registry(&self.data_dir, self.registry.clone())
+        let options = self.progress.options();
+        Node::with_options(&self.data_dir, self.registry.clone(), options)
     }
 
     /// The aliases; none, and a note, if their file cannot be read.
@@ -80,6 +92,15 @@ impl<'a> Context<'a> {
                 .note(&format!("lattice: {}", super::failure::chain(&error)));
             Aliases::none()
         })
+    }
+
+    /// Refuses an alias that another store has, before anything is made that is to have it.
+    pub(super) fn check_alias(&self, alias: Option<&Alias>) -> Result<(), Failure> {
+        let aliases = Aliases::load(&self.data_dir)?;
+        match alias.and_then(|alias| Some((alias.clone(), aliases.store(alias.as_str())?))) {
+            Some((alias, store_id)) => Err(AliasError::Taken { alias, store_id }.into()),
+            None => Ok(()),
+        }
     }
 
     /// Peeks at a store for a command that is for one type of stores only.

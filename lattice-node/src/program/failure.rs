@@ -154,6 +154,11 @@ impl Failure {
         serde_json::json!({ "kind": self.kind.name(), "message": self.message })
     }
 
+    /// The failure as a finding of a verification.
+    pub(super) fn as_finding(&self) -> serde_json::Value {
+        serde_json::json!({ "kind": self.kind.name(), "message": self.message })
+    }
+
     pub(super) fn print(&self, json: bool) {
         if json {
             print_json(self.kind.name(), &self.message);
@@ -326,6 +331,9 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         ManagerError::NoSuchStore { .. } => Kind::NotFound,
         ManagerError::Peek(error) => peek_kind(error),
         ManagerError::Resolve(ResolveError::Unknown { .. }) => Kind::UnknownType,
+        ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
+        ManagerError::MigrateChanged { .. } => Kind::InUse,
+        ManagerError::Verify { source, .. } => backend_kind(source),
         ManagerError::Open(error) => open_kind(error),
         ManagerError::Misplaced { .. } => Kind::Damaged,
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
@@ -342,7 +350,10 @@ fn open_kind(error: &OpenError) -> Kind {
         OpenError::NoGenesis { .. }
         | OpenError::Genesis { .. }
         | OpenError::IdAgainstGenesis { .. }
-        | OpenError::TypeAgainstGenesis { .. } => Kind::Damaged,
+        | OpenError::TypeAgainstGenesis { .. }
+        | OpenError::LogicDiffers { .. }
+        | OpenError::MigrationDiffers { .. }
+        | OpenError::History { .. } => Kind::Damaged,
         _ => Kind::Failed,
     }
 }

@@ -10,6 +10,7 @@ mod context;
 mod failure;
 mod output;
 mod panics;
+mod progress;
 mod reference;
 mod store_ref;
 mod suggest;
@@ -75,8 +76,8 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error>
 fn run(args: Args, host: Host, registry: Registry, out: Output<'_>) -> Result<(), Failure> {
     let mut context = Context::new(host, &args.global, registry, out)?;
     let done = commands::run(&mut context, args.command);
-    let flushed = context.out.flush();
-    done.and(flushed)
+    let finished = context.finish();
+    done.and(finished)
 }
 
 /// Runs one command of the tour; gives what it printed.

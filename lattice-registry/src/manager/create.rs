@@ -5,39 +5,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::create_store;
-use lattice_meta::{Genesis, Hlc, Nonce, StoreId, StoreType};
+use lattice_meta::{Genesis, Hlc, Nonce, StateHash, StoreId, StoreType};
 
 use super::{ManagerError, STATE_DB, StoreManager};
+use crate::Birth;
 
 impl StoreManager {
     /// Makes an empty store of a type and gives its id. It appears under `stores/` whole or not at
     /// all.
     ///
     /// # Errors
-    /// A manager without an identity, an unknown type, one whose opener cannot make stores, and what the file system reports.
+    /// A manager without an identity, an unknown type, one whose opener cannot make stores, and what
+    /// the file system reports.
     pub fn create(&self, store_type: &StoreType) -> Result<StoreId, ManagerError> {
-        let birth =
-            self.registry
-                .resolve(store_type)?
-                .birth()
-                .ok_or_else(|| ManagerError::NoBirth {
-                    store_type: store_type.clone(),
-                })?;
-        let owner = self.author().ok_or(ManagerError::NoIdentity)?;
-        let mut nonce = [0; Nonce::LEN];
-        getrandom::fill(&mut nonce)
-            .map_err(|error| ManagerError::Random(error.to_string().into()))?;
-        let genesis = Genesis::new(
-            store_type.clone(),
-            owner,
-            Nonce::from_bytes(nonce),
-            Hlc::from_parts(self.options.clock.now_ms(), 0)?,
-            None,
-        );
-        let store_id = genesis.store_id();
+        let birth = self.birth(store_type)?;
+        let genesis = self.genesis(store_type, None)?;
         let mut made = Made::default();
         // A directory of its own in which it is built: others build beside it.
-        let building = made.dir(&self.dir.join(format!("building-{store_id}")))?;
+        let building = made.dir(&self.dir.join(format!("building-{}", genesis.store_id())))?;
         create_store(
             &*self.backend,
             &made.file(building.join(STATE_DB)),
@@ -45,17 +30,51 @@ impl StoreManager {
             birth.schema,
             &birth.logic,
         )?;
-        let stores = made.dir(&self.stores_dir())?;
-        let place = stores.join(store_id.to_string());
-        fs::rename(&building, &place)
-            .map_err(|source| ManagerError::io("move a new store to", &place, source))?;
-        sync_dir(&stores)?;
+        made.dir(&self.stores_dir())?;
+        self.place(&building, genesis.store_id())?;
         made.keep();
-        Ok(store_id)
+        Ok(genesis.store_id())
+    }
+
+    /// What a new store of a type starts with.
+    pub(super) fn birth(&self, store_type: &StoreType) -> Result<Birth, ManagerError> {
+        let birth = self.registry.resolve(store_type)?.birth();
+        birth.ok_or_else(|| ManagerError::NoBirth {
+            store_type: store_type.clone(),
+        })
+    }
+
+    /// The record that a new store begins with.
+    pub(super) fn genesis(
+        &self,
+        store_type: &StoreType,
+        migrated_from: Option<(StoreId, StateHash)>,
+    ) -> Result<Genesis, ManagerError> {
+        let owner = self.author().ok_or(ManagerError::NoIdentity)?;
+        let mut nonce = [0; Nonce::LEN];
+        getrandom::fill(&mut nonce)
+            .map_err(|error| ManagerError::Random(error.to_string().into()))?;
+        Ok(Genesis::new(
+            store_type.clone(),
+            owner,
+            Nonce::from_bytes(nonce),
+            Hlc::from_parts(self.options.clock.now_ms(), 0)?,
+            migrated_from,
+        ))
+    }
+
+    /// Moves a store that is whole to where stores are.
+    pub(super) fn place(&self, building: &Path, store_id: StoreId) -> Result<(), ManagerError> {
+        let stores = self.stores_dir();
+        let place = stores.join(store_id.to_string());
+        fs::rename(building, &place)
+            .map_err(|source| ManagerError::io("move a new store to", &place, source))?;
+        sync_dir(&stores)
     }
 }
 
-fn sync_dir(dir: &Path) -> Result<(), ManagerError> {
+/// Names in a directory are on disk once this returns.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), ManagerError> {
     fs::File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(|source| ManagerError::io("sync", dir, source))

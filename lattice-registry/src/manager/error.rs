@@ -80,6 +80,30 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
+    /// The store could not be verified to its end.
+    #[error("store {store_id} cannot be verified")]
+    Verify {
+        /// The store.
+        store_id: StoreId,
+        /// What was reported.
+        #[source]
+        source: BackendError,
+    },
+    /// The store could not be migrated. It is as it was.
+    #[error("store {store_id} was not migrated, and is as it was")]
+    Migrate {
+        /// The old store.
+        store_id: StoreId,
+        /// What was reported.
+        #[source]
+        source: Cause,
+    },
+    /// The old store was written while it was migrated.
+    #[error("store {store_id} was written while it was migrated; try again when nobody writes it")]
+    MigrateChanged {
+        /// The old store.
+        store_id: StoreId,
+    },
     /// The store did not close as it should; its file is released.
     #[error("store {store_id} was not closed cleanly")]
     Close {

@@ -3,15 +3,20 @@
 mod create;
 mod error;
 mod list;
+mod migrate;
 mod open;
+mod rebuild;
+mod verify;
 
 pub use error::ManagerError;
 pub use list::Listed;
+pub use migrate::Migrated;
+pub use rebuild::RebuiltStore;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use lattice_backend::{Clock, SecretKey, Sharing, StateBackend, SystemClock};
+use lattice_backend::{Clock, LogicPolicy, SecretKey, Sharing, StateBackend, SystemClock, Watch};
 use lattice_meta::{PubKey, StoreId};
 
 use crate::Registry;
@@ -32,6 +37,10 @@ pub struct ManagerOptions {
     /// The most memory for the caches of all open stores together, in bytes. Every store gets half
     /// of what is left, and 64 KiB at the least.
     pub cache_budget_bytes: usize,
+    /// What is done about stores whose state other logic has computed.
+    pub logic: LogicPolicy,
+    /// Who is told how far long pieces of work are.
+    pub watch: Watch,
 }
 
 impl ManagerOptions {
@@ -51,6 +60,8 @@ impl ManagerOptions {
             clock: Arc::new(SystemClock),
             sharing: Sharing::default(),
             cache_budget_bytes: 256 << 20,
+            logic: LogicPolicy::default(),
+            watch: Watch::nobody(),
         }
     }
 }

@@ -174,18 +174,7 @@ impl StoreManager {
     ) -> Result<Instance, ManagerError> {
         let opener = self.registry.resolve(&meta.store_type)?;
         let cache_bytes = self.take_cache();
-        let request = OpenRequest {
-            backend: Arc::clone(&self.backend),
-            path: path.clone(),
-            options: OpenOptions {
-                access,
-                sharing: self.options.sharing,
-                cache_bytes,
-            },
-            expected: Some(meta.store_id),
-            identity: self.options.identity.clone(),
-            clock: Arc::clone(&self.options.clock),
-        };
+        let request = self.request(&meta, &path, access, cache_bytes);
         match opener.open(Peeked { meta, request }) {
             Ok(handle) => Ok(Instance {
                 handle,
@@ -196,6 +185,30 @@ impl StoreManager {
                 self.give_back(cache_bytes);
                 Err(error.into())
             }
+        }
+    }
+
+    /// How a store is opened.
+    pub(super) fn request(
+        &self,
+        meta: &MetaInfo,
+        path: &Path,
+        access: Access,
+        cache_bytes: usize,
+    ) -> OpenRequest {
+        OpenRequest {
+            backend: Arc::clone(&self.backend),
+            path: path.to_path_buf(),
+            options: OpenOptions {
+                access,
+                sharing: self.options.sharing,
+                cache_bytes,
+            },
+            expected: Some(meta.store_id),
+            identity: self.options.identity.clone(),
+            clock: Arc::clone(&self.options.clock),
+            logic: self.options.logic,
+            watch: self.options.watch.clone(),
         }
     }
 
@@ -251,7 +264,7 @@ impl Instances {
 }
 
 /// The file meant by a path to it or to its directory.
-fn state_db(path: &Path) -> PathBuf {
+pub(super) fn state_db(path: &Path) -> PathBuf {
     if path.is_dir() {
         path.join(STATE_DB)
     } else {
@@ -261,6 +274,6 @@ fn state_db(path: &Path) -> PathBuf {
 
 /// One name for a file, whichever way it was named. A path that cannot be followed is peeked at as
 /// it is, and fails there with its own error.
-fn canonical(path: &Path) -> PathBuf {
+pub(super) fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }

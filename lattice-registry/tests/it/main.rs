@@ -5,3 +5,4 @@ mod counter;
 mod manager;
 mod opening;
 mod registry;
+mod whole;

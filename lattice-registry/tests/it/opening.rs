@@ -156,7 +156,7 @@ fn refusal(change: impl Fn(&mut dyn lattice_backend::WriteTx)) -> ManagerError {
 
 #[test]
 fn every_check_of_an_open_refuses_and_changes_nothing() {
-    use lattice_backend::Table::{Meta, System};
+    use lattice_backend::Table::{Data, Meta, System};
     let newer = refusal(|tx| {
         tx.put(Meta, b"schema_version", &9_u64.to_le_bytes())
             .unwrap()
@@ -176,10 +176,13 @@ fn every_check_of_an_open_refuses_and_changes_nothing() {
         older,
         ManagerError::Open(OpenError::OlderSchema { .. })
     ));
-    let logic = refusal(|tx| tx.put(System, b"logic", b"counter/0").unwrap());
+    let logic = refusal(|tx| {
+        tx.put(System, b"logic", b"counter/0").unwrap();
+        tx.put(Data, b"not", b"of this history").unwrap();
+    });
     assert!(matches!(
         logic,
-        ManagerError::Open(OpenError::LogicChanged { .. })
+        ManagerError::Open(OpenError::LogicDiffers { .. })
     ));
     let unknown = refusal(|tx| tx.put(Meta, b"store_type", b"org.example.chat").unwrap());
     assert!(matches!(unknown, ManagerError::Resolve(_)));

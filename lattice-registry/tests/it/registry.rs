@@ -10,7 +10,9 @@ use lattice_registry::{
 
 use crate::counter::{COUNTER, Counter, CounterMachine, opener, registry};
 
-fn open_counter(store: Peeked) -> Result<Arc<dyn StoreHandle>, lattice_backend::OpenError> {
+pub(crate) fn open_counter(
+    store: Peeked,
+) -> Result<Arc<dyn StoreHandle>, lattice_backend::OpenError> {
     Ok(Arc::new(Counter::from_engine(Engine::open(
         store.request,
         CounterMachine::new(),

@@ -305,25 +305,6 @@ mod logic {
         store.put_meta(&MetaKey::SchemaVersion, &4_u64.to_le_bytes());
         assert_eq!(store.site.open().schema_version(), SchemaVersion::new(4));
     }
-
-    #[test]
-    fn another_version_of_the_logic() {
-        let machine = Registers {
-            logic: "registers-2",
-            ..Registers::default()
-        };
-        let error = OnFiles::new().refused_as(&machine);
-        let OpenError::LogicChanged {
-            recorded, current, ..
-        } = error
-        else {
-            panic!("{error:?}");
-        };
-        assert_eq!(
-            (recorded.as_str(), current.as_str()),
-            ("registers-1", "registers-2")
-        );
-    }
 }
 
 /// Damage to Lattice's own rows is found before the file is opened for writing.

@@ -131,3 +131,29 @@ pub(super) const IDENTITY: &str = "\
 Example: lattice identity --create
 
 JSON: author, path";
+
+pub(super) const VERIFY: &str = "\
+A full verification checks every signature, chain and clock, applies the whole history once more beside \
+the store, and compares every row; the database's own checksums are looked at if nobody writes the \
+store. It works while another process writes, and changes nothing. Findings end it with exit code 4.
+
+Example: lattice verify fruit
+         lattice verify fruit --quick
+
+JSON: store_id, ok, depth, ops, leaves, state_hash, findings (each: kind, message, and what else is known)";
+
+pub(super) const MIGRATE: &str = "\
+The new store has an id and a history of its own, and names the old one and its state; `info` shows them. \
+A migration that was interrupted goes on where it was, or starts over if the old store has changed.
+
+Example: lattice migrate fruit --to core:kvstore --alias fruit-2
+
+JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops, resumed";
+
+pub(super) const REBUILD: &str = "\
+The way out for a store that this program's logic differs from. Its history stays as it is, and must be \
+whole; the old file is kept beside the new one.
+
+Example: lattice rebuild fruit
+
+JSON: store_id, ops, state_hash, before (the state hash that it had), kept";

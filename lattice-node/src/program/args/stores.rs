@@ -112,3 +112,24 @@ pub(in super::super) struct Identity {
     #[arg(long)]
     pub(in super::super) create: bool,
 }
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Verify {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// Only count and hash the rows of the state again, and hold them against the state hash
+    #[arg(long)]
+    pub(in super::super) quick: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Migrate {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// The new store's type; the old one's makes a copy with a history of its own
+    #[arg(long, value_name = "TYPE")]
+    pub(in super::super) to: String,
+    /// A name for the new store
+    #[arg(long, value_name = "NAME")]
+    pub(in super::super) alias: Option<crate::Alias>,
+}

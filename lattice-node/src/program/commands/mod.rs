@@ -6,6 +6,7 @@ mod logs;
 mod names;
 mod stores;
 mod values;
+mod whole;
 
 use super::args::Command;
 use super::context::Context;
@@ -31,6 +32,9 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Tail(args) => logs::tail(context, &args),
         Command::Import(args) => bulk::import(context, &args),
         Command::Export(args) => bulk::export(context, &args),
+        Command::Verify(args) => whole::verify(context, &args),
+        Command::Migrate(args) => whole::migrate(context, &args),
+        Command::Rebuild(args) => whole::rebuild(context, &args.store),
         Command::Alias(args) => names::alias(context, args),
         Command::Identity(args) => names::identity(context, &args),
     }

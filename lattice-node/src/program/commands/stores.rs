@@ -17,13 +17,7 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
     let store_type = parse_type(context, &create.store_type)?;
     // An unknown type and a taken alias are refused before an identity is made for them.
     context.registry().resolve(&store_type)?;
-    let aliases = Aliases::load(&context.data_dir)?;
-    if let Some(alias) = &create.alias
-        && let Some(store_id) = aliases.store(alias.as_str())
-    {
-        let alias = alias.clone();
-        return Err(crate::AliasError::Taken { alias, store_id }.into());
-    }
+    context.check_alias(create.alias.as_ref())?;
     let node = context.writer()?;
     let id = node.manager().create(&store_type)?;
     if let Some(alias) = &create.alias {

@@ -1,0 +1,76 @@
+//! Computing a store anew.
+
+use lattice_backend::{FileError, Verdict, rebuild_store};
+
+use super::*;
+
+#[test]
+fn a_rebuilt_store_has_the_history_and_what_the_new_logic_makes_of_it() {
+    let old = Old::written_by(Registers::default());
+    let changed = Registers::build("registers-changed", Some(b"key 7"));
+    let target = old.file("new.db");
+    let told = Told::default();
+    let rebuilt = rebuild_store(
+        &*old.site.backend,
+        &old.site.path,
+        &target,
+        changed.clone(),
+        &told.watch(),
+    )
+    .unwrap();
+    assert_eq!(told.of(Stage::Replay).last(), Some(&(303, Some(303))));
+    assert_ne!(rebuilt.before, rebuilt.after);
+    assert_eq!(rebuilt.difference.op.unwrap().index, 7);
+    // Nobody writes to the old store until the new one has taken its place.
+    let writer = old.open(&Registers::default());
+    assert!(matches!(
+        writer,
+        Err(OpenError::File(FileError::InUse { .. }))
+    ));
+    rebuilt.held.close().unwrap();
+    let before = old.open(&Registers::default()).unwrap();
+    assert_eq!(before.state_hash().unwrap(), rebuilt.before);
+    let mut request = old.request();
+    request.path = target;
+    let after = Engine::open(request, changed).unwrap();
+    assert_eq!(after.state_hash().unwrap(), rebuilt.after);
+    assert_eq!(get(&after, "key 7"), Some(b"782 eulav".to_vec()));
+    assert_eq!(get(&after, "key 8"), get(&before, "key 8"));
+    assert!(history(&after) == history(&before));
+    assert_eq!(after.frontier().unwrap(), before.frontier().unwrap());
+    assert_eq!(after.info().unwrap(), before.info().unwrap());
+    assert_whole_at(&after, &old.site);
+    append(&after, "more", "value");
+}
+
+#[test]
+fn a_history_that_is_not_whole_is_not_rebuilt() {
+    let old = Old::written_by(Registers::default());
+    let db = old
+        .site
+        .backend
+        .open(&old.site.path, &OpenOptions::read_write())
+        .unwrap();
+    db.write(&mut |tx| {
+        let key = 9_u64.to_be_bytes();
+        let mut record = tx.get(lattice_backend::Table::Ops, &key)?.unwrap();
+        // The last byte of the signature.
+        *record.last_mut().unwrap() ^= 1;
+        tx.put(lattice_backend::Table::Ops, &key, &record)?;
+        Ok(Verdict::Commit)
+    })
+    .unwrap();
+    db.close().unwrap();
+    let refused = rebuild_store(
+        &*old.site.backend,
+        &old.site.path,
+        &old.file("new.db"),
+        Registers::default(),
+        &Watch::nobody(),
+    );
+    let Err(OpenError::History { faults, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(faults, ["op number 9: its signature does not hold"]);
+    old.open(&Registers::default()).unwrap();
+}

@@ -1,0 +1,193 @@
+//! Older layouts.
+
+use lattice_backend::{BackendError, FailingDisk, FailurePoint, MemoryDisk, Table};
+use lattice_meta::SchemaVersion;
+
+use super::*;
+use crate::registers::Lie;
+
+const NEWEST: SchemaVersion = SchemaVersion::new(4);
+
+fn old_schema() -> Old {
+    Old::written_by(Registers::old_layout())
+}
+
+#[test]
+fn a_migration_changes_the_rows_and_not_the_state() {
+    let old = old_schema();
+    let before = old
+        .read(&Registers::old_layout(), LogicPolicy::Replay)
+        .unwrap();
+    let hash = before.state_hash().unwrap();
+    assert_eq!(get(&before, "key 7"), None, "its row stands elsewhere");
+    before.close().unwrap();
+    let told = Told::default();
+    let mut request = old.request();
+    request.watch = told.watch();
+    let store = Engine::open(request, Registers::default()).unwrap();
+    assert_eq!(
+        told.of(Stage::Migration),
+        [(0, Some(2)), (1, Some(2)), (2, Some(2))]
+    );
+    assert_eq!(store.schema_version(), NEWEST);
+    assert_eq!(store.info().unwrap().schema_version, NEWEST);
+    assert_eq!(store.state_hash().unwrap(), hash);
+    assert_eq!(get(&store, "key 7"), Some(b"value 287".to_vec()));
+    assert_whole_at(&store, &old.site);
+    append(&store, "key 7", "new");
+    assert_whole_at(&store, &old.site);
+    store.close().unwrap();
+    // The old program does not open it any more.
+    let back = old.open(&Registers::old_layout());
+    assert!(matches!(back, Err(OpenError::NewerSchema { .. })));
+}
+
+#[test]
+fn a_reader_does_not_migrate_and_verifies_what_is_there() {
+    let old = old_schema();
+    let bytes = old.bytes();
+    let refused = old
+        .read(&Registers::default(), LogicPolicy::Replay)
+        .unwrap_err();
+    assert!(matches!(&refused, OpenError::OlderSchema { oldest, .. } if *oldest == NEWEST));
+    assert!(
+        refused
+            .to_string()
+            .contains("opening it for writing migrates it"),
+        "{refused}"
+    );
+    let as_is = old.read(&Registers::default(), LogicPolicy::Trust).unwrap();
+    assert_eq!(as_is.schema_version(), SchemaVersion::new(2));
+    assert_whole_at(&as_is, &old.site);
+    assert!(old.bytes() == bytes);
+}
+
+#[test]
+fn a_reader_that_is_open_across_a_migration_notices() {
+    let old = old_schema();
+    let reader = old
+        .read(&Registers::old_layout(), LogicPolicy::Replay)
+        .unwrap();
+    let (hash, seen) = (reader.state_hash().unwrap(), reader.snapshot().unwrap());
+    let writer = old.open(&Registers::default()).unwrap();
+    let noticed = reader.snapshot().unwrap_err();
+    assert!(
+        matches!(noticed, BackendError::SchemaChanged { opened, found }
+            if opened == SchemaVersion::new(2) && found == NEWEST),
+        "{noticed:?}"
+    );
+    assert!(reader.call("get", key_args()).is_err());
+    // What it had seen before stays as it was.
+    assert_eq!(seen.state_hash().unwrap(), hash);
+    drop(writer);
+}
+
+fn key_args() -> lattice_backend::Value {
+    lattice_backend::Value::record([("key", lattice_backend::Value::Text("key 7".into()))])
+}
+
+#[test]
+fn a_migration_that_would_change_the_state_is_undone() {
+    let old = old_schema();
+    let lossy = Registers {
+        lie: Lie::MigrationLoses,
+        ..Registers::default()
+    };
+    let before = old
+        .read(&Registers::old_layout(), LogicPolicy::Replay)
+        .unwrap();
+    let hash = before.state_hash().unwrap();
+    before.close().unwrap();
+    let refused = old.open(&lossy).unwrap_err();
+    let OpenError::MigrationDiffers {
+        from,
+        to,
+        difference,
+        ..
+    } = &refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((*from, *to), (SchemaVersion::new(2), NEWEST));
+    assert_eq!(difference.state.as_ref().unwrap().expected, hash);
+    assert!(refused.to_string().contains("nothing was changed"));
+    let after = old.open(&Registers::old_layout()).unwrap();
+    assert_eq!(after.state_hash().unwrap(), hash);
+    assert_whole_at(&after, &old.site);
+}
+
+#[test]
+fn layout_and_logic_can_change_together() {
+    let old = old_schema();
+    let store = old.open(&Registers::build("registers-2", None)).unwrap();
+    assert_whole_at(&store, &old.site);
+    store.close().unwrap();
+    let old = old_schema();
+    let bytes = old.bytes();
+    let refused = old.open(&Registers::build("registers-2", Some(b"key 3")));
+    assert!(matches!(refused, Err(OpenError::LogicDiffers { .. })));
+    assert!(old.bytes() == bytes);
+    // Only the rows of the new layout show that this one loses a row.
+    let lossy = Registers {
+        lie: Lie::MigrationLoses,
+        ..Registers::build("registers-2", None)
+    };
+    let refused = old.open(&lossy).unwrap_err();
+    let OpenError::MigrationDiffers { difference, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(difference.row.unwrap().table, Table::Data);
+}
+
+/// The disk fails at every call that a migration makes: the store is the old one or the new one.
+#[test]
+fn a_migration_that_is_cut_anywhere_leaves_the_old_store_or_the_new_one() {
+    let (disk, path) = (MemoryDisk::new(), PathBuf::from("state.db"));
+    let point = FailurePoint::default();
+    let site = |machine: Registers| Site {
+        backend: Arc::new(RedbBackend::on_disk(FailingDisk::new(
+            disk.clone(),
+            point.clone(),
+        ))),
+        path: path.clone(),
+        clock: Arc::new(lattice_backend::ManualClock::new(NOW_MS)),
+        machine,
+    };
+    let old = site(Registers::old_layout());
+    Engine::create(&*old.backend, &old.path, &genesis(), &old.machine).unwrap();
+    let store = old.open();
+    for nth in 0..30 {
+        append(&store, &format!("key {nth}"), "value");
+    }
+    let hash = store.state_hash().unwrap();
+    store.close().unwrap();
+    let before = disk.bytes(&path).unwrap();
+    let (mut failed, mut migrated) = (0, 0);
+    for nth in 0.. {
+        disk.insert(&path, before.clone());
+        point.fail_after(nth);
+        let outcome = site(Registers::default()).try_open(site(Registers::default()).request());
+        let has_failed = point.has_failed();
+        point.heal();
+        drop(outcome);
+        // A commit that failed may be there all the same: whoever opens it finds out.
+        let store = match site(Registers::old_layout()).try_open(old.request()) {
+            Err(OpenError::NewerSchema { .. }) => {
+                migrated += 1;
+                site(Registers::default()).open()
+            }
+            opened => opened.unwrap(),
+        };
+        assert_eq!(store.state_hash().unwrap(), hash, "cut at {nth}");
+        assert_whole_at(&store, &old);
+        store.close().unwrap();
+        if !has_failed {
+            break;
+        }
+        failed += 1;
+    }
+    assert!(
+        failed > 20 && migrated > 0,
+        "{failed} failed, {migrated} migrated"
+    );
+}

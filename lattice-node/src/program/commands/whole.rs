@@ -1,0 +1,234 @@
+//! Whether stores are whole, and what to do about those that are not, or are no longer what is wanted.
+
+use std::ffi::OsStr;
+
+use lattice_backend::{Finding, Verification};
+use lattice_meta::StoreId;
+use serde_json::{Map, Value, json};
+
+use super::stores::parse_type;
+use crate::program::args;
+use crate::program::bulk::plural;
+use crate::program::context::Context;
+use crate::program::failure::{Failure, Kind, manager_kind};
+use crate::program::output::{escape_text, json_bytes, styles};
+use crate::{Aliases, Depth};
+
+pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result<(), Failure> {
+    let path = context.path(&verify.store.store)?;
+    let depth = match verify.quick {
+        true => Depth::Quick,
+        false => Depth::Full,
+    };
+    let manager = context.reader.manager();
+    let store_id = manager.peek_path(&path).map(|meta| meta.store_id).ok();
+    let verified = match manager.verify_path(&path, depth) {
+        Ok(verified) => verified,
+        // A store that damage keeps from being opened is one with a finding.
+        Err(error) if manager_kind(&error) == Kind::Damaged => {
+            let failure = Failure::from(error);
+            let finding = failure.as_finding();
+            context.out.either(
+                json!({
+                    "store_id": store_id,
+                    "ok": false,
+                    "depth": depth_name(depth),
+                    "findings": [finding],
+                }),
+                |_| "damaged: it does not open".into(),
+            )?;
+            return Err(failure);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    print_verified(context, store_id, &verified)?;
+    if verified.is_ok() {
+        return Ok(());
+    }
+    let findings = u64::try_from(verified.findings.len()).unwrap_or(u64::MAX);
+    let findings = plural(findings, ("finding", "findings"));
+    Err(Failure::damaged(format!(
+        "{findings}: the store is not what its history says"
+    )))
+}
+
+const fn depth_name(depth: Depth) -> &'static str {
+    match depth {
+        Depth::Quick => "quick",
+        Depth::Full => "full",
+    }
+}
+
+fn print_verified(
+    context: &mut Context<'_>,
+    store_id: Option<StoreId>,
+    verified: &Verification,
+) -> Result<(), Failure> {
+    let value = json!({
+        "store_id": store_id,
+        "ok": verified.is_ok(),
+        "depth": depth_name(verified.depth),
+        "ops": verified.ops,
+        "leaves": verified.leaves,
+        "state_hash": verified.state_hash,
+        "findings": verified.findings.iter().map(finding_json).collect::<Vec<_>>(),
+    });
+    context.out.either(value, |out| {
+        if verified.is_ok() {
+            let what = match verified.depth {
+                Depth::Quick => "its rows are those of its state hash",
+                Depth::Full => "its history is whole, and its state what the history says",
+            };
+            return format!(
+                "whole: {what}; {}, {}, state hash {}",
+                plural(verified.ops, ("op", "ops")),
+                plural(verified.leaves, ("leaf", "leaves")),
+                verified.state_hash
+            );
+        }
+        let line = |finding: &Finding| {
+            let kind = out.paint(styles::BAD, finding.kind());
+            format!("{kind}: {}", escape_text(&finding.to_string()))
+        };
+        let lines: Vec<_> = verified.findings.iter().map(line).collect();
+        lines.join("\n")
+    })
+}
+
+/// A finding, with what is known of it in fields of their own.
+fn finding_json(finding: &Finding) -> Value {
+    let mut object = Map::new();
+    object.insert("kind".into(), finding.kind().into());
+    object.insert("message".into(), finding.to_string().into());
+    match finding {
+        Finding::Op {
+            index,
+            op,
+            author,
+            hlc,
+            ..
+        } => object.extend([
+            ("index".to_owned(), json!(index)),
+            ("op".to_owned(), json!(op.map(|op| op.id))),
+            ("author".to_owned(), json!(author)),
+            ("time".to_owned(), json!(hlc.map(|hlc| hlc.ms()))),
+        ]),
+        Finding::Effect(effect) => {
+            let effect = &effect.0;
+            let key = |key: &Vec<u8>| {
+                let mut object = Map::new();
+                json_bytes(&mut object, "key", key);
+                Value::Object(object)
+            };
+            let hex = |hash: &[u8]| data_encoding::HEXLOWER.encode(hash);
+            object.extend([
+                ("index".to_owned(), json!(effect.index)),
+                ("op".to_owned(), json!(effect.op.id)),
+                ("author".to_owned(), json!(effect.op.author)),
+                ("time".to_owned(), json!(effect.hlc.ms())),
+                ("keys".to_owned(), effect.keys.iter().map(key).collect()),
+                ("expected".to_owned(), json!(hex(&effect.expected))),
+                ("found".to_owned(), json!(hex(&effect.found))),
+            ]);
+        }
+        Finding::StateHash(hash) => object.extend([
+            ("expected".to_owned(), json!(hash.expected)),
+            ("found".to_owned(), json!(hash.found)),
+        ]),
+        Finding::Row(row) => {
+            object.insert("table".into(), row.table.name().into());
+            json_bytes(&mut object, "key", &row.key);
+            for (name, value) in [("expected", &row.expected), ("found", &row.found)] {
+                match value {
+                    Some(value) => json_bytes(&mut object, name, value),
+                    None => {
+                        object.insert(name.into(), Value::Null);
+                    }
+                }
+            }
+        }
+        Finding::UnknownRow { table, key } => {
+            object.insert("table".into(), table.name().into());
+            json_bytes(&mut object, "key", key);
+        }
+        Finding::Count {
+            expected, found, ..
+        } => object.extend([
+            ("expected".to_owned(), json!(expected)),
+            ("found".to_owned(), json!(found)),
+        ]),
+        _ => {}
+    }
+    object.into()
+}
+
+pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Result<(), Failure> {
+    let to = parse_type(context, &migrate.to)?;
+    let path = context.path(&migrate.store.store)?;
+    context.check_alias(migrate.alias.as_ref())?;
+    let meta = context.reader.manager().peek_path(&path)?;
+    // What cannot be is refused before an identity is made for it.
+    context.registry().resolve(&to)?;
+    context.registry().migration(&meta.store_type, &to)?;
+    let node = context.writer()?;
+    let migrated = node.manager().migrate(&path, &to)?;
+    if let Some(alias) = &migrate.alias {
+        let named = Aliases::set(&context.data_dir, alias, migrated.store_id);
+        named.map_err(|error| {
+            Failure::from(error).within(&format!("store {} was made", migrated.store_id))
+        })?;
+    }
+    let value = json!({
+        "store_id": migrated.store_id,
+        "store_type": to,
+        "alias": migrate.alias,
+        "migrated_from": { "store_id": migrated.from, "state_hash": migrated.state_hash },
+        "ops": migrated.ops,
+        "resumed": migrated.resumed,
+    });
+    context
+        .out
+        .either(value, |_| migrated.store_id.to_string())?;
+    if !context.out.is_json() {
+        let ops = plural(migrated.ops, ("op", "ops"));
+        let resumed = match migrated.resumed {
+            0 => String::new(),
+            ops => format!(
+                ", {} of them by an earlier attempt",
+                plural(ops, ("op", "ops"))
+            ),
+        };
+        context.out.note(&format!(
+            "made of store {} in {ops}{resumed}; the old store is as it was",
+            migrated.from
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
+    let path = context.path(store)?;
+    let rebuilt = context.reader.manager().rebuild(&path)?;
+    if context.out.is_json() {
+        return context.out.json(&json!({
+            "store_id": rebuilt.store_id,
+            "ops": rebuilt.ops,
+            "state_hash": rebuilt.after,
+            "before": rebuilt.before,
+            "kept": rebuilt.kept.display().to_string(),
+        }));
+    }
+    let state = match rebuilt.before == rebuilt.after {
+        true => "its state is the same".to_owned(),
+        false => format!("its state was {}, and is {}", rebuilt.before, rebuilt.after),
+    };
+    context.out.note(&format!(
+        "computed anew from {}; {state}; the old file is {}",
+        plural(rebuilt.ops, ("op", "ops")),
+        rebuilt.kept.display()
+    ));
+    if let Some(op) = &rebuilt.difference.op {
+        context.out.note(&format!("first difference: {op}"));
+    }
+    Ok(())
+}
