@@ -43,10 +43,11 @@ pub use backend::{
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "std")]
 pub use engine::{
-    AppendAllError, AppendError, Authors, CreateError, Depth, Difference, Engine, Finding, Fork,
-    HashDifference, InfoError, IngestReport, Integrity, LogicPolicy, MAX_HELD_BYTES, MAX_HELD_OPS,
-    MethodError, OpDifference, OpFault, OpenError, OpenRequest, OpsAfter, Outcome, Rebuilt,
-    Receipt, Rejection, RowDifference, Snapshot, Verification, create_store, rebuild_store,
+    AppendAllError, AppendError, Authors, CreateError, Depth, Difference, EffectFinding, Engine,
+    Finding, Fork, HashDifference, InfoError, IngestReport, Integrity, LogicPolicy, MAX_HELD_BYTES,
+    MAX_HELD_OPS, MethodError, OpDifference, OpFault, OpenError, OpenRequest, OpsAfter, Outcome,
+    Rebuilt, Receipt, Rejection, RowDifference, Snapshot, Verification, create_store,
+    rebuild_store,
 };
 pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]

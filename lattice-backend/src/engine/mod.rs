@@ -1,9 +1,11 @@
 //! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
 
 mod bulk;
+mod comparison;
 mod difference;
 mod error;
 mod exchange;
+mod finding;
 mod group;
 mod inbox;
 mod ingest;
@@ -22,13 +24,13 @@ mod verify;
 pub use difference::{Difference, HashDifference, OpDifference, RowDifference};
 pub use error::{AppendAllError, AppendError, InfoError, MethodError, OpenError};
 pub use exchange::OpsAfter;
+pub use finding::{Depth, EffectFinding, Finding, Integrity, OpFault, Verification};
 pub use inbox::{MAX_HELD_BYTES, MAX_HELD_OPS};
 pub use ingest::Authors;
 pub use open::{CreateError, LogicPolicy, OpenRequest, create_store};
 pub use rebuild::{Rebuilt, rebuild_store};
 pub use report::{IngestReport, Outcome, Rejection};
 pub use snapshot::Snapshot;
-pub use verify::{Depth, Finding, Integrity, OpFault, Verification};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

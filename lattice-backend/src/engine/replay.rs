@@ -8,11 +8,11 @@ use lattice_meta::{Genesis, SchemaVersion};
 
 use super::Inner;
 use super::difference::{MAX_KEYS, OpDifference};
+use super::finding::OpFault;
 use super::ingest::Parents;
 use super::open::{Parts, give_birth};
 use super::record::Recorder;
 use super::state::WriterState;
-use super::verify::OpFault;
 use crate::backend::{StateDb, Verdict};
 use crate::history::read_applied;
 use crate::system::{GENESIS, Ledger};

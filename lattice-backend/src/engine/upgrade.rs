@@ -6,11 +6,12 @@ use std::sync::Arc;
 use lattice_meta::{MetaKey, SchemaVersion};
 
 use super::OpenError;
+use super::comparison::Comparison;
 use super::difference::{Difference, HashDifference};
 use super::open::{Checked, LogicPolicy, OpenRequest};
 use super::replay::{Replay, Signatures};
 use super::state::WriterState;
-use super::verify::{Comparison, rescan};
+use super::verify::rescan;
 use crate::backend::{StateDb, Verdict};
 use crate::system::{LOGIC, Ledger};
 use crate::tx::{DataTableMut, ReadTx, Table, WriteTx};

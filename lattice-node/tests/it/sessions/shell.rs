@@ -76,7 +76,8 @@ impl Shell {
 
     fn name(&mut self, text: &str) -> String {
         let fixtures = format!("{}/", self.fixtures.display());
-        let mut text = text.replace(&fixtures, "$STORES/");
+        let here = format!("{}/", self.dir.display());
+        let mut text = text.replace(&fixtures, "$STORES/").replace(&here, "$PWD/");
         for (pattern, name) in &self.varying {
             text = pattern.replace_all(&text, *name).into_owned();
         }

@@ -1,0 +1,205 @@
+//! A store held against what its history makes of it, table by table.
+
+use lattice_meta::MetaKey;
+
+use super::difference::{HashDifference, RowDifference};
+use super::finding::Finding;
+use super::replay::Replay;
+use super::verify::TELL_ROWS;
+use crate::history::{Applied, Tail, read_index};
+use crate::system::{GENESIS, LEDGER, LOGIC, Ledger, Mark};
+use crate::tx::{Direction, EVERYTHING, ReadTx, Result, Row, Table};
+use crate::{OpRef, Stage, StateMachine, Watch};
+
+/// A store, and what its history makes of it.
+pub(super) struct Comparison<'a> {
+    pub(super) first: &'a dyn ReadTx,
+    pub(super) second: &'a dyn ReadTx,
+    pub(super) watch: &'a Watch,
+}
+
+impl Comparison<'_> {
+    /// The first row of a table that is another.
+    pub(super) fn table(&self, table: Table) -> Result<Option<RowDifference>> {
+        let mut found = self.first.range(table, EVERYTHING, Direction::Forward)?;
+        let mut expected = self.second.range(table, EVERYTHING, Direction::Forward)?;
+        let mut count = 0;
+        loop {
+            let (found, expected) = (found.next()?, expected.next()?);
+            if found != expected {
+                return Ok(Some(difference(table, found, expected)));
+            }
+            if found.is_none() {
+                return Ok(None);
+            }
+            count += 1;
+            if count % TELL_ROWS == 0 {
+                self.watch.tell(Stage::Rows, count, None);
+            }
+        }
+    }
+
+    /// The same, of rows with these keys alone; there are not too many of them to be in memory.
+    fn rows(&self, table: Table, counts: &dyn Fn(&[u8]) -> bool) -> Result<Option<RowDifference>> {
+        let read = |tx: &dyn ReadTx| -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+            let mut rows = tx.range(table, EVERYTHING, Direction::Forward)?;
+            let mut read = Vec::new();
+            while let Some(row) = rows.next()? {
+                if counts(row.key) {
+                    read.push((row.key.to_vec(), row.value.to_vec()));
+                }
+            }
+            Ok(read)
+        };
+        let (found, expected) = (read(self.first)?, read(self.second)?);
+        let place = found
+            .iter()
+            .zip(&expected)
+            .take_while(|(a, b)| a == b)
+            .count();
+        let (found, expected) = (found.get(place), expected.get(place));
+        if found.is_none() && expected.is_none() {
+            return Ok(None);
+        }
+        let difference = difference(table, found.map(as_row), expected.map(as_row));
+        Ok(Some(difference))
+    }
+
+    pub(super) fn ledgers(
+        &self,
+        genesis: &lattice_meta::GenesisHash,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let (found, expected) = (Ledger::read(self.first)?, Ledger::read(self.second)?);
+        if found.state != expected.state {
+            let difference = HashDifference {
+                expected: expected.state.state_hash(genesis),
+                found: found.state.state_hash(genesis),
+            };
+            let finding = Finding::StateHash(difference);
+            // The rows may have said so already.
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        if found.clock != expected.clock {
+            findings.push(Finding::Count {
+                what: "as the greatest timestamp",
+                expected: expected.clock.to_u64(),
+                found: found.clock.to_u64(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn meta(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        let is_known = |key: &[u8]| matches!(MetaKey::from_bytes(key), Ok(Some(_)));
+        self.unknown(Table::Meta, &is_known, findings)?;
+        // The layout is what the store has, and it need not be the newest one.
+        let counts = |key: &[u8]| {
+            is_known(key) && !matches!(MetaKey::from_bytes(key), Ok(Some(MetaKey::SchemaVersion)))
+        };
+        findings.extend(self.rows(Table::Meta, &counts)?.map(Finding::Row));
+        Ok(())
+    }
+
+    pub(super) fn system(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        let single = |key: &[u8]| matches!(key, GENESIS | LOGIC | LEDGER);
+        let marks = |key: &[u8]| Mark::is_one(key);
+        self.unknown(Table::System, &|key| single(key) || marks(key), findings)?;
+        findings.extend(self.rows(Table::System, &marks)?.map(Finding::Row));
+        Ok(())
+    }
+
+    /// Rows with keys that are not known.
+    fn unknown(
+        &self,
+        table: Table,
+        is_known: &dyn Fn(&[u8]) -> bool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let mut rows = self.first.range(table, EVERYTHING, Direction::Forward)?;
+        while let Some(row) = rows.next()? {
+            if !is_known(row.key) {
+                let key = row.key.to_vec();
+                findings.push(Finding::UnknownRow { table, key });
+            }
+        }
+        Ok(())
+    }
+
+    /// The index by author is brought up to date in steps: which ones, history does not say. Every
+    /// row must be right, and there must be one for each op that counts as indexed.
+    pub(super) fn applied<M: StateMachine>(
+        &self,
+        replay: &Replay<M>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let ledger = Ledger::read(self.second)?;
+        let hasher = &replay.inner.hasher;
+        let tail = Tail::read(self.second, hasher, ledger.indexed, ledger.applied)?;
+        let known = Applied {
+            tx: self.second,
+            tail: &tail,
+        };
+        let indexed = Ledger::read(self.first)?.indexed;
+        let mut rows = self
+            .first
+            .range(Table::Applied, EVERYTHING, Direction::Forward)?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            count += 1;
+            let expected = match OpRef::from_key(row.key) {
+                Some(op) => known.index_of(&op)?.filter(|index| *index < indexed),
+                None => None,
+            };
+            if expected.is_none() || read_index(row.value).ok() != expected {
+                findings.push(Finding::Row(RowDifference {
+                    table: Table::Applied,
+                    key: row.key.to_vec(),
+                    expected: expected.map(|index| index.to_le_bytes().to_vec()),
+                    found: Some(row.value.to_vec()),
+                }));
+                return Ok(());
+            }
+        }
+        if count != indexed {
+            findings.push(Finding::Count {
+                what: "ops as indexed by author",
+                expected: count,
+                found: indexed,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn as_row((key, value): &(Vec<u8>, Vec<u8>)) -> Row<'_> {
+    Row { key, value }
+}
+
+fn difference(table: Table, found: Option<Row<'_>>, expected: Option<Row<'_>>) -> RowDifference {
+    let value = |row: Option<Row<'_>>| row.map(|row| row.value.to_vec());
+    let (found_key, expected_key) = (found.map(|row| row.key), expected.map(|row| row.key));
+    match (found_key, expected_key) {
+        (Some(there), Some(key)) if there == key => RowDifference {
+            table,
+            key: key.to_vec(),
+            expected: value(expected),
+            found: value(found),
+        },
+        // A row too few, and then one too many: the first of them is named.
+        (there, Some(key)) if there.is_none_or(|there| key < there) => RowDifference {
+            table,
+            key: key.to_vec(),
+            expected: value(expected),
+            found: None,
+        },
+        (there, _) => RowDifference {
+            table,
+            key: there.map_or_else(Vec::new, <[u8]>::to_vec),
+            expected: None,
+            found: value(found),
+        },
+    }
+}
