@@ -30,7 +30,7 @@ pub enum BackendError {
         detail: String,
     },
     /// A row of Lattice's own tables does not have the form it must have.
-    #[error("table `{table}` is damaged: {expected}, found {found}")]
+    #[error("table `{table}` is damaged: expected {expected}, found {found}")]
     Row {
         /// The table.
         table: Table,

@@ -106,13 +106,12 @@ pub enum AliasError {
         alias: Alias,
     },
     /// The file is not what it should be.
-    #[error("{} is no list of aliases; mend it, or remove it to start anew", path.display())]
+    #[error("{} is no list of aliases ({found}); mend it, or remove it to start anew", path.display())]
     NotAliases {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        #[source]
-        source: Box<toml::de::Error>,
+        found: String,
     },
     /// The file cannot be read or written.
     #[error("cannot {doing} {}", path.display())]
@@ -131,6 +130,7 @@ pub enum AliasError {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aliases {
+    #[serde(default)]
     aliases: BTreeMap<Alias, StoreId>,
 }
 
@@ -141,18 +141,24 @@ impl Aliases {
     /// A file that cannot be read, or is none of ours.
     pub fn load(dir: &Path) -> Result<Self, AliasError> {
         let path = dir.join(ALIASES_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map_err(|source| AliasError::NotAliases {
-                path,
-                source: source.into(),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::none()),
-            Err(source) => Err(AliasError::Io {
-                doing: "read",
-                path,
-                source,
-            }),
+        let failed = |source| AliasError::Io {
+            doing: "read",
+            path: path.clone(),
+            source,
+        };
+        let not_aliases = |found: &str| AliasError::NotAliases {
+            path: path.clone(),
+            found: found.to_owned(),
+        };
+        match fs::metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => return Err(not_aliases("it is no file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::none()),
+            Ok(_) => {}
+            Err(error) => return Err(failed(error)),
         }
+        let bytes = fs::read(&path).map_err(failed)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| not_aliases("it is not UTF-8"))?;
+        toml::from_str(text).map_err(|error| not_aliases(error.message()))
     }
 
     /// No aliases at all.

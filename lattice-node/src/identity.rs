@@ -27,7 +27,7 @@ pub enum IdentityError {
         path: PathBuf,
     },
     /// The file is something else.
-    #[error("{} is not an identity file: expected {FILE_BYTES} bytes that start with `{}`, found {found}", path.display(), HEADER.trim_end())]
+    #[error("{} is not an identity file: expected {FILE_BYTES} bytes that start with `{}`, found {found}; put the right one there, or move it away for a new identity", path.display(), HEADER.trim_end())]
     NotAnIdentity {
         /// The file.
         path: PathBuf,
@@ -75,6 +75,11 @@ pub fn load_identity(dir: &Path) -> Result<Arc<SecretKey>, IdentityError> {
             source,
         },
     };
+    let metadata = fs::metadata(&path).map_err(failed)?;
+    if !metadata.is_file() {
+        let found = "no file".into();
+        return Err(IdentityError::NotAnIdentity { path, found });
+    }
     let file = fs::File::open(&path).map_err(failed)?;
     check_private(&file, &path)?;
     // One byte more than the file has, to see a longer one without reading all of it.

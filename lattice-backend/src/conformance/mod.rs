@@ -86,5 +86,5 @@ mod machine;
 mod rng;
 
 pub use backend::backend;
-pub use machine::{HostilePayloads, MachineSuite};
+pub use machine::{HostilePayloads, MachineSuite, MigrationSuite};
 pub use rng::Rng;

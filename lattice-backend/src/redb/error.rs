@@ -44,11 +44,16 @@ pub(super) fn check_magic(storage: &dyn Storage, path: &Path) -> Result<(), File
 pub(super) fn open_error(path: &Path, source: io::Error) -> FileError {
     let path = path.to_path_buf();
     match source.kind() {
-        io::ErrorKind::NotFound => FileError::NotFound { path },
+        // Also where a file stands in place of a directory on the way.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileError::NotFound { path },
         io::ErrorKind::AlreadyExists => FileError::Exists { path },
         io::ErrorKind::IsADirectory => FileError::NotAStore {
             path,
             detail: "expected a file, found a directory".into(),
+        },
+        io::ErrorKind::NotSeekable => FileError::NotAStore {
+            path,
+            detail: "expected a file, found a pipe, a socket or a device".into(),
         },
         _ => FileError::Io {
             path,

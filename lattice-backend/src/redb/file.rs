@@ -22,6 +22,10 @@ impl Disk for FileDisk {
             FileMode::ReadWrite => options.write(true),
             FileMode::CreateNew => options.write(true).create_new(true),
         };
+        if mode != FileMode::CreateNew {
+            // Opening a pipe would wait for somebody at its other end.
+            check_is_file(path)?;
+        }
         let file = options.open(path)?;
         let opened = FileStorage::new(file, path, mode);
         if opened.is_err() && mode == FileMode::CreateNew {
@@ -39,6 +43,15 @@ impl Disk for FileDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+}
+
+fn check_is_file(path: &Path) -> io::Result<()> {
+    let metadata = std::fs::metadata(path)?;
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok(()),
+        (_, true) => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::ErrorKind::NotSeekable.into()),
     }
 }
 
@@ -62,9 +75,6 @@ struct FileStorage {
 
 impl FileStorage {
     fn new(file: File, path: &Path, mode: FileMode) -> io::Result<Self> {
-        if file.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
         if mode == FileMode::CreateNew {
             sync_parent(path)?;
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lattice_backend::conformance::{self, MachineSuite, Rng};
+use lattice_backend::conformance::{self, MachineSuite, MigrationSuite, Rng};
 use lattice_backend::{MemoryBackend, MemoryDisk, RedbBackend, Verdict};
 
 use crate::registers::{Command, Lie, Registers};
@@ -145,4 +145,20 @@ fn a_failure_can_be_run_again_by_its_seed() {
     let seed = u64::from_str_radix(digits.unwrap(), 16).unwrap();
     let again = message(|| suite(Lie::LastArrivalWins).seed(seed).histories(1).run());
     assert_eq!(first, again);
+}
+
+#[test]
+fn a_migration_that_keeps_the_rules_passes_and_one_that_loses_a_row_is_caught() {
+    let suite = |new: fn() -> Registers| {
+        MigrationSuite::new(Registers::old_layout, new, command).histories(8)
+    };
+    suite(Registers::default).run();
+    let text = message(|| suite(|| Registers::lying(Lie::MigrationLoses)).run());
+    assert!(text.contains("would change its state"), "{text}");
+    assert!(text.contains(".seed("), "{text}");
+    let text = message(|| suite(Registers::old_layout).run());
+    assert!(
+        text.contains("schema 2 is not older than schema 2"),
+        "{text}"
+    );
 }

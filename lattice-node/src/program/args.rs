@@ -24,7 +24,6 @@ pub(super) use stores::{
     name = "lattice",
     version,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = help::PROGRAM
 )]

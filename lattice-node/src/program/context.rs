@@ -1,5 +1,6 @@
 //! What all commands need.
 
+use std::cell::RefCell;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Read};
@@ -40,6 +41,8 @@ pub(super) struct Context<'a> {
     pub(super) data_dir: PathBuf,
     registry: Registry,
     progress: Progress,
+    /// The store that the command is about.
+    place: RefCell<Option<PathBuf>>,
     /// Finds and reads stores, and makes nothing.
     pub(super) reader: Node,
     pub(super) out: Output<'a>,
@@ -61,6 +64,7 @@ impl<'a> Context<'a> {
             data_dir,
             registry,
             progress,
+            place: RefCell::default(),
             out,
         })
     }
@@ -76,7 +80,14 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn path(&self, store: &OsStr) -> Result<PathBuf, Failure> {
-        resolve(self.reader.manager(), store)
+        let path = resolve(self.reader.manager(), store)?;
+        self.place.replace(Some(path.clone()));
+        Ok(path)
+    }
+
+    /// The store that the command is about, once it has been found.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        self.place.borrow().clone()
     }
 
     /// The node that writes: makes the data directory and the identity if they are missing.

@@ -1,7 +1,7 @@
 //! How a command fails: a kind, a message, an exit code.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -60,6 +60,8 @@ pub(super) struct Failure {
     kind: Kind,
     message: String,
     closed_pipe: bool,
+    /// The message does not say which store it is about.
+    lacks_place: bool,
 }
 
 impl Failure {
@@ -68,6 +70,7 @@ impl Failure {
             kind,
             message: message.into(),
             closed_pipe: false,
+            lacks_place: false,
         }
     }
 
@@ -107,7 +110,7 @@ impl Failure {
     /// An error and its causes, and what to do about it where that is known.
     pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
         let message = chain(error);
-        match next_step(error) {
+        match next_step(error).or_else(|| after_damage(kind, &message)) {
             Some(step) => Self::new(kind, format!("{message}; {step}")),
             None => Self::new(kind, message),
         }
@@ -129,6 +132,14 @@ impl Failure {
         Self {
             message: format!("{context}: {}", self.message),
             ..self
+        }
+    }
+
+    /// The same failure, of this store if it does not say of which.
+    pub(super) fn at(self, place: Option<&Path>) -> Self {
+        match place.filter(|_| self.lacks_place) {
+            Some(place) => self.within(&place.display().to_string()),
+            None => self,
         }
     }
 
@@ -163,14 +174,27 @@ impl Failure {
         if json {
             print_json(self.kind.name(), &self.message);
         } else {
-            eprintln!("lattice: {}", escape_text(&self.message));
+            print_error(&format!("lattice: {}", escape_text(&self.message)));
         }
     }
 }
 
 pub(super) fn print_json(kind: &str, message: &str) {
     let error = serde_json::json!({ "error": { "kind": kind, "message": message } });
-    eprintln!("{}", json_text(&error));
+    print_error(&json_text(&error));
+}
+
+fn print_error(line: &str) {
+    // Where errors cannot be told, the exit code still tells.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// What helps against damage of a store, unless the message says it.
+fn after_damage(kind: Kind, message: &str) -> Option<&'static str> {
+    let is_damage = kind == Kind::Damaged && message.contains("damaged");
+    is_damage.then_some(
+        "go back to a copy, or see what `lattice verify` and `lattice rebuild` make of it",
+    )
 }
 
 /// What helps against what the operating system reported, wherever it is among the causes.
@@ -294,13 +318,19 @@ impl From<MethodError> for Failure {
             MethodError::Backend(error) => backend_kind(error),
             _ => Kind::Failed,
         };
-        Self::of(kind, &error)
+        Self {
+            lacks_place: matches!(error, MethodError::Backend(_)),
+            ..Self::of(kind, &error)
+        }
     }
 }
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        Self::of(backend_kind(&error), &error)
+        Self {
+            lacks_place: true,
+            ..Self::of(backend_kind(&error), &error)
+        }
     }
 }
 
@@ -321,7 +351,10 @@ impl<R: Error + 'static> From<AppendError<R>> for Failure {
             AppendError::Backend(error) => backend_kind(error),
             _ => Kind::Failed,
         };
-        Self::of(kind, &error)
+        Self {
+            lacks_place: matches!(error, AppendError::Backend(_)),
+            ..Self::of(kind, &error)
+        }
     }
 }
 

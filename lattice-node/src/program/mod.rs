@@ -58,24 +58,52 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
 
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
-    // Errors and help are printed before `--color` has been understood.
-    let never = words
-        .windows(2)
-        .any(|pair| pair[0] == "--color" && pair[1] == "never")
-        || words.iter().any(|word| word == "--color=never");
-    let choice = if never || !output::colors(Color::Auto, true) {
+    try_parse(&words).map_err(|error| {
+        // Errors repeat what was typed: no control sequence of it is to reach a terminal.
+        let safe: Vec<OsString> = words.iter().map(safe_word).collect();
+        match safe == words {
+            true => error,
+            false => try_parse(&safe).err().unwrap_or(error),
+        }
+    })
+}
+
+fn safe_word(word: &OsString) -> OsString {
+    match word.to_str() {
+        Some(text) => output::escape_text(text).into(),
+        None => output::escape(word.as_encoded_bytes()).into(),
+    }
+}
+
+fn try_parse(words: &[OsString]) -> Result<Args, clap::Error> {
+    let choice = clap_colors(words);
+    let matches = Args::command().color(choice).try_get_matches_from(words)?;
+    <Args as clap::FromArgMatches>::from_arg_matches(&matches)
+}
+
+/// Errors and help are printed before `--color` has been understood.
+fn clap_colors(words: &[OsString]) -> clap::ColorChoice {
+    let is_given = |when: &str| {
+        let pairs = words.windows(2);
+        pairs
+            .into_iter()
+            .any(|pair| pair[0] == "--color" && pair[1] == when)
+            || words.iter().any(|word| *word == *format!("--color={when}"))
+    };
+    if is_given("always") {
+        clap::ColorChoice::Always
+    } else if is_given("never") || !output::colors(Color::Auto, true) {
         clap::ColorChoice::Never
     } else {
         clap::ColorChoice::Auto
-    };
-    let matches = Args::command().color(choice).try_get_matches_from(words)?;
-    <Args as clap::FromArgMatches>::from_arg_matches(&matches)
+    }
 }
 
 /// Runs one command. What it printed is handed on, also if it then failed.
 fn run(args: Args, host: Host, registry: Registry, out: Output<'_>) -> Result<(), Failure> {
     let mut context = Context::new(host, &args.global, registry, out)?;
     let done = commands::run(&mut context, args.command);
+    let done = done.map_err(|failure| failure.at(context.place().as_deref()));
     let finished = context.finish();
     done.and(finished)
 }
@@ -113,13 +141,16 @@ fn usage(error: &clap::Error) -> ExitCode {
             .unwrap_or(&message)
             .trim_end();
         failure::print_json("usage", message);
-    } else {
-        // Nothing is left to tell if the terminal is gone.
-        let _ = error.print();
+        return ExitCode::from(failure::Kind::Usage.code());
     }
-    if error.use_stderr() {
-        ExitCode::from(failure::Kind::Usage.code())
-    } else {
-        ExitCode::SUCCESS
+    let printed = error.print();
+    match printed {
+        _ if error.use_stderr() => ExitCode::from(failure::Kind::Usage.code()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let failure = Failure::output(error);
+            failure.print(asked_for_json);
+            failure.exit_code()
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

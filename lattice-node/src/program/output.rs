@@ -165,14 +165,11 @@ pub(super) fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// A message as text that is safe on a terminal. Its own line ends and backslashes stay.
+/// A message as one line of text that is safe on a terminal. Its own backslashes stay.
 pub(super) fn escape_text(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for character in message.chars() {
-        match character {
-            '\n' => text.push('\n'),
-            character => push_safe(&mut text, character),
-        }
+        push_safe(&mut text, character);
     }
     text
 }
@@ -249,7 +246,7 @@ mod tests {
         assert_eq!(escape(b"\xff\xfe"), "\\xff\\xfe");
         assert_eq!(escape("\u{202e}txt".as_bytes()), "\\u{202e}txt");
         assert_eq!(escape("\u{9b}31m".as_bytes()), "\\u{9b}31m");
-        assert_eq!(escape_text("a\\b\n\u{1b}[0m"), "a\\b\n\\u{1b}[0m");
+        assert_eq!(escape_text("a\\b\n\u{1b}[0m"), "a\\b\\n\\u{1b}[0m");
     }
 
     #[test]

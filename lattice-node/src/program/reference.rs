@@ -20,7 +20,7 @@ pub fn reference() -> String {
     section(&mut text, "##", "lattice", program.clone());
     for command in program
         .get_subcommands()
-        .filter(|command| !command.is_hide_set())
+        .filter(|command| command.get_name() != "help")
     {
         let title = format!("lattice {}", command.get_name());
         section(&mut text, "##", &title, without_globals(command));

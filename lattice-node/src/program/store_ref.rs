@@ -23,35 +23,32 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     if store.as_encoded_bytes().contains(&b'/') {
         return Ok(PathBuf::from(store));
     }
-    let shown = escape(store.as_encoded_bytes());
+    let shown = format!("\"{}\"", escape(store.as_encoded_bytes()));
+    let what = format!(
+        "expected a path with a / in it, a store id, at least {MIN_PREFIX_DIGITS} digits that it \
+         begins with, or an alias; `lattice list` shows all"
+    );
     let Some(text) = store.to_str() else {
-        return Err(Failure::usage(format!(
-            "{shown} is no store id; a path needs a / in it"
-        )));
+        return Err(Failure::not_found(format!("no store {shown}; {what}")));
     };
     if let Ok(id) = text.parse::<StoreId>() {
         return existing(manager, id, &format!("no store {id}"));
     }
-    let aliases = Aliases::load(manager.dir())?;
-    if let Some(id) = aliases.store(text) {
-        return existing(
-            manager,
-            id,
-            &format!("alias {shown} is that of store {id}, which is not here"),
-        );
-    }
     let digits: String = text.chars().filter(|&digit| digit != '-').collect();
-    let all_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if all_digits && digits.len() >= MIN_PREFIX_DIGITS {
+    // No alias is digits alone: what is can only be the beginning of an id.
+    if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        if digits.len() < MIN_PREFIX_DIGITS {
+            return Err(Failure::not_found(format!("no store {shown}; {what}")));
+        }
         return by_prefix(manager, &digits.to_ascii_lowercase(), &shown);
     }
+    let aliases = Aliases::load(manager.dir())?;
+    if let Some(id) = aliases.store(text) {
+        let missing = format!("alias {shown} is that of store {id}, which is not here");
+        return existing(manager, id, &missing);
+    }
     let names = aliases.iter().map(|(alias, _)| alias.as_str());
-    let step = did_you_mean(text, names).unwrap_or_else(|| {
-        format!(
-            "expected a path with a / in it, a store id, at least {MIN_PREFIX_DIGITS} digits that \
-             it begins with, or an alias; `lattice list` shows all"
-        )
-    });
+    let step = did_you_mean(text, names).unwrap_or(what);
     Err(Failure::not_found(format!("no store {shown}; {step}")))
 }
 

@@ -3,6 +3,7 @@
 
 mod aliases;
 mod bulk;
+mod chat;
 mod damage;
 mod identity;
 mod meta_bytes;

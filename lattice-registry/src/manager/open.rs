@@ -265,7 +265,8 @@ impl Instances {
 
 /// The file meant by a path to it or to its directory.
 pub(super) fn state_db(path: &Path) -> PathBuf {
-    if path.is_dir() {
+    // A directory of the file's name holds no store: it stands where the file should.
+    if path.is_dir() && path.file_name() != Some(STATE_DB.as_ref()) {
         path.join(STATE_DB)
     } else {
         path.to_path_buf()

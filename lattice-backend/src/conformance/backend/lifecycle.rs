@@ -202,3 +202,33 @@ pub(super) fn keeps_what_was_committed(site: &Site) {
         assert_eq!(found.len(), 20, "rows of {table}");
     }
 }
+
+/// Two scratch databases and the store share nothing.
+pub(super) fn scratch_databases_are_empty_and_apart(site: &Site) {
+    site.create();
+    let scratch = || site.backend.scratch().expect("there is room for one");
+    let (one, other) = (scratch(), scratch());
+    for db in [&one, &other] {
+        let tx = db.snapshot().expect("it is open");
+        for table in Table::ALL {
+            let mut rows = tx
+                .range(table, EVERYTHING, Direction::Forward)
+                .expect("a table can be read");
+            let row = rows.next().expect("a table can be read");
+            assert!(row.is_none(), "a scratch database has rows in `{table}`");
+        }
+    }
+    commit(&*one, |tx| tx.put(Table::Data, b"key", b"value"));
+    assert_eq!(committed(&*one, b"key"), Some(b"value".to_vec()));
+    assert_eq!(committed(&*other, b"key"), None);
+    one.close().expect("it closes");
+    assert!(matches!(one.snapshot(), Err(BackendError::Closed)));
+    let checked = site.backend.check_integrity(&site.path);
+    assert!(
+        matches!(
+            checked,
+            Ok(crate::Integrity::Whole | crate::Integrity::None)
+        ),
+        "a whole store was checked to be {checked:?}"
+    );
+}

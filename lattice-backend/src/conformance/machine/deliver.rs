@@ -71,7 +71,7 @@ pub(super) fn causal_order(rng: &mut Rng, ops: &[Op]) -> Vec<Op> {
 /// A replica to which things are delivered.
 pub(super) struct Recipient<M: StateMachine> {
     pub(super) engine: Engine<M>,
-    request: OpenRequest,
+    pub(super) request: OpenRequest,
 }
 
 impl<M: StateMachine> Recipient<M> {

@@ -4,6 +4,7 @@ mod check;
 mod deliver;
 mod history;
 mod hostile;
+mod migrate;
 
 use lattice_meta::Genesis;
 
@@ -11,6 +12,8 @@ use super::Rng;
 use crate::{Op, StateMachine};
 
 use history::Past;
+
+pub use migrate::MigrationSuite;
 
 /// Makes payloads that no honest replica makes: it is given the ops made so far, whose payloads
 /// and references it may use.

@@ -13,7 +13,10 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 no such store, key or file; 4 damage or
 5 in use; 6 unknown type, or a schema newer than this program; 130 interrupted. With --json an error \
 is one object on standard error: {\"error\": {\"kind\", \"message\"}}.";
 
-pub(super) const TOUR: &str = "Example: lattice tour --keep ./tour";
+pub(super) const TOUR: &str = "\
+Example: lattice tour --keep ./tour
+
+JSON, a line each: one of heading, text, command, call, output";
 
 pub(super) const CREATE: &str = "\
 Example: lattice create core:kvstore --alias fruit
@@ -100,7 +103,8 @@ JSON, a line each: index, time, author, content";
 pub(super) const IMPORT: &str = "\
 Without --key, JSON objects have the fields `key` and `value` (or either with _b64, in base64), and \
 tables the columns of these names; for a log, JSON objects have `content`, and a record of a table \
-becomes an entry as a JSON object. A plain line is an entry, or a key, a tab and a value. A row \
+becomes an entry as a JSON object. A plain line is an entry, or a key, a tab and a value; it ends in LF or \
+CR LF. A row \
 that cannot be read ends the import and is named by its line; the rows before it are in, or with \
 --atomic none.
 

@@ -42,13 +42,13 @@ pub(in super::super) struct Scan {
     #[command(flatten)]
     pub(in super::super) store: Store,
     /// Only keys that begin with these bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     pub(in super::super) prefix: Option<OsString>,
     /// Only this key and those behind it
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(in super::super) from: Option<OsString>,
     /// Only keys in front of this one
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(in super::super) to: Option<OsString>,
     /// At most this many
     #[arg(long, value_name = "N")]

@@ -89,8 +89,10 @@ pub(in super::super) struct Alias {
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum AliasCommand {
     /// List all aliases
+    #[command(after_help = "Example: lattice alias list")]
     List,
     /// Give a store of the data directory a name
+    #[command(after_help = "Example: lattice alias set fruit 3f2a")]
     Set {
         /// The name: letters, digits, `-` and `_`, not hexadecimal digits alone
         #[arg(value_name = "NAME")]
@@ -99,6 +101,7 @@ pub(in super::super) enum AliasCommand {
         store: Store,
     },
     /// Take a name away; the store stays
+    #[command(after_help = "Example: lattice alias remove fruit")]
     Remove {
         /// The name
         #[arg(value_name = "NAME")]

@@ -12,17 +12,6 @@ use crate::program::output::escape;
 #[derive(Debug)]
 pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
-/// What some editors put in front of a text file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// The line without what may stand in front of the first one.
-pub(super) fn without_mark(line: u64, bytes: &[u8]) -> &[u8] {
-    match line {
-        1 => bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes),
-        _ => bytes,
-    }
-}
-
 /// Whether there is nothing on a line.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.trim_ascii().is_empty()

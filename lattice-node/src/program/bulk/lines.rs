@@ -8,7 +8,11 @@ use super::Stop;
 const MAX_LINE_BYTES: usize = 6 * lattice_backend::MAX_OP_BYTES + 1024;
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// The lines of what is read, without their line ends, numbered from 1. No more than a line is in
+/// What some editors put in front of a text file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The lines of what is read, without their line ends (LF or CR LF) and without a byte order mark in
+/// front of the first, numbered from 1. No more than a line is in
 /// memory.
 pub(in crate::program) struct Lines<R> {
     reader: BufReader<R>,
@@ -46,6 +50,12 @@ impl<R: Read> Iterator for Lines<R> {
             Ok(_) => {
                 if line.ends_with(b"\n") {
                     line.pop();
+                    if line.ends_with(b"\r") {
+                        line.pop();
+                    }
+                }
+                if self.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+                    line.drain(..BYTE_ORDER_MARK.len());
                 }
                 Some(Ok((self.number, line)))
             }
@@ -67,8 +77,8 @@ mod tests {
         assert_eq!(read(b""), []);
         assert_eq!(read(b"\n"), [(1, vec![])]);
         assert_eq!(
-            read(b"a\r\n\nb"),
-            [(1, b"a\r".to_vec()), (2, vec![]), (3, b"b".to_vec())]
+            read(b"\xef\xbb\xbfa\r\n\nb"),
+            [(1, b"a".to_vec()), (2, vec![]), (3, b"b".to_vec())]
         );
     }
 

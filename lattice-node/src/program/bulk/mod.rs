@@ -332,9 +332,8 @@ fn read<R: Row>(
                 .filter(|line| !matches!(line, Ok((_, bytes)) if json::is_blank(bytes)));
             Box::new(filled.map(move |line| {
                 let (line, bytes) = line?;
-                let bytes = json::without_mark(line, &bytes);
                 let row =
-                    json::fields(bytes).and_then(|fields| R::from_object(bytes, fields, &shape));
+                    json::fields(&bytes).and_then(|fields| R::from_object(&bytes, fields, &shape));
                 let row = row.map_err(|reason| Stop::Broken { line, reason })?;
                 Ok((line, row))
             }))

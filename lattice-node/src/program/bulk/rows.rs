@@ -120,7 +120,7 @@ impl Row for KvRow {
             None => {
                 let shown = escape(&line[..line.len().min(40)]);
                 Err(format!(
-                    "expected a key, a tab and a value, found no tab in {shown}"
+                    "expected a key, a tab and a value, found no tab in \"{shown}\""
                 ))
             }
         }

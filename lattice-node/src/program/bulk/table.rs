@@ -74,12 +74,18 @@ pub(super) fn rows<R: Row>(
 ) -> Result<impl Iterator<Item = Result<(u64, R), Stop>>, Stop> {
     let (reader, ends) = LineCount::new(reader);
     let mut reader = ReaderBuilder::new().from_reader(reader);
-    let header = reader.byte_headers().map_err(|error| stop(&ends, error))?;
+    let header = reader
+        .byte_headers()
+        .map_err(|error| stop(&ends, error))?
+        .clone();
     let first = |reason| Stop::Broken { line: 1, reason };
+    if let Some((_, reason)) = ends.bad_quote(reader.position().byte()) {
+        return Err(first(reason.into()));
+    }
     if header.is_empty() {
         return Err(first("expected column names, found nothing".into()));
     }
-    let columns = Columns::new(header).map_err(first)?;
+    let columns = Columns::new(&header).map_err(first)?;
     let picked = R::pick(&columns, &shape).map_err(first)?;
     let mut table = Table {
         reader,
@@ -96,6 +102,12 @@ impl<R: Read> Table<R> {
         let read = self.reader.read_byte_record(&mut record);
         if !read.map_err(|error| stop(&self.ends, error))? {
             return Ok(None);
+        }
+        if let Some((offset, reason)) = self.ends.bad_quote(self.reader.position().byte()) {
+            return Err(Stop::Broken {
+                line: self.ends.line_from(offset),
+                reason: reason.into(),
+            });
         }
         let line = line_of(&self.ends, record.position());
         let cell = |place: usize| record[place].to_vec();

@@ -1,11 +1,13 @@
 //! Names of stores, and of this node.
 
-use serde_json::json;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, json};
 
 use crate::program::args::{self, AliasCommand};
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::program::output::styles;
+use crate::program::output::{json_bytes, styles};
 use crate::{Aliases, IDENTITY_FILE, load_identity};
 
 pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), Failure> {
@@ -14,10 +16,12 @@ pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), 
         Some(AliasCommand::Set { alias, store }) => {
             let path = context.path(&store.store)?;
             let manager = context.reader.manager();
-            let store_id = manager.peek_path(path)?.store_id;
-            if !manager.store_path(store_id).exists() {
+            let store_id = manager.peek_path(&path)?.store_id;
+            // A copy of a store elsewhere has its id, and is not what the alias would name.
+            if real(&path) != real(&manager.store_path(store_id)) {
                 return Err(Failure::usage(format!(
-                    "store {store_id} is not in {}, and aliases are for stores that are",
+                    "store {store_id} at {} is not in {}, and aliases are for stores that are",
+                    path.display(),
                     manager.stores_dir().display()
                 )));
             }
@@ -77,8 +81,19 @@ pub(super) fn identity(
         Some(loaded.public())
     };
     let path = context.data_dir.join(IDENTITY_FILE);
-    let value = json!({ "author": author, "path": path.display().to_string() });
+    let mut value = Map::new();
+    value.insert("author".into(), json!(author));
+    json_bytes(&mut value, "path", path.as_os_str().as_encoded_bytes());
     context.out.either(value, |_| {
         author.map_or("none".into(), |author| author.to_string())
     })
+}
+
+/// The directory that a store is in, by its one name.
+fn real(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    match path.is_dir() {
+        true => Some(path),
+        false => path.parent().map(Path::to_path_buf),
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::program::args;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
-use crate::program::output::{Output, escape, styles};
+use crate::program::output::{Output, escape, json_bytes, styles};
 use crate::program::suggest::did_you_mean;
 use crate::{Access, Aliases};
 
@@ -31,7 +31,11 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
         "schema_version": meta.schema_version,
         "alias": create.alias,
     });
-    context.out.either(value, |_| id.to_string())
+    context
+        .out
+        .either(value, |_| id.to_string())
+        .and_then(|()| context.out.flush())
+        .map_err(|failure| failure.and(&format!("store {id} was made")))
 }
 
 /// Reads a store type; says what was meant if it comes close to one that is known.
@@ -95,7 +99,14 @@ fn list_one(
             let path = listed.path.display().to_string();
             let error = Failure::of(manager_kind(error), error).into_json();
             let message = error["message"].as_str().unwrap_or("?").to_owned();
-            out.either(json!({ "path": path, "error": error }), |out| {
+            let mut value = Map::new();
+            json_bytes(
+                &mut value,
+                "path",
+                listed.path.as_os_str().as_encoded_bytes(),
+            );
+            value.insert("error".into(), error);
+            out.either(value, |out| {
                 let message = escape(message.as_bytes());
                 format!(
                     "{}  {}",

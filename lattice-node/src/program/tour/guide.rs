@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::Registry;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
@@ -59,8 +61,11 @@ impl<'a, 'b> Guide<'a, 'b> {
         self.dir.join(name)
     }
 
-    fn print(&mut self, line: &str) -> Result<(), Failure> {
-        self.context.out.line(line)
+    /// Prints one thing: a line of text, or in JSON what it is and what it says.
+    fn print(&mut self, what: &str, said: &str, line: &str) -> Result<(), Failure> {
+        self.context
+            .out
+            .either(json!({ what: said }), |_| line.to_owned())
     }
 
     pub(super) fn heading(&mut self, text: &str) -> Result<(), Failure> {
@@ -68,24 +73,24 @@ impl<'a, 'b> Guide<'a, 'b> {
         self.context.out.flush()?;
         self.step += 1;
         let heading = format!("{}. {text}", self.step);
-        let heading = self.context.out.paint(styles::NAME, &heading);
-        self.print(&format!("\n{heading}\n"))
+        let painted = self.context.out.paint(styles::NAME, &heading);
+        self.print("heading", &heading, &format!("\n{painted}\n"))
     }
 
     /// Plain words, wrapped.
     pub(super) fn say(&mut self, text: &str) -> Result<(), Failure> {
-        let mut line = String::new();
+        let (mut lines, mut line) = (Vec::new(), String::new());
         for word in text.split_whitespace() {
             if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
-                self.print(&line)?;
-                line.clear();
+                lines.push(std::mem::take(&mut line));
             }
             if !line.is_empty() {
                 line.push(' ');
             }
             line.push_str(word);
         }
-        self.print(&line)
+        lines.push(line);
+        self.print("text", text, &lines.join("\n"))
     }
 
     /// Runs a command of this program as a user would, shows it, and what it printed.
@@ -107,18 +112,18 @@ impl<'a, 'b> Guide<'a, 'b> {
 
     /// A command of the system that a user would type.
     pub(super) fn typed(&mut self, command: &str) -> Result<(), Failure> {
-        self.step_taken("$", command)
+        self.step_taken("command", "$", command)
     }
 
     /// A call that a program would make.
     pub(super) fn called(&mut self, call: &str) -> Result<(), Failure> {
-        self.step_taken(">", call)
+        self.step_taken("call", ">", call)
     }
 
-    fn step_taken(&mut self, sign: &str, step: &str) -> Result<(), Failure> {
+    fn step_taken(&mut self, what: &str, sign: &str, step: &str) -> Result<(), Failure> {
         self.steps.push(format!("{sign} {step}"));
-        let step = self.context.out.paint(styles::TYPE, step);
-        self.print(&format!("  {sign} {step}"))
+        let painted = self.context.out.paint(styles::TYPE, step);
+        self.print(what, step, &format!("  {sign} {painted}"))
     }
 
     /// What came of it; long lines are cut.
@@ -129,7 +134,7 @@ impl<'a, 'b> Guide<'a, 'b> {
                 Some(_) => format!("{}...", line.chars().take(room - 3).collect::<String>()),
                 None => line.to_owned(),
             };
-            self.print(&format!("{INDENT}{cut}"))?;
+            self.print("output", line, &format!("{INDENT}{cut}"))?;
         }
         Ok(())
     }
@@ -147,8 +152,11 @@ impl<'a, 'b> Guide<'a, 'b> {
             ),
             None => "Nothing is left behind; `lattice tour --keep DIR` keeps the stores.".into(),
         };
-        self.print("")?;
-        self.say(&format!("That took {} ms. {left}", elapsed.as_millis()))
+        let ended = format!("That took {} ms. {left}", elapsed.as_millis());
+        if !self.context.out.is_json() {
+            self.context.out.line("")?;
+        }
+        self.say(&ended)
     }
 }
 

@@ -1,0 +1,150 @@
+//! The suite for migrations of the layout.
+
+use super::deliver::{Manner, Recipient, causal_order};
+use super::history::{Past, broke};
+use super::{Commands, Rng};
+use crate::{Depth, Engine, LogicPolicy, MemoryBackend, StateMachine, Watch};
+
+/// Tests that a state machine migrates the stores of an older one: of the same type, with an older
+/// layout.
+///
+/// Random histories, made by the older machine, are delivered to stores of it. Each is then opened
+/// with the newer one, and the suite demands
+///
+/// - that it is migrated, and its state hash is what it was;
+/// - that every row is the one that the newer machine makes of the history by itself;
+/// - that it goes on: what the newer machine takes in afterwards is applied, and verifies.
+///
+/// The older machine is kept for this: a small copy of the old code, or the same code with the old
+/// layout.
+///
+/// ```no_run
+/// # use lattice_backend::{StateMachine, conformance::{MigrationSuite, Rng}};
+/// # fn example<M: StateMachine>(old: fn() -> M, new: fn() -> M, command: fn(&mut Rng) -> M::Command) {
+/// MigrationSuite::new(old, new, command).histories(20).run();
+/// # }
+/// ```
+pub struct MigrationSuite<'a, O: StateMachine, N: StateMachine> {
+    old: Box<dyn Fn() -> O + 'a>,
+    new: Box<dyn Fn() -> N + 'a>,
+    command: Commands<'a, O>,
+    histories: u64,
+    steps: usize,
+    seed: u64,
+}
+
+impl<O: StateMachine, N: StateMachine> std::fmt::Debug for MigrationSuite<'_, O, N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MigrationSuite")
+            .field("histories", &self.histories)
+            .field("steps", &self.steps)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, O: StateMachine, N: StateMachine> MigrationSuite<'a, O, N> {
+    /// A suite for stores that `old` makes and `new` opens, and random commands for the older one.
+    pub fn new(
+        old: impl Fn() -> O + 'a,
+        new: impl Fn() -> N + 'a,
+        command: impl FnMut(&mut Rng) -> O::Command + 'a,
+    ) -> Self {
+        Self {
+            old: Box::new(old),
+            new: Box::new(new),
+            command: Box::new(command),
+            histories: 12,
+            steps: 48,
+            seed: 0x6d69_6772_6174_6500,
+        }
+    }
+
+    /// How many histories are tried; 12 if not said.
+    #[must_use]
+    pub fn histories(mut self, histories: u64) -> Self {
+        self.histories = histories;
+        self
+    }
+
+    /// How many steps build a history; 48 if not said.
+    #[must_use]
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// The seed of the first history; the others follow. A failure names the seed of its history.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Runs the suite.
+    ///
+    /// # Panics
+    /// If a migration breaks a rule; the message says which, and how to run it again.
+    pub fn run(mut self) {
+        for nth in 0..self.histories {
+            let seed = self.seed.wrapping_add(nth);
+            if let Err(broken) = self.try_history(seed) {
+                panic!(
+                    "migrating stores of {}: {broken}\n  to run this history again: \
+                     .seed({seed:#x}).histories(1).steps({})",
+                    (self.new)().store_type(),
+                    self.steps,
+                );
+            }
+        }
+    }
+
+    fn try_history(&mut self, seed: u64) -> Result<(), String> {
+        let mut rng = Rng::new(seed);
+        let past = Past::build(&mut rng, &self.old, &mut self.command, None, self.steps)?;
+        let order = causal_order(&mut rng, &past.ops);
+        let (before, behind) = order.split_at(rng.below(order.len() + 1));
+        let (old, new) = ((self.old)(), (self.new)());
+        let (from, to) = (*old.schemas().end(), *new.schemas().end());
+        if from >= to {
+            return Err(format!("schema {from} is not older than schema {to}"));
+        }
+        let store = Recipient::new(&past.genesis, old)?;
+        store.deliver(&mut rng, before, Manner::Batches)?;
+        let hash = |error| broke("hashing", &error);
+        let expected = store.engine.state_hash().map_err(hash)?;
+        store
+            .engine
+            .close()
+            .map_err(|error| broke("closing", &error))?;
+        let mut request = store.request;
+        // Versions of the logic differ as their maintainer sees fit; the rows are compared below.
+        request.logic = LogicPolicy::Trust;
+        let engine =
+            Engine::open(request.clone(), new).map_err(|error| broke("migrating", &error))?;
+        let found = engine.state_hash().map_err(hash)?;
+        if engine.schema_version() != to || found != expected {
+            return Err(format!(
+                "expected schema {to} and state {expected}, found schema {} and state {found}",
+                engine.schema_version()
+            ));
+        }
+        let store = Recipient { engine, request };
+        verify(&store, "after the migration")?;
+        let behind: Vec<_> = behind.iter().collect();
+        store.in_batches(&mut rng, &behind, 9)?;
+        verify(&store, "after more ops")
+    }
+}
+
+fn verify<M: StateMachine>(store: &Recipient<M>, when: &str) -> Result<(), String> {
+    let backend = MemoryBackend::new();
+    let verified = store
+        .engine
+        .verify(Depth::Full, &backend, &Watch::nobody())
+        .map_err(|error| broke("verifying", &error))?;
+    match verified.findings.first() {
+        None => Ok(()),
+        Some(finding) => Err(format!("{when}: {finding}")),
+    }
+}
