@@ -10,6 +10,7 @@ mod meta_bytes;
 mod program;
 mod sessions;
 mod sharing;
+mod whole;
 
 use std::path::Path;
 use std::process::{Command, Output};

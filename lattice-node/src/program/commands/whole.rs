@@ -75,16 +75,13 @@ fn print_verified(
     });
     context.out.either(value, |out| {
         if verified.is_ok() {
+            let (ops, leaves) = (verified.ops, verified.leaves);
+            let leaves = plural(leaves, ("leaf", "leaves"));
             let what = match verified.depth {
-                Depth::Quick => "its rows are those of its state hash",
-                Depth::Full => "its history is whole, and its state what the history says",
+                Depth::Quick => format!("{leaves} counted"),
+                Depth::Full => format!("{} replayed, {leaves}", plural(ops, ("op", "ops"))),
             };
-            return format!(
-                "whole: {what}; {}, {}, state hash {}",
-                plural(verified.ops, ("op", "ops")),
-                plural(verified.leaves, ("leaf", "leaves")),
-                verified.state_hash
-            );
+            return format!("whole: {what}, state hash {}", verified.state_hash);
         }
         let line = |finding: &Finding| {
             let kind = out.paint(styles::BAD, finding.kind());

@@ -1,7 +1,9 @@
 //! `lattice tour`: a guided walk on real data.
 
+mod builds;
 mod guide;
 mod packages;
+mod proof;
 mod replicas;
 mod walk;
 
@@ -20,13 +22,14 @@ pub(super) fn run(context: &mut Context<'_>, keep: Option<&Path>) -> Result<(), 
     let mut guide = Guide::new(context, place.dir());
     guide.say(
         "Lattice keeps stores that describe themselves. This walk makes two of them from real \
-         data, forgets what they are, finds out again from the files alone, and lets two replicas \
-         of one store part and meet. Commands behind a $ are run as they stand there; what stands \
+         data, forgets what they are, finds out again from the files alone, lets two replicas of one \
+         store part and meet, and has history prove the state. Commands behind a $ are run as they stand there; what stands \
          behind a > is called in a program.",
     )?;
     let stores = walk::make(&mut guide)?;
     walk::rediscover(&mut guide, &stores)?;
     replicas::part_and_meet(&mut guide, &stores)?;
+    proof::prove(&mut guide, &stores)?;
     walk::look_back(&mut guide, &stores)?;
     guide.close(started.elapsed(), keep)?;
     place.leave()

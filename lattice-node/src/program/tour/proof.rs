@@ -1,0 +1,119 @@
+//! History proves the state: verification, hot fixes, a migration.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lattice_backend::{OpenError, Stage};
+
+use super::builds;
+use super::guide::Guide;
+use super::walk::{Stores, on};
+use crate::program::bulk::plural;
+use crate::program::failure::Failure;
+use crate::{
+    Access, ManagerError, Node, NodeError, NodeOptions, Registry, StoreHandle, Watch, core_registry,
+};
+
+/// Holds the store against its history, by this program and by others.
+pub(super) fn prove(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
+    guide.heading("Anybody can ask whether a store is what its history says")?;
+    guide.run(&on("alice", ["verify", "packages"]))?;
+
+    guide.heading("A new build of the logic has to prove itself on the history")?;
+    let (from, to) = (stores.kv_dir("alice"), stores.kv_dir("carol"));
+    guide.typed(&format!("cp -r {} {}", from.display(), to.display()))?;
+    fs::create_dir_all(guide.place(&to))?;
+    let file = guide.place(&to).join("state.db");
+    fs::copy(guide.place(&from).join("state.db"), &file)?;
+    guide.say("Carol's program has the same logic, only faster, and says so: core:kvstore/2.")?;
+    let carol = Carol {
+        dir: guide.place("carol"),
+        file,
+    };
+    for time in ["first", "second"] {
+        guide.called("let store = manager.open(id, Access::ReadWrite)?")?;
+        let (opened, replayed) = carol.open(builds::faster()?);
+        let store = opened?;
+        let logic = store.logic_version();
+        store.close()?;
+        let ops = plural(replayed, ("op", "ops"));
+        guide.result(&match replayed {
+            0 => format!("opened at once the {time} time: {logic} was recorded"),
+            _ => format!("{ops} replayed, all alike: {logic} is recorded"),
+        })?;
+    }
+    guide.say("The next build takes a delete for nothing. One op of this history is a delete:")?;
+    guide.called("let store = manager.open(id, Access::ReadWrite)?")?;
+    let before = fs::read(&carol.file)?;
+    match carol.open(builds::mistaken()?).0 {
+        Err(NodeError::Manager(ManagerError::Open(OpenError::LogicDiffers {
+            difference, ..
+        }))) => {
+            guide.result("refused as corrupt")?;
+            if let Some(op) = &difference.op {
+                let author = op.op.author;
+                guide.result(&format!(
+                    "first in op number {} by {author:.16}...",
+                    op.index
+                ))?;
+            }
+            if let Some(row) = &difference.row {
+                guide.result(&format!("first in row {}", row.key.escape_ascii()))?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err(Failure::damaged("a build with a mistake was let in")),
+    }
+    if fs::read(&carol.file)? != before {
+        return Err(Failure::damaged("a refusal has changed the file"));
+    }
+    guide.result("not a byte of the file has changed")?;
+    guide.say("The first build takes it back in the same way:")?;
+    guide.called("let store = manager.open(id, Access::ReadWrite)?")?;
+    let (opened, replayed) = carol.open(core_registry()?);
+    let ops = plural(replayed, ("op", "ops"));
+    guide.result(&format!(
+        "{ops} replayed, all alike: {} is recorded",
+        opened?.logic_version()
+    ))?;
+
+    guide.heading("New rules are a new store, which names the old one")?;
+    let words = [
+        "migrate",
+        "packages",
+        "--to",
+        "core:kvstore",
+        "--alias",
+        "packages-2",
+    ];
+    guide.run(&on("alice", words))?;
+    guide.run(&on("alice", ["verify", "packages-2"]))?;
+    Ok(())
+}
+
+/// Somebody with other programs.
+struct Carol {
+    dir: PathBuf,
+    file: PathBuf,
+}
+
+impl Carol {
+    /// Opens the store for writing; says how many ops were replayed for it.
+    fn open(&self, registry: Registry) -> (Result<Arc<dyn StoreHandle>, NodeError>, u64) {
+        let replayed = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&replayed);
+        let options = NodeOptions {
+            watch: Watch::new(move |progress| {
+                if progress.stage == Stage::Replay {
+                    count.store(progress.done, Ordering::Relaxed);
+                }
+            }),
+            ..NodeOptions::default()
+        };
+        let opened = Node::with_options(&self.dir, registry, options)
+            .and_then(|node| Ok(node.manager().open_path(&self.file, Access::ReadWrite)?));
+        (opened, replayed.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,201 @@
+//! Verifying, rebuilding and migrating through the program, also when it is killed.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use redb::{Database, TableDefinition};
+use serde_json::Value;
+
+use crate::{lattice, printed};
+
+/// A key-value store with so many keys, in ops of a hundred; gives its id.
+fn filled(dir: &Path, keys: usize) -> String {
+    let id = printed(dir, &["create", "core:kvstore", "--alias", "kv"])
+        .trim()
+        .to_owned();
+    let row = |nth: usize| {
+        format!(
+            "{{\"key\":\"key {nth}\",\"value\":\"{}\"}}\n",
+            "v".repeat(nth % 90)
+        )
+    };
+    let file = dir.join("rows.jsonl");
+    fs::write(&file, (0..keys).map(row).collect::<String>()).unwrap();
+    printed(
+        dir,
+        &["import", "kv", file.to_str().unwrap(), "--batch", "100"],
+    );
+    fs::remove_file(file).unwrap();
+    id
+}
+
+/// Changes one row underneath, by the storage engine alone.
+fn put(dir: &Path, id: &str, table: &str, key: &[u8], value: &[u8]) {
+    let definition: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
+    let database = Database::open(dir.join("stores").join(id).join("state.db")).unwrap();
+    let tx = database.begin_write().unwrap();
+    tx.open_table(definition)
+        .unwrap()
+        .insert(key, value)
+        .unwrap();
+    tx.commit().unwrap();
+}
+
+fn json(text: &[u8]) -> Value {
+    serde_json::from_slice(text).unwrap()
+}
+
+#[test]
+fn findings_are_told_with_all_that_is_known_and_a_code_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = filled(dir.path(), 250);
+    let whole = json(&lattice(dir.path(), &["--json", "verify", "kv"]).stdout);
+    assert_eq!(
+        (&whole["ok"], &whole["ops"], &whole["leaves"]),
+        (&true.into(), &3.into(), &250.into())
+    );
+    put(dir.path(), &id, "data", b"ckey 7", b"short");
+    let file = dir.path().join("stores").join(&id).join("state.db");
+    let before = fs::read(&file).unwrap();
+    let verified = lattice(dir.path(), &["--json", "verify", "kv"]);
+    assert_eq!(verified.status.code(), Some(4));
+    assert!(fs::read(&file).unwrap() == before);
+    let found = json(&verified.stdout);
+    assert_eq!(found["ok"], false);
+    let row = found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["kind"] == "row")
+        .unwrap();
+    assert_eq!(
+        (&row["table"], &row["key"], &row["found"]),
+        (&"data".into(), &"ckey 7".into(), &"short".into())
+    );
+    assert!(row["expected_b64"].is_string() && row["message"].is_string());
+    assert_eq!(json(&verified.stderr)["error"]["kind"], "damaged");
+    let quick = lattice(dir.path(), &["verify", "kv", "--quick"]);
+    assert_eq!(quick.status.code(), Some(4));
+    assert!(
+        String::from_utf8(quick.stdout)
+            .unwrap()
+            .starts_with("state_hash: state hash: expected ")
+    );
+    // The history is whole: it says what the state must be.
+    let rebuilt = json(&lattice(dir.path(), &["--json", "rebuild", "kv"]).stdout);
+    assert_eq!(rebuilt["state_hash"], whole["state_hash"]);
+    assert_eq!(
+        lattice(dir.path(), &["verify", "kv"]).status.code(),
+        Some(0)
+    );
+    assert_eq!(printed(dir.path(), &["get", "kv", "key 7"]), "v".repeat(7));
+    assert!(Path::new(rebuilt["kept"].as_str().unwrap()).exists());
+}
+
+#[test]
+fn a_store_that_does_not_open_is_a_finding_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = filled(dir.path(), 10);
+    put(dir.path(), &id, "system", b"genesis", b"none");
+    let verified = lattice(dir.path(), &["--json", "verify", "kv"]);
+    assert_eq!(verified.status.code(), Some(4));
+    let found = json(&verified.stdout);
+    assert_eq!(
+        (&found["ok"], &found["store_id"]),
+        (&false.into(), &id.into())
+    );
+    assert!(
+        found["findings"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("genesis")
+    );
+}
+
+/// Kills a command after so long; gives whether it had ended by itself.
+fn killed_after(dir: &Path, arguments: &[&str], after: Duration) -> bool {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lattice"))
+        .env("LATTICE_DATA_DIR", dir)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(after);
+    let has_ended = child.try_wait().unwrap().is_some();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    has_ended
+}
+
+fn stores(dir: &Path) -> usize {
+    printed(dir, &["list"]).lines().count()
+}
+
+#[test]
+fn a_migration_that_is_killed_again_and_again_ends_whole_and_shows_nothing_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = filled(dir.path(), 30_000);
+    let file = dir.path().join("stores").join(&id).join("state.db");
+    let before = fs::read(&file).unwrap();
+    let migrate = ["migrate", "kv", "--to", "core:kvstore"];
+    let mut kills = 0;
+    for nth in 0_u64.. {
+        assert!(nth < 400, "it never ends");
+        if killed_after(dir.path(), &migrate, Duration::from_millis(3 + 4 * nth)) {
+            break;
+        }
+        // It may have ended just before it was killed.
+        if stores(dir.path()) == 2 {
+            break;
+        }
+        kills += 1;
+        assert!(fs::read(&file).unwrap() == before, "the old store changed");
+    }
+    assert!(kills > 3, "it was killed {kills} times only");
+    let list = printed(dir.path(), &["--json", "list"]);
+    let new = list
+        .lines()
+        .map(|line| json(line.as_bytes()))
+        .find(|store| store["store_id"] != *id)
+        .unwrap();
+    let new = new["store_id"].as_str().unwrap();
+    assert_eq!(lattice(dir.path(), &["verify", new]).status.code(), Some(0));
+    let export = |store: &str| lattice(dir.path(), &["export", store]).stdout;
+    assert!(export(new) == export("kv"));
+    let info = json(&lattice(dir.path(), &["--json", "info", new]).stdout);
+    assert_eq!(info["migrated_from"]["store_id"], *id);
+    // Nothing of the attempts is left.
+    let left = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert!(
+        left.into_iter()
+            .all(|name| !name.to_str().unwrap().starts_with("migrating"))
+    );
+}
+
+#[test]
+fn a_rebuild_that_is_killed_leaves_the_store_as_it_was_or_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 20_000);
+    let state =
+        |dir: &Path| json(&lattice(dir, &["--json", "info", "kv"]).stdout)["state_hash"].clone();
+    let before = state(dir.path());
+    for nth in 0..12 {
+        killed_after(
+            dir.path(),
+            &["rebuild", "kv"],
+            Duration::from_millis(5 + 20 * nth),
+        );
+        assert_eq!(
+            lattice(dir.path(), &["verify", "kv"]).status.code(),
+            Some(0)
+        );
+        assert_eq!(state(dir.path()), before);
+    }
+    printed(dir.path(), &["rebuild", "kv"]);
+    assert_eq!(state(dir.path()), before);
+}
