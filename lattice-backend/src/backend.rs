@@ -202,6 +202,14 @@ pub trait StateBackend: Debug + Send + Sync {
     /// See [`FileError`].
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError>;
 
+    /// Makes a copy of a store, as it is now, in a new file: consistent, whoever writes the store
+    /// meanwhile, and without the space that the original no longer uses.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] if there is a file at `target`; what reading and writing report. Nothing
+    /// is left behind on failure.
+    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError>;
+
     /// Looks at the checksums that the engine keeps of its own, if nobody has the file open for
     /// writing. Nothing is written to it.
     ///
@@ -233,4 +241,35 @@ pub(crate) fn read_meta(tx: &dyn ReadTx, path: &Path) -> Result<MetaInfo, PeekEr
         path: path.to_path_buf(),
         source,
     })
+}
+
+/// Copies a store row by row.
+pub(crate) fn copy_store(
+    backend: &dyn StateBackend,
+    path: &Path,
+    target: &Path,
+) -> Result<(), FileError> {
+    let failed = |source: BackendError| FileError::Io {
+        path: path.to_path_buf(),
+        source: source.into(),
+    };
+    let from = backend.open(path, &OpenOptions::read_only())?;
+    let tx = from.snapshot().map_err(failed)?;
+    let copied = backend.create(target, &mut |to| {
+        copy_rows(&*tx, to)?;
+        Ok(Verdict::Commit)
+    });
+    drop(tx);
+    copied.and(from.close().map_err(failed))
+}
+
+/// Copies every row of every table.
+fn copy_rows(from: &dyn ReadTx, to: &mut dyn WriteTx) -> Result<()> {
+    for table in Table::ALL {
+        let mut rows = from.range(table, EVERYTHING, Direction::Forward)?;
+        while let Some(row) = rows.next()? {
+            to.put(table, row.key, row.value)?;
+        }
+    }
+    Ok(())
 }

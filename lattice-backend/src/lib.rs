@@ -6,6 +6,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 mod backend;
 #[cfg(feature = "std")]
+mod bundle;
+#[cfg(feature = "std")]
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -40,14 +42,16 @@ pub use backend::{
     Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, Verdict, WriteBody,
 };
 #[cfg(feature = "std")]
+pub use bundle::{BundleError, BundleReader, BundleSummary, write_bundle};
+#[cfg(feature = "std")]
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "std")]
 pub use engine::{
-    AppendAllError, AppendError, Authors, CreateError, Depth, Difference, EffectFinding, Engine,
-    Finding, Fork, HashDifference, InfoError, IngestReport, Integrity, LogicPolicy, MAX_HELD_BYTES,
-    MAX_HELD_OPS, MethodError, OpDifference, OpFault, OpenError, OpenRequest, OpsAfter, Outcome,
-    Rebuilt, Receipt, Rejection, RowDifference, Snapshot, Verification, create_store,
-    rebuild_store,
+    AppendAllError, AppendError, Authors, CreateError, Cursor, CursorOp, Depth, Difference,
+    EffectFinding, Engine, Events, Feed, FeedError, Finding, Fork, HashDifference, InfoError,
+    IngestReport, Integrity, LogicPolicy, MAX_HELD_BYTES, MAX_HELD_OPS, MethodError, OpDifference,
+    OpFault, OpenError, OpenRequest, OpsAfter, Outcome, Rebuilt, Receipt, Rejection, RowDifference,
+    Snapshot, Verification, create_store, rebuild_store,
 };
 pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lattice_meta::MetaInfo;
 
 use crate::backend::{
-    Access, FileError, OpenOptions, PeekError, StateBackend, StateDb, Verdict, WriteBody, read_meta,
+    Access, FileError, OpenOptions, PeekError, StateBackend, StateDb, Verdict, WriteBody,
+    copy_store, read_meta,
 };
 use crate::tx::{
     Direction, NoRows, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx, is_empty_span,
@@ -79,6 +80,10 @@ impl StateBackend for MemoryBackend {
         };
         files.insert(path.to_path_buf(), Arc::new(file));
         Ok(())
+    }
+
+    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        copy_store(self, path, target)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {

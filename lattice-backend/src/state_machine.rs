@@ -153,6 +153,12 @@ pub trait StateMachine: Send + Sync + 'static {
         Ok(())
     }
 
+    /// What a payload does, in a few words for people: a line without line ends. The payload may be
+    /// anybody's, and invalid.
+    fn describe(&self, payload: &[u8]) -> String {
+        alloc::format!("{} bytes", payload.len())
+    }
+
     /// Makes a command of a call by name, for a method of [`MethodKind::Command`].
     ///
     /// # Errors

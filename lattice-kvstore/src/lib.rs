@@ -28,6 +28,8 @@ extern crate std;
 mod apply;
 #[cfg(feature = "std")]
 mod batch;
+#[cfg(feature = "std")]
+mod changes;
 mod command;
 #[cfg(feature = "std")]
 mod copy;
@@ -51,6 +53,8 @@ mod store;
 
 #[cfg(feature = "std")]
 pub use batch::Batch;
+#[cfg(feature = "std")]
+pub use changes::{Change, Changes};
 pub use command::{Command, Expectation};
 #[cfg(feature = "std")]
 pub use copy::copy_keys;

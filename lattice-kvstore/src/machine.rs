@@ -1,5 +1,7 @@
 //! The state machine: where the parts of the store type come together.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -9,6 +11,7 @@ use lattice_backend::{
 };
 use lattice_meta::{SchemaVersion, StoreType};
 
+use crate::payload::Payload;
 use crate::{Command, KvRefusal, apply, methods, prepare, rows};
 
 /// The store type's name.
@@ -97,6 +100,10 @@ impl StateMachine for KvMachine {
         apply::remove_marks(&op.reference, data)
     }
 
+    fn describe(&self, payload: &[u8]) -> String {
+        Payload::decode(payload).map_or_else(|_| "nothing: an invalid payload".into(), describe)
+    }
+
     fn command(&self, args: Args) -> core::result::Result<Command, CallError> {
         methods::command(args)
     }
@@ -108,4 +115,39 @@ impl StateMachine for KvMachine {
     ) -> Result<core::result::Result<Value, CallError>> {
         methods::query(args, data)
     }
+}
+
+/// The first few keys of each kind, and how many more there are.
+fn describe(payload: Payload<'_>) -> String {
+    const SHOWN: usize = 3;
+    let keys = |puts: bool| {
+        let written = payload.writes.iter();
+        written.filter(move |write| write.value.is_some() == puts)
+    };
+    let part = |verb: &str, puts: bool| {
+        let count = keys(puts).count();
+        let shown = keys(puts).take(SHOWN).map(|write| {
+            let cut = &write.key[..write.key.len().min(40)];
+            format!(
+                "{}{}",
+                cut.escape_ascii(),
+                if cut.len() < write.key.len() {
+                    "..."
+                } else {
+                    ""
+                }
+            )
+        });
+        let more = match count.saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let shown: Vec<String> = shown.collect();
+        (count > 0).then(|| format!("{verb} {}{more}", shown.join(", ")))
+    };
+    let parts: Vec<String> = [part("put", true), part("delete", false)]
+        .into_iter()
+        .flatten()
+        .collect();
+    parts.join("; ")
 }

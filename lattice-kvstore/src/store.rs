@@ -2,10 +2,13 @@
 
 use core::ops::RangeBounds;
 
-use lattice_backend::{AppendError, BackendError, Engine, Receipt};
+use lattice_backend::{AppendError, BackendError, Cursor, Engine, FeedError, Receipt};
 use lattice_registry::{EngineOpener, TypedStore};
 
-use crate::{Batch, Command, ConflictedKeys, Head, KvMachine, KvRefusal, KvSnapshot, Scan};
+use crate::changes::changes;
+use crate::{
+    Batch, Changes, Command, ConflictedKeys, Head, KvMachine, KvRefusal, KvSnapshot, Scan,
+};
 
 /// Why nothing was written. A refusal of this store type is [`AppendError::Refused`].
 pub type KvAppendError = AppendError<KvRefusal>;
@@ -202,5 +205,60 @@ impl KvStore {
     /// grows with their number and not with that of all keys.
     pub fn conflicted_keys(&self) -> Result<ConflictedKeys, BackendError> {
         Ok(self.snapshot()?.conflicted_keys())
+    }
+
+    /// What is written to keys from a cursor on, in the order in which it arrives here, and every
+    /// change that is to come: each once, none left out.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use lattice_backend::{Cursor, Engine, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
+    /// # use lattice_meta::{Genesis, Hlc, Nonce};
+    /// # use lattice_registry::TypedStore;
+    /// # let backend = Arc::new(MemoryBackend::new());
+    /// # let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+    /// # let genesis = Genesis::new(store_type(), me.public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
+    /// # Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
+    /// # let request = OpenRequest::new(backend, "kv").identity(me);
+    /// # let kv = KvStore::from_engine(Engine::open(request, KvMachine::new())?);
+    /// kv.batch().put("fruit/apple", "red").put("nut", "brown").commit()?;
+    /// let mut changes = kv.changes_to("fruit/", Cursor::START)?;
+    /// let first = changes.next().expect("it is there")?;
+    /// assert_eq!((&first.key[..], first.value.as_deref()), (&b"fruit/apple"[..], Some(&b"red"[..])));
+    /// let cursor = changes.cursor(); // keep it, and go on here after a restart
+    /// kv.delete("fruit/apple")?;
+    /// let next = kv.changes_to("fruit/", cursor)?.next().expect("it is there")?;
+    /// assert_eq!(next.value, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to an
+    /// earlier state, or the cursor is another replica's.
+    pub fn changes(&self, since: Cursor) -> Result<Changes, FeedError> {
+        self.changes_to([], since)
+    }
+
+    /// The same for keys that start with a prefix.
+    ///
+    /// # Errors
+    /// See [`changes`](Self::changes).
+    pub fn changes_to(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        since: Cursor,
+    ) -> Result<Changes, FeedError> {
+        let prefix = prefix.as_ref().to_vec();
+        let events = move |op: &lattice_backend::Op| changes(op, &prefix);
+        self.engine.feed(since, Box::new(events))
+    }
+
+    /// The cursor behind everything applied so far.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn cursor(&self) -> Result<Cursor, BackendError> {
+        self.engine.cursor_behind(u64::MAX)
     }
 }

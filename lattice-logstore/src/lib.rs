@@ -41,7 +41,9 @@ pub use copy::copy_entries;
 pub use entries::Entries;
 pub use entry::Entry;
 #[cfg(feature = "std")]
-pub use follow::{Cursor, CursorOp, Follow, FollowError};
+pub use follow::Follow;
+#[cfg(feature = "std")]
+pub use lattice_backend::{Cursor, CursorOp, FeedError};
 pub use machine::{Append, LogMachine, LogRefusal, SCHEMA_VERSION, STORE_TYPE, store_type};
 pub use payload::{decode_payload, encode_payload};
 pub use position::{Position, PositionError};

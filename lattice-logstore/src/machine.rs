@@ -1,5 +1,7 @@
 //! The state machine of logs.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -127,6 +129,20 @@ impl StateMachine for LogMachine {
             position.index += 1;
         }
         Ok(Effect::Applied)
+    }
+
+    fn describe(&self, payload: &[u8]) -> String {
+        let Some(entries) = decode_payload(payload) else {
+            return "nothing: an invalid payload".into();
+        };
+        let first = entries.first().copied().unwrap_or(&[]);
+        let cut = &first[..first.len().min(40)];
+        let dots = if cut.len() < first.len() { "..." } else { "" };
+        let more = match entries.len().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("append \"{}{dots}\"{more}", cut.escape_ascii())
     }
 
     fn command(&self, args: Args) -> core::result::Result<Append, CallError> {

@@ -1,16 +1,14 @@
 //! The handle of an open log.
 
 use lattice_backend::{
-    AppendError, BackendError, DataRead, Engine, MAX_BATCH, MAX_OP_BYTES, Receipt, Row, Snapshot,
+    AppendError, BackendError, Cursor, DataRead, Engine, FeedError, MAX_BATCH, MAX_OP_BYTES,
+    Receipt, Row, Snapshot,
 };
 use lattice_meta::StateHash;
 use lattice_registry::{EngineOpener, TypedStore};
 
-use crate::follow::applied_op;
-use crate::{
-    Append, Cursor, Entries, Entry, Follow, FollowError, LogMachine, LogRefusal, Position,
-    Selection,
-};
+use crate::follow::entries;
+use crate::{Append, Entries, Entry, Follow, LogMachine, LogRefusal, Position, Selection};
 
 /// Why nothing was appended.
 pub type LogAppendError = AppendError<LogRefusal>;
@@ -168,10 +166,10 @@ impl LogStore {
     /// ```
     ///
     /// # Errors
-    /// [`FollowError::Rewound`] if the cursor is not of this history: the store was restored to
+    /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to
     /// an earlier state, or the cursor is another replica's.
-    pub fn follow(&self, from: Cursor) -> Result<Follow, FollowError> {
-        Follow::new(self.engine.clone(), from)
+    pub fn follow(&self, from: Cursor) -> Result<Follow, FeedError> {
+        self.engine.feed(from, Box::new(entries))
     }
 
     /// The cursor behind everything applied so far.
@@ -188,13 +186,7 @@ impl LogStore {
     /// # Errors
     /// What the engine underneath reports.
     pub fn cursor_behind(&self, snapshot: &LogSnapshot) -> Result<Cursor, BackendError> {
-        match snapshot.snapshot.op_count()?.checked_sub(1) {
-            None => Ok(Cursor::START),
-            Some(last) => Ok(Cursor::behind(
-                last,
-                applied_op(&self.engine, last)?.reference().id,
-            )),
-        }
+        self.engine.cursor_behind(snapshot.snapshot.op_count()?)
     }
 }
 

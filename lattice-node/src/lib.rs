@@ -15,6 +15,7 @@
 
 mod aliases;
 mod identity;
+mod leaves;
 mod node;
 mod openers;
 #[cfg(feature = "program")]
@@ -28,6 +29,7 @@ pub use lattice_logstore::LogStore;
 pub use lattice_registry::{
     Access, ManagerError, ManagerOptions, Registry, StoreHandle, StoreManager,
 };
+pub use leaves::{LeavesError, LeavesFile};
 pub use node::{Node, NodeError, NodeOptions};
 pub use openers::core_registry;
 

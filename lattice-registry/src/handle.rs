@@ -4,11 +4,12 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
+use std::time::Duration;
 
 use lattice_backend::{
     Access, Authors, BackendError, Depth, Engine, Fork, InfoError, IngestReport, Leaves,
-    LogicVersion, Method, MethodError, Op, OpRef, OpsAfter, StateBackend, StateMachine, Value,
-    Verification, Watch,
+    LogicVersion, Method, MethodError, Op, OpKind, OpRef, OpsAfter, StateBackend, StateMachine,
+    Value, Verification, Watch,
 };
 use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, StateHash, StoreId, StoreType};
 
@@ -74,6 +75,12 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
 
     /// The op that was applied as the `index`-th here, from 0.
     fn op_at(&self, index: u64) -> Result<Option<Op>, BackendError>;
+
+    /// What an op does, in a few words for people: a line without line ends.
+    fn describe(&self, op: &Op) -> String;
+
+    /// Waits until more than `index` ops are applied, `timeout` at the most; gives how many are.
+    fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64, BackendError>;
 
     /// Takes in ops of others, in any order.
     fn ingest(
@@ -184,6 +191,18 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn op_at(&self, index: u64) -> Result<Option<Op>, BackendError> {
         self.engine().op_at(index)
+    }
+
+    fn describe(&self, op: &Op) -> String {
+        match op.kind() {
+            OpKind::Application => self.engine().machine().describe(op.payload()),
+            OpKind::Merge => "merge".into(),
+            _ => "an op of a kind that is not known here".into(),
+        }
+    }
+
+    fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64, BackendError> {
+        self.engine().wait_for_ops(index, timeout)
     }
 
     fn ingest(

@@ -26,7 +26,9 @@ mod registry;
 
 pub use handle::{StoreHandle, TypedStore};
 pub use lattice_backend::Access;
-pub use manager::{Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore, StoreManager};
+pub use manager::{
+    IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore, StoreManager,
+};
 pub use migration::{Calls, Migration};
 pub use opener::{Birth, EngineOpener, Peeked, Rebuild, StoreOpener, with_birth};
 pub use registry::{RegisterError, Registry, ResolveError, Resolver};

@@ -168,6 +168,9 @@ pub struct Verification {
     pub leaves: u64,
     /// The hash of the state, computed from its rows.
     pub state_hash: StateHash,
+    /// Sequence numbers of which an author made several ops. They are history, and nothing is wrong
+    /// with the store for it.
+    pub forks: u64,
     /// What is wrong; nothing in a whole store.
     pub findings: Vec<Finding>,
 }

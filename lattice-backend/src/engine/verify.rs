@@ -1,5 +1,6 @@
 //! Whether a store's state is what its history says, and its history whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lattice_meta::SchemaVersion;
@@ -11,7 +12,7 @@ use super::replay::{Replay, Replayed, Signatures};
 use super::{Engine, Inner};
 use crate::backend::StateBackend;
 use crate::history::read_op;
-use crate::system::Ledger;
+use crate::system::{Ledger, Mark};
 use crate::tx::{Direction, EVERYTHING, ReadTx, Result, Table};
 use crate::{Accumulator, BackendError, LeafHasher, Stage, StateMachine, Watch};
 
@@ -45,6 +46,7 @@ impl<M: StateMachine> Engine<M> {
             ops: ledger.applied,
             leaves: state.leaf_count(),
             state_hash: state.state_hash(&self.inner.genesis_hash),
+            forks: forks(&*tx)?,
             findings: Vec::new(),
         };
         let found = ledger.state.state_hash(&self.inner.genesis_hash);
@@ -59,6 +61,13 @@ impl<M: StateMachine> Engine<M> {
         }
         Ok(verification)
     }
+}
+
+/// How many forks the store has recorded.
+fn forks(tx: &dyn ReadTx) -> Result<u64> {
+    let marks = Mark::Fork.read_all(tx)?;
+    let places: BTreeSet<_> = marks.iter().map(|(op, _)| (op.author, op.seq)).collect();
+    Ok(u64::try_from(places.len()).expect("what is in memory can be counted"))
 }
 
 /// The sum of the leaves of all rows.

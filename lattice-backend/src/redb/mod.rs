@@ -20,7 +20,8 @@ use lattice_meta::MetaInfo;
 
 use crate::Integrity;
 use crate::backend::{
-    Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, WriteBody, read_meta,
+    Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, WriteBody,
+    copy_store, read_meta,
 };
 use crate::storage::{Disk, FileMode, Storage};
 
@@ -99,6 +100,27 @@ impl RedbBackend {
     }
 }
 
+impl RedbBackend {
+    /// Copies every row, and gives the space back that the copying took.
+    fn copy(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        copy_store(self, path, target)?;
+        contain(target, || {
+            let storage = self.storage(target, FileMode::ReadWrite)?;
+            let mut database = builder(&OpenOptions::read_write())
+                .create_with_backend(Adapter::new(storage, LockView::Real))
+                .map_err(|error| file_error(target, error))?;
+            let compacted = database.compact().map(drop);
+            compacted.map_err(|error| FileError::Io {
+                path: target.to_path_buf(),
+                source: error.into(),
+            })?;
+            database
+                .close()
+                .map_err(|error| file_error(target, error.into()))
+        })
+    }
+}
+
 impl StateBackend for RedbBackend {
     fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError> {
         let options = OpenOptions {
@@ -134,6 +156,15 @@ impl StateBackend for RedbBackend {
             let _ = self.disk.remove(path);
         }
         made
+    }
+
+    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        let copied = self.copy(path, target);
+        if copied.is_err() && !matches!(copied, Err(FileError::Exists { .. })) {
+            // The file is ours, and worth nothing; the first error is the one to report.
+            let _ = self.disk.remove(target);
+        }
+        copied
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {

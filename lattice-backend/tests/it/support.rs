@@ -320,6 +320,10 @@ impl StateBackend for Hooked {
         self.inner.create(path, birth)
     }
 
+    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        self.inner.backup(path, target)
+    }
+
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
         self.inner.scratch()
     }

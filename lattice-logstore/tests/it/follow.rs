@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lattice_backend::{Authors, BackendError, OpenOptions};
-use lattice_logstore::{Cursor, CursorOp, FollowError, Selection};
+use lattice_logstore::{Cursor, CursorOp, FeedError, Selection};
 use lattice_meta::{Genesis, OpId};
 use lattice_registry::StoreHandle;
 
@@ -171,10 +171,10 @@ fn a_cursor_of_another_history_is_rewound() {
     assert!(restored.log.follow(shared).is_ok());
     let rewound = restored.log.follow(ahead).unwrap_err();
     let expected = |found: Option<OpId>| {
-        move |error: &FollowError| {
+        move |error: &FeedError| {
             matches!(
                 error,
-                FollowError::Rewound { index: 1, expected, found: there }
+                FeedError::Rewound { index: 1, expected, found: there }
                     if *expected == lost && *there == found
             )
         }
@@ -189,12 +189,12 @@ fn a_cursor_of_another_history_is_rewound() {
         op: Some(CursorOp {
             index: u64::MAX,
             id: other,
-            entries: 0,
+            passed: 0,
         }),
     };
     assert!(matches!(
         restored.log.follow(far),
-        Err(FollowError::Rewound { .. })
+        Err(FeedError::Rewound { .. })
     ));
 }
 
@@ -209,7 +209,7 @@ fn closing_ends_a_wait() {
                 waits.send(()).unwrap();
                 let last = follow.next().unwrap();
                 (
-                    matches!(last, Err(FollowError::Backend(BackendError::Closed))),
+                    matches!(last, Err(FeedError::Backend(BackendError::Closed))),
                     follow.next(),
                 )
             });

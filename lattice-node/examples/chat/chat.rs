@@ -245,6 +245,15 @@ impl StateMachine for ChatMachine {
         Ok(Effect::Applied)
     }
 
+    /// For those who look at the history.
+    fn describe(&self, payload: &[u8]) -> String {
+        match Command::decode(payload) {
+            Some(Command::Post { room, text }) => format!("post in {room:?}: {text:?}"),
+            Some(Command::Edit { message, text }) => format!("edit {message:.8}: {text:?}"),
+            None => "nothing: an invalid payload".into(),
+        }
+    }
+
     fn command(&self, mut args: Args) -> Result<Command, CallError> {
         let method = args.method().name;
         let mut take = |name| match args.take(name) {

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod copies;
 mod help;
 mod keys;
 mod logs;
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(super) use copies::{
+    Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Restore, Watch,
+};
 pub(super) use keys::{Conflicts, Delete, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
@@ -122,6 +126,23 @@ pub(super) enum Command {
     /// Compute a store's state anew from its history, by this program's logic
     #[command(after_help = help::REBUILD)]
     Rebuild(Store),
+    /// Exchange history between replicas, in files
+    Bundle(Bundle),
+    /// Copy a store, as it is now, to a file that is a store itself; it may be in use
+    #[command(after_help = help::BACKUP)]
+    Backup(Backup),
+    /// Put a copy of a store among the stores of the data directory
+    #[command(after_help = help::RESTORE)]
+    Restore(Restore),
+    /// Remove a store for ever
+    #[command(after_help = help::DESTROY)]
+    Destroy(Destroy),
+    /// Print the ops of a store, the newest first: who did what, when, and after what
+    #[command(after_help = help::HISTORY)]
+    History(History),
+    /// Print every change as it arrives, until interrupted
+    #[command(after_help = help::WATCH)]
+    Watch(Watch),
     /// Give stores names, or list the names given
     #[command(after_help = help::ALIAS)]
     Alias(Alias),

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lattice_backend::{
-    AppendError, BackendError, FileError, InfoError, MethodError, OpenError, PeekError,
+    AppendError, BackendError, BundleError, CreateError, FeedError, FileError, InfoError,
+    MethodError, OpenError, PeekError,
 };
-use lattice_logstore::FollowError;
 use lattice_registry::{RegisterError, ResolveError};
 
 use super::output::{escape_text, json_text};
@@ -191,7 +191,8 @@ fn print_error(line: &str) {
 
 /// What helps against damage of a store, unless the message says it.
 fn after_damage(kind: Kind, message: &str) -> Option<&'static str> {
-    let is_damage = kind == Kind::Damaged && message.contains("damaged");
+    let is_damage =
+        kind == Kind::Damaged && message.contains("damaged") && !message.contains("bundle");
     is_damage.then_some(
         "go back to a copy, or see what `lattice verify` and `lattice rebuild` make of it",
     )
@@ -302,10 +303,21 @@ impl From<ManagerError> for Failure {
     }
 }
 
-impl From<FollowError> for Failure {
-    fn from(error: FollowError) -> Self {
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        let kind = match &error {
+            BundleError::Backend(error) => backend_kind(error),
+            BundleError::Io { .. } | BundleError::Format { .. } => Kind::Failed,
+            _ => Kind::Damaged,
+        };
+        Self::of(kind, &error)
+    }
+}
+
+impl From<FeedError> for Failure {
+    fn from(error: FeedError) -> Self {
         match error {
-            FollowError::Backend(error) => error.into(),
+            FeedError::Backend(error) => error.into(),
             error => Self::of(Kind::Failed, &error),
         }
     }
@@ -365,6 +377,7 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         ManagerError::Peek(error) => peek_kind(error),
         ManagerError::Resolve(ResolveError::Unknown { .. }) => Kind::UnknownType,
         ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
+        ManagerError::Create(CreateError::File(error)) => file_kind(error),
         ManagerError::MigrateChanged { .. } => Kind::InUse,
         ManagerError::Verify { source, .. } => backend_kind(source),
         ManagerError::Open(error) => open_kind(error),

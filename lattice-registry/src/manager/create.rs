@@ -82,13 +82,13 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), ManagerError> {
 
 /// Files and directories made on the way to a new store: they go again if it does not come to be.
 #[derive(Debug, Default)]
-struct Made {
+pub(super) struct Made {
     paths: Vec<PathBuf>,
 }
 
 impl Made {
     /// Makes a directory and those above it that are missing.
-    fn dir(&mut self, dir: &Path) -> Result<PathBuf, ManagerError> {
+    pub(super) fn dir(&mut self, dir: &Path) -> Result<PathBuf, ManagerError> {
         let missing: Vec<_> = dir
             .ancestors()
             .take_while(|above| !above.exists())
@@ -103,12 +103,12 @@ impl Made {
         Ok(dir.to_path_buf())
     }
 
-    fn file(&mut self, path: PathBuf) -> PathBuf {
+    pub(super) fn file(&mut self, path: PathBuf) -> PathBuf {
         self.paths.push(path.clone());
         path
     }
 
-    fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         self.paths.clear();
     }
 }

@@ -80,6 +80,12 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
+    /// There is a store of this id.
+    #[error("store {store_id} is there already")]
+    StoreExists {
+        /// The store.
+        store_id: StoreId,
+    },
     /// The store could not be verified to its end.
     #[error("store {store_id} cannot be verified")]
     Verify {

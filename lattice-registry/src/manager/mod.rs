@@ -1,5 +1,6 @@
 //! The stores of a data directory.
 
+mod copies;
 mod create;
 mod error;
 mod list;
@@ -8,6 +9,7 @@ mod open;
 mod rebuild;
 mod verify;
 
+pub use copies::IfThere;
 pub use error::ManagerError;
 pub use list::Listed;
 pub use migrate::Migrated;

@@ -65,7 +65,7 @@ impl StoreManager {
             // The error is what counts.
             let _ = remove(&target);
         })?;
-        let kept = keep(&file)?;
+        let kept = keep(&file, "before-rebuild")?;
         fs::rename(&target, &file).map_err(|source| ManagerError::io("replace", &file, source))?;
         if let Some(dir) = file.parent() {
             sync_dir(dir)?;
@@ -84,10 +84,10 @@ impl StoreManager {
 }
 
 /// Gives a file a second name, which it keeps when another takes its first.
-fn keep(file: &Path) -> Result<PathBuf, ManagerError> {
+pub(super) fn keep(file: &Path, why: &str) -> Result<PathBuf, ManagerError> {
     let mut nth = 1;
     loop {
-        let kept = file.with_file_name(format!("{STATE_DB}.before-rebuild-{nth}"));
+        let kept = file.with_file_name(format!("{STATE_DB}.{why}-{nth}"));
         match fs::hard_link(file, &kept) {
             Ok(()) => return Ok(kept),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < MAX_KEPT => {

@@ -66,6 +66,7 @@ fn verify(
                 ops: store.op_count()?,
                 leaves: 0,
                 state_hash: store.state_hash()?,
+                forks: 0,
                 findings: vec![Finding::Damaged { detail }],
             })
         }

@@ -144,7 +144,7 @@ store. It works while another process writes, and changes nothing. Findings end 
 Example: lattice verify fruit
          lattice verify fruit --quick
 
-JSON: store_id, ok, depth, ops, leaves, state_hash, findings (each: kind, message, and what else is known)";
+JSON: store_id, ok, depth, ops, leaves, state_hash, forks, findings (each: kind, message, and what else is known)";
 
 pub(super) const MIGRATE: &str = "\
 The new store has an id and a history of its own, and names the old one and its state; `info` shows them. \
@@ -161,3 +161,43 @@ whole; the old file is kept beside the new one.
 Example: lattice rebuild fruit
 
 JSON: store_id, ops, state_hash, before (the state hash that it had), kept";
+
+pub(super) const BACKUP: &str = "\
+Example: lattice backup fruit fruit.db
+
+JSON: store_id, file, bytes";
+
+pub(super) const RESTORE: &str = "\
+A store that is there is replaced only after asking, or with --yes; its file is kept. Whoever writes on from \
+an old copy as the same author forks that author: the store keeps both ways of going on, and `info` \
+shows the fork.
+
+Example: lattice restore fruit.db
+
+JSON: store_id, store_type";
+
+pub(super) const DESTROY: &str = "\
+Asks on a terminal, and needs --yes elsewhere.
+
+Example: lattice destroy fruit
+
+JSON: store_id";
+
+pub(super) const HISTORY: &str = "\
+In a graph of more than 2,000 ops, ops that follow one another without a branch are drawn as one.
+
+Example: lattice history fruit --limit 20
+         lattice history fruit --graph
+         lattice history fruit --format dot | dot -Tsvg > fruit.svg
+
+JSON, a line each: index, op, author, seq, time, kind, after (the ops it follows), what";
+
+pub(super) const WATCH: &str = "\
+Without --since or --all it begins with what comes next. Give --since what the last change said, index and op, \
+and nothing is missed or repeated; if the store was restored to an earlier state meanwhile, it says so. \
+It works on a store that another process writes.
+
+Example: lattice watch fruit --prefix ap
+         lattice watch fruit --since 41:9c0f...
+
+JSON, a line each: index, op, author, time, and key and value (null if deleted), content, or what";

@@ -1,11 +1,14 @@
 //! What each command does.
 
+mod copies;
 mod dynamic;
+mod history;
 mod keys;
 mod logs;
 mod names;
 mod stores;
 mod values;
+mod watch;
 mod whole;
 
 use super::args::Command;
@@ -35,6 +38,12 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Verify(args) => whole::verify(context, &args),
         Command::Migrate(args) => whole::migrate(context, &args),
         Command::Rebuild(args) => whole::rebuild(context, &args.store),
+        Command::Bundle(args) => copies::bundle(context, args),
+        Command::Backup(args) => copies::backup(context, &args),
+        Command::Restore(args) => copies::restore(context, &args),
+        Command::Destroy(args) => copies::destroy(context, &args),
+        Command::History(args) => history::history(context, &args),
+        Command::Watch(args) => watch::watch(context, args),
         Command::Alias(args) => names::alias(context, args),
         Command::Identity(args) => names::identity(context, &args),
     }

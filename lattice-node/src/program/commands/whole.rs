@@ -71,6 +71,7 @@ fn print_verified(
         "ops": verified.ops,
         "leaves": verified.leaves,
         "state_hash": verified.state_hash,
+        "forks": verified.forks,
         "findings": verified.findings.iter().map(finding_json).collect::<Vec<_>>(),
     });
     context.out.either(value, |out| {
@@ -81,7 +82,11 @@ fn print_verified(
                 Depth::Quick => format!("{leaves} counted"),
                 Depth::Full => format!("{} replayed, {leaves}", plural(ops, ("op", "ops"))),
             };
-            return format!("whole: {what}, state hash {}", verified.state_hash);
+            let forks = match verified.forks {
+                0 => String::new(),
+                forks => format!(", {}", plural(forks, ("fork", "forks"))),
+            };
+            return format!("whole: {what}{forks}, state hash {}", verified.state_hash);
         }
         let line = |finding: &Finding| {
             let kind = out.paint(styles::BAD, finding.kind());

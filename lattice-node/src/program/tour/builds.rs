@@ -147,6 +147,10 @@ impl StateMachine for Build {
         self.machine.settle(kind, op, data)
     }
 
+    fn describe(&self, payload: &[u8]) -> String {
+        self.machine.describe(payload)
+    }
+
     fn command(&self, args: Args) -> std::result::Result<Command, CallError> {
         self.machine.command(args)
     }

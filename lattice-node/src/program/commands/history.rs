@@ -1,0 +1,214 @@
+//! The ops of a store, as lines or as a graph.
+
+use std::collections::HashMap;
+
+use lattice_backend::{Op, OpKind, OpRef};
+use renderdag::{Ancestor, GraphRowRenderer, Renderer};
+use serde_json::json;
+
+use super::timestamp;
+use crate::program::args::{self, HistoryFormat};
+use crate::program::bulk::plural;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::program::output::{escape, styles};
+use crate::{Access, StoreHandle};
+
+/// In a graph of more ops than this, linear runs are drawn as one.
+const DRAWN_OPS: usize = 2000;
+
+pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Result<(), Failure> {
+    let path = context.path(&history.store.store)?;
+    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let count = store.op_count()?;
+    let first = count.saturating_sub(history.limit.unwrap_or(u64::MAX));
+    let is_graph = history.graph || history.format != HistoryFormat::Text;
+    if !is_graph || context.out.is_json() {
+        for index in (first..count).rev() {
+            let op = op_at(&*store, index)?;
+            print_op(context, &*store, index, &op)?;
+        }
+        return Ok(());
+    }
+    let nodes = nodes(&*store, first, count)?;
+    match history.format {
+        HistoryFormat::Text => draw(context, &*store, &nodes),
+        HistoryFormat::Dot => dot(context, &*store, &nodes),
+        HistoryFormat::Mermaid => mermaid(context, &*store, &nodes),
+    }
+}
+
+fn op_at(store: &dyn StoreHandle, index: u64) -> Result<Op, Failure> {
+    let missing = || {
+        Failure::damaged(format!(
+            "the history is damaged: there is no op number {index}"
+        ))
+    };
+    store.op_at(index)?.ok_or_else(missing)
+}
+
+fn print_op(
+    context: &mut Context<'_>,
+    store: &dyn StoreHandle,
+    index: u64,
+    op: &Op,
+) -> Result<(), Failure> {
+    let reference = op.reference();
+    let what = store.describe(op);
+    let after: Vec<_> = op.parents().map(|parent| parent.id).collect();
+    let kind = match op.kind() {
+        OpKind::Merge => "merge",
+        _ => "application",
+    };
+    let value = json!({
+        "index": index,
+        "op": reference.id,
+        "author": reference.author,
+        "seq": reference.seq,
+        "time": op.hlc().ms(),
+        "kind": kind,
+        "after": after,
+        "what": what,
+    });
+    context.out.either(value, |out| {
+        let id = out.paint(styles::NAME, &format!("{:.8}", reference.id));
+        let by = format!("{}  {:.8}", timestamp(op.hlc().ms()), reference.author);
+        format!(
+            "{id}  {}  {}",
+            out.paint(styles::FAINT, &by),
+            escape(what.as_bytes())
+        )
+    })
+}
+
+/// What is drawn: an op, or a run of ops that follow one another.
+struct Node {
+    /// The newest op of it.
+    op: OpRef,
+    index: u64,
+    /// How many ops it stands for.
+    ops: u64,
+    /// The nodes that it follows.
+    parents: Vec<OpRef>,
+}
+
+/// The nodes of a part of history, the newest first.
+fn nodes(store: &dyn StoreHandle, first: u64, count: u64) -> Result<Vec<Node>, Failure> {
+    let mut nodes = Vec::new();
+    let mut children = HashMap::<OpRef, u32>::new();
+    for index in (first..count).rev() {
+        let op = op_at(store, index)?;
+        let parents: Vec<OpRef> = op.parents().collect();
+        for parent in &parents {
+            *children.entry(*parent).or_insert(0) += 1;
+        }
+        nodes.push(Node {
+            op: op.reference(),
+            index,
+            ops: 1,
+            parents,
+        });
+    }
+    if nodes.len() <= DRAWN_OPS {
+        return Ok(nodes);
+    }
+    Ok(collapse(nodes, &children))
+}
+
+/// Joins every op that follows one op and is followed by one to the node that follows it, if that is
+/// such an op too.
+fn collapse(nodes: Vec<Node>, children: &HashMap<OpRef, u32>) -> Vec<Node> {
+    // Of each op in a run, the newest op of the run; and where that is among the nodes drawn.
+    let mut runs = HashMap::<OpRef, usize>::new();
+    let mut drawn = Vec::<Node>::new();
+    for node in nodes {
+        let is_plain = node.parents.len() == 1 && children.get(&node.op) == Some(&1);
+        let run = runs.remove(&node.op).filter(|_| is_plain);
+        let place = match run {
+            Some(place) => {
+                drawn[place].ops += 1;
+                drawn[place].parents = node.parents;
+                place
+            }
+            None => {
+                drawn.push(node);
+                drawn.len() - 1
+            }
+        };
+        if is_plain && let [parent] = drawn[place].parents[..] {
+            runs.insert(parent, place);
+        }
+    }
+    drawn
+}
+
+/// What stands beside a node.
+fn label(store: &dyn StoreHandle, node: &Node) -> Result<String, Failure> {
+    let op = op_at(store, node.index)?;
+    let time = timestamp(op.hlc().ms());
+    let by = format!("{:.8}  {time}  {:.8}", node.op.id, node.op.author);
+    Ok(match node.ops {
+        1 => format!("{by}  {}", escape(store.describe(&op).as_bytes())),
+        ops => format!("{by}  and {} before it", plural(ops - 1, ("op", "ops"))),
+    })
+}
+
+fn draw(context: &mut Context<'_>, store: &dyn StoreHandle, nodes: &[Node]) -> Result<(), Failure> {
+    let renderer = GraphRowRenderer::new().output().with_min_row_height(1);
+    let mut renderer = renderer.build_box_drawing();
+    let drawn: std::collections::HashSet<OpRef> = nodes.iter().map(|node| node.op).collect();
+    for node in nodes {
+        let parent = |op: &OpRef| match drawn.contains(op) {
+            true => Ancestor::Parent(*op),
+            false => Ancestor::Anonymous,
+        };
+        let parents = node.parents.iter().map(parent).collect();
+        let glyph = if node.ops == 1 { "o" } else { ":" };
+        let row = renderer.next_row(node.op, parents, glyph.into(), label(store, node)?);
+        context.out.raw(row.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn dot(context: &mut Context<'_>, store: &dyn StoreHandle, nodes: &[Node]) -> Result<(), Failure> {
+    context.out.line("digraph history {")?;
+    context
+        .out
+        .line("  rankdir=BT; node [shape=box, fontname=monospace];")?;
+    for node in nodes {
+        let label = label(store, node)?
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"");
+        context
+            .out
+            .line(&format!("  \"{}\" [label=\"{label}\"];", node.op.id))?;
+        for parent in &node.parents {
+            context
+                .out
+                .line(&format!("  \"{}\" -> \"{}\";", node.op.id, parent.id))?;
+        }
+    }
+    context.out.line("}")
+}
+
+fn mermaid(
+    context: &mut Context<'_>,
+    store: &dyn StoreHandle,
+    nodes: &[Node],
+) -> Result<(), Failure> {
+    context.out.line("graph BT")?;
+    for node in nodes {
+        let label = label(store, node)?
+            .replace('"', "#quot;")
+            .replace('<', "#lt;");
+        context
+            .out
+            .line(&format!("  {}[\"{label}\"]", node.op.id))?;
+        for parent in &node.parents {
+            context
+                .out
+                .line(&format!("  {} --> {}", node.op.id, parent.id))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Changes as they arrive.
+
+use std::time::Duration;
+
+use lattice_backend::{Cursor, CursorOp};
+use lattice_kvstore::Change;
+use lattice_logstore::Entry;
+use serde_json::{Map, Value, json};
+
+use super::timestamp;
+use crate::program::args::{self, Encoding};
+use crate::program::context::{Context, given, shown};
+use crate::program::failure::Failure;
+use crate::program::output::{escape, json_base64, json_bytes, styles};
+use crate::{Access, KvStore, LogStore, StoreHandle};
+
+/// How long one wait for ops of an unknown type lasts; it is begun again.
+const WAIT: Duration = Duration::from_secs(60);
+
+pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(), Failure> {
+    let path = context.path(&watch.store.store)?;
+    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let encoding = watch.encoding;
+    let prefix = watch
+        .prefix
+        .map(|prefix| given(prefix, encoding))
+        .transpose()?;
+    let from = cursor(&*store, watch.since.as_deref(), watch.all)?;
+    let limit = watch.limit.unwrap_or(u64::MAX);
+    if let Some(kv) = store.downcast_ref::<KvStore>() {
+        let mut changes = kv.changes_to(prefix.unwrap_or_else(Vec::new), from)?;
+        for _ in 0..limit {
+            let Some(change) = changes.next() else { break };
+            print_change(context, changes.cursor(), &change?, encoding)?;
+            context.out.flush()?;
+        }
+        return Ok(());
+    }
+    if prefix.is_some() {
+        return Err(Failure::usage(format!(
+            "store {} is of type {}, and only key-value stores have keys with a prefix",
+            store.store_id(),
+            store.store_type()
+        )));
+    }
+    if let Some(log) = store.downcast_ref::<LogStore>() {
+        let mut follow = log.follow(from)?;
+        for _ in 0..limit {
+            let Some(entry) = follow.next() else { break };
+            print_entry(context, follow.cursor(), &entry?, encoding)?;
+            context.out.flush()?;
+        }
+        return Ok(());
+    }
+    let first = from.op.map_or(0, |op| op.index + 1);
+    watch_ops(context, &*store, first, limit)
+}
+
+/// Where to begin. What is behind the op that was seen last is known to be of the same history if
+/// its id was given too.
+fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cursor, Failure> {
+    let count = store.op_count()?;
+    let (index, id) = match since {
+        _ if all => return Ok(Cursor::START),
+        None => match count.checked_sub(1) {
+            None => return Ok(Cursor::START),
+            Some(last) => (last, None),
+        },
+        Some(since) => parse(since)?,
+    };
+    let there = store.op_at(index)?.map(|op| op.reference().id);
+    let id = match (id, there) {
+        (Some(id), _) => id,
+        (None, Some(there)) => there,
+        (None, None) => {
+            return Err(Failure::failed(format!(
+                "the store has {count} ops, and none is number {index}; was it restored to an earlier \
+                 state?"
+            )));
+        }
+    };
+    if there != Some(id) {
+        let error = lattice_backend::FeedError::Rewound {
+            index,
+            expected: id,
+            found: there,
+        };
+        return Err(error.into());
+    }
+    let passed = u32::MAX;
+    Ok(Cursor {
+        op: Some(CursorOp { index, id, passed }),
+    })
+}
+
+fn parse(since: &str) -> Result<(u64, Option<lattice_meta::OpId>), Failure> {
+    let wrong = || {
+        Failure::usage(format!(
+            "--since {}: expected the number of an op and, after a colon, its id",
+            escape(since.as_bytes())
+        ))
+    };
+    let (index, id) = match since.split_once(':') {
+        Some((index, id)) => (index, Some(id.parse().map_err(|_| wrong())?)),
+        None => (since, None),
+    };
+    Ok((index.parse().map_err(|_| wrong())?, id))
+}
+
+fn head(cursor: Cursor) -> Map<String, Value> {
+    let mut object = Map::new();
+    if let Some(op) = cursor.op {
+        object.insert("index".into(), op.index.into());
+        object.insert("op".into(), json!(op.id));
+    }
+    object
+}
+
+fn print_change(
+    context: &mut Context<'_>,
+    cursor: Cursor,
+    change: &Change,
+    encoding: Encoding,
+) -> Result<(), Failure> {
+    let put = |object: &mut Map<String, Value>, name: &str, bytes: &[u8]| {
+        if encoding.b64 {
+            json_base64(object, name, bytes);
+        } else {
+            json_bytes(object, name, bytes);
+        }
+    };
+    let mut object = head(cursor);
+    object.insert("author".into(), json!(change.op.author));
+    object.insert("time".into(), change.hlc.ms().into());
+    put(&mut object, "key", &change.key);
+    match &change.value {
+        Some(value) => put(&mut object, "value", value),
+        None => {
+            object.insert("value".into(), Value::Null);
+        }
+    }
+    context.out.either(object, |out| {
+        let by = format!("{}  {:.8}", timestamp(change.hlc.ms()), change.op.author);
+        let key = out.paint(styles::NAME, &shown(&change.key, encoding));
+        let what = match &change.value {
+            Some(value) => format!("put\t{key}\t{}", shown(value, encoding)),
+            None => format!("del\t{key}"),
+        };
+        format!("{}  {what}", out.paint(styles::FAINT, &by))
+    })
+}
+
+fn print_entry(
+    context: &mut Context<'_>,
+    cursor: Cursor,
+    entry: &Entry,
+    encoding: Encoding,
+) -> Result<(), Failure> {
+    let mut object = head(cursor);
+    object.insert("author".into(), json!(entry.author));
+    object.insert("time".into(), entry.time_ms().into());
+    if encoding.b64 {
+        json_base64(&mut object, "content", &entry.content);
+    } else {
+        json_bytes(&mut object, "content", &entry.content);
+    }
+    context.out.either(object, |out| {
+        let by = format!("{}  {:.8}", timestamp(entry.time_ms()), entry.author);
+        format!(
+            "{}  {}",
+            out.paint(styles::FAINT, &by),
+            shown(&entry.content, encoding)
+        )
+    })
+}
+
+/// Ops of a type that has no events here: what each does, in words.
+fn watch_ops(
+    context: &mut Context<'_>,
+    store: &dyn StoreHandle,
+    first: u64,
+    limit: u64,
+) -> Result<(), Failure> {
+    for index in first..first.saturating_add(limit) {
+        while store.wait_for_ops(index, WAIT)? <= index {}
+        let Some(op) = store.op_at(index)? else { break };
+        let what = store.describe(&op);
+        let reference = op.reference();
+        let value = json!({
+            "index": index,
+            "op": reference.id,
+            "author": reference.author,
+            "time": op.hlc().ms(),
+            "what": what,
+        });
+        context.out.either(value, |out| {
+            let by = format!("{}  {:.8}", timestamp(op.hlc().ms()), reference.author);
+            format!(
+                "{}  {}",
+                out.paint(styles::FAINT, &by),
+                escape(what.as_bytes())
+            )
+        })?;
+        context.out.flush()?;
+    }
+    Ok(())
+}
