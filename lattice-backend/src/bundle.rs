@@ -198,6 +198,9 @@ impl<R: Read> BundleReader<R> {
     pub fn new(mut reader: R) -> Result<Self, BundleError> {
         let mut magic = [0; MAGIC.len()];
         let found = read_some(&mut reader, &mut magic)?;
+        if (1..MAGIC.len()).contains(&found) && MAGIC.starts_with(&magic[..found]) {
+            return Err(BundleError::Cut { part: "its magic" });
+        }
         let (start, format) = (&magic[..MAGIC.len() - 1], magic[MAGIC.len() - 1]);
         if start != &MAGIC[..MAGIC.len() - 1] {
             let found = magic[..found].escape_ascii().to_string();

@@ -360,6 +360,20 @@ def tables_file():
     return [*short, ("state_hash", state_hash(len(state), total))]
 
 
+def bundle():
+    """Two ops of two authors, with everything that stands in front of them."""
+    a, b, _ = AUTHORS
+    ops = [
+        signed(a, body(a.public, 0, ZERO, HLC, [], b"first")),
+        signed(b, body(b.public, 0, ZERO, HLC + 1)),
+    ]
+    records = b"".join(u32(len(op)) + op for op in ops)
+    genesis = u32(len(STORE.record)) + STORE.record
+    counts = u64(len(ops)) + u64(sum(len(op) for op in ops))
+    digest = blake3(genesis + records + counts, derive_key_context="lattice 2026 bundle v1").digest()
+    return b"lattice bundle\n\x01" + genesis + counts + digest + records
+
+
 def published_lanes():
     """LtHash16 over plain BLAKE3, as Solana's validators use it (SIMD-0215).
 
@@ -395,6 +409,7 @@ def main():
     write(directory, "op_hostile.txt", hostile_ops(first_id, other_id))
     (directory / "op_1024_deps.bin").write_bytes(many_deps(1024))
     (directory / "op_hostile_1025_deps.bin").write_bytes(many_deps(1025))
+    (directory / "bundle.bin").write_bytes(bundle())
     write(directory, "state_hash.txt", state_file())
     write(directory, "effect.txt", effect_file())
     write(directory, "lthash_published.txt", published_lanes())

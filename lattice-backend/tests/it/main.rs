@@ -7,6 +7,7 @@ mod support;
 mod upgrade;
 mod verify;
 
+mod bundle;
 mod conformance;
 mod engine;
 mod exchange;

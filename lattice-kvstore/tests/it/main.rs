@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod apply;
+mod changes;
 mod conformance;
+mod convergence;
 mod dynamic;
 mod golden;
 mod heads;

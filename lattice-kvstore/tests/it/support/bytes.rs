@@ -106,3 +106,48 @@ pub(crate) fn key_rows(key: &[u8], heads: &[TestHead]) -> Vec<(Vec<u8>, Vec<u8>)
 pub(crate) fn mark_row(marked: &OpRef, key: &[u8]) -> (Vec<u8>, Vec<u8>) {
     ([b"m", &op_ordered(marked)[..], key].concat(), Vec::new())
 }
+
+/// What a payload that is known to be valid says; a merge's says nothing.
+pub(crate) fn payload_writes(payload: &[u8]) -> Vec<TestWrite> {
+    let mut rest = payload;
+    let mut take = |count: usize| {
+        let (taken, behind) = rest.split_at(count);
+        rest = behind;
+        taken
+    };
+    let number =
+        |bytes: &[u8]| usize::try_from(u64::from_le_bytes(bytes.try_into().unwrap())).unwrap();
+    if payload.is_empty() {
+        return Vec::new();
+    }
+    assert_eq!(take(1), [1]);
+    let refs: Vec<OpRef> = (0..number(take(8)))
+        .map(|_| OpRef {
+            author: lattice_meta::PubKey::from_bytes(take(32).try_into().unwrap()),
+            seq: u64::from_le_bytes(take(8).try_into().unwrap()),
+            id: lattice_meta::OpId::from_bytes(take(32).try_into().unwrap()),
+        })
+        .collect();
+    let writes = (0..number(take(8)))
+        .map(|_| {
+            let key_len = number(take(8));
+            let key = take(key_len).to_vec();
+            let supersedes = (0..number(take(8)))
+                .map(|_| {
+                    refs[usize::try_from(u32::from_le_bytes(take(4).try_into().unwrap())).unwrap()]
+                })
+                .collect();
+            let value = (take(1) == [1]).then(|| {
+                let value_len = number(take(8));
+                take(value_len).to_vec()
+            });
+            TestWrite {
+                key,
+                supersedes,
+                value,
+            }
+        })
+        .collect();
+    assert!(rest.is_empty());
+    writes
+}

@@ -83,6 +83,27 @@ impl Replica {
         self.kv = open(&self.backend, &self.path, self.author, &self.clock);
     }
 
+    /// A copy of the store as it is now, written on as the same author.
+    pub(crate) fn restored_copy(&self) -> Self {
+        let backend: Arc<dyn StateBackend> = Arc::clone(&self.backend);
+        let count = self.kv.op_count().unwrap();
+        let path = PathBuf::from(format!("{}-{count}-{:p}", self.path.display(), self));
+        let path = (0..)
+            .map(|nth| PathBuf::from(format!("{}-{nth}", path.display())))
+            .find(|path| backend.peek_info(path).is_err())
+            .unwrap();
+        backend.backup(&self.path, &path).unwrap();
+        let clock = Arc::new(ManualClock::new(NOW_MS));
+        Self {
+            kv: open(&backend, &path, self.author, &clock),
+            clock,
+            backend,
+            path,
+            author: self.author,
+            _dir: None,
+        }
+    }
+
     /// Takes in all that the other has.
     pub(crate) fn pull(&self, other: &Self) -> IngestReport {
         let ops: Vec<Vec<u8>> = other
