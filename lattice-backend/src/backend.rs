@@ -79,7 +79,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// Another handle or process has it open in a way that excludes this one.
-    #[error("{} is in use by another writer; close it there and try again", path.display())]
+    #[error("{} is in use by another handle or process; close it there and try again", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
@@ -154,6 +154,15 @@ pub type WriteBody<'a> = dyn FnMut(&mut dyn WriteTx) -> Result<Verdict> + 'a;
 pub trait StateDb: Debug + Send + Sync {
     /// What it was opened for.
     fn access(&self) -> Access;
+
+    /// Whether another file has taken the place of this one, or it was removed: what is written to
+    /// the store from then on does not show here.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn is_replaced(&self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// A consistent view of what is committed now. It stays as it is while writes go on.
     ///

@@ -55,6 +55,9 @@ pub enum BackendError {
         /// The layout that it has.
         found: SchemaVersion,
     },
+    /// Another file has taken the place of the one that was opened, or it was removed.
+    #[error("the store's file was replaced or removed since it was opened; open the store again")]
+    Replaced,
     /// Several callers shared a transaction that failed.
     #[cfg(feature = "std")]
     #[error(transparent)]

@@ -70,7 +70,7 @@ pub use state_machine::{
     Effect, LogicVersion, LogicVersionError, MAX_LOGIC_VERSION_BYTES, StateMachine,
 };
 #[cfg(feature = "std")]
-pub use storage::{Disk, FileMode, LockKind, LockRange, MemoryDisk, Storage};
+pub use storage::{Disk, FileId, FileMode, LockKind, LockRange, MemoryDisk, Storage};
 #[cfg(feature = "conformance")]
 pub use storage::{FailingDisk, FailurePoint};
 pub use tx::{

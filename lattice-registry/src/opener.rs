@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lattice_backend::{
-    Engine, LogicVersion, Method, OpenError, OpenRequest, Rebuilt, StateBackend, StateMachine,
-    Watch, rebuild_store,
+    Engine, LogicVersion, Method, OpenError, OpenRequest, Rebuilt, StateBackend, StateDb,
+    StateMachine, Watch, rebuild_store,
 };
 use lattice_meta::{MetaInfo, SchemaVersion};
 
@@ -38,7 +38,9 @@ pub struct Rebuild<'a> {
     pub meta: &'a MetaInfo,
     /// The engine underneath.
     pub backend: &'a dyn StateBackend,
-    /// The store's file.
+    /// The store's file, open for writing, so that nobody else writes to it.
+    pub held: &'a dyn StateDb,
+    /// Where that file is.
     pub path: &'a Path,
     /// The file to be made.
     pub target: &'a Path,
@@ -153,12 +155,14 @@ impl<T: TypedStore> StoreOpener for EngineOpener<T> {
     fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
         let Rebuild {
             backend,
+            held,
             path,
             target,
             watch,
             ..
         } = rebuild;
-        rebuild_store(backend, path, target, (self.machine)(), watch)
+        let machine = (self.machine)();
+        rebuild_store(backend, held, path, target, machine, watch)
     }
 
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {

@@ -8,8 +8,11 @@ use super::replay::Replay;
 use super::verify::TELL_ROWS;
 use crate::history::{Applied, Tail, read_index};
 use crate::system::{GENESIS, LEDGER, LOGIC, Ledger, Mark};
-use crate::tx::{Direction, EVERYTHING, ReadTx, Result, Row, Table};
+use crate::tx::{Direction, EVERYTHING, ReadTx, Result, Row, RowCursor, Table};
 use crate::{OpRef, Stage, StateMachine, Watch};
+
+/// Rows of an unknown form that are told one by one.
+const MAX_UNKNOWN: usize = 64;
 
 /// A store, and what its history makes of it.
 pub(super) struct Comparison<'a> {
@@ -39,30 +42,24 @@ impl Comparison<'_> {
         }
     }
 
-    /// The same, of rows with these keys alone; there are not too many of them to be in memory.
+    /// The same, of rows with these keys alone.
     fn rows(&self, table: Table, counts: &dyn Fn(&[u8]) -> bool) -> Result<Option<RowDifference>> {
-        let read = |tx: &dyn ReadTx| -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-            let mut rows = tx.range(table, EVERYTHING, Direction::Forward)?;
-            let mut read = Vec::new();
-            while let Some(row) = rows.next()? {
-                if counts(row.key) {
-                    read.push((row.key.to_vec(), row.value.to_vec()));
-                }
+        let mut found = self.first.range(table, EVERYTHING, Direction::Forward)?;
+        let mut expected = self.second.range(table, EVERYTHING, Direction::Forward)?;
+        loop {
+            let (found, expected) = (
+                next_of(&mut *found, counts)?,
+                next_of(&mut *expected, counts)?,
+            );
+            if found != expected {
+                let (found, expected) = (found.as_ref(), expected.as_ref());
+                let difference = difference(table, found.map(as_row), expected.map(as_row));
+                return Ok(Some(difference));
             }
-            Ok(read)
-        };
-        let (found, expected) = (read(self.first)?, read(self.second)?);
-        let place = found
-            .iter()
-            .zip(&expected)
-            .take_while(|(a, b)| a == b)
-            .count();
-        let (found, expected) = (found.get(place), expected.get(place));
-        if found.is_none() && expected.is_none() {
-            return Ok(None);
+            if found.is_none() {
+                return Ok(None);
+            }
         }
-        let difference = difference(table, found.map(as_row), expected.map(as_row));
-        Ok(Some(difference))
     }
 
     pub(super) fn ledgers(
@@ -111,7 +108,7 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Rows with keys that are not known.
+    /// Rows with keys that are not known; not more than so many of them are told.
     fn unknown(
         &self,
         table: Table,
@@ -119,10 +116,15 @@ impl Comparison<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut rows = self.first.range(table, EVERYTHING, Direction::Forward)?;
+        let mut told = 0;
         while let Some(row) = rows.next()? {
             if !is_known(row.key) {
                 let key = row.key.to_vec();
                 findings.push(Finding::UnknownRow { table, key });
+                told += 1;
+            }
+            if told == MAX_UNKNOWN {
+                break;
             }
         }
         Ok(())
@@ -172,6 +174,19 @@ impl Comparison<'_> {
         }
         Ok(())
     }
+}
+
+/// The next row whose key counts.
+fn next_of(
+    rows: &mut dyn RowCursor,
+    counts: &dyn Fn(&[u8]) -> bool,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    while let Some(row) = rows.next()? {
+        if counts(row.key) {
+            return Ok(Some((row.key.to_vec(), row.value.to_vec())));
+        }
+    }
+    Ok(None)
 }
 
 fn as_row((key, value): &(Vec<u8>, Vec<u8>)) -> Row<'_> {

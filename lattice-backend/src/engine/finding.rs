@@ -3,7 +3,7 @@
 use lattice_meta::{Hlc, PubKey, StateHash};
 
 use super::difference::{HashDifference, OpDifference, RowDifference, shown};
-use crate::{OpRef, Table};
+use crate::{LogicVersion, OpRef, Table};
 
 /// How thoroughly a store is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,9 @@ pub enum OpFault {
     /// There is none in its place.
     #[error("there is no op in this place")]
     Missing,
+    /// There is one behind the last that the store counts.
+    #[error("it is behind the last op that the store counts")]
+    Uncounted,
     /// Its bytes are no op.
     #[error("it cannot be read: {found}")]
     Unreadable {
@@ -171,6 +174,12 @@ pub struct Verification {
     /// Sequence numbers of which an author made several ops. They are history, and nothing is wrong
     /// with the store for it.
     pub forks: u64,
+    /// The logic that the state is recorded as computed by, its bytes escaped.
+    pub recorded_logic: String,
+    /// The logic that it was verified by.
+    pub logic: LogicVersion,
+    /// What the engine's own checksums say; [`Integrity::None`] if nobody has looked at them.
+    pub checksums: Integrity,
     /// What is wrong; nothing in a whole store.
     pub findings: Vec<Finding>,
 }

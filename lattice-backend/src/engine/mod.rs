@@ -244,7 +244,7 @@ impl<M: StateMachine> Engine<M> {
     ///
     /// # Errors
     /// What the engine underneath reports; [`BackendError::Closed`] when the store is closed
-    /// meanwhile.
+    /// meanwhile, and [`BackendError::Replaced`] when another process restores or rebuilds it.
     pub fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64> {
         // Nothing for a timeout beyond what the clock can show: it is never reached.
         let deadline = Instant::now().checked_add(timeout);
@@ -255,6 +255,10 @@ impl<M: StateMachine> Engine<M> {
             });
             if applied > index || left.is_zero() {
                 return Ok(applied);
+            }
+            // Nobody can replace what is open for writing here.
+            if self.inner.writer.is_none() && self.inner.db.is_replaced()? {
+                return Err(BackendError::Replaced);
             }
             let progress = &self.inner.progress;
             let seen = progress

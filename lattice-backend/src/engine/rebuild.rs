@@ -7,18 +7,17 @@ use lattice_meta::StateHash;
 
 use super::OpenError;
 use super::difference::Difference;
+use super::finding::OpFault;
 use super::open::{CreateError, check, create_store};
 use super::replay::{Replay, Signatures};
 use crate::backend::{OpenOptions, StateBackend, StateDb};
 use crate::system::Ledger;
+use crate::tx::{Direction, EVERYTHING, ReadTx, Table};
 use crate::{StateMachine, Watch};
 
 /// What a rebuild has made.
 #[derive(Debug)]
 pub struct Rebuilt {
-    /// The old file, open for writing, so that nobody writes to it: to be held until the new file
-    /// has taken its place.
-    pub held: Arc<dyn StateDb>,
     /// Ops of the history.
     pub ops: u64,
     /// The state hash that the old file has.
@@ -30,21 +29,21 @@ pub struct Rebuilt {
 }
 
 /// Makes a store at `target` out of the history of the one at `path`, by the logic at hand. All
-/// signatures are checked. The old store stays as it is; nobody can write to it until
-/// [`Rebuilt::held`] is closed.
+/// signatures are checked. The old store stays as it is. It is `held`: open for writing, so that
+/// nobody else writes to it, and to be closed once the new file has taken its place.
 ///
 /// # Errors
 /// See [`OpenError`]; [`OpenError::History`] for a history that is not whole. A file at `target`
 /// may be left, which is of no use.
 pub fn rebuild_store<M: StateMachine>(
     backend: &dyn StateBackend,
+    held: &dyn StateDb,
     path: &Path,
     target: &Path,
     machine: M,
     watch: &Watch,
 ) -> Result<Rebuilt, OpenError> {
     let machine = Arc::new(machine);
-    let held = backend.open(path, &OpenOptions::read_write())?;
     let peek = |source| {
         let path = path.to_path_buf();
         OpenError::Peek(crate::PeekError::Backend { path, source })
@@ -62,7 +61,13 @@ pub fn rebuild_store<M: StateMachine>(
     let genesis_hash = genesis.hash();
     let replay =
         Replay::begin(Arc::clone(&made), target.to_path_buf(), machine, genesis).map_err(failed)?;
-    let replayed = replay.run(&*tx, Signatures::Check, watch).map_err(failed)?;
+    let mut replayed = replay.run(&*tx, Signatures::Check, watch).map_err(failed)?;
+    // What history has beyond what the store counts would be lost.
+    let applied = checked.ledger.applied;
+    if count_ops(&*tx).map_err(failed)? > applied {
+        let fault = OpFault::Uncounted;
+        replayed.faults.push((applied, None, fault));
+    }
     if !replayed.faults.is_empty() {
         let told = |(index, _, fault)| format!("op number {index}: {fault}");
         let faults = replayed.faults.into_iter().map(told).collect();
@@ -74,7 +79,6 @@ pub fn rebuild_store<M: StateMachine>(
         .map_err(failed)?;
     made.close().map_err(failed)?;
     Ok(Rebuilt {
-        held,
         ops: after.applied,
         before: checked.ledger.state.state_hash(&genesis_hash),
         after: after.state.state_hash(&genesis_hash),
@@ -83,4 +87,13 @@ pub fn rebuild_store<M: StateMachine>(
             ..Difference::default()
         },
     })
+}
+
+fn count_ops(tx: &dyn ReadTx) -> crate::tx::Result<u64> {
+    let mut rows = tx.range(Table::Ops, EVERYTHING, Direction::Forward)?;
+    let mut count = 0;
+    while rows.next()?.is_some() {
+        count += 1;
+    }
+    Ok(count)
 }

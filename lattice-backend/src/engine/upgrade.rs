@@ -104,7 +104,7 @@ fn replay<M: StateMachine>(
     let replayed = replay
         .run(tx, Signatures::Trust, &request.watch)
         .map_err(failed)?;
-    if replayed.is_cut {
+    if !replayed.faults.is_empty() {
         let told = |(index, _, fault)| format!("op number {index}: {fault}");
         let faults = replayed.faults.into_iter().map(told).collect();
         return Err(OpenError::History { store_id, faults });

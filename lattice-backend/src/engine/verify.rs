@@ -6,15 +6,15 @@ use std::sync::Arc;
 use lattice_meta::SchemaVersion;
 
 use super::comparison::Comparison;
-use super::difference::HashDifference;
-use super::finding::{Depth, EffectFinding, Finding, Verification};
+use super::difference::{HashDifference, RowDifference};
+use super::finding::{Depth, EffectFinding, Finding, Integrity, Verification};
 use super::replay::{Replay, Replayed, Signatures};
 use super::{Engine, Inner};
 use crate::backend::StateBackend;
 use crate::history::read_op;
-use crate::system::{Ledger, Mark};
+use crate::system::{LOGIC, Ledger, Mark};
 use crate::tx::{Direction, EVERYTHING, ReadTx, Result, Table};
-use crate::{Accumulator, BackendError, LeafHasher, Stage, StateMachine, Watch};
+use crate::{Accumulator, BackendError, LeafHasher, LogicVersion, Stage, StateMachine, Watch};
 
 /// Rows after which a watcher is told again.
 pub(super) const TELL_ROWS: u64 = 4096;
@@ -40,14 +40,24 @@ impl<M: StateMachine> Engine<M> {
         let tx = self.inner.db.snapshot()?;
         let ledger = Ledger::read(&*tx)?;
         self.inner.check_schema(&*tx)?;
-        let state = rescan(&*self.inner.machine, self.inner.schema, &*tx, watch)?;
+        let mut findings = Vec::new();
+        let logic = self.inner.machine.logic_version();
+        let recorded = recorded_logic(&*tx, &logic, &mut findings)?;
+        let state = rescan(&*self.inner.machine, self.inner.schema, &*tx, watch);
+        let state = found_damage(state, &mut findings)?;
+        let forks = found_damage(forks(&*tx), &mut findings)?;
+        // Rows that cannot be read have no hash: the recorded one is all that is known.
+        let state = state.unwrap_or_else(|| ledger.state.clone());
         let mut verification = Verification {
             depth,
             ops: ledger.applied,
             leaves: state.leaf_count(),
             state_hash: state.state_hash(&self.inner.genesis_hash),
-            forks: forks(&*tx)?,
-            findings: Vec::new(),
+            forks: forks.unwrap_or_default(),
+            recorded_logic: recorded,
+            logic,
+            checksums: Integrity::None,
+            findings,
         };
         let found = ledger.state.state_hash(&self.inner.genesis_hash);
         if found != verification.state_hash {
@@ -56,11 +66,44 @@ impl<M: StateMachine> Engine<M> {
             verification.findings.push(Finding::StateHash(difference));
         }
         if depth == Depth::Full {
-            self.inner
-                .verify_history(&*tx, backend, watch, &mut verification.findings)?;
+            let findings = &mut verification.findings;
+            let verified = self.inner.verify_history(&*tx, backend, watch, findings);
+            found_damage(verified, findings)?;
         }
         Ok(verification)
     }
+}
+
+/// Damage that the tables cannot be read over is what is looked for: it is a finding.
+fn found_damage<T>(read: Result<T>, findings: &mut Vec<Finding>) -> Result<Option<T>> {
+    match read {
+        Err(error @ (BackendError::Damaged { .. } | BackendError::Row { .. })) => {
+            let detail = error.to_string();
+            findings.push(Finding::Damaged { detail });
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+/// The logic that is recorded, which can be another than the one at hand, but must be one.
+fn recorded_logic(
+    tx: &dyn ReadTx,
+    logic: &LogicVersion,
+    findings: &mut Vec<Finding>,
+) -> Result<String> {
+    let recorded = tx.get(Table::System, LOGIC)?.unwrap_or_default();
+    let is_one = std::str::from_utf8(&recorded).is_ok_and(|text| LogicVersion::new(text).is_ok());
+    let shown = recorded.escape_ascii().to_string();
+    if !is_one {
+        findings.push(Finding::Row(RowDifference {
+            table: Table::System,
+            key: LOGIC.to_vec(),
+            expected: Some(logic.as_str().into()),
+            found: Some(recorded),
+        }));
+    }
+    Ok(shown)
 }
 
 /// How many forks the store has recorded.

@@ -1,7 +1,9 @@
 //! An open database.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
@@ -10,7 +12,7 @@ use super::error::{contain_call, wrapped_error};
 use super::tx::{RedbReadTx, RedbWriteTx};
 use crate::BackendError;
 use crate::backend::{Access, StateDb, Verdict, WriteBody};
-use crate::storage::Storage;
+use crate::storage::{Disk, FileId, Storage};
 use crate::tx::{ReadTx, Result};
 
 /// The ways in which a file is open.
@@ -56,13 +58,30 @@ pub(super) struct RedbDb {
     /// Nothing once it is closed. Writes hold this for reading, so closing waits for them.
     opened: RwLock<Option<Opened>>,
     access: Access,
+    place: Option<Place>,
+}
+
+/// Where a database was opened, and which file that was.
+pub(super) struct Place {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) path: PathBuf,
+    pub(super) file: Option<FileId>,
 }
 
 impl RedbDb {
+    /// One that has no name, or is not going to keep it.
     pub(super) fn new(opened: Opened, access: Access) -> Self {
         Self {
             opened: RwLock::new(Some(opened)),
             access,
+            place: None,
+        }
+    }
+
+    pub(super) fn at(opened: Opened, access: Access, place: Place) -> Self {
+        Self {
+            place: Some(place),
+            ..Self::new(opened, access)
         }
     }
 }
@@ -78,6 +97,17 @@ impl fmt::Debug for RedbDb {
 impl StateDb for RedbDb {
     fn access(&self) -> Access {
         self.access
+    }
+
+    fn is_replaced(&self) -> Result<bool> {
+        let Some(place) = &self.place else {
+            return Ok(false);
+        };
+        match place.disk.file_id(&place.path) {
+            Ok(file) => Ok(file != place.file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(BackendError::storage("looking at the file", error)),
+        }
     }
 
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {

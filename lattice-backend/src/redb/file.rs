@@ -7,6 +7,8 @@ use std::path::Path;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
+#[cfg(unix)]
+use crate::storage::FileId;
 use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
 
 /// The file system.
@@ -33,6 +35,16 @@ impl Disk for FileDisk {
             let _ = std::fs::remove_file(path);
         }
         Ok(Box::new(opened?))
+    }
+
+    #[cfg(unix)]
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(path)?;
+        Ok(Some(FileId {
+            device: metadata.dev(),
+            number: metadata.ino(),
+        }))
     }
 
     /// A file without a name in the system's directory for temporary files.

@@ -23,10 +23,10 @@ use crate::backend::{
     Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, WriteBody,
     copy_store, read_meta,
 };
-use crate::storage::{Disk, FileMode, Storage};
+use crate::storage::{Disk, FileId, FileMode, Storage};
 
 use adapter::{Adapter, LockView};
-use db::{Opened, RedbDb};
+use db::{Opened, Place, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
 use scratch::Unsynced;
 
@@ -78,6 +78,12 @@ impl RedbBackend {
     fn storage(&self, path: &Path, mode: FileMode) -> Result<Box<dyn Storage>, FileError> {
         self.disk
             .open(path, mode)
+            .map_err(|source| open_error(path, source))
+    }
+
+    fn file_id(&self, path: &Path) -> Result<Option<FileId>, FileError> {
+        self.disk
+            .file_id(path)
             .map_err(|source| open_error(path, source))
     }
 
@@ -168,9 +174,13 @@ impl StateBackend for RedbBackend {
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
-        let path = Path::new("a temporary file");
-        let storage = self.disk.scratch();
-        let storage = Unsynced(storage.map_err(|source| open_error(path, source))?);
+        // What it is called if it fails: the directory, which the environment can set.
+        let path = &std::env::temp_dir();
+        let storage = self.disk.scratch().map_err(|source| FileError::Io {
+            path: path.clone(),
+            source: source.into(),
+        })?;
+        let storage = Unsynced(storage);
         let options = OpenOptions {
             sharing: Sharing::Exclusive,
             ..OpenOptions::read_write()
@@ -192,11 +202,23 @@ impl StateBackend for RedbBackend {
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
-        let opened = contain(path, || match options.access {
-            Access::ReadWrite => self.open_writer(path, options),
-            Access::ReadOnly => reader::open(&*self.disk, path, options),
-        })?;
-        Ok(Arc::new(RedbDb::new(opened, options.access)))
+        loop {
+            let file = self.file_id(path)?;
+            let opened = contain(path, || match options.access {
+                Access::ReadWrite => self.open_writer(path, options),
+                Access::ReadOnly => reader::open(&*self.disk, path, options),
+            })?;
+            // Another file may have taken its place before it was locked. Whoever puts one there
+            // holds the writer's lock on the one before, so a writer's stays in its place from here.
+            if self.file_id(path)? == file {
+                let place = Place {
+                    disk: Arc::clone(&self.disk),
+                    path: path.to_path_buf(),
+                    file,
+                };
+                return Ok(Arc::new(RedbDb::at(opened, options.access, place)));
+            }
+        }
     }
 }
 

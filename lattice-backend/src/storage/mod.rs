@@ -65,6 +65,15 @@ pub trait Storage: Debug + Send + Sync + 'static {
     fn close(&self) -> io::Result<()>;
 }
 
+/// What tells a file from every other that exists at the same time, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub number: u64,
+}
+
 /// What a storage is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileMode {
@@ -84,6 +93,16 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// What the operating system reports, with the kinds `NotFound` and `AlreadyExists` where
     /// they apply.
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>>;
+
+    /// Which file it is that stands at a path, if the disk can tell: another one is another file,
+    /// even under the same name.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        let _ = path;
+        Ok(None)
+    }
 
     /// Makes one that has no path and is gone when it is closed or dropped. It is in memory if the
     /// disk has nothing better.

@@ -381,7 +381,7 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         ManagerError::MigrateChanged { .. } => Kind::InUse,
         ManagerError::Verify { source, .. } => backend_kind(source),
         ManagerError::Open(error) => open_kind(error),
-        ManagerError::Misplaced { .. } => Kind::Damaged,
+        ManagerError::Misplaced { .. } | ManagerError::MigrateDamaged { .. } => Kind::Damaged,
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
         _ => Kind::Failed,
     }

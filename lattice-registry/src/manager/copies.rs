@@ -3,13 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use lattice_backend::{OpenOptions, create_store};
+use lattice_backend::{FileError, OpenOptions, StateDb, create_store};
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
-use super::create::{Made, sync_dir};
+use super::building::Building;
+use super::create::sync_dir;
 use super::open::{canonical, state_db};
-use super::{ManagerError, STATE_DB, StoreManager};
+use super::rebuild::replace;
+use super::{ManagerError, StoreManager};
 
 /// What happens to a store that is there already when a copy of it is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,13 +36,10 @@ impl StoreManager {
         if self.store_path(store_id).exists() {
             return Err(ManagerError::StoreExists { store_id });
         }
-        let mut made = Made::default();
-        let building = made.dir(&self.dir.join(format!("building-{store_id}")))?;
-        let file = made.file(building.join(STATE_DB));
+        let building = Building::begin(self, &format!("copying-{store_id}"))?;
+        let file = building.file();
         create_store(&*self.backend, &file, genesis, birth.schema, &birth.logic)?;
-        made.dir(&self.stores_dir())?;
-        self.place(&building, store_id)?;
-        made.keep();
+        building.place(self, store_id)?;
         Ok(store_id)
     }
 
@@ -71,37 +71,35 @@ impl StoreManager {
         if is_there && if_there == IfThere::Refuse {
             return Err(ManagerError::StoreExists { store_id });
         }
-        let mut made = Made::default();
-        let building = made.dir(&self.dir.join(format!("building-{store_id}")))?;
-        let file = made.file(building.join(STATE_DB));
+        let building = Building::begin(self, &format!("copying-{store_id}"))?;
+        let file = building.file();
         let copied = self.backend.backup(copy, &file);
         copied.map_err(|error| ManagerError::Create(error.into()))?;
         if is_there {
             self.replace(store_id, &file, &place)?;
-            fs::remove_dir(&building)
-                .map_err(|source| ManagerError::io("remove", &building, source))?;
+            building.keep();
         } else {
-            made.dir(&self.stores_dir())?;
-            self.place(&building, store_id)?;
+            building.place(self, store_id)?;
         }
-        made.keep();
         Ok(meta)
     }
 
     fn replace(&self, store_id: StoreId, file: &Path, place: &Path) -> Result<(), ManagerError> {
         self.close(store_id)?;
         // Whoever is about to write to the old file is kept out until it has been replaced.
-        let held = self
-            .backend
-            .open(place, &OpenOptions::read_write())
-            .map_err(|error| ManagerError::Open(error.into()))?;
-        super::rebuild::keep(place, "before-restore")?;
-        fs::rename(file, place).map_err(|source| ManagerError::io("replace", place, source))?;
-        if let Some(dir) = place.parent() {
-            sync_dir(dir)?;
-        }
-        let closed = held.close();
+        let held = self.hold(place)?;
+        replace(place, file, "before-restore")?;
+        let closed = held.map_or(Ok(()), |held| held.close());
         closed.map_err(|source| ManagerError::Close { store_id, source })
+    }
+
+    /// Opens a store for writing, so that nobody else does. One that is damaged is not held: nobody
+    /// can write to it.
+    fn hold(&self, file: &Path) -> Result<Option<Arc<dyn StateDb>>, ManagerError> {
+        match self.backend.open(file, &OpenOptions::read_write()) {
+            Err(error @ FileError::InUse { .. }) => Err(ManagerError::Open(error.into())),
+            opened => Ok(opened.ok()),
+        }
     }
 
     /// Removes a store of this data directory with everything in its directory. Handles that this
@@ -118,12 +116,7 @@ impl StoreManager {
         }
         self.close(store_id)?;
         // A damaged store can be removed, too: only one that somebody writes cannot.
-        let held = match self.backend.open(&file, &OpenOptions::read_write()) {
-            Err(error @ lattice_backend::FileError::InUse { .. }) => {
-                return Err(ManagerError::Open(error.into()));
-            }
-            opened => opened.ok(),
-        };
+        let held = self.hold(&file)?;
         // It is out of sight at once, and then goes piece by piece.
         let going: PathBuf = self.dir.join(format!("destroying-{store_id}"));
         fs::rename(&dir, &going).map_err(|source| ManagerError::io("remove", &dir, source))?;

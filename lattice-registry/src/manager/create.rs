@@ -91,7 +91,7 @@ impl Made {
     pub(super) fn dir(&mut self, dir: &Path) -> Result<PathBuf, ManagerError> {
         let missing: Vec<_> = dir
             .ancestors()
-            .take_while(|above| !above.exists())
+            .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
             .collect();
         for above in missing.into_iter().rev() {
             match fs::create_dir(above) {

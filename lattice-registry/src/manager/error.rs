@@ -110,6 +110,14 @@ pub enum ManagerError {
         /// The old store.
         store_id: StoreId,
     },
+    /// The old store's rows are not what its state hash says.
+    #[error("store {store_id} is damaged and not migrated: {finding}")]
+    MigrateDamaged {
+        /// The old store.
+        store_id: StoreId,
+        /// What is wrong with it.
+        finding: String,
+    },
     /// The store did not close as it should; its file is released.
     #[error("store {store_id} was not closed cleanly")]
     Close {

@@ -1,5 +1,6 @@
 //! The stores of a data directory.
 
+mod building;
 mod copies;
 mod create;
 mod error;

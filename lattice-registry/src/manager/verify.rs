@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use lattice_backend::{Access, BackendError, Depth, Finding, Integrity, LogicPolicy, Verification};
+use lattice_backend::{Access, Depth, FileError, Finding, Integrity, LogicPolicy, Verification};
+use lattice_meta::MetaInfo;
 
 use super::open::{canonical, state_db};
 use super::{ManagerError, StoreManager};
-use crate::{Peeked, StoreHandle};
+use crate::Peeked;
 
 /// The cache of a store that is read through once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -29,47 +30,49 @@ impl StoreManager {
     ) -> Result<Verification, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let meta = self.peek_path(&file)?;
-        let store_id = meta.store_id;
-        let opener = self.registry.resolve(&meta.store_type)?;
-        let integrity = match depth {
+        let checksums = match depth {
             Depth::Quick => Integrity::None,
             Depth::Full => {
                 let checked = self.backend.check_integrity(&file);
                 checked.map_err(|error| ManagerError::Peek(error.into()))?
             }
         };
-        let mut request = self.request(&meta, &file, Access::ReadOnly, CACHE_BYTES);
+        let verified = self.verify_opened(meta, &file, depth);
+        let Integrity::Damaged { detail } = &checksums else {
+            return verified.map(|verified| Verification {
+                checksums,
+                ..verified
+            });
+        };
+        let detail = detail.clone();
+        match verified {
+            Ok(mut verified) => {
+                verified.findings.insert(0, Finding::Damaged { detail });
+                verified.checksums = checksums;
+                Ok(verified)
+            }
+            // Whatever it cannot be opened for, its bytes are not those that were written.
+            Err(_) => Err(ManagerError::Peek(
+                FileError::Damaged { path: file, detail }.into(),
+            )),
+        }
+    }
+
+    fn verify_opened(
+        &self,
+        meta: MetaInfo,
+        file: &Path,
+        depth: Depth,
+    ) -> Result<Verification, ManagerError> {
+        let store_id = meta.store_id;
+        let opener = self.registry.resolve(&meta.store_type)?;
+        let mut request = self.request(&meta, file, Access::ReadOnly, CACHE_BYTES);
         request.logic = LogicPolicy::Trust;
         let store = opener.open(Peeked { meta, request })?;
-        let verified = verify(&*store, depth, self);
+        let verified = store.verify(depth, &*self.backend, &self.options.watch);
         let closed = store.close();
-        let mut verified = verified.map_err(|source| ManagerError::Verify { store_id, source })?;
+        let verified = verified.map_err(|source| ManagerError::Verify { store_id, source })?;
         closed.map_err(|source| ManagerError::Close { store_id, source })?;
-        if let Integrity::Damaged { detail } = integrity {
-            verified.findings.insert(0, Finding::Damaged { detail });
-        }
         Ok(verified)
-    }
-}
-
-fn verify(
-    store: &dyn StoreHandle,
-    depth: Depth,
-    manager: &StoreManager,
-) -> Result<Verification, BackendError> {
-    match store.verify(depth, &*manager.backend, &manager.options.watch) {
-        // Damage that the tables cannot be read over is what was looked for.
-        Err(error @ (BackendError::Damaged { .. } | BackendError::Row { .. })) => {
-            let detail = error.to_string();
-            Ok(Verification {
-                depth,
-                ops: store.op_count()?,
-                leaves: 0,
-                state_hash: store.state_hash()?,
-                forks: 0,
-                findings: vec![Finding::Damaged { detail }],
-            })
-        }
-        verified => verified,
     }
 }

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lattice_backend::{
-    Cause, Depth, Finding, OpenError, OpenOptions, RedbBackend, StateBackend, Table, Value, Verdict,
+    BackendError, Cause, Depth, Direction, EVERYTHING, FileError, Finding, OpenError, OpenOptions,
+    RedbBackend, StateBackend, Table, Value, Verdict, WriteTx,
 };
 use lattice_meta::{StoreId, StoreType};
 use lattice_registry::{
@@ -183,7 +185,7 @@ fn a_migrated_store_is_a_new_one_that_names_the_old() {
     let id = filled(&manager);
     let old = contents(&dir.path().join("stores"));
     let migrated = manager.migrate(manager.store_path(id), &counter()).unwrap();
-    assert_eq!((migrated.from, migrated.ops, migrated.resumed), (id, 10, 0));
+    assert_eq!((migrated.from, migrated.ops), (id, 10));
     assert_ne!(migrated.store_id, id);
     let new = manager.open(migrated.store_id, Access::ReadOnly).unwrap();
     assert_eq!(
@@ -212,7 +214,7 @@ fn a_migrated_store_is_a_new_one_that_names_the_old() {
 }
 
 #[test]
-fn an_interrupted_migration_is_not_seen_and_goes_on_or_starts_over() {
+fn an_interrupted_migration_is_not_seen_and_starts_over() {
     let dir = tempfile::tempdir().unwrap();
     let (manager, stop) = migrating(dir.path());
     let id = filled(&manager);
@@ -221,38 +223,165 @@ fn an_interrupted_migration_is_not_seen_and_goes_on_or_starts_over() {
         stop.store(stop_before, Ordering::SeqCst);
         manager.migrate(&path, &counter())
     };
-    for stop_before in [4, 8] {
-        let ended = migrate(stop_before).unwrap_err();
-        assert!(
-            matches!(ended, ManagerError::Migrate { store_id, .. } if store_id == id),
-            "{ended:?}"
-        );
-        assert_eq!(manager.list().unwrap().len(), 1);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-    let migrated = migrate(0).unwrap();
-    assert_eq!((migrated.ops, migrated.resumed), (10, 7));
-    assert_eq!(manager.list().unwrap().len(), 2);
-    // The old store changes between the attempts: what was made is of no use.
-    migrate(4).unwrap_err();
-    manager.close(id).unwrap();
-    let writer = manager.open(id, Access::ReadWrite).unwrap();
-    writer.downcast_ref::<Counter>().unwrap().append(1).unwrap();
-    manager.close(id).unwrap();
-    let migrated = migrate(0).unwrap();
-    assert_eq!((migrated.ops, migrated.resumed), (10, 0));
-    // So is what was cut before it was a store.
-    migrate(4).unwrap_err();
-    let building = fs::read_dir(dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let building = building
-        .into_iter()
-        .find(|path| !path.ends_with("stores"))
-        .unwrap();
-    fs::write(building.join("state.db"), b"torn").unwrap();
-    assert_eq!(migrate(0).unwrap().resumed, 0);
+    let ended = migrate(4).unwrap_err();
+    assert!(
+        matches!(ended, ManagerError::Migrate { store_id, .. } if store_id == id),
+        "{ended:?}"
+    );
+    assert_eq!(manager.list().unwrap().len(), 1);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    // What a killed one leaves is in nobody's way.
+    let building = dir
+        .path()
+        .join(format!("migrating-{id}-org.example+counter"));
+    fs::create_dir(&building).unwrap();
+    fs::write(building.join("state.db"), b"torn").unwrap();
+    fs::write(building.with_extension("lock"), b"").unwrap();
+    assert_eq!(migrate(0).unwrap().ops, 10);
+    assert_eq!(manager.list().unwrap().len(), 2);
+}
+
+#[test]
+fn two_migrations_at_once_do_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manager, _) = migrating(dir.path());
+    let id = filled(&manager);
+    let path = manager.store_path(id);
+    let outcomes: Vec<_> = std::thread::scope(|threads| {
+        let one = || {
+            let (manager, _) = migrating(dir.path());
+            manager.migrate(&path, &counter())
+        };
+        let running: Vec<_> = (0..8).map(|_| threads.spawn(one)).collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let mut made = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(migrated) => {
+                made += 1;
+                let path = manager.store_path(migrated.store_id);
+                let verified = manager.verify_path(path, Depth::Full).unwrap();
+                assert_eq!(verified.findings, []);
+            }
+            Err(error) => assert!(
+                matches!(
+                    error,
+                    ManagerError::Open(OpenError::File(FileError::InUse { .. }))
+                ),
+                "{error:?}"
+            ),
+        }
+    }
+    assert!(made > 0);
+    assert_eq!(manager.list().unwrap().len(), 1 + made);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Writes to a row of a closed store, past all logic.
+fn tamper(path: &Path, change: &mut dyn FnMut(&mut dyn WriteTx)) {
+    let backend = RedbBackend::on_files();
+    let db = backend.open(path, &OpenOptions::read_write()).unwrap();
+    db.write(&mut |tx| {
+        change(tx);
+        Ok(Verdict::Commit)
+    })
+    .unwrap();
+    db.close().unwrap();
+}
+
+#[test]
+fn a_damaged_state_is_not_migrated() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manager, _) = migrating(dir.path());
+    let id = filled(&manager);
+    manager.close_all().unwrap();
+    let path = manager.store_path(id);
+    tamper(&path, &mut |tx| {
+        let (key, mut value) = {
+            let mut rows = tx
+                .range(Table::Data, EVERYTHING, Direction::Forward)
+                .unwrap();
+            let row = rows.next().unwrap().unwrap();
+            (row.key.to_vec(), row.value.to_vec())
+        };
+        value[0] ^= 1;
+        tx.put(Table::Data, &key, &value).unwrap();
+    });
+    let refused = manager.migrate(&path, &counter()).unwrap_err();
+    assert!(
+        matches!(refused, ManagerError::MigrateDamaged { store_id, .. } if store_id == id),
+        "{refused:?}"
+    );
+    assert_eq!(manager.list().unwrap().len(), 1);
+}
+
+#[test]
+fn a_rebuild_loses_no_op_that_is_not_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manager, _) = migrating(dir.path());
+    let id = filled(&manager);
+    manager.close_all().unwrap();
+    let path = manager.store_path(id);
+    tamper(&path, &mut |tx| {
+        let mut ledger = tx.get(Table::System, b"ledger").unwrap().unwrap();
+        ledger[0] -= 3;
+        tx.put(Table::System, b"ledger", &ledger).unwrap();
+    });
+    let before = contents(path.parent().unwrap());
+    let refused = manager.rebuild(&path).unwrap_err();
+    assert!(
+        matches!(refused, ManagerError::Open(OpenError::History { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(contents(path.parent().unwrap()).len(), before.len());
+}
+
+#[test]
+fn rebuilds_at_once_lose_nothing_and_a_reader_notices() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manager, _) = migrating(dir.path());
+    let id = filled(&manager);
+    let ops = manager
+        .open(id, Access::ReadOnly)
+        .unwrap()
+        .op_count()
+        .unwrap();
+    manager.close_all().unwrap();
+    let path = manager.store_path(id);
+    let (other, _) = migrating(dir.path());
+    let reader = other.open(id, Access::ReadOnly).unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                let (manager, _) = migrating(dir.path());
+                match manager.rebuild(&path) {
+                    Ok(_) | Err(ManagerError::Open(OpenError::File(FileError::InUse { .. }))) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            });
+        }
+    });
+    let noticed = reader.wait_for_ops(ops, Duration::from_secs(60));
+    assert!(
+        matches!(noticed, Err(BackendError::Replaced)),
+        "{noticed:?}"
+    );
+    let verified = manager.verify_path(&path, Depth::Full).unwrap();
+    assert_eq!((verified.ops, verified.findings), (ops, vec![]));
+    // No file has two names, and none is left half made.
+    for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        assert!(!entry.path().ends_with("state.db.rebuilding"));
+        #[cfg(unix)]
+        assert_eq!(
+            std::os::unix::fs::MetadataExt::nlink(&entry.metadata().unwrap()),
+            1
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Computing a store anew.
 
-use lattice_backend::{FileError, Verdict, rebuild_store};
+use lattice_backend::{Verdict, rebuild_store};
 
 use super::*;
 
@@ -10,8 +10,15 @@ fn a_rebuilt_store_has_the_history_and_what_the_new_logic_makes_of_it() {
     let changed = Registers::build("registers-changed", Some(b"key 7"));
     let target = old.file("new.db");
     let told = Told::default();
+    let open = || {
+        old.site
+            .backend
+            .open(&old.site.path, &OpenOptions::read_write())
+    };
+    let held = open().unwrap();
     let rebuilt = rebuild_store(
         &*old.site.backend,
+        &*held,
         &old.site.path,
         &target,
         changed.clone(),
@@ -21,13 +28,7 @@ fn a_rebuilt_store_has_the_history_and_what_the_new_logic_makes_of_it() {
     assert_eq!(told.of(Stage::Replay).last(), Some(&(303, Some(303))));
     assert_ne!(rebuilt.before, rebuilt.after);
     assert_eq!(rebuilt.difference.op.unwrap().index, 7);
-    // Nobody writes to the old store until the new one has taken its place.
-    let writer = old.open(&Registers::default());
-    assert!(matches!(
-        writer,
-        Err(OpenError::File(FileError::InUse { .. }))
-    ));
-    rebuilt.held.close().unwrap();
+    held.close().unwrap();
     let before = old.open(&Registers::default()).unwrap();
     assert_eq!(before.state_hash().unwrap(), rebuilt.before);
     let mut request = old.request();
@@ -61,8 +62,14 @@ fn a_history_that_is_not_whole_is_not_rebuilt() {
     })
     .unwrap();
     db.close().unwrap();
+    let held = old
+        .site
+        .backend
+        .open(&old.site.path, &OpenOptions::read_write());
+    let held = held.unwrap();
     let refused = rebuild_store(
         &*old.site.backend,
+        &*held,
         &old.site.path,
         &old.file("new.db"),
         Registers::default(),
@@ -72,5 +79,6 @@ fn a_history_that_is_not_whole_is_not_rebuilt() {
         panic!("{refused:?}");
     };
     assert_eq!(faults, ["op number 9: its signature does not hold"]);
+    held.close().unwrap();
     old.open(&Registers::default()).unwrap();
 }

@@ -139,20 +139,23 @@ JSON: author, path";
 pub(super) const VERIFY: &str = "\
 A full verification checks every signature, chain and clock, applies the whole history once more beside \
 the store, and compares every row; the database's own checksums are looked at if nobody writes the \
-store. It works while another process writes, and changes nothing. Findings end it with exit code 4.
+store. It works while another process writes, and changes nothing; while the checksums are looked at, \
+whoever is about to open the store for writing is told that it is in use. Findings end it with exit code 4.
 
 Example: lattice verify fruit
          lattice verify fruit --quick
 
-JSON: store_id, ok, depth, ops, leaves, state_hash, forks, findings (each: kind, message, and what else is known)";
+JSON: store_id, ok, depth, ops, leaves, state_hash, forks, logic_version, recorded_logic, \
+checksums (whole, in_use or not_checked), findings (each: kind, message, and what else is known)";
 
 pub(super) const MIGRATE: &str = "\
 The new store has an id and a history of its own, and names the old one and its state; `info` shows them. \
-A migration that was interrupted goes on where it was, or starts over if the old store has changed.
+A migration that was interrupted shows nothing, and starts over; one of a store that is written meanwhile \
+ends with exit code 5.
 
 Example: lattice migrate fruit --to core:kvstore --alias fruit-2
 
-JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops, resumed";
+JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops";
 
 pub(super) const REBUILD: &str = "\
 The way out for a store that this program's logic differs from. Its history stays as it is, and must be \

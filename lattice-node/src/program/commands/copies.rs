@@ -6,7 +6,7 @@ use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use lattice_backend::{
-    Authors, BundleError, BundleReader, IngestReport, Leaves, Outcome, write_bundle,
+    Authors, BundleError, BundleReader, IngestReport, Leaves, Outcome, Rejection, write_bundle,
 };
 use lattice_registry::IfThere;
 use serde_json::json;
@@ -177,6 +177,8 @@ struct Counts {
     deferred: u64,
     waiting: u64,
     rejected: BTreeMap<String, u64>,
+    /// Whether ops were rejected for their author only.
+    unknown_authors: bool,
 }
 
 impl Counts {
@@ -206,6 +208,7 @@ impl Counts {
             Outcome::Waiting { .. } => self.waiting += 1,
             Outcome::Deferred { .. } => self.deferred += 1,
             Outcome::Rejected(why) => {
+                self.unknown_authors |= matches!(why, Rejection::UnknownAuthor { .. });
                 *self.rejected.entry(why.to_string()).or_insert(0) += 1;
             }
             _ => {}
@@ -272,8 +275,8 @@ fn tell(context: &mut Context<'_>, counts: &Counts, created: bool) {
     if counts.waiting > 0 {
         let waiting = ops(counts.waiting);
         context.out.note(&format!(
-            "{waiting} wait for others that the bundle lacks; they are forgotten, so apply it again \
-             behind those"
+            "{waiting} waiting for others that the bundle lacks, and forgotten: apply it again behind \
+             those"
         ));
     }
     if counts.deferred > 0 {
@@ -287,11 +290,7 @@ fn tell(context: &mut Context<'_>, counts: &Counts, created: bool) {
             .out
             .note(&format!("{} rejected: {reason}", ops(*count)));
     }
-    if counts
-        .rejected
-        .keys()
-        .any(|reason| reason.contains("not known to this store"))
-    {
+    if counts.unknown_authors {
         context
             .out
             .note("--author KEY takes the ops of an author, --any-author those of everybody");

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use lattice_backend::{Finding, Verification};
+use lattice_backend::{Finding, Integrity, Verification};
 use lattice_meta::StoreId;
 use serde_json::{Map, Value, json};
 
@@ -59,6 +59,16 @@ const fn depth_name(depth: Depth) -> &'static str {
     }
 }
 
+/// What the engine's checksums say.
+const fn checksums_name(checksums: &Integrity) -> &'static str {
+    match checksums {
+        Integrity::Whole => "whole",
+        Integrity::Damaged { .. } => "damaged",
+        Integrity::InUse => "in_use",
+        Integrity::None => "not_checked",
+    }
+}
+
 fn print_verified(
     context: &mut Context<'_>,
     store_id: Option<StoreId>,
@@ -72,6 +82,9 @@ fn print_verified(
         "leaves": verified.leaves,
         "state_hash": verified.state_hash,
         "forks": verified.forks,
+        "logic_version": verified.logic.as_str(),
+        "recorded_logic": verified.recorded_logic,
+        "checksums": checksums_name(&verified.checksums),
         "findings": verified.findings.iter().map(finding_json).collect::<Vec<_>>(),
     });
     context.out.either(value, |out| {
@@ -86,7 +99,22 @@ fn print_verified(
                 0 => String::new(),
                 forks => format!(", {}", plural(forks, ("fork", "forks"))),
             };
-            return format!("whole: {what}{forks}, state hash {}", verified.state_hash);
+            let checksums = match verified.checksums {
+                Integrity::InUse => {
+                    "\nsomebody has it open for writing: checksums were not checked"
+                }
+                _ => "",
+            };
+            let logic = match verified.logic.as_str() == verified.recorded_logic {
+                true => String::new(),
+                false => format!(
+                    "\nverified by {}; recorded as computed by {}",
+                    verified.logic.as_str(),
+                    escape_text(&verified.recorded_logic)
+                ),
+            };
+            let hash = verified.state_hash;
+            return format!("whole: {what}{forks}, state hash {hash}{logic}{checksums}");
         }
         let line = |finding: &Finding| {
             let kind = out.paint(styles::BAD, finding.kind());
@@ -186,22 +214,14 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
         "alias": migrate.alias,
         "migrated_from": { "store_id": migrated.from, "state_hash": migrated.state_hash },
         "ops": migrated.ops,
-        "resumed": migrated.resumed,
     });
     context
         .out
         .either(value, |_| migrated.store_id.to_string())?;
     if !context.out.is_json() {
         let ops = plural(migrated.ops, ("op", "ops"));
-        let resumed = match migrated.resumed {
-            0 => String::new(),
-            ops => format!(
-                ", {} of them by an earlier attempt",
-                plural(ops, ("op", "ops"))
-            ),
-        };
         context.out.note(&format!(
-            "made of store {} in {ops}{resumed}; the old store is as it was",
+            "made of store {} in {ops}; the old store is as it was",
             migrated.from
         ));
     }
@@ -218,6 +238,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
             "state_hash": rebuilt.after,
             "before": rebuilt.before,
             "kept": rebuilt.kept.display().to_string(),
+            "difference": rebuilt.difference.op.as_ref().map(ToString::to_string),
         }));
     }
     let state = match rebuilt.before == rebuilt.after {

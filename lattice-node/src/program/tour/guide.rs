@@ -95,8 +95,20 @@ impl<'a, 'b> Guide<'a, 'b> {
 
     /// Runs a command of this program as a user would, shows it, and what it printed.
     pub(super) fn run(&mut self, words: &[Word]) -> Result<String, Failure> {
-        let shown: Vec<_> = words.iter().map(shown).collect();
-        self.typed(&format!("lattice {}", shown.join(" ")))?;
+        self.typed(&line(words))?;
+        let printed = self.printed(words)?;
+        self.result(&printed)?;
+        Ok(printed)
+    }
+
+    /// Runs a command with what it prints in a file of the tour's.
+    pub(super) fn run_into(&mut self, words: &[Word], file: &str) -> Result<(), Failure> {
+        self.typed(&format!("{} > {file}", line(words)))?;
+        let printed = self.printed(words)?;
+        Ok(std::fs::write(self.place(file), printed)?)
+    }
+
+    fn printed(&self, words: &[Word]) -> Result<String, Failure> {
         let real: Vec<OsString> = words
             .iter()
             .map(|word| match word {
@@ -105,13 +117,11 @@ impl<'a, 'b> Guide<'a, 'b> {
             })
             .collect();
         let printed = run_kept(&real, self.registry.clone())?;
-        let printed = printed.replace(&format!("{}/", self.dir.display()), "");
-        self.result(&printed)?;
-        Ok(printed)
+        Ok(printed.replace(&format!("{}/", self.dir.display()), ""))
     }
 
-    /// A command of the system that a user would type.
-    pub(super) fn typed(&mut self, command: &str) -> Result<(), Failure> {
+    /// A command that a user would type.
+    fn typed(&mut self, command: &str) -> Result<(), Failure> {
         self.step_taken("command", "$", command)
     }
 
@@ -158,6 +168,12 @@ impl<'a, 'b> Guide<'a, 'b> {
         }
         self.say(&ended)
     }
+}
+
+/// A command of this program as it is typed.
+fn line(words: &[Word]) -> String {
+    let words: Vec<_> = words.iter().map(shown).collect();
+    format!("lattice {}", words.join(" "))
 }
 
 /// A word as a shell wants it.

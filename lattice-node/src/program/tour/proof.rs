@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lattice_backend::{OpenError, Stage};
 
 use super::builds;
-use super::guide::Guide;
+use super::guide::{Guide, path};
 use super::walk::{Stores, on};
 use crate::program::bulk::plural;
 use crate::program::failure::Failure;
@@ -22,15 +22,16 @@ pub(super) fn prove(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Fa
     guide.run(&on("alice", ["verify", "packages"]))?;
 
     guide.heading("A new build of the logic has to prove itself on the history")?;
-    let (from, to) = (stores.kv_dir("alice"), stores.kv_dir("carol"));
-    guide.typed(&format!("cp -r {} {}", from.display(), to.display()))?;
-    fs::create_dir_all(guide.place(&to))?;
-    let file = guide.place(&to).join("state.db");
-    fs::copy(guide.place(&from).join("state.db"), &file)?;
+    let mut backup = on("alice", ["backup", "packages"]);
+    backup.push(path("packages.db"));
+    guide.run(&backup)?;
+    let mut restore = on("carol", ["restore"]);
+    restore.push(path("packages.db"));
+    guide.run(&restore)?;
     guide.say("Carol's program has the same logic, only faster, and says so: core:kvstore/2.")?;
     let carol = Carol {
         dir: guide.place("carol"),
-        file,
+        file: guide.place(stores.kv_dir("carol")).join("state.db"),
     };
     for time in ["first", "second"] {
         guide.called("let store = manager.open(id, Access::ReadWrite)?")?;
