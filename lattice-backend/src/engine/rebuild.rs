@@ -1,5 +1,6 @@
 //! A store computed anew from its history.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::open::{CreateError, check, create_store};
 use super::replay::{Replay, Signatures};
 use crate::backend::{OpenOptions, StateBackend, StateDb};
 use crate::system::Ledger;
-use crate::tx::{Direction, EVERYTHING, ReadTx, Table};
+use crate::tx::{Direction, ReadTx, Table};
 use crate::{StateMachine, Watch};
 
 /// What a rebuild has made.
@@ -64,7 +65,7 @@ pub fn rebuild_store<M: StateMachine>(
     let mut replayed = replay.run(&*tx, Signatures::Check, watch).map_err(failed)?;
     // What history has beyond what the store counts would be lost.
     let applied = checked.ledger.applied;
-    if count_ops(&*tx).map_err(failed)? > applied {
+    if has_ops_from(&*tx, applied).map_err(failed)? {
         let fault = OpFault::Uncounted;
         replayed.faults.push((applied, None, fault));
     }
@@ -89,11 +90,10 @@ pub fn rebuild_store<M: StateMachine>(
     })
 }
 
-fn count_ops(tx: &dyn ReadTx) -> crate::tx::Result<u64> {
-    let mut rows = tx.range(Table::Ops, EVERYTHING, Direction::Forward)?;
-    let mut count = 0;
-    while rows.next()?.is_some() {
-        count += 1;
-    }
-    Ok(count)
+/// Whether there is anything in the table of ops from a place on.
+fn has_ops_from(tx: &dyn ReadTx, index: u64) -> crate::tx::Result<bool> {
+    let from = index.to_be_bytes();
+    let span = (Bound::Included(&from[..]), Bound::Unbounded);
+    let mut rows = tx.range(Table::Ops, span, Direction::Forward)?;
+    Ok(rows.next()?.is_some())
 }

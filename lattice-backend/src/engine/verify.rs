@@ -53,7 +53,7 @@ impl<M: StateMachine> Engine<M> {
             ops: ledger.applied,
             leaves: state.leaf_count(),
             state_hash: state.state_hash(&self.inner.genesis_hash),
-            forks: forks.unwrap_or_default(),
+            forks: forks.unwrap_or(0),
             recorded_logic: recorded,
             logic,
             checksums: Integrity::None,
@@ -92,7 +92,8 @@ fn recorded_logic(
     logic: &LogicVersion,
     findings: &mut Vec<Finding>,
 ) -> Result<String> {
-    let recorded = tx.get(Table::System, LOGIC)?.unwrap_or_default();
+    let missing = || BackendError::row(Table::System, "the version of the store's logic", "none");
+    let recorded = tx.get(Table::System, LOGIC)?.ok_or_else(missing)?;
     let is_one = std::str::from_utf8(&recorded).is_ok_and(|text| LogicVersion::new(text).is_ok());
     let shown = recorded.escape_ascii().to_string();
     if !is_one {

@@ -120,9 +120,7 @@ impl RedbBackend {
                 path: target.to_path_buf(),
                 source: error.into(),
             })?;
-            database
-                .close()
-                .map_err(|error| file_error(target, error.into()))
+            database.close().map_err(|error| file_error(target, error))
         })
     }
 }

@@ -137,14 +137,14 @@ fn stores(dir: &Path) -> usize {
 #[test]
 fn a_migration_that_is_killed_again_and_again_ends_whole_and_shows_nothing_before() {
     let dir = tempfile::tempdir().unwrap();
-    let id = filled(dir.path(), 30_000);
+    let id = filled(dir.path(), 5_000);
     let file = dir.path().join("stores").join(&id).join("state.db");
     let before = fs::read(&file).unwrap();
     let migrate = ["migrate", "kv", "--to", "core:kvstore"];
     let mut kills = 0;
     for nth in 0_u64.. {
         assert!(nth < 400, "it never ends");
-        if killed_after(dir.path(), &migrate, Duration::from_millis(3 + 4 * nth)) {
+        if killed_after(dir.path(), &migrate, Duration::from_millis(3 + 15 * nth)) {
             break;
         }
         // It may have ended just before it was killed.
@@ -173,7 +173,8 @@ fn a_migration_that_is_killed_again_and_again_ends_whole_and_shows_nothing_befor
         .map(|entry| entry.unwrap().file_name());
     assert!(
         left.into_iter()
-            .all(|name| !name.to_str().unwrap().starts_with("migrating"))
+            .all(|name| !name.to_str().unwrap().starts_with("migrating")),
+        "something is left"
     );
 }
 

@@ -1,6 +1,7 @@
 //! The registry and the manager, over a store type that a third party would write.
 #![allow(clippy::unwrap_used)]
 
+mod copies;
 mod counter;
 mod manager;
 mod opening;

@@ -212,3 +212,73 @@ fn mermaid(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use lattice_meta::OpId;
+    use lattice_meta::PubKey;
+
+    use super::*;
+
+    fn op(number: u64) -> OpRef {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        OpRef {
+            author: PubKey::from_bytes([1; 32]),
+            seq: number,
+            id: OpId::from_bytes(id),
+        }
+    }
+
+    /// Collapses a history, told as the parents of each op from the first on.
+    fn collapsed(parents: &[&[u64]]) -> Vec<(u64, u64, Vec<u64>)> {
+        let mut children = HashMap::new();
+        let mut nodes = Vec::new();
+        for (index, parents) in (0_u64..).zip(parents) {
+            for parent in *parents {
+                *children.entry(op(*parent)).or_insert(0) += 1;
+            }
+            let parents = parents.iter().map(|parent| op(*parent)).collect();
+            let op = op(index);
+            let ops = 1;
+            nodes.push(Node {
+                op,
+                index,
+                ops,
+                parents,
+            });
+        }
+        nodes.reverse();
+        let drawn = collapse(nodes, &children);
+        let told = |node: Node| {
+            let parents = node.parents.iter().map(|op| op.seq).collect();
+            (node.index, node.ops, parents)
+        };
+        drawn.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_line_is_its_ends_and_one_run() {
+        let line: [&[u64]; 5] = [&[], &[0], &[1], &[2], &[3]];
+        // The first op follows none, and the last is followed by none.
+        assert_eq!(
+            collapsed(&line),
+            [(4, 1, vec![3]), (3, 3, vec![0]), (0, 1, vec![])]
+        );
+    }
+
+    #[test]
+    fn what_parts_and_meets_stays() {
+        // 1 and 2 follow 0; 3 and 4 follow 1; 5 follows 2; 6 follows 4 and 5.
+        let history: [&[u64]; 7] = [&[], &[0], &[0], &[1], &[3], &[2], &[4, 5]];
+        assert_eq!(
+            collapsed(&history),
+            [
+                (6, 1, vec![4, 5]),
+                (5, 2, vec![0]),
+                (4, 3, vec![0]),
+                (0, 1, vec![]),
+            ]
+        );
+    }
+}

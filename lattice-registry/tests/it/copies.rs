@@ -1,0 +1,204 @@
+//! Replicas, backups, restored and removed stores.
+
+use std::fs;
+use std::path::Path;
+
+use lattice_backend::{Authors, Depth, FileError, Leaves, OpenError, RedbBackend, StateBackend};
+use lattice_meta::StoreId;
+use lattice_registry::{Access, IfThere, ManagerError, StoreManager};
+
+use crate::counter::{COUNTER, Counter, manager};
+use crate::manager::contents;
+
+fn append(manager: &StoreManager, id: StoreId, values: std::ops::Range<u64>) {
+    let store = manager.open(id, Access::ReadWrite).unwrap();
+    let counter = store.downcast_ref::<Counter>().unwrap();
+    for value in values {
+        counter.append(value).unwrap();
+    }
+}
+
+fn ops(manager: &StoreManager, id: StoreId) -> u64 {
+    let store = manager.open(id, Access::ReadOnly).unwrap();
+    store.op_count().unwrap()
+}
+
+fn assert_whole(manager: &StoreManager, id: StoreId) {
+    let verified = manager.verify_path(manager.store_path(id), Depth::Full);
+    assert_eq!(verified.unwrap().findings, []);
+}
+
+fn made(dir: &Path) -> (StoreManager, StoreId) {
+    let manager = manager(dir);
+    let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
+    append(&manager, id, 0..10);
+    (manager, id)
+}
+
+#[test]
+fn a_replica_begins_with_the_genesis_and_takes_the_ops() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, id) = made(one.path());
+    let to = manager(two.path());
+    let source = from.open(id, Access::ReadOnly).unwrap();
+    assert_eq!(to.create_replica(source.genesis()).unwrap(), id);
+    assert_eq!(fs::read_dir(two.path()).unwrap().count(), 1);
+    let again = to.create_replica(source.genesis()).unwrap_err();
+    assert!(matches!(again, ManagerError::StoreExists { store_id } if store_id == id));
+    let replica = to.open(id, Access::ReadWrite).unwrap();
+    assert_eq!(replica.op_count().unwrap(), 0);
+    let all = source.ops_after(&Leaves::default()).unwrap();
+    let report = replica.ingest(&mut all.map(Result::unwrap), &Authors::Any);
+    assert_eq!(report.unwrap().applied(), 10);
+    assert_eq!(replica.state_hash().unwrap(), source.state_hash().unwrap());
+    assert_whole(&to, id);
+}
+
+#[test]
+fn a_backup_of_a_store_that_is_written_is_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let copy = dir.path().join("copy.db");
+    // Open for writing here; copied by somebody else, while ops come in.
+    let writer = live.open(id, Access::ReadWrite).unwrap();
+    let counter = writer.downcast_ref::<Counter>().unwrap();
+    let other = manager(dir.path());
+    std::thread::scope(|threads| {
+        let backup = threads.spawn(|| other.backup(other.store_path(id), &copy).unwrap());
+        for value in 0..50 {
+            counter.append(value).unwrap();
+        }
+        assert_eq!(backup.join().unwrap().store_id, id);
+    });
+    let verified = other.verify_path(&copy, Depth::Full).unwrap();
+    assert_eq!(verified.findings, []);
+    assert!((10..=60).contains(&verified.ops), "{}", verified.ops);
+    let again = other.backup(other.store_path(id), &copy).unwrap_err();
+    assert!(
+        matches!(
+            &again,
+            ManagerError::Create(lattice_backend::CreateError::File(FileError::Exists { .. }))
+        ),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn a_backup_has_none_of_the_space_that_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    append(&live, id, 0..500);
+    live.close_all().unwrap();
+    let copy = dir.path().join("copy.db");
+    live.backup(live.store_path(id), &copy).unwrap();
+    let bytes = |path: &Path| fs::metadata(path).unwrap().len();
+    assert!(bytes(&copy) < bytes(&live.store_path(id)));
+}
+
+#[test]
+fn a_restored_store_replaces_nothing_unasked_and_keeps_the_old_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let copy = dir.path().join("copy.db");
+    live.backup(live.store_path(id), &copy).unwrap();
+    append(&live, id, 0..5);
+    let refused = live.restore(&copy, IfThere::Refuse).unwrap_err();
+    assert!(matches!(refused, ManagerError::StoreExists { store_id } if store_id == id));
+    assert_eq!(ops(&live, id), 15);
+    live.restore(&copy, IfThere::Replace).unwrap();
+    assert_eq!(ops(&live, id), 10);
+    assert_whole(&live, id);
+    let kept = live
+        .store_path(id)
+        .with_file_name("state.db.before-restore-1");
+    let old = live.verify_path(&kept, Depth::Full).unwrap();
+    assert_eq!((old.ops, old.findings), (15, vec![]));
+    // Where it is not there, it comes to be.
+    live.close_all().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = manager(elsewhere.path());
+    other.restore(&copy, IfThere::Refuse).unwrap();
+    assert_eq!(ops(&other, id), 10);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    // What is no store is not restored, and leaves nothing.
+    fs::write(&copy, b"something else").unwrap();
+    let before = contents(elsewhere.path());
+    other.close_all().unwrap();
+    let refused = other.restore(&copy, IfThere::Replace).unwrap_err();
+    assert!(matches!(refused, ManagerError::Peek(_)), "{refused:?}");
+    assert_eq!(contents(elsewhere.path()), before);
+}
+
+#[test]
+fn a_damaged_store_can_be_replaced_by_its_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let copy = dir.path().join("copy.db");
+    live.backup(live.store_path(id), &copy).unwrap();
+    live.close_all().unwrap();
+    fs::write(live.store_path(id), b"rust in the disk").unwrap();
+    live.restore(&copy, IfThere::Replace).unwrap();
+    assert_whole(&live, id);
+}
+
+#[test]
+fn a_store_that_somebody_writes_is_neither_replaced_nor_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let copy = dir.path().join("copy.db");
+    live.backup(live.store_path(id), &copy).unwrap();
+    live.close_all().unwrap();
+    let _writer = live.open(id, Access::ReadWrite).unwrap();
+    let other = manager(dir.path());
+    let in_use = |result: Result<(), ManagerError>| {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ManagerError::Open(OpenError::File(FileError::InUse { .. }))
+            ),
+            "{error:?}"
+        );
+    };
+    in_use(other.restore(&copy, IfThere::Replace).map(drop));
+    in_use(other.destroy(id));
+    assert_eq!(ops(&live, id), 10);
+    append(&live, id, 0..1);
+    assert_whole(&live, id);
+}
+
+#[test]
+fn a_removed_store_is_gone_and_nothing_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let other = live.create(&COUNTER.parse().unwrap()).unwrap();
+    live.destroy(id).unwrap();
+    let missing = live.destroy(id).unwrap_err();
+    assert!(matches!(missing, ManagerError::NoSuchStore { .. }));
+    assert_eq!(live.list().unwrap().len(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    // A damaged one, too.
+    live.close_all().unwrap();
+    fs::write(live.store_path(other), b"").unwrap();
+    live.destroy(other).unwrap();
+    assert_eq!(fs::read_dir(live.stores_dir()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn of_a_linked_store_the_link_is_removed() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (live, id) = made(dir.path());
+    live.close_all().unwrap();
+    let place = live.stores_dir().join(id.to_string());
+    let there = elsewhere.path().join("store");
+    fs::rename(&place, &there).unwrap();
+    std::os::unix::fs::symlink(&there, &place).unwrap();
+    live.destroy(id).unwrap();
+    assert!(fs::symlink_metadata(&place).is_err());
+    let backend = RedbBackend::on_files();
+    assert_eq!(
+        backend.peek_info(&there.join("state.db")).unwrap().store_id,
+        id
+    );
+}
