@@ -10,8 +10,8 @@ use lattice_meta::StoreId;
 use super::create::Made;
 use super::{ManagerError, STATE_DB, StoreManager};
 
-/// A new directory for a store that is being made, which nobody else makes meanwhile. What an
-/// interrupted attempt has left there is gone, and so is this one's unless it is placed.
+/// A directory for a store that is being made, which nobody else makes meanwhile. It may have what an
+/// attempt has left that was killed; this one's is gone at the end, unless it is placed.
 pub(super) struct Building {
     dir: PathBuf,
     lock: PathBuf,
@@ -31,21 +31,31 @@ impl Building {
             let in_use = FileError::InUse { path: dir };
             return Err(ManagerError::Open(OpenError::File(in_use)));
         };
-        let building = Self {
+        Ok(Self {
             dir,
             lock,
             _held: held,
             made,
-        };
-        let dir = &building.dir;
+        })
+    }
+
+    /// One with nothing in it.
+    pub(super) fn begin_empty(manager: &StoreManager, name: &str) -> Result<Self, ManagerError> {
+        let building = Self::begin(manager, name)?;
+        building.empty()?;
+        Ok(building)
+    }
+
+    /// Removes what is there, and makes the directory anew.
+    pub(super) fn empty(&self) -> Result<(), ManagerError> {
+        let dir = &self.dir;
         match fs::remove_dir_all(dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(ManagerError::io("remove", dir, error));
             }
             _ => {}
         }
-        fs::create_dir(dir).map_err(|source| ManagerError::io("make directory", dir, source))?;
-        Ok(building)
+        fs::create_dir(dir).map_err(|source| ManagerError::io("make directory", dir, source))
     }
 
     pub(super) fn dir(&self) -> &Path {

@@ -36,7 +36,7 @@ impl StoreManager {
         if self.store_path(store_id).exists() {
             return Err(ManagerError::StoreExists { store_id });
         }
-        let building = Building::begin(self, &format!("copying-{store_id}"))?;
+        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         let file = building.file();
         create_store(&*self.backend, &file, genesis, birth.schema, &birth.logic)?;
         building.place(self, store_id)?;
@@ -71,7 +71,7 @@ impl StoreManager {
         if is_there && if_there == IfThere::Refuse {
             return Err(ManagerError::StoreExists { store_id });
         }
-        let building = Building::begin(self, &format!("copying-{store_id}"))?;
+        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         let file = building.file();
         let copied = self.backend.backup(copy, &file);
         copied.map_err(|error| ManagerError::Create(error.into()))?;

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{Access, Depth, Stage, create_store};
+use lattice_backend::{
+    Access, Depth, FileError, LogicPolicy, OpenError, PeekError, Stage, create_store,
+};
 use lattice_meta::{StateHash, StoreId, StoreType};
 
 use super::building::Building;
@@ -26,6 +28,8 @@ pub struct Migrated {
     pub state_hash: StateHash,
     /// Ops of the new store.
     pub ops: u64,
+    /// How many of them a migration had made that was killed.
+    pub resumed: u64,
 }
 
 /// The old store, as the new one names it.
@@ -70,8 +74,9 @@ impl StoreManager {
     /// Makes a new store of a type out of an old one, by the migration that is registered for the
     /// two types. The old one stays as it is, and is named by the new one's genesis.
     ///
-    /// The new store is built beside the others and appears among them whole. What an interrupted
-    /// migration has left is removed, and the next one starts over.
+    /// The new store is built beside the others and appears among them whole. A migration that was
+    /// killed is gone on with if the old store's state is still the same and the new store's logic,
+    /// too; else it starts over. One that fails leaves nothing.
     ///
     /// # Errors
     /// No such migration, an old store that changes meanwhile or whose rows are not what its state
@@ -103,18 +108,59 @@ impl StoreManager {
         // A type has no `+`, and a name of a file no `:` on some systems.
         let name = format!("migrating-{store_id}-{}", to.as_str().replace(':', "+"));
         let building = Building::begin(self, &name)?;
-        let new = self.begin(&building, to, &origin)?;
-        let fed = feed(&*new, &*migration, &origin, self);
-        let closed = new.close();
-        let ops = fed?;
-        closed.map_err(failed)?;
-        building.place(self, new.store_id())?;
-        Ok(Migrated {
-            store_id: new.store_id(),
-            from: store_id,
-            state_hash,
-            ops,
-        })
+        let mut begun = self.begun(&building, to, &origin)?;
+        loop {
+            let new = match begun.take() {
+                Some(new) => new,
+                None => self.begin(&building, to, &origin)?,
+            };
+            let fed = feed(&*new, &*migration, &origin, self);
+            let closed = new.close();
+            let (ops, resumed) = fed?;
+            closed.map_err(failed)?;
+            if resumed > ops {
+                // What was there is not of this migration.
+                continue;
+            }
+            building.place(self, new.store_id())?;
+            return Ok(Migrated {
+                store_id: new.store_id(),
+                from: store_id,
+                state_hash,
+                ops,
+                resumed,
+            });
+        }
+    }
+
+    /// The store that a migration of the same state has begun which was killed.
+    fn begun(
+        &self,
+        building: &Building,
+        to: &StoreType,
+        origin: &Origin,
+    ) -> Result<Option<Arc<dyn StoreHandle>>, ManagerError> {
+        let new = match self.open_building(building) {
+            Ok(new) => new,
+            // Whoever has it open by its path is not to lose it.
+            Err(
+                error @ (ManagerError::Open(OpenError::File(FileError::InUse { .. }))
+                | ManagerError::Peek(PeekError::File(FileError::InUse { .. }))),
+            ) => return Err(error),
+            // It was killed before there was a store.
+            Err(_) => return Ok(None),
+        };
+        let genesis = new.genesis();
+        let is_ours = genesis.migrated_from() == Some((origin.store_id, origin.state_hash))
+            && genesis.store_type() == to
+            && Some(genesis.owner()) == self.author();
+        if is_ours {
+            return Ok(Some(new));
+        }
+        let store_id = new.store_id();
+        new.close()
+            .map_err(|source| ManagerError::Close { store_id, source })?;
+        Ok(None)
     }
 
     fn begin(
@@ -125,35 +171,46 @@ impl StoreManager {
     ) -> Result<Arc<dyn StoreHandle>, ManagerError> {
         let birth = self.birth(to)?;
         let genesis = self.genesis(to, Some((origin.store_id, origin.state_hash)))?;
+        building.empty()?;
         let file = building.file();
         create_store(&*self.backend, &file, &genesis, birth.schema, &birth.logic)?;
         sync_dir(building.dir())?;
+        self.open_building(building)
+    }
+
+    fn open_building(&self, building: &Building) -> Result<Arc<dyn StoreHandle>, ManagerError> {
+        let file = building.file();
         let meta = self.backend.peek_info(&file)?;
         let opener = self.registry.resolve(&meta.store_type)?;
-        let request = self.request(&meta, &file, Access::ReadWrite, CACHE_BYTES);
+        let mut request = self.request(&meta, &file, Access::ReadWrite, CACHE_BYTES);
+        // What other logic has begun is not gone on with.
+        request.logic = LogicPolicy::Refuse;
         Ok(opener.open(Peeked { meta, request })?)
     }
 }
 
-/// Feeds the old state to the new store. Gives how many ops it has.
+/// Feeds the old state to the new store. Gives how many ops that makes, and how many it had before.
 fn feed(
     new: &dyn StoreHandle,
     migration: &dyn Migration,
     origin: &Origin,
     manager: &StoreManager,
-) -> Result<u64, ManagerError> {
+) -> Result<(u64, u64), ManagerError> {
     let store_id = origin.store_id;
     let failed = |source| ManagerError::Migrate { store_id, source };
+    let done = new.op_count().map_err(|error| failed(Box::new(error)))?;
     let mut ops = 0;
     for call in migration.calls(&*origin.store).map_err(failed)? {
         let (method, args) = call.map_err(failed)?;
         // What has been read so far is of the state that the new store names.
         origin.check_unchanged()?;
-        let called = new.call(method, args);
-        called.map_err(|error| failed(Box::new(error)))?;
+        if ops >= done {
+            let called = new.call(method, args);
+            called.map_err(|error| failed(Box::new(error)))?;
+        }
         ops += 1;
         manager.options.watch.tell(Stage::Transfer, ops, None);
     }
     origin.check_unchanged()?;
-    Ok(ops)
+    Ok((ops, done))
 }

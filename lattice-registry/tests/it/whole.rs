@@ -214,31 +214,85 @@ fn a_migrated_store_is_a_new_one_that_names_the_old() {
 }
 
 #[test]
-fn an_interrupted_migration_is_not_seen_and_starts_over() {
+fn a_failed_migration_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (manager, stop) = migrating(dir.path());
     let id = filled(&manager);
-    let path = manager.store_path(id);
-    let migrate = |stop_before: u64| {
-        stop.store(stop_before, Ordering::SeqCst);
-        manager.migrate(&path, &counter())
-    };
-    let ended = migrate(4).unwrap_err();
+    stop.store(4, Ordering::SeqCst);
+    let ended = manager.migrate(manager.store_path(id), &counter());
     assert!(
-        matches!(ended, ManagerError::Migrate { store_id, .. } if store_id == id),
+        matches!(ended, Err(ManagerError::Migrate { store_id, .. }) if store_id == id),
         "{ended:?}"
     );
     assert_eq!(manager.list().unwrap().len(), 1);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    // What a killed one leaves is in nobody's way.
-    let building = dir
-        .path()
-        .join(format!("migrating-{id}-org.example+counter"));
-    fs::create_dir(&building).unwrap();
-    fs::write(building.join("state.db"), b"torn").unwrap();
-    fs::write(building.with_extension("lock"), b"").unwrap();
-    assert_eq!(migrate(0).unwrap().ops, 10);
-    assert_eq!(manager.list().unwrap().len(), 2);
+}
+
+/// What a migration leaves in its directory that is killed before its fourth call: the files as they
+/// are then.
+fn killed(dir: &Path, id: StoreId) -> Vec<u8> {
+    let file = building(dir, id).join("state.db");
+    let saved = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let save = Arc::clone(&saved);
+    let mut registry = registry();
+    registry
+        .register_migration(
+            counter(),
+            counter(),
+            move |_: &dyn StoreHandle| -> Result<Calls, Cause> {
+                let (file, save) = (file.clone(), Arc::clone(&save));
+                Ok(Box::new((1..=4_u64).map(move |n| match n {
+                    4 => {
+                        *save.lock().unwrap() = fs::read(&file).unwrap();
+                        Err("killed".into())
+                    }
+                    n => Ok(("add", Value::record([("n", n.into())]))),
+                })))
+            },
+        )
+        .unwrap();
+    let backend = Arc::new(RedbBackend::on_files());
+    let manager = StoreManager::new(dir, backend, registry, options());
+    manager
+        .migrate(manager.store_path(id), &counter())
+        .unwrap_err();
+    let saved = saved.lock().unwrap();
+    saved.clone()
+}
+
+fn building(dir: &Path, id: StoreId) -> std::path::PathBuf {
+    dir.join(format!("migrating-{id}-{}", COUNTER.replace(':', "+")))
+}
+
+#[test]
+fn a_killed_migration_goes_on_or_starts_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manager, _) = migrating(dir.path());
+    let id = filled(&manager);
+    let path = manager.store_path(id);
+    let left = killed(dir.path(), id);
+    let migrate_over = |left: &[u8]| {
+        let building = building(dir.path(), id);
+        fs::create_dir(&building).unwrap();
+        fs::write(building.join("state.db"), left).unwrap();
+        fs::write(format!("{}.lock", building.display()), b"").unwrap();
+        let migrated = manager.migrate(&path, &counter()).unwrap();
+        let new = manager.store_path(migrated.store_id);
+        assert_eq!(manager.verify_path(new, Depth::Full).unwrap().findings, []);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        (migrated.ops, migrated.resumed)
+    };
+    assert_eq!(migrate_over(&left), (10, 3));
+    // What was cut before it was a store is of no use,
+    assert_eq!(migrate_over(b"torn"), (10, 0));
+    // and neither is what was made of another state.
+    manager.close(id).unwrap();
+    let writer = manager.open(id, Access::ReadWrite).unwrap();
+    writer.downcast_ref::<Counter>().unwrap().append(1).unwrap();
+    manager.close(id).unwrap();
+    let left_again = killed(dir.path(), id);
+    assert_eq!(migrate_over(&left), (10, 0));
+    assert_eq!(migrate_over(&left_again), (10, 3));
 }
 
 #[test]

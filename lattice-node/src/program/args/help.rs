@@ -150,12 +150,12 @@ checksums (whole, in_use or not_checked), findings (each: kind, message, and wha
 
 pub(super) const MIGRATE: &str = "\
 The new store has an id and a history of its own, and names the old one and its state; `info` shows them. \
-A migration that was interrupted shows nothing, and starts over; one of a store that is written meanwhile \
-ends with exit code 5.
+A migration that was killed shows nothing; the next one goes on where it was, or starts over if the \
+old store has changed. One of a store that is written meanwhile ends with exit code 5.
 
 Example: lattice migrate fruit --to core:kvstore --alias fruit-2
 
-JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops";
+JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops, resumed";
 
 pub(super) const REBUILD: &str = "\
 The way out for a store that this program's logic differs from. Its history stays as it is, and must be \

@@ -214,14 +214,22 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
         "alias": migrate.alias,
         "migrated_from": { "store_id": migrated.from, "state_hash": migrated.state_hash },
         "ops": migrated.ops,
+        "resumed": migrated.resumed,
     });
     context
         .out
         .either(value, |_| migrated.store_id.to_string())?;
     if !context.out.is_json() {
         let ops = plural(migrated.ops, ("op", "ops"));
+        let resumed = match migrated.resumed {
+            0 => String::new(),
+            ops => format!(
+                ", {} of them by an earlier attempt",
+                plural(ops, ("op", "ops"))
+            ),
+        };
         context.out.note(&format!(
-            "made of store {} in {ops}; the old store is as it was",
+            "made of store {} in {ops}{resumed}; the old store is as it was",
             migrated.from
         ));
     }
