@@ -44,15 +44,29 @@ impl StoreManager {
     }
 
     /// Copies any store, as it is now, to a new file, which is a store itself. Whoever has it open can
-    /// go on. The copy has none of the space that the original no longer uses.
+    /// go on. The copy has none of the space that the original no longer uses. It is made beside its
+    /// place, as `<name>.partial-<process>`, and appears there whole.
     ///
     /// # Errors
     /// A file that is there already, and what reading and writing report.
     pub fn backup(&self, path: impl AsRef<Path>, target: &Path) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let meta = self.peek_path(&file)?;
-        let copied = self.backend.backup(&file, target);
-        copied.map_err(|error| ManagerError::Create(error.into()))?;
+        let failed = |error: FileError| ManagerError::Create(error.into());
+        if fs::symlink_metadata(target).is_ok() {
+            let path = target.to_path_buf();
+            return Err(failed(FileError::Exists { path }));
+        }
+        let mut partial = target.as_os_str().to_owned();
+        partial.push(format!(".partial-{}", std::process::id()));
+        let partial = PathBuf::from(partial);
+        self.backend.backup(&file, &partial).map_err(failed)?;
+        let placed = place_new(&partial, target);
+        if placed.is_err() {
+            // The file is ours; the error is the one to report.
+            let _ = fs::remove_file(&partial);
+        }
+        placed?;
         Ok(meta)
     }
 
@@ -130,5 +144,21 @@ impl StoreManager {
             Err(error) => Err(error),
         };
         removed.map_err(|source| ManagerError::io("remove", &going, source))
+    }
+}
+
+/// Gives a file another name, which nothing has yet.
+fn place_new(file: &Path, target: &Path) -> Result<(), ManagerError> {
+    let linked = fs::hard_link(file, target);
+    let placed = match &linked {
+        Ok(()) => fs::remove_file(file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => linked,
+        // Not every file system has second names.
+        Err(_) => fs::rename(file, target),
+    };
+    placed.map_err(|source| ManagerError::io("make", target, source))?;
+    match target.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => sync_dir(dir),
+        _ => sync_dir(Path::new(".")),
     }
 }

@@ -135,6 +135,14 @@ fn leaves(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure>
 }
 
 fn open_bundle(file: &Path) -> Result<BundleReader<BufReader<File>>, Failure> {
+    let metadata = fs::metadata(file).map_err(|error| Failure::file(file, error))?;
+    // A bundle is read twice, which a pipe cannot be.
+    if !metadata.is_file() {
+        return Err(Failure::usage(format!(
+            "{} is no file; a bundle is read twice",
+            file.display()
+        )));
+    }
     let opened = File::open(file).map_err(|error| Failure::file(file, error))?;
     BundleReader::new(BufReader::new(opened)).map_err(|error| in_bundle(file, error))
 }
