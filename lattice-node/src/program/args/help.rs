@@ -140,7 +140,8 @@ pub(super) const VERIFY: &str = "\
 A full verification checks every signature, chain and clock, applies the whole history once more beside \
 the store, and compares every row; the database's own checksums are looked at if nobody writes the \
 store. It works while another process writes, and changes nothing; while the checksums are looked at, \
-whoever is about to open the store for writing is told that it is in use. Findings end it with exit code 4.
+whoever is about to open the store for writing is told that it is in use. What the history makes is \
+kept in a temporary file about as large as the store, where TMPDIR says. Findings end it with exit code 4.
 
 Example: lattice verify fruit
          lattice verify fruit --quick
