@@ -103,7 +103,12 @@ fn make_file<T>(
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let mut temporary = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".bundle-");
+    // It is made to be handed on: as any file, it can be read by whom the umask lets.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut temporary = builder.tempfile_in(dir).map_err(failed)?;
     let mut out = BufWriter::new(temporary.as_file_mut());
     let made = write(&mut out)?;
     out.flush().map_err(failed)?;
