@@ -180,6 +180,15 @@ pub trait StateDb: Debug + Send + Sync {
     /// opened again.
     fn write(&self, body: &mut WriteBody<'_>) -> Result<()>;
 
+    /// Gives back the space that is no longer used, after the writes before it have ended; reads and
+    /// writes that come meanwhile wait. Whenever it is cut off, everything committed is still there.
+    ///
+    /// # Errors
+    /// [`BackendError::SnapshotsLive`] while there are snapshots in its way, here or in another
+    /// process;
+    /// [`BackendError::ReadOnly`], [`BackendError::Closed`]; and what the engine reports.
+    fn compact(&self) -> Result<()>;
+
     /// Releases the file before it returns. Later calls give [`BackendError::Closed`]; closing
     /// again does nothing.
     ///

@@ -58,6 +58,9 @@ pub enum BackendError {
     /// Another file has taken the place of the one that was opened, or it was removed.
     #[error("the store's file was replaced or removed since it was opened; open the store again")]
     Replaced,
+    /// Somebody reads the store, in this process or another, so that it cannot be compacted.
+    #[error("the store cannot be compacted while somebody reads it; try again when they are done")]
+    SnapshotsLive,
     /// Several callers shared a transaction that failed.
     #[cfg(feature = "std")]
     #[error(transparent)]

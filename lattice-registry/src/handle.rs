@@ -100,8 +100,14 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
         watch: &Watch,
     ) -> Result<Verification, BackendError>;
 
+    /// Gives unused space of the file back; see [`Engine::compact`].
+    fn compact(&self) -> Result<(), BackendError>;
+
     /// Whether the store has not been closed and its storage has not failed.
     fn is_usable(&self) -> bool;
+
+    /// Whether there are clones of this handle, of its own type, that somebody may use.
+    fn is_shared(&self) -> bool;
 
     /// Closes the store for everybody who holds it; the file is released before this returns.
     fn close(&self) -> Result<(), BackendError>;
@@ -226,8 +232,16 @@ impl<T: TypedStore> StoreHandle for T {
         self.engine().verify(depth, backend, watch)
     }
 
+    fn compact(&self) -> Result<(), BackendError> {
+        self.engine().compact()
+    }
+
     fn is_usable(&self) -> bool {
         self.engine().is_usable()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.engine().is_shared()
     }
 
     fn close(&self) -> Result<(), BackendError> {

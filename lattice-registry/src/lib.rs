@@ -27,7 +27,7 @@ mod registry;
 pub use handle::{StoreHandle, TypedStore};
 pub use lattice_backend::Access;
 pub use manager::{
-    IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore, StoreManager,
+    Compacted, IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore, StoreManager,
 };
 pub use migration::{Calls, Migration};
 pub use opener::{Birth, EngineOpener, Peeked, Rebuild, StoreOpener, with_birth};

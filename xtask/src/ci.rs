@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::command;
 use crate::failure::{Failure, no_arguments};
 use crate::workspace::Workspace;
-use crate::{docs, layers, tidy};
+use crate::{crash, docs, layers, tidy};
 
 /// The README's test command.
 const TEST_COMMAND: &str = "cargo test --workspace";
@@ -76,6 +76,10 @@ const STEPS: &[Step] = &[
     Step {
         name: TEST_COMMAND,
         run: test,
+    },
+    Step {
+        name: "30 seconds of crashes",
+        run: |workspace| crash::run(workspace, &["--seconds".into(), "30".into()]),
     },
     Step {
         name: MAIN_COMMAND,

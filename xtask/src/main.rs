@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod command;
+mod crash;
 mod docs;
 mod failure;
 mod finding;
@@ -55,6 +56,11 @@ const WORKFLOWS: &[Workflow] = &[
         name: "golden",
         about: "golden-file tests; --check-vectors recomputes the files with python3",
         run: golden::run,
+    },
+    Workflow {
+        name: "crash",
+        about: "kills writers at any moment; --rounds N, --seconds N, --seed N",
+        run: crash::run,
     },
     Workflow {
         name: "bench",

@@ -328,9 +328,33 @@ impl<M: StateMachine> Engine<M> {
         }
     }
 
+    /// Gives the space that the file no longer uses back to the file system, between two commits.
+    /// Whoever reads or writes meanwhile waits. Whenever the process ends, everything is there.
+    ///
+    /// # Errors
+    /// [`BackendError::SnapshotsLive`] while a snapshot lives, here or in another process;
+    /// [`BackendError::ReadOnly`]; and what the engine underneath reports, after which the handle is
+    /// unusable.
+    pub fn compact(&self) -> Result<()> {
+        self.inner.check_usable()?;
+        let writer = self.inner.writer.as_ref().ok_or(BackendError::ReadOnly)?;
+        // Poison tells what `unusable` tells already.
+        let _between_commits = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.db.compact().inspect_err(|error| {
+            if !matches!(error, BackendError::SnapshotsLive | BackendError::Closed) {
+                self.inner.unusable.store(true, Ordering::Release);
+            }
+        })
+    }
+
     /// Whether the store has not been closed, and no failure has made the handle unusable.
     pub fn is_usable(&self) -> bool {
         !self.inner.closed.load(Ordering::Acquire) && self.inner.check_usable().is_ok()
+    }
+
+    /// Whether there are clones of this handle.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
     }
 
     /// Closes the store, for every clone of the handle: the file is released before this returns.

@@ -26,7 +26,7 @@ use crate::backend::{
 use crate::storage::{Disk, FileId, FileMode, Storage};
 
 use adapter::{Adapter, LockView};
-use db::{Opened, Place, RedbDb};
+use db::{Opened, Place, RedbDb, compact};
 use error::{check_magic, contain, file_error, open_error};
 use scratch::Unsynced;
 
@@ -115,8 +115,7 @@ impl RedbBackend {
             let mut database = builder(&OpenOptions::read_write())
                 .create_with_backend(Adapter::new(storage, LockView::Real))
                 .map_err(|error| file_error(target, error))?;
-            let compacted = database.compact().map(drop);
-            compacted.map_err(|error| FileError::Io {
+            compact(&mut database).map_err(|error| FileError::Io {
                 path: target.to_path_buf(),
                 source: error.into(),
             })?;

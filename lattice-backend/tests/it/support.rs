@@ -353,6 +353,10 @@ impl StateDb for HookedDb {
         self.inner.write(&mut |tx| Ok((self.hook)(body(tx)?)))
     }
 
+    fn compact(&self) -> Result<(), BackendError> {
+        self.inner.compact()
+    }
+
     fn close(&self) -> Result<(), BackendError> {
         self.inner.close()
     }

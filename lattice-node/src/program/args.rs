@@ -126,6 +126,9 @@ pub(super) enum Command {
     /// Compute a store's state anew from its history, by this program's logic
     #[command(after_help = help::REBUILD)]
     Rebuild(Store),
+    /// Give the space that a store's file no longer uses back
+    #[command(after_help = help::COMPACT)]
+    Compact(Store),
     /// Exchange history between replicas, in files
     Bundle(Bundle),
     /// Copy a store, as it is now, to a file that is a store itself; it may be in use

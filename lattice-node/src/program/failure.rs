@@ -379,7 +379,9 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
         ManagerError::Create(CreateError::File(error)) => file_kind(error),
         ManagerError::MigrateChanged { .. } => Kind::InUse,
-        ManagerError::Verify { source, .. } => backend_kind(source),
+        ManagerError::Verify { source, .. } | ManagerError::Compact { source, .. } => {
+            backend_kind(source)
+        }
         ManagerError::Open(error) => open_kind(error),
         ManagerError::Misplaced { .. } | ManagerError::MigrateDamaged { .. } => Kind::Damaged,
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
@@ -425,6 +427,7 @@ fn file_kind(error: &FileError) -> Kind {
 fn backend_kind(error: &BackendError) -> Kind {
     match error {
         BackendError::Damaged { .. } | BackendError::Row { .. } => Kind::Damaged,
+        BackendError::SnapshotsLive => Kind::InUse,
         BackendError::Shared(error) => backend_kind(error),
         _ => Kind::Failed,
     }

@@ -95,6 +95,15 @@ pub enum ManagerError {
         #[source]
         source: BackendError,
     },
+    /// The store could not be compacted. All its rows are as they were.
+    #[error("store {store_id} was not compacted, and has all its rows")]
+    Compact {
+        /// The store.
+        store_id: StoreId,
+        /// What was reported.
+        #[source]
+        source: BackendError,
+    },
     /// The store could not be migrated. It is as it was.
     #[error("store {store_id} was not migrated, and is as it was")]
     Migrate {

@@ -77,8 +77,7 @@ impl StoreManager {
 
     fn peek_dir(&self, dir: &Path) -> Listed {
         let file = dir.join(STATE_DB);
-        let meta = self.backend.peek_info(&file).map_err(ManagerError::from);
-        let meta = meta.and_then(|meta| check_place(&file, &meta).map(|()| meta));
+        let meta = self.peek_file(&file);
         let size_bytes = fs::metadata(&file).ok().map(|metadata| metadata.len());
         Listed {
             path: dir.to_path_buf(),

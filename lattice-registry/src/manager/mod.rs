@@ -1,6 +1,7 @@
 //! The stores of a data directory.
 
 mod building;
+mod compact;
 mod copies;
 mod create;
 mod error;
@@ -10,6 +11,7 @@ mod open;
 mod rebuild;
 mod verify;
 
+pub use compact::Compacted;
 pub use copies::IfThere;
 pub use error::ManagerError;
 pub use list::Listed;

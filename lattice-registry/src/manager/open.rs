@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lattice_backend::{Access, OpenOptions, OpenRequest};
+use lattice_backend::{
+    Access, FileError, InfoError, OpenError, OpenOptions, OpenRequest, PeekError,
+};
 use lattice_meta::{MetaInfo, StoreId};
 
 use super::list::check_place;
@@ -61,9 +63,29 @@ impl StoreManager {
     /// # Errors
     /// See [`ManagerError`].
     pub fn peek_path(&self, path: impl AsRef<Path>) -> Result<MetaInfo, ManagerError> {
-        let file = state_db(path.as_ref());
-        let meta = self.backend.peek_info(&file)?;
-        check_place(&file, &meta)?;
+        self.peek_file(&state_db(path.as_ref()))
+    }
+
+    /// Peeks at a file. Nobody can peek at one that is open exclusively; if it is so here, its handle
+    /// is asked.
+    pub(super) fn peek_file(&self, file: &Path) -> Result<MetaInfo, ManagerError> {
+        let meta = match self.backend.peek_info(file) {
+            Err(error @ PeekError::File(FileError::InUse { .. })) => {
+                let Some(open) = self.opened(&canonical(file), Access::ReadOnly) else {
+                    return Err(error.into());
+                };
+                open.info().map_err(|failed| match failed {
+                    InfoError::Meta(found) => found,
+                    InfoError::Backend(source) => PeekError::Backend {
+                        path: file.to_path_buf(),
+                        source,
+                    },
+                    _ => error,
+                })?
+            }
+            peeked => peeked?,
+        };
+        check_place(file, &meta)?;
         Ok(meta)
     }
 
@@ -92,11 +114,8 @@ impl StoreManager {
     ) -> Result<Arc<dyn StoreHandle>, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         // A store that is open exclusively cannot be peeked at, not even from here.
-        let known = lock(&self.slots).by_path.get(&file).cloned();
-        if let Some(slot) = known
-            && let Some(instance) = self.usable(&mut lock(&slot.open)).serving(access)
-        {
-            return Ok(Arc::clone(&instance.handle));
+        if let Some(open) = self.opened(&file, access) {
+            return Ok(open);
         }
         let meta = self.peek_path(&file)?;
         let store_id = meta.store_id;
@@ -114,11 +133,27 @@ impl StoreManager {
         if let Some(instance) = instances.serving(access) {
             return Ok(Arc::clone(&instance.handle));
         }
-        let instance = self.open_new(meta, file.clone(), access)?;
+        let instance = match self.open_new(&meta, file.clone(), access) {
+            Err(ManagerError::Open(OpenError::File(FileError::InUse { .. })))
+                if self.let_go(instances) =>
+            {
+                self.open_new(&meta, file.clone(), access)
+            }
+            opened => opened,
+        }?;
         let handle = Arc::clone(&instance.handle);
         *instances.place(access) = Some(instance);
         lock(&self.slots).by_path.insert(file, Arc::clone(&slot));
         Ok(handle)
+    }
+
+    /// The instance of a file, by its one name, that serves this access, if it is open.
+    pub(super) fn opened(&self, file: &Path, access: Access) -> Option<Arc<dyn StoreHandle>> {
+        let slot = lock(&self.slots).by_path.get(file).cloned()?;
+        let mut open = lock(&slot.open);
+        let instance = self.usable(&mut open).serving(access)?;
+        // Its slot may serve another place by now.
+        (instance.path == file).then(|| Arc::clone(&instance.handle))
     }
 
     /// Closes a store for everybody who holds a handle to it; its file is released when this
@@ -166,15 +201,31 @@ impl StoreManager {
         }
     }
 
+    /// Closes an instance for reading that nobody uses any more; whether there was one. Writers who want
+    /// a store to themselves, or are to repair it, have to wait for its readers.
+    fn let_go(&self, instances: &mut Instances) -> bool {
+        let unused = instances.read_only.take_if(|instance| {
+            Arc::strong_count(&instance.handle) == 1 && !instance.handle.is_shared()
+        });
+        let Some(unused) = unused else {
+            return false;
+        };
+        // It wrote nothing.
+        let _ = unused.handle.close();
+        self.give_back(unused.cache_bytes);
+        true
+    }
+
     fn open_new(
         &self,
-        meta: MetaInfo,
+        meta: &MetaInfo,
         path: PathBuf,
         access: Access,
     ) -> Result<Instance, ManagerError> {
         let opener = self.registry.resolve(&meta.store_type)?;
         let cache_bytes = self.take_cache();
-        let request = self.request(&meta, &path, access, cache_bytes);
+        let request = self.request(meta, &path, access, cache_bytes);
+        let meta = meta.clone();
         match opener.open(Peeked { meta, request }) {
             Ok(handle) => Ok(Instance {
                 handle,

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use lattice_backend::{Access, Depth, FileError, Finding, Integrity, LogicPolicy, Verification};
+use lattice_backend::{
+    Access, Depth, FileError, Finding, Integrity, LogicPolicy, OpenError, Verification,
+};
 use lattice_meta::MetaInfo;
 
 use super::open::{canonical, state_db};
@@ -65,13 +67,22 @@ impl StoreManager {
         depth: Depth,
     ) -> Result<Verification, ManagerError> {
         let store_id = meta.store_id;
+        let failed = |source| ManagerError::Verify { store_id, source };
         let opener = self.registry.resolve(&meta.store_type)?;
         let mut request = self.request(&meta, file, Access::ReadOnly, CACHE_BYTES);
         request.logic = LogicPolicy::Trust;
-        let store = opener.open(Peeked { meta, request })?;
+        let store = match opener.open(Peeked { meta, request }) {
+            // One that is open exclusively here has a view for us all the same.
+            Err(error @ OpenError::File(FileError::InUse { .. })) => {
+                let open = self.opened(file, Access::ReadOnly).ok_or(error)?;
+                let verified = open.verify(depth, &*self.backend, &self.options.watch);
+                return verified.map_err(failed);
+            }
+            opened => opened?,
+        };
         let verified = store.verify(depth, &*self.backend, &self.options.watch);
         let closed = store.close();
-        let verified = verified.map_err(|source| ManagerError::Verify { store_id, source })?;
+        let verified = verified.map_err(failed)?;
         closed.map_err(|source| ManagerError::Close { store_id, source })?;
         Ok(verified)
     }

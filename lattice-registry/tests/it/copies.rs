@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use lattice_backend::{Authors, Depth, FileError, Leaves, OpenError, RedbBackend, StateBackend};
+use lattice_backend::{
+    Authors, BackendError, Depth, FileError, Leaves, OpenError, RedbBackend, StateBackend,
+};
 use lattice_meta::StoreId;
-use lattice_registry::{Access, IfThere, ManagerError, StoreManager};
+use lattice_registry::{Access, IfThere, ManagerError, StoreManager, TypedStore};
 
 use crate::counter::{COUNTER, Counter, manager};
 use crate::manager::contents;
@@ -201,4 +203,59 @@ fn of_a_linked_store_the_link_is_removed() {
         backend.peek_info(&there.join("state.db")).unwrap().store_id,
         id
     );
+}
+
+#[test]
+fn a_store_is_compacted_unless_somebody_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manager, id) = made(dir.path());
+    append(&manager, id, 0..300);
+    let open = manager.open(id, Access::ReadWrite).unwrap();
+    let counter = open.downcast_ref::<Counter>().unwrap();
+    let view = counter.engine().snapshot().unwrap();
+    let hash = view.state_hash().unwrap();
+    let is_read = |refused: &ManagerError| {
+        matches!(
+            refused,
+            ManagerError::Compact {
+                source: BackendError::SnapshotsLive,
+                ..
+            }
+        )
+    };
+    let refused = manager.compact(manager.store_path(id)).unwrap_err();
+    assert!(is_read(&refused), "{refused:?}");
+    assert!(open.is_usable(), "a refusal breaks nothing");
+    drop(view);
+    // Another handle, which could be another process.
+    let other = self::manager(dir.path());
+    let reader = other.open(id, Access::ReadOnly).unwrap();
+    let reader = reader.downcast_ref::<Counter>().unwrap();
+    let view = reader.engine().snapshot().unwrap();
+    let refused = manager.compact(manager.store_path(id)).unwrap_err();
+    assert!(is_read(&refused), "{refused:?}");
+    drop(view);
+    let compacted = manager.compact(manager.store_path(id)).unwrap();
+    assert_eq!(compacted.store_id, id);
+    assert!(
+        compacted.after_bytes < compacted.before_bytes,
+        "{compacted:?}"
+    );
+    append(&manager, id, 0..1);
+    assert_eq!(reader.engine().op_count().unwrap(), 311);
+    let refused = other.compact(other.store_path(id)).unwrap_err();
+    assert!(
+        matches!(
+            &refused,
+            ManagerError::Open(OpenError::File(FileError::InUse { .. }))
+        ),
+        "{refused:?}"
+    );
+    manager.close_all().unwrap();
+    other.close_all().unwrap();
+    other.compact(other.store_path(id)).unwrap();
+    let after = other.open(id, Access::ReadOnly).unwrap();
+    // What was appended above adds nothing to the sum.
+    assert_eq!(after.state_hash().unwrap(), hash);
+    assert_whole(&other, id);
 }

@@ -1,13 +1,17 @@
 //! Opening and closing, from many threads and by many names.
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Barrier};
 
 use lattice_backend::{
-    BackendError, Engine, FileError, OpenError, RedbBackend, Sharing, StateBackend, Value,
+    BackendError, Depth, Engine, FileError, OpenError, PeekError, RedbBackend, Sharing,
+    StateBackend, Value,
 };
 use lattice_meta::{MetaInfo, SchemaVersion, StoreId};
-use lattice_registry::{Access, ManagerError, ManagerOptions, StoreHandle, StoreManager};
+use lattice_registry::{
+    Access, ManagerError, ManagerOptions, StoreHandle, StoreManager, TypedStore,
+};
 
 use crate::counter::{COUNTER, Counter, CounterMachine, manager, options, registry};
 use crate::manager::contents;
@@ -233,4 +237,59 @@ fn a_swapped_type_is_found_even_if_the_other_type_is_registered() {
     );
     assert!(swapped, "{error}");
     assert!(fs::exists(manager.store_path(id)).unwrap());
+}
+
+fn exclusive(dir: &Path) -> StoreManager {
+    let options = ManagerOptions {
+        sharing: Sharing::Exclusive,
+        ..options()
+    };
+    StoreManager::new(dir, Arc::new(RedbBackend::on_files()), registry(), options)
+}
+
+/// Nobody can peek at a store in exclusive use; who has it so can answer all the same.
+#[test]
+fn a_store_in_exclusive_use_answers_to_its_own_manager() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mine, other) = (exclusive(dir.path()), manager(dir.path()));
+    let id = mine.create(&COUNTER.parse().unwrap()).unwrap();
+    let store = mine.open(id, Access::ReadWrite).unwrap();
+    store.downcast_ref::<Counter>().unwrap().append(7).unwrap();
+    let in_use = other.peek(id).unwrap_err();
+    assert!(
+        matches!(
+            &in_use,
+            ManagerError::Peek(PeekError::File(FileError::InUse { .. }))
+        ),
+        "{in_use:?}"
+    );
+    assert_eq!(mine.peek(id).unwrap().tips.len(), 1);
+    assert!(mine.list().unwrap()[0].meta.is_ok());
+    let verified = mine.verify_path(mine.store_path(id), Depth::Full).unwrap();
+    assert_eq!((verified.findings.len(), verified.ops), (0, 1));
+    mine.rebuild(mine.store_path(id)).unwrap();
+    assert_eq!(mine.peek(id).unwrap().tips.len(), 1);
+}
+
+/// A reader that nobody uses any more does not keep its own manager's writer out.
+#[test]
+fn a_writer_does_not_wait_for_readers_that_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mine = exclusive(dir.path());
+    let id = mine.create(&COUNTER.parse().unwrap()).unwrap();
+    let reader = mine.open(id, Access::ReadOnly).unwrap();
+    let used = reader.downcast_ref::<Counter>().unwrap().clone();
+    drop(reader);
+    let refused = mine.open(id, Access::ReadWrite).unwrap_err();
+    assert!(
+        matches!(
+            &refused,
+            ManagerError::Open(OpenError::File(FileError::InUse { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(used.engine().op_count().unwrap(), 0, "it goes on reading");
+    drop(used);
+    let writer = mine.open(id, Access::ReadWrite).unwrap();
+    writer.downcast_ref::<Counter>().unwrap().append(7).unwrap();
 }

@@ -167,6 +167,39 @@ pub(super) fn is_released_under_a_living_snapshot(site: &Site) {
     }
 }
 
+pub(super) fn is_compacted_between_reads(site: &Site) {
+    let db = site.writer();
+    let large = vec![7; 5000];
+    for key in 0..50_u8 {
+        commit(&*db, |tx| tx.put(Table::Data, &[key], &large));
+    }
+    let snapshot = db.snapshot().expect("a snapshot");
+    for key in 1..50_u8 {
+        commit(&*db, |tx| tx.remove(Table::Data, &[key]).map(drop));
+    }
+    let compacted = db.compact();
+    assert!(
+        matches!(compacted, Ok(()) | Err(BackendError::SnapshotsLive)),
+        "compacting under a snapshot gave {compacted:?}"
+    );
+    assert_eq!(
+        snapshot.get(Table::Data, &[49]).expect("a row is read"),
+        Some(large.clone()),
+        "a snapshot lost a row to a compaction"
+    );
+    drop(snapshot);
+    db.compact().expect("compacting when nobody reads");
+    assert_eq!(committed(&*db, &[0]), Some(large.clone()));
+    assert_eq!(committed(&*db, &[49]), None);
+    commit(&*db, |tx| tx.put(Table::Data, b"after", b"it"));
+    db.close().expect("closing");
+    assert!(matches!(db.compact(), Err(BackendError::Closed)));
+    let reader = site.open(&OpenOptions::read_only());
+    assert!(matches!(reader.compact(), Err(BackendError::ReadOnly)));
+    assert_eq!(committed(&*reader, &[0]), Some(large));
+    assert_eq!(committed(&*reader, b"after"), Some(b"it".to_vec()));
+}
+
 pub(super) fn keeps_what_was_committed(site: &Site) {
     site.create();
     for round in 0..20_u8 {

@@ -18,7 +18,7 @@ use crate::{Direction, OpenOptions, Result, StateBackend, StateDb, Verdict};
 /// # Panics
 /// If the engine breaks a rule; the message says which.
 pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
-    let checks: [fn(&Site); 17] = [
+    let checks: [fn(&Site); 18] = [
         lifecycle::is_made_once_and_only_if_the_birth_succeeds,
         lifecycle::is_not_found,
         lifecycle::is_peeked_at_closed_open_and_again,
@@ -27,6 +27,7 @@ pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
         lifecycle::is_released_by_close,
         lifecycle::is_released_under_a_living_snapshot,
         lifecycle::keeps_what_was_committed,
+        lifecycle::is_compacted_between_reads,
         lifecycle::scratch_databases_are_empty_and_apart,
         transactions::are_atomic,
         transactions::survive_a_panic,

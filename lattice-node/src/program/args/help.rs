@@ -166,6 +166,14 @@ Example: lattice rebuild fruit
 
 JSON: store_id, ops, state_hash, before (the state hash that it had), kept";
 
+pub(super) const COMPACT: &str = "\
+Nothing is changed but the length of the file. A store that somebody has open, for writing or with a view of it, \
+ends it with exit code 5.
+
+Example: lattice compact fruit
+
+JSON: store_id, before (bytes), bytes";
+
 pub(super) const BACKUP: &str = "\
 Example: lattice backup fruit fruit.db
 

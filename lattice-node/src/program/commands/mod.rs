@@ -39,6 +39,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Migrate(args) => whole::migrate(context, &args),
         Command::Rebuild(args) => whole::rebuild(context, &args.store),
         Command::Bundle(args) => copies::bundle(context, args),
+        Command::Compact(args) => whole::compact(context, &args.store),
         Command::Backup(args) => copies::backup(context, &args),
         Command::Restore(args) => copies::restore(context, &args),
         Command::Destroy(args) => copies::destroy(context, &args),

@@ -263,3 +263,20 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
     }
     Ok(())
 }
+
+pub(super) fn compact(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
+    let path = context.path(store)?;
+    let compacted = context.reader.manager().compact(&path)?;
+    if context.out.is_json() {
+        return context.out.json(&json!({
+            "store_id": compacted.store_id,
+            "before": compacted.before_bytes,
+            "bytes": compacted.after_bytes,
+        }));
+    }
+    context.out.note(&format!(
+        "in {} bytes, {} before",
+        compacted.after_bytes, compacted.before_bytes
+    ));
+    Ok(())
+}

@@ -42,6 +42,8 @@ impl Shell {
                 pattern("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "<time>"),
                 pattern("[0-9a-f]{8}  <time>", "<op>  <time>"),
                 pattern("in [0-9,]+ bytes", "in <bytes> bytes"),
+                pattern("bytes, [0-9,]+ before", "bytes, <bytes> before"),
+                pattern("\"before\":[0-9]+", "\"before\":<bytes>"),
                 pattern("\"(time|created)\":[0-9]{13}", "\"$1\":<time>"),
                 pattern("\"bytes\":[0-9]+", "\"bytes\":<bytes>"),
                 pattern("(?m)^bytes( +)[0-9]+$", "bytes$1<bytes>"),
