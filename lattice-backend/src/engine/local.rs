@@ -145,6 +145,11 @@ fn share<M: StateMachine>(error: BackendError, jobs: &[Job<M>]) -> Vec<Done<M>> 
     if let [job] = jobs {
         return vec![job.failed(error)];
     }
+    // What has no cause is said to each alike, so that callers need not look behind it.
+    if matches!(error, BackendError::Closed) {
+        let closed = |job: &Job<M>| job.failed(BackendError::Closed);
+        return jobs.iter().map(closed).collect();
+    }
     let error = Arc::new(error);
     jobs.iter()
         .map(|job| job.failed(BackendError::Shared(Arc::clone(&error))))

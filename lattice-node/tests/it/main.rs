@@ -4,6 +4,7 @@
 mod aliases;
 mod bulk;
 mod chat;
+mod crowd;
 mod damage;
 mod identity;
 mod meta_bytes;

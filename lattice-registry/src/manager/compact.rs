@@ -1,9 +1,10 @@
 //! Stores without unused space.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
-use lattice_backend::{Access, OpenOptions};
+use lattice_backend::{Access, FileError, OpenOptions};
 use lattice_meta::StoreId;
 
 use super::open::{canonical, state_db};
@@ -32,9 +33,16 @@ impl StoreManager {
         let file = canonical(&state_db(path.as_ref()));
         let len = || {
             let metadata = fs::metadata(&file);
-            metadata
-                .map(|metadata| metadata.len())
-                .map_err(|source| ManagerError::io("look at", &file, source))
+            metadata.map(|found| found.len()).map_err(|source| {
+                let path = file.clone();
+                match source.kind() {
+                    // Somebody has removed it meanwhile.
+                    io::ErrorKind::NotFound => {
+                        ManagerError::Peek(FileError::NotFound { path }.into())
+                    }
+                    _ => ManagerError::io("look at", path, source),
+                }
+            })
         };
         let open = self.opened(&file, Access::ReadWrite);
         let store_id = match &open {

@@ -133,7 +133,14 @@ impl StoreManager {
         let held = self.hold(&file)?;
         // It is out of sight at once, and then goes piece by piece.
         let going: PathBuf = self.dir.join(format!("destroying-{store_id}"));
-        fs::rename(&dir, &going).map_err(|source| ManagerError::io("remove", &dir, source))?;
+        fs::rename(&dir, &going).map_err(|source| match source.kind() {
+            // Somebody else was faster.
+            io::ErrorKind::NotFound => {
+                let dir = self.stores_dir();
+                ManagerError::NoSuchStore { store_id, dir }
+            }
+            _ => ManagerError::io("remove", &dir, source),
+        })?;
         sync_dir(&self.stores_dir())?;
         drop(held);
         let removed = match fs::symlink_metadata(&going) {

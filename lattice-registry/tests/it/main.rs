@@ -3,6 +3,7 @@
 
 mod copies;
 mod counter;
+mod crowd;
 mod manager;
 mod opening;
 mod registry;
