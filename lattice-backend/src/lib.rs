@@ -57,8 +57,8 @@ pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]
 pub use memory::MemoryBackend;
 pub use op::{
-    Leaves, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, Op, OpDraft, OpError, OpHasher,
-    OpKind, OpRef, OpView, SecretKey, SignatureError,
+    Leaves, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, Op, OpDraft,
+    OpError, OpHasher, OpKind, OpRef, OpView, SecretKey, SignatureError,
 };
 #[cfg(feature = "redb")]
 pub use redb::{FileDisk, RedbBackend};

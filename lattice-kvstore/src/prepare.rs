@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use lattice_backend::{
-    BackendError, DataRead, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, OpRef, Result,
+    BackendError, DataRead, MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef, Result,
 };
 use serde_bytes::Bytes;
 
@@ -11,9 +11,6 @@ use crate::payload::{
     EMPTY_LEN, FORMAT, MAX_MARK_BYTES, Payload, SUPERSEDED_LEN, WRITE_LEN, Write, mark_len,
 };
 use crate::{Command, Expectation, Found, KvRefusal, read};
-
-/// The longest payload that is made: what an op with the most deps has room for.
-pub(crate) const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 256;
 
 /// The payload that carries out a command in this state, or why there is none.
 pub(crate) fn prepare(

@@ -3,10 +3,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, OpRef};
+use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef};
 
 use crate::Expectation;
-use crate::prepare::MAX_PAYLOAD_BYTES;
 
 /// Why a batch is refused. Nothing of it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -22,6 +22,17 @@ enum Reason {
     Until(u64),
 }
 
+/// How the author of a held op stands to the store: strangers give way first, since anybody can make
+/// as many of them as he likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Standing {
+    /// The owner, this node, an author that was named or of whom ops are applied.
+    Known,
+    /// Anybody else.
+    #[default]
+    Stranger,
+}
+
 #[derive(Debug)]
 struct Held {
     op: Op,
@@ -34,6 +45,14 @@ struct Held {
 struct Share {
     arrivals: BTreeSet<(u64, OpId)>,
     cost: usize,
+    standing: Standing,
+}
+
+impl Share {
+    /// Who gives way: the last does.
+    fn rank(&self, author: PubKey) -> (Standing, usize, PubKey) {
+        (self.standing, self.cost, author)
+    }
 }
 
 /// Ops that wait for others, and ops dated ahead of the clock.
@@ -43,8 +62,8 @@ pub(super) struct Inbox {
     waiting: BTreeSet<(OpRef, OpId)>,
     deferred: BTreeSet<(u64, OpId)>,
     shares: BTreeMap<PubKey, Share>,
-    /// The authors by what their shares cost.
-    ranking: BTreeSet<(usize, PubKey)>,
+    /// The authors by standing, and then by what their shares cost.
+    ranking: BTreeSet<(Standing, usize, PubKey)>,
     cost: usize,
     arrivals: u64,
 }
@@ -56,13 +75,13 @@ impl Inbox {
     }
 
     /// Holds an op until `missing` is applied. Gives the ops that had to go for it.
-    pub(super) fn wait(&mut self, op: Op, missing: OpRef) -> Vec<OpId> {
-        self.hold(op, Reason::Missing(missing))
+    pub(super) fn wait(&mut self, op: Op, missing: OpRef, standing: Standing) -> Vec<OpId> {
+        self.hold(op, Reason::Missing(missing), standing)
     }
 
     /// Holds an op until the clock shows `until_ms`. Gives the ops that had to go for it.
-    pub(super) fn defer(&mut self, op: Op, until_ms: u64) -> Vec<OpId> {
-        self.hold(op, Reason::Until(until_ms))
+    pub(super) fn defer(&mut self, op: Op, until_ms: u64, standing: Standing) -> Vec<OpId> {
+        self.hold(op, Reason::Until(until_ms), standing)
     }
 
     /// Takes out the ops that waited for this one.
@@ -87,7 +106,7 @@ impl Inbox {
         ids.iter().filter_map(|id| self.take(id)).collect()
     }
 
-    fn hold(&mut self, op: Op, reason: Reason) -> Vec<OpId> {
+    fn hold(&mut self, op: Op, reason: Reason, standing: Standing) -> Vec<OpId> {
         let OpRef { author, id, .. } = op.reference();
         self.take(&id);
         match reason {
@@ -99,6 +118,7 @@ impl Inbox {
         self.change_share(author, |share| {
             share.arrivals.insert((arrival, id));
             share.cost += cost;
+            share.standing = standing;
         });
         self.cost += cost;
         self.held.insert(
@@ -113,14 +133,15 @@ impl Inbox {
     }
 
     /// Makes room: the author whose ops cost the most gives up the one that came first, so that a
-    /// flood of one author's ops is at nobody else's cost.
+    /// flood of one author's ops is at nobody else's cost; and a stranger before anybody who is known,
+    /// so that a flood of many authors' is not, either.
     fn evict(&mut self) -> Vec<OpId> {
         let mut evicted = Vec::new();
         while self.cost > MAX_HELD_BYTES {
             let greatest = self
                 .ranking
                 .last()
-                .and_then(|(_, author)| self.shares.get(author));
+                .and_then(|(_, _, author)| self.shares.get(author));
             let Some(&(_, id)) = greatest.and_then(|share| share.arrivals.first()) else {
                 break;
             };
@@ -151,12 +172,12 @@ impl Inbox {
 
     fn change_share(&mut self, author: PubKey, change: impl FnOnce(&mut Share)) {
         let share = self.shares.entry(author).or_default();
-        self.ranking.remove(&(share.cost, author));
+        self.ranking.remove(&share.rank(author));
         change(share);
         if share.arrivals.is_empty() {
             self.shares.remove(&author);
         } else {
-            self.ranking.insert((share.cost, author));
+            self.ranking.insert(share.rank(author));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZero;
 
 use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 
+use super::inbox::Standing;
 use super::local::{Done, Job};
 use super::record::Recorder;
 use super::report::{Event, IngestReport, Outcome, Rejection, Tally};
@@ -223,16 +224,18 @@ impl<M: StateMachine> Recorder<'_, M> {
         }
         if ahead_ms > DEFER_MS {
             let until_ms = op.hlc().ms() - DEFER_MS;
+            let standing = self.standing(&reference.author, whose)?;
             return Ok((
                 Outcome::Deferred { until_ms },
-                self.state.inbox.defer(op, until_ms),
+                self.state.inbox.defer(op, until_ms, standing),
             ));
         }
         match self.check_parents(&op)? {
-            Parents::Missing(missing) => Ok((
-                Outcome::Waiting { missing },
-                self.state.inbox.wait(op, missing),
-            )),
+            Parents::Missing(missing) => {
+                let standing = self.standing(&reference.author, whose)?;
+                let evicted = self.state.inbox.wait(op, missing, standing);
+                Ok((Outcome::Waiting { missing }, evicted))
+            }
             Parents::Later(rejection) => done(Outcome::Rejected(rejection)),
             Parents::Applied => done(Outcome::Applied {
                 index: self.record(&op)?.index,
@@ -268,11 +271,18 @@ impl<M: StateMachine> Recorder<'_, M> {
     }
 
     fn accepts(&mut self, author: &PubKey, whose: &Authors) -> Result<bool> {
-        let named = match whose {
-            Authors::Any => return Ok(true),
-            Authors::Named(authors) => authors.contains(author),
-            Authors::Known => false,
-        };
+        Ok(*whose == Authors::Any || self.standing(author, whose)? == Standing::Known)
+    }
+
+    fn standing(&mut self, author: &PubKey, whose: &Authors) -> Result<Standing> {
+        Ok(match self.knows(author, whose)? {
+            true => Standing::Known,
+            false => Standing::Stranger,
+        })
+    }
+
+    fn knows(&mut self, author: &PubKey, whose: &Authors) -> Result<bool> {
+        let named = matches!(whose, Authors::Named(authors) if authors.contains(author));
         let own = self
             .inner
             .identity

@@ -15,14 +15,12 @@ use super::{AppendError, Engine, Inner, Receipt};
 use crate::backend::Verdict;
 use crate::tx::{DataTable, Result, WriteTx};
 use crate::{
-    Access, BackendError, Effect, MAX_DEPS, MAX_OP_BYTES, OpDraft, OpKind, OpRef, SecretKey,
+    Access, BackendError, Effect, MAX_DEPS, MAX_PAYLOAD_BYTES, OpDraft, OpKind, SecretKey,
     StateMachine,
 };
 
 /// How far ahead of the local clock a local op may be dated, in milliseconds.
 const MAX_LEAD_MS: u64 = 20 * 60 * 1000;
-/// The longest payload of a local op, in bytes: what is left when an op has all deps it may have.
-const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 256;
 
 /// Work for the single writer.
 pub(super) enum Job<M: StateMachine> {

@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 pub const MAX_OP_BYTES: usize = 16 << 20;
 /// The most ops that one op may name as deps.
 pub const MAX_DEPS: usize = 1024;
+/// The longest payload of an op that is made here, in bytes: what is left when it has all the deps
+/// that it may have.
+pub const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 256;
 /// The longest key that a state machine of this workspace takes, in bytes.
 pub const MAX_KEY_BYTES: usize = 4096;
 /// The most writes or entries in one op of a state machine of this workspace.

@@ -7,6 +7,7 @@ mod chat;
 mod crowd;
 mod damage;
 mod identity;
+mod limits;
 mod meta_bytes;
 mod program;
 mod sessions;

@@ -1,13 +1,14 @@
 //! Taking in ops of others: every outcome, every rejection, and the bounds of what is held.
 
 mod bounds;
+mod flood;
 mod forks;
 
 use std::collections::BTreeSet;
 
 use lattice_backend::{
-    Authors, MAX_HELD_BYTES, Op, OpDraft, OpError, OpHasher, OpKind, Outcome, Rejection,
-    SignatureError,
+    Authors, MAX_HELD_BYTES, MAX_HELD_OPS, Op, OpDraft, OpError, OpHasher, OpKind, Outcome,
+    Rejection, SignatureError,
 };
 use lattice_meta::{Genesis, Hlc, Nonce, OpId};
 
