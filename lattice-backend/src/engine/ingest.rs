@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 
 use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 
@@ -21,7 +22,7 @@ const REFUSE_MS: u64 = 24 * 60 * 60 * 1000;
 const CHUNK_OPS: usize = 1024;
 /// Bytes after which a transaction takes in no more ops.
 const CHUNK_BYTES: usize = 8 << 20;
-/// Below this many signatures a second thread costs more than it saves.
+/// Signatures that a thread checks at a time; fewer for each are not worth one more.
 const MIN_SHARE: usize = 16;
 
 /// Whose ops are taken in.
@@ -62,35 +63,40 @@ impl<M: StateMachine> Engine<M> {
             return Err(BackendError::ReadOnly);
         }
         let mut tally = Tally::default();
-        loop {
+        let mut checked = self.inner.check(next_chunk(ops), || ())?.0;
+        // A transaction without ops still tries what is held, also when nothing was given.
+        while !checked.is_empty() || tally.is_empty() {
+            let mut accepted = Vec::with_capacity(checked.len());
+            for checked in checked {
+                match checked {
+                    Ok(op) => {
+                        tally.give(op.reference().id);
+                        accepted.push(op);
+                    }
+                    Err((id, error)) => tally.give_invalid(id, error),
+                }
+            }
+            let job = IngestJob {
+                ops: accepted,
+                whose: whose.clone(),
+            };
+            // While these are written, the signatures of the next ones are checked.
             let chunk = next_chunk(ops);
-            let is_last = chunk.is_empty();
-            // An empty last transaction still tries what is held, also when nothing was given.
-            if !is_last || tally.is_empty() {
-                let mut ops = Vec::with_capacity(chunk.len());
-                for checked in self.inner.check(chunk)? {
-                    match checked {
-                        Ok(op) => {
-                            tally.give(op.reference().id);
-                            ops.push(op);
-                        }
-                        Err((id, error)) => tally.give_invalid(id, error),
+            let (next, done) = self.inner.check(chunk, || self.submit(Job::Ingest(job)))?;
+            match done {
+                Some(Done::Ingest(events)) => {
+                    for (id, event) in events? {
+                        tally.note(id, event);
                     }
                 }
-                let whose = whose.clone();
-                match self.submit(Job::Ingest(IngestJob { ops, whose })) {
-                    Some(Done::Ingest(events)) => {
-                        for (id, event) in events? {
-                            tally.note(id, event);
-                        }
-                    }
-                    _ => return Err(BackendError::Unusable),
-                }
+                _ => return Err(BackendError::Unusable),
             }
-            if is_last {
-                return Ok(tally.finish());
+            if next.is_empty() {
+                break;
             }
+            checked = next;
         }
+        Ok(tally.finish())
     }
 
     /// How many ops are held back, waiting for others or for the clock.
@@ -99,7 +105,7 @@ impl<M: StateMachine> Engine<M> {
         writer.map_or(0, |writer| {
             writer
                 .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .unwrap_or_else(PoisonError::into_inner)
                 .inbox
                 .len()
         })
@@ -119,41 +125,53 @@ fn next_chunk(ops: &mut dyn Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
 }
 
 impl<M: StateMachine> Inner<M> {
-    /// Checks forms and signatures, on all cores, before the single writer is asked for. What is
-    /// applied already needs no check: its id is known, and the id leaves out the signature.
-    fn check(&self, chunk: Vec<Vec<u8>>) -> Result<Vec<CheckedOp>> {
+    /// Checks forms and signatures on all cores, while this thread does something else first and then
+    /// helps. What is applied already needs no check: its id is known, and the id leaves out the
+    /// signature.
+    fn check<T>(
+        &self,
+        chunk: Vec<Vec<u8>>,
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(Vec<CheckedOp>, T)> {
         let snapshot = self.db.snapshot()?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = cores.min(chunk.len().div_ceil(MIN_SHARE)).max(1);
-        let share = chunk.len().div_ceil(threads).max(1);
-        let mut chunk = chunk.into_iter();
-        let shares: Vec<Vec<_>> = (0..threads)
-            .map(|_| chunk.by_ref().take(share).collect())
-            .collect();
-        let snapshot = &*snapshot;
-        let check = |ops: Vec<Vec<u8>>| -> Result<Vec<CheckedOp>> {
-            ops.into_iter()
-                .map(|bytes| self.check_one(snapshot, bytes))
-                .collect()
+        let helpers = (cores - 1).min(chunk.len() / MIN_SHARE);
+        let count = chunk.len();
+        let queue = Mutex::new(chunk.into_iter().enumerate());
+        let work = || {
+            let mut mine = Vec::with_capacity(count / (helpers + 1));
+            loop {
+                let taken: Vec<_> = queue
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .by_ref()
+                    .take(MIN_SHARE)
+                    .collect();
+                if taken.is_empty() {
+                    return Ok(mine);
+                }
+                for (place, bytes) in taken {
+                    mine.push((place, self.check_one(&*snapshot, bytes)?));
+                }
+            }
         };
-        let checked = std::thread::scope(|scope| {
-            let mut shares = shares.into_iter();
-            let mine = shares.next().unwrap_or_else(Vec::new);
-            let workers: Vec<_> = shares.map(|share| scope.spawn(|| check(share))).collect();
-            let mut all = vec![check(mine)];
-            all.extend(workers.into_iter().map(|worker| {
-                worker
+        let (done, shares) = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let done = meanwhile();
+            let mut shares = vec![work()];
+            shares.extend(helpers.into_iter().map(|helper| {
+                helper
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }));
-            all
+            (done, shares)
         });
-        Ok(checked
-            .into_iter()
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .flatten()
-            .collect())
+        let mut checked = Vec::with_capacity(count);
+        for share in shares {
+            checked.extend(share?);
+        }
+        checked.sort_unstable_by_key(|(place, _)| *place);
+        Ok((checked.into_iter().map(|(_, op)| op).collect(), done))
     }
 
     fn check_one(

@@ -31,7 +31,8 @@ fn hopeless(author: &SecretKey, missing: &Op, nth: usize) -> Vec<u8> {
 /// whom ops are known, and none of it keeps this node from writing.
 #[test]
 fn stays_within_its_bound_and_starves_nobody() {
-    let store = replica(1);
+    let (site, _disk) = Site::redb();
+    let store = site.open_as(secret(1));
     let modest = chain(&secret(2), 3);
     assert_eq!(ingest(&store, &[&modest[0]]).applied(), 1);
     ingest(&store, &[&modest[2]]);
