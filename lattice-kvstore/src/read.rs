@@ -1,7 +1,7 @@
 //! Reads over the rows of a store, wherever they come from.
 
 use alloc::vec::Vec;
-use core::ops::Bound;
+use core::ops::{Bound, ControlFlow};
 
 use lattice_backend::{DataRead, Direction, OpRef, PrefixSpan, Result};
 use lattice_meta::Hlc;
@@ -35,7 +35,7 @@ pub(crate) fn value(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> 
     let Some(mut row) = data.get(&rows::cell_key(key))? else {
         return Ok(None);
     };
-    Cell::decode(&row)?;
+    Cell::value_of(&row)?;
     row.drain(..CELL_HEADER_LEN);
     Ok(Some(row))
 }
@@ -80,24 +80,18 @@ pub(crate) fn head_ops(data: &dyn DataRead, key: &[u8]) -> Result<Vec<OpRef>> {
     Ok(ops)
 }
 
-/// What a scan does after a row.
-pub(crate) enum Then {
-    Continue,
-    Stop,
-}
-
 /// Shows the keys of a range and their values, one after another.
 pub(crate) fn scan(
     data: &dyn DataRead,
     range: &KeyRange,
     direction: Direction,
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Then,
+    mut each: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
 ) -> Result<()> {
     let span = range.cell_span();
     let mut cursor = data.range(span.span(), direction)?;
     while let Some(row) = cursor.next()? {
-        let value = Cell::decode(row.value)?.value;
-        if let Then::Stop = each(rows::key_of_cell(row.key)?, value) {
+        let value = Cell::value_of(row.value)?;
+        if each(rows::key_of_cell(row.key)?, value).is_break() {
             break;
         }
     }

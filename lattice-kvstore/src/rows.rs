@@ -94,6 +94,12 @@ impl<'a> Cell<'a> {
         })
     }
 
+    /// The value in a cell's row, whoever put it.
+    pub(crate) fn value_of(row: &'a [u8]) -> Result<&'a [u8]> {
+        row.get(CELL_HEADER_LEN..)
+            .ok_or_else(|| damaged("a cell of 84 bytes and more", row))
+    }
+
     /// The row of a cell.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut row = Vec::with_capacity(CELL_HEADER_LEN + self.value.len());

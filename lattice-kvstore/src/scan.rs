@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::iter::FusedIterator;
+use std::ops::ControlFlow;
 
 use lattice_backend::{BackendError, Direction, Snapshot};
 
 use crate::range::KeyRange;
-use crate::read::{self, Then};
+use crate::read;
 
 /// Rows of the first page: a caller may want but a few.
 const FIRST_PAGE: usize = 16;
@@ -134,15 +135,15 @@ impl Pages {
             full: false,
         };
         let mut bytes = 0;
-        read::scan(&self.snapshot, rest, direction, &mut |key, value| {
+        read::scan(&self.snapshot, rest, direction, |key, value| {
             let value = if self.keys_only { &[] } else { value };
             bytes += key.len() + value.len();
             page.entries.push_back((key.to_vec(), value.to_vec()));
             page.full = page.entries.len() >= self.page_rows || bytes >= PAGE_BYTES;
             if page.full {
-                Then::Stop
+                ControlFlow::Break(())
             } else {
-                Then::Continue
+                ControlFlow::Continue(())
             }
         })
         .inspect_err(|_| {

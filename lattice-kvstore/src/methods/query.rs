@@ -2,12 +2,13 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use lattice_backend::{Args, BackendError, CallError, DataRead, Direction, MethodKind, Value};
 
 use super::command::bytes;
 use crate::range::KeyRange;
-use crate::read::{self, Head, Then};
+use crate::read::{self, Head};
 
 /// Why a query has no answer.
 enum Stop {
@@ -73,7 +74,7 @@ fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
     if limit == 0 {
         return Ok(Value::List(records));
     }
-    read::scan(data, &range, direction, &mut |key, value| {
+    read::scan(data, &range, direction, |key, value| {
         let key = Value::Bytes(key.to_vec());
         records.push(if keys_only {
             Value::record([("key", key)])
@@ -81,9 +82,9 @@ fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
             Value::record([("key", key), ("value", Value::Bytes(value.to_vec()))])
         });
         if records.len() == limit {
-            Then::Stop
+            ControlFlow::Break(())
         } else {
-            Then::Continue
+            ControlFlow::Continue(())
         }
     })?;
     Ok(Value::List(records))
@@ -91,9 +92,9 @@ fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
 
 fn count(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
     let mut count: u64 = 0;
-    read::scan(data, &range(&mut args), Direction::Forward, &mut |_, _| {
+    read::scan(data, &range(&mut args), Direction::Forward, |_, _| {
         count += 1;
-        Then::Continue
+        ControlFlow::Continue(())
     })?;
     Ok(count.into())
 }

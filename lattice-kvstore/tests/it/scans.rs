@@ -1,9 +1,9 @@
 //! Scans from both ends against a map.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
-use lattice_backend::BackendError;
+use lattice_backend::{BackendError, Direction};
 use lattice_kvstore::{KvStore, Scan};
 use proptest::prelude::*;
 
@@ -51,6 +51,23 @@ fn whole_scans_give_every_row_once_from_either_end() {
         assert_eq!(rows(kv.iter().unwrap().rev()), backwards);
         let keys: Vec<_> = kv.iter().unwrap().keys().map(Result::unwrap).collect();
         assert_eq!(keys, map.into_keys().collect::<Vec<_>>());
+        let snapshot = kv.snapshot().unwrap();
+        let mut visited = Vec::new();
+        let mut visit = |direction, most: usize| {
+            visited.clear();
+            let each = |key: &[u8], value: &[u8]| {
+                visited.push((key.to_vec(), value.to_vec()));
+                match visited.len() < most {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            };
+            snapshot.visit::<&[u8]>(.., direction, each).unwrap();
+            visited.clone()
+        };
+        assert_eq!(visit(Direction::Forward, usize::MAX), all);
+        assert_eq!(visit(Direction::Backward, usize::MAX), backwards);
+        assert_eq!(visit(Direction::Backward, 3), backwards[..3]);
     }
 }
 
