@@ -95,6 +95,11 @@ impl Failure {
         self.kind.code()
     }
 
+    #[cfg(test)]
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }

@@ -14,6 +14,8 @@ mod progress;
 mod reference;
 mod store_ref;
 mod suggest;
+#[cfg(test)]
+mod terminal_tests;
 mod tour;
 
 use std::ffi::OsString;

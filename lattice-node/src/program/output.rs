@@ -62,6 +62,20 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// One that is kept as if it were a terminal.
+    #[cfg(test)]
+    pub(super) fn on_terminal(
+        data: impl Write + 'a,
+        notes: impl Write + 'a,
+        global: &Global,
+    ) -> Self {
+        Self {
+            data_terminal: true,
+            notes_terminal: true,
+            ..Self::kept(data, notes, global)
+        }
+    }
+
     pub(super) fn is_json(&self) -> bool {
         self.json
     }

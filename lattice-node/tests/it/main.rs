@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
+#[cfg(unix)]
+mod borders;
 mod bulk;
 mod chat;
 mod crowd;

@@ -108,8 +108,12 @@ impl StoreManager {
     }
 
     /// Opens a store for writing, so that nobody else does. One that is damaged is not held: nobody
-    /// can write to it.
+    /// can write to it. Nor is one that only a link leads to, which stays as it is.
     fn hold(&self, file: &Path) -> Result<Option<Arc<dyn StateDb>>, ManagerError> {
+        let links = [file.parent(), Some(file)].into_iter().flatten();
+        if links.into_iter().any(|path| path.is_symlink()) {
+            return Ok(None);
+        }
         match self.backend.open(file, &OpenOptions::read_write()) {
             Err(error @ FileError::InUse { .. }) => Err(ManagerError::Open(error.into())),
             opened => Ok(opened.ok()),
@@ -117,7 +121,7 @@ impl StoreManager {
     }
 
     /// Removes a store of this data directory with everything in its directory. Handles that this
-    /// manager has open are closed first.
+    /// manager has open are closed first. Of a link, nothing is removed or touched but the link.
     ///
     /// # Errors
     /// No such store, one that another process writes, and what the file system reports.

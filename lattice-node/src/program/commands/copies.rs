@@ -415,10 +415,14 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
         }
     };
     let dir = manager.stores_dir().join(store_id.to_string());
-    let is_there = path.canonicalize().ok().is_some_and(|path| {
-        dir.canonicalize()
-            .is_ok_and(|dir| path == dir || path.parent() == Some(&*dir))
-    });
+    // Found by its id it is there, also if a link leads to it; else it must lie there.
+    let lies_there = || {
+        let path = path.canonicalize().ok();
+        let dir = dir.canonicalize().ok();
+        path.zip(dir)
+            .is_some_and(|(path, dir)| path == dir || path.parent() == Some(&*dir))
+    };
+    let is_there = path == manager.store_path(store_id) || lies_there();
     if !is_there {
         return Err(Failure::usage(format!(
             "{} is not among the stores of {}, and only those are removed",
