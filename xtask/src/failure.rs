@@ -3,6 +3,7 @@
 use crate::ci::CiError;
 use crate::command::CommandError;
 use crate::docs::DocsError;
+use crate::fuzz::FuzzError;
 use crate::golden::GoldenError;
 use crate::layers::LayersError;
 use crate::workspace::WorkspaceError;
@@ -24,6 +25,8 @@ pub(crate) enum Failure {
     Layers(#[from] LayersError),
     #[error(transparent)]
     Golden(#[from] GoldenError),
+    #[error(transparent)]
+    Fuzz(#[from] FuzzError),
     #[error(transparent)]
     Docs(#[from] DocsError),
     #[error(transparent)]

@@ -11,6 +11,7 @@ mod crash;
 mod docs;
 mod failure;
 mod finding;
+mod fuzz;
 mod golden;
 mod layers;
 mod lexer;
@@ -61,6 +62,11 @@ const WORKFLOWS: &[Workflow] = &[
         name: "crash",
         about: "kills writers at any moment; --rounds N, --seconds N, --seed N",
         run: crash::run,
+    },
+    Workflow {
+        name: "fuzz",
+        about: "fuzz targets under libFuzzer; --seconds N for each, names choose among them",
+        run: fuzz::run,
     },
     Workflow {
         name: "bench",

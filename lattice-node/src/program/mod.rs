@@ -8,6 +8,9 @@ mod bulk;
 mod commands;
 mod context;
 mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod output;
 mod panics;
 mod progress;

@@ -30,7 +30,8 @@ fn is_exact(path: &str) -> bool {
         && ![".rs", ".py", ".md"]
             .iter()
             .any(|ending| path.ends_with(ending));
-    golden
+    let kept = path.starts_with("fuzz/corpus/");
+    kept || golden
         || path.contains("/tests/cli/")
         || [".stdout", ".stderr", ".stdin"]
             .iter()
@@ -162,5 +163,6 @@ mod tests {
         assert!(check("a/tests/cmd/x.stdout", "a ").is_empty());
         assert!(check("a/tests/cli/x.md", "a ").is_empty());
         assert!(!check("a/tests/golden/generate.py", "a \n").is_empty());
+        assert!(check("fuzz/corpus/meta/x", "a \n\n").is_empty());
     }
 }

@@ -340,3 +340,26 @@ fn read<R: Row>(
         }
     })
 }
+
+/// How many rows there are before the end, or before what is none.
+#[cfg(feature = "fuzzing")]
+pub(super) fn count_rows(
+    format: ImportFormat,
+    of_log: bool,
+    key: Option<String>,
+    value: Option<String>,
+    file: impl Read + 'static,
+) -> usize {
+    fn count<R: Row>(format: ImportFormat, file: impl Read + 'static, shape: Shape) -> usize {
+        if R::check(format, &shape).is_err() {
+            return 0;
+        }
+        let rows = read::<R>(format, file, shape).into_iter().flatten();
+        rows.take_while(Result::is_ok).count()
+    }
+    let shape = Shape { key, value };
+    match of_log {
+        true => count::<LogRow>(format, file, shape),
+        false => count::<KvRow>(format, file, shape),
+    }
+}

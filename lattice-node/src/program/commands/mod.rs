@@ -16,6 +16,9 @@ use super::context::Context;
 use super::failure::Failure;
 use super::{bulk, tour};
 
+#[cfg(feature = "fuzzing")]
+pub(super) use values::check as check_value;
+
 pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Failure> {
     match command {
         Command::Tour(args) => tour::run(context, args.keep.as_deref()),

@@ -92,6 +92,21 @@ fn field(name: String, json: Json) -> Result<(String, Value), String> {
     }
 }
 
+/// Reads a value, prints it, and reads what was printed.
+#[cfg(feature = "fuzzing")]
+pub(in crate::program) fn check(json: &[u8]) {
+    let read = serde_json::from_slice::<Json>(json).ok();
+    let Some(value) = read.and_then(|json| from_json(json).ok()) else {
+        return;
+    };
+    let shown = to_json(&value);
+    let again = from_json(shown.clone()).expect("what was printed is a value");
+    // Bytes that are UTF-8 come back as text.
+    assert_eq!(to_json(&again), shown);
+    let line = in_line(&value);
+    assert!(!line.chars().any(char::is_control), "{line:?}");
+}
+
 /// A value in a line of text: bytes and texts escaped, what has parts as JSON.
 pub(super) fn in_line(value: &Value) -> String {
     match value {

@@ -1,0 +1,42 @@
+//! Fuzz targets: what takes bytes from outside, as functions of bytes.
+//!
+//! A target returns for every input, or has found a defect. `cargo xtask fuzz` runs them under
+//! libFuzzer; the inputs that are kept in `corpus/` run as tests.
+//!
+//! ```
+//! let genesis = lattice_fuzz::target("genesis").expect("it is one of them");
+//! genesis(b"not a genesis record"); // refused, and nothing else
+//! ```
+
+mod bundles;
+mod frames;
+mod ingests;
+mod records;
+mod rows;
+mod states;
+
+/// Returns for every input, or has found a defect.
+pub type Target = fn(&[u8]);
+
+/// All targets, by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("meta", records::meta),
+    ("genesis", records::genesis),
+    ("op", records::op),
+    ("kv_cells", states::kv_cells),
+    ("log_cells", states::log_cells),
+    ("kv_payload", states::kv_payload),
+    ("log_payload", states::log_payload),
+    ("kv_call", states::kv_call),
+    ("log_call", states::log_call),
+    ("bundle", bundles::bundle),
+    ("import", records::import),
+    ("value", records::value),
+    ("ingest", ingests::ingest),
+];
+
+/// A target by its name.
+pub fn target(name: &str) -> Option<Target> {
+    let found = TARGETS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, target)| *target)
+}

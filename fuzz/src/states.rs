@@ -1,0 +1,193 @@
+//! State machines over rows and payloads that nobody has vouched for.
+
+use arbitrary::Unstructured;
+use lattice_backend::{
+    Args, DataRead, Direction, EVERYTHING, Effect, Method, MethodKind, OpKind, OpRef, OpView, Row,
+    Staged, StateMachine, Value, ValueType,
+};
+use lattice_kvstore::KvMachine;
+use lattice_logstore::LogMachine;
+use lattice_meta::{Hlc, OpId, PubKey};
+
+use crate::frames::{Frames, pairs};
+use crate::rows::{Applied, State};
+
+/// An op that a payload stands in.
+fn reference() -> OpRef {
+    OpRef {
+        author: PubKey::from_bytes([3; 32]),
+        seq: 4,
+        id: OpId::from_bytes([6; 32]),
+    }
+}
+
+fn view(payload: &[u8]) -> OpView<'_> {
+    OpView {
+        reference: reference(),
+        hlc: Hlc::from_u64(1 << 40),
+        payload,
+    }
+}
+
+/// Applies a payload; an invalid one leaves nothing, and the same one does the same.
+fn apply<M: StateMachine>(machine: &M, state: &State, payload: &[u8]) -> Option<State> {
+    let once = || {
+        let mut staged = Staged::new(state);
+        let effect = machine.apply(&view(payload), &mut staged, &Applied::default());
+        let effect = effect.ok()?;
+        if effect == Effect::Void {
+            staged = Staged::new(state);
+        }
+        let op = view(payload);
+        machine.settle(OpKind::Application, &op, &mut staged).ok()?;
+        let mut after = State::default();
+        let mut rows = staged.range(EVERYTHING, Direction::Forward).ok()?;
+        while let Some(row) = rows.next().ok()? {
+            after.0.insert(row.key.to_vec(), row.value.to_vec());
+        }
+        Some(after)
+    };
+    let _ = machine.describe(payload);
+    let applied = once();
+    assert_eq!(applied, once(), "the same op did something else");
+    applied
+}
+
+/// A value for a parameter, of its type or of another.
+fn argument(kind: ValueType, input: &mut Unstructured<'_>, depth: u8) -> arbitrary::Result<Value> {
+    let kind = match input.int_in_range(0..=9)? {
+        0 => ValueType::Null,
+        1 => ValueType::List,
+        2 => ValueType::Record,
+        3 => ValueType::Text,
+        _ => kind,
+    };
+    Ok(match kind {
+        ValueType::Bool => Value::Bool(input.arbitrary()?),
+        ValueType::Integer => Value::Integer(match input.int_in_range(0..=3)? {
+            0 => input.arbitrary()?,
+            1 => u64::MAX.into(),
+            _ => input.int_in_range(0..=9)?,
+        }),
+        ValueType::Bytes => Value::Bytes(input.arbitrary::<&[u8]>()?.to_vec()),
+        ValueType::Text => Value::Text(input.arbitrary::<&str>()?.to_owned()),
+        ValueType::List if depth < 3 => {
+            let mut list = Vec::new();
+            for _ in 0..input.int_in_range(0..=4)? {
+                list.push(argument(ValueType::Record, input, depth + 1)?);
+            }
+            Value::List(list)
+        }
+        ValueType::Record if depth < 3 => {
+            let mut fields = std::collections::BTreeMap::new();
+            for _ in 0..input.int_in_range(0..=4)? {
+                let names = [
+                    "key", "value", "op", "author", "seq", "id", "entries", "content",
+                ];
+                let name = *input.choose(&names)?;
+                fields.insert(
+                    name.to_owned(),
+                    argument(ValueType::Bytes, input, depth + 1)?,
+                );
+            }
+            Value::Record(fields)
+        }
+        _ => Value::Null,
+    })
+}
+
+fn arguments(method: &Method, input: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
+    let mut fields = std::collections::BTreeMap::new();
+    for param in method.params {
+        if param.required || input.ratio(1, 2)? {
+            let value = argument(param.value_type, input, 0)?;
+            fields.insert(param.name.to_owned(), value);
+        }
+    }
+    Ok(Value::Record(fields))
+}
+
+/// Makes calls by name as the input says; commands are carried out on the state.
+fn call<M: StateMachine>(machine: &M, state: &mut State, input: &mut Unstructured<'_>) {
+    while !input.is_empty() {
+        let Ok(method) = input.choose(machine.methods()) else {
+            return;
+        };
+        let Ok(args) = arguments(method, input) else {
+            return;
+        };
+        let Ok(args) = Args::new(method, args) else {
+            continue;
+        };
+        match method.kind {
+            MethodKind::Command => {
+                let Ok(command) = machine.command(args) else {
+                    continue;
+                };
+                if let Ok(Ok(payload)) = machine.prepare(&command, state)
+                    && let Some(after) = apply(machine, state, &payload)
+                {
+                    *state = after;
+                }
+            }
+            _ => {
+                let _ = machine.query(args, state);
+            }
+        }
+    }
+}
+
+fn cells<M: StateMachine>(machine: &M, bytes: &[u8]) {
+    let mut frames = Frames(bytes);
+    let (Some(rows), Some(payload)) = (frames.next(), frames.next()) else {
+        return;
+    };
+    let mut state = State(pairs(rows).into_iter().collect());
+    let schema = *machine.schemas().end();
+    for (key, value) in &state.0 {
+        machine.leaves(schema, Row { key, value }, &mut |_, _| {});
+    }
+    let _ = apply(machine, &state, payload);
+    call(machine, &mut state, &mut Unstructured::new(frames.0));
+}
+
+/// Rows of a key-value store, then a payload, then calls.
+pub(crate) fn kv_cells(bytes: &[u8]) {
+    cells(&KvMachine::new(), bytes);
+}
+
+/// Rows of a log, then a payload, then calls.
+pub(crate) fn log_cells(bytes: &[u8]) {
+    cells(&LogMachine::new(), bytes);
+}
+
+/// A payload over an empty state, and over what it makes itself.
+fn payload<M: StateMachine>(machine: &M, bytes: &[u8]) {
+    if let Some(after) = apply(machine, &State::default(), bytes) {
+        let _ = apply(machine, &after, bytes);
+    }
+}
+
+pub(crate) fn kv_payload(bytes: &[u8]) {
+    payload(&KvMachine::new(), bytes);
+}
+
+pub(crate) fn log_payload(bytes: &[u8]) {
+    payload(&LogMachine::new(), bytes);
+}
+
+pub(crate) fn kv_call(bytes: &[u8]) {
+    call(
+        &KvMachine::new(),
+        &mut State::default(),
+        &mut Unstructured::new(bytes),
+    );
+}
+
+pub(crate) fn log_call(bytes: &[u8]) {
+    call(
+        &LogMachine::new(),
+        &mut State::default(),
+        &mut Unstructured::new(bytes),
+    );
+}
