@@ -27,7 +27,7 @@ use crate::storage::{Disk, FileId, FileMode, Storage};
 
 use adapter::{Adapter, LockView};
 use db::{Opened, Place, RedbDb};
-use error::{check_magic, contain, file_error, open_error};
+use error::{check_magic, contain, file_error, open_error, wrapped_error};
 use scratch::Unsynced;
 
 /// Cache of a database that is opened to be peeked at; it reads a handful of pages.
@@ -118,7 +118,7 @@ impl RedbBackend {
             let compacted = database.compact().map(drop);
             compacted.map_err(|error| FileError::Io {
                 path: target.to_path_buf(),
-                source: error.into(),
+                source: wrapped_error("compacting", error).into(),
             })?;
             database.close().map_err(|error| file_error(target, error))
         })

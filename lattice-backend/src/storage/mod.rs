@@ -7,7 +7,7 @@ mod memory;
 mod recording;
 
 #[cfg(feature = "conformance")]
-pub use failing::{FailingDisk, FailurePoint};
+pub use failing::{DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting};
 pub use memory::MemoryDisk;
 #[cfg(feature = "conformance")]
 pub use recording::{RecordingDisk, Unsynced};
