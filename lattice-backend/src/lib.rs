@@ -72,7 +72,9 @@ pub use state_machine::{
 #[cfg(feature = "std")]
 pub use storage::{Disk, FileId, FileMode, LockKind, LockRange, MemoryDisk, Storage};
 #[cfg(feature = "conformance")]
-pub use storage::{FailingDisk, FailurePoint};
+pub use storage::{
+    DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting, RecordingDisk, Unsynced,
+};
 pub use tx::{
     DataRead, DataWrite, Direction, EVERYTHING, History, PrefixSpan, ReadTx, Result, Row,
     RowCursor, Rows, Span, Table, WriteTx,

@@ -1,5 +1,6 @@
 //! Opening for reading, however the last writer ended.
 
+use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
@@ -18,9 +19,11 @@ const WRITER_MODE: LockRange = (
     Bound::Included(WRITER_MODE_BYTE),
     Bound::Included(WRITER_MODE_BYTE),
 );
-/// Where the header keeps its flags, and the flag of a last commit made in two phases.
+/// Where the header keeps its flags: that of a last commit made in two phases, and that of one
+/// whose last phase is perhaps not on disk.
 const FLAGS_OFFSET: u64 = 9;
 const TWO_PHASE_COMMIT: u8 = 4;
+const PRIMARY_UNFLUSHED: u8 = 8;
 
 /// Opens a file for reading. Nothing is written to it.
 pub(super) fn open(
@@ -76,6 +79,10 @@ fn crashed(
         .read_at(FLAGS_OFFSET, &mut flags)
         .map_err(|source| open_error(path, source))?;
     if flags[0] & TWO_PHASE_COMMIT != 0 {
+        let storage = match flags[0] & PRIMARY_UNFLUSHED {
+            0 => storage,
+            _ => flushed(storage, flags[0]).map_err(|source| open_error(path, source))?,
+        };
         let database = shared(options)
             .open_read_only_with_backend(Adapter::new(storage, LockView::Vouched))
             .map_err(|error| file_error(path, error))?;
@@ -97,6 +104,23 @@ fn crashed(
         database,
         _guard: guard,
     })
+}
+
+/// A file whose header says that its last commit is perhaps not on disk, without that mark. The
+/// engine takes the mark away after the commit's last sync and does not sync that, so after a loss
+/// of power it stands beside commits that were acknowledged, and readers would be shown the commit
+/// before: a backup made of that and written on would fork its author.
+fn flushed(storage: Box<dyn Storage>, flags: u8) -> io::Result<Box<dyn Storage>> {
+    // If only the process was killed the commit may not be on disk yet. Nobody is to read what a
+    // loss of power could still take back.
+    match storage.sync() {
+        // Some systems let only writers sync.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        synced => synced?,
+    }
+    let overlay = Overlay::new(storage)?;
+    overlay.write_at(FLAGS_OFFSET, &[flags & !PRIMARY_UNFLUSHED])?;
+    Ok(Box::new(overlay))
 }
 
 /// Has the engine look at all its checksums, in memory over the file: it may repair, and it opens

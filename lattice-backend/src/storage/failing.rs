@@ -2,61 +2,115 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, FileMode, LockKind, LockRange, Storage};
+use super::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 
-/// When a [`FailingDisk`] fails: from the n-th call that touches bytes on, or never. Clones are
-/// the same point.
-#[derive(Debug, Clone)]
-pub struct FailurePoint {
-    calls_left: Arc<AtomicU64>,
-    failed: Arc<AtomicBool>,
+/// The calls to a storage that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiskCall {
+    /// Bytes are read.
+    Read,
+    /// Bytes are written.
+    Write,
+    /// The storage is cut or extended.
+    Resize,
+    /// What was written is to be on stable storage.
+    Sync,
 }
 
-impl Default for FailurePoint {
-    fn default() -> Self {
-        Self {
-            calls_left: Arc::new(AtomicU64::new(u64::MAX)),
-            failed: Arc::default(),
+impl DiskCall {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Resize, Self::Sync];
+}
+
+/// What a disk says when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiskFault {
+    /// That input or output failed: `EIO`.
+    Io,
+    /// That it is full: `ENOSPC`.
+    Full,
+}
+
+impl DiskFault {
+    /// The error's number in a Unix system.
+    pub const fn os_code(self) -> i32 {
+        match self {
+            Self::Io => 5,
+            Self::Full => 28,
         }
     }
 }
 
+/// How long a disk goes on failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lasting {
+    /// One call fails.
+    Once,
+    /// Every call of the kind fails from then on.
+    FromThenOn,
+}
+
+/// Which calls fail, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Failure {
+    /// The kind of calls; those of other kinds pass, and are not counted.
+    pub call: DiskCall,
+    /// How many calls of the kind pass before the first that fails.
+    pub after: u64,
+    /// How long it lasts.
+    pub lasting: Lasting,
+    /// What the caller is told.
+    pub fault: DiskFault,
+}
+
+/// When a [`FailingDisk`] fails; never, at first. Clones are the same point.
+#[derive(Debug, Clone, Default)]
+pub struct FailurePoint(Arc<Mutex<Plan>>);
+
+#[derive(Debug, Default)]
+struct Plan {
+    failure: Option<Failure>,
+    passed: u64,
+    has_failed: bool,
+}
+
 impl FailurePoint {
-    /// Lets `calls` more calls pass and fails every one after them.
-    pub fn fail_after(&self, calls: u64) {
-        self.failed.store(false, Ordering::SeqCst);
-        self.calls_left.store(calls, Ordering::SeqCst);
+    /// Makes calls fail, counted from now on.
+    pub fn fail(&self, failure: Failure) {
+        *self.plan() = Plan {
+            failure: Some(failure),
+            ..Plan::default()
+        };
     }
 
     /// Lets every call pass.
     pub fn heal(&self) {
-        self.fail_after(u64::MAX);
+        *self.plan() = Plan::default();
     }
 
-    /// Whether a call has failed since [`Self::fail_after`].
+    /// Whether a call has failed since [`Self::fail`].
     pub fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::SeqCst)
+        self.plan().has_failed
     }
 
-    fn pass(&self) -> io::Result<()> {
-        let step = |left: u64| match left {
-            0 => None,
-            u64::MAX => Some(u64::MAX),
-            left => Some(left - 1),
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass(&self, call: DiskCall) -> io::Result<()> {
+        let mut plan = self.plan();
+        let Some(failure) = plan.failure.filter(|failure| failure.call == call) else {
+            return Ok(());
         };
-        match self
-            .calls_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
-        {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                self.failed.store(true, Ordering::SeqCst);
-                Err(io::Error::other("injected failure"))
-            }
+        let healed = plan.has_failed && failure.lasting == Lasting::Once;
+        if healed || plan.passed < failure.after {
+            plan.passed += 1;
+            return Ok(());
         }
+        plan.has_failed = true;
+        Err(io::Error::from_raw_os_error(failure.fault.os_code()))
     }
 }
 
@@ -72,15 +126,24 @@ impl<D> FailingDisk<D> {
     pub fn new(disk: D, point: FailurePoint) -> Self {
         Self { disk, point }
     }
+
+    fn failing(&self, inner: Box<dyn Storage>) -> Box<dyn Storage> {
+        let point = self.point.clone();
+        Box::new(FailingStorage { inner, point })
+    }
 }
 
 impl<D: Disk> Disk for FailingDisk<D> {
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
-        let inner = self.disk.open(path, mode)?;
-        Ok(Box::new(FailingStorage {
-            inner,
-            point: self.point.clone(),
-        }))
+        Ok(self.failing(self.disk.open(path, mode)?))
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        self.disk.file_id(path)
+    }
+
+    fn scratch(&self) -> io::Result<Box<dyn Storage>> {
+        Ok(self.failing(self.disk.scratch()?))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -100,22 +163,22 @@ impl Storage for FailingStorage {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.point.pass()?;
+        self.point.pass(DiskCall::Read)?;
         self.inner.read_at(offset, buffer)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.point.pass()?;
+        self.point.pass(DiskCall::Write)?;
         self.inner.write_at(offset, bytes)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.point.pass()?;
+        self.point.pass(DiskCall::Resize)?;
         self.inner.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.point.pass()?;
+        self.point.pass(DiskCall::Sync)?;
         self.inner.sync()
     }
 

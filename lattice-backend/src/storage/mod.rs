@@ -3,10 +3,14 @@
 #[cfg(feature = "conformance")]
 mod failing;
 mod memory;
+#[cfg(feature = "conformance")]
+mod recording;
 
 #[cfg(feature = "conformance")]
-pub use failing::{FailingDisk, FailurePoint};
+pub use failing::{DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting};
 pub use memory::MemoryDisk;
+#[cfg(feature = "conformance")]
+pub use recording::{RecordingDisk, Unsynced};
 
 use std::fmt::Debug;
 use std::io;

@@ -1,11 +1,16 @@
-//! A disk that fails at the n-th call, for every n of a piece of work.
+//! A disk that fails at the n-th read, write, resize or sync, for every n of a piece of work: once,
+//! or from then on; broken, or full.
 
+mod reading;
+
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::{
-    AppendError, Authors, BackendError, CreateError, FailingDisk, FailurePoint, FileError,
-    ManualClock, MemoryDisk, Op, OpRef, OpenError, Outcome, RedbBackend, Sharing,
+    AppendError, Authors, BackendError, CreateError, DiskCall, DiskFault, FailingDisk, Failure,
+    FailurePoint, FileError, Lasting, ManualClock, MemoryDisk, Op, OpRef, OpenError, Outcome,
+    RedbBackend, Sharing,
 };
 
 use crate::registers::{Command, Registers, payload};
@@ -51,22 +56,65 @@ fn site(disk: &MemoryDisk, point: &FailurePoint) -> Site {
     }
 }
 
-fn check_backend_error(error: &BackendError) {
-    assert!(
-        matches!(
-            error,
-            BackendError::Storage { .. } | BackendError::Unusable | BackendError::Damaged { .. }
-        ),
-        "{error:?}"
-    );
+/// What the operating system said is among the causes, so that whoever reads them knows.
+fn assert_says(error: &(dyn Error + 'static), fault: DiskFault) {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let said = causes
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.raw_os_error() == Some(fault.os_code()));
+    assert!(said, "{error:?} does not say {fault:?}");
+}
+
+/// A handle that has failed says so, or what the disk still says.
+fn assert_useless(error: &BackendError, fault: DiskFault) {
+    if !matches!(error, BackendError::Unusable) {
+        assert_says(error, fault);
+    }
+}
+
+/// Calls `case` for every call of these kinds that a piece of work makes, until it makes no more,
+/// with both faults. It gives whether the disk has failed.
+fn every_failure(calls: &[DiskCall], mut case: impl FnMut(Failure) -> bool) -> usize {
+    let mut cases = 0;
+    for &call in calls {
+        for lasting in [Lasting::Once, Lasting::FromThenOn] {
+            for after in 0.. {
+                // A full disk can be read.
+                let is_full =
+                    call != DiskCall::Read && (after % 2 == 0) == (lasting == Lasting::Once);
+                let fault = match is_full {
+                    true => DiskFault::Full,
+                    false => DiskFault::Io,
+                };
+                let failure = Failure {
+                    call,
+                    after,
+                    lasting,
+                    fault,
+                };
+                let checked = std::panic::AssertUnwindSafe(|| case(failure));
+                let has_failed = std::panic::catch_unwind(checked).unwrap_or_else(|panic| {
+                    eprintln!("with {failure:?}");
+                    std::panic::resume_unwind(panic)
+                });
+                if !has_failed {
+                    assert!(after > 0, "no {call:?} is made");
+                    break;
+                }
+                cases += 1;
+            }
+        }
+    }
+    cases
 }
 
 /// Creates, opens, writes, ingests and closes, and gives what it was promised on the way.
-fn work(site: &Site, sharing: Sharing) -> Promises {
+fn work(site: &Site, sharing: Sharing, fault: DiskFault) -> Promises {
     let mut promises = Promises::default();
     match Store::create(&*site.backend, &site.path, &genesis(), &site.machine) {
         Ok(()) => promises.created = true,
-        Err(CreateError::File(FileError::Io { .. } | FileError::Damaged { .. })) => {
+        Err(error @ CreateError::File(FileError::Io { .. })) => {
+            assert_says(&error, fault);
             return promises;
         }
         Err(error) => panic!("{error:?}"),
@@ -75,21 +123,19 @@ fn work(site: &Site, sharing: Sharing) -> Promises {
     request.options.sharing = sharing;
     let store = match site.try_open(request) {
         Ok(store) => store,
-        Err(
-            OpenError::File(FileError::Io { .. } | FileError::Damaged { .. })
-            | OpenError::Peek(_)
-            | OpenError::Backend { .. },
-        ) => return promises,
-        Err(error) => panic!("{error:?}"),
+        Err(error) => {
+            assert_refused(&error, fault);
+            return promises;
+        }
     };
     let values = [10, 5000, 0, 2000];
     for (key, length) in ["a", "b", "a", "c"].into_iter().zip(values) {
         match store.append(Command::set(key, vec![7; length])) {
             Ok(receipt) => promises.ops.push(receipt.op),
             Err(AppendError::Backend(error)) => {
-                check_backend_error(&error);
+                assert_says(&error, fault);
                 promises.attempted = 1;
-                after_the_failure(&store);
+                after_the_failure(&store, fault);
                 return promises;
             }
             Err(error) => panic!("{error:?}"),
@@ -103,31 +149,63 @@ fn work(site: &Site, sharing: Sharing) -> Promises {
             promises.ops.extend(ops.iter().map(Op::reference));
         }
         Err(error) => {
-            check_backend_error(&error);
+            assert_says(&error, fault);
             promises.attempted = ops.len();
-            after_the_failure(&store);
+            after_the_failure(&store, fault);
             return promises;
         }
     }
     if let Err(error) = store.close() {
-        check_backend_error(&error);
+        assert_says(&error, fault);
     }
     promises
 }
 
-/// The handle promises nothing any more.
-fn after_the_failure(store: &Store) {
+/// The errors of a store that cannot be opened.
+fn assert_refused(error: &OpenError, fault: DiskFault) {
+    assert!(
+        matches!(
+            error,
+            OpenError::File(FileError::Io { .. }) | OpenError::Peek(_) | OpenError::Backend { .. }
+        ),
+        "{error:?}"
+    );
+    assert_says(error, fault);
+}
+
+/// The handle promises nothing any more, even if the disk has recovered: the commit that failed
+/// may be on disk, and the next op would fork the author.
+fn after_the_failure(store: &Store, fault: DiskFault) {
+    let mut is_useless = !store.is_usable();
     for _ in 0..2 {
         match store.append(Command::set("later", "value")) {
-            Err(AppendError::Backend(error)) => check_backend_error(&error),
+            Err(AppendError::Backend(error)) => assert_useless(&error, fault),
             other => panic!("a write after a failure gave {other:?}"),
         }
         match store.ingest(&mut std::iter::empty(), &Authors::Any) {
-            Err(error) => check_backend_error(&error),
+            Err(error) => assert_useless(&error, fault),
             // Nothing was held, so there was nothing to write.
             Ok(report) => assert_eq!(report.applied(), 0),
         }
+        match store.snapshot() {
+            Err(error) => assert_useless(&error, fault),
+            Ok(_) => assert!(!is_useless, "a handle that was useless gives a view"),
+        }
+        is_useless = !store.is_usable();
     }
+    if let Err(error) = store.close() {
+        assert_useless(&error, fault);
+    }
+    let closed = store.append(Command::set("later", "value"));
+    assert!(
+        matches!(
+            closed,
+            Err(AppendError::Backend(
+                BackendError::Closed | BackendError::Unusable
+            ))
+        ),
+        "{closed:?}"
+    );
 }
 
 /// The store is whole, has everything that was promised, and at the most what was under way.
@@ -149,15 +227,14 @@ fn check(site: &Site, promises: &Promises) {
     store.close().unwrap();
 }
 
-fn every_failure(sharing: Sharing) {
-    let mut calls = 0;
-    loop {
+fn every_failure_of_writing(sharing: Sharing) {
+    let cases = every_failure(&DiskCall::ALL, |failure| {
         let (disk, point) = (MemoryDisk::new(), FailurePoint::default());
         let site = site(&disk, &point);
-        point.fail_after(calls);
-        let promises = work(&site, sharing);
+        point.fail(failure);
+        let promises = work(&site, sharing, failure.fault);
         let bytes = disk.bytes(Path::new(PATH));
-        let failed = point.has_failed();
+        let has_failed = point.has_failed();
         point.heal();
         if promises.created {
             // What a killed process leaves, and what one leaves that goes on.
@@ -168,23 +245,23 @@ fn every_failure(sharing: Sharing) {
         } else {
             assert!(bytes.is_none(), "a store that was not made left a file");
         }
-        if !failed {
+        if !has_failed {
             assert_eq!(promises.ops.len(), 8, "the whole work is done");
-            assert!(calls > 50, "{calls} calls are no work");
-            return;
         }
-        calls += 1;
-    }
+        has_failed
+    });
+    assert!(cases > 200, "{cases} failures are no work");
+    eprintln!("{sharing:?}: {cases} failures");
 }
 
 #[test]
 fn leave_an_op_boundary_with_everything_acknowledged() {
-    every_failure(Sharing::SingleWriter);
+    every_failure_of_writing(Sharing::SingleWriter);
 }
 
 #[test]
 fn leave_an_op_boundary_in_exclusive_use_too() {
-    every_failure(Sharing::Exclusive);
+    every_failure_of_writing(Sharing::Exclusive);
 }
 
 /// A commit that fails may be on disk or not: the handle writes nothing more, lest it sign a fork
@@ -192,20 +269,20 @@ fn leave_an_op_boundary_in_exclusive_use_too() {
 #[test]
 fn of_a_commit_make_the_handle_unusable() {
     let mut unusable = 0;
-    for calls in 0..60 {
+    let calls = [DiskCall::Write, DiskCall::Resize, DiskCall::Sync];
+    every_failure(&calls, |failure| {
         let (disk, point) = (MemoryDisk::new(), FailurePoint::default());
         let site = site(&disk, &point);
         Store::create(&*site.backend, &site.path, &genesis(), &site.machine).unwrap();
         let store = site.open();
-        append(&store, "key", "1");
-        point.fail_after(calls);
-        let failed = store.append(Command::set("key", "2"));
+        append(&store, "key", vec![1; 300_000]);
+        point.fail(failure);
+        let failed = store.append(Command::set("key", vec![2; 600_000]));
+        let has_failed = point.has_failed();
         point.heal();
-        if failed.is_ok() {
-            assert!(unusable > 3, "commits were made to fail");
-            return;
-        }
-        if !store.is_usable() {
+        if let Err(error) = failed {
+            assert_says(&error, failure.fault);
+            assert!(!store.is_usable());
             unusable += 1;
             let refused = store.append(Command::set("key", "3")).unwrap_err();
             assert!(
@@ -219,6 +296,7 @@ fn of_a_commit_make_the_handle_unusable() {
         append(&store, "key", "4");
         assert!(store.forks().unwrap().is_empty());
         assert_whole(&store);
-    }
-    panic!("a commit takes fewer calls");
+        has_failed
+    });
+    assert!(unusable > 10, "{unusable} commits were made to fail");
 }

@@ -16,3 +16,4 @@ mod ingest;
 mod open;
 mod ops;
 mod peek;
+mod power;

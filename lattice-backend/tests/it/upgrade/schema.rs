@@ -1,6 +1,9 @@
 //! Older layouts.
 
-use lattice_backend::{BackendError, FailingDisk, FailurePoint, MemoryDisk, Table};
+use lattice_backend::{
+    BackendError, DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting, MemoryDisk,
+    Table,
+};
 use lattice_meta::SchemaVersion;
 
 use super::*;
@@ -163,9 +166,16 @@ fn a_migration_that_is_cut_anywhere_leaves_the_old_store_or_the_new_one() {
     store.close().unwrap();
     let before = disk.bytes(&path).unwrap();
     let (mut failed, mut migrated) = (0, 0);
-    for nth in 0.. {
+    let mut calls = DiskCall::ALL.into_iter();
+    let (mut call, mut nth) = (calls.next(), 0);
+    while let Some(failing) = call {
         disk.insert(&path, before.clone());
-        point.fail_after(nth);
+        point.fail(Failure {
+            call: failing,
+            after: nth,
+            lasting: Lasting::FromThenOn,
+            fault: DiskFault::Io,
+        });
         let outcome = site(Registers::default()).try_open(site(Registers::default()).request());
         let has_failed = point.has_failed();
         point.heal();
@@ -178,13 +188,14 @@ fn a_migration_that_is_cut_anywhere_leaves_the_old_store_or_the_new_one() {
             }
             opened => opened.unwrap(),
         };
-        assert_eq!(store.state_hash().unwrap(), hash, "cut at {nth}");
+        assert_eq!(store.state_hash().unwrap(), hash, "{failing:?} {nth}");
         assert_whole_at(&store, &old);
         store.close().unwrap();
-        if !has_failed {
-            break;
+        if has_failed {
+            (nth, failed) = (nth + 1, failed + 1);
+        } else {
+            (call, nth) = (calls.next(), 0);
         }
-        failed += 1;
     }
     assert!(
         failed > 20 && migrated > 0,

@@ -1,0 +1,258 @@
+//! A disk that loses power where a test wants it to.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Disk, FileMode, LockKind, LockRange, MemoryDisk, Storage};
+use crate::conformance::Rng;
+
+/// What a disk writes as a whole or not at all, if it does that much.
+const SECTOR_BYTES: usize = 512;
+
+/// A disk in memory that remembers all that was done to its files, and can say what it would hold
+/// if power had failed after any step of it: what was synced, and of the rest whatever the disk
+/// happened to have written. Clones are the same disk.
+///
+/// That a file was made or removed is taken to be durable at once: a [`Disk`] syncs directories
+/// itself.
+#[derive(Debug, Clone, Default)]
+pub struct RecordingDisk {
+    disk: MemoryDisk,
+    steps: Arc<Mutex<Vec<Step>>>,
+}
+
+/// What becomes of changes that were not synced when power fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unsynced {
+    /// All of them are lost.
+    Lost,
+    /// All of them are there, as after the kill of a process.
+    Kept,
+    /// Each is there, lost or torn, as chance wants: a write in any of its sectors or up to any of
+    /// its bytes. So they can be there in any order.
+    Torn,
+}
+
+#[derive(Debug)]
+enum Step {
+    Create(PathBuf),
+    Remove(PathBuf),
+    Change(PathBuf, Change),
+    Sync(PathBuf),
+}
+
+#[derive(Debug)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+impl RecordingDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a file there, as one that has been there for long.
+    pub fn insert(&self, path: &Path, bytes: Vec<u8>) {
+        let whole = Change::Write {
+            offset: 0,
+            bytes: bytes.clone(),
+        };
+        let mut steps = self.steps();
+        self.disk.insert(path, bytes);
+        steps.push(Step::Create(path.to_path_buf()));
+        steps.push(Step::Change(path.to_path_buf(), whole));
+        steps.push(Step::Sync(path.to_path_buf()));
+    }
+
+    /// How many steps there were: files made and removed, writes, resizes and syncs.
+    pub fn step_count(&self) -> usize {
+        self.steps().len()
+    }
+
+    /// Whether a step is a sync; it is durable from the step after it on.
+    pub fn is_sync(&self, step: usize) -> bool {
+        matches!(self.steps().get(step), Some(Step::Sync(_)))
+    }
+
+    /// What is on the disk if power fails after so many steps.
+    pub fn after_power_loss(&self, steps: usize, unsynced: Unsynced, rng: &mut Rng) -> MemoryDisk {
+        let recorded = self.steps();
+        let mut files = BTreeMap::<&Path, (Vec<u8>, Vec<&Change>)>::new();
+        for step in recorded.iter().take(steps) {
+            match step {
+                Step::Create(path) => drop(files.insert(path, Default::default())),
+                Step::Remove(path) => drop(files.remove(&**path)),
+                Step::Change(path, change) => {
+                    if let Some((_, pending)) = files.get_mut(&**path) {
+                        pending.push(change);
+                    }
+                }
+                Step::Sync(path) => {
+                    if let Some((durable, pending)) = files.get_mut(&**path) {
+                        pending.drain(..).for_each(|change| change.make(durable));
+                    }
+                }
+            }
+        }
+        let left = MemoryDisk::new();
+        for (path, (mut bytes, pending)) in files {
+            for change in pending {
+                match unsynced {
+                    Unsynced::Lost => {}
+                    Unsynced::Kept => change.make(&mut bytes),
+                    Unsynced::Torn => change.make_some(&mut bytes, rng),
+                }
+            }
+            left.insert(path, bytes);
+        }
+        left
+    }
+
+    fn steps(&self) -> MutexGuard<'_, Vec<Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Change {
+    fn make(&self, file: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, bytes } => write(file, *offset, bytes),
+            Self::Resize(len) => file.resize(*len, 0),
+        }
+    }
+
+    /// Makes a part of the change, or none of it.
+    fn make_some(&self, file: &mut Vec<u8>, rng: &mut Rng) {
+        match (rng.below(4), self) {
+            (0, _) => {}
+            (1, _) | (_, Self::Resize(_)) => self.make(file),
+            (2, Self::Write { offset, bytes }) => {
+                let kept = rng.below(bytes.len() + 1);
+                write(file, *offset, &bytes[..kept]);
+            }
+            (_, Self::Write { offset, bytes }) => {
+                let mut at = *offset;
+                let mut rest = &bytes[..];
+                while !rest.is_empty() {
+                    let in_sector = (SECTOR_BYTES - at % SECTOR_BYTES).min(rest.len());
+                    let (sector, behind) = rest.split_at(in_sector);
+                    if rng.one_in(2) {
+                        write(file, at, sector);
+                    }
+                    at += in_sector;
+                    rest = behind;
+                }
+            }
+        }
+    }
+}
+
+fn write(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if file.len() < end && !bytes.is_empty() {
+        file.resize(end, 0);
+    }
+    if !bytes.is_empty() {
+        file[offset..end].copy_from_slice(bytes);
+    }
+}
+
+impl Disk for RecordingDisk {
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        let mut steps = self.steps();
+        let inner = self.disk.open(path, mode)?;
+        if mode == FileMode::CreateNew {
+            steps.push(Step::Create(path.to_path_buf()));
+        }
+        Ok(Box::new(RecordingStorage {
+            inner,
+            path: path.to_path_buf(),
+            steps: Arc::clone(&self.steps),
+        }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut steps = self.steps();
+        self.disk.remove(path)?;
+        steps.push(Step::Remove(path.to_path_buf()));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct RecordingStorage {
+    inner: Box<dyn Storage>,
+    path: PathBuf,
+    steps: Arc<Mutex<Vec<Step>>>,
+}
+
+impl RecordingStorage {
+    /// Does something and remembers it; nothing comes between the two.
+    fn record(
+        &self,
+        work: impl FnOnce() -> io::Result<()>,
+        step: impl FnOnce(PathBuf) -> Step,
+    ) -> io::Result<()> {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        work()?;
+        steps.push(step(self.path.clone()));
+        Ok(())
+    }
+}
+
+impl Storage for RecordingStorage {
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.inner.len_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.inner.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let change = Change::Write {
+            offset: usize::try_from(offset).map_err(io::Error::other)?,
+            bytes: bytes.to_vec(),
+        };
+        self.record(
+            || self.inner.write_at(offset, bytes),
+            |path| Step::Change(path, change),
+        )
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let change = Change::Resize(usize::try_from(len).map_err(io::Error::other)?);
+        self.record(
+            || self.inner.set_len(len),
+            |path| Step::Change(path, change),
+        )
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.record(|| self.inner.sync(), Step::Sync)
+    }
+
+    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
+        self.inner.try_lock(range, kind)
+    }
+
+    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
+        self.inner.lock(range, kind)
+    }
+
+    fn unlock(&self, range: LockRange) -> io::Result<()> {
+        self.inner.unlock(range)
+    }
+
+    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
+        self.inner.is_locked(range)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+}
