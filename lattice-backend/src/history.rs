@@ -11,7 +11,7 @@ use lattice_meta::{Hlc, OpId, PubKey};
 
 use crate::state_hash::{EFFECT_BYTES, EffectHash};
 use crate::tx::{Direction, History, ReadTx, Result, Span, Table, WriteTx};
-use crate::{BackendError, Op, OpHasher, OpRef};
+use crate::{BackendError, MAX_OP_BYTES, Op, OpHasher, OpRef};
 
 /// The longest value of a row in `ops`: two fill a page of 4 KiB. Longer records go on in rows
 /// whose keys carry the number of the part, from 1.
@@ -19,6 +19,8 @@ const PART_BYTES: usize = 2000;
 /// The tail is written to the index when it has this many ops or bytes.
 const TAIL_OPS: usize = 256;
 const TAIL_BYTES: usize = 256 << 10;
+/// No tail that was committed is as long as this.
+const MAX_TAIL: u64 = 256;
 
 /// Ops that are applied and not yet indexed.
 #[derive(Debug, Default)]
@@ -36,6 +38,15 @@ impl Tail {
         applied: u64,
     ) -> Result<Self> {
         let mut tail = Self::default();
+        // What would make it longer is written to the index together with the op that does.
+        let behind = applied.checked_sub(indexed);
+        if behind.is_none_or(|behind| behind >= MAX_TAIL) {
+            return Err(BackendError::row(
+                Table::System,
+                "an index that is less than 256 ops behind",
+                format!("{indexed} ops of {applied} in the index"),
+            ));
+        }
         for index in indexed..applied {
             let op = read_op(tx, hasher, index)?.ok_or_else(|| missing(index))?;
             tail.push(&op, index);
@@ -101,7 +112,15 @@ fn read_record(tx: &dyn ReadTx, index: u64) -> Result<Option<Vec<u8>>> {
         let (first, last) = (row_key(index, 1), row_key(index, u32::MAX));
         let span: Span<'_> = (Bound::Included(&first), Bound::Included(&last));
         let mut parts = tx.range(Table::Ops, span, Direction::Forward)?;
-        while let Some(part) = parts.next()? {
+        for nth in 1.. {
+            let Some(part) = parts.next()? else {
+                break;
+            };
+            // What damage has put there is not read on and on.
+            if part.key != row_key(index, nth) || record.len() > EFFECT_BYTES + MAX_OP_BYTES {
+                let found = format!("op {index}: part {nth} and {} bytes", record.len());
+                return Err(BackendError::row(Table::Ops, "parts of one op", found));
+            }
             record.extend_from_slice(part.value);
         }
     }

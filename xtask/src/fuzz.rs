@@ -13,8 +13,6 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 const DEFAULT_SECONDS: u64 = 60;
-/// The most that a single allocation may take: inputs are far shorter, whatever lengths they claim.
-const MALLOC_LIMIT_MB: u32 = 8;
 const MAX_INPUT_BYTES: u32 = 4096;
 /// The longest that one input may take.
 const TIMEOUT_SECONDS: u32 = 10;
@@ -150,7 +148,6 @@ fn fuzz(
         .arg(workspace.root().join("fuzz/corpus").join(target))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={MAX_INPUT_BYTES}"))
-        .arg(format!("-malloc_limit_mb={MALLOC_LIMIT_MB}"))
         .arg(format!("-timeout={TIMEOUT_SECONDS}"))
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         .arg("-print_final_stats=1")

@@ -1,9 +1,18 @@
 //! The target that `LATTICE_FUZZ_TARGET` names, under libFuzzer.
 #![no_main]
 
+use std::alloc::System;
 use std::sync::OnceLock;
 
+use cap::Cap;
 use libfuzzer_sys::fuzz_target;
+
+/// The most memory that a target may have, in bytes: inputs are far shorter, whatever lengths they
+/// claim. One that wants more ends the process.
+const MAX_MEMORY_BYTES: usize = 64 << 20;
+
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, MAX_MEMORY_BYTES);
 
 static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 

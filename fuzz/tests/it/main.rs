@@ -4,7 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cap::Cap;
 use lattice_fuzz::TARGETS;
+
+/// What the tests may have at once: no input is worth a fraction of it, whatever lengths it claims.
+#[global_allocator]
+static MEMORY: Cap<std::alloc::System> = Cap::new(std::alloc::System, 256 << 20);
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")

@@ -11,8 +11,7 @@ use super::{Shared, parse, run};
 use crate::core_registry;
 
 /// Clears a screen, sets a title, rings, turns text round, hides it, and breaks the line.
-const HOSTILE: &str =
-    "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\u{200b}\r\n\u{8}\u{7f}x\u{2066}";
+const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\u{200b}\r\n\u{8}\u{7f}x\u{2066}\u{61c}\u{ad}\u{e0001}";
 
 /// What a command prints on a terminal, errors and notes too.
 fn shown(dir: &Path, words: &[&str]) -> String {
@@ -38,7 +37,12 @@ fn shown(dir: &Path, words: &[&str]) -> String {
 fn assert_safe(words: &[&str], text: &str) {
     let acts = |character: char| match character {
         '\n' | '\t' => false,
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{61c}'
+        | '\u{ad}'
+        | '\u{e0001}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => true,
         other => other.is_control(),
     };
     let found = text.chars().find(|character| acts(*character));

@@ -3,6 +3,8 @@
 //! A byte string in a record stands under its name if it is UTF-8, else in base64 under its name
 //! and `_b64`; elsewhere one that is no UTF-8 is an object with the only field `b64`. Both ways.
 
+use std::collections::BTreeMap;
+
 use data_encoding::BASE64;
 use lattice_backend::Value;
 use serde_json::{Map, Value as Json, json};
@@ -67,8 +69,15 @@ pub(super) fn from_json(json: Json) -> Result<Value, String> {
         Json::Object(object) => match only_base64(&object) {
             Some(text) => Value::Bytes(from_base64(text.as_bytes())?),
             None => {
-                let fields = object.into_iter().map(|(name, json)| field(name, json));
-                Value::Record(fields.collect::<Result<_, _>>()?)
+                let mut fields = BTreeMap::new();
+                for (name, json) in object {
+                    let (name, value) = field(name, json)?;
+                    if fields.contains_key(&name) {
+                        return Err(format!("{name} is given twice, as text and in base64"));
+                    }
+                    fields.insert(name, value);
+                }
+                Value::Record(fields)
             }
         },
     })
@@ -162,5 +171,12 @@ mod tests {
             let error = from_json(json).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn a_field_is_not_given_twice() {
+        let twice = serde_json::json!({ "key": "x", "key_b64": "eQ==" });
+        let refused = from_json(twice).unwrap_err();
+        assert!(refused.contains("key is given twice"), "{refused}");
     }
 }
