@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use redb::{BackendError, StorageBackend};
 
+use super::page::check_page;
 use crate::storage::{LockKind, LockRange, Storage};
 
 /// Held by a live writer from the moment its file is consistent (redb's design document, "lock
@@ -62,7 +63,8 @@ impl StorageBackend for Adapter {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.storage.read_at(offset, out)
+        self.storage.read_at(offset, out)?;
+        check_page(&*self.storage, offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -5,6 +5,7 @@ mod db;
 mod error;
 mod file;
 mod overlay;
+mod page;
 mod reader;
 mod scratch;
 mod tx;

@@ -1,6 +1,7 @@
 //! Transactions.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::OnceLock;
 
 use redb::{
@@ -9,6 +10,7 @@ use redb::{
 };
 
 use super::error::{contain_call, storage_error, wrapped_error};
+use crate::BackendError;
 use crate::tx::{
     Direction, NoRows, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx, is_empty_span,
 };
@@ -160,33 +162,67 @@ fn range<'a>(
     Ok(Box::new(RedbCursor {
         rows,
         direction,
+        start: span.0.map(<[u8]>::to_vec),
+        end: span.1.map(<[u8]>::to_vec),
         lent: None,
     }))
 }
 
+/// Rows of a range. A damaged tree gives rows in any order and from anywhere, and whoever reads on
+/// behind the last row would read for ever: such rows are damage, and not rows.
 struct RedbCursor<'a> {
     rows: redb::Range<'a, Bytes, Bytes>,
     direction: Direction,
+    start: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
     /// The row that the caller holds now.
     lent: Option<(AccessGuard<'a, Bytes>, AccessGuard<'a, Bytes>)>,
 }
 
+impl RedbCursor<'_> {
+    /// Whether a row can be the next one.
+    fn can_follow(&self, key: &[u8]) -> bool {
+        let before = self.lent.as_ref().map(|(key, _)| key.value());
+        let is_behind_start = || match &self.start {
+            Bound::Included(start) => key >= &start[..],
+            Bound::Excluded(start) => key > &start[..],
+            Bound::Unbounded => true,
+        };
+        let is_before_end = || match &self.end {
+            Bound::Included(end) => key <= &end[..],
+            Bound::Excluded(end) => key < &end[..],
+            Bound::Unbounded => true,
+        };
+        match self.direction {
+            Direction::Forward => {
+                before.map_or_else(is_behind_start, |before| before < key) && is_before_end()
+            }
+            Direction::Backward => {
+                before.map_or_else(is_before_end, |before| before > key) && is_behind_start()
+            }
+        }
+    }
+}
+
 impl RowCursor for RedbCursor<'_> {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
-        let Self {
-            rows,
-            direction,
-            lent,
-        } = self;
         contain_call(|| {
-            let next = match direction {
-                Direction::Forward => rows.next(),
-                Direction::Backward => rows.next_back(),
+            let next = match self.direction {
+                Direction::Forward => self.rows.next(),
+                Direction::Backward => self.rows.next_back(),
             };
-            *lent = next
+            let next = next
                 .transpose()
                 .map_err(|error| storage_error("reading rows", error))?;
-            Ok(lent.as_ref().map(|(key, value)| Row {
+            if let Some((key, _)) = &next
+                && !self.can_follow(key.value())
+            {
+                return Err(BackendError::Damaged {
+                    detail: "a table has rows out of their order".into(),
+                });
+            }
+            self.lent = next;
+            Ok(self.lent.as_ref().map(|(key, value)| Row {
                 key: key.value(),
                 value: value.value(),
             }))

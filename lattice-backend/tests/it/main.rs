@@ -9,6 +9,7 @@ mod verify;
 
 mod bundle;
 mod conformance;
+mod damage;
 mod engine;
 mod exchange;
 mod failures;

@@ -1,4 +1,9 @@
-//! The program over damaged stores.
+//! Damaged stores: by the program, and by thousands through the library.
+
+mod case;
+mod kinds;
+mod random;
+mod stores;
 
 use std::fs;
 

@@ -1,0 +1,179 @@
+//! Stores to damage: the same bytes in every run.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use lattice_backend::{Authors, Clock, ManualClock, RedbBackend, Sharing};
+use lattice_meta::{Genesis, Hlc, Nonce, StoreId};
+use lattice_node::{
+    Access, KvStore, LogStore, ManagerOptions, SecretKey, StoreHandle, StoreManager, core_registry,
+};
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+/// Which store, and how its last writer left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Kv,
+    Log,
+    KvCrashed,
+    LogCrashedInExclusiveUse,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [
+        Self::Kv,
+        Self::Log,
+        Self::KvCrashed,
+        Self::LogCrashedInExclusiveUse,
+    ];
+
+    fn is_kv(self) -> bool {
+        matches!(self, Self::Kv | Self::KvCrashed)
+    }
+
+    fn sharing(self) -> Sharing {
+        match self {
+            Self::LogCrashedInExclusiveUse => Sharing::Exclusive,
+            _ => Sharing::SingleWriter,
+        }
+    }
+
+    pub(super) fn genesis(self) -> Genesis {
+        let (store_type, nonce) = match self.is_kv() {
+            true => (lattice_kvstore::store_type(), 1),
+            false => (lattice_logstore::store_type(), 2),
+        };
+        let created = Hlc::from_parts(NOW_MS, 0).unwrap();
+        let owner = secret(1).public();
+        Genesis::new(
+            store_type,
+            owner,
+            Nonce::from_bytes([nonce; 16]),
+            created,
+            None,
+        )
+    }
+
+    pub(super) fn store_id(self) -> StoreId {
+        self.genesis().store_id()
+    }
+
+    /// Whether its writer did not end cleanly. Then a damaged flag, and in exclusive use a damaged
+    /// page, can look as if it had ended before its last commit was acknowledged, and the commit
+    /// before is what counts: nobody can tell the one from the other.
+    pub(super) fn has_crashed(self) -> bool {
+        matches!(self, Self::KvCrashed | Self::LogCrashedInExclusiveUse)
+    }
+
+    /// The file's bytes, before the last op and after it.
+    pub(super) fn make(self) -> [Vec<u8>; 2] {
+        let dirs = [1, 2, 1].map(|author| Replica::new(self, author));
+        let [first, other, fork] = &dirs;
+        let store = first.open(Access::ReadWrite);
+        for nth in 0..12 {
+            write(&*store, nth, 25);
+        }
+        let other = other.open(Access::ReadWrite);
+        pull(&*store, &*other);
+        for nth in 20..24 {
+            write(&*other, nth, 7);
+            write(&*store, nth, 9);
+        }
+        pull(&*other, &*store);
+        first.manager.close_all().unwrap();
+        // Written on from a copy, by the same author.
+        fs::copy(first.file(), fork.file()).unwrap();
+        let store = first.open(Access::ReadWrite);
+        write(&*store, 40, 3);
+        let fork = fork.open(Access::ReadWrite);
+        write(&*fork, 41, 4);
+        pull(&*fork, &*store);
+        let before = fs::read(first.file()).unwrap();
+        write(&*store, 42, 20);
+        if !self.has_crashed() {
+            first.manager.close_all().unwrap();
+        }
+        [before, fs::read(first.file()).unwrap()]
+    }
+}
+
+fn secret(seed: u8) -> SecretKey {
+    SecretKey::from_bytes(&[seed; 32])
+}
+
+/// A data directory with one store in it.
+struct Replica {
+    _dir: tempfile::TempDir,
+    manager: StoreManager,
+    store_id: StoreId,
+}
+
+impl Replica {
+    fn new(kind: Kind, author: u8) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ManagerOptions::new(secret(author));
+        options.sharing = kind.sharing();
+        let manager = manager(dir.path(), options);
+        let store_id = manager.create_replica(&kind.genesis()).unwrap();
+        Self {
+            _dir: dir,
+            manager,
+            store_id,
+        }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.manager.store_path(self.store_id)
+    }
+
+    fn open(&self, access: Access) -> Arc<dyn StoreHandle> {
+        self.manager.open(self.store_id, access).unwrap()
+    }
+}
+
+/// A manager of a data directory, by a clock that stands still.
+pub(super) fn manager(dir: &Path, options: ManagerOptions) -> StoreManager {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW_MS));
+    let options = ManagerOptions { clock, ..options };
+    let backend = Arc::new(RedbBackend::on_files());
+    StoreManager::new(dir, backend, core_registry().unwrap(), options)
+}
+
+/// One that writes as the stores' owner.
+pub(super) fn owners_manager(dir: &Path) -> StoreManager {
+    manager(dir, ManagerOptions::new(secret(1)))
+}
+
+/// An op of so many rows, some of them long.
+fn write(store: &dyn StoreHandle, nth: usize, rows: usize) {
+    let content = |row: usize| {
+        let len = if (nth + row).is_multiple_of(29) {
+            9_000
+        } else {
+            5 + (nth * 31 + row * 7) % 160
+        };
+        vec![b'a' + u8::try_from(row % 26).unwrap(); len]
+    };
+    if let Some(kv) = store.downcast_ref::<KvStore>() {
+        let batch = (0..rows).fold(kv.batch(), |batch, row| {
+            let key = format!("key {:03}", (nth * 13 + row) % 400);
+            batch.put(key, content(row))
+        });
+        batch
+            .delete(format!("key {:03}", 400 + nth))
+            .commit()
+            .unwrap();
+    } else {
+        let log = store.downcast_ref::<LogStore>().unwrap();
+        log.append_many((0..rows).map(content)).unwrap();
+    }
+}
+
+/// Brings everything that `to` lacks from `from`.
+fn pull(from: &dyn StoreHandle, to: &dyn StoreHandle) {
+    let ops = from.ops_after(&to.leaves().unwrap()).unwrap();
+    let report = to.ingest(&mut ops.map(Result::unwrap), &Authors::Any);
+    assert!(report.unwrap().applied() > 0);
+}
