@@ -1,0 +1,145 @@
+//! Keys and values, and Lattice stores of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lattice_backend::{
+    Engine, MemoryBackend, OpenOptions, OpenRequest, RedbBackend, SecretKey, Sharing, StateBackend,
+};
+use lattice_kvstore::{Command, KvMachine, KvStore, store_type};
+use lattice_logstore::{LogMachine, LogStore};
+use lattice_meta::{Genesis, Hlc, Nonce, StoreType};
+use lattice_registry::TypedStore;
+
+/// The cache of every engine, in bytes.
+pub const CACHE_BYTES: usize = 256 << 20;
+/// What every key is given.
+pub const VALUE: [u8; 100] = [0x5a; 100];
+
+/// A key.
+pub type Key = [u8; 16];
+
+/// Random keys (xorshift).
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A key that is new.
+    pub fn key(&mut self) -> Key {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&self.next().to_be_bytes());
+        key[8..].copy_from_slice(&self.next().to_be_bytes());
+        key
+    }
+
+    /// Keys for so many commits of so many.
+    pub fn batches(&mut self, commits: usize, batch: usize) -> Vec<Vec<Key>> {
+        (0..commits)
+            .map(|_| (0..batch).map(|_| self.key()).collect())
+            .collect()
+    }
+}
+
+fn secret(author: u8) -> Arc<SecretKey> {
+    Arc::new(SecretKey::from_bytes(&[author; 32]))
+}
+
+fn genesis(store_type: StoreType) -> Genesis {
+    let owner = secret(1).public();
+    Genesis::new(
+        store_type,
+        owner,
+        Nonce::from_bytes([1; 16]),
+        Hlc::ZERO,
+        None,
+    )
+}
+
+fn request(
+    backend: Arc<dyn StateBackend>,
+    path: &Path,
+    author: u8,
+    sharing: Sharing,
+) -> OpenRequest {
+    OpenRequest {
+        options: OpenOptions {
+            cache_bytes: CACHE_BYTES,
+            sharing,
+            ..OpenOptions::read_write()
+        },
+        ..OpenRequest::new(backend, path).identity(secret(author))
+    }
+}
+
+/// Opens a key-value store that is there.
+pub fn open_kv(path: &Path, sharing: Sharing) -> KvStore {
+    let request = request(Arc::new(RedbBackend::on_files()), path, 1, sharing);
+    KvStore::from_engine(Engine::open(request, KvMachine::new()).expect("the store opens"))
+}
+
+/// Makes a key-value store.
+pub fn make_kv(path: &Path, sharing: Sharing) -> KvStore {
+    let backend = RedbBackend::on_files();
+    Engine::create(&backend, path, &genesis(store_type()), &KvMachine::new()).expect("it is new");
+    open_kv(path, sharing)
+}
+
+/// Makes a log.
+pub fn make_log(path: &Path) -> LogStore {
+    let backend = Arc::new(RedbBackend::on_files());
+    let genesis = genesis(lattice_logstore::store_type());
+    Engine::create(&*backend, path, &genesis, &LogMachine::new()).expect("it is new");
+    let request = request(backend, path, 1, Sharing::SingleWriter);
+    LogStore::from_engine(Engine::open(request, LogMachine::new()).expect("the store opens"))
+}
+
+/// Puts so many keys, each batch in one op.
+pub fn put(kv: &KvStore, batches: &[Vec<Key>]) {
+    for keys in batches {
+        let batch = keys
+            .iter()
+            .fold(kv.batch(), |batch, key| batch.put(key, VALUE));
+        batch.commit().expect("a batch is written");
+    }
+}
+
+/// Puts keys one by one, all in one transaction: the fast way to many ops.
+pub fn put_ops(kv: &KvStore, keys: impl Iterator<Item = Key>) {
+    let mut commands = keys.map(|key| {
+        let mut command = Command::new();
+        command.put(key, VALUE);
+        Ok::<_, std::convert::Infallible>(command)
+    });
+    kv.engine()
+        .append_all(&mut commands)
+        .expect("all are written");
+}
+
+/// Single puts of new keys by some authors, none of whom has seen the others; theirs in turns.
+pub fn foreign_ops(authors: u16, each: usize, random: &mut Random) -> Vec<Vec<u8>> {
+    let streams: Vec<Vec<Vec<u8>>> = (0..authors)
+        .map(|author| {
+            let backend = Arc::new(MemoryBackend::new());
+            let genesis = genesis(store_type());
+            Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new()).expect("new");
+            let mut seed = [9; 32];
+            seed[..2].copy_from_slice(&author.to_le_bytes());
+            let request =
+                OpenRequest::new(backend, "kv").identity(Arc::new(SecretKey::from_bytes(&seed)));
+            let engine = Engine::open(request, KvMachine::new()).expect("it opens");
+            let kv = KvStore::from_engine(engine);
+            put_ops(&kv, (0..each).map(|_| random.key()));
+            let ops = kv.engine().ops_after(&lattice_backend::Leaves::default());
+            ops.expect("memory").map(|op| op.expect("memory")).collect()
+        })
+        .collect();
+    let turn = |nth: usize| streams.iter().map(move |stream| stream[nth].clone());
+    (0..each).flat_map(turn).collect()
+}

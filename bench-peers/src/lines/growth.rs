@@ -1,0 +1,178 @@
+//! How cost grows: with keys and ops, with authors, with stores.
+
+use lattice_backend::{Authors, RedbBackend, Sharing, StateBackend};
+use lattice_kvstore::KvStore;
+use lattice_registry::TypedStore;
+
+use super::open::open_seconds;
+use super::peek::{list_seconds, many_stores};
+use crate::data::{Key, Random, VALUE, foreign_ops, make_kv, open_kv, put_ops};
+use crate::measure::{median, timed};
+use crate::plan::Plan;
+
+/// Seconds of one operation at several sizes.
+#[derive(Debug, Clone)]
+pub struct Growth {
+    /// What is done.
+    pub what: &'static str,
+    /// What there is more and more of.
+    pub with: &'static str,
+    /// Size and median seconds.
+    pub points: Vec<(usize, f64)>,
+}
+
+impl Growth {
+    /// The exponent of the least-squares line through the logarithms: 0 is constant, 1 is linear.
+    pub fn exponent(&self) -> f64 {
+        let logs: Vec<(f64, f64)> = self
+            .points
+            .iter()
+            .map(|(size, seconds)| ((*size as f64).ln(), seconds.ln()))
+            .collect();
+        let count = logs.len() as f64;
+        let mean = |pick: fn(&(f64, f64)) -> f64| logs.iter().map(pick).sum::<f64>() / count;
+        let (x, y) = (mean(|log| log.0), mean(|log| log.1));
+        let covariance: f64 = logs.iter().map(|log| (log.0 - x) * (log.1 - y)).sum();
+        let variance: f64 = logs.iter().map(|log| (log.0 - x).powi(2)).sum();
+        covariance / variance
+    }
+
+    /// The name of the growth.
+    pub fn name(&self) -> &'static str {
+        match self.exponent() {
+            e if e < 0.05 => "constant",
+            e if e < 0.35 => "logarithmic",
+            e if e < 0.8 => "less than linear",
+            e if e < 1.2 => "linear",
+            _ => "more than linear",
+        }
+    }
+}
+
+const TRIES: usize = 300;
+
+/// All of it.
+pub fn all(plan: &Plan) -> Vec<Growth> {
+    let mut all = with_keys(plan);
+    all.extend(with_authors(plan));
+    all.push(with_stores(plan));
+    all
+}
+
+/// What is measured of a store at each size.
+fn costs(file: &std::path::Path, keys: &[Key], random: &mut Random) -> [f64; 4] {
+    let kv = open_kv(file, Sharing::SingleWriter);
+    let gets = (0..TRIES * 10).map(|_| {
+        let key = keys[(random.next() % keys.len() as u64) as usize];
+        timed(|| kv.get(key).expect("it reads").expect("it is there")).0
+    });
+    let gets: Vec<f64> = gets.collect();
+    let puts: Vec<f64> = (0..TRIES)
+        .map(|_| {
+            let key = random.key();
+            timed(|| kv.put(key, VALUE).expect("it is written")).0
+        })
+        .collect();
+    drop(kv);
+    let opens: Vec<f64> = (0..20).map(|_| open_seconds(file)).collect();
+    let backend = RedbBackend::on_files();
+    let peeks: Vec<f64> = (0..TRIES)
+        .map(|_| timed(|| backend.peek_info(file).expect("a store")).0)
+        .collect();
+    [puts, gets, opens, peeks].map(|seconds| median(&seconds))
+}
+
+const OPERATIONS: [&str; 4] = ["put", "get", "open and close", "peek"];
+
+fn growths(with: &'static str, sizes: &[usize], costs: &[[f64; 4]]) -> Vec<Growth> {
+    let of = |nth: usize| {
+        sizes
+            .iter()
+            .zip(costs)
+            .map(move |(size, costs)| (*size, costs[nth]))
+    };
+    OPERATIONS
+        .iter()
+        .enumerate()
+        .map(|(nth, what)| Growth {
+            what,
+            with,
+            points: of(nth).collect(),
+        })
+        .collect()
+}
+
+/// Single-put ops of one author, each a new key.
+fn with_keys(plan: &Plan) -> Vec<Growth> {
+    let place = plan.place();
+    let file = place.path().join("state.db");
+    drop(make_kv(&file, Sharing::SingleWriter));
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let (mut keys, mut measured): (Vec<Key>, Vec<[f64; 4]>) = (Vec::new(), Vec::new());
+    let sizes = [1_000, 10_000, 100_000, 1_000_000].map(|size| plan.size(size).max(10));
+    for size in sizes {
+        let kv = open_kv(&file, Sharing::SingleWriter);
+        while keys.len() < size {
+            let some: Vec<Key> = (0..(size - keys.len()).min(50_000))
+                .map(|_| random.key())
+                .collect();
+            put_ops(&kv, some.iter().copied());
+            keys.extend(some);
+        }
+        drop(kv);
+        measured.push(costs(&file, &keys, &mut random));
+    }
+    growths("keys and ops", &sizes, &measured)
+}
+
+/// Authors of twenty ops each, joined by this node's next put.
+fn with_authors(plan: &Plan) -> Vec<Growth> {
+    const EACH: usize = 20;
+    let sizes = [1, 10, 100, 1000_u16];
+    let mut measured = Vec::new();
+    for authors in sizes {
+        let place = plan.place();
+        let file = place.path().join("state.db");
+        let kv = make_kv(&file, Sharing::SingleWriter);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let ops = foreign_ops(authors, EACH, &mut random);
+        let taken = kv.engine().ingest(&mut ops.into_iter(), &Authors::Any);
+        assert_eq!(
+            taken.expect("it is written").applied(),
+            u64::from(authors) * EACH as u64
+        );
+        let key = random.key();
+        kv.put(key, VALUE).expect("it is written");
+        close(kv);
+        measured.push(costs(&file, &[key], &mut random));
+    }
+    let sizes = sizes.map(usize::from);
+    growths("authors", &sizes, &measured)
+}
+
+fn close(kv: KvStore) {
+    kv.engine().close().expect("it closes");
+}
+
+fn with_stores(plan: &Plan) -> Growth {
+    let place = plan.place();
+    let mut points = Vec::new();
+    let mut there = 0;
+    for size in [1, 10, 100, 1_000, 10_000] {
+        let size = plan.size(size).max(1);
+        if size <= there {
+            continue;
+        }
+        let manager = many_stores(place.path(), size - there);
+        there = size;
+        let seconds: Vec<f64> = (0..plan.rounds.min(5))
+            .map(|_| list_seconds(&manager))
+            .collect();
+        points.push((size, median(&seconds)));
+    }
+    Growth {
+        what: "list",
+        with: "stores",
+        points,
+    }
+}

@@ -1,0 +1,122 @@
+//! Memory of many open stores: in a process that does nothing else.
+
+use std::path::Path;
+use std::process::Command;
+
+use lattice_kvstore::KvStore;
+use lattice_node::Access;
+use lattice_registry::StoreHandle;
+
+use super::peek::many_stores;
+use crate::data::{Random, VALUE};
+use crate::measure::{Line, Wanted, number};
+use crate::plan::Plan;
+
+/// The budget that a manager has unless it is told otherwise, in MiB.
+const BUDGET_MIB: f64 = 256.0;
+const READS: usize = 200_000;
+
+/// A thousand stores, open and idle, and under random reads.
+pub fn lines(plan: &Plan) -> Vec<Line> {
+    let place = plan.place();
+    let (stores, keys) = (plan.size(1000), plan.size(2000));
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .arg("--memory")
+        .arg(place.path())
+        .args([stores.to_string(), keys.to_string()])
+        .output()
+        .expect("it starts");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mib: Vec<f64> = printed
+        .split_whitespace()
+        .map(|number| number.parse().expect("a number"))
+        .collect();
+    let line = |what: String, mib: f64, against: &str, most| Line {
+        what,
+        lattice: format!("{} MiB", number(mib)),
+        against: against.into(),
+        figures: vec![mib],
+        unit: "MiB",
+        wanted: Wanted::AtMost(most),
+    };
+    let count = number(stores as f64);
+    let reads = format!(
+        "memory, {count} stores of {} keys under random reads",
+        number(keys as f64)
+    );
+    vec![
+        line(
+            format!("memory, {count} stores open and idle"),
+            mib[0],
+            "",
+            120.0,
+        ),
+        line(
+            reads,
+            mib[1],
+            "the manager's budget: 256 MiB",
+            BUDGET_MIB + 64.0,
+        ),
+    ]
+}
+
+/// What that process does: prints what the open stores take, and what they take after reads.
+pub fn measure(dir: &Path, stores: usize, keys: usize) {
+    let made = many_stores(dir, stores);
+    let mut ids = Vec::new();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for listed in made.list().expect("it lists") {
+        let id = listed.meta.expect("a store").store_id;
+        let store = made.open(id, Access::ReadWrite).expect("it opens");
+        let kv = store.downcast_ref::<KvStore>().expect("its type");
+        let batch =
+            (0..keys as u64).fold(kv.batch(), |batch, nth| batch.put(nth.to_be_bytes(), VALUE));
+        batch.commit().expect("it is written");
+        made.close(id).expect("it closes");
+        ids.push(id);
+    }
+    drop(made);
+    // A manager that has nothing in its caches yet.
+    let manager = many_stores(dir, 0);
+    let before = resident_mib();
+    let open: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let store = manager.open(*id, Access::ReadWrite).expect("it opens");
+            store.downcast_ref::<KvStore>().expect("its type").clone()
+        })
+        .collect();
+    let idle = resident_mib() - before;
+    for _ in 0..READS {
+        let kv: &KvStore = &open[(random.next() % open.len() as u64) as usize];
+        let key = (random.next() % keys as u64).to_be_bytes();
+        assert_eq!(
+            kv.get(key).expect("it reads").expect("it is there").len(),
+            100
+        );
+    }
+    println!("{idle:.1} {:.1}", resident_mib() - before);
+    for kv in open {
+        StoreHandle::close(&kv).expect("it closes");
+    }
+}
+
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a Linux system");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("its memory");
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .expect("a number");
+    kib / 1024.0
+}

@@ -1,0 +1,13 @@
+//! The lines of the table, by what they need.
+
+pub mod disk;
+pub mod growth;
+pub mod ingest;
+pub mod memory;
+pub mod open;
+pub mod peek;
+pub mod process;
+pub mod reads;
+pub mod rivals;
+pub mod threads;
+pub mod writes;

@@ -1,0 +1,39 @@
+//! The program as a process.
+
+use std::process::{Command, Stdio};
+
+use crate::measure::{Line, Wanted, median, time, timed};
+use crate::plan::Plan;
+
+const RUNS: usize = 60;
+
+/// `lattice peek`, from the start of the process to its end.
+pub fn lines(plan: &Plan) -> Vec<Line> {
+    let Some(program) = &plan.program else {
+        return Vec::new();
+    };
+    let place = plan.place();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(program);
+        command.arg("--data-dir").arg(place.path()).args(words);
+        command.stdout(Stdio::null()).status().expect("it starts")
+    };
+    assert!(run(&["create", "core:kvstore", "--alias", "kv"]).success());
+    let figures: Vec<f64> = (0..plan.rounds)
+        .map(|_| {
+            let seconds: Vec<f64> = (0..plan.size(RUNS))
+                .map(|_| timed(|| assert!(run(&["peek", "kv"]).success())).0)
+                .collect();
+            median(&seconds) * 1e3
+        })
+        .collect();
+    let lattice = time(median(&figures) / 1e3);
+    vec![Line {
+        what: "`lattice peek` as a process".into(),
+        lattice,
+        against: String::new(),
+        figures,
+        unit: "ms",
+        wanted: Wanted::AtMost(10.0),
+    }]
+}

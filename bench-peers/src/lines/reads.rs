@@ -1,0 +1,124 @@
+//! Gets and scans of a million keys.
+
+use std::ops::ControlFlow;
+
+use lattice_backend::{Direction, Sharing};
+use redb::{ReadableDatabase, ReadableTable};
+
+use crate::data::{Key, Random};
+use crate::measure::{Line, Wanted, number, ratio_line, turns};
+use crate::plan::Plan;
+use crate::subjects::{Lattice, ROWS, Raw, Subject};
+
+/// Gets through a handle and through a snapshot; scans that copy and that do not.
+pub fn lines(plan: &Plan) -> Vec<Line> {
+    let place = plan.place();
+    let mut lattice = Lattice::new(place.path(), Sharing::SingleWriter);
+    let mut raw = Raw::new(place.path(), Sharing::SingleWriter);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let batches = random.batches(plan.size(100), 10_000);
+    for keys in &batches {
+        lattice.commit(keys);
+        raw.commit(keys);
+    }
+    let keys: Vec<Key> = batches.into_iter().flatten().collect();
+    let gets = plan.size(100_000);
+    let rounds: Vec<Vec<Key>> = (0..plan.rounds)
+        .map(|_| {
+            let mut pick = || keys[(random.next() % keys.len() as u64) as usize];
+            (0..gets).map(|_| pick()).collect()
+        })
+        .collect();
+    let mut lines = Vec::new();
+
+    let times = turns(
+        plan.rounds,
+        |round| {
+            rounds[round]
+                .iter()
+                .for_each(|key| assert_eq!(lattice.get(key), 100))
+        },
+        |round| {
+            rounds[round]
+                .iter()
+                .for_each(|key| assert_eq!(raw.get(key), 100))
+        },
+    );
+    let against = "raw redb, transaction and table opened each time";
+    let what = "get through a handle";
+    lines.push(ratio_line(
+        what,
+        against,
+        gets as f64,
+        "gets/s",
+        &times,
+        Wanted::AtLeast(0.85),
+    ));
+
+    let snapshot = lattice.0.snapshot().expect("it reads");
+    let tx = raw.0.begin_read().expect("it reads");
+    let table = tx.open_table(ROWS).expect("a table");
+    let times = turns(
+        plan.rounds,
+        |round| {
+            for key in &rounds[round] {
+                let value = snapshot.get(key).expect("it reads").expect("it is there");
+                assert_eq!(value.len(), 100);
+            }
+        },
+        |round| {
+            for key in &rounds[round] {
+                let value = table.get(&key[..]).expect("it reads").expect("it is there");
+                assert_eq!(value.value().len(), 100);
+            }
+        },
+    );
+    let (what, against) = ("get through a snapshot", "raw redb, table open");
+    lines.push(ratio_line(
+        what,
+        against,
+        gets as f64,
+        "gets/s",
+        &times,
+        Wanted::AtLeast(0.9),
+    ));
+
+    let wanted = keys.len();
+    let visit = |_| {
+        let mut count = 0;
+        let each = |key: &[u8], value: &[u8]| {
+            std::hint::black_box((key.len(), value.len()));
+            count += 1;
+            ControlFlow::Continue(())
+        };
+        snapshot
+            .visit::<&[u8]>(.., Direction::Forward, each)
+            .expect("it reads");
+        assert_eq!(count, wanted);
+    };
+    let rounds = plan.rounds.min(7);
+    let of = format!("of {} keys", number(wanted as f64));
+    let times = turns(rounds, visit, |_| assert_eq!(raw.scan(), wanted));
+    let what = format!("scan {of}, visiting them");
+    let work = wanted as f64;
+    lines.push(ratio_line(
+        &what,
+        "raw redb",
+        work,
+        "keys/s",
+        &times,
+        Wanted::AtLeast(0.7),
+    ));
+    let copy = |_| assert_eq!(lattice.scan(), wanted);
+    let times = turns(rounds, copy, |_| assert_eq!(raw.scan(), wanted));
+    let what = format!("scan {of}, an iterator of owned ones");
+    lines.push(ratio_line(
+        &what,
+        "raw redb",
+        work,
+        "keys/s",
+        &times,
+        Wanted::AtLeast(0.7),
+    ));
+    lines
+}

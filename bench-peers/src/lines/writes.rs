@@ -1,0 +1,123 @@
+//! Commits by one thread.
+
+use lattice_backend::Sharing;
+
+use crate::data::{Random, VALUE, make_log};
+use crate::measure::{Line, Wanted, ratio_line, turns};
+use crate::plan::Plan;
+use crate::subjects::{Lattice, Raw, SameRows, Subject};
+
+/// One durable put at a time; batches; entries of a log.
+pub fn lines(plan: &Plan) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (sharing, mode) in [
+        (Sharing::SingleWriter, ""),
+        (Sharing::Exclusive, ", exclusive"),
+    ] {
+        let wanted = |least| match sharing {
+            Sharing::SingleWriter => Wanted::AtLeast(least),
+            Sharing::Exclusive => Wanted::Shown,
+        };
+        let against = |place: &tempfile::TempDir| Raw::new(place.path(), sharing);
+        let mut add = |what: &str, batch, before, commits, least| {
+            let place = plan.place();
+            let (one, other) = (Lattice::new(place.path(), sharing), against(&place));
+            let what = format!("{what}{mode}");
+            let (before, commits) = (plan.size(before), plan.size(commits));
+            lines.push(commits_line(
+                plan,
+                &what,
+                one,
+                other,
+                (batch, before, commits),
+                wanted(least),
+            ));
+        };
+        add("one durable put at a time", 1, 4000, 1000, 0.55);
+        add("batches of 100 new keys", 100, 300, 80, 0.75);
+        add("batches of 10,000", 10_000, 10, 4, 0.6);
+    }
+    let place = plan.place();
+    let (one, other) = (
+        Lattice::new(place.path(), Sharing::SingleWriter),
+        SameRows::new(place.path()),
+    );
+    let sizes = (1, plan.size(4000), plan.size(1000));
+    let what = "one durable put, against raw transactions of the same rows";
+    lines.insert(
+        1,
+        commits_line(plan, what, one, other, sizes, Wanted::AtLeast(0.9)),
+    );
+    lines.insert(4, appends(plan));
+    lines
+}
+
+fn commits_line(
+    plan: &Plan,
+    what: &str,
+    mut one: impl Subject,
+    mut other: impl Subject,
+    (batch, before, commits): (usize, usize, usize),
+    wanted: Wanted,
+) -> Line {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for keys in random.batches(before, batch) {
+        one.commit(&keys);
+        other.commit(&keys);
+    }
+    let rounds: Vec<_> = (0..plan.rounds)
+        .map(|_| random.batches(commits, batch))
+        .collect();
+    let name = other.name();
+    let times = turns(
+        plan.rounds,
+        |round| rounds[round].iter().for_each(|keys| one.commit(keys)),
+        |round| rounds[round].iter().for_each(|keys| other.commit(keys)),
+    );
+    let keys = (commits * batch) as f64;
+    ratio_line(what, name, keys, "keys/s", &times, wanted)
+}
+
+/// Entries in batches of 100, against rows with ascending keys.
+fn appends(plan: &Plan) -> Line {
+    const BATCH: usize = 100;
+    let place = plan.place();
+    let log = make_log(&place.path().join("log.db"));
+    let mut raw = Raw::new(place.path(), Sharing::SingleWriter);
+    let append = || {
+        log.append_many([VALUE; BATCH])
+            .expect("entries are written");
+    };
+    let mut nth = 0_u64;
+    let mut insert = || {
+        let keys: Vec<_> = (0..BATCH)
+            .map(|_| {
+                nth += 1;
+                let mut key = [0; 16];
+                key[8..].copy_from_slice(&nth.to_be_bytes());
+                key
+            })
+            .collect();
+        raw.commit(&keys);
+    };
+    let (before, commits) = (plan.size(300), plan.size(80));
+    for _ in 0..before {
+        append();
+        insert();
+    }
+    let times = turns(
+        plan.rounds,
+        |_| (0..commits).for_each(|_| append()),
+        |_| (0..commits).for_each(|_| insert()),
+    );
+    let entries = (commits * BATCH) as f64;
+    let what = "log appends in batches of 100";
+    ratio_line(
+        what,
+        "raw redb",
+        entries,
+        "entries/s",
+        &times,
+        Wanted::AtLeast(0.8),
+    )
+}

@@ -1,0 +1,151 @@
+//! Lattice beside raw redb, SQLite and fjall: the same keys, values and durability, in turns, in one
+//! process. `cargo xtask bench` builds and runs this.
+
+mod data;
+mod lines;
+mod measure;
+mod plan;
+mod plot;
+mod report;
+mod subjects;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lines::growth::Growth;
+use measure::Line;
+use plan::Plan;
+
+const USAGE: &str = "usage: bench-peers [--rounds N] [--quick] [--dir DIR] [--program LATTICE] \
+                     [--report FILE] [GROUP]...";
+
+/// Lines that need the same things are measured together.
+const GROUPS: [(&str, fn(&Plan) -> Vec<Line>); 9] = [
+    ("writes", lines::writes::lines),
+    ("threads", lines::threads::lines),
+    ("ingest", lines::ingest::lines),
+    ("reads", lines::reads::lines),
+    ("peek", lines::peek::lines),
+    ("list", lines::peek::list),
+    ("open", lines::open::lines),
+    ("disk", lines::disk::lines),
+    ("memory", lines::memory::lines),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["--write", file] => lines::peek::write_for_ever(Path::new(file)),
+        ["--memory", dir, stores, keys] => {
+            let number = |text: &str| text.parse().expect("a number");
+            lines::memory::measure(Path::new(dir), number(stores), number(keys));
+        }
+        _ => {
+            let Some((plan, report)) = parse(&words) else {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            };
+            return measure(&plan, report.as_deref());
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn parse(words: &[&str]) -> Option<(Plan, Option<PathBuf>)> {
+    let mut plan = Plan {
+        rounds: 9,
+        shrink: 1,
+        only: Vec::new(),
+        program: None,
+        dir: std::env::temp_dir(),
+    };
+    let mut report = None;
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--rounds" => plan.rounds = words.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
+            "--quick" => (plan.rounds, plan.shrink) = (3, 50),
+            "--dir" => plan.dir = words.next()?.into(),
+            "--program" => plan.program = Some(words.next()?.into()),
+            "--report" => report = Some(words.next()?.into()),
+            group if !group.starts_with('-') => plan.only.push(group.to_owned()),
+            _ => return None,
+        }
+    }
+    let known = |only: &String| {
+        let more = ["process", "rivals", "growth"];
+        GROUPS.iter().any(|(name, _)| name == only) || more.contains(&only.as_str())
+    };
+    plan.only.iter().all(known).then_some((plan, report))
+}
+
+fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
+    let mut measured = Vec::new();
+    for (name, lines) in GROUPS {
+        if plan.wants(name) {
+            eprintln!("{name} ...");
+            let lines = lines(plan);
+            eprint!("{}", report::table(&lines));
+            measured.extend(lines);
+        }
+    }
+    if plan.wants("process") {
+        measured.extend(lines::process::lines(plan));
+    }
+    let mut text = String::new();
+    if !measured.is_empty() {
+        text.push_str(&format!(
+            "## Lattice and its engine\n\n{}\n",
+            report::table(&measured)
+        ));
+    }
+    if plan.wants("rivals") {
+        eprintln!("rivals ...");
+        let rivals = report::rivals(&lines::rivals::lines(plan));
+        text.push_str(&format!("## Others\n\n{rivals}\n"));
+    }
+    if plan.wants("growth") {
+        eprintln!("growth ...");
+        let growths = lines::growth::all(plan);
+        text.push_str(&format!(
+            "## How cost grows\n\n{}\n",
+            report::growth(&growths)
+        ));
+        if let Some(dir) = report.and_then(Path::parent)
+            && let Err(error) = draw(dir, &growths, &mut text)
+        {
+            eprintln!("bench-peers: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("{text}");
+    if let Some(file) = report
+        && let Err(error) = std::fs::write(file, text)
+    {
+        eprintln!("bench-peers: cannot write {}: {error}", file.display());
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// A plot for each quantity, beside the report.
+fn draw(
+    dir: &Path,
+    growths: &[Growth],
+    text: &mut String,
+) -> Result<(), Box<dyn std::error::Error>> {
+    for (with, file) in [
+        ("keys and ops", "growth-keys.svg"),
+        ("authors", "growth-authors.svg"),
+        ("stores", "growth-stores.svg"),
+    ] {
+        let curves: Vec<&Growth> = growths
+            .iter()
+            .filter(|growth| growth.with == with)
+            .collect();
+        plot::draw(&dir.join(file), with, &curves)?;
+        text.push_str(&format!("![cost with {with}](bench-peers/plots/{file})\n"));
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Rounds, ratios, medians.
+
+use std::time::Instant;
+
+/// A line of the table: what was asked for, and what was measured.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// What is measured.
+    pub what: String,
+    /// What Lattice does, in words with a unit; the median.
+    pub lattice: String,
+    /// What it is held against, with what that does.
+    pub against: String,
+    /// One figure a round, mostly a ratio.
+    pub figures: Vec<f64>,
+    /// The unit of the figures, empty for ratios.
+    pub unit: &'static str,
+    /// What is wanted.
+    pub wanted: Wanted,
+}
+
+/// What a figure must be.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// This at the least.
+    AtLeast(f64),
+    /// This at the most.
+    AtMost(f64),
+    /// Nothing: it is shown only.
+    Shown,
+}
+
+impl Line {
+    /// The median of the figures.
+    pub fn median(&self) -> f64 {
+        median(&self.figures)
+    }
+
+    /// Whether the median is what is wanted; nothing if nothing is.
+    pub fn is_reached(&self) -> Option<bool> {
+        match self.wanted {
+            Wanted::AtLeast(least) => Some(self.median() >= least),
+            Wanted::AtMost(most) => Some(self.median() <= most),
+            Wanted::Shown => None,
+        }
+    }
+}
+
+/// The middle of some numbers.
+pub fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Seconds that some work takes.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let started = Instant::now();
+    let done = work();
+    (started.elapsed().as_secs_f64(), done)
+}
+
+/// Seconds of two pieces of work in each of several rounds. Whoever comes second may pay for what the
+/// first has left to be written, so they take turns in coming first.
+pub fn turns(
+    rounds: usize,
+    mut one: impl FnMut(usize),
+    mut other: impl FnMut(usize),
+) -> Vec<(f64, f64)> {
+    (0..rounds)
+        .map(|round| match round % 2 {
+            0 => {
+                let first = timed(|| one(round)).0;
+                (first, timed(|| other(round)).0)
+            }
+            _ => {
+                let second = timed(|| other(round)).0;
+                (timed(|| one(round)).0, second)
+            }
+        })
+        .collect()
+}
+
+/// A line of two times: how fast the first is, as a part of how fast the second is.
+pub fn ratio_line(
+    what: &str,
+    against: &str,
+    work: f64,
+    unit: &str,
+    times: &[(f64, f64)],
+    wanted: Wanted,
+) -> Line {
+    let rate = |seconds: Vec<f64>| number(work / median(&seconds));
+    let lattice = rate(times.iter().map(|(one, _)| *one).collect());
+    let other = rate(times.iter().map(|(_, other)| *other).collect());
+    Line {
+        what: what.into(),
+        lattice: format!("{lattice} {unit}"),
+        against: format!("{against}: {other} {unit}"),
+        figures: times.iter().map(|(one, other)| other / one).collect(),
+        unit: "",
+        wanted,
+    }
+}
+
+/// A number in as many digits as say something.
+pub fn number(number: f64) -> String {
+    match number {
+        n if n >= 1e6 => format!("{:.2}M", n / 1e6),
+        n if n >= 1e4 => format!("{:.1}k", n / 1e3),
+        n if n >= 100.0 => format!("{n:.0}"),
+        n if n >= 10.0 => format!("{n:.1}"),
+        n => format!("{n:.2}"),
+    }
+}
+
+/// A time in a fitting unit.
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1.0 => format!("{} s", number(s)),
+        s if s >= 1e-3 => format!("{} ms", number(s * 1e3)),
+        s => format!("{} us", number(s * 1e6)),
+    }
+}

@@ -1,0 +1,101 @@
+//! What was measured, as Markdown.
+
+use std::fmt::Write;
+
+use crate::lines::growth::Growth;
+use crate::measure::{Line, Wanted, number, time};
+
+/// The table of lines.
+pub fn table(lines: &[Line]) -> String {
+    let mut text = String::from(
+        "| what | Lattice | against | median | from to | wanted | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for line in lines {
+        let (least, most) = spread(&line.figures);
+        let unit = match line.unit {
+            "" => String::new(),
+            unit => format!(" {unit}"),
+        };
+        let wanted = match line.wanted {
+            Wanted::AtLeast(least) => format!("at least {least}"),
+            Wanted::AtMost(most) => format!("at most {}", number(most)),
+            Wanted::Shown => String::new(),
+        };
+        let reached = match line.is_reached() {
+            Some(true) => "reached",
+            Some(false) => "**missed**",
+            None => "",
+        };
+        let spread = match line.figures.len() {
+            1 => String::new(),
+            _ => format!("{} to {}", number(least), number(most)),
+        };
+        let median = number(line.median());
+        let Line {
+            what,
+            lattice,
+            against,
+            ..
+        } = line;
+        writeln!(
+            text,
+            "| {what} | {lattice} | {against} | {median}{unit} | {spread} | {wanted} | {reached} |"
+        )
+        .expect("text takes text");
+    }
+    text
+}
+
+/// Other stores against raw redb.
+pub fn rivals(lines: &[Line]) -> String {
+    let mut text = String::from(
+        "| what | rate | against | median | from to |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for line in lines {
+        let (least, most) = spread(&line.figures);
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} to {} |",
+            line.what,
+            line.lattice,
+            line.against,
+            number(line.median()),
+            number(least),
+            number(most)
+        )
+        .expect("text takes text");
+    }
+    text
+}
+
+/// How cost grows.
+pub fn growth(growths: &[Growth]) -> String {
+    let mut text =
+        String::from("| what | with | at | exponent | growth |\n| --- | --- | --- | --- | --- |\n");
+    for growth in growths {
+        let points: Vec<String> = growth
+            .points
+            .iter()
+            .map(|(size, seconds)| format!("{}: {}", number(*size as f64), time(*seconds)))
+            .collect();
+        writeln!(
+            text,
+            "| {} | {} | {} | {:.2} | {} |",
+            growth.what,
+            growth.with,
+            points.join(", "),
+            growth.exponent(),
+            growth.name()
+        )
+        .expect("text takes text");
+    }
+    text
+}
+
+fn spread(figures: &[f64]) -> (f64, f64) {
+    figures
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(least, most), figure| {
+            (least.min(*figure), most.max(*figure))
+        })
+}

@@ -1,0 +1,156 @@
+//! Raw redb: the limit.
+
+use std::path::Path;
+
+use lattice_backend::Sharing;
+use redb::{ConcurrencyMode, Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::Subject;
+use crate::data::{CACHE_BYTES, Key, VALUE};
+
+/// The table of a [`Raw`].
+pub const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+
+fn open(path: &Path, sharing: Sharing) -> Database {
+    redb::Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .set_concurrency_mode(match sharing {
+            Sharing::SingleWriter => ConcurrencyMode::SingleWriter,
+            Sharing::Exclusive => ConcurrencyMode::ExclusiveWriter,
+        })
+        .create(path)
+        .expect("it is new")
+}
+
+/// Rows of one table.
+pub struct Raw(pub Database);
+
+impl Raw {
+    /// A new one.
+    pub fn new(dir: &Path, sharing: Sharing) -> Self {
+        Self(open(&dir.join("raw.db"), sharing))
+    }
+}
+
+impl Subject for Raw {
+    fn name(&self) -> &'static str {
+        "raw redb"
+    }
+
+    fn commit(&mut self, keys: &[Key]) {
+        let tx = self.0.begin_write().expect("it writes");
+        let mut rows = tx.open_table(ROWS).expect("a table");
+        for key in keys {
+            rows.insert(&key[..], &VALUE[..]).expect("a row");
+        }
+        drop(rows);
+        tx.commit().expect("it commits");
+    }
+
+    fn get(&mut self, key: &Key) -> usize {
+        let tx = self.0.begin_read().expect("it reads");
+        let rows = tx.open_table(ROWS).expect("a table");
+        let found = rows.get(&key[..]).expect("it reads");
+        found.map_or(0, |value| value.value().len())
+    }
+
+    fn scan(&mut self) -> usize {
+        let tx = self.0.begin_read().expect("it reads");
+        let rows = tx.open_table(ROWS).expect("a table");
+        let mut count = 0;
+        for row in rows.iter().expect("it reads") {
+            let (key, value) = row.expect("it reads");
+            std::hint::black_box((key.value().len(), value.value().len()));
+            count += 1;
+        }
+        count
+    }
+}
+
+/// What a put of Lattice writes, by redb alone: the same tables, keys and lengths, no signature and no
+/// hash. FORMAT.md has the rows.
+pub struct SameRows {
+    database: Database,
+    applied: u64,
+    tail: Vec<[u8; 72]>,
+    head: [u8; 72],
+}
+
+const TABLES: [&str; 5] = ["meta", "system", "ops", "applied", "data"];
+/// Effect, body and signature of an op that puts one key.
+const RECORD_BYTES: usize = 16 + 114 + 158 + 64;
+const CELL_HEADER_BYTES: usize = 84;
+const LEDGER_BYTES: usize = 2080;
+const STEP: usize = 256;
+
+impl SameRows {
+    /// A new one.
+    pub fn new(dir: &Path) -> Self {
+        let database = open(&dir.join("same.db"), Sharing::SingleWriter);
+        let tail = Vec::new();
+        let (applied, head) = (0, [9; 72]);
+        Self {
+            database,
+            applied,
+            tail,
+            head,
+        }
+    }
+}
+
+impl Subject for SameRows {
+    fn name(&self) -> &'static str {
+        "the same rows"
+    }
+
+    fn commit(&mut self, keys: &[Key]) {
+        let tx = self.database.begin_write().expect("it writes");
+        {
+            let [mut meta, mut system, mut ops, mut applied, mut data] = TABLES.map(|name| {
+                let definition: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(name);
+                tx.open_table(definition).expect("a table")
+            });
+            for key in keys {
+                let row_key = [b"c", &key[..]].concat();
+                let there = data.get(&row_key[..]).expect("it reads").is_some();
+                assert!(!there, "keys are new");
+                let cell = [&[3; CELL_HEADER_BYTES][..], &VALUE].concat();
+                data.insert(&row_key[..], &cell[..]).expect("a row");
+                let index = self.applied.to_be_bytes();
+                ops.insert(&index[..], &[7; RECORD_BYTES][..])
+                    .expect("a row");
+                let mut head = [9; 72];
+                head[32..40].copy_from_slice(&index);
+                head[40..56].copy_from_slice(key);
+                system
+                    .remove(&[b"frontier/", &self.head[..]].concat()[..])
+                    .expect("a row");
+                system
+                    .insert(&[b"frontier/", &head[..]].concat()[..], &[1; 8][..])
+                    .expect("a row");
+                self.head = head;
+                self.tail.push(head);
+                self.applied += 1;
+            }
+            if self.tail.len() >= STEP {
+                for head in self.tail.drain(..) {
+                    applied.insert(&head[..], &[1; 8][..]).expect("a row");
+                }
+            }
+            system
+                .insert(&b"ledger"[..], &[5; LEDGER_BYTES][..])
+                .expect("a row");
+            meta.insert(&[b"tip/", &[9; 32][..]].concat()[..], &self.head[40..])
+                .expect("a row");
+        }
+        tx.commit().expect("it commits");
+    }
+
+    fn get(&mut self, _: &Key) -> usize {
+        0
+    }
+
+    fn scan(&mut self) -> usize {
+        0
+    }
+}
