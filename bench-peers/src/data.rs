@@ -11,8 +11,8 @@ use lattice_logstore::{LogMachine, LogStore};
 use lattice_meta::{Genesis, Hlc, Nonce, StoreType};
 use lattice_registry::TypedStore;
 
-/// The cache of every engine, in bytes.
-pub const CACHE_BYTES: usize = 256 << 20;
+/// The cache of every engine, in bytes: what is read fits.
+pub const CACHE_BYTES: usize = 1 << 30;
 /// What every key is given.
 pub const VALUE: [u8; 100] = [0x5a; 100];
 

@@ -165,6 +165,16 @@ pub trait ReadTx {
     /// What the engine reports while it reads.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
+    /// Shows the value under a key, if there is one, without copying it where the engine can; whether
+    /// there is one.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let value = self.get(table, key)?;
+        Ok(value.inspect(|value| see(value)).is_some())
+    }
+
     /// The rows in a range, from either end.
     ///
     /// # Errors
@@ -200,6 +210,16 @@ pub trait DataRead {
     /// # Errors
     /// What the engine reports while it reads.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Shows the value under a key, if there is one, without copying it where the host can; whether
+    /// there is one.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn show(&self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let value = self.get(key)?;
+        Ok(value.inspect(|value| see(value)).is_some())
+    }
 
     /// The rows in a range, from either end.
     ///

@@ -7,7 +7,7 @@ use lattice_backend::{DataRead, Direction, OpRef, PrefixSpan, Result};
 use lattice_meta::Hlc;
 
 use crate::range::KeyRange;
-use crate::rows::{self, CELL_HEADER_LEN, Cell, Stamp};
+use crate::rows::{self, Cell, Stamp};
 
 /// One of the concurrent values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +32,18 @@ impl Head {
 
 /// A key's value: that of its winner.
 pub(crate) fn value(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    let Some(mut row) = data.get(&rows::cell_key(key))? else {
-        return Ok(None);
-    };
-    Cell::value_of(&row)?;
-    row.drain(..CELL_HEADER_LEN);
-    Ok(Some(row))
+    let mut value = None;
+    rows::with_cell_key(key, |key| {
+        data.show(key, &mut |row| {
+            value = Some(Cell::value_of(row).map(<[u8]>::to_vec));
+        })
+    })?;
+    value.transpose()
 }
 
 /// Whether a key has a value.
 pub(crate) fn contains(data: &dyn DataRead, key: &[u8]) -> Result<bool> {
-    Ok(data.get(&rows::cell_key(key))?.is_some())
+    rows::with_cell_key(key, |key| data.show(key, &mut |_| ()))
 }
 
 /// A key's heads with their values, the winner first.

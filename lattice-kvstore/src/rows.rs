@@ -118,6 +118,18 @@ pub(crate) fn cell_key(key: &[u8]) -> Vec<u8> {
     [&[CELL], key].concat()
 }
 
+/// Does something with the key of a cell's row, which is on the stack if it is short.
+pub(crate) fn with_cell_key<T>(key: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
+    let mut short = [CELL; 64];
+    match short.get_mut(1..=key.len()) {
+        Some(place) => {
+            place.copy_from_slice(key);
+            work(&short[..=key.len()])
+        }
+        None => work(&cell_key(key)),
+    }
+}
+
 /// The user's key of a cell's row.
 pub(crate) fn key_of_cell(row_key: &[u8]) -> Result<&[u8]> {
     row_key

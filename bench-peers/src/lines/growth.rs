@@ -139,7 +139,7 @@ fn with_authors(plan: &Plan) -> Vec<Growth> {
         let taken = kv.engine().ingest(&mut ops.into_iter(), &Authors::Any);
         assert_eq!(
             taken.expect("it is written").applied(),
-            u64::from(authors) * EACH as u64
+            usize::from(authors) * EACH
         );
         let key = random.key();
         kv.put(key, VALUE).expect("it is written");

@@ -30,7 +30,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
                 .ingest(&mut ops, &Authors::Any)
                 .expect("it is written")
         });
-        assert_eq!(report.applied(), ops.len() as u64, "all are applied");
+        assert_eq!(report.applied(), ops.len(), "all are applied");
         ingests.push(count / seconds);
         let (seconds, verified) = timed(|| {
             let verified = kv.engine().verify(Depth::Full, &*backend, &Watch::nobody());

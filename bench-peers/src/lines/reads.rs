@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use lattice_backend::{Direction, Sharing};
-use redb::{ReadableDatabase, ReadableTable};
+use redb::ReadableDatabase;
 
 use crate::data::{Key, Random};
 use crate::measure::{Line, Wanted, number, ratio_line, turns};

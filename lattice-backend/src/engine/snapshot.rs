@@ -59,6 +59,10 @@ impl DataRead for Snapshot {
         self.tx.get(Table::Data, key)
     }
 
+    fn show(&self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.tx.show(Table::Data, key, see)
+    }
+
     fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
         self.tx.range(Table::Data, span, direction)
     }

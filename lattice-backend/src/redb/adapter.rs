@@ -10,7 +10,12 @@ use crate::storage::{LockKind, LockRange, Storage};
 
 /// Held by a live writer from the moment its file is consistent (redb's design document, "lock
 /// bytes").
-const CONSISTENT_BYTE: u64 = (1 << 62) + 4;
+pub(super) const CONSISTENT_BYTE: u64 = (1 << 62) + 4;
+
+/// Where the header keeps its flags, and the mark of a last commit whose last phase is perhaps not on
+/// disk.
+pub(super) const FLAGS_OFFSET: u64 = 9;
+pub(super) const PRIMARY_UNFLUSHED: u8 = 8;
 
 /// What redb is told about locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +24,8 @@ pub(super) enum LockView {
     Real,
     /// That a live writer vouches for the file. It is what lets a reader in on a file whose writer
     /// was killed: the header's flag then reads as "a writer is live" and the last commit, made in
-    /// two phases, is read as it stands.
+    /// two phases, is read as it stands; also if the header has the mark that this commit is perhaps
+    /// not on disk.
     Vouched,
 }
 
@@ -40,6 +46,16 @@ fn lock_error(error: io::Error) -> BackendError {
         BackendError::Unsupported
     } else {
         BackendError::Io(error)
+    }
+}
+
+/// Takes the mark of a commit that is perhaps not on disk out of what was read of the header.
+fn clear_unflushed(offset: u64, out: &mut [u8]) {
+    let place = FLAGS_OFFSET.checked_sub(offset).map(usize::try_from);
+    if let Some(Ok(place)) = place
+        && let Some(flags) = out.get_mut(place)
+    {
+        *flags &= !PRIMARY_UNFLUSHED;
     }
 }
 
@@ -64,6 +80,9 @@ impl StorageBackend for Adapter {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.storage.read_at(offset, out)?;
+        if self.view == LockView::Vouched {
+            clear_unflushed(offset, out);
+        }
         check_page(&*self.storage, offset, out)
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
-use super::adapter::{Adapter, LockView};
+use super::adapter::{Adapter, CONSISTENT_BYTE, FLAGS_OFFSET, LockView, PRIMARY_UNFLUSHED};
 use super::db::Opened;
 use super::error::{check_magic, file_error, open_error};
 use super::overlay::Overlay;
@@ -19,11 +19,14 @@ const WRITER_MODE: LockRange = (
     Bound::Included(WRITER_MODE_BYTE),
     Bound::Included(WRITER_MODE_BYTE),
 );
-/// Where the header keeps its flags: that of a last commit made in two phases, and that of one
-/// whose last phase is perhaps not on disk.
-const FLAGS_OFFSET: u64 = 9;
+const CONSISTENT: LockRange = (
+    Bound::Included(CONSISTENT_BYTE),
+    Bound::Included(CONSISTENT_BYTE),
+);
+/// The flag of a file that was not closed, or is open for writing.
+const RECOVERY_REQUIRED: u8 = 2;
+/// The flag of a last commit made in two phases.
 const TWO_PHASE_COMMIT: u8 = 4;
-const PRIMARY_UNFLUSHED: u8 = 8;
 
 /// Opens a file for reading. Nothing is written to it.
 pub(super) fn open(
@@ -39,6 +42,12 @@ pub(super) fn open(
     loop {
         let storage = open_storage()?;
         check_magic(&*storage, path)?;
+        let failed = |source| open_error(path, source);
+        // Most files that want a repair and that no live writer vouches for had a writer that was
+        // killed: the engine need not be asked first.
+        if is_crashed(&*storage).map_err(failed)? && keeps_writers_out(&*storage).map_err(failed)? {
+            return crashed(open_storage()?, storage, path, options);
+        }
         let reader =
             shared(options).open_read_only_with_backend(Adapter::new(storage, LockView::Real));
         match reader {
@@ -53,8 +62,7 @@ pub(super) fn open(
         }
         // No writer vouches for the file: the last one was killed, or one is opening it just now.
         let guard = open_storage()?;
-        let locked = guard.try_lock(WRITER_MODE, LockKind::Shared);
-        if locked.map_err(|source| open_error(path, source))? {
+        if keeps_writers_out(&*guard).map_err(failed)? {
             return crashed(open_storage()?, guard, path, options);
         }
         if tries == LOCK_TRIES {
@@ -65,6 +73,22 @@ pub(super) fn open(
         tries += 1;
         std::thread::sleep(LOCK_WAIT);
     }
+}
+
+/// Whether a file wants a repair, and nobody vouches for it who has it open.
+fn is_crashed(storage: &dyn Storage) -> io::Result<bool> {
+    let mut flags = [0];
+    // What is too short for a header is no business of ours.
+    if storage.len_bytes()? <= FLAGS_OFFSET {
+        return Ok(false);
+    }
+    storage.read_at(FLAGS_OFFSET, &mut flags)?;
+    Ok(flags[0] & RECOVERY_REQUIRED != 0 && !storage.is_locked(CONSISTENT)?)
+}
+
+/// Locks a file so that no writer repairs it; whether there is none that has it.
+fn keeps_writers_out(guard: &dyn Storage) -> io::Result<bool> {
+    guard.try_lock(WRITER_MODE, LockKind::Shared)
 }
 
 /// Opens a file whose writer was killed. `guard` keeps writers out: they would repair it.
@@ -79,10 +103,9 @@ fn crashed(
         .read_at(FLAGS_OFFSET, &mut flags)
         .map_err(|source| open_error(path, source))?;
     if flags[0] & TWO_PHASE_COMMIT != 0 {
-        let storage = match flags[0] & PRIMARY_UNFLUSHED {
-            0 => storage,
-            _ => flushed(storage, flags[0]).map_err(|source| open_error(path, source))?,
-        };
+        if flags[0] & PRIMARY_UNFLUSHED != 0 {
+            flush(&*storage).map_err(|source| open_error(path, source))?;
+        }
         let database = shared(options)
             .open_read_only_with_backend(Adapter::new(storage, LockView::Vouched))
             .map_err(|error| file_error(path, error))?;
@@ -106,21 +129,18 @@ fn crashed(
     })
 }
 
-/// A file whose header says that its last commit is perhaps not on disk, without that mark. The
-/// engine takes the mark away after the commit's last sync and does not sync that, so after a loss
-/// of power it stands beside commits that were acknowledged, and readers would be shown the commit
-/// before: a backup made of that and written on would fork its author.
-fn flushed(storage: Box<dyn Storage>, flags: u8) -> io::Result<Box<dyn Storage>> {
-    // If only the process was killed the commit may not be on disk yet. Nobody is to read what a
-    // loss of power could still take back.
+/// Sees to it that the last commit is on disk, of a file whose header says that it perhaps is not: the
+/// adapter hides that mark. The engine takes it away after the commit's last sync and does not sync
+/// that, so after a loss of power it stands beside commits that were acknowledged, and readers would be
+/// shown the commit before: a backup made of that and written on would fork its author. But if only the
+/// process was killed the commit may not be on disk yet, and nobody is to read what a loss of power
+/// could still take back.
+fn flush(storage: &dyn Storage) -> io::Result<()> {
     match storage.sync() {
         // Some systems let only writers sync.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        synced => synced?,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
-    let overlay = Overlay::new(storage)?;
-    overlay.write_at(FLAGS_OFFSET, &[flags & !PRIMARY_UNFLUSHED])?;
-    Ok(Box::new(overlay))
 }
 
 /// Has the engine look at all its checksums, in memory over the file: it may repair, and it opens

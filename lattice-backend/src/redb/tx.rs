@@ -66,6 +66,17 @@ impl ReadTx for RedbReadTx {
         }
     }
 
+    fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let Some(table) = self.table(table)? else {
+            return Ok(false);
+        };
+        let found = contain_call(|| {
+            let found = table.get(key);
+            found.map_err(|error| storage_error("reading a row", error))
+        })?;
+        Ok(found.inspect(|found| see(found.value())).is_some())
+    }
+
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
         match self.table(table)? {
             Some(table) => range(table, span, direction),
