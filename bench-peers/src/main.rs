@@ -17,7 +17,7 @@ use measure::Line;
 use plan::Plan;
 
 const USAGE: &str = "usage: bench-peers [--rounds N] [--quick] [--dir DIR] [--program LATTICE] \
-                     [--report FILE] [GROUP]...";
+                     [--report ROOT] [GROUP]...";
 
 /// Lines that need the same things are measured together.
 const GROUPS: [(&str, fn(&Plan) -> Vec<Line>); 9] = [
@@ -93,7 +93,7 @@ fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
     if plan.wants("process") {
         measured.extend(lines::process::lines(plan));
     }
-    let mut text = String::new();
+    let mut text = report::head(plan);
     if !measured.is_empty() {
         text.push_str(&format!(
             "## Lattice and its engine\n\n{}\n",
@@ -112,21 +112,28 @@ fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
             "## How cost grows\n\n{}\n",
             report::growth(&growths)
         ));
-        if let Some(dir) = report.and_then(Path::parent)
-            && let Err(error) = draw(dir, &growths, &mut text)
+        if let Some(root) = report
+            && let Err(error) = draw(root, &growths, &mut text)
         {
             eprintln!("bench-peers: {error}");
             return ExitCode::FAILURE;
         }
     }
     println!("{text}");
-    if let Some(file) = report
-        && let Err(error) = std::fs::write(file, text)
+    if let Some(root) = report
+        && let Err(error) = write(root, &mut text)
     {
-        eprintln!("bench-peers: cannot write {}: {error}", file.display());
+        eprintln!("bench-peers: cannot write the report: {error}");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// The report, and behind it what is to be said of it.
+fn write(root: &Path, text: &mut String) -> std::io::Result<()> {
+    text.push('\n');
+    text.push_str(&std::fs::read_to_string(root.join("bench-peers/notes.md"))?);
+    std::fs::write(root.join("BENCHMARKS.md"), text)
 }
 
 /// A plot for each quantity, beside the report.
@@ -135,6 +142,8 @@ fn draw(
     growths: &[Growth],
     text: &mut String,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let dir = root.join("bench-peers/plots");
+    std::fs::create_dir_all(&dir)?;
     for (with, file) in [
         ("keys and ops", "growth-keys.svg"),
         ("authors", "growth-authors.svg"),

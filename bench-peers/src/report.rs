@@ -4,6 +4,24 @@ use std::fmt::Write;
 
 use crate::lines::growth::Growth;
 use crate::measure::{Line, Wanted, number, time};
+use crate::plan::Plan;
+
+/// How it was measured.
+pub fn head(plan: &Plan) -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let size = match plan.shrink {
+        1 => String::new(),
+        shrink => format!(" A quick run: sizes are a {shrink}th of the real ones, and say little."),
+    };
+    format!(
+        "# Benchmarks\n\nMade by `cargo xtask bench` on {cores} cores; do not edit. Values are of 100 bytes, keys of \
+         16 random ones, every commit is durable, stores are files, caches hold what is read. Whatever is \
+         compared is measured in turns in one run, on files that grow alike; the figure is the median of the \
+         ratios round by round ({} rounds or fewer), with the least and the greatest.{size} Raw redb is in the \
+         same mode: one writer, with readers in other processes, two-phase commits; `exclusive` is said.\n\n",
+        plan.rounds
+    )
+}
 
 /// The table of lines.
 pub fn table(lines: &[Line]) -> String {

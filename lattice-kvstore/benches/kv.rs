@@ -1,6 +1,6 @@
 //! What a key-value store costs, beside the same rows in a bare redb file on the same disk in the
-//! same run. One is measured after the other, and the faster one's file grows larger: `ratios.rs`
-//! is for comparing writes.
+//! same run. One is measured after the other, and the faster one's file grows larger: `cargo xtask
+//! bench` is for comparing.
 //!
 //! The bare file has one table and no history, signatures or hashes. Both commit in single-writer
 //! mode, in two phases, with caches of one size. Keys are random, values have 100 bytes.

@@ -1,11 +1,50 @@
-//! `cargo xtask bench`: the benchmarks of every crate, the lowest layer first.
+//! `cargo xtask bench`: Lattice beside its engine and others.
+//!
+//! The program is `bench-peers`, a workspace of its own. All of it, at full size, writes BENCHMARKS.md;
+//! `--quick`, `--rounds N` and names of groups measure less and write nothing. `--criterion` runs the
+//! benches of the crates instead, the lowest layer first; further arguments go to them.
+
+use std::path::Path;
 
 use crate::command;
 use crate::failure::Failure;
 use crate::workspace::{LAYERS, Package, Workspace};
 
-/// Arguments go to every benchmark program: a part of a benchmark's name, or criterion's options.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    match arguments.split_first() {
+        Some((first, rest)) if first == "--criterion" => criterion(workspace, rest),
+        _ => beside_others(workspace, arguments),
+    }
+}
+
+fn beside_others(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    let built = workspace.metadata()?.target_directory;
+    let mut cargo = workspace.cargo();
+    command::run(cargo.args(["build", "--release", "--package", "lattice-node"]))?;
+    let mut cargo = workspace.cargo();
+    cargo
+        .args(["run", "--release", "--quiet", "--manifest-path"])
+        .arg(workspace.root().join("bench-peers/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(built.join("bench"))
+        .arg("--")
+        .arg("--program")
+        .arg(program(&built))
+        .args(arguments);
+    if arguments.is_empty() {
+        cargo.arg("--report").arg(workspace.root());
+    }
+    Ok(command::run(&mut cargo)?)
+}
+
+fn program(built: &Path) -> std::path::PathBuf {
+    built
+        .join("release/lattice")
+        .with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// Arguments go to every benchmark program: a part of a benchmark's name, or criterion's options.
+fn criterion(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
     let metadata = workspace.metadata()?;
     let order = in_order(&metadata.packages);
     for (package, bench) in &order {

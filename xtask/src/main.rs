@@ -70,7 +70,7 @@ const WORKFLOWS: &[Workflow] = &[
     },
     Workflow {
         name: "bench",
-        about: "benchmarks in order of layers; arguments go to the benchmarks",
+        about: "Lattice beside its engine and others; --quick, groups, or --criterion",
         run: bench::run,
     },
 ];
