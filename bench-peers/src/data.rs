@@ -31,6 +31,12 @@ impl Random {
         self.0
     }
 
+    /// A place among so many.
+    pub fn below(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).expect("it fits");
+        usize::try_from(self.next() % count).expect("it is below what fits")
+    }
+
     /// A key that is new.
     pub fn key(&mut self) -> Key {
         let mut key = [0; 16];

@@ -19,8 +19,11 @@ use plan::Plan;
 const USAGE: &str = "usage: bench-peers [--rounds N] [--quick] [--dir DIR] [--program LATTICE] \
                      [--report ROOT] [GROUP]...";
 
+/// Measures some lines.
+type Measure = fn(&Plan) -> Vec<Line>;
+
 /// Lines that need the same things are measured together.
-const GROUPS: [(&str, fn(&Plan) -> Vec<Line>); 9] = [
+const GROUPS: [(&str, Measure); 9] = [
     ("writes", lines::writes::lines),
     ("threads", lines::threads::lines),
     ("ingest", lines::ingest::lines),
@@ -138,7 +141,7 @@ fn write(root: &Path, text: &mut String) -> std::io::Result<()> {
 
 /// A plot for each quantity, beside the report.
 fn draw(
-    dir: &Path,
+    root: &Path,
     growths: &[Growth],
     text: &mut String,
 ) -> Result<(), Box<dyn std::error::Error>> {

@@ -63,7 +63,7 @@ pub fn all(plan: &Plan) -> Vec<Growth> {
 fn costs(file: &std::path::Path, keys: &[Key], random: &mut Random) -> [f64; 4] {
     let kv = open_kv(file, Sharing::SingleWriter);
     let gets = (0..TRIES * 10).map(|_| {
-        let key = keys[(random.next() % keys.len() as u64) as usize];
+        let key = keys[random.below(keys.len())];
         timed(|| kv.get(key).expect("it reads").expect("it is there")).0
     });
     let gets: Vec<f64> = gets.collect();

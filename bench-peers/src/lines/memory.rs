@@ -74,8 +74,7 @@ pub fn measure(dir: &Path, stores: usize, keys: usize) {
         let id = listed.meta.expect("a store").store_id;
         let store = made.open(id, Access::ReadWrite).expect("it opens");
         let kv = store.downcast_ref::<KvStore>().expect("its type");
-        let batch =
-            (0..keys as u64).fold(kv.batch(), |batch, nth| batch.put(nth.to_be_bytes(), VALUE));
+        let batch = (0..keys).fold(kv.batch(), |batch, nth| batch.put(nth.to_be_bytes(), VALUE));
         batch.commit().expect("it is written");
         made.close(id).expect("it closes");
         ids.push(id);
@@ -93,8 +92,8 @@ pub fn measure(dir: &Path, stores: usize, keys: usize) {
         .collect();
     let idle = resident_mib() - before;
     for _ in 0..READS {
-        let kv: &KvStore = &open[(random.next() % open.len() as u64) as usize];
-        let key = (random.next() % keys as u64).to_be_bytes();
+        let kv: &KvStore = &open[random.below(open.len())];
+        let key = random.below(keys).to_be_bytes();
         assert_eq!(
             kv.get(key).expect("it reads").expect("it is there").len(),
             100

@@ -25,7 +25,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     let gets = plan.size(100_000);
     let rounds: Vec<Vec<Key>> = (0..plan.rounds)
         .map(|_| {
-            let mut pick = || keys[(random.next() % keys.len() as u64) as usize];
+            let mut pick = || keys[random.below(keys.len())];
             (0..gets).map(|_| pick()).collect()
         })
         .collect();

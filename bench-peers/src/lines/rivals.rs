@@ -47,7 +47,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     let mut times = vec![Vec::new(); subjects.len()];
     for round in 0..plan.rounds {
         let keys: Vec<Key> = (0..gets)
-            .map(|_| written[(random.next() % written.len() as u64) as usize])
+            .map(|_| written[random.below(written.len())])
             .collect();
         for nth in order(round, subjects.len()) {
             let read = || {
