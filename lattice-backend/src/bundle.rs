@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use lattice_meta::{Genesis, GenesisError, PubKey};
 
-use crate::{BackendError, MAX_OP_BYTES, Op, OpError, OpHasher};
+use crate::{BackendError, MAX_OP_BYTES, Op, OpError, OpHasher, readable};
 
 /// What every bundle starts with; the last byte is the format's number.
 const MAGIC: [u8; 16] = *b"lattice bundle\n\x01";
@@ -34,7 +34,7 @@ pub enum BundleError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// It starts with something else.
-    #[error("expected a bundle, found something that starts with {found:?}")]
+    #[error("expected a bundle, found something that starts with \"{found}\"")]
     NotABundle {
         /// What it starts with.
         found: String,
@@ -203,7 +203,7 @@ impl<R: Read> BundleReader<R> {
         }
         let (start, format) = (&magic[..MAGIC.len() - 1], magic[MAGIC.len() - 1]);
         if start != &MAGIC[..MAGIC.len() - 1] {
-            let found = magic[..found].escape_ascii().to_string();
+            let found = readable(&magic[..found]);
             return Err(BundleError::NotABundle { found });
         }
         if format != MAGIC[MAGIC.len() - 1] {
