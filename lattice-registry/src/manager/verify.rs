@@ -9,10 +9,18 @@ use lattice_meta::MetaInfo;
 
 use super::open::{canonical, state_db};
 use super::{ManagerError, StoreManager};
-use crate::Peeked;
+use crate::{Peeked, ResolveError};
 
 /// The cache of a store that is read through once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
+
+/// Whether the engine is asked for its own checksums before a store is copied. Whoever is about to
+/// write the store is kept out meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checksums {
+    Check,
+    Leave,
+}
 
 impl StoreManager {
     /// Verifies any store, whoever has it open: a `state.db` or the directory that holds one. It is
@@ -57,6 +65,39 @@ impl StoreManager {
             Err(_) => Err(ManagerError::Peek(
                 FileError::Damaged { path: file, detail }.into(),
             )),
+        }
+    }
+
+    /// Sees to it that no damage is copied: what the engine finds wrong with the file, if `integrity` is
+    /// to be looked at, and rows that are not what the state hash says. Of a type or a layout that is
+    /// not known here, the latter cannot be told.
+    pub(super) fn check_copied(
+        &self,
+        meta: &MetaInfo,
+        file: &Path,
+        checksums: Checksums,
+    ) -> Result<(), ManagerError> {
+        let damaged = |finding| ManagerError::CopyDamaged {
+            path: file.to_path_buf(),
+            finding,
+        };
+        if checksums == Checksums::Check {
+            let checked = self.backend.check_integrity(file);
+            let checked = checked.map_err(|error| ManagerError::Peek(error.into()))?;
+            if let Integrity::Damaged { detail } = checked {
+                return Err(damaged(detail));
+            }
+        }
+        match self.verify_opened(meta.clone(), file, Depth::Quick) {
+            Ok(verified) => match verified.findings.first() {
+                None => Ok(()),
+                Some(finding) => Err(damaged(finding.to_string())),
+            },
+            Err(
+                ManagerError::Resolve(ResolveError::Unknown { .. })
+                | ManagerError::Open(OpenError::NewerSchema { .. }),
+            ) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -175,6 +175,9 @@ Example: lattice compact fruit
 JSON: store_id, before (bytes), bytes";
 
 pub(super) const BACKUP: &str = "\
+A store whose rows are not what its state hash says is not copied, with exit code 4; `verify` looks at \
+its history, too.
+
 Example: lattice backup fruit fruit.db
 
 JSON: store_id, file, bytes";
@@ -184,9 +187,11 @@ A store that is there is replaced only after asking, or with --yes; its file is 
 an old copy as the same author forks that author: the store keeps both ways of going on, and `info` \
 shows the fork.
 
+A copy that is damaged is refused, with exit code 4.
+
 Example: lattice restore fruit.db
 
-JSON: store_id, store_type";
+JSON: store_id, store_type, kept (the file that was in its place, or null)";
 
 pub(super) const DESTROY: &str = "\
 Asks on a terminal, and needs --yes elsewhere.
