@@ -47,6 +47,8 @@ fn a_copy_with_one_wrong_byte_takes_no_good_stores_place() {
         fs::write(&copy, damaged).unwrap();
         let restore = ["--json", "restore", copy_text, "--yes"];
         assert_refused(&lattice(dir.path(), &restore), "copy.db");
+        // Nobody is asked about what cannot be.
+        assert_refused(&lattice(dir.path(), &restore[..3]), "copy.db");
         assert!(fs::read(&place).unwrap() == before);
         assert_refused(&lattice(other.path(), &restore), "copy.db");
         assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);

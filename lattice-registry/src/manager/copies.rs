@@ -101,11 +101,12 @@ impl StoreManager {
         let meta = self.backend.peek_info(copy)?;
         let store_id = meta.store_id;
         let place = self.store_path(store_id);
+        // Before anybody is asked whether it may take another's place.
+        self.check_copied(&meta, copy, Checksums::Check)?;
         let is_there = place.exists();
         if is_there && if_there == IfThere::Refuse {
             return Err(ManagerError::StoreExists { store_id });
         }
-        self.check_copied(&meta, copy, Checksums::Check)?;
         let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         let file = building.file();
         let copied = self.backend.backup(copy, &file);
