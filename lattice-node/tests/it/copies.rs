@@ -77,20 +77,38 @@ fn a_store_whose_rows_are_not_those_of_its_state_hash_is_neither_backed_up_nor_r
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
 }
 
+/// Changes the first op's last byte, which is in a value that was written.
+fn alter_first_op(dir: &Path, id: &str) {
+    let first = 0_u64.to_be_bytes();
+    let ops: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("ops");
+    let mut row = {
+        let database = Database::open(state_db(dir, id)).unwrap();
+        let table = database.begin_read().unwrap().open_table(ops).unwrap();
+        table.get(&first[..]).unwrap().unwrap().value().to_vec()
+    };
+    *row.last_mut().unwrap() ^= 1;
+    put(dir, id, "ops", &first, &row);
+}
+
+#[test]
+fn a_store_whose_history_was_altered_is_not_backed_up() {
+    // The op is in the index by author, or not yet.
+    for ops in [1, 300] {
+        let dir = tempfile::tempdir().unwrap();
+        let id = filled(dir.path(), 100 * ops);
+        alter_first_op(dir.path(), &id);
+        let copy = dir.path().join("copy.db");
+        let backup = ["--json", "backup", "kv", copy.to_str().unwrap()];
+        assert_refused(&lattice(dir.path(), &backup), "state.db");
+        assert!(!copy.exists());
+    }
+}
+
 #[test]
 fn no_bundle_is_made_of_an_op_whose_signature_does_not_hold() {
     let dir = tempfile::tempdir().unwrap();
     let id = filled(dir.path(), 50);
-    let first = 0_u64.to_be_bytes();
-    let ops: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("ops");
-    let mut row = {
-        let database = Database::open(state_db(dir.path(), &id)).unwrap();
-        let table = database.begin_read().unwrap().open_table(ops).unwrap();
-        table.get(&first[..]).unwrap().unwrap().value().to_vec()
-    };
-    // In a value that was written.
-    *row.last_mut().unwrap() ^= 1;
-    put(dir.path(), &id, "ops", &first, &row);
+    alter_first_op(dir.path(), &id);
     let bundle = dir.path().join("x.bundle");
     let create = ["--json", "bundle", "create", "kv", bundle.to_str().unwrap()];
     assert_refused(&lattice(dir.path(), &create), "state.db");

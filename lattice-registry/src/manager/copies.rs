@@ -59,8 +59,8 @@ impl StoreManager {
     /// place, as `<name>.partial-<process>`, and appears there whole.
     ///
     /// # Errors
-    /// A file that is there already, or no directory for it; a store whose rows are not what its state
-    /// hash says; and what reading and writing report.
+    /// A file that is there already, or no directory for it; a store whose ops are not those that were
+    /// applied, or whose rows are not what its state hash says; and what reading and writing report.
     pub fn backup(&self, path: impl AsRef<Path>, target: &Path) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let meta = self.peek_path(&file)?;

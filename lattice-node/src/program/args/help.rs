@@ -175,8 +175,8 @@ Example: lattice compact fruit
 JSON: store_id, before (bytes), bytes";
 
 pub(super) const BACKUP: &str = "\
-A store whose rows are not what its state hash says is not copied, with exit code 4; `verify` looks at \
-its history, too.
+A store whose rows are not what its state hash says, or whose ops are not those that were applied, is \
+not copied, with exit code 4; `verify` looks at more.
 
 Example: lattice backup fruit fruit.db
 
