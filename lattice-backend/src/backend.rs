@@ -267,27 +267,51 @@ pub(crate) fn copy_store(
     path: &Path,
     target: &Path,
 ) -> Result<(), FileError> {
-    let failed = |source: BackendError| FileError::Io {
-        path: path.to_path_buf(),
-        source: source.into(),
-    };
+    let failed = |source: BackendError| unreadable(path, source);
     let from = backend.open(path, &OpenOptions::read_only())?;
     let tx = from.snapshot().map_err(failed)?;
-    let copied = backend.create(target, &mut |to| {
-        copy_rows(&*tx, to)?;
-        Ok(Verdict::Commit)
+    // What cannot be read is no failure of the file that is written.
+    let mut unread = None;
+    let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to)? {
+        Ok(()) => Ok(Verdict::Commit),
+        Err(error) => {
+            unread = Some(error);
+            Ok(Verdict::Abort)
+        }
     });
     drop(tx);
-    copied.and(from.close().map_err(failed))
+    let closed = from.close().map_err(failed);
+    let read = unread.map_or(Ok(()), |error| Err(failed(error)));
+    read.and(copied).and(closed)
 }
 
-/// Copies every row of every table.
-fn copy_rows(from: &dyn ReadTx, to: &mut dyn WriteTx) -> Result<()> {
+/// A store that opened and then failed to be read.
+fn unreadable(path: &Path, source: BackendError) -> FileError {
+    let path = path.to_path_buf();
+    match source {
+        BackendError::Damaged { detail } => FileError::Damaged { path, detail },
+        source => FileError::Io {
+            path,
+            source: source.into(),
+        },
+    }
+}
+
+/// Copies every row of every table. Fails if they cannot be written; gives the error if they cannot be
+/// read.
+fn copy_rows(from: &dyn ReadTx, to: &mut dyn WriteTx) -> Result<Result<()>> {
     for table in Table::ALL {
-        let mut rows = from.range(table, EVERYTHING, Direction::Forward)?;
-        while let Some(row) = rows.next()? {
-            to.put(table, row.key, row.value)?;
+        let mut rows = match from.range(table, EVERYTHING, Direction::Forward) {
+            Ok(rows) => rows,
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            match rows.next() {
+                Ok(Some(row)) => to.put(table, row.key, row.value)?,
+                Ok(None) => break,
+                Err(error) => return Ok(Err(error)),
+            }
         }
     }
-    Ok(())
+    Ok(Ok(()))
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use lattice_meta::{Genesis, GenesisError, PubKey};
 
-use crate::{BackendError, MAX_OP_BYTES, Op, OpError, OpHasher};
+use crate::{BackendError, MAX_OP_BYTES, Op, OpError, OpHasher, readable};
 
 /// What every bundle starts with; the last byte is the format's number.
 const MAGIC: [u8; 16] = *b"lattice bundle\n\x01";
@@ -34,7 +34,7 @@ pub enum BundleError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// It starts with something else.
-    #[error("expected a bundle, found something that starts with {found:?}")]
+    #[error("expected a bundle, found something that starts with \"{found}\"")]
     NotABundle {
         /// What it starts with.
         found: String,
@@ -70,6 +70,15 @@ pub enum BundleError {
     /// Something follows it.
     #[error("the bundle is followed by something else")]
     Trailing,
+    /// An op of the store is none, and the bundle would be refused by everybody.
+    #[error("the store's history is damaged: op {place} of those to be written is none")]
+    BadOp {
+        /// Which one, from 0.
+        place: u64,
+        /// What is wrong with it.
+        #[source]
+        source: OpError,
+    },
     /// An op in it is none.
     #[error("op {place} of the bundle is none")]
     Op {
@@ -127,7 +136,8 @@ impl Digest {
     }
 }
 
-/// Writes a bundle of ops, which must be in causal order. What is counted stands in front of the ops
+/// Writes a bundle of ops, which must be in causal order. Each op's form and signature are checked
+/// before it is written: what comes out is accepted elsewhere. What is counted stands in front of the ops
 /// and is written last.
 ///
 /// # Errors
@@ -147,11 +157,17 @@ pub fn write_bundle<W: Write + Seek>(
     let counts = out.stream_position().map_err(&failed)?;
     out.write_all(&[0; 8 + 8 + DIGEST_BYTES]).map_err(&failed)?;
     let (mut count, mut op_bytes) = (0_u64, 0_u64);
+    let hasher = OpHasher::new(&genesis.hash());
     for op in ops {
         let op = op?;
-        digest.record(&op);
-        out.write_all(&length_u32(&op))
-            .and_then(|()| out.write_all(&op))
+        let op = checked(op, &hasher).map_err(|source| BundleError::BadOp {
+            place: count,
+            source,
+        })?;
+        let op = op.bytes();
+        digest.record(op);
+        out.write_all(&length_u32(op))
+            .and_then(|()| out.write_all(op))
             .map_err(&failed)?;
         count += 1;
         op_bytes += u64::try_from(op.len()).expect("an op is short");
@@ -170,6 +186,13 @@ pub fn write_bundle<W: Write + Seek>(
         op_bytes,
         authors: BTreeMap::new(),
     })
+}
+
+/// An op whose form and signature are as they must be.
+fn checked(bytes: Vec<u8>, hasher: &OpHasher) -> Result<Op, OpError> {
+    let op = Op::decode(bytes, hasher)?;
+    op.verify()?;
+    Ok(op)
 }
 
 /// Reads a bundle op by op. Only when [`next_op`](Self::next_op) has given nothing is it known to be
@@ -203,7 +226,7 @@ impl<R: Read> BundleReader<R> {
         }
         let (start, format) = (&magic[..MAGIC.len() - 1], magic[MAGIC.len() - 1]);
         if start != &MAGIC[..MAGIC.len() - 1] {
-            let found = magic[..found].escape_ascii().to_string();
+            let found = readable(&magic[..found]);
             return Err(BundleError::NotABundle { found });
         }
         if format != MAGIC[MAGIC.len() - 1] {
@@ -282,8 +305,7 @@ impl<R: Read> BundleReader<R> {
         while let Some(bytes) = self.next_op()? {
             let place = self.read - 1;
             let wrong = |source| BundleError::Op { place, source };
-            let op = Op::decode(bytes, &hasher).map_err(wrong)?;
-            op.verify().map_err(|error| wrong(error.into()))?;
+            let op = checked(bytes, &hasher).map_err(wrong)?;
             *authors.entry(op.reference().author).or_insert(0) += 1;
         }
         Ok(BundleSummary {

@@ -21,6 +21,7 @@ pub mod lthash;
 #[cfg(feature = "std")]
 mod memory;
 mod op;
+mod readable;
 #[cfg(feature = "redb")]
 mod redb;
 #[cfg(feature = "std")]
@@ -60,6 +61,7 @@ pub use op::{
     Leaves, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, Op, OpDraft,
     OpError, OpHasher, OpKind, OpRef, OpView, SecretKey, SignatureError,
 };
+pub use readable::{readable, readable_start};
 #[cfg(feature = "redb")]
 pub use redb::{FileDisk, RedbBackend};
 #[cfg(feature = "std")]

@@ -7,7 +7,7 @@ use core::ops::RangeInclusive;
 
 use lattice_backend::{
     Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, OpKind, OpView,
-    Result, Row, StateMachine, Value,
+    Result, Row, StateMachine, Value, readable_start,
 };
 use lattice_meta::{SchemaVersion, StoreType};
 
@@ -120,24 +120,15 @@ impl StateMachine for KvMachine {
 /// The first few keys of each kind, and how many more there are.
 fn describe(payload: Payload<'_>) -> String {
     const SHOWN: usize = 3;
+    const SHOWN_BYTES: usize = 40;
     let keys = |puts: bool| {
         let written = payload.writes.iter();
         written.filter(move |write| write.value.is_some() == puts)
     };
     let part = |verb: &str, puts: bool| {
         let count = keys(puts).count();
-        let shown = keys(puts).take(SHOWN).map(|write| {
-            let cut = &write.key[..write.key.len().min(40)];
-            format!(
-                "{}{}",
-                cut.escape_ascii(),
-                if cut.len() < write.key.len() {
-                    "..."
-                } else {
-                    ""
-                }
-            )
-        });
+        let shown = keys(puts).take(SHOWN);
+        let shown = shown.map(|write| readable_start(write.key, SHOWN_BYTES));
         let more = match count.saturating_sub(SHOWN) {
             0 => String::new(),
             more => format!(" and {more} more"),

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef};
+use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef, readable_start};
 
 use crate::Expectation;
 
@@ -112,12 +112,12 @@ struct Shown<'a>(&'a [u8]);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 40;
-        let first = &self.0[..self.0.len().min(SHOWN)];
-        write!(f, "\"{}\"", first.escape_ascii())?;
-        if self.0.len() > SHOWN {
-            write!(f, "... ({} bytes)", self.0.len())
-        } else {
-            Ok(())
+        let shown = readable_start(self.0, SHOWN);
+        match shown.strip_suffix("...") {
+            Some(start) if self.0.len() > SHOWN => {
+                write!(f, "\"{start}\"... ({} bytes)", self.0.len())
+            }
+            _ => write!(f, "\"{shown}\""),
         }
     }
 }

@@ -7,7 +7,7 @@ use core::ops::RangeInclusive;
 
 use lattice_backend::{
     Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, OpView, Result,
-    StateMachine, Value,
+    StateMachine, Value, readable_start,
 };
 use lattice_meta::{SchemaVersion, StoreType};
 
@@ -136,13 +136,12 @@ impl StateMachine for LogMachine {
             return "nothing: an invalid payload".into();
         };
         let first = entries.first().copied().unwrap_or(&[]);
-        let cut = &first[..first.len().min(40)];
-        let dots = if cut.len() < first.len() { "..." } else { "" };
+        let first = readable_start(first, 40);
         let more = match entries.len().saturating_sub(1) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!("append \"{}{dots}\"{more}", cut.escape_ascii())
+        format!("append \"{first}\"{more}")
     }
 
     fn command(&self, args: Args) -> core::result::Result<Append, CallError> {

@@ -100,6 +100,9 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
         watch: &Watch,
     ) -> Result<Verification, BackendError>;
 
+    /// Looks whether the history is made of the ops that were applied; see [`Engine::check_ops`].
+    fn check_ops(&self) -> Result<(), BackendError>;
+
     /// Gives unused space of the file back; see [`Engine::compact`].
     fn compact(&self) -> Result<(), BackendError>;
 
@@ -230,6 +233,10 @@ impl<T: TypedStore> StoreHandle for T {
         watch: &Watch,
     ) -> Result<Verification, BackendError> {
         self.engine().verify(depth, backend, watch)
+    }
+
+    fn check_ops(&self) -> Result<(), BackendError> {
+        self.engine().check_ops()
     }
 
     fn compact(&self) -> Result<(), BackendError> {

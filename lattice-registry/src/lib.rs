@@ -27,7 +27,8 @@ mod registry;
 pub use handle::{StoreHandle, TypedStore};
 pub use lattice_backend::Access;
 pub use manager::{
-    Compacted, IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore, StoreManager,
+    Compacted, IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore,
+    RestoredStore, StoreManager,
 };
 pub use migration::{Calls, Migration};
 pub use opener::{Birth, EngineOpener, Peeked, Rebuild, StoreOpener, with_birth};

@@ -79,6 +79,7 @@ pub struct Feed<M: StateMachine, E> {
     cursor: Cursor,
     /// Events of the op at the cursor that have not been given.
     pending: VecDeque<(u32, E)>,
+    place: Option<u32>,
     /// So many ops are known to be applied.
     applied: u64,
     has_failed: bool,
@@ -100,6 +101,7 @@ impl<M: StateMachine, E> Feed<M, E> {
             events,
             cursor,
             pending: VecDeque::new(),
+            place: None,
             applied: 0,
             has_failed: false,
         };
@@ -123,6 +125,12 @@ impl<M: StateMachine, E> Feed<M, E> {
     /// Where the next event will be given from: keep it, and go on there after a restart.
     pub fn cursor(&self) -> Cursor {
         self.cursor
+    }
+
+    /// The place of the event given last among all that its op has, from 0; nothing before the first.
+    /// A [`CursorOp`] that has passed one more goes on behind it.
+    pub fn place(&self) -> Option<u32> {
+        self.place
     }
 
     /// The next event, waiting for one for this long at the most; nothing if none has come.
@@ -151,6 +159,7 @@ impl<M: StateMachine, E> Feed<M, E> {
         }
         let next = self.pending.pop_front();
         if let (Some((place, _)), Some(at)) = (&next, &mut self.cursor.op) {
+            self.place = Some(*place);
             at.passed = match self.pending.is_empty() {
                 true => u32::MAX,
                 false => place.saturating_add(1),

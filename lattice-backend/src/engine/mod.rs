@@ -1,6 +1,7 @@
 //! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
 
 mod bulk;
+mod check;
 mod comparison;
 mod difference;
 mod error;

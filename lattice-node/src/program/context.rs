@@ -53,10 +53,10 @@ impl<'a> Context<'a> {
         host: Host,
         global: &Global,
         registry: Registry,
-        out: Output<'a>,
+        mut out: Output<'a>,
     ) -> Result<Self, Failure> {
         let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
-        let progress = Progress::new(&out);
+        let progress = Progress::new(&mut out);
         let options = progress.options();
         Ok(Self {
             host,
@@ -71,8 +71,13 @@ impl<'a> Context<'a> {
 
     /// Ends the command's output.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
-        self.progress.clear();
+        self.clear_progress();
         self.out.flush()
+    }
+
+    /// Makes room for what is printed past the output.
+    pub(super) fn clear_progress(&self) {
+        self.out.clear_bar();
     }
 
     pub(super) fn registry(&self) -> &Registry {

@@ -312,10 +312,14 @@ impl From<BundleError> for Failure {
     fn from(error: BundleError) -> Self {
         let kind = match &error {
             BundleError::Backend(error) => backend_kind(error),
-            BundleError::Io { .. } | BundleError::Format { .. } => Kind::Failed,
+            BundleError::Format { .. } => Kind::UnknownType,
+            BundleError::Io { .. } => Kind::Failed,
             _ => Kind::Damaged,
         };
-        Self::of(kind, &error)
+        Self {
+            lacks_place: matches!(error, BundleError::Backend(_) | BundleError::BadOp { .. }),
+            ..Self::of(kind, &error)
+        }
     }
 }
 
@@ -378,7 +382,7 @@ impl<R: Error + 'static> From<AppendError<R>> for Failure {
 /// The kind of what a manager reports, also where it is an entry of a list.
 pub(super) fn manager_kind(error: &ManagerError) -> Kind {
     match error {
-        ManagerError::NoSuchStore { .. } => Kind::NotFound,
+        ManagerError::NoSuchStore { .. } | ManagerError::NoDirectory { .. } => Kind::NotFound,
         ManagerError::Peek(error) => peek_kind(error),
         ManagerError::Resolve(ResolveError::Unknown { .. }) => Kind::UnknownType,
         ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
@@ -388,7 +392,9 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
             backend_kind(source)
         }
         ManagerError::Open(error) => open_kind(error),
-        ManagerError::Misplaced { .. } | ManagerError::MigrateDamaged { .. } => Kind::Damaged,
+        ManagerError::Misplaced { .. }
+        | ManagerError::MigrateDamaged { .. }
+        | ManagerError::CopyDamaged { .. } => Kind::Damaged,
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
         _ => Kind::Failed,
     }

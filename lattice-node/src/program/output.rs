@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use data_encoding::BASE64;
+use indicatif::ProgressBar;
 use serde_json::{Map, Value};
 
 use super::Failure;
@@ -29,6 +30,8 @@ pub(super) struct Output<'a> {
     data_terminal: bool,
     notes_terminal: bool,
     data_colors: bool,
+    /// On a terminal it stands where the next line is to begin.
+    bar: Option<ProgressBar>,
 }
 
 impl Output<'static> {
@@ -44,6 +47,7 @@ impl Output<'static> {
             data_terminal,
             notes_terminal,
             data_colors: colors(global.color, data_terminal),
+            bar: None,
         }
     }
 }
@@ -59,6 +63,7 @@ impl<'a> Output<'a> {
             data_terminal: false,
             notes_terminal: false,
             data_colors: global.color == Color::Always,
+            bar: None,
         }
     }
 
@@ -89,6 +94,18 @@ impl<'a> Output<'a> {
         self.notes_terminal && !self.quiet && !self.json
     }
 
+    /// The bar that is to be gone when something is printed.
+    pub(super) fn set_bar(&mut self, bar: ProgressBar) {
+        self.bar = Some(bar);
+    }
+
+    /// Makes room for what is printed.
+    pub(super) fn clear_bar(&self) {
+        if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Text in a style, if there are colours.
     pub(super) fn paint(&self, style: Style, text: &str) -> String {
         if self.data_colors {
@@ -100,6 +117,7 @@ impl<'a> Output<'a> {
 
     /// Prints one line of data.
     pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.clear_bar();
         writeln!(self.data, "{text}").map_err(Failure::output)
     }
 
@@ -132,17 +150,20 @@ impl<'a> Output<'a> {
 
     /// Prints bytes as they are.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.clear_bar();
         self.data.write_all(bytes).map_err(Failure::output)
     }
 
     /// Hands on what was printed so far.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.clear_bar();
         self.data.flush().map_err(Failure::output)
     }
 
     /// Says something that is no data, unless it is to be quiet.
     pub(super) fn note(&mut self, text: &str) {
         if !self.quiet {
+            self.clear_bar();
             // Whoever closed standard error does not want to know.
             let _ = writeln!(self.notes, "{}", escape_text(text));
         }

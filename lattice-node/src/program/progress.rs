@@ -6,21 +6,25 @@ use lattice_backend::Stage;
 use super::output::Output;
 use crate::{NodeOptions, Watch};
 
-/// A bar that appears once there is something to show.
+/// A bar that appears once there is something to show, and goes when something is printed.
 pub(super) struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
-    pub(super) fn new(out: &Output<'_>) -> Self {
+    pub(super) fn new(out: &mut Output<'_>) -> Self {
         if !out.shows_progress() {
             return Self {
                 bar: ProgressBar::hidden(),
             };
         }
+        Self::on(ProgressBar::no_length(), out)
+    }
+
+    fn on(bar: ProgressBar, out: &mut Output<'_>) -> Self {
         let style = ProgressStyle::with_template("{msg}  {bar:30} {human_pos} of {human_len}");
-        let bar = ProgressBar::no_length();
         bar.set_style(style.expect("the template is well formed"));
+        out.set_bar(bar.clone());
         Self { bar }
     }
 
@@ -32,6 +36,10 @@ impl Progress {
         let bar = self.bar.clone();
         NodeOptions {
             watch: Watch::new(move |progress| {
+                if bar.is_finished() {
+                    // Something was printed meanwhile.
+                    bar.reset();
+                }
                 bar.set_message(words(progress.stage));
                 match progress.total {
                     Some(total) => bar.set_length(total),
@@ -42,10 +50,6 @@ impl Progress {
             ..NodeOptions::default()
         }
     }
-
-    pub(super) fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 fn words(stage: Stage) -> &'static str {
@@ -55,5 +59,113 @@ fn words(stage: Stage) -> &'static str {
         Stage::Migration => "migrating the layout",
         Stage::Transfer => "making ops",
         stage => stage.name(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use clap::Parser;
+    use indicatif::{ProgressDrawTarget, TermLike};
+
+    use super::*;
+    use crate::program::args::Args;
+
+    /// What reaches a terminal, by whichever way. Lines that are cleared are told as such.
+    #[derive(Debug, Clone, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        fn add(&self, text: &str) -> io::Result<()> {
+            self.0
+                .lock()
+                .map_err(|_| io::ErrorKind::Other)?
+                .push_str(text);
+            Ok(())
+        }
+
+        fn text(&self) -> String {
+            self.0.lock().expect("no test thread panicked").clone()
+        }
+    }
+
+    impl io::Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.add(&String::from_utf8_lossy(bytes))?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            80
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.add(line)?;
+            self.add("\n")
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.add(text)
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            self.add("<cleared>")
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_line_is_glued_to_the_bar() {
+        let screen = Screen::default();
+        let words = ["lattice", "list"];
+        let global = Args::try_parse_from(words).expect("a command").global;
+        let mut out = Output::on_terminal(screen.clone(), screen.clone(), &global);
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let bar = ProgressBar::with_draw_target(None, target);
+        let progress = Progress::on(bar.clone(), &mut out);
+        let watch = progress.options().watch;
+        let prints: [&dyn Fn(&mut Output<'_>); 2] = [&|out| out.note("a note"), &|out| {
+            out.line("a line").expect("a screen takes it");
+            out.flush().expect("a screen takes it");
+        }];
+        for print in prints {
+            watch.tell(Stage::Replay, 1, Some(2));
+            bar.force_draw();
+            let before = screen.text();
+            let shown = before.rsplit('>').next().unwrap_or(&before);
+            assert!(shown.contains("replaying ops"), "{before:?}");
+            print(&mut out);
+            let after = screen.text().split_off(before.len());
+            assert!(after.starts_with("<cleared>"), "{after:?}");
+            let printed = after.rsplit('>').next().unwrap_or(&after);
+            assert!(printed.starts_with("a "), "{after:?}");
+        }
     }
 }

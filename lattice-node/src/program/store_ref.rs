@@ -56,6 +56,8 @@ fn existing(manager: &StoreManager, id: StoreId, missing: &str) -> Result<PathBu
     let path = manager.store_path(id);
     match path.try_exists() {
         Ok(true) => Ok(path),
+        // A directory that has lost its file can be restored, or removed.
+        Ok(false) if path.parent().is_some_and(std::path::Path::is_dir) => Ok(path),
         Ok(false) => Err(Failure::not_found(format!(
             "{missing}; `lattice list` shows all"
         ))),

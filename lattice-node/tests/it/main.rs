@@ -6,6 +6,7 @@ mod aliases;
 mod borders;
 mod bulk;
 mod chat;
+mod copies;
 mod crowd;
 mod damage;
 mod identity;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{lattice, printed};
 
 /// A key-value store with so many keys, in ops of a hundred; gives its id.
-fn filled(dir: &Path, keys: usize) -> String {
+pub(crate) fn filled(dir: &Path, keys: usize) -> String {
     let id = printed(dir, &["create", "core:kvstore", "--alias", "kv"])
         .trim()
         .to_owned();
@@ -32,7 +32,7 @@ fn filled(dir: &Path, keys: usize) -> String {
 }
 
 /// Changes one row underneath, by the storage engine alone.
-fn put(dir: &Path, id: &str, table: &str, key: &[u8], value: &[u8]) {
+pub(crate) fn put(dir: &Path, id: &str, table: &str, key: &[u8], value: &[u8]) {
     let definition: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
     let database = Database::open(dir.join("stores").join(id).join("state.db")).unwrap();
     let tx = database.begin_write().unwrap();
@@ -43,7 +43,7 @@ fn put(dir: &Path, id: &str, table: &str, key: &[u8], value: &[u8]) {
     tx.commit().unwrap();
 }
 
-fn json(text: &[u8]) -> Value {
+pub(crate) fn json(text: &[u8]) -> Value {
     serde_json::from_slice(text).unwrap()
 }
 

@@ -10,6 +10,9 @@ use lattice_meta::StoreId;
 use super::create::Made;
 use super::{ManagerError, STATE_DB, StoreManager};
 
+/// What the directories of new stores are called, before their ids.
+const NEW: &str = "building-";
+
 /// A directory for a store that is being made, which nobody else makes meanwhile. It may have what an
 /// attempt has left that was killed; this one's is gone at the end, unless it is placed.
 pub(super) struct Building {
@@ -22,10 +25,28 @@ pub(super) struct Building {
 
 impl Building {
     pub(super) fn begin(manager: &StoreManager, name: &str) -> Result<Self, ManagerError> {
+        Self::begin_as(manager, name, IfHeld::Give)
+    }
+
+    /// One for a store that nobody else makes, with nothing in it. What others have left that were
+    /// killed goes.
+    pub(super) fn begin_new(
+        manager: &StoreManager,
+        store_id: StoreId,
+    ) -> Result<Self, ManagerError> {
+        clear_left(&manager.dir);
+        // Who clears away what is left can hold it for a moment.
+        let building = Self::begin_as(manager, &format!("{NEW}{store_id}"), IfHeld::Wait)?;
+        building.empty()?;
+        Ok(building)
+    }
+
+    fn begin_as(manager: &StoreManager, name: &str, if_held: IfHeld) -> Result<Self, ManagerError> {
         let mut made = Made::default();
         let data_dir = made.dir(&manager.dir)?;
-        let (dir, lock) = (data_dir.join(name), data_dir.join(format!("{name}.lock")));
-        let held = hold(&lock).map_err(|source| ManagerError::io("lock", &lock, source))?;
+        let (dir, lock) = (data_dir.join(name), lock_of(&data_dir, name));
+        let held =
+            hold(&lock, if_held).map_err(|source| ManagerError::io("lock", &lock, source))?;
         let Some(held) = held else {
             made.keep();
             let in_use = FileError::InUse { path: dir };
@@ -95,8 +116,43 @@ impl Drop for Building {
     }
 }
 
-/// Locks a file that is made if it is not there; nothing if somebody else holds it.
-fn hold(path: &Path) -> io::Result<Option<File>> {
+fn lock_of(data_dir: &Path, name: &str) -> PathBuf {
+    data_dir.join(format!("{name}.lock"))
+}
+
+/// Removes the new stores that were being made when their makers were killed. What somebody holds
+/// stays, and so does what cannot be removed: it is in nobody's way.
+fn clear_left(data_dir: &Path) {
+    let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let name = name.strip_suffix(".lock").unwrap_or(&name);
+        let id = name.strip_prefix(NEW).map(str::parse::<StoreId>);
+        if !matches!(id, Some(Ok(_))) {
+            continue;
+        }
+        let lock = lock_of(data_dir, name);
+        if let Ok(Some(held)) = hold(&lock, IfHeld::Give) {
+            // It goes with this.
+            drop(Building {
+                dir: data_dir.join(name),
+                lock,
+                _held: held,
+                made: Made::default(),
+            });
+        }
+    }
+}
+
+/// What is done about a lock that somebody holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfHeld {
+    Give,
+    Wait,
+}
+
+/// Locks a file that is made if it is not there; nothing if somebody else holds it, unless that is
+/// waited for.
+fn hold(path: &Path, if_held: IfHeld) -> io::Result<Option<File>> {
     loop {
         let mut options = OpenOptions::new();
         let file = options
@@ -104,10 +160,11 @@ fn hold(path: &Path) -> io::Result<Option<File>> {
             .create(true)
             .truncate(false)
             .open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
+        match (if_held, file.try_lock()) {
+            (_, Ok(())) => {}
+            (IfHeld::Give, Err(TryLockError::WouldBlock)) => return Ok(None),
+            (IfHeld::Wait, Err(TryLockError::WouldBlock)) => file.lock()?,
+            (_, Err(TryLockError::Error(error))) => return Err(error),
         }
         // Whoever held it before may have removed it: then others do not see this lock.
         match fs::metadata(path) {

@@ -1,4 +1,4 @@
-//! Copies of stores, and their end.
+//! Copies of stores.
 
 use std::fs;
 use std::io;
@@ -12,6 +12,7 @@ use super::building::Building;
 use super::create::sync_dir;
 use super::open::{canonical, state_db};
 use super::rebuild::replace;
+use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
 
 /// What happens to a store that is there already when a copy of it is restored.
@@ -21,6 +22,16 @@ pub enum IfThere {
     Refuse,
     /// The copy takes its place; its file is kept beside the new one.
     Replace,
+}
+
+/// What a restore has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RestoredStore {
+    /// What the store is now.
+    pub meta: MetaInfo,
+    /// The file that was in its place.
+    pub kept: Option<PathBuf>,
 }
 
 impl StoreManager {
@@ -48,7 +59,8 @@ impl StoreManager {
     /// place, as `<name>.partial-<process>`, and appears there whole.
     ///
     /// # Errors
-    /// A file that is there already, and what reading and writing report.
+    /// A file that is there already, or no directory for it; a store whose ops are not those that were
+    /// applied, or whose rows are not what its state hash says; and what reading and writing report.
     pub fn backup(&self, path: impl AsRef<Path>, target: &Path) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let meta = self.peek_path(&file)?;
@@ -57,6 +69,12 @@ impl StoreManager {
             let path = target.to_path_buf();
             return Err(failed(FileError::Exists { path }));
         }
+        let dir = directory_of(target);
+        if !dir.is_dir() {
+            let (path, dir) = (target.to_path_buf(), dir.to_path_buf());
+            return Err(ManagerError::NoDirectory { path, dir });
+        }
+        self.check_copied(&meta, &file, Checksums::Leave)?;
         let mut partial = target.as_os_str().to_owned();
         partial.push(format!(".partial-{}", std::process::id()));
         let partial = PathBuf::from(partial);
@@ -75,12 +93,16 @@ impl StoreManager {
     /// ways of going on are kept, and shown as a fork.
     ///
     /// # Errors
-    /// A file that is no store; [`ManagerError::StoreExists`] for one that is there already, unless
-    /// it is to be replaced; one that is in use; and what the file system reports.
-    pub fn restore(&self, copy: &Path, if_there: IfThere) -> Result<MetaInfo, ManagerError> {
+    /// A file that is no store, or a damaged one: nothing takes the place of a store that is there
+    /// before the engine's checksums and the rows have been looked at; [`ManagerError::StoreExists`]
+    /// for one that is there already, unless it is to be replaced; one that is in use; and what the
+    /// file system reports.
+    pub fn restore(&self, copy: &Path, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
         let meta = self.backend.peek_info(copy)?;
         let store_id = meta.store_id;
         let place = self.store_path(store_id);
+        // Before anybody is asked whether it may take another's place.
+        self.check_copied(&meta, copy, Checksums::Check)?;
         let is_there = place.exists();
         if is_there && if_there == IfThere::Refuse {
             return Err(ManagerError::StoreExists { store_id });
@@ -89,27 +111,36 @@ impl StoreManager {
         let file = building.file();
         let copied = self.backend.backup(copy, &file);
         copied.map_err(|error| ManagerError::Create(error.into()))?;
-        if is_there {
-            self.replace(store_id, &file, &place)?;
+        let kept = if is_there {
+            let kept = self.replace(store_id, &file, &place)?;
             building.keep();
+            Some(kept)
         } else {
             building.place(self, store_id)?;
-        }
-        Ok(meta)
+            None
+        };
+        Ok(RestoredStore { meta, kept })
     }
 
-    fn replace(&self, store_id: StoreId, file: &Path, place: &Path) -> Result<(), ManagerError> {
+    /// Gives where the old file is kept.
+    fn replace(
+        &self,
+        store_id: StoreId,
+        file: &Path,
+        place: &Path,
+    ) -> Result<PathBuf, ManagerError> {
         self.close(store_id)?;
         // Whoever is about to write to the old file is kept out until it has been replaced.
         let held = self.hold(place)?;
-        replace(place, file, "before-restore")?;
+        let kept = replace(place, file, "before-restore")?;
         let closed = held.map_or(Ok(()), |held| held.close());
-        closed.map_err(|source| ManagerError::Close { store_id, source })
+        closed.map_err(|source| ManagerError::Close { store_id, source })?;
+        Ok(kept)
     }
 
     /// Opens a store for writing, so that nobody else does. One that is damaged is not held: nobody
     /// can write to it. Nor is one that only a link leads to, which stays as it is.
-    fn hold(&self, file: &Path) -> Result<Option<Arc<dyn StateDb>>, ManagerError> {
+    pub(super) fn hold(&self, file: &Path) -> Result<Option<Arc<dyn StateDb>>, ManagerError> {
         let links = [file.parent(), Some(file)].into_iter().flatten();
         if links.into_iter().any(|path| path.is_symlink()) {
             return Ok(None);
@@ -119,47 +150,10 @@ impl StoreManager {
             opened => Ok(opened.ok()),
         }
     }
-
-    /// Removes a store of this data directory with everything in its directory. Handles that this
-    /// manager has open are closed first. Of a link, nothing is removed or touched but the link.
-    ///
-    /// # Errors
-    /// No such store, one that another process writes, and what the file system reports.
-    pub fn destroy(&self, store_id: StoreId) -> Result<(), ManagerError> {
-        let file = self.store_path(store_id);
-        let dir = self.stores_dir().join(store_id.to_string());
-        if fs::symlink_metadata(&dir).is_err() {
-            let dir = self.stores_dir();
-            return Err(ManagerError::NoSuchStore { store_id, dir });
-        }
-        self.close(store_id)?;
-        // A damaged store can be removed, too: only one that somebody writes cannot.
-        let held = self.hold(&file)?;
-        // It is out of sight at once, and then goes piece by piece.
-        let going: PathBuf = self.dir.join(format!("destroying-{store_id}"));
-        fs::rename(&dir, &going).map_err(|source| match source.kind() {
-            // Somebody else was faster.
-            io::ErrorKind::NotFound => {
-                let dir = self.stores_dir();
-                ManagerError::NoSuchStore { store_id, dir }
-            }
-            _ => ManagerError::io("remove", &dir, source),
-        })?;
-        sync_dir(&self.stores_dir())?;
-        drop(held);
-        let removed = match fs::symlink_metadata(&going) {
-            // A link is removed, and not what it leads to.
-            Ok(metadata) if metadata.is_symlink() => fs::remove_file(&going),
-            Ok(_) => fs::remove_dir_all(&going),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        };
-        removed.map_err(|source| ManagerError::io("remove", &going, source))
-    }
 }
 
 /// Gives a file another name, which nothing has yet.
-fn place_new(file: &Path, target: &Path) -> Result<(), ManagerError> {
+pub(super) fn place_new(file: &Path, target: &Path) -> Result<(), ManagerError> {
     let linked = fs::hard_link(file, target);
     let placed = match &linked {
         Ok(()) => fs::remove_file(file),
@@ -168,8 +162,13 @@ fn place_new(file: &Path, target: &Path) -> Result<(), ManagerError> {
         Err(_) => fs::rename(file, target),
     };
     placed.map_err(|source| ManagerError::io("make", target, source))?;
-    match target.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => sync_dir(dir),
-        _ => sync_dir(Path::new(".")),
+    sync_dir(directory_of(target))
+}
+
+/// The directory that a file is in, or is to be.
+fn directory_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }

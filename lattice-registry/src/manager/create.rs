@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use lattice_backend::create_store;
 use lattice_meta::{Genesis, Hlc, Nonce, StateHash, StoreId, StoreType};
 
+use super::building::Building;
+use super::copies::place_new;
 use super::{ManagerError, STATE_DB, StoreManager};
 use crate::Birth;
 
@@ -20,20 +22,13 @@ impl StoreManager {
     pub fn create(&self, store_type: &StoreType) -> Result<StoreId, ManagerError> {
         let birth = self.birth(store_type)?;
         let genesis = self.genesis(store_type, None)?;
-        let mut made = Made::default();
+        let store_id = genesis.store_id();
         // A directory of its own in which it is built: others build beside it.
-        let building = made.dir(&self.dir.join(format!("building-{}", genesis.store_id())))?;
-        create_store(
-            &*self.backend,
-            &made.file(building.join(STATE_DB)),
-            &genesis,
-            birth.schema,
-            &birth.logic,
-        )?;
-        made.dir(&self.stores_dir())?;
-        self.place(&building, genesis.store_id())?;
-        made.keep();
-        Ok(genesis.store_id())
+        let building = Building::begin_new(self, store_id)?;
+        let file = building.file();
+        create_store(&*self.backend, &file, &genesis, birth.schema, &birth.logic)?;
+        building.place(self, store_id)?;
+        Ok(store_id)
     }
 
     /// What a new store of a type starts with.
@@ -67,10 +62,33 @@ impl StoreManager {
     pub(super) fn place(&self, building: &Path, store_id: StoreId) -> Result<(), ManagerError> {
         let stores = self.stores_dir();
         let place = stores.join(store_id.to_string());
-        fs::rename(building, &place)
-            .map_err(|source| ManagerError::io("move a new store to", &place, source))?;
+        match fs::rename(building, &place) {
+            // There is a directory that has no store, but perhaps what was kept of one.
+            Err(error) if is_taken(&error) => {
+                let (file, target) = (building.join(STATE_DB), place.join(STATE_DB));
+                place_new(&file, &target).map_err(|error| match error {
+                    ManagerError::Io { source, .. }
+                        if source.kind() == io::ErrorKind::AlreadyExists =>
+                    {
+                        ManagerError::StoreExists { store_id }
+                    }
+                    error => error,
+                })?;
+            }
+            moved => {
+                moved.map_err(|source| ManagerError::io("move a new store to", &place, source))?;
+            }
+        }
         sync_dir(&stores)
     }
+}
+
+/// Whether a directory could not be renamed because the new name is that of another.
+pub(super) fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+    )
 }
 
 /// Names in a directory are on disk once this returns.
@@ -80,7 +98,7 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), ManagerError> {
         .map_err(|source| ManagerError::io("sync", dir, source))
 }
 
-/// Files and directories made on the way to a new store: they go again if it does not come to be.
+/// Directories made on the way to a new store: they go again if it does not come to be.
 #[derive(Debug, Default)]
 pub(super) struct Made {
     paths: Vec<PathBuf>,
@@ -103,11 +121,6 @@ impl Made {
         Ok(dir.to_path_buf())
     }
 
-    pub(super) fn file(&mut self, path: PathBuf) -> PathBuf {
-        self.paths.push(path.clone());
-        path
-    }
-
     pub(super) fn keep(mut self) {
         self.paths.clear();
     }
@@ -117,7 +130,7 @@ impl Drop for Made {
     fn drop(&mut self) {
         for path in self.paths.drain(..).rev() {
             // Only what is empty and ours goes; the error that led here is the one to report.
-            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+            let _ = fs::remove_dir(&path);
         }
     }
 }

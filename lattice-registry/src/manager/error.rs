@@ -127,6 +127,22 @@ pub enum ManagerError {
         /// What is wrong with it.
         finding: String,
     },
+    /// A store is damaged, and no copy of it was made.
+    #[error("{} is damaged, and was not copied: {finding}", path.display())]
+    CopyDamaged {
+        /// The store's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        finding: String,
+    },
+    /// A file cannot be made where there is no directory.
+    #[error("cannot make {}: there is no directory {}", path.display(), dir.display())]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+        /// The directory that it is to be in.
+        dir: PathBuf,
+    },
     /// The store did not close as it should; its file is released.
     #[error("store {store_id} was not closed cleanly")]
     Close {

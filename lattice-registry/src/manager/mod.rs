@@ -4,6 +4,7 @@ mod building;
 mod compact;
 mod copies;
 mod create;
+mod destroy;
 mod error;
 mod list;
 mod migrate;
@@ -12,7 +13,7 @@ mod rebuild;
 mod verify;
 
 pub use compact::Compacted;
-pub use copies::IfThere;
+pub use copies::{IfThere, RestoredStore};
 pub use error::ManagerError;
 pub use list::Listed;
 pub use migrate::Migrated;

@@ -20,17 +20,17 @@ fn append(manager: &StoreManager, id: StoreId, values: std::ops::Range<u64>) {
     }
 }
 
-fn ops(manager: &StoreManager, id: StoreId) -> u64 {
+pub(crate) fn ops(manager: &StoreManager, id: StoreId) -> u64 {
     let store = manager.open(id, Access::ReadOnly).unwrap();
     store.op_count().unwrap()
 }
 
-fn assert_whole(manager: &StoreManager, id: StoreId) {
+pub(crate) fn assert_whole(manager: &StoreManager, id: StoreId) {
     let verified = manager.verify_path(manager.store_path(id), Depth::Full);
     assert_eq!(verified.unwrap().findings, []);
 }
 
-fn made(dir: &Path) -> (StoreManager, StoreId) {
+pub(crate) fn made(dir: &Path) -> (StoreManager, StoreId) {
     let manager = manager(dir);
     let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
     append(&manager, id, 0..10);
@@ -107,12 +107,13 @@ fn a_restored_store_replaces_nothing_unasked_and_keeps_the_old_file() {
     let refused = live.restore(&copy, IfThere::Refuse).unwrap_err();
     assert!(matches!(refused, ManagerError::StoreExists { store_id } if store_id == id));
     assert_eq!(ops(&live, id), 15);
-    live.restore(&copy, IfThere::Replace).unwrap();
+    let restored = live.restore(&copy, IfThere::Replace).unwrap();
     assert_eq!(ops(&live, id), 10);
     assert_whole(&live, id);
     let kept = live
         .store_path(id)
         .with_file_name("state.db.before-restore-1");
+    assert_eq!(restored.kept.as_ref(), Some(&kept.canonicalize().unwrap()));
     let old = live.verify_path(&kept, Depth::Full).unwrap();
     assert_eq!((old.ops, old.findings), (15, vec![]));
     // Where it is not there, it comes to be.

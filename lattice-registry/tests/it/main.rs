@@ -4,6 +4,7 @@
 mod copies;
 mod counter;
 mod crowd;
+mod left;
 mod manager;
 mod opening;
 mod registry;

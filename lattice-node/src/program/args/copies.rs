@@ -118,8 +118,9 @@ pub(in super::super) struct History {
 pub(in super::super) struct Watch {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// Begin behind this op, by its number and, after a colon, its id: the last one that was seen
-    #[arg(long, value_name = "INDEX[:OP]")]
+    /// Begin behind what was seen last: an op by its number and its id, and a change by its number
+    /// in the op; without that, behind all changes of the op
+    #[arg(long, value_name = "INDEX[:OP[:CHANGE]]")]
     pub(in super::super) since: Option<String>,
     /// Begin with the first op
     #[arg(long, conflicts_with = "since")]

@@ -175,6 +175,9 @@ Example: lattice compact fruit
 JSON: store_id, before (bytes), bytes";
 
 pub(super) const BACKUP: &str = "\
+A store whose rows are not what its state hash says, or whose ops are not those that were applied, is \
+not copied, with exit code 4; `verify` looks at more.
+
 Example: lattice backup fruit fruit.db
 
 JSON: store_id, file, bytes";
@@ -184,9 +187,11 @@ A store that is there is replaced only after asking, or with --yes; its file is 
 an old copy as the same author forks that author: the store keeps both ways of going on, and `info` \
 shows the fork.
 
+A copy that is damaged is refused, with exit code 4.
+
 Example: lattice restore fruit.db
 
-JSON: store_id, store_type";
+JSON: store_id, store_type, kept (the file that was in its place, or null)";
 
 pub(super) const DESTROY: &str = "\
 Asks on a terminal, and needs --yes elsewhere.
@@ -205,11 +210,14 @@ Example: lattice history fruit --limit 20
 JSON, a line each: index, op, author, seq, time, kind, after (the ops it follows), what";
 
 pub(super) const WATCH: &str = "\
-Without --since or --all it begins with what comes next. Give --since what the last change said, index and op, \
-and nothing is missed or repeated; if the store was restored to an earlier state meanwhile, it says so. \
-It works on a store that another process writes.
+Without --since or --all it begins with what comes next. With --json every change says where it stands: \
+give --since the last one's index, op and change, and nothing is missed or repeated, also behind a \
+change in the middle of an op; if the store was restored to an earlier state meanwhile, it says so. An \
+index alone cannot notice that: it goes on behind whatever op now has that number. It works on a store \
+that another process writes.
 
 Example: lattice watch fruit --prefix ap
-         lattice watch fruit --since 41:9c0f...
+         lattice --json watch fruit --since 41:9c0f...:0
 
-JSON, a line each: index, op, author, time, and key and value (null if deleted), content, or what";
+JSON, a line each: index, op, change (its number in the op, from 0), author, time, and key and value \
+(null if deleted), content, or what";

@@ -89,6 +89,7 @@ fn import_rows<R: Row>(
     args: &args::Import,
     path: &Path,
 ) -> Result<(), Failure> {
+    check_there(&args.file)?;
     let format = format_of(args)?;
     let shape = Shape {
         key: args.key.clone(),
@@ -124,6 +125,15 @@ fn import_rows<R: Row>(
     );
     context.out.note(&summary);
     Ok(())
+}
+
+/// That a file is not there is told before anything that its name may lack.
+fn check_there(file: &Path) -> Result<(), Failure> {
+    if file == Path::new("-") {
+        return Ok(());
+    }
+    let there = fs::metadata(file).map(drop);
+    there.map_err(|error| Failure::file(file, error))
 }
 
 fn one_by_one<R: Row>(

@@ -1,6 +1,6 @@
 //! The ops of a store, as lines or as a graph.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use lattice_backend::{Op, OpKind, OpRef};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
@@ -11,11 +11,13 @@ use crate::program::args::{self, HistoryFormat};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::program::output::{escape, styles};
+use crate::program::output::{escape_text, styles};
 use crate::{Access, StoreHandle};
 
 /// In a graph of more ops than this, linear runs are drawn as one.
 const DRAWN_OPS: usize = 2000;
+/// What stands for an op that is older than those that were asked for.
+const OLDER: &str = "older ops";
 
 pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Result<(), Failure> {
     let path = context.path(&history.store.store)?;
@@ -76,7 +78,7 @@ fn print_op(
         format!(
             "{id}  {}  {}",
             out.paint(styles::FAINT, &by),
-            escape(what.as_bytes())
+            escape_text(&what)
         )
     })
 }
@@ -90,6 +92,16 @@ struct Node {
     ops: u64,
     /// The nodes that it follows.
     parents: Vec<OpRef>,
+}
+
+/// Ops that nodes follow and that are not drawn, each once.
+fn not_drawn(nodes: &[Node]) -> Vec<OpRef> {
+    let drawn: HashSet<OpRef> = nodes.iter().map(|node| node.op).collect();
+    let parents = nodes.iter().flat_map(|node| &node.parents).copied();
+    let mut told = HashSet::new();
+    parents
+        .filter(|op| !drawn.contains(op) && told.insert(*op))
+        .collect()
 }
 
 /// The nodes of a part of history, the newest first.
@@ -148,7 +160,7 @@ fn label(store: &dyn StoreHandle, node: &Node) -> Result<String, Failure> {
     let time = timestamp(op.hlc().ms());
     let by = format!("{:.8}  {time}  {:.8}", node.op.id, node.op.author);
     Ok(match node.ops {
-        1 => format!("{by}  {}", escape(store.describe(&op).as_bytes())),
+        1 => format!("{by}  {}", escape_text(&store.describe(&op))),
         ops => format!("{by}  and {} before it", plural(ops - 1, ("op", "ops"))),
     })
 }
@@ -156,7 +168,7 @@ fn label(store: &dyn StoreHandle, node: &Node) -> Result<String, Failure> {
 fn draw(context: &mut Context<'_>, store: &dyn StoreHandle, nodes: &[Node]) -> Result<(), Failure> {
     let renderer = GraphRowRenderer::new().output().with_min_row_height(1);
     let mut renderer = renderer.build_box_drawing();
-    let drawn: std::collections::HashSet<OpRef> = nodes.iter().map(|node| node.op).collect();
+    let drawn: HashSet<OpRef> = nodes.iter().map(|node| node.op).collect();
     for node in nodes {
         let parent = |op: &OpRef| match drawn.contains(op) {
             true => Ancestor::Parent(*op),
@@ -188,6 +200,12 @@ fn dot(context: &mut Context<'_>, store: &dyn StoreHandle, nodes: &[Node]) -> Re
                 .line(&format!("  \"{}\" -> \"{}\";", node.op.id, parent.id))?;
         }
     }
+    for op in not_drawn(nodes) {
+        context.out.line(&format!(
+            "  \"{}\" [label=\"{OLDER}\", style=dashed];",
+            op.id
+        ))?;
+    }
     context.out.line("}")
 }
 
@@ -209,6 +227,9 @@ fn mermaid(
                 .out
                 .line(&format!("  {} --> {}", node.op.id, parent.id))?;
         }
+    }
+    for op in not_drawn(nodes) {
+        context.out.line(&format!("  {}[\"{OLDER}\"]", op.id))?;
     }
     Ok(())
 }

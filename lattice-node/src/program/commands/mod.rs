@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod bundles;
 mod copies;
 mod dynamic;
 mod history;
@@ -41,7 +42,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Verify(args) => whole::verify(context, &args),
         Command::Migrate(args) => whole::migrate(context, &args),
         Command::Rebuild(args) => whole::rebuild(context, &args.store),
-        Command::Bundle(args) => copies::bundle(context, args),
+        Command::Bundle(args) => bundles::bundle(context, args),
         Command::Compact(args) => whole::compact(context, &args.store),
         Command::Backup(args) => copies::backup(context, &args),
         Command::Restore(args) => copies::restore(context, &args),

@@ -5,13 +5,14 @@ use std::time::Duration;
 use lattice_backend::{Cursor, CursorOp};
 use lattice_kvstore::Change;
 use lattice_logstore::Entry;
+use lattice_meta::OpId;
 use serde_json::{Map, Value, json};
 
 use super::timestamp;
 use crate::program::args::{self, Encoding};
 use crate::program::context::{Context, given, shown};
 use crate::program::failure::Failure;
-use crate::program::output::{escape, json_base64, json_bytes, styles};
+use crate::program::output::{escape, escape_text, json_base64, json_bytes, styles};
 use crate::{Access, KvStore, LogStore, StoreHandle};
 
 /// How long one wait for ops of an unknown type lasts; it is begun again.
@@ -31,7 +32,9 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
         let mut changes = kv.changes_to(prefix.unwrap_or_else(Vec::new), from)?;
         for _ in 0..limit {
             let Some(change) = changes.next() else { break };
-            print_change(context, changes.cursor(), &change?, encoding)?;
+            let change = change?;
+            let head = head(changes.cursor(), changes.place());
+            print_change(context, head, &change, encoding)?;
             context.out.flush()?;
         }
         return Ok(());
@@ -47,7 +50,9 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
         let mut follow = log.follow(from)?;
         for _ in 0..limit {
             let Some(entry) = follow.next() else { break };
-            print_entry(context, follow.cursor(), &entry?, encoding)?;
+            let entry = entry?;
+            let head = head(follow.cursor(), follow.place());
+            print_entry(context, head, &entry, encoding)?;
             context.out.flush()?;
         }
         return Ok(());
@@ -56,15 +61,31 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
     watch_ops(context, &*store, first, limit)
 }
 
+/// What was seen last.
+struct Since {
+    index: u64,
+    id: Option<OpId>,
+    /// Which of the op's changes, from 0; nothing for all of them.
+    change: Option<u32>,
+}
+
+impl Since {
+    /// All that an op did.
+    const fn whole(index: u64, id: Option<OpId>) -> Self {
+        let change = None;
+        Self { index, id, change }
+    }
+}
+
 /// Where to begin. What is behind the op that was seen last is known to be of the same history if
 /// its id was given too.
 fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cursor, Failure> {
     let count = store.op_count()?;
-    let (index, id) = match since {
+    let Since { index, id, change } = match since {
         _ if all => return Ok(Cursor::START),
         None => match count.checked_sub(1) {
             None => return Ok(Cursor::START),
-            Some(last) => (last, None),
+            Some(last) => Since::whole(last, None),
         },
         Some(since) => parse(since)?,
     };
@@ -87,38 +108,50 @@ fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cur
         };
         return Err(error.into());
     }
-    let passed = u32::MAX;
+    let passed = change.map_or(u32::MAX, |change| change.saturating_add(1));
     Ok(Cursor {
         op: Some(CursorOp { index, id, passed }),
     })
 }
 
-fn parse(since: &str) -> Result<(u64, Option<lattice_meta::OpId>), Failure> {
+fn parse(since: &str) -> Result<Since, Failure> {
     let wrong = || {
         Failure::usage(format!(
-            "--since {}: expected the number of an op and, after a colon, its id",
+            "--since {}: expected the number of an op and, each after a colon, its id and the number \
+             of a change in it",
             escape(since.as_bytes())
         ))
     };
-    let (index, id) = match since.split_once(':') {
-        Some((index, id)) => (index, Some(id.parse().map_err(|_| wrong())?)),
-        None => (since, None),
-    };
-    Ok((index.parse().map_err(|_| wrong())?, id))
+    let mut parts = since.split(':');
+    let index = parts.next().and_then(|index| index.parse().ok());
+    let id = parts.next().map(|id| id.parse().map_err(|_| wrong()));
+    let change = parts
+        .next()
+        .map(|change| change.parse().map_err(|_| wrong()));
+    match (index, parts.next()) {
+        (Some(index), None) => Ok(Since {
+            index,
+            id: id.transpose()?,
+            change: change.transpose()?,
+        }),
+        _ => Err(wrong()),
+    }
 }
 
-fn head(cursor: Cursor) -> Map<String, Value> {
+/// Where a change stands: what `--since` goes on behind.
+fn head(cursor: Cursor, place: Option<u32>) -> Map<String, Value> {
     let mut object = Map::new();
     if let Some(op) = cursor.op {
         object.insert("index".into(), op.index.into());
         object.insert("op".into(), json!(op.id));
+        object.insert("change".into(), json!(place));
     }
     object
 }
 
 fn print_change(
     context: &mut Context<'_>,
-    cursor: Cursor,
+    mut object: Map<String, Value>,
     change: &Change,
     encoding: Encoding,
 ) -> Result<(), Failure> {
@@ -129,7 +162,6 @@ fn print_change(
             json_bytes(object, name, bytes);
         }
     };
-    let mut object = head(cursor);
     object.insert("author".into(), json!(change.op.author));
     object.insert("time".into(), change.hlc.ms().into());
     put(&mut object, "key", &change.key);
@@ -152,11 +184,10 @@ fn print_change(
 
 fn print_entry(
     context: &mut Context<'_>,
-    cursor: Cursor,
+    mut object: Map<String, Value>,
     entry: &Entry,
     encoding: Encoding,
 ) -> Result<(), Failure> {
-    let mut object = head(cursor);
     object.insert("author".into(), json!(entry.author));
     object.insert("time".into(), entry.time_ms().into());
     if encoding.b64 {
@@ -189,17 +220,14 @@ fn watch_ops(
         let value = json!({
             "index": index,
             "op": reference.id,
+            "change": 0,
             "author": reference.author,
             "time": op.hlc().ms(),
             "what": what,
         });
         context.out.either(value, |out| {
             let by = format!("{}  {:.8}", timestamp(op.hlc().ms()), reference.author);
-            format!(
-                "{}  {}",
-                out.paint(styles::FAINT, &by),
-                escape(what.as_bytes())
-            )
+            format!("{}  {}", out.paint(styles::FAINT, &by), escape_text(&what))
         })?;
         context.out.flush()?;
     }

@@ -1,0 +1,103 @@
+//! The end of stores.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lattice_meta::StoreId;
+
+use super::create::{is_taken, sync_dir};
+use super::{ManagerError, StoreManager};
+
+/// What the directories of stores are called that are being removed, before their ids.
+const GOING: &str = "destroying-";
+/// The length of a store id as text.
+const ID_CHARS: usize = 36;
+/// Removals of one store that were killed before their end, at the most.
+const MAX_LEFT: u32 = 1000;
+/// How often a directory is removed that somebody else removes, too.
+const REMOVALS: u32 = 100;
+
+impl StoreManager {
+    /// Removes a store of this data directory with everything in its directory, and what removals have
+    /// left that were killed. Handles that this
+    /// manager has open are closed first. Of a link, nothing is removed or touched but the link.
+    ///
+    /// # Errors
+    /// No such store, one that another process writes, and what the file system reports.
+    pub fn destroy(&self, store_id: StoreId) -> Result<(), ManagerError> {
+        let file = self.store_path(store_id);
+        let dir = self.stores_dir().join(store_id.to_string());
+        if fs::symlink_metadata(&dir).is_err() {
+            let dir = self.stores_dir();
+            return Err(ManagerError::NoSuchStore { store_id, dir });
+        }
+        self.close(store_id)?;
+        // A damaged store can be removed, too: only one that somebody writes cannot.
+        let held = self.hold(&file)?;
+        // It is out of sight at once, and then goes piece by piece.
+        let going = self.take_away(&dir, store_id)?;
+        sync_dir(&self.stores_dir())?;
+        drop(held);
+        remove_all(&going).map_err(|source| ManagerError::io("remove", &going, source))?;
+        self.clear_going();
+        Ok(())
+    }
+
+    /// Gives a store's directory a name that nothing has: a removal that was killed has left its own.
+    fn take_away(&self, dir: &Path, store_id: StoreId) -> Result<PathBuf, ManagerError> {
+        let failed = |source| ManagerError::io("remove", dir, source);
+        for nth in 1..=MAX_LEFT {
+            let going = self.dir.join(match nth {
+                1 => format!("{GOING}{store_id}"),
+                nth => format!("{GOING}{store_id}-{nth}"),
+            });
+            if fs::symlink_metadata(&going).is_ok() {
+                continue;
+            }
+            match fs::rename(dir, &going) {
+                Ok(()) => return Ok(going),
+                // Somebody else was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let dir = self.stores_dir();
+                    return Err(ManagerError::NoSuchStore { store_id, dir });
+                }
+                Err(error) if is_taken(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Removes what is left of stores that are removed. Some of it may be going at this moment, and
+    /// what cannot be removed is in nobody's way.
+    fn clear_going(&self) {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_prefix(GOING));
+            let id = id.and_then(|id| id.get(..ID_CHARS));
+            if id.is_some_and(|id| id.parse::<StoreId>().is_ok()) {
+                let _ = remove_all(&entry.path());
+            }
+        }
+    }
+}
+
+/// Removes a directory with all that is in it; of a link, the link. Somebody else may do so, too.
+fn remove_all(path: &Path) -> io::Result<()> {
+    let mut removed = Ok(());
+    for _ in 0..REMOVALS {
+        removed = match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => Err(error),
+        };
+        match &removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => return removed,
+        }
+    }
+    removed
+}

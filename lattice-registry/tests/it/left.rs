@@ -1,0 +1,165 @@
+//! What killed processes leave behind, and directories that have lost their store.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use lattice_backend::{FileError, RedbBackend, StateBackend};
+use lattice_meta::StoreId;
+use lattice_registry::{Access, IfThere, ManagerError};
+
+use crate::copies::{assert_whole, made, ops};
+use crate::counter::{COUNTER, manager};
+
+const ID: &str = "00000000-0000-8000-8000-000000000001";
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_a_killed_removal_left_is_in_no_later_ones_way_and_goes_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    for left in [format!("destroying-{id}"), format!("destroying-{ID}")] {
+        let left = dir.path().join(left);
+        fs::create_dir_all(left.join("more")).unwrap();
+        fs::write(left.join("state.db"), b"left").unwrap();
+    }
+    // Not of ours.
+    fs::create_dir(dir.path().join("destroying-angels")).unwrap();
+    live.destroy(id).unwrap();
+    assert_eq!(names(dir.path()), ["destroying-angels", "stores"]);
+}
+
+#[test]
+fn what_a_killed_creation_left_goes_with_the_next_one_unless_somebody_holds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = manager(dir.path());
+    let of: StoreId = ID.parse().unwrap();
+    let left = dir.path().join(format!("building-{of}"));
+    let lock = dir.path().join(format!("building-{of}.lock"));
+    let leave = || {
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("state.db"), b"left").unwrap();
+    };
+    leave();
+    let held = File::create(&lock).unwrap();
+    held.lock().unwrap();
+    live.create(&COUNTER.parse().unwrap()).unwrap();
+    assert!(left.join("state.db").exists(), "its maker is alive");
+    drop(held);
+    live.create(&COUNTER.parse().unwrap()).unwrap();
+    assert_eq!(names(dir.path()), ["stores"]);
+    // One from before there were locks.
+    leave();
+    fs::create_dir(dir.path().join("building-site")).unwrap();
+    live.create(&COUNTER.parse().unwrap()).unwrap();
+    assert_eq!(names(dir.path()), ["building-site", "stores"]);
+}
+
+#[test]
+fn stores_that_are_created_at_once_all_come_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = manager(dir.path());
+    std::thread::scope(|threads| {
+        for _ in 0..8 {
+            threads.spawn(|| {
+                for _ in 0..5 {
+                    live.create(&COUNTER.parse().unwrap()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(live.list().unwrap().len(), 40);
+    assert_eq!(names(dir.path()), ["stores"]);
+}
+
+#[test]
+fn a_directory_that_has_lost_its_file_takes_a_copy_or_a_replica_and_keeps_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let copy = dir.path().join("copy.db");
+    live.backup(live.store_path(id), &copy).unwrap();
+    let genesis = live.open(id, Access::ReadOnly).unwrap().genesis().clone();
+    live.close_all().unwrap();
+    let place = live.store_path(id);
+    let kept = place.with_file_name("state.db.before-restore-1");
+    fs::rename(&place, &kept).unwrap();
+    for if_there in [IfThere::Refuse, IfThere::Replace] {
+        let restored = live.restore(&copy, if_there).unwrap();
+        assert_eq!((restored.meta.store_id, restored.kept), (id, None));
+        assert_eq!(ops(&live, id), 10);
+        assert_whole(&live, id);
+        live.close_all().unwrap();
+        fs::remove_file(&place).unwrap();
+    }
+    live.create_replica(&genesis).unwrap();
+    assert_eq!(ops(&live, id), 0);
+    live.close_all().unwrap();
+    fs::remove_file(&place).unwrap();
+    assert!(kept.exists());
+    assert_eq!(names(dir.path()), ["copy.db", "stores"]);
+    live.destroy(id).unwrap();
+    assert_eq!(names(&live.stores_dir()), [""; 0]);
+}
+
+#[test]
+fn a_backup_into_no_directory_is_told_of_the_file_that_was_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let target = dir.path().join("none/copy.db");
+    let refused = live.backup(live.store_path(id), &target).unwrap_err();
+    assert!(
+        matches!(&refused, ManagerError::NoDirectory { path, .. } if *path == target),
+        "{refused:?}"
+    );
+}
+
+/// Every page of a store's file lost in turn: what cannot be copied is told of the file that is read,
+/// and no restore puts any of it in a good store's place.
+#[test]
+fn a_store_that_lacks_a_page_is_not_restored_and_failures_to_copy_it_name_it() {
+    const PAGE: usize = 4096;
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let (copy, target) = (dir.path().join("copy.db"), dir.path().join("target.db"));
+    live.backup(live.store_path(id), &copy).unwrap();
+    live.close_all().unwrap();
+    let whole = fs::read(&copy).unwrap();
+    let place = fs::read(live.store_path(id)).unwrap();
+    let backend = RedbBackend::on_files();
+    let (mut unreadable, mut refused) = (0, 0);
+    for page in 1..whole.len() / PAGE {
+        let mut lost = whole.clone();
+        lost[page * PAGE..][..PAGE].fill(0xa5);
+        fs::write(&copy, &lost).unwrap();
+        if let Err(error) = backend.backup(&copy, &target) {
+            unreadable += 1;
+            let is_told = matches!(&error, FileError::Damaged { path, .. } if *path == copy);
+            assert!(is_told, "page {page}: {error:?}");
+            assert!(!target.exists());
+        } else {
+            fs::remove_file(&target).unwrap();
+        }
+        match live.restore(&copy, IfThere::Replace) {
+            Err(error) => {
+                refused += 1;
+                let told = error.to_string();
+                assert!(told.contains("copy.db"), "page {page}: {error:?}");
+                assert_eq!(fs::read(live.store_path(id)).unwrap(), place);
+            }
+            // A page that is not in use.
+            Ok(_) => {
+                assert_whole(&live, id);
+                live.close_all().unwrap();
+                fs::write(live.store_path(id), &place).unwrap();
+            }
+        }
+    }
+    assert!(unreadable > 0 && refused > 0, "{unreadable}, {refused}");
+}
