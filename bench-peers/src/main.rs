@@ -1,4 +1,4 @@
-//! Lattice beside raw redb, SQLite and fjall: the same keys, values and durability, in turns, in one
+//! Lattice beside raw redb, SQLite, fjall and iroh-docs: the same keys, values and durability, in turns, in one
 //! process. `cargo xtask bench` builds and runs this.
 
 mod data;

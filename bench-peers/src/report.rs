@@ -89,7 +89,7 @@ pub fn rivals(lines: &[Line]) -> String {
 /// How cost grows.
 pub fn growth(growths: &[Growth]) -> String {
     let mut text =
-        String::from("| what | with | at | exponent | growth |\n| --- | --- | --- | --- | --- |\n");
+        String::from("| what | with | at | growth |\n| --- | --- | --- | --- |\n");
     for growth in growths {
         let points: Vec<String> = growth
             .points
@@ -98,11 +98,10 @@ pub fn growth(growths: &[Growth]) -> String {
             .collect();
         writeln!(
             text,
-            "| {} | {} | {} | {:.2} | {} |",
+            "| {} | {} | {} | {} |",
             growth.what,
             growth.with,
             points.join(", "),
-            growth.exponent(),
             growth.name()
         )
         .expect("text takes text");

@@ -22,32 +22,38 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// The exponent of the least-squares line through the logarithms: 0 is constant, 1 is linear.
-    pub fn exponent(&self) -> f64 {
-        let logs: Vec<(f64, f64)> = self
-            .points
-            .iter()
-            .map(|(size, seconds)| ((*size as f64).ln(), seconds.ln()))
-            .collect();
-        let count = logs.len() as f64;
-        let mean = |pick: fn(&(f64, f64)) -> f64| logs.iter().map(pick).sum::<f64>() / count;
-        let (x, y) = (mean(|log| log.0), mean(|log| log.1));
-        let covariance: f64 = logs.iter().map(|log| (log.0 - x) * (log.1 - y)).sum();
-        let variance: f64 = logs.iter().map(|log| (log.0 - x).powi(2)).sum();
-        covariance / variance
-    }
-
-    /// The name of the growth.
+    /// The name of the growth: constant if all are within a factor, else the curve that comes closer.
     pub fn name(&self) -> &'static str {
-        match self.exponent() {
-            e if e < 0.05 => "constant",
-            e if e < 0.35 => "logarithmic",
-            e if e < 0.8 => "less than linear",
-            e if e < 1.2 => "linear",
-            _ => "more than linear",
+        let seconds = || self.points.iter().map(|(_, seconds)| *seconds);
+        let (least, most) = (seconds().fold(f64::MAX, f64::min), seconds().fold(0.0, f64::max));
+        if most < CONSTANT_WITHIN * least {
+            return "constant";
+        }
+        match self.misfit(|size| size) < self.misfit(f64::ln) {
+            true => "linear",
+            false => "logarithmic",
         }
     }
+
+    /// The sum of squares of what is left, relative to the points, by the best `a + b * curve(size)`
+    /// with weights that make small points count as much as large ones.
+    fn misfit(&self, curve: fn(f64) -> f64) -> f64 {
+        let rows: Vec<(f64, f64, f64)> = self
+            .points
+            .iter()
+            .map(|(size, seconds)| (curve(*size as f64), *seconds, seconds.powi(-2)))
+            .collect();
+        let sum = |of: &dyn Fn(&(f64, f64, f64)) -> f64| rows.iter().map(of).sum::<f64>();
+        let weight = sum(&|row| row.2);
+        let (x, y) = (sum(&|row| row.2 * row.0) / weight, sum(&|row| row.2 * row.1) / weight);
+        let covariance = sum(&|row| row.2 * (row.0 - x) * (row.1 - y));
+        let slope = covariance / sum(&|row| row.2 * (row.0 - x).powi(2));
+        sum(&|row| row.2 * (row.1 - y - slope * (row.0 - x)).powi(2))
+    }
 }
+
+/// What differs by less than this factor is the same, on a machine as noisy as this.
+const CONSTANT_WITHIN: f64 = 1.6;
 
 const TRIES: usize = 300;
 

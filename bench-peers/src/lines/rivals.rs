@@ -5,7 +5,7 @@ use lattice_backend::Sharing;
 use crate::data::{Key, Random};
 use crate::measure::{Line, Wanted, median, number, timed};
 use crate::plan::Plan;
-use crate::subjects::{Fjall, Lattice, Raw, Sqlite, Subject};
+use crate::subjects::{Fjall, Iroh, Lattice, Raw, Sqlite, Subject};
 
 /// Puts, batches, gets and scans, every subject in turn in every round.
 pub fn lines(plan: &Plan) -> Vec<Line> {
@@ -15,6 +15,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         Box::new(Lattice::new(place.path(), Sharing::SingleWriter)),
         Box::new(Sqlite::new(place.path())),
         Box::new(Fjall::new(place.path())),
+        Box::new(Iroh::new(place.path())),
     ];
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut lines = Vec::new();

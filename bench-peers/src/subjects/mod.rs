@@ -1,11 +1,13 @@
 //! What is compared: the same keys, values and durability.
 
 mod fjall;
+mod iroh;
 mod lattice;
 mod raw;
 mod sqlite;
 
 pub use fjall::Fjall;
+pub use iroh::Iroh;
 pub use lattice::Lattice;
 pub use raw::{ROWS, Raw, SameRows};
 pub use sqlite::Sqlite;

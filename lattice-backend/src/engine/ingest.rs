@@ -11,6 +11,7 @@ use super::local::{Done, Job};
 use super::record::Recorder;
 use super::report::{Event, IngestReport, Outcome, Rejection, Tally};
 use super::{Engine, Inner};
+use crate::op::Verifier;
 use crate::tx::{ReadTx, Result, Table};
 use crate::{Access, BackendError, Op, OpError, OpRef, StateMachine};
 
@@ -139,6 +140,7 @@ impl<M: StateMachine> Inner<M> {
         let count = chunk.len();
         let queue = Mutex::new(chunk.into_iter().enumerate());
         let work = || {
+            let mut verifier = Verifier::default();
             let mut mine = Vec::with_capacity(count / (helpers + 1));
             loop {
                 let taken: Vec<_> = queue
@@ -151,7 +153,7 @@ impl<M: StateMachine> Inner<M> {
                     return Ok(mine);
                 }
                 for (place, bytes) in taken {
-                    mine.push((place, self.check_one(&*snapshot, bytes)?));
+                    mine.push((place, self.check_one(&*snapshot, bytes, &mut verifier)?));
                 }
             }
         };
@@ -178,6 +180,7 @@ impl<M: StateMachine> Inner<M> {
         &self,
         snapshot: &(dyn ReadTx + Send + Sync),
         bytes: Vec<u8>,
+        verifier: &mut Verifier,
     ) -> Result<CheckedOp> {
         let op = match Op::decode(bytes, &self.hasher) {
             Ok(op) => op,
@@ -187,7 +190,7 @@ impl<M: StateMachine> Inner<M> {
         if snapshot.get(Table::Applied, &key)?.is_some() {
             return Ok(Ok(op));
         }
-        Ok(match op.verify() {
+        Ok(match op.verify_by(verifier) {
             Ok(()) => Ok(op),
             Err(error) => Err((Some(op.reference().id), error.into())),
         })

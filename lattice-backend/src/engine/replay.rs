@@ -15,6 +15,7 @@ use super::record::Recorder;
 use super::state::WriterState;
 use crate::backend::{StateDb, Verdict};
 use crate::history::read_applied;
+use crate::op::Verifier;
 use crate::system::{GENESIS, Ledger};
 use crate::tx::{ReadTx, Result, Table};
 use crate::{EffectHash, Op, OpHasher, OpRef, Stage, StateMachine, SystemClock, Watch};
@@ -239,10 +240,11 @@ fn spawn_checks<'scope, 'env>(
     shares
         .map(|(nth, ops)| {
             scope.spawn(move || {
+                let mut verifier = Verifier::default();
                 let bad = ops
                     .iter()
                     .enumerate()
-                    .filter(|(_, (_, op))| op.verify().is_err());
+                    .filter(|(_, (_, op))| op.verify_by(&mut verifier).is_err());
                 bad.map(|(place, _)| nth * share + place).collect()
             })
         })

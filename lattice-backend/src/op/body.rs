@@ -269,11 +269,19 @@ impl Op {
     /// # Errors
     /// [`SignatureError`] names the author.
     pub fn verify(&self) -> Result<(), SignatureError> {
-        let signature = self
-            .bytes
+        key::verify(&self.reference.author, &self.reference.id, self.signature())
+    }
+
+    /// The same by one who checks many.
+    #[cfg(feature = "std")]
+    pub(crate) fn verify_by(&self, verifier: &mut key::Verifier) -> Result<(), SignatureError> {
+        verifier.verify(&self.reference.author, &self.reference.id, self.signature())
+    }
+
+    fn signature(&self) -> &[u8; 64] {
+        self.bytes
             .last_chunk()
-            .expect("decode has checked the length");
-        key::verify(&self.reference.author, &self.reference.id, signature)
+            .expect("decode has checked the length")
     }
 
     /// The op's bytes, as they are stored and exchanged.

@@ -67,8 +67,54 @@ pub(crate) fn verify(
     id: &OpId,
     signature: &[u8; 64],
 ) -> Result<(), SignatureError> {
-    let key = VerifyingKey::from_bytes(author.as_bytes())
-        .map_err(|_| SignatureError::NoKey { author: *author })?;
+    verify_by(&unpack(author)?, author, id, signature)
+}
+
+/// The most public keys that a [`Verifier`] keeps.
+#[cfg(feature = "std")]
+const KEPT_KEYS: usize = 256;
+
+/// Checks many signatures by the same rules: public keys stay unpacked, which is a tenth of the work.
+#[cfg(feature = "std")]
+#[derive(Default)]
+pub(crate) struct Verifier {
+    keys: std::collections::BTreeMap<PubKey, VerifyingKey>,
+}
+
+#[cfg(feature = "std")]
+impl Verifier {
+    pub(crate) fn verify(
+        &mut self,
+        author: &PubKey,
+        id: &OpId,
+        signature: &[u8; 64],
+    ) -> Result<(), SignatureError> {
+        let key = match self.keys.get(author) {
+            Some(key) => *key,
+            None => {
+                let key = unpack(author)?;
+                if self.keys.len() >= KEPT_KEYS {
+                    self.keys.clear();
+                }
+                self.keys.insert(*author, key);
+                key
+            }
+        };
+        verify_by(&key, author, id, signature)
+    }
+}
+
+fn unpack(author: &PubKey) -> Result<VerifyingKey, SignatureError> {
+    VerifyingKey::from_bytes(author.as_bytes())
+        .map_err(|_| SignatureError::NoKey { author: *author })
+}
+
+fn verify_by(
+    key: &VerifyingKey,
+    author: &PubKey,
+    id: &OpId,
+    signature: &[u8; 64],
+) -> Result<(), SignatureError> {
     key.verify_strict(&message(id), &Signature::from_bytes(signature))
         .map_err(|_| SignatureError::Wrong { author: *author })
 }

@@ -8,6 +8,8 @@ mod body;
 mod key;
 
 pub use body::{Op, OpDraft, OpError, OpHasher, OpKind, OpView};
+#[cfg(feature = "std")]
+pub(crate) use key::Verifier;
 pub use key::{SecretKey, SignatureError};
 
 use alloc::vec::Vec;

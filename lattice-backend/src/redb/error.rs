@@ -14,20 +14,21 @@ use crate::storage::Storage;
 /// What every redb file starts with.
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Refuses a file that is not redb's before redb touches it.
-pub(super) fn check_magic(storage: &dyn Storage, path: &Path) -> Result<(), FileError> {
+/// Refuses a file that is not redb's before redb touches it. Gives the header's flags.
+pub(super) fn check_magic(storage: &dyn Storage, path: &Path) -> Result<u8, FileError> {
     let len = storage
         .len_bytes()
         .map_err(|source| open_error(path, source))?;
-    let mut found = [0; MAGIC.len()];
-    let magic_len = u64::try_from(MAGIC.len()).expect("nine fits");
-    if len >= magic_len {
+    // The flags stand behind the magic number.
+    let mut found = [0; MAGIC.len() + 1];
+    let start_len = u64::try_from(found.len()).expect("ten fits");
+    if len >= start_len {
         storage
             .read_at(0, &mut found)
             .map_err(|source| open_error(path, source))?;
     }
-    if found == MAGIC {
-        return Ok(());
+    if let Some(&[flags]) = found.strip_prefix(&MAGIC) {
+        return Ok(flags);
     }
     let detail = if len == 0 {
         "expected a redb database, found an empty file".to_owned()

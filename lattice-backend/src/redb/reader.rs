@@ -41,11 +41,14 @@ pub(super) fn open(
     let mut tries = 1;
     loop {
         let storage = open_storage()?;
-        check_magic(&*storage, path)?;
+        let flags = check_magic(&*storage, path)?;
         let failed = |source| open_error(path, source);
         // Most files that want a repair and that no live writer vouches for had a writer that was
         // killed: the engine need not be asked first.
-        if is_crashed(&*storage).map_err(failed)? && keeps_writers_out(&*storage).map_err(failed)? {
+        if flags & RECOVERY_REQUIRED != 0
+            && !storage.is_locked(CONSISTENT).map_err(failed)?
+            && keeps_writers_out(&*storage).map_err(failed)?
+        {
             return crashed(open_storage()?, storage, path, options);
         }
         let reader =
@@ -73,17 +76,6 @@ pub(super) fn open(
         tries += 1;
         std::thread::sleep(LOCK_WAIT);
     }
-}
-
-/// Whether a file wants a repair, and nobody vouches for it who has it open.
-fn is_crashed(storage: &dyn Storage) -> io::Result<bool> {
-    let mut flags = [0];
-    // What is too short for a header is no business of ours.
-    if storage.len_bytes()? <= FLAGS_OFFSET {
-        return Ok(false);
-    }
-    storage.read_at(FLAGS_OFFSET, &mut flags)?;
-    Ok(flags[0] & RECOVERY_REQUIRED != 0 && !storage.is_locked(CONSISTENT)?)
 }
 
 /// Locks a file so that no writer repairs it; whether there is none that has it.

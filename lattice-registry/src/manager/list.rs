@@ -39,8 +39,14 @@ impl StoreManager {
             Err(error) => return Err(failed(error)),
         };
         for entry in entries {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            // What a directory says of its entries needs no look at each; a link must be followed.
+            let is_dir = match entry.file_type() {
+                Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+                _ => path.is_dir(),
+            };
+            if is_dir {
                 paths.push(path);
             }
         }
