@@ -88,8 +88,7 @@ pub fn rivals(lines: &[Line]) -> String {
 
 /// How cost grows.
 pub fn growth(growths: &[Growth]) -> String {
-    let mut text =
-        String::from("| what | with | at | growth |\n| --- | --- | --- | --- |\n");
+    let mut text = String::from("| what | with | at | growth |\n| --- | --- | --- | --- |\n");
     for growth in growths {
         let points: Vec<String> = growth
             .points

@@ -25,7 +25,10 @@ impl Growth {
     /// The name of the growth: constant if all are within a factor, else the curve that comes closer.
     pub fn name(&self) -> &'static str {
         let seconds = || self.points.iter().map(|(_, seconds)| *seconds);
-        let (least, most) = (seconds().fold(f64::MAX, f64::min), seconds().fold(0.0, f64::max));
+        let (least, most) = (
+            seconds().fold(f64::MAX, f64::min),
+            seconds().fold(0.0, f64::max),
+        );
         if most < CONSTANT_WITHIN * least {
             return "constant";
         }
@@ -45,7 +48,10 @@ impl Growth {
             .collect();
         let sum = |of: &dyn Fn(&(f64, f64, f64)) -> f64| rows.iter().map(of).sum::<f64>();
         let weight = sum(&|row| row.2);
-        let (x, y) = (sum(&|row| row.2 * row.0) / weight, sum(&|row| row.2 * row.1) / weight);
+        let (x, y) = (
+            sum(&|row| row.2 * row.0) / weight,
+            sum(&|row| row.2 * row.1) / weight,
+        );
         let covariance = sum(&|row| row.2 * (row.0 - x) * (row.1 - y));
         let slope = covariance / sum(&|row| row.2 * (row.0 - x).powi(2));
         sum(&|row| row.2 * (row.1 - y - slope * (row.0 - x)).powi(2))
