@@ -14,17 +14,18 @@ use crate::storage::Storage;
 /// What every redb file starts with.
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Refuses a file that is not redb's before redb touches it. Gives the header's flags.
+/// Refuses a file that is not redb's before redb touches it. Gives the header's flags, none for a file
+/// that ends in front of them.
 pub(super) fn check_magic(storage: &dyn Storage, path: &Path) -> Result<u8, FileError> {
     let len = storage
         .len_bytes()
         .map_err(|source| open_error(path, source))?;
     // The flags stand behind the magic number.
     let mut found = [0; MAGIC.len() + 1];
-    let start_len = u64::try_from(found.len()).expect("ten fits");
-    if len >= start_len {
+    let start_len = usize::try_from(len).map_or(found.len(), |len| len.min(found.len()));
+    if start_len >= MAGIC.len() {
         storage
-            .read_at(0, &mut found)
+            .read_at(0, &mut found[..start_len])
             .map_err(|source| open_error(path, source))?;
     }
     if let Some(&[flags]) = found.strip_prefix(&MAGIC) {
