@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_job_waits_for_nobody_and_company_is_waited_for() {
+    fn a_lone_job_waits_for_nobody_and_goes_on_if_nobody_comes() {
         let group = Group::<u8, usize>::default();
         let alone = |jobs: Vec<u8>| vec![jobs.len(); jobs.len()];
         for _ in 0..3 {
@@ -232,6 +232,25 @@ mod tests {
             assert_eq!(second.join().unwrap(), Some(1));
         });
         assert_eq!(group.queue().expected, 1);
+    }
+
+    #[test]
+    fn company_is_waited_for_where_there_was_some() {
+        let group = Group::<u8, usize>::default();
+        {
+            let mut queue = group.queue();
+            (queue.expected, queue.patience) = (2, Duration::from_secs(60));
+        }
+        let count = |jobs: Vec<u8>| vec![jobs.len(); jobs.len()];
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| group.submit(1, count));
+            while !group.queue().is_gathering {
+                assert!(!first.is_finished(), "the first job waited for nobody");
+                std::thread::yield_now();
+            }
+            assert_eq!(group.submit(2, count), Some(2));
+            assert_eq!(first.join().unwrap(), Some(2));
+        });
     }
 
     #[test]

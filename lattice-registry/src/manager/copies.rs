@@ -55,8 +55,9 @@ impl StoreManager {
     }
 
     /// Copies any store, as it is now, to a new file, which is a store itself. Whoever has it open can
-    /// go on; one that is open exclusively is to be closed first. The copy has none of the space that the original no longer uses. It is made beside its
-    /// place, as `<name>.partial-<process>`, and appears there whole.
+    /// go on; one that is open exclusively is to be closed first. The copy has none of the space that
+    /// the original no longer uses. It is made beside its place, as `<name>.partial-<process>`, and
+    /// appears there whole.
     ///
     /// # Errors
     /// A file that is there already, or no directory for it; a store whose ops are not those that were
