@@ -51,7 +51,7 @@ pub(crate) fn op(bytes: &[u8]) {
     }
     if let Ok(op) = Op::decode(bytes.clone(), &hasher) {
         assert_eq!(op.bytes(), bytes);
-        let _ = (op.verify(), op.view().payload.len(), op.kind());
+        let _ = (op.verify(), op.view(0).payload.len(), op.kind());
         assert!(op.parents().count() <= 1 + lattice_backend::MAX_DEPS);
     }
 }

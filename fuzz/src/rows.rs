@@ -1,8 +1,12 @@
 //! The rows of a state, in memory.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, btree_map};
 
-use lattice_backend::{DataRead, Direction, History, OpRef, Result, Row, RowCursor, Rows, Span};
+use lattice_backend::{
+    BackendError, DataRead, Direction, History, OpRef, OpView, Result, Row, RowCursor, Rows, Span,
+    Stamp,
+};
+use lattice_meta::{Hlc, OpId, PubKey};
 use std::ops::Bound;
 
 /// Rows of `data`.
@@ -46,12 +50,52 @@ impl RowCursor for Cursor<'_> {
     }
 }
 
-/// Ops that count as applied.
-#[derive(Debug, Default)]
-pub(crate) struct Applied(pub(crate) BTreeSet<OpRef>);
+/// A history of a few ops, all of one author, each with this payload.
+#[derive(Debug)]
+pub(crate) struct Past<'a>(pub(crate) &'a [u8]);
 
-impl History for Applied {
-    fn is_applied(&self, op: &OpRef) -> Result<bool> {
-        Ok(self.0.contains(op))
+/// How many ops there are.
+const OPS: u64 = 4;
+
+impl Past<'_> {
+    fn op(number: u64) -> OpRef {
+        OpRef {
+            author: PubKey::from_bytes([3; 32]),
+            seq: number,
+            id: OpId::from_bytes([5; 32]),
+        }
+    }
+}
+
+impl History for Past<'_> {
+    fn count(&self) -> Result<u64> {
+        Ok(OPS)
+    }
+
+    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+        Ok((0..OPS).find(|number| *op == Self::op(*number)))
+    }
+
+    fn stamp(&self, number: u64) -> Result<Stamp> {
+        match number < OPS {
+            true => Ok(Stamp {
+                hlc: Hlc::from_u64(1 << 32),
+                op: Self::op(number),
+            }),
+            false => Err(BackendError::Damaged {
+                detail: format!("no op {number}"),
+            }),
+        }
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        let stamp = self.stamp(number)?;
+        see(&OpView {
+            number,
+            reference: stamp.op,
+            hlc: stamp.hlc,
+            payload: self.0,
+        });
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use lattice_logstore::LogMachine;
 use lattice_meta::{Hlc, OpId, PubKey};
 
 use crate::frames::{Frames, pairs};
-use crate::rows::{Applied, State};
+use crate::rows::{Past, State};
 
 /// An op that a payload stands in.
 fn reference() -> OpRef {
@@ -23,6 +23,7 @@ fn reference() -> OpRef {
 
 fn view(payload: &[u8]) -> OpView<'_> {
     OpView {
+        number: 4,
         reference: reference(),
         hlc: Hlc::from_u64(1 << 40),
         payload,
@@ -33,7 +34,7 @@ fn view(payload: &[u8]) -> OpView<'_> {
 fn apply<M: StateMachine>(machine: &M, state: &State, payload: &[u8]) -> Option<State> {
     let once = || {
         let mut staged = Staged::new(state);
-        let effect = machine.apply(&view(payload), &mut staged, &Applied::default());
+        let effect = machine.apply(&view(payload), &mut staged, &Past(payload));
         let effect = effect.ok()?;
         if effect == Effect::Void {
             staged = Staged::new(state);
@@ -108,7 +109,12 @@ fn arguments(method: &Method, input: &mut Unstructured<'_>) -> arbitrary::Result
 }
 
 /// Makes calls by name as the input says; commands are carried out on the state.
-fn call<M: StateMachine>(machine: &M, state: &mut State, input: &mut Unstructured<'_>) {
+fn call<M: StateMachine>(
+    machine: &M,
+    state: &mut State,
+    past: &[u8],
+    input: &mut Unstructured<'_>,
+) {
     while !input.is_empty() {
         let Ok(method) = input.choose(machine.methods()) else {
             return;
@@ -124,14 +130,14 @@ fn call<M: StateMachine>(machine: &M, state: &mut State, input: &mut Unstructure
                 let Ok(command) = machine.command(args) else {
                     continue;
                 };
-                if let Ok(Ok(payload)) = machine.prepare(&command, state)
+                if let Ok(Ok(payload)) = machine.prepare(&command, state, &Past(past))
                     && let Some(after) = apply(machine, state, &payload)
                 {
                     *state = after;
                 }
             }
             _ => {
-                let _ = machine.query(args, state);
+                let _ = machine.query(args, state, &Past(past));
             }
         }
     }
@@ -145,10 +151,16 @@ fn cells<M: StateMachine>(machine: &M, bytes: &[u8]) {
     let mut state = State(pairs(rows).into_iter().collect());
     let schema = *machine.schemas().end();
     for (key, value) in &state.0 {
-        machine.leaves(schema, Row { key, value }, &mut |_, _| {});
+        let row = Row { key, value };
+        let _ = machine.leaves(schema, row, &Past(payload), &mut |_, _| {});
     }
     let _ = apply(machine, &state, payload);
-    call(machine, &mut state, &mut Unstructured::new(frames.0));
+    call(
+        machine,
+        &mut state,
+        payload,
+        &mut Unstructured::new(frames.0),
+    );
 }
 
 /// Rows of a key-value store, then a payload, then calls.
@@ -180,6 +192,7 @@ pub(crate) fn kv_call(bytes: &[u8]) {
     call(
         &KvMachine::new(),
         &mut State::default(),
+        &[],
         &mut Unstructured::new(bytes),
     );
 }
@@ -188,6 +201,7 @@ pub(crate) fn log_call(bytes: &[u8]) {
     call(
         &LogMachine::new(),
         &mut State::default(),
+        &[],
         &mut Unstructured::new(bytes),
     );
 }

@@ -55,6 +55,7 @@ impl StateMachine for Rows {
         &self,
         key: &u64,
         _: &dyn DataRead,
+        _: &dyn History,
     ) -> lattice_backend::Result<Result<Vec<u8>, Infallible>> {
         Ok(Ok(key.to_be_bytes().to_vec()))
     }
@@ -77,6 +78,7 @@ impl StateMachine for Rows {
         &self,
         _: Args,
         _: &dyn DataRead,
+        _: &dyn History,
     ) -> lattice_backend::Result<Result<Value, CallError>> {
         unreachable!("nothing is called by name")
     }

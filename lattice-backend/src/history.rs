@@ -4,14 +4,18 @@
 //! index by author, `applied`, is brought up to date in steps: ops since the last step form the
 //! tail, which is held in memory and read again from `ops` on open.
 
+mod past;
+
+pub(crate) use past::{Past, Stamps, View};
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use lattice_meta::{Hlc, OpId, PubKey};
 
 use crate::state_hash::{EFFECT_BYTES, EffectHash};
-use crate::tx::{Direction, History, ReadTx, Result, Span, Table, WriteTx};
-use crate::{BackendError, MAX_OP_BYTES, Op, OpHasher, OpRef};
+use crate::tx::{Direction, ReadTx, Result, Span, Table, WriteTx};
+use crate::{BackendError, MAX_OP_BYTES, Op, OpHasher, OpRef, Stamp};
 
 /// The longest value of a row in `ops`: two fill a page of 4 KiB. Longer records go on in rows
 /// whose keys carry the number of the part, from 1.
@@ -26,6 +30,9 @@ const MAX_TAIL: u64 = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     ops: BTreeMap<OpRef, u64>,
+    /// The same in the order of application, from this index on.
+    stamps: Vec<Stamp>,
+    first: u64,
     bytes: usize,
 }
 
@@ -37,7 +44,10 @@ impl Tail {
         indexed: u64,
         applied: u64,
     ) -> Result<Self> {
-        let mut tail = Self::default();
+        let mut tail = Self {
+            first: indexed,
+            ..Self::default()
+        };
         // What would make it longer is written to the index together with the op that does.
         let behind = applied.checked_sub(indexed);
         if behind.is_none_or(|behind| behind >= MAX_TAIL) {
@@ -56,6 +66,7 @@ impl Tail {
 
     pub(crate) fn push(&mut self, op: &Op, index: u64) {
         self.ops.insert(op.reference(), index);
+        self.stamps.push(op.stamp());
         self.bytes += op.bytes().len();
     }
 
@@ -67,7 +78,9 @@ impl Tail {
     pub(crate) fn index(&mut self, tx: &mut dyn WriteTx) -> Result<()> {
         for (op, index) in std::mem::take(&mut self.ops) {
             tx.put(Table::Applied, &op.to_key(), &index.to_le_bytes())?;
+            self.first += 1;
         }
+        self.stamps.clear();
         self.bytes = 0;
         Ok(())
     }
@@ -178,13 +191,7 @@ impl Applied<'_> {
         let Some(index) = self.index_of(op)? else {
             return Ok(None);
         };
-        let row = self
-            .tx
-            .get(Table::Ops, &row_key(index, 0))?
-            .ok_or_else(|| missing(index))?;
-        let hlc = row.get(EFFECT_BYTES..).and_then(Op::peek_hlc);
-        let short = || BackendError::row(Table::Ops, "a whole op", format!("{} bytes", row.len()));
-        hlc.ok_or_else(short).map(Some)
+        read_head(self.tx, index).map(|(_, _, hlc)| Some(hlc))
     }
 
     /// An author's applied op with the greatest sequence number, and of those the greatest id.
@@ -247,9 +254,17 @@ impl Applied<'_> {
     }
 }
 
-impl History for Applied<'_> {
-    fn is_applied(&self, op: &OpRef) -> Result<bool> {
-        Ok(self.index_of(op)?.is_some())
+/// Author, sequence number and timestamp of the op under an index, without reading all of it.
+fn read_head(tx: &dyn ReadTx, index: u64) -> Result<(PubKey, u64, Hlc)> {
+    let mut head = None;
+    let is_there = tx.show(Table::Ops, &row_key(index, 0), &mut |row| {
+        let short = || BackendError::row(Table::Ops, "a whole op", format!("{} bytes", row.len()));
+        let read = row.get(EFFECT_BYTES..).and_then(Op::peek);
+        head = Some(read.ok_or_else(short));
+    })?;
+    match head {
+        Some(head) if is_there => head,
+        _ => Err(missing(index)),
     }
 }
 

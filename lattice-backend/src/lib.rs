@@ -37,6 +37,8 @@ mod tx;
 mod value;
 #[cfg(feature = "std")]
 mod watch;
+#[cfg(feature = "std")]
+mod xof;
 
 #[cfg(feature = "std")]
 pub use backend::{
@@ -59,7 +61,7 @@ pub use error::{BackendError, Cause};
 pub use memory::MemoryBackend;
 pub use op::{
     Leaves, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, Op, OpDraft,
-    OpError, OpHasher, OpKind, OpRef, OpView, SecretKey, SignatureError,
+    OpError, OpHasher, OpKind, OpRef, OpView, SecretKey, SignatureError, Stamp,
 };
 pub use readable::{readable, readable_start};
 #[cfg(feature = "redb")]

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use lattice_meta::{GenesisHash, SchemaVersion, StateHash};
 
 use crate::lthash::{LTHASH_BYTES, LtHash};
-use crate::tx::{Result, Row};
+use crate::tx::{History, Result, Row};
+use crate::xof::{CHUNK_LEN, ShortXof};
 use crate::{BackendError, StateMachine};
 
 const LEAF_CONTEXT: &str = "lattice 2026 state leaf v1";
@@ -43,28 +44,29 @@ pub(crate) fn leaf_changes<M: StateMachine>(
     machine: &M,
     schema: SchemaVersion,
     rows: &[RowChange],
-) -> Vec<LeafChange> {
+    history: &dyn History,
+) -> Result<Vec<LeafChange>> {
     let mut changes = Vec::with_capacity(2 * rows.len());
     for RowChange { key, before, after } in rows {
         if let Some(value) = before {
-            machine.leaves(schema, Row { key, value }, &mut |key, value| {
+            machine.leaves(schema, Row { key, value }, history, &mut |key, value| {
                 let (key, before) = (key.to_vec(), Some(value.to_vec()));
                 changes.push(LeafChange {
                     key,
                     before,
                     after: None,
                 });
-            });
+            })?;
         }
         if let Some(value) = after {
-            machine.leaves(schema, Row { key, value }, &mut |key, value| {
+            machine.leaves(schema, Row { key, value }, history, &mut |key, value| {
                 let (key, after) = (key.to_vec(), Some(value.to_vec()));
                 changes.push(LeafChange {
                     key,
                     before: None,
                     after,
                 });
-            });
+            })?;
         }
     }
     // Where rows are leaves as they are, they are in order already.
@@ -78,7 +80,7 @@ pub(crate) fn leaf_changes<M: StateMachine>(
         is_same
     });
     changes.retain(|change| change.before != change.after);
-    changes
+    Ok(changes)
 }
 
 /// Hashes net leaf changes, which stand in ascending order of keys: for each its key, then what
@@ -174,11 +176,17 @@ impl Accumulator {
 
 /// Expands leaves; holds the derivation context hashed once.
 #[derive(Clone, Debug)]
-pub struct LeafHasher(blake3::Hasher);
+pub struct LeafHasher {
+    short: ShortXof,
+    long: blake3::Hasher,
+}
 
 impl Default for LeafHasher {
     fn default() -> Self {
-        Self(blake3::Hasher::new_derive_key(LEAF_CONTEXT))
+        Self {
+            short: ShortXof::new(LEAF_CONTEXT),
+            long: blake3::Hasher::new_derive_key(LEAF_CONTEXT),
+        }
     }
 }
 
@@ -186,10 +194,20 @@ impl LeafHasher {
     /// The extendable output of BLAKE3 over the key's length (`u32`, little endian), the key and
     /// the value.
     pub fn expand(&self, key: &[u8], value: &[u8]) -> [u8; LTHASH_BYTES] {
-        let mut hasher = self.0.clone();
+        let (behind_len, len) = (4 + key.len(), 4 + key.len() + value.len());
+        let mut expanded = [0; LTHASH_BYTES];
+        if len <= CHUNK_LEN && !cfg!(debug_assertions) {
+            let mut input = [0; CHUNK_LEN];
+            input[..4].copy_from_slice(&len_u32(key).to_le_bytes());
+            input[4..behind_len].copy_from_slice(key);
+            input[behind_len..len].copy_from_slice(value);
+            let (blocks, _) = expanded.as_chunks_mut();
+            self.short.fill(&input[..len], blocks);
+            return expanded;
+        }
+        let mut hasher = self.long.clone();
         update_bytes(&mut hasher, key);
         hasher.update(value);
-        let mut expanded = [0; LTHASH_BYTES];
         hasher.finalize_xof().fill(&mut expanded);
         expanded
     }

@@ -80,7 +80,8 @@ pub enum Effect {
 /// * for every order of ops that respects `prev` and `deps`, the leaves of the state are the same;
 /// * whether a payload is valid depends on its bytes alone, never on state;
 /// * [`leaves`](Self::leaves) gives every state one set of leaves, and different states different
-///   ones; leaf keys are unique in a state.
+///   ones; leaf keys are unique in a state;
+/// * rows may hold the numbers of ops, which are this replica's own; leaves and payloads may not.
 pub trait StateMachine: Send + Sync + 'static {
     /// What a caller asks for; [`prepare`](Self::prepare) makes a payload of it.
     type Command: Send;
@@ -102,10 +103,20 @@ pub trait StateMachine: Send + Sync + 'static {
 
     /// Maps a row to the leaves that it stands for in the state hash: a key and a value each.
     /// The default is the row itself. A later schema may lay its rows out otherwise, if their
-    /// leaves stay the same.
-    fn leaves(&self, schema: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
-        let _ = schema;
+    /// leaves stay the same. A row that names ops by their numbers has leaves that name them in full.
+    ///
+    /// # Errors
+    /// What the engine reports; [`BackendError::Row`](crate::BackendError::Row) for a row that is damaged.
+    fn leaves(
+        &self,
+        schema: SchemaVersion,
+        row: Row<'_>,
+        history: &dyn History,
+        leaf: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<()> {
+        let _ = (schema, history);
         leaf(row.key, row.value);
+        Ok(())
     }
 
     /// Changes the rows of schema `from` into those of the next one. What the state means must stay
@@ -117,8 +128,13 @@ pub trait StateMachine: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the engine reports; the store is then the old one.
-    fn migrate(&self, from: SchemaVersion, data: &mut dyn DataWrite) -> Result<()> {
-        let _ = (from, data);
+    fn migrate(
+        &self,
+        from: SchemaVersion,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        let _ = (from, data, history);
         Ok(())
     }
 
@@ -130,6 +146,7 @@ pub trait StateMachine: Send + Sync + 'static {
         &self,
         command: &Self::Command,
         data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<core::result::Result<Vec<u8>, Self::Refusal>>;
 
     /// Brings the state up to date with an application op.
@@ -177,5 +194,6 @@ pub trait StateMachine: Send + Sync + 'static {
         &self,
         args: Args,
         data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<core::result::Result<Value, CallError>>;
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Bound;
 
-use crate::{BackendError, OpRef};
+use crate::{BackendError, OpRef, OpView, Stamp};
 
 /// Shorthand for what a transaction's calls give.
 pub type Result<T, E = BackendError> = core::result::Result<T, E>;
@@ -244,12 +244,40 @@ pub trait DataWrite: DataRead {
 }
 
 /// What a state machine may ask about history.
+///
+/// An op has a number: its place in the order in which ops were applied here, from 0. It names the op in
+/// a few bytes where author, sequence number, id and time take eighty. Another replica numbers the same
+/// ops otherwise, so numbers may stand in rows, and never in leaves or payloads.
 pub trait History {
-    /// Whether exactly this op has been applied: author, sequence number and id.
+    /// How many ops have been applied: their numbers are those below. The op that is being applied is not
+    /// counted.
     ///
     /// # Errors
-    /// What the engine reports while it reads.
-    fn is_applied(&self, op: &OpRef) -> Result<bool>;
+    /// What the engine reports while it reads; so for all of these.
+    fn count(&self) -> Result<u64>;
+
+    /// The number of exactly this op (author, sequence number and id), if it has been applied. The op
+    /// that is being applied has not been.
+    fn number(&self, op: &OpRef) -> Result<Option<u64>>;
+
+    /// Which op has a number, and when it was made; that of the op being applied is known, too.
+    ///
+    /// # Errors
+    /// [`BackendError::Row`] if no op has it: whatever named it is damaged.
+    fn stamp(&self, number: u64) -> Result<Stamp>;
+
+    /// Shows the op that has a number as [`StateMachine::apply`] sees it; the one being applied, too.
+    ///
+    /// # Errors
+    /// [`BackendError::Row`] if no op has it, as above.
+    ///
+    /// [`StateMachine::apply`]: crate::StateMachine::apply
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()>;
+
+    /// Whether exactly this op has been applied.
+    fn is_applied(&self, op: &OpRef) -> Result<bool> {
+        Ok(self.number(op)?.is_some())
+    }
 }
 
 /// The `data` table of a transaction, as a state machine sees it.
@@ -260,6 +288,10 @@ pub(crate) struct DataTable<'a, T: ?Sized>(pub(crate) &'a T);
 impl<T: ReadTx + ?Sized> DataRead for DataTable<'_, T> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.0.get(Table::Data, key)
+    }
+
+    fn show(&self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.0.show(Table::Data, key, see)
     }
 
     fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {

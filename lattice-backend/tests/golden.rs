@@ -479,6 +479,7 @@ impl StateMachine for RowMachine {
         &self,
         command: &Self::Command,
         _data: &dyn DataRead,
+        _: &dyn History,
     ) -> Result<Result<Vec<u8>, Never>, BackendError> {
         Ok(Ok(codec::encode(command).unwrap()))
     }
@@ -507,6 +508,7 @@ impl StateMachine for RowMachine {
         &self,
         _args: Args,
         _data: &dyn DataRead,
+        _: &dyn History,
     ) -> Result<Result<Value, CallError>, BackendError> {
         unreachable!("there are no methods")
     }

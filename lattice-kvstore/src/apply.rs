@@ -15,11 +15,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use lattice_backend::{
-    BackendError, DataWrite, Direction, Effect, History, OpRef, OpView, Result, Table,
+    BackendError, DataWrite, Direction, Effect, History, OpRef, OpView, Result, Stamp, Table,
 };
 
 use crate::payload::Payload;
-use crate::rows::{self, Cell, Stamp};
+use crate::rows::{self, Cell};
+use crate::winner;
 
 /// Applies an op's payload.
 pub(crate) fn apply(
@@ -37,7 +38,7 @@ pub(crate) fn apply(
     let marked = marked_keys(&op.reference, data)?;
     let mut applied = Applied::new(history, payload.refs.len());
     for write in &payload.writes {
-        let mut cell = OpenCell::read(write.key, data)?;
+        let mut cell = OpenCell::read(write.key, data, history)?;
         for &place in &write.supersedes {
             let (place, superseded) = payload.op(place);
             let found = cell.supersede(&superseded, data)?;
@@ -47,10 +48,11 @@ pub(crate) fn apply(
         }
         let value = write.value.filter(|_| !marked.contains(write.key.as_ref()));
         let put = value.map(|value| Winner {
+            number: op.number,
             stamp,
             value: Cow::Borrowed(value.as_ref()),
         });
-        cell.write(put, data)?;
+        cell.write(put, data, history)?;
     }
     Ok(Effect::Applied)
 }
@@ -99,6 +101,7 @@ impl<'a> Applied<'a> {
 
 /// The greatest head of a key.
 struct Winner<'a> {
+    number: u64,
     stamp: Stamp,
     value: Cow<'a, [u8]>,
 }
@@ -109,12 +112,12 @@ struct OpenCell<'a> {
     key: &'a [u8],
     winner: Option<Winner<'a>>,
     others: u32,
-    /// Winner and others as the cell's row has them.
-    stored: Option<(Stamp, u32)>,
+    /// The winner's number and how many others there are, as the cell's row has them.
+    stored: Option<(u64, u32)>,
 }
 
 impl<'a> OpenCell<'a> {
-    fn read(key: &'a [u8], data: &dyn DataWrite) -> Result<Self> {
+    fn read(key: &'a [u8], data: &dyn DataWrite, history: &dyn History) -> Result<Self> {
         let Some(row) = data.get(&rows::cell_key(key))? else {
             return Ok(Self {
                 key,
@@ -125,18 +128,19 @@ impl<'a> OpenCell<'a> {
         };
         let Cell {
             others,
-            winner: stamp,
+            number,
             value,
         } = Cell::decode(&row)?;
         let winner = Winner {
-            stamp,
+            number,
+            stamp: history.stamp(number)?,
             value: Cow::Owned(value.to_vec()),
         };
         Ok(Self {
             key,
             winner: Some(winner),
             others,
-            stored: Some((stamp, others)),
+            stored: Some((number, others)),
         })
     }
 
@@ -165,9 +169,14 @@ impl<'a> OpenCell<'a> {
     }
 
     /// Takes in the op's own put, if it makes one, finds the winner and writes the cell.
-    fn write(mut self, put: Option<Winner<'a>>, data: &mut dyn DataWrite) -> Result<()> {
+    fn write(
+        mut self,
+        put: Option<Winner<'a>>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
         if self.winner.is_none() && self.others > 0 {
-            self.winner = Some(self.take_greatest_further(data)?);
+            self.winner = Some(self.take_greatest_further(data, history)?);
         }
         self.winner = match (self.winner.take(), put) {
             (Some(winner), Some(put)) => {
@@ -186,26 +195,26 @@ impl<'a> OpenCell<'a> {
 
     fn store(self, data: &mut dyn DataWrite) -> Result<()> {
         let row_key = rows::cell_key(self.key);
-        let Some(Winner { stamp, value }) = self.winner else {
+        let Some(Winner { number, value, .. }) = self.winner else {
             return if self.stored.is_some() {
                 data.remove(&row_key)
             } else {
                 Ok(())
             };
         };
-        if self.stored == Some((stamp, self.others)) {
+        if self.stored == Some((number, self.others)) {
             return Ok(());
         }
         let cell = Cell {
             others: self.others,
-            winner: stamp,
+            number,
             value: &value,
         };
         data.put(&row_key, &cell.encode())
     }
 
     fn add_further(&mut self, head: &Winner<'_>, data: &mut dyn DataWrite) -> Result<()> {
-        let Winner { stamp, value } = head;
+        let Winner { stamp, value, .. } = head;
         self.others = self
             .others
             .checked_add(1)
@@ -229,13 +238,21 @@ impl<'a> OpenCell<'a> {
         data.remove(&rows::index_key(self.key, &stamp.op))
     }
 
-    fn take_greatest_further(&mut self, data: &mut dyn DataWrite) -> Result<Winner<'a>> {
+    fn take_greatest_further(
+        &mut self,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<Winner<'a>> {
         let span = rows::further_span(self.key);
         let greatest = match data.range(span.span(), Direction::Backward)?.next()? {
-            Some(row) => rows::decode_further(row.key, row.value).map(|(stamp, value)| Winner {
-                stamp,
-                value: Cow::Owned(value.to_vec()),
-            })?,
+            Some(row) => {
+                let (stamp, value) = rows::decode_further(row.key, row.value)?;
+                Winner {
+                    number: winner::number(&stamp.op, history)?,
+                    stamp,
+                    value: Cow::Owned(value.to_vec()),
+                }
+            }
             None => return Err(self.miscounted()),
         };
         self.remove_further(&greatest.stamp, data)?;

@@ -38,6 +38,7 @@ mod copy;
 mod golden;
 mod machine;
 mod methods;
+mod migrate;
 mod payload;
 mod prepare;
 mod range;
@@ -50,6 +51,7 @@ mod scan;
 mod snapshot;
 #[cfg(feature = "std")]
 mod store;
+mod winner;
 
 #[cfg(feature = "std")]
 pub use batch::Batch;

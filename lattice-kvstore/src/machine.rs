@@ -12,15 +12,17 @@ use lattice_backend::{
 use lattice_meta::{SchemaVersion, StoreType};
 
 use crate::payload::Payload;
-use crate::{Command, KvRefusal, apply, methods, prepare, rows};
+use crate::{Command, KvRefusal, apply, methods, migrate, prepare, rows, winner};
 
 /// The store type's name.
 pub const STORE_TYPE: &str = "core:kvstore";
-/// The layout of rows that this version writes, and the only one there has been.
-pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
+/// The layout of rows that this version writes.
+pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(2);
+/// The oldest one that it can open.
+const OLDEST_SCHEMA: SchemaVersion = SchemaVersion::new(1);
 /// Changes whenever the code that computes state changes: `apply`, `settle`, the payload's rules,
 /// the rows.
-const LOGIC_VERSION: &str = "core:kvstore/1";
+const LOGIC_VERSION: &str = "core:kvstore/2";
 
 /// The logic of `core:kvstore`: conflict-keeping cells, atomic batches, conditional writes.
 ///
@@ -62,7 +64,7 @@ impl StateMachine for KvMachine {
     }
 
     fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SCHEMA_VERSION..=SCHEMA_VERSION
+        OLDEST_SCHEMA..=SCHEMA_VERSION
     }
 
     fn logic_version(&self) -> LogicVersion {
@@ -73,9 +75,31 @@ impl StateMachine for KvMachine {
         methods::METHODS
     }
 
-    fn leaves(&self, _: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
+    fn leaves(
+        &self,
+        schema: SchemaVersion,
+        row: Row<'_>,
+        history: &dyn History,
+        leaf: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<()> {
+        if schema > OLDEST_SCHEMA && rows::is_cell(row.key) {
+            return winner::leaf(row, history, leaf);
+        }
         if !rows::is_index(row.key) {
             leaf(row.key, row.value);
+        }
+        Ok(())
+    }
+
+    fn migrate(
+        &self,
+        from: SchemaVersion,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        match from {
+            OLDEST_SCHEMA => migrate::to_numbers(data, history),
+            _ => Ok(()),
         }
     }
 
@@ -83,8 +107,9 @@ impl StateMachine for KvMachine {
         &self,
         command: &Command,
         data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<core::result::Result<Vec<u8>, KvRefusal>> {
-        prepare::prepare(command, data)
+        prepare::prepare(command, data, history)
     }
 
     fn apply(
@@ -112,8 +137,9 @@ impl StateMachine for KvMachine {
         &self,
         args: Args,
         data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<core::result::Result<Value, CallError>> {
-        methods::query(args, data)
+        methods::query(args, data, history)
     }
 }
 

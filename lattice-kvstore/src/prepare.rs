@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use lattice_backend::{
-    BackendError, DataRead, MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef, Result,
+    BackendError, DataRead, History, MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef, Result,
 };
 use serde_bytes::Bytes;
 
@@ -16,8 +16,9 @@ use crate::{Command, Expectation, Found, KvRefusal, read};
 pub(crate) fn prepare(
     command: &Command,
     data: &dyn DataRead,
+    history: &dyn History,
 ) -> Result<core::result::Result<Vec<u8>, KvRefusal>> {
-    match payload(command, data) {
+    match payload(command, data, history) {
         Ok(payload) => Ok(Ok(payload)),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
         Err(Stop::Failed(error)) => Err(error),
@@ -42,14 +43,18 @@ impl From<BackendError> for Stop {
     }
 }
 
-fn payload(command: &Command, data: &dyn DataRead) -> core::result::Result<Vec<u8>, Stop> {
+fn payload(
+    command: &Command,
+    data: &dyn DataRead,
+    history: &dyn History,
+) -> core::result::Result<Vec<u8>, Stop> {
     let room = check_form(command)?;
     for (key, expected) in &command.expectations {
-        check_expectation(key, expected, data)?;
+        check_expectation(key, expected, data, history)?;
     }
     let mut superseded = Vec::with_capacity(command.writes.len());
     for key in command.writes.keys() {
-        superseded.push(read::head_ops(data, key)?);
+        superseded.push(read::head_ops(data, history, key)?);
     }
     fit(command, &mut superseded, room)?;
     Ok(encode(command, &superseded))
@@ -92,12 +97,13 @@ fn check_expectation(
     key: &[u8],
     expected: &Expectation,
     data: &dyn DataRead,
+    history: &dyn History,
 ) -> core::result::Result<(), Stop> {
     let found = match expected {
         Expectation::Present if read::contains(data, key)? => return Ok(()),
         Expectation::Present => Found::Absent,
         Expectation::Heads(ops) => {
-            let found = read::head_ops(data, key)?;
+            let found = read::head_ops(data, history, key)?;
             if same_set(ops, &found) {
                 return Ok(());
             }

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 use core::ops::{Bound, ControlFlow};
 
-use lattice_backend::{DataRead, Direction, OpRef, PrefixSpan, Result};
+use lattice_backend::{DataRead, Direction, History, OpRef, PrefixSpan, Result, Stamp};
 use lattice_meta::Hlc;
 
 use crate::range::KeyRange;
-use crate::rows::{self, Cell, Stamp};
+use crate::rows::{self, Cell};
 
 /// One of the concurrent values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) fn value(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> 
     let mut value = None;
     rows::with_cell_key(key, |key| {
         data.show(key, &mut |row| {
-            value = Some(Cell::value_of(row).map(<[u8]>::to_vec));
+            value = Some(Cell::decode(row).map(|cell| cell.value.to_vec()));
         })
     })?;
     value.transpose()
@@ -47,12 +47,12 @@ pub(crate) fn contains(data: &dyn DataRead, key: &[u8]) -> Result<bool> {
 }
 
 /// A key's heads with their values, the winner first.
-pub(crate) fn heads(data: &dyn DataRead, key: &[u8]) -> Result<Vec<Head>> {
+pub(crate) fn heads(data: &dyn DataRead, history: &dyn History, key: &[u8]) -> Result<Vec<Head>> {
     let Some(row) = data.get(&rows::cell_key(key))? else {
         return Ok(Vec::new());
     };
     let cell = Cell::decode(&row)?;
-    let mut heads = Vec::from([Head::new(cell.winner, cell.value)]);
+    let mut heads = Vec::from([Head::new(history.stamp(cell.number)?, cell.value)]);
     if cell.others > 0 {
         let span = rows::further_span(key);
         let mut cursor = data.range(span.span(), Direction::Backward)?;
@@ -65,12 +65,16 @@ pub(crate) fn heads(data: &dyn DataRead, key: &[u8]) -> Result<Vec<Head>> {
 }
 
 /// The ops of a key's heads: the winner, then the others in the order of their refs.
-pub(crate) fn head_ops(data: &dyn DataRead, key: &[u8]) -> Result<Vec<OpRef>> {
+pub(crate) fn head_ops(
+    data: &dyn DataRead,
+    history: &dyn History,
+    key: &[u8],
+) -> Result<Vec<OpRef>> {
     let Some(row) = data.get(&rows::cell_key(key))? else {
         return Ok(Vec::new());
     };
     let cell = Cell::decode(&row)?;
-    let mut ops = Vec::from([cell.winner.op]);
+    let mut ops = Vec::from([history.stamp(cell.number)?.op]);
     if cell.others > 0 {
         let span = rows::index_span(key);
         let mut cursor = data.range(span.span(), Direction::Forward)?;
@@ -91,8 +95,8 @@ pub(crate) fn scan(
     let span = range.cell_span();
     let mut cursor = data.range(span.span(), direction)?;
     while let Some(row) = cursor.next()? {
-        let value = Cell::value_of(row.value)?;
-        if each(rows::key_of_cell(row.key)?, value).is_break() {
+        let cell = Cell::decode(row.value)?;
+        if each(rows::key_of_cell(row.key)?, cell.value).is_break() {
             break;
         }
     }

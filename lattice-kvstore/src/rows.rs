@@ -1,8 +1,8 @@
-//! The rows of a store's `data`, schema 1.
+//! The rows of a store's `data`, schema 2.
 //!
 //! | row | key | value |
 //! | --- | --- | --- |
-//! | cell | `c`, key | further heads (u32), hlc (u64), author, seq (u64), op id, value |
+//! | cell | `c`, key | number of further heads (varint), number of the winner's op (varint), value |
 //! | further head | `h`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), value |
 //! | index | `i`, key length (u16 BE), key, author, seq (u64 BE), op id | hlc (u64) |
 //! | mark | `m`, author, seq (u64 BE), op id, key | empty |
@@ -13,13 +13,21 @@
 //! own and one in the index, which finds it by the op that a later op names: so superseding one of
 //! ten thousand heads, or one that is a head no more, costs a lookup and not a scan.
 //!
+//! A varint is the shortest unsigned LEB128. The number of an op is its place in the order of application,
+//! which is another on every replica: a cell's leaf says in full which op it is, as its row did in schema 1
+//! (see [`cell`]). All other rows are their own leaves, but for the index.
+//!
 //! A mark says that an applied op supersedes the put that another op makes at a key, and that this
 //! other op has not been applied yet.
+
+mod cell;
+
+pub(crate) use cell::{Cell, FullCell};
 
 use alloc::format;
 use alloc::vec::Vec;
 
-use lattice_backend::{BackendError, OpRef, PrefixSpan, Result, Table};
+use lattice_backend::{BackendError, OpRef, PrefixSpan, Result, Stamp, Table};
 use lattice_meta::{Hlc, OpId, PubKey};
 
 const CELL: u8 = b'c';
@@ -37,81 +45,12 @@ pub(crate) const FURTHER_PREFIX: [u8; 1] = [FURTHER];
 #[cfg(feature = "std")]
 pub(crate) const MARK_PREFIX: [u8; 1] = [MARK];
 
-/// Bytes in front of the value in a cell.
-pub(crate) const CELL_HEADER_LEN: usize = 4 + 8 + 32 + 8 + 32;
 /// Bytes in front of the value in a further head.
 const FURTHER_HEADER_LEN: usize = 32 + 8;
 /// Bytes behind the user's key in the key of a further head.
 const FURTHER_SUFFIX_LEN: usize = 8 + 32;
 /// Bytes in front of the user's key in the key of a mark.
 pub(crate) const MARK_HEADER_LEN: usize = 1 + OpRef::KEY_LEN;
-
-/// Which op put a value, and when. Its order is that of winning: hlc, then op id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) hlc: Hlc,
-    pub(crate) op: OpRef,
-}
-
-impl Stamp {
-    /// What decides between concurrent puts; unique, as an op id is.
-    pub(crate) fn rank(&self) -> (Hlc, OpId) {
-        (self.hlc, self.op.id)
-    }
-}
-
-/// A cell as it stands in its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cell<'a> {
-    pub(crate) others: u32,
-    pub(crate) winner: Stamp,
-    pub(crate) value: &'a [u8],
-}
-
-impl<'a> Cell<'a> {
-    /// Reads a cell's row.
-    pub(crate) fn decode(row: &'a [u8]) -> Result<Self> {
-        let mut rest = row;
-        let cell = (|| {
-            let others = u32::from_le_bytes(take(&mut rest)?);
-            let hlc = Hlc::from_u64(u64::from_le_bytes(take(&mut rest)?));
-            let author = PubKey::from_bytes(take(&mut rest)?);
-            let seq = u64::from_le_bytes(take(&mut rest)?);
-            let id = OpId::from_bytes(take(&mut rest)?);
-            Some((
-                others,
-                Stamp {
-                    hlc,
-                    op: OpRef { author, seq, id },
-                },
-            ))
-        })();
-        let (others, winner) = cell.ok_or_else(|| damaged("a cell of 84 bytes and more", row))?;
-        Ok(Self {
-            others,
-            winner,
-            value: rest,
-        })
-    }
-
-    /// The value in a cell's row, whoever put it.
-    pub(crate) fn value_of(row: &'a [u8]) -> Result<&'a [u8]> {
-        row.get(CELL_HEADER_LEN..)
-            .ok_or_else(|| damaged("a cell of 84 bytes and more", row))
-    }
-
-    /// The row of a cell.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut row = Vec::with_capacity(CELL_HEADER_LEN + self.value.len());
-        row.extend_from_slice(&self.others.to_le_bytes());
-        row.extend_from_slice(&self.winner.hlc.to_u64().to_le_bytes());
-        row.extend_from_slice(self.winner.op.author.as_bytes());
-        row.extend_from_slice(&self.winner.op.seq.to_le_bytes());
-        row.extend_from_slice(self.winner.op.id.as_bytes());
-        row.extend_from_slice(self.value);
-        row
-    }
-}
 
 /// The key of a cell's row.
 pub(crate) fn cell_key(key: &[u8]) -> Vec<u8> {
@@ -221,6 +160,11 @@ pub(crate) fn decode_index(row: &[u8]) -> Result<Hlc> {
         .try_into()
         .map_err(|_| damaged("an index row of 8 bytes", row))?;
     Ok(Hlc::from_u64(u64::from_le_bytes(hlc)))
+}
+
+/// Whether a row is a cell.
+pub(crate) fn is_cell(row_key: &[u8]) -> bool {
+    row_key.first() == Some(&CELL)
 }
 
 /// Whether a row is of the index: it says nothing that a further head does not, so it is no leaf

@@ -89,7 +89,7 @@ impl KvSnapshot {
     /// All concurrent values of a key, the winner first; see
     /// [`KvStore::conflicts`](crate::KvStore::conflicts).
     pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, BackendError> {
-        read::heads(&self.snapshot, key.as_ref())
+        read::heads(&self.snapshot, &self.snapshot.history(), key.as_ref())
     }
 
     /// The keys that have more than one value; see

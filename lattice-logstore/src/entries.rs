@@ -4,58 +4,81 @@ use std::vec;
 
 use lattice_backend::{BackendError, Snapshot};
 
-use crate::select::Scan;
+use crate::run::Run;
 use crate::{Entry, Selection};
 
-/// Entries of the first page: a caller may want but a few.
-const FIRST_PAGE: u64 = 16;
-/// Entries of a page at the most.
-const LARGEST_PAGE: u64 = 512;
-/// A page is full once its contents have so many bytes.
-const PAGE_BYTES: usize = 256 << 10;
+/// Rows of the first page: a caller may want but a few entries.
+const FIRST_PAGE: usize = 16;
+/// Rows of a page at the most.
+const LARGEST_PAGE: usize = 512;
 
-/// Entries of one view of a log, read a page at a time. After an error there is nothing more.
+/// Entries of one view of a log, read an op at a time. After an error there is nothing more.
 #[derive(Debug)]
 pub struct Entries {
     snapshot: Snapshot,
-    /// What is not read yet; nothing once all is.
+    selection: Selection,
+    /// Rows that are not read yet; nothing once all are.
     rest: Option<Selection>,
-    page: vec::IntoIter<Entry>,
-    page_entries: u64,
+    page: vec::IntoIter<Run>,
+    page_rows: usize,
+    /// What is left of the op that is read.
+    op: vec::IntoIter<Entry>,
+    /// How many entries are wanted still.
+    left: u64,
 }
 
 impl Entries {
     pub(crate) fn new(snapshot: Snapshot, selection: Selection) -> Self {
-        let page = Vec::new().into_iter();
         Self {
             snapshot,
-            rest: Some(selection),
-            page,
-            page_entries: FIRST_PAGE,
+            rest: Some(selection.clone()),
+            page: Vec::new().into_iter(),
+            page_rows: FIRST_PAGE,
+            op: Vec::new().into_iter(),
+            left: selection.most(),
+            selection,
         }
     }
 
-    /// Reads the next page, if there is more.
+    /// Reads the next op with entries that are wanted, if there is one.
     fn turn(&mut self) -> Result<(), BackendError> {
-        let Some(selection) = self.rest.take() else {
-            return Ok(());
-        };
-        let mut scan = Scan::new(&self.snapshot, &selection)?;
-        let mut page = Vec::new();
-        let mut bytes = 0;
-        let mut left = self.page_entries;
-        while left > 0 && bytes < PAGE_BYTES {
-            let Some(entry) = scan.next()? else { break };
-            bytes += entry.content.len();
-            left -= 1;
-            page.push(entry);
+        while self.left > 0 && self.op.as_slice().is_empty() {
+            let Some(run) = self.next_run()? else {
+                return Ok(());
+            };
+            let history = self.snapshot.history();
+            let entries = self.selection.entries(&run, &history, self.left)?;
+            self.op = entries.into_iter();
         }
-        if let Some(last) = page.last().filter(|_| left == 0 || bytes >= PAGE_BYTES) {
-            self.rest = Some(selection.beyond(last.position(), self.page_entries - left));
-        }
-        self.page_entries = (2 * self.page_entries).min(LARGEST_PAGE);
-        self.page = page.into_iter();
         Ok(())
+    }
+
+    fn next_run(&mut self) -> Result<Option<Run>, BackendError> {
+        if let Some(run) = self.page.next() {
+            return Ok(Some(run));
+        }
+        let Some(selection) = self.rest.take() else {
+            return Ok(None);
+        };
+        let mut rows = selection.runs(&self.snapshot)?;
+        let mut page = Vec::new();
+        while page.len() < self.page_rows
+            && let Some(row) = rows.next()?
+        {
+            page.push(Run::from_row(row)?);
+        }
+        drop(rows);
+        if let Some(last) = page.last().filter(|_| page.len() == self.page_rows) {
+            self.rest = Some(selection.beyond(last));
+        }
+        self.page_rows = (2 * self.page_rows).min(LARGEST_PAGE);
+        self.page = page.into_iter();
+        Ok(self.page.next())
+    }
+
+    fn end(&mut self) {
+        (self.rest, self.left) = (None, 0);
+        self.page = Vec::new().into_iter();
     }
 }
 
@@ -63,12 +86,15 @@ impl Iterator for Entries {
     type Item = Result<Entry, BackendError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.page.as_slice().is_empty()
+        if self.op.as_slice().is_empty()
             && let Err(error) = self.turn()
         {
+            self.end();
             return Some(Err(error));
         }
-        self.page.next().map(Ok)
+        let entry = self.op.next()?;
+        self.left -= 1;
+        Some(Ok(entry))
     }
 }
 

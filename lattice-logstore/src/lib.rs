@@ -29,8 +29,10 @@ mod entry;
 mod follow;
 mod machine;
 mod methods;
+mod migrate;
 mod payload;
 mod position;
+mod run;
 mod select;
 #[cfg(feature = "std")]
 mod store;

@@ -7,21 +7,22 @@ use core::ops::RangeInclusive;
 
 use lattice_backend::{
     Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, OpView, Result,
-    StateMachine, Value, readable_start,
+    Row, StateMachine, Value, readable_start,
 };
 use lattice_meta::{SchemaVersion, StoreType};
 
-use crate::Position;
-use crate::entry::row_value;
-use crate::methods;
 use crate::payload::{decode_payload, encode_payload};
+use crate::run::Run;
+use crate::{methods, migrate};
 
 /// The store type's name.
 pub const STORE_TYPE: &str = "core:logstore";
-/// The layout of rows that this version writes, and the only one there has been.
-pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
+/// The layout of rows that this version writes.
+pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(2);
+/// The oldest one that it can open.
+const OLDEST_SCHEMA: SchemaVersion = SchemaVersion::new(1);
 /// To be changed with every change of what [`LogMachine::apply`] makes of an op.
-const LOGIC_VERSION: &str = "core:logstore/1";
+const LOGIC_VERSION: &str = "core:logstore/2";
 
 /// Appends entries, as one op.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +50,11 @@ pub enum LogRefusal {
 
 /// The logic of `core:logstore`.
 ///
-/// A row of `data` is an entry: its [`Position`] as a key, its author and content as the value.
-/// Keys tell ops apart by their ids, so no op can touch a row of another, and the order in which
-/// ops arrive cannot matter.
+/// A row of `data` is an op that appends; its entries stand in the op. Keys tell ops apart by their ids,
+/// so no op can touch a row of another, and the order in which ops arrive cannot matter. A leaf of the
+/// state is an entry: its [`Position`] as a key, its author and content as the value.
+///
+/// [`Position`]: crate::Position
 #[derive(Debug, Clone)]
 pub struct LogMachine {
     store_type: StoreType,
@@ -88,7 +91,7 @@ impl StateMachine for LogMachine {
     }
 
     fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SCHEMA_VERSION..=SCHEMA_VERSION
+        OLDEST_SCHEMA..=SCHEMA_VERSION
     }
 
     fn logic_version(&self) -> LogicVersion {
@@ -99,10 +102,37 @@ impl StateMachine for LogMachine {
         methods::METHODS
     }
 
+    fn leaves(
+        &self,
+        schema: SchemaVersion,
+        row: Row<'_>,
+        history: &dyn History,
+        leaf: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<()> {
+        match schema {
+            OLDEST_SCHEMA => leaf(row.key, row.value),
+            _ => Run::from_row(row)?.leaves(history, leaf)?,
+        }
+        Ok(())
+    }
+
+    fn migrate(
+        &self,
+        from: SchemaVersion,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        match from {
+            OLDEST_SCHEMA => migrate::to_runs(data, history),
+            _ => Ok(()),
+        }
+    }
+
     fn prepare(
         &self,
         command: &Append,
         _data: &dyn DataRead,
+        _history: &dyn History,
     ) -> Result<core::result::Result<Vec<u8>, LogRefusal>> {
         Ok(encode_payload(&command.entries))
     }
@@ -116,18 +146,13 @@ impl StateMachine for LogMachine {
         let Some(entries) = decode_payload(op.payload) else {
             return Ok(Effect::Void);
         };
-        let mut position = Position {
+        let run = Run {
             hlc: op.hlc,
             op: op.reference.id,
-            index: 0,
+            number: op.number,
+            count: u32::try_from(entries.len()).expect("a payload has 65,536 entries at the most"),
         };
-        for content in entries {
-            data.put(
-                &position.to_key(),
-                &row_value(&op.reference.author, content),
-            )?;
-            position.index += 1;
-        }
+        data.put(&run.key(), &run.value())?;
         Ok(Effect::Applied)
     }
 
@@ -152,7 +177,8 @@ impl StateMachine for LogMachine {
         &self,
         args: Args,
         data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<core::result::Result<Value, CallError>> {
-        methods::query(args, data)
+        methods::query(args, data, history)
     }
 }

@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use lattice_backend::{
-    Args, CallError, DataRead, Method, MethodKind, Param, Result, Value, ValueType,
+    Args, CallError, DataRead, History, Method, MethodKind, Param, Result, Value, ValueType,
 };
 
 use crate::select::{self, Scan};
@@ -151,6 +151,7 @@ pub(crate) fn command(mut args: Args) -> core::result::Result<Append, CallError>
 pub(crate) fn query(
     args: Args,
     data: &dyn DataRead,
+    history: &dyn History,
 ) -> Result<core::result::Result<Value, CallError>> {
     let (selection, then) = match args.method().name {
         READ => (read_selection(args), Order::AsRead),
@@ -161,7 +162,7 @@ pub(crate) fn query(
         Ok(selection) => selection,
         Err(error) => return Ok(Err(error)),
     };
-    let mut scan = Scan::new(data, &selection)?;
+    let mut scan = Scan::new(data, history, selection)?;
     let mut entries = Vec::new();
     while let Some(entry) = scan.next()? {
         entries.push(value(entry));

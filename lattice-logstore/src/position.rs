@@ -6,6 +6,8 @@ use core::str::FromStr;
 
 use lattice_meta::{Hlc, OpId};
 
+use crate::run::Run;
+
 /// Where an entry stands: logs are ordered by the time of the op, its id, and the index of the
 /// entry in it. An entry's position never changes, while its ordinal does as soon as an older
 /// entry arrives from another replica.
@@ -62,6 +64,14 @@ impl Position {
         key[8..40].copy_from_slice(self.op.as_bytes());
         key[40..].copy_from_slice(&self.index.to_be_bytes());
         key
+    }
+
+    /// The first part of the key, which all entries of an op have in common.
+    pub(crate) fn run_key(&self) -> [u8; Run::KEY_LEN] {
+        *self
+            .to_key()
+            .first_chunk()
+            .expect("a key begins with that of its run")
     }
 
     /// Reads what [`Self::to_key`] made; nothing for another length.

@@ -1,9 +1,11 @@
 //! Which entries are read, and from which end.
 
-use core::ops::Bound;
+use alloc::vec::{self, Vec};
+use core::ops::{Bound, Range};
 
-use lattice_backend::{BackendError, DataRead, Direction, Rows};
+use lattice_backend::{BackendError, DataRead, Direction, History, Rows};
 
+use crate::run::Run;
 use crate::{Entry, Position};
 
 /// Which entries of a log are read, and from which end. Bounds narrow one another: of two starts
@@ -82,16 +84,76 @@ impl Selection {
         self
     }
 
-    /// The selection of what is left once entries up to `position` have been read.
-    #[cfg(feature = "std")]
-    pub(crate) fn beyond(self, position: Position, read: u64) -> Self {
-        let limit = self.limit.saturating_sub(read);
-        let mut rest = match self.direction {
-            Direction::Forward => self.after(position),
-            Direction::Backward => self.before(position),
+    /// The rows in which selected entries stand, and from which end they are read.
+    pub(crate) fn runs<'a>(&self, data: &'a dyn DataRead) -> Result<Rows<'a>, BackendError> {
+        // Behind the last place that an entry can have nothing of its op is left.
+        let start = match self.start {
+            Bound::Unbounded => None,
+            Bound::Included(position) => Some((position.run_key(), true)),
+            Bound::Excluded(position) => Some((position.run_key(), position.index < u32::MAX)),
         };
-        rest.limit = limit;
-        rest
+        let start = match &start {
+            None => Bound::Unbounded,
+            Some((start, true)) => Bound::Included(&start[..]),
+            Some((start, false)) => Bound::Excluded(&start[..]),
+        };
+        // In front of an op's first entry nothing of it is selected.
+        let end = self.end.map(|end| (end.run_key(), end.index));
+        let end = match &end {
+            None => Bound::Unbounded,
+            Some((end, 0)) => Bound::Excluded(&end[..]),
+            Some((end, _)) => Bound::Included(&end[..]),
+        };
+        data.range((start, end), self.direction)
+    }
+
+    /// The entries of a run that are selected, in the order in which they are read, `most` of them.
+    pub(crate) fn entries(
+        &self,
+        run: &Run,
+        history: &dyn History,
+        most: u64,
+    ) -> Result<Vec<Entry>, BackendError> {
+        let mut places = self.places(run);
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        match self.direction {
+            Direction::Forward => places.end = places.end.min(places.start.saturating_add(most)),
+            Direction::Backward => places.start = places.start.max(places.end.saturating_sub(most)),
+        }
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut entries = run.entries(history, places)?;
+        if self.direction == Direction::Backward {
+            entries.reverse();
+        }
+        Ok(entries)
+    }
+
+    /// Which entries of a run are selected, by their indexes.
+    fn places(&self, run: &Run) -> Range<u32> {
+        let this = |position: &Position| (position.hlc, position.op) == (run.hlc, run.op);
+        let start = match self.start {
+            Bound::Included(position) if this(&position) => position.index,
+            Bound::Excluded(position) if this(&position) => position.index.saturating_add(1),
+            _ => 0,
+        };
+        let end = self.end.filter(this).map_or(u32::MAX, |end| end.index);
+        start..end.min(run.count)
+    }
+
+    /// The selection of what is left once a run has been read.
+    #[cfg(feature = "std")]
+    pub(crate) fn beyond(self, run: &Run) -> Self {
+        match self.direction {
+            Direction::Forward => self.after(run.position(u32::MAX)),
+            Direction::Backward => self.before(run.position(0)),
+        }
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn most(&self) -> u64 {
+        self.limit
     }
 }
 
@@ -113,39 +175,55 @@ fn starts_later(one: Bound<Position>, other: Bound<Position>) -> bool {
 /// Entries read one after another from a view that outlives it.
 pub(crate) struct Scan<'a> {
     rows: Rows<'a>,
+    history: &'a dyn History,
+    selection: Selection,
     left: u64,
+    /// What is left of the op that is read.
+    op: vec::IntoIter<Entry>,
 }
 
 impl<'a> Scan<'a> {
-    pub(crate) fn new(data: &'a dyn DataRead, selection: &Selection) -> Result<Self, BackendError> {
-        let start = selection.start.map(|position| position.to_key());
-        let end = selection.end.map(|position| position.to_key());
-        let span = (
-            start.as_ref().map(<[u8; Position::KEY_LEN]>::as_slice),
-            end.as_ref()
-                .map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice())),
-        );
+    pub(crate) fn new(
+        data: &'a dyn DataRead,
+        history: &'a dyn History,
+        selection: Selection,
+    ) -> Result<Self, BackendError> {
         Ok(Self {
-            rows: data.range(span, selection.direction)?,
+            rows: selection.runs(data)?,
+            history,
             left: selection.limit,
+            selection,
+            op: Vec::new().into_iter(),
         })
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<Entry>, BackendError> {
-        let Some(left) = self.left.checked_sub(1) else {
-            return Ok(None);
-        };
-        self.left = left;
-        self.rows.next()?.map(Entry::from_row).transpose()
+        loop {
+            if let Some(entry) = self.op.next() {
+                self.left -= 1;
+                return Ok(Some(entry));
+            }
+            if self.left == 0 {
+                return Ok(None);
+            }
+            let Some(row) = self.rows.next()? else {
+                return Ok(None);
+            };
+            let run = Run::from_row(row)?;
+            let entries = self.selection.entries(&run, self.history, self.left)?;
+            self.op = entries.into_iter();
+        }
     }
 }
 
-/// Counts every entry without copying one.
+/// Counts every entry without reading one.
 pub(crate) fn count(data: &dyn DataRead) -> Result<u64, BackendError> {
     let mut rows = data.range(lattice_backend::EVERYTHING, Direction::Forward)?;
-    let mut count = 0;
-    while rows.next()?.is_some() {
-        count += 1;
+    let mut count: u64 = 0;
+    while let Some(row) = rows.next()? {
+        let more = u64::from(Run::from_row(row)?.count);
+        // Only rows that are damaged can say so much.
+        count = count.saturating_add(more);
     }
     Ok(count)
 }

@@ -8,6 +8,7 @@ use lattice_meta::StateHash;
 use lattice_registry::{EngineOpener, TypedStore};
 
 use crate::follow::entries;
+use crate::run::Run;
 use crate::{Append, Entries, Entry, Follow, LogMachine, LogRefusal, Position, Selection};
 
 /// Why nothing was appended.
@@ -110,7 +111,7 @@ impl LogStore {
     }
 
     /// Reads entries of the log as it is now, one after another. Whatever the log's length, no
-    /// more than a page is in memory.
+    /// more than one op's entries are in memory.
     pub fn read(&self, selection: Selection) -> Result<Entries, BackendError> {
         Ok(self.snapshot()?.read(selection))
     }
@@ -198,7 +199,7 @@ pub struct LogSnapshot {
 }
 
 impl LogSnapshot {
-    /// Reads entries, one after another. Whatever the log's length, no more than a page is in
+    /// Reads entries, one after another. Whatever the log's length, no more than one op's entries are in
     /// memory.
     pub fn read(&self, selection: Selection) -> Entries {
         Entries::new(self.snapshot.clone(), selection)
@@ -217,21 +218,25 @@ impl LogSnapshot {
 
     /// The entry at a position.
     pub fn get(&self, position: Position) -> Result<Option<Entry>, BackendError> {
-        let key = position.to_key();
-        let found = self.snapshot.get(&key)?;
-        found
-            .map(|value| {
-                Entry::from_row(Row {
-                    key: &key,
-                    value: &value,
-                })
-            })
-            .transpose()
+        let key = &position.run_key();
+        let Some(value) = &self.snapshot.get(key)? else {
+            return Ok(None);
+        };
+        let run = Run::from_row(Row { key, value })?;
+        let Some(next) = position
+            .index
+            .checked_add(1)
+            .filter(|next| *next <= run.count)
+        else {
+            return Ok(None);
+        };
+        let entries = run.entries(&self.snapshot.history(), position.index..next)?;
+        Ok(entries.into_iter().next())
     }
 
     /// How many entries there are.
     pub fn len(&self) -> Result<u64, BackendError> {
-        // Every row is an entry and a leaf, and the host counts leaves.
+        // Every entry is a leaf, and the host counts leaves.
         self.snapshot.leaf_count()
     }
 

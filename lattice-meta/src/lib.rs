@@ -37,6 +37,7 @@ mod hlc;
 mod ids;
 mod meta_table;
 mod store_type;
+pub mod varint;
 
 pub use genesis::{GENESIS_FORMAT, Genesis, GenesisError, MAX_GENESIS_BYTES};
 pub use hex::ParseHexError;

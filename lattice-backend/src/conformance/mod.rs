@@ -44,6 +44,7 @@
 //!         &self,
 //!         element: &Vec<u8>,
 //!         _: &dyn DataRead,
+//!         _: &dyn History,
 //!     ) -> lattice_backend::Result<Result<Vec<u8>, Self::Refusal>> {
 //!         Ok(Ok(element.clone()))
 //!     }
@@ -66,6 +67,7 @@
 //!         &self,
 //!         _: Args,
 //!         _: &dyn DataRead,
+//!         _: &dyn History,
 //!     ) -> lattice_backend::Result<Result<Value, CallError>> {
 //!         unreachable!("it has no methods")
 //!     }

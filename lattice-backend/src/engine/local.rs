@@ -166,7 +166,10 @@ impl<M: StateMachine> Recorder<'_, M> {
         };
         let data = DataTable(&*self.tx);
         let data = Remembering::new(&data);
-        let prepared = self.inner.machine.prepare(command, &data)?;
+        let prepared = self
+            .inner
+            .machine
+            .prepare(command, &data, &self.past(None))?;
         let mut reads = data.into_reads();
         let payload = match prepared {
             Ok(payload) => payload,

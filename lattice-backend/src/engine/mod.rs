@@ -315,7 +315,10 @@ impl<M: StateMachine> Engine<M> {
         };
         let args = Args::new(found, args)?;
         match found.kind {
-            MethodKind::Query => Ok(machine.query(args, &self.snapshot()?)??),
+            MethodKind::Query => {
+                let snapshot = self.snapshot()?;
+                Ok(machine.query(args, &snapshot, &snapshot.history())??)
+            }
             MethodKind::Command => {
                 let receipt = self.append(machine.command(args)?)?;
                 Ok(Value::record([

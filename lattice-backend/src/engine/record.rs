@@ -7,7 +7,7 @@ use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 use super::Inner;
 use super::reads::{Reads, Remembered};
 use super::state::WriterState;
-use crate::history::{Applied, write_op};
+use crate::history::{Applied, Past, write_op};
 use crate::staging::Writes;
 use crate::state_hash::{LeafChange, RowChange, effect, leaf_changes};
 use crate::system::Mark;
@@ -65,6 +65,16 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         }
     }
 
+    /// The same for a state machine, and the op that it is about to apply.
+    pub(super) fn past<'b>(&'b self, current: Option<&'b Op>) -> Past<'b> {
+        Past {
+            applied: self.applied(),
+            hasher: &self.inner.hasher,
+            stamps: &self.state.stamps,
+            current: current.map(|op| (self.state.ledger.applied, op)),
+        }
+    }
+
     /// An author's tip so far.
     pub(super) fn tip(&mut self, author: &PubKey) -> Result<Option<OpRef>> {
         self.state.tip(&*self.tx, author)
@@ -74,13 +84,13 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     /// state as it is now that have been read before.
     pub(super) fn stage(&self, op: &Op, reads: &Reads) -> Result<(Effect, Writes)> {
         let machine = &self.inner.machine;
-        let view = op.view();
+        let view = op.view(self.state.ledger.applied);
         let data = DataTable(&*self.tx);
         let data = Remembered { base: &data, reads };
         let mut staged = Staged::new(&data);
         let mut outcome = Effect::Applied;
         if op.kind() == OpKind::Application {
-            outcome = machine.apply(&view, &mut staged, &self.applied())?;
+            outcome = machine.apply(&view, &mut staged, &self.past(Some(op)))?;
             if outcome == Effect::Void {
                 staged.clear();
             }
@@ -99,7 +109,8 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     /// The same for an op that has been staged already.
     pub(super) fn record_staged(&mut self, op: &Op, writes: Writes) -> Result<Recorded> {
         let rows = self.write_data(writes)?;
-        let changes = leaf_changes(&*self.inner.machine, self.inner.schema, &rows);
+        let (machine, schema) = (&*self.inner.machine, self.inner.schema);
+        let changes = leaf_changes(machine, schema, &rows, &self.past(Some(op)))?;
         self.state
             .ledger
             .state

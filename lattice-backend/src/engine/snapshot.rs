@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use lattice_meta::{GenesisHash, StateHash};
 
+use crate::OpHasher;
+use crate::history::View;
 use crate::system::Ledger;
-use crate::tx::{DataRead, Direction, ReadTx, Result, Rows, Span, Table};
+use crate::tx::{DataRead, Direction, History, ReadTx, Result, Rows, Span, Table};
 
 /// The state as it was at one moment; writes that go on do not show. Clones are the same view.
 ///
@@ -21,6 +23,11 @@ pub struct Snapshot {
 impl Snapshot {
     pub(crate) fn new(tx: Arc<dyn ReadTx + Send + Sync>, genesis: GenesisHash) -> Self {
         Self { tx, genesis }
+    }
+
+    /// The history that the state comes from. It remembers ops that were asked for.
+    pub fn history(&self) -> impl History + '_ {
+        View::new(&*self.tx, OpHasher::new(&self.genesis))
     }
 
     /// How many leaves the state has.

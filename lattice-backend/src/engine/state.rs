@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lattice_meta::{Hlc, PubKey};
 
 use super::inbox::Inbox;
-use crate::history::{Applied, Tail};
+use crate::history::{Applied, Stamps, Tail};
 use crate::system::{Ledger, read_frontier};
 use crate::tx::{ReadTx, Result};
 use crate::{OpHasher, OpRef};
@@ -18,6 +18,8 @@ pub(super) struct WriterState {
     pub(super) ledger: Ledger,
     pub(super) frontier: BTreeMap<OpRef, Hlc>,
     pub(super) tail: Tail,
+    /// Ops that rows name by their numbers.
+    pub(super) stamps: Stamps,
     /// Tips of authors asked for so far.
     tips: BTreeMap<PubKey, Option<OpRef>>,
     pub(super) inbox: Inbox,
@@ -32,6 +34,7 @@ impl WriterState {
             ledger,
             frontier,
             tail,
+            stamps: Stamps::default(),
             tips: BTreeMap::new(),
             inbox: Inbox::default(),
         })

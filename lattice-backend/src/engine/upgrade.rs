@@ -13,6 +13,7 @@ use super::replay::{Replay, Signatures};
 use super::state::WriterState;
 use super::verify::rescan;
 use crate::backend::{StateDb, Verdict};
+use crate::history::View;
 use crate::system::{LOGIC, Ledger};
 use crate::tx::{DataTableMut, ReadTx, Table, WriteTx};
 use crate::{BackendError, OpHasher, Stage, StateMachine};
@@ -158,10 +159,12 @@ pub(super) fn upgrade<M: StateMachine>(
     }
     let (from, to) = (checked.meta.schema_version, *machine.schemas().end());
     if from < to || checked.other_logic.is_some() {
+        let past = db.snapshot().map_err(failed)?;
         let upgrade = Upgrade {
             request,
             checked: &checked,
             machine: &**machine,
+            past: &*past,
             proven: proven.as_ref(),
         };
         let mut refused = None;
@@ -200,6 +203,8 @@ struct Upgrade<'a, M: StateMachine> {
     request: &'a OpenRequest,
     checked: &'a Checked,
     machine: &'a M,
+    /// The store before it; its history is what it is going to be.
+    past: &'a dyn ReadTx,
     proven: Option<&'a Proven<M>>,
 }
 
@@ -230,15 +235,17 @@ impl<M: StateMachine> Upgrade<'_, M> {
         to: SchemaVersion,
     ) -> Result<Option<Difference>, BackendError> {
         let watch = &self.request.watch;
+        let genesis = self.checked.genesis.hash();
+        let history = View::new(self.past, OpHasher::new(&genesis));
         let steps = to.get() - from.get();
         for step in 0..steps {
             watch.tell(Stage::Migration, step, Some(steps));
             let from = SchemaVersion::new(from.get() + step);
-            self.machine.migrate(from, &mut DataTableMut(tx))?;
+            self.machine
+                .migrate(from, &mut DataTableMut(tx), &history)?;
         }
         watch.tell(Stage::Migration, steps, Some(steps));
-        let genesis = self.checked.genesis.hash();
-        let state = rescan(self.machine, to, &*tx, watch)?;
+        let state = rescan(self.machine, to, &*tx, &history, watch)?;
         let state = (state != self.checked.ledger.state).then(|| HashDifference {
             expected: self.checked.ledger.state.state_hash(&genesis),
             found: state.state_hash(&genesis),

@@ -11,9 +11,9 @@ use super::finding::{Depth, EffectFinding, Finding, Integrity, Verification};
 use super::replay::{Replay, Replayed, Signatures};
 use super::{Engine, Inner};
 use crate::backend::StateBackend;
-use crate::history::read_op;
+use crate::history::{View, read_op};
 use crate::system::{LOGIC, Ledger, Mark};
-use crate::tx::{Direction, EVERYTHING, ReadTx, Result, Table};
+use crate::tx::{Direction, EVERYTHING, History, ReadTx, Result, Table};
 use crate::{Accumulator, BackendError, LeafHasher, LogicVersion, Stage, StateMachine, Watch};
 
 /// Rows after which a watcher is told again.
@@ -43,7 +43,9 @@ impl<M: StateMachine> Engine<M> {
         let mut findings = Vec::new();
         let logic = self.inner.machine.logic_version();
         let recorded = recorded_logic(&*tx, &logic, &mut findings)?;
-        let state = rescan(&*self.inner.machine, self.inner.schema, &*tx, watch);
+        let history = View::new(&*tx, self.inner.hasher.clone());
+        let (machine, schema) = (&*self.inner.machine, self.inner.schema);
+        let state = rescan(machine, schema, &*tx, &history, watch);
         let state = found_damage(state, &mut findings)?;
         let forks = found_damage(forks(&*tx), &mut findings)?;
         // Rows that cannot be read have no hash: the recorded one is all that is known.
@@ -119,15 +121,16 @@ pub(super) fn rescan<M: StateMachine>(
     machine: &M,
     schema: SchemaVersion,
     tx: &dyn ReadTx,
+    history: &dyn History,
     watch: &Watch,
 ) -> Result<Accumulator> {
     let (mut sum, hasher) = (Accumulator::default(), LeafHasher::default());
     let mut rows = tx.range(Table::Data, EVERYTHING, Direction::Forward)?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        machine.leaves(schema, row, &mut |key, value| {
+        machine.leaves(schema, row, history, &mut |key, value| {
             sum.insert(&hasher, key, value)
-        });
+        })?;
         count += 1;
         if count % TELL_ROWS == 0 {
             watch.tell(Stage::Rows, count, None);

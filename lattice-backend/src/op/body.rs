@@ -7,7 +7,9 @@ use lattice_meta::codec::{self, CodecError};
 use lattice_meta::{GenesisHash, Hlc, OpId, PubKey, StoreId};
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_DEPS, MAX_OP_BYTES, OpRef, SecretKey, SignatureError, key, strictly_ascending};
+use super::{
+    MAX_DEPS, MAX_OP_BYTES, OpRef, SecretKey, SignatureError, Stamp, key, strictly_ascending,
+};
 
 /// The only format of an op so far.
 const FORMAT: u8 = 1;
@@ -19,6 +21,10 @@ const FIXED_LEN: usize = 1 + 1 + 16 + 32 + 8 + 32 + 8;
 /// Where `hlc` stands in a body.
 #[cfg(feature = "std")]
 const HLC_OFFSET: usize = FIXED_LEN - 8;
+#[cfg(feature = "std")]
+const AUTHOR_OFFSET: usize = 1 + 1 + 16;
+#[cfg(feature = "std")]
+const SEQ_OFFSET: usize = AUTHOR_OFFSET + 32;
 
 /// What an op is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -335,20 +341,36 @@ impl Op {
         &self.bytes[end - self.payload_len..end]
     }
 
-    /// What a state machine sees of it.
-    pub fn view(&self) -> OpView<'_> {
+    /// Which op it is, and when it was made.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            hlc: self.hlc,
+            op: self.reference,
+        }
+    }
+
+    /// What a state machine sees of it, where it is the op with this number.
+    pub fn view(&self, number: u64) -> OpView<'_> {
         OpView {
+            number,
             reference: self.reference,
             hlc: self.hlc,
             payload: self.payload(),
         }
     }
 
-    /// The timestamp of an op from the first bytes of its body, without reading the rest.
+    /// Author, sequence number and timestamp of an op from the first bytes of its body, without reading
+    /// the rest.
     #[cfg(feature = "std")]
-    pub(crate) fn peek_hlc(bytes: &[u8]) -> Option<Hlc> {
+    pub(crate) fn peek(bytes: &[u8]) -> Option<(PubKey, u64, Hlc)> {
+        let author = bytes.get(AUTHOR_OFFSET..)?.first_chunk()?;
+        let seq = bytes.get(SEQ_OFFSET..)?.first_chunk()?;
         let hlc = bytes.get(HLC_OFFSET..)?.first_chunk()?;
-        Some(Hlc::from_u64(u64::from_le_bytes(*hlc)))
+        Some((
+            PubKey::from_bytes(*author),
+            u64::from_le_bytes(*seq),
+            Hlc::from_u64(u64::from_le_bytes(*hlc)),
+        ))
     }
 }
 
@@ -368,6 +390,9 @@ impl fmt::Debug for Op {
 /// What a state machine sees of an op: nothing that depends on the signature.
 #[derive(Debug, Clone, Copy)]
 pub struct OpView<'a> {
+    /// Its place in the order in which ops are applied here, from 0; see
+    /// [`History`](crate::History).
+    pub number: u64,
     /// Author, sequence number and id.
     pub reference: OpRef,
     /// When it was made, by its author's hybrid clock.

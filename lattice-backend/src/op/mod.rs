@@ -15,7 +15,7 @@ pub use key::{SecretKey, SignatureError};
 use alloc::vec::Vec;
 use core::fmt;
 
-use lattice_meta::{OpId, PubKey};
+use lattice_meta::{Hlc, OpId, PubKey};
 use serde::{Deserialize, Serialize};
 
 /// The longest op, in bytes, signature included.
@@ -41,6 +41,23 @@ pub struct OpRef {
     pub seq: u64,
     /// The op's id.
     pub id: OpId,
+}
+
+/// Which op it was, and when it was made by its author's hybrid clock. The order is that of time, and of
+/// ids where times are equal: no two ops have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// When the op was made.
+    pub hlc: Hlc,
+    /// The op.
+    pub op: OpRef,
+}
+
+impl Stamp {
+    /// Time and id, by which stamps are ordered.
+    pub fn rank(&self) -> (Hlc, OpId) {
+        (self.hlc, self.op.id)
+    }
 }
 
 impl OpRef {

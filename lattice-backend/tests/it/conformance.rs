@@ -130,6 +130,14 @@ fn leaves_from_outside_are_caught() {
 }
 
 #[test]
+fn numbers_in_leaves_are_caught() {
+    caught(
+        Lie::NumbersInLeaves,
+        "the state depends on the order of arrival",
+    );
+}
+
+#[test]
 fn an_invalid_payload_of_its_own_is_caught() {
     caught(
         Lie::PreparesInvalid,

@@ -49,6 +49,8 @@ pub(crate) enum Lie {
     LeavesCollide,
     /// Leaves carry a number that changes.
     LeavesFromOutside,
+    /// Leaves carry the numbers of ops, which are another replica's own.
+    NumbersInLeaves,
     /// Commands become payloads that are invalid.
     PreparesInvalid,
     /// A migration loses a row.
@@ -215,7 +217,13 @@ impl StateMachine for Registers {
         ]
     }
 
-    fn leaves(&self, schema: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
+    fn leaves(
+        &self,
+        schema: SchemaVersion,
+        row: Row<'_>,
+        _: &dyn History,
+        leaf: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<()> {
         match self.lie {
             _ if schema <= OLD_LAYOUT && row.key.first() == Some(&OLD_PREFIX) => {
                 leaf(&row.key[1..], row.value);
@@ -224,9 +232,15 @@ impl StateMachine for Registers {
             Lie::LeavesFromOutside => leaf(row.key, &self.count().to_le_bytes()),
             _ => leaf(row.key, row.value),
         }
+        Ok(())
     }
 
-    fn migrate(&self, from: SchemaVersion, data: &mut dyn DataWrite) -> Result<()> {
+    fn migrate(
+        &self,
+        from: SchemaVersion,
+        data: &mut dyn DataWrite,
+        _: &dyn History,
+    ) -> Result<()> {
         if from != OLD_LAYOUT {
             return Ok(());
         }
@@ -252,6 +266,7 @@ impl StateMachine for Registers {
         &self,
         command: &Command,
         _: &dyn DataRead,
+        _: &dyn History,
     ) -> Result<core::result::Result<Vec<u8>, Refused>> {
         Ok(match command {
             Command::Set(_, _) if self.lie == Lie::PreparesInvalid => Ok(Vec::new()),
@@ -292,6 +307,7 @@ impl StateMachine for Registers {
             }
             Lie::ValidityFromOutside if self.count() % 7 == 3 => return Ok(Effect::Void),
             Lie::Nondeterminism => data.put(b"calls", &self.count().to_le_bytes())?,
+            Lie::NumbersInLeaves => value.extend(op.number.to_le_bytes()),
             _ => {}
         }
         mark_latest(data, &rank)?;
@@ -310,6 +326,7 @@ impl StateMachine for Registers {
         &self,
         mut args: Args,
         data: &dyn DataRead,
+        _: &dyn History,
     ) -> Result<core::result::Result<Value, CallError>> {
         let key = args.take_bytes("key").unwrap();
         // Through a range, so that a snapshot's cursor is used as well.

@@ -4,7 +4,9 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use lattice_backend::{Args, BackendError, CallError, DataRead, Direction, MethodKind, Value};
+use lattice_backend::{
+    Args, BackendError, CallError, DataRead, Direction, History, MethodKind, Value,
+};
 
 use super::command::bytes;
 use crate::range::KeyRange;
@@ -32,13 +34,14 @@ impl From<BackendError> for Stop {
 pub(crate) fn query(
     args: Args,
     data: &dyn DataRead,
+    history: &dyn History,
 ) -> Result<Result<Value, CallError>, BackendError> {
     let answer = match args.method().name {
         "get" => get(args, data),
         "contains" => contains(args, data),
         "scan" => scan(args, data),
         "count" => count(args, data),
-        "conflicts" => conflicts(args, data),
+        "conflicts" => conflicts(args, data, history),
         "conflicted_keys" => conflicted_keys(args, data),
         _ => Err(super::unknown(args.method(), MethodKind::Query).into()),
     };
@@ -99,8 +102,8 @@ fn count(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
     Ok(count.into())
 }
 
-fn conflicts(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
-    let heads = read::heads(data, &bytes(&mut args, "key")?)?;
+fn conflicts(mut args: Args, data: &dyn DataRead, history: &dyn History) -> Result<Value, Stop> {
+    let heads = read::heads(data, history, &bytes(&mut args, "key")?)?;
     Ok(Value::List(heads.into_iter().map(record).collect()))
 }
 

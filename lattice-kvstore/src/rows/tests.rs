@@ -3,6 +3,8 @@ use alloc::vec;
 
 use proptest::prelude::*;
 
+use lattice_meta::PubKey;
+
 use super::*;
 use crate::golden;
 
@@ -22,6 +24,18 @@ fn stamp(hlc: u64, author: u8, seq: u64, id: u8) -> Stamp {
 fn a_cell_has_the_bytes_of_the_table() {
     let cell = Cell {
         others: 2,
+        number: 130,
+        value: b"six",
+    };
+    let row = b"\x02\x82\x01six";
+    assert_eq!(cell.encode(), row);
+    assert_eq!(Cell::decode(row).unwrap(), cell);
+}
+
+#[test]
+fn a_full_cell_has_the_bytes_of_schema_1() {
+    let cell = FullCell {
+        others: 2,
         winner: stamp(0x0102, 3, 4, 5),
         value: b"six",
     };
@@ -31,8 +45,8 @@ fn a_cell_has_the_bytes_of_the_table() {
     row.extend([5; 32]);
     row.extend(b"six");
     assert_eq!(cell.encode(), row);
-    assert_eq!(Cell::decode(&row).unwrap(), cell);
-    assert_eq!(row.len(), CELL_HEADER_LEN + 3);
+    assert_eq!(FullCell::decode(&row).unwrap(), cell);
+    assert_eq!(row.len(), FullCell::HEADER_LEN + 3);
 }
 
 #[test]
@@ -73,8 +87,20 @@ fn index_and_marks_have_the_bytes_of_the_table() {
 
 #[test]
 fn damaged_rows_are_errors_that_say_what_was_expected() {
-    let short = vec![0; CELL_HEADER_LEN - 1];
-    let error = Cell::decode(&short).unwrap_err().to_string();
+    // Nothing, one varint, one that goes on, one that is longer than it need be, one too great.
+    for row in [
+        &b""[..],
+        b"\0",
+        b"\0\x80",
+        b"\0\x80\0",
+        b"\x80\0\0",
+        b"\xff\xff\xff\xff\x1f\0",
+    ] {
+        let error = Cell::decode(row).unwrap_err().to_string();
+        assert!(error.contains("two varints"), "{error}");
+    }
+    let short = vec![0; FullCell::HEADER_LEN - 1];
+    let error = FullCell::decode(&short).unwrap_err().to_string();
     assert!(
         error.contains("`data`") && error.contains("84 bytes"),
         "{error}"
@@ -96,15 +122,18 @@ fn damaged_rows_are_errors_that_say_what_was_expected() {
 #[test]
 fn golden_rows() {
     let (first, second) = (stamp(0x0102, 3, 0x0405, 6), stamp(0x0102, 8, 9, 10));
-    let cell = Cell {
-        others: 0,
-        winner: first,
-        value: b"seven",
+    let full = |others, winner, value| FullCell {
+        others,
+        winner,
+        value,
     };
-    let of_two = Cell {
-        others: 1,
-        winner: second,
-        value: b"",
+    let short = |others, number, value| {
+        let cell = Cell {
+            others,
+            number,
+            value,
+        };
+        (cell_key(b"key"), cell.encode())
     };
     let further = (
         further_key(b"key", &first),
@@ -115,11 +144,21 @@ fn golden_rows() {
         index_value(first.hlc).to_vec(),
     );
     let expected = [
-        ("cell", (cell_key(b"key"), cell.encode())),
-        ("cell-of-two", (cell_key(b"key"), of_two.encode())),
+        // As they were in schema 1, and as their leaves are.
+        (
+            "cell",
+            (cell_key(b"key"), full(0, first, b"seven").encode()),
+        ),
+        (
+            "cell-of-two",
+            (cell_key(b"key"), full(1, second, b"").encode()),
+        ),
         ("further", further),
         ("index", index),
         ("mark", (mark_key(&first.op, b"key"), vec![])),
+        ("short-cell", short(0, 5, b"seven")),
+        ("short-cell-of-two", short(1, 0x4081, b"")),
+        ("short-cell-of-many", short(300, u64::MAX >> 1, b"seven")),
     ];
     let lines = golden::lines("rows.txt");
     assert_eq!(lines.len(), expected.len());
@@ -142,11 +181,14 @@ fn arb_key() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn rows_read_back_as_they_were_written(
-        others: u32, winner in arb_stamp(), key in arb_key(), value: Vec<u8>,
+        others: u32, number in 0..=u64::MAX >> 1, winner in arb_stamp(), key in arb_key(), value: Vec<u8>,
     ) {
-        let cell = Cell { others, winner, value: &value };
+        let cell = Cell { others, number, value: &value };
         let row = cell.encode();
         prop_assert_eq!(Cell::decode(&row).unwrap(), cell);
+        let full = FullCell { others, winner, value: &value };
+        let leaf = full.encode();
+        prop_assert_eq!(FullCell::decode(&leaf).unwrap(), full);
         let row_key = cell_key(&key);
         prop_assert_eq!(key_of_cell(&row_key).unwrap(), &key[..]);
         let (row_key, row) = (further_key(&key, &winner), further_value(&winner.op, &value));

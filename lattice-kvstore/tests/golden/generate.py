@@ -104,7 +104,7 @@ def hostile_payloads():
     }
 
 
-# --- rows; a head is (hlc, reference, value)
+# --- rows; a head is (hlc, reference, value); cells as they were in schema 1, and as their leaves are
 
 def rank(head):
     hlc, ref, _ = head
@@ -131,6 +131,18 @@ def mark(key, ref):
     return (b"m" + ref_ordered(ref) + key, b"")
 
 
+def varint(number):
+    """Unsigned LEB128, the shortest."""
+    low, rest = number & 0x7F, number >> 7
+    return u8(low | 0x80) + varint(rest) if rest else u8(low)
+
+
+def short_cell(key, heads, number):
+    """A cell since schema 2: how many further heads, the number of the winner's op, the value."""
+    _, _, value = max(heads, key=rank)
+    return (b"c" + key, varint(len(heads) - 1) + varint(number) + value)
+
+
 def golden_rows():
     first, second = (0x0102, made_up(3, 0x0405, 6), b"seven"), (0x0102, made_up(8, 9, 10), b"")
     return {
@@ -139,6 +151,9 @@ def golden_rows():
         "further": further(b"key", first),
         "index": index(b"key", first),
         "mark": mark(b"key", first[1]),
+        "short-cell": short_cell(b"key", [first], 5),
+        "short-cell-of-two": short_cell(b"key", [first, second], 0x4081),
+        "short-cell-of-many": short_cell(b"key", [first] * 301, 2**63 - 1),
     }
 
 
@@ -192,6 +207,14 @@ def state(ops):
     return rows
 
 
+def others(cell):
+    return struct.unpack("<I", cell[:4])[0]
+
+
+def winner(cell):
+    return (cell[12:44], struct.unpack("<Q", cell[44:52])[0], cell[52:84])
+
+
 def state_hash(store, rows):
     leaves = [(key, value) for key, value in rows.items() if key[:1] != b"i"]
     lanes = [0] * 1024
@@ -224,7 +247,11 @@ def golden_history():
     rows = state(ops)
     lines = [f"genesis {store.genesis.hex()}"] + [f"op {op['bytes'].hex()}" for op in ops]
     lines += [f"row {key.hex()} {value.hex()}" for key, value in sorted(rows.items())]
-    return lines + [f"state_hash {state_hash(store, rows).hex()}"]
+    numbers = {op["ref"]: number for number, op in enumerate(ops)}
+    short = {key: varint(others(value)) + varint(numbers[winner(value)]) + value[84:]
+             for key, value in rows.items() if key[:1] == b"c"}
+    return (lines + [f"state_hash {state_hash(store, rows).hex()}"]
+            + [f"short {key.hex()} {value.hex()}" for key, value in sorted(short.items())])
 
 
 def main(out):

@@ -10,6 +10,7 @@ mod dynamic;
 mod golden;
 mod heads;
 mod methods;
+mod migration;
 mod model;
 mod prepare;
 mod scans;

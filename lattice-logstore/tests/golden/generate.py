@@ -76,12 +76,24 @@ class Op:
 
 
 def rows(op, entries):
-    """Keys order as (hlc, op id, index) do; a value is the author and the content."""
+    """Leaves, which were rows in schema 1: keys order as (hlc, op id, index) do; a value is the author and
+    the content."""
     key = struct.pack(">Q", op.hlc) + op.id
     return [
         (key + struct.pack(">I", index), op.author + content)
         for index, content in enumerate(entries)
     ]
+
+
+def varint(number):
+    """Unsigned LEB128, the shortest."""
+    low, rest = number & 0x7F, number >> 7
+    return u8(low | 0x80) + varint(rest) if rest else u8(low)
+
+
+def run(number, op, entries):
+    """A row since schema 2: which op, under which number, and how many entries it has."""
+    return struct.pack(">Q", op.hlc) + op.id, varint(number) + varint(len(entries))
 
 
 def effect(leaves):
@@ -160,7 +172,12 @@ def history():
     for op, added in applied:
         leaves += added
         lines.append(("op", op.bytes, effect(added), state_hash(leaves)))
-    return lines + [("row", *row) for row in sorted(leaves)]
+    runs = [run(number, op, added) for number, (op, added) in enumerate(applied) if added]
+    return (
+        lines
+        + [("row", *row) for row in sorted(leaves)]
+        + [("run", *row) for row in sorted(runs)]
+    )
 
 
 def main():

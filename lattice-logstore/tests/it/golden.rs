@@ -4,7 +4,7 @@ use lattice_backend::{Accumulator, Effect, LeafHasher, Op, OpHasher, OpKind};
 use lattice_logstore::{decode_payload, encode_payload};
 use lattice_meta::Genesis;
 
-use crate::support::{MapData, apply};
+use crate::support::Host;
 
 /// The lines of a golden file: a name and its byte strings.
 pub(crate) fn lines(file: &str) -> Vec<(String, Vec<Vec<u8>>)> {
@@ -48,23 +48,30 @@ fn golden_history() {
     let lines = lines("history.txt");
     let genesis = Genesis::decode(&lines[0].1[0]).unwrap().hash();
     let hasher = OpHasher::new(&genesis);
-    let mut data = MapData::default();
-    let mut rows = Vec::new();
+    let mut host = Host::default();
+    let (mut leaves, mut runs) = (Vec::new(), Vec::new());
     let mut effects = Vec::new();
     for (name, words) in &lines[1..] {
-        if name == "row" {
-            rows.push((words[0].clone(), words[1].clone()));
+        // An entry was a row in schema 1, and is a leaf; since schema 2 a row is a run.
+        let kind = match &name[..] {
+            "row" => Some(&mut leaves),
+            "run" => Some(&mut runs),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            kind.push((words[0].clone(), words[1].clone()));
             continue;
         }
         let op = Op::decode(words[0].clone(), &hasher).unwrap();
         op.verify().unwrap();
-        if op.kind() == OpKind::Application {
-            effects.push(apply(&mut data, &op.view()));
+        match op.kind() {
+            OpKind::Application => effects.push(host.apply(&op.view(0))),
+            _ => host.record(&op.view(0)),
         }
         let mut state = Accumulator::default();
         let leaf_hasher = LeafHasher::default();
-        for (key, value) in &data.0 {
-            state.insert(&leaf_hasher, key, value);
+        for (key, value) in host.leaves() {
+            state.insert(&leaf_hasher, &key, &value);
         }
         assert_eq!(state.state_hash(&genesis).as_ref(), words[2], "{op:?}");
     }
@@ -77,6 +84,8 @@ fn golden_history() {
             Effect::Applied
         ]
     );
-    assert_eq!(data.0.into_iter().collect::<Vec<_>>(), rows);
-    assert_eq!(rows.len(), 6);
+    assert_eq!(host.leaves(), leaves);
+    assert_eq!(leaves.len(), 6);
+    assert_eq!(host.data.0.into_iter().collect::<Vec<_>>(), runs);
+    assert_eq!(runs.len(), 3);
 }

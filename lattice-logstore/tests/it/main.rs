@@ -6,6 +6,7 @@ mod conformance;
 mod follow;
 mod golden;
 mod methods;
+mod migration;
 mod payload;
 mod position;
 mod replicas;

@@ -4,7 +4,7 @@ use lattice_backend::{Args, CallError, MethodKind, StateMachine, Value};
 use lattice_logstore::{Append, LogMachine, encode_payload};
 
 use crate::selection::positions_of;
-use crate::support::{FakeOp, MapData, apply};
+use crate::support::{FakeOp, Host};
 
 pub(crate) fn args(method: &str, args: Value) -> Args {
     try_args(method, args).unwrap()
@@ -31,11 +31,10 @@ fn bytes(content: &[u8]) -> Value {
 }
 
 /// A log of 1,200 entries in one op.
-fn long_log() -> MapData {
+fn long_log() -> Host {
     let payload = encode_payload(&vec![b"x"; 1200]).unwrap();
-    let mut data = MapData::default();
-    apply(
-        &mut data,
+    let mut host = Host::default();
+    host.apply(
         &FakeOp {
             author: 1,
             hlc: 1 << 16,
@@ -44,11 +43,11 @@ fn long_log() -> MapData {
         }
         .view(),
     );
-    data
+    host
 }
 
-fn ask(method: &str, fields: Value, data: &MapData) -> Result<Value, CallError> {
-    LogMachine::new().query(args(method, fields), data).unwrap()
+fn ask(method: &str, fields: Value, host: &Host) -> Result<Value, CallError> {
+    host.query(args(method, fields))
 }
 
 #[test]
@@ -114,7 +113,7 @@ fn wrong_arguments_are_named() {
         refusal.to_string(),
         "method `append_many`, parameter `entries`: expected bytes or text at 1, found bool"
     );
-    let data = MapData::default();
+    let data = Host::default();
     for param in ["from", "after", "before"] {
         let asked = Value::record([(param, Value::Text("yesterday".into()))]);
         let refusal = ask("read", asked, &data).unwrap_err();
@@ -137,7 +136,7 @@ fn wrong_arguments_are_named() {
 
 #[test]
 fn an_entry_is_a_record() {
-    let mut data = MapData::default();
+    let mut host = Host::default();
     let payload = encode_payload(&[&b"zero"[..], b"\xff"]).unwrap();
     let op = FakeOp {
         author: 0xaa,
@@ -145,8 +144,8 @@ fn an_entry_is_a_record() {
         id: [0xbb; 32],
         payload,
     };
-    apply(&mut data, &op.view());
-    let answer = ask("tail", Value::record([("n", 1_u64.into())]), &data).unwrap();
+    host.apply(&op.view());
+    let answer = ask("tail", Value::record([("n", 1_u64.into())]), &host).unwrap();
     let entry = Value::record([
         (
             "position",

@@ -1,11 +1,11 @@
 //! Rows: what ops make of a log's `data`, whatever order they come in.
 
-use lattice_backend::{BackendError, Direction, EVERYTHING, Effect, StateMachine};
+use lattice_backend::{BackendError, Effect, StateMachine};
 use lattice_logstore::{LogMachine, LogRefusal, encode_payload};
 use lattice_meta::SchemaVersion;
 use proptest::prelude::*;
 
-use crate::support::{FakeOp, MapData, apply};
+use crate::support::{FakeOp, Host, MapData};
 
 /// An op with its entries; none if its payload is invalid.
 #[derive(Debug, Clone)]
@@ -64,21 +64,21 @@ fn model(ops: &[TestOp]) -> Vec<Line> {
     log
 }
 
-fn applied<'a>(ops: impl IntoIterator<Item = &'a TestOp>) -> MapData {
-    let mut data = MapData::default();
+fn applied<'a>(ops: impl IntoIterator<Item = &'a TestOp>) -> Host {
+    let mut host = Host::default();
     for TestOp { op, entries } in ops {
         let effect = if entries.is_empty() {
             Effect::Void
         } else {
             Effect::Applied
         };
-        assert_eq!(apply(&mut data, &op.view()), effect);
+        assert_eq!(host.apply(&op.view()), effect);
     }
-    data
+    host
 }
 
 #[test]
-fn a_row_is_position_author_and_content() {
+fn a_row_is_an_op_and_a_leaf_an_entry() {
     let payload = encode_payload(&[&b"x"[..], b""]).unwrap();
     let op = FakeOp {
         author: 9,
@@ -86,14 +86,25 @@ fn a_row_is_position_author_and_content() {
         id: [7; 32],
         payload,
     };
-    let mut data = MapData::default();
-    apply(&mut data, &op.view());
-    let key = |index: u8| [&[1, 2, 3, 4, 5, 6, 7, 8][..], &[7; 32], &[0, 0, 0, index]].concat();
-    let expected = [
+    let mut host = Host::default();
+    let merge = FakeOp {
+        payload: Vec::new(),
+        ..op.clone()
+    };
+    for _ in 0..130 {
+        host.record(&merge.view());
+    }
+    host.apply(&op.view());
+    let run = [&[1, 2, 3, 4, 5, 6, 7, 8][..], &[7; 32]].concat();
+    let key = |index: u8| [&run[..], &[0, 0, 0, index]].concat();
+    let leaves = [
         (key(0), [&[9; 32][..], b"x"].concat()),
         (key(1), vec![9; 32]),
     ];
-    assert_eq!(data.0.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(host.leaves(), leaves);
+    // Op number 130, two entries.
+    let rows = [(run, vec![0x82, 1, 2])];
+    assert_eq!(host.data.0.into_iter().collect::<Vec<_>>(), rows);
 }
 
 #[test]
@@ -106,9 +117,9 @@ fn an_invalid_payload_writes_nothing() {
             id: [1; 32],
             payload,
         };
-        let mut data = MapData::default();
-        assert_eq!(apply(&mut data, &op.view()), Effect::Void);
-        assert!(data.0.is_empty());
+        let mut host = Host::default();
+        assert_eq!(host.apply(&op.view()), Effect::Void);
+        assert!(host.data.0.is_empty());
     }
 }
 
@@ -118,41 +129,19 @@ fn an_append_of_nothing_is_refused() {
         entries: Vec::new(),
     };
     let prepared = LogMachine::new()
-        .prepare(&nothing, &MapData::default())
+        .prepare(&nothing, &MapData::default(), &Host::default().past)
         .unwrap();
     assert_eq!(prepared, Err(LogRefusal::Nothing));
-}
-
-#[test]
-fn a_leaf_is_the_row() {
-    let payload = encode_payload(&[b"x"]).unwrap();
-    let op = FakeOp {
-        author: 9,
-        hlc: 5,
-        id: [7; 32],
-        payload,
-    };
-    let mut data = MapData::default();
-    apply(&mut data, &op.view());
-    let machine = LogMachine::new();
-    let mut leaves = Vec::new();
-    let mut rows = lattice_backend::DataRead::range(&data, EVERYTHING, Direction::Forward).unwrap();
-    while let Some(row) = rows.next().unwrap() {
-        machine.leaves(SchemaVersion::new(1), row, &mut |key, value| {
-            leaves.push((key.to_vec(), value.to_vec()));
-        });
-    }
-    assert_eq!(leaves, data.0.clone().into_iter().collect::<Vec<_>>());
 }
 
 #[test]
 fn identity_of_the_logic() {
     let machine = LogMachine::new();
     assert_eq!(machine.store_type().as_str(), "core:logstore");
-    assert_eq!(machine.logic_version().as_str(), "core:logstore/1");
+    assert_eq!(machine.logic_version().as_str(), "core:logstore/2");
     assert_eq!(
         machine.schemas(),
-        SchemaVersion::new(1)..=SchemaVersion::new(1)
+        SchemaVersion::new(1)..=SchemaVersion::new(2)
     );
 }
 
@@ -160,29 +149,70 @@ fn identity_of_the_logic() {
 #[test]
 fn rows_of_another_form_are_damage() {
     for (key, value) in [
-        (vec![0; 43], vec![0; 40]),
-        (vec![0; 45], vec![0; 40]),
-        (Vec::new(), vec![0; 40]),
-        (vec![0; 44], vec![0; 31]),
-        (vec![0; 44], Vec::new()),
+        (vec![0; 39], vec![0, 1]),
+        (vec![0; 41], vec![0, 1]),
+        (vec![0; 44], vec![0, 1]),
+        (Vec::new(), vec![0, 1]),
+        (vec![0; 40], Vec::new()),
+        (vec![0; 40], vec![0]),
+        (vec![0; 40], vec![0, 0x80]),
+        (vec![0; 40], vec![0, 1, 0]),
+        // A varint that is longer than it need be.
+        (vec![0; 40], vec![0x80, 0, 1]),
     ] {
         let data = MapData([(key, value)].into());
+        let past = Host::default().past;
+        for method in ["read", "tail", "len"] {
+            let args = crate::methods::args(method, lattice_backend::Value::Null);
+            let found = LogMachine::new().query(args, &data, &past).unwrap_err();
+            assert!(matches!(found, BackendError::Row { .. }), "{found:?}");
+        }
+    }
+}
+
+/// A row names an op: that it is the one of its key, and has so many entries.
+#[test]
+fn rows_that_name_another_op_are_damage() {
+    let payload = encode_payload(&[b"x", b"y"]).unwrap();
+    let op = FakeOp {
+        author: 9,
+        hlc: 5,
+        id: [7; 32],
+        payload,
+    };
+    let other = FakeOp {
+        id: [8; 32],
+        payload: b"invalid".to_vec(),
+        ..op.clone()
+    };
+    let mut host = Host::default();
+    host.apply(&op.view());
+    host.apply(&other.view());
+    let key = host.data.0.keys().next().unwrap().clone();
+    let read = |data: &MapData| {
         let args = crate::methods::args("read", lattice_backend::Value::Null);
-        let found = LogMachine::new().query(args, &data).unwrap_err();
+        LogMachine::new().query(args, data, &host.past)
+    };
+    assert!(read(&host.data).is_ok());
+    for value in [[1, 2], [0, 1], [0, 3]] {
+        let data = MapData([(key.clone(), value.to_vec())].into());
+        let found = read(&data).unwrap_err();
         assert!(matches!(found, BackendError::Row { .. }), "{found:?}");
     }
+    let none = MapData([(key, vec![2, 2])].into());
+    assert!(read(&none).is_err());
 }
 
 proptest! {
     #[test]
-    fn any_order_of_ops_gives_the_same_sorted_rows(
+    fn any_order_of_ops_gives_the_same_sorted_leaves(
         (ops, shuffled) in ops().prop_flat_map(|ops| (Just(ops.clone()), Just(ops).prop_shuffle())),
     ) {
-        let rows = applied(&ops);
-        prop_assert_eq!(&applied(&shuffled), &rows);
-        prop_assert_eq!(&applied(ops.iter().rev()), &rows);
+        let leaves = applied(&ops).leaves();
+        prop_assert_eq!(&applied(&shuffled).leaves(), &leaves);
+        prop_assert_eq!(&applied(ops.iter().rev()).leaves(), &leaves);
 
-        let found: Vec<_> = rows.0.iter().map(|(key, value)| {
+        let found: Vec<_> = leaves.iter().map(|(key, value)| {
             let position = lattice_logstore::Position::from_key(key).unwrap();
             let index = usize::try_from(position.index).unwrap();
             let (author, content) = value.split_at(32);

@@ -1,12 +1,12 @@
 //! Selections against a sorted list that is filtered.
 
-use lattice_backend::{StateMachine, Value};
-use lattice_logstore::{LogMachine, Position, encode_payload};
+use lattice_backend::Value;
+use lattice_logstore::{Position, encode_payload};
 use lattice_meta::{Hlc, OpId};
 use proptest::prelude::*;
 
 use crate::methods::args;
-use crate::support::{FakeOp, MapData, apply};
+use crate::support::{FakeOp, Host};
 
 /// What a caller asks for; nothing where a bound is not given.
 #[derive(Debug, Clone)]
@@ -96,13 +96,12 @@ fn questions() -> impl Strategy<Value = Question> {
 }
 
 /// A log of up to ten ops with one to four entries each, and their positions in order.
-fn logs() -> impl Strategy<Value = (MapData, Vec<Position>)> {
+fn logs() -> impl Strategy<Value = (Host, Vec<Position>)> {
     prop::collection::btree_map(0..10_u8, (hlcs(), 1..5_usize), 0..10).prop_map(|ops| {
-        let mut data = MapData::default();
+        let mut host = Host::default();
         for (id, (hlc, entries)) in ops {
             let payload = encode_payload(&vec![b"x"; entries]).unwrap();
-            apply(
-                &mut data,
+            host.apply(
                 &FakeOp {
                     author: id,
                     hlc,
@@ -112,12 +111,11 @@ fn logs() -> impl Strategy<Value = (MapData, Vec<Position>)> {
                 .view(),
             );
         }
-        let log = data
-            .0
-            .keys()
-            .map(|key| Position::from_key(key).unwrap())
+        let leaves = host.leaves().into_iter();
+        let log = leaves
+            .map(|(key, _)| Position::from_key(&key).unwrap())
             .collect();
-        (data, log)
+        (host, log)
     })
 }
 
@@ -138,23 +136,23 @@ pub(crate) fn positions_of(answer: &Value) -> Vec<Position> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
     #[test]
-    fn reads_agree_with_a_filtered_list((data, log) in logs(), question in questions()) {
+    fn reads_agree_with_a_filtered_list((host, log) in logs(), question in questions()) {
         let args = args("read", question.call());
-        let answer = LogMachine::new().query(args, &data).unwrap().unwrap();
+        let answer = host.query(args).unwrap();
         prop_assert_eq!(positions_of(&answer), question.answer(&log));
     }
 
     #[test]
-    fn tails_agree_with_a_list((data, log) in logs(), count in prop_oneof![0..50_u64, Just(u64::MAX)]) {
+    fn tails_agree_with_a_list((host, log) in logs(), count in prop_oneof![0..50_u64, Just(u64::MAX)]) {
         let args = args("tail", Value::record([("n", count.into())]));
-        let answer = LogMachine::new().query(args, &data).unwrap().unwrap();
+        let answer = host.query(args).unwrap();
         let skipped = log.len().saturating_sub(usize::try_from(count).unwrap());
         prop_assert_eq!(positions_of(&answer), &log[skipped..]);
     }
 
     #[test]
-    fn lengths_agree_with_a_list((data, log) in logs()) {
-        let answer = LogMachine::new().query(args("len", Value::Null), &data).unwrap().unwrap();
+    fn lengths_agree_with_a_list((host, log) in logs()) {
+        let answer = host.query(args("len", Value::Null)).unwrap();
         prop_assert_eq!(answer, Value::from(u64::try_from(log.len()).unwrap()));
     }
 }

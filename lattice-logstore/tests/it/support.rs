@@ -7,17 +7,72 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::{
-    Authors, BackendError, DataRead, DataWrite, Direction, Effect, Engine, History, IngestReport,
-    ManualClock, MemoryBackend, OpRef, OpView, OpenOptions, OpenRequest, RedbBackend, Row,
-    RowCursor, Rows, SecretKey, Span, StateBackend, StateMachine,
+    Args, Authors, BackendError, CallError, DataRead, DataWrite, Direction, Effect, Engine,
+    History, IngestReport, ManualClock, MemoryBackend, OpRef, OpView, OpenOptions, OpenRequest,
+    RedbBackend, Row, RowCursor, Rows, SecretKey, Span, Stamp, StateBackend, StateMachine, Value,
 };
-use lattice_logstore::{Entry, LogMachine, LogStore, Selection, store_type};
+use lattice_logstore::{Entry, LogMachine, LogStore, SCHEMA_VERSION, Selection, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
 use lattice_registry::{StoreHandle, TypedStore};
 
 /// Rows in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MapData(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
+
+/// Ops in memory, under their numbers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Past(Vec<(Stamp, Vec<u8>)>);
+
+/// A state and where it comes from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Host {
+    pub(crate) data: MapData,
+    pub(crate) past: Past,
+}
+
+impl Host {
+    /// Applies an op as the host does: what a void one wrote is dropped.
+    pub(crate) fn apply(&mut self, op: &OpView<'_>) -> Effect {
+        let number = u64::try_from(self.past.0.len()).unwrap();
+        let op = OpView { number, ..*op };
+        let mut staged = self.data.clone();
+        let effect = LogMachine::new()
+            .apply(&op, &mut staged, &self.past)
+            .unwrap();
+        if effect == Effect::Applied {
+            self.data = staged;
+        }
+        self.record(&op);
+        effect
+    }
+
+    /// Takes up an op that the logic does not see.
+    pub(crate) fn record(&mut self, op: &OpView<'_>) {
+        let stamp = Stamp {
+            hlc: op.hlc,
+            op: op.reference,
+        };
+        self.past.0.push((stamp, op.payload.to_vec()));
+    }
+
+    /// The leaves of the state.
+    pub(crate) fn leaves(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut leaves = Vec::new();
+        let mut take = |key: &[u8], value: &[u8]| leaves.push((key.to_vec(), value.to_vec()));
+        for (key, value) in &self.data.0 {
+            LogMachine::new()
+                .leaves(SCHEMA_VERSION, Row { key, value }, &self.past, &mut take)
+                .unwrap();
+        }
+        leaves
+    }
+
+    pub(crate) fn query(&self, args: Args) -> Result<Value, CallError> {
+        LogMachine::new()
+            .query(args, &self.data, &self.past)
+            .unwrap()
+    }
+}
 
 struct MapCursor<'a> {
     rows: btree_map::Range<'a, Vec<u8>, Vec<u8>>,
@@ -47,6 +102,9 @@ impl DataRead for MapData {
             {
                 btree_map::Range::default()
             }
+            (Bound::Included(start), Bound::Included(end)) if start > end => {
+                btree_map::Range::default()
+            }
             span => self.0.range::<[u8], _>(span),
         };
         Ok(Box::new(MapCursor { rows, direction }))
@@ -65,11 +123,37 @@ impl DataWrite for MapData {
     }
 }
 
-struct NoHistory;
+impl Past {
+    fn at(&self, number: u64) -> Result<&(Stamp, Vec<u8>), BackendError> {
+        let place = usize::try_from(number).unwrap();
+        self.0.get(place).ok_or_else(|| BackendError::Damaged {
+            detail: format!("no op {number}"),
+        })
+    }
+}
 
-impl History for NoHistory {
-    fn is_applied(&self, _op: &OpRef) -> Result<bool, BackendError> {
-        panic!("a log asks nothing of history")
+impl History for Past {
+    fn count(&self) -> Result<u64, BackendError> {
+        Ok(u64::try_from(self.0.len()).unwrap())
+    }
+
+    fn number(&self, _: &OpRef) -> Result<Option<u64>, BackendError> {
+        panic!("a log does not ask for numbers")
+    }
+
+    fn stamp(&self, number: u64) -> Result<Stamp, BackendError> {
+        Ok(self.at(number)?.0)
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<(), BackendError> {
+        let (stamp, payload) = self.at(number)?;
+        see(&OpView {
+            number,
+            reference: stamp.op,
+            hlc: stamp.hlc,
+            payload,
+        });
+        Ok(())
     }
 }
 
@@ -89,6 +173,7 @@ impl FakeOp {
 
     pub(crate) fn view(&self) -> OpView<'_> {
         OpView {
+            number: 0,
             reference: OpRef {
                 author: self.author(),
                 seq: 0,
@@ -98,18 +183,6 @@ impl FakeOp {
             payload: &self.payload,
         }
     }
-}
-
-/// Applies an op as the host does: what a void one wrote is dropped.
-pub(crate) fn apply(data: &mut MapData, op: &OpView<'_>) -> Effect {
-    let mut staged = data.clone();
-    let effect = LogMachine::new()
-        .apply(op, &mut staged, &NoHistory)
-        .unwrap();
-    if effect == Effect::Applied {
-        *data = staged;
-    }
-    effect
 }
 
 /// Milliseconds at which the clocks of these tests stand at first.

@@ -228,7 +228,12 @@ impl StateMachine for ChatMachine {
 
     /// Refuses what would be of no use; it may look at the state. Nobody else runs this, so `apply`
     /// must cope with payloads that it would never make.
-    fn prepare(&self, command: &Command, _: &dyn DataRead) -> Result<Result<Vec<u8>, Refusal>> {
+    fn prepare(
+        &self,
+        command: &Command,
+        _: &dyn DataRead,
+        _: &dyn History,
+    ) -> Result<Result<Vec<u8>, Refusal>> {
         let payload = command.encode();
         let is_valid = Command::decode(&payload).as_ref() == Some(command);
         Ok(is_valid.then_some(payload).ok_or(Refusal))
@@ -277,7 +282,12 @@ impl StateMachine for ChatMachine {
         }
     }
 
-    fn query(&self, mut args: Args, data: &dyn DataRead) -> Result<Result<Value, CallError>> {
+    fn query(
+        &self,
+        mut args: Args,
+        data: &dyn DataRead,
+        _: &dyn History,
+    ) -> Result<Result<Value, CallError>> {
         let Some(Value::Text(room)) = args.take("room") else {
             return Ok(Ok(Value::Null));
         };

@@ -59,7 +59,12 @@ impl StateMachine for CounterMachine {
         &METHODS
     }
 
-    fn prepare(&self, n: &u64, _: &dyn DataRead) -> Result<Result<Vec<u8>, Infallible>> {
+    fn prepare(
+        &self,
+        n: &u64,
+        _: &dyn DataRead,
+        _: &dyn History,
+    ) -> Result<Result<Vec<u8>, Infallible>> {
         Ok(Ok(n.to_le_bytes().to_vec()))
     }
 
@@ -79,7 +84,12 @@ impl StateMachine for CounterMachine {
         Ok(args.take_u64("n")?.unwrap())
     }
 
-    fn query(&self, _: Args, _: &dyn DataRead) -> Result<Result<Value, CallError>> {
+    fn query(
+        &self,
+        _: Args,
+        _: &dyn DataRead,
+        _: &dyn History,
+    ) -> Result<Result<Value, CallError>> {
         unreachable!("there are no queries")
     }
 }

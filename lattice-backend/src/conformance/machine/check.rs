@@ -8,7 +8,7 @@ use super::{Rng, Trial};
 use crate::tx::{EVERYTHING, NoRows};
 use crate::{
     Accumulator, DataRead, Direction, Effect, EffectHash, Engine, History, LeafHasher, Op, OpKind,
-    OpRef, Result as BackendResult, Rows, Span, Staged, StateMachine,
+    OpRef, OpView, Result as BackendResult, Rows, Span, Staged, Stamp, StateMachine,
 };
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -28,18 +28,23 @@ impl Picture {
         let hasher = LeafHasher::default();
         let mut sum = Accumulator::default();
         let mut twice = None;
+        let history = snapshot.history();
         let mut cursor = snapshot
             .range(EVERYTHING, Direction::Forward)
             .map_err(failed)?;
         while let Some(row) = cursor.next().map_err(failed)? {
             rows.insert(row.key.to_vec(), row.value.to_vec());
             let schema = engine.schema_version();
-            engine.machine().leaves(schema, row, &mut |key, value| {
+            let mut leaf = |key: &[u8], value: &[u8]| {
                 sum.insert(&hasher, key, value);
                 if leaves.insert(key.to_vec(), value.to_vec()).is_some() {
                     twice.get_or_insert_with(|| text(key));
                 }
-            });
+            };
+            engine
+                .machine()
+                .leaves(schema, row, &history, &mut leaf)
+                .map_err(|error| broke("`leaves`", &error))?;
         }
         if let Some(key) = twice {
             return Err(format!("two leaves of one state have the key {key}"));
@@ -168,6 +173,7 @@ impl<M: StateMachine> Trial<'_, M> {
             .engine
             .snapshot()
             .map_err(|error| broke("reading the state", &error))?;
+        let real = snapshot.history();
         let machine = finished.engine.machine();
         let bases: [&dyn DataRead; 2] = [&Nothing, &snapshot];
         for op in all.iter().filter(|op| op.kind() == OpKind::Application) {
@@ -175,7 +181,14 @@ impl<M: StateMachine> Trial<'_, M> {
             for base in bases {
                 for history in [false, true] {
                     let mut staged = Staged::new(base);
-                    let verdict = machine.apply(&op.view(), &mut staged, &Always(history));
+                    let history = Always {
+                        answer: history,
+                        real: &real,
+                    };
+                    let number = real.number(&op.reference());
+                    let number = number.map_err(|error| broke("reading history", &error))?;
+                    let view = op.view(number.unwrap_or(0));
+                    let verdict = machine.apply(&view, &mut staged, &history);
                     verdicts.push(verdict.map_err(|error| broke("`apply`", &error))?);
                 }
             }
@@ -220,11 +233,27 @@ impl DataRead for Nothing {
     }
 }
 
-/// A history that has the same answer to every question.
-struct Always(bool);
+/// A history that has the same answer to every question whether an op is applied.
+struct Always<'a> {
+    answer: bool,
+    real: &'a dyn History,
+}
 
-impl History for Always {
-    fn is_applied(&self, _: &OpRef) -> BackendResult<bool> {
-        Ok(self.0)
+impl History for Always<'_> {
+    fn count(&self) -> BackendResult<u64> {
+        self.real.count()
+    }
+
+    fn number(&self, op: &OpRef) -> BackendResult<Option<u64>> {
+        let number = self.real.number(op)?.unwrap_or(u64::MAX);
+        Ok(self.answer.then_some(number))
+    }
+
+    fn stamp(&self, number: u64) -> BackendResult<Stamp> {
+        self.real.stamp(number)
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> BackendResult<()> {
+        self.real.show(number, see)
     }
 }

@@ -54,7 +54,12 @@ impl StateMachine for Counting {
         &[]
     }
 
-    fn prepare(&self, (): &(), data: &dyn DataRead) -> Result<Result<Vec<u8>, Infallible>> {
+    fn prepare(
+        &self,
+        (): &(),
+        data: &dyn DataRead,
+        _: &dyn History,
+    ) -> Result<Result<Vec<u8>, Infallible>> {
         count(data)?;
         Ok(Ok(Vec::new()))
     }
@@ -76,7 +81,12 @@ impl StateMachine for Counting {
         unreachable!("nothing is called by name")
     }
 
-    fn query(&self, _: Args, _: &dyn DataRead) -> Result<Result<Value, CallError>> {
+    fn query(
+        &self,
+        _: Args,
+        _: &dyn DataRead,
+        _: &dyn History,
+    ) -> Result<Result<Value, CallError>> {
         unreachable!("nothing is called by name")
     }
 }

@@ -1,14 +1,14 @@
 //! A host of the state machine: rows in a map, applied ops in a set.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use lattice_backend::{
     Args, CallError, DataRead, DataWrite, Direction, Effect, History, OpKind, OpRef, OpView,
-    Result, Row, RowCursor, Span, StateMachine, Value,
+    Result, Row, RowCursor, Span, Stamp, StateMachine, Value,
 };
-use lattice_kvstore::{Command, KvMachine, KvRefusal};
+use lattice_kvstore::{Command, KvMachine, KvRefusal, SCHEMA_VERSION};
 use lattice_meta::Hlc;
 
 use super::Rows;
@@ -41,7 +41,8 @@ pub(crate) struct Host {
 
 #[derive(Debug, Default)]
 struct Applied {
-    ops: BTreeSet<OpRef>,
+    ops: Vec<(Stamp, Vec<u8>)>,
+    numbers: BTreeMap<OpRef, u64>,
     asked: Cell<u32>,
 }
 
@@ -69,13 +70,40 @@ impl Host {
         &self.data.rows
     }
 
-    /// Records an op as the engine does: apply, drop what it wrote if it is void, settle.
-    pub(crate) fn record(&mut self, op: &TestOp) -> Option<Effect> {
-        let view = OpView {
+    /// The leaves of the state: the same for every order of ops.
+    pub(crate) fn leaves(&self) -> Rows {
+        let mut leaves = Rows::new();
+        for (key, value) in self.rows() {
+            let mut take = |key: &[u8], value: &[u8]| {
+                assert_eq!(leaves.insert(key.to_vec(), value.to_vec()), None);
+            };
+            let row = Row { key, value };
+            self.machine
+                .leaves(SCHEMA_VERSION, row, &self.applied, &mut take)
+                .unwrap();
+        }
+        leaves
+    }
+
+    /// All rows, with cells as their leaves are.
+    pub(crate) fn full_rows(&self) -> Rows {
+        let mut rows = self.rows().clone();
+        rows.extend(self.leaves());
+        rows
+    }
+
+    fn view<'a>(&self, op: &'a TestOp) -> OpView<'a> {
+        OpView {
+            number: u64::try_from(self.applied.ops.len()).unwrap(),
             reference: op.reference,
             hlc: Hlc::from_u64(op.hlc),
             payload: &op.payload,
-        };
+        }
+    }
+
+    /// Records an op as the engine does: apply, drop what it wrote if it is void, settle.
+    pub(crate) fn record(&mut self, op: &TestOp) -> Option<Effect> {
+        let view = self.view(op);
         let effect = (op.kind == OpKind::Application).then(|| {
             self.data.undo.clear();
             let effect = self
@@ -88,10 +116,13 @@ impl Host {
             effect
         });
         self.machine.settle(op.kind, &view, &mut self.data).unwrap();
-        assert!(
-            self.applied.ops.insert(op.reference),
-            "no op is recorded twice"
-        );
+        let before = self.applied.numbers.insert(op.reference, view.number);
+        assert_eq!(before, None, "no op is recorded twice");
+        let stamp = Stamp {
+            hlc: view.hlc,
+            op: op.reference,
+        };
+        self.applied.ops.push((stamp, op.payload.clone()));
         effect
     }
 
@@ -118,7 +149,9 @@ impl Host {
     }
 
     pub(crate) fn prepare(&self, command: &Command) -> std::result::Result<Vec<u8>, KvRefusal> {
-        self.machine.prepare(command, &self.data).unwrap()
+        self.machine
+            .prepare(command, &self.data, &self.applied)
+            .unwrap()
     }
 
     /// Calls a query by name.
@@ -147,7 +180,11 @@ impl Host {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         self.machine
-            .query(Args::new(method, Value::Record(args))?, &self.data)
+            .query(
+                Args::new(method, Value::Record(args))?,
+                &self.data,
+                &self.applied,
+            )
             .unwrap()
     }
 
@@ -168,11 +205,7 @@ impl Host {
 
     /// Applies an op's payload and nothing else, to see what that costs.
     pub(crate) fn apply_only(&mut self, op: &TestOp) -> Effect {
-        let view = OpView {
-            reference: op.reference,
-            hlc: Hlc::from_u64(op.hlc),
-            payload: &op.payload,
-        };
+        let view = self.view(op);
         self.machine
             .apply(&view, &mut self.data, &self.applied)
             .unwrap()
@@ -191,9 +224,28 @@ impl Data {
 }
 
 impl History for Applied {
-    fn is_applied(&self, op: &OpRef) -> Result<bool> {
+    fn count(&self) -> Result<u64> {
+        Ok(u64::try_from(self.ops.len()).unwrap())
+    }
+
+    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
         self.asked.set(self.asked.get() + 1);
-        Ok(self.ops.contains(op))
+        Ok(self.numbers.get(op).copied())
+    }
+
+    fn stamp(&self, number: u64) -> Result<Stamp> {
+        Ok(self.ops[usize::try_from(number).unwrap()].0)
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        let (stamp, payload) = &self.ops[usize::try_from(number).unwrap()];
+        see(&OpView {
+            number,
+            reference: stamp.op,
+            hlc: stamp.hlc,
+            payload,
+        });
+        Ok(())
     }
 }
 

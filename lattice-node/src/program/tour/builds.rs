@@ -22,7 +22,7 @@ impl Build {
     fn faster() -> Self {
         Self {
             machine: KvMachine::new(),
-            logic: "core:kvstore/2",
+            logic: "core:kvstore/3",
             has_mistake: false,
         }
     }
@@ -31,7 +31,7 @@ impl Build {
     fn mistaken() -> Self {
         Self {
             machine: KvMachine::new(),
-            logic: "core:kvstore/3",
+            logic: "core:kvstore/4",
             has_mistake: true,
         }
     }
@@ -119,16 +119,32 @@ impl StateMachine for Build {
         self.machine.methods()
     }
 
-    fn leaves(&self, schema: SchemaVersion, row: Row<'_>, leaf: &mut dyn FnMut(&[u8], &[u8])) {
-        self.machine.leaves(schema, row, leaf);
+    fn leaves(
+        &self,
+        schema: SchemaVersion,
+        row: Row<'_>,
+        history: &dyn History,
+        leaf: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<()> {
+        self.machine.leaves(schema, row, history, leaf)
+    }
+
+    fn migrate(
+        &self,
+        from: SchemaVersion,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        self.machine.migrate(from, data, history)
     }
 
     fn prepare(
         &self,
         command: &Command,
         data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<std::result::Result<Vec<u8>, KvRefusal>> {
-        self.machine.prepare(command, data)
+        self.machine.prepare(command, data, history)
     }
 
     fn apply(
@@ -159,7 +175,8 @@ impl StateMachine for Build {
         &self,
         args: Args,
         data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<std::result::Result<Value, CallError>> {
-        self.machine.query(args, data)
+        self.machine.query(args, data, history)
     }
 }

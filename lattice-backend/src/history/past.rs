@@ -1,0 +1,163 @@
+//! What a state machine is told of history.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+
+use super::{Applied, Tail, missing, read_head, read_op};
+use crate::system::Ledger;
+use crate::tx::{Direction, History, ReadTx, Result};
+use crate::{Op, OpHasher, OpRef, OpView, Stamp};
+
+/// Stamps that are remembered, at the most.
+const REMEMBERED: usize = 4096;
+
+/// Stamps of ops that are in the index: they never change. Only ever looked up, so no order of a hash map
+/// can show.
+#[derive(Debug, Default)]
+pub(crate) struct Stamps(RefCell<HashMap<u64, Stamp>>);
+
+impl Stamps {
+    fn get(&self, number: u64, read: impl FnOnce() -> Result<Stamp>) -> Result<Stamp> {
+        if let Some(stamp) = self.0.borrow().get(&number) {
+            return Ok(*stamp);
+        }
+        let stamp = read()?;
+        let mut stamps = self.0.borrow_mut();
+        if stamps.len() >= REMEMBERED {
+            stamps.clear();
+        }
+        stamps.insert(number, stamp);
+        Ok(stamp)
+    }
+}
+
+/// Which op stands under an index. The index by author knows its id, which takes fewer reads than hashing
+/// an op that may be long; an op that is not in it yet is short enough.
+fn read_stamp(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Stamp> {
+    let (author, seq, hlc) = read_head(tx, number)?;
+    let tail = Tail::default();
+    let indexed = Applied { tx, tail: &tail };
+    let same_seq = indexed.of_author(&author, seq, seq, Direction::Forward, usize::MAX)?;
+    let found = same_seq.into_iter().find(|(_, index)| *index == number);
+    match found {
+        Some((op, _)) => Ok(Stamp { hlc, op }),
+        None => Ok(read_op(tx, hasher, number)?
+            .ok_or_else(|| missing(number))?
+            .stamp()),
+    }
+}
+
+fn show_op(
+    tx: &dyn ReadTx,
+    hasher: &OpHasher,
+    number: u64,
+    see: &mut dyn FnMut(&OpView<'_>),
+) -> Result<()> {
+    let op = read_op(tx, hasher, number)?.ok_or_else(|| missing(number))?;
+    see(&op.view(number));
+    Ok(())
+}
+
+/// History as the writer of a store sees it, who may be about to apply one more op.
+pub(crate) struct Past<'a> {
+    pub(crate) applied: Applied<'a>,
+    pub(crate) hasher: &'a OpHasher,
+    pub(crate) stamps: &'a Stamps,
+    /// The op that is being applied, and its number.
+    pub(crate) current: Option<(u64, &'a Op)>,
+}
+
+impl Past<'_> {
+    fn current(&self, number: u64) -> Option<&Op> {
+        let (current, op) = self.current?;
+        (current == number).then_some(op)
+    }
+}
+
+impl History for Past<'_> {
+    fn count(&self) -> Result<u64> {
+        let tail = self.applied.tail;
+        Ok(tail.first + u64::try_from(tail.stamps.len()).expect("a tail is short"))
+    }
+
+    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+        self.applied.index_of(op)
+    }
+
+    fn stamp(&self, number: u64) -> Result<Stamp> {
+        if let Some(op) = self.current(number) {
+            return Ok(op.stamp());
+        }
+        let (tx, tail) = (self.applied.tx, self.applied.tail);
+        if let Some(place) = number.checked_sub(tail.first) {
+            let stamp = usize::try_from(place)
+                .ok()
+                .and_then(|place| tail.stamps.get(place));
+            return stamp.copied().ok_or_else(|| missing(number));
+        }
+        self.stamps
+            .get(number, || read_stamp(tx, self.hasher, number))
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        match self.current(number) {
+            Some(op) => {
+                see(&op.view(number));
+                Ok(())
+            }
+            None => show_op(self.applied.tx, self.hasher, number, see),
+        }
+    }
+}
+
+/// History as a view of a store shows it. It remembers what it has read.
+pub(crate) struct View<'a> {
+    tx: &'a dyn ReadTx,
+    hasher: OpHasher,
+    tail: OnceCell<Tail>,
+    stamps: Stamps,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(tx: &'a dyn ReadTx, hasher: OpHasher) -> Self {
+        Self {
+            tx,
+            hasher,
+            tail: OnceCell::new(),
+            stamps: Stamps::default(),
+        }
+    }
+
+    fn tail(&self) -> Result<&Tail> {
+        if let Some(tail) = self.tail.get() {
+            return Ok(tail);
+        }
+        let ledger = Ledger::read(self.tx)?;
+        let tail = Tail::read(self.tx, &self.hasher, ledger.indexed, ledger.applied)?;
+        Ok(self.tail.get_or_init(|| tail))
+    }
+}
+
+impl History for View<'_> {
+    fn count(&self) -> Result<u64> {
+        Ok(Ledger::read(self.tx)?.applied)
+    }
+
+    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+        let (tx, none) = (self.tx, Tail::default());
+        let indexed = Applied { tx, tail: &none }.index_of(op)?;
+        match indexed {
+            Some(number) => Ok(Some(number)),
+            None => Ok(self.tail()?.ops.get(op).copied()),
+        }
+    }
+
+    fn stamp(&self, number: u64) -> Result<Stamp> {
+        self.stamps
+            .get(number, || read_stamp(self.tx, &self.hasher, number))
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        show_op(self.tx, &self.hasher, number, see)
+    }
+}
