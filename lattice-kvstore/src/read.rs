@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::{Bound, ControlFlow};
 
-use lattice_backend::{DataRead, Direction, History, OpRef, PrefixSpan, Result, Stamp};
+use lattice_backend::{DataRead, Direction, History, OpRef, PrefixSpan, Result, Row, Stamp};
 use lattice_meta::Hlc;
 
 use crate::range::KeyRange;
@@ -94,13 +94,18 @@ pub(crate) fn scan(
 ) -> Result<()> {
     let span = range.cell_span();
     let mut cursor = data.range(span.span(), direction)?;
-    while let Some(row) = cursor.next()? {
+    let mut damage = None;
+    let mut one = |row: Row<'_>| {
         let cell = Cell::decode(row.value)?;
-        if each(rows::key_of_cell(row.key)?, cell.value).is_break() {
-            break;
-        }
-    }
-    Ok(())
+        Ok(each(rows::key_of_cell(row.key)?, cell.value))
+    };
+    cursor.visit(&mut |row| {
+        one(row).unwrap_or_else(|error| {
+            damage = Some(error);
+            ControlFlow::Break(())
+        })
+    })?;
+    damage.map_or(Ok(()), Err)
 }
 
 /// The next key, after `last`, that has more than one head. Keys come in the order of their

@@ -156,11 +156,14 @@ pub(super) fn contain<T, E: Damage>(
 pub(super) fn contain_call<T>(
     call: impl FnOnce() -> Result<T, BackendError>,
 ) -> Result<T, BackendError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        Err(BackendError::Damaged {
-            detail: panic_text(&*panic),
-        })
-    })
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(damage(&*panic)))
+}
+
+/// The error that a panic of the engine is.
+pub(super) fn damage(panic: &(dyn Any + Send)) -> BackendError {
+    BackendError::Damaged {
+        detail: panic_text(panic),
+    }
 }
 
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -1,15 +1,18 @@
 //! Transactions.
 
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::fmt;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 
 use redb::{
-    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
+    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError, TableDefinition,
+    TableError, WriteTransaction,
 };
 
-use super::error::{contain_call, storage_error, wrapped_error};
+use super::error::{contain_call, damage, storage_error, wrapped_error};
 use crate::BackendError;
 use crate::tx::{
     Direction, NoRows, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx, is_empty_span,
@@ -175,6 +178,8 @@ fn range<'a>(
         direction,
         start: span.0.map(<[u8]>::to_vec),
         end: span.1.map(<[u8]>::to_vec),
+        last: Vec::new(),
+        has_last: false,
         lent: None,
     }))
 }
@@ -186,57 +191,125 @@ struct RedbCursor<'a> {
     direction: Direction,
     start: Bound<Vec<u8>>,
     end: Bound<Vec<u8>>,
+    /// The key of the row that was given last.
+    last: Vec<u8>,
+    has_last: bool,
     /// The row that the caller holds now.
-    lent: Option<(AccessGuard<'a, Bytes>, AccessGuard<'a, Bytes>)>,
+    lent: Option<Guards<'a>>,
 }
 
-impl RedbCursor<'_> {
+type Guards<'a> = (AccessGuard<'a, Bytes>, AccessGuard<'a, Bytes>);
+
+impl<'a> RedbCursor<'a> {
     /// Whether a row can be the next one.
+    #[inline(always)]
     fn can_follow(&self, key: &[u8]) -> bool {
-        let before = self.lent.as_ref().map(|(key, _)| key.value());
+        let before = self.has_last.then_some(&self.last[..]);
         let is_behind_start = || match &self.start {
-            Bound::Included(start) => key >= &start[..],
-            Bound::Excluded(start) => key > &start[..],
+            Bound::Included(start) => order(key, start).is_ge(),
+            Bound::Excluded(start) => order(key, start).is_gt(),
             Bound::Unbounded => true,
         };
         let is_before_end = || match &self.end {
-            Bound::Included(end) => key <= &end[..],
-            Bound::Excluded(end) => key < &end[..],
+            Bound::Included(end) => order(key, end).is_le(),
+            Bound::Excluded(end) => order(key, end).is_lt(),
             Bound::Unbounded => true,
         };
         match self.direction {
             Direction::Forward => {
-                before.map_or_else(is_behind_start, |before| before < key) && is_before_end()
+                before.map_or_else(is_behind_start, |before| order(before, key).is_lt())
+                    && is_before_end()
             }
             Direction::Backward => {
-                before.map_or_else(is_before_end, |before| before > key) && is_behind_start()
+                before.map_or_else(is_before_end, |before| order(before, key).is_gt())
+                    && is_behind_start()
             }
         }
     }
+
+    /// Takes the next row, if there is one.
+    #[inline(always)]
+    fn step(&mut self) -> Option<std::result::Result<Guards<'a>, StorageError>> {
+        match self.direction {
+            Direction::Forward => self.rows.next(),
+            Direction::Backward => self.rows.next_back(),
+        }
+    }
+
+    /// Whether a row is the next one; remembers it.
+    #[inline(always)]
+    fn check(&mut self, key: &[u8]) -> Result<()> {
+        if !self.can_follow(key) {
+            return Err(BackendError::Damaged {
+                detail: "a table has rows out of their order".into(),
+            });
+        }
+        self.last.clear();
+        self.last.extend_from_slice(key);
+        self.has_last = true;
+        Ok(())
+    }
+}
+
+/// The order of keys. Most differ in their first bytes, and so without a call.
+#[inline(always)]
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    match (one.first_chunk::<8>(), other.first_chunk::<8>()) {
+        (Some(one), Some(other)) if one != other => {
+            u64::from_be_bytes(*one).cmp(&u64::from_be_bytes(*other))
+        }
+        _ => match (one.first(), other.first()) {
+            (Some(one), Some(other)) if one != other => one.cmp(other),
+            _ => one.cmp(other),
+        },
+    }
+}
+
+fn not_read(error: StorageError) -> BackendError {
+    storage_error("reading rows", error)
 }
 
 impl RowCursor for RedbCursor<'_> {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
         contain_call(|| {
-            let next = match self.direction {
-                Direction::Forward => self.rows.next(),
-                Direction::Backward => self.rows.next_back(),
+            self.lent = None;
+            let Some(next) = self.step() else {
+                return Ok(None);
             };
-            let next = next
-                .transpose()
-                .map_err(|error| storage_error("reading rows", error))?;
-            if let Some((key, _)) = &next
-                && !self.can_follow(key.value())
-            {
-                return Err(BackendError::Damaged {
-                    detail: "a table has rows out of their order".into(),
-                });
-            }
-            self.lent = next;
-            Ok(self.lent.as_ref().map(|(key, value)| Row {
+            let next = next.map_err(not_read)?;
+            self.check(next.0.value())?;
+            let (key, value) = self.lent.insert(next);
+            Ok(Some(Row {
                 key: key.value(),
                 value: value.value(),
             }))
         })
+    }
+
+    fn visit(&mut self, each: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>) -> Result<()> {
+        let is_callers = Cell::new(false);
+        let visited = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(next) = self.step() {
+                let (key, value) = match next {
+                    Ok(next) => next,
+                    Err(error) => return Err(not_read(error)),
+                };
+                let (key, value) = (key.value(), value.value());
+                self.check(key)?;
+                is_callers.set(true);
+                let flow = each(Row { key, value });
+                is_callers.set(false);
+                if flow.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        }));
+        match visited {
+            // The caller's panic is not the engine's.
+            Err(panic) if is_callers.get() => resume_unwind(panic),
+            Err(panic) => Err(damage(&*panic)),
+            Ok(visited) => visited,
+        }
     }
 }
