@@ -32,13 +32,23 @@ impl Head {
 
 /// A key's value: that of its winner.
 pub(crate) fn value(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    let mut value = None;
+    show(data, key, <[u8]>::to_vec)
+}
+
+/// Shows a key's value, if it has one.
+pub(crate) fn show<T>(
+    data: &dyn DataRead,
+    key: &[u8],
+    see: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
+    let (mut see, mut seen) = (Some(see), None);
     rows::with_cell_key(key, |key| {
         data.show(key, &mut |row| {
-            value = Some(Cell::decode(row).map(|cell| cell.value.to_vec()));
+            let see = see.take();
+            seen = see.map(|see| Cell::decode(row).map(|cell| see(cell.value)));
         })
     })?;
-    value.transpose()
+    seen.transpose()
 }
 
 /// Whether a key has a value.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::iter::FusedIterator;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use lattice_backend::{BackendError, Direction, Snapshot};
 
@@ -82,9 +82,9 @@ struct Pages {
     /// What has been read from neither end; nothing once all has.
     rest: Option<KeyRange>,
     /// Entries read in front of the rest, in ascending order.
-    front: VecDeque<Entry>,
-    /// Entries read behind the rest, in ascending order.
-    back: VecDeque<Entry>,
+    front: Page,
+    /// Entries read behind the rest, in descending order.
+    back: Page,
     page_rows: usize,
     keys_only: bool,
 }
@@ -94,8 +94,8 @@ impl Pages {
         Self {
             snapshot,
             rest: Some(range),
-            front: VecDeque::new(),
-            back: VecDeque::new(),
+            front: Page::default(),
+            back: Page::default(),
             page_rows: FIRST_PAGE,
             keys_only: false,
         }
@@ -105,66 +105,104 @@ impl Pages {
         if self.front.is_empty()
             && let Some(rest) = self.rest.take()
         {
-            let page = self.read(&rest, Direction::Forward)?;
-            if let Some((key, _)) = page.last_if_full() {
-                self.rest = Some(rest.after(key.clone()));
-            }
-            self.front = page.entries;
+            let last = self.read(&rest, Direction::Forward)?;
+            self.rest = last.map(|key| rest.after(key));
         }
-        Ok(self.front.pop_front().or_else(|| self.back.pop_front()))
+        Ok(self.front.pop_front().or_else(|| self.back.pop_back()))
     }
 
     fn next_back(&mut self) -> Result<Option<Entry>, BackendError> {
         if self.back.is_empty()
             && let Some(rest) = self.rest.take()
         {
-            let mut page = self.read(&rest, Direction::Backward)?;
-            if let Some((key, _)) = page.last_if_full() {
-                self.rest = Some(rest.ending(key.clone()));
-            }
-            page.entries.make_contiguous().reverse();
-            self.back = page.entries;
+            let last = self.read(&rest, Direction::Backward)?;
+            self.rest = last.map(|key| rest.ending(key));
         }
-        Ok(self.back.pop_back().or_else(|| self.front.pop_back()))
+        Ok(self.back.pop_front().or_else(|| self.front.pop_back()))
     }
 
-    /// Reads the next page from one end of the rest.
-    fn read(&mut self, rest: &KeyRange, direction: Direction) -> Result<Page, BackendError> {
-        let mut page = Page {
-            entries: VecDeque::new(),
-            full: false,
+    /// Reads the next page from one end of the rest. Gives its last key if there may be more.
+    fn read(
+        &mut self,
+        rest: &KeyRange,
+        direction: Direction,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        let (rows, keys_only) = (self.page_rows, self.keys_only);
+        let page = match direction {
+            Direction::Forward => &mut self.front,
+            Direction::Backward => &mut self.back,
         };
-        let mut bytes = 0;
-        read::scan(&self.snapshot, rest, direction, |key, value| {
-            let value = if self.keys_only { &[] } else { value };
-            bytes += key.len() + value.len();
-            page.entries.push_back((key.to_vec(), value.to_vec()));
-            page.full = page.entries.len() >= self.page_rows || bytes >= PAGE_BYTES;
-            if page.full {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
+        page.clear();
+        let mut is_full = false;
+        let read = read::scan(&self.snapshot, rest, direction, |key, value| {
+            page.push(key, if keys_only { &[] } else { value });
+            is_full = page.len() >= rows || page.bytes.len() >= PAGE_BYTES;
+            match is_full {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
-        })
-        .inspect_err(|_| {
+        });
+        let last = page.last_key().filter(|_| is_full);
+        let last = last.map(<[u8]>::to_vec);
+        if let Err(error) = read {
             self.front.clear();
             self.back.clear();
-        })?;
+            return Err(error);
+        }
         self.page_rows = (2 * self.page_rows).min(LARGEST_PAGE);
-        Ok(page)
+        Ok(last)
     }
 }
 
-/// Entries in the order in which they were read.
+/// Entries in the order in which they were read, in one piece of memory that pages share one after another:
+/// what is handed out is allocated when it is.
+#[derive(Debug, Clone, Default)]
 struct Page {
-    entries: VecDeque<Entry>,
-    full: bool,
+    bytes: Vec<u8>,
+    /// Where the keys and the values stand.
+    places: VecDeque<(Range<usize>, Range<usize>)>,
 }
 
 impl Page {
-    /// Where the next page continues, if there may be one.
-    fn last_if_full(&self) -> Option<&Entry> {
-        self.entries.back().filter(|_| self.full)
+    fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.places.clear();
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let end = self.bytes.len();
+        self.places.push_back((start..middle, middle..end));
+    }
+
+    fn last_key(&self) -> Option<&[u8]> {
+        let (key, _) = self.places.back()?;
+        Some(&self.bytes[key.clone()])
+    }
+
+    fn pop_front(&mut self) -> Option<Entry> {
+        let places = self.places.pop_front()?;
+        Some(self.entry(places))
+    }
+
+    fn pop_back(&mut self) -> Option<Entry> {
+        let places = self.places.pop_back()?;
+        Some(self.entry(places))
+    }
+
+    fn entry(&self, (key, value): (Range<usize>, Range<usize>)) -> Entry {
+        (self.bytes[key].to_vec(), self.bytes[value].to_vec())
     }
 }
 

@@ -30,6 +30,19 @@ impl KvSnapshot {
         read::value(&self.snapshot, key.as_ref())
     }
 
+    /// Shows the value of a key where it stands, if it has one: nothing is copied. Gives what `see` makes
+    /// of it.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn show<T>(
+        &self,
+        key: impl AsRef<[u8]>,
+        see: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, BackendError> {
+        read::show(&self.snapshot, key.as_ref(), see)
+    }
+
     /// Whether a key has a value.
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool, BackendError> {
         read::contains(&self.snapshot, key.as_ref())

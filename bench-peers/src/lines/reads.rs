@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use lattice_backend::{Direction, Sharing};
 use redb::ReadableDatabase;
 
-use crate::data::{Key, Random};
+use crate::data::{Key, Random, look};
 use crate::measure::{Line, Wanted, number, ratio_line, turns};
 use crate::plan::Plan;
 use crate::subjects::{Lattice, ROWS, Raw, Subject};
@@ -63,31 +63,46 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         |round| {
             for key in &rounds[round] {
                 let value = snapshot.get(key).expect("it reads").expect("it is there");
-                assert_eq!(value.len(), 100);
+                assert_eq!(look(&value), 100);
             }
         },
         |round| {
             for key in &rounds[round] {
                 let value = table.get(&key[..]).expect("it reads").expect("it is there");
-                assert_eq!(value.value().len(), 100);
+                assert_eq!(look(&value.value().to_vec()), 100);
             }
         },
     );
-    let (what, against) = ("get through a snapshot", "raw redb, table open");
-    lines.push(ratio_line(
-        what,
-        against,
-        gets as f64,
-        "gets/s",
-        &times,
-        Wanted::AtLeast(0.9),
-    ));
+    let line = |what: &str, against: &str, times: &[_]| {
+        let wanted = Wanted::AtLeast(0.9);
+        ratio_line(what, against, gets as f64, "gets/s", times, wanted)
+    };
+    let against = "raw redb, table open, values copied";
+    lines.push(line("get through a snapshot", against, &times));
+    let times = turns(
+        plan.rounds,
+        |round| {
+            for key in &rounds[round] {
+                let seen = snapshot.show(key, look).expect("it reads");
+                assert_eq!(seen, Some(100));
+            }
+        },
+        |round| {
+            for key in &rounds[round] {
+                let value = table.get(&key[..]).expect("it reads").expect("it is there");
+                assert_eq!(look(value.value()), 100);
+            }
+        },
+    );
+    let against = "raw redb, table open, values lent";
+    let what = "get through a snapshot, shown";
+    lines.push(line(what, against, &times));
 
     let wanted = keys.len();
     let visit = |_| {
         let mut count = 0;
         let each = |key: &[u8], value: &[u8]| {
-            std::hint::black_box((key.len(), value.len()));
+            std::hint::black_box((key.len(), look(value)));
             count += 1;
             ControlFlow::Continue(())
         };
@@ -110,11 +125,11 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         Wanted::AtLeast(0.7),
     ));
     let copy = |_| assert_eq!(lattice.scan(), wanted);
-    let times = turns(rounds, copy, |_| assert_eq!(raw.scan(), wanted));
+    let times = turns(rounds, copy, |_| assert_eq!(raw.scan_owned(), wanted));
     let what = format!("scan {of}, an iterator of owned ones");
     lines.push(ratio_line(
         &what,
-        "raw redb",
+        "raw redb, keys and values copied",
         work,
         "keys/s",
         &times,

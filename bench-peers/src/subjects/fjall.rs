@@ -5,7 +5,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::Subject;
-use crate::data::{CACHE_BYTES, Key, VALUE};
+use crate::data::{CACHE_BYTES, Key, VALUE, look};
 
 /// One keyspace.
 pub struct Fjall {
@@ -42,14 +42,14 @@ impl Subject for Fjall {
 
     fn get(&mut self, key: &Key) -> usize {
         let found = self.rows.get(key).expect("it reads");
-        found.map_or(0, |value| value.len())
+        found.map_or(0, |value| look(&value))
     }
 
     fn scan(&mut self) -> usize {
         let mut count = 0;
         for row in self.rows.iter() {
             let (key, value) = row.into_inner().expect("it reads");
-            std::hint::black_box((key.len(), value.len()));
+            std::hint::black_box((key.len(), look(&value)));
             count += 1;
         }
         count

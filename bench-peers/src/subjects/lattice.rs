@@ -6,7 +6,7 @@ use lattice_backend::Sharing;
 use lattice_kvstore::KvStore;
 
 use super::Subject;
-use crate::data::{Key, VALUE, make_kv};
+use crate::data::{Key, VALUE, look, make_kv};
 
 /// A key-value store of Lattice; a commit is one signed op.
 pub struct Lattice(pub KvStore);
@@ -38,14 +38,14 @@ impl Subject for Lattice {
         self.0
             .get(key)
             .expect("it reads")
-            .map_or(0, |value| value.len())
+            .map_or(0, |value| look(&value))
     }
 
     fn scan(&mut self) -> usize {
         self.0
             .iter()
             .expect("it reads")
-            .inspect(|row| assert!(row.is_ok(), "it reads"))
+            .map(|row| look(&row.expect("it reads").1))
             .count()
     }
 }

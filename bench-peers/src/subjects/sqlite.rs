@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::Subject;
-use crate::data::{Key, VALUE};
+use crate::data::{Key, VALUE, look};
 
 /// A table without row ids.
 pub struct Sqlite(Connection);
@@ -50,7 +50,7 @@ impl Subject for Sqlite {
         let value: Vec<u8> = select
             .query_row([&key[..]], |row| row.get(0))
             .expect("a row");
-        value.len()
+        look(&value)
     }
 
     fn scan(&mut self) -> usize {
@@ -67,13 +67,8 @@ impl Subject for Sqlite {
                 .as_blob()
                 .expect("bytes")
                 .len();
-            let value = row
-                .get_ref(1)
-                .expect("a column")
-                .as_blob()
-                .expect("bytes")
-                .len();
-            std::hint::black_box((key, value));
+            let value = row.get_ref(1).expect("a column").as_blob().expect("bytes");
+            std::hint::black_box((key, look(value)));
             count += 1;
         }
         count
