@@ -17,9 +17,11 @@ use crate::state_hash::{EFFECT_BYTES, EffectHash};
 use crate::tx::{Direction, ReadTx, Result, Span, Table, WriteTx};
 use crate::{BackendError, MAX_OP_BYTES, Op, OpHasher, OpRef, Stamp};
 
-/// The longest value of a row in `ops`: two fill a page of 4 KiB. Longer records go on in rows
+/// The longest value of a row in `ops`: three fill a page of 4 KiB. Longer records go on in rows
 /// whose keys carry the number of the part, from 1.
-const PART_BYTES: usize = 2000;
+const PART_BYTES: usize = 1340;
+/// What it was at first: two filled a page, and the last part of a record often had one to itself.
+const FIRST_PART_BYTES: usize = 2000;
 /// The tail is written to the index when it has this many ops or bytes.
 const TAIL_OPS: usize = 256;
 const TAIL_BYTES: usize = 256 << 10;
@@ -121,7 +123,7 @@ fn read_record(tx: &dyn ReadTx, index: u64) -> Result<Option<Vec<u8>>> {
     let Some(mut record) = tx.get(Table::Ops, &row_key(index, 0))? else {
         return Ok(None);
     };
-    if record.len() == PART_BYTES {
+    if matches!(record.len(), PART_BYTES | FIRST_PART_BYTES) {
         let (first, last) = (row_key(index, 1), row_key(index, u32::MAX));
         let span: Span<'_> = (Bound::Included(&first), Bound::Included(&last));
         let mut parts = tx.range(Table::Ops, span, Direction::Forward)?;

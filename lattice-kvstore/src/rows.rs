@@ -2,7 +2,8 @@
 //!
 //! | row | key | value |
 //! | --- | --- | --- |
-//! | cell | `c`, key | number of further heads (varint), number of the winner's op (varint), value |
+//! | cell | `c`, key | twice the number of the winner's op (varint), value |
+//! | cell of several heads | `c`, key | twice that number and 1 (varint), number of further heads (varint), value |
 //! | further head | `h`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), value |
 //! | index | `i`, key length (u16 BE), key, author, seq (u64 BE), op id | hlc (u64) |
 //! | mark | `m`, author, seq (u64 BE), op id, key | empty |

@@ -96,8 +96,8 @@ pub struct SameRows {
 const TABLES: [&str; 5] = ["meta", "system", "ops", "applied", "data"];
 /// Effect, body and signature of an op that puts one key.
 const RECORD_BYTES: usize = 16 + 114 + 158 + 64;
-/// In front of a value: no further heads, and the number of an op.
-const CELL_HEADER_BYTES: usize = 3;
+/// In front of a value: the number of an op.
+const CELL_HEADER_BYTES: usize = 2;
 const LEDGER_BYTES: usize = 2080;
 const STEP: usize = 256;
 

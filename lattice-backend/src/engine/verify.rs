@@ -203,7 +203,7 @@ impl<M: StateMachine> Inner<M> {
             findings.extend(compared.table(Table::Data)?.map(Finding::Row));
         }
         if !has_other_effect {
-            findings.extend(compared.table(Table::Ops)?.map(Finding::Row));
+            findings.extend(compared.ops()?.map(Finding::Row));
         }
         compared.meta(findings)?;
         compared.system(findings)?;

@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{CompactionError, Database, ReadOnlyDatabase, ReadableDatabase};
+use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
 use super::error::{contain_call, wrapped_error};
+use super::pack;
 use super::tx::{RedbReadTx, RedbWriteTx};
 use crate::BackendError;
 use crate::backend::{Access, StateDb, Verdict, WriteBody};
@@ -152,7 +153,7 @@ impl StateDb for RedbDb {
         // Nobody begins to read or write meanwhile.
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         match opened.as_mut().ok_or(BackendError::Closed)? {
-            Opened::Writer(database) => contain_call(|| compact(database)),
+            Opened::Writer(database) => contain_call(|| pack::compact(database)),
             Opened::Reader { .. } | Opened::Repaired { .. } => Err(BackendError::ReadOnly),
         }
     }
@@ -164,14 +165,5 @@ impl StateDb for RedbDb {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         opened.map_or(Ok(()), Opened::close)
-    }
-}
-
-/// Gives back the space that a database does not use.
-pub(super) fn compact(database: &mut Database) -> Result<()> {
-    match database.compact() {
-        Ok(_) => Ok(()),
-        Err(CompactionError::TransactionInProgress) => Err(BackendError::SnapshotsLive),
-        Err(error) => Err(wrapped_error("compacting", error)),
     }
 }

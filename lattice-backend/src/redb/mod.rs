@@ -5,6 +5,7 @@ mod db;
 mod error;
 mod file;
 mod overlay;
+mod pack;
 mod page;
 mod reader;
 mod scratch;
@@ -27,8 +28,9 @@ use crate::backend::{
 use crate::storage::{Disk, FileId, FileMode, Storage};
 
 use adapter::{Adapter, LockView};
-use db::{Opened, Place, RedbDb, compact};
+use db::{Opened, Place, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
+use pack::shrink;
 use scratch::Unsynced;
 
 /// Cache of a database that is opened to be peeked at; it reads a handful of pages.
@@ -116,7 +118,7 @@ impl RedbBackend {
             let mut database = builder(&OpenOptions::read_write())
                 .create_with_backend(Adapter::new(storage, LockView::Real))
                 .map_err(|error| file_error(target, error))?;
-            compact(&mut database).map_err(|error| FileError::Io {
+            shrink(&mut database).map_err(|error| FileError::Io {
                 path: target.to_path_buf(),
                 source: error.into(),
             })?;

@@ -18,7 +18,7 @@ use crate::tx::{
     Direction, NoRows, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx, is_empty_span,
 };
 
-type Bytes = &'static [u8];
+pub(super) type Bytes = &'static [u8];
 
 /// Every table maps bytes to bytes: redb's typed keys have changed their encoding before.
 pub(super) fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
@@ -160,7 +160,7 @@ fn get(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> Result<Option<Ve
     })
 }
 
-fn range<'a>(
+pub(super) fn range<'a>(
     table: &'a impl ReadableTable<Bytes, Bytes>,
     span: Span<'_>,
     direction: Direction,

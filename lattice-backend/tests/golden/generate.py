@@ -346,9 +346,9 @@ def tables_file():
     ]
     for index, ((_, encoded, _), hashed) in enumerate(zip(ops, effects)):
         record = hashed + encoded
-        for part, start in enumerate(range(0, len(record), 2000)):
+        for part, start in enumerate(range(0, len(record), 1340)):
             key = struct.pack(">Q", index) + (struct.pack(">I", part) if part else b"")
-            rows.append(("ops", key, record[start : start + 2000]))
+            rows.append(("ops", key, record[start : start + 1340]))
 
     order = ["meta", "system", "ops", "applied", "data"]
     rows.sort(key=lambda row: (order.index(row[0]), row[1]))

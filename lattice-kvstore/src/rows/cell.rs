@@ -22,21 +22,30 @@ impl<'a> Cell<'a> {
     pub(crate) fn decode(row: &'a [u8]) -> Result<Self> {
         let read = || {
             let mut rest = row;
-            let others = varint::take(&mut rest)?;
+            let first = varint::take(&mut rest)?;
+            // A count that stands there is not 0: every cell has one form.
+            let others = match first & 1 {
+                0 => 0,
+                _ => u32::try_from(varint::take(&mut rest)?)
+                    .ok()
+                    .filter(|others| *others > 0)?,
+            };
             Some(Self {
-                others: u32::try_from(others).ok()?,
-                number: varint::take(&mut rest)?,
+                others,
+                number: first >> 1,
                 value: rest,
             })
         };
-        read().ok_or_else(|| damaged("a cell that begins with two varints", row))
+        read().ok_or_else(|| damaged("a cell that begins with the number of an op", row))
     }
 
     /// The row of a cell.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut row = Vec::with_capacity(2 * varint::MAX_LEN + self.value.len());
-        varint::append(self.others.into(), &mut row);
-        varint::append(self.number, &mut row);
+        varint::append(self.number << 1 | u64::from(self.others > 0), &mut row);
+        if self.others > 0 {
+            varint::append(self.others.into(), &mut row);
+        }
         row.extend_from_slice(self.value);
         row
     }

@@ -138,9 +138,14 @@ def varint(number):
 
 
 def short_cell(key, heads, number):
-    """A cell since schema 2: how many further heads, the number of the winner's op, the value."""
+    """A cell since schema 2."""
     _, _, value = max(heads, key=rank)
-    return (b"c" + key, varint(len(heads) - 1) + varint(number) + value)
+    return (b"c" + key, short_header(len(heads) - 1, number) + value)
+
+
+def short_header(others, number):
+    """The number of the winner's op, whose lowest bit says whether a count of further heads follows."""
+    return varint(2 * number + 1) + varint(others) if others else varint(2 * number)
 
 
 def golden_rows():
@@ -153,7 +158,7 @@ def golden_rows():
         "mark": mark(b"key", first[1]),
         "short-cell": short_cell(b"key", [first], 5),
         "short-cell-of-two": short_cell(b"key", [first, second], 0x4081),
-        "short-cell-of-many": short_cell(b"key", [first] * 301, 2**63 - 1),
+        "short-cell-of-many": short_cell(b"key", [first] * 301, 2**62 - 1),
     }
 
 
@@ -248,7 +253,7 @@ def golden_history():
     lines = [f"genesis {store.genesis.hex()}"] + [f"op {op['bytes'].hex()}" for op in ops]
     lines += [f"row {key.hex()} {value.hex()}" for key, value in sorted(rows.items())]
     numbers = {op["ref"]: number for number, op in enumerate(ops)}
-    short = {key: varint(others(value)) + varint(numbers[winner(value)]) + value[84:]
+    short = {key: short_header(others(value), numbers[winner(value)]) + value[84:]
              for key, value in rows.items() if key[:1] == b"c"}
     return (lines + [f"state_hash {state_hash(store, rows).hex()}"]
             + [f"short {key.hex()} {value.hex()}" for key, value in sorted(short.items())])
