@@ -72,6 +72,12 @@ impl Tail {
         self.bytes += op.bytes().len();
     }
 
+    /// The op under an index, if it is in the tail.
+    fn stamp(&self, index: u64) -> Option<&Stamp> {
+        let place = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        self.stamps.get(place)
+    }
+
     pub(crate) fn is_due(&self) -> bool {
         self.ops.len() >= TAIL_OPS || self.bytes >= TAIL_BYTES
     }
@@ -193,6 +199,9 @@ impl Applied<'_> {
         let Some(index) = self.index_of(op)? else {
             return Ok(None);
         };
+        if let Some(stamp) = self.tail.stamp(index) {
+            return Ok(Some(stamp.hlc));
+        }
         read_head(self.tx, index).map(|(_, _, hlc)| Some(hlc))
     }
 

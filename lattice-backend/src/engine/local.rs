@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use lattice_meta::{Hlc, OpId};
 
+use super::group::Company;
 use super::ingest::IngestJob;
 use super::reads::{Reads, Remembering};
 use super::record::Recorder;
@@ -21,6 +22,9 @@ use crate::{
 
 /// How far ahead of the local clock a local op may be dated, in milliseconds.
 const MAX_LEAD_MS: u64 = 20 * 60 * 1000;
+
+/// What the single writer does in one transaction.
+type JobCompany<'a, M> = Company<'a, Job<M>, Done<M>>;
 
 /// Work for the single writer.
 pub(super) enum Job<M: StateMachine> {
@@ -63,38 +67,43 @@ impl<M: StateMachine> Engine<M> {
     }
 
     pub(super) fn submit(&self, job: Job<M>) -> Option<Done<M>> {
-        self.inner.group.submit(job, |jobs| self.inner.work(jobs))
+        let inner = &self.inner;
+        let help = || {
+            if let Some(secret) = &inner.identity {
+                inner.signing.help(secret);
+            }
+        };
+        inner.group.submit(job, |company| inner.work(company), help)
     }
 }
 
 impl<M: StateMachine> Inner<M> {
     /// Does a group of jobs in one transaction.
-    fn work(&self, jobs: Vec<Job<M>>) -> Vec<Done<M>> {
-        let writer = match (&self.writer, self.check_usable()) {
-            (None, _) => {
-                return jobs
-                    .iter()
-                    .map(|job| job.failed(BackendError::ReadOnly))
-                    .collect();
-            }
-            (_, Err(_)) => {
-                return jobs
-                    .iter()
-                    .map(|job| job.failed(BackendError::Unusable))
-                    .collect();
-            }
-            (Some(writer), Ok(())) => writer,
+    fn work(&self, company: &mut JobCompany<'_, M>) -> Vec<Done<M>> {
+        let failed = |company: &JobCompany<'_, M>, error: fn() -> BackendError| {
+            let jobs = company.jobs().iter();
+            jobs.map(|job| job.failed(error())).collect()
         };
+        let Some(writer) = &self.writer else {
+            return failed(company, || BackendError::ReadOnly);
+        };
+        if self.check_usable().is_err() {
+            return failed(company, || BackendError::Unusable);
+        }
         // Poison tells what `unusable` tells already.
         let mut state = writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut done = Vec::new();
         let mut started = false;
+        if company.expected() > 1 {
+            self.signing.open();
+        }
         let worked = catch_unwind(AssertUnwindSafe(|| {
             self.db.write(&mut |tx| {
                 started = true;
-                self.transact(tx, &mut state, &jobs, &mut done)
+                self.transact(tx, &mut state, company, &mut done)
             })
         }));
+        self.signing.close();
         let applied = state.ledger.applied;
         drop(state);
         match worked {
@@ -106,7 +115,7 @@ impl<M: StateMachine> Inner<M> {
                 if started {
                     self.unusable.store(true, Ordering::Release);
                 }
-                share(error, &jobs)
+                share(error, company.jobs())
             }
             Err(panic) => {
                 // A state machine that panics says nothing about the op; the file is as it was.
@@ -120,20 +129,47 @@ impl<M: StateMachine> Inner<M> {
         &self,
         tx: &mut dyn WriteTx,
         state: &mut WriterState,
-        jobs: &[Job<M>],
+        company: &mut JobCompany<'_, M>,
         done: &mut Vec<Done<M>>,
     ) -> Result<Verdict> {
         let mut recorder = Recorder::new(self, tx, state);
-        for job in jobs {
-            done.push(match job {
-                Job::Append(command) => Done::Append(recorder.append(command)?),
-                Job::Ingest(job) => Done::Ingest(Ok(recorder.ingest(job)?)),
-            });
+        recorder.signs_last = company.expected() > 1;
+        recorder.work(company, done)
+    }
+}
+
+impl<M: StateMachine> Recorder<'_, M> {
+    fn work(mut self, company: &mut JobCompany<'_, M>, done: &mut Vec<Done<M>>) -> Result<Verdict> {
+        loop {
+            while let Some(job) = company.jobs().get(done.len()) {
+                done.push(match job {
+                    Job::Append(command) => Done::Append(self.append(command)?),
+                    Job::Ingest(job) => {
+                        // It looks for ops in the tables.
+                        self.write_signed()?;
+                        Done::Ingest(Ok(self.ingest(job)?))
+                    }
+                });
+            }
+            if company.take_more() {
+                continue;
+            }
+            // Whoever would wait for company signs meanwhile.
+            let key = self.inner.identity.as_ref();
+            let key = key.filter(|_| self.signs_last && !company.is_complete());
+            if key.is_some_and(|key| self.inner.signing.make_one(key)) {
+                continue;
+            }
+            if !company.gather() {
+                break;
+            }
         }
-        if !recorder.has_recorded() {
+        self.write_signed()?;
+        self.inner.signing.close();
+        if !self.has_recorded() {
             return Ok(Verdict::Abort);
         }
-        recorder.finish()?;
+        self.finish()?;
         Ok(Verdict::Commit)
     }
 }
@@ -232,7 +268,7 @@ impl<M: StateMachine> Recorder<'_, M> {
             deps: others.take(MAX_DEPS).copied().collect(),
             payload,
         };
-        let op = match draft.sign(&self.inner.hasher, secret) {
+        let op = match draft.compose(&self.inner.hasher, secret.public()) {
             Ok(op) => op,
             Err(error) => return Ok(Err(AppendError::Invalid(Some(error)))),
         };
@@ -240,9 +276,10 @@ impl<M: StateMachine> Recorder<'_, M> {
         if effect == Effect::Void {
             return Ok(Err(AppendError::Invalid(None)));
         }
-        let index = self.record_staged(&op, writes)?.index;
+        let reference = op.reference();
+        let index = self.record_signed(op, writes, secret)?;
         Ok(Ok(Receipt {
-            op: op.reference(),
+            op: reference,
             hlc,
             index,
         }))

@@ -18,6 +18,7 @@ mod rebuild;
 mod record;
 mod replay;
 mod report;
+mod sign;
 mod snapshot;
 mod state;
 mod upgrade;
@@ -58,6 +59,7 @@ use crate::{
 
 use group::Group;
 use local::{Done, Job};
+use sign::Signing;
 use state::WriterState;
 
 /// What an op that was made here has become.
@@ -102,6 +104,7 @@ struct Inner<M: StateMachine> {
     /// What the single writer knows; nothing in a store opened for reading.
     writer: Option<Mutex<WriterState>>,
     group: Group<Job<M>, Done<M>>,
+    signing: Signing,
     /// Set by the first failure after which memory and disk may differ.
     unusable: AtomicBool,
     closed: AtomicBool,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use lattice_meta::{Genesis, MetaInfo, SchemaVersion, StoreId};
 
 use super::group::Group;
+use super::sign::Signing;
 use super::state::WriterState;
 use super::{Engine, Inner, OpenError, Progress, upgrade};
 use crate::backend::{Access, FileError, OpenOptions, StateBackend, StateDb, Verdict, read_meta};
@@ -238,6 +239,7 @@ impl<M: StateMachine> Inner<M> {
             clock: parts.clock,
             writer: parts.writer.map(Mutex::new),
             group: Group::default(),
+            signing: Signing::default(),
             unusable: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             progress: Progress {

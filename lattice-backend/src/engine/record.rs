@@ -12,7 +12,7 @@ use crate::staging::Writes;
 use crate::state_hash::{LeafChange, RowChange, effect, leaf_changes};
 use crate::system::Mark;
 use crate::tx::{DataTable, Result, Table, WriteTx};
-use crate::{Effect, EffectHash, Op, OpKind, OpRef, Staged, StateMachine};
+use crate::{Effect, EffectHash, Op, OpKind, OpRef, SecretKey, Staged, StateMachine};
 
 /// Records ops in one transaction. [`Recorder::finish`] writes what all of them changed together.
 pub(super) struct Recorder<'a, M: StateMachine> {
@@ -23,6 +23,10 @@ pub(super) struct Recorder<'a, M: StateMachine> {
     /// Heads that came (with their timestamp) and went.
     frontier: BTreeMap<OpRef, Option<Hlc>>,
     tips: BTreeMap<PubKey, OpId>,
+    /// Whether others sign local ops meanwhile, so that they are written last.
+    pub(super) signs_last: bool,
+    /// Ops that wait for their signatures, in the order of their numbers.
+    unwritten: Vec<(u64, EffectHash, Op)>,
 }
 
 /// An op that was recorded.
@@ -49,6 +53,8 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             recorded: 0,
             frontier,
             tips,
+            signs_last: false,
+            unwritten: Vec::new(),
         }
     }
 
@@ -71,6 +77,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             applied: self.applied(),
             hasher: &self.inner.hasher,
             stamps: &self.state.stamps,
+            unwritten: &self.unwritten,
             current: current.map(|op| (self.state.ledger.applied, op)),
         }
     }
@@ -103,11 +110,46 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     /// theirs.
     pub(super) fn record(&mut self, op: &Op) -> Result<Recorded> {
         let (_, writes) = self.stage(op, &Reads::new())?;
-        self.record_staged(op, writes)
+        let recorded = self.bring_in(op, writes)?;
+        write_op(self.tx, recorded.index, &recorded.effect, op)?;
+        Ok(recorded)
     }
 
-    /// The same for an op that has been staged already.
-    pub(super) fn record_staged(&mut self, op: &Op, writes: Writes) -> Result<Recorded> {
+    /// Signs a local op that has been staged, and records it; gives its number.
+    pub(super) fn record_signed(
+        &mut self,
+        mut op: Op,
+        writes: Writes,
+        secret: &SecretKey,
+    ) -> Result<u64> {
+        let id = op.reference().id;
+        let Recorded { index, effect, .. } = self.bring_in(&op, writes)?;
+        if self.signs_last {
+            self.inner.signing.want(id);
+            self.unwritten.push((index, effect, op));
+        } else {
+            op.set_signature(&secret.sign(&id));
+            write_op(self.tx, index, &effect, &op)?;
+        }
+        Ok(index)
+    }
+
+    /// Writes the ops that waited for their signatures.
+    pub(super) fn write_signed(&mut self) -> Result<()> {
+        let Some(secret) = &self.inner.identity else {
+            return Ok(());
+        };
+        while self.inner.signing.make_one(secret) {}
+        for (index, effect, mut op) in self.unwritten.drain(..) {
+            let id = op.reference().id;
+            op.set_signature(&self.inner.signing.signature(&id, secret));
+            write_op(self.tx, index, &effect, &op)?;
+        }
+        Ok(())
+    }
+
+    /// Brings state and history up to date with an op that has been staged; all but the op's own rows.
+    fn bring_in(&mut self, op: &Op, writes: Writes) -> Result<Recorded> {
         let rows = self.write_data(writes)?;
         let (machine, schema) = (&*self.inner.machine, self.inner.schema);
         let changes = leaf_changes(machine, schema, &rows, &self.past(Some(op)))?;
@@ -119,7 +161,6 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.move_frontier(op);
         let index = self.state.ledger.applied;
         let effect = effect(&changes);
-        write_op(self.tx, index, &effect, op)?;
         self.state.tail.push(op, index);
         self.state.ledger.applied += 1;
         self.state.ledger.clock = self.state.ledger.clock.max(op.hlc());

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::{Applied, Tail, missing, read_head, read_op};
 use crate::system::Ledger;
 use crate::tx::{Direction, History, ReadTx, Result};
-use crate::{Op, OpHasher, OpRef, OpView, Stamp};
+use crate::{EffectHash, Op, OpHasher, OpRef, OpView, Stamp};
 
 /// Stamps that are remembered, at the most.
 const REMEMBERED: usize = 4096;
@@ -63,6 +63,8 @@ pub(crate) struct Past<'a> {
     pub(crate) applied: Applied<'a>,
     pub(crate) hasher: &'a OpHasher,
     pub(crate) stamps: &'a Stamps,
+    /// Ops that are applied and not written yet, in the order of their numbers.
+    pub(crate) unwritten: &'a [(u64, EffectHash, Op)],
     /// The op that is being applied, and its number.
     pub(crate) current: Option<(u64, &'a Op)>,
 }
@@ -71,6 +73,15 @@ impl Past<'_> {
     fn current(&self, number: u64) -> Option<&Op> {
         let (current, op) = self.current?;
         (current == number).then_some(op)
+    }
+
+    /// An op that is in no table yet.
+    fn unwritten(&self, number: u64) -> Option<&Op> {
+        let place = self
+            .unwritten
+            .binary_search_by_key(&number, |(number, ..)| *number);
+        let unwritten = place.ok().map(|place| &self.unwritten[place].2);
+        self.current(number).or(unwritten)
     }
 }
 
@@ -89,18 +100,16 @@ impl History for Past<'_> {
             return Ok(op.stamp());
         }
         let (tx, tail) = (self.applied.tx, self.applied.tail);
-        if let Some(place) = number.checked_sub(tail.first) {
-            let stamp = usize::try_from(place)
-                .ok()
-                .and_then(|place| tail.stamps.get(place));
-            return stamp.copied().ok_or_else(|| missing(number));
+        if number >= tail.first {
+            let stamp = tail.stamp(number).copied();
+            return stamp.ok_or_else(|| missing(number));
         }
         self.stamps
             .get(number, || read_stamp(tx, self.hasher, number))
     }
 
     fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
-        match self.current(number) {
+        match self.unwritten(number) {
             Some(op) => {
                 see(&op.view(number));
                 Ok(())

@@ -192,11 +192,18 @@ impl OpDraft<'_> {
     /// # Errors
     /// The same rules that [`Op::decode`] checks.
     pub fn sign(self, hasher: &OpHasher, secret: &SecretKey) -> Result<Op, OpError> {
+        let mut op = self.compose(hasher, secret.public())?;
+        op.set_signature(&secret.sign(&op.reference.id));
+        Ok(op)
+    }
+
+    /// Encodes the op; a signature of zeroes stands where its own is to be.
+    pub(crate) fn compose(self, hasher: &OpHasher, author: PubKey) -> Result<Op, OpError> {
         let body = Body {
             format: FORMAT,
             kind: self.kind.code(),
             store_id: hasher.store_id,
-            author: secret.public(),
+            author,
             seq: self.seq,
             prev: self.prev,
             hlc: self.hlc,
@@ -205,8 +212,25 @@ impl OpDraft<'_> {
         };
         let mut bytes = codec::encode(&body)?;
         let id = hasher.id(&bytes);
-        bytes.extend_from_slice(&secret.sign(&id));
-        Op::decode(bytes, hasher)
+        bytes.extend_from_slice(&[0; SIGNATURE_LEN]);
+        if bytes.len() > MAX_OP_BYTES || body.deps.len() > MAX_DEPS {
+            // Whoever reads it says what is too much.
+            return Op::decode(bytes, hasher);
+        }
+        check(&body, self.kind, hasher.store_id)?;
+        Ok(Op {
+            kind: self.kind,
+            reference: OpRef {
+                author,
+                seq: self.seq,
+                id,
+            },
+            prev: self.prev,
+            hlc: self.hlc,
+            deps: body.deps,
+            payload_len: self.payload.len(),
+            bytes,
+        })
     }
 }
 
@@ -282,6 +306,12 @@ impl Op {
     #[cfg(feature = "std")]
     pub(crate) fn verify_by(&self, verifier: &mut key::Verifier) -> Result<(), SignatureError> {
         verifier.verify(&self.reference.author, &self.reference.id, self.signature())
+    }
+
+    /// Puts the author's signature in its place.
+    pub(crate) fn set_signature(&mut self, signature: &[u8; SIGNATURE_LEN]) {
+        let body_len = self.bytes.len() - SIGNATURE_LEN;
+        self.bytes[body_len..].copy_from_slice(signature);
     }
 
     fn signature(&self) -> &[u8; 64] {

@@ -1,0 +1,107 @@
+//! Signing beside the writer: nothing that an op does depends on its signature, so that it can come last.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use lattice_meta::OpId;
+
+use crate::SecretKey;
+
+type Signature = [u8; 64];
+
+/// Ops of a transaction that wait for their signatures. One of the threads whose work the transaction does
+/// signs them, while it would wait; the writer makes what is missing in the end.
+#[derive(Debug, Default)]
+pub(super) struct Signing {
+    signatures: Mutex<Signatures>,
+    /// Told of ops, where the helper waits for them, and of the end.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Signatures {
+    /// There may be more ops.
+    is_open: bool,
+    has_helper: bool,
+    wanted: VecDeque<OpId>,
+    /// Only ever looked up, so no order of a hash map can show.
+    made: HashMap<OpId, Signature>,
+}
+
+impl Signing {
+    fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        self.signatures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins: whoever offers help from now on is kept until the end.
+    pub(super) fn open(&self) {
+        self.signatures().is_open = true;
+    }
+
+    /// Ends: nobody waits for signatures any more.
+    pub(super) fn close(&self) {
+        let mut signatures = self.signatures();
+        signatures.is_open = false;
+        signatures.wanted.clear();
+        signatures.made.clear();
+        let has_helper = signatures.has_helper;
+        drop(signatures);
+        if has_helper {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Asks for an op's signature.
+    pub(super) fn want(&self, id: OpId) {
+        let mut signatures = self.signatures();
+        signatures.wanted.push_back(id);
+        let is_helper_idle = signatures.has_helper && signatures.wanted.len() == 1;
+        drop(signatures);
+        if is_helper_idle {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Signs what is wanted until the end, unless another thread does.
+    pub(super) fn help(&self, secret: &SecretKey) {
+        let mut signatures = self.signatures();
+        if signatures.has_helper || !signatures.is_open {
+            return;
+        }
+        signatures.has_helper = true;
+        while signatures.is_open {
+            let Some(id) = signatures.wanted.pop_front() else {
+                signatures = self
+                    .changed
+                    .wait(signatures)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(signatures);
+            let signature = secret.sign(&id);
+            signatures = self.signatures();
+            if signatures.is_open {
+                signatures.made.insert(id, signature);
+            }
+        }
+        signatures.has_helper = false;
+    }
+
+    /// Signs one op that is wanted, from the other end than the helper. Whether there was one.
+    pub(super) fn make_one(&self, secret: &SecretKey) -> bool {
+        let Some(id) = self.signatures().wanted.pop_back() else {
+            return false;
+        };
+        let signature = secret.sign(&id);
+        self.signatures().made.insert(id, signature);
+        true
+    }
+
+    /// An op's signature. Ed25519 gives one for each op: if the helper is at it still, it is made twice.
+    pub(super) fn signature(&self, id: &OpId, secret: &SecretKey) -> Signature {
+        let made = self.signatures().made.remove(id);
+        made.unwrap_or_else(|| secret.sign(id))
+    }
+}
