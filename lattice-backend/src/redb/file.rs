@@ -1,6 +1,6 @@
 //! Storages that are files.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -24,11 +24,10 @@ impl Disk for FileDisk {
             FileMode::ReadWrite => options.write(true),
             FileMode::CreateNew => options.write(true).create_new(true),
         };
-        if mode != FileMode::CreateNew {
-            // Opening a pipe would wait for somebody at its other end.
-            check_is_file(path)?;
-        }
-        let file = options.open(path)?;
+        let file = match mode {
+            FileMode::CreateNew => options.open(path)?,
+            FileMode::Read | FileMode::ReadWrite => open_file(&mut options, path)?,
+        };
         let opened = FileStorage::new(file, path, mode);
         if opened.is_err() && mode == FileMode::CreateNew {
             // The file is ours, and empty; the first error is the one to report.
@@ -58,8 +57,23 @@ impl Disk for FileDisk {
     }
 }
 
-fn check_is_file(path: &Path) -> io::Result<()> {
-    let metadata = std::fs::metadata(path)?;
+/// Opens a file, and nothing else. Opening a pipe would wait for somebody at its other end, if it were not
+/// told not to; that it is one shows once it is open, which takes one look at the path less.
+#[cfg(unix)]
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;
+    check_is_file(&file.metadata()?)?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    check_is_file(&std::fs::metadata(path)?)?;
+    options.open(path)
+}
+
+fn check_is_file(metadata: &Metadata) -> io::Result<()> {
     match (metadata.is_file(), metadata.is_dir()) {
         (true, _) => Ok(()),
         (_, true) => Err(io::ErrorKind::IsADirectory.into()),
