@@ -69,7 +69,7 @@ pub use redb::{FileDisk, RedbBackend};
 #[cfg(feature = "std")]
 pub use staging::Staged;
 #[cfg(feature = "std")]
-pub use state_hash::{Accumulator, EFFECT_BYTES, EffectHash, LeafChange, LeafHasher};
+pub use state_hash::{Accumulator, EFFECT_BYTES, EffectHash, LeafHasher};
 pub use state_machine::{
     Effect, LogicVersion, LogicVersionError, MAX_LOGIC_VERSION_BYTES, StateMachine,
 };

@@ -1,6 +1,7 @@
 //! The state hash: what a set of leaves sums up to, and the effect of one op on it.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use lattice_meta::{GenesisHash, SchemaVersion, StateHash};
 
@@ -20,17 +21,6 @@ pub const EFFECT_BYTES: usize = 16;
 /// application gives it again.
 pub type EffectHash = [u8; EFFECT_BYTES];
 
-/// What one op did to one leaf.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeafChange {
-    /// The leaf's key.
-    pub key: Vec<u8>,
-    /// Its value before, if it was there.
-    pub before: Option<Vec<u8>>,
-    /// Its value after, if it is there.
-    pub after: Option<Vec<u8>>,
-}
-
 /// A row before and after an op.
 #[derive(Debug, Clone)]
 pub(crate) struct RowChange {
@@ -39,77 +29,120 @@ pub(crate) struct RowChange {
     pub(crate) after: Option<Vec<u8>>,
 }
 
-/// The net changes of leaves that changes of rows amount to, in ascending order of leaf keys.
-pub(crate) fn leaf_changes<M: StateMachine>(
-    machine: &M,
-    schema: SchemaVersion,
-    rows: &[RowChange],
-    history: &dyn History,
-) -> Result<Vec<LeafChange>> {
-    let mut changes = Vec::with_capacity(2 * rows.len());
-    for RowChange { key, before, after } in rows {
-        if let Some(value) = before {
-            machine.leaves(schema, Row { key, value }, history, &mut |key, value| {
-                let (key, before) = (key.to_vec(), Some(value.to_vec()));
-                changes.push(LeafChange {
-                    key,
-                    before,
-                    after: None,
-                });
-            })?;
-        }
-        if let Some(value) = after {
-            machine.leaves(schema, Row { key, value }, history, &mut |key, value| {
-                let (key, after) = (key.to_vec(), Some(value.to_vec()));
-                changes.push(LeafChange {
-                    key,
-                    before: None,
-                    after,
-                });
-            })?;
-        }
-    }
-    // Where rows are leaves as they are, they are in order already.
-    changes.sort_by(|a, b| a.key.cmp(&b.key));
-    changes.dedup_by(|same, kept| {
-        let is_same = same.key == kept.key;
-        if is_same {
-            kept.before = kept.before.take().or(same.before.take());
-            kept.after = kept.after.take().or(same.after.take());
-        }
-        is_same
-    });
-    changes.retain(|change| change.before != change.after);
-    Ok(changes)
+/// The net changes of leaves that an op makes, in ascending order of leaf keys.
+#[derive(Debug, Default)]
+pub(crate) struct LeafChanges {
+    /// Keys and values, one behind another: a leaf takes no memory of its own.
+    bytes: Vec<u8>,
+    changes: Vec<Places>,
 }
 
-/// Hashes net leaf changes, which stand in ascending order of keys: for each its key, then what
-/// was and what is there, a byte string as its length (`u32`, little endian) and its bytes, an
-/// optional one behind a byte 0 or 1.
-pub(crate) fn effect(changes: &[LeafChange]) -> EffectHash {
-    let mut hasher = blake3::Hasher::new_derive_key(EFFECT_CONTEXT);
-    for change in changes {
-        update_bytes(&mut hasher, &change.key);
-        for value in [&change.before, &change.after] {
-            match value {
-                Some(value) => {
-                    hasher.update(&[1]);
-                    update_bytes(&mut hasher, value);
-                }
-                None => {
-                    hasher.update(&[0]);
+/// Where the parts of a change stand.
+#[derive(Debug, Clone)]
+struct Places {
+    key: Range<usize>,
+    before: Option<Range<usize>>,
+    after: Option<Range<usize>>,
+}
+
+/// What one op did to one leaf.
+pub(crate) struct LeafChange<'a> {
+    /// The leaf's key.
+    pub(crate) key: &'a [u8],
+    /// Its value before, if it was there.
+    pub(crate) before: Option<&'a [u8]>,
+    /// Its value after, if it is there.
+    pub(crate) after: Option<&'a [u8]>,
+}
+
+impl LeafChanges {
+    /// What changes of rows amount to.
+    pub(crate) fn of<M: StateMachine>(
+        machine: &M,
+        schema: SchemaVersion,
+        rows: &[RowChange],
+        history: &dyn History,
+    ) -> Result<Self> {
+        let mut all = Self::default();
+        for RowChange { key, before, after } in rows {
+            if let Some(value) = before {
+                machine.leaves(schema, Row { key, value }, history, &mut |key, value| {
+                    let (key, before) = (all.keep(key), Some(all.keep(value)));
+                    let after = None;
+                    all.changes.push(Places { key, before, after });
+                })?;
+            }
+            if let Some(value) = after {
+                machine.leaves(schema, Row { key, value }, history, &mut |key, value| {
+                    let (key, after) = (all.keep(key), Some(all.keep(value)));
+                    let before = None;
+                    all.changes.push(Places { key, before, after });
+                })?;
+            }
+        }
+        all.sum_up();
+        Ok(all)
+    }
+
+    fn keep(&mut self, part: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(part);
+        start..self.bytes.len()
+    }
+
+    /// Makes one change of all that concern one leaf, and none of those that change nothing.
+    fn sum_up(&mut self) {
+        let Self { bytes, changes } = self;
+        let key = |change: &Places| &bytes[change.key.clone()];
+        // Where rows are leaves as they are, they are in order already.
+        changes.sort_by(|a, b| key(a).cmp(key(b)));
+        changes.dedup_by(|same, kept| {
+            let is_same = key(same) == key(kept);
+            if is_same {
+                kept.before = kept.before.take().or(same.before.take());
+                kept.after = kept.after.take().or(same.after.take());
+            }
+            is_same
+        });
+        let value = |place: &Option<Range<usize>>| place.clone().map(|place| &bytes[place]);
+        changes.retain(|change| value(&change.before) != value(&change.after));
+    }
+
+    /// The changes, one after another.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = LeafChange<'_>> {
+        let part = |place: &Range<usize>| &self.bytes[place.clone()];
+        self.changes.iter().map(move |change| LeafChange {
+            key: part(&change.key),
+            before: change.before.as_ref().map(part),
+            after: change.after.as_ref().map(part),
+        })
+    }
+
+    /// Hashes them: for each its key, then what was and what is there, a byte string as its length (`u32`,
+    /// little endian) and its bytes, an optional one behind a byte 0 or 1.
+    pub(crate) fn effect(&self) -> EffectHash {
+        // In one piece, which is hashed many blocks at a time.
+        let mut content = Vec::with_capacity(self.bytes.len() + 14 * self.changes.len());
+        for change in self.iter() {
+            push_bytes(&mut content, change.key);
+            for value in [change.before, change.after] {
+                content.push(u8::from(value.is_some()));
+                if let Some(value) = value {
+                    push_bytes(&mut content, value);
                 }
             }
         }
+        let mut hasher = blake3::Hasher::new_derive_key(EFFECT_CONTEXT);
+        hasher.update(&content);
+        let mut effect = [0; EFFECT_BYTES];
+        effect.copy_from_slice(&hasher.finalize().as_bytes()[..EFFECT_BYTES]);
+        effect
     }
-    let mut effect = [0; EFFECT_BYTES];
-    effect.copy_from_slice(&hasher.finalize().as_bytes()[..EFFECT_BYTES]);
-    effect
 }
 
-fn update_bytes(hasher: &mut blake3::Hasher, bytes: &[u8]) {
-    hasher.update(&len_u32(bytes).to_le_bytes());
-    hasher.update(bytes);
+fn push_bytes(content: &mut Vec<u8>, bytes: &[u8]) {
+    content.extend_from_slice(&len_u32(bytes).to_le_bytes());
+    content.extend_from_slice(bytes);
 }
 
 /// Lengths of rows fit: an op, and so everything it writes, is far shorter than 4 GiB.
@@ -152,13 +185,13 @@ impl Accumulator {
     }
 
     /// Carries out one op's changes.
-    pub(crate) fn change(&mut self, hasher: &LeafHasher, changes: &[LeafChange]) -> Result<()> {
-        for change in changes {
-            if let Some(before) = &change.before {
-                self.remove(hasher, &change.key, before)?;
+    pub(crate) fn change(&mut self, hasher: &LeafHasher, changes: &LeafChanges) -> Result<()> {
+        for change in changes.iter() {
+            if let Some(before) = change.before {
+                self.remove(hasher, change.key, before)?;
             }
-            if let Some(after) = &change.after {
-                self.insert(hasher, &change.key, after);
+            if let Some(after) = change.after {
+                self.insert(hasher, change.key, after);
             }
         }
         Ok(())
@@ -206,7 +239,8 @@ impl LeafHasher {
             return expanded;
         }
         let mut hasher = self.long.clone();
-        update_bytes(&mut hasher, key);
+        hasher.update(&len_u32(key).to_le_bytes());
+        hasher.update(key);
         hasher.update(value);
         hasher.finalize_xof().fill(&mut expanded);
         expanded

@@ -214,6 +214,7 @@ impl Root {
         let chain = self.chain.map(all);
         let lanes = S::u32s::LEN;
         let mut counter: u32 = 0;
+        let mut words = [[0; 16]; 16];
         for group in output.chunks_mut(lanes) {
             let mut counters = [0; 16];
             for place in &mut counters[..lanes] {
@@ -230,7 +231,6 @@ impl Root {
                 _ => all(0),
             });
             let state = rounds(state, &block);
-            let mut words = [[0; 16]; 16];
             for place in 0..8 {
                 let (low, high) = (state[place], state[place + 8]);
                 low.xor(high).0.store_slice(&mut words[place][..lanes]);

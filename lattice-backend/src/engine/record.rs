@@ -9,7 +9,7 @@ use super::reads::{Reads, Remembered};
 use super::state::WriterState;
 use crate::history::{Applied, Past, write_op};
 use crate::staging::Writes;
-use crate::state_hash::{LeafChange, RowChange, effect, leaf_changes};
+use crate::state_hash::{LeafChanges, RowChange};
 use crate::system::Mark;
 use crate::tx::{DataTable, Result, Table, WriteTx};
 use crate::{Effect, EffectHash, Op, OpKind, OpRef, SecretKey, Staged, StateMachine};
@@ -36,7 +36,7 @@ pub(super) struct Recorded {
     /// The hash of what it did.
     pub(super) effect: EffectHash,
     /// What it did.
-    pub(super) changes: Vec<LeafChange>,
+    pub(super) changes: LeafChanges,
 }
 
 impl<'a, M: StateMachine> Recorder<'a, M> {
@@ -152,7 +152,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     fn bring_in(&mut self, op: &Op, writes: Writes) -> Result<Recorded> {
         let rows = self.write_data(writes)?;
         let (machine, schema) = (&*self.inner.machine, self.inner.schema);
-        let changes = leaf_changes(machine, schema, &rows, &self.past(Some(op)))?;
+        let changes = LeafChanges::of(machine, schema, &rows, &self.past(Some(op)))?;
         self.state
             .ledger
             .state
@@ -160,7 +160,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.link_branches(op)?;
         self.move_frontier(op);
         let index = self.state.ledger.applied;
-        let effect = effect(&changes);
+        let effect = changes.effect();
         self.state.tail.push(op, index);
         self.state.ledger.applied += 1;
         self.state.ledger.clock = self.state.ledger.clock.max(op.hlc());

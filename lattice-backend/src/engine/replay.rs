@@ -207,7 +207,7 @@ impl<M: StateMachine> Replay<M> {
                 }
                 let recorded = recorder.record(op)?;
                 if recorded.effect != *effect && replayed.difference.is_none() {
-                    let keys = recorded.changes.into_iter().map(|change| change.key);
+                    let keys = recorded.changes.iter().map(|change| change.key.to_vec());
                     replayed.difference = Some(OpDifference {
                         index,
                         op: reference,
