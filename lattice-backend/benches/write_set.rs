@@ -64,8 +64,8 @@ const STEPWISE: Layout = Layout {
     ..BY_INDEX
 };
 const PARTS: Layout = Layout {
-    name: "the same, records in parts of 2,000 (chosen)",
-    part_bytes: Some(2000),
+    name: "the same, records in parts of 1,340",
+    part_bytes: Some(1340),
     ..STEPWISE
 };
 const SYSTEM_STEPWISE: Layout = Layout {
@@ -74,8 +74,8 @@ const SYSTEM_STEPWISE: Layout = Layout {
     ..PARTS
 };
 const SMALL_HEADS: Layout = Layout {
-    name: "the chosen one, 32 bytes in front of a value",
-    head_bytes: 32,
+    name: "the one before that, 2 bytes in front of a value (chosen)",
+    head_bytes: 2,
     ..PARTS
 };
 const LAYOUTS: [Option<Layout>; 7] = [

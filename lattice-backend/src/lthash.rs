@@ -6,6 +6,8 @@
 //! parameters more than 200 bits of security).
 
 use alloc::boxed::Box;
+#[cfg(test)]
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Lanes of a sum.
@@ -13,53 +15,138 @@ pub const LANES: usize = 1024;
 /// Bytes of a sum: each lane as a `u16`, little endian.
 pub const LTHASH_BYTES: usize = 2 * LANES;
 
+/// Lanes as they are held in memory: two to a word, and the words in the order in which a vector of eight
+/// gives them. The output of BLAKE3 comes in blocks of 16 words; row `16 * g + i` has word `i` of the blocks
+/// `8 * g` to `8 * g + 7`. An element is added as it is made, and only sums are put in order.
+pub(crate) type Words = [[u32; 8]; LANES / 16];
+
+/// Where a word of the output stands.
+fn place(word: usize) -> (usize, usize) {
+    let (block, word) = (word / 16, word % 16);
+    (block / 8 * 16 + word, block % 8)
+}
+
+pub(crate) fn words_of(bytes: &[u8; LTHASH_BYTES]) -> Words {
+    let mut words = [[0; 8]; LANES / 16];
+    let (all, _) = bytes.as_chunks();
+    for (word, bytes) in all.iter().enumerate() {
+        let (row, lane) = place(word);
+        words[row][lane] = u32::from_le_bytes(*bytes);
+    }
+    words
+}
+
+pub(crate) fn bytes_of(words: &Words) -> [u8; LTHASH_BYTES] {
+    let mut bytes = [0; LTHASH_BYTES];
+    let (all, _) = bytes.as_chunks_mut();
+    for (word, bytes) in all.iter_mut().enumerate() {
+        let (row, lane) = place(word);
+        *bytes = words[row][lane].to_le_bytes();
+    }
+    bytes
+}
+
+/// The highest bit of each of two lanes: what is carried into it stays in it.
+const HIGH: u32 = 0x8000_8000;
+
 /// A sum of elements.
 #[derive(Clone, PartialEq, Eq)]
-pub struct LtHash(Box<[u16; LANES]>);
+pub struct LtHash(Box<Words>);
 
 impl Default for LtHash {
     /// The empty set.
     fn default() -> Self {
-        Self(Box::new([0; LANES]))
+        Self(Box::new([[0; 8]; LANES / 16]))
     }
 }
 
 impl LtHash {
     /// Reads a sum as [`Self::to_bytes`] wrote it.
     pub fn from_bytes(bytes: &[u8; LTHASH_BYTES]) -> Self {
-        let mut sum = Self::default();
-        for (lane, pair) in sum.0.iter_mut().zip(bytes.chunks_exact(2)) {
-            *lane = u16::from_le_bytes([pair[0], pair[1]]);
-        }
-        sum
+        Self(Box::new(words_of(bytes)))
     }
 
     /// The sum's bytes.
     pub fn to_bytes(&self) -> [u8; LTHASH_BYTES] {
-        let mut bytes = [0; LTHASH_BYTES];
-        for (pair, lane) in bytes.chunks_exact_mut(2).zip(self.0.iter()) {
-            pair.copy_from_slice(&lane.to_le_bytes());
-        }
-        bytes
+        bytes_of(&self.0)
     }
 
     /// Takes in the element that was expanded to these bytes.
     pub fn add(&mut self, element: &[u8; LTHASH_BYTES]) {
-        for (lane, pair) in self.0.iter_mut().zip(element.chunks_exact(2)) {
-            *lane = lane.wrapping_add(u16::from_le_bytes([pair[0], pair[1]]));
-        }
+        self.add_words(&words_of(element));
     }
 
     /// Takes out the element that was expanded to these bytes.
     pub fn remove(&mut self, element: &[u8; LTHASH_BYTES]) {
-        for (lane, pair) in self.0.iter_mut().zip(element.chunks_exact(2)) {
-            *lane = lane.wrapping_sub(u16::from_le_bytes([pair[0], pair[1]]));
+        self.remove_words(&words_of(element));
+    }
+
+    pub(crate) fn add_words(&mut self, element: &Words) {
+        self.change(element, |sum, word| {
+            (sum & !HIGH).wrapping_add(word & !HIGH) ^ ((sum ^ word) & HIGH)
+        });
+    }
+
+    pub(crate) fn remove_words(&mut self, element: &Words) {
+        self.change(element, |sum, word| {
+            (sum | HIGH).wrapping_sub(word & !HIGH) ^ ((sum ^ !word) & HIGH)
+        });
+    }
+
+    #[inline(always)]
+    fn change(&mut self, element: &Words, lanes: impl Fn(u32, u32) -> u32) {
+        for (sums, words) in self.0.iter_mut().zip(element) {
+            for (sum, word) in sums.iter_mut().zip(words) {
+                *sum = lanes(*sum, *word);
+            }
         }
     }
 }
 
 impl fmt::Debug for LtHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LtHash({:04x}..)", self.0[0])
+        let [first, second, ..] = self.to_bytes();
+        write!(f, "LtHash({second:02x}{first:02x}..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lanes(bytes: &[u8; LTHASH_BYTES]) -> Vec<u16> {
+        let (lanes, _) = bytes.as_chunks();
+        lanes.iter().map(|lane| u16::from_le_bytes(*lane)).collect()
+    }
+
+    fn element() -> impl Strategy<Value = [u8; LTHASH_BYTES]> {
+        let edges = prop_oneof![
+            Just(0_u8),
+            Just(1),
+            Just(0x7f),
+            Just(0x80),
+            Just(0xff),
+            any::<u8>()
+        ];
+        prop::collection::vec(edges, LTHASH_BYTES)
+            .prop_map(|bytes| bytes.try_into().expect("so many were made"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn lanes_are_added_one_by_one(a in element(), b in element()) {
+            let mut sum = LtHash::from_bytes(&a);
+            prop_assert_eq!(sum.to_bytes(), a);
+            sum.add(&b);
+            let added: Vec<u16> = lanes(&a).iter().zip(lanes(&b)).map(|(a, b)| a.wrapping_add(b)).collect();
+            prop_assert_eq!(lanes(&sum.to_bytes()), added);
+            sum.remove(&b);
+            prop_assert_eq!(sum.to_bytes(), a);
+            sum.remove(&b);
+            let taken: Vec<u16> = lanes(&a).iter().zip(lanes(&b)).map(|(a, b)| a.wrapping_sub(b)).collect();
+            prop_assert_eq!(lanes(&sum.to_bytes()), taken);
+        }
     }
 }

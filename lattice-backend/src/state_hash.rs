@@ -5,13 +5,15 @@ use core::ops::Range;
 
 use lattice_meta::{GenesisHash, SchemaVersion, StateHash};
 
-use crate::lthash::{LTHASH_BYTES, LtHash};
+use crate::lthash::{LTHASH_BYTES, LtHash, Words, bytes_of, words_of};
 use crate::tx::{History, Result, Row};
 use crate::xof::{CHUNK_LEN, ShortXof};
 use crate::{BackendError, StateMachine};
 
 const LEAF_CONTEXT: &str = "lattice 2026 state leaf v1";
 const HASH_CONTEXT: &str = "lattice 2026 state hash v1";
+/// About what a leaf says in place of the number of an op.
+const NAMED_LEN: usize = 88;
 const EFFECT_CONTEXT: &str = "lattice 2026 effect v1";
 
 /// Bytes of an [`EffectHash`].
@@ -63,7 +65,11 @@ impl LeafChanges {
         rows: &[RowChange],
         history: &dyn History,
     ) -> Result<Self> {
-        let mut all = Self::default();
+        let row_bytes = |row: &RowChange| row.key.len() + row.after.as_ref().map_or(0, Vec::len);
+        let mut all = Self {
+            bytes: Vec::with_capacity(rows.iter().map(|row| row_bytes(row) + NAMED_LEN).sum()),
+            changes: Vec::with_capacity(rows.len()),
+        };
         for RowChange { key, before, after } in rows {
             if let Some(value) = before {
                 machine.leaves(schema, Row { key, value }, history, &mut |key, value| {
@@ -166,7 +172,7 @@ impl Accumulator {
     /// Takes one leaf in.
     pub fn insert(&mut self, hasher: &LeafHasher, key: &[u8], value: &[u8]) {
         self.leaves += 1;
-        self.sum.add(&hasher.expand(key, value));
+        self.sum.add_words(&hasher.words(key, value));
     }
 
     /// Takes one leaf out.
@@ -180,7 +186,7 @@ impl Accumulator {
             .ok_or_else(|| BackendError::Damaged {
                 detail: "the state has more leaves than were counted".into(),
             })?;
-        self.sum.remove(&hasher.expand(key, value));
+        self.sum.remove_words(&hasher.words(key, value));
         Ok(())
     }
 
@@ -227,22 +233,25 @@ impl LeafHasher {
     /// The extendable output of BLAKE3 over the key's length (`u32`, little endian), the key and
     /// the value.
     pub fn expand(&self, key: &[u8], value: &[u8]) -> [u8; LTHASH_BYTES] {
+        bytes_of(&self.words(key, value))
+    }
+
+    /// The same in the order in which it is added.
+    fn words(&self, key: &[u8], value: &[u8]) -> Words {
         let (behind_len, len) = (4 + key.len(), 4 + key.len() + value.len());
-        let mut expanded = [0; LTHASH_BYTES];
         if len <= CHUNK_LEN && !cfg!(debug_assertions) {
             let mut input = [0; CHUNK_LEN];
             input[..4].copy_from_slice(&len_u32(key).to_le_bytes());
             input[4..behind_len].copy_from_slice(key);
             input[behind_len..len].copy_from_slice(value);
-            let (blocks, _) = expanded.as_chunks_mut();
-            self.short.fill(&input[..len], blocks);
-            return expanded;
+            return self.short.expand(&input[..len]);
         }
         let mut hasher = self.long.clone();
         hasher.update(&len_u32(key).to_le_bytes());
         hasher.update(key);
         hasher.update(value);
+        let mut expanded = [0; LTHASH_BYTES];
         hasher.finalize_xof().fill(&mut expanded);
-        expanded
+        words_of(&expanded)
     }
 }

@@ -8,11 +8,15 @@
 
 use core::array;
 
-use fearless_simd::{Level, Simd, SimdBase, dispatch};
+use fearless_simd::{Level, Simd, SimdBase, dispatch, u32x8};
+
+use crate::lthash::{LTHASH_BYTES, Words};
 
 /// Bytes of a chunk: the longest input.
 pub(crate) const CHUNK_LEN: usize = 1024;
 const BLOCK_LEN: usize = 64;
+/// Blocks that are made at a time.
+const LANES: usize = 8;
 
 const CHUNK_START: u32 = 1;
 const CHUNK_END: u32 = 1 << 1;
@@ -71,8 +75,8 @@ impl ShortXof {
         }
     }
 
-    /// Fills `output` from an input of at most [`CHUNK_LEN`] bytes.
-    pub(crate) fn fill(&self, input: &[u8], output: &mut [[u8; BLOCK_LEN]]) {
+    /// The output over an input of at most [`CHUNK_LEN`] bytes.
+    pub(crate) fn expand(&self, input: &[u8]) -> Words {
         debug_assert!(input.len() <= CHUNK_LEN, "longer inputs are the library's");
         let last = input.len().saturating_sub(1) / BLOCK_LEN * BLOCK_LEN;
         let (front, last) = input.split_at(last);
@@ -88,7 +92,9 @@ impl ShortXof {
             len: u32::try_from(last.len()).expect("a block has 64 bytes at the most"),
             flags: flags | CHUNK_END | ROOT,
         };
-        dispatch!(self.level, simd => root.fill(simd, output));
+        let mut output = [[0; LANES]; LTHASH_BYTES / (4 * LANES)];
+        dispatch!(self.level, simd => root.fill(simd, &mut output));
+        output
     }
 }
 
@@ -126,7 +132,7 @@ impl Word for u32 {
 
 /// A vector of words.
 #[derive(Clone, Copy)]
-struct Lanes<S: Simd>(S::u32s);
+struct Lanes<S: Simd>(u32x8<S>);
 
 impl<S: Simd> Word for Lanes<S> {
     #[inline(always)]
@@ -207,25 +213,19 @@ struct Root {
 }
 
 impl Root {
+    /// Makes eight blocks at a time: each word of them is a row of the output.
     #[inline(always)]
-    fn fill<S: Simd>(&self, simd: S, output: &mut [[u8; BLOCK_LEN]]) {
-        let all = |word: u32| Lanes::<S>(S::u32s::splat(simd, word));
+    fn fill<S: Simd>(&self, simd: S, output: &mut Words) {
+        let all = |word: u32| Lanes::<S>(u32x8::splat(simd, word));
         let block = self.block.map(all);
         let chain = self.chain.map(all);
-        let lanes = S::u32s::LEN;
-        let mut counter: u32 = 0;
-        let mut words = [[0; 16]; 16];
-        for group in output.chunks_mut(lanes) {
-            let mut counters = [0; 16];
-            for place in &mut counters[..lanes] {
-                *place = counter;
-                counter += 1;
-            }
-            let counters = Lanes(S::u32s::from_slice(simd, &counters[..lanes]));
+        let (groups, _) = output.as_chunks_mut::<16>();
+        let mut counters = [0, 1, 2, 3, 4, 5, 6, 7];
+        for rows in groups {
             let state = array::from_fn(|place| match place {
                 0..8 => chain[place],
                 8..12 => all(IV[place - 8]),
-                12 => counters,
+                12 => Lanes(u32x8::from_slice(simd, &counters)),
                 14 => all(self.len),
                 15 => all(self.flags),
                 _ => all(0),
@@ -233,17 +233,11 @@ impl Root {
             let state = rounds(state, &block);
             for place in 0..8 {
                 let (low, high) = (state[place], state[place + 8]);
-                low.xor(high).0.store_slice(&mut words[place][..lanes]);
-                high.xor(chain[place])
-                    .0
-                    .store_slice(&mut words[place + 8][..lanes]);
+                low.xor(high).0.store_slice(&mut rows[place]);
+                let high = high.xor(chain[place]);
+                high.0.store_slice(&mut rows[place + 8]);
             }
-            for (lane, bytes) in group.iter_mut().enumerate() {
-                let (bytes, _) = bytes.as_chunks_mut();
-                for (bytes, word) in bytes.iter_mut().zip(&words) {
-                    *bytes = u32::to_le_bytes(word[lane]);
-                }
-            }
+            counters = counters.map(|counter| counter + 8);
         }
     }
 }
@@ -251,8 +245,9 @@ impl Root {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lthash::bytes_of;
 
-    /// Every length up to a chunk, and outputs that fill no vector.
+    /// Lengths up to a chunk, with the vectors of this processor and with the least.
     #[test]
     fn gives_what_the_library_gives() {
         let context = "lattice tests of extended output";
@@ -272,13 +267,10 @@ mod tests {
             {
                 let mut library = blake3::Hasher::new_derive_key(context);
                 library.update(&input[..len]);
-                let mut expected = [[0; BLOCK_LEN]; 33];
-                library.finalize_xof().fill(expected.as_flattened_mut());
-                let (mut whole, mut odd) = ([[0; BLOCK_LEN]; 32], [[0; BLOCK_LEN]; 33]);
-                short.fill(&input[..len], &mut whole);
-                short.fill(&input[..len], &mut odd);
-                assert_eq!(whole[..], expected[..32], "{len} bytes at {level:?}");
-                assert_eq!(odd, expected, "{len} bytes at {level:?}");
+                let mut expected = [0; LTHASH_BYTES];
+                library.finalize_xof().fill(&mut expected);
+                let found = bytes_of(&short.expand(&input[..len]));
+                assert!(found == expected, "{len} bytes at {level:?}");
             }
         }
     }

@@ -67,9 +67,35 @@ pub enum CodecError {
 /// [`CodecError::Unsupported`] for a type outside this codec's data model; never for the types
 /// of this workspace.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    bincode::serde::encode_to_vec(value, CONFIG).map_err(|error| CodecError::Unsupported {
+    let unsupported = |error: EncodeError| CodecError::Unsupported {
         reason: error.to_string(),
-    })
+    };
+    // Counted first: memory that grows as it is written costs more.
+    let mut length = Length(0);
+    bincode::serde::encode_into_writer(value, &mut length, CONFIG).map_err(unsupported)?;
+    let mut bytes = Vec::with_capacity(length.0);
+    bincode::serde::encode_into_writer(value, Appender(&mut bytes), CONFIG).map_err(unsupported)?;
+    Ok(bytes)
+}
+
+/// A writer that counts.
+struct Length(usize);
+
+impl Writer for Length {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0 += bytes.len();
+        Ok(())
+    }
+}
+
+/// A writer that appends.
+struct Appender<'a>(&'a mut Vec<u8>);
+
+impl Writer for Appender<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Decodes a value that takes all of `bytes`, of which there may be `limit_bytes` at the most.
