@@ -170,3 +170,73 @@ impl History for View<'_> {
         show_op(self.tx, &self.hasher, number, see)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lattice_meta::{GenesisHash, Hlc, OpId};
+
+    use super::*;
+    use crate::backend::{StateBackend, Verdict};
+    use crate::history::write_op;
+    use crate::{MemoryBackend, OpDraft, OpKind, SecretKey};
+
+    fn ops(hasher: &OpHasher) -> Vec<Op> {
+        let secret = SecretKey::from_bytes(&[7; 32]);
+        let mut ops = Vec::<Op>::new();
+        for seq in 0..4 {
+            let draft = OpDraft {
+                kind: OpKind::Application,
+                seq,
+                prev: ops.last().map_or(OpId::ZERO, |op| op.reference().id),
+                hlc: Hlc::from_u64(10 + seq),
+                deps: Vec::new(),
+                payload: b"payload",
+            };
+            ops.push(draft.sign(hasher, &secret).expect("its form is right"));
+        }
+        ops
+    }
+
+    /// Where an op is when it is asked for: in the index, in the tail, not written yet, or being applied.
+    #[test]
+    fn an_op_is_found_wherever_it_is() {
+        let hasher = OpHasher::new(&GenesisHash::from_bytes([3; 32]));
+        let ops = ops(&hasher);
+        let db = MemoryBackend::new().scratch().expect("there is memory");
+        let mut tail = Tail::default();
+        db.write(&mut |tx| {
+            write_op(tx, 0, &[0; 16], &ops[0])?;
+            tail.push(&ops[0], 0);
+            tail.index(tx)?;
+            write_op(tx, 1, &[0; 16], &ops[1])?;
+            tail.push(&ops[1], 1);
+            tail.push(&ops[2], 2);
+            Ok(Verdict::Commit)
+        })
+        .expect("it writes");
+        let tx = db.snapshot().expect("it reads");
+        let past = Past {
+            applied: Applied {
+                tx: &*tx,
+                tail: &tail,
+            },
+            hasher: &hasher,
+            stamps: &Stamps::default(),
+            unwritten: &[(2, [0; 16], ops[2].clone())],
+            current: Some((3, &ops[3])),
+        };
+        for (number, op) in (0..).zip(&ops) {
+            assert_eq!(past.stamp(number).expect("it is there"), op.stamp());
+            let mut shown = None;
+            past.show(number, &mut |op| shown = Some((op.number, op.reference)))
+                .expect("it is there");
+            assert_eq!(shown, Some((number, op.reference())));
+        }
+        let numbers = ops.iter().map(|op| past.number(&op.reference()));
+        let numbers: Vec<_> = numbers.map(|number| number.expect("it reads")).collect();
+        assert_eq!(numbers, [Some(0), Some(1), Some(2), None]);
+        assert_eq!(past.count().expect("it reads"), 3);
+        assert!(past.stamp(4).is_err());
+        assert!(past.show(4, &mut |_| ()).is_err());
+    }
+}

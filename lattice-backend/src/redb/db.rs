@@ -129,7 +129,7 @@ impl StateDb for RedbDb {
                 .map_err(|error| wrapped_error("beginning to write", error))
         })?;
         // A panic in the body ends the transaction without a trace before it goes on.
-        let verdict = catch_unwind(AssertUnwindSafe(|| body(&mut RedbWriteTx::open(&tx)?)));
+        let verdict = catch_unwind(AssertUnwindSafe(|| body(&mut RedbWriteTx::new(&tx))));
         match verdict {
             Ok(Ok(Verdict::Commit)) => contain_call(|| {
                 tx.commit()

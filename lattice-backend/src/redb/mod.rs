@@ -26,6 +26,7 @@ use crate::backend::{
     copy_store, read_meta,
 };
 use crate::storage::{Disk, FileId, FileMode, Storage};
+use crate::tx::{Table, WriteTx};
 
 use adapter::{Adapter, LockView};
 use db::{Opened, Place, RedbDb};
@@ -150,7 +151,14 @@ impl StateBackend for RedbBackend {
                 .create_with_backend(Adapter::new(storage, LockView::Real))
                 .map_err(|error| file_error(path, error))?;
             let db = RedbDb::new(Opened::Writer(database), Access::ReadWrite);
-            db.write(birth)
+            let mut make = |tx: &mut dyn WriteTx| {
+                // Looking into a table makes it: a store has all five from the beginning.
+                for table in Table::ALL {
+                    tx.get(table, &[])?;
+                }
+                birth(tx)
+            };
+            db.write(&mut make)
                 .and_then(|()| db.close())
                 .map_err(|error| FileError::Io {
                     path: path.to_path_buf(),

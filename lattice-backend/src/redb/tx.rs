@@ -1,6 +1,6 @@
 //! Transactions.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
@@ -88,46 +88,56 @@ impl ReadTx for RedbReadTx {
     }
 }
 
-/// A write transaction with all tables open.
+/// A write transaction. Tables are opened when they are first used, which makes those that are not there:
+/// one that is not used costs nothing.
 pub(super) struct RedbWriteTx<'tx> {
-    tables: [redb::Table<'tx, Bytes, Bytes>; Table::ALL.len()],
+    tx: &'tx WriteTransaction,
+    tables: [OnceCell<redb::Table<'tx, Bytes, Bytes>>; Table::ALL.len()],
 }
 
 impl<'tx> RedbWriteTx<'tx> {
-    pub(super) fn open(tx: &'tx WriteTransaction) -> Result<Self> {
-        let open = |table| {
-            contain_call(|| {
-                tx.open_table(definition(table))
-                    .map_err(|error| wrapped_error("opening a table", error))
-            })
-        };
-        let [meta, system, ops, applied, data] = Table::ALL;
-        Ok(Self {
-            tables: [
-                open(meta)?,
-                open(system)?,
-                open(ops)?,
-                open(applied)?,
-                open(data)?,
-            ],
-        })
+    pub(super) fn new(tx: &'tx WriteTransaction) -> Self {
+        Self {
+            tx,
+            tables: Default::default(),
+        }
+    }
+
+    fn table(&self, table: Table) -> Result<&redb::Table<'tx, Bytes, Bytes>> {
+        let cell = &self.tables[table.position()];
+        if let Some(opened) = cell.get() {
+            return Ok(opened);
+        }
+        let opened = contain_call(|| {
+            self.tx
+                .open_table(definition(table))
+                .map_err(|error| wrapped_error("opening a table", error))
+        })?;
+        Ok(cell.get_or_init(|| opened))
+    }
+
+    fn table_mut(&mut self, table: Table) -> Result<&mut redb::Table<'tx, Bytes, Bytes>> {
+        self.table(table)?;
+        let opened = self.tables[table.position()].get_mut();
+        Ok(opened.expect("it has just been opened"))
     }
 }
 
 impl ReadTx for RedbWriteTx<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        get(&self.tables[table.position()], key)
+        get(self.table(table)?, key)
     }
 
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
-        range(&self.tables[table.position()], span, direction)
+        range(self.table(table)?, span, direction)
     }
 }
 
 impl WriteTx for RedbWriteTx<'_> {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        let table = self.table_mut(table)?;
         contain_call(|| {
-            let written = self.tables[table.position()].insert(key, value);
+            let written = table.insert(key, value);
             written
                 .map(drop)
                 .map_err(|error| storage_error("writing a row", error))
@@ -135,15 +145,17 @@ impl WriteTx for RedbWriteTx<'_> {
     }
 
     fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
+        let table = self.table_mut(table)?;
         contain_call(|| {
-            let before = self.tables[table.position()].insert(key, value);
+            let before = table.insert(key, value);
             owned(before.map_err(|error| storage_error("writing a row", error))?)
         })
     }
 
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let table = self.table_mut(table)?;
         contain_call(|| {
-            let before = self.tables[table.position()].remove(key);
+            let before = table.remove(key);
             owned(before.map_err(|error| storage_error("removing a row", error))?)
         })
     }

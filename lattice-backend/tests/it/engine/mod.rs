@@ -264,6 +264,8 @@ mod group {
                         let receipt = store.append(Command::set([thread], value)).unwrap();
                         let op = store.op_at(receipt.index).unwrap().unwrap();
                         assert_eq!(op.reference(), receipt.op);
+                        op.verify()
+                            .expect("it was signed last, and before it was written");
                         assert_eq!(op.payload(), registers::payload(&[thread], &value));
                     }
                 });
