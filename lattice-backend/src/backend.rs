@@ -181,7 +181,8 @@ pub trait StateDb: Debug + Send + Sync {
     fn write(&self, body: &mut WriteBody<'_>) -> Result<()>;
 
     /// Gives back the space that is no longer used, after the writes before it have ended; reads and
-    /// writes that come meanwhile wait. Whenever it is cut off, everything committed is still there.
+    /// writes that come meanwhile wait. It may write all rows anew to fill pages, and need as much room as
+    /// they take while it lasts. Whenever it is cut off, everything committed is still there.
     ///
     /// # Errors
     /// [`BackendError::SnapshotsLive`] while there are snapshots in its way, here or in another

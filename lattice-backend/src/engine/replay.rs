@@ -122,20 +122,22 @@ impl<M: StateMachine> Replay<M> {
         let mut replayed = Replayed::default();
         let mut next = self.writer().ledger.applied;
         watch.tell(Stage::Replay, next, Some(total));
-        while next < total && !replayed.is_cut {
-            let chunk = self.read_chunk(source, next, total)?;
+        let mut ahead = Some(self.read_chunk(source, next, total)?);
+        while next < total
+            && !replayed.is_cut
+            && let Some(chunk) = ahead.take()
+        {
             next += u64::try_from(chunk.ops.len()).expect("a chunk is short");
-            let bad = match signatures {
-                Signatures::Trust => {
-                    self.record(&chunk, &mut replayed)?;
-                    Vec::new()
-                }
-                Signatures::Check => std::thread::scope(|scope| {
-                    let workers = spawn_checks(scope, &chunk.ops);
-                    self.record(&chunk, &mut replayed)?;
-                    Ok::<_, crate::BackendError>(join(workers))
-                })?,
-            };
+            let bad = std::thread::scope(|scope| {
+                let workers = match signatures {
+                    Signatures::Trust => Vec::new(),
+                    Signatures::Check => spawn_checks(scope, &chunk.ops),
+                };
+                self.record(&chunk, &mut replayed)?;
+                // While the signatures of these are checked still, the next ones are read.
+                ahead = Some(self.read_chunk(source, next, total)?);
+                Ok::<_, crate::BackendError>(join(workers))
+            })?;
             for place in bad {
                 let index = chunk.first + u64::try_from(place).expect("a chunk is short");
                 let op = chunk.ops[place].1.reference();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 
 use lattice_meta::SchemaVersion;
 
@@ -43,9 +44,19 @@ impl<M: StateMachine> Engine<M> {
         let mut findings = Vec::new();
         let logic = self.inner.machine.logic_version();
         let recorded = recorded_logic(&*tx, &logic, &mut findings)?;
-        let history = View::new(&*tx, self.inner.hasher.clone());
-        let (machine, schema) = (&*self.inner.machine, self.inner.schema);
-        let state = rescan(machine, schema, &*tx, &history, watch);
+        let mut of_history = Vec::new();
+        let (state, history) = match depth {
+            Depth::Quick => (self.inner.rescan(&*tx, watch), Ok(())),
+            // The rows are read beside the replay; whoever watches is told of that.
+            Depth::Full => std::thread::scope(|scope| {
+                let rescan = scope.spawn(|| self.inner.rescan(&*tx, &Watch::default()));
+                let history = self
+                    .inner
+                    .verify_history(&*tx, backend, watch, &mut of_history);
+                (join(rescan), history)
+            }),
+        };
+        let (state, history) = of_both(state, history)?;
         let state = found_damage(state, &mut findings)?;
         let forks = found_damage(forks(&*tx), &mut findings)?;
         // Rows that cannot be read have no hash: the recorded one is all that is known.
@@ -67,11 +78,8 @@ impl<M: StateMachine> Engine<M> {
             let difference = HashDifference { expected, found };
             verification.findings.push(Finding::StateHash(difference));
         }
-        if depth == Depth::Full {
-            let findings = &mut verification.findings;
-            let verified = self.inner.verify_history(&*tx, backend, watch, findings);
-            found_damage(verified, findings)?;
-        }
+        verification.findings.append(&mut of_history);
+        found_damage(history, &mut verification.findings)?;
         Ok(verification)
     }
 }
@@ -139,7 +147,28 @@ pub(super) fn rescan<M: StateMachine>(
     Ok(sum)
 }
 
+/// What two threads have found. A disk that failed under one of them gives the other an error without a
+/// cause, which is not the one to report.
+fn of_both<A, B>(one: Result<A>, other: Result<B>) -> Result<(Result<A>, Result<B>)> {
+    match (one, other) {
+        (Err(BackendError::Unusable), Err(cause)) => Err(cause),
+        both => Ok(both),
+    }
+}
+
+/// What another thread has found; its panic goes on here.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 impl<M: StateMachine> Inner<M> {
+    fn rescan(&self, tx: &dyn ReadTx, watch: &Watch) -> Result<Accumulator> {
+        let history = View::new(tx, self.hasher.clone());
+        rescan(&*self.machine, self.schema, tx, &history, watch)
+    }
+
     /// Makes a second store out of the history.
     pub(super) fn replay(
         &self,
@@ -199,12 +228,27 @@ impl<M: StateMachine> Inner<M> {
             watch,
         };
         compared.ledgers(&self.genesis_hash, findings)?;
-        if self.schema == replay.schema() {
-            findings.extend(compared.table(Table::Data)?.map(Finding::Row));
-        }
-        if !has_other_effect {
-            findings.extend(compared.ops()?.map(Finding::Row));
-        }
+        let is_same_schema = self.schema == replay.schema();
+        let (data, ops) = std::thread::scope(|scope| {
+            // Beside the ops, whose comparison tells the watcher nothing.
+            let data = scope.spawn(|| match is_same_schema {
+                true => Comparison {
+                    first: tx,
+                    second: &*second,
+                    watch,
+                }
+                .table(Table::Data),
+                false => Ok(None),
+            });
+            let ops = match has_other_effect {
+                true => Ok(None),
+                false => compared.ops(),
+            };
+            (join(data), ops)
+        });
+        let (data, ops) = of_both(data, ops)?;
+        findings.extend(data?.map(Finding::Row));
+        findings.extend(ops?.map(Finding::Row));
         compared.meta(findings)?;
         compared.system(findings)?;
         compared.applied(&replay, findings)
