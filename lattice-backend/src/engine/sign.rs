@@ -22,6 +22,9 @@ pub(super) struct Signing {
 struct Signatures {
     /// There may be more ops.
     is_open: bool,
+    /// Which transaction they are of.
+    round: u64,
+    /// A thread helps in this round.
     has_helper: bool,
     wanted: VecDeque<OpId>,
     /// Only ever looked up, so no order of a hash map can show.
@@ -37,7 +40,10 @@ impl Signing {
 
     /// Begins: whoever offers help from now on is kept until the end.
     pub(super) fn open(&self) {
-        self.signatures().is_open = true;
+        let mut signatures = self.signatures();
+        signatures.is_open = true;
+        signatures.round += 1;
+        signatures.has_helper = false;
     }
 
     /// Ends: nobody waits for signatures any more.
@@ -64,14 +70,17 @@ impl Signing {
         }
     }
 
-    /// Signs what is wanted until the end, unless another thread does.
+    /// Signs what is wanted until the end, unless another thread does. The next round may have begun before
+    /// this thread sees the end: its own work is done then, and it is not kept.
     pub(super) fn help(&self, secret: &SecretKey) {
         let mut signatures = self.signatures();
         if signatures.has_helper || !signatures.is_open {
             return;
         }
         signatures.has_helper = true;
-        while signatures.is_open {
+        let round = signatures.round;
+        let goes_on = |signatures: &Signatures| signatures.is_open && signatures.round == round;
+        while goes_on(&signatures) {
             let Some(id) = signatures.wanted.pop_front() else {
                 signatures = self
                     .changed
@@ -82,11 +91,13 @@ impl Signing {
             drop(signatures);
             let signature = secret.sign(&id);
             signatures = self.signatures();
-            if signatures.is_open {
+            if goes_on(&signatures) {
                 signatures.made.insert(id, signature);
             }
         }
-        signatures.has_helper = false;
+        if signatures.round == round {
+            signatures.has_helper = false;
+        }
     }
 
     /// Signs one op that is wanted, from the other end than the helper. Whether there was one.
@@ -103,5 +114,35 @@ impl Signing {
     pub(super) fn signature(&self, id: &OpId, secret: &SecretKey) -> Signature {
         let made = self.signatures().made.remove(id);
         made.unwrap_or_else(|| secret.sign(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// A helper whose work is done must not be kept by the round that begins at once.
+    #[test]
+    fn a_helper_is_kept_for_one_round_only() {
+        let (signing, secret) = (Signing::default(), SecretKey::from_bytes(&[7; 32]));
+        thread::scope(|scope| {
+            signing.open();
+            let helper = scope.spawn(|| signing.help(&secret));
+            while !signing.signatures().has_helper {
+                thread::yield_now();
+            }
+            signing.close();
+            signing.open();
+            let started = Instant::now();
+            while !helper.is_finished() && started.elapsed() < Duration::from_secs(10) {
+                thread::yield_now();
+            }
+            let is_free = helper.is_finished();
+            signing.close();
+            assert!(is_free, "the helper of a round that is over helps still");
+        });
     }
 }
