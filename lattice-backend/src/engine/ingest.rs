@@ -136,7 +136,7 @@ impl<M: StateMachine> Inner<M> {
     ) -> Result<(Vec<CheckedOp>, T)> {
         let snapshot = self.db.snapshot()?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let helpers = (cores - 1).min(chunk.len() / MIN_SHARE);
+        let helpers = cores.min(chunk.len() / MIN_SHARE);
         let count = chunk.len();
         let queue = Mutex::new(chunk.into_iter().enumerate());
         let work = || {

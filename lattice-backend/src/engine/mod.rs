@@ -2,6 +2,7 @@
 
 mod bulk;
 mod check;
+mod checking;
 mod comparison;
 mod difference;
 mod error;

@@ -1,12 +1,12 @@
 //! The whole history once more, beside the store: what its state must be.
 
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use lattice_meta::{Genesis, SchemaVersion};
 
 use super::Inner;
+use super::checking::{Checking, Ops};
 use super::difference::{MAX_KEYS, OpDifference};
 use super::finding::OpFault;
 use super::ingest::Parents;
@@ -15,10 +15,9 @@ use super::record::Recorder;
 use super::state::WriterState;
 use crate::backend::{StateDb, Verdict};
 use crate::history::read_applied;
-use crate::op::Verifier;
 use crate::system::{GENESIS, Ledger};
 use crate::tx::{ReadTx, Result, Table};
-use crate::{EffectHash, Op, OpHasher, OpRef, Stage, StateMachine, SystemClock, Watch};
+use crate::{BackendError, OpHasher, OpRef, Stage, StateMachine, SystemClock, Watch};
 
 /// Ops that one transaction takes, at the most.
 const CHUNK_OPS: u64 = 1024;
@@ -52,15 +51,18 @@ pub(super) struct Replayed {
 }
 
 /// Faults that are told one by one.
-const MAX_FAULTS: usize = 64;
+pub(super) const MAX_FAULTS: usize = 64;
 
 impl Replayed {
     fn fault(&mut self, index: u64, op: Option<OpRef>, fault: OpFault) {
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push((index, op, fault));
-        } else {
-            self.more_faults += 1;
-        }
+        self.faults.push((index, op, fault));
+        self.cut_short();
+    }
+
+    fn cut_short(&mut self) {
+        let more = self.faults.len().saturating_sub(MAX_FAULTS);
+        self.faults.truncate(MAX_FAULTS);
+        self.more_faults += u64::try_from(more).expect("what is in memory can be counted");
     }
 
     /// A fault behind which there is no way to go on.
@@ -68,13 +70,6 @@ impl Replayed {
         self.fault(index, op, fault);
         self.is_cut = true;
     }
-}
-
-/// Ops read together: each with its recorded effect; and the fault that ended the reading.
-struct Chunk {
-    first: u64,
-    ops: Vec<(EffectHash, Op)>,
-    fault: Option<OpFault>,
 }
 
 impl<M: StateMachine> Replay<M> {
@@ -118,37 +113,44 @@ impl<M: StateMachine> Replay<M> {
         signatures: Signatures,
         watch: &Watch,
     ) -> Result<Replayed> {
+        if signatures == Signatures::Trust {
+            return self.run_all(source, watch, |_| ());
+        }
+        let (replayed, bad) =
+            Checking::beside(|checking| self.run_all(source, watch, |ops| checking.give(ops)));
+        let mut replayed = replayed?;
+        let signatures = |(index, op)| (index, Some(op), OpFault::Signature);
+        replayed
+            .faults
+            .extend(bad.first.into_iter().map(signatures));
+        replayed.faults.sort_by_key(|(index, ..)| *index);
+        replayed.more_faults += bad.more;
+        replayed.cut_short();
+        Ok(replayed)
+    }
+
+    /// The same; shows the ops to `check` before they are applied.
+    fn run_all(
+        &self,
+        source: &dyn ReadTx,
+        watch: &Watch,
+        check: impl Fn(&Arc<Ops>),
+    ) -> Result<Replayed> {
         let total = Ledger::read(source)?.applied;
         let mut replayed = Replayed::default();
         let mut next = self.writer().ledger.applied;
         watch.tell(Stage::Replay, next, Some(total));
-        let mut ahead = Some(self.read_chunk(source, next, total)?);
-        while next < total
-            && !replayed.is_cut
-            && let Some(chunk) = ahead.take()
-        {
-            next += u64::try_from(chunk.ops.len()).expect("a chunk is short");
-            let bad = std::thread::scope(|scope| {
-                let workers = match signatures {
-                    Signatures::Trust => Vec::new(),
-                    Signatures::Check => spawn_checks(scope, &chunk.ops),
-                };
-                self.record(&chunk, &mut replayed)?;
-                // While the signatures of these are checked still, the next ones are read.
-                ahead = Some(self.read_chunk(source, next, total)?);
-                Ok::<_, crate::BackendError>(join(workers))
-            })?;
-            for place in bad {
-                let index = chunk.first + u64::try_from(place).expect("a chunk is short");
-                let op = chunk.ops[place].1.reference();
-                replayed.fault(index, Some(op), OpFault::Signature);
-            }
-            if let Some(fault) = chunk.fault {
+        while next < total && !replayed.is_cut {
+            let (ops, fault) = self.read_chunk(source, next, total)?;
+            let ops = Arc::new(ops);
+            check(&ops);
+            self.record(&ops, &mut replayed)?;
+            next += u64::try_from(ops.ops.len()).expect("a chunk is short");
+            if let Some(fault) = fault {
                 replayed.cut(next, None, fault);
             }
             watch.tell(Stage::Replay, next, Some(total));
         }
-        replayed.faults.sort_by_key(|(index, ..)| *index);
         Ok(replayed)
     }
 
@@ -157,12 +159,18 @@ impl<M: StateMachine> Replay<M> {
         writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_chunk(&self, source: &dyn ReadTx, first: u64, total: u64) -> Result<Chunk> {
-        let mut chunk = Chunk {
+    /// Reads ops; the second of the results is the fault that ended the reading.
+    fn read_chunk(
+        &self,
+        source: &dyn ReadTx,
+        first: u64,
+        total: u64,
+    ) -> Result<(Ops, Option<OpFault>)> {
+        let mut chunk = Ops {
             first,
             ops: Vec::new(),
-            fault: None,
         };
+        let mut fault = None;
         let mut bytes = 0;
         for index in first..total.min(first + CHUNK_OPS) {
             match read_applied(source, &self.inner.hasher, index) {
@@ -170,23 +178,23 @@ impl<M: StateMachine> Replay<M> {
                     bytes += op.bytes().len();
                     chunk.ops.push((effect, op));
                 }
-                Ok(None) => chunk.fault = Some(OpFault::Missing),
+                Ok(None) => fault = Some(OpFault::Missing),
                 // An op that cannot be read is a fault of that op; a disk that fails is not.
-                Err(error @ crate::BackendError::Row { .. }) => {
-                    chunk.fault = Some(OpFault::Unreadable {
+                Err(error @ BackendError::Row { .. }) => {
+                    fault = Some(OpFault::Unreadable {
                         found: error.to_string(),
                     });
                 }
                 Err(error) => return Err(error),
             }
-            if chunk.fault.is_some() || bytes >= CHUNK_BYTES {
+            if fault.is_some() || bytes >= CHUNK_BYTES {
                 break;
             }
         }
-        Ok(chunk)
+        Ok((chunk, fault))
     }
 
-    fn record(&self, chunk: &Chunk, replayed: &mut Replayed) -> Result<()> {
+    fn record(&self, chunk: &Ops, replayed: &mut Replayed) -> Result<()> {
         let mut state = self.writer();
         self.inner.db.write(&mut |tx| {
             let mut recorder = Recorder::new(&self.inner, tx, &mut state);
@@ -227,39 +235,4 @@ impl<M: StateMachine> Replay<M> {
             Ok(Verdict::Commit)
         })
     }
-}
-
-type Checks<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, Vec<usize>>>;
-
-/// Checks signatures on all cores; each worker gives the places of those that do not hold.
-fn spawn_checks<'scope, 'env>(
-    scope: &'scope std::thread::Scope<'scope, 'env>,
-    ops: &'env [(EffectHash, Op)],
-) -> Checks<'scope> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let share = ops.len().div_ceil(cores).max(1);
-    let shares = ops.chunks(share).enumerate();
-    shares
-        .map(|(nth, ops)| {
-            scope.spawn(move || {
-                let mut verifier = Verifier::default();
-                let bad = ops
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, (_, op))| op.verify_by(&mut verifier).is_err());
-                bad.map(|(place, _)| nth * share + place).collect()
-            })
-        })
-        .collect()
-}
-
-fn join(workers: Checks<'_>) -> Vec<usize> {
-    workers
-        .into_iter()
-        .flat_map(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-        .collect()
 }

@@ -1,0 +1,227 @@
+//! Checking signatures on all cores, beside the thread that replays the ops.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZero;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::replay::MAX_FAULTS;
+use crate::op::Verifier;
+use crate::{EffectHash, Op, OpRef};
+
+/// Ops that a thread checks at a time.
+const SHARE: usize = 16;
+/// Shares that may wait before whoever gives them checks some itself.
+const MAX_WAITING: usize = 64;
+
+/// Ops in the order of application, each with its recorded effect.
+pub(super) struct Ops {
+    /// The number of the first.
+    pub(super) first: u64,
+    pub(super) ops: Vec<(EffectHash, Op)>,
+}
+
+/// Signatures that are to be checked.
+#[derive(Default)]
+pub(super) struct Checking {
+    queue: Mutex<Queue>,
+    /// Told of ops that are given, and of the end.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(Arc<Ops>, Range<usize>)>,
+    has_ended: bool,
+    bad: Bad,
+}
+
+/// Ops whose signatures do not hold.
+#[derive(Default)]
+pub(super) struct Bad {
+    /// The first of them by their numbers, as many as are told one by one.
+    pub(super) first: BTreeMap<u64, OpRef>,
+    /// How many others there are.
+    pub(super) more: u64,
+}
+
+impl Bad {
+    fn add(&mut self, number: u64, op: OpRef) {
+        self.first.insert(number, op);
+        if self.first.len() > MAX_FAULTS {
+            self.first.pop_last();
+            self.more += 1;
+        }
+    }
+}
+
+impl Checking {
+    /// Does `work`, while threads, one for each core but this thread's, check the signatures of the ops that
+    /// it gives. When this returns, all that were given are checked.
+    pub(super) fn beside<T>(work: impl FnOnce(&Self) -> T) -> (T, Bad) {
+        let checking = Self::default();
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let done = std::thread::scope(|scope| {
+            let helper = || scope.spawn(|| checking.help());
+            let helpers: Vec<_> = (1..cores).map(|_| helper()).collect();
+            let end = End(&checking);
+            let done = work(&checking);
+            checking.check_until(0);
+            drop(end);
+            for helper in helpers {
+                helper.join().unwrap_or_else(|panic| resume_unwind(panic));
+            }
+            done
+        });
+        let queue = checking.queue.into_inner();
+        (done, queue.unwrap_or_else(PoisonError::into_inner).bad)
+    }
+
+    /// Gives ops to be checked; checks some, where there are many still.
+    pub(super) fn give(&self, ops: &Arc<Ops>) {
+        self.check_until(MAX_WAITING);
+        let count = ops.ops.len();
+        let shares = (0..count).step_by(SHARE);
+        let shares = shares.map(|start| (Arc::clone(ops), start..count.min(start + SHARE)));
+        self.queue().waiting.extend(shares);
+        self.changed.notify_all();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks ops until no more than so many shares wait.
+    fn check_until(&self, waiting: usize) {
+        let mut verifier = Verifier::default();
+        loop {
+            let mut queue = self.queue();
+            if queue.waiting.len() <= waiting {
+                return;
+            }
+            let share = queue.waiting.pop_front();
+            drop(queue);
+            share.inspect(|share| self.check(share, &mut verifier));
+        }
+    }
+
+    /// Checks ops until the end.
+    fn help(&self) {
+        let mut verifier = Verifier::default();
+        loop {
+            let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.has_ended;
+            let queue = self.changed.wait_while(self.queue(), idle);
+            let share = queue
+                .unwrap_or_else(PoisonError::into_inner)
+                .waiting
+                .pop_front();
+            let Some(share) = share else {
+                return;
+            };
+            self.check(&share, &mut verifier);
+        }
+    }
+
+    fn check(&self, (given, share): &(Arc<Ops>, Range<usize>), verifier: &mut Verifier) {
+        for (number, (_, op)) in (given.first..)
+            .zip(&given.ops)
+            .skip(share.start)
+            .take(share.len())
+        {
+            if op.verify_by(verifier).is_err() {
+                self.queue().bad.add(number, op.reference());
+            }
+        }
+    }
+}
+
+/// Lets the helpers go, whatever became of the work.
+struct End<'a>(&'a Checking);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.has_ended = true;
+        queue.waiting.clear();
+        drop(queue);
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_meta::{GenesisHash, Hlc, OpId};
+
+    use super::*;
+    use crate::{OpDraft, OpHasher, OpKind, SecretKey};
+
+    /// An op, and the same with the signature of nothing.
+    fn good_and_bad() -> [Op; 2] {
+        let secret = SecretKey::from_bytes(&[7; 32]);
+        let draft = OpDraft {
+            kind: OpKind::Application,
+            seq: 0,
+            prev: OpId::ZERO,
+            hlc: Hlc::ZERO,
+            deps: Vec::new(),
+            payload: b"",
+        };
+        let hasher = OpHasher::new(&GenesisHash::from_bytes([3; 32]));
+        let good = draft.sign(&hasher, &secret);
+        let good = good.expect("it is within the limits");
+        let mut bad = good.clone();
+        bad.set_signature(&[0; 64]);
+        [good, bad]
+    }
+
+    /// Gives `count` ops in pieces of 100, those of `bad` with a wrong signature.
+    fn check(count: u64, bad: impl Fn(u64) -> bool) -> Bad {
+        let [good, wrong] = good_and_bad();
+        let ((), found) = Checking::beside(|checking| {
+            for first in (0..count).step_by(100) {
+                let one = |number| {
+                    if bad(number) {
+                        wrong.clone()
+                    } else {
+                        good.clone()
+                    }
+                };
+                let ops = (first..count.min(first + 100)).map(|number| ([0; 16], one(number)));
+                let ops = ops.collect();
+                checking.give(&Arc::new(Ops { first, ops }));
+            }
+        });
+        found
+    }
+
+    #[test]
+    fn wrong_signatures_are_found_wherever_they_are() {
+        let wrong = [0, 15, 16, 99, 100, 1499, 1999, 2019];
+        let found = check(2020, |number| wrong.contains(&number));
+        assert_eq!(found.first.into_keys().collect::<Vec<_>>(), wrong);
+        assert_eq!(found.more, 0);
+        assert!(check(0, |_| true).first.is_empty());
+    }
+
+    #[test]
+    fn the_first_are_named_and_the_others_counted() {
+        let found = check(1000, |number| number >= 500);
+        let named = u64::try_from(MAX_FAULTS).unwrap();
+        assert!(found.first.into_keys().eq(500..500 + named));
+        assert_eq!(found.more, 500 - named);
+    }
+
+    #[test]
+    fn a_panic_of_the_work_lets_the_helpers_go() {
+        let [good, _] = good_and_bad();
+        let worked = std::panic::catch_unwind(|| {
+            Checking::beside(|checking| {
+                let ops = vec![([0; 16], good); 3];
+                checking.give(&Arc::new(Ops { first: 0, ops }));
+                panic!("in the work");
+            })
+        });
+        assert!(worked.is_err());
+    }
+}
