@@ -77,7 +77,7 @@ fn parse(words: &[&str]) -> Option<(Plan, Option<PathBuf>)> {
         }
     }
     let known = |only: &String| {
-        let more = ["process", "rivals", "growth"];
+        let more = ["process", "limits", "rivals", "growth"];
         GROUPS.iter().any(|(name, _)| name == only) || more.contains(&only.as_str())
     };
     plan.only.iter().all(known).then_some((plan, report))
@@ -102,6 +102,11 @@ fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
             "## Lattice and its engine\n\n{}\n",
             report::table(&measured)
         ));
+    }
+    if plan.wants("limits") {
+        eprintln!("limits ...");
+        let limits = report::rivals(&lines::limits::lines(plan));
+        text.push_str(&format!("## What redb allows\n\n{limits}\n"));
     }
     if plan.wants("rivals") {
         eprintln!("rivals ...");

@@ -26,7 +26,7 @@ fn place(word: usize) -> (usize, usize) {
     (block / 8 * 16 + word, block % 8)
 }
 
-pub(crate) fn words_of(bytes: &[u8; LTHASH_BYTES]) -> Words {
+fn words_of(bytes: &[u8; LTHASH_BYTES]) -> Words {
     let mut words = [[0; 8]; LANES / 16];
     let (all, _) = bytes.as_chunks();
     for (word, bytes) in all.iter().enumerate() {
@@ -36,7 +36,7 @@ pub(crate) fn words_of(bytes: &[u8; LTHASH_BYTES]) -> Words {
     words
 }
 
-pub(crate) fn bytes_of(words: &Words) -> [u8; LTHASH_BYTES] {
+fn bytes_of(words: &Words) -> [u8; LTHASH_BYTES] {
     let mut bytes = [0; LTHASH_BYTES];
     let (all, _) = bytes.as_chunks_mut();
     for (word, bytes) in all.iter_mut().enumerate() {
@@ -73,29 +73,26 @@ impl LtHash {
 
     /// Takes in the element that was expanded to these bytes.
     pub fn add(&mut self, element: &[u8; LTHASH_BYTES]) {
-        self.add_words(&words_of(element));
-    }
-
-    /// Takes out the element that was expanded to these bytes.
-    pub fn remove(&mut self, element: &[u8; LTHASH_BYTES]) {
-        self.remove_words(&words_of(element));
-    }
-
-    pub(crate) fn add_words(&mut self, element: &Words) {
         self.change(element, |sum, word| {
             (sum & !HIGH).wrapping_add(word & !HIGH) ^ ((sum ^ word) & HIGH)
         });
     }
 
-    pub(crate) fn remove_words(&mut self, element: &Words) {
+    /// Takes out the element that was expanded to these bytes.
+    pub fn remove(&mut self, element: &[u8; LTHASH_BYTES]) {
         self.change(element, |sum, word| {
             (sum | HIGH).wrapping_sub(word & !HIGH) ^ ((sum ^ !word) & HIGH)
         });
     }
 
+    /// The sum as it is held in memory.
+    pub(crate) fn words_mut(&mut self) -> &mut Words {
+        &mut self.0
+    }
+
     #[inline(always)]
-    fn change(&mut self, element: &Words, lanes: impl Fn(u32, u32) -> u32) {
-        for (sums, words) in self.0.iter_mut().zip(element) {
+    fn change(&mut self, element: &[u8; LTHASH_BYTES], lanes: impl Fn(u32, u32) -> u32) {
+        for (sums, words) in self.0.iter_mut().zip(&words_of(element)) {
             for (sum, word) in sums.iter_mut().zip(words) {
                 *sum = lanes(*sum, *word);
             }

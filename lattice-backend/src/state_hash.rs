@@ -5,9 +5,9 @@ use core::ops::Range;
 
 use lattice_meta::{GenesisHash, SchemaVersion, StateHash};
 
-use crate::lthash::{LTHASH_BYTES, LtHash, Words, bytes_of, words_of};
+use crate::lthash::{LTHASH_BYTES, LtHash};
 use crate::tx::{History, Result, Row};
-use crate::xof::{CHUNK_LEN, ShortXof};
+use crate::xof::{Batch, CHUNK_LEN, Change, ShortXof};
 use crate::{BackendError, StateMachine};
 
 const LEAF_CONTEXT: &str = "lattice 2026 state leaf v1";
@@ -171,8 +171,7 @@ impl Accumulator {
 
     /// Takes one leaf in.
     pub fn insert(&mut self, hasher: &LeafHasher, key: &[u8], value: &[u8]) {
-        self.leaves += 1;
-        self.sum.add_words(&hasher.words(key, value));
+        self.gather(hasher).insert(key, value);
     }
 
     /// Takes one leaf out.
@@ -180,27 +179,30 @@ impl Accumulator {
     /// # Errors
     /// [`BackendError::Damaged`] if no leaf is left to take out.
     pub fn remove(&mut self, hasher: &LeafHasher, key: &[u8], value: &[u8]) -> Result<()> {
-        self.leaves = self
-            .leaves
-            .checked_sub(1)
-            .ok_or_else(|| BackendError::Damaged {
-                detail: "the state has more leaves than were counted".into(),
-            })?;
-        self.sum.remove_words(&hasher.words(key, value));
-        Ok(())
+        self.gather(hasher).remove(key, value)
     }
 
     /// Carries out one op's changes.
     pub(crate) fn change(&mut self, hasher: &LeafHasher, changes: &LeafChanges) -> Result<()> {
+        let mut leaves = self.gather(hasher);
         for change in changes.iter() {
             if let Some(before) = change.before {
-                self.remove(hasher, change.key, before)?;
+                leaves.remove(change.key, before)?;
             }
             if let Some(after) = change.after {
-                self.insert(hasher, change.key, after);
+                leaves.insert(change.key, after);
             }
         }
         Ok(())
+    }
+
+    /// Takes in and out many leaves, which is less work together.
+    pub(crate) fn gather<'a>(&'a mut self, hasher: &'a LeafHasher) -> Gathering<'a> {
+        Gathering {
+            accumulator: self,
+            short: hasher.short.batch(),
+            long: &hasher.long,
+        }
     }
 
     /// The hash of the whole state of the store with this genesis.
@@ -233,18 +235,43 @@ impl LeafHasher {
     /// The extendable output of BLAKE3 over the key's length (`u32`, little endian), the key and
     /// the value.
     pub fn expand(&self, key: &[u8], value: &[u8]) -> [u8; LTHASH_BYTES] {
-        bytes_of(&self.words(key, value))
+        let mut alone = Accumulator::default();
+        alone.insert(self, key, value);
+        alone.sum.to_bytes()
+    }
+}
+
+/// Changes of an accumulator, which is up to date when this is dropped.
+pub(crate) struct Gathering<'a> {
+    accumulator: &'a mut Accumulator,
+    short: Batch<'a>,
+    long: &'a blake3::Hasher,
+}
+
+impl Gathering<'_> {
+    pub(crate) fn insert(&mut self, key: &[u8], value: &[u8]) {
+        self.accumulator.leaves += 1;
+        self.change(key, value, Change::Add);
     }
 
-    /// The same in the order in which it is added.
-    fn words(&self, key: &[u8], value: &[u8]) -> Words {
+    fn remove(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let left = self.accumulator.leaves.checked_sub(1);
+        self.accumulator.leaves = left.ok_or_else(|| BackendError::Damaged {
+            detail: "the state has more leaves than were counted".into(),
+        })?;
+        self.change(key, value, Change::Remove);
+        Ok(())
+    }
+
+    fn change(&mut self, key: &[u8], value: &[u8], change: Change) {
+        let sum = &mut self.accumulator.sum;
         let (behind_len, len) = (4 + key.len(), 4 + key.len() + value.len());
         if len <= CHUNK_LEN && !cfg!(debug_assertions) {
             let mut input = [0; CHUNK_LEN];
             input[..4].copy_from_slice(&len_u32(key).to_le_bytes());
             input[4..behind_len].copy_from_slice(key);
             input[behind_len..len].copy_from_slice(value);
-            return self.short.expand(&input[..len]);
+            return self.short.change(&input[..len], sum.words_mut(), change);
         }
         let mut hasher = self.long.clone();
         hasher.update(&len_u32(key).to_le_bytes());
@@ -252,6 +279,15 @@ impl LeafHasher {
         hasher.update(value);
         let mut expanded = [0; LTHASH_BYTES];
         hasher.finalize_xof().fill(&mut expanded);
-        words_of(&expanded)
+        match change {
+            Change::Add => sum.add(&expanded),
+            Change::Remove => sum.remove(&expanded),
+        }
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.short.finish(self.accumulator.sum.words_mut());
     }
 }

@@ -94,10 +94,10 @@ impl LogStore {
             len = len.saturating_add(entry.len());
             fitted
         };
-        let entries = entries.into_iter().take(MAX_BATCH + 1).map(Into::into);
-        self.engine.append(Append {
-            entries: entries.take_while(fits).collect(),
-        })
+        let given = entries.into_iter().take(MAX_BATCH + 1);
+        let mut entries = Vec::with_capacity(given.size_hint().0);
+        entries.extend(given.map(Into::into).take_while(fits));
+        self.engine.append(Append { entries })
     }
 
     /// The log as it is now, for several reads that are to agree.

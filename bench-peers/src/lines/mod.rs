@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod growth;
 pub mod ingest;
+pub mod limits;
 pub mod memory;
 pub mod open;
 pub mod peek;

@@ -69,7 +69,8 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         |round| {
             for key in &rounds[round] {
                 let value = table.get(&key[..]).expect("it reads").expect("it is there");
-                assert_eq!(look(&value.value().to_vec()), 100);
+                let copy = value.value().to_vec();
+                assert_eq!(look(&copy), 100);
             }
         },
     );

@@ -2,7 +2,7 @@
 
 use lattice_backend::Sharing;
 
-use crate::data::{Random, VALUE, make_log};
+use crate::data::{Key, Random, VALUE, make_log};
 use crate::measure::{Line, Wanted, ratio_line, turns};
 use crate::plan::Plan;
 use crate::subjects::{Lattice, Raw, SameRows, Subject};
@@ -40,7 +40,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let (one, other) = (
         Lattice::new(place.path(), Sharing::SingleWriter),
-        SameRows::new(place.path()),
+        SameRows::new(place.path(), "same.db"),
     );
     let sizes = (1, plan.size(4000), plan.size(1000));
     let what = "one durable put, against raw transactions of the same rows";
@@ -90,15 +90,7 @@ fn appends(plan: &Plan) -> Line {
     };
     let mut nth = 0_u64;
     let mut insert = || {
-        let keys: Vec<_> = (0..BATCH)
-            .map(|_| {
-                nth += 1;
-                let mut key = [0; 16];
-                key[8..].copy_from_slice(&nth.to_be_bytes());
-                key
-            })
-            .collect();
-        raw.commit(&keys);
+        raw.commit(&ascending::<BATCH>(&mut nth));
     };
     let (before, commits) = (plan.size(300), plan.size(80));
     for _ in 0..before {
@@ -120,4 +112,14 @@ fn appends(plan: &Plan) -> Line {
         &times,
         Wanted::AtLeast(0.8),
     )
+}
+
+/// Keys behind those that were given before.
+pub fn ascending<const COUNT: usize>(nth: &mut u64) -> [Key; COUNT] {
+    std::array::from_fn(|_| {
+        *nth += 1;
+        let mut key = [0; 16];
+        key[8..].copy_from_slice(&nth.to_be_bytes());
+        key
+    })
 }

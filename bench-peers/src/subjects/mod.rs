@@ -9,7 +9,7 @@ mod sqlite;
 pub use fjall::Fjall;
 pub use iroh::Iroh;
 pub use lattice::Lattice;
-pub use raw::{ROWS, Raw, SameRows};
+pub use raw::{ROWS, Raw, SameOp, SameRows};
 pub use sqlite::Sqlite;
 
 use crate::data::Key;

@@ -84,8 +84,8 @@ impl Raw {
     }
 }
 
-/// What a put of Lattice writes, by redb alone: the same tables, keys and lengths, no signature and no
-/// hash. FORMAT.md has the rows.
+/// What Lattice writes, by redb alone: the same tables, keys and lengths, no signature and no hash.
+/// FORMAT.md has the rows.
 pub struct SameRows {
     database: Database,
     applied: u64,
@@ -93,18 +93,51 @@ pub struct SameRows {
     head: [u8; 72],
 }
 
+/// The rows of an op that are its own.
+pub struct SameOp {
+    row: Vec<u8>,
+    cell: Vec<u8>,
+    record_bytes: usize,
+}
+
 const TABLES: [&str; 5] = ["meta", "system", "ops", "applied", "data"];
-/// Effect, body and signature of an op that puts one key.
-const RECORD_BYTES: usize = 16 + 114 + 158 + 64;
+/// Effect, body and signature of an op, without its payload.
+const BARE_RECORD_BYTES: usize = 16 + 114 + 64;
+/// The payload of one put.
+const PUT_BYTES: usize = 158;
+/// Records are cut after this.
+const PART_BYTES: usize = 1340;
 /// In front of a value: the number of an op.
 const CELL_HEADER_BYTES: usize = 2;
 const LEDGER_BYTES: usize = 2080;
 const STEP: usize = 256;
 
+impl SameOp {
+    /// A put of one new key.
+    pub fn put(key: &Key) -> Self {
+        Self {
+            row: [b"c", &key[..]].concat(),
+            cell: [&[3; CELL_HEADER_BYTES][..], &VALUE].concat(),
+            record_bytes: BARE_RECORD_BYTES + PUT_BYTES,
+        }
+    }
+
+    /// An append of so many entries to a log, later than those before it.
+    pub fn append(nth: u64, entries: usize) -> Self {
+        let mut row = vec![8; 40];
+        row[..8].copy_from_slice(&nth.to_be_bytes());
+        Self {
+            row,
+            cell: vec![3; CELL_HEADER_BYTES + 1],
+            record_bytes: BARE_RECORD_BYTES + 1 + 8 + entries * (8 + VALUE.len()),
+        }
+    }
+}
+
 impl SameRows {
     /// A new one.
-    pub fn new(dir: &Path) -> Self {
-        let database = open(&dir.join("same.db"), Sharing::SingleWriter);
+    pub fn new(dir: &Path, name: &str) -> Self {
+        let database = open(&dir.join(name), Sharing::SingleWriter);
         let tail = Vec::new();
         let (applied, head) = (0, [9; 72]);
         Self {
@@ -114,42 +147,39 @@ impl SameRows {
             head,
         }
     }
-}
 
-impl Subject for SameRows {
-    fn name(&self) -> &'static str {
-        "the same rows"
-    }
-
-    fn commit(&mut self, keys: &[Key]) {
+    /// Writes ops in one transaction.
+    pub fn write(&mut self, ops: &[SameOp]) {
         let tx = self.database.begin_write().expect("it writes");
         {
-            let [mut meta, mut system, mut ops, mut applied, mut data] = TABLES.map(|name| {
+            let [mut meta, mut system, mut records, mut applied, mut data] = TABLES.map(|name| {
                 let definition: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(name);
                 tx.open_table(definition).expect("a table")
             });
-            for key in keys {
-                let row_key = [b"c", &key[..]].concat();
-                let there = data.get(&row_key[..]).expect("it reads").is_some();
+            let before = self.head;
+            for op in ops {
+                let there = data.get(&op.row[..]).expect("it reads").is_some();
                 assert!(!there, "keys are new");
-                let cell = [&[3; CELL_HEADER_BYTES][..], &VALUE].concat();
-                data.insert(&row_key[..], &cell[..]).expect("a row");
+                data.insert(&op.row[..], &op.cell[..]).expect("a row");
                 let index = self.applied.to_be_bytes();
-                ops.insert(&index[..], &[7; RECORD_BYTES][..])
-                    .expect("a row");
-                let mut head = [9; 72];
-                head[32..40].copy_from_slice(&index);
-                head[40..56].copy_from_slice(key);
-                system
-                    .remove(&[b"frontier/", &self.head[..]].concat()[..])
-                    .expect("a row");
-                system
-                    .insert(&[b"frontier/", &head[..]].concat()[..], &[1; 8][..])
-                    .expect("a row");
-                self.head = head;
-                self.tail.push(head);
+                let record = vec![7; op.record_bytes];
+                for (part, bytes) in (0_u32..).zip(record.chunks(PART_BYTES)) {
+                    let key = match part {
+                        0 => index.to_vec(),
+                        part => [&index[..], &part.to_be_bytes()].concat(),
+                    };
+                    records.insert(&key[..], bytes).expect("a row");
+                }
+                self.head[32..40].copy_from_slice(&index);
+                self.tail.push(self.head);
                 self.applied += 1;
             }
+            system
+                .remove(&[b"frontier/", &before[..]].concat()[..])
+                .expect("a row");
+            system
+                .insert(&[b"frontier/", &self.head[..]].concat()[..], &[1; 8][..])
+                .expect("a row");
             if self.tail.len() >= STEP {
                 for head in self.tail.drain(..) {
                     applied.insert(&head[..], &[1; 8][..]).expect("a row");
@@ -162,6 +192,17 @@ impl Subject for SameRows {
                 .expect("a row");
         }
         tx.commit().expect("it commits");
+    }
+}
+
+impl Subject for SameRows {
+    fn name(&self) -> &'static str {
+        "the same rows"
+    }
+
+    fn commit(&mut self, keys: &[Key]) {
+        let ops: Vec<SameOp> = keys.iter().map(SameOp::put).collect();
+        self.write(&ops);
     }
 
     fn get(&mut self, _: &Key) -> usize {

@@ -133,17 +133,19 @@ pub(super) fn rescan<M: StateMachine>(
     watch: &Watch,
 ) -> Result<Accumulator> {
     let (mut sum, hasher) = (Accumulator::default(), LeafHasher::default());
+    let mut leaves = sum.gather(&hasher);
     let mut rows = tx.range(Table::Data, EVERYTHING, Direction::Forward)?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
         machine.leaves(schema, row, history, &mut |key, value| {
-            sum.insert(&hasher, key, value)
+            leaves.insert(key, value)
         })?;
         count += 1;
         if count % TELL_ROWS == 0 {
             watch.tell(Stage::Rows, count, None);
         }
     }
+    drop(leaves);
     Ok(sum)
 }
 

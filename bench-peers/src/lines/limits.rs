@@ -1,0 +1,90 @@
+//! What the engine underneath allows: the rows that Lattice writes, by redb alone.
+
+use lattice_backend::Sharing;
+
+use super::writes::ascending;
+use crate::data::Random;
+use crate::measure::{Line, Wanted, ratio_line, turns};
+use crate::plan::Plan;
+use crate::subjects::{Raw, SameOp, SameRows, Subject};
+
+/// Puts that share a commit.
+const SHARED: usize = 16;
+/// Entries of an append.
+const ENTRIES: usize = 100;
+
+/// Sixteen puts a commit against one, bare rows and the rows of Lattice; the rows of appends against bare ones.
+pub fn lines(plan: &Plan) -> Vec<Line> {
+    let place = plan.place();
+    let dirs = ["many", "one"].map(|name| place.path().join(name));
+    for dir in &dirs {
+        std::fs::create_dir(dir).expect("it is new");
+    }
+    let raw = |dir| Raw::new(dir, Sharing::SingleWriter);
+    let same = |dir| SameRows::new(dir, "same.db");
+    let [many, one] = &dirs;
+    vec![
+        shared(plan, "sixteen random rows a commit", [raw(many), raw(one)]),
+        shared(
+            plan,
+            "sixteen puts a commit, the same rows",
+            [same(many), same(one)],
+        ),
+        appends(plan),
+    ]
+}
+
+/// Keys in commits of sixteen against as many in commits of one.
+fn shared(plan: &Plan, what: &str, [mut many, mut one]: [impl Subject; 2]) -> Line {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for keys in random.batches(plan.size(4000) / SHARED, SHARED) {
+        many.commit(&keys);
+        one.commit(&keys);
+    }
+    let commits = plan.size(60);
+    let rounds: Vec<_> = (0..plan.rounds)
+        .map(|_| random.batches(commits, SHARED))
+        .collect();
+    let times = turns(
+        plan.rounds,
+        |round| rounds[round].iter().for_each(|keys| many.commit(keys)),
+        |round| {
+            let keys = rounds[round].iter().flatten();
+            keys.for_each(|key| one.commit(std::slice::from_ref(key)));
+        },
+    );
+    let keys = (commits * SHARED) as f64;
+    ratio_line(what, "one a commit", keys, "keys/s", &times, Wanted::Shown)
+}
+
+/// The rows of appends of 100 entries against as many rows.
+fn appends(plan: &Plan) -> Line {
+    let place = plan.place();
+    let mut same = SameRows::new(place.path(), "same.db");
+    let mut raw = Raw::new(place.path(), Sharing::SingleWriter);
+    let (mut ops, mut rows) = (0, 0);
+    let mut append = || {
+        ops += 1;
+        same.write(&[SameOp::append(ops, ENTRIES)]);
+    };
+    let mut insert = || raw.commit(&ascending::<ENTRIES>(&mut rows));
+    let (before, commits) = (plan.size(300), plan.size(80));
+    for _ in 0..before {
+        append();
+        insert();
+    }
+    let times = turns(
+        plan.rounds,
+        |_| (0..commits).for_each(|_| append()),
+        |_| (0..commits).for_each(|_| insert()),
+    );
+    let entries = (commits * ENTRIES) as f64;
+    ratio_line(
+        "log appends in batches of 100, the same rows",
+        "a row an entry",
+        entries,
+        "entries/s",
+        &times,
+        Wanted::Shown,
+    )
+}
