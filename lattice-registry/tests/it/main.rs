@@ -6,6 +6,7 @@ mod counter;
 mod crowd;
 mod left;
 mod manager;
+mod migrating;
 mod opening;
 mod registry;
 mod whole;

@@ -1,30 +1,27 @@
-//! Verifying, rebuilding and migrating through a manager.
+//! Verifying and rebuilding through a manager.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lattice_backend::{
-    BackendError, Cause, Depth, Direction, EVERYTHING, FileError, Finding, OpenError, OpenOptions,
-    RedbBackend, StateBackend, Table, Value, Verdict, WriteTx,
+    BackendError, Depth, FileError, Finding, OpenError, OpenOptions, RedbBackend, StateBackend,
+    Table, Verdict, WriteTx,
 };
 use lattice_meta::{StoreId, StoreType};
-use lattice_registry::{
-    Access, Calls, ManagerError, RegisterError, Registry, ResolveError, StoreHandle, StoreManager,
-};
+use lattice_registry::{Access, ManagerError, Registry, StoreManager};
 
-use crate::counter::{COUNTER, Counter, manager, options, registry};
+use crate::counter::{COUNTER, Counter, manager, options};
 use crate::manager::contents;
+use crate::migrating::migrating;
 use crate::registry::open_counter;
-
-fn counter() -> StoreType {
+pub(crate) fn counter() -> StoreType {
     COUNTER.parse().unwrap()
 }
 
 /// A store with ten ops.
-fn filled(manager: &StoreManager) -> StoreId {
+pub(crate) fn filled(manager: &StoreManager) -> StoreId {
     let id = manager.create(&counter()).unwrap();
     let store = manager.open(id, Access::ReadWrite).unwrap();
     let store = store.downcast_ref::<Counter>().unwrap();
@@ -35,30 +32,7 @@ fn filled(manager: &StoreManager) -> StoreId {
     id
 }
 
-/// Feeds 1 to 10 to the new store, and ends with an error before call `stop`.
-fn feeding(stop: Arc<AtomicU64>) -> impl Fn(&dyn StoreHandle) -> Result<Calls, Cause> {
-    move |old| {
-        assert_eq!(old.access(), Access::ReadOnly);
-        let stop = stop.load(Ordering::SeqCst);
-        Ok(Box::new((1..=10_u64).map(move |n| match n == stop {
-            true => Err("told to stop".into()),
-            false => Ok(("add", Value::record([("n", n.into())]))),
-        })))
-    }
-}
-
-/// A manager whose counters can become counters, and where the next time is to end early.
-fn migrating(dir: &Path) -> (StoreManager, Arc<AtomicU64>) {
-    let (mut registry, stop) = (registry(), Arc::new(AtomicU64::new(0)));
-    let migration = feeding(Arc::clone(&stop));
-    registry
-        .register_migration(counter(), counter(), migration)
-        .unwrap();
-    let backend = Arc::new(RedbBackend::on_files());
-    (StoreManager::new(dir, backend, registry, options()), stop)
-}
-
-fn edit(path: &Path, edit: impl Fn(&mut dyn lattice_backend::WriteTx)) {
+pub(crate) fn edit(path: &Path, edit: impl Fn(&mut dyn lattice_backend::WriteTx)) {
     let db = RedbBackend::on_files()
         .open(path, &OpenOptions::read_write())
         .unwrap();
@@ -178,165 +152,8 @@ fn what_cannot_be_rebuilt_stays_as_it_was() {
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 }
 
-#[test]
-fn a_migrated_store_is_a_new_one_that_names_the_old() {
-    let dir = tempfile::tempdir().unwrap();
-    let (manager, _) = migrating(dir.path());
-    let id = filled(&manager);
-    let old = contents(&dir.path().join("stores"));
-    let migrated = manager.migrate(manager.store_path(id), &counter()).unwrap();
-    assert_eq!((migrated.from, migrated.ops), (id, 10));
-    assert_ne!(migrated.store_id, id);
-    let new = manager.open(migrated.store_id, Access::ReadOnly).unwrap();
-    assert_eq!(
-        new.genesis().migrated_from(),
-        Some((id, migrated.state_hash))
-    );
-    let from = manager.open(id, Access::ReadOnly).unwrap();
-    assert_eq!(from.state_hash().unwrap(), migrated.state_hash);
-    manager.close_all().unwrap();
-    let now = contents(&dir.path().join("stores"));
-    assert!(
-        old.iter().all(|file| now.contains(file)),
-        "the old store changed"
-    );
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    // Of one state, each time another store is made.
-    let again = manager.migrate(manager.store_path(id), &counter()).unwrap();
-    assert_ne!(again.store_id, migrated.store_id);
-    assert_eq!(
-        manager
-            .verify_path(manager.store_path(again.store_id), Depth::Full)
-            .unwrap()
-            .findings,
-        []
-    );
-}
-
-#[test]
-fn a_failed_migration_leaves_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let (manager, stop) = migrating(dir.path());
-    let id = filled(&manager);
-    stop.store(4, Ordering::SeqCst);
-    let ended = manager.migrate(manager.store_path(id), &counter());
-    assert!(
-        matches!(ended, Err(ManagerError::Migrate { store_id, .. }) if store_id == id),
-        "{ended:?}"
-    );
-    assert_eq!(manager.list().unwrap().len(), 1);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-}
-
-/// What a migration leaves in its directory that is killed before its fourth call: the files as they
-/// are then.
-fn killed(dir: &Path, id: StoreId) -> Vec<u8> {
-    let file = building(dir, id).join("state.db");
-    let saved = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let save = Arc::clone(&saved);
-    let mut registry = registry();
-    registry
-        .register_migration(
-            counter(),
-            counter(),
-            move |_: &dyn StoreHandle| -> Result<Calls, Cause> {
-                let (file, save) = (file.clone(), Arc::clone(&save));
-                Ok(Box::new((1..=4_u64).map(move |n| match n {
-                    4 => {
-                        *save.lock().unwrap() = fs::read(&file).unwrap();
-                        Err("killed".into())
-                    }
-                    n => Ok(("add", Value::record([("n", n.into())]))),
-                })))
-            },
-        )
-        .unwrap();
-    let backend = Arc::new(RedbBackend::on_files());
-    let manager = StoreManager::new(dir, backend, registry, options());
-    manager
-        .migrate(manager.store_path(id), &counter())
-        .unwrap_err();
-    let saved = saved.lock().unwrap();
-    saved.clone()
-}
-
-fn building(dir: &Path, id: StoreId) -> std::path::PathBuf {
-    dir.join(format!("migrating-{id}-{}", COUNTER.replace(':', "+")))
-}
-
-#[test]
-fn a_killed_migration_goes_on_or_starts_over() {
-    let dir = tempfile::tempdir().unwrap();
-    let (manager, _) = migrating(dir.path());
-    let id = filled(&manager);
-    let path = manager.store_path(id);
-    let left = killed(dir.path(), id);
-    let migrate_over = |left: &[u8]| {
-        let building = building(dir.path(), id);
-        fs::create_dir(&building).unwrap();
-        fs::write(building.join("state.db"), left).unwrap();
-        fs::write(format!("{}.lock", building.display()), b"").unwrap();
-        let migrated = manager.migrate(&path, &counter()).unwrap();
-        let new = manager.store_path(migrated.store_id);
-        assert_eq!(manager.verify_path(new, Depth::Full).unwrap().findings, []);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        (migrated.ops, migrated.resumed)
-    };
-    assert_eq!(migrate_over(&left), (10, 3));
-    // What was cut before it was a store is of no use,
-    assert_eq!(migrate_over(b"torn"), (10, 0));
-    // and neither is what was made of another state.
-    manager.close(id).unwrap();
-    let writer = manager.open(id, Access::ReadWrite).unwrap();
-    writer.downcast_ref::<Counter>().unwrap().append(1).unwrap();
-    manager.close(id).unwrap();
-    let left_again = killed(dir.path(), id);
-    assert_eq!(migrate_over(&left), (10, 0));
-    assert_eq!(migrate_over(&left_again), (10, 3));
-}
-
-#[test]
-fn two_migrations_at_once_do_not_meet() {
-    let dir = tempfile::tempdir().unwrap();
-    let (manager, _) = migrating(dir.path());
-    let id = filled(&manager);
-    let path = manager.store_path(id);
-    let outcomes: Vec<_> = std::thread::scope(|threads| {
-        let one = || {
-            let (manager, _) = migrating(dir.path());
-            manager.migrate(&path, &counter())
-        };
-        let running: Vec<_> = (0..8).map(|_| threads.spawn(one)).collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    });
-    let mut made = 0;
-    for outcome in outcomes {
-        match outcome {
-            Ok(migrated) => {
-                made += 1;
-                let path = manager.store_path(migrated.store_id);
-                let verified = manager.verify_path(path, Depth::Full).unwrap();
-                assert_eq!(verified.findings, []);
-            }
-            Err(error) => assert!(
-                matches!(
-                    error,
-                    ManagerError::Open(OpenError::File(FileError::InUse { .. }))
-                ),
-                "{error:?}"
-            ),
-        }
-    }
-    assert!(made > 0);
-    assert_eq!(manager.list().unwrap().len(), 1 + made);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-}
-
 /// Writes to a row of a closed store, past all logic.
-fn tamper(path: &Path, change: &mut dyn FnMut(&mut dyn WriteTx)) {
+pub(crate) fn tamper(path: &Path, change: &mut dyn FnMut(&mut dyn WriteTx)) {
     let backend = RedbBackend::on_files();
     let db = backend.open(path, &OpenOptions::read_write()).unwrap();
     db.write(&mut |tx| {
@@ -345,32 +162,6 @@ fn tamper(path: &Path, change: &mut dyn FnMut(&mut dyn WriteTx)) {
     })
     .unwrap();
     db.close().unwrap();
-}
-
-#[test]
-fn a_damaged_state_is_not_migrated() {
-    let dir = tempfile::tempdir().unwrap();
-    let (manager, _) = migrating(dir.path());
-    let id = filled(&manager);
-    manager.close_all().unwrap();
-    let path = manager.store_path(id);
-    tamper(&path, &mut |tx| {
-        let (key, mut value) = {
-            let mut rows = tx
-                .range(Table::Data, EVERYTHING, Direction::Forward)
-                .unwrap();
-            let row = rows.next().unwrap().unwrap();
-            (row.key.to_vec(), row.value.to_vec())
-        };
-        value[0] ^= 1;
-        tx.put(Table::Data, &key, &value).unwrap();
-    });
-    let refused = manager.migrate(&path, &counter()).unwrap_err();
-    assert!(
-        matches!(refused, ManagerError::MigrateDamaged { store_id, .. } if store_id == id),
-        "{refused:?}"
-    );
-    assert_eq!(manager.list().unwrap().len(), 1);
 }
 
 #[test]
@@ -436,72 +227,4 @@ fn rebuilds_at_once_lose_nothing_and_a_reader_notices() {
             1
         );
     }
-}
-
-#[test]
-fn a_store_that_is_written_meanwhile_is_not_migrated() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut registry = registry();
-    let other = manager(dir.path());
-    let id = filled(&other);
-    registry
-        .register_migration(
-            counter(),
-            counter(),
-            move |_: &dyn StoreHandle| -> Result<Calls, Cause> {
-                let writer = other.open(id, Access::ReadWrite)?;
-                writer.downcast_ref::<Counter>().unwrap().append(1)?;
-                Ok(Box::new(std::iter::empty()))
-            },
-        )
-        .unwrap();
-    let backend = Arc::new(RedbBackend::on_files());
-    let manager = StoreManager::new(dir.path(), backend, registry, options());
-    let refused = manager
-        .migrate(manager.store_path(id), &counter())
-        .unwrap_err();
-    assert!(
-        matches!(refused, ManagerError::MigrateChanged { store_id } if store_id == id),
-        "{refused:?}"
-    );
-    assert_eq!(manager.list().unwrap().len(), 1);
-}
-
-#[test]
-fn migrations_are_registered_once_and_looked_up_by_both_types() {
-    let mut registry = registry();
-    let (from, to): (StoreType, StoreType) = (counter(), "org.example.other".parse().unwrap());
-    let nothing =
-        |_: &dyn StoreHandle| -> Result<Calls, Cause> { Ok(Box::new(std::iter::empty())) };
-    registry
-        .register_migration(from.clone(), to.clone(), nothing)
-        .unwrap();
-    let again = registry.register_migration(from.clone(), to.clone(), nothing);
-    assert!(matches!(
-        again,
-        Err(RegisterError::DuplicateMigration { .. })
-    ));
-    assert_eq!(registry.migrations_from(&from).collect::<Vec<_>>(), [&to]);
-    assert!(registry.migration(&from, &to).is_ok());
-    let Err(ResolveError::NoMigration { known, .. }) = registry.migration(&to, &from).map(drop)
-    else {
-        panic!("it leads one way only");
-    };
-    assert!(known.is_empty());
-    let missing = registry.migration(&from, &from).map(drop).unwrap_err();
-    assert!(
-        missing.to_string().contains("those to org.example.other"),
-        "{missing}"
-    );
-    // The new type has no opener.
-    let dir = tempfile::tempdir().unwrap();
-    let backend = Arc::new(RedbBackend::on_files());
-    let manager = StoreManager::new(dir.path(), backend, registry, options());
-    let id = filled(&manager);
-    let refused = manager.migrate(manager.store_path(id), &to).unwrap_err();
-    assert!(
-        matches!(refused, ManagerError::Resolve(ResolveError::Unknown { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
