@@ -71,6 +71,7 @@ pub(crate) fn with_cell_key<T>(key: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
 }
 
 /// The user's key of a cell's row.
+#[inline]
 pub(crate) fn key_of_cell(row_key: &[u8]) -> Result<&[u8]> {
     row_key
         .strip_prefix(&[CELL])

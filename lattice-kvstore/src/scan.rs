@@ -1,6 +1,5 @@
 //! Iterators that read a snapshot page by page.
 
-use std::collections::VecDeque;
 use std::iter::FusedIterator;
 use std::ops::{ControlFlow, Range};
 
@@ -46,13 +45,13 @@ impl Iterator for Scan {
     type Item = Result<Entry, BackendError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().transpose()
+        self.0.next()
     }
 }
 
 impl DoubleEndedIterator for Scan {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().transpose()
+        self.0.next_back()
     }
 }
 
@@ -62,14 +61,14 @@ impl Iterator for Keys {
     type Item = Result<Vec<u8>, BackendError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.0.next().transpose()?;
+        let entry = self.0.next()?;
         Some(entry.map(|(key, _)| key))
     }
 }
 
 impl DoubleEndedIterator for Keys {
     fn next_back(&mut self) -> Option<Self::Item> {
-        let entry = self.0.next_back().transpose()?;
+        let entry = self.0.next_back()?;
         Some(entry.map(|(key, _)| key))
     }
 }
@@ -101,20 +100,33 @@ impl Pages {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Entry>, BackendError> {
-        if self.front.is_empty()
-            && let Some(rest) = self.rest.take()
-        {
+    #[inline]
+    fn next(&mut self) -> Option<Result<Entry, BackendError>> {
+        match self.front.pop_front() {
+            Some(entry) => Some(Ok(entry)),
+            None => self.next_page().transpose(),
+        }
+    }
+
+    #[inline]
+    fn next_back(&mut self) -> Option<Result<Entry, BackendError>> {
+        match self.back.pop_front() {
+            Some(entry) => Some(Ok(entry)),
+            None => self.next_back_page().transpose(),
+        }
+    }
+
+    /// The first entry of the next page; behind the last of them what was read from the other end.
+    fn next_page(&mut self) -> Result<Option<Entry>, BackendError> {
+        if let Some(rest) = self.rest.take() {
             let last = self.read(&rest, Direction::Forward)?;
             self.rest = last.map(|key| rest.after(key));
         }
         Ok(self.front.pop_front().or_else(|| self.back.pop_back()))
     }
 
-    fn next_back(&mut self) -> Result<Option<Entry>, BackendError> {
-        if self.back.is_empty()
-            && let Some(rest) = self.rest.take()
-        {
+    fn next_back_page(&mut self) -> Result<Option<Entry>, BackendError> {
+        if let Some(rest) = self.rest.take() {
             let last = self.read(&rest, Direction::Backward)?;
             self.rest = last.map(|key| rest.ending(key));
         }
@@ -159,50 +171,60 @@ impl Pages {
 #[derive(Debug, Clone, Default)]
 struct Page {
     bytes: Vec<u8>,
-    /// Where the keys and the values stand.
-    places: VecDeque<(Range<usize>, Range<usize>)>,
+    /// Where each key and its value end; they begin where the one before ends.
+    ends: Vec<(usize, usize)>,
+    /// Which of the entries have not been handed out.
+    left: Range<usize>,
 }
 
 impl Page {
-    fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
     fn len(&self) -> usize {
-        self.places.len()
+        self.ends.len()
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
-        self.places.clear();
+        self.ends.clear();
+        self.left = 0..0;
     }
 
     fn push(&mut self, key: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
-        let middle = self.bytes.len();
+        let key_end = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        let end = self.bytes.len();
-        self.places.push_back((start..middle, middle..end));
+        self.ends.push((key_end, self.bytes.len()));
+        self.left.end = self.ends.len();
     }
 
     fn last_key(&self) -> Option<&[u8]> {
-        let (key, _) = self.places.back()?;
-        Some(&self.bytes[key.clone()])
+        Some(self.entry(self.ends.len().checked_sub(1)?).0)
     }
 
+    #[inline]
     fn pop_front(&mut self) -> Option<Entry> {
-        let places = self.places.pop_front()?;
-        Some(self.entry(places))
+        let place = self.left.next()?;
+        Some(self.owned(place))
     }
 
     fn pop_back(&mut self) -> Option<Entry> {
-        let places = self.places.pop_back()?;
-        Some(self.entry(places))
+        let place = self.left.next_back()?;
+        Some(self.owned(place))
     }
 
-    fn entry(&self, (key, value): (Range<usize>, Range<usize>)) -> Entry {
-        (self.bytes[key].to_vec(), self.bytes[value].to_vec())
+    #[inline]
+    fn entry(&self, place: usize) -> (&[u8], &[u8]) {
+        let start = match place.checked_sub(1) {
+            Some(before) => self.ends[before].1,
+            None => 0,
+        };
+        let (key_end, end) = self.ends[place];
+        (&self.bytes[start..key_end], &self.bytes[key_end..end])
+    }
+
+    #[inline]
+    fn owned(&self, place: usize) -> Entry {
+        let (key, value) = self.entry(place);
+        (key.to_vec(), value.to_vec())
     }
 }
 

@@ -180,18 +180,29 @@ pub(super) fn range<'a>(
     if is_empty_span(span) {
         return Ok(Box::new(NoRows));
     }
+    let (start, end) = span;
+    let (from, to) = match direction {
+        Direction::Forward => (start, end),
+        Direction::Backward => (end, start),
+    };
+    // The engine is told where to begin; where the range ends is looked at here, and only once.
+    let ahead = match direction {
+        Direction::Forward => (start, Bound::Unbounded),
+        Direction::Backward => (Bound::Unbounded, end),
+    };
     let rows = contain_call(|| {
         table
-            .range::<&[u8]>(span)
+            .range::<&[u8]>(ahead)
             .map_err(|error| storage_error("reading rows", error))
     })?;
     Ok(Box::new(RedbCursor {
         rows,
         direction,
-        start: span.0.map(<[u8]>::to_vec),
-        end: span.1.map(<[u8]>::to_vec),
+        from: from.map(<[u8]>::to_vec),
+        to: to.map(<[u8]>::to_vec),
         last: Vec::new(),
         has_last: false,
+        is_done: false,
         lent: None,
     }))
 }
@@ -199,13 +210,17 @@ pub(super) fn range<'a>(
 /// Rows of a range. A damaged tree gives rows in any order and from anywhere, and whoever reads on
 /// behind the last row would read for ever: such rows are damage, and not rows.
 struct RedbCursor<'a> {
+    /// All rows from where the range begins.
     rows: redb::Range<'a, Bytes, Bytes>,
     direction: Direction,
-    start: Bound<Vec<u8>>,
-    end: Bound<Vec<u8>>,
+    /// Where the range begins and ends, in the direction of reading.
+    from: Bound<Vec<u8>>,
+    to: Bound<Vec<u8>>,
     /// The key of the row that was given last.
     last: Vec<u8>,
     has_last: bool,
+    /// There was a row behind the range.
+    is_done: bool,
     /// The row that the caller holds now.
     lent: Option<Guards<'a>>,
 }
@@ -213,29 +228,34 @@ struct RedbCursor<'a> {
 type Guards<'a> = (AccessGuard<'a, Bytes>, AccessGuard<'a, Bytes>);
 
 impl<'a> RedbCursor<'a> {
-    /// Whether a row can be the next one.
+    /// How a key stands to another in the direction of reading.
+    #[inline(always)]
+    fn order(&self, one: &[u8], other: &[u8]) -> Ordering {
+        match self.direction {
+            Direction::Forward => order(one, other),
+            Direction::Backward => order(other, one),
+        }
+    }
+
+    /// Whether a row can be the next one, or one behind the range.
     #[inline(always)]
     fn can_follow(&self, key: &[u8]) -> bool {
-        let before = self.has_last.then_some(&self.last[..]);
-        let is_behind_start = || match &self.start {
-            Bound::Included(start) => order(key, start).is_ge(),
-            Bound::Excluded(start) => order(key, start).is_gt(),
+        if self.has_last {
+            return self.order(&self.last, key).is_lt();
+        }
+        match &self.from {
+            Bound::Included(from) => self.order(from, key).is_le(),
+            Bound::Excluded(from) => self.order(from, key).is_lt(),
             Bound::Unbounded => true,
-        };
-        let is_before_end = || match &self.end {
-            Bound::Included(end) => order(key, end).is_le(),
-            Bound::Excluded(end) => order(key, end).is_lt(),
+        }
+    }
+
+    #[inline(always)]
+    fn is_within(&self, key: &[u8]) -> bool {
+        match &self.to {
+            Bound::Included(to) => self.order(key, to).is_le(),
+            Bound::Excluded(to) => self.order(key, to).is_lt(),
             Bound::Unbounded => true,
-        };
-        match self.direction {
-            Direction::Forward => {
-                before.map_or_else(is_behind_start, |before| order(before, key).is_lt())
-                    && is_before_end()
-            }
-            Direction::Backward => {
-                before.map_or_else(is_before_end, |before| order(before, key).is_gt())
-                    && is_behind_start()
-            }
         }
     }
 
@@ -243,23 +263,28 @@ impl<'a> RedbCursor<'a> {
     #[inline(always)]
     fn step(&mut self) -> Option<std::result::Result<Guards<'a>, StorageError>> {
         match self.direction {
+            _ if self.is_done => None,
             Direction::Forward => self.rows.next(),
             Direction::Backward => self.rows.next_back(),
         }
     }
 
-    /// Whether a row is the next one; remembers it.
+    /// Whether a row is of the range; remembers it.
     #[inline(always)]
-    fn check(&mut self, key: &[u8]) -> Result<()> {
+    fn check(&mut self, key: &[u8]) -> Result<bool> {
         if !self.can_follow(key) {
             return Err(BackendError::Damaged {
                 detail: "a table has rows out of their order".into(),
             });
         }
+        if !self.is_within(key) {
+            self.is_done = true;
+            return Ok(false);
+        }
         self.last.clear();
         self.last.extend_from_slice(key);
         self.has_last = true;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -289,7 +314,9 @@ impl RowCursor for RedbCursor<'_> {
                 return Ok(None);
             };
             let next = next.map_err(not_read)?;
-            self.check(next.0.value())?;
+            if !self.check(next.0.value())? {
+                return Ok(None);
+            }
             let (key, value) = self.lent.insert(next);
             Ok(Some(Row {
                 key: key.value(),
@@ -307,7 +334,9 @@ impl RowCursor for RedbCursor<'_> {
                     Err(error) => return Err(not_read(error)),
                 };
                 let (key, value) = (key.value(), value.value());
-                self.check(key)?;
+                if !self.check(key)? {
+                    break;
+                }
                 is_callers.set(true);
                 let flow = each(Row { key, value });
                 is_callers.set(false);

@@ -19,6 +19,7 @@ pub(crate) struct Cell<'a> {
 
 impl<'a> Cell<'a> {
     /// Reads a cell's row.
+    #[inline]
     pub(crate) fn decode(row: &'a [u8]) -> Result<Self> {
         let read = || {
             let mut rest = row;
