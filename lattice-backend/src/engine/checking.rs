@@ -12,8 +12,6 @@ use crate::{EffectHash, Op, OpRef};
 
 /// Ops that a thread checks at a time.
 const SHARE: usize = 16;
-/// Shares that may wait before whoever gives them checks some itself.
-const MAX_WAITING: usize = 64;
 
 /// Ops in the order of application, each with its recorded effect.
 pub(super) struct Ops {
@@ -30,9 +28,12 @@ pub(super) struct Checking {
     changed: Condvar,
 }
 
+/// Some of the ops that were given together.
+type Share = (Arc<Ops>, Range<usize>);
+
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(Arc<Ops>, Range<usize>)>,
+    waiting: VecDeque<Share>,
     has_ended: bool,
     bad: Bad,
 }
@@ -67,7 +68,7 @@ impl Checking {
             let helpers: Vec<_> = (1..cores).map(|_| helper()).collect();
             let end = End(&checking);
             let done = work(&checking);
-            checking.check_until(0);
+            checking.check_while(|waiting| !waiting.is_empty());
             drop(end);
             for helper in helpers {
                 helper.join().unwrap_or_else(|panic| resume_unwind(panic));
@@ -78,9 +79,11 @@ impl Checking {
         (done, queue.unwrap_or_else(PoisonError::into_inner).bad)
     }
 
-    /// Gives ops to be checked; checks some, where there are many still.
+    /// Gives ops to be checked. Those of no more than one time before may still wait: this thread checks the
+    /// others, so that memory stays bounded.
     pub(super) fn give(&self, ops: &Arc<Ops>) {
-        self.check_until(MAX_WAITING);
+        let first_of = |share: Option<&Share>| share.map(|(ops, _)| ops.first);
+        self.check_while(|waiting| first_of(waiting.front()) != first_of(waiting.back()));
         let count = ops.ops.len();
         let shares = (0..count).step_by(SHARE);
         let shares = shares.map(|start| (Arc::clone(ops), start..count.min(start + SHARE)));
@@ -92,12 +95,12 @@ impl Checking {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks ops until no more than so many shares wait.
-    fn check_until(&self, waiting: usize) {
+    /// Checks ops while those that wait are too many.
+    fn check_while(&self, are_too_many: impl Fn(&VecDeque<Share>) -> bool) {
         let mut verifier = Verifier::default();
         loop {
             let mut queue = self.queue();
-            if queue.waiting.len() <= waiting {
+            if !are_too_many(&queue.waiting) {
                 return;
             }
             let share = queue.waiting.pop_front();
@@ -123,7 +126,7 @@ impl Checking {
         }
     }
 
-    fn check(&self, (given, share): &(Arc<Ops>, Range<usize>), verifier: &mut Verifier) {
+    fn check(&self, (given, share): &Share, verifier: &mut Verifier) {
         for (number, (_, op)) in (given.first..)
             .zip(&given.ops)
             .skip(share.start)
@@ -202,6 +205,18 @@ mod tests {
         assert_eq!(found.first.into_keys().collect::<Vec<_>>(), wrong);
         assert_eq!(found.more, 0);
         assert!(check(0, |_| true).first.is_empty());
+    }
+
+    /// Of what is given, at most two pieces wait, however few ops are in each.
+    #[test]
+    fn little_waits() {
+        let [good, _] = good_and_bad();
+        let checking = Checking::default();
+        for first in 0..5 {
+            let ops = vec![([0; 16], good.clone())];
+            checking.give(&Arc::new(Ops { first, ops }));
+            assert!(checking.queue().waiting.len() <= 2, "nobody helps");
+        }
     }
 
     #[test]
