@@ -2,7 +2,7 @@
 
 use lattice_backend::Sharing;
 
-use super::writes::ascending;
+use super::writes::{ENTRIES, appends_line};
 use crate::data::Random;
 use crate::measure::{Line, Wanted, ratio_line, turns};
 use crate::plan::Plan;
@@ -10,8 +10,6 @@ use crate::subjects::{Raw, SameOp, SameRows, Subject};
 
 /// Puts that share a commit.
 const SHARED: usize = 16;
-/// Entries of an append.
-const ENTRIES: usize = 100;
 
 /// Sixteen puts a commit against one, bare rows and the rows of Lattice; the rows of appends against bare ones.
 pub fn lines(plan: &Plan) -> Vec<Line> {
@@ -61,30 +59,12 @@ fn shared(plan: &Plan, what: &str, [mut many, mut one]: [impl Subject; 2]) -> Li
 fn appends(plan: &Plan) -> Line {
     let place = plan.place();
     let mut same = SameRows::new(place.path(), "same.db");
-    let mut raw = Raw::new(place.path(), Sharing::SingleWriter);
-    let (mut ops, mut rows) = (0, 0);
-    let mut append = || {
-        ops += 1;
-        same.write(&[SameOp::append(ops, ENTRIES)]);
+    let mut nth = 0;
+    let append = || {
+        nth += 1;
+        same.write(&[SameOp::append(nth, ENTRIES)]);
     };
-    let mut insert = || raw.commit(&ascending::<ENTRIES>(&mut rows));
-    let (before, commits) = (plan.size(300), plan.size(80));
-    for _ in 0..before {
-        append();
-        insert();
-    }
-    let times = turns(
-        plan.rounds,
-        |_| (0..commits).for_each(|_| append()),
-        |_| (0..commits).for_each(|_| insert()),
-    );
-    let entries = (commits * ENTRIES) as f64;
-    ratio_line(
-        "log appends in batches of 100, the same rows",
-        "a row an entry",
-        entries,
-        "entries/s",
-        &times,
-        Wanted::Shown,
-    )
+    let raw = Raw::new(place.path(), Sharing::SingleWriter);
+    let what = "log appends in batches of 100, the same rows";
+    appends_line(plan, what, append, raw, "a row an entry", Wanted::Shown)
 }

@@ -78,20 +78,33 @@ fn commits_line(
     ratio_line(what, name, keys, "keys/s", &times, wanted)
 }
 
+/// Entries of an append.
+pub const ENTRIES: usize = 100;
+
 /// Entries in batches of 100, against rows with ascending keys.
 fn appends(plan: &Plan) -> Line {
-    const BATCH: usize = 100;
     let place = plan.place();
     let log = make_log(&place.path().join("log.db"));
-    let mut raw = Raw::new(place.path(), Sharing::SingleWriter);
     let append = || {
-        log.append_many([VALUE; BATCH])
+        log.append_many([VALUE; ENTRIES])
             .expect("entries are written");
     };
-    let mut nth = 0_u64;
-    let mut insert = || {
-        raw.commit(&ascending::<BATCH>(&mut nth));
-    };
+    let raw = Raw::new(place.path(), Sharing::SingleWriter);
+    let what = "log appends in batches of 100";
+    appends_line(plan, what, append, raw, "raw redb", Wanted::AtLeast(0.8))
+}
+
+/// What appends a batch of entries, against as many rows of redb.
+pub fn appends_line(
+    plan: &Plan,
+    what: &str,
+    mut append: impl FnMut(),
+    mut raw: Raw,
+    against: &str,
+    wanted: Wanted,
+) -> Line {
+    let mut nth = 0;
+    let mut insert = || raw.commit(&ascending::<ENTRIES>(&mut nth));
     let (before, commits) = (plan.size(300), plan.size(80));
     for _ in 0..before {
         append();
@@ -102,20 +115,12 @@ fn appends(plan: &Plan) -> Line {
         |_| (0..commits).for_each(|_| append()),
         |_| (0..commits).for_each(|_| insert()),
     );
-    let entries = (commits * BATCH) as f64;
-    let what = "log appends in batches of 100";
-    ratio_line(
-        what,
-        "raw redb",
-        entries,
-        "entries/s",
-        &times,
-        Wanted::AtLeast(0.8),
-    )
+    let entries = (commits * ENTRIES) as f64;
+    ratio_line(what, against, entries, "entries/s", &times, wanted)
 }
 
 /// Keys behind those that were given before.
-pub fn ascending<const COUNT: usize>(nth: &mut u64) -> [Key; COUNT] {
+fn ascending<const COUNT: usize>(nth: &mut u64) -> [Key; COUNT] {
     std::array::from_fn(|_| {
         *nth += 1;
         let mut key = [0; 16];

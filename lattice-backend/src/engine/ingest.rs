@@ -127,8 +127,8 @@ fn next_chunk(ops: &mut dyn Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
 
 impl<M: StateMachine> Inner<M> {
     /// Checks forms and signatures with a helper for each core, while this thread does something else first,
-    /// which may wait for the disk, and then helps. What is applied already needs no check: its id is known, and the id leaves out the
-    /// signature.
+    /// which may wait for the disk, and then helps. What is applied already needs no check: its id is
+    /// known, and the id leaves out the signature.
     fn check<T>(
         &self,
         chunk: Vec<Vec<u8>>,

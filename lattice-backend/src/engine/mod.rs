@@ -337,7 +337,8 @@ impl<M: StateMachine> Engine<M> {
     }
 
     /// Gives the space that the file no longer uses back to the file system, between two commits. Tables are
-    /// written anew, so that their pages are full; meanwhile the file is up to twice as long. Whoever reads or writes meanwhile waits. Whenever the process ends, everything is there.
+    /// written anew, so that their pages are full; meanwhile the file is up to twice as long. Whoever
+    /// reads or writes meanwhile waits. Whenever the process ends, everything is there.
     ///
     /// # Errors
     /// [`BackendError::SnapshotsLive`] while a snapshot lives, here or in another process;
