@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use lattice_meta::{Genesis, SchemaVersion};
 
 use super::Inner;
-use super::checking::{Checking, Ops};
+use super::checking::{Bad, Checking, Ops};
 use super::difference::{MAX_KEYS, OpDifference};
 use super::finding::OpFault;
 use super::ingest::Parents;
@@ -56,6 +56,15 @@ pub(super) const MAX_FAULTS: usize = 64;
 impl Replayed {
     fn fault(&mut self, index: u64, op: Option<OpRef>, fault: OpFault) {
         self.faults.push((index, op, fault));
+        self.cut_short();
+    }
+
+    /// Takes in ops whose signatures do not hold; the first of all faults are kept.
+    fn take_in(&mut self, bad: Bad) {
+        let signatures = |(index, op)| (index, Some(op), OpFault::Signature);
+        self.faults.extend(bad.first.into_iter().map(signatures));
+        self.faults.sort_by_key(|(index, ..)| *index);
+        self.more_faults += bad.more;
         self.cut_short();
     }
 
@@ -119,13 +128,7 @@ impl<M: StateMachine> Replay<M> {
         let (replayed, bad) =
             Checking::beside(|checking| self.run_all(source, watch, |ops| checking.give(ops)));
         let mut replayed = replayed?;
-        let signatures = |(index, op)| (index, Some(op), OpFault::Signature);
-        replayed
-            .faults
-            .extend(bad.first.into_iter().map(signatures));
-        replayed.faults.sort_by_key(|(index, ..)| *index);
-        replayed.more_faults += bad.more;
-        replayed.cut_short();
+        replayed.take_in(bad);
         Ok(replayed)
     }
 
@@ -234,5 +237,37 @@ impl<M: StateMachine> Replay<M> {
             recorder.finish()?;
             Ok(Verdict::Commit)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_meta::{OpId, PubKey};
+
+    use super::*;
+
+    #[test]
+    fn the_first_faults_of_all_kinds_are_kept() {
+        let op = OpRef {
+            author: PubKey::from_bytes([1; 32]),
+            seq: 0,
+            id: OpId::ZERO,
+        };
+        let mut replayed = Replayed::default();
+        for index in 100..166 {
+            replayed.fault(index, None, OpFault::Missing);
+        }
+        assert_eq!(
+            (replayed.faults.len(), replayed.more_faults),
+            (MAX_FAULTS, 2)
+        );
+        let mut bad = Bad::default();
+        bad.first.extend([(5, op), (120, op), (900, op)]);
+        bad.more = 7;
+        replayed.take_in(bad);
+        let indexes = replayed.faults.iter().map(|(index, ..)| *index);
+        let expected = [5].into_iter().chain(100..=120).chain(120..162);
+        assert!(indexes.eq(expected));
+        assert_eq!(replayed.more_faults, 2 + 7 + 3);
     }
 }
