@@ -149,7 +149,7 @@ pub fn foreign_ops(authors: u16, each: usize, random: &mut Random) -> Vec<Vec<u8
             let engine = Engine::open(request, KvMachine::new()).expect("it opens");
             let kv = KvStore::from_engine(engine);
             put_ops(&kv, (0..each).map(|_| random.key()));
-            let ops = kv.engine().ops_after(&lattice_backend::Leaves::default());
+            let ops = kv.engine().ops_after(&lattice_backend::BranchTips::default());
             ops.expect("memory").map(|op| op.expect("memory")).collect()
         })
         .collect();

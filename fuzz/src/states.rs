@@ -152,7 +152,7 @@ fn cells<M: StateMachine>(machine: &M, bytes: &[u8]) {
     let schema = *machine.schemas().end();
     for (key, value) in &state.0 {
         let row = Row { key, value };
-        let _ = machine.leaves(schema, row, &Past(payload), &mut |_, _| {});
+        let _ = machine.elements(schema, row, &Past(payload), &mut |_, _| {});
     }
     let _ = apply(machine, &state, payload);
     call(

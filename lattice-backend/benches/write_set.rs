@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ed25519_dalek::{Signer, SigningKey};
-use lattice_backend::LeafHasher;
+use lattice_backend::ElementHasher;
 use lattice_backend::lthash::{LTHASH_BYTES, LtHash};
 use redb::{Builder, ConcurrencyMode, Database, TableDefinition, WriteTransaction};
 
@@ -97,7 +97,7 @@ struct Store {
     tip: [u8; 32],
     tail: Vec<[u8; 72]>,
     sum: LtHash,
-    hasher: LeafHasher,
+    hasher: ElementHasher,
     random: u64,
 }
 
@@ -115,7 +115,7 @@ impl Store {
         tx.commit().unwrap();
         let random = 0x9e37_79b9_7f4a_7c15;
         let (author, sum) = (SigningKey::from_bytes(&[7; 32]), LtHash::default());
-        let hasher = LeafHasher::default();
+        let hasher = ElementHasher::default();
         let (applied, tip, tail) = (0, [0; 32], Vec::new());
         Self {
             db,

@@ -60,7 +60,7 @@ pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]
 pub use memory::MemoryBackend;
 pub use op::{
-    Leaves, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, Op, OpDraft,
+    BranchTips, MAX_BATCH, MAX_DEPS, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, Op, OpDraft,
     OpError, OpHasher, OpKind, OpRef, OpView, SecretKey, SignatureError, Stamp,
 };
 pub use readable::{readable, readable_start};
@@ -69,7 +69,7 @@ pub use redb::{FileDisk, RedbBackend};
 #[cfg(feature = "std")]
 pub use staging::Staged;
 #[cfg(feature = "std")]
-pub use state_hash::{Accumulator, EFFECT_BYTES, EffectHash, LeafHasher};
+pub use state_hash::{Accumulator, EFFECT_BYTES, EffectHash, ElementHasher};
 pub use state_machine::{
     Effect, LogicVersion, LogicVersionError, MAX_LOGIC_VERSION_BYTES, StateMachine,
 };

@@ -49,6 +49,12 @@ fn bytes_of(words: &Words) -> [u8; LTHASH_BYTES] {
 /// The highest bit of each of two lanes: what is carried into it stays in it.
 const HIGH: u32 = 0x8000_8000;
 
+/// Adds two lanes to two others.
+#[inline(always)]
+fn add_lanes(sum: u32, word: u32) -> u32 {
+    (sum & !HIGH).wrapping_add(word & !HIGH) ^ ((sum ^ word) & HIGH)
+}
+
 /// A sum of elements.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LtHash(Box<Words>);
@@ -73,9 +79,7 @@ impl LtHash {
 
     /// Takes in the element that was expanded to these bytes.
     pub fn add(&mut self, element: &[u8; LTHASH_BYTES]) {
-        self.change(element, |sum, word| {
-            (sum & !HIGH).wrapping_add(word & !HIGH) ^ ((sum ^ word) & HIGH)
-        });
+        self.change(element, add_lanes);
     }
 
     /// Takes out the element that was expanded to these bytes.
@@ -83,6 +87,15 @@ impl LtHash {
         self.change(element, |sum, word| {
             (sum | HIGH).wrapping_sub(word & !HIGH) ^ ((sum ^ !word) & HIGH)
         });
+    }
+
+    /// Adds all elements of another sum.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        for (sums, words) in self.0.iter_mut().zip(other.0.iter()) {
+            for (sum, word) in sums.iter_mut().zip(words) {
+                *sum = add_lanes(*sum, *word);
+            }
+        }
     }
 
     /// The sum as it is held in memory.

@@ -77,11 +77,11 @@ pub enum Effect {
 /// a hash map.
 ///
 /// The rules that keep replicas equal, tested by [`conformance`](crate::conformance):
-/// * for every order of ops that respects `prev` and `deps`, the leaves of the state are the same;
+/// * for every order of ops that respects `prev` and `deps`, the elements of the state are the same;
 /// * whether a payload is valid depends on its bytes alone, never on state;
-/// * [`leaves`](Self::leaves) gives every state one set of leaves, and different states different
-///   ones; leaf keys are unique in a state;
-/// * rows may hold the numbers of ops, which are this replica's own; leaves and payloads may not.
+/// * [`elements`](Self::elements) gives every state one set of elements, and different states different
+///   ones; element keys are unique in a state;
+/// * rows may hold the numbers of ops, which are this replica's own; elements and payloads may not.
 pub trait StateMachine: Send + Sync + 'static {
     /// What a caller asks for; [`prepare`](Self::prepare) makes a payload of it.
     type Command: Send;
@@ -101,26 +101,26 @@ pub trait StateMachine: Send + Sync + 'static {
     /// The methods that can be called by name.
     fn methods(&self) -> &'static [Method];
 
-    /// Maps a row to the leaves that it stands for in the state hash: a key and a value each.
+    /// Maps a row to the elements that it stands for in the state hash: a key and a value each.
     /// The default is the row itself. A later schema may lay its rows out otherwise, if their
-    /// leaves stay the same. A row that names ops by their numbers has leaves that name them in full.
+    /// elements stay the same. A row that names ops by their numbers has elements that name them in full.
     ///
     /// # Errors
     /// What the engine reports; [`BackendError::Row`](crate::BackendError::Row) for a row that is damaged.
-    fn leaves(
+    fn elements(
         &self,
         schema: SchemaVersion,
         row: Row<'_>,
         history: &dyn History,
-        leaf: &mut dyn FnMut(&[u8], &[u8]),
+        element: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<()> {
         let _ = (schema, history);
-        leaf(row.key, row.value);
+        element(row.key, row.value);
         Ok(())
     }
 
     /// Changes the rows of schema `from` into those of the next one. What the state means must stay
-    /// the same: the host computes the state hash of the new rows, by [`leaves`](Self::leaves) of
+    /// the same: the host computes the state hash of the new rows, by [`elements`](Self::elements) of
     /// the new schema, and drops everything unless it is the old one.
     ///
     /// All steps are one transaction, and rows are written to it as they come, so a migration need

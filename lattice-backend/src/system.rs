@@ -1,7 +1,8 @@
 //! The `system` table: what Lattice keeps beside the boot sector.
 
-use lattice_meta::{Genesis, Hlc};
+use lattice_meta::{Genesis, Hlc, PubKey};
 
+use crate::history::BranchNo;
 use crate::lthash::{LTHASH_BYTES, LtHash};
 use crate::tx::{PrefixSpan, ReadTx, Result, Table, WriteTx};
 use crate::{Accumulator, BackendError, Direction, LogicVersion, OpRef};
@@ -14,62 +15,80 @@ pub(crate) const LOGIC: &[u8] = b"logic";
 pub(crate) const LEDGER: &[u8] = b"ledger";
 const LEDGER_BYTES: usize = 4 * 8 + LTHASH_BYTES;
 
-/// Rows that each name an op: a prefix, then the op's key.
+/// What the key of a row in `system` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// A head of history; the value is its timestamp.
-    Frontier,
-    /// The end of an author's branch that is not the author's tip.
-    Branch,
-    /// One of several ops of an author with one sequence number.
-    Fork,
+pub(crate) enum SystemKey {
+    /// The genesis record.
+    Genesis,
+    /// The logic that computed the state.
+    Logic,
+    /// The [`Ledger`].
+    Ledger,
+    /// An op of the frontier; the value is its timestamp.
+    Frontier(OpRef),
+    /// A branch of an author who has forked; see [`Branch`](crate::history::Branch).
+    Branch(PubKey, BranchNo),
+    /// An indexed op that is not on its author's first branch; the value is its branch.
+    Fork(OpRef),
 }
 
-impl Mark {
-    const fn prefix(self) -> &'static [u8] {
+impl SystemKey {
+    pub(crate) const FRONTIER: &[u8] = b"frontier/";
+    pub(crate) const BRANCH: &[u8] = b"branch/";
+    pub(crate) const FORK: &[u8] = b"fork/";
+
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         match self {
-            Self::Frontier => b"frontier/",
-            Self::Branch => b"branch/",
-            Self::Fork => b"fork/",
+            Self::Genesis => GENESIS.to_vec(),
+            Self::Logic => LOGIC.to_vec(),
+            Self::Ledger => LEDGER.to_vec(),
+            Self::Frontier(op) => [Self::FRONTIER, &op.to_key()].concat(),
+            Self::Branch(author, branch) => {
+                let mut key = [Self::BRANCH, author.as_bytes()].concat();
+                branch.append_to_key(&mut key);
+                key
+            }
+            Self::Fork(op) => [Self::FORK, &op.to_key()].concat(),
         }
     }
 
-    /// Whether a row's key is that of a mark of any kind.
-    pub(crate) fn is_one(key: &[u8]) -> bool {
-        [Self::Frontier, Self::Branch, Self::Fork]
-            .iter()
-            .any(|mark| {
-                let name = key.strip_prefix(mark.prefix());
-                name.is_some_and(|name| OpRef::from_key(name).is_some())
-            })
-    }
-
-    pub(crate) fn key(self, op: &OpRef) -> Vec<u8> {
-        [self.prefix(), &op.to_key()].concat()
-    }
-
-    /// All rows of this kind: the ops they name, ascending, and their values.
-    pub(crate) fn read_all(self, tx: &dyn ReadTx) -> Result<Vec<(OpRef, Vec<u8>)>> {
-        let span = PrefixSpan::new(self.prefix());
-        let mut rows = tx.range(Table::System, span.span(), Direction::Forward)?;
-        let mut marks = Vec::new();
-        while let Some(row) = rows.next()? {
-            let name = &row.key[self.prefix().len()..];
-            let op = OpRef::from_key(name).ok_or_else(|| {
-                let found = format!("{} bytes", name.len());
-                BackendError::row(Table::System, "72 bytes that name an op", found)
-            })?;
-            marks.push((op, row.value.to_vec()));
+    /// Reads the key of a row; nothing from one that Lattice does not write.
+    pub(crate) fn from_bytes(key: &[u8]) -> Option<Self> {
+        match key {
+            GENESIS => return Some(Self::Genesis),
+            LOGIC => return Some(Self::Logic),
+            LEDGER => return Some(Self::Ledger),
+            _ => {}
         }
-        Ok(marks)
+        if let Some(op) = key.strip_prefix(Self::FRONTIER) {
+            return OpRef::from_key(op).map(Self::Frontier);
+        }
+        if let Some(op) = key.strip_prefix(Self::FORK) {
+            return OpRef::from_key(op).map(Self::Fork);
+        }
+        let branch = key.strip_prefix(Self::BRANCH)?;
+        let (author, rest) = branch.split_first_chunk::<32>()?;
+        match BranchNo::split_from_key(rest)? {
+            (branch, []) => Some(Self::Branch(PubKey::from_bytes(*author), branch)),
+            _ => None,
+        }
     }
 }
 
-/// The heads of history with their timestamps, ascending.
+/// The ops of the frontier with their timestamps, ascending.
 pub(crate) fn read_frontier(tx: &dyn ReadTx) -> Result<Vec<(OpRef, Hlc)>> {
-    let rows = Mark::Frontier.read_all(tx)?;
-    let timestamp = |(op, value): (OpRef, Vec<u8>)| Ok((op, Hlc::from_u64(read_u64(&value)?)));
-    rows.into_iter().map(timestamp).collect()
+    let span = PrefixSpan::new(SystemKey::FRONTIER);
+    let mut rows = tx.range(Table::System, span.span(), Direction::Forward)?;
+    let mut frontier = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some(SystemKey::Frontier(op)) = SystemKey::from_bytes(row.key) else {
+            let found = format!("a key of {} bytes", row.key.len());
+            let expected = "`frontier/` and the name of an op";
+            return Err(BackendError::row(Table::System, expected, found));
+        };
+        frontier.push((op, Hlc::from_u64(read_u64(row.value)?)));
+    }
+    Ok(frontier)
 }
 
 pub(crate) fn read_u64(value: &[u8]) -> Result<u64> {
@@ -100,7 +119,7 @@ impl Ledger {
             .ok_or_else(|| BackendError::row(Table::System, expected, "none"))?;
         let damaged = || BackendError::row(Table::System, expected, format!("{} bytes", row.len()));
         let sum: &[u8; LTHASH_BYTES] = row.last_chunk().ok_or_else(damaged)?;
-        let [applied, indexed, clock, leaves] = match row.len() {
+        let [applied, indexed, clock, elements] = match row.len() {
             LEDGER_BYTES => [0, 1, 2, 3].map(|place: usize| {
                 let mut number = [0; 8];
                 number.copy_from_slice(&row[place * 8..place * 8 + 8]);
@@ -117,7 +136,7 @@ impl Ledger {
             ));
         }
         let state = Accumulator {
-            leaves,
+            elements,
             sum: LtHash::from_bytes(sum),
         };
         Ok(Self {
@@ -134,7 +153,7 @@ impl Ledger {
             self.applied,
             self.indexed,
             self.clock.to_u64(),
-            self.state.leaves,
+            self.state.elements,
         ] {
             row.extend_from_slice(&number.to_le_bytes());
         }

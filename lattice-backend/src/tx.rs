@@ -261,7 +261,7 @@ pub trait DataWrite: DataRead {
 ///
 /// An op has a number: its place in the order in which ops were applied here, from 0. It names the op in
 /// a few bytes where author, sequence number, id and time take eighty. Another replica numbers the same
-/// ops otherwise, so numbers may stand in rows, and never in leaves or payloads.
+/// ops otherwise, so numbers may stand in rows, and never in elements or payloads.
 pub trait History {
     /// How many ops have been applied: their numbers are those below. The op that is being applied is not
     /// counted.

@@ -1,15 +1,13 @@
 //! Brings the state up to date with one op.
 //!
-//! The state is a function of the set of applied ops:
-//! * a key's heads are the puts of valid applied ops that no valid applied op supersedes;
-//! * a put of an op not yet applied is marked at a key if a valid applied op supersedes it there.
+//! What can be read is a function of the set of applied ops: a key's values are those that valid
+//! applied ops put there and no valid applied op supersedes. A value that arrives after an op that
+//! supersedes it is found by a mark.
 //!
-//! So no order of arrival can matter. An op that supersedes what it cannot have seen, or names an
-//! op by a wrong author or number, is as good as any: refs are compared as whole triples, and one
-//! that names no op leaves a mark for ever.
+//! So no order of arrival can matter. An op may supersede what it cannot have seen, and name an op by a
+//! wrong author or sequence number: references are compared as (author, seq, id), and a mark for an op
+//! that never arrives stays.
 
-use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -19,8 +17,7 @@ use lattice_backend::{
 };
 
 use crate::payload::Payload;
-use crate::rows::{self, Cell};
-use crate::winner;
+use crate::rows::{self, Cell, MAX_INSIDE, Sibling};
 
 /// Applies an op's payload.
 pub(crate) fn apply(
@@ -31,239 +28,303 @@ pub(crate) fn apply(
     let Ok(payload) = Payload::decode(op.payload) else {
         return Ok(Effect::Void);
     };
-    let stamp = Stamp {
-        hlc: op.hlc,
-        op: op.reference,
+    let put_by = Sibling {
+        stamp: Stamp {
+            hlc: op.hlc,
+            op: op.reference,
+        },
+        index: op.number,
     };
-    let marked = marked_keys(&op.reference, data)?;
-    let mut applied = Applied::new(history, payload.refs.len());
+    let has_marks = has_marks(&op.reference, data)?;
+    let mut refs = Refs::new(history, &payload.refs);
     for write in &payload.writes {
-        let mut cell = OpenCell::read(write.key, data, history)?;
+        let mut values = Values::read(write.key, data)?;
         for &place in &write.supersedes {
             let (place, superseded) = payload.op(place);
-            let found = cell.supersede(&superseded, data)?;
-            if !found && !applied.contains(place, &superseded)? {
+            if !values.supersede(place, &mut refs, data)? && refs.index(place)?.is_none() {
                 data.put(&rows::mark_key(&superseded, write.key), &[])?;
             }
         }
-        let value = write.value.filter(|_| !marked.contains(write.key.as_ref()));
-        let put = value.map(|value| Winner {
-            number: op.number,
-            stamp,
-            value: Cow::Borrowed(value.as_ref()),
-        });
-        cell.write(put, data, history)?;
+        let is_marked = has_marks && take_mark(&op.reference, write.key, data)?;
+        let value = write.value.filter(|_| !is_marked);
+        values.finish(value.map(|value| (put_by, value.as_ref())), data, history)?;
     }
     Ok(Effect::Applied)
 }
 
-/// Removes an op's marks: from now on what supersedes it finds it applied.
-pub(crate) fn remove_marks(op: &OpRef, data: &mut dyn DataWrite) -> Result<()> {
-    for key in marked_keys(op, data)? {
-        data.remove(&rows::mark_key(op, &key))?;
-    }
-    Ok(())
-}
-
-fn marked_keys(op: &OpRef, data: &dyn DataWrite) -> Result<BTreeSet<Vec<u8>>> {
+/// Whether an applied op supersedes what this op puts, at any key.
+fn has_marks(op: &OpRef, data: &dyn DataWrite) -> Result<bool> {
     let span = rows::mark_span(op);
     let mut cursor = data.range(span.span(), Direction::Forward)?;
-    let mut keys = BTreeSet::new();
-    while let Some(row) = cursor.next()? {
-        keys.insert(rows::key_of_mark(row.key)?.to_vec());
+    Ok(cursor.next()?.is_some())
+}
+
+/// Removes an op's mark at a key, if there is one.
+fn take_mark(op: &OpRef, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
+    let mark = rows::mark_key(op, key);
+    let is_marked = data.get(&mark)?.is_some();
+    if is_marked {
+        data.remove(&mark)?;
     }
-    Ok(keys)
+    Ok(is_marked)
 }
 
-/// Which of a payload's refs have been applied; each is looked up once, and only if need be.
-struct Applied<'a> {
+/// The ops that a payload names. The apply index of each is looked up once, and only if need be.
+struct Refs<'a> {
     history: &'a dyn History,
-    known: Vec<Option<bool>>,
+    ops: &'a [OpRef],
+    known: Vec<Option<Option<u64>>>,
 }
 
-impl<'a> Applied<'a> {
-    fn new(history: &'a dyn History, refs: usize) -> Self {
+impl<'a> Refs<'a> {
+    fn new(history: &'a dyn History, ops: &'a [OpRef]) -> Self {
         Self {
             history,
-            known: vec![None; refs],
+            ops,
+            known: vec![None; ops.len()],
         }
     }
 
-    fn contains(&mut self, place: usize, op: &OpRef) -> Result<bool> {
+    /// The apply index of an op, if it is applied.
+    fn index(&mut self, place: usize) -> Result<Option<u64>> {
         if let Some(known) = self.known[place] {
             return Ok(known);
         }
-        let found = self.history.is_applied(op)?;
+        let found = self.history.number(&self.ops[place])?;
         self.known[place] = Some(found);
         Ok(found)
     }
 }
 
-/// The greatest head of a key.
-struct Winner<'a> {
-    number: u64,
-    stamp: Stamp,
-    value: Cow<'a, [u8]>,
-}
-
-/// A key's cell while an op changes it. Rows of further heads are changed as it goes, the cell's
+/// A key's values while an op changes them. Rows of values and siblings are changed at once, the cell's
 /// own at the end.
-struct OpenCell<'a> {
+struct Values<'a> {
     key: &'a [u8],
-    winner: Option<Winner<'a>>,
-    others: u32,
-    /// The winner's number and how many others there are, as the cell's row has them.
-    stored: Option<(u64, u32)>,
+    held: Held,
+    /// Whether the cell's row is what is held.
+    is_stored: bool,
 }
 
-impl<'a> OpenCell<'a> {
-    fn read(key: &'a [u8], data: &dyn DataWrite, history: &dyn History) -> Result<Self> {
-        let Some(row) = data.get(&rows::cell_key(key))? else {
-            return Ok(Self {
-                key,
-                winner: None,
-                others: 0,
-                stored: None,
-            });
-        };
-        let Cell {
-            others,
-            number,
-            value,
-        } = Cell::decode(&row)?;
-        let winner = Winner {
-            number,
-            stamp: history.stamp(number)?,
-            value: Cow::Owned(value.to_vec()),
+enum Held {
+    None,
+    /// One value, inside the cell.
+    Inside {
+        index: u64,
+        value: Vec<u8>,
+    },
+    /// One value, in its own row.
+    Apart {
+        index: u64,
+    },
+    /// Several values, or what is left of them; which is current is not known once that one is gone.
+    Siblings {
+        current: Option<u64>,
+        count: u64,
+    },
+}
+
+impl<'a> Values<'a> {
+    fn read(key: &'a [u8], data: &dyn DataWrite) -> Result<Self> {
+        let held = match data.get(&rows::cell_key(key))? {
+            None => Held::None,
+            Some(row) => match Cell::decode(&row)? {
+                Cell::Inside { index, value } => Held::Inside {
+                    index,
+                    value: value.to_vec(),
+                },
+                Cell::Apart { index } => Held::Apart { index },
+                Cell::Siblings { current, count } => Held::Siblings {
+                    current: Some(current),
+                    count,
+                },
+            },
         };
         Ok(Self {
             key,
-            winner: Some(winner),
-            others,
-            stored: Some((number, others)),
+            held,
+            is_stored: true,
         })
     }
 
-    /// Takes a put out of the heads. Gives whether it was one.
-    fn supersede(&mut self, op: &OpRef, data: &mut dyn DataWrite) -> Result<bool> {
-        if self
-            .winner
-            .as_ref()
-            .is_some_and(|winner| winner.stamp.op == *op)
-        {
-            self.winner = None;
-            return Ok(true);
+    /// Removes the value that an op has put, if the key has it. Gives whether it had.
+    fn supersede(
+        &mut self,
+        place: usize,
+        refs: &mut Refs<'_>,
+        data: &mut dyn DataWrite,
+    ) -> Result<bool> {
+        let op = refs.ops[place];
+        match &mut self.held {
+            Held::None => return Ok(false),
+            Held::Inside { index, .. } | Held::Apart { index } => {
+                if refs.history.stamp(*index)?.op != op {
+                    return Ok(false);
+                }
+                if let Held::Apart { index } = self.held {
+                    data.remove(&rows::value_key(self.key, index))?;
+                }
+                self.held = Held::None;
+            }
+            Held::Siblings { current, count } => {
+                let Some(index) = refs.index(place)? else {
+                    return Ok(false);
+                };
+                let sibling = rows::sibling_key(self.key, &refs.history.stamp(index)?);
+                if data.get(&sibling)?.is_none() {
+                    return Ok(false);
+                }
+                *count = count
+                    .checked_sub(1)
+                    .ok_or_else(|| miscounted(self.key, *count))?;
+                data.remove(&sibling)?;
+                data.remove(&rows::value_key(self.key, index))?;
+                if *current == Some(index) {
+                    *current = None;
+                }
+            }
         }
-        if self.others == 0 {
-            return Ok(false);
-        }
-        let Some(row) = data.get(&rows::index_key(self.key, op))? else {
-            return Ok(false);
-        };
-        let stamp = Stamp {
-            hlc: rows::decode_index(&row)?,
-            op: *op,
-        };
-        self.remove_further(&stamp, data)?;
+        self.is_stored = false;
         Ok(true)
     }
 
-    /// Takes in the op's own put, if it makes one, finds the winner and writes the cell.
-    fn write(
+    /// Takes in the op's own value, if it puts one, and writes the cell.
+    fn finish(
         mut self,
-        put: Option<Winner<'a>>,
+        put: Option<(Sibling, &[u8])>,
         data: &mut dyn DataWrite,
         history: &dyn History,
     ) -> Result<()> {
-        if self.winner.is_none() && self.others > 0 {
-            self.winner = Some(self.take_greatest_further(data, history)?);
+        if let Some((put_by, value)) = put {
+            self.put(put_by, value, data, history)?;
         }
-        self.winner = match (self.winner.take(), put) {
-            (Some(winner), Some(put)) => {
-                let (winner, loser) = if put.stamp.rank() > winner.stamp.rank() {
-                    (put, winner)
-                } else {
-                    (winner, put)
-                };
-                self.add_further(&loser, data)?;
-                Some(winner)
-            }
-            (winner, put) => winner.or(put),
-        };
-        self.store(data)
-    }
-
-    fn store(self, data: &mut dyn DataWrite) -> Result<()> {
-        let row_key = rows::cell_key(self.key);
-        let Some(Winner { number, value, .. }) = self.winner else {
-            return if self.stored.is_some() {
-                data.remove(&row_key)
-            } else {
-                Ok(())
-            };
-        };
-        if self.stored == Some((number, self.others)) {
+        self.settle(data)?;
+        if self.is_stored {
             return Ok(());
         }
-        let cell = Cell {
-            others: self.others,
-            number,
-            value: &value,
+        let cell = match &self.held {
+            Held::None => return data.remove(&rows::cell_key(self.key)),
+            Held::Inside { index, value } => Cell::Inside {
+                index: *index,
+                value,
+            },
+            Held::Apart { index } => Cell::Apart { index: *index },
+            Held::Siblings { current, count } => Cell::Siblings {
+                current: current.ok_or_else(|| miscounted(self.key, *count))?,
+                count: *count,
+            },
         };
-        data.put(&row_key, &cell.encode())
+        data.put(&rows::cell_key(self.key), &cell.encode())
     }
 
-    fn add_further(&mut self, head: &Winner<'_>, data: &mut dyn DataWrite) -> Result<()> {
-        let Winner { stamp, value, .. } = head;
-        self.others = self
-            .others
-            .checked_add(1)
-            .ok_or_else(|| self.miscounted())?;
-        data.put(
-            &rows::further_key(self.key, stamp),
-            &rows::further_value(&stamp.op, value),
-        )?;
-        data.put(
-            &rows::index_key(self.key, &stamp.op),
-            &rows::index_value(stamp.hlc),
-        )
-    }
-
-    fn remove_further(&mut self, stamp: &Stamp, data: &mut dyn DataWrite) -> Result<()> {
-        self.others = self
-            .others
-            .checked_sub(1)
-            .ok_or_else(|| self.miscounted())?;
-        data.remove(&rows::further_key(self.key, stamp))?;
-        data.remove(&rows::index_key(self.key, &stamp.op))
-    }
-
-    fn take_greatest_further(
+    fn put(
         &mut self,
+        put_by: Sibling,
+        value: &[u8],
         data: &mut dyn DataWrite,
         history: &dyn History,
-    ) -> Result<Winner<'a>> {
-        let span = rows::further_span(self.key);
-        let greatest = match data.range(span.span(), Direction::Backward)?.next()? {
-            Some(row) => {
-                let (stamp, value) = rows::decode_further(row.key, row.value)?;
-                Winner {
-                    number: winner::number(&stamp.op, history)?,
-                    stamp,
-                    value: Cow::Owned(value.to_vec()),
-                }
+    ) -> Result<()> {
+        self.is_stored = false;
+        let index = put_by.index;
+        let before = core::mem::replace(&mut self.held, Held::None);
+        let (current, count) = match before {
+            Held::None | Held::Siblings { count: 0, .. } => {
+                self.held = match value.len() {
+                    0..=MAX_INSIDE => Held::Inside {
+                        index,
+                        value: value.to_vec(),
+                    },
+                    _ => {
+                        data.put(&rows::value_key(self.key, index), value)?;
+                        Held::Apart { index }
+                    }
+                };
+                return Ok(());
             }
-            None => return Err(self.miscounted()),
+            Held::Inside { index, value } => {
+                data.put(&rows::value_key(self.key, index), &value)?;
+                (self.join(index, data, history)?, 1)
+            }
+            Held::Apart { index } => (self.join(index, data, history)?, 1),
+            Held::Siblings { current, count } => {
+                let current = match current {
+                    Some(index) => Sibling {
+                        stamp: history.stamp(index)?,
+                        index,
+                    },
+                    None => self.greatest(count, data)?,
+                };
+                (current, count)
+            }
         };
-        self.remove_further(&greatest.stamp, data)?;
-        Ok(greatest)
+        data.put(&rows::value_key(self.key, index), value)?;
+        self.add_sibling(&put_by, data)?;
+        let is_current = put_by.stamp.rank() > current.stamp.rank();
+        self.held = Held::Siblings {
+            current: Some(if is_current { index } else { current.index }),
+            count: count
+                .checked_add(1)
+                .ok_or_else(|| miscounted(self.key, count))?,
+        };
+        Ok(())
     }
 
-    fn miscounted(&self) -> BackendError {
-        BackendError::row(
-            Table::Data,
-            "a cell that counts its further heads",
-            format!("{} counted, and other rows", self.others),
+    /// Makes a sibling of the value that was alone.
+    fn join(&self, index: u64, data: &mut dyn DataWrite, history: &dyn History) -> Result<Sibling> {
+        let stamp = history.stamp(index)?;
+        let sibling = Sibling { stamp, index };
+        self.add_sibling(&sibling, data)?;
+        Ok(sibling)
+    }
+
+    fn add_sibling(&self, sibling: &Sibling, data: &mut dyn DataWrite) -> Result<()> {
+        data.put(
+            &rows::sibling_key(self.key, &sibling.stamp),
+            &rows::sibling_row(sibling),
         )
     }
+
+    /// Finds the current value again, and sees to it that a value alone has no sibling row.
+    fn settle(&mut self, data: &mut dyn DataWrite) -> Result<()> {
+        match self.held {
+            Held::Siblings { count: 0, .. } => self.held = Held::None,
+            Held::Siblings { count: 1, .. } => {
+                let last = self.greatest(1, data)?;
+                data.remove(&rows::sibling_key(self.key, &last.stamp))?;
+                self.held = Held::Apart { index: last.index };
+            }
+            Held::Siblings {
+                current: None,
+                count,
+            } => {
+                let current = self.greatest(count, data)?.index;
+                self.held = Held::Siblings {
+                    current: Some(current),
+                    count,
+                };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn greatest(&self, count: u64, data: &dyn DataWrite) -> Result<Sibling> {
+        let span = rows::sibling_span(self.key);
+        let mut siblings = data.range(span.span(), Direction::Backward)?;
+        match siblings.next()? {
+            Some(row) => rows::decode_sibling(row.key, row.value),
+            None => Err(miscounted(self.key, count)),
+        }
+    }
+}
+
+fn miscounted(key: &[u8], count: u64) -> BackendError {
+    let shown = &key[..key.len().min(16)];
+    BackendError::row(
+        Table::Data,
+        "a cell that counts its siblings",
+        format!(
+            "{count} counted at {}, and other rows",
+            shown.escape_ascii()
+        ),
+    )
 }

@@ -33,12 +33,12 @@ mod changes;
 mod command;
 #[cfg(feature = "std")]
 mod copy;
+mod elements;
 #[cfg(test)]
 #[path = "../tests/it/support/golden.rs"]
 mod golden;
 mod machine;
 mod methods;
-mod migrate;
 mod payload;
 mod prepare;
 mod range;
@@ -51,7 +51,6 @@ mod scan;
 mod snapshot;
 #[cfg(feature = "std")]
 mod store;
-mod winner;
 
 #[cfg(feature = "std")]
 pub use batch::Batch;

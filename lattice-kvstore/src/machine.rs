@@ -6,23 +6,21 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use lattice_backend::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, OpKind, OpView,
-    Result, Row, StateMachine, Value, readable_start,
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, OpView, Result,
+    Row, StateMachine, Value, readable_start,
 };
 use lattice_meta::{SchemaVersion, StoreType};
 
 use crate::payload::Payload;
-use crate::{Command, KvRefusal, apply, methods, migrate, prepare, rows, winner};
+use crate::{Command, KvRefusal, apply, elements, methods, prepare};
 
 /// The store type's name.
 pub const STORE_TYPE: &str = "core:kvstore";
 /// The layout of rows that this version writes.
-pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(2);
-/// The oldest one that it can open.
-const OLDEST_SCHEMA: SchemaVersion = SchemaVersion::new(1);
+pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
 /// Changes whenever the code that computes state changes: `apply`, `settle`, the payload's rules,
 /// the rows.
-const LOGIC_VERSION: &str = "core:kvstore/2";
+const LOGIC_VERSION: &str = "core:kvstore/1";
 
 /// The logic of `core:kvstore`: conflict-keeping cells, atomic batches, conditional writes.
 ///
@@ -64,7 +62,7 @@ impl StateMachine for KvMachine {
     }
 
     fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        OLDEST_SCHEMA..=SCHEMA_VERSION
+        SCHEMA_VERSION..=SCHEMA_VERSION
     }
 
     fn logic_version(&self) -> LogicVersion {
@@ -75,32 +73,14 @@ impl StateMachine for KvMachine {
         methods::METHODS
     }
 
-    fn leaves(
+    fn elements(
         &self,
-        schema: SchemaVersion,
+        _schema: SchemaVersion,
         row: Row<'_>,
         history: &dyn History,
-        leaf: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<()> {
-        if schema > OLDEST_SCHEMA && rows::is_cell(row.key) {
-            return winner::leaf(row, history, leaf);
-        }
-        if !rows::is_index(row.key) {
-            leaf(row.key, row.value);
-        }
-        Ok(())
-    }
-
-    fn migrate(
-        &self,
-        from: SchemaVersion,
-        data: &mut dyn DataWrite,
-        history: &dyn History,
-    ) -> Result<()> {
-        match from {
-            OLDEST_SCHEMA => migrate::to_numbers(data, history),
-            _ => Ok(()),
-        }
+        elements::elements(row, history, each)
     }
 
     fn prepare(
@@ -119,10 +99,6 @@ impl StateMachine for KvMachine {
         history: &dyn History,
     ) -> Result<Effect> {
         apply::apply(op, data, history)
-    }
-
-    fn settle(&self, _: OpKind, op: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
-        apply::remove_marks(&op.reference, data)
     }
 
     fn describe(&self, payload: &[u8]) -> String {

@@ -15,8 +15,6 @@ use lattice_meta::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-use crate::rows::MARK_HEADER_LEN;
-
 /// The only format so far.
 pub(crate) const FORMAT: u8 = 1;
 
@@ -25,9 +23,9 @@ const MAX_REFS: usize = MAX_OP_BYTES / OpRef::KEY_LEN;
 /// Superseded heads of which not one more fits into an op.
 const MAX_SUPERSEDES: usize = MAX_OP_BYTES / 4;
 
-/// What the marks of one op may weigh at the most, in bytes of rows: an op that names a few ops at
-/// many long keys would else write a thousand times its own size.
-pub(crate) const MAX_MARK_BYTES: usize = 4 * MAX_OP_BYTES;
+/// How many values one op may supersede. Each can become a mark, a row of 65 bytes for 4 bytes of payload
+/// or more, so this bounds the memory that an op takes while it is applied.
+pub(crate) const MAX_SUPERSEDED: usize = 1 << 18;
 
 /// Bytes of a payload without refs and writes.
 pub(crate) const EMPTY_LEN: usize = 1 + 8 + 8;
@@ -36,11 +34,6 @@ pub(crate) const EMPTY_LEN: usize = 1 + 8 + 8;
 pub(crate) const WRITE_LEN: usize = 8 + 8 + 1 + 8;
 /// Bytes of one more superseded head at the most: a ref of its own, and its place.
 pub(crate) const SUPERSEDED_LEN: usize = OpRef::KEY_LEN + 4;
-
-/// What one mark at this key weighs.
-pub(crate) const fn mark_len(key: &[u8]) -> usize {
-    MARK_HEADER_LEN + key.len()
-}
 
 /// A payload as it is encoded; valid only if it comes from [`Payload::decode`].
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +82,8 @@ pub(crate) enum PayloadError {
     Place { found: u32, refs: usize },
     #[error("ref {place} is not used")]
     UnusedRef { place: usize },
-    #[error("superseded puts could leave more than {MAX_MARK_BYTES} bytes of marks")]
-    TooManyMarks,
+    #[error("an op supersedes at most {MAX_SUPERSEDED} values, found {found} or more")]
+    TooManySuperseded { found: usize },
 }
 
 impl<'a> Payload<'a> {
@@ -139,7 +132,7 @@ impl<'a> Payload<'a> {
             return Err(PayloadError::RefOrder);
         }
         let mut used = vec![false; self.refs.len()];
-        let mut mark_bytes = 0;
+        let mut superseded = 0;
         for write in &self.writes {
             if !write.supersedes.is_sorted_by(|a, b| a < b) {
                 return Err(PayloadError::SupersedesOrder);
@@ -153,7 +146,10 @@ impl<'a> Payload<'a> {
                     refs: self.refs.len(),
                 })? = true;
             }
-            mark_bytes = add_marks(mark_bytes, write)?;
+            superseded += write.supersedes.len();
+            if superseded > MAX_SUPERSEDED {
+                return Err(PayloadError::TooManySuperseded { found: superseded });
+            }
         }
         match used.iter().position(|used| !used) {
             Some(place) => Err(PayloadError::UnusedRef { place }),
@@ -166,16 +162,6 @@ impl<'a> Payload<'a> {
         let place = usize::try_from(place).expect("decode has found this place in refs");
         (place, self.refs[place])
     }
-}
-
-fn add_marks(so_far: usize, write: &Write<'_>) -> Result<usize, PayloadError> {
-    write
-        .supersedes
-        .len()
-        .checked_mul(mark_len(write.key))
-        .and_then(|more| so_far.checked_add(more))
-        .filter(|&sum| sum <= MAX_MARK_BYTES)
-        .ok_or(PayloadError::TooManyMarks)
 }
 
 #[cfg(test)]

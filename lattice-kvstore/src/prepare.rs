@@ -8,7 +8,7 @@ use lattice_backend::{
 use serde_bytes::Bytes;
 
 use crate::payload::{
-    EMPTY_LEN, FORMAT, MAX_MARK_BYTES, Payload, SUPERSEDED_LEN, WRITE_LEN, Write, mark_len,
+    EMPTY_LEN, FORMAT, MAX_SUPERSEDED, Payload, SUPERSEDED_LEN, WRITE_LEN, Write,
 };
 use crate::{Command, Expectation, Found, KvRefusal, read};
 
@@ -136,9 +136,9 @@ fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
     sorted(a) == sorted(b)
 }
 
-/// Leaves out heads that one op has no room for: a put replaces the winner and as many others as
-/// fit, the rest stays in conflict and shrinks with each further put. A delete removes all heads
-/// or is refused, since what it left would be read as the key's value.
+/// Leaves out siblings that one op has no room for: a put replaces the current value and as many
+/// others as fit, the rest stays in conflict and shrinks with each further put. A delete removes all
+/// values or is refused, since what it left would be read as the key's value.
 fn fit(
     command: &Command,
     superseded: &mut [Vec<OpRef>],
@@ -147,16 +147,14 @@ fn fit(
     let written = superseded.iter().filter(|heads| !heads.is_empty()).count();
     let slots = room / SUPERSEDED_LEN;
     let mut spare = slots
+        .min(MAX_SUPERSEDED)
         .checked_sub(written)
         .ok_or_else(|| KvRefusal::TooLarge {
             len: MAX_PAYLOAD_BYTES - room + written * SUPERSEDED_LEN,
         })?;
-    // The winners alone never weigh too much: there are 16 MiB of keys at the most.
-    let winners = command.writes.keys().map(|key| mark_len(key)).sum();
-    let mut mark_bytes = MAX_MARK_BYTES.saturating_sub(winners);
     for ((key, value), heads) in command.writes.iter().zip(superseded) {
         let others = heads.len().saturating_sub(1);
-        let fitting = others.min(spare).min(mark_bytes / mark_len(key));
+        let fitting = others.min(spare);
         if fitting < others && value.is_none() {
             return Err(KvRefusal::TooManyHeads {
                 key: key.clone(),
@@ -165,7 +163,6 @@ fn fit(
         }
         heads.truncate(1 + fitting);
         spare -= fitting;
-        mark_bytes -= fitting * mark_len(key);
     }
     Ok(())
 }

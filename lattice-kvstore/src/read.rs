@@ -7,7 +7,7 @@ use lattice_backend::{DataRead, Direction, History, OpRef, PrefixSpan, Result, R
 use lattice_meta::Hlc;
 
 use crate::range::KeyRange;
-use crate::rows::{self, Cell};
+use crate::rows::{self, Cell, Sibling};
 
 /// One of the concurrent values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,25 +30,43 @@ impl Head {
     }
 }
 
-/// A key's value: that of its winner.
+/// A key's current value.
 pub(crate) fn value(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> {
     show(data, key, <[u8]>::to_vec)
 }
 
-/// Shows a key's value, if it has one.
+/// Shows a key's current value, if it has one.
 pub(crate) fn show<T>(
     data: &dyn DataRead,
     key: &[u8],
     see: impl FnOnce(&[u8]) -> T,
 ) -> Result<Option<T>> {
-    let (mut see, mut seen) = (Some(see), None);
-    rows::with_cell_key(key, |key| {
-        data.show(key, &mut |row| {
-            let see = see.take();
-            seen = see.map(|see| Cell::decode(row).map(|cell| see(cell.value)));
+    let (mut see, mut seen, mut apart) = (Some(see), None, None);
+    rows::with_cell_key(key, |cell_key| {
+        data.show(cell_key, &mut |row| match Cell::decode(row) {
+            Ok(Cell::Inside { value, .. }) => seen = see.take().map(|see| Ok(see(value))),
+            Ok(cell) => apart = Some(cell.current()),
+            Err(error) => seen = Some(Err(error)),
         })
     })?;
+    if let (Some(index), Some(see)) = (apart, see) {
+        return show_apart(data, key, index, see).map(Some);
+    }
     seen.transpose()
+}
+
+/// Shows a value that has a row of its own.
+fn show_apart<T>(
+    data: &dyn DataRead,
+    key: &[u8],
+    index: u64,
+    see: impl FnOnce(&[u8]) -> T,
+) -> Result<T> {
+    let (mut see, mut seen) = (Some(see), None);
+    data.show(&rows::value_key(key, index), &mut |value| {
+        seen = see.take().map(|see| see(value));
+    })?;
+    seen.ok_or_else(|| rows::damaged("a row for the value of a cell", key))
 }
 
 /// Whether a key has a value.
@@ -56,25 +74,43 @@ pub(crate) fn contains(data: &dyn DataRead, key: &[u8]) -> Result<bool> {
     rows::with_cell_key(key, |key| data.show(key, &mut |_| ()))
 }
 
-/// A key's heads with their values, the winner first.
+/// The concurrent values of a key, the current one first.
 pub(crate) fn heads(data: &dyn DataRead, history: &dyn History, key: &[u8]) -> Result<Vec<Head>> {
     let Some(row) = data.get(&rows::cell_key(key))? else {
         return Ok(Vec::new());
     };
-    let cell = Cell::decode(&row)?;
-    let mut heads = Vec::from([Head::new(history.stamp(cell.number)?, cell.value)]);
-    if cell.others > 0 {
-        let span = rows::further_span(key);
-        let mut cursor = data.range(span.span(), Direction::Backward)?;
-        while let Some(row) = cursor.next()? {
-            let (stamp, value) = rows::decode_further(row.key, row.value)?;
-            heads.push(Head::new(stamp, value));
+    match Cell::decode(&row)? {
+        Cell::Inside { index, value } => Ok(Vec::from([Head::new(history.stamp(index)?, value)])),
+        Cell::Apart { index } => {
+            let stamp = history.stamp(index)?;
+            let head = show_apart(data, key, index, |value| Head::new(stamp, value))?;
+            Ok(Vec::from([head]))
+        }
+        Cell::Siblings { .. } => {
+            let mut heads = Vec::new();
+            for Sibling { stamp, index } in siblings(data, key)? {
+                heads.push(show_apart(data, key, index, |value| {
+                    Head::new(stamp, value)
+                })?);
+            }
+            Ok(heads)
         }
     }
-    Ok(heads)
 }
 
-/// The ops of a key's heads: the winner, then the others in the order of their refs.
+/// The siblings of a key that has several, the current one first.
+fn siblings(data: &dyn DataRead, key: &[u8]) -> Result<Vec<Sibling>> {
+    let span = rows::sibling_span(key);
+    let mut cursor = data.range(span.span(), Direction::Backward)?;
+    let mut siblings = Vec::new();
+    while let Some(row) = cursor.next()? {
+        siblings.push(rows::decode_sibling(row.key, row.value)?);
+    }
+    Ok(siblings)
+}
+
+/// The ops that put a key's concurrent values, that of the current one first. No value is read that
+/// has a row of its own.
 pub(crate) fn head_ops(
     data: &dyn DataRead,
     history: &dyn History,
@@ -83,50 +119,66 @@ pub(crate) fn head_ops(
     let Some(row) = data.get(&rows::cell_key(key))? else {
         return Ok(Vec::new());
     };
-    let cell = Cell::decode(&row)?;
-    let mut ops = Vec::from([history.stamp(cell.number)?.op]);
-    if cell.others > 0 {
-        let span = rows::index_span(key);
-        let mut cursor = data.range(span.span(), Direction::Forward)?;
-        while let Some(row) = cursor.next()? {
-            ops.push(rows::op_of_index(row.key)?);
+    match Cell::decode(&row)? {
+        Cell::Siblings { .. } => {
+            let siblings = siblings(data, key)?.into_iter();
+            Ok(siblings.map(|sibling| sibling.stamp.op).collect())
         }
+        cell => Ok(Vec::from([history.stamp(cell.current())?.op])),
     }
-    Ok(ops)
 }
 
-/// Shows the keys of a range and their values, one after another.
+/// Shows the keys of a range, one after another.
+pub(crate) fn scan_keys(
+    data: &dyn DataRead,
+    range: &KeyRange,
+    direction: Direction,
+    mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<()> {
+    scan_cells(data, range, direction, |key, _| Ok(each(key)))
+}
+
+/// Shows the keys of a range and their current values, one after another.
 pub(crate) fn scan(
     data: &dyn DataRead,
     range: &KeyRange,
     direction: Direction,
     mut each: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
 ) -> Result<()> {
+    scan_cells(data, range, direction, |key, cell| match cell {
+        Cell::Inside { value, .. } => Ok(each(key, value)),
+        cell => show_apart(data, key, cell.current(), |value| each(key, value)),
+    })
+}
+
+fn scan_cells(
+    data: &dyn DataRead,
+    range: &KeyRange,
+    direction: Direction,
+    mut each: impl FnMut(&[u8], Cell<'_>) -> Result<ControlFlow<()>>,
+) -> Result<()> {
     let span = range.cell_span();
     let mut cursor = data.range(span.span(), direction)?;
-    let mut damage = None;
-    let mut one = |row: Row<'_>| {
-        let cell = Cell::decode(row.value)?;
-        Ok(each(rows::key_of_cell(row.key)?, cell.value))
-    };
+    let mut failed = None;
+    let mut one = |row: Row<'_>| each(rows::key_of_cell(row.key)?, Cell::decode(row.value)?);
     cursor.visit(&mut |row| {
         one(row).unwrap_or_else(|error| {
-            damage = Some(error);
+            failed = Some(error);
             ControlFlow::Break(())
         })
     })?;
-    damage.map_or(Ok(()), Err)
+    failed.map_or(Ok(()), Err)
 }
 
-/// The next key, after `last`, that has more than one head. Keys come in the order of their
+/// The next key, after `last`, that has more than one value. Keys come in the order of their
 /// lengths, and those of one length in the order of their bytes.
 pub(crate) fn next_conflicted(data: &dyn DataRead, last: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
-    let all = PrefixSpan::new(&rows::FURTHER_PREFIX);
-    let behind = last.map(rows::further_span);
+    let all = PrefixSpan::new(&rows::SIBLING_PREFIX);
+    let before = last.map(rows::sibling_span);
     let (first, end) = all.span();
-    let start = match &behind {
+    let start = match &before {
         // Where the range of the last key ends, that of the next one can start.
-        Some(behind) => match behind.span().1 {
+        Some(before) => match before.span().1 {
             Bound::Excluded(end) => Bound::Included(end),
             other => other,
         },
@@ -134,7 +186,7 @@ pub(crate) fn next_conflicted(data: &dyn DataRead, last: Option<&[u8]>) -> Resul
     };
     let mut cursor = data.range((start, end), Direction::Forward)?;
     match cursor.next()? {
-        Some(row) => Ok(Some(rows::key_of_further(row.key)?.to_vec())),
+        Some(row) => Ok(Some(rows::key_of_sibling(row.key)?.to_vec())),
         None => Ok(None),
     }
 }

@@ -1,57 +1,78 @@
-//! The rows of a store's `data`, schema 2.
+//! The rows of a store's `data`, schema 1.
 //!
 //! | row | key | value |
 //! | --- | --- | --- |
-//! | cell | `c`, key | twice the number of the winner's op (varint), value |
-//! | cell of several heads | `c`, key | twice that number and 1 (varint), number of further heads (varint), value |
-//! | further head | `h`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), value |
-//! | index | `i`, key length (u16 BE), key, author, seq (u64 BE), op id | hlc (u64) |
-//! | mark | `m`, author, seq (u64 BE), op id, key | empty |
+//! | cell, value inside | `c`, key | 4 times the apply index (varint), value of at most 1,024 bytes |
+//! | cell, value apart | `c`, key | 4 times the apply index, and 1 (varint) |
+//! | cell of siblings | `c`, key | 4 times the apply index of the current value's op, and 2 (varint), number of siblings (varint) |
+//! | value | `v`, key length (u16 BE), key, apply index (u64 BE) | value |
+//! | sibling | `s`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), apply index (varint) |
+//! | mark | `m`, op id, BLAKE3 of author, seq (u64 BE) and key | empty |
 //!
 //! Integers are little endian where nothing else is said; big endian ones stand where the order of
-//! rows is to be that of numbers. A key's cell holds its winner, the head with the greatest
-//! `(hlc, op id)`; a key without heads has no rows but marks. Each further head has a row of its
-//! own and one in the index, which finds it by the op that a later op names: so superseding one of
-//! ten thousand heads, or one that is a head no more, costs a lookup and not a scan.
+//! rows is to be that of numbers. A varint is the shortest unsigned LEB128. The apply index of an op is
+//! this replica's own: elements name ops by their ids.
 //!
-//! A varint is the shortest unsigned LEB128. The number of an op is its place in the order of application,
-//! which is another on every replica: a cell's leaf says in full which op it is, as its row did in schema 1
-//! (see [`cell`]). All other rows are their own leaves, but for the index.
+//! A value is written once and stays where it is until it is removed, whether it is current or not. There
+//! is one exception, bounded by 1,024 bytes: a short value that is alone is inside the cell, and the first
+//! sibling that joins it moves it to a row of its own. So what others do to a key costs a constant
+//! amount, however long its values are.
 //!
-//! A mark says that an applied op supersedes the put that another op makes at a key, and that this
-//! other op has not been applied yet.
+//! The siblings of a key are its concurrent values; the current one has the greatest `(hlc, op id)`. A
+//! key with one value has no sibling rows. The element of a value is its key and the id of its op, and
+//! the value; cells of siblings, sibling rows and marks have no elements.
+//!
+//! A mark says that an applied op supersedes the value that another op puts at a key, and that this
+//! other op was not applied then. It is looked for when that op is applied. Marks at keys that the op
+//! does not write are never read again, and stay.
 
 mod cell;
 
-pub(crate) use cell::{Cell, FullCell};
+pub(crate) use cell::Cell;
 
 use alloc::format;
 use alloc::vec::Vec;
 
 use lattice_backend::{BackendError, OpRef, PrefixSpan, Result, Stamp, Table};
-use lattice_meta::{Hlc, OpId, PubKey};
+use lattice_meta::{Hlc, OpId, PubKey, varint};
 
 const CELL: u8 = b'c';
-const FURTHER: u8 = b'h';
-const INDEX: u8 = b'i';
+const VALUE: u8 = b'v';
+const SIBLING: u8 = b's';
 const MARK: u8 = b'm';
+
+/// The longest value that is inside a cell, in bytes.
+pub(crate) const MAX_INSIDE: usize = 1024;
 
 /// The range of all cells: from here ...
 pub(crate) const FIRST_CELL: [u8; 1] = [CELL];
 /// ... to before here.
 pub(crate) const AFTER_CELLS: [u8; 1] = [CELL + 1];
-/// What the keys of further heads start with.
-pub(crate) const FURTHER_PREFIX: [u8; 1] = [FURTHER];
-/// What the keys of marks start with.
-#[cfg(feature = "std")]
-pub(crate) const MARK_PREFIX: [u8; 1] = [MARK];
+/// What the keys of siblings start with.
+pub(crate) const SIBLING_PREFIX: [u8; 1] = [SIBLING];
 
-/// Bytes in front of the value in a further head.
-const FURTHER_HEADER_LEN: usize = 32 + 8;
-/// Bytes behind the user's key in the key of a further head.
-const FURTHER_SUFFIX_LEN: usize = 8 + 32;
-/// Bytes in front of the user's key in the key of a mark.
-pub(crate) const MARK_HEADER_LEN: usize = 1 + OpRef::KEY_LEN;
+/// Bytes after the user's key in the key of a sibling.
+const SIBLING_SUFFIX_LEN: usize = 8 + 32;
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowKind {
+    Cell,
+    Value,
+    Sibling,
+    Mark,
+}
+
+/// What a row is, by its key.
+pub(crate) fn kind(row_key: &[u8]) -> Result<RowKind> {
+    match row_key.first() {
+        Some(&CELL) => Ok(RowKind::Cell),
+        Some(&VALUE) => Ok(RowKind::Value),
+        Some(&SIBLING) => Ok(RowKind::Sibling),
+        Some(&MARK) => Ok(RowKind::Mark),
+        _ => Err(damaged("a row of a key-value store", row_key)),
+    }
+}
 
 /// The key of a cell's row.
 pub(crate) fn cell_key(key: &[u8]) -> Vec<u8> {
@@ -78,126 +99,113 @@ pub(crate) fn key_of_cell(row_key: &[u8]) -> Result<&[u8]> {
         .ok_or_else(|| damaged("the key of a cell", row_key))
 }
 
-/// The range of a key's further heads, the least first.
-pub(crate) fn further_span(key: &[u8]) -> PrefixSpan {
-    PrefixSpan::new(&with_length(FURTHER, key, &[]))
+/// The key of a value's row.
+pub(crate) fn value_key(key: &[u8], index: u64) -> Vec<u8> {
+    with_length(VALUE, key, &index.to_be_bytes())
 }
 
-/// The key of a further head's row.
-pub(crate) fn further_key(key: &[u8], stamp: &Stamp) -> Vec<u8> {
-    let mut suffix = [0; FURTHER_SUFFIX_LEN];
+/// The user's key and the apply index in the key of a value's row.
+pub(crate) fn split_value_key(row_key: &[u8]) -> Result<(&[u8], u64)> {
+    let split = split_key(VALUE, row_key).and_then(|(key, suffix)| {
+        let index = u64::from_be_bytes(suffix.try_into().ok()?);
+        Some((key, index))
+    });
+    split.ok_or_else(|| damaged("the key of a value", row_key))
+}
+
+/// The range of a key's siblings, the least first.
+pub(crate) fn sibling_span(key: &[u8]) -> PrefixSpan {
+    PrefixSpan::new(&with_length(SIBLING, key, &[]))
+}
+
+/// The key of a sibling's row.
+pub(crate) fn sibling_key(key: &[u8], stamp: &Stamp) -> Vec<u8> {
+    let mut suffix = [0; SIBLING_SUFFIX_LEN];
     suffix[..8].copy_from_slice(&stamp.hlc.to_u64().to_be_bytes());
     suffix[8..].copy_from_slice(stamp.op.id.as_bytes());
-    with_length(FURTHER, key, &suffix)
+    with_length(SIBLING, key, &suffix)
 }
 
-/// The row of a further head.
-pub(crate) fn further_value(op: &OpRef, value: &[u8]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(FURTHER_HEADER_LEN + value.len());
-    row.extend_from_slice(op.author.as_bytes());
-    row.extend_from_slice(&op.seq.to_le_bytes());
-    row.extend_from_slice(value);
+/// The row of a sibling.
+pub(crate) fn sibling_row(sibling: &Sibling) -> Vec<u8> {
+    let mut row = Vec::with_capacity(32 + 8 + varint::MAX_LEN);
+    row.extend_from_slice(sibling.stamp.op.author.as_bytes());
+    row.extend_from_slice(&sibling.stamp.op.seq.to_le_bytes());
+    varint::append(sibling.index, &mut row);
     row
 }
 
-/// Reads the row of a further head: its stamp and its value.
-pub(crate) fn decode_further<'a>(row_key: &[u8], row: &'a [u8]) -> Result<(Stamp, &'a [u8])> {
-    let (_, mut suffix) = split_further_key(row_key)?;
-    let mut rest = row;
-    let stamp = (|| {
+/// One of a key's concurrent values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sibling {
+    /// The op that put it.
+    pub(crate) stamp: Stamp,
+    /// The op's apply index.
+    pub(crate) index: u64,
+}
+
+/// Reads the row of a sibling.
+pub(crate) fn decode_sibling(row_key: &[u8], row: &[u8]) -> Result<Sibling> {
+    let sibling = (|| {
+        let (_, mut suffix) = split_sibling_key(row_key)?;
         let hlc = Hlc::from_u64(u64::from_be_bytes(take(&mut suffix)?));
         let id = OpId::from_bytes(take(&mut suffix)?);
+        let mut rest = row;
         let author = PubKey::from_bytes(take(&mut rest)?);
         let seq = u64::from_le_bytes(take(&mut rest)?);
-        Some(Stamp {
-            hlc,
-            op: OpRef { author, seq, id },
-        })
+        let index = varint::take(&mut rest)?;
+        let op = OpRef { author, seq, id };
+        let stamp = Stamp { hlc, op };
+        rest.is_empty().then_some(Sibling { stamp, index })
     })();
-    let stamp = stamp.ok_or_else(|| damaged("a further head of 40 bytes and more", row))?;
-    Ok((stamp, rest))
+    sibling.ok_or_else(|| damaged("a sibling of 41 to 49 bytes", row))
 }
 
-/// The user's key in the key of a further head's row.
-pub(crate) fn key_of_further(row_key: &[u8]) -> Result<&[u8]> {
-    split_further_key(row_key).map(|(key, _)| key)
+/// The user's key in the key of a sibling's row.
+pub(crate) fn key_of_sibling(row_key: &[u8]) -> Result<&[u8]> {
+    split_sibling_key(row_key)
+        .map(|(key, _)| key)
+        .ok_or_else(|| damaged("the key of a sibling", row_key))
 }
 
-fn split_further_key(row_key: &[u8]) -> Result<(&[u8], &[u8])> {
-    let parts = (|| {
-        let mut rest = row_key.strip_prefix(&[FURTHER])?;
-        let key_len = usize::from(u16::from_be_bytes(take(&mut rest)?));
-        let (key, suffix) = rest.split_at_checked(key_len)?;
-        (suffix.len() == FURTHER_SUFFIX_LEN).then_some((key, suffix))
-    })();
-    parts.ok_or_else(|| damaged("the key of a further head", row_key))
-}
-
-/// The range of a key's rows in the index.
-pub(crate) fn index_span(key: &[u8]) -> PrefixSpan {
-    PrefixSpan::new(&with_length(INDEX, key, &[]))
-}
-
-/// The key of a further head's row in the index.
-pub(crate) fn index_key(key: &[u8], op: &OpRef) -> Vec<u8> {
-    with_length(INDEX, key, &op.to_key())
-}
-
-/// The op that a row of the index is about.
-pub(crate) fn op_of_index(row_key: &[u8]) -> Result<OpRef> {
-    row_key
-        .last_chunk::<{ OpRef::KEY_LEN }>()
-        .and_then(|op| OpRef::from_key(op))
-        .ok_or_else(|| damaged("the key of an index row", row_key))
-}
-
-/// The row of a further head in the index.
-pub(crate) fn index_value(hlc: Hlc) -> [u8; 8] {
-    hlc.to_u64().to_le_bytes()
-}
-
-/// Reads a row of the index.
-pub(crate) fn decode_index(row: &[u8]) -> Result<Hlc> {
-    let hlc = row
-        .try_into()
-        .map_err(|_| damaged("an index row of 8 bytes", row))?;
-    Ok(Hlc::from_u64(u64::from_le_bytes(hlc)))
-}
-
-/// Whether a row is a cell.
-pub(crate) fn is_cell(row_key: &[u8]) -> bool {
-    row_key.first() == Some(&CELL)
-}
-
-/// Whether a row is of the index: it says nothing that a further head does not, so it is no leaf
-/// of the state.
-pub(crate) fn is_index(row_key: &[u8]) -> bool {
-    row_key.first() == Some(&INDEX)
+fn split_sibling_key(row_key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (key, suffix) = split_key(SIBLING, row_key)?;
+    (suffix.len() == SIBLING_SUFFIX_LEN).then_some((key, suffix))
 }
 
 /// The range of all marks of an op.
 pub(crate) fn mark_span(op: &OpRef) -> PrefixSpan {
-    PrefixSpan::new(&mark_key(op, &[]))
+    PrefixSpan::new(&[&[MARK], &op.id.as_bytes()[..]].concat())
 }
 
-/// The key of a mark's row.
+/// The key of a mark's row: of one length, however long the user's key.
 pub(crate) fn mark_key(op: &OpRef, key: &[u8]) -> Vec<u8> {
-    [&[MARK], &op.to_key()[..], key].concat()
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(op.author.as_bytes());
+    hasher.update(&op.seq.to_be_bytes());
+    hasher.update(key);
+    let hash = hasher.finalize();
+    [&[MARK], &op.id.as_bytes()[..], hash.as_bytes()].concat()
 }
 
-/// The user's key in the key of a mark's row.
-pub(crate) fn key_of_mark(row_key: &[u8]) -> Result<&[u8]> {
-    row_key
-        .get(MARK_HEADER_LEN..)
-        .ok_or_else(|| damaged("the key of a mark", row_key))
+/// The key of a value's element.
+pub(crate) fn element_key(key: &[u8], op: &OpId) -> Vec<u8> {
+    [key, op.as_bytes()].concat()
 }
 
-/// A row key in which the length of the user's key stands in front of it, so that no other key's
-/// rows lie between.
+/// A row key in which the length of the user's key stands before it, so that no other key's rows lie
+/// between.
 fn with_length(tag: u8, key: &[u8], suffix: &[u8]) -> Vec<u8> {
     // No valid payload has a key this long. One that a damaged cell shows finds no rows here.
     let len = u16::try_from(key.len()).unwrap_or(u16::MAX);
     [&[tag], &len.to_be_bytes()[..], key, suffix].concat()
+}
+
+/// The user's key, and what is after it.
+fn split_key(tag: u8, row_key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = row_key.strip_prefix(&[tag])?;
+    let key_len = usize::from(u16::from_be_bytes(take(&mut rest)?));
+    rest.split_at_checked(key_len)
 }
 
 /// Takes the next `N` bytes.
@@ -207,7 +215,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*chunk)
 }
 
-fn damaged(expected: &'static str, found: &[u8]) -> BackendError {
+pub(crate) fn damaged(expected: &'static str, found: &[u8]) -> BackendError {
     let shown = &found[..found.len().min(16)];
     BackendError::row(
         Table::Data,

@@ -146,14 +146,18 @@ impl Pages {
         };
         page.clear();
         let mut is_full = false;
-        let read = read::scan(&self.snapshot, rest, direction, |key, value| {
-            page.push(key, if keys_only { &[] } else { value });
+        let mut push = |key: &[u8], value: &[u8]| {
+            page.push(key, value);
             is_full = page.len() >= rows || page.bytes.len() >= PAGE_BYTES;
             match is_full {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
-        });
+        };
+        let read = match keys_only {
+            true => read::scan_keys(&self.snapshot, rest, direction, |key| push(key, &[])),
+            false => read::scan(&self.snapshot, rest, direction, push),
+        };
         let last = page.last_key().filter(|_| is_full);
         let last = last.map(<[u8]>::to_vec);
         if let Err(error) = read {

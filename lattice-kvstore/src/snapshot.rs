@@ -90,12 +90,14 @@ impl KvSnapshot {
 
     /// How many keys have a value; see [`KvStore::count`](crate::KvStore::count).
     pub fn count(&self) -> Result<u64, BackendError> {
-        // Leaves are cells, further heads and marks; the latter two are few, if any.
-        let leaves = self.snapshot.leaf_count()?;
-        let others = self.rows(&rows::FURTHER_PREFIX)? + self.rows(&rows::MARK_PREFIX)?;
-        leaves.checked_sub(others).ok_or_else(|| {
-            let found = format!("{leaves}, and {others} further heads and marks");
-            BackendError::row(Table::System, "a count of all leaves of the state", found)
+        // Elements are values. Keys with several are few, and each of their values has a sibling row.
+        let values = self.snapshot.element_count()?;
+        let (keys, siblings) = self.conflicted()?;
+        let others = siblings.checked_sub(keys);
+        let keys = others.and_then(|others| values.checked_sub(others));
+        keys.ok_or_else(|| {
+            let found = format!("{values}, and {siblings} siblings");
+            BackendError::row(Table::System, "a count of all values of the store", found)
         })
     }
 
@@ -116,13 +118,20 @@ impl KvSnapshot {
         self.snapshot.state_hash()
     }
 
-    fn rows(&self, prefix: &[u8]) -> Result<u64, BackendError> {
-        let span = PrefixSpan::new(prefix);
+    /// How many keys have several values, and how many values those have together.
+    fn conflicted(&self) -> Result<(u64, u64), BackendError> {
+        let span = PrefixSpan::new(&rows::SIBLING_PREFIX);
         let mut cursor = self.snapshot.range(span.span(), Direction::Forward)?;
-        let mut count = 0;
-        while cursor.next()?.is_some() {
-            count += 1;
+        let (mut keys, mut siblings, mut last) = (0, 0, Vec::new());
+        while let Some(row) = cursor.next()? {
+            let key = rows::key_of_sibling(row.key)?;
+            siblings += 1;
+            if keys == 0 || key != last {
+                keys += 1;
+                last.clear();
+                last.extend_from_slice(key);
+            }
         }
-        Ok(count)
+        Ok((keys, siblings))
     }
 }

@@ -171,7 +171,7 @@ impl KvStore {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use lattice_backend::{Authors, Engine, Leaves, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_backend::{Authors, Engine, BranchTips, MemoryBackend, OpenRequest, SecretKey};
     /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
     /// # use lattice_meta::{Genesis, Hlc, Nonce};
     /// # use lattice_registry::TypedStore;
@@ -185,7 +185,7 @@ impl KvStore {
     /// # let (ann, bob) = (open([1; 32])?, open([2; 32])?);
     /// ann.put("drink", "tea")?;
     /// bob.put("drink", "coffee")?; // on a replica of his own
-    /// # let from_ann: Vec<_> = ann.engine().ops_after(&Leaves::default())?.collect::<Result<_, _>>()?;
+    /// # let from_ann: Vec<_> = ann.engine().ops_after(&BranchTips::default())?.collect::<Result<_, _>>()?;
     /// # bob.engine().ingest(&mut from_ann.into_iter(), &Authors::Any)?;
     /// // Then he takes in what Ann wrote.
     /// let heads = bob.conflicts("drink")?;

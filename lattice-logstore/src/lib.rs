@@ -29,7 +29,6 @@ mod entry;
 mod follow;
 mod machine;
 mod methods;
-mod migrate;
 mod payload;
 mod position;
 mod run;

@@ -11,18 +11,16 @@ use lattice_backend::{
 };
 use lattice_meta::{SchemaVersion, StoreType};
 
+use crate::methods;
 use crate::payload::{decode_payload, encode_payload};
 use crate::run::Run;
-use crate::{methods, migrate};
 
 /// The store type's name.
 pub const STORE_TYPE: &str = "core:logstore";
 /// The layout of rows that this version writes.
-pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(2);
-/// The oldest one that it can open.
-const OLDEST_SCHEMA: SchemaVersion = SchemaVersion::new(1);
+pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
 /// To be changed with every change of what [`LogMachine::apply`] makes of an op.
-const LOGIC_VERSION: &str = "core:logstore/2";
+const LOGIC_VERSION: &str = "core:logstore/1";
 
 /// Appends entries, as one op.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +49,7 @@ pub enum LogRefusal {
 /// The logic of `core:logstore`.
 ///
 /// A row of `data` is an op that appends; its entries stand in the op. Keys tell ops apart by their ids,
-/// so no op can touch a row of another, and the order in which ops arrive cannot matter. A leaf of the
+/// so no op can touch a row of another, and the order in which ops arrive cannot matter. An element of the
 /// state is an entry: its [`Position`] as a key, its author and content as the value.
 ///
 /// [`Position`]: crate::Position
@@ -91,7 +89,7 @@ impl StateMachine for LogMachine {
     }
 
     fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        OLDEST_SCHEMA..=SCHEMA_VERSION
+        SCHEMA_VERSION..=SCHEMA_VERSION
     }
 
     fn logic_version(&self) -> LogicVersion {
@@ -102,30 +100,14 @@ impl StateMachine for LogMachine {
         methods::METHODS
     }
 
-    fn leaves(
+    fn elements(
         &self,
-        schema: SchemaVersion,
+        _schema: SchemaVersion,
         row: Row<'_>,
         history: &dyn History,
-        leaf: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<()> {
-        match schema {
-            OLDEST_SCHEMA => leaf(row.key, row.value),
-            _ => Run::from_row(row)?.leaves(history, leaf)?,
-        }
-        Ok(())
-    }
-
-    fn migrate(
-        &self,
-        from: SchemaVersion,
-        data: &mut dyn DataWrite,
-        history: &dyn History,
-    ) -> Result<()> {
-        match from {
-            OLDEST_SCHEMA => migrate::to_runs(data, history),
-            _ => Ok(()),
-        }
+        Run::from_row(row)?.elements(history, each)
     }
 
     fn prepare(

@@ -1,4 +1,4 @@
-//! The rows of a log's `data`, schema 2: one for each op that appends.
+//! The rows of a log's `data`, schema 1: one for each op that appends.
 //!
 //! | row | key | value |
 //! | --- | --- | --- |
@@ -122,11 +122,11 @@ impl Run {
         })
     }
 
-    /// Gives the leaves of its entries.
-    pub(crate) fn leaves(
+    /// Gives the elements of its entries.
+    pub(crate) fn elements(
         &self,
         history: &dyn History,
-        leaf: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), BackendError> {
         self.show(history, |author, contents| {
             let mut value = Vec::new();
@@ -134,7 +134,7 @@ impl Run {
                 value.clear();
                 value.extend_from_slice(author.as_bytes());
                 value.extend_from_slice(content);
-                leaf(&self.position(index).to_key(), &value);
+                each(&self.position(index).to_key(), &value);
             }
         })
     }

@@ -237,7 +237,7 @@ impl LogSnapshot {
     /// How many entries there are.
     pub fn len(&self) -> Result<u64, BackendError> {
         // Every entry is a leaf, and the host counts leaves.
-        self.snapshot.leaf_count()
+        self.snapshot.element_count()
     }
 
     /// Whether there are no entries.

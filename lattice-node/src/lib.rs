@@ -15,11 +15,11 @@
 
 mod aliases;
 mod identity;
-mod leaves;
 mod node;
 mod openers;
 #[cfg(feature = "program")]
 pub mod program;
+mod tips;
 
 pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};
 pub use identity::{IDENTITY_FILE, IdentityError, load_identity, load_or_create_identity};
@@ -29,9 +29,10 @@ pub use lattice_logstore::LogStore;
 pub use lattice_registry::{
     Access, ManagerError, ManagerOptions, Registry, StoreHandle, StoreManager,
 };
-pub use leaves::{LeavesError, LeavesFile};
+
 pub use node::{Node, NodeError, NodeOptions};
 pub use openers::core_registry;
+pub use tips::{TipsError, TipsFile};
 
 /// The examples of the READMEs, compiled and run.
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lattice_backend::{
-    Access, Authors, BackendError, Depth, Engine, Fork, InfoError, IngestReport, Leaves,
+    Access, Authors, BackendError, BranchTips, Depth, Engine, Fork, InfoError, IngestReport,
     LogicVersion, Method, MethodError, Op, OpKind, OpRef, OpsAfter, StateBackend, StateMachine,
     Value, Verification, Watch,
 };
@@ -62,7 +62,7 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     fn frontier(&self) -> Result<Vec<OpRef>, BackendError>;
 
     /// The ends of all authors' branches.
-    fn leaves(&self) -> Result<Leaves, BackendError>;
+    fn branch_tips(&self) -> Result<BranchTips, BackendError>;
 
     /// The forks found so far, with their evidence.
     fn forks(&self) -> Result<Vec<Fork>, BackendError>;
@@ -89,8 +89,8 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
         whose: &Authors,
     ) -> Result<IngestReport, BackendError>;
 
-    /// The ops that a replica with these leaves lacks, in causal order.
-    fn ops_after(&self, known: &Leaves) -> Result<OpsAfter, BackendError>;
+    /// The ops that a replica which has these lacks, in causal order.
+    fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError>;
 
     /// Verifies the store as it is now; see [`Engine::verify`].
     fn verify(
@@ -182,8 +182,8 @@ impl<T: TypedStore> StoreHandle for T {
         self.engine().frontier()
     }
 
-    fn leaves(&self) -> Result<Leaves, BackendError> {
-        self.engine().leaves()
+    fn branch_tips(&self) -> Result<BranchTips, BackendError> {
+        self.engine().branch_tips()
     }
 
     fn forks(&self) -> Result<Vec<Fork>, BackendError> {
@@ -222,7 +222,7 @@ impl<T: TypedStore> StoreHandle for T {
         self.engine().ingest(ops, whose)
     }
 
-    fn ops_after(&self, known: &Leaves) -> Result<OpsAfter, BackendError> {
+    fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError> {
         self.engine().ops_after(known)
     }
 

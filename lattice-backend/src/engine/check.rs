@@ -1,7 +1,7 @@
 //! Whether a history is made of the ops that were applied.
 
 use super::Engine;
-use crate::history::{Applied, Tail, missing, read_op};
+use crate::history::{missing, read_op, read_place};
 use crate::system::Ledger;
 use crate::tx::{Result, Table};
 use crate::{BackendError, StateMachine};
@@ -17,15 +17,13 @@ impl<M: StateMachine> Engine<M> {
         self.inner.check_usable()?;
         let tx = self.inner.db.snapshot()?;
         let ledger = Ledger::read(&*tx)?;
-        let tail = Tail::default();
-        let index = Applied {
-            tx: &*tx,
-            tail: &tail,
-        };
         for place in 0..ledger.applied {
             let op = read_op(&*tx, &self.inner.hasher, place)?.ok_or_else(|| missing(place))?;
             let is_known = match place < ledger.indexed {
-                true => index.index_of(&op.reference())? == Some(place),
+                true => {
+                    let found = read_place(&*tx, &op.reference())?;
+                    found.is_some_and(|found| found.index == place)
+                }
                 false => op.verify().is_ok(),
             };
             if !is_known {

@@ -7,17 +7,18 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::replay::MAX_FAULTS;
+use crate::OpRef;
+use crate::history::Applied;
 use crate::op::Verifier;
-use crate::{EffectHash, Op, OpRef};
 
 /// Ops that a thread checks at a time.
 const SHARE: usize = 16;
 
-/// Ops in the order of application, each with its recorded effect.
+/// Ops in the order of application.
 pub(super) struct Ops {
-    /// The number of the first.
+    /// The apply index of the first.
     pub(super) first: u64,
-    pub(super) ops: Vec<(EffectHash, Op)>,
+    pub(super) ops: Vec<Applied>,
 }
 
 /// Signatures that are to be checked.
@@ -127,7 +128,7 @@ impl Checking {
     }
 
     fn check(&self, (given, share): &Share, verifier: &mut Verifier) {
-        for (number, (_, op)) in (given.first..)
+        for (number, Applied { op, .. }) in (given.first..)
             .zip(&given.ops)
             .skip(share.start)
             .take(share.len())
@@ -157,7 +158,8 @@ mod tests {
     use lattice_meta::{GenesisHash, Hlc, OpId};
 
     use super::*;
-    use crate::{OpDraft, OpHasher, OpKind, SecretKey};
+    use crate::history::BranchNo;
+    use crate::{Op, OpDraft, OpHasher, OpKind, SecretKey};
 
     /// An op, and the same with the signature of nothing.
     fn good_and_bad() -> [Op; 2] {
@@ -178,6 +180,14 @@ mod tests {
         [good, bad]
     }
 
+    fn applied(op: Op) -> Applied {
+        Applied {
+            branch: BranchNo::FIRST,
+            effect: [0; 16],
+            op,
+        }
+    }
+
     /// Gives `count` ops in pieces of 100, those of `bad` with a wrong signature.
     fn check(count: u64, bad: impl Fn(u64) -> bool) -> Bad {
         let [good, wrong] = good_and_bad();
@@ -190,7 +200,7 @@ mod tests {
                         good.clone()
                     }
                 };
-                let ops = (first..count.min(first + 100)).map(|number| ([0; 16], one(number)));
+                let ops = (first..count.min(first + 100)).map(|number| applied(one(number)));
                 let ops = ops.collect();
                 checking.give(&Arc::new(Ops { first, ops }));
             }
@@ -213,7 +223,7 @@ mod tests {
         let [good, _] = good_and_bad();
         let checking = Checking::default();
         for first in 0..5 {
-            let ops = vec![([0; 16], good.clone())];
+            let ops = vec![applied(good.clone())];
             checking.give(&Arc::new(Ops { first, ops }));
             assert!(checking.queue().waiting.len() <= 2, "nobody helps");
         }
@@ -232,7 +242,7 @@ mod tests {
         let [good, _] = good_and_bad();
         let worked = std::panic::catch_unwind(|| {
             Checking::beside(|checking| {
-                let ops = vec![([0; 16], good); 3];
+                let ops = vec![applied(good); 3];
                 checking.give(&Arc::new(Ops { first: 0, ops }));
                 panic!("in the work");
             })

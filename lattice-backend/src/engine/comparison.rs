@@ -4,12 +4,11 @@ use lattice_meta::MetaKey;
 
 use super::difference::{HashDifference, RowDifference};
 use super::finding::Finding;
-use super::replay::Replay;
 use super::verify::TELL_ROWS;
-use crate::history::{Applied, Tail, read_index};
-use crate::system::{GENESIS, LEDGER, LOGIC, Ledger, Mark};
+use crate::history::{BranchNo, applied_key, read_applied_value};
+use crate::system::{Ledger, SystemKey, read_u64};
 use crate::tx::{Direction, EVERYTHING, ReadTx, Result, Row, RowCursor, Rows, Table};
-use crate::{OpRef, Stage, StateMachine, Watch};
+use crate::{Stage, Watch};
 
 /// Rows of an unknown form that are told one by one.
 const MAX_UNKNOWN: usize = 64;
@@ -60,14 +59,19 @@ impl Comparison<'_> {
         }
     }
 
-    /// The same, of rows with these keys alone.
-    fn rows(&self, table: Table, counts: &dyn Fn(&[u8]) -> bool) -> Result<Option<RowDifference>> {
+    /// The first row of a table that differs, of the rows that count.
+    fn rows(
+        &self,
+        table: Table,
+        in_first: RowFilter<'_>,
+        in_second: RowFilter<'_>,
+    ) -> Result<Option<RowDifference>> {
         let mut found = self.first.range(table, EVERYTHING, Direction::Forward)?;
         let mut expected = self.second.range(table, EVERYTHING, Direction::Forward)?;
         loop {
             let (found, expected) = (
-                next_of(&mut *found, counts)?,
-                next_of(&mut *expected, counts)?,
+                next_of(&mut *found, in_first)?,
+                next_of(&mut *expected, in_second)?,
             );
             if found != expected {
                 let (found, expected) = (found.as_ref(), expected.as_ref());
@@ -111,18 +115,44 @@ impl Comparison<'_> {
         let is_known = |key: &[u8]| matches!(MetaKey::from_bytes(key), Ok(Some(_)));
         self.unknown(Table::Meta, &is_known, findings)?;
         // The layout is what the store has, and it need not be the newest one.
-        let counts = |key: &[u8]| {
-            is_known(key) && !matches!(MetaKey::from_bytes(key), Ok(Some(MetaKey::SchemaVersion)))
+        let counts = |row: Row<'_>| {
+            let key = MetaKey::from_bytes(row.key);
+            Ok(matches!(key, Ok(Some(key)) if key != MetaKey::SchemaVersion))
         };
-        findings.extend(self.rows(Table::Meta, &counts)?.map(Finding::Row));
+        findings.extend(self.rows(Table::Meta, &counts, &counts)?.map(Finding::Row));
         Ok(())
     }
 
-    pub(super) fn system(&self, findings: &mut Vec<Finding>) -> Result<()> {
-        let single = |key: &[u8]| matches!(key, GENESIS | LOGIC | LEDGER);
-        let marks = |key: &[u8]| Mark::is_one(key);
-        self.unknown(Table::System, &|key| single(key) || marks(key), findings)?;
-        findings.extend(self.rows(Table::System, &marks)?.map(Finding::Row));
+    /// Compares `system`, and the index by author. The index is written in steps: which ones, history does
+    /// not say. A store has the rows of the ops that it counts as indexed, and no others; the replay has
+    /// indexed all.
+    pub(super) fn system_and_index(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        let is_known = |key: &[u8]| SystemKey::from_bytes(key).is_some();
+        self.unknown(Table::System, &is_known, findings)?;
+        let indexed = Ledger::read(self.first)?.indexed;
+        let is_indexed = |value: &[u8]| Ok(read_applied_value(value)?.0 < indexed);
+        let in_first = |row: Row<'_>| {
+            let key = SystemKey::from_bytes(row.key);
+            Ok(matches!(
+                key,
+                Some(SystemKey::Frontier(_) | SystemKey::Branch(..) | SystemKey::Fork(_))
+            ))
+        };
+        let in_second = |row: Row<'_>| match SystemKey::from_bytes(row.key) {
+            Some(SystemKey::Frontier(_) | SystemKey::Branch(..)) => Ok(true),
+            Some(SystemKey::Fork(op)) => {
+                let branch = BranchNo(read_u64(row.value)?);
+                let key = applied_key(&op.author, branch, op.seq);
+                let place = self.second.get(Table::Applied, &key)?;
+                place.as_deref().map_or(Ok(false), is_indexed)
+            }
+            _ => Ok(false),
+        };
+        let system = self.rows(Table::System, &in_first, &in_second)?;
+        findings.extend(system.map(Finding::Row));
+        let all = |_: Row<'_>| Ok(true);
+        let index = self.rows(Table::Applied, &all, &|row| is_indexed(row.value))?;
+        findings.extend(index.map(Finding::Row));
         Ok(())
     }
 
@@ -147,51 +177,6 @@ impl Comparison<'_> {
         }
         Ok(())
     }
-
-    /// The index by author is brought up to date in steps: which ones, history does not say. Every
-    /// row must be right, and there must be one for each op that counts as indexed.
-    pub(super) fn applied<M: StateMachine>(
-        &self,
-        replay: &Replay<M>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<()> {
-        let ledger = Ledger::read(self.second)?;
-        let hasher = &replay.inner.hasher;
-        let tail = Tail::read(self.second, hasher, ledger.indexed, ledger.applied)?;
-        let known = Applied {
-            tx: self.second,
-            tail: &tail,
-        };
-        let indexed = Ledger::read(self.first)?.indexed;
-        let mut rows = self
-            .first
-            .range(Table::Applied, EVERYTHING, Direction::Forward)?;
-        let mut count = 0;
-        while let Some(row) = rows.next()? {
-            count += 1;
-            let expected = match OpRef::from_key(row.key) {
-                Some(op) => known.index_of(&op)?.filter(|index| *index < indexed),
-                None => None,
-            };
-            if expected.is_none() || read_index(row.value).ok() != expected {
-                findings.push(Finding::Row(RowDifference {
-                    table: Table::Applied,
-                    key: row.key.to_vec(),
-                    expected: expected.map(|index| index.to_le_bytes().to_vec()),
-                    found: Some(row.value.to_vec()),
-                }));
-                return Ok(());
-            }
-        }
-        if count != indexed {
-            findings.push(Finding::Count {
-                what: "ops as indexed by author",
-                expected: count,
-                found: indexed,
-            });
-        }
-        Ok(())
-    }
 }
 
 /// The records of ops, each under the key of its first part.
@@ -204,7 +189,7 @@ struct Records<'a> {
 impl<'a> Records<'a> {
     fn new(tx: &'a dyn ReadTx) -> Result<Self> {
         let mut rows = tx.range(Table::Ops, EVERYTHING, Direction::Forward)?;
-        let ahead = next_of(&mut *rows, &|_| true)?;
+        let ahead = next_of(&mut *rows, &|_| Ok(true))?;
         Ok(Self { rows, ahead })
     }
 
@@ -232,13 +217,13 @@ fn is_part(key: &[u8], first: &[u8], part: u32) -> bool {
     key.strip_prefix(first) == Some(&part.to_be_bytes())
 }
 
-/// The next row whose key counts.
-fn next_of(
-    rows: &mut dyn RowCursor,
-    counts: &dyn Fn(&[u8]) -> bool,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+/// Says whether a row counts.
+type RowFilter<'a> = &'a dyn Fn(Row<'_>) -> Result<bool>;
+
+/// The next row that counts.
+fn next_of(rows: &mut dyn RowCursor, counts: RowFilter<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
     while let Some(row) = rows.next()? {
-        if counts(row.key) {
+        if counts(row)? {
             return Ok(Some((row.key.to_vec(), row.value.to_vec())));
         }
     }

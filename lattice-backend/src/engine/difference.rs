@@ -6,8 +6,6 @@ use lattice_meta::{Hlc, StateHash};
 
 use crate::{EffectHash, OpRef, Table};
 
-/// Keys that are named, at the most.
-pub(super) const MAX_KEYS: usize = 16;
 /// Bytes of a key or value that a message shows.
 const SHOWN_BYTES: usize = 64;
 

@@ -168,7 +168,7 @@ pub struct Verification {
     /// Ops of the history; a quick verification does not look at them.
     pub ops: u64,
     /// Leaves of the state.
-    pub leaves: u64,
+    pub elements: u64,
     /// The hash of the state, computed from its rows.
     pub state_hash: StateHash,
     /// Sequence numbers of which an author made several ops. They are history, and nothing is wrong

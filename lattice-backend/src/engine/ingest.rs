@@ -11,6 +11,7 @@ use super::local::{Done, Job};
 use super::record::Recorder;
 use super::report::{Event, IngestReport, Outcome, Rejection, Tally};
 use super::{Engine, Inner};
+use crate::history::read_place;
 use crate::op::Verifier;
 use crate::tx::{ReadTx, Result, Table};
 use crate::{Access, BackendError, Op, OpError, OpRef, StateMachine};
@@ -186,8 +187,7 @@ impl<M: StateMachine> Inner<M> {
             Ok(op) => op,
             Err(error) => return Ok(Err((None, error))),
         };
-        let key = op.reference().to_key();
-        if snapshot.get(Table::Applied, &key)?.is_some() {
+        if read_place(snapshot, &op.reference())?.is_some() {
             return Ok(Ok(op));
         }
         Ok(match op.verify_by(verifier) {
@@ -232,7 +232,7 @@ impl<M: StateMachine> Recorder<'_, M> {
     ) -> Result<(Outcome, Vec<OpId>)> {
         let done = |outcome| Ok((outcome, Vec::new()));
         let reference = op.reference();
-        if self.applied().index_of(&reference)?.is_some() {
+        if self.place_of(&reference)?.is_some() {
             return done(Outcome::Known);
         }
         if !trusted && !self.accepts(&reference.author, whose)? {
@@ -259,7 +259,7 @@ impl<M: StateMachine> Recorder<'_, M> {
             }
             Parents::Later(rejection) => done(Outcome::Rejected(rejection)),
             Parents::Applied => done(Outcome::Applied {
-                index: self.record(&op)?.index,
+                index: self.record(&op)?.place.index,
             }),
         }
     }
@@ -287,7 +287,7 @@ impl<M: StateMachine> Recorder<'_, M> {
     fn hlc_of(&self, op: &OpRef) -> Result<Option<Hlc>> {
         match self.state.frontier.get(op) {
             Some(hlc) => Ok(Some(*hlc)),
-            None => self.applied().hlc_of(op),
+            None => self.index().hlc_of(op),
         }
     }
 

@@ -39,7 +39,7 @@ pub use snapshot::Snapshot;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,13 +48,13 @@ use lattice_meta::{
 };
 
 use crate::backend::{StateDb, read_meta};
-use crate::history::{read_applied, read_op};
-use crate::state_hash::LeafHasher;
+use crate::history::{View, read_applied, read_op};
+use crate::state_hash::{ElementChanges, ElementHasher};
 use crate::system::{Ledger, read_frontier};
-use crate::tx::{ReadTx, Result, Table};
+use crate::tx::{History, ReadTx, Result, Table};
 use crate::value::{Args, MethodKind, Value};
 use crate::{
-    Access, BackendError, CallError, Clock, EffectHash, Leaves, Op, OpHasher, OpRef, SecretKey,
+    Access, BackendError, BranchTips, CallError, Clock, EffectHash, Op, OpHasher, OpRef, SecretKey,
     StateMachine,
 };
 
@@ -74,16 +74,16 @@ pub struct Receipt {
     pub index: u64,
 }
 
-/// A fork: an author made several ops with one sequence number, as a restored backup that is
-/// written on does. All of them count; the signed ops are the evidence.
+/// A fork: an author made several ops that follow one op, as after writing to a restored backup. All
+/// of them are applied; the signed ops ([`Engine::op`]) are the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
     /// The author.
     pub author: PubKey,
-    /// The sequence number.
+    /// The sequence number at which branches begin.
     pub seq: u64,
-    /// The ops, ascending by id.
-    pub ops: Vec<Op>,
+    /// The ops that begin a branch there, and those on the branches that they left; ascending by id.
+    pub ops: Vec<OpRef>,
 }
 
 /// A running store. Clones are cheap and are the same store.
@@ -99,7 +99,8 @@ struct Inner<M: StateMachine> {
     genesis_hash: GenesisHash,
     schema: SchemaVersion,
     hasher: OpHasher,
-    leaf_hasher: LeafHasher,
+    element_hasher: ElementHasher,
+    hashed: Hashed,
     identity: Option<Arc<SecretKey>>,
     clock: Arc<dyn Clock>,
     /// What the single writer knows; nothing in a store opened for reading.
@@ -110,6 +111,13 @@ struct Inner<M: StateMachine> {
     unusable: AtomicBool,
     closed: AtomicBool,
     progress: Progress,
+}
+
+/// What a handle has hashed for the state hash.
+#[derive(Debug, Default)]
+struct Hashed {
+    elements: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// Ops applied, for those who wait for more.
@@ -242,7 +250,7 @@ impl<M: StateMachine> Engine<M> {
     /// What the engine underneath reports.
     pub fn effect_at(&self, index: u64) -> Result<Option<EffectHash>> {
         let applied = read_applied(&*self.inner.db.snapshot()?, &self.inner.hasher, index)?;
-        Ok(applied.map(|(effect, _)| effect))
+        Ok(applied.map(|applied| applied.effect))
     }
 
     /// Waits until more than `index` ops are applied, `timeout` at the most; gives how many are.
@@ -278,12 +286,36 @@ impl<M: StateMachine> Engine<M> {
         }
     }
 
-    /// The ends of all authors' branches: what another replica needs to know to send the rest.
+    /// The ends of all authors' branches, and a few older ops of each: what another replica needs to
+    /// know to send the rest. Costs a few look-ups a branch, however long the history.
     ///
     /// # Errors
-    /// What the engine underneath reports.
-    pub fn leaves(&self) -> Result<Leaves> {
-        exchange::leaves(&*self.inner.db.snapshot()?, &self.inner.hasher)
+    /// What the backend reports.
+    pub fn branch_tips(&self) -> Result<BranchTips> {
+        exchange::tips(&*self.inner.db.snapshot()?, &self.inner.hasher)
+    }
+
+    /// An applied op.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn op(&self, op: &OpRef) -> Result<Option<Op>> {
+        let tx = self.inner.db.snapshot()?;
+        let history = View::new(&*tx, self.inner.hasher.clone());
+        match history.number(op)? {
+            Some(index) => read_op(&*tx, &self.inner.hasher, index),
+            None => Ok(None),
+        }
+    }
+
+    /// How many elements this handle has hashed for ops that it applied, and the bytes of their keys
+    /// and values.
+    pub fn hashed(&self) -> (u64, u64) {
+        let Hashed { elements, bytes } = &self.inner.hashed;
+        (
+            elements.load(Ordering::Relaxed),
+            bytes.load(Ordering::Relaxed),
+        )
     }
 
     /// The forks found so far, by author and sequence number.
@@ -294,13 +326,15 @@ impl<M: StateMachine> Engine<M> {
         exchange::forks(&*self.inner.db.snapshot()?, &self.inner.hasher)
     }
 
-    /// The ops that a replica with these leaves does not have, in causal order, read one by one
-    /// from a view as it is now.
+    /// The ops applied now that a replica which has these does not have, in causal order; see
+    /// [`OpsAfter`]. Ops of `known` that are not applied here are ignored: of each branch at most what
+    /// the other replica lacks is sent, and as many ops as it is ahead.
     ///
     /// # Errors
-    /// What the engine underneath reports.
-    pub fn ops_after(&self, known: &Leaves) -> Result<OpsAfter> {
-        OpsAfter::new(self.inner.db.snapshot()?, self.inner.hasher.clone(), known)
+    /// What the backend reports.
+    pub fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter> {
+        let db = Arc::clone(&self.inner.db);
+        OpsAfter::new(db, self.inner.hasher.clone(), known)
     }
 
     /// Calls a command or a query by name. A command gives the record of its receipt: `author`,
@@ -407,6 +441,12 @@ impl<M: StateMachine> Inner<M> {
                 Err(BackendError::row(Table::Meta, "a schema version", found))
             }
         }
+    }
+
+    fn count_hashed(&self, changes: &ElementChanges) {
+        let (elements, bytes) = changes.hashed();
+        self.hashed.elements.fetch_add(elements, Ordering::Relaxed);
+        self.hashed.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn announce(&self, applied: u64) {

@@ -9,9 +9,9 @@ use lattice_meta::{Genesis, MetaInfo, SchemaVersion, StoreId};
 use super::group::Group;
 use super::sign::Signing;
 use super::state::WriterState;
-use super::{Engine, Inner, OpenError, Progress, upgrade};
+use super::{Engine, Hashed, Inner, OpenError, Progress, upgrade};
 use crate::backend::{Access, FileError, OpenOptions, StateBackend, StateDb, Verdict, read_meta};
-use crate::state_hash::LeafHasher;
+use crate::state_hash::ElementHasher;
 use crate::system::{GENESIS, LOGIC, Ledger, write_birth};
 use crate::tx::{ReadTx, Table, WriteTx};
 use crate::{
@@ -234,7 +234,8 @@ impl<M: StateMachine> Inner<M> {
             genesis_hash,
             schema: parts.schema,
             hasher: OpHasher::new(&genesis_hash),
-            leaf_hasher: LeafHasher::default(),
+            element_hasher: ElementHasher::default(),
+            hashed: Hashed::default(),
             identity: parts.identity,
             clock: parts.clock,
             writer: parts.writer.map(Mutex::new),

@@ -7,11 +7,11 @@ use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 use super::Inner;
 use super::reads::{Reads, Remembered};
 use super::state::WriterState;
-use crate::history::{Applied, Past, write_op};
+use crate::history::{AuthorState, Branch, BranchNo, Index, Past, Place, write_op};
 use crate::staging::Writes;
-use crate::state_hash::{LeafChanges, RowChange};
-use crate::system::Mark;
-use crate::tx::{DataTable, Result, Table, WriteTx};
+use crate::state_hash::ElementChanges;
+use crate::system::SystemKey;
+use crate::tx::{DataTable, Result, Row, Table, WriteTx};
 use crate::{Effect, EffectHash, Op, OpKind, OpRef, SecretKey, Staged, StateMachine};
 
 /// Records ops in one transaction. [`Recorder::finish`] writes what all of them changed together.
@@ -25,18 +25,24 @@ pub(super) struct Recorder<'a, M: StateMachine> {
     tips: BTreeMap<PubKey, OpId>,
     /// Whether others sign local ops meanwhile, so that they are written last.
     pub(super) signs_last: bool,
-    /// Ops that wait for their signatures, in the order of their numbers.
-    unwritten: Vec<(u64, EffectHash, Op)>,
+    /// Ops that wait for their signatures, in the order of their apply indexes, and their bytes.
+    unwritten: Vec<(Place, EffectHash, Op)>,
+    unwritten_bytes: usize,
+    /// Keys of elements that the last op changed, the first of them; kept only if asked for.
+    pub(super) changed_keys: Option<Vec<Vec<u8>>>,
 }
+
+/// Bytes of ops that wait for their signatures, after which they are written.
+const MAX_UNWRITTEN_BYTES: usize = 8 << 20;
+/// Keys of elements that are kept of an op.
+pub(super) const MAX_CHANGED_KEYS: usize = 16;
 
 /// An op that was recorded.
 pub(super) struct Recorded {
-    /// Its place in the order of application.
-    pub(super) index: u64,
+    /// Where it is.
+    pub(super) place: Place,
     /// The hash of what it did.
     pub(super) effect: EffectHash,
-    /// What it did.
-    pub(super) changes: LeafChanges,
 }
 
 impl<'a, M: StateMachine> Recorder<'a, M> {
@@ -55,6 +61,8 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             tips,
             signs_last: false,
             unwritten: Vec::new(),
+            unwritten_bytes: 0,
+            changed_keys: None,
         }
     }
 
@@ -64,8 +72,8 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     }
 
     /// What is applied so far, in this transaction too.
-    pub(super) fn applied(&self) -> Applied<'_> {
-        Applied {
+    pub(super) fn index(&self) -> Index<'_> {
+        Index {
             tx: &*self.tx,
             tail: &self.state.tail,
         }
@@ -74,7 +82,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     /// The same for a state machine, and the op that it is about to apply.
     pub(super) fn past<'b>(&'b self, current: Option<&'b Op>) -> Past<'b> {
         Past {
-            applied: self.applied(),
+            index: self.index(),
             hasher: &self.inner.hasher,
             stamps: &self.state.stamps,
             unwritten: &self.unwritten,
@@ -84,7 +92,19 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
 
     /// An author's tip so far.
     pub(super) fn tip(&mut self, author: &PubKey) -> Result<Option<OpRef>> {
-        self.state.tip(&*self.tx, author)
+        Ok(self.author(author)?.tip.map(|(op, _)| op))
+    }
+
+    fn author(&mut self, author: &PubKey) -> Result<AuthorState> {
+        self.state.author(&*self.tx, author)
+    }
+
+    /// Where an op is, if it is applied. An op beyond its author's tip needs no look-up.
+    pub(super) fn place_of(&mut self, op: &OpRef) -> Result<Option<Place>> {
+        match self.tip(&op.author)? {
+            Some(tip) if op.seq <= tip.seq => self.index().place_of(op),
+            _ => Ok(None),
+        }
     }
 
     /// What the op's payload does to the state, before any of it is real. `reads` are rows of the
@@ -111,11 +131,11 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     pub(super) fn record(&mut self, op: &Op) -> Result<Recorded> {
         let (_, writes) = self.stage(op, &Reads::new())?;
         let recorded = self.bring_in(op, writes)?;
-        write_op(self.tx, recorded.index, &recorded.effect, op)?;
+        write_op(self.tx, recorded.place, &recorded.effect, op)?;
         Ok(recorded)
     }
 
-    /// Signs a local op that has been staged, and records it; gives its number.
+    /// Signs a local op that has been staged, and records it; gives its apply index.
     pub(super) fn record_signed(
         &mut self,
         mut op: Op,
@@ -123,15 +143,19 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         secret: &SecretKey,
     ) -> Result<u64> {
         let id = op.reference().id;
-        let Recorded { index, effect, .. } = self.bring_in(&op, writes)?;
-        if self.signs_last {
-            self.inner.signing.want(id);
-            self.unwritten.push((index, effect, op));
-        } else {
+        let Recorded { place, effect } = self.bring_in(&op, writes)?;
+        if !self.signs_last {
             op.set_signature(&secret.sign(&id));
-            write_op(self.tx, index, &effect, &op)?;
+            write_op(self.tx, place, &effect, &op)?;
+            return Ok(place.index);
         }
-        Ok(index)
+        self.inner.signing.want(id);
+        self.unwritten_bytes += op.bytes().len();
+        self.unwritten.push((place, effect, op));
+        if self.unwritten_bytes > MAX_UNWRITTEN_BYTES {
+            self.write_signed()?;
+        }
+        Ok(place.index)
     }
 
     /// Writes the ops that waited for their signatures.
@@ -140,35 +164,31 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             return Ok(());
         };
         while self.inner.signing.make_one(secret) {}
-        for (index, effect, mut op) in self.unwritten.drain(..) {
+        for (place, effect, mut op) in self.unwritten.drain(..) {
             let id = op.reference().id;
             op.set_signature(&self.inner.signing.signature(&id, secret));
-            write_op(self.tx, index, &effect, &op)?;
+            write_op(self.tx, place, &effect, &op)?;
         }
+        self.unwritten_bytes = 0;
         Ok(())
     }
 
     /// Brings state and history up to date with an op that has been staged; all but the op's own rows.
     fn bring_in(&mut self, op: &Op, writes: Writes) -> Result<Recorded> {
-        let rows = self.write_data(writes)?;
-        let (machine, schema) = (&*self.inner.machine, self.inner.schema);
-        let changes = LeafChanges::of(machine, schema, &rows, &self.past(Some(op)))?;
-        self.state
-            .ledger
-            .state
-            .change(&self.inner.leaf_hasher, &changes)?;
-        self.link_branches(op)?;
+        let changes = self.write_data(op, writes)?;
+        self.state.ledger.state.change(&changes)?;
+        self.inner.count_hashed(&changes);
+        let branch = self.link_branch(op)?;
         self.move_frontier(op);
         let index = self.state.ledger.applied;
-        let effect = changes.effect();
-        self.state.tail.push(op, index);
+        let place = Place { index, branch };
+        self.state.tail.push(op, place);
         self.state.ledger.applied += 1;
         self.state.ledger.clock = self.state.ledger.clock.max(op.hlc());
         self.recorded += 1;
         Ok(Recorded {
-            index,
-            effect,
-            changes,
+            place,
+            effect: changes.effect(),
         })
     }
 
@@ -176,7 +196,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     /// it is due, the index.
     pub(super) fn finish(self) -> Result<()> {
         for (op, hlc) in &self.frontier {
-            let key = Mark::Frontier.key(op);
+            let key = SystemKey::Frontier(*op).to_bytes();
             match hlc {
                 Some(hlc) => {
                     self.tx
@@ -201,41 +221,116 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.state.ledger.write(self.tx)
     }
 
-    fn write_data(&mut self, writes: Writes) -> Result<Vec<RowChange>> {
-        let mut rows = Vec::with_capacity(writes.len());
+    /// Writes the rows of an op, one after another: of each, what it was is hashed and dropped before the
+    /// next one is written, so memory does not grow with what an op removes.
+    fn write_data(&mut self, op: &Op, writes: Writes) -> Result<ElementChanges> {
+        let (machine, schema) = (&*self.inner.machine, self.inner.schema);
+        let mut changes = ElementChanges::default();
+        let mut keys = self.changed_keys.take();
+        keys.iter_mut().for_each(Vec::clear);
+        let mut keep = |key: &[u8]| {
+            if let Some(keys) = keys.as_mut().filter(|keys| keys.len() < MAX_CHANGED_KEYS)
+                && keys.last().is_none_or(|last| last != key)
+            {
+                keys.push(key.to_vec());
+            }
+        };
+        let mut elements = changes.gather(&self.inner.element_hasher);
         for (key, after) in writes {
             let before = match &after {
                 Some(value) => self.tx.replace(Table::Data, &key, value)?,
                 None => self.tx.remove(Table::Data, &key)?,
             };
-            rows.push(RowChange { key, before, after });
+            let history = self.past(Some(op));
+            if let Some(value) = &before {
+                let row = Row { key: &key, value };
+                machine.elements(schema, row, &history, &mut |key, value| {
+                    keep(key);
+                    elements.remove(key, value);
+                })?;
+            }
+            if let Some(value) = &after {
+                let row = Row { key: &key, value };
+                machine.elements(schema, row, &history, &mut |key, value| {
+                    keep(key);
+                    elements.insert(key, value);
+                })?;
+            }
         }
-        Ok(rows)
+        drop(elements);
+        self.changed_keys = keys;
+        Ok(changes)
     }
 
-    /// Keeps the author's tip, the ends of other branches, and the evidence of forks.
-    fn link_branches(&mut self, op: &Op) -> Result<()> {
+    /// Keeps the author's tip and branches. Gives the branch that the op is on.
+    fn link_branch(&mut self, op: &Op) -> Result<BranchNo> {
         let reference = op.reference();
-        let prev = op.prev();
-        let tip = self.tip(&reference.author)?;
-        if let Some(tip) = tip.filter(|tip| Some(*tip) != prev) {
-            // The author has forked: this op follows another than the tip.
-            for other in self.applied().with_seq(&reference.author, reference.seq)? {
-                self.tx.put(Table::System, &Mark::Fork.key(&other), &[])?;
-                self.tx
-                    .put(Table::System, &Mark::Fork.key(&reference), &[])?;
+        let mut author = self.author(&reference.author)?;
+        let branch = match author.tip {
+            None => BranchNo::FIRST,
+            Some((tip, branch)) if Some(tip) == op.prev() => {
+                if author.branches > 0 {
+                    self.extend(branch, &reference)?;
+                }
+                branch
             }
-            if let Some(prev) = prev {
-                self.tx.remove(Table::System, &Mark::Branch.key(&prev))?;
-            }
-            self.tx
-                .put(Table::System, &Mark::Branch.key(&tip.min(reference)), &[])?;
-        }
+            Some((tip, _)) => self.leave_tip(op, &tip, &mut author)?,
+        };
         // References of one author order by sequence number, then id: as tips do.
-        let tip = tip.map_or(reference, |tip| tip.max(reference));
-        self.state.set_tip(tip);
-        self.tips.insert(tip.author, tip.id);
-        Ok(())
+        let tip = author.tip.max(Some((reference, branch)));
+        self.state
+            .set_author(reference.author, AuthorState { tip, ..author });
+        if let Some((tip, _)) = tip {
+            self.tips.insert(tip.author, tip.id);
+        }
+        Ok(branch)
+    }
+
+    fn extend(&mut self, branch: BranchNo, op: &OpRef) -> Result<()> {
+        let extended = Branch {
+            end_seq: op.seq,
+            end: op.id,
+            ..Branch::read(&*self.tx, &op.author, branch)?
+        };
+        extended.write(self.tx, &op.author, branch)
+    }
+
+    /// Finds or begins the branch of an op that does not follow its author's tip: the author has forked.
+    fn leave_tip(&mut self, op: &Op, tip: &OpRef, author: &mut AuthorState) -> Result<BranchNo> {
+        let reference = op.reference();
+        if author.branches == 0 {
+            let only = Branch {
+                first_seq: 0,
+                end_seq: tip.seq,
+                end: tip.id,
+                parent: None,
+            };
+            only.write(self.tx, &tip.author, BranchNo::FIRST)?;
+            author.branches = 1;
+        }
+        let mut parent = None;
+        if let Some(prev) = op.prev() {
+            // Its parents are applied; a replay reports those of a damaged history.
+            let place = self.index().place_of(&prev)?;
+            if let Some(Place { branch, .. }) = place {
+                let found = Branch::read(&*self.tx, &prev.author, branch)?;
+                if found.end_of(&prev.author) == prev {
+                    self.extend(branch, &reference)?;
+                    return Ok(branch);
+                }
+                parent = Some(branch);
+            }
+        }
+        let branch = BranchNo(author.branches);
+        let begun = Branch {
+            first_seq: reference.seq,
+            end_seq: reference.seq,
+            end: reference.id,
+            parent,
+        };
+        begun.write(self.tx, &reference.author, branch)?;
+        author.branches += 1;
+        Ok(branch)
     }
 
     fn move_frontier(&mut self, op: &Op) {

@@ -7,7 +7,7 @@ use lattice_meta::{Genesis, SchemaVersion};
 
 use super::Inner;
 use super::checking::{Bad, Checking, Ops};
-use super::difference::{MAX_KEYS, OpDifference};
+use super::difference::OpDifference;
 use super::finding::OpFault;
 use super::ingest::Parents;
 use super::open::{Parts, give_birth};
@@ -154,7 +154,22 @@ impl<M: StateMachine> Replay<M> {
             }
             watch.tell(Stage::Replay, next, Some(total));
         }
+        self.index_all()?;
         Ok(replayed)
+    }
+
+    /// Writes the ops that are not in the index by author yet.
+    fn index_all(&self) -> Result<()> {
+        let mut state = self.writer();
+        if state.ledger.indexed == state.ledger.applied {
+            return Ok(());
+        }
+        self.inner.db.write(&mut |tx| {
+            state.tail.index(tx)?;
+            state.ledger.indexed = state.ledger.applied;
+            state.ledger.write(tx)?;
+            Ok(Verdict::Commit)
+        })
     }
 
     fn writer(&self) -> std::sync::MutexGuard<'_, WriterState> {
@@ -177,9 +192,9 @@ impl<M: StateMachine> Replay<M> {
         let mut bytes = 0;
         for index in first..total.min(first + CHUNK_OPS) {
             match read_applied(source, &self.inner.hasher, index) {
-                Ok(Some((effect, op))) => {
-                    bytes += op.bytes().len();
-                    chunk.ops.push((effect, op));
+                Ok(Some(applied)) => {
+                    bytes += applied.op.bytes().len();
+                    chunk.ops.push(applied);
                 }
                 Ok(None) => fault = Some(OpFault::Missing),
                 // An op that cannot be read is a fault of that op; a disk that fails is not.
@@ -201,9 +216,11 @@ impl<M: StateMachine> Replay<M> {
         let mut state = self.writer();
         self.inner.db.write(&mut |tx| {
             let mut recorder = Recorder::new(&self.inner, tx, &mut state);
-            for (index, (effect, op)) in (chunk.first..).zip(&chunk.ops) {
+            recorder.changed_keys = Some(Vec::new());
+            for (index, applied) in (chunk.first..).zip(&chunk.ops) {
+                let op = &applied.op;
                 let reference = op.reference();
-                if recorder.applied().index_of(&reference)?.is_some() {
+                if recorder.place_of(&reference)?.is_some() {
                     replayed.cut(index, Some(reference), OpFault::Twice);
                     break;
                 }
@@ -219,15 +236,14 @@ impl<M: StateMachine> Replay<M> {
                     }
                 }
                 let recorded = recorder.record(op)?;
-                if recorded.effect != *effect && replayed.difference.is_none() {
-                    let keys = recorded.changes.iter().map(|change| change.key.to_vec());
+                if recorded.effect != applied.effect && replayed.difference.is_none() {
                     replayed.difference = Some(OpDifference {
                         index,
                         op: reference,
                         hlc: op.hlc(),
-                        expected: *effect,
+                        expected: applied.effect,
                         found: recorded.effect,
-                        keys: keys.take(MAX_KEYS).collect(),
+                        keys: recorder.changed_keys.clone().unwrap_or_default(),
                     });
                 }
             }

@@ -30,12 +30,12 @@ impl Snapshot {
         View::new(&*self.tx, OpHasher::new(&self.genesis))
     }
 
-    /// How many leaves the state has.
+    /// How many elements the state has.
     ///
     /// # Errors
-    /// What the engine underneath reports.
-    pub fn leaf_count(&self) -> Result<u64> {
-        Ok(Ledger::read(&*self.tx)?.state.leaf_count())
+    /// What the backend reports.
+    pub fn element_count(&self) -> Result<u64> {
+        Ok(Ledger::read(&*self.tx)?.state.element_count())
     }
 
     /// How many ops the state comes from.

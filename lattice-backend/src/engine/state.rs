@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use lattice_meta::{Hlc, PubKey};
 
 use super::inbox::Inbox;
-use crate::history::{Applied, Stamps, Tail};
+use crate::history::{AuthorState, Index, Stamps, Tail};
 use crate::system::{Ledger, read_frontier};
 use crate::tx::{ReadTx, Result};
 use crate::{OpHasher, OpRef};
 
-/// Authors whose tips are remembered; beyond that they are read again.
-const REMEMBERED_TIPS: usize = 1024;
+/// Authors that are remembered; beyond that they are read again.
+const REMEMBERED_AUTHORS: usize = 1024;
 
 /// Mirrors what is on disk, but for the inbox, which is nowhere else.
 pub(super) struct WriterState {
@@ -20,8 +20,8 @@ pub(super) struct WriterState {
     pub(super) tail: Tail,
     /// Ops that rows name by their numbers.
     pub(super) stamps: Stamps,
-    /// Tips of authors asked for so far.
-    tips: BTreeMap<PubKey, Option<OpRef>>,
+    /// Authors asked for so far.
+    authors: BTreeMap<PubKey, AuthorState>,
     pub(super) inbox: Inbox,
 }
 
@@ -35,7 +35,7 @@ impl WriterState {
             frontier,
             tail,
             stamps: Stamps::default(),
-            tips: BTreeMap::new(),
+            authors: BTreeMap::new(),
             inbox: Inbox::default(),
         })
     }
@@ -50,24 +50,21 @@ impl WriterState {
         Ok(())
     }
 
-    /// An author's tip.
-    pub(super) fn tip(&mut self, tx: &dyn ReadTx, author: &PubKey) -> Result<Option<OpRef>> {
-        if let Some(tip) = self.tips.get(author) {
-            return Ok(*tip);
+    /// An author's tip and branches.
+    pub(super) fn author(&mut self, tx: &dyn ReadTx, author: &PubKey) -> Result<AuthorState> {
+        if let Some(known) = self.authors.get(author) {
+            return Ok(*known);
         }
-        let tip = Applied {
-            tx,
-            tail: &self.tail,
-        }
-        .tip_of(author)?;
-        if self.tips.len() >= REMEMBERED_TIPS {
-            self.tips.clear();
-        }
-        self.tips.insert(*author, tip);
-        Ok(tip)
+        let tail = &self.tail;
+        let state = Index { tx, tail }.author(author)?;
+        self.set_author(*author, state);
+        Ok(state)
     }
 
-    pub(super) fn set_tip(&mut self, tip: OpRef) {
-        self.tips.insert(tip.author, Some(tip));
+    pub(super) fn set_author(&mut self, author: PubKey, state: AuthorState) {
+        if self.authors.len() >= REMEMBERED_AUTHORS && !self.authors.contains_key(&author) {
+            self.authors.clear();
+        }
+        self.authors.insert(author, state);
     }
 }

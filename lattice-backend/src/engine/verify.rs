@@ -1,6 +1,5 @@
 //! Whether a store's state is what its history says, and its history whole.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 
@@ -10,12 +9,13 @@ use super::comparison::Comparison;
 use super::difference::{HashDifference, RowDifference};
 use super::finding::{Depth, EffectFinding, Finding, Integrity, Verification};
 use super::replay::{Replay, Replayed, Signatures};
-use super::{Engine, Inner};
+use super::{Engine, Inner, exchange};
 use crate::backend::StateBackend;
 use crate::history::{View, read_op};
-use crate::system::{LOGIC, Ledger, Mark};
+use crate::state_hash::ElementChanges;
+use crate::system::{LOGIC, Ledger};
 use crate::tx::{Direction, EVERYTHING, History, ReadTx, Result, Table};
-use crate::{Accumulator, BackendError, LeafHasher, LogicVersion, Stage, StateMachine, Watch};
+use crate::{Accumulator, BackendError, ElementHasher, LogicVersion, Stage, StateMachine, Watch};
 
 /// Rows after which a watcher is told again.
 pub(super) const TELL_ROWS: u64 = 4096;
@@ -58,13 +58,13 @@ impl<M: StateMachine> Engine<M> {
         };
         let (state, history) = of_both(state, history)?;
         let state = found_damage(state, &mut findings)?;
-        let forks = found_damage(forks(&*tx), &mut findings)?;
+        let forks = found_damage(exchange::count_forks(&*tx), &mut findings)?;
         // Rows that cannot be read have no hash: the recorded one is all that is known.
         let state = state.unwrap_or_else(|| ledger.state.clone());
         let mut verification = Verification {
             depth,
             ops: ledger.applied,
-            leaves: state.leaf_count(),
+            elements: state.element_count(),
             state_hash: state.state_hash(&self.inner.genesis_hash),
             forks: forks.unwrap_or(0),
             recorded_logic: recorded,
@@ -117,14 +117,7 @@ fn recorded_logic(
     Ok(shown)
 }
 
-/// How many forks the store has recorded.
-fn forks(tx: &dyn ReadTx) -> Result<u64> {
-    let marks = Mark::Fork.read_all(tx)?;
-    let places: BTreeSet<_> = marks.iter().map(|(op, _)| (op.author, op.seq)).collect();
-    Ok(u64::try_from(places.len()).expect("what is in memory can be counted"))
-}
-
-/// The sum of the leaves of all rows.
+/// The sum of the elements of all rows.
 pub(super) fn rescan<M: StateMachine>(
     machine: &M,
     schema: SchemaVersion,
@@ -132,20 +125,23 @@ pub(super) fn rescan<M: StateMachine>(
     history: &dyn History,
     watch: &Watch,
 ) -> Result<Accumulator> {
-    let (mut sum, hasher) = (Accumulator::default(), LeafHasher::default());
-    let mut leaves = sum.gather(&hasher);
+    let hasher = ElementHasher::default();
+    let mut all = ElementChanges::default();
+    let mut elements = all.gather(&hasher);
     let mut rows = tx.range(Table::Data, EVERYTHING, Direction::Forward)?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        machine.leaves(schema, row, history, &mut |key, value| {
-            leaves.insert(key, value)
+        machine.elements(schema, row, history, &mut |key, value| {
+            elements.insert(key, value)
         })?;
         count += 1;
         if count % TELL_ROWS == 0 {
             watch.tell(Stage::Rows, count, None);
         }
     }
-    drop(leaves);
+    drop(elements);
+    let mut sum = Accumulator::default();
+    sum.change(&all)?;
     Ok(sum)
 }
 
@@ -252,7 +248,6 @@ impl<M: StateMachine> Inner<M> {
         findings.extend(data?.map(Finding::Row));
         findings.extend(ops?.map(Finding::Row));
         compared.meta(findings)?;
-        compared.system(findings)?;
-        compared.applied(&replay, findings)
+        compared.system_and_index(findings)
     }
 }

@@ -3,9 +3,9 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
-use super::{Applied, Tail, missing, read_head, read_op};
+use super::{Index, Place, Tail, missing, read_head, read_indexed, read_op, read_place};
 use crate::system::Ledger;
-use crate::tx::{Direction, History, ReadTx, Result};
+use crate::tx::{History, ReadTx, Result};
 use crate::{EffectHash, Op, OpHasher, OpRef, OpView, Stamp};
 
 /// Stamps that are remembered, at the most.
@@ -31,17 +31,16 @@ impl Stamps {
     }
 }
 
-/// Which op stands under an index. The index by author knows its id, which takes fewer reads than hashing
-/// an op that may be long; an op that is not in it yet is short enough.
+/// Which op has an apply index. The index by author has its id, in one look-up; an op that is not in the
+/// index yet is short, and is hashed.
 fn read_stamp(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Stamp> {
-    let (author, seq, hlc) = read_head(tx, number)?;
-    let tail = Tail::default();
-    let indexed = Applied { tx, tail: &tail };
-    let same_seq = indexed.of_author(&author, seq, seq, Direction::Forward, usize::MAX)?;
-    let found = same_seq.into_iter().find(|(_, index)| *index == number);
-    match found {
-        Some((op, _)) => Ok(Stamp { hlc, op }),
-        None => Ok(read_op(tx, hasher, number)?
+    let (branch, author, seq, hlc) = read_head(tx, number)?;
+    match read_indexed(tx, &author, branch, seq)? {
+        Some((index, id)) if index == number => {
+            let op = OpRef { author, seq, id };
+            Ok(Stamp { hlc, op })
+        }
+        _ => Ok(read_op(tx, hasher, number)?
             .ok_or_else(|| missing(number))?
             .stamp()),
     }
@@ -60,11 +59,11 @@ fn show_op(
 
 /// History as the writer of a store sees it, who may be about to apply one more op.
 pub(crate) struct Past<'a> {
-    pub(crate) applied: Applied<'a>,
+    pub(crate) index: Index<'a>,
     pub(crate) hasher: &'a OpHasher,
     pub(crate) stamps: &'a Stamps,
     /// Ops that are applied and not written yet, in the order of their numbers.
-    pub(crate) unwritten: &'a [(u64, EffectHash, Op)],
+    pub(crate) unwritten: &'a [(Place, EffectHash, Op)],
     /// The op that is being applied, and its number.
     pub(crate) current: Option<(u64, &'a Op)>,
 }
@@ -79,7 +78,7 @@ impl Past<'_> {
     fn unwritten(&self, number: u64) -> Option<&Op> {
         let place = self
             .unwritten
-            .binary_search_by_key(&number, |(number, ..)| *number);
+            .binary_search_by_key(&number, |(place, ..)| place.index);
         let unwritten = place.ok().map(|place| &self.unwritten[place].2);
         self.current(number).or(unwritten)
     }
@@ -87,19 +86,19 @@ impl Past<'_> {
 
 impl History for Past<'_> {
     fn count(&self) -> Result<u64> {
-        let tail = self.applied.tail;
+        let tail = self.index.tail;
         Ok(tail.first + u64::try_from(tail.stamps.len()).expect("a tail is short"))
     }
 
     fn number(&self, op: &OpRef) -> Result<Option<u64>> {
-        self.applied.index_of(op)
+        Ok(self.index.place_of(op)?.map(|place| place.index))
     }
 
     fn stamp(&self, number: u64) -> Result<Stamp> {
         if let Some(op) = self.current(number) {
             return Ok(op.stamp());
         }
-        let (tx, tail) = (self.applied.tx, self.applied.tail);
+        let (tx, tail) = (self.index.tx, self.index.tail);
         if number >= tail.first {
             let stamp = tail.stamp(number).copied();
             return stamp.ok_or_else(|| missing(number));
@@ -114,7 +113,7 @@ impl History for Past<'_> {
                 see(&op.view(number));
                 Ok(())
             }
-            None => show_op(self.applied.tx, self.hasher, number, see),
+            None => show_op(self.index.tx, self.hasher, number, see),
         }
     }
 }
@@ -153,12 +152,11 @@ impl History for View<'_> {
     }
 
     fn number(&self, op: &OpRef) -> Result<Option<u64>> {
-        let (tx, none) = (self.tx, Tail::default());
-        let indexed = Applied { tx, tail: &none }.index_of(op)?;
-        match indexed {
-            Some(number) => Ok(Some(number)),
-            None => Ok(self.tail()?.ops.get(op).copied()),
-        }
+        let place = match read_place(self.tx, op)? {
+            None => self.tail()?.ops.get(op).copied(),
+            place => place,
+        };
+        Ok(place.map(|place| place.index))
     }
 
     fn stamp(&self, number: u64) -> Result<Stamp> {
@@ -177,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::backend::{StateBackend, Verdict};
-    use crate::history::write_op;
+    use crate::history::{BranchNo, Place, write_op};
     use crate::{MemoryBackend, OpDraft, OpKind, SecretKey};
 
     fn ops(hasher: &OpHasher) -> Vec<Op> {
@@ -205,24 +203,35 @@ mod tests {
         let db = MemoryBackend::new().scratch().expect("there is memory");
         let mut tail = Tail::default();
         db.write(&mut |tx| {
-            write_op(tx, 0, &[0; 16], &ops[0])?;
-            tail.push(&ops[0], 0);
+            let place = |index| Place {
+                index,
+                branch: BranchNo::FIRST,
+            };
+            write_op(tx, place(0), &[0; 16], &ops[0])?;
+            tail.push(&ops[0], place(0));
             tail.index(tx)?;
-            write_op(tx, 1, &[0; 16], &ops[1])?;
-            tail.push(&ops[1], 1);
-            tail.push(&ops[2], 2);
+            write_op(tx, place(1), &[0; 16], &ops[1])?;
+            tail.push(&ops[1], place(1));
+            tail.push(&ops[2], place(2));
             Ok(Verdict::Commit)
         })
         .expect("it writes");
         let tx = db.snapshot().expect("it reads");
         let past = Past {
-            applied: Applied {
+            index: Index {
                 tx: &*tx,
                 tail: &tail,
             },
             hasher: &hasher,
             stamps: &Stamps::default(),
-            unwritten: &[(2, [0; 16], ops[2].clone())],
+            unwritten: &[(
+                Place {
+                    index: 2,
+                    branch: BranchNo::FIRST,
+                },
+                [0; 16],
+                ops[2].clone(),
+            )],
             current: Some((3, &ops[3])),
         };
         for (number, op) in (0..).zip(&ops) {

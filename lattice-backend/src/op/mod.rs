@@ -104,6 +104,27 @@ pub(crate) fn strictly_ascending(refs: &[OpRef]) -> bool {
     refs.is_sorted_by(|a, b| a < b)
 }
 
-/// Ends of authors' branches, as one replica tells them to another.
+/// What a replica has, as it tells another: these ops, and all that they follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaves(pub Vec<OpRef>);
+pub struct BranchTips {
+    /// The ends of all branches of all authors, ascending.
+    pub tips: Vec<OpRef>,
+    /// Older ops of the branches of the 1,000 authors whose ops were applied last: as many places before
+    /// the end as powers of two, ascending. A sender that does not know a tip finds one of these.
+    pub earlier: Vec<OpRef>,
+}
+
+impl BranchTips {
+    /// All ops that are named.
+    pub fn iter(&self) -> impl Iterator<Item = &OpRef> {
+        self.tips.iter().chain(&self.earlier)
+    }
+}
+
+impl From<Vec<OpRef>> for BranchTips {
+    /// Ends of branches alone.
+    fn from(tips: Vec<OpRef>) -> Self {
+        let earlier = Vec::new();
+        Self { tips, earlier }
+    }
+}

@@ -3,7 +3,7 @@
 A second implementation of ops, their ids and signatures, of the state hash and of effects, made
 from the words of their description with `struct` and the packages `blake3` and `cryptography` of
 PyPI, not from the Rust code: an encoder cannot bless itself. Nothing in the build runs it. The
-files it writes are kept for ever; a case may be added, a line that is there never changes.
+files it writes are kept; once a format is released, a case may be added, and no line changes.
 
 A line is a name and byte strings in hexadecimal, an empty one written as `empty`, one that is not
 there as `none`.
@@ -213,8 +213,8 @@ def many_deps(count):
 
 
 def expand(key, value):
-    """A leaf's 1,024 lanes."""
-    keyed = blake3(derive_key_context="lattice 2026 state leaf v1")
+    """An element's 1,024 lanes."""
+    keyed = blake3(derive_key_context="lattice 2026 state element v1")
     keyed.update(u32(len(key)) + key + value)
     return struct.unpack("<1024H", keyed.digest(length=2048))
 
@@ -232,7 +232,7 @@ def state_hash(count, total, store=STORE):
     return blake3(content, derive_key_context="lattice 2026 state hash v1").digest()
 
 
-LEAVES = [
+ELEMENTS = [
     (b"", b""),
     (b"", b"\0"),
     (b"\0", b""),
@@ -246,10 +246,10 @@ LEAVES = [
 def state_file():
     total = (0,) * 1024
     lines = [("genesis", STORE.record), ("empty_hash", state_hash(0, total))]
-    for count, (key, value) in enumerate(LEAVES, 1):
+    for count, (key, value) in enumerate(ELEMENTS, 1):
         total = added(total, expand(key, value))
         lines += [
-            ("leaf", key, value),
+            ("element", key, value),
             ("expanded", lanes(expand(key, value))),
             ("state_hash", state_hash(count, total)),
             ("state_hash_of_other_store", state_hash(count, total, OTHER)),
@@ -269,15 +269,14 @@ EFFECTS = [
 
 
 def effect(changes):
-    """The first 16 bytes of a hash over key, before and after of each change."""
-
-    def counted(content):
-        return u32(len(content)) + content
-
-    def optional(content):
-        return u8(0) if content is None else u8(1) + counted(content)
-
-    content = b"".join(counted(k) + optional(b) + optional(a) for k, b, a in changes)
+    """The first 16 bytes of a hash over the net change: the number of elements, and their sum."""
+    more, net = 0, (0,) * 1024
+    for key, before, after in changes:
+        if before is not None:
+            more, net = more - 1, tuple((x - y) % 65536 for x, y in zip(net, expand(key, before)))
+        if after is not None:
+            more, net = more + 1, added(net, expand(key, after))
+    content = struct.pack("<q", more) + lanes(net)
     return blake3(content, derive_key_context="lattice 2026 effect v1").digest()[:16]
 
 
@@ -298,9 +297,15 @@ def writes(changes):
     return u64(len(changes)) + b"".join(byte_string(k) + optional(v) for k, v in changes)
 
 
+def branch_key(number):
+    """Orders as numbers do: how many bytes follow, then the number without leading zeroes."""
+    digits = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return u8(len(digits)) + digits
+
+
 def tables_file():
-    """All rows of a store with a fixed history: two authors, an op in several parts, one that is
-    long enough to bring the index up to date, and a fork that came after it."""
+    """All rows of a store with a fixed history: two authors, an op in several parts, a fork, two ops
+    that are long enough to bring the index up to date, and an op that is not in the index yet."""
     a, b, _ = AUTHORS
     state, effects, ops = {}, [], []
 
@@ -318,6 +323,10 @@ def tables_file():
     b0 = apply(b, 0, ZERO, HLC + 1, [a0], [(b"k1", b"v2"), (b"k2", b"\x5a" * 5000)])
     a1 = apply(a, 1, a0[40:], HLC + 2, [b0], [(b"k3", b"\x11" * 300 * 1024)])
     fork = apply(a, 1, a0[40:], HLC + 3, [], [(b"k2", None)])
+    b1 = apply(b, 1, b0[40:], HLC + 4, [fork], [(b"k4", b"\x22" * 300 * 1024)])
+    tail = apply(a, 2, fork[40:], HLC + 5, [], [(b"k5", b"v5")])
+    # The branches of the first author: the first one, and the one that `fork` begins.
+    branches = [0, 0, 0, 1, 0, 1]
 
     def key_of(reference):
         return reference[:32] + struct.pack(">Q", *struct.unpack("<Q", reference[32:40])) + reference[40:]
@@ -325,27 +334,30 @@ def tables_file():
     total = (0,) * 1024
     for key, value in state.items():
         total = added(total, expand(key, value))
-    tip = max(a1, fork, key=lambda op: op[40:])
-    branch = min(a1, fork, key=lambda op: op[40:])
     rows = [
         ("meta", b"store_id", STORE.id),
         ("meta", b"store_type", b"org.example.golden"),
         ("meta", b"schema_version", u64(1)),
-        ("meta", b"tip/" + a.public, tip[40:]),
-        ("meta", b"tip/" + b.public, b0[40:]),
+        ("meta", b"tip/" + a.public, tail[40:]),
+        ("meta", b"tip/" + b.public, b1[40:]),
         ("system", b"genesis", STORE.record),
         ("system", b"logic", b"rows/1"),
-        ("system", b"ledger", u64(4) + u64(3) + u64(HLC + 3) + u64(len(state)) + lanes(total)),
+        ("system", b"ledger", u64(6) + u64(5) + u64(HLC + 5) + u64(len(state)) + lanes(total)),
         ("system", b"frontier/" + key_of(a1), u64(HLC + 2)),
-        ("system", b"frontier/" + key_of(fork), u64(HLC + 3)),
-        ("system", b"branch/" + key_of(branch), b""),
-        ("system", b"fork/" + key_of(a1), b""),
-        ("system", b"fork/" + key_of(fork), b""),
-        *[("applied", key_of(op), u64(index)) for index, op in enumerate([a0, b0, a1])],
+        ("system", b"frontier/" + key_of(b1), u64(HLC + 4)),
+        ("system", b"frontier/" + key_of(tail), u64(HLC + 5)),
+        # The first sequence number, the end, and the branch that it left.
+        ("system", b"branch/" + a.public + branch_key(0), u64(0) + u64(1) + a1[40:]),
+        ("system", b"branch/" + a.public + branch_key(1), u64(1) + u64(2) + tail[40:] + u64(0)),
+        ("system", b"fork/" + key_of(fork), u64(1)),
+        *[
+            ("applied", op[:32] + branch_key(branch) + key_of(op)[32:40], u64(index) + op[40:])
+            for index, (op, branch) in enumerate(zip([a0, b0, a1, fork, b1], branches))
+        ],
         *[("data", key, value) for key, value in state.items()],
     ]
     for index, ((_, encoded, _), hashed) in enumerate(zip(ops, effects)):
-        record = hashed + encoded
+        record = u8(branches[index]) + hashed + encoded
         for part, start in enumerate(range(0, len(record), 1340)):
             key = struct.pack(">Q", index) + (struct.pack(">I", part) if part else b"")
             rows.append(("ops", key, record[start : start + 1340]))

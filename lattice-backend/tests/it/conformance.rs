@@ -119,20 +119,20 @@ fn nondeterminism_is_caught() {
 #[test]
 fn colliding_leaves_are_caught() {
     caught(
-        Lie::LeavesCollide,
-        "two leaves of one state have the key \"all\"",
+        Lie::ElementsCollide,
+        "two elements of one state have the key \"all\"",
     );
 }
 
 #[test]
-fn leaves_from_outside_are_caught() {
-    caught(Lie::LeavesFromOutside, "a scan of the leaves gives");
+fn elements_from_outside_are_caught() {
+    caught(Lie::ElementsFromOutside, "a scan of the elements gives");
 }
 
 #[test]
-fn numbers_in_leaves_are_caught() {
+fn numbers_in_elements_are_caught() {
     caught(
-        Lie::NumbersInLeaves,
+        Lie::NumbersInElements,
         "the state depends on the order of arrival",
     );
 }

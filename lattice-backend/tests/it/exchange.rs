@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lattice_backend::conformance::Rng;
-use lattice_backend::{Leaves, MemoryBackend, Op, OpKind, OpRef, Verdict};
+use lattice_backend::{BranchTips, MemoryBackend, Op, OpKind, OpRef, Verdict};
 
 use crate::registers::payload;
 use crate::support::*;
 
 fn after(store: &Store, known: &[OpRef]) -> Vec<OpRef> {
-    let ops = store.ops_after(&Leaves(known.to_vec())).unwrap();
+    let ops = store.ops_after(&BranchTips::from(known.to_vec())).unwrap();
     let expected = ops.len();
     let ops: Vec<OpRef> = ops
         .map(|bytes| {
@@ -60,7 +60,7 @@ fn after_one_branch_of_a_fork_comes_the_other() {
     assert_eq!(after(&store, &[more]), [left]);
     assert_eq!(after(&store, &[root]), [left, right, more]);
     assert!(after(&store, &[left, more]).is_empty());
-    assert_eq!(store.leaves().unwrap().0.len(), 2);
+    assert_eq!(store.branch_tips().unwrap().tips.len(), 2);
 }
 
 /// Random forked histories and random leaves, against the definition: every op that is not on the
@@ -120,7 +120,7 @@ fn what_is_sent_agrees_with_the_definition() {
 fn a_view_stays_while_the_store_goes_on() {
     let store = replica(1);
     append(&store, "key", "1");
-    let ops = store.ops_after(&Leaves::default()).unwrap();
+    let ops = store.ops_after(&BranchTips::default()).unwrap();
     append(&store, "key", "2");
     assert_eq!(ops.count(), 1);
 }

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use lattice_backend::{
-    Leaves, MAX_DEPS, MAX_OP_BYTES, Op, OpDraft, OpError, OpKind, OpRef, SecretKey, SignatureError,
+    BranchTips, MAX_DEPS, MAX_OP_BYTES, Op, OpDraft, OpError, OpKind, OpRef, SecretKey,
+    SignatureError,
 };
 use lattice_meta::{Hlc, OpId, PubKey};
 use proptest::prelude::*;
@@ -292,6 +293,6 @@ fn secret_keys_show_nothing_of_themselves() {
     assert!(shown.contains(&secret.public().to_string()));
     assert!(!shown.contains("a5a5") && !shown.contains("165"), "{shown}");
     assert_eq!(*secret.to_bytes(), [0xa5; 32]);
-    let leaves = Leaves(vec![dep(1)]);
-    assert_eq!(format!("{}", leaves.0[0]), "09090909#1/08080808");
+    let tips = BranchTips::from(vec![dep(1)]);
+    assert_eq!(format!("{}", tips.tips[0]), "09090909#1/08080808");
 }

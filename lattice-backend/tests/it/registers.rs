@@ -46,11 +46,11 @@ pub(crate) enum Lie {
     /// A row counts calls of this process.
     Nondeterminism,
     /// All rows have one leaf.
-    LeavesCollide,
-    /// Leaves carry a number that changes.
-    LeavesFromOutside,
-    /// Leaves carry the numbers of ops, which are another replica's own.
-    NumbersInLeaves,
+    ElementsCollide,
+    /// BranchTips carry a number that changes.
+    ElementsFromOutside,
+    /// BranchTips carry the numbers of ops, which are another replica's own.
+    NumbersInElements,
     /// Commands become payloads that are invalid.
     PreparesInvalid,
     /// A migration loses a row.
@@ -217,20 +217,20 @@ impl StateMachine for Registers {
         ]
     }
 
-    fn leaves(
+    fn elements(
         &self,
         schema: SchemaVersion,
         row: Row<'_>,
         _: &dyn History,
-        leaf: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<()> {
         match self.lie {
             _ if schema <= OLD_LAYOUT && row.key.first() == Some(&OLD_PREFIX) => {
-                leaf(&row.key[1..], row.value);
+                each(&row.key[1..], row.value);
             }
-            Lie::LeavesCollide => leaf(b"all", b""),
-            Lie::LeavesFromOutside => leaf(row.key, &self.count().to_le_bytes()),
-            _ => leaf(row.key, row.value),
+            Lie::ElementsCollide => each(b"all", b""),
+            Lie::ElementsFromOutside => each(row.key, &self.count().to_le_bytes()),
+            _ => each(row.key, row.value),
         }
         Ok(())
     }
@@ -307,7 +307,7 @@ impl StateMachine for Registers {
             }
             Lie::ValidityFromOutside if self.count() % 7 == 3 => return Ok(Effect::Void),
             Lie::Nondeterminism => data.put(b"calls", &self.count().to_le_bytes())?,
-            Lie::NumbersInLeaves => value.extend(op.number.to_le_bytes()),
+            Lie::NumbersInElements => value.extend(op.number.to_le_bytes()),
             _ => {}
         }
         mark_latest(data, &rank)?;

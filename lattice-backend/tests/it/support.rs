@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::{
-    Access, Accumulator, Authors, BackendError, DataRead, Direction, EVERYTHING, Engine, FileError,
-    IngestReport, Integrity, LeafHasher, Leaves, ManualClock, MemoryBackend, MemoryDisk, Op,
-    OpDraft, OpHasher, OpKind, OpRef, OpenError, OpenOptions, OpenRequest, Outcome, PeekError,
-    ReadTx, RedbBackend, SecretKey, StateBackend, StateDb, Verdict, WriteBody,
+    Access, Accumulator, Authors, BackendError, BranchTips, DataRead, Direction, EVERYTHING,
+    ElementHasher, Engine, FileError, IngestReport, Integrity, ManualClock, MemoryBackend,
+    MemoryDisk, Op, OpDraft, OpHasher, OpKind, OpRef, OpenError, OpenOptions, OpenRequest, Outcome,
+    PeekError, ReadTx, RedbBackend, SecretKey, StateBackend, StateDb, Verdict, WriteBody,
 };
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, OpId, PubKey};
 
@@ -171,7 +171,7 @@ pub(crate) fn applied(index: u64) -> Outcome {
 
 /// Brings everything that `to` lacks from `from`.
 pub(crate) fn pull(from: &Store, to: &Store) -> IngestReport {
-    let ops = from.ops_after(&to.leaves().unwrap()).unwrap();
+    let ops = from.ops_after(&to.branch_tips().unwrap()).unwrap();
     let bytes: Vec<Vec<u8>> = ops.map(Result::unwrap).collect();
     to.ingest(&mut bytes.into_iter(), &Authors::Any).unwrap()
 }
@@ -204,7 +204,7 @@ pub(crate) fn assert_whole(store: &Store) {
     let mut named = BTreeSet::new();
     let mut followed = BTreeSet::new();
     let mut tips = BTreeMap::<PubKey, (u64, OpId)>::new();
-    let mut by_seq = BTreeMap::<(PubKey, u64), BTreeSet<OpId>>::new();
+    let mut children = BTreeMap::<(PubKey, u64, Option<OpId>), BTreeSet<OpRef>>::new();
     let mut seen = BTreeMap::<OpRef, Hlc>::new();
     for op in &ops {
         op.verify().unwrap();
@@ -217,37 +217,49 @@ pub(crate) fn assert_whole(store: &Store) {
         followed.extend(op.prev());
         let tip = tips.entry(own.author).or_insert((own.seq, own.id));
         *tip = (*tip).max((own.seq, own.id));
-        by_seq
-            .entry((own.author, own.seq))
+        children
+            .entry((own.author, own.seq, op.prev().map(|prev| prev.id)))
             .or_default()
-            .insert(own.id);
+            .insert(own);
     }
     let all: BTreeSet<OpRef> = seen.into_keys().collect();
     let frontier: Vec<OpRef> = all.difference(&named).copied().collect();
     assert_eq!(store.frontier().unwrap(), frontier);
-    let leaves: Vec<OpRef> = all.difference(&followed).copied().collect();
-    assert_eq!(store.leaves().unwrap(), Leaves(leaves));
+    let ends: Vec<OpRef> = all.difference(&followed).copied().collect();
+    let told = store.branch_tips().unwrap();
+    assert_eq!(told.tips, ends);
+    let earlier: BTreeSet<OpRef> = told.earlier.iter().copied().collect();
+    assert!(told.earlier.is_sorted_by(|a, b| a < b) && earlier.is_subset(&all));
     let info = store.info().unwrap();
     let tip_ids = tips
         .iter()
         .map(|(author, (_, id))| (*author, *id))
         .collect();
     assert_eq!(info.tips, tip_ids);
-    let forks: BTreeMap<_, BTreeSet<OpId>> = store
+    let forks: BTreeMap<_, BTreeSet<OpRef>> = store
         .forks()
         .unwrap()
         .into_iter()
-        .map(|fork| {
-            let ids = fork.ops.iter().map(|op| op.reference().id);
-            ((fork.author, fork.seq), ids.collect())
-        })
+        .map(|fork| ((fork.author, fork.seq), fork.ops.into_iter().collect()))
         .collect();
-    by_seq.retain(|_, ids| ids.len() > 1);
-    assert_eq!(forks, by_seq);
+    // An author forks where several ops follow one.
+    let mut expected = BTreeMap::<_, BTreeSet<OpRef>>::new();
+    for ((author, seq, _), ops) in children {
+        if ops.len() > 1 {
+            expected.entry((author, seq)).or_default().extend(ops);
+        }
+    }
+    assert_eq!(forks, expected);
     assert_eq!(rescan(store), store.state_hash().unwrap());
-    assert_eq!(store.ops_after(&store.leaves().unwrap()).unwrap().len(), 0);
     assert_eq!(
-        store.ops_after(&Leaves::default()).unwrap().len(),
+        store
+            .ops_after(&store.branch_tips().unwrap())
+            .unwrap()
+            .len(),
+        0
+    );
+    assert_eq!(
+        store.ops_after(&BranchTips::default()).unwrap().len(),
         ops.len()
     );
 }
@@ -255,12 +267,12 @@ pub(crate) fn assert_whole(store: &Store) {
 /// The state hash by a scan of the state.
 pub(crate) fn rescan(store: &Store) -> lattice_meta::StateHash {
     let snapshot = store.snapshot().unwrap();
-    let (mut sum, leaf_hasher) = (Accumulator::default(), LeafHasher::default());
+    let (mut sum, leaf_hasher) = (Accumulator::default(), ElementHasher::default());
     let mut rows = snapshot.range(EVERYTHING, Direction::Forward).unwrap();
     while let Some(row) = rows.next().unwrap() {
         sum.insert(&leaf_hasher, row.key, row.value);
     }
-    assert_eq!(snapshot.leaf_count().unwrap(), sum.leaf_count());
+    assert_eq!(snapshot.element_count().unwrap(), sum.element_count());
     sum.state_hash(&store.genesis().hash())
 }
 
@@ -270,7 +282,10 @@ pub(crate) fn assert_converged(stores: &[&Store]) {
         assert_whole(store);
         assert_eq!(store.state_hash().unwrap(), stores[0].state_hash().unwrap());
         assert_eq!(store.frontier().unwrap(), stores[0].frontier().unwrap());
-        assert_eq!(store.leaves().unwrap(), stores[0].leaves().unwrap());
+        assert_eq!(
+            store.branch_tips().unwrap().tips,
+            stores[0].branch_tips().unwrap().tips
+        );
         assert_eq!(store.info().unwrap(), stores[0].info().unwrap());
     }
 }

@@ -95,7 +95,7 @@ fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
 
 fn count(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
     let mut count: u64 = 0;
-    read::scan(data, &range(&mut args), Direction::Forward, |_, _| {
+    read::scan_keys(data, &range(&mut args), Direction::Forward, |_| {
         count += 1;
         ControlFlow::Continue(())
     })?;

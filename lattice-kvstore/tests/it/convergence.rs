@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
 use lattice_backend::conformance::Rng;
-use lattice_backend::{BundleReader, Depth, Leaves, MemoryBackend, Op, OpRef, Watch, write_bundle};
+use lattice_backend::{BundleReader, Depth, BranchTips, MemoryBackend, Op, OpRef, Watch, write_bundle};
 use lattice_registry::StoreHandle;
 
 use crate::support::bytes::{TestWrite, payload_writes};
@@ -21,7 +21,7 @@ const THREADS: u64 = 2;
 const KEYS: [&str; 4] = ["a", "b", "c", "ab"];
 
 /// A bundle of what one replica has and a replica with these leaves lacks; some of it is left out.
-fn bundle(from: &Replica, known: &Leaves, rng: &mut Rng) -> Vec<u8> {
+fn bundle(from: &Replica, known: &BranchTips, rng: &mut Rng) -> Vec<u8> {
     let ops = from.kv.ops_after(known).unwrap().map(Result::unwrap);
     let partly = rng.one_in(3);
     let mut ops: Vec<Vec<u8>> = ops.filter(|_| !(partly && rng.one_in(3))).collect();
@@ -120,8 +120,8 @@ fn step(rng: &mut Rng, replicas: &mut Vec<Replica>, hostile: &mut u32) {
         5..=8 => {
             let other = rng.below(replicas.len());
             let known = match rng.one_in(3) {
-                true => Leaves::default(),
-                false => replicas[other].kv.leaves().unwrap(),
+                true => BranchTips::default(),
+                false => replicas[other].kv.branch_tips().unwrap(),
             };
             let bundle = bundle(&replicas[place], &known, rng);
             apply(&replicas[other], &bundle);
@@ -182,7 +182,7 @@ fn schedule(seed: u64) {
     for _ in 0..2 {
         for from in 0..replicas.len() {
             for to in 0..replicas.len() {
-                let known = replicas[to].kv.leaves().unwrap();
+                let known = replicas[to].kv.branch_tips().unwrap();
                 let ops = replicas[from]
                     .kv
                     .ops_after(&known)

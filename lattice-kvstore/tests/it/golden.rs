@@ -1,6 +1,6 @@
 //! The history that another implementation made, through the logic alone and through the engine.
 
-use lattice_backend::{Accumulator, LeafHasher, Op, OpHasher};
+use lattice_backend::{Accumulator, ElementHasher, Op, OpHasher};
 use lattice_meta::{Genesis, GenesisHash, StateHash};
 use lattice_registry::StoreHandle;
 
@@ -44,7 +44,7 @@ fn golden() -> Golden {
 }
 
 fn hash(leaves: &Rows, genesis: &GenesisHash) -> StateHash {
-    let hasher = LeafHasher::default();
+    let hasher = ElementHasher::default();
     let mut state = Accumulator::default();
     for (key, value) in leaves {
         state.insert(&hasher, key, value);

@@ -1,6 +1,6 @@
 //! The committed bytes, which another implementation made (`tests/golden/generate.py`).
 
-use lattice_backend::{Accumulator, Effect, LeafHasher, Op, OpHasher, OpKind};
+use lattice_backend::{Accumulator, Effect, ElementHasher, Op, OpHasher, OpKind};
 use lattice_logstore::{decode_payload, encode_payload};
 use lattice_meta::Genesis;
 
@@ -69,7 +69,7 @@ fn golden_history() {
             _ => host.record(&op.view(0)),
         }
         let mut state = Accumulator::default();
-        let leaf_hasher = LeafHasher::default();
+        let leaf_hasher = ElementHasher::default();
         for (key, value) in host.leaves() {
             state.insert(&leaf_hasher, &key, &value);
         }

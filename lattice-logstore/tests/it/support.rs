@@ -261,7 +261,7 @@ impl Replica {
 
     /// Takes what the other one has and this one has not.
     pub(crate) fn pull(&self, from: &Self) -> IngestReport {
-        let known = self.log.leaves().unwrap();
+        let known = self.log.branch_tips().unwrap();
         let mut ops = from.log.ops_after(&known).unwrap().map(Result::unwrap);
         self.log.ingest(&mut ops, &Authors::Any).unwrap()
     }

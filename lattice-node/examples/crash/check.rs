@@ -248,11 +248,11 @@ impl Checker {
         access: Access,
     ) -> Outcome<Found> {
         let store = manager.open_path(file, access)?;
-        let leaves = store.leaves()?;
+        let tips = store.branch_tips()?;
         let state_hash = store.state_hash()?;
         let ops_of = |author: PubKey| {
-            let mut branches = leaves.0.iter().filter(|leaf| leaf.author == author);
-            let count = branches.next().map_or(0, |leaf| leaf.seq + 1);
+            let mut branches = tips.tips.iter().filter(|tip| tip.author == author);
+            let count = branches.next().map_or(0, |tip| tip.seq + 1);
             match branches.next() {
                 None => Ok(usize::try_from(count)?),
                 Some(_) => Err("an author has forked".into()),

@@ -156,7 +156,7 @@ impl Worker {
         let id = self.stores.of(kind);
         let to = self.manager(side).open(id, Access::ReadWrite)?;
         let from = self.manager(side.other()).open(id, Access::ReadWrite)?;
-        let ops: Result<Vec<_>, _> = from.ops_after(&to.leaves()?)?.collect();
+        let ops: Result<Vec<_>, _> = from.ops_after(&to.branch_tips()?)?.collect();
         let ops = ops?;
         let wanted = ops.len();
         let report = to.ingest(&mut ops.into_iter(), &Authors::Any)?;

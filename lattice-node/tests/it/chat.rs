@@ -99,7 +99,7 @@ fn rooms_messages_edits_and_a_migration_to_new_rules() {
     );
     let store = ann.manager().open(id, Access::ReadWrite).unwrap();
     let ops: Vec<_> = bobs
-        .ops_after(&store.leaves().unwrap())
+        .ops_after(&store.branch_tips().unwrap())
         .unwrap()
         .map(Result::unwrap)
         .collect();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use lattice_backend::{
-    Authors, BackendError, Depth, FileError, Leaves, OpenError, RedbBackend, StateBackend,
+    Authors, BackendError, BranchTips, Depth, FileError, OpenError, RedbBackend, StateBackend,
 };
 use lattice_meta::StoreId;
 use lattice_registry::{Access, IfThere, ManagerError, StoreManager, TypedStore};
@@ -49,7 +49,7 @@ fn a_replica_begins_with_the_genesis_and_takes_the_ops() {
     assert!(matches!(again, ManagerError::StoreExists { store_id } if store_id == id));
     let replica = to.open(id, Access::ReadWrite).unwrap();
     assert_eq!(replica.op_count().unwrap(), 0);
-    let all = source.ops_after(&Leaves::default()).unwrap();
+    let all = source.ops_after(&BranchTips::default()).unwrap();
     let report = replica.ingest(&mut all.map(Result::unwrap), &Authors::Any);
     assert_eq!(report.unwrap().applied(), 10);
     assert_eq!(replica.state_hash().unwrap(), source.state_hash().unwrap());

@@ -61,7 +61,7 @@ fn a_store_is_called_by_name_and_downcast() {
     assert_eq!(store.op_count().unwrap(), 2);
     assert_eq!(store.tips().unwrap().len(), 1);
     assert_eq!(store.frontier().unwrap().len(), 1);
-    assert_eq!(store.leaves().unwrap().0, store.frontier().unwrap());
+    assert_eq!(store.branch_tips().unwrap().tips, store.frontier().unwrap());
 }
 
 #[test]

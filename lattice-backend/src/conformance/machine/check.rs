@@ -7,8 +7,8 @@ use super::history::broke;
 use super::{Rng, Trial};
 use crate::tx::{EVERYTHING, NoRows};
 use crate::{
-    Accumulator, DataRead, Direction, Effect, EffectHash, Engine, History, LeafHasher, Op, OpKind,
-    OpRef, OpView, Result as BackendResult, Rows, Span, Staged, Stamp, StateMachine,
+    Accumulator, DataRead, Direction, Effect, EffectHash, ElementHasher, Engine, History, Op,
+    OpKind, OpRef, OpView, Result as BackendResult, Rows, Span, Staged, Stamp, StateMachine,
 };
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -16,16 +16,16 @@ type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 /// The state of a replica, read row by row.
 struct Picture {
     rows: Pairs,
-    leaves: Pairs,
+    elements: Pairs,
 }
 
 impl Picture {
-    /// Reads everything; checks that leaves are unique and sum up to the state hash.
+    /// Reads everything; checks that elements are unique and sum up to the state hash.
     fn take<M: StateMachine>(engine: &Engine<M>) -> Result<Self, String> {
         let failed = |error| broke("reading the state", &error);
         let snapshot = engine.snapshot().map_err(failed)?;
-        let (mut rows, mut leaves) = (Pairs::new(), Pairs::new());
-        let hasher = LeafHasher::default();
+        let (mut rows, mut elements) = (Pairs::new(), Pairs::new());
+        let hasher = ElementHasher::default();
         let mut sum = Accumulator::default();
         let mut twice = None;
         let history = snapshot.history();
@@ -35,33 +35,33 @@ impl Picture {
         while let Some(row) = cursor.next().map_err(failed)? {
             rows.insert(row.key.to_vec(), row.value.to_vec());
             let schema = engine.schema_version();
-            let mut leaf = |key: &[u8], value: &[u8]| {
+            let mut element = |key: &[u8], value: &[u8]| {
                 sum.insert(&hasher, key, value);
-                if leaves.insert(key.to_vec(), value.to_vec()).is_some() {
+                if elements.insert(key.to_vec(), value.to_vec()).is_some() {
                     twice.get_or_insert_with(|| text(key));
                 }
             };
             engine
                 .machine()
-                .leaves(schema, row, &history, &mut leaf)
-                .map_err(|error| broke("`leaves`", &error))?;
+                .elements(schema, row, &history, &mut element)
+                .map_err(|error| broke("`elements`", &error))?;
         }
         if let Some(key) = twice {
-            return Err(format!("two leaves of one state have the key {key}"));
+            return Err(format!("two elements of one state have the key {key}"));
         }
         let scanned = sum.state_hash(&engine.genesis().hash());
         let kept = snapshot.state_hash().map_err(failed)?;
         if scanned != kept {
             return Err(format!(
-                "the state hash is {kept}, a scan of the leaves gives {scanned}: \
-                 `leaves` does not depend on its row alone"
+                "the state hash is {kept}, a scan of the elements gives {scanned}: \
+                 `elements` does not depend on its row alone"
             ));
         }
-        Ok(Self { rows, leaves })
+        Ok(Self { rows, elements })
     }
 
-    fn demand_same_leaves(&self, other: &Self, when: &str) -> Result<(), String> {
-        match first_difference(&self.leaves, &other.leaves) {
+    fn demand_same_elements(&self, other: &Self, when: &str) -> Result<(), String> {
+        match first_difference(&self.elements, &other.elements) {
             Some(difference) => Err(format!("the state depends on {when}: {difference}")),
             None => Ok(()),
         }
@@ -119,7 +119,7 @@ impl<M: StateMachine> Trial<'_, M> {
             let recipient = self.recipient()?;
             recipient.deliver(rng, &order, Manner::nth(nth))?;
             let found = Picture::take(&recipient.engine)?;
-            if let Err(message) = expected.demand_same_leaves(&found, "the order of arrival") {
+            if let Err(message) = expected.demand_same_elements(&found, "the order of arrival") {
                 return Err(format!(
                     "{message}\n  one order: {}\n  the other: {}",
                     listing(&applied_order(&first.engine)?),

@@ -8,8 +8,8 @@ use lattice_meta::{Genesis, Hlc, Nonce};
 use super::hostile::{Forger, own_payload};
 use super::{Commands, HostilePayloads, Rng};
 use crate::{
-    AppendError, Authors, Engine, Leaves, ManualClock, MemoryBackend, Op, OpenRequest, SecretKey,
-    StateMachine,
+    AppendError, Authors, BranchTips, Engine, ManualClock, MemoryBackend, Op, OpenRequest,
+    SecretKey, StateMachine,
 };
 
 /// When histories begin, in milliseconds since the Unix epoch.
@@ -157,7 +157,7 @@ impl<M: StateMachine> Builder<'_, '_, M> {
 
     /// Brings some of what one replica has to another: the first so many ops, or any.
     fn exchange(&mut self, from: usize, to: usize) -> Result<(), String> {
-        let known = self.replicas[to].engine.leaves();
+        let known = self.replicas[to].engine.branch_tips();
         let known = known.map_err(|error| broke("reading leaves", &error))?;
         let mut ops = ops_of(&self.replicas[from].engine, &known)?;
         match self.rng.below(4) {
@@ -172,14 +172,14 @@ impl<M: StateMachine> Builder<'_, '_, M> {
     fn copy(&mut self, from: usize) -> Result<(), String> {
         let identity = Arc::clone(&self.replicas[from].identity);
         let to = self.add_replica(identity)?;
-        let ops = ops_of(&self.replicas[from].engine, &Leaves::default())?;
+        let ops = ops_of(&self.replicas[from].engine, &BranchTips::default())?;
         ingest(&self.replicas[to].engine, ops)
     }
 
     /// Sends a replica an op that no honest one makes.
     fn forge(&mut self, at: usize) -> Result<(), String> {
         let engine = &self.replicas[at].engine;
-        let ops = ops_of(engine, &Leaves::default())?;
+        let ops = ops_of(engine, &BranchTips::default())?;
         let known: Vec<Op> = ops
             .into_iter()
             .map(|bytes| Op::decode(bytes, engine.hasher()))
@@ -198,9 +198,9 @@ impl<M: StateMachine> Builder<'_, '_, M> {
         let clock = Arc::new(ManualClock::new(BEGINNING_MS * 2));
         let (all, _) = replica(&self.genesis, (self.make)(), None, clock)?;
         for replica in &self.replicas {
-            ingest(&all, ops_of(&replica.engine, &Leaves::default())?)?;
+            ingest(&all, ops_of(&replica.engine, &BranchTips::default())?)?;
         }
-        let ops = ops_of(&all, &Leaves::default())?;
+        let ops = ops_of(&all, &BranchTips::default())?;
         let ops: Result<Vec<Op>, _> = ops
             .into_iter()
             .map(|bytes| Op::decode(bytes, all.hasher()))
@@ -212,7 +212,7 @@ impl<M: StateMachine> Builder<'_, '_, M> {
     }
 }
 
-fn ops_of<M: StateMachine>(engine: &Engine<M>, known: &Leaves) -> Result<Vec<Vec<u8>>, String> {
+fn ops_of<M: StateMachine>(engine: &Engine<M>, known: &BranchTips) -> Result<Vec<Vec<u8>>, String> {
     engine
         .ops_after(known)
         .and_then(Iterator::collect)

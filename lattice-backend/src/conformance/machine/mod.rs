@@ -27,11 +27,11 @@ type Commands<'a, M> = Box<dyn FnMut(&mut Rng) -> <M as StateMachine>::Command +
 ///
 /// Of each history the suite demands
 ///
-/// - that its ops give the same leaves and the same state hash in every order that respects
+/// - that its ops give the same elements and the same state hash in every order that respects
 ///   what they name, delivered one by one, in batches, repeatedly or shuffled;
 /// - that the same order gives the same rows, byte for byte, and the same effects, also if the
 ///   store is closed and opened again in the middle;
-/// - that the leaves of the rows are unique, and that a scan of them gives the state hash;
+/// - that the elements of the rows are unique, and that a scan of them gives the state hash;
 /// - that whether a payload is valid depends neither on state nor on history.
 pub struct MachineSuite<'a, M: StateMachine> {
     make: Box<dyn Fn() -> M + 'a>,

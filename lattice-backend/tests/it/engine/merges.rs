@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lattice_backend::{
-    Args, Authors, CallError, DataRead, DataWrite, Effect, Engine, History, Leaves, LogicVersion,
-    MAX_DEPS, ManualClock, MemoryBackend, Method, Op, OpDraft, OpKind, OpView, OpenRequest, Result,
-    SecretKey, StateMachine, Value,
+    Args, Authors, BranchTips, CallError, DataRead, DataWrite, Effect, Engine, History,
+    LogicVersion, MAX_DEPS, ManualClock, MemoryBackend, Method, Op, OpDraft, OpKind, OpView,
+    OpenRequest, Result, SecretKey, StateMachine, Value,
 };
 use lattice_meta::{Genesis, Hlc, Nonce, OpId, SchemaVersion, StoreType};
 
@@ -132,7 +132,7 @@ fn a_command_that_needs_merges_sees_what_they_wrote() {
     assert_eq!(count(&here.snapshot().unwrap()).unwrap(), heads + 2);
 
     // A replica that takes the same ops in has read nothing ahead.
-    let ops = here.ops_after(&Leaves::default()).unwrap();
+    let ops = here.ops_after(&BranchTips::default()).unwrap();
     let ops = ops.collect::<Result<Vec<_>>>().unwrap();
     assert!(
         there

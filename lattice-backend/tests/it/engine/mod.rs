@@ -66,7 +66,7 @@ fn an_invalid_payload_is_refused_here_and_recorded_of_others() {
     // From another author it is recorded, without a trace in the state.
     let void = op(&secret(2), None, &[], 0, &[0]);
     assert_eq!(outcomes(&ingest(&store, &[&void])), [applied(0)]);
-    assert_eq!(store.snapshot().unwrap().leaf_count().unwrap(), 0);
+    assert_eq!(store.snapshot().unwrap().element_count().unwrap(), 0);
     append(&store, "key", "value");
     assert_whole(&store);
 }

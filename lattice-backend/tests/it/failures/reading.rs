@@ -124,9 +124,9 @@ fn read(site: &Site) -> Result<(), Box<dyn Error>> {
     store.info()?;
     store.state_hash()?;
     store.frontier()?;
-    store.leaves()?;
+    store.branch_tips()?;
     assert_eq!(store.forks()?.len(), 1);
-    for op in store.ops_after(&lattice_backend::Leaves::default())? {
+    for op in store.ops_after(&lattice_backend::BranchTips::default())? {
         op?;
     }
     store.close()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lattice_backend::lthash::{LTHASH_BYTES, LtHash};
 use lattice_backend::{
-    Accumulator, EffectHash, Engine, LeafHasher, MemoryBackend, OpenRequest, SecretKey,
+    Accumulator, EffectHash, ElementHasher, Engine, MemoryBackend, OpenRequest, SecretKey,
 };
 use lattice_meta::{Genesis, StateHash};
 
@@ -14,30 +14,35 @@ use super::{Fields, Word, genesis, lines};
 
 #[test]
 fn golden_state_hashes() {
-    let hasher = LeafHasher::default();
+    let hasher = ElementHasher::default();
     let (here, there) = (genesis("genesis"), genesis("other_genesis"));
     let mut state = Accumulator::default();
-    let mut leaves = Vec::new();
+    let mut elements = Vec::new();
     for (name, words) in lines("state_hash.txt") {
         let bytes = words[0].as_deref().unwrap();
         let hash = || StateHash::from_slice(bytes).unwrap();
         match name.as_str() {
             "genesis" => assert_eq!(Genesis::decode(bytes).unwrap().hash(), here),
             "empty_hash" => assert_eq!(state.state_hash(&here), hash()),
-            "leaf" => {
+            "element" => {
                 let value = words[1].as_deref().unwrap();
                 state.insert(&hasher, bytes, value);
-                leaves.push((bytes.to_vec(), value.to_vec()));
+                elements.push((bytes.to_vec(), value.to_vec()));
             }
             "expanded" => {
-                let (key, value) = leaves.last().unwrap();
-                assert_eq!(hasher.expand(key, value), bytes, "leaf {}", leaves.len());
+                let (key, value) = elements.last().unwrap();
+                assert_eq!(
+                    hasher.expand(key, value),
+                    bytes,
+                    "element {}",
+                    elements.len()
+                );
             }
             "state_hash" => assert_eq!(state.state_hash(&here), hash()),
             "state_hash_of_other_store" => assert_eq!(state.state_hash(&there), hash()),
             "sum" => {
                 let mut sum = LtHash::default();
-                for (key, value) in &leaves {
+                for (key, value) in &elements {
                     sum.add(&hasher.expand(key, value));
                 }
                 assert_eq!(sum.to_bytes(), bytes);
@@ -45,17 +50,17 @@ fn golden_state_hashes() {
             other => panic!("no expectation for {other}"),
         }
     }
-    assert_eq!(state.leaf_count(), 7);
+    assert_eq!(state.element_count(), 7);
 
-    // Taken out again in another order, every leaf leaves nothing behind.
-    leaves.rotate_left(3);
-    for (key, value) in &leaves {
+    // Taken out again in another order, every element leaves no trace.
+    elements.rotate_left(3);
+    for (key, value) in &elements {
         state.remove(&hasher, key, value).unwrap();
     }
     assert_eq!(state, Accumulator::default());
     assert!(
         state.remove(&hasher, b"key", b"value").is_err(),
-        "no leaf is left"
+        "no element is left"
     );
 }
 

@@ -49,8 +49,8 @@ fn golden_tables() {
     }
 }
 
-/// Two authors, an op in several parts, one that is long enough to bring the index up to date, and
-/// a fork that comes after it.
+/// Two authors, an op in several parts, a fork, two ops that are long enough to bring the index up to
+/// date, and an op that is not in the index yet.
 fn fixed_history() -> (Arc<MemoryBackend>, Engine<RowMachine>) {
     let secret =
         |file| SecretKey::from_bytes(&Fields::read(file).bytes("secret").try_into().unwrap());
@@ -83,13 +83,16 @@ fn fixed_history() -> (Arc<MemoryBackend>, Engine<RowMachine>) {
         &[(b"k3", Some(vec![0x11; 300 * 1024]))],
     );
     let fork = make(&a, 1, Some(&a0), 3, &[], &[(b"k2", None)]);
+    let long = [(&b"k4"[..], Some(vec![0x22; 300 * 1024]))];
+    let b1 = make(&b, 1, Some(&b0), 4, &[&fork], &long);
+    let tail = make(&a, 2, Some(&fork), 5, &[], &[(b"k5", Some(b"v5".to_vec()))]);
 
     let backend = Arc::new(MemoryBackend::new());
     let genesis = Genesis::decode(Fields::read("op_stores.txt").bytes("genesis")).unwrap();
     Engine::create(&*backend, Path::new("store"), &genesis, &RowMachine::new()).unwrap();
     let request = OpenRequest::new(backend.clone(), "store");
     let engine = Engine::open(request, RowMachine::new()).unwrap();
-    for ops in [vec![a0, b0, a1], vec![fork]] {
+    for ops in [vec![a0, b0, a1], vec![fork, b1], vec![tail]] {
         let mut ops = ops.into_iter().map(Op::into_bytes);
         let report = engine.ingest(&mut ops, &Authors::Any).unwrap();
         assert!(report.is_complete(), "{report:?}");

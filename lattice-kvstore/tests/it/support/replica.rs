@@ -108,7 +108,7 @@ impl Replica {
     pub(crate) fn pull(&self, other: &Self) -> IngestReport {
         let ops: Vec<Vec<u8>> = other
             .kv
-            .ops_after(&self.kv.leaves().unwrap())
+            .ops_after(&self.kv.branch_tips().unwrap())
             .unwrap()
             .map(Result::unwrap)
             .collect();

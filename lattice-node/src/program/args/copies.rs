@@ -19,7 +19,7 @@ pub(in super::super) enum BundleCommand {
     /// Write a store's history to a file, or what another replica lacks of it
     #[command(
         after_help = "Example: lattice bundle create fruit fruit.bundle\n         \
-                      lattice bundle create fruit news.bundle --since bobs.leaves\n\n\
+                      lattice bundle create fruit news.bundle --since bobs.tips\n\n\
                       JSON: store_id, ops, bytes"
     )]
     Create {
@@ -27,14 +27,14 @@ pub(in super::super) enum BundleCommand {
         store: Store,
         /// The bundle; it must not be there yet
         file: PathBuf,
-        /// Only what a replica lacks that wrote this with `bundle leaves`
+        /// Only what a replica lacks that wrote this with `bundle tips`
         #[arg(long, value_name = "LEAVES")]
         since: Option<PathBuf>,
     },
     /// Print what a replica has, for `bundle create --since`
-    #[command(after_help = "Example: lattice bundle leaves fruit > bobs.leaves\n\n\
-                      JSON: store_id, leaves (each: author, seq, id)")]
-    Leaves(Store),
+    #[command(after_help = "Example: lattice bundle tips fruit > bobs.tips\n\n\
+                      JSON: store_id, tips, earlier (each: author, seq, id)")]
+    Tips(Store),
     /// Check a bundle: digest, every op and every signature; no store is needed
     #[command(after_help = "Example: lattice bundle verify fruit.bundle\n\n\
                       JSON: store_id, store_type, ops, bytes, authors (author to number of ops)")]

@@ -146,7 +146,7 @@ kept in a temporary file about as large as the store, where TMPDIR says. Finding
 Example: lattice verify fruit
          lattice verify fruit --quick
 
-JSON: store_id, ok, depth, ops, leaves, state_hash, forks, logic_version, recorded_logic, \
+JSON: store_id, ok, depth, ops, elements, state_hash, forks, logic_version, recorded_logic, \
 checksums (whole, in_use or not_checked), findings (each: kind, message, and what else is known)";
 
 pub(super) const MIGRATE: &str = "\

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use lattice_backend::{
-    Authors, BundleError, BundleReader, IngestReport, Leaves, Outcome, Rejection, write_bundle,
+    Authors, BranchTips, BundleError, BundleReader, IngestReport, Outcome, Rejection, write_bundle,
 };
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::program::args::{self, BundleCommand};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::{Access, LeavesFile, ManagerError, StoreHandle};
+use crate::{Access, ManagerError, StoreHandle, TipsFile};
 
 /// Ops that are taken in together; what became of each is then counted and forgotten.
 const OPS_PER_INGEST: usize = 4096;
@@ -24,7 +24,7 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
         BundleCommand::Create { store, file, since } => {
             create(context, &store, &file, since.as_deref())
         }
-        BundleCommand::Leaves(store) => leaves(context, &store),
+        BundleCommand::Tips(store) => tips(context, &store),
         BundleCommand::Verify { file } => verify(context, &file),
         BundleCommand::Apply {
             file,
@@ -48,19 +48,19 @@ fn create(
     since: Option<&Path>,
 ) -> Result<(), Failure> {
     let path = context.path(&store.store)?;
-    let known = since.map(read_leaves).transpose()?;
+    let known = since.map(read_tips).transpose()?;
     let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
     if let Some(known) = known
         .as_ref()
         .filter(|known| known.store_id != store.store_id())
     {
         return Err(Failure::usage(format!(
-            "the leaves are those of store {}, not of {}",
+            "the tips are those of store {}, not of {}",
             known.store_id,
             store.store_id()
         )));
     }
-    let known = known.map_or_else(Leaves::default, |known| known.leaves);
+    let known = known.map_or_else(BranchTips::default, |known| known.tips);
     let mut ops = store.ops_after(&known)?;
     let made = make_file(file, &mut |out| {
         Ok(write_bundle(out, store.genesis(), &mut ops)?)
@@ -123,21 +123,24 @@ fn make_file<T>(
     Ok(made)
 }
 
-fn read_leaves(file: &Path) -> Result<LeavesFile, Failure> {
+fn read_tips(file: &Path) -> Result<TipsFile, Failure> {
     let text = fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
-    text.parse().map_err(|error: crate::LeavesError| {
-        Failure::failed(format!("{}: {error}", file.display()))
-    })
+    text.parse()
+        .map_err(|error: crate::TipsError| Failure::failed(format!("{}: {error}", file.display())))
 }
 
-fn leaves(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
+fn tips(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
     let path = context.path(&store.store)?;
     let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
-    let file = LeavesFile {
+    let file = TipsFile {
         store_id: store.store_id(),
-        leaves: store.leaves()?,
+        tips: store.branch_tips()?,
     };
-    let value = json!({ "store_id": file.store_id, "leaves": file.leaves.0 });
+    let value = json!({
+        "store_id": file.store_id,
+        "tips": file.tips.tips,
+        "earlier": file.tips.earlier,
+    });
     let text = file.to_string();
     context.out.either(value, |_| text.trim_end().to_owned())
 }

@@ -79,7 +79,7 @@ fn print_verified(
         "ok": verified.is_ok(),
         "depth": depth_name(verified.depth),
         "ops": verified.ops,
-        "leaves": verified.leaves,
+        "elements": verified.elements,
         "state_hash": verified.state_hash,
         "forks": verified.forks,
         "logic_version": verified.logic.as_str(),
@@ -89,11 +89,11 @@ fn print_verified(
     });
     context.out.either(value, |out| {
         if verified.is_ok() {
-            let (ops, leaves) = (verified.ops, verified.leaves);
-            let leaves = plural(leaves, ("leaf", "leaves"));
+            let (ops, elements) = (verified.ops, verified.elements);
+            let elements = plural(elements, ("element", "elements"));
             let what = match verified.depth {
-                Depth::Quick => format!("{leaves} counted"),
-                Depth::Full => format!("{} replayed, {leaves}", plural(ops, ("op", "ops"))),
+                Depth::Quick => format!("{elements} counted"),
+                Depth::Full => format!("{} replayed, {elements}", plural(ops, ("op", "ops"))),
             };
             let forks = match verified.forks {
                 0 => String::new(),

@@ -119,14 +119,14 @@ impl StateMachine for Build {
         self.machine.methods()
     }
 
-    fn leaves(
+    fn elements(
         &self,
         schema: SchemaVersion,
         row: Row<'_>,
         history: &dyn History,
-        leaf: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<()> {
-        self.machine.leaves(schema, row, history, leaf)
+        self.machine.elements(schema, row, history, each)
     }
 
     fn migrate(

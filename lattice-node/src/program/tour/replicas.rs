@@ -71,11 +71,11 @@ fn send(
     to: &'static str,
     name: &str,
 ) -> Result<(), Failure> {
-    let (leaves, bundle) = (format!("{to}.leaves"), format!("{name}.bundle"));
-    guide.run_into(&on(to, ["bundle", "leaves", "packages"]), &leaves)?;
+    let (tips, bundle) = (format!("{to}.tips"), format!("{name}.bundle"));
+    guide.run_into(&on(to, ["bundle", "tips", "packages"]), &tips)?;
     guide.run(&with(
         on(from, ["bundle", "create", "packages"]),
-        [path(&bundle), word("--since"), path(&leaves)],
+        [path(&bundle), word("--since"), path(&tips)],
     ))?;
     guide.run(&with(
         on(to, ["bundle", "apply"]),

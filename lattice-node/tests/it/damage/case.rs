@@ -202,10 +202,10 @@ fn read(manager: &StoreManager, file: &PathBuf) -> Option<bool> {
     drop(store.state_hash());
     drop(store.frontier());
     drop(store.forks());
-    if let Ok(leaves) = store.leaves() {
+    if let Ok(leaves) = store.branch_tips() {
         drop(store.ops_after(&leaves));
     }
-    if let Ok(ops) = store.ops_after(&lattice_backend::Leaves::default()) {
+    if let Ok(ops) = store.ops_after(&lattice_backend::BranchTips::default()) {
         exhaust(ops);
     }
     let count = store.op_count().unwrap_or(0).min(100);

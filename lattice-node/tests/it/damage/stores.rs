@@ -173,7 +173,7 @@ fn write(store: &dyn StoreHandle, nth: usize, rows: usize) {
 
 /// Brings everything that `to` lacks from `from`.
 fn pull(from: &dyn StoreHandle, to: &dyn StoreHandle) {
-    let ops = from.ops_after(&to.leaves().unwrap()).unwrap();
+    let ops = from.ops_after(&to.branch_tips().unwrap()).unwrap();
     let report = to.ingest(&mut ops.map(Result::unwrap), &Authors::Any);
     assert!(report.unwrap().applied() > 0);
 }

@@ -1,0 +1,27 @@
+//! The elements that rows give to the state hash.
+
+use lattice_backend::{History, Result, Row};
+
+use crate::rows::{self, Cell, RowKind};
+
+/// Gives the element of the value that a row holds, if it holds one.
+pub(crate) fn elements(
+    row: Row<'_>,
+    history: &dyn History,
+    each: &mut dyn FnMut(&[u8], &[u8]),
+) -> Result<()> {
+    let (key, index, value) = match rows::kind(row.key)? {
+        RowKind::Cell => match Cell::decode(row.value)? {
+            Cell::Inside { index, value } => (rows::key_of_cell(row.key)?, index, value),
+            Cell::Apart { .. } | Cell::Siblings { .. } => return Ok(()),
+        },
+        RowKind::Value => {
+            let (key, index) = rows::split_value_key(row.key)?;
+            (key, index, row.value)
+        }
+        RowKind::Sibling | RowKind::Mark => return Ok(()),
+    };
+    let op = history.stamp(index)?.op.id;
+    each(&rows::element_key(key, &op), value);
+    Ok(())
+}
