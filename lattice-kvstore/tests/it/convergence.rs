@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
 use lattice_backend::conformance::Rng;
-use lattice_backend::{BundleReader, Depth, BranchTips, MemoryBackend, Op, OpRef, Watch, write_bundle};
+use lattice_backend::{
+    BranchTips, BundleReader, Depth, MemoryBackend, Op, OpRef, Watch, write_bundle,
+};
 use lattice_registry::StoreHandle;
 
 use crate::support::bytes::{TestWrite, payload_writes};

@@ -10,7 +10,6 @@ mod dynamic;
 mod golden;
 mod heads;
 mod methods;
-mod migration;
 mod model;
 mod prepare;
 mod scans;

@@ -6,7 +6,6 @@ mod conformance;
 mod follow;
 mod golden;
 mod methods;
-mod migration;
 mod payload;
 mod position;
 mod replicas;

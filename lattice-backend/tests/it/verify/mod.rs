@@ -324,7 +324,7 @@ fn every_other_row_that_is_kept_is_held_against_history() {
                 let (key, _) = first_row(tx, Table::Applied, b"");
                 tx.remove(Table::Applied, &key).unwrap().unwrap();
             },
-            "count",
+            "row",
         ),
         (
             |tx| {
