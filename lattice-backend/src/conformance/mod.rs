@@ -84,9 +84,13 @@
 //! ```
 
 mod backend;
+mod cost;
+mod counting;
 mod machine;
 mod rng;
 
 pub use backend::backend;
+pub use cost::{Cost, CostSuite, Delivery, Forge, Found, Shape};
+pub use counting::{CountingBackend, Work};
 pub use machine::{HostilePayloads, MachineSuite, MigrationSuite};
 pub use rng::Rng;

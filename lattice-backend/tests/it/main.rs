@@ -10,6 +10,7 @@ mod verify;
 
 mod bundle;
 mod conformance;
+mod cost;
 mod damage;
 mod engine;
 mod exchange;

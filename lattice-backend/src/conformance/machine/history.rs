@@ -26,7 +26,7 @@ pub(super) struct Past {
 }
 
 /// An error of the engine as the message of a failure.
-pub(super) fn broke(doing: &str, error: &dyn std::error::Error) -> String {
+pub(in crate::conformance) fn broke(doing: &str, error: &dyn std::error::Error) -> String {
     let mut message = format!("{doing} failed: {error}");
     let mut source = error.source();
     while let Some(cause) = source {

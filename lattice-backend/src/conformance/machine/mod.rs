@@ -13,6 +13,8 @@ use crate::{Op, StateMachine};
 
 use history::Past;
 
+pub(super) use history::broke;
+
 pub use migrate::MigrationSuite;
 
 /// Makes payloads that no honest replica makes: it is given the ops made so far, whose payloads

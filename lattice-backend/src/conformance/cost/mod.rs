@@ -1,0 +1,311 @@
+//! The suite that finds work which is not bounded by what was sent.
+
+mod forge;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{CountingBackend, Work};
+use crate::backend::StateBackend;
+use crate::{Authors, Engine, ManualClock, MemoryBackend, Op, OpenRequest, StateMachine};
+
+pub use forge::Forge;
+
+use super::machine::broke;
+
+/// Long after every op: none is dated ahead.
+const LATE_MS: u64 = 3_400_000_000_000;
+/// How much more the work for one op may be in a history that is eight times as long, in tenths.
+const MOST_GROWTH: u64 = 13;
+
+/// What a shape sends: first ops that only prepare it, then those whose cost is counted.
+#[derive(Debug, Clone, Default)]
+pub struct Delivery {
+    /// Ops that are taken in before anything is counted.
+    pub before: Vec<Op>,
+    /// Ops that are counted, in the order in which they are taken in.
+    pub counted: Vec<Op>,
+    /// How many of them one call of [`Engine::ingest`] takes; 1 if 0.
+    pub batch: usize,
+}
+
+/// A history that an author without scruples could send, in any size.
+pub struct Shape<'a> {
+    name: &'a str,
+    base: usize,
+    rows_per_op: u64,
+    bytes_per_byte: u64,
+    build: Box<dyn Fn(&mut Forge, usize) -> Delivery + 'a>,
+}
+
+impl<'a> Shape<'a> {
+    /// A shape that `build` makes in the size that it is given. What its ops may cost must be said by
+    /// [`limits`](Self::limits).
+    pub fn new(name: &'a str, build: impl Fn(&mut Forge, usize) -> Delivery + 'a) -> Self {
+        Self {
+            name,
+            base: 64,
+            rows_per_op: 0,
+            bytes_per_byte: 0,
+            build: Box::new(build),
+        }
+    }
+
+    /// The least size that is tried; also 2, 4 and 8 times that. 64 if not said.
+    #[must_use]
+    pub fn base(mut self, base: usize) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// At any size: rows that are read and written for an op, and bytes that are read, hashed and
+    /// written for a byte of it.
+    #[must_use]
+    pub fn limits(mut self, rows_per_op: u64, bytes_per_byte: u64) -> Self {
+        self.rows_per_op = rows_per_op;
+        self.bytes_per_byte = bytes_per_byte;
+        self
+    }
+}
+
+impl fmt::Debug for Shape<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shape")
+            .field("name", &self.name)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the ops of a shape cost at one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// The size.
+    pub size: usize,
+    /// Ops that were sent.
+    pub ops: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Rows that were read and written for them.
+    pub rows: u64,
+    /// Bytes that were read, hashed and written for them.
+    pub bytes: u64,
+}
+
+/// What a shape was found to cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The shape's name.
+    pub name: String,
+    /// Its costs at the base, and 2, 4 and 8 times that.
+    pub costs: [Cost; 4],
+}
+
+/// A ratio with two decimals, without floating point.
+struct Ratio(u64, u64);
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = u128::from(self.0) * 100 / u128::from(self.1.max(1));
+        f.pad(&format!("{}.{:02}", hundredths / 100, hundredths % 100))
+    }
+}
+
+/// Whether `last / last_of` is at most 1.3 times `first / first_of`.
+fn has_grown(first: u64, first_of: u64, last: u64, last_of: u64) -> bool {
+    let wide = u128::from;
+    wide(last) * wide(first_of) * 10 > wide(first) * wide(last_of) * wide(MOST_GROWTH)
+}
+
+impl Found {
+    fn ends(&self) -> (&Cost, &Cost) {
+        let [first, .., last] = &self.costs;
+        (first, last)
+    }
+
+    /// What is more than it may be.
+    fn faults(&self, shape: &Shape<'_>) -> Vec<String> {
+        let (first, last) = self.ends();
+        let mut faults = Vec::new();
+        if has_grown(first.rows, first.ops, last.rows, last.ops) {
+            faults.push("rows an op grow with the history".to_owned());
+        }
+        if has_grown(first.bytes, first.sent_bytes, last.bytes, last.sent_bytes) {
+            faults.push("bytes a byte grow with the history".to_owned());
+        }
+        for cost in &self.costs {
+            if cost.rows > shape.rows_per_op.saturating_mul(cost.ops) {
+                let rows = shape.rows_per_op;
+                faults.push(format!("more than {rows} rows an op at {}", cost.size));
+            }
+            if cost.bytes > shape.bytes_per_byte.saturating_mul(cost.sent_bytes) {
+                let bytes = shape.bytes_per_byte;
+                faults.push(format!("more than {bytes} bytes a byte at {}", cost.size));
+            }
+        }
+        faults
+    }
+}
+
+/// One line: rows an op and bytes a byte at the least and the greatest size.
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = self.ends();
+        write!(
+            f,
+            "{:<40} {:>5} to {:>5}: rows an op {:>7} to {:>7}, bytes a byte {:>6} to {:>6}",
+            self.name,
+            first.size,
+            last.size,
+            Ratio(first.rows, first.ops),
+            Ratio(last.rows, last.ops),
+            Ratio(first.bytes, first.sent_bytes),
+            Ratio(last.bytes, last.sent_bytes),
+        )
+    }
+}
+
+/// Counts what a store does for hostile histories: at a size n, and 2, 4 and 8 times that, it may read
+/// and write at most 1.3 times as many rows for an op, and 1.3 times as many bytes for a byte, and no
+/// more than each shape's limits. Nothing is timed.
+///
+/// Shapes for any state machine (forks, chains, pending ops) are [`Forge`]'s; an author of a store type
+/// adds those that payloads can make.
+///
+/// ```no_run
+/// # use lattice_backend::{StateMachine, conformance::{CostSuite, Delivery, Shape}};
+/// # fn example<M: StateMachine>(machine: fn() -> M, payload: fn(usize) -> Vec<u8>) {
+/// let flood = Shape::new("a flood", |forge, size| Delivery {
+///     counted: (0..size).map(|nth| forge.next_op(1, &payload(nth))).collect(),
+///     ..Delivery::default()
+/// });
+/// for found in CostSuite::new(machine).shape(flood.limits(16, 20)).run() {
+///     println!("{found}");
+/// }
+/// # }
+/// ```
+pub struct CostSuite<'a, M: StateMachine> {
+    make: Box<dyn Fn() -> M + 'a>,
+    backend: Box<dyn Fn() -> Arc<dyn StateBackend> + 'a>,
+    shapes: Vec<Shape<'a>>,
+}
+
+impl<M: StateMachine> fmt::Debug for CostSuite<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CostSuite")
+            .field("shapes", &self.shapes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, M: StateMachine> CostSuite<'a, M> {
+    /// A suite without shapes, for stores in memory.
+    pub fn new(make: impl Fn() -> M + 'a) -> Self {
+        Self {
+            make: Box::new(make),
+            backend: Box::new(|| Arc::new(MemoryBackend::new())),
+            shapes: Vec::new(),
+        }
+    }
+
+    /// Makes the stores in another backend, a fresh one for each.
+    #[must_use]
+    pub fn backend(mut self, backend: impl Fn() -> Arc<dyn StateBackend> + 'a) -> Self {
+        self.backend = Box::new(backend);
+        self
+    }
+
+    /// Adds a shape.
+    #[must_use]
+    pub fn shape(mut self, shape: Shape<'a>) -> Self {
+        self.shapes.push(shape);
+        self
+    }
+
+    /// Tries all shapes, and gives what they cost.
+    ///
+    /// # Panics
+    /// If a shape costs more than it may; the message says which, and has the counts of all.
+    pub fn run(self) -> Vec<Found> {
+        let mut all = Vec::new();
+        let mut broken = Vec::new();
+        for shape in &self.shapes {
+            match self.try_shape(shape) {
+                Ok(found) => {
+                    let faults = found.faults(shape).into_iter();
+                    broken.extend(faults.map(|fault| format!("{}: {fault}", shape.name)));
+                    all.push(found);
+                }
+                Err(message) => broken.push(format!("{}: {message}", shape.name)),
+            }
+        }
+        if !broken.is_empty() {
+            let counts: Vec<_> = all.iter().map(ToString::to_string).collect();
+            panic!(
+                "the work of {} is not bounded by what was sent:\n  {}\ncounts:\n  {}",
+                (self.make)().store_type(),
+                broken.join("\n  "),
+                counts.join("\n  ")
+            );
+        }
+        all
+    }
+
+    fn try_shape(&self, shape: &Shape<'_>) -> Result<Found, String> {
+        let cost = |times| self.cost(shape, times * shape.base);
+        Ok(Found {
+            name: shape.name.to_owned(),
+            costs: [cost(1)?, cost(2)?, cost(4)?, cost(8)?],
+        })
+    }
+
+    fn cost(&self, shape: &Shape<'_>, size: usize) -> Result<Cost, String> {
+        let machine = (self.make)();
+        let mut forge = Forge::for_store(machine.store_type().clone());
+        let delivery = (shape.build)(&mut forge, size);
+        let backend = CountingBackend::new((self.backend)());
+        let path = PathBuf::from("state.db");
+        Engine::create(&backend, &path, forge.genesis(), &machine)
+            .map_err(|error| broke("creating", &error))?;
+        let mut request = OpenRequest::new(Arc::new(backend.clone()), path);
+        request.clock = Arc::new(ManualClock::new(LATE_MS));
+        let engine = Engine::open(request, machine).map_err(|error| broke("opening", &error))?;
+        take_in(&engine, &delivery.before, 1024)?;
+        let (work, hashed) = (backend.work(), engine.hashed().1);
+        take_in(&engine, &delivery.counted, delivery.batch.max(1))?;
+        let Work {
+            rows_read,
+            bytes_read,
+            rows_written,
+            bytes_written,
+        } = backend.work().since(work);
+        let hashed = engine.hashed().1 - hashed;
+        let sent = delivery.counted.iter().map(|op| op.bytes().len()).sum();
+        Ok(Cost {
+            size,
+            ops: count(delivery.counted.len()),
+            sent_bytes: count(sent),
+            rows: rows_read + rows_written,
+            bytes: bytes_read + bytes_written + hashed,
+        })
+    }
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).expect("what is in memory can be counted")
+}
+
+/// Takes ops in, so many at a time.
+fn take_in<M: StateMachine>(engine: &Engine<M>, ops: &[Op], batch: usize) -> Result<(), String> {
+    for ops in ops.chunks(batch) {
+        let mut bytes = ops.iter().map(|op| op.bytes().to_vec());
+        let report = engine
+            .ingest(&mut bytes, &Authors::Any)
+            .map_err(|error| broke("ingest", &error))?;
+        if let Some((_, rejection)) = report.rejected().next() {
+            return Err(broke("ingest of an op that keeps all rules", rejection));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! A backend that counts the rows and bytes that pass through it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lattice_meta::MetaInfo;
+
+use crate::backend::{Access, FileError, OpenOptions, PeekError, StateBackend, StateDb, WriteBody};
+use crate::tx::{Direction, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx};
+use crate::{Integrity, Verdict};
+
+/// What was read and written: rows, and the bytes of their keys and values. A look-up that finds nothing
+/// counts as a row read; a row that is replaced or removed counts its old value as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Rows read.
+    pub rows_read: u64,
+    /// Bytes of keys and values read.
+    pub bytes_read: u64,
+    /// Rows written or removed.
+    pub rows_written: u64,
+    /// Bytes of keys and values written.
+    pub bytes_written: u64,
+}
+
+impl Work {
+    /// What was done since an earlier count.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            rows_read: self.rows_read - earlier.rows_read,
+            bytes_read: self.bytes_read - earlier.bytes_read,
+            rows_written: self.rows_written - earlier.rows_written,
+            bytes_written: self.bytes_written - earlier.bytes_written,
+        }
+    }
+}
+
+/// Counts what transactions read and write, over a backend that does it. Copies and checks of whole
+/// files are not counted.
+#[derive(Debug, Clone)]
+pub struct CountingBackend {
+    backend: Arc<dyn StateBackend>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    rows_read: AtomicU64,
+    bytes_read: AtomicU64,
+    rows_written: AtomicU64,
+    bytes_written: AtomicU64,
+}
+
+fn len(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("what is in memory can be counted")
+}
+
+impl Counts {
+    fn read(&self, key: &[u8], value: Option<&[u8]>) {
+        self.rows_read.fetch_add(1, Ordering::Relaxed);
+        self.read_bytes(key);
+        value.into_iter().for_each(|value| self.read_bytes(value));
+    }
+
+    fn read_bytes(&self, bytes: &[u8]) {
+        self.bytes_read.fetch_add(len(bytes), Ordering::Relaxed);
+    }
+
+    fn wrote(&self, key: &[u8], value: &[u8]) {
+        self.rows_written.fetch_add(1, Ordering::Relaxed);
+        self.bytes_written
+            .fetch_add(len(key) + len(value), Ordering::Relaxed);
+    }
+}
+
+impl CountingBackend {
+    /// Counts over this backend, from zero.
+    pub fn new(backend: Arc<dyn StateBackend>) -> Self {
+        Self {
+            backend,
+            counts: Arc::default(),
+        }
+    }
+
+    /// What has been read and written so far, through all clones.
+    pub fn work(&self) -> Work {
+        let Counts {
+            rows_read,
+            bytes_read,
+            rows_written,
+            bytes_written,
+        } = &*self.counts;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Work {
+            rows_read: count(rows_read),
+            bytes_read: count(bytes_read),
+            rows_written: count(rows_written),
+            bytes_written: count(bytes_written),
+        }
+    }
+
+    fn counting(&self, db: Arc<dyn StateDb>) -> Arc<dyn StateDb> {
+        Arc::new(CountingDb {
+            db,
+            counts: Arc::clone(&self.counts),
+        })
+    }
+}
+
+impl StateBackend for CountingBackend {
+    fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError> {
+        self.backend.peek_info(path)
+    }
+
+    fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
+        self.backend.create(path, birth)
+    }
+
+    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
+        Ok(self.counting(self.backend.scratch()?))
+    }
+
+    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        self.backend.backup(path, target)
+    }
+
+    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
+        self.backend.check_integrity(path)
+    }
+
+    fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
+        Ok(self.counting(self.backend.open(path, options)?))
+    }
+}
+
+#[derive(Debug)]
+struct CountingDb {
+    db: Arc<dyn StateDb>,
+    counts: Arc<Counts>,
+}
+
+impl StateDb for CountingDb {
+    fn access(&self) -> Access {
+        self.db.access()
+    }
+
+    fn is_replaced(&self) -> Result<bool> {
+        self.db.is_replaced()
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
+        Ok(Arc::new(CountingSnapshot {
+            tx: self.db.snapshot()?,
+            counts: Arc::clone(&self.counts),
+        }))
+    }
+
+    fn write(&self, body: &mut WriteBody<'_>) -> Result<()> {
+        self.db.write(&mut |tx| -> Result<Verdict> {
+            body(&mut CountingWrite {
+                tx,
+                counts: &self.counts,
+            })
+        })
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.db.compact()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.db.close()
+    }
+}
+
+struct CountingSnapshot {
+    tx: Arc<dyn ReadTx + Send + Sync>,
+    counts: Arc<Counts>,
+}
+
+struct CountingWrite<'a> {
+    tx: &'a mut dyn WriteTx,
+    counts: &'a Counts,
+}
+
+fn get(tx: &dyn ReadTx, counts: &Counts, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let value = tx.get(table, key)?;
+    counts.read(key, value.as_deref());
+    Ok(value)
+}
+
+fn show(
+    tx: &dyn ReadTx,
+    counts: &Counts,
+    table: Table,
+    key: &[u8],
+    see: &mut dyn FnMut(&[u8]),
+) -> Result<bool> {
+    counts.read(key, None);
+    tx.show(table, key, &mut |value| {
+        counts.read_bytes(value);
+        see(value);
+    })
+}
+
+fn range<'a>(
+    tx: &'a dyn ReadTx,
+    counts: &'a Counts,
+    table: Table,
+    span: Span<'_>,
+    direction: Direction,
+) -> Result<Rows<'a>> {
+    let rows = tx.range(table, span, direction)?;
+    Ok(Box::new(CountingRows { rows, counts }))
+}
+
+impl ReadTx for CountingSnapshot {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        get(&*self.tx, &self.counts, table, key)
+    }
+
+    fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        show(&*self.tx, &self.counts, table, key, see)
+    }
+
+    fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        range(&*self.tx, &self.counts, table, span, direction)
+    }
+}
+
+impl ReadTx for CountingWrite<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        get(self.tx, self.counts, table, key)
+    }
+
+    fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        show(self.tx, self.counts, table, key, see)
+    }
+
+    fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        range(self.tx, self.counts, table, span, direction)
+    }
+}
+
+impl WriteTx for CountingWrite<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        self.counts.wrote(key, value);
+        self.tx.put(table, key, value)
+    }
+
+    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.counts.wrote(key, value);
+        let before = self.tx.replace(table, key, value)?;
+        before
+            .iter()
+            .for_each(|before| self.counts.read_bytes(before));
+        Ok(before)
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.counts.wrote(key, &[]);
+        let before = self.tx.remove(table, key)?;
+        before
+            .iter()
+            .for_each(|before| self.counts.read_bytes(before));
+        Ok(before)
+    }
+}
+
+struct CountingRows<'a> {
+    rows: Rows<'a>,
+    counts: &'a Counts,
+}
+
+impl RowCursor for CountingRows<'_> {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        let row = self.rows.next()?;
+        match &row {
+            Some(row) => self.counts.read(row.key, Some(row.value)),
+            None => self.counts.read(&[], None),
+        }
+        Ok(row)
+    }
+}

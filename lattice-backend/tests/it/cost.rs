@@ -1,0 +1,362 @@
+//! The work of the engine for histories that one author, or many, could send to make others work.
+//!
+//! `cargo test -p lattice-backend --test it cost -- --nocapture` shows the counts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lattice_backend::conformance::{CostSuite, CountingBackend, Delivery, Forge, Rng, Shape, Work};
+use lattice_backend::{
+    Authors, BranchTips, Depth, Engine, ManualClock, MemoryDisk, Op, OpRef, OpenRequest,
+    RedbBackend, StateBackend, Watch,
+};
+
+use crate::registers::{Registers, payload};
+use crate::support::Store;
+
+fn in_redb() -> Arc<dyn StateBackend> {
+    Arc::new(RedbBackend::on_disk(MemoryDisk::new()))
+}
+
+fn value(nth: usize) -> Vec<u8> {
+    payload(format!("key {:06}", nth % 4096).as_bytes(), b"value")
+}
+
+fn number(nth: usize) -> u64 {
+    u64::try_from(nth).unwrap()
+}
+
+fn run(shapes: impl IntoIterator<Item = Shape<'static>>) {
+    let mut suite = CostSuite::new(Registers::default).backend(in_redb);
+    for shape in shapes {
+        suite = suite.shape(shape);
+    }
+    for found in suite.run() {
+        println!("{found}");
+    }
+}
+
+/// Ops of an author that all follow one op, or none.
+fn siblings(forge: &mut Forge, prev: Option<&Op>, count: usize) -> Vec<Op> {
+    let op = |nth| forge.op(1, prev, &[], &value(nth));
+    (0..count).map(op).collect()
+}
+
+fn delivery(counted: Vec<Op>) -> Delivery {
+    Delivery {
+        before: Vec::new(),
+        counted,
+        batch: 64,
+    }
+}
+
+#[test]
+fn chains_and_forks() {
+    run([
+        Shape::new("one author's chain", |forge, size| {
+            delivery((0..size).map(|nth| forge.next_op(1, &value(nth))).collect())
+        })
+        .base(512)
+        .limits(14, 12),
+        Shape::new("many authors, an op each", |forge, size| {
+            let op = |nth| forge.op(number(nth), None, &[], &value(nth));
+            delivery((0..size).map(op).collect())
+        })
+        .base(512)
+        .limits(18, 14),
+        Shape::new("forks at sequence number 0", |forge, size| {
+            delivery(siblings(forge, None, size))
+        })
+        .base(512)
+        .limits(18, 14),
+        Shape::new("forks after a chain", |forge, size| {
+            let before: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
+            let counted = siblings(forge, before.last(), size);
+            Delivery {
+                before,
+                ..delivery(counted)
+            }
+        })
+        .base(512)
+        .limits(20, 16),
+        Shape::new("forks at every place of a chain", |forge, size| {
+            let chain: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
+            let forks = chain
+                .iter()
+                .map(|prev| forge.op(1, Some(prev), &[], &value(0)));
+            let counted = forks.collect();
+            Delivery {
+                before: chain,
+                ..delivery(counted)
+            }
+        })
+        .base(512)
+        .limits(24, 16),
+        Shape::new("long branches side by side", |forge, size| {
+            let mut ends = siblings(forge, None, size / 32);
+            let mut counted = ends.clone();
+            for nth in 1..32 {
+                for end in &mut ends {
+                    *end = forge.op(1, Some(end), &[], &value(nth));
+                    counted.push(end.clone());
+                }
+            }
+            delivery(counted)
+        })
+        .base(512)
+        .limits(24, 16),
+    ]);
+}
+
+/// Ops that arrive before what they follow.
+#[test]
+fn pending_ops() {
+    run([
+        Shape::new("a chain in reverse", |forge, size| {
+            let mut counted: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
+            counted.reverse();
+            delivery(counted)
+        })
+        .base(512)
+        .limits(16, 14),
+        Shape::new("1,024 deps that are there", |forge, size| {
+            let (before, deps) = parents(forge, 1024);
+            let op = |nth| forge.op(number(nth), None, &deps, &value(nth));
+            let counted = (0..size).map(op).collect();
+            Delivery {
+                before,
+                ..delivery(counted)
+            }
+        })
+        .base(8)
+        .limits(2500, 8),
+        Shape::new("1,024 deps that are not there", |forge, size| {
+            let (_, deps) = parents(forge, 1024);
+            let op = |nth| forge.op(number(nth), None, &deps, &value(nth));
+            Delivery {
+                batch: 1,
+                ..delivery((0..size).map(op).collect())
+            }
+        })
+        .base(8)
+        .limits(2500, 4),
+        Shape::new("some of the deps of a pending flood", |forge, size| {
+            let (mut parents, deps) = parents(forge, 128);
+            let op = |nth| forge.op(number(nth), None, &deps, &value(nth));
+            let before = (0..size).map(op).collect();
+            parents.truncate(64);
+            Delivery {
+                before,
+                counted: parents,
+                batch: 1,
+            }
+        })
+        .base(64)
+        .limits(24, 60),
+        Shape::new("a small op beside a pending flood", |forge, size| {
+            let (_, deps) = parents(forge, 64);
+            let op = |nth| forge.op(number(nth), None, &deps, &value(nth));
+            let before = (0..size).map(op).collect();
+            let small = (0..64).map(|nth| forge.next_op(9, &value(nth))).collect();
+            Delivery {
+                before,
+                counted: small,
+                batch: 1,
+            }
+        })
+        .base(64)
+        .limits(24, 60),
+    ]);
+}
+
+/// First ops of so many authors, and their names in order.
+fn parents(forge: &mut Forge, count: usize) -> (Vec<Op>, Vec<OpRef>) {
+    let op = |nth| forge.op(1_000_000 + number(nth), None, &[], &value(nth));
+    let ops: Vec<Op> = (0..count).map(op).collect();
+    let mut names: Vec<OpRef> = ops.iter().map(Op::reference).collect();
+    names.sort_unstable();
+    (ops, names)
+}
+
+/// A store with these ops, and what counts its work.
+fn store(forge_genesis: &lattice_meta::Genesis, ops: &[Op]) -> (Store, Arc<CountingBackend>) {
+    let backend = Arc::new(CountingBackend::new(in_redb()));
+    let path = Path::new("state.db");
+    Engine::create(&*backend, path, forge_genesis, &Registers::default()).unwrap();
+    let mut request = OpenRequest::new(backend.clone(), path);
+    request.clock = Arc::new(ManualClock::new(3_400_000_000_000));
+    let store = Engine::open(request, Registers::default()).unwrap();
+    take(&store, ops);
+    (store, backend)
+}
+
+fn take(store: &Store, ops: &[Op]) {
+    let mut ops = ops.iter().map(|op| op.bytes().to_vec());
+    let report = store.ingest(&mut ops, &Authors::Any).unwrap();
+    assert!(report.is_complete(), "{:?}", report.rejected().next());
+}
+
+fn work<T>(backend: &CountingBackend, what: impl FnOnce() -> T) -> (Work, T) {
+    let before = backend.work();
+    let done = what();
+    (backend.work().since(before), done)
+}
+
+fn rows(work: Work) -> u64 {
+    work.rows_read + work.rows_written
+}
+
+/// What one side says that it has, and the ops that the other finds it lacks: O(branches) look-ups,
+/// however long the history, wherever the forks.
+#[test]
+fn an_exchange_costs_what_the_branches_do() {
+    let mut counts = Vec::new();
+    for size in [500, 4000] {
+        let mut forge = Forge::for_store(Registers::default().store_type);
+        let mut ops: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
+        // An old fork, and a short branch on it.
+        let fork = forge.op(1, Some(&ops[0]), &[], &value(1));
+        let more = forge.op(1, Some(&fork), &[], &value(2));
+        ops.extend([fork, more]);
+        let (here, backend) = store(forge.genesis(), &ops);
+        let (asked, tips) = work(&backend, || here.branch_tips().unwrap());
+        assert_eq!(tips.tips.len(), 2);
+        let (found, after) = work(&backend, || here.ops_after(&tips).unwrap());
+        assert_eq!(after.len(), 0);
+        drop(after);
+        // One new op: it is found and read, and no other.
+        let last = forge.next_op(1, &value(3));
+        take(&here, std::slice::from_ref(&last));
+        let (sent, ops) = work(&backend, || {
+            let after = here.ops_after(&tips).unwrap();
+            after.collect::<Result<Vec<_>, _>>().unwrap()
+        });
+        assert_eq!(ops, [last.bytes()]);
+        // The tail of the index is read again for a view: at most 255 ops.
+        counts.push([asked, found, sent].map(|work| rows(work).saturating_sub(2 * 255)));
+        println!("{size} ops: tips {asked:?}, nothing to send {found:?}, one op {sent:?}");
+    }
+    for (short, long) in counts[0].iter().zip(&counts[1]) {
+        assert!(*long <= short + 16, "{counts:?}");
+    }
+}
+
+/// The other side has newer ops of an author than we do, and lacks one of another: it gets that one, and
+/// of the first author at most as many as it is ahead.
+#[test]
+fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
+    let mut forge = Forge::for_store(Registers::default().store_type);
+    let theirs: Vec<Op> = (0..3000).map(|nth| forge.next_op(1, &value(nth))).collect();
+    let ours = forge.next_op(2, &value(0));
+    let (there, _) = store(forge.genesis(), &theirs);
+    let tips = there.branch_tips().unwrap();
+    for have in [
+        0, 1, 2, 3, 1000, 2047, 2048, 2049, 2900, 2990, 2998, 2999, 3000,
+    ] {
+        let (here, _) = store(forge.genesis(), &theirs[..have]);
+        take(&here, std::slice::from_ref(&ours));
+        let sent = here.ops_after(&tips).unwrap().len();
+        let ahead = theirs.len() - have;
+        assert!(
+            (1..=1 + ahead.saturating_sub(1)).contains(&sent),
+            "{have}: {sent}"
+        );
+    }
+}
+
+/// The same with forks, against the definition: nothing that is missing is left out, and of each branch
+/// fewer ops are resent than the other side is ahead on it.
+#[test]
+fn forks_are_sent_as_little_as_chains() {
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let mut forge = Forge::for_store(Registers::default().store_type);
+        let mut ops = Vec::<Op>::new();
+        for nth in 0..80 {
+            let author = number(rng.below(2));
+            let own = ops
+                .iter()
+                .filter(|op| op.reference().author == Forge::author(author));
+            let own: Vec<&Op> = own.collect();
+            let prev = match rng.below(12) {
+                0 => None,
+                1 => rng.pick(&own).copied(),
+                _ => own.last().copied(),
+            };
+            let op = forge.op(author, prev, &[], &value(nth));
+            ops.push(op);
+        }
+        let part = |rng: &mut Rng| -> Vec<Op> {
+            // A set that has what its ops follow: some prefixes of some chains.
+            let mut has = std::collections::BTreeSet::new();
+            let leave_out = 1 + rng.below(6);
+            for op in &ops {
+                let after_what_is_there = op.prev().is_none_or(|prev| has.contains(&prev));
+                if after_what_is_there && !rng.one_in(20 / leave_out) {
+                    has.insert(op.reference());
+                }
+            }
+            ops.iter()
+                .filter(|op| has.contains(&op.reference()))
+                .cloned()
+                .collect()
+        };
+        let (of_here, of_there) = (part(&mut rng), part(&mut rng));
+        let (here, _) = store(forge.genesis(), &of_here);
+        let (there, _) = store(forge.genesis(), &of_there);
+        let names = |ops: &[Op]| -> std::collections::BTreeSet<OpRef> {
+            ops.iter().map(Op::reference).collect()
+        };
+        let (has_here, has_there) = (names(&of_here), names(&of_there));
+        let missing: Vec<_> = has_here.difference(&has_there).collect();
+        let ahead = has_there.difference(&has_here).count();
+        let sent = here.ops_after(&there.branch_tips().unwrap()).unwrap();
+        let sent: Vec<Vec<u8>> = sent.collect::<Result<_, _>>().unwrap();
+        assert!(sent.len() <= missing.len() + ahead, "seed {seed}");
+        let before = there.op_count().unwrap();
+        let mut bytes = sent.into_iter();
+        let report = there.ingest(&mut bytes, &Authors::Any).unwrap();
+        assert!(report.is_complete(), "seed {seed}: {report:?}");
+        let gained = there.op_count().unwrap() - before;
+        assert_eq!(gained, number(missing.len()), "seed {seed}");
+    }
+}
+
+/// A verification of forks reads and writes as many rows an op as one of a chain does.
+#[test]
+fn a_verification_of_forks_costs_what_one_of_a_chain_does() {
+    let verify = |ops: &dyn Fn(&mut Forge) -> Vec<Op>| {
+        let mut forge = Forge::for_store(Registers::default().store_type);
+        let ops = ops(&mut forge);
+        let (store, backend) = store(forge.genesis(), &ops);
+        let (work, verified) = work(&backend, || {
+            store
+                .verify(Depth::Full, &*backend, &Watch::default())
+                .unwrap()
+        });
+        assert!(verified.is_ok(), "{:?}", verified.findings);
+        rows(work) / number(ops.len())
+    };
+    let chain = verify(&|forge| (0..2000).map(|nth| forge.next_op(1, &value(nth))).collect());
+    let forks = verify(&|forge| siblings(forge, None, 2000));
+    println!("rows an op: {chain} for a chain, {forks} for forks");
+    assert!(forks <= 2 * chain, "{chain}, {forks}");
+}
+
+/// A slow reader of ops keeps no snapshot: the file does not grow because of it.
+#[test]
+fn a_slow_reader_of_ops_holds_no_snapshot() {
+    let mut forge = Forge::for_store(Registers::default().store_type);
+    let ops: Vec<Op> = (0..3000).map(|nth| forge.next_op(1, &value(nth))).collect();
+    let (store, _) = store(forge.genesis(), &ops);
+    let mut after = store.ops_after(&BranchTips::default()).unwrap();
+    assert_eq!(after.next().unwrap().unwrap(), ops[0].bytes());
+    // Compaction is refused while a snapshot is alive.
+    store.compact().unwrap();
+    let more: Vec<Op> = (0..300).map(|nth| forge.next_op(1, &value(nth))).collect();
+    take(&store, &more);
+    assert_eq!(after.len(), 2999);
+    let rest: Vec<Vec<u8>> = after.collect::<Result<_, _>>().unwrap();
+    let expected: Vec<&[u8]> = ops[1..].iter().map(Op::bytes).collect();
+    assert!(rest.iter().eq(expected.iter()), "those of the beginning");
+}

@@ -1,0 +1,225 @@
+//! The work of a key-value store for histories that one author, or many, could send to make others work.
+//!
+//! `cargo test -p lattice-kvstore --test it cost -- --nocapture` shows the counts.
+
+use std::sync::Arc;
+
+use lattice_backend::conformance::{CostSuite, Delivery, Forge, Shape};
+use lattice_backend::{MemoryDisk, Op, OpRef, RedbBackend};
+use lattice_kvstore::KvMachine;
+
+use crate::support::bytes::{TestWrite, payload};
+
+fn run(shapes: impl IntoIterator<Item = Shape<'static>>) {
+    let redb = || Arc::new(RedbBackend::on_disk(MemoryDisk::new())) as _;
+    let mut suite = CostSuite::new(KvMachine::new).backend(redb);
+    for shape in shapes {
+        suite = suite.shape(shape);
+    }
+    for found in suite.run() {
+        println!("{found}");
+    }
+}
+
+fn key(nth: usize) -> Vec<u8> {
+    format!("key {nth:08}").into_bytes()
+}
+
+fn write(key: Vec<u8>, supersedes: &[OpRef], value: Option<Vec<u8>>) -> TestWrite {
+    TestWrite {
+        key,
+        supersedes: supersedes.iter().copied().collect(),
+        value,
+    }
+}
+
+fn number(nth: usize) -> u64 {
+    u64::try_from(nth).unwrap()
+}
+
+/// A first op of an author that does not exist otherwise.
+fn alone(forge: &mut Forge, author: usize, writes: &[TestWrite]) -> Op {
+    forge.op(1_000_000 + number(author), None, &[], &payload(writes))
+}
+
+fn small_put(forge: &mut Forge, author: usize, key: Vec<u8>, supersedes: &[OpRef]) -> Op {
+    alone(forge, author, &[write(key, supersedes, Some(b"v".to_vec()))])
+}
+
+fn delivery(before: Vec<Op>, counted: Vec<Op>) -> Delivery {
+    Delivery {
+        before,
+        counted,
+        batch: 16,
+    }
+}
+
+/// Ops that each supersede what `late` puts at 64 keys.
+fn marking(forge: &mut Forge, late: &Op, marks: usize) -> Vec<Op> {
+    let op = |nth| {
+        let keys = (nth * 64..(nth + 1) * 64).map(key);
+        let delete = |key| write(key, &[late.reference()], None);
+        let writes: Vec<TestWrite> = keys.map(delete).collect();
+        alone(forge, nth, &writes)
+    };
+    (0..marks / 64).map(op).collect()
+}
+
+#[test]
+fn marks() {
+    run([
+        Shape::new("the op that all marks name", |forge, size| {
+            let late = small_put(forge, 9_999, key(0), &[]);
+            let before = marking(forge, &late, size);
+            delivery(before, vec![late])
+        })
+        .base(512)
+        .limits(24, 100),
+        Shape::new("ops that leave 64 marks each", |forge, size| {
+            let late = small_put(forge, 9_999, key(0), &[]);
+            let counted = marking(forge, &late, 64 * size);
+            delivery(Vec::new(), counted)
+        })
+        .base(16)
+        .limits(220, 12),
+        Shape::new("ops that name 64 ops that never come", |forge, size| {
+            let op = |nth| {
+                let ghost = |at: usize| crate::support::op_ref(7, number(64 * nth + at), 7);
+                let ghosts: Vec<OpRef> = (0..64).map(ghost).collect();
+                small_put(forge, nth, key(0), &ghosts)
+            };
+            let counted = (0..size).map(op).collect();
+            delivery(Vec::new(), counted)
+        })
+        .base(16)
+        .limits(320, 12),
+    ]);
+}
+
+#[test]
+fn siblings_of_one_key() {
+    let siblings = |forge: &mut Forge, size: usize| -> Vec<Op> {
+        (0..size)
+            .map(|nth| small_put(forge, nth, key(0), &[]))
+            .collect()
+    };
+    let remove = |forge: &mut Forge, nth: usize, op: &Op| {
+        alone(
+            forge,
+            50_000 + nth,
+            &[write(key(0), &[op.reference()], None)],
+        )
+    };
+    run([
+        Shape::new("siblings that come", move |forge, size| {
+            delivery(Vec::new(), siblings(forge, size))
+        })
+        .base(128)
+        .limits(30, 20),
+        Shape::new("siblings that go, the oldest first", move |forge, size| {
+            let before = siblings(forge, size);
+            let ops = before.iter().enumerate();
+            let counted = ops.map(|(nth, op)| remove(forge, nth, op)).collect();
+            delivery(before, counted)
+        })
+        .base(128)
+        .limits(36, 30),
+        Shape::new("siblings that go, the current first", move |forge, size| {
+            let before = siblings(forge, size);
+            let ops = before.iter().enumerate().rev();
+            let counted = ops.map(|(nth, op)| remove(forge, nth, op)).collect();
+            delivery(before, counted)
+        })
+        .base(128)
+        .limits(36, 30),
+        Shape::new("puts over what all have seen", move |forge, size| {
+            let first = small_put(forge, 99_999, key(0), &[]);
+            let name = [first.reference()];
+            let put = |nth| small_put(forge, nth, key(0), &name);
+            let counted = (0..size).map(put).collect();
+            delivery(vec![first], counted)
+        })
+        .base(128)
+        .limits(32, 20),
+    ]);
+}
+
+/// Keys with values of a length; then small puts beside all of them in one op, and a delete of just
+/// those, in turns.
+fn in_turns(forge: &mut Forge, keys: usize, value_len: usize) -> Delivery {
+    let value = vec![0x5a; value_len];
+    let put = |nth| {
+        let write = write(key(nth), &[], Some(value.clone()));
+        alone(forge, nth, &[write])
+    };
+    let before = (0..keys).map(put).collect();
+    let mut counted = Vec::new();
+    for round in 0..8 {
+        let writes: Vec<TestWrite> = (0..keys)
+            .map(|nth| write(key(nth), &[], Some(b"small".to_vec())))
+            .collect();
+        let puts = alone(forge, 60_000 + round, &writes);
+        let seen = [puts.reference()];
+        let writes: Vec<TestWrite> = (0..keys).map(|nth| write(key(nth), &seen, None)).collect();
+        let deletes = alone(forge, 70_000 + round, &writes);
+        counted.extend([puts, deletes]);
+    }
+    Delivery {
+        before,
+        counted,
+        batch: 1,
+    }
+}
+
+#[test]
+fn small_ops_over_large_values() {
+    run([
+        Shape::new("small ops over 64 KiB values", |forge, size| {
+            in_turns(forge, size, 64 << 10)
+        })
+        .base(16)
+        .limits(1600, 20),
+        Shape::new("small ops over 1,024-byte values", |forge, size| {
+            in_turns(forge, size, 1024)
+        })
+        .base(16)
+        .limits(1600, 30),
+        Shape::new("small ops over 16-byte values", |forge, size| {
+            in_turns(forge, size, 16)
+        })
+        .base(16)
+        .limits(1600, 20),
+    ]);
+}
+
+#[test]
+fn what_honest_authors_do() {
+    run([
+        Shape::new("puts over one's own value", |forge, size| {
+            let mut last: Option<Op> = None;
+            let mut put = |nth: usize| {
+                let seen: Vec<OpRef> = last.iter().map(Op::reference).collect();
+                let write = write(key(0), &seen, Some(key(nth)));
+                let op = forge.next_op(1, &payload(&[write]));
+                last = Some(op.clone());
+                op
+            };
+            let counted = (0..size).map(&mut put).collect();
+            delivery(Vec::new(), counted)
+        })
+        .base(256)
+        .limits(16, 14),
+        Shape::new("batches of 100 new keys", |forge, size| {
+            let op = |nth| {
+                let keys = (100 * nth..100 * (nth + 1)).map(key);
+                let put = |key| write(key, &[], Some(vec![7; 100]));
+                let writes: Vec<TestWrite> = keys.map(put).collect();
+                forge.next_op(1, &payload(&writes))
+            };
+            let counted = (0..size).map(op).collect();
+            delivery(Vec::new(), counted)
+        })
+        .base(8)
+        .limits(330, 8),
+    ]);
+}
