@@ -124,6 +124,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     ) -> Result<u64> {
         let id = op.reference().id;
         let Recorded { index, effect, .. } = self.bring_in(&op, writes)?;
+        self.state.pending.note_appended(op.stamp());
         if self.signs_last {
             self.inner.signing.want(id);
             self.unwritten.push((index, effect, op));
