@@ -262,10 +262,11 @@ impl PendingOps {
                 .ranking
                 .last()
                 .and_then(|(_, _, author)| self.shares.get(author));
-            let Some(&(_, slot)) = greatest.and_then(|share| share.arrivals.first()) else {
+            let oldest = greatest.and_then(|share| share.arrivals.first().copied());
+            let Some(op) = oldest.and_then(|(_, slot)| self.take(slot)) else {
                 break;
             };
-            evicted.extend(self.take(slot).map(|op| op.reference().id));
+            evicted.push(op.reference().id);
         }
         evicted
     }

@@ -13,11 +13,12 @@ use crate::registers::Command;
 /// Reads that any delivered op may cost, however many parents it names and however many ops wait.
 const READS_OF_AN_OP: u64 = 10;
 
-/// How many ops wait, and how many deps each has. `LATTICE_PENDING_FULL` makes them as many as fit.
+/// How many ops wait, and how many deps each has: more than the store keeps in memory.
+/// `LATTICE_PENDING_FULL` makes them as many as fit.
 fn size() -> (usize, usize) {
     match std::env::var_os("LATTICE_PENDING_FULL") {
         Some(_) => (880, MAX_DEPS),
-        None => (110, 128),
+        None => (40, 300),
     }
 }
 
