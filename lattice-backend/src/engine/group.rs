@@ -185,6 +185,11 @@ impl<'a, J, R> Company<'a, J, R> {
         &self.jobs
     }
 
+    /// The same, for work that consumes what a job carries.
+    pub(super) fn jobs_mut(&mut self) -> &mut [J] {
+        &mut self.jobs
+    }
+
     /// How many there may be in the end.
     pub(super) fn expected(&self) -> usize {
         self.expected.max(self.jobs.len())

@@ -6,15 +6,15 @@ use std::sync::{Mutex, PoisonError};
 
 use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 
-use super::inbox::Standing;
 use super::local::{Done, Job};
+use super::pending::AuthorTrust;
 use super::record::Recorder;
 use super::report::{Event, IngestReport, Outcome, Rejection, Tally};
 use super::{Engine, Inner};
 use crate::history::read_place;
 use crate::op::Verifier;
 use crate::tx::{ReadTx, Result, Table};
-use crate::{Access, BackendError, Op, OpError, OpRef, StateMachine};
+use crate::{Access, BackendError, Op, OpError, OpRef, Stamp, StateMachine};
 
 /// An op dated at most this far ahead of the local clock is applied, in milliseconds.
 const DEFER_MS: u64 = 10 * 60 * 1000;
@@ -42,17 +42,18 @@ pub enum Authors {
 /// An op whose form and signature hold; else its id, if it has one, and what is wrong with it.
 type CheckedOp = Result<Op, (Option<OpId>, OpError)>;
 
-/// Ops whose form and signature have been looked at already.
+/// Ops whose form and signature have been checked.
 pub(super) struct IngestJob {
     ops: Vec<Op>,
     whose: Authors,
 }
 
 impl<M: StateMachine> Engine<M> {
-    /// Takes in ops, in any order, and says of each what became of it. Ops that wait for others,
-    /// and ops dated ahead, are held in memory within bounds, are tried again at every ingest, and
-    /// are forgotten on close. Taking in an op twice changes nothing, and one bad op stops
-    /// nothing but what causally follows it.
+    /// Takes in ops, in any order, and says of each what became of it. Ops whose parents are
+    /// missing, and ops dated ahead, are pending: they stay in memory, within bounds, until an
+    /// ingest brings the last missing parent, or finds that their time has come. They are lost on
+    /// close. Taking in an op twice changes nothing, and one bad op stops nothing but what causally
+    /// follows it.
     ///
     /// # Errors
     /// The storage's; what was applied before stays applied.
@@ -66,7 +67,7 @@ impl<M: StateMachine> Engine<M> {
         }
         let mut tally = Tally::default();
         let mut checked = self.inner.check(next_chunk(ops), || ())?.0;
-        // A transaction without ops still tries what is held, also when nothing was given.
+        // A transaction without ops applies what is due, also when nothing was given.
         while !checked.is_empty() || tally.is_empty() {
             let mut accepted = Vec::with_capacity(checked.len());
             for checked in checked {
@@ -101,14 +102,14 @@ impl<M: StateMachine> Engine<M> {
         Ok(tally.finish())
     }
 
-    /// How many ops are held back, waiting for others or for the clock.
+    /// How many ops are pending: their parents are missing, or they are dated ahead.
     pub fn held_ops(&self) -> usize {
         let writer = self.inner.writer.as_ref();
         writer.map_or(0, |writer| {
             writer
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .inbox
+                .pending
                 .len()
         })
     }
@@ -127,9 +128,9 @@ fn next_chunk(ops: &mut dyn Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
 }
 
 impl<M: StateMachine> Inner<M> {
-    /// Checks forms and signatures with a helper for each core, while this thread does something else first,
-    /// which may wait for the disk, and then helps. What is applied already needs no check: its id is
-    /// known, and the id leaves out the signature.
+    /// Checks forms and signatures with a helper for each core, while this thread does something
+    /// else first, which may wait for the disk, and then helps. What is applied already needs no
+    /// check: its id is known, and the id leaves out the signature.
     fn check<T>(
         &self,
         chunk: Vec<Vec<u8>>,
@@ -197,46 +198,100 @@ impl<M: StateMachine> Inner<M> {
     }
 }
 
+/// An op in the queue of an ingest.
+struct Queued {
+    op: Op,
+    checked: Checked,
+}
+
+/// What was checked of an op, besides its form and signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    Nothing,
+    /// Its author was accepted when it came.
+    Author,
+    /// The same, and its parents are applied and dated before it.
+    AuthorAndParents,
+}
+
 impl<M: StateMachine> Recorder<'_, M> {
-    /// Takes in a chunk of ops, and every held op that can follow now.
-    pub(super) fn ingest(&mut self, job: &IngestJob) -> Result<Vec<(OpId, Event)>> {
+    /// Takes in a chunk of ops, and every pending op that can follow now.
+    pub(super) fn ingest(&mut self, job: &mut IngestJob) -> Result<Vec<(OpId, Event)>> {
         let now_ms = self.inner.clock.now_ms();
         let mut events = Vec::with_capacity(job.ops.len());
-        let mut queue = VecDeque::from(self.state.inbox.take_due(now_ms));
+        let mut queue = VecDeque::new();
+        for appended in self.state.pending.take_appended() {
+            if self.place_of(&appended.op)?.is_some() {
+                self.release(&appended, &mut queue, &mut events);
+            }
+        }
+        let due = self.state.pending.take_due(now_ms).into_iter();
+        queue.extend(due.map(|op| Queued {
+            op,
+            checked: Checked::Author,
+        }));
         let mut given = BTreeSet::new();
-        for op in &job.ops {
+        for op in std::mem::take(&mut job.ops) {
             if given.insert(op.reference().id) {
-                queue.push_back(op.clone());
+                let checked = Checked::Nothing;
+                queue.push_back(Queued { op, checked });
             }
         }
-        while let Some(op) = queue.pop_front() {
-            let reference = op.reference();
-            let trusted = !given.contains(&reference.id);
-            let (outcome, evicted) = self.take_in(op, &job.whose, trusted, now_ms)?;
-            if matches!(outcome, Outcome::Applied { .. } | Outcome::Known) {
-                queue.extend(self.state.inbox.take_waiting_for(&reference));
-            }
-            events.push((reference.id, Event::Tried(outcome)));
+        while let Some(queued) = queue.pop_front() {
+            let stamp = queued.op.stamp();
+            let (outcome, evicted) = self.take_in(queued, &job.whose, now_ms)?;
+            let is_applied = matches!(outcome, Outcome::Applied { .. });
+            events.push((stamp.op.id, Event::Tried(outcome)));
             events.extend(evicted.into_iter().map(|id| (id, Event::Evicted)));
+            if is_applied {
+                self.release(&stamp, &mut queue, &mut events);
+            }
         }
+        let moved = self.state.pending.take_moved().into_iter();
+        events.extend(moved.map(|(id, missing)| (id, Event::Tried(Outcome::Waiting { missing }))));
         Ok(events)
     }
 
-    /// Applies one op, or finds out why not. `trusted`: its author was accepted when it came.
+    /// Queues the pending ops whose last missing parent was applied, and rejects those not dated
+    /// after it. They come first in the queue: a copy that was given in the same call is known
+    /// then, and its parents are not looked up again.
+    fn release(
+        &mut self,
+        applied: &Stamp,
+        queue: &mut VecDeque<Queued>,
+        events: &mut Vec<(OpId, Event)>,
+    ) {
+        for op in self.state.pending.arrive(applied).into_iter().rev() {
+            match clock_conflict(&op, applied) {
+                Some(rejection) => {
+                    let outcome = Outcome::Rejected(rejection);
+                    events.push((op.reference().id, Event::Tried(outcome)));
+                }
+                None => queue.push_front(Queued {
+                    op,
+                    checked: Checked::AuthorAndParents,
+                }),
+            }
+        }
+    }
+
+    /// Applies one op, or returns why not; with the ops that were evicted.
     fn take_in(
         &mut self,
-        op: Op,
+        Queued { op, checked }: Queued,
         whose: &Authors,
-        trusted: bool,
         now_ms: u64,
     ) -> Result<(Outcome, Vec<OpId>)> {
         let done = |outcome| Ok((outcome, Vec::new()));
-        let reference = op.reference();
-        if self.place_of(&reference)?.is_some() {
+        let OpRef { author, id, .. } = op.reference();
+        if self.place_of(&op.reference())?.is_some() {
             return done(Outcome::Known);
         }
-        if !trusted && !self.accepts(&reference.author, whose)? {
-            let author = reference.author;
+        if checked == Checked::AuthorAndParents {
+            let index = self.record(&op)?.place.index;
+            return done(Outcome::Applied { index });
+        }
+        if checked == Checked::Nothing && !self.accepts(&author, whose)? {
             return done(Outcome::Rejected(Rejection::UnknownAuthor { author }));
         }
         let ahead_ms = op.hlc().ms().saturating_sub(now_ms);
@@ -245,43 +300,43 @@ impl<M: StateMachine> Recorder<'_, M> {
         }
         if ahead_ms > DEFER_MS {
             let until_ms = op.hlc().ms() - DEFER_MS;
-            let standing = self.standing(&reference.author, whose)?;
-            return Ok((
-                Outcome::Deferred { until_ms },
-                self.state.inbox.defer(op, until_ms, standing),
-            ));
+            let trust = self.trust(&author, whose)?;
+            let evicted = self.state.pending.defer(op, until_ms, trust);
+            return Ok((Outcome::Deferred { until_ms }, evicted));
+        }
+        if let Some(missing) = self.state.pending.first_missing(&id) {
+            let trust = self.trust(&author, whose)?;
+            self.state.pending.renew(&id, trust);
+            return done(Outcome::Waiting { missing });
         }
         match self.check_parents(&op)? {
-            Parents::Missing(missing) => {
-                let standing = self.standing(&reference.author, whose)?;
-                let evicted = self.state.inbox.wait(op, missing, standing);
-                Ok((Outcome::Waiting { missing }, evicted))
+            Parents::Missing { first, places } => {
+                let trust = self.trust(&author, whose)?;
+                let evicted = self.state.pending.wait(op, &places, trust);
+                Ok((Outcome::Waiting { missing: first }, evicted))
             }
             Parents::Later(rejection) => done(Outcome::Rejected(rejection)),
-            Parents::Applied => done(Outcome::Applied {
-                index: self.record(&op)?.place.index,
-            }),
+            Parents::Applied => {
+                let index = self.record(&op)?.place.index;
+                done(Outcome::Applied { index })
+            }
         }
     }
 
-    /// How an op stands to those that it names.
+    /// Looks up each parent of an op once.
     pub(super) fn check_parents(&self, op: &Op) -> Result<Parents> {
-        let mut missing = None;
-        for after in op.parents() {
-            let Some(parent) = self.hlc_of(&after)? else {
-                missing.get_or_insert(after);
+        let (mut first, mut places) = (None, Vec::new());
+        for (nth, parent) in (0..).zip(op.parents()) {
+            let Some(hlc) = self.hlc_of(&parent)? else {
+                first.get_or_insert(parent);
+                places.push(nth);
                 continue;
             };
-            if op.hlc() <= parent {
-                let found = op.hlc();
-                return Ok(Parents::Later(Rejection::ClockDidNotAdvance {
-                    found,
-                    parent,
-                    after,
-                }));
+            if let Some(rejection) = clock_conflict(op, &Stamp { hlc, op: parent }) {
+                return Ok(Parents::Later(rejection));
             }
         }
-        Ok(missing.map_or(Parents::Applied, Parents::Missing))
+        Ok(first.map_or(Parents::Applied, |first| Parents::Missing { first, places }))
     }
 
     fn hlc_of(&self, op: &OpRef) -> Result<Option<Hlc>> {
@@ -292,17 +347,10 @@ impl<M: StateMachine> Recorder<'_, M> {
     }
 
     fn accepts(&mut self, author: &PubKey, whose: &Authors) -> Result<bool> {
-        Ok(*whose == Authors::Any || self.standing(author, whose)? == Standing::Known)
+        Ok(*whose == Authors::Any || self.trust(author, whose)? == AuthorTrust::Known)
     }
 
-    fn standing(&mut self, author: &PubKey, whose: &Authors) -> Result<Standing> {
-        Ok(match self.knows(author, whose)? {
-            true => Standing::Known,
-            false => Standing::Stranger,
-        })
-    }
-
-    fn knows(&mut self, author: &PubKey, whose: &Authors) -> Result<bool> {
+    fn trust(&mut self, author: &PubKey, whose: &Authors) -> Result<AuthorTrust> {
         let named = matches!(whose, Authors::Named(authors) if authors.contains(author));
         let own = self
             .inner
@@ -310,23 +358,40 @@ impl<M: StateMachine> Recorder<'_, M> {
             .as_ref()
             .map(|identity| identity.public());
         if named || *author == self.inner.genesis.owner() || Some(*author) == own {
-            return Ok(true);
+            return Ok(AuthorTrust::Known);
         }
-        // Ops of this transaction count too: whoever has one was accepted already.
+        // Ops of this transaction count too: their authors were accepted already.
         let has_tip = self
             .tx
             .get(Table::Meta, &MetaKey::Tip(*author).to_bytes())?
             .is_some();
-        Ok(has_tip || self.tip(author)?.is_some())
+        Ok(match has_tip || self.tip(author)?.is_some() {
+            true => AuthorTrust::Known,
+            false => AuthorTrust::Unknown,
+        })
     }
 }
 
-/// How an op stands to those it names.
+/// Whether an op can follow its parents.
 pub(super) enum Parents {
     /// All are applied, and dated before it.
     Applied,
-    /// This one is not applied.
-    Missing(OpRef),
-    /// One is applied and not dated before it, so it never can be.
+    /// Some are not applied.
+    Missing {
+        /// The first of them.
+        first: OpRef,
+        /// Their places among all parents.
+        places: Vec<u16>,
+    },
+    /// One is applied and not dated before it, so the op can never be applied.
     Later(Rejection),
+}
+
+/// Why an op cannot follow this parent: it is not dated after it.
+fn clock_conflict(op: &Op, parent: &Stamp) -> Option<Rejection> {
+    (op.hlc() <= parent.hlc).then(|| Rejection::ClockDidNotAdvance {
+        found: op.hlc(),
+        parent: parent.hlc,
+        after: parent.op,
+    })
 }

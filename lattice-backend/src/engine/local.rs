@@ -141,7 +141,7 @@ impl<M: StateMachine> Inner<M> {
 impl<M: StateMachine> Recorder<'_, M> {
     fn work(mut self, company: &mut JobCompany<'_, M>, done: &mut Vec<Done<M>>) -> Result<Verdict> {
         loop {
-            while let Some(job) = company.jobs().get(done.len()) {
+            while let Some(job) = company.jobs_mut().get_mut(done.len()) {
                 done.push(match job {
                     Job::Append(command) => Done::Append(self.append(command)?),
                     Job::Ingest(job) => {

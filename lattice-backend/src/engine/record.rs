@@ -144,6 +144,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     ) -> Result<u64> {
         let id = op.reference().id;
         let Recorded { place, effect } = self.bring_in(&op, writes)?;
+        self.state.pending.note_appended(op.stamp());
         if !self.signs_last {
             op.set_signature(&secret.sign(&id));
             write_op(self.tx, place, &effect, &op)?;

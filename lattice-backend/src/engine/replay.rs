@@ -226,7 +226,7 @@ impl<M: StateMachine> Replay<M> {
                 }
                 match recorder.check_parents(op)? {
                     Parents::Applied => {}
-                    Parents::Missing(parent) => {
+                    Parents::Missing { first: parent, .. } => {
                         replayed.cut(index, Some(reference), OpFault::Parent { parent });
                         break;
                     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lattice_meta::{Hlc, PubKey};
 
-use super::inbox::Inbox;
+use super::pending::PendingOps;
 use crate::history::{AuthorState, Index, Stamps, Tail};
 use crate::system::{Ledger, read_frontier};
 use crate::tx::{ReadTx, Result};
@@ -13,7 +13,7 @@ use crate::{OpHasher, OpRef};
 /// Authors that are remembered; beyond that they are read again.
 const REMEMBERED_AUTHORS: usize = 1024;
 
-/// Mirrors what is on disk, but for the inbox, which is nowhere else.
+/// Mirrors what is on disk, except for the pending ops, which are only here.
 pub(super) struct WriterState {
     pub(super) ledger: Ledger,
     pub(super) frontier: BTreeMap<OpRef, Hlc>,
@@ -22,7 +22,7 @@ pub(super) struct WriterState {
     pub(super) stamps: Stamps,
     /// Authors asked for so far.
     authors: BTreeMap<PubKey, AuthorState>,
-    pub(super) inbox: Inbox,
+    pub(super) pending: PendingOps,
 }
 
 impl WriterState {
@@ -36,15 +36,15 @@ impl WriterState {
             tail,
             stamps: Stamps::default(),
             authors: BTreeMap::new(),
-            inbox: Inbox::default(),
+            pending: PendingOps::default(),
         })
     }
 
-    /// Reads everything again but the inbox, which is nowhere else.
+    /// Reads everything again except for the pending ops, which are only here.
     pub(super) fn reload(&mut self, tx: &dyn ReadTx, hasher: &OpHasher) -> Result<()> {
-        let inbox = std::mem::take(&mut self.inbox);
+        let pending = std::mem::take(&mut self.pending);
         *self = Self {
-            inbox,
+            pending,
             ..Self::load(tx, hasher)?
         };
         Ok(())

@@ -1,8 +1,9 @@
-//! Taking in ops of others: every outcome, every rejection, and the bounds of what is held.
+//! Taking in ops of others: every outcome, every rejection, and what pending ops may cost.
 
 mod bounds;
 mod flood;
 mod forks;
+mod pending;
 
 use std::collections::BTreeSet;
 
