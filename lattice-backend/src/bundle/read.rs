@@ -1,0 +1,209 @@
+//! The reader of bundles.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use lattice_meta::{Genesis, PubKey};
+
+use super::{
+    BundleError, BundlePart, BundleSummary, DIGEST_BYTES, END_MARK, MAGIC, MAX_GENESIS_BYTES,
+    Total, checked,
+};
+use crate::{MAX_OP_BYTES, OpHasher, readable};
+
+/// Reads a bundle op by op, front to back, to the end of its input. Nothing it returns is known to
+/// be intact until [`next_op`](Self::next_op) returns `None`: counts and digest come last.
+#[derive(Debug)]
+pub struct BundleReader<R> {
+    reader: R,
+    genesis: Genesis,
+    total: Total,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// An op or the end mark is next.
+    Reading,
+    /// Counts and digest match, and nothing follows them.
+    Ended,
+    /// An error was returned. No later call may take what is left for an intact end.
+    Refused,
+}
+
+impl<R: Read> BundleReader<R> {
+    /// Reads what precedes the ops. The input gets many short reads, so a file wants a
+    /// [`BufReader`](io::BufReader).
+    ///
+    /// # Errors
+    /// See [`BundleError`].
+    pub fn new(mut reader: R) -> Result<Self, BundleError> {
+        read_magic(&mut reader)?;
+        let part = BundlePart::Genesis;
+        let length = u32::from_le_bytes(read_array(&mut reader, part)?);
+        let record = read_bytes(&mut reader, length, MAX_GENESIS_BYTES, part)?;
+        Ok(Self {
+            reader,
+            genesis: Genesis::decode(&record)?,
+            total: Total::new(&record),
+            state: State::Reading,
+        })
+    }
+
+    /// The record that the store began with, as the bundle claims.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The digest, once [`next_op`](Self::next_op) has returned `None`. Two bundles of equal digests
+    /// hold the same ops in the same order.
+    pub fn digest(&self) -> Option<[u8; DIGEST_BYTES]> {
+        (self.state == State::Ended).then(|| self.total.digest())
+    }
+
+    /// The next op's bytes, whose form and signature are not checked. `None` at the end of an
+    /// intact bundle.
+    ///
+    /// # Errors
+    /// See [`BundleError`]. Every later call fails, too.
+    pub fn next_op(&mut self) -> Result<Option<Vec<u8>>, BundleError> {
+        match self.state {
+            State::Reading => {}
+            State::Ended => return Ok(None),
+            State::Refused => return Err(BundleError::Refused),
+        }
+        self.state = State::Refused;
+        let index = self.total.ops;
+        let length = u32::from_le_bytes(read_array(&mut self.reader, BundlePart::Next { index })?);
+        if length == END_MARK {
+            self.read_end()?;
+            self.state = State::Ended;
+            return Ok(None);
+        }
+        let limit = u32::try_from(MAX_OP_BYTES).expect("16 MiB");
+        let op = read_bytes(&mut self.reader, length, limit, BundlePart::Op { index })?;
+        self.total.add(&op);
+        self.state = State::Reading;
+        Ok(Some(op))
+    }
+
+    /// Compares what was read with what follows the end mark.
+    fn read_end(&mut self) -> Result<(), BundleError> {
+        let claimed = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
+        let claimed_bytes = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
+        let digest = read_array(&mut self.reader, BundlePart::Digest)?;
+        let (found, found_bytes) = (self.total.ops, self.total.op_bytes);
+        if claimed != found {
+            return Err(BundleError::OpCount { claimed, found });
+        }
+        if claimed_bytes != found_bytes {
+            return Err(BundleError::ByteCount {
+                claimed: claimed_bytes,
+                found: found_bytes,
+            });
+        }
+        if digest != self.total.digest() {
+            return Err(BundleError::Digest);
+        }
+        match read_some(&mut self.reader, &mut [0])? {
+            0 => Ok(()),
+            _ => Err(BundleError::Trailing),
+        }
+    }
+
+    /// Reads to the end, and checks the form and signature of each op that was not read before. An
+    /// invalid op is reported only if the digest matches: else the bundle was altered on its way.
+    ///
+    /// # Errors
+    /// See [`BundleError`].
+    pub fn verify(mut self) -> Result<BundleSummary, BundleError> {
+        let hasher = OpHasher::new(&self.genesis.hash());
+        let mut authors = BTreeMap::<PubKey, u64>::new();
+        let mut invalid = None;
+        let mut index = self.total.ops;
+        while let Some(bytes) = self.next_op()? {
+            if invalid.is_none() {
+                match checked(bytes, &hasher) {
+                    Ok(op) => *authors.entry(op.reference().author).or_insert(0) += 1,
+                    Err(source) => invalid = Some(BundleError::Op { index, source }),
+                }
+            }
+            index += 1;
+        }
+        match invalid {
+            Some(invalid) => Err(invalid),
+            None => Ok(BundleSummary {
+                genesis: self.genesis,
+                ops: self.total.ops,
+                op_bytes: self.total.op_bytes,
+                authors,
+            }),
+        }
+    }
+}
+
+fn read_magic(reader: &mut impl Read) -> Result<(), BundleError> {
+    let mut magic = [0; MAGIC.len()];
+    let filled = read_some(reader, &mut magic)?;
+    if filled == 0 {
+        return Err(BundleError::Empty);
+    }
+    if filled < MAGIC.len() && MAGIC.starts_with(&magic[..filled]) {
+        let part = BundlePart::Magic;
+        return Err(BundleError::Cut { part });
+    }
+    let (start, format) = (&magic[..MAGIC.len() - 1], magic[MAGIC.len() - 1]);
+    if start != &MAGIC[..MAGIC.len() - 1] {
+        let found = readable(&magic[..filled]);
+        return Err(BundleError::NotABundle { found });
+    }
+    if format != MAGIC[MAGIC.len() - 1] {
+        return Err(BundleError::Format { found: format });
+    }
+    Ok(())
+}
+
+/// Fills as much of the buffer as there is; returns how much.
+fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, BundleError> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(BundleError::Read(error)),
+        }
+    }
+    Ok(filled)
+}
+
+fn read_array<const N: usize>(
+    reader: &mut impl Read,
+    part: BundlePart,
+) -> Result<[u8; N], BundleError> {
+    let mut array = [0; N];
+    match read_some(reader, &mut array)? {
+        filled if filled == N => Ok(array),
+        _ => Err(BundleError::Cut { part }),
+    }
+}
+
+fn read_bytes(
+    reader: &mut impl Read,
+    length: u32,
+    limit: u32,
+    part: BundlePart,
+) -> Result<Vec<u8>, BundleError> {
+    if length > limit {
+        let found = length;
+        return Err(BundleError::Length { part, found, limit });
+    }
+    // The vector grows with what arrives.
+    let mut bytes = Vec::new();
+    let read = reader.take(u64::from(length)).read_to_end(&mut bytes);
+    let read = read.map_err(BundleError::Read)?;
+    match u32::try_from(read) == Ok(length) {
+        true => Ok(bytes),
+        false => Err(BundleError::Cut { part }),
+    }
+}
