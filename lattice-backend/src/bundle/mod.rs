@@ -27,31 +27,38 @@ const MAX_GENESIS_BYTES: u32 = 1024;
 /// It stands where the length of the next op would; no op is empty.
 const END_MARK: u32 = 0;
 
-/// What a bundle holds; known once it has been written, or read to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BundleSummary {
-    /// The record that the store began with.
-    pub genesis: Genesis,
+/// How much a bundle holds; known once it has been written, or read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BundleCounts {
     /// How many ops.
     pub ops: u64,
     /// Bytes of all ops.
     pub op_bytes: u64,
-    /// Ops of each author.
+}
+
+/// What a bundle holds; known once it has been verified to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleSummary {
+    /// The record that the store began with.
+    pub genesis: Genesis,
+    /// How many ops, and their bytes.
+    pub counts: BundleCounts,
+    /// Ops of each author, of the first 65,536 authors that come.
     pub authors: BTreeMap<PubKey, u64>,
+    /// Ops of all other authors.
+    pub other_ops: u64,
 }
 
 /// Counts and hashes the ops of a bundle as they pass.
 struct Total {
     hasher: blake3::Hasher,
-    ops: u64,
-    op_bytes: u64,
+    counts: BundleCounts,
 }
 
 impl std::fmt::Debug for Total {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Total")
-            .field("ops", &self.ops)
-            .field("op_bytes", &self.op_bytes)
+            .field("counts", &self.counts)
             .finish_non_exhaustive()
     }
 }
@@ -60,8 +67,10 @@ impl Total {
     fn new(genesis: &[u8]) -> Self {
         let mut total = Self {
             hasher: blake3::Hasher::new_derive_key(CONTEXT),
-            ops: 0,
-            op_bytes: 0,
+            counts: BundleCounts {
+                ops: 0,
+                op_bytes: 0,
+            },
         };
         total.record(genesis);
         total
@@ -69,8 +78,8 @@ impl Total {
 
     fn add(&mut self, op: &[u8]) {
         self.record(op);
-        self.ops += 1;
-        self.op_bytes += u64::from(length(op));
+        self.counts.ops += 1;
+        self.counts.op_bytes += u64::from(length(op));
     }
 
     fn record(&mut self, bytes: &[u8]) {
@@ -80,8 +89,8 @@ impl Total {
 
     fn digest(&self) -> [u8; DIGEST_BYTES] {
         let mut hasher = self.hasher.clone();
-        hasher.update(&self.ops.to_le_bytes());
-        hasher.update(&self.op_bytes.to_le_bytes());
+        hasher.update(&self.counts.ops.to_le_bytes());
+        hasher.update(&self.counts.op_bytes.to_le_bytes());
         *hasher.finalize().as_bytes()
     }
 }

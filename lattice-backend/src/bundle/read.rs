@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{MAX_OP_BYTES, OpHasher, readable};
 
+/// Authors whose ops are counted apart.
+const MAX_AUTHORS: usize = 1 << 16;
+
 /// Reads a bundle op by op, front to back, to the end of its input. Nothing it returns is known to
 /// be intact until [`next_op`](Self::next_op) returns `None`: counts and digest come last.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl<R: Read> BundleReader<R> {
             State::Refused => return Err(BundleError::Refused),
         }
         self.state = State::Refused;
-        let index = self.total.ops;
+        let index = self.total.counts.ops;
         let length = u32::from_le_bytes(read_array(&mut self.reader, BundlePart::Next { index })?);
         if length == END_MARK {
             self.read_end()?;
@@ -92,14 +95,17 @@ impl<R: Read> BundleReader<R> {
         let claimed = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
         let claimed_bytes = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
         let digest = read_array(&mut self.reader, BundlePart::Digest)?;
-        let (found, found_bytes) = (self.total.ops, self.total.op_bytes);
-        if claimed != found {
-            return Err(BundleError::OpCount { claimed, found });
+        let found = self.total.counts;
+        if claimed != found.ops {
+            return Err(BundleError::OpCount {
+                claimed,
+                found: found.ops,
+            });
         }
-        if claimed_bytes != found_bytes {
+        if claimed_bytes != found.op_bytes {
             return Err(BundleError::ByteCount {
                 claimed: claimed_bytes,
-                found: found_bytes,
+                found: found.op_bytes,
             });
         }
         if digest != self.total.digest() {
@@ -118,13 +124,13 @@ impl<R: Read> BundleReader<R> {
     /// See [`BundleError`].
     pub fn verify(mut self) -> Result<BundleSummary, BundleError> {
         let hasher = OpHasher::new(&self.genesis.hash());
-        let mut authors = BTreeMap::<PubKey, u64>::new();
+        let mut authors = OpsOfAuthors::new(MAX_AUTHORS);
         let mut invalid = None;
-        let mut index = self.total.ops;
+        let mut index = self.total.counts.ops;
         while let Some(bytes) = self.next_op()? {
             if invalid.is_none() {
                 match checked(bytes, &hasher) {
-                    Ok(op) => *authors.entry(op.reference().author).or_insert(0) += 1,
+                    Ok(op) => authors.add(op.reference().author),
                     Err(source) => invalid = Some(BundleError::Op { index, source }),
                 }
             }
@@ -134,10 +140,38 @@ impl<R: Read> BundleReader<R> {
             Some(invalid) => Err(invalid),
             None => Ok(BundleSummary {
                 genesis: self.genesis,
-                ops: self.total.ops,
-                op_bytes: self.total.op_bytes,
-                authors,
+                counts: self.total.counts,
+                authors: authors.counted,
+                other_ops: authors.other_ops,
             }),
+        }
+    }
+}
+
+/// Counts ops by author, of so many authors at most: a bundle can have as many authors as ops.
+struct OpsOfAuthors {
+    limit: usize,
+    counted: BTreeMap<PubKey, u64>,
+    other_ops: u64,
+}
+
+impl OpsOfAuthors {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            counted: BTreeMap::new(),
+            other_ops: 0,
+        }
+    }
+
+    fn add(&mut self, author: PubKey) {
+        let is_full = self.counted.len() >= self.limit;
+        match self.counted.get_mut(&author) {
+            Some(ops) => *ops += 1,
+            None if is_full => self.other_ops += 1,
+            None => {
+                self.counted.insert(author, 1);
+            }
         }
     }
 }
@@ -205,5 +239,23 @@ fn read_bytes(
     match u32::try_from(read) == Ok(length) {
         true => Ok(bytes),
         false => Err(BundleError::Cut { part }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OpsOfAuthors;
+    use crate::SecretKey;
+
+    #[test]
+    fn ops_of_authors_beyond_the_limit_are_counted_together() {
+        let author = |seed| SecretKey::from_bytes(&[seed; 32]).public();
+        let mut authors = OpsOfAuthors::new(2);
+        for seed in [1, 2, 1, 3, 4, 3, 2] {
+            authors.add(author(seed));
+        }
+        let counted: Vec<_> = [1, 2].map(|seed| authors.counted[&author(seed)]).into();
+        assert_eq!((counted, authors.other_ops), (vec![2, 2], 3));
+        assert_eq!(authors.counted.len(), 2);
     }
 }

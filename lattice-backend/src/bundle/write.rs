@@ -1,11 +1,10 @@
 //! The writer of bundles.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use lattice_meta::{Genesis, PubKey};
+use lattice_meta::Genesis;
 
-use super::{BundleError, BundleSummary, END_MARK, MAGIC, Total, checked, length};
+use super::{BundleCounts, BundleError, END_MARK, MAGIC, Total, checked, length};
 use crate::{BackendError, OpHasher};
 
 /// Writes a bundle of ops, which must be in causal order, front to back: `out` can be a pipe. It gets
@@ -19,28 +18,21 @@ pub fn write_bundle<W: Write + ?Sized>(
     out: &mut W,
     genesis: &Genesis,
     ops: &mut dyn Iterator<Item = Result<Vec<u8>, BackendError>>,
-) -> Result<BundleSummary, BundleError> {
+) -> Result<BundleCounts, BundleError> {
     let record = genesis.encode();
     out.write_all(&MAGIC)
         .and_then(|()| write_record(out, &record))
         .map_err(BundleError::Write)?;
     let mut total = Total::new(&record);
-    let mut authors = BTreeMap::<PubKey, u64>::new();
     let hasher = OpHasher::new(&genesis.hash());
     for op in ops {
-        let index = total.ops;
+        let index = total.counts.ops;
         let op = checked(op?, &hasher).map_err(|source| BundleError::BadOp { index, source })?;
         total.add(op.bytes());
-        *authors.entry(op.reference().author).or_insert(0) += 1;
         write_record(out, op.bytes()).map_err(BundleError::Write)?;
     }
     write_end(out, &total).map_err(BundleError::Write)?;
-    Ok(BundleSummary {
-        genesis: genesis.clone(),
-        ops: total.ops,
-        op_bytes: total.op_bytes,
-        authors,
-    })
+    Ok(total.counts)
 }
 
 fn write_record<W: Write + ?Sized>(out: &mut W, record: &[u8]) -> io::Result<()> {
@@ -50,8 +42,8 @@ fn write_record<W: Write + ?Sized>(out: &mut W, record: &[u8]) -> io::Result<()>
 
 fn write_end<W: Write + ?Sized>(out: &mut W, total: &Total) -> io::Result<()> {
     out.write_all(&END_MARK.to_le_bytes())?;
-    out.write_all(&total.ops.to_le_bytes())?;
-    out.write_all(&total.op_bytes.to_le_bytes())?;
+    out.write_all(&total.counts.ops.to_le_bytes())?;
+    out.write_all(&total.counts.op_bytes.to_le_bytes())?;
     out.write_all(&total.digest())?;
     out.flush()
 }

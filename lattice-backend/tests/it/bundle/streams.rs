@@ -18,7 +18,7 @@ const STUCK: Duration = Duration::from_secs(60);
 fn a_bundle_without_ops_is_intact() {
     let bytes = written(&[]);
     let summary = verify(&bytes).unwrap();
-    assert_eq!((summary.ops, summary.op_bytes), (0, 0));
+    assert_eq!((summary.counts.ops, summary.counts.op_bytes), (0, 0));
     assert_eq!(summary.genesis, genesis());
     assert!(summary.authors.is_empty());
 }
@@ -41,9 +41,9 @@ fn a_bundle_passes_through_a_pipe() {
     while let Some(op) = reader.next_op().unwrap() {
         received.push(op);
     }
-    let summary = writing.join().unwrap();
+    let counts = writing.join().unwrap();
     assert!(received == given);
-    assert_eq!((summary.ops, summary.genesis), (301, genesis()));
+    assert_eq!(counts.ops, 301);
 }
 
 /// Each op can be read before the next one is made: neither side needs the end to begin.
