@@ -8,8 +8,8 @@ use crate::frames::Frames;
 
 const MAGIC: [u8; 16] = *b"lattice bundle\n\x01";
 
-/// A bundle as it is given, and one that is made of the parts of the input with the right counts and
-/// digest, so that its ops are reached.
+/// Reads the input as a bundle; then a bundle that is made of parts of the input with the right counts
+/// and digest, so that its ops are reached.
 pub(crate) fn bundle(bytes: &[u8]) {
     read(bytes);
     read(&made(bytes));

@@ -1,8 +1,8 @@
 //! Bundles: a store's history, or a part of it, as one stream that is verified without a store.
 //!
 //! FORMAT.md has the bytes. Counts and digest come last, so a writer never seeks and a reader can be
-//! at the other end of a pipe. Memory does not grow with a bundle: a reader holds one op, and allocates
-//! for bytes that arrived, never for what only a length claims.
+//! at the other end of a pipe. Memory does not grow with a bundle: a reader holds one op, and its buffer
+//! grows with the bytes that arrive, not with what a length claims.
 
 mod error;
 mod read;

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{MAX_OP_BYTES, OpHasher, readable};
 
+/// Bytes that are allocated before any of a record has arrived.
+const FIRST_BYTES: usize = 4096;
 /// Authors whose ops are counted apart.
 const MAX_AUTHORS: usize = 1 << 16;
 
@@ -232,14 +234,19 @@ fn read_bytes(
         let found = length;
         return Err(BundleError::Length { part, found, limit });
     }
-    // The vector grows with what arrives.
+    let length = usize::try_from(length).expect("the limit is far below 4 GiB");
     let mut bytes = Vec::new();
-    let read = reader.take(u64::from(length)).read_to_end(&mut bytes);
-    let read = read.map_err(BundleError::Read)?;
-    match u32::try_from(read) == Ok(length) {
-        true => Ok(bytes),
-        false => Err(BundleError::Cut { part }),
+    while bytes.len() < length {
+        // It at most doubles what has arrived, and ends at exactly the length.
+        let filled = bytes.len();
+        let more = filled.max(FIRST_BYTES).min(length - filled);
+        bytes.reserve_exact(more);
+        bytes.resize(filled + more, 0);
+        if read_some(reader, &mut bytes[filled..])? < more {
+            return Err(BundleError::Cut { part });
+        }
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]

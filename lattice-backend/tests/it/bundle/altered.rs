@@ -66,7 +66,7 @@ proptest! {
 }
 
 #[test]
-fn an_op_that_nobody_signed_is_not_written() {
+fn an_op_with_an_invalid_signature_is_not_written() {
     let mut made: Vec<_> = chain(&owner(), 3)
         .iter()
         .map(|op| op.bytes().to_vec())
