@@ -2,32 +2,50 @@
 
 use std::io::Cursor;
 
-use lattice_backend::BundleReader;
+use lattice_backend::{BundleReader, write_bundle};
 
 use crate::frames::Frames;
 
 const MAGIC: [u8; 16] = *b"lattice bundle\n\x01";
 
-/// A bundle as it is given, and one that is made of the parts of the input with the right counts and
-/// digest, so that its ops are reached. What is read through its end verifies.
+/// Reads the input as a bundle; then a bundle that is made of parts of the input with the right counts
+/// and digest, so that its ops are reached.
 pub(crate) fn bundle(bytes: &[u8]) {
     read(bytes);
     read(&made(bytes));
 }
 
+/// What is read to its end has a digest, what is refused stays refused, and what verifies is what
+/// a writer writes, byte for byte.
 fn read(bytes: &[u8]) {
     let Ok(mut reader) = BundleReader::new(Cursor::new(bytes)) else {
         return;
     };
-    while let Ok(Some(op)) = reader.next_op() {
-        assert!(op.len() <= bytes.len(), "an op is longer than its bundle");
-    }
+    let mut ops = Vec::new();
+    let is_intact = loop {
+        match reader.next_op() {
+            Ok(Some(op)) => ops.push(op),
+            Ok(None) => break true,
+            Err(_) => break false,
+        }
+    };
+    assert_eq!(reader.digest().is_some(), is_intact);
+    assert_eq!(reader.next_op().is_ok(), is_intact);
+    assert!(
+        ops.concat().len() <= bytes.len(),
+        "ops of more than there was"
+    );
     let Ok(reader) = BundleReader::new(Cursor::new(bytes)) else {
         return;
     };
     if let Ok(summary) = reader.verify() {
-        let ops: u64 = summary.authors.values().sum();
-        assert_eq!(ops, summary.ops);
+        assert!(is_intact, "it verifies, and is not intact");
+        let of_authors: u64 = summary.authors.values().sum();
+        assert_eq!(of_authors + summary.other_ops, summary.counts.ops);
+        let mut written = Vec::new();
+        let counts = write_bundle(&mut written, &summary.genesis, &mut ops.into_iter().map(Ok));
+        assert_eq!(counts.ok(), Some(summary.counts));
+        assert_eq!(written, bytes);
     }
 }
 
@@ -57,12 +75,13 @@ fn made(bytes: &[u8]) -> Vec<u8> {
     let mut bundle = MAGIC.to_vec();
     bundle.extend(len(genesis));
     bundle.extend(genesis);
+    for op in &ops {
+        bundle.extend(len(op));
+        bundle.extend(*op);
+    }
+    bundle.extend([0; 4]);
     bundle.extend(count(ops.len()));
     bundle.extend(count(total));
     bundle.extend(digest.finalize().as_bytes());
-    for op in ops {
-        bundle.extend(len(op));
-        bundle.extend(op);
-    }
     bundle
 }

@@ -8,7 +8,7 @@
 mod branches;
 mod past;
 
-pub(crate) use branches::{AuthorState, Branch, BranchNo};
+pub(crate) use branches::{AuthorState, Branch, BranchNo, Forks};
 pub(crate) use past::{Past, Stamps, View};
 
 use std::collections::BTreeMap;
@@ -292,12 +292,16 @@ pub(crate) fn read_indexed(
     found.transpose()
 }
 
-/// Where an op is, by the index alone. Costs one look-up if it is on its author's first branch.
-pub(crate) fn read_place(tx: &dyn ReadTx, op: &OpRef) -> Result<Option<Place>> {
+/// Where an op is, by the index alone. Costs one look-up if the op is on its author's first branch, or the
+/// store has no forks.
+pub(crate) fn read_place(tx: &dyn ReadTx, op: &OpRef, forks: Forks) -> Result<Option<Place>> {
     let first = read_indexed(tx, &op.author, BranchNo::FIRST, op.seq)?;
     if let Some((index, _)) = first.filter(|(_, id)| *id == op.id) {
         let branch = BranchNo::FIRST;
         return Ok(Some(Place { index, branch }));
+    }
+    if forks == Forks::None {
+        return Ok(None);
     }
     let Some(row) = tx.get(Table::System, &SystemKey::Fork(*op).to_bytes())? else {
         return Ok(None);
@@ -317,6 +321,7 @@ pub(crate) fn read_place(tx: &dyn ReadTx, op: &OpRef) -> Result<Option<Place>> {
 pub(crate) struct Index<'a> {
     pub(crate) tx: &'a dyn ReadTx,
     pub(crate) tail: &'a Tail,
+    pub(crate) forks: Forks,
 }
 
 impl Index<'_> {
@@ -324,7 +329,7 @@ impl Index<'_> {
     pub(crate) fn place_of(&self, op: &OpRef) -> Result<Option<Place>> {
         match self.tail.ops.get(op) {
             Some(place) => Ok(Some(*place)),
-            None => read_place(self.tx, op),
+            None => read_place(self.tx, op, self.forks),
         }
     }
 

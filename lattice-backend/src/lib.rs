@@ -45,7 +45,9 @@ pub use backend::{
     Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, Verdict, WriteBody,
 };
 #[cfg(feature = "std")]
-pub use bundle::{BundleError, BundleReader, BundleSummary, write_bundle};
+pub use bundle::{
+    BundleCounts, BundleError, BundlePart, BundleReader, BundleSummary, write_bundle,
+};
 #[cfg(feature = "std")]
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "std")]

@@ -1,7 +1,7 @@
 //! Whether a history is made of the ops that were applied.
 
 use super::Engine;
-use crate::history::{missing, read_op, read_place};
+use crate::history::{Forks, missing, read_op, read_place};
 use crate::system::Ledger;
 use crate::tx::{Result, Table};
 use crate::{BackendError, StateMachine};
@@ -21,7 +21,7 @@ impl<M: StateMachine> Engine<M> {
             let op = read_op(&*tx, &self.inner.hasher, place)?.ok_or_else(|| missing(place))?;
             let is_known = match place < ledger.indexed {
                 true => {
-                    let found = read_place(&*tx, &op.reference())?;
+                    let found = read_place(&*tx, &op.reference(), Forks::Some)?;
                     found.is_some_and(|found| found.index == place)
                 }
                 false => op.verify().is_ok(),

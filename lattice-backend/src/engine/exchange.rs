@@ -15,7 +15,7 @@ use lattice_meta::{MetaKey, OpId, PubKey};
 
 use super::Fork;
 use crate::backend::StateDb;
-use crate::history::{Branch, BranchNo, Index, Place, Tail, missing, read_indexed, read_op};
+use crate::history::{Branch, BranchNo, Forks, Index, Place, Tail, missing, read_indexed, read_op};
 use crate::system::Ledger;
 use crate::tx::{Direction, PrefixSpan, ReadTx, Result, Table};
 use crate::{BackendError, BranchTips, OpHasher, OpRef};
@@ -30,6 +30,7 @@ const SLICE_BYTES: usize = 256 << 10;
 struct View<'a> {
     tx: &'a dyn ReadTx,
     tail: Tail,
+    forks: Forks,
 }
 
 /// A branch of an author, of those who have not forked too.
@@ -45,13 +46,15 @@ impl<'a> View<'a> {
     fn new(tx: &'a dyn ReadTx, hasher: &OpHasher) -> Result<Self> {
         let ledger = Ledger::read(tx)?;
         let tail = Tail::read(tx, hasher, ledger.indexed, ledger.applied)?;
-        Ok(Self { tx, tail })
+        let forks = Forks::read(tx)?;
+        Ok(Self { tx, tail, forks })
     }
 
     fn index(&self) -> Index<'_> {
         Index {
             tx: self.tx,
             tail: &self.tail,
+            forks: self.forks,
         }
     }
 

@@ -11,7 +11,7 @@ use super::pending::AuthorTrust;
 use super::record::Recorder;
 use super::report::{Event, IngestReport, Outcome, Rejection, Tally};
 use super::{Engine, Inner};
-use crate::history::read_place;
+use crate::history::{Forks, read_place};
 use crate::op::Verifier;
 use crate::tx::{ReadTx, Result, Table};
 use crate::{Access, BackendError, Op, OpError, OpRef, Stamp, StateMachine};
@@ -137,6 +137,7 @@ impl<M: StateMachine> Inner<M> {
         meanwhile: impl FnOnce() -> T,
     ) -> Result<(Vec<CheckedOp>, T)> {
         let snapshot = self.db.snapshot()?;
+        let forks = Forks::read(&*snapshot)?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let helpers = cores.min(chunk.len() / MIN_SHARE);
         let count = chunk.len();
@@ -155,7 +156,10 @@ impl<M: StateMachine> Inner<M> {
                     return Ok(mine);
                 }
                 for (place, bytes) in taken {
-                    mine.push((place, self.check_one(&*snapshot, bytes, &mut verifier)?));
+                    mine.push((
+                        place,
+                        self.check_one(&*snapshot, forks, bytes, &mut verifier)?,
+                    ));
                 }
             }
         };
@@ -181,6 +185,7 @@ impl<M: StateMachine> Inner<M> {
     fn check_one(
         &self,
         snapshot: &(dyn ReadTx + Send + Sync),
+        forks: Forks,
         bytes: Vec<u8>,
         verifier: &mut Verifier,
     ) -> Result<CheckedOp> {
@@ -188,7 +193,7 @@ impl<M: StateMachine> Inner<M> {
             Ok(op) => op,
             Err(error) => return Ok(Err((None, error))),
         };
-        if read_place(snapshot, &op.reference())?.is_some() {
+        if read_place(snapshot, &op.reference(), forks)?.is_some() {
             return Ok(Ok(op));
         }
         Ok(match op.verify_by(verifier) {

@@ -7,7 +7,7 @@ use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 use super::Inner;
 use super::reads::{Reads, Remembered};
 use super::state::WriterState;
-use crate::history::{AuthorState, Branch, BranchNo, Index, Past, Place, write_op};
+use crate::history::{AuthorState, Branch, BranchNo, Forks, Index, Past, Place, write_op};
 use crate::staging::Writes;
 use crate::state_hash::ElementChanges;
 use crate::system::SystemKey;
@@ -76,6 +76,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         Index {
             tx: &*self.tx,
             tail: &self.state.tail,
+            forks: self.state.forks,
         }
     }
 
@@ -307,6 +308,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
                 parent: None,
             };
             only.write(self.tx, &tip.author, BranchNo::FIRST)?;
+            self.state.forks = Forks::Some;
             author.branches = 1;
         }
         let mut parent = None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lattice_meta::{Hlc, PubKey};
 
 use super::pending::PendingOps;
-use crate::history::{AuthorState, Index, Stamps, Tail};
+use crate::history::{AuthorState, Forks, Index, Stamps, Tail};
 use crate::system::{Ledger, read_frontier};
 use crate::tx::{ReadTx, Result};
 use crate::{OpHasher, OpRef};
@@ -18,6 +18,7 @@ pub(super) struct WriterState {
     pub(super) ledger: Ledger,
     pub(super) frontier: BTreeMap<OpRef, Hlc>,
     pub(super) tail: Tail,
+    pub(super) forks: Forks,
     /// Ops that rows name by their numbers.
     pub(super) stamps: Stamps,
     /// Authors asked for so far.
@@ -34,6 +35,7 @@ impl WriterState {
             ledger,
             frontier,
             tail,
+            forks: Forks::read(tx)?,
             stamps: Stamps::default(),
             authors: BTreeMap::new(),
             pending: PendingOps::default(),
@@ -55,8 +57,8 @@ impl WriterState {
         if let Some(known) = self.authors.get(author) {
             return Ok(*known);
         }
-        let tail = &self.tail;
-        let state = Index { tx, tail }.author(author)?;
+        let (tail, forks) = (&self.tail, self.forks);
+        let state = Index { tx, tail, forks }.author(author)?;
         self.set_author(*author, state);
         Ok(state)
     }

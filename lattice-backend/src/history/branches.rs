@@ -46,6 +46,24 @@ impl BranchNo {
     }
 }
 
+/// Whether any author of a store has forked: only then can an op be on another branch than the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forks {
+    None,
+    Some,
+}
+
+impl Forks {
+    pub(crate) fn read(tx: &dyn ReadTx) -> Result<Self> {
+        let span = PrefixSpan::new(SystemKey::BRANCH);
+        let mut rows = tx.range(Table::System, span.span(), Direction::Forward)?;
+        Ok(match rows.next()? {
+            None => Self::None,
+            Some(_) => Self::Some,
+        })
+    }
+}
+
 /// A branch of an author who has forked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Branch {
@@ -170,7 +188,10 @@ impl Default for BranchNo {
 impl Index<'_> {
     /// Reads an author's state, with at most three look-ups.
     pub(crate) fn author(&self, author: &PubKey) -> Result<AuthorState> {
-        let branches = self.count_branches(author)?;
+        let branches = match self.forks {
+            Forks::None => 0,
+            Forks::Some => self.count_branches(author)?,
+        };
         let mut tip = self.last_on_first_branch(author)?;
         if branches > 0 {
             tip = tip.max(self.last_on_other_branches(author)?);

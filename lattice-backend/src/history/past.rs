@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
-use super::{Index, Place, Tail, missing, read_head, read_indexed, read_op, read_place};
+use super::{Forks, Index, Place, Tail, missing, read_head, read_indexed, read_op, read_place};
 use crate::system::Ledger;
 use crate::tx::{History, ReadTx, Result};
 use crate::{EffectHash, Op, OpHasher, OpRef, OpView, Stamp};
@@ -152,7 +152,7 @@ impl History for View<'_> {
     }
 
     fn number(&self, op: &OpRef) -> Result<Option<u64>> {
-        let place = match read_place(self.tx, op)? {
+        let place = match read_place(self.tx, op, Forks::Some)? {
             None => self.tail()?.ops.get(op).copied(),
             place => place,
         };
@@ -221,6 +221,7 @@ mod tests {
             index: Index {
                 tx: &*tx,
                 tail: &tail,
+                forks: Forks::None,
             },
             hasher: &hasher,
             stamps: &Stamps::default(),

@@ -6,7 +6,7 @@ PyPI, not from the Rust code: an encoder cannot bless itself. Nothing in the bui
 files it writes are kept; once a format is released, a case may be added, and no line changes.
 
 A line is a name and byte strings in hexadecimal, an empty one written as `empty`, one that is not
-there as `none`.
+there as `none`. The name of a hostile bundle is followed by that of its error.
 """
 
 import pathlib
@@ -372,18 +372,146 @@ def tables_file():
     return [*short, ("state_hash", state_hash(len(state), total))]
 
 
-def bundle():
-    """Two ops of two authors, with everything that stands in front of them."""
+BUNDLE_MAGIC = b"lattice bundle\n\x01"
+
+
+def record(content):
+    return u32(len(content)) + content
+
+
+def bundle_end(genesis, ops, count=None, total=None):
+    """Mark, counts and digest; counts that lie are hashed as they stand."""
+    count = len(ops) if count is None else count
+    total = sum(map(len, ops)) if total is None else total
+    counts = u64(count) + u64(total)
+    content = record(genesis) + b"".join(map(record, ops)) + counts
+    digest = blake3(content, derive_key_context="lattice 2026 bundle v1").digest()
+    return u32(0) + counts + digest
+
+
+def bundle_ops():
+    """Two ops of two authors."""
     a, b, _ = AUTHORS
-    ops = [
+    return [
         signed(a, body(a.public, 0, ZERO, HLC, [], b"first")),
         signed(b, body(b.public, 0, ZERO, HLC + 1)),
     ]
-    records = b"".join(u32(len(op)) + op for op in ops)
-    genesis = u32(len(STORE.record)) + STORE.record
-    counts = u64(len(ops)) + u64(sum(len(op) for op in ops))
-    digest = blake3(genesis + records + counts, derive_key_context="lattice 2026 bundle v1").digest()
-    return b"lattice bundle\n\x01" + genesis + counts + digest + records
+
+
+def bundle(genesis=STORE.record, ops=None, end=None):
+    ops = bundle_ops() if ops is None else ops
+    end = bundle_end(genesis, ops) if end is None else end
+    return BUNDLE_MAGIC + record(genesis) + b"".join(map(record, ops)) + end
+
+
+def flipped(content, at):
+    return content[:at] + u8(content[at] ^ 1) + content[at + 1 :]
+
+
+def hostile_bundles():
+    """Bundles that are refused: for each its name and the error that a verification gives."""
+    genesis, (first, second) = STORE.record, bundle_ops()
+    good, end = bundle(), bundle_end(genesis, [first, second])
+    # Where each part begins.
+    genesis_at = 16
+    first_at = genesis_at + 4 + len(genesis)
+    second_at = first_at + 4 + len(first)
+    mark_at = second_at + 4 + len(second)
+    counts_at = mark_at + 4
+    digest_at = counts_at + 16
+    assert digest_at + 32 == len(good)
+    total = len(first) + len(second)
+    cuts = [
+        ("nothing", "empty", 0),
+        ("in_magic", "cut_magic", 1),
+        ("before_format", "cut_magic", 15),
+        ("after_magic", "cut_genesis", genesis_at),
+        ("in_genesis_length", "cut_genesis", genesis_at + 3),
+        ("after_genesis_length", "cut_genesis", genesis_at + 4),
+        ("in_genesis", "cut_genesis", first_at - 1),
+        ("after_genesis", "cut_next", first_at),
+        ("in_first_length", "cut_next", first_at + 1),
+        ("after_first_length", "cut_op", first_at + 4),
+        ("in_first_op", "cut_op", second_at - 1),
+        ("after_first_op", "cut_next", second_at),
+        ("in_second_op", "cut_op", mark_at - 64),
+        ("after_last_op", "cut_next", mark_at),
+        ("in_mark", "cut_next", mark_at + 3),
+        ("after_mark", "cut_counts", counts_at),
+        ("in_op_count", "cut_counts", counts_at + 7),
+        ("between_counts", "cut_counts", counts_at + 8),
+        ("in_byte_count", "cut_counts", digest_at - 1),
+        ("after_counts", "cut_digest", digest_at),
+        ("in_digest", "cut_digest", len(good) - 1),
+    ]
+
+    def counted(**lie):
+        return bundle(end=bundle_end(genesis, [first, second], **lie))
+
+    def digested(digest):
+        return good[:digest_at] + digest
+
+    context = "lattice 2026 bundle v1"
+    short = u32(len(first) - 1) + first
+    # The last byte of an op is of its signature.
+    forged = flipped(first, len(first) - 1)
+    other_op = signed(AUTHORS[0], body(AUTHORS[0].public, 0, ZERO, HLC, store=OTHER), OTHER)
+    newer_genesis = u8(2) + genesis[1:]
+    vectors = [
+        *[("cut_" + name, kind, good[:at]) for name, kind, at in cuts],
+        ("other_magic", "not_a_bundle", b"L" + good[1:]),
+        ("format_0", "format", BUNDLE_MAGIC[:-1] + u8(0) + good[16:]),
+        ("format_2", "format", BUNDLE_MAGIC[:-1] + u8(2) + good[16:]),
+        ("genesis_length_0", "genesis", bundle(b"")),
+        ("genesis_length_1025", "length_genesis", bundle(genesis.ljust(1025, b"\0"))),
+        ("genesis_length_huge", "length_genesis", BUNDLE_MAGIC + u32(2**32 - 1) + good[20:]),
+        ("genesis_length_1024_of_nothing", "cut_genesis", BUNDLE_MAGIC + u32(1024)),
+        ("genesis_trailing_byte", "genesis", bundle(genesis + u8(0))),
+        ("genesis_of_format_2", "genesis", bundle(newer_genesis)),
+        ("genesis_bit", "digest", flipped(good, first_at - 9)),
+        ("op_length_over_limit", "length_op",
+         good[:first_at] + u32((16 << 20) + 1) + good[first_at + 4 :]),
+        ("op_length_huge", "length_op",
+         good[:second_at] + u32(2**32 - 1) + good[second_at + 4 :]),
+        ("op_length_16_mib_of_nothing", "cut_op", good[:first_at] + u32(16 << 20)),
+        # The op's last byte and three of the next length are 256 times that length: more than is left.
+        ("op_length_one_less", "cut_op", good[:first_at] + short + good[second_at:]),
+        ("op_length_0", "op_count", good[:first_at] + u32(0) + good[first_at + 4 :]),
+        ("op_bit", "digest", flipped(good, first_at + 20)),
+        ("op_signature_bit", "digest", flipped(good, second_at - 1)),
+        ("op_forged_under_a_right_digest", "op", bundle(ops=[forged, second])),
+        ("op_of_other_store_under_a_right_digest", "op", bundle(ops=[first, other_op])),
+        ("op_of_one_byte_under_a_right_digest", "op", bundle(ops=[b"x"])),
+        ("ops_swapped", "digest", bundle(ops=[second, first], end=end)),
+        ("op_missing", "op_count", bundle(ops=[first], end=end)),
+        ("op_twice", "op_count", bundle(ops=[first, second, second], end=end)),
+        # The count of ops, 2, is taken for the length of an op of two bytes; then the low bytes of
+        # the count of bytes are the high ones of a length.
+        ("end_mark_missing", "length_op", bundle(end=end[4:])),
+        ("end_mark_twice", "op_count", bundle(end=u32(0) + end)),
+        ("op_count_one_more", "op_count", counted(count=3)),
+        ("op_count_one_less", "op_count", counted(count=1)),
+        ("op_count_huge", "op_count", counted(count=2**64 - 1)),
+        ("op_count_bit", "op_count", flipped(good, counts_at)),
+        ("byte_count_one_more", "byte_count", counted(total=total + 1)),
+        ("byte_count_one_less", "byte_count", counted(total=total - 1)),
+        ("byte_count_bit", "byte_count", flipped(good, counts_at + 8)),
+        ("digest_first_bit", "digest", flipped(good, digest_at)),
+        ("digest_last_byte", "digest", flipped(good, len(good) - 1)),
+        ("digest_without_counts", "digest", digested(
+            blake3(good[genesis_at:mark_at], derive_key_context=context).digest())),
+        ("digest_with_end_mark", "digest", digested(
+            blake3(good[genesis_at:digest_at], derive_key_context=context).digest())),
+        ("digest_without_context", "digest", digested(
+            blake3(good[genesis_at:mark_at] + good[counts_at:digest_at]).digest())),
+        ("counts_before_ops", "length_op",
+         good[:first_at] + end[4:] + good[first_at:mark_at]),
+        ("op_after_end_mark", "op_count", good[:counts_at] + record(second) + good[counts_at:]),
+        ("op_after_end", "trailing", good + record(second)),
+        ("byte_after_end", "trailing", good + u8(0)),
+        ("bundle_after_end", "trailing", good + good),
+    ]
+    return [(f"{name} {kind}", content) for name, kind, content in vectors]
 
 
 def published_lanes():
@@ -422,6 +550,7 @@ def main():
     (directory / "op_1024_deps.bin").write_bytes(many_deps(1024))
     (directory / "op_hostile_1025_deps.bin").write_bytes(many_deps(1025))
     (directory / "bundle.bin").write_bytes(bundle())
+    write(directory, "bundle_hostile.txt", hostile_bundles())
     write(directory, "state_hash.txt", state_file())
     write(directory, "effect.txt", effect_file())
     write(directory, "lthash_published.txt", published_lanes())

@@ -3,7 +3,6 @@
 //! state, and it is the one that the set of ops says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Cursor;
 
 use lattice_backend::conformance::Rng;
 use lattice_backend::{
@@ -30,9 +29,9 @@ fn bundle(from: &Replica, known: &BranchTips, rng: &mut Rng) -> Vec<u8> {
     if rng.one_in(4) {
         rng.shuffle(&mut ops);
     }
-    let mut file = Cursor::new(Vec::new());
-    write_bundle(&mut file, &genesis(), &mut ops.into_iter().map(Ok)).unwrap();
-    file.into_inner()
+    let mut bundle = Vec::new();
+    write_bundle(&mut bundle, &genesis(), &mut ops.into_iter().map(Ok)).unwrap();
+    bundle
 }
 
 fn apply(to: &Replica, bundle: &[u8]) {

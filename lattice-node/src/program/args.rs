@@ -129,7 +129,7 @@ pub(super) enum Command {
     /// Give the space that a store's file no longer uses back
     #[command(after_help = help::COMPACT)]
     Compact(Store),
-    /// Exchange history between replicas, in files
+    /// Exchange history between replicas, in files or pipes
     Bundle(Bundle),
     /// Copy a store, as it is now, to a file that is a store itself; it may be in use
     #[command(after_help = help::BACKUP)]

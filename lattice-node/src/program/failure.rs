@@ -313,12 +313,26 @@ impl From<BundleError> for Failure {
         let kind = match &error {
             BundleError::Backend(error) => backend_kind(error),
             BundleError::Format { .. } => Kind::UnknownType,
-            BundleError::Io { .. } => Kind::Failed,
+            BundleError::Read(_) | BundleError::Write(_) => Kind::Failed,
             _ => Kind::Damaged,
         };
-        Self {
+        let failure = Self {
             lacks_place: matches!(error, BundleError::Backend(_) | BundleError::BadOp { .. }),
             ..Self::of(kind, &error)
+        };
+        let is_damage_on_the_way = matches!(
+            error,
+            BundleError::Genesis(_)
+                | BundleError::Cut { .. }
+                | BundleError::Length { .. }
+                | BundleError::OpCount { .. }
+                | BundleError::ByteCount { .. }
+                | BundleError::Digest
+                | BundleError::Trailing
+        );
+        match is_damage_on_the_way {
+            true => failure.and("copy it again, or make it again with `lattice bundle create`"),
+            false => failure,
         }
     }
 }

@@ -154,6 +154,12 @@ impl<'a> Output<'a> {
         self.data.write_all(bytes).map_err(Failure::output)
     }
 
+    /// Where data of a command are written that are no lines and no values.
+    pub(super) fn data(&mut self) -> &mut impl Write {
+        self.clear_bar();
+        &mut self.data
+    }
+
     /// Hands on what was printed so far.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.clear_bar();

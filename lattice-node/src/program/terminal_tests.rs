@@ -132,6 +132,7 @@ fn nothing_foreign_acts_on_a_terminal() {
         vec!["import", &kv, &none],
         vec!["bundle", "create", &kv, &bundle],
         vec!["bundle", "create", &kv, &bundle],
+        vec!["bundle", "create", &kv, "-"],
         vec!["bundle", "verify", &bundle],
         vec!["bundle", "verify", &rows],
         vec!["bundle", "apply", &bundle],
@@ -156,4 +157,16 @@ fn nothing_foreign_acts_on_a_terminal() {
         assert_safe(&json, &shown(&dir, &json));
     }
     assert!(shown(&dir, &["scan", &kv]).contains("owned"));
+}
+
+#[test]
+fn a_bundle_is_not_written_to_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    shown(dir.path(), &["create", "core:kvstore", "--alias", "kv"]);
+    let refused = shown(dir.path(), &["bundle", "create", "kv", "-"]);
+    assert_eq!(
+        refused,
+        "a bundle is not for a terminal: name a file, or send it through a pipe to `lattice bundle \
+         apply -`\n"
+    );
 }

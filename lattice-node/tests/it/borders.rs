@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{lattice, printed};
 
 /// Everything below a directory that is no link, with the bytes of files.
-fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];
     while let Some(dir) = dirs.pop() {

@@ -5,6 +5,8 @@ mod aliases;
 #[cfg(unix)]
 mod borders;
 mod bulk;
+#[cfg(unix)]
+mod bundles;
 mod chat;
 mod copies;
 mod crowd;

@@ -34,7 +34,7 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "state hash ",
         "\"name\":\"redb\"",
         "bundle verify all.bundle",
-        "whole: 1 op of 1 author of store ",
+        "ok: 1 op of 1 author of store ",
         "bundle apply from-bob.bundle --any-author",
         "2 ops applied, 0 ops known before",
         "different states",

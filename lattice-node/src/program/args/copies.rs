@@ -16,19 +16,20 @@ pub(in super::super) struct Bundle {
 
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum BundleCommand {
-    /// Write a store's history to a file, or what another replica lacks of it
+    /// Write a store's history to a file or a pipe, or what another replica lacks of it
     #[command(
         after_help = "Example: lattice bundle create fruit fruit.bundle\n         \
-                      lattice bundle create fruit news.bundle --since bobs.tips\n\n\
-                      JSON: store_id, ops, bytes"
+                      lattice bundle create fruit news.bundle --since bobs.tips\n         \
+                      lattice bundle create fruit - | ssh bob lattice bundle apply -\n\n\
+                      JSON: store_id, ops, bytes; on standard error if the bundle is on standard output"
     )]
     Create {
         #[command(flatten)]
         store: Store,
-        /// The bundle; it must not be there yet
+        /// The bundle, a file that is not there yet; `-` is standard output
         file: PathBuf,
-        /// Only what a replica lacks that wrote this with `bundle tips`
-        #[arg(long, value_name = "LEAVES")]
+        /// Only what a replica lacks that wrote this with `bundle tips`; `-` is standard input
+        #[arg(long, value_name = "TIPS")]
         since: Option<PathBuf>,
     },
     /// Print what a replica has, for `bundle create --since`
@@ -37,26 +38,30 @@ pub(in super::super) enum BundleCommand {
     Tips(Store),
     /// Check a bundle: digest, every op and every signature; no store is needed
     #[command(after_help = "Example: lattice bundle verify fruit.bundle\n\n\
-                      JSON: store_id, store_type, ops, bytes, authors (author to number of ops)")]
+                      JSON: store_id, store_type, ops, bytes, authors (author to number of ops), \
+                      other_ops (of authors beyond 65,536)")]
     Verify {
-        /// The bundle
+        /// The bundle; `-` is standard input
         file: PathBuf,
     },
     /// Take the ops of a bundle into the store they are of, or into a new replica of it
     #[command(
         after_help = "Ops of the store's owner, of this node and of authors that the store \
                       knows are taken; others are to be named.\n\n\
+                      A bundle is read to its end before anything changes. What is no regular file is \
+                      copied on the way, to a file without a name in the data directory.\n\n\
                       Example: lattice bundle apply fruit.bundle --any-author\n         \
-                      lattice bundle apply news.bundle --author 1f3a...\n\n\
+                      lattice bundle apply news.bundle --author 1f3a...\n         \
+                      ssh bob lattice bundle create fruit - | lattice bundle apply -\n\n\
                       JSON: store_id, created, applied, known, waiting, deferred, rejected (each: reason, ops)"
     )]
     Apply {
-        /// The bundle
+        /// The bundle; `-` is standard input
         file: PathBuf,
         /// Take ops of this author, too; can be given several times
         #[arg(long = "author", value_name = "KEY")]
         authors: Vec<PubKey>,
-        /// Take ops of everybody
+        /// Take ops of all authors
         #[arg(long, conflicts_with = "authors")]
         any_author: bool,
     },

@@ -1,0 +1,268 @@
+//! The reader of bundles.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use lattice_meta::{Genesis, PubKey};
+
+use super::{
+    BundleError, BundlePart, BundleSummary, DIGEST_BYTES, END_MARK, MAGIC, MAX_GENESIS_BYTES,
+    Total, checked,
+};
+use crate::{MAX_OP_BYTES, OpHasher, readable};
+
+/// Bytes that are allocated before any of a record has arrived.
+const FIRST_BYTES: usize = 4096;
+/// Authors whose ops are counted apart.
+const MAX_AUTHORS: usize = 1 << 16;
+
+/// Reads a bundle op by op, front to back, to the end of its input. Nothing it returns is known to
+/// be intact until [`next_op`](Self::next_op) returns `None`: counts and digest come last.
+#[derive(Debug)]
+pub struct BundleReader<R> {
+    reader: R,
+    genesis: Genesis,
+    total: Total,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// An op or the end mark is next.
+    Reading,
+    /// Counts and digest match, and nothing follows them.
+    Ended,
+    /// An error was returned. No later call may take what is left for an intact end.
+    Refused,
+}
+
+impl<R: Read> BundleReader<R> {
+    /// Reads what precedes the ops. The input gets many short reads, so a file wants a
+    /// [`BufReader`](io::BufReader).
+    ///
+    /// # Errors
+    /// See [`BundleError`].
+    pub fn new(mut reader: R) -> Result<Self, BundleError> {
+        read_magic(&mut reader)?;
+        let part = BundlePart::Genesis;
+        let length = u32::from_le_bytes(read_array(&mut reader, part)?);
+        let record = read_bytes(&mut reader, length, MAX_GENESIS_BYTES, part)?;
+        Ok(Self {
+            reader,
+            genesis: Genesis::decode(&record)?,
+            total: Total::new(&record),
+            state: State::Reading,
+        })
+    }
+
+    /// The record that the store began with, as the bundle claims.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The digest, once [`next_op`](Self::next_op) has returned `None`. Two bundles of equal digests
+    /// hold the same ops in the same order.
+    pub fn digest(&self) -> Option<[u8; DIGEST_BYTES]> {
+        (self.state == State::Ended).then(|| self.total.digest())
+    }
+
+    /// The next op's bytes, whose form and signature are not checked. `None` at the end of an
+    /// intact bundle.
+    ///
+    /// # Errors
+    /// See [`BundleError`]. Every later call fails, too.
+    pub fn next_op(&mut self) -> Result<Option<Vec<u8>>, BundleError> {
+        match self.state {
+            State::Reading => {}
+            State::Ended => return Ok(None),
+            State::Refused => return Err(BundleError::Refused),
+        }
+        self.state = State::Refused;
+        let index = self.total.counts.ops;
+        let length = u32::from_le_bytes(read_array(&mut self.reader, BundlePart::Next { index })?);
+        if length == END_MARK {
+            self.read_end()?;
+            self.state = State::Ended;
+            return Ok(None);
+        }
+        let limit = u32::try_from(MAX_OP_BYTES).expect("16 MiB");
+        let op = read_bytes(&mut self.reader, length, limit, BundlePart::Op { index })?;
+        self.total.add(&op);
+        self.state = State::Reading;
+        Ok(Some(op))
+    }
+
+    /// Compares what was read with what follows the end mark.
+    fn read_end(&mut self) -> Result<(), BundleError> {
+        let claimed = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
+        let claimed_bytes = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
+        let digest = read_array(&mut self.reader, BundlePart::Digest)?;
+        let found = self.total.counts;
+        if claimed != found.ops {
+            return Err(BundleError::OpCount {
+                claimed,
+                found: found.ops,
+            });
+        }
+        if claimed_bytes != found.op_bytes {
+            return Err(BundleError::ByteCount {
+                claimed: claimed_bytes,
+                found: found.op_bytes,
+            });
+        }
+        if digest != self.total.digest() {
+            return Err(BundleError::Digest);
+        }
+        match read_some(&mut self.reader, &mut [0])? {
+            0 => Ok(()),
+            _ => Err(BundleError::Trailing),
+        }
+    }
+
+    /// Reads to the end, and checks the form and signature of each op that was not read before. An
+    /// invalid op is reported only if the digest matches: else the bundle was altered on its way.
+    ///
+    /// # Errors
+    /// See [`BundleError`].
+    pub fn verify(mut self) -> Result<BundleSummary, BundleError> {
+        let hasher = OpHasher::new(&self.genesis.hash());
+        let mut authors = OpsOfAuthors::new(MAX_AUTHORS);
+        let mut invalid = None;
+        let mut index = self.total.counts.ops;
+        while let Some(bytes) = self.next_op()? {
+            if invalid.is_none() {
+                match checked(bytes, &hasher) {
+                    Ok(op) => authors.add(op.reference().author),
+                    Err(source) => invalid = Some(BundleError::Op { index, source }),
+                }
+            }
+            index += 1;
+        }
+        match invalid {
+            Some(invalid) => Err(invalid),
+            None => Ok(BundleSummary {
+                genesis: self.genesis,
+                counts: self.total.counts,
+                authors: authors.counted,
+                other_ops: authors.other_ops,
+            }),
+        }
+    }
+}
+
+/// Counts ops by author, of so many authors at most: a bundle can have as many authors as ops.
+struct OpsOfAuthors {
+    limit: usize,
+    counted: BTreeMap<PubKey, u64>,
+    other_ops: u64,
+}
+
+impl OpsOfAuthors {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            counted: BTreeMap::new(),
+            other_ops: 0,
+        }
+    }
+
+    fn add(&mut self, author: PubKey) {
+        let is_full = self.counted.len() >= self.limit;
+        match self.counted.get_mut(&author) {
+            Some(ops) => *ops += 1,
+            None if is_full => self.other_ops += 1,
+            None => {
+                self.counted.insert(author, 1);
+            }
+        }
+    }
+}
+
+fn read_magic(reader: &mut impl Read) -> Result<(), BundleError> {
+    let mut magic = [0; MAGIC.len()];
+    let filled = read_some(reader, &mut magic)?;
+    if filled == 0 {
+        return Err(BundleError::Empty);
+    }
+    if filled < MAGIC.len() && MAGIC.starts_with(&magic[..filled]) {
+        let part = BundlePart::Magic;
+        return Err(BundleError::Cut { part });
+    }
+    let (start, format) = (&magic[..MAGIC.len() - 1], magic[MAGIC.len() - 1]);
+    if start != &MAGIC[..MAGIC.len() - 1] {
+        let found = readable(&magic[..filled]);
+        return Err(BundleError::NotABundle { found });
+    }
+    if format != MAGIC[MAGIC.len() - 1] {
+        return Err(BundleError::Format { found: format });
+    }
+    Ok(())
+}
+
+/// Fills as much of the buffer as there is; returns how much.
+fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, BundleError> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(BundleError::Read(error)),
+        }
+    }
+    Ok(filled)
+}
+
+fn read_array<const N: usize>(
+    reader: &mut impl Read,
+    part: BundlePart,
+) -> Result<[u8; N], BundleError> {
+    let mut array = [0; N];
+    match read_some(reader, &mut array)? {
+        filled if filled == N => Ok(array),
+        _ => Err(BundleError::Cut { part }),
+    }
+}
+
+fn read_bytes(
+    reader: &mut impl Read,
+    length: u32,
+    limit: u32,
+    part: BundlePart,
+) -> Result<Vec<u8>, BundleError> {
+    if length > limit {
+        let found = length;
+        return Err(BundleError::Length { part, found, limit });
+    }
+    let length = usize::try_from(length).expect("the limit is far below 4 GiB");
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        // It at most doubles what has arrived, and ends at exactly the length.
+        let filled = bytes.len();
+        let more = filled.max(FIRST_BYTES).min(length - filled);
+        bytes.reserve_exact(more);
+        bytes.resize(filled + more, 0);
+        if read_some(reader, &mut bytes[filled..])? < more {
+            return Err(BundleError::Cut { part });
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OpsOfAuthors;
+    use crate::SecretKey;
+
+    #[test]
+    fn ops_of_authors_beyond_the_limit_are_counted_together() {
+        let author = |seed| SecretKey::from_bytes(&[seed; 32]).public();
+        let mut authors = OpsOfAuthors::new(2);
+        for seed in [1, 2, 1, 3, 4, 3, 2] {
+            authors.add(author(seed));
+        }
+        let counted: Vec<_> = [1, 2].map(|seed| authors.counted[&author(seed)]).into();
+        assert_eq!((counted, authors.other_ops), (vec![2, 2], 3));
+        assert_eq!(authors.counted.len(), 2);
+    }
+}

@@ -1,0 +1,95 @@
+//! Takes the ops of a bundle into a store.
+
+use std::path::Path;
+
+use lattice_backend::Authors;
+use serde_json::{Map, Value};
+
+use super::counts::Counts;
+use super::source::{Again, Intact, Source};
+use crate::program::bulk::plural;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::{Access, StoreHandle};
+
+/// Ops that are taken in together, at most; what became of each is then counted and forgotten.
+const OPS_PER_CHUNK: usize = 4096;
+/// Bytes after which a chunk takes no more ops: with the last op, of at most 16 MiB, that is what a
+/// chunk holds in memory.
+const CHUNK_BYTES: usize = 8 << 20;
+
+/// Takes in a bundle, which is read twice: first to its end, before anything changes, then op by op.
+/// A file that is replaced between the two readings is read on as it was. A file that is written to
+/// in place makes the second reading differ: its end reports that, and ops before it are applied
+/// by then. Each of those is a valid op of the store, by an author that the caller accepts.
+pub(super) fn apply(
+    context: &mut Context<'_>,
+    file: &Path,
+    whose: &Authors,
+) -> Result<(), Failure> {
+    let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
+    let genesis = bundle.genesis();
+    context.registry().resolve(genesis.store_type())?;
+    let node = context.writer()?;
+    let manager = node.manager();
+    let store_id = genesis.store_id();
+    let created = !manager.store_path(store_id).exists();
+    if created {
+        manager.create_replica(genesis)?;
+    }
+    let store = manager.open(store_id, Access::ReadWrite)?;
+    let mut counts = Counts::default();
+    let taken = take_in(&*store, &bundle, whose, &mut counts);
+    manager.close(store_id)?;
+    taken.map_err(|failure| {
+        let applied = plural(counts.applied(), ("op was", "ops were"));
+        failure.and(&format!("{applied} applied before"))
+    })?;
+    if context.out.is_json() {
+        let mut value = Map::new();
+        value.insert("store_id".into(), store_id.to_string().into());
+        value.insert("created".into(), created.into());
+        let numbers = counts.json().into_iter();
+        value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
+        context.out.json(&Value::Object(value))?;
+    } else {
+        counts.tell(context, created);
+        context.out.line(&store_id.to_string())?;
+    }
+    match counts.left() {
+        0 => Ok(()),
+        left => Err(Failure::failed(format!(
+            "{} of the bundle {} not taken in",
+            plural(left, ("op", "ops")),
+            if left == 1 { "was" } else { "were" }
+        ))),
+    }
+}
+
+fn take_in(
+    store: &dyn StoreHandle,
+    bundle: &Intact,
+    whose: &Authors,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
+    let mut bundle = bundle.again()?;
+    loop {
+        let chunk = next_chunk(&mut bundle)?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        counts.add(&store.ingest(&mut chunk.into_iter(), whose)?);
+    }
+}
+
+pub(super) fn next_chunk(bundle: &mut Again<'_>) -> Result<Vec<Vec<u8>>, Failure> {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while chunk.len() < OPS_PER_CHUNK
+        && bytes < CHUNK_BYTES
+        && let Some(op) = bundle.next_op()?
+    {
+        bytes += op.len();
+        chunk.push(op);
+    }
+    Ok(chunk)
+}

@@ -1,0 +1,239 @@
+//! What became of a bundle's ops.
+
+use std::collections::BTreeMap;
+
+use lattice_backend::{IngestReport, Outcome, Rejection};
+use lattice_meta::OpId;
+use serde_json::{Value, json};
+
+use crate::program::bulk::plural;
+use crate::program::context::Context;
+
+/// Reasons that are counted apart; a bundle can bring as many as it has ops.
+const MAX_REASONS: usize = 100;
+const OTHER_REASONS: &str = "for other reasons";
+const NO_ROOM: &str = "there was no room to hold it back";
+
+/// What became of a bundle's ops. Memory: the ops that a store holds back, which are bounded, and
+/// the reasons above.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    applied: u64,
+    known: u64,
+    /// What is held back now; a later op or a later try can release it.
+    held: BTreeMap<OpId, Held>,
+    rejected: BTreeMap<String, u64>,
+    /// Whether ops were rejected for their author only.
+    unknown_authors: bool,
+}
+
+/// Why an op is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// An op that it names is missing.
+    Waiting,
+    /// It is dated ahead.
+    Deferred,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, report: &IngestReport) {
+        for id in &report.evicted {
+            if self.held.remove(id).is_some() {
+                self.reject(NO_ROOM.into());
+            }
+        }
+        for (id, outcome) in &report.released {
+            self.count(Some(*id), outcome);
+        }
+        for (id, outcome) in &report.outcomes {
+            self.count(*id, outcome);
+        }
+    }
+
+    fn count(&mut self, id: Option<OpId>, outcome: &Outcome) {
+        // An op that was held is tried again at every ingest, or was given again.
+        if let Some(id) = id {
+            self.held.remove(&id);
+        }
+        match (outcome, id) {
+            (Outcome::Applied { .. }, _) => self.applied += 1,
+            (Outcome::Known, _) => self.known += 1,
+            (Outcome::Waiting { .. }, Some(id)) => {
+                self.held.insert(id, Held::Waiting);
+            }
+            (Outcome::Deferred { .. }, Some(id)) => {
+                self.held.insert(id, Held::Deferred);
+            }
+            (Outcome::Rejected(why), _) => {
+                self.unknown_authors |= matches!(why, Rejection::UnknownAuthor { .. });
+                self.reject(why.to_string());
+            }
+            _ => {}
+        }
+    }
+
+    fn reject(&mut self, reason: String) {
+        let is_full = self.rejected.len() >= MAX_REASONS && !self.rejected.contains_key(&reason);
+        let reason = match is_full {
+            true => OTHER_REASONS.into(),
+            false => reason,
+        };
+        *self.rejected.entry(reason).or_insert(0) += 1;
+    }
+
+    pub(super) fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    fn held(&self, why: Held) -> u64 {
+        let held = self.held.values().filter(|held| **held == why);
+        u64::try_from(held.count()).unwrap_or(u64::MAX)
+    }
+
+    /// How many ops are not in the store.
+    pub(super) fn left(&self) -> u64 {
+        let held = self.held(Held::Waiting) + self.held(Held::Deferred);
+        self.rejected.values().sum::<u64>() + held
+    }
+
+    pub(super) fn json(&self) -> Vec<(&'static str, Value)> {
+        let rejected = self.rejected.iter();
+        let rejected = rejected.map(|(reason, ops)| json!({ "reason": reason, "ops": ops }));
+        vec![
+            ("applied", self.applied.into()),
+            ("known", self.known.into()),
+            ("waiting", self.held(Held::Waiting).into()),
+            ("deferred", self.held(Held::Deferred).into()),
+            ("rejected", rejected.collect()),
+        ]
+    }
+
+    pub(super) fn tell(&self, context: &mut Context<'_>, created: bool) {
+        let ops = |count| plural(count, ("op", "ops"));
+        let replica = if created { " into a new replica" } else { "" };
+        let (applied, known) = (ops(self.applied), ops(self.known));
+        context
+            .out
+            .note(&format!("{applied} applied{replica}, {known} known before"));
+        let (waiting, deferred) = (self.held(Held::Waiting), self.held(Held::Deferred));
+        if waiting > 0 {
+            let waiting = ops(waiting);
+            context.out.note(&format!(
+                "{waiting} waiting for others that the bundle lacks, and forgotten: apply it again \
+                 after those"
+            ));
+        }
+        if deferred > 0 {
+            let deferred = ops(deferred);
+            context.out.note(&format!(
+                "{deferred} dated ahead of this machine's clock; apply the bundle again later"
+            ));
+        }
+        for (reason, count) in &self.rejected {
+            context
+                .out
+                .note(&format!("{} rejected: {reason}", ops(*count)));
+        }
+        if self.unknown_authors {
+            context
+                .out
+                .note("--author KEY takes the ops of an author, --any-author those of all authors");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_meta::PubKey;
+
+    use super::*;
+
+    fn id(byte: u8) -> OpId {
+        OpId::from_slice(&[byte; 32]).unwrap()
+    }
+
+    fn waiting() -> Outcome {
+        let missing = lattice_backend::OpRef {
+            author: author(9),
+            seq: 0,
+            id: id(9),
+        };
+        Outcome::Waiting { missing }
+    }
+
+    fn author(seed: u8) -> PubKey {
+        lattice_backend::SecretKey::from_bytes(&[seed; 32]).public()
+    }
+
+    fn given(outcomes: &[(u8, Outcome)]) -> IngestReport {
+        IngestReport {
+            outcomes: outcomes
+                .iter()
+                .map(|(byte, outcome)| (Some(id(*byte)), outcome.clone()))
+                .collect(),
+            ..IngestReport::default()
+        }
+    }
+
+    fn numbers(counts: &Counts) -> [u64; 5] {
+        [
+            counts.applied,
+            counts.known,
+            counts.held(Held::Waiting),
+            counts.held(Held::Deferred),
+            counts.rejected.values().sum(),
+        ]
+    }
+
+    #[test]
+    fn a_deferred_op_counts_once_however_often_it_is_tried() {
+        let deferred = Outcome::Deferred { until_ms: 1 };
+        let mut counts = Counts::default();
+        counts.add(&given(&[(1, deferred.clone()), (2, waiting())]));
+        for _ in 0..3 {
+            let mut report = given(&[]);
+            report.released = vec![(id(1), deferred.clone()), (id(2), waiting())];
+            counts.add(&report);
+        }
+        assert_eq!(numbers(&counts), [0, 0, 1, 1, 0]);
+        let mut report = given(&[]);
+        report.released = vec![(id(1), Outcome::Applied { index: 0 })];
+        counts.add(&report);
+        assert_eq!(numbers(&counts), [1, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn an_op_that_waited_and_is_given_again_is_in_once() {
+        let mut counts = Counts::default();
+        counts.add(&given(&[(1, waiting()), (1, waiting())]));
+        assert_eq!(counts.left(), 1);
+        counts.add(&given(&[(1, Outcome::Applied { index: 0 })]));
+        assert_eq!(numbers(&counts), [1, 0, 0, 0, 0]);
+        assert_eq!(counts.left(), 0);
+    }
+
+    #[test]
+    fn an_evicted_op_is_rejected_whatever_it_was_held_for() {
+        let mut counts = Counts::default();
+        let deferred = Outcome::Deferred { until_ms: 1 };
+        counts.add(&given(&[(1, deferred), (2, waiting())]));
+        let mut report = given(&[]);
+        report.evicted = vec![id(1)];
+        counts.add(&report);
+        assert_eq!(numbers(&counts), [0, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn reasons_beyond_the_first_are_counted_together() {
+        let mut counts = Counts::default();
+        for seed in 0..u8::MAX {
+            let author = author(seed);
+            let unknown = Outcome::Rejected(Rejection::UnknownAuthor { author });
+            counts.add(&given(&[(seed, unknown)]));
+        }
+        assert_eq!(counts.rejected.len(), MAX_REASONS + 1);
+        assert_eq!(counts.left(), 255);
+        assert_eq!(counts.rejected[OTHER_REASONS], 155);
+    }
+}

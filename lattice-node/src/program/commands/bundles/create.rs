@@ -1,0 +1,189 @@
+//! Writes the history of a store, or a part of it, to a file or to standard output.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lattice_backend::{BranchTips, BundleCounts, BundleError, OpsAfter, write_bundle};
+use lattice_meta::Genesis;
+use serde_json::json;
+
+use super::STDIO;
+use crate::program::args;
+use crate::program::bulk::plural;
+use crate::program::context::{Context, Host};
+use crate::program::failure::Failure;
+use crate::program::output::json_text;
+use crate::{Access, ManagerError, TipsError, TipsFile};
+
+pub(super) fn create(
+    context: &mut Context<'_>,
+    store: &args::Store,
+    file: &Path,
+    since: Option<&Path>,
+) -> Result<(), Failure> {
+    let to_stdout = file == Path::new(STDIO);
+    if to_stdout && context.out.is_terminal() {
+        return Err(Failure::usage(
+            "a bundle is not for a terminal: name a file, or send it through a pipe to \
+             `lattice bundle apply -`",
+        ));
+    }
+    let path = context.path(&store.store)?;
+    let known = since.map(|since| read_tips(context, since)).transpose()?;
+    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let store_id = store.store_id();
+    if let Some(known) = known.as_ref().filter(|known| known.store_id != store_id) {
+        return Err(Failure::usage(format!(
+            "the tips are those of store {}, not of {store_id}",
+            known.store_id
+        )));
+    }
+    let known = known.map_or_else(BranchTips::default, |known| known.tips);
+    let ops = store.ops_after(&known)?;
+    let (made, bytes) = match to_stdout {
+        true => write(context.out.data(), store.genesis(), ops, Failure::output)?,
+        false => make_file(context, file, store.genesis(), ops)?,
+    };
+    let value = json!({ "store_id": store_id, "ops": made.ops, "bytes": bytes });
+    match (context.out.is_json(), to_stdout) {
+        (true, false) => return context.out.json(&value),
+        // The bundle is the data; everything else goes to standard error.
+        (true, true) => context.out.note(&json_text(&value)),
+        (false, _) => {
+            let ops = plural(made.ops, ("op", "ops"));
+            let place = match to_stdout {
+                true => "standard output".to_owned(),
+                false => file.display().to_string(),
+            };
+            context
+                .out
+                .note(&format!("{ops} of store {store_id} in {place}"));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the bundle; returns what it holds and its length in bytes.
+fn write(
+    out: &mut dyn Write,
+    genesis: &Genesis,
+    mut ops: OpsAfter,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<(BundleCounts, u64), Failure> {
+    let mut out = Counted { out, bytes: 0 };
+    match write_bundle(&mut out, genesis, &mut ops) {
+        Ok(made) => Ok((made, out.bytes)),
+        Err(BundleError::Write(error)) => Err(failed(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes a file that appears in full or not at all, and never replaces another.
+fn make_file(
+    context: &Context<'_>,
+    file: &Path,
+    genesis: &Genesis,
+    ops: OpsAfter,
+) -> Result<(BundleCounts, u64), Failure> {
+    let failed = |error: io::Error| {
+        let exists = error.kind() == io::ErrorKind::AlreadyExists;
+        let failure = Failure::from(error).within(&format!("cannot make {}", file.display()));
+        if exists {
+            failure.and("name another file")
+        } else {
+            failure
+        }
+    };
+    if fs::symlink_metadata(file).is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    let dir = match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    if !dir.is_dir() {
+        let (path, dir) = (file.to_path_buf(), dir.to_path_buf());
+        return Err(ManagerError::NoDirectory { path, dir }.into());
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".bundle-");
+    // It is made to be handed on: like any file, it can be read by those whom the umask lets.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let partial = remove_when_interrupted(context);
+    let temporary = {
+        // An interruption waits until the file has its name, or has none.
+        let mut partial = partial.lock().unwrap_or_else(PoisonError::into_inner);
+        let temporary = builder.tempfile_in(dir).map_err(failed)?;
+        *partial = Some(temporary.path().to_path_buf());
+        temporary
+    };
+    let mut out = BufWriter::new(temporary.as_file());
+    let made = write(&mut out, genesis, ops, failed)?;
+    drop(out);
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary
+        .persist_noclobber(file)
+        .map_err(|error| failed(error.error))?;
+    Ok(made)
+}
+
+/// Ctrl-C and termination end the process at once, and remove the file that is named here: no part
+/// of a bundle stays.
+fn remove_when_interrupted(context: &Context<'_>) -> Arc<Mutex<Option<PathBuf>>> {
+    let partial = Arc::new(Mutex::new(None::<PathBuf>));
+    if context.host == Host::Process {
+        let (theirs, json) = (Arc::clone(&partial), context.out.is_json());
+        // Without a handler the file stays, under its hidden name.
+        let _ = ctrlc::set_handler(move || {
+            let partial = theirs.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(path) = partial.as_ref() {
+                // It is gone if the bundle has just got its name.
+                let _ = fs::remove_file(path);
+            }
+            let failure = Failure::interrupted();
+            failure.print(json);
+            process::exit(i32::from(failure.code()));
+        });
+    }
+    partial
+}
+
+/// Counts what is written through it.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.bytes += u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn read_tips(context: &Context<'_>, file: &Path) -> Result<TipsFile, Failure> {
+    let (name, mut input): (_, Box<dyn Read>) = match file == Path::new(STDIO) {
+        true => {
+            context.check_stdin("TIPS")?;
+            ("standard input".to_owned(), Box::new(io::stdin()))
+        }
+        false => {
+            let opened = File::open(file).map_err(|error| Failure::file(file, error))?;
+            (file.display().to_string(), Box::new(opened))
+        }
+    };
+    let mut text = String::new();
+    let read = input.read_to_string(&mut text);
+    read.map_err(|error| Failure::file(Path::new(&name), error))?;
+    text.parse()
+        .map_err(|error: TipsError| Failure::failed(format!("{name}: {error}")))
+}

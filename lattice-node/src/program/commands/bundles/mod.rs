@@ -1,0 +1,88 @@
+//! Bundles: history in files and pipes.
+
+mod apply;
+mod counts;
+mod create;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use lattice_backend::Authors;
+use serde_json::json;
+
+use crate::program::args::{self, BundleCommand};
+use crate::program::bulk::plural;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::{Access, TipsFile};
+use source::Source;
+
+/// Standard input or output in place of a file.
+const STDIO: &str = "-";
+
+pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<(), Failure> {
+    match bundle.command {
+        BundleCommand::Create { store, file, since } => {
+            create::create(context, &store, &file, since.as_deref())
+        }
+        BundleCommand::Tips(store) => tips(context, &store),
+        BundleCommand::Verify { file } => verify(context, &file),
+        BundleCommand::Apply {
+            file,
+            authors,
+            any_author,
+        } => {
+            let whose = match (any_author, authors.is_empty()) {
+                (true, _) => Authors::Any,
+                (false, true) => Authors::Known,
+                (false, false) => Authors::Named(authors.into_iter().collect()),
+            };
+            apply::apply(context, &file, &whose)
+        }
+    }
+}
+
+fn tips(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
+    let path = context.path(&store.store)?;
+    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let file = TipsFile {
+        store_id: store.store_id(),
+        tips: store.branch_tips()?,
+    };
+    let value = json!({
+        "store_id": file.store_id,
+        "tips": file.tips.tips,
+        "earlier": file.tips.earlier,
+    });
+    let text = file.to_string();
+    context.out.either(value, |_| text.trim_end().to_owned())
+}
+
+fn verify(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
+    let summary = Source::open(context, file)?.verify()?;
+    let (genesis, counts) = (&summary.genesis, summary.counts);
+    let value = json!({
+        "store_id": genesis.store_id(),
+        "store_type": genesis.store_type(),
+        "ops": counts.ops,
+        "bytes": counts.op_bytes,
+        "authors": summary.authors,
+        "other_ops": summary.other_ops,
+    });
+    context.out.either(value, |_| {
+        let authors = u64::try_from(summary.authors.len()).unwrap_or(u64::MAX);
+        let more = match summary.other_ops {
+            0 => "",
+            _ => "more than ",
+        };
+        format!(
+            "ok: {} of {more}{} of store {}, of type {}",
+            plural(counts.ops, ("op", "ops")),
+            plural(authors, ("author", "authors")),
+            genesis.store_id(),
+            genesis.store_type()
+        )
+    })
+}

@@ -1,0 +1,210 @@
+//! What a bundle is read from: a file, or a stream that comes by once.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use lattice_backend::{BundleError, BundleReader, BundleSummary};
+use lattice_meta::Genesis;
+
+use super::STDIO;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A bundle that was opened, and not read yet.
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) input: Input,
+}
+
+pub(super) enum Input {
+    /// A regular file: it can be read again.
+    File(File),
+    /// A pipe, a device, standard input: it comes by once.
+    Stream(Box<dyn Read>),
+}
+
+impl Source {
+    pub(super) fn open(context: &Context<'_>, file: &Path) -> Result<Self, Failure> {
+        if file == Path::new(STDIO) {
+            context.check_stdin("FILE")?;
+            return Ok(Self {
+                name: "standard input".into(),
+                input: Input::Stream(Box::new(io::stdin())),
+            });
+        }
+        let failed = |error| Failure::file(file, error);
+        let opened = File::open(file).map_err(failed)?;
+        let metadata = opened.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        Ok(Self {
+            name: file.display().to_string(),
+            input: match metadata.is_file() {
+                true => Input::File(opened),
+                false => Input::Stream(Box::new(opened)),
+            },
+        })
+    }
+
+    /// Verifies the bundle in one reading; a stream is not kept.
+    pub(super) fn verify(self) -> Result<BundleSummary, Failure> {
+        let input: Box<dyn Read> = match self.input {
+            Input::File(file) => Box::new(file),
+            Input::Stream(stream) => stream,
+        };
+        let input = BufReader::with_capacity(BUFFER_BYTES, input);
+        let verified = BundleReader::new(input).and_then(BundleReader::verify);
+        verified.map_err(|error| within(&self.name, error))
+    }
+
+    /// Reads the bundle to its end, and compares counts and digest. What comes by once is copied on
+    /// the way, to a file without a name in a directory near `dir`, where what it brings will need
+    /// room, too.
+    pub(super) fn read_through(self, dir: &Path) -> Result<Intact, Failure> {
+        let Self { name, input } = self;
+        let (read, file) = match input {
+            Input::File(file) => (read_through(&file), file),
+            Input::Stream(stream) => {
+                let dir = nearest(dir);
+                let failed = |error| {
+                    Failure::from(error).within(&format!(
+                        "cannot keep a copy of {name} in {}",
+                        dir.display()
+                    ))
+                };
+                let copy = private_file(&dir).map_err(failed)?;
+                let mut tee = Tee::new(stream, copy);
+                let read = read_through(&mut tee);
+                if let Some(error) = tee.failed {
+                    return Err(failed(error));
+                }
+                (read, tee.copy)
+            }
+        };
+        let (genesis, digest) = read.map_err(|error| within(&name, error))?;
+        Ok(Intact {
+            name,
+            file,
+            genesis,
+            digest,
+        })
+    }
+}
+
+fn within(name: &str, error: BundleError) -> Failure {
+    Failure::from(error).within(name)
+}
+
+fn read_through(input: impl Read) -> Result<(Genesis, Option<[u8; 32]>), BundleError> {
+    let mut reader = BundleReader::new(BufReader::with_capacity(BUFFER_BYTES, input))?;
+    while reader.next_op()?.is_some() {}
+    Ok((reader.genesis().clone(), reader.digest()))
+}
+
+/// The directory, or the first above it that is there.
+fn nearest(dir: &Path) -> PathBuf {
+    let found = dir.ancestors().find(|dir| dir.is_dir());
+    found.unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// A file without a name, for this user only.
+fn private_file(dir: &Path) -> io::Result<File> {
+    let file = tempfile::tempfile_in(dir)?;
+    // The umask alone says who may read it until here.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// Copies what is read through it.
+pub(super) struct Tee<R> {
+    reader: R,
+    copy: File,
+    /// Why the copy could not be written.
+    pub(super) failed: Option<io::Error>,
+}
+
+impl<R> Tee<R> {
+    pub(super) fn new(reader: R, copy: File) -> Self {
+        Self {
+            reader,
+            copy,
+            failed: None,
+        }
+    }
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        if let Err(error) = self.copy.write_all(&buffer[..count]) {
+            self.failed = Some(error);
+            return Err(io::ErrorKind::Other.into());
+        }
+        Ok(count)
+    }
+}
+
+/// A bundle that was read to its end and found intact. It is read again from the same open file: a
+/// file that has taken its place since is not what is applied.
+pub(super) struct Intact {
+    name: String,
+    pub(super) file: File,
+    genesis: Genesis,
+    digest: Option<[u8; 32]>,
+}
+
+impl Intact {
+    pub(super) fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Begins the second reading.
+    pub(super) fn again(&self) -> Result<Again<'_>, Failure> {
+        let mut file = &self.file;
+        file.rewind()
+            .map_err(|error| within(&self.name, BundleError::Read(error)))?;
+        let reader = BundleReader::new(BufReader::with_capacity(BUFFER_BYTES, file));
+        let reader = reader.map_err(|error| self.changed(error))?;
+        if *reader.genesis() != self.genesis {
+            return Err(self.changed(BundleError::Digest));
+        }
+        Ok(Again {
+            bundle: self,
+            reader,
+        })
+    }
+
+    /// An error that the first reading did not meet.
+    fn changed(&self, error: BundleError) -> Failure {
+        let is_change = !matches!(error, BundleError::Read(_));
+        let failure = within(&self.name, error);
+        match is_change {
+            true => failure.and("it was intact a moment ago, and was changed while it was read"),
+            false => failure,
+        }
+    }
+}
+
+/// The second reading of a bundle.
+pub(super) struct Again<'a> {
+    bundle: &'a Intact,
+    reader: BundleReader<BufReader<&'a File>>,
+}
+
+impl Again<'_> {
+    /// The next op. An error at the end says that the ops before it are not those that were read
+    /// first: a file was changed, and not replaced, between the two readings or during the second.
+    pub(super) fn next_op(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let op = self.reader.next_op();
+        let op = op.map_err(|error| self.bundle.changed(error))?;
+        if op.is_none() && self.reader.digest() != self.bundle.digest {
+            return Err(self.bundle.changed(BundleError::Digest));
+        }
+        Ok(op)
+    }
+}
