@@ -2,7 +2,6 @@
 // The exemption of tests does not reach their helpers.
 #![allow(clippy::unwrap_used)]
 
-mod counting;
 mod golden;
 mod registers;
 mod support;

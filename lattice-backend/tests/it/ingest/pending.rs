@@ -7,8 +7,8 @@ use lattice_backend::{
 use lattice_meta::StateHash;
 
 use super::*;
-use crate::counting::{Counting, Reads};
 use crate::registers::Command;
+use lattice_backend::conformance::CountingBackend;
 
 /// Reads that any delivered op may cost, however many parents it names and however many ops wait.
 const READS_OF_AN_OP: u64 = 10;
@@ -22,13 +22,26 @@ fn size() -> (usize, usize) {
     }
 }
 
+/// Rows that a store reads: look-ups and rows of scans.
+struct Reads(CountingBackend);
+
+impl Reads {
+    fn total(&self) -> u64 {
+        self.0.work().rows_read
+    }
+
+    /// What `work` reads.
+    fn during<T>(&self, work: impl FnOnce() -> T) -> (T, u64) {
+        let before = self.total();
+        let result = work();
+        (result, self.total() - before)
+    }
+}
+
 /// A store and the count of what it reads.
 fn counted(backend: impl StateBackend + 'static) -> (Store, Reads) {
-    let reads = Reads::default();
-    let backend = Counting {
-        inner: backend,
-        reads: reads.clone(),
-    };
+    let backend = CountingBackend::new(std::sync::Arc::new(backend));
+    let reads = Reads(backend.clone());
     (Site::new(backend, "state.db").open_as(secret(1)), reads)
 }
 
