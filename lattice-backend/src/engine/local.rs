@@ -219,14 +219,14 @@ impl<M: StateMachine> Recorder<'_, M> {
             }));
         }
         while self.other_heads(&secret)? > MAX_DEPS {
-            match self.sign_next(OpKind::Merge, &[], &secret, &Reads::new())? {
+            match self.sign_next(OpKind::Merge, Vec::new(), &secret, &Reads::new())? {
                 Ok(_) => {}
                 refused => return Ok(refused),
             }
             // A state machine may write rows for a merge, too.
             reads.clear();
         }
-        self.sign_next(OpKind::Application, &payload, &secret, &reads)
+        self.sign_next(OpKind::Application, payload, &secret, &reads)
     }
 
     /// Heads that the next op of this author names as deps.
@@ -241,7 +241,7 @@ impl<M: StateMachine> Recorder<'_, M> {
     fn sign_next(
         &mut self,
         kind: OpKind,
-        payload: &[u8],
+        payload: Vec<u8>,
         secret: &SecretKey,
         reads: &Reads,
     ) -> Result<Answer<M>> {
@@ -266,12 +266,14 @@ impl<M: StateMachine> Recorder<'_, M> {
             prev: tip.map_or(OpId::ZERO, |tip| tip.id),
             hlc,
             deps: others.take(MAX_DEPS).copied().collect(),
-            payload,
+            payload: &payload,
         };
         let op = match draft.compose(&self.inner.hasher, secret.public()) {
             Ok(op) => op,
             Err(error) => return Ok(Err(AppendError::Invalid(Some(error)))),
         };
+        // The op has a copy of it.
+        drop(payload);
         let (effect, writes) = self.stage(&op, reads)?;
         if effect == Effect::Void {
             return Ok(Err(AppendError::Invalid(None)));

@@ -212,6 +212,8 @@ impl OpDraft<'_> {
         };
         let mut bytes = codec::encode(&body)?;
         let id = hasher.id(&bytes);
+        // A long op is not to take twice its memory for the sake of its last bytes.
+        bytes.reserve_exact(SIGNATURE_LEN);
         bytes.extend_from_slice(&[0; SIGNATURE_LEN]);
         if bytes.len() > MAX_OP_BYTES || body.deps.len() > MAX_DEPS {
             // Whoever reads it says what is too much.
