@@ -9,8 +9,8 @@ the packages blake3 and cryptography.
     payload_hostile.txt   bytes that must not decode: a name and the bytes
     rows.txt              rows of `data`: a name, the key and the value
     elements.txt          elements of the state: a name, the user's key, the op's id, the element's key
-    history.txt           a genesis; signed ops in the order of application, each with the state hash and a digest
-                          of all rows after it; the elements and the rows in the end
+    history.txt           a genesis; signed ops in the order of application, each with its effect, and the state hash
+                          and a digest of all rows after it; the elements and the rows in the end
 """
 
 import struct
@@ -243,13 +243,25 @@ def rows(ops):
     return out
 
 
-def state_hash(store, elements):
-    lanes = [0] * 1024
+def lanes(elements):
+    """The sum of elements, 1,024 numbers of 16 bits."""
+    total = [0] * 1024
     for key, value in elements.items():
         expanded = derive("lattice 2026 state element v1", u32(len(key)) + key + value, 2048)
-        for lane, more in enumerate(struct.unpack("<1024H", expanded)):
-            lanes[lane] = (lanes[lane] + more) % 2**16
-    return derive("lattice 2026 state hash v1", store.hash + u64(len(elements)) + struct.pack("<1024H", *lanes))
+        total = [(x + y) % 2**16 for x, y in zip(total, struct.unpack("<1024H", expanded))]
+    return total
+
+
+def state_hash(store, elements):
+    packed = struct.pack("<1024H", *lanes(elements))
+    return derive("lattice 2026 state hash v1", store.hash + u64(len(elements)) + packed)
+
+
+def effect(before, after):
+    """Of the net change: how many elements more, and the sum of those that came less that of those that went."""
+    change = [(x - y) % 2**16 for x, y in zip(lanes(after), lanes(before))]
+    packed = struct.pack("<q", len(after) - len(before)) + struct.pack("<1024H", *change)
+    return derive("lattice 2026 effect v1", packed, 16)
 
 
 def digest(rows):
@@ -318,7 +330,8 @@ def golden_history():
     lines = [("genesis", store.genesis)]
     for count in range(1, len(ops) + 1):
         done = ops[:count]
-        lines.append(("op", done[-1]["bytes"], state_hash(store, elements(done)), digest(rows(done))))
+        changed = effect(elements(done[:-1]), elements(done))
+        lines.append(("op", done[-1]["bytes"], changed, state_hash(store, elements(done)), digest(rows(done))))
     lines += [("element", *element) for element in sorted(elements(ops).items())]
     return lines + [("row", *row) for row in sorted(rows(ops).items())]
 

@@ -1,8 +1,8 @@
 //! The history that another implementation made, through the logic alone and through the engine.
 
-use lattice_backend::{Accumulator, ElementHasher, Op, OpHasher};
+use lattice_backend::{Accumulator, DataRead, Direction, EVERYTHING, ElementHasher, Op, OpHasher};
 use lattice_meta::{Genesis, GenesisHash, StateHash};
-use lattice_registry::StoreHandle;
+use lattice_registry::{StoreHandle, TypedStore};
 
 use crate::support::Rows;
 use crate::support::golden::{first, lines};
@@ -19,9 +19,10 @@ struct Golden {
     rows: Rows,
 }
 
-/// An op, and what the store is after it.
+/// An op, its effect, and what the store is after it.
 struct Step {
     op: Vec<u8>,
+    effect: Vec<u8>,
     state_hash: StateHash,
     /// BLAKE3 of all rows.
     rows: [u8; 32],
@@ -41,8 +42,9 @@ fn golden() -> Golden {
     };
     let step = |words: &[Vec<u8>]| Step {
         op: words[0].clone(),
-        state_hash: StateHash::from_slice(&words[1]).unwrap(),
-        rows: words[2][..].try_into().unwrap(),
+        effect: words[1].clone(),
+        state_hash: StateHash::from_slice(&words[2]).unwrap(),
+        rows: words[3][..].try_into().unwrap(),
     };
     let pair = |words: &[Vec<u8>]| (words[0].clone(), words.get(1).cloned().unwrap_or_default());
     let golden = Golden {
@@ -102,6 +104,29 @@ fn golden_history() {
     }
     assert_eq!(shown(&host.elements()), shown(&golden.elements));
     assert_eq!(shown(host.rows()), shown(&golden.rows));
+}
+
+/// The engine finds the same effects, and the same state after each op.
+#[test]
+fn golden_effects_in_an_engine() {
+    let golden = golden();
+    for on in On::EACH {
+        let replica = Replica::of(&golden.genesis, on, 9);
+        for (index, step) in (0..).zip(&golden.ops) {
+            assert_eq!(replica.take([step.op.clone()]).applied(), 1);
+            let effect = replica.kv.engine().effect_at(index).unwrap();
+            assert_eq!(&effect.unwrap()[..], step.effect, "{on:?}, op {index}");
+            let found = replica.kv.state_hash().unwrap();
+            assert_eq!(found, step.state_hash, "{on:?}, op {index}");
+        }
+        let snapshot = replica.kv.engine().snapshot().unwrap();
+        let mut rows = Rows::new();
+        let mut cursor = snapshot.range(EVERYTHING, Direction::Forward).unwrap();
+        while let Some(row) = cursor.next().unwrap() {
+            rows.insert(row.key.to_vec(), row.value.to_vec());
+        }
+        assert_eq!(shown(&rows), shown(&golden.rows), "{on:?}");
+    }
 }
 
 /// The engine takes the ops in any order; what waits for others is applied after them.
