@@ -2,11 +2,11 @@
 //!
 //! | row | key | value |
 //! | --- | --- | --- |
-//! | run | hlc (u64 BE), op id | number of the op (varint), number of entries (varint) |
+//! | run | hlc (u64 BE), op id | apply index of the op (varint), number of entries (varint) |
 //!
-//! A varint is the shortest unsigned LEB128. The entries themselves stand in the op, where they are once and
-//! in their order; the number of the op, its place in the order of application here, finds it. An entry's
-//! leaf is what its row was in schema 1: its [`Position`] as a key, author and content as the value.
+//! A varint is the shortest unsigned LEB128. The entries are in the op, once and in their order; its apply
+//! index finds it. The element of an entry is its [`Position`] as a key, and author and content as the
+//! value.
 
 use alloc::format;
 use alloc::vec::Vec;

@@ -236,7 +236,7 @@ impl LogSnapshot {
 
     /// How many entries there are.
     pub fn len(&self) -> Result<u64, BackendError> {
-        // Every entry is a leaf, and the host counts leaves.
+        // Every entry is an element, and the host counts elements.
         self.snapshot.element_count()
     }
 

@@ -77,19 +77,26 @@ fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
     if limit == 0 {
         return Ok(Value::List(records));
     }
-    read::scan(data, &range, direction, |key, value| {
-        let key = Value::Bytes(key.to_vec());
-        records.push(if keys_only {
-            Value::record([("key", key)])
-        } else {
-            Value::record([("key", key), ("value", Value::Bytes(value.to_vec()))])
-        });
-        if records.len() == limit {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+    let mut push = |record| {
+        records.push(record);
+        match records.len() == limit {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
-    })?;
+    };
+    let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
+    if keys_only {
+        read::scan_keys(data, &range, direction, |key| {
+            push(Value::record([("key", bytes(key))]))
+        })?;
+    } else {
+        read::scan(data, &range, direction, |key, value| {
+            push(Value::record([
+                ("key", bytes(key)),
+                ("value", bytes(value)),
+            ]))
+        })?;
+    }
     Ok(Value::List(records))
 }
 

@@ -124,24 +124,23 @@ fn one_write_too_many_is_refused() {
     ));
 }
 
-/// One op of 2 MB that wrote eight gigabytes of marks would stop a store for good.
+/// Each can become a mark: an op of 1 MB must not write millions of rows.
 #[test]
-fn marks_that_would_outweigh_the_op_are_refused() {
-    let refs: Vec<OpRef> = (0..1000).map(|seq| op(1, seq, 1)).collect();
-    let places: Vec<u32> = (0..1000).collect();
-    let keys: Vec<Vec<u8>> = (0..17_u8)
-        .map(|number| [&[number][..], &[0; MAX_KEY_BYTES - 1]].concat())
-        .collect();
-    let writes = |count: usize| {
-        keys[..count]
-            .iter()
-            .map(|key| write(key, &places, None))
-            .collect()
+fn one_superseded_value_too_many_is_refused() {
+    let refs: Vec<OpRef> = (0..512).map(|seq| op(1, seq, 1)).collect();
+    let places: Vec<u32> = (0..512).collect();
+    let keys: Vec<[u8; 2]> = (0..=512_u16).map(u16::to_be_bytes).collect();
+    let (last, keys) = keys.split_last().unwrap();
+    let writes = |more: &[u32]| {
+        let mut writes: Vec<_> = keys.iter().map(|key| write(key, &places, None)).collect();
+        writes.push(write(last, more, Some(b"")));
+        payload(&refs, writes)
     };
-    assert!(Payload::decode(&payload(&refs, writes(16)).encode()).is_ok());
+    assert!(Payload::decode(&writes(&[]).encode()).is_ok());
+    let found = (1 << 18) + 1;
     assert_eq!(
-        refused(&payload(&refs, writes(17))),
-        PayloadError::TooManyMarks
+        refused(&writes(&[7])),
+        PayloadError::TooManySuperseded { found }
     );
 }
 

@@ -3,10 +3,11 @@ use alloc::vec;
 
 use proptest::prelude::*;
 
-use lattice_meta::PubKey;
-
 use super::*;
 use crate::golden;
+
+/// The greatest apply index that a cell can hold: four times it is a varint below 2^63.
+const GREATEST: u64 = u64::MAX >> 3;
 
 fn stamp(hlc: u64, author: u8, seq: u64, id: u8) -> Stamp {
     let op = OpRef {
@@ -21,146 +22,164 @@ fn stamp(hlc: u64, author: u8, seq: u64, id: u8) -> Stamp {
 }
 
 #[test]
-fn a_cell_has_the_bytes_of_the_table() {
-    let cell = Cell {
-        others: 2,
-        number: 130,
-        value: b"six",
-    };
-    let row = b"\x85\x02\x02six";
-    assert_eq!(cell.encode(), row);
-    assert_eq!(Cell::decode(row).unwrap(), cell);
+fn cells_have_the_bytes_of_the_table() {
+    // 4 times 130 is 520, which is 8 in the low seven bits and 4 in the next.
+    let value = b"six";
+    for (cell, row) in [
+        (Cell::Inside { index: 130, value }, &b"\x88\x04six"[..]),
+        (Cell::Apart { index: 130 }, b"\x89\x04"),
+        (
+            Cell::Siblings {
+                current: 130,
+                count: 300,
+            },
+            b"\x8a\x04\xac\x02",
+        ),
+    ] {
+        assert_eq!(cell.encode(), row);
+        assert_eq!(Cell::decode(row).unwrap(), cell);
+        assert_eq!(cell.current(), 130);
+    }
 }
 
 #[test]
-fn a_full_cell_has_the_bytes_of_schema_1() {
-    let cell = FullCell {
-        others: 2,
-        winner: stamp(0x0102, 3, 4, 5),
-        value: b"six",
-    };
-    let mut row = vec![2, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0];
-    row.extend([3; 32]);
-    row.extend([4, 0, 0, 0, 0, 0, 0, 0]);
-    row.extend([5; 32]);
-    row.extend(b"six");
-    assert_eq!(cell.encode(), row);
-    assert_eq!(FullCell::decode(&row).unwrap(), cell);
-    assert_eq!(row.len(), FullCell::HEADER_LEN + 3);
-}
+fn a_value_and_a_sibling_have_the_bytes_of_the_table() {
+    let value = [&b"v\0\x03key"[..], &[0, 0, 0, 0, 0, 0, 1, 2]].concat();
+    assert_eq!(value_key(b"key", 0x0102), value);
+    assert_eq!(split_value_key(&value).unwrap(), (&b"key"[..], 0x0102));
 
-#[test]
-fn a_further_head_has_the_bytes_of_the_table() {
     let stamp = stamp(0x0102, 3, 4, 5);
-    let mut row_key = vec![b'h', 0, 3];
-    row_key.extend(b"key");
-    row_key.extend([0, 0, 0, 0, 0, 0, 1, 2]);
-    row_key.extend([5; 32]);
-    assert_eq!(further_key(b"key", &stamp), row_key);
-    let mut row = vec![3; 32];
-    row.extend([4, 0, 0, 0, 0, 0, 0, 0]);
-    row.extend(b"six");
-    assert_eq!(further_value(&stamp.op, b"six"), row);
-    assert_eq!(
-        decode_further(&row_key, &row).unwrap(),
-        (stamp, &b"six"[..])
-    );
-    assert_eq!(key_of_further(&row_key).unwrap(), b"key");
+    let sibling = Sibling { stamp, index: 130 };
+    let row_key = [&b"s\0\x03key"[..], &[0, 0, 0, 0, 0, 0, 1, 2], &[5; 32]].concat();
+    assert_eq!(sibling_key(b"key", &stamp), row_key);
+    let row = [&[3; 32][..], &[4, 0, 0, 0, 0, 0, 0, 0], &[0x82, 1]].concat();
+    assert_eq!(sibling_row(&sibling), row);
+    assert_eq!(decode_sibling(&row_key, &row).unwrap(), sibling);
+    assert_eq!(key_of_sibling(&row_key).unwrap(), b"key");
 }
 
 #[test]
-fn index_and_marks_have_the_bytes_of_the_table() {
+fn marks_and_elements_have_the_bytes_of_the_table() {
     let stamp = stamp(0x0102, 3, 4, 5);
-    let mut op = vec![3; 32];
-    op.extend([0, 0, 0, 0, 0, 0, 0, 4]);
-    op.extend([5; 32]);
-    let index = [&[b'i', 0, 3][..], b"key", &op].concat();
-    assert_eq!(index_key(b"key", &stamp.op), index);
-    assert_eq!(op_of_index(&index).unwrap(), stamp.op);
-    assert_eq!(index_value(stamp.hlc), [2, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(decode_index(&[2, 1, 0, 0, 0, 0, 0, 0]).unwrap(), stamp.hlc);
-    assert!(is_index(&index) && !is_index(b"c") && !is_index(b""));
-    let mark = [&[b'm'][..], &op, b"key"].concat();
+    let named = [&[3; 32][..], &[0, 0, 0, 0, 0, 0, 0, 4], b"key"].concat();
+    let hash = blake3::hash(&named);
+    let mark = [&b"m"[..], &[5; 32], hash.as_bytes()].concat();
     assert_eq!(mark_key(&stamp.op, b"key"), mark);
-    assert_eq!(key_of_mark(&mark).unwrap(), b"key");
+    // However long the user's key.
+    let long = [b'k'; 4096];
+    assert_eq!(mark_key(&stamp.op, &long).len(), 65);
+    let element = [&b"key"[..], &[5; 32]].concat();
+    assert_eq!(element_key(b"key", &stamp.op.id), element);
 }
 
 #[test]
-fn damaged_rows_are_errors_that_say_what_was_expected() {
-    // Nothing; a varint that goes on; one that is longer than it need be; a count that is missing, goes
-    // on, is none, or too great.
+fn the_first_byte_of_a_row_tells_what_it_is() {
+    let stamp = stamp(1, 2, 3, 4);
+    for (row_key, expected) in [
+        (cell_key(b"key"), RowKind::Cell),
+        (value_key(b"key", 5), RowKind::Value),
+        (sibling_key(b"key", &stamp), RowKind::Sibling),
+        (mark_key(&stamp.op, b"key"), RowKind::Mark),
+    ] {
+        assert_eq!(kind(&row_key).unwrap(), expected);
+    }
+    for unknown in [&b""[..], b"h", b"i", b"\0", b"C"] {
+        let error = kind(unknown).unwrap_err().to_string();
+        assert!(
+            error.contains("`data`") && error.contains("a row of a key-value store"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_value_inside_a_cell_has_at_most_1024_bytes() {
+    let inside = |len: usize| [&[0][..], &vec![7; len]].concat();
+    assert!(Cell::decode(&inside(MAX_INSIDE)).is_ok());
+    assert!(Cell::decode(&inside(MAX_INSIDE + 1)).is_err());
+    assert_eq!(MAX_INSIDE, 1024);
+}
+
+#[test]
+fn damaged_cells_are_errors_that_say_what_was_expected() {
+    // Nothing; a varint that goes on, is longer than it need be or has more than 64 bits; form 3; a
+    // byte after a cell without a value; a count that is missing, goes on, is 0 or 1, or has a byte
+    // after it.
     for row in [
         &b""[..],
         b"\x80",
         b"\x80\0",
-        b"\x01",
-        b"\x01\x80",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+        b"\x03",
+        b"\x07",
         b"\x01\0",
-        b"\x01\x80\x80\x80\x80\x10",
+        b"\x02",
+        b"\x02\x80",
+        b"\x02\0",
+        b"\x02\x01",
+        b"\x02\x82\0",
+        b"\x02\x02\0",
     ] {
         let error = Cell::decode(row).unwrap_err().to_string();
-        assert!(error.contains("number of an op"), "{error}");
+        assert!(error.contains("a cell of a key-value store"), "{error}");
     }
-    let short = vec![0; FullCell::HEADER_LEN - 1];
-    let error = FullCell::decode(&short).unwrap_err().to_string();
-    assert!(
-        error.contains("`data`") && error.contains("84 bytes"),
-        "{error}"
-    );
-    assert!(decode_index(&[0; 7]).is_err() && decode_index(&[0; 9]).is_err());
-    assert!(op_of_index(&[0; OpRef::KEY_LEN - 1]).is_err());
-    assert!(key_of_mark(&[0; MARK_HEADER_LEN - 1]).is_err());
-    assert!(key_of_cell(b"h").is_err());
-    let row_key = further_key(b"key", &stamp(1, 2, 3, 4));
-    for end in 0..row_key.len() {
-        assert!(
-            key_of_further(&row_key[..end]).is_err(),
-            "{end} bytes of a key"
-        );
+}
+
+#[test]
+fn damaged_values_and_siblings_are_errors_that_say_what_was_expected() {
+    assert!(key_of_cell(b"s").is_err() && key_of_cell(b"").is_err());
+    let stamp = stamp(1, 2, 3, 4);
+    let (value, sibling) = (value_key(b"key", 5), sibling_key(b"key", &stamp));
+    for end in 0..value.len() {
+        assert!(split_value_key(&value[..end]).is_err(), "{end} bytes");
     }
-    assert!(decode_further(&row_key, &[0; FURTHER_HEADER_LEN - 1]).is_err());
+    for end in 0..sibling.len() {
+        assert!(key_of_sibling(&sibling[..end]).is_err(), "{end} bytes");
+    }
+    assert!(split_value_key(&[&value[..], &[0]].concat()).is_err());
+    assert!(key_of_sibling(&[&sibling[..], &[0]].concat()).is_err());
+    assert!(split_value_key(&sibling).is_err() && key_of_sibling(&value).is_err());
+
+    let row = sibling_row(&Sibling { stamp, index: 5 });
+    for end in 0..row.len() {
+        let error = decode_sibling(&sibling, &row[..end]).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("a sibling of 41 to 49 bytes"), "{error}");
+    }
+    assert!(decode_sibling(&sibling, &[&row[..], &[0]].concat()).is_err());
+    // An index that is longer than it need be; the key of another row.
+    let header = &row[..40];
+    assert!(decode_sibling(&sibling, &[header, &[0x85, 0]].concat()).is_err());
+    assert!(decode_sibling(&value, &row).is_err());
 }
 
 #[test]
 fn golden_rows() {
-    let (first, second) = (stamp(0x0102, 3, 0x0405, 6), stamp(0x0102, 8, 9, 10));
-    let full = |others, winner, value| FullCell {
-        others,
-        winner,
-        value,
+    let stamp = stamp(0x0102, 3, 0x0405, 6);
+    let key = b"key";
+    let cell = |cell: Cell<'_>| (cell_key(key), cell.encode());
+    let inside = |index, value| cell(Cell::Inside { index, value });
+    let siblings = |current, count| cell(Cell::Siblings { current, count });
+    let longest: Vec<u8> = (0..=u8::MAX).collect::<Vec<_>>().repeat(4);
+    let sibling = Sibling {
+        stamp,
+        index: 0x4081,
     };
-    let short = |others, number, value| {
-        let cell = Cell {
-            others,
-            number,
-            value,
-        };
-        (cell_key(b"key"), cell.encode())
-    };
-    let further = (
-        further_key(b"key", &first),
-        further_value(&first.op, b"seven"),
-    );
-    let index = (
-        index_key(b"key", &first.op),
-        index_value(first.hlc).to_vec(),
-    );
     let expected = [
-        // As they were in schema 1, and as their leaves are.
+        ("cell-inside", inside(5, b"seven")),
+        ("cell-inside-empty", inside(0, b"")),
+        ("cell-inside-longest", inside(0x1020, &longest)),
+        ("cell-apart", cell(Cell::Apart { index: 0x4081 })),
+        ("cell-of-siblings", siblings(31, 2)),
+        ("cell-of-many-siblings", siblings(GREATEST, 301)),
+        ("value", (value_key(key, 0x0708), b"seven".to_vec())),
+        ("value-empty", (value_key(&[0xff; 300], u64::MAX), vec![])),
+        ("sibling", (sibling_key(key, &stamp), sibling_row(&sibling))),
+        ("mark", (mark_key(&stamp.op, key), vec![])),
         (
-            "cell",
-            (cell_key(b"key"), full(0, first, b"seven").encode()),
+            "mark-longest-key",
+            (mark_key(&stamp.op, &[b'k'; 4096]), vec![]),
         ),
-        (
-            "cell-of-two",
-            (cell_key(b"key"), full(1, second, b"").encode()),
-        ),
-        ("further", further),
-        ("index", index),
-        ("mark", (mark_key(&first.op, b"key"), vec![])),
-        ("short-cell", short(0, 5, b"seven")),
-        ("short-cell-of-two", short(1, 0x4081, b"")),
-        ("short-cell-of-many", short(300, u64::MAX >> 2, b"seven")),
     ];
     let lines = golden::lines("rows.txt");
     assert_eq!(lines.len(), expected.len());
@@ -168,6 +187,23 @@ fn golden_rows() {
         assert_eq!(name, expected_name);
         assert_eq!(golden::first(words), row_key, "{name}");
         assert_eq!(words.get(1).map_or(&[][..], Vec::as_slice), row, "{name}");
+        if let Ok(key) = key_of_cell(&row_key) {
+            assert_eq!(key, b"key");
+            assert_eq!(Cell::decode(&row).unwrap().encode(), row, "{name}");
+        }
+    }
+}
+
+#[test]
+fn golden_elements() {
+    let lines = golden::lines("elements.txt");
+    assert_eq!(lines.len(), 2);
+    for (name, words) in lines {
+        let [key, op, element] = &words[..] else {
+            panic!("{name} has other parts");
+        };
+        let op = OpId::from_bytes(op.as_slice().try_into().unwrap());
+        assert_eq!(element_key(key, &op), *element, "{name}");
     }
 }
 
@@ -180,29 +216,49 @@ fn arb_key() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 1..300)
 }
 
+fn arb_inside() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..=MAX_INSIDE)
+}
+
 proptest! {
     #[test]
     fn rows_read_back_as_they_were_written(
-        others: u32, number in 0..=u64::MAX >> 2, winner in arb_stamp(), key in arb_key(), value: Vec<u8>,
+        index in 0..=GREATEST, count in 2..=u64::MAX >> 1, stamp in arb_stamp(), key in arb_key(),
+        value in arb_inside(),
     ) {
-        let cell = Cell { others, number, value: &value };
-        let row = cell.encode();
-        prop_assert_eq!(Cell::decode(&row).unwrap(), cell);
-        let full = FullCell { others, winner, value: &value };
-        let leaf = full.encode();
-        prop_assert_eq!(FullCell::decode(&leaf).unwrap(), full);
+        let value = &value[..];
+        let cells = [
+            Cell::Inside { index, value }, Cell::Apart { index },
+            Cell::Siblings { current: index, count },
+        ];
+        for cell in cells {
+            let row = cell.encode();
+            prop_assert_eq!(Cell::decode(&row).unwrap(), cell);
+        }
         let row_key = cell_key(&key);
         prop_assert_eq!(key_of_cell(&row_key).unwrap(), &key[..]);
-        let (row_key, row) = (further_key(&key, &winner), further_value(&winner.op, &value));
-        prop_assert_eq!(decode_further(&row_key, &row).unwrap(), (winner, &value[..]));
-        prop_assert_eq!(key_of_further(&row_key).unwrap(), &key[..]);
+        with_cell_key(&key, |shown| assert_eq!(shown, row_key));
+        let row_key = value_key(&key, index);
+        prop_assert_eq!(split_value_key(&row_key).unwrap(), (&key[..], index));
+        let sibling = Sibling { stamp, index };
+        let (row_key, row) = (sibling_key(&key, &stamp), sibling_row(&sibling));
+        prop_assert_eq!(decode_sibling(&row_key, &row).unwrap(), sibling);
+        prop_assert_eq!(key_of_sibling(&row_key).unwrap(), &key[..]);
+    }
+
+    /// Every state has one encoding: what reads as a cell is what that cell is written as.
+    #[test]
+    fn any_bytes_are_refused_or_the_only_encoding_of_a_cell(row in proptest::collection::vec(any::<u8>(), 0..24)) {
+        if let Ok(cell) = Cell::decode(&row) {
+            prop_assert_eq!(cell.encode(), row);
+        }
     }
 
     #[test]
-    fn further_heads_stand_in_the_order_of_winning(
+    fn siblings_are_in_the_order_of_their_ranks(
         key in arb_key(), a in arb_stamp(), b in arb_stamp(),
     ) {
-        prop_assert_eq!(a.rank().cmp(&b.rank()), further_key(&key, &a).cmp(&further_key(&key, &b)));
+        prop_assert_eq!(a.rank().cmp(&b.rank()), sibling_key(&key, &a).cmp(&sibling_key(&key, &b)));
     }
 
     #[test]
@@ -215,8 +271,25 @@ proptest! {
             span.span().contains(row_key)
         };
         let same = a == b;
-        prop_assert_eq!(within(&further_span(&a), &further_key(&b, &stamp)), same);
-        prop_assert_eq!(within(&index_span(&a), &index_key(&b, &stamp.op)), same);
+        prop_assert_eq!(within(&sibling_span(&a), &sibling_key(&b, &stamp)), same);
+        prop_assert!(!within(&sibling_span(&a), &value_key(&b, 1)));
+        prop_assert_eq!(mark_key(&stamp.op, &a) == mark_key(&stamp.op, &b), same);
         prop_assert!(within(&mark_span(&stamp.op), &mark_key(&stamp.op, &b)));
+    }
+
+    /// A mark is of a whole reference: one that lies about author or number has other marks.
+    #[test]
+    fn a_mark_says_author_and_number_too(key in arb_key(), stamp in arb_stamp(), more in 1_u64..) {
+        use core::ops::RangeBounds;
+        let op = stamp.op;
+        let other = |byte: u8| [byte ^ 1; 32];
+        let seq = op.seq.wrapping_add(more);
+        let author = PubKey::from_bytes(other(op.author.as_bytes()[0]));
+        let id = OpId::from_bytes(other(op.id.as_bytes()[0]));
+        for lie in [OpRef { seq, ..op }, OpRef { author, ..op }] {
+            prop_assert_ne!(mark_key(&lie, &key), mark_key(&op, &key));
+        }
+        let mark = mark_key(&OpRef { id, ..op }, &key);
+        prop_assert!(!mark_span(&op).span().contains(&mark[..]));
     }
 }

@@ -2,13 +2,15 @@
 """Computes the golden files of core:kvstore: python3 generate.py OUTDIR
 
 A second implementation, made from the description of the formats and not from the Rust code: bytes are packed by
-hand, and heads and marks come from sets over the whole history, not from one op after another. No build runs it.
-It needs the packages blake3 and cryptography.
+hand, and the values of a key and the marks come from sets over the ops applied so far. No build runs it. It needs
+the packages blake3 and cryptography.
 
     payloads.txt          payloads that must be encoded exactly so, and decode: a name and the bytes
     payload_hostile.txt   bytes that must not decode: a name and the bytes
     rows.txt              rows of `data`: a name, the key and the value
-    history.txt           a genesis, signed ops in the order of application, the rows and the state hash they give
+    elements.txt          elements of the state: a name, the user's key, the op's id, the element's key
+    history.txt           a genesis; signed ops in the order of application, each with its effect, and the state hash
+                          and a digest of all rows after it; the elements and the rows in the end
 """
 
 import struct
@@ -32,11 +34,6 @@ sized = lambda b: u64(len(b)) + b
 def ref_bytes(ref):
     author, seq, id = ref
     return author + u64(seq) + id
-
-
-def ref_ordered(ref):
-    author, seq, id = ref
-    return author + u64be(seq) + id
 
 
 def made_up(author, seq, id):
@@ -104,31 +101,9 @@ def hostile_payloads():
     }
 
 
-# --- rows; a head is (hlc, reference, value); cells as they were in schema 1, and as their leaves are
+# --- rows; a value is (hlc, reference, apply index, bytes)
 
-def rank(head):
-    hlc, ref, _ = head
-    return (hlc, ref[2])
-
-
-def cell(key, heads):
-    hlc, ref, value = max(heads, key=rank)
-    return (b"c" + key, u32(len(heads) - 1) + u64(hlc) + ref_bytes(ref) + value)
-
-
-def further(key, head):
-    hlc, ref, value = head
-    author, seq, id = ref
-    return (b"h" + u16be(len(key)) + key + u64be(hlc) + id, author + u64(seq) + value)
-
-
-def index(key, head):
-    hlc, ref, _ = head
-    return (b"i" + u16be(len(key)) + key + ref_ordered(ref), u64(hlc))
-
-
-def mark(key, ref):
-    return (b"m" + ref_ordered(ref) + key, b"")
+MAX_INSIDE = 1024
 
 
 def varint(number):
@@ -137,29 +112,64 @@ def varint(number):
     return u8(low | 0x80) + varint(rest) if rest else u8(low)
 
 
-def short_cell(key, heads, number):
-    """A cell since schema 2."""
-    _, _, value = max(heads, key=rank)
-    return (b"c" + key, short_header(len(heads) - 1, number) + value)
+def rank(value):
+    hlc, (_, _, id), _, _ = value
+    return (hlc, id)
 
 
-def short_header(others, number):
-    """The number of the winner's op, whose lowest bit says whether a count of further heads follows."""
-    return varint(2 * number + 1) + varint(others) if others else varint(2 * number)
+def cell_inside(key, index, value):
+    assert len(value) <= MAX_INSIDE
+    return (b"c" + key, varint(4 * index) + value)
+
+
+def cell_apart(key, index):
+    return (b"c" + key, varint(4 * index + 1))
+
+
+def cell_of_siblings(key, current, count):
+    assert count >= 2
+    return (b"c" + key, varint(4 * current + 2) + varint(count))
+
+
+def value_row(key, index, value):
+    return (b"v" + u16be(len(key)) + key + u64be(index), value)
+
+
+def sibling_row(key, hlc, ref, index):
+    author, seq, id = ref
+    return (b"s" + u16be(len(key)) + key + u64be(hlc) + id, author + u64(seq) + varint(index))
+
+
+def mark(key, ref):
+    author, seq, id = ref
+    return (b"m" + id + blake3(author + u64be(seq) + key).digest(), b"")
+
+
+def element_key(key, ref):
+    return key + ref[2]
 
 
 def golden_rows():
-    first, second = (0x0102, made_up(3, 0x0405, 6), b"seven"), (0x0102, made_up(8, 9, 10), b"")
+    ref = made_up(3, 0x0405, 6)
     return {
-        "cell": cell(b"key", [first]),
-        "cell-of-two": cell(b"key", [first, second]),
-        "further": further(b"key", first),
-        "index": index(b"key", first),
-        "mark": mark(b"key", first[1]),
-        "short-cell": short_cell(b"key", [first], 5),
-        "short-cell-of-two": short_cell(b"key", [first, second], 0x4081),
-        "short-cell-of-many": short_cell(b"key", [first] * 301, 2**62 - 1),
+        "cell-inside": cell_inside(b"key", 5, b"seven"),
+        "cell-inside-empty": cell_inside(b"key", 0, b""),
+        "cell-inside-longest": cell_inside(b"key", 0x1020, bytes(range(256)) * 4),
+        "cell-apart": cell_apart(b"key", 0x4081),
+        "cell-of-siblings": cell_of_siblings(b"key", 31, 2),
+        "cell-of-many-siblings": cell_of_siblings(b"key", 2**61 - 1, 301),
+        "value": value_row(b"key", 0x0708, b"seven"),
+        "value-empty": value_row(b"\xff" * 300, 2**64 - 1, b""),
+        "sibling": sibling_row(b"key", 0x0102, ref, 0x4081),
+        "mark": mark(b"key", ref),
+        "mark-longest-key": mark(b"k" * 4096, ref),
     }
+
+
+def golden_elements():
+    first, other = made_up(3, 0x0405, 6), made_up(8, 0, 0xFF)
+    return [(name, key, ref[2], element_key(key, ref)) for name, key, ref in
+            [("element", b"key", first), ("element-of-other", b"k", other)]]
 
 
 # --- a store
@@ -195,77 +205,145 @@ class Store:
         return {"bytes": body + signature, "ref": (author.key, seq, id), "hlc": hlc, "writes": writes or []}
 
 
-def state(ops):
-    """The rows of a store that has applied these ops, in any order."""
-    applied = {op["ref"] for op in ops}
+def values(ops):
+    """The values of each key, by the set of ops that are applied; their order only gives the indexes."""
     superseded = {(key, ref) for op in ops for key, refs, _ in op["writes"] for ref in refs}
-    rows = dict(mark(key, ref) for key, ref in superseded if ref not in applied)
-    heads = {}
-    for op in ops:
+    found = {}
+    for index, op in enumerate(ops):
         for key, _, value in op["writes"]:
             if value is not None and (key, op["ref"]) not in superseded:
-                heads.setdefault(key, []).append((op["hlc"], op["ref"], value))
-    for key, found in heads.items():
-        rows.update([cell(key, found)])
-        for head in sorted(found, key=rank)[:-1]:
-            rows.update([further(key, head), index(key, head)])
-    return rows
+                found.setdefault(key, []).append((op["hlc"], op["ref"], index, value))
+    return found
 
 
-def others(cell):
-    return struct.unpack("<I", cell[:4])[0]
+def elements(ops):
+    return {element_key(key, ref): value for key, found in values(ops).items() for _, ref, _, value in found}
 
 
-def winner(cell):
-    return (cell[12:44], struct.unpack("<Q", cell[44:52])[0], cell[52:84])
+def rows(ops):
+    """The rows of a store that has applied these ops in this order."""
+    apart, marks = set(), set()
+    for count in range(1, len(ops) + 1):
+        # A value that has been long or has had siblings, if only once, has a row of its own.
+        for key, found in values(ops[:count]).items():
+            apart |= {(key, index) for _, _, index, value in found if len(found) > 1 or len(value) > MAX_INSIDE}
+        # An op leaves a mark for what it supersedes and is not applied; the other op takes those at its own keys.
+        *before, last = ops[:count]
+        marks -= {(key, last["ref"]) for key, _, _ in last["writes"]}
+        marks |= {(key, ref) for key, refs, _ in last["writes"] for ref in refs - {op["ref"] for op in before}}
+    out = dict(mark(key, ref) for key, ref in marks)
+    for key, found in values(ops).items():
+        out |= [value_row(key, index, value) for _, _, index, value in found if (key, index) in apart]
+        hlc, ref, current, value = max(found, key=rank)
+        if len(found) > 1:
+            out |= [cell_of_siblings(key, current, len(found))]
+            out |= [sibling_row(key, hlc, ref, index) for hlc, ref, index, _ in found]
+        else:
+            out |= [cell_apart(key, current) if (key, current) in apart else cell_inside(key, current, value)]
+    return out
 
 
-def state_hash(store, rows):
-    leaves = [(key, value) for key, value in rows.items() if key[:1] != b"i"]
-    lanes = [0] * 1024
-    for key, value in leaves:
-        expanded = derive("lattice 2026 state leaf v1", u32(len(key)) + key + value, 2048)
-        for lane, more in enumerate(struct.unpack("<1024H", expanded)):
-            lanes[lane] = (lanes[lane] + more) % 2**16
-    return derive("lattice 2026 state hash v1", store.hash + u64(len(leaves)) + struct.pack("<1024H", *lanes))
+def lanes(elements):
+    """The sum of elements, 1,024 numbers of 16 bits."""
+    total = [0] * 1024
+    for key, value in elements.items():
+        expanded = derive("lattice 2026 state element v1", u32(len(key)) + key + value, 2048)
+        total = [(x + y) % 2**16 for x, y in zip(total, struct.unpack("<1024H", expanded))]
+    return total
+
+
+def state_hash(store, elements):
+    packed = struct.pack("<1024H", *lanes(elements))
+    return derive("lattice 2026 state hash v1", store.hash + u64(len(elements)) + packed)
+
+
+def effect(before, after):
+    """Of the net change: how many elements more, and the sum of those that came less that of those that went."""
+    change = [(x - y) % 2**16 for x, y in zip(lanes(after), lanes(before))]
+    packed = struct.pack("<q", len(after) - len(before)) + struct.pack("<1024H", *change)
+    return derive("lattice 2026 effect v1", packed, 16)
+
+
+def digest(rows):
+    """BLAKE3 of all rows in the order of their keys, each key and value after its length."""
+    return blake3(b"".join(sized(key) + sized(value) for key, value in sorted(rows.items()))).digest()
+
+
+def text(length):
+    return (b"0123456789abcdef" * 200)[:length]
+
+
+def history(store):
+    ann, bob, cat = Author(1), Author(2), Author(3)
+    t = 1_700_000_000_000 << 16
+    ops = []
+
+    def op(*args, **kwargs):
+        ops.append(store.op(*args, **kwargs))
+        return ops[-1]
+
+    a0 = op(ann, None, [], t + 1, [(b"a", set(), b"1"), (b"b", set(), b""), (b"c", set(), b"3")])
+    b0 = op(bob, None, [a0], t + 2, [(b"a", {a0["ref"]}, b"of bob")])
+    # At the time of bob's, which bob has not seen: the greater id wins.
+    c0 = op(cat, None, [], t + 2, [(b"a", set(), b"of cat"), (b"c", {a0["ref"]}, b"over what cat had not seen")])
+    a1 = op(ann, a0, [], t + 3, [(b"b", {a0["ref"]}, None)])
+    c1 = store.op(cat, c0, [], t + 4, [(b"d", set(), b"marked, never a value"), (b"e", set(), b"its other write"),
+                                       (b"marked-delete", set(), None)])
+    # Bob supersedes what has not come yet, at keys that it writes and at one that it does not, and what never will:
+    # a lie about ann's number, and an op of no author.
+    lie, ghost = (ann.key, 5, a0["ref"][2]), made_up(9, 9, 9)
+    b1 = op(bob, b0, [], t + 5, [(b"a", {lie}, None), (b"d", {c1["ref"]}, None), (b"ghost", {ghost}, b"seen"),
+                                 (b"marked-delete", {c1["ref"]}, None), (b"unwritten", {c1["ref"]}, None)])
+    ops.append(c1)
+    fork = op(ann, a0, [], t + 3, [(b"a", {a0["ref"]}, b"of ann's fork"), (b"b", set(), b"again")])
+    merge = op(bob, b1, [a1, fork, c1], t + 6)
+    void = store.op(cat, c1, [], t + 7, raw=pack_payload([made_up(1, 1, 1)], [(b"a", [], b"never")]))
+    # The mark of an invalid op stays as well.
+    a2 = op(ann, a1, [merge], t + 8, [(b"apart", set(), text(1025)), (b"inside", set(), text(1024)),
+                                      (b"long", set(), text(3000)), (b"void", {void["ref"]}, b"over a void op"),
+                                      (b"joined", set(), b"alone"), (b"kept-short", set(), text(1024)),
+                                      (b"settled", set(), text(1025)), (b"to-be-long", set(), b"short"),
+                                      (b"promoted", set(), text(1025))])
+    ops.append(void)
+    late = op(cat, void, [], t + 9, [(b"c", {c0["ref"]}, None), (b"f", {void["ref"]}, b"after the void op"),
+                                     (b"joined", set(), b"with"), (b"kept-short", set(), text(3000)),
+                                     (b"long", set(), text(1025)), (b"settled", set(), b""),
+                                     (b"promoted", set(), b"of cat")])
+    b2 = op(bob, merge, [], t + 9, [(b"long", set(), b"short among long ones"), (b"settled", set(), text(1024)),
+                                    (b"to-be-long", {a2["ref"]}, text(2000)), (b"promoted", set(), b"of bob")])
+    # Left alone again: a short value that was inside, a long one, and one of three; a put over three; two of three.
+    current = max([late, b2], key=lambda op: (op["hlc"], op["ref"][2]))
+    a3 = op(ann, a2, [late, b2], t + 10, [(b"joined", {late["ref"]}, None), (b"kept-short", {late["ref"]}, None),
+                                          (b"long", {b2["ref"], late["ref"]}, None),
+                                          (b"settled", {a2["ref"], b2["ref"], late["ref"]}, b"one again"),
+                                          (b"promoted", {current["ref"]}, None)])
+    # Two concurrent values of each size, in either order of their ranks.
+    op(ann, a3, [], t + 12, [(b"two", set(), b"great"), (b"two-long", set(), text(1025))])
+    op(bob, b2, [a3], t + 11, [(b"two", set(), text(1025)), (b"two-long", set(), text(3000))])
+    op(cat, late, [a3], t + 13, [(b"two", set(), text(5)), (b"two-long", set(), b"")])
+    return ops
 
 
 def golden_history():
-    ann, bob, cat = Author(1), Author(2), Author(3)
-    store = Store(ann)
-    t = 1_700_000_000_000 << 16
-    a0 = store.op(ann, None, [], t + 1, [(b"a", set(), b"1"), (b"b", set(), b""), (b"c", set(), b"3")])
-    b0 = store.op(bob, None, [a0], t + 2, [(b"a", {a0["ref"]}, b"of bob")])
-    # At the time of bob's, which bob has not seen: the greater id wins.
-    c0 = store.op(cat, None, [], t + 2, [(b"a", set(), b"of cat"), (b"c", {a0["ref"]}, b"over what cat had not seen")])
-    a1 = store.op(ann, a0, [], t + 3, [(b"b", {a0["ref"]}, None)])
-    c1 = store.op(cat, c0, [], t + 4, [(b"d", set(), b"marked, never a head"), (b"e", set(), b"its other write")])
-    # Bob supersedes what has not come yet, and what never will: a lie about ann's number, and an op of nobody.
-    lie, ghost = (ann.key, 5, a0["ref"][2]), made_up(9, 9, 9)
-    b1 = store.op(bob, b0, [], t + 5, [(b"a", {lie}, None), (b"d", {c1["ref"]}, None), (b"ghost", {ghost}, b"seen")])
-    fork = store.op(ann, a0, [], t + 3, [(b"a", {a0["ref"]}, b"of ann's fork"), (b"b", set(), b"again")])
-    merge = store.op(bob, b1, [a1, fork, c1], t + 6)
-    void = store.op(cat, c1, [], t + 7, raw=pack_payload([made_up(1, 1, 1)], [(b"a", [], b"never")]))
-    late = store.op(cat, c1, [], t + 8, [(b"f", {void["ref"]}, b"over a void op"), (b"c", {c0["ref"]}, None)])
-    a2 = store.op(ann, a1, [merge, late], t + 9, [(b"long", set(), bytes(range(256)) * 16)])
-    ops = [a0, b0, c0, a1, b1, c1, fork, merge, void, late, a2]
-    rows = state(ops)
-    lines = [f"genesis {store.genesis.hex()}"] + [f"op {op['bytes'].hex()}" for op in ops]
-    lines += [f"row {key.hex()} {value.hex()}" for key, value in sorted(rows.items())]
-    numbers = {op["ref"]: number for number, op in enumerate(ops)}
-    short = {key: short_header(others(value), numbers[winner(value)]) + value[84:]
-             for key, value in rows.items() if key[:1] == b"c"}
-    return (lines + [f"state_hash {state_hash(store, rows).hex()}"]
-            + [f"short {key.hex()} {value.hex()}" for key, value in sorted(short.items())])
+    store = Store(Author(1))
+    ops = history(store)
+    lines = [("genesis", store.genesis)]
+    for count in range(1, len(ops) + 1):
+        done = ops[:count]
+        changed = effect(elements(done[:-1]), elements(done))
+        lines.append(("op", done[-1]["bytes"], changed, state_hash(store, elements(done)), digest(rows(done))))
+    lines += [("element", *element) for element in sorted(elements(ops).items())]
+    return lines + [("row", *row) for row in sorted(rows(ops).items())]
 
 
 def main(out):
     out.mkdir(parents=True, exist_ok=True)
     lines = lambda found: [" ".join([name, *(part.hex() for part in parts)]) for name, *parts in found]
-    write = lambda name, lines: (out / name).write_text("".join(line.rstrip() + "\n" for line in lines))
-    write("payloads.txt", lines(valid_payloads().items()))
-    write("payload_hostile.txt", lines(hostile_payloads().items()))
-    write("rows.txt", lines((name, *row) for name, row in golden_rows().items()))
+    write = lambda name, found: (out / name).write_text("".join(line.rstrip() + "\n" for line in lines(found)))
+    write("payloads.txt", valid_payloads().items())
+    write("payload_hostile.txt", hostile_payloads().items())
+    write("rows.txt", ((name, *row) for name, row in golden_rows().items()))
+    write("elements.txt", golden_elements())
     write("history.txt", golden_history())
 
 

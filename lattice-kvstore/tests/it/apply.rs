@@ -5,32 +5,20 @@ use std::collections::BTreeSet;
 use lattice_backend::{Effect, OpKind, OpRef, Value};
 use lattice_kvstore::Command;
 
-use crate::support::bytes::{TestWrite, payload};
+use crate::support::bytes::TestWrite;
 use crate::support::host::{Cost, Host, TestOp};
 use crate::support::op_ref;
 
 fn op(reference: OpRef, hlc: u64, writes: &[TestWrite]) -> TestOp {
-    TestOp {
-        kind: OpKind::Application,
-        reference,
-        hlc,
-        payload: payload(writes),
-    }
+    TestOp::new(reference, hlc, writes)
 }
 
 fn put(key: &[u8], supersedes: &[OpRef], value: &[u8]) -> TestWrite {
-    TestWrite {
-        key: key.to_vec(),
-        supersedes: supersedes.iter().copied().collect(),
-        value: Some(value.to_vec()),
-    }
+    TestWrite::put(key, supersedes, value)
 }
 
 fn delete(key: &[u8], supersedes: &[OpRef]) -> TestWrite {
-    TestWrite {
-        value: None,
-        ..put(key, supersedes, b"")
-    }
+    TestWrite::delete(key, supersedes)
 }
 
 fn get(host: &Host, key: &[u8]) -> Value {
@@ -46,12 +34,14 @@ fn a_put_on_a_fresh_key_costs_one_get_and_one_put() {
         put(b"c", &[], b"3"),
     ];
     host.apply_only(&op(op_ref(1, 0, 1), 1, &writes));
-    // The one range looks for marks of the op; it is one however many keys are written.
+    // The one range looks for marks of the op; it is one however many keys are written. A cell has a
+    // key of 2 bytes, and 2 bytes for the index and the value.
     let cost = Cost {
         gets: 3,
         ranges: 1,
         puts: 3,
-        removes: 0,
+        written_bytes: 3 * (2 + 2),
+        ..Cost::default()
     };
     assert_eq!((host.take_cost(), host.take_asked()), (cost, 0));
 }
@@ -63,19 +53,22 @@ fn a_put_over_the_value_it_has_seen_costs_the_same() {
     host.record(&op(first, 1, &[put(b"a", &[], b"1")]));
     host.take_cost();
     host.apply_only(&op(op_ref(1, 1, 2), 2, &[put(b"a", &[first], b"2")]));
+    // The cell is read, and written in its place.
     let cost = Cost {
         gets: 1,
         ranges: 1,
         puts: 1,
-        removes: 0,
+        read_bytes: 2,
+        written_bytes: 2 + 2,
+        ..Cost::default()
     };
     assert_eq!((host.take_cost(), host.take_asked()), (cost, 0));
 }
 
-/// Ten thousand who all saw the same value and wrote over it: a scan of the others' heads for
-/// each would be fifty million rows.
+/// Ten thousand authors saw the same value and wrote over it: a scan of the siblings for each would
+/// be fifty million rows.
 #[test]
-fn a_late_superseder_of_a_head_that_is_gone_does_not_scan_the_others() {
+fn a_late_superseder_of_a_value_that_is_gone_does_not_scan_the_siblings() {
     let mut host = Host::new();
     let first = op_ref(1, 0, 1);
     host.record(&op(first, 1, &[put(b"a", &[], b"1")]));
@@ -89,12 +82,16 @@ fn a_late_superseder_of_a_head_that_is_gone_does_not_scan_the_others() {
     host.take_cost();
     host.take_asked();
     host.apply_only(&op(op_ref(201, 0, 201), 2, &[put(b"a", &[first], b"201")]));
-    // The cell, the index; then cell, further head and its index row, or head and index row.
+    // The cell and the sibling row of the value that is gone are looked up. Put are the row of the
+    // value (a key of 12 bytes), its sibling row (44, and 42 for author, number and index) and the
+    // cell, with two bytes each for the current index and the count.
     let cost = Cost {
         gets: 2,
         ranges: 1,
         puts: 3,
-        removes: 0,
+        read_bytes: 4,
+        written_bytes: (12 + 3) + (44 + 42) + (2 + 4),
+        ..Cost::default()
     };
     assert_eq!((host.take_cost(), host.take_asked()), (cost, 1));
 }
@@ -118,7 +115,7 @@ fn a_put_concurrent_with_a_delete_survives_it() {
 }
 
 #[test]
-fn a_marked_put_never_becomes_a_head_while_its_other_writes_count() {
+fn a_marked_put_never_becomes_a_value_while_its_other_writes_count() {
     let late = op_ref(2, 0, 2);
     let mut host = Host::new();
     host.record(&op(op_ref(1, 0, 1), 1, &[delete(b"a", &[late])]));
@@ -126,41 +123,53 @@ fn a_marked_put_never_becomes_a_head_while_its_other_writes_count() {
     host.record(&op(late, 1, &[put(b"a", &[], b"1"), put(b"b", &[], b"2")]));
     assert_eq!(get(&host, b"a"), Value::Null);
     assert_eq!(get(&host, b"b"), Value::Bytes(b"2".to_vec()));
-    assert_eq!(
-        host.rows().len(),
-        1,
-        "recording the op has removed its marks"
-    );
+    assert_eq!(host.rows().len(), 1, "the op has removed its mark");
 }
 
 #[test]
-fn marks_go_whatever_the_op_turns_out_to_be() {
+fn marks_at_keys_that_the_op_does_not_write_stay_and_mean_nothing() {
     let late = op_ref(2, 0, 2);
+    let elsewhere = op(late, 1, &[put(b"c", &[], b"1")]);
     let invalid = TestOp {
-        kind: OpKind::Application,
-        reference: late,
-        hlc: 1,
         payload: vec![2],
+        ..elsewhere.clone()
     };
     let merge = TestOp {
         kind: OpKind::Merge,
         payload: Vec::new(),
-        ..invalid.clone()
+        ..elsewhere.clone()
     };
-    for (op_of_late, effect) in [(invalid, Some(Effect::Void)), (merge, None)] {
+    for (op_of_late, effect, values) in [
+        (elsewhere, Some(Effect::Applied), 1),
+        (invalid, Some(Effect::Void), 0),
+        (merge, None, 0),
+    ] {
         let mut host = Host::new();
-        host.record(&op(
-            op_ref(1, 0, 1),
-            1,
-            &[delete(b"a", &[late]), delete(b"b", &[late])],
-        ));
+        let superseding = [delete(b"a", &[late]), delete(b"b", &[late])];
+        host.record(&op(op_ref(1, 0, 1), 1, &superseding));
         assert_eq!(host.rows().len(), 2);
         assert_eq!(host.record(&op_of_late), effect);
-        assert!(host.rows().is_empty());
-        // Nor does what comes later mark it again.
-        host.record(&op(op_ref(1, 1, 3), 2, &[delete(b"c", &[late])]));
-        assert!(host.rows().is_empty());
+        assert_eq!(host.rows().len(), 2 + values, "both marks are there");
+        // What comes later leaves no more of them: it finds the op applied.
+        host.record(&op(op_ref(1, 1, 3), 2, &[delete(b"d", &[late])]));
+        assert_eq!(host.rows().len(), 2 + values);
+        // Nor do they stop other values from being put there.
+        host.record(&op(op_ref(1, 2, 4), 3, &[put(b"a", &[], b"2")]));
+        assert_eq!(get(&host, b"a"), Value::Bytes(b"2".to_vec()));
+        assert_eq!(host.elements().len(), 1 + values);
     }
+}
+
+/// A delete takes the mark at its key as a put does.
+#[test]
+fn a_marked_delete_leaves_no_mark() {
+    let late = op_ref(2, 0, 2);
+    let mut host = Host::new();
+    host.record(&op(op_ref(1, 0, 1), 1, &[put(b"a", &[late], b"1")]));
+    assert_eq!(host.rows().len(), 2, "the cell and the mark");
+    host.record(&op(late, 1, &[delete(b"a", &[])]));
+    assert_eq!(host.rows().len(), 1);
+    assert_eq!(get(&host, b"a"), Value::Bytes(b"1".to_vec()));
 }
 
 #[test]
@@ -194,9 +203,8 @@ fn history_is_asked_once_for_each_ref_however_many_keys_name_it() {
     assert_eq!(host.take_asked(), 1);
 }
 
-/// Heads are removed and promoted many times over; whatever order, the rows are those of the rest.
 #[test]
-fn the_greatest_of_the_others_takes_the_place_of_a_superseded_winner() {
+fn the_greatest_sibling_is_current_once_the_current_value_is_superseded() {
     let mut host = Host::new();
     let ops: Vec<OpRef> = (1..=5).map(|author| op_ref(author, 0, author)).collect();
     for (place, reference) in ops.iter().enumerate() {
@@ -220,7 +228,7 @@ fn the_greatest_of_the_others_takes_the_place_of_a_superseded_winner() {
 }
 
 #[test]
-fn a_command_leaves_one_head_of_many() {
+fn a_command_leaves_one_value_of_many() {
     let mut host = Host::new();
     for author in 1..=100 {
         host.record(&op(
@@ -229,7 +237,8 @@ fn a_command_leaves_one_head_of_many() {
             &[put(b"a", &[], &[author])],
         ));
     }
-    assert_eq!(host.rows().len(), 1 + 2 * 99);
+    // The cell, and two rows for each value.
+    assert_eq!(host.rows().len(), 1 + 2 * 100);
     let mut command = Command::new();
     command.put("a", "one");
     host.run(op_ref(1, 1, 200), 2, &command).unwrap();

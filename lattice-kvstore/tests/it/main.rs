@@ -12,6 +12,7 @@ mod heads;
 mod methods;
 mod model;
 mod prepare;
+mod row_bytes;
 mod scans;
 mod store;
 mod support;

@@ -1,11 +1,11 @@
 //! What commands become, and why they are refused.
 
-use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, OpKind, OpRef};
+use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, OpRef};
 use lattice_kvstore::{Command, Expectation, Found, KvRefusal};
 
 use crate::support::bytes::{TestWrite, payload};
 use crate::support::host::{Host, TestOp};
-use crate::support::op_ref;
+use crate::support::{numbered, op_ref};
 
 fn put(key: &[u8], value: &[u8]) -> Command {
     let mut command = Command::new();
@@ -19,35 +19,19 @@ fn expecting(key: &[u8], expectation: Expectation) -> Command {
     command
 }
 
-/// Gives a key as many heads as there are authors, without a look at each other.
-fn with_heads(key: &[u8], authors: u16) -> (Host, Vec<OpRef>) {
+/// Gives a key concurrent values, the last one current.
+fn with_heads(key: &[u8], count: u16) -> (Host, Vec<OpRef>) {
     let mut host = Host::new();
-    let ops = (0..authors).map(|author| {
-        let [high, low] = author.to_be_bytes();
-        let mut reference = op_ref(high, 0, low);
-        reference.seq = author.into();
-        reference
-    });
-    let ops: Vec<OpRef> = ops.collect();
+    let ops: Vec<OpRef> = (0..count).map(|number| numbered(1, number)).collect();
     for reference in &ops {
-        let value = Some(reference.seq.to_be_bytes().to_vec());
-        let write = TestWrite {
-            key: key.to_vec(),
-            supersedes: [].into(),
-            value,
-        };
-        host.record(&TestOp {
-            kind: OpKind::Application,
-            reference: *reference,
-            hlc: 1 + reference.seq,
-            payload: payload(&[write]),
-        });
+        let write = TestWrite::put(key, &[], &reference.seq.to_be_bytes());
+        host.record(&TestOp::new(*reference, 1 + reference.seq, &[write]));
     }
     (host, ops)
 }
 
 #[test]
-fn a_payload_names_the_heads_it_replaces_once_each() {
+fn a_payload_names_the_values_it_replaces_once_each() {
     let mut host = Host::new();
     let first = op_ref(1, 0, 1);
     let mut batch = put(b"b", b"1");
@@ -128,8 +112,8 @@ fn expectations_hold_or_say_what_was_found() {
     for good in [Expectation::Absent, Expectation::Heads(Vec::new())] {
         assert!(host.prepare(&expecting(b"b", good)).is_ok());
     }
-    // Winner first, then in the order of refs.
-    let heads = || Found::Heads(vec![ops[2], ops[0], ops[1]]);
+    // The current one first.
+    let heads = || Found::Heads(backwards.clone());
     let failing = [
         (&b"a"[..], Expectation::Absent, Found::Value(winner.clone())),
         (
@@ -171,25 +155,31 @@ fn refusals_show_little_of_what_may_be_long() {
     );
 }
 
-/// A key of 4,096 bytes with more heads than one op may mark: it must stay writable.
+/// A key with more values than the rest of an op has room for must stay writable.
 #[test]
-fn more_heads_than_one_op_replaces_shrink_with_every_put() {
-    let key = [7; MAX_KEY_BYTES];
-    let (mut host, ops) = with_heads(&key, 20_000);
+fn more_values_than_one_op_replaces_shrink_with_every_put() {
+    let (mut host, ops) = with_heads(b"key", 2500);
+    // Beside its value an op has room for 1,000 references and places.
+    let fixed = 17 + 25 + 3;
+    let value = vec![7; MAX_PAYLOAD_BYTES - fixed - 1000 * (OpRef::KEY_LEN + 4)];
     let mut delete = Command::new();
-    delete.delete(key);
+    delete.delete("key").put("other", &value[100..]);
     let refused = KvRefusal::TooManyHeads {
-        key: key.to_vec(),
+        key: b"key".to_vec(),
         heads: ops.len(),
     };
     assert_eq!(host.prepare(&delete).unwrap_err(), refused);
-    host.run(op_ref(99, 0, 1), 100_000, &put(&key, b"new"))
-        .unwrap();
-    let left = host.rows().len();
-    assert!(left > 1 && left < 20_000, "{left} rows");
-    host.run(op_ref(99, 1, 2), 100_001, &put(&key, b"newer"))
-        .unwrap();
-    assert_eq!(host.rows().len(), 1);
-    host.run(op_ref(99, 2, 3), 100_002, &delete).unwrap();
-    assert!(host.rows().is_empty());
+    let mut seq = 0;
+    for left in [1501, 502, 1] {
+        let payload = host.run(op_ref(99, seq, 99), 100_000 + seq, &put(b"key", &value));
+        assert!(payload.unwrap().len() <= MAX_PAYLOAD_BYTES);
+        // The values that are left, one more that is new, and their cell.
+        let rows = if left > 1 { 2 * left + 1 } else { 2 };
+        assert_eq!(host.rows().len(), rows, "op {seq}");
+        assert_eq!(host.elements().len(), left);
+        seq += 1;
+    }
+    host.run(op_ref(99, seq, 100), 200_000, &delete).unwrap();
+    assert_eq!(host.elements().len(), 1, "the other key's");
+    assert_eq!(host.rows().len(), 2);
 }

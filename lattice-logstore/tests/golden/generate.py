@@ -2,10 +2,11 @@
 
 A second implementation of a log's payloads, rows and state, made from the words of their
 description with `struct` and the packages `blake3` and `cryptography` of PyPI, not from the Rust
-code: an encoder cannot bless itself. Nothing in the build runs it. The files it writes are kept
-for ever; a case may be added, a line that is there never changes.
+code: an encoder cannot bless itself. Nothing in the build runs it. The files it writes are kept;
+once a format is released, a case may be added, and no line changes.
 
-A line is a name and byte strings in hexadecimal, an empty one written as `empty`.
+A line is a name and byte strings in hexadecimal, an empty one written as `empty`. In `history.txt`
+an op stands with its effect and the state hash after it; elements and rows are those in the end.
 """
 
 import pathlib
@@ -75,9 +76,9 @@ class Op:
         return (self.author, self.seq, self.id)
 
 
-def rows(op, entries):
-    """Leaves, which were rows in schema 1: keys order as (hlc, op id, index) do; a value is the author and
-    the content."""
+def elements(op, entries):
+    """An element is an entry: keys order as (hlc, op id, index) do; a value is the author and the
+    content."""
     key = struct.pack(">Q", op.hlc) + op.id
     return [
         (key + struct.pack(">I", index), op.author + content)
@@ -91,27 +92,30 @@ def varint(number):
     return u8(low | 0x80) + varint(rest) if rest else u8(low)
 
 
-def run(number, op, entries):
-    """A row since schema 2: which op, under which number, and how many entries it has."""
-    return struct.pack(">Q", op.hlc) + op.id, varint(number) + varint(len(entries))
+def row(index, op, entries):
+    """A row is an op that appends: its apply index, and how many entries it has."""
+    return struct.pack(">Q", op.hlc) + op.id, varint(index) + varint(len(entries))
 
 
-def effect(leaves):
-    """Of leaves that came new: key, a 0 for nothing before, a 1 and the value after."""
-    content = b"".join(
-        u32(len(key)) + key + u8(0) + u8(1) + u32(len(value)) + value for key, value in leaves
-    )
+def lanes(elements):
+    """The sum of elements, as the bytes of its 1,024 lanes."""
+    total = [0] * 1024
+    for key, value in elements:
+        keyed = blake3(derive_key_context="lattice 2026 state element v1")
+        keyed.update(u32(len(key)) + key + value)
+        expanded = struct.unpack("<1024H", keyed.digest(length=2048))
+        total = [(x + y) % 65536 for x, y in zip(total, expanded)]
+    return struct.pack("<1024H", *total)
+
+
+def effect(added):
+    """The first 16 bytes of a hash over the net change: a log only gains elements."""
+    content = struct.pack("<q", len(added)) + lanes(added)
     return blake3(content, derive_key_context="lattice 2026 effect v1").digest()[:16]
 
 
-def state_hash(leaves):
-    total = [0] * 1024
-    for key, value in leaves:
-        keyed = blake3(derive_key_context="lattice 2026 state leaf v1")
-        keyed.update(u32(len(key)) + key + value)
-        lanes = struct.unpack("<1024H", keyed.digest(length=2048))
-        total = [(x + y) % 65536 for x, y in zip(total, lanes)]
-    content = GENESIS_HASH + u64(len(leaves)) + struct.pack("<1024H", *total)
+def state_hash(elements):
+    content = GENESIS_HASH + u64(len(elements)) + lanes(elements)
     return blake3(content, derive_key_context="lattice 2026 state hash v1").digest()
 
 
@@ -161,22 +165,18 @@ def history():
     a1 = Op(0, 1, a0, HLC + 1, [], payload([b"late"])[:-1])
     b1 = Op(1, 1, b0, HLC + 2, [a1], b"", kind=1)
     a2 = Op(0, 2, a1, HLC + (5000 << 16), [b1], payload([b"on top", b"of all"]))
-    applied = [
-        (a0, rows(a0, first)),
-        (b0, rows(b0, [b"b knows nothing of it"])),
-        (a1, []),
-        (b1, []),
-        (a2, rows(a2, [b"on top", b"of all"])),
-    ]
-    lines, leaves = [("genesis", GENESIS)], []
-    for op, added in applied:
-        leaves += added
-        lines.append(("op", op.bytes, effect(added), state_hash(leaves)))
-    runs = [run(number, op, added) for number, (op, added) in enumerate(applied) if added]
+    applied = [(a0, first), (b0, [b"b knows nothing of it"]), (a1, []), (b1, [])]
+    applied.append((a2, [b"on top", b"of all"]))
+    lines, all_elements = [("genesis", GENESIS)], []
+    for op, entries in applied:
+        added = elements(op, entries)
+        all_elements += added
+        lines.append(("op", op.bytes, effect(added), state_hash(all_elements)))
+    rows = [row(index, op, entries) for index, (op, entries) in enumerate(applied) if entries]
     return (
         lines
-        + [("row", *row) for row in sorted(leaves)]
-        + [("run", *row) for row in sorted(runs)]
+        + [("element", *element) for element in sorted(all_elements)]
+        + [("row", *row) for row in sorted(rows)]
     )
 
 

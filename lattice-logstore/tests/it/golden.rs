@@ -42,26 +42,26 @@ fn golden_hostile_payloads() {
     }
 }
 
-/// Rows and state hashes after each op of a history with concurrent ops, a void one and a merge.
+/// The lines of the history that have a name.
+fn of<'a>(
+    lines: &'a [(String, Vec<Vec<u8>>)],
+    name: &'static str,
+) -> impl Iterator<Item = &'a [Vec<u8>]> {
+    let found = lines.iter().filter(move |(found, _)| found == name);
+    found.map(|(_, words)| &words[..])
+}
+
+/// State hashes after each op of a history with concurrent ops, an invalid one and a merge; elements
+/// and rows in the end.
 #[test]
 fn golden_history() {
     let lines = lines("history.txt");
+    assert_eq!(lines.len(), 1 + 5 + 6 + 3);
     let genesis = Genesis::decode(&lines[0].1[0]).unwrap().hash();
     let hasher = OpHasher::new(&genesis);
     let mut host = Host::default();
-    let (mut leaves, mut runs) = (Vec::new(), Vec::new());
     let mut effects = Vec::new();
-    for (name, words) in &lines[1..] {
-        // An entry was a row in schema 1, and is a leaf; since schema 2 a row is a run.
-        let kind = match &name[..] {
-            "row" => Some(&mut leaves),
-            "run" => Some(&mut runs),
-            _ => None,
-        };
-        if let Some(kind) = kind {
-            kind.push((words[0].clone(), words[1].clone()));
-            continue;
-        }
+    for words in of(&lines, "op") {
         let op = Op::decode(words[0].clone(), &hasher).unwrap();
         op.verify().unwrap();
         match op.kind() {
@@ -69,9 +69,9 @@ fn golden_history() {
             _ => host.record(&op.view(0)),
         }
         let mut state = Accumulator::default();
-        let leaf_hasher = ElementHasher::default();
-        for (key, value) in host.leaves() {
-            state.insert(&leaf_hasher, &key, &value);
+        let element_hasher = ElementHasher::default();
+        for (key, value) in host.elements() {
+            state.insert(&element_hasher, &key, &value);
         }
         assert_eq!(state.state_hash(&genesis).as_ref(), words[2], "{op:?}");
     }
@@ -84,8 +84,13 @@ fn golden_history() {
             Effect::Applied
         ]
     );
-    assert_eq!(host.leaves(), leaves);
-    assert_eq!(leaves.len(), 6);
-    assert_eq!(host.data.0.into_iter().collect::<Vec<_>>(), runs);
-    assert_eq!(runs.len(), 3);
+    let pairs = |name| -> Vec<_> {
+        let pair = |words: &[Vec<u8>]| (words[0].clone(), words[1].clone());
+        of(&lines, name).map(pair).collect()
+    };
+    assert_eq!(host.elements(), pairs("element"));
+    assert_eq!(host.elements().len(), 6);
+    let rows: Vec<_> = host.data.0.into_iter().collect();
+    assert_eq!(rows, pairs("row"));
+    assert_eq!(rows.len(), 3);
 }

@@ -99,19 +99,18 @@ fn golden_history_through_the_engine() {
             let hash = StateHash::from_slice(&words[2]).unwrap();
             assert_eq!(replica.log.state_hash().unwrap(), hash, "op {index}");
         }
-        let rows: Vec<_> = lines.iter().filter(|(name, _)| name == "row").collect();
-        assert_eq!(
-            replica.log.len().unwrap(),
-            u64::try_from(rows.len()).unwrap()
-        );
+        let elements = lines.iter().filter(|(name, _)| name == "element");
+        let elements: Vec<_> = elements.map(|(_, words)| words).collect();
+        assert_eq!((replica.log.len().unwrap(), elements.len()), (6, 6));
         let entries = replica
             .log
             .read(Selection::all())
             .unwrap()
             .map(Result::unwrap);
-        for (entry, (_, row)) in entries.zip(rows) {
-            assert_eq!(entry.position().to_key()[..], row[0]);
-            assert_eq!([entry.author.as_ref(), &entry.content].concat(), row[1]);
+        for (entry, element) in entries.zip(elements) {
+            assert_eq!(entry.position().to_key()[..], element[0]);
+            let value = [entry.author.as_ref(), &entry.content].concat();
+            assert_eq!(value, element[1]);
         }
     }
 }
@@ -164,7 +163,7 @@ proptest! {
                 }
                 Step::Pull { to, from } => {
                     let report = replicas[to].pull(&replicas[from]);
-                    // A leaf that the other one has not yet is no help to it: it sends too much.
+                    // Of branch tips that the sender lacks it learns nothing: it sends too much.
                     let taken = |(_, outcome): &(_, Outcome)| {
                         matches!(outcome, Outcome::Applied { .. } | Outcome::Known)
                     };

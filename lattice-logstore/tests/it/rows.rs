@@ -78,7 +78,7 @@ fn applied<'a>(ops: impl IntoIterator<Item = &'a TestOp>) -> Host {
 }
 
 #[test]
-fn a_row_is_an_op_and_a_leaf_an_entry() {
+fn a_row_is_an_op_and_an_element_an_entry() {
     let payload = encode_payload(&[&b"x"[..], b""]).unwrap();
     let op = FakeOp {
         author: 9,
@@ -97,11 +97,11 @@ fn a_row_is_an_op_and_a_leaf_an_entry() {
     host.apply(&op.view());
     let run = [&[1, 2, 3, 4, 5, 6, 7, 8][..], &[7; 32]].concat();
     let key = |index: u8| [&run[..], &[0, 0, 0, index]].concat();
-    let leaves = [
+    let elements = [
         (key(0), [&[9; 32][..], b"x"].concat()),
         (key(1), vec![9; 32]),
     ];
-    assert_eq!(host.leaves(), leaves);
+    assert_eq!(host.elements(), elements);
     // Op number 130, two entries.
     let rows = [(run, vec![0x82, 1, 2])];
     assert_eq!(host.data.0.into_iter().collect::<Vec<_>>(), rows);
@@ -138,10 +138,10 @@ fn an_append_of_nothing_is_refused() {
 fn identity_of_the_logic() {
     let machine = LogMachine::new();
     assert_eq!(machine.store_type().as_str(), "core:logstore");
-    assert_eq!(machine.logic_version().as_str(), "core:logstore/2");
+    assert_eq!(machine.logic_version().as_str(), "core:logstore/1");
     assert_eq!(
         machine.schemas(),
-        SchemaVersion::new(1)..=SchemaVersion::new(2)
+        SchemaVersion::new(1)..=SchemaVersion::new(1)
     );
 }
 
@@ -205,14 +205,14 @@ fn rows_that_name_another_op_are_damage() {
 
 proptest! {
     #[test]
-    fn any_order_of_ops_gives_the_same_sorted_leaves(
+    fn any_order_of_ops_gives_the_same_sorted_elements(
         (ops, shuffled) in ops().prop_flat_map(|ops| (Just(ops.clone()), Just(ops).prop_shuffle())),
     ) {
-        let leaves = applied(&ops).leaves();
-        prop_assert_eq!(&applied(&shuffled).leaves(), &leaves);
-        prop_assert_eq!(&applied(ops.iter().rev()).leaves(), &leaves);
+        let elements = applied(&ops).elements();
+        prop_assert_eq!(&applied(&shuffled).elements(), &elements);
+        prop_assert_eq!(&applied(ops.iter().rev()).elements(), &elements);
 
-        let found: Vec<_> = leaves.iter().map(|(key, value)| {
+        let found: Vec<_> = elements.iter().map(|(key, value)| {
             let position = lattice_logstore::Position::from_key(key).unwrap();
             let index = usize::try_from(position.index).unwrap();
             let (author, content) = value.split_at(32);

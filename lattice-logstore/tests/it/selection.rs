@@ -111,8 +111,8 @@ fn logs() -> impl Strategy<Value = (Host, Vec<Position>)> {
                 .view(),
             );
         }
-        let leaves = host.leaves().into_iter();
-        let log = leaves
+        let elements = host.elements().into_iter();
+        let log = elements
             .map(|(key, _)| Position::from_key(&key).unwrap())
             .collect();
         (host, log)

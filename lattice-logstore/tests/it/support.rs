@@ -55,16 +55,16 @@ impl Host {
         self.past.0.push((stamp, op.payload.to_vec()));
     }
 
-    /// The leaves of the state.
-    pub(crate) fn leaves(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut leaves = Vec::new();
-        let mut take = |key: &[u8], value: &[u8]| leaves.push((key.to_vec(), value.to_vec()));
+    /// The elements of the state.
+    pub(crate) fn elements(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut elements = Vec::new();
+        let mut take = |key: &[u8], value: &[u8]| elements.push((key.to_vec(), value.to_vec()));
         for (key, value) in &self.data.0 {
             LogMachine::new()
-                .leaves(SCHEMA_VERSION, Row { key, value }, &self.past, &mut take)
+                .elements(SCHEMA_VERSION, Row { key, value }, &self.past, &mut take)
                 .unwrap();
         }
-        leaves
+        elements
     }
 
     pub(crate) fn query(&self, args: Args) -> Result<Value, CallError> {

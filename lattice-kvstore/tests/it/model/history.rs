@@ -124,7 +124,7 @@ fn writes(entries: &[Entry], named: &[OpRef], place: usize, plan: &Plan) -> Vec<
         TestWrite {
             key,
             supersedes,
-            value: write.value.map(|value| vec![value; 3]),
+            value: write.value.clone(),
         }
     };
     plan.writes.iter().map(write).collect()

@@ -1,10 +1,12 @@
-//! The rule of heads and marks against a model that knows nothing but sets.
+//! The rules of values and marks against a model that knows nothing but sets.
 //!
-//! The model looks at all ops at once and says what is a head and what is a mark. The state
-//! machine takes the same ops one by one, in six orders that respect causality, and must end with
-//! the model's rows each time, bit for bit.
+//! The model takes all ops at once and says which values each key has. The state machine takes the
+//! same ops one by one, in six orders that respect causality, and must end with the model's elements
+//! each time, bit for bit. Its rows depend on the order: after each op they must be those that the
+//! layout allows after this order, and there is one such set of rows.
 
 mod history;
+mod layout;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -14,12 +16,15 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::support::Rows;
-use crate::support::bytes::{TestHead, key_rows, mark_row};
 use crate::support::host::{Host, shown};
+use crate::support::rows::{MAX_INSIDE, TestHead, element};
 use history::{Entry, causal_order, history};
+use layout::Layout;
 use plan::{Kind, Plan, honest, hostile};
 
-/// The heads of a key, the winner first: puts of applied valid ops that none supersedes.
+const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
+
+/// The values of a key, the current one first: puts of applied valid ops that none supersedes.
 fn heads(entries: &[&Entry], key: &[u8]) -> Vec<TestHead> {
     let writes_here = |entry: &&Entry| entry.writes.iter().find(|write| write.key == key).cloned();
     let superseded: BTreeSet<OpRef> = entries
@@ -43,29 +48,32 @@ fn heads(entries: &[&Entry], key: &[u8]) -> Vec<TestHead> {
     heads
 }
 
-/// All rows of a store that has applied these ops.
-fn rows(entries: &[&Entry]) -> Rows {
-    let applied: BTreeSet<OpRef> = entries.iter().map(|entry| entry.op.reference).collect();
-    let writes = || entries.iter().flat_map(|entry| &entry.writes);
-    let keys: BTreeSet<&[u8]> = writes().map(|write| &write.key[..]).collect();
-    let cells = keys
-        .into_iter()
-        .flat_map(|key| key_rows(key, &heads(entries, key)));
-    let marks = writes().flat_map(|write| {
-        let unknown = write.supersedes.iter().filter(|op| !applied.contains(op));
-        unknown.map(|op| mark_row(op, &write.key))
-    });
-    cells.chain(marks).collect()
+/// The elements of a store that has applied these ops.
+fn elements(entries: &[&Entry]) -> Rows {
+    let of_key = |key| {
+        let heads = heads(entries, key).into_iter();
+        heads.map(move |head| element(key, &head))
+    };
+    KEYS.into_iter().flat_map(of_key).collect()
+}
+
+fn same(found: &Rows, expected: &Rows, order: &[usize]) -> Result<(), TestCaseError> {
+    // Long values are shown only if they differ.
+    if found != expected {
+        prop_assert_eq!(shown(found), shown(expected), "in order {:?}", order);
+    }
+    Ok(())
 }
 
 fn check(plans: &[Plan], choices: &[Vec<Index>]) -> Result<(), TestCaseError> {
     let entries = history(plans);
     let all: Vec<&Entry> = entries.iter().collect();
-    let expected = rows(&all);
-    for (number, choices) in choices.iter().enumerate() {
-        let mut host = Host::new();
+    let expected = elements(&all);
+    for choices in choices {
+        let (mut host, mut layout) = (Host::new(), Layout::default());
         let order = causal_order(&entries, choices);
-        for (done, &place) in order.iter().enumerate() {
+        let mut applied = Vec::new();
+        for &place in &order {
             let effect = host.record(&entries[place].op);
             let expected = match plans[place].kind {
                 Kind::Merge => None,
@@ -73,37 +81,29 @@ fn check(plans: &[Plan], choices: &[Vec<Index>]) -> Result<(), TestCaseError> {
                 Kind::Valid => Some(Effect::Applied),
             };
             prop_assert_eq!(effect, expected);
-            if number == 0 {
-                let so_far: Vec<&Entry> = order[..=done]
-                    .iter()
-                    .map(|&place| &entries[place])
-                    .collect();
-                prop_assert_eq!(
-                    shown(&host.full_rows()),
-                    shown(&rows(&so_far)),
-                    "after {:?}",
-                    order
-                );
-            }
+            applied.push(&entries[place]);
+            layout.take_last(&applied);
+            same(host.rows(), &layout.rows(&applied), &order)?;
+            same(&host.elements(), &elements(&applied), &order)?;
         }
-        prop_assert_eq!(
-            shown(&host.full_rows()),
-            shown(&expected),
-            "in order {:?}",
-            order
-        );
+        same(&host.elements(), &expected, &order)?;
         check_reads(&host, &all)?;
     }
     Ok(())
 }
 
 fn check_reads(host: &Host, entries: &[&Entry]) -> Result<(), TestCaseError> {
-    let mut conflicted = Vec::new();
-    for key in [&b"a"[..], b"b", b"c"] {
+    let (mut conflicted, mut current) = (Vec::new(), Vec::new());
+    for key in KEYS {
         let heads = heads(entries, key);
         let named = || [("key", Value::Bytes(key.to_vec()))];
         let value = heads.first().map(|head| head.value.clone());
-        prop_assert_eq!(host.query("get", named()), value.into());
+        prop_assert_eq!(
+            host.query("contains", named()),
+            Value::Bool(value.is_some())
+        );
+        prop_assert_eq!(host.query("get", named()), value.clone().into());
+        current.extend(value.map(|value| (key, value)));
         let ops: Vec<Value> = heads
             .iter()
             .map(|head| {
@@ -122,6 +122,30 @@ fn check_reads(host: &Host, entries: &[&Entry]) -> Result<(), TestCaseError> {
         }
     }
     prop_assert_eq!(host.query("conflicted_keys", []), Value::List(conflicted));
+    check_scans(host, &current)
+}
+
+fn check_scans(host: &Host, current: &[(&[u8], Vec<u8>)]) -> Result<(), TestCaseError> {
+    let count = u64::try_from(current.len()).unwrap();
+    prop_assert_eq!(host.query("count", []), count.into());
+    for keys_only in [false, true] {
+        let record = |(key, value): &(&[u8], Vec<u8>)| {
+            let key = ("key", Value::Bytes(key.to_vec()));
+            match keys_only {
+                true => Value::record([key]),
+                false => Value::record([key, ("value", Value::Bytes(value.clone()))]),
+            }
+        };
+        let mut records: Vec<Value> = current.iter().map(record).collect();
+        let flag = |name, is_set| (name, Value::Bool(is_set));
+        let args = |reverse| [flag("keys_only", keys_only), flag("reverse", reverse)];
+        prop_assert_eq!(
+            host.query("scan", args(false)),
+            Value::List(records.clone())
+        );
+        records.reverse();
+        prop_assert_eq!(host.query("scan", args(true)), Value::List(records));
+    }
     Ok(())
 }
 
@@ -133,7 +157,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn three_authors_who_fork_and_lie_end_with_the_models_rows_in_every_order(
+    fn three_authors_who_fork_and_lie_end_with_the_models_elements_in_every_order(
         plans in proptest::collection::vec(hostile(), 1..20), orders in orders(),
     ) {
         check(&plans, &orders)?;
@@ -148,7 +172,13 @@ proptest! {
         }
         check(&plans, &orders[..1])?;
         let entries = history(&plans);
-        let rows = rows(&entries.iter().collect::<Vec<_>>());
-        prop_assert!(rows.keys().all(|row| row[0] == b'c'));
+        let mut host = Host::new();
+        for entry in &entries {
+            host.record(&entry.op);
+            for (key, value) in host.rows() {
+                let is_long_value = key[0] == b'v' && value.len() > MAX_INSIDE;
+                prop_assert!(key[0] == b'c' || is_long_value, "{}", key.escape_ascii());
+            }
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(super) enum Flaw {
 
 #[derive(Debug, Clone)]
 pub(super) struct WritePlan {
-    pub(super) value: Option<u8>,
+    pub(super) value: Option<Vec<u8>>,
     /// Supersede the heads that the author can know of.
     pub(super) honest: bool,
     pub(super) targets: Vec<(Index, Twist)>,
@@ -49,6 +49,12 @@ pub(super) enum Twist {
     OtherAuthor,
     OtherSeq,
     OtherId,
+}
+
+/// Short and long values: up to 1,024 bytes are inside a cell.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    let len = proptest::sample::select(&[0_usize, 5, 1024, 1025, 3000][..]);
+    (any::<u8>(), len).prop_map(|(byte, len)| vec![byte; len])
 }
 
 pub(super) fn hostile() -> impl Strategy<Value = Plan> {
@@ -71,7 +77,7 @@ pub(super) fn hostile() -> impl Strategy<Value = Plan> {
         1 => flaw.prop_map(Kind::Invalid),
     ];
     let write = (
-        proptest::option::weighted(0.75, any::<u8>()),
+        proptest::option::weighted(0.75, value()),
         any::<bool>(),
         proptest::collection::vec((any::<Index>(), twist), 0..3),
     )

@@ -1,4 +1,4 @@
-//! Rows and payloads, written byte by byte from their documentation.
+//! Payloads, written byte by byte from their documentation.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,25 @@ pub(crate) struct TestWrite {
     pub(crate) value: Option<Vec<u8>>,
 }
 
-fn op(op: &OpRef) -> Vec<u8> {
-    [op.author.as_ref(), &op.seq.to_le_bytes(), op.id.as_ref()].concat()
+impl TestWrite {
+    pub(crate) fn put(key: &[u8], supersedes: &[OpRef], value: &[u8]) -> Self {
+        Self {
+            key: key.to_vec(),
+            supersedes: supersedes.iter().copied().collect(),
+            value: Some(value.to_vec()),
+        }
+    }
+
+    pub(crate) fn delete(key: &[u8], supersedes: &[OpRef]) -> Self {
+        Self {
+            value: None,
+            ..Self::put(key, supersedes, b"")
+        }
+    }
 }
 
-fn op_ordered(op: &OpRef) -> Vec<u8> {
-    [op.author.as_ref(), &op.seq.to_be_bytes(), op.id.as_ref()].concat()
+fn op(op: &OpRef) -> Vec<u8> {
+    [op.author.as_ref(), &op.seq.to_le_bytes(), op.id.as_ref()].concat()
 }
 
 fn length(bytes: usize) -> [u8; 8] {
@@ -58,53 +71,6 @@ pub(crate) fn payload_of(refs: &[OpRef], writes: &[TestWrite]) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// One head of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TestHead {
-    pub(crate) hlc: u64,
-    pub(crate) op: OpRef,
-    pub(crate) value: Vec<u8>,
-}
-
-/// The rows of a key with these heads, the winner first.
-pub(crate) fn key_rows(key: &[u8], heads: &[TestHead]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let Some((winner, others)) = heads.split_first() else {
-        return Vec::new();
-    };
-    let count = u32::try_from(others.len()).unwrap();
-    let cell = [
-        &count.to_le_bytes()[..],
-        &winner.hlc.to_le_bytes(),
-        &op(&winner.op),
-        &winner.value,
-    ];
-    let mut rows = vec![([b"c", key].concat(), cell.concat())];
-    let key_len = u16::try_from(key.len()).unwrap().to_be_bytes();
-    for head in others {
-        let further = [
-            b"h",
-            &key_len[..],
-            key,
-            &head.hlc.to_be_bytes(),
-            head.op.id.as_ref(),
-        ];
-        let row = [
-            head.op.author.as_ref(),
-            &head.op.seq.to_le_bytes(),
-            &head.value,
-        ];
-        rows.push((further.concat(), row.concat()));
-        let index = [b"i", &key_len[..], key, &op_ordered(&head.op)];
-        rows.push((index.concat(), head.hlc.to_le_bytes().to_vec()));
-    }
-    rows
-}
-
-/// The row of a mark.
-pub(crate) fn mark_row(marked: &OpRef, key: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    ([b"m", &op_ordered(marked)[..], key].concat(), Vec::new())
 }
 
 /// What a payload that is known to be valid says; a merge's says nothing.

@@ -12,6 +12,7 @@ use lattice_kvstore::{Command, KvMachine, KvRefusal, SCHEMA_VERSION};
 use lattice_meta::Hlc;
 
 use super::Rows;
+use super::bytes::{TestWrite, payload};
 
 /// An op as the state machine sees it.
 #[derive(Debug, Clone)]
@@ -22,13 +23,39 @@ pub(crate) struct TestOp {
     pub(crate) payload: Vec<u8>,
 }
 
-/// How often something was asked of the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+impl TestOp {
+    /// An op with a valid payload.
+    pub(crate) fn new(reference: OpRef, hlc: u64, writes: &[TestWrite]) -> Self {
+        Self {
+            kind: OpKind::Application,
+            reference,
+            hlc,
+            payload: payload(writes),
+        }
+    }
+}
+
+/// What the state machine read and wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
+    /// Rows that were asked for by their keys, found or not.
     pub(crate) gets: u32,
     pub(crate) ranges: u32,
+    /// Rows that ranges gave.
+    pub(crate) ranged: u32,
     pub(crate) puts: u32,
     pub(crate) removes: u32,
+    /// Bytes of the rows that were found: of values, and in ranges of keys, too.
+    pub(crate) read_bytes: usize,
+    /// Bytes of the keys and values that were put, and of the keys that were removed.
+    pub(crate) written_bytes: usize,
+}
+
+impl Cost {
+    /// Rows that were read or asked for, written or removed.
+    pub(crate) fn rows(&self) -> u32 {
+        self.gets + self.ranged + self.puts + self.removes
+    }
 }
 
 /// One replica.
@@ -51,10 +78,7 @@ struct Data {
     rows: Rows,
     /// What stood in a row before each write.
     undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    gets: Cell<u32>,
-    ranges: Cell<u32>,
-    puts: u32,
-    removes: u32,
+    cost: Cell<Cost>,
 }
 
 impl Host {
@@ -70,26 +94,19 @@ impl Host {
         &self.data.rows
     }
 
-    /// The leaves of the state: the same for every order of ops.
-    pub(crate) fn leaves(&self) -> Rows {
-        let mut leaves = Rows::new();
+    /// The elements of the state: the same for every order of ops.
+    pub(crate) fn elements(&self) -> Rows {
+        let mut elements = Rows::new();
         for (key, value) in self.rows() {
             let mut take = |key: &[u8], value: &[u8]| {
-                assert_eq!(leaves.insert(key.to_vec(), value.to_vec()), None);
+                assert_eq!(elements.insert(key.to_vec(), value.to_vec()), None);
             };
             let row = Row { key, value };
             self.machine
-                .leaves(SCHEMA_VERSION, row, &self.applied, &mut take)
+                .elements(SCHEMA_VERSION, row, &self.applied, &mut take)
                 .unwrap();
         }
-        leaves
-    }
-
-    /// All rows, with cells as their leaves are.
-    pub(crate) fn full_rows(&self) -> Rows {
-        let mut rows = self.rows().clone();
-        rows.extend(self.leaves());
-        rows
+        elements
     }
 
     fn view<'a>(&self, op: &'a TestOp) -> OpView<'a> {
@@ -188,14 +205,9 @@ impl Host {
             .unwrap()
     }
 
-    /// What was asked since the last time.
-    pub(crate) fn take_cost(&mut self) -> Cost {
-        Cost {
-            gets: self.data.gets.take(),
-            ranges: self.data.ranges.take(),
-            puts: std::mem::take(&mut self.data.puts),
-            removes: std::mem::take(&mut self.data.removes),
-        }
+    /// What was read and written since the last time.
+    pub(crate) fn take_cost(&self) -> Cost {
+        self.data.cost.take()
     }
 
     /// How often history was asked since the last time.
@@ -213,6 +225,10 @@ impl Host {
 }
 
 impl Data {
+    fn count(&self, count: impl FnOnce(&mut Cost)) {
+        count_in(&self.cost, count);
+    }
+
     fn take_back(&mut self) {
         while let Some((key, before)) = self.undo.pop() {
             match before {
@@ -251,12 +267,16 @@ impl History for Applied {
 
 impl DataRead for Data {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.gets.set(self.gets.get() + 1);
-        Ok(self.rows.get(key).cloned())
+        let found = self.rows.get(key);
+        self.count(|cost| {
+            cost.gets += 1;
+            cost.read_bytes += found.map_or(0, Vec::len);
+        });
+        Ok(found.cloned())
     }
 
     fn range(&self, span: Span<'_>, direction: Direction) -> Result<lattice_backend::Rows<'_>> {
-        self.ranges.set(self.ranges.get() + 1);
+        self.count(|cost| cost.ranges += 1);
         let empty = match span {
             (Bound::Included(a), Bound::Included(b)) => a > b,
             (Bound::Included(a) | Bound::Excluded(a), Bound::Excluded(b))
@@ -272,31 +292,54 @@ impl DataRead for Data {
                 Direction::Backward => Box::new(range.rev()),
             }
         };
-        Ok(Box::new(Cursor(rows)))
+        let cost = &self.cost;
+        Ok(Box::new(Cursor { rows, cost }))
     }
 }
 
 impl DataWrite for Data {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.puts += 1;
+        self.count(|cost| {
+            cost.puts += 1;
+            cost.written_bytes += key.len() + value.len();
+        });
         let before = self.rows.insert(key.to_vec(), value.to_vec());
         self.undo.push((key.to_vec(), before));
         Ok(())
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<()> {
-        self.removes += 1;
+        self.count(|cost| {
+            cost.removes += 1;
+            cost.written_bytes += key.len();
+        });
         let before = self.rows.remove(key);
         self.undo.push((key.to_vec(), before));
         Ok(())
     }
 }
 
-struct Cursor<'a>(Box<dyn Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> + 'a>);
+fn count_in(cost: &Cell<Cost>, count: impl FnOnce(&mut Cost)) {
+    let mut counted = cost.get();
+    count(&mut counted);
+    cost.set(counted);
+}
+
+struct Cursor<'a> {
+    rows: Box<dyn Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> + 'a>,
+    cost: &'a Cell<Cost>,
+}
 
 impl RowCursor for Cursor<'_> {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
-        Ok(self.0.next().map(|(key, value)| Row { key, value }))
+        let row = self.rows.next().map(|(key, value)| Row { key, value });
+        if let Some(row) = row {
+            count_in(self.cost, |cost| {
+                cost.ranged += 1;
+                cost.read_bytes += row.key.len() + row.value.len();
+            });
+        }
+        Ok(row)
     }
 }
 

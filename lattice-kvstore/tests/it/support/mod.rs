@@ -5,6 +5,7 @@ pub(crate) mod bytes;
 pub(crate) mod golden;
 pub(crate) mod host;
 pub(crate) mod replica;
+pub(crate) mod rows;
 
 use lattice_backend::OpRef;
 use lattice_meta::{OpId, PubKey};
@@ -18,5 +19,16 @@ pub(crate) fn op_ref(author: u8, seq: u64, id: u8) -> OpRef {
         author: PubKey::from_bytes([author; 32]),
         seq,
         id: OpId::from_bytes([id; 32]),
+    }
+}
+
+/// A made-up reference whose id tells the author and the number: for many ops.
+pub(crate) fn numbered(author: u8, number: u16) -> OpRef {
+    let mut id = [0; 32];
+    id[..2].copy_from_slice(&number.to_be_bytes());
+    id[31] = author;
+    OpRef {
+        id: OpId::from_bytes(id),
+        ..op_ref(author, number.into(), 0)
     }
 }

@@ -1,0 +1,81 @@
+//! The rows that a store has to have: its values laid out, and its marks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lattice_backend::OpRef;
+
+use super::heads;
+use super::history::Entry;
+use crate::support::Rows;
+use crate::support::rows::{
+    MAX_INSIDE, cell_apart, cell_inside, cell_of_siblings, mark_row, sibling_row, value_row,
+};
+
+/// What the order of arrival has decided so far. It leaves exactly one legal set of rows.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    indexes: BTreeMap<OpRef, u64>,
+    /// Values that have a row of their own, by key and op: a value that was long or had a sibling, if
+    /// only once.
+    apart: BTreeSet<(Vec<u8>, OpRef)>,
+    /// Marks of ops that are not applied, and those at keys that the marked op did not write.
+    marks: BTreeSet<(OpRef, Vec<u8>)>,
+}
+
+fn keys<'a>(applied: &[&'a Entry]) -> BTreeSet<&'a [u8]> {
+    let writes = applied.iter().flat_map(|entry| &entry.writes);
+    writes.map(|write| &write.key[..]).collect()
+}
+
+impl Layout {
+    /// Takes in the last of the ops that are applied.
+    pub(super) fn take_last(&mut self, applied: &[&Entry]) {
+        let (last, before) = applied.split_last().unwrap();
+        let index = u64::try_from(before.len()).unwrap();
+        self.indexes.insert(last.op.reference, index);
+        for write in &last.writes {
+            self.marks.remove(&(last.op.reference, write.key.clone()));
+            let unknown = write.supersedes.iter();
+            let unknown = unknown.filter(|op| !self.indexes.contains_key(op));
+            let marks = unknown.map(|op| (*op, write.key.clone()));
+            self.marks.extend(marks);
+        }
+        for key in keys(applied) {
+            let heads = heads(applied, key);
+            let has_siblings = heads.len() > 1;
+            let apart = heads
+                .iter()
+                .filter(|head| has_siblings || head.value.len() > MAX_INSIDE);
+            self.apart.extend(apart.map(|head| (key.to_vec(), head.op)));
+        }
+    }
+
+    /// All rows of a store that has applied these ops.
+    pub(super) fn rows(&self, applied: &[&Entry]) -> Rows {
+        let marks = self.marks.iter().map(|(op, key)| mark_row(op, key));
+        let mut rows: Rows = marks.collect();
+        for key in keys(applied) {
+            let heads = heads(applied, key);
+            let Some(current) = heads.first() else {
+                continue;
+            };
+            let index = self.indexes[&current.op];
+            let is_apart = |op: OpRef| self.apart.contains(&(key.to_vec(), op));
+            rows.extend([match heads.len() {
+                1 if is_apart(current.op) => cell_apart(key, index),
+                1 => cell_inside(key, index, &current.value),
+                count => cell_of_siblings(key, index, count),
+            }]);
+            for head in &heads {
+                let index = self.indexes[&head.op];
+                if is_apart(head.op) {
+                    rows.extend([value_row(key, index, &head.value)]);
+                }
+                if heads.len() > 1 {
+                    rows.extend([sibling_row(key, head, index)]);
+                }
+            }
+        }
+        rows
+    }
+}
