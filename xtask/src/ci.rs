@@ -78,6 +78,10 @@ const STEPS: &[Step] = &[
         run: test,
     },
     Step {
+        name: "golden, conformance and cost tests in release",
+        run: release_tests,
+    },
+    Step {
         name: "30 seconds of crashes",
         run: |workspace| crash::run(workspace, &["--seconds".into(), "30".into()]),
     },
@@ -155,6 +159,43 @@ fn missing_command(readme: &str) -> Option<&'static str> {
 
 fn test(workspace: &Workspace) -> Result<(), Failure> {
     cargo(workspace, &after_cargo(TEST_COMMAND))
+}
+
+/// Frozen bytes, replicas that agree and bounded costs, in the build that ships: without debug assertions,
+/// and optimised.
+fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
+    let crates = [
+        "lattice-meta",
+        "lattice-backend",
+        "lattice-kvstore",
+        "lattice-logstore",
+    ];
+    let packages = crates.iter().flat_map(|name| ["-p", name]);
+    let names = [
+        "golden",
+        "conformance",
+        "convergence",
+        "model",
+        "cost",
+        "state_hash",
+        "xof",
+        "lthash",
+    ];
+    let words = ["test", "--release", "--lib", "--test", "it"].into_iter();
+    let words: Vec<&str> = words.chain(packages).chain(["--"]).chain(names).collect();
+    cargo(workspace, &words)?;
+    // The allocator is counted in a process of its own.
+    cargo(
+        workspace,
+        &[
+            "test",
+            "--release",
+            "-p",
+            "lattice-kvstore",
+            "--test",
+            "memory",
+        ],
+    )
 }
 
 /// The words of a command line after `cargo`.

@@ -43,7 +43,11 @@ fn alone(forge: &mut Forge, author: usize, writes: &[TestWrite]) -> Op {
 }
 
 fn small_put(forge: &mut Forge, author: usize, key: Vec<u8>, supersedes: &[OpRef]) -> Op {
-    alone(forge, author, &[write(key, supersedes, Some(b"v".to_vec()))])
+    alone(
+        forge,
+        author,
+        &[write(key, supersedes, Some(b"v".to_vec()))],
+    )
 }
 
 fn delivery(before: Vec<Op>, counted: Vec<Op>) -> Delivery {
@@ -114,7 +118,7 @@ fn siblings_of_one_key() {
         Shape::new("siblings that come", move |forge, size| {
             delivery(Vec::new(), siblings(forge, size))
         })
-        .base(128)
+        .base(512)
         .limits(30, 20),
         Shape::new("siblings that go, the oldest first", move |forge, size| {
             let before = siblings(forge, size);
@@ -122,7 +126,7 @@ fn siblings_of_one_key() {
             let counted = ops.map(|(nth, op)| remove(forge, nth, op)).collect();
             delivery(before, counted)
         })
-        .base(128)
+        .base(512)
         .limits(36, 30),
         Shape::new("siblings that go, the current first", move |forge, size| {
             let before = siblings(forge, size);
@@ -130,7 +134,7 @@ fn siblings_of_one_key() {
             let counted = ops.map(|(nth, op)| remove(forge, nth, op)).collect();
             delivery(before, counted)
         })
-        .base(128)
+        .base(512)
         .limits(36, 30),
         Shape::new("puts over what all have seen", move |forge, size| {
             let first = small_put(forge, 99_999, key(0), &[]);
@@ -139,7 +143,7 @@ fn siblings_of_one_key() {
             let counted = (0..size).map(put).collect();
             delivery(vec![first], counted)
         })
-        .base(128)
+        .base(512)
         .limits(32, 20),
     ]);
 }
@@ -174,21 +178,16 @@ fn in_turns(forge: &mut Forge, keys: usize, value_len: usize) -> Delivery {
 #[test]
 fn small_ops_over_large_values() {
     run([
-        Shape::new("small ops over 64 KiB values", |forge, size| {
-            in_turns(forge, size, 64 << 10)
+        Shape::new("small ops over values of n KiB", |forge, size| {
+            in_turns(forge, 64, size << 10)
         })
         .base(16)
-        .limits(1600, 20),
-        Shape::new("small ops over 1,024-byte values", |forge, size| {
-            in_turns(forge, size, 1024)
+        .limits(500, 20),
+        Shape::new("small ops over values of n bytes", |forge, size| {
+            in_turns(forge, 64, size)
         })
         .base(16)
-        .limits(1600, 30),
-        Shape::new("small ops over 16-byte values", |forge, size| {
-            in_turns(forge, size, 16)
-        })
-        .base(16)
-        .limits(1600, 20),
+        .limits(500, 20),
     ]);
 }
 

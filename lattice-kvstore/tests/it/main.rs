@@ -6,6 +6,7 @@ mod apply;
 mod changes;
 mod conformance;
 mod convergence;
+mod cost;
 mod dynamic;
 mod golden;
 mod heads;
