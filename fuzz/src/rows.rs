@@ -55,34 +55,38 @@ impl RowCursor for Cursor<'_> {
 pub(crate) struct Past<'a>(pub(crate) &'a [u8]);
 
 /// How many ops there are.
-const OPS: u64 = 4;
+const OPS: u8 = 4;
 
 impl Past<'_> {
-    fn op(number: u64) -> OpRef {
-        OpRef {
-            author: PubKey::from_bytes([3; 32]),
-            seq: number,
-            id: OpId::from_bytes([5; 32]),
+    fn op(number: u8) -> Stamp {
+        // Ids and times of their own, so that several ops can have siblings under one key.
+        let mut id = [5; 32];
+        id[31] ^= number;
+        Stamp {
+            hlc: Hlc::from_u64((1 << 32) + u64::from(number)),
+            op: OpRef {
+                author: PubKey::from_bytes([3; 32]),
+                seq: number.into(),
+                id: OpId::from_bytes(id),
+            },
         }
     }
 }
 
 impl History for Past<'_> {
     fn count(&self) -> Result<u64> {
-        Ok(OPS)
+        Ok(OPS.into())
     }
 
     fn number(&self, op: &OpRef) -> Result<Option<u64>> {
-        Ok((0..OPS).find(|number| *op == Self::op(*number)))
+        let found = (0..OPS).find(|number| *op == Self::op(*number).op);
+        Ok(found.map(u64::from))
     }
 
     fn stamp(&self, number: u64) -> Result<Stamp> {
-        match number < OPS {
-            true => Ok(Stamp {
-                hlc: Hlc::from_u64(1 << 32),
-                op: Self::op(number),
-            }),
-            false => Err(BackendError::Damaged {
+        match u8::try_from(number) {
+            Ok(known) if known < OPS => Ok(Self::op(known)),
+            _ => Err(BackendError::Damaged {
                 detail: format!("no op {number}"),
             }),
         }

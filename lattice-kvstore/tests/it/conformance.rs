@@ -13,10 +13,19 @@ fn key(rng: &mut Rng) -> Vec<u8> {
     vec![b'a', u8::try_from(rng.below(4)).unwrap()][..1 + rng.below(2)].to_vec()
 }
 
+/// Values inside cells and, now and then, longer ones.
+fn length(rng: &mut Rng) -> usize {
+    match rng.below(8) {
+        0 => 1024,
+        1 => 1025,
+        _ => rng.below(5),
+    }
+}
+
 fn command(rng: &mut Rng) -> Command {
     let mut command = Command::new();
     for _ in 0..=rng.below(3) {
-        let (key, len) = (key(rng), rng.below(5));
+        let (key, len) = (key(rng), length(rng));
         if rng.one_in(4) {
             command.delete(key);
         } else {
@@ -34,7 +43,7 @@ fn command(rng: &mut Rng) -> Command {
     command
 }
 
-/// Valid payloads that supersede whatever there is, seen or not, and what there never will be.
+/// Valid payloads that supersede any ops, seen or not, and ops that never come.
 fn hostile(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
     let target = |rng: &mut Rng| {
         let mut target = rng.pick(ops).map_or(op_ref(9, 9, 9), Op::reference);
@@ -52,7 +61,10 @@ fn hostile(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
         .map(|key| TestWrite {
             key,
             supersedes: (0..rng.below(4)).map(|_| target(rng)).collect(),
-            value: (!rng.one_in(3)).then(|| rng.bytes(3)),
+            value: (!rng.one_in(3)).then(|| {
+                let len = length(rng);
+                rng.bytes(len)
+            }),
         })
         .collect();
     payload(&writes)

@@ -1,6 +1,6 @@
 //! Replicas that write apart and exchange bundles, in any order, partly, twice, with forks from
-//! restored copies and with ops that no honest replica makes: whoever has the same ops has the same
-//! state, and it is the one that the set of ops says.
+//! restored copies and with ops that no honest replica makes: replicas with the same ops have the
+//! same state, and it is the one that the set of ops says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,10 @@ const STEPS: usize = 18;
 /// Threads that share the schedules.
 const THREADS: u64 = 2;
 const KEYS: [&str; 4] = ["a", "b", "c", "ab"];
+/// Lengths of values: the longest that a cell holds, and the shortest that it does not, among them.
+const LENGTHS: [usize; 5] = [0, 1, 1024, 1025, 3000];
 
-/// A bundle of what one replica has and a replica with these leaves lacks; some of it is left out.
+/// A bundle of what one replica has and a replica with these branch tips lacks; some of it is left out.
 fn bundle(from: &Replica, known: &BranchTips, rng: &mut Rng) -> Vec<u8> {
     let ops = from.kv.ops_after(known).unwrap().map(Result::unwrap);
     let partly = rng.one_in(3);
@@ -77,12 +79,28 @@ fn model(ops: &[Op]) -> BTreeMap<Vec<u8>, Vec<(OpRef, Vec<u8>)>> {
         .collect()
 }
 
+fn counted(len: usize) -> u64 {
+    u64::try_from(len).unwrap()
+}
+
 fn check(replica: &Replica) -> (lattice_meta::StateHash, u64) {
     let count = replica.kv.op_count().unwrap();
     let ops: Vec<Op> = (0..count)
         .map(|index| replica.kv.op_at(index).unwrap().unwrap())
         .collect();
     let expected = model(&ops);
+    assert_eq!(replica.kv.count().unwrap(), counted(expected.len()));
+    let all = replica.kv.iter().unwrap().map(Result::unwrap);
+    let current = expected.iter().map(|(key, heads)| (key, &heads[0].1));
+    assert!(
+        all.eq(current.map(|(key, value)| (key.clone(), value.clone()))),
+        "keys and current values"
+    );
+    let several = expected.iter().filter(|(_, heads)| heads.len() > 1);
+    let mut several: Vec<Vec<u8>> = several.map(|(key, _)| key.clone()).collect();
+    several.sort_by_key(|key| (key.len(), key.clone()));
+    let found = replica.kv.conflicted_keys().unwrap().map(Result::unwrap);
+    assert_eq!(found.collect::<Vec<_>>(), several);
     let mut keys: BTreeSet<Vec<u8>> = expected.keys().cloned().collect();
     keys.extend(replica.kv.iter().unwrap().keys().map(Result::unwrap));
     for key in keys {
@@ -104,15 +122,15 @@ fn step(rng: &mut Rng, replicas: &mut Vec<Replica>, hostile: &mut u32) {
             let replica = &replicas[place];
             replica.clock.advance(u64::try_from(rng.below(3)).unwrap());
             let key = KEYS[rng.below(KEYS.len())];
-            let value = [u8::try_from(rng.below(200)).unwrap()];
+            let value = vec![u8::try_from(rng.below(200)).unwrap(); LENGTHS[rng.below(5)]];
             match rng.below(4) {
                 0 => replica.kv.delete(key).unwrap(),
                 1 => replica
                     .kv
                     .batch()
-                    .put(key, value)
+                    .put(key, &value[..])
                     .delete(KEYS[0])
-                    .put("d", value)
+                    .put("d", &value[..])
                     .commit()
                     .unwrap(),
                 _ => replica.kv.put(key, value).unwrap(),
@@ -137,7 +155,7 @@ fn step(rng: &mut Rng, replicas: &mut Vec<Replica>, hostile: &mut u32) {
             replicas.push(old);
         }
         _ => {
-            // An op of somebody who supersedes what nobody has put, or what he cannot have seen.
+            // An op that supersedes what is not there, or what its author cannot have seen.
             let replica = &replicas[place];
             let count = replica.kv.op_count().unwrap();
             let target = match count.checked_sub(1) {
@@ -159,7 +177,7 @@ fn step(rng: &mut Rng, replicas: &mut Vec<Replica>, hostile: &mut u32) {
             let write = TestWrite {
                 key: KEYS[rng.below(KEYS.len())].into(),
                 supersedes: [target].into(),
-                value: rng.one_in(2).then(|| vec![0xfe]),
+                value: rng.one_in(2).then(|| vec![0xfe; LENGTHS[rng.below(5)]]),
             };
             let op = replica.foreign(*hostile, &[], &[write]);
             replica.take([op.bytes().to_vec()]);
@@ -179,7 +197,7 @@ fn schedule(seed: u64) {
     for replica in &replicas {
         check(replica);
     }
-    // In the end everybody sends everybody everything, in some order, and what was missing comes.
+    // In the end each replica sends all it has to each other one, and what was missing comes.
     for _ in 0..2 {
         for from in 0..replicas.len() {
             for to in 0..replicas.len() {
