@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::{Authors, Depth, Integrity, Leaves, Sharing};
+use lattice_backend::{Authors, BranchTips, Depth, Integrity, Sharing};
 use lattice_meta::{PubKey, StateHash, StoreId};
 use lattice_node::{Access, KvStore, LogStore, StoreManager};
 
@@ -97,7 +97,7 @@ impl Checker {
         for kind in Kind::BOTH {
             let from = a.open(stores.of(kind), Access::ReadOnly)?;
             b.create_replica(from.genesis())?;
-            let ops: Result<Vec<_>, _> = from.ops_after(&Leaves::default())?.collect();
+            let ops: Result<Vec<_>, _> = from.ops_after(&BranchTips::default())?.collect();
             let to = b.open(stores.of(kind), Access::ReadWrite)?;
             to.ingest(&mut ops?.into_iter(), &Authors::Any)?;
         }

@@ -33,7 +33,7 @@ fn part(dir: &Path) {
     // A later clock, so that it is Bob's value that is current.
     while bobs.put("hot", "coffee").unwrap().hlc <= anns.conflicts("hot").unwrap()[0].hlc {}
     let ops: Vec<_> = bobs
-        .ops_after(&anns.leaves().unwrap())
+        .ops_after(&anns.branch_tips().unwrap())
         .unwrap()
         .map(Result::unwrap)
         .collect();
