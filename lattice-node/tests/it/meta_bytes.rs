@@ -38,7 +38,7 @@ fn plain_redb_reads_exactly_the_four_kinds_of_rows() {
     };
     assert_eq!(
         schema,
-        &(b"schema_version".to_vec(), 2_u64.to_le_bytes().to_vec())
+        &(b"schema_version".to_vec(), 1_u64.to_le_bytes().to_vec())
     );
     assert_eq!(
         (&store_id.0[..], hex(&store_id.1)),

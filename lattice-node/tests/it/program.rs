@@ -88,7 +88,7 @@ fn keys_and_entries_come_back() {
 
     let log: Value =
         serde_json::from_str(&printed(dir.path(), &["--json", "create", "core:logstore"])).unwrap();
-    assert_eq!(log["schema_version"], 2);
+    assert_eq!(log["schema_version"], 1);
     let log = log["store_id"].as_str().unwrap();
     printed(dir.path(), &["append", log, "one", "two"]);
     let mut piped = Command::new(env!("CARGO_BIN_EXE_lattice"))

@@ -53,7 +53,7 @@ fn findings_are_told_with_all_that_is_known_and_a_code_of_their_own() {
     let id = filled(dir.path(), 250);
     let whole = json(&lattice(dir.path(), &["--json", "verify", "kv"]).stdout);
     assert_eq!(
-        (&whole["ok"], &whole["ops"], &whole["leaves"]),
+        (&whole["ok"], &whole["ops"], &whole["elements"]),
         (&true.into(), &3.into(), &250.into())
     );
     put(dir.path(), &id, "data", b"ckey 7", b"\0short");

@@ -1,6 +1,9 @@
 //! What must be true of a replica, and of replicas of one history.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+
+use lattice_meta::Hlc;
 
 use super::deliver::{Manner, Recipient, causal_order};
 use super::history::broke;
@@ -184,6 +187,7 @@ impl<M: StateMachine> Trial<'_, M> {
                     let history = Always {
                         answer: history,
                         real: &real,
+                        made_up: RefCell::default(),
                     };
                     let number = real.number(&op.reference());
                     let number = number.map_err(|error| broke("reading history", &error))?;
@@ -233,10 +237,21 @@ impl DataRead for Nothing {
     }
 }
 
-/// A history that has the same answer to every question whether an op is applied.
+/// A history that has the same answer to every question whether an op is applied. Ops that are not get apply
+/// indexes after those that are.
 struct Always<'a> {
     answer: bool,
     real: &'a dyn History,
+    made_up: RefCell<Vec<OpRef>>,
+}
+
+impl Always<'_> {
+    /// The op with a made-up apply index.
+    fn made_up(&self, number: u64) -> BackendResult<Option<OpRef>> {
+        let place = number.checked_sub(self.real.count()?);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        Ok(place.and_then(|place| self.made_up.borrow().get(place).copied()))
+    }
 }
 
 impl History for Always<'_> {
@@ -245,15 +260,41 @@ impl History for Always<'_> {
     }
 
     fn number(&self, op: &OpRef) -> BackendResult<Option<u64>> {
-        let number = self.real.number(op)?.unwrap_or(u64::MAX);
-        Ok(self.answer.then_some(number))
+        if !self.answer {
+            return Ok(None);
+        }
+        if let Some(number) = self.real.number(op)? {
+            return Ok(Some(number));
+        }
+        let mut made_up = self.made_up.borrow_mut();
+        let place = made_up.iter().position(|known| known == op);
+        let place = place.unwrap_or_else(|| {
+            made_up.push(*op);
+            made_up.len() - 1
+        });
+        let place = u64::try_from(place).expect("what is in memory can be counted");
+        Ok(Some(self.real.count()? + place))
     }
 
     fn stamp(&self, number: u64) -> BackendResult<Stamp> {
-        self.real.stamp(number)
+        match self.made_up(number)? {
+            Some(op) => Ok(Stamp { hlc: Hlc::ZERO, op }),
+            None => self.real.stamp(number),
+        }
     }
 
     fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> BackendResult<()> {
-        self.real.show(number, see)
+        match self.made_up(number)? {
+            Some(reference) => {
+                see(&OpView {
+                    number,
+                    reference,
+                    hlc: Hlc::ZERO,
+                    payload: &[],
+                });
+                Ok(())
+            }
+            None => self.real.show(number, see),
+        }
     }
 }

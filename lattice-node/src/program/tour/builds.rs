@@ -22,7 +22,7 @@ impl Build {
     fn faster() -> Self {
         Self {
             machine: KvMachine::new(),
-            logic: "core:kvstore/3",
+            logic: "core:kvstore/2",
             has_mistake: false,
         }
     }
@@ -31,7 +31,7 @@ impl Build {
     fn mistaken() -> Self {
         Self {
             machine: KvMachine::new(),
-            logic: "core:kvstore/4",
+            logic: "core:kvstore/3",
             has_mistake: true,
         }
     }
