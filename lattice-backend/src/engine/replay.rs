@@ -243,7 +243,7 @@ impl<M: StateMachine> Replay<M> {
                         hlc: op.hlc(),
                         expected: applied.effect,
                         found: recorded.effect,
-                        keys: recorder.changed_keys.clone().unwrap_or_default(),
+                        keys: recorder.changed_keys.iter().flatten().cloned().collect(),
                     });
                 }
             }

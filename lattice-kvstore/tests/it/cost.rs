@@ -11,8 +11,8 @@ use lattice_kvstore::KvMachine;
 use crate::support::bytes::{TestWrite, payload};
 
 fn run(shapes: impl IntoIterator<Item = Shape<'static>>) {
-    let redb = || Arc::new(RedbBackend::on_disk(MemoryDisk::new())) as _;
-    let mut suite = CostSuite::new(KvMachine::new).backend(redb);
+    let mut suite = CostSuite::new(KvMachine::new)
+        .backend(|| Arc::new(RedbBackend::on_disk(MemoryDisk::new())));
     for shape in shapes {
         suite = suite.shape(shape);
     }

@@ -36,8 +36,11 @@ pub struct Shape<'a> {
     base: usize,
     rows_per_op: u64,
     bytes_per_byte: u64,
-    build: Box<dyn Fn(&mut Forge, usize) -> Delivery + 'a>,
+    build: Build<'a>,
 }
+
+/// Makes a delivery of a size.
+type Build<'a> = Box<dyn Fn(&mut Forge, usize) -> Delivery + 'a>;
 
 impl<'a> Shape<'a> {
     /// A shape that `build` makes in the size that it is given. What its ops may cost must be said by
