@@ -119,6 +119,7 @@ fn reads_of_other_things_than_a_long_value_read_none_of_it() {
     for (method, args) in [
         ("get", vec![key()]),
         ("contains", vec![key()]),
+        ("contains", vec![("key", Value::Bytes(b"other".to_vec()))]),
         ("scan", vec![limit()]),
         ("scan", vec![keys_only()]),
         ("count", vec![]),
