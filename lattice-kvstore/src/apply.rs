@@ -17,7 +17,7 @@ use lattice_backend::{
 };
 
 use crate::payload::Payload;
-use crate::rows::{self, Cell, MAX_INSIDE, Sibling};
+use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, Sibling};
 
 /// Applies an op's payload.
 pub(crate) fn apply(
@@ -39,10 +39,12 @@ pub(crate) fn apply(
     let mut refs = Refs::new(history, &payload.refs);
     for write in &payload.writes {
         let mut values = Values::read(write.key, data)?;
+        let mut key_hash = None;
         for &place in &write.supersedes {
             let (place, superseded) = payload.op(place);
             if !values.supersede(place, &mut refs, data)? && refs.index(place)?.is_none() {
-                data.put(&rows::mark_key(&superseded, write.key), &[])?;
+                let key = *key_hash.get_or_insert_with(|| KeyHash::of(write.key));
+                data.put(&rows::mark_key(&superseded, key), &[])?;
             }
         }
         let is_marked = has_marks && take_mark(&op.reference, write.key, data)?;
@@ -61,7 +63,7 @@ fn has_marks(op: &OpRef, data: &dyn DataWrite) -> Result<bool> {
 
 /// Removes an op's mark at a key, if there is one.
 fn take_mark(op: &OpRef, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
-    let mark = rows::mark_key(op, key);
+    let mark = rows::mark_key(op, KeyHash::of(key));
     let is_marked = data.get(&mark)?.is_some();
     if is_marked {
         data.remove(&mark)?;

@@ -26,6 +26,9 @@ const MAX_SUPERSEDES: usize = MAX_OP_BYTES / 4;
 /// How many values one op may supersede. Each can become a mark, a row of 65 bytes for 4 bytes of payload
 /// or more, so this bounds the memory that an op takes while it is applied.
 pub(crate) const MAX_SUPERSEDED: usize = 1 << 18;
+/// How many times as long as the payload the keys of superseded values may be together, each counted as often
+/// as it is superseded: rows of siblings are looked up by key, and a place in a payload takes 4 bytes.
+pub(crate) const MAX_KEY_WEIGHT: usize = 64;
 
 /// Bytes of a payload without refs and writes.
 pub(crate) const EMPTY_LEN: usize = 1 + 8 + 8;
@@ -84,6 +87,11 @@ pub(crate) enum PayloadError {
     UnusedRef { place: usize },
     #[error("an op supersedes at most {MAX_SUPERSEDED} values, found {found} or more")]
     TooManySuperseded { found: usize },
+    #[error(
+        "the keys of superseded values have at most {MAX_KEY_WEIGHT} times as many bytes as the payload, \
+         found {found} of {len}"
+    )]
+    TooHeavy { found: usize, len: usize },
 }
 
 impl<'a> Payload<'a> {
@@ -101,6 +109,7 @@ impl<'a> Payload<'a> {
         let payload: Self = codec::decode(bytes, MAX_OP_BYTES)?;
         payload.check_keys()?;
         payload.check_refs()?;
+        payload.check_weight(bytes.len())?;
         Ok(payload)
     }
 
@@ -154,6 +163,18 @@ impl<'a> Payload<'a> {
         match used.iter().position(|used| !used) {
             Some(place) => Err(PayloadError::UnusedRef { place }),
             None => Ok(()),
+        }
+    }
+
+    fn check_weight(&self, len: usize) -> Result<(), PayloadError> {
+        // Both factors are bounded: keys by 4,096, places by what fits in an op.
+        let weights = self.writes.iter();
+        let found = weights
+            .map(|write| write.supersedes.len() * write.key.len())
+            .sum();
+        match found > MAX_KEY_WEIGHT * len {
+            true => Err(PayloadError::TooHeavy { found, len }),
+            false => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Turns a command into a payload.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use lattice_backend::{
@@ -8,7 +9,7 @@ use lattice_backend::{
 use serde_bytes::Bytes;
 
 use crate::payload::{
-    EMPTY_LEN, FORMAT, MAX_SUPERSEDED, Payload, SUPERSEDED_LEN, WRITE_LEN, Write,
+    EMPTY_LEN, FORMAT, MAX_KEY_WEIGHT, Payload, SUPERSEDED_LEN, WRITE_LEN, Write,
 };
 use crate::{Command, Expectation, Found, KvRefusal, read};
 
@@ -147,14 +148,22 @@ fn fit(
     let written = superseded.iter().filter(|heads| !heads.is_empty()).count();
     let slots = room / SUPERSEDED_LEN;
     let mut spare = slots
-        .min(MAX_SUPERSEDED)
         .checked_sub(written)
         .ok_or_else(|| KvRefusal::TooLarge {
             len: MAX_PAYLOAD_BYTES - room + written * SUPERSEDED_LEN,
         })?;
+    if superseded.iter().all(|heads| heads.len() <= 1) {
+        return Ok(());
+    }
+    let current = superseded.iter().filter_map(|heads| heads.first());
+    let mut weight = Weight::of(command, MAX_PAYLOAD_BYTES - room, current.copied());
     for ((key, value), heads) in command.writes.iter().zip(superseded) {
         let others = heads.len().saturating_sub(1);
-        let fitting = others.min(spare);
+        let most = others.min(spare);
+        let fitting = heads[heads.len() - others..][..most]
+            .iter()
+            .take_while(|op| weight.add(key, op))
+            .count();
         if fitting < others && value.is_none() {
             return Err(KvRefusal::TooManyHeads {
                 key: key.clone(),
@@ -165,6 +174,39 @@ fn fit(
         spare -= fitting;
     }
     Ok(())
+}
+
+/// Bytes of a payload, and of the keys of the values that it supersedes.
+struct Weight {
+    payload_len: usize,
+    keys_len: usize,
+    refs: BTreeSet<OpRef>,
+}
+
+impl Weight {
+    /// With the current values alone, which never weigh too much: each key is in the payload.
+    fn of(command: &Command, len: usize, current: impl Iterator<Item = OpRef>) -> Self {
+        let refs: BTreeSet<_> = current.collect();
+        Self {
+            payload_len: len + refs.len() * OpRef::KEY_LEN,
+            keys_len: command.writes.keys().map(Vec::len).sum(),
+            refs,
+        }
+    }
+
+    /// Adds a value at a key, if its key still fits.
+    fn add(&mut self, key: &[u8], op: &OpRef) -> bool {
+        let is_new = !self.refs.contains(op);
+        let more = SUPERSEDED_LEN - OpRef::KEY_LEN;
+        let payload_len = self.payload_len + more + usize::from(is_new) * OpRef::KEY_LEN;
+        let keys_len = self.keys_len + key.len();
+        if keys_len > MAX_KEY_WEIGHT * payload_len {
+            return false;
+        }
+        (self.payload_len, self.keys_len) = (payload_len, keys_len);
+        self.refs.insert(*op);
+        true
+    }
 }
 
 fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {

@@ -7,7 +7,7 @@
 //! | cell of siblings | `c`, key | 4 times the apply index of the current value's op, and 2 (varint), number of siblings (varint) |
 //! | value | `v`, key length (u16 BE), key, apply index (u64 BE) | value |
 //! | sibling | `s`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), apply index (varint) |
-//! | mark | `m`, op id, BLAKE3 of author, seq (u64 BE) and key | empty |
+//! | mark | `m`, op id, BLAKE3 of author, seq (u64 BE) and the BLAKE3 of the key | empty |
 //!
 //! Integers are little endian where nothing else is said; big endian ones stand where the order of
 //! rows is to be that of numbers. A varint is the shortest unsigned LEB128. The apply index of an op is
@@ -178,13 +178,24 @@ pub(crate) fn mark_span(op: &OpRef) -> PrefixSpan {
     PrefixSpan::new(&[&[MARK], &op.id.as_bytes()[..]].concat())
 }
 
-/// The key of a mark's row: of one length, however long the user's key.
-pub(crate) fn mark_key(op: &OpRef, key: &[u8]) -> Vec<u8> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(op.author.as_bytes());
-    hasher.update(&op.seq.to_be_bytes());
-    hasher.update(key);
-    let hash = hasher.finalize();
+/// The hash of a user's key, which marks at the key are named by: a long key is hashed once, however many
+/// ops are marked there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyHash(blake3::Hash);
+
+impl KeyHash {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self(blake3::hash(key))
+    }
+}
+
+/// The key of a mark's row.
+pub(crate) fn mark_key(op: &OpRef, key: KeyHash) -> Vec<u8> {
+    let mut named = [0; 32 + 8 + 32];
+    named[..32].copy_from_slice(op.author.as_bytes());
+    named[32..40].copy_from_slice(&op.seq.to_be_bytes());
+    named[40..].copy_from_slice(key.0.as_bytes());
+    let hash = blake3::hash(&named);
     [&[MARK], &op.id.as_bytes()[..], hash.as_bytes()].concat()
 }
 

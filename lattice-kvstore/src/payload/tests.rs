@@ -167,6 +167,11 @@ fn a_claimed_length_allocates_nothing() {
 fn golden_payloads() {
     let (a, b) = (op(1, 1, 1), op(1, 256, 2));
     let longest = [b'k'; MAX_KEY_BYTES];
+    let named: Vec<OpRef> = (0..171).map(|n| op(n, n.into(), n)).collect();
+    let places: Vec<u32> = (0..171).collect();
+    let (first, second) = ([b'a'; MAX_KEY_BYTES], [b'b'; MAX_KEY_BYTES]);
+    let heaviest = vec![write(&first, &places, None), write(&second, &places, None)];
+    let heaviest = payload(&named, heaviest);
     let expected = [
         (
             "put",
@@ -196,6 +201,7 @@ fn golden_payloads() {
             "longest-key",
             payload(&[], vec![write(&longest, &[], Some(b""))]),
         ),
+        ("heaviest", heaviest),
     ];
     let lines = golden::lines("payloads.txt");
     assert_eq!(lines.len(), expected.len());
@@ -213,7 +219,7 @@ fn golden_payloads() {
 #[test]
 fn golden_hostile_payloads() {
     let lines = golden::lines("payload_hostile.txt");
-    assert_eq!(lines.len(), 24);
+    assert_eq!(lines.len(), 25);
     for (name, words) in lines {
         let error = Payload::decode(golden::first(&words)).unwrap_err();
         let expected = match name.as_str() {
@@ -230,6 +236,10 @@ fn golden_hostile_payloads() {
             "place-far-too-great" => PayloadError::Place {
                 found: u32::MAX,
                 refs: 1,
+            },
+            "too-heavy" => PayloadError::TooHeavy {
+                found: 2 * 4096 * 172,
+                len: golden::first(&words).len(),
             },
             _ => {
                 assert!(matches!(error, PayloadError::Codec(_)), "{name}: {error}");

@@ -61,13 +61,14 @@ fn a_value_and_a_sibling_have_the_bytes_of_the_table() {
 #[test]
 fn marks_and_elements_have_the_bytes_of_the_table() {
     let stamp = stamp(0x0102, 3, 4, 5);
-    let named = [&[3; 32][..], &[0, 0, 0, 0, 0, 0, 0, 4], b"key"].concat();
+    let key_hash = blake3::hash(b"key");
+    let named = [&[3; 32][..], &[0, 0, 0, 0, 0, 0, 0, 4], key_hash.as_bytes()].concat();
     let hash = blake3::hash(&named);
     let mark = [&b"m"[..], &[5; 32], hash.as_bytes()].concat();
-    assert_eq!(mark_key(&stamp.op, b"key"), mark);
+    assert_eq!(mark_key(&stamp.op, KeyHash::of(b"key")), mark);
     // However long the user's key.
     let long = [b'k'; 4096];
-    assert_eq!(mark_key(&stamp.op, &long).len(), 65);
+    assert_eq!(mark_key(&stamp.op, KeyHash::of(&long)).len(), 65);
     let element = [&b"key"[..], &[5; 32]].concat();
     assert_eq!(element_key(b"key", &stamp.op.id), element);
 }
@@ -79,7 +80,7 @@ fn the_first_byte_of_a_row_tells_what_it_is() {
         (cell_key(b"key"), RowKind::Cell),
         (value_key(b"key", 5), RowKind::Value),
         (sibling_key(b"key", &stamp), RowKind::Sibling),
-        (mark_key(&stamp.op, b"key"), RowKind::Mark),
+        (mark_key(&stamp.op, KeyHash::of(b"key")), RowKind::Mark),
     ] {
         assert_eq!(kind(&row_key).unwrap(), expected);
     }
@@ -175,10 +176,10 @@ fn golden_rows() {
         ("value", (value_key(key, 0x0708), b"seven".to_vec())),
         ("value-empty", (value_key(&[0xff; 300], u64::MAX), vec![])),
         ("sibling", (sibling_key(key, &stamp), sibling_row(&sibling))),
-        ("mark", (mark_key(&stamp.op, key), vec![])),
+        ("mark", (mark_key(&stamp.op, KeyHash::of(key)), vec![])),
         (
             "mark-longest-key",
-            (mark_key(&stamp.op, &[b'k'; 4096]), vec![]),
+            (mark_key(&stamp.op, KeyHash::of(&[b'k'; 4096])), vec![]),
         ),
     ];
     let lines = golden::lines("rows.txt");
@@ -273,8 +274,8 @@ proptest! {
         let same = a == b;
         prop_assert_eq!(within(&sibling_span(&a), &sibling_key(&b, &stamp)), same);
         prop_assert!(!within(&sibling_span(&a), &value_key(&b, 1)));
-        prop_assert_eq!(mark_key(&stamp.op, &a) == mark_key(&stamp.op, &b), same);
-        prop_assert!(within(&mark_span(&stamp.op), &mark_key(&stamp.op, &b)));
+        prop_assert_eq!(mark_key(&stamp.op, KeyHash::of(&a)) == mark_key(&stamp.op, KeyHash::of(&b)), same);
+        prop_assert!(within(&mark_span(&stamp.op), &mark_key(&stamp.op, KeyHash::of(&b))));
     }
 
     /// A mark is of a whole reference: one that lies about author or number has other marks.
@@ -287,9 +288,9 @@ proptest! {
         let author = PubKey::from_bytes(other(op.author.as_bytes()[0]));
         let id = OpId::from_bytes(other(op.id.as_bytes()[0]));
         for lie in [OpRef { seq, ..op }, OpRef { author, ..op }] {
-            prop_assert_ne!(mark_key(&lie, &key), mark_key(&op, &key));
+            prop_assert_ne!(mark_key(&lie, KeyHash::of(&key)), mark_key(&op, KeyHash::of(&key)));
         }
-        let mark = mark_key(&OpRef { id, ..op }, &key);
+        let mark = mark_key(&OpRef { id, ..op }, KeyHash::of(&key));
         prop_assert!(!mark_span(&op).span().contains(&mark[..]));
     }
 }

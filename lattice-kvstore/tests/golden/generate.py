@@ -66,7 +66,15 @@ def valid_payloads():
         "delete-of-nothing": payload([(b"key", set(), None)]),
         "batch": payload([(b"a", {a, b}, b"1"), (b"a\x00", {b}, None), (b"\xff", set(), b"3")]),
         "longest-key": payload([(b"k" * 4096, set(), b"")]),
+        "heaviest": heavy(171),
     }
+
+
+def heavy(refs):
+    """Two keys of 4,096 bytes, each with so many superseded values of the same ops. With 172 the keys of those
+    values have more than 64 times as many bytes as the payload."""
+    named = {made_up(n, n, n) for n in range(refs)}
+    return payload([(b"a" * 4096, named, None), (b"b" * 4096, named, None)])
 
 
 def hostile_payloads():
@@ -97,6 +105,7 @@ def hostile_payloads():
         "key-claimed": u8(1) + u64(0) + u64(1) + u64(2**40) + b"a",
         "places-claimed": u8(1) + u64(0) + u64(1) + sized(b"a") + u64(2**62),
         "value-claimed": u8(1) + u64(0) + u64(1) + sized(b"a") + u64(0) + u8(1) + u64(2**62),
+        "too-heavy": heavy(172),
         "option-tag-2": u8(1) + u64(0) + u64(1) + sized(b"a") + u64(0) + u8(2),
     }
 
@@ -142,7 +151,7 @@ def sibling_row(key, hlc, ref, index):
 
 def mark(key, ref):
     author, seq, id = ref
-    return (b"m" + id + blake3(author + u64be(seq) + key).digest(), b"")
+    return (b"m" + id + blake3(author + u64be(seq) + blake3(key).digest()).digest(), b"")
 
 
 def element_key(key, ref):

@@ -1,6 +1,6 @@
 //! What commands become, and why they are refused.
 
-use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, OpRef};
+use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, OpRef, Value};
 use lattice_kvstore::{Command, Expectation, Found, KvRefusal};
 
 use crate::support::bytes::{TestWrite, payload};
@@ -153,6 +153,46 @@ fn refusals_show_little_of_what_may_be_long() {
         shown.ends_with("vvv\"... (1048576 bytes)") && shown.len() < 250,
         "{shown}"
     );
+}
+
+/// Long keys that have values of the same ops: what is prepared is valid, and each put leaves fewer.
+#[test]
+fn long_keys_with_many_shared_values_stay_writable() {
+    let mut host = Host::new();
+    let keys: Vec<Vec<u8>> = (b'a'..=b'h').map(|byte| vec![byte; 4096]).collect();
+    for number in 0..300 {
+        let write = |key: &Vec<u8>| TestWrite::put(key, &[], b"value");
+        let writes: Vec<TestWrite> = keys.iter().map(write).collect();
+        let reference = numbered(1, number);
+        host.record(&TestOp::new(reference, 1 + reference.seq, &writes));
+    }
+    let mut delete = Command::new();
+    let mut put = Command::new();
+    for key in &keys {
+        delete.delete(key.clone());
+        put.put(key.clone(), "settled");
+    }
+    let refused = host.prepare(&delete).unwrap_err();
+    assert!(
+        matches!(refused, KvRefusal::TooManyHeads { .. }),
+        "{refused}"
+    );
+    let values = |host: &Host| {
+        let count =
+            |key: &Vec<u8>| match host.query("conflicts", [("key", Value::Bytes(key.clone()))]) {
+                Value::List(values) => values.len(),
+                other => panic!("{other:?}"),
+            };
+        keys.iter().map(count).sum::<usize>()
+    };
+    let (mut left, mut number) = (values(&host), 1000);
+    while left > keys.len() {
+        host.run(numbered(1, number), 10_000 + u64::from(number), &put)
+            .unwrap();
+        assert!(values(&host) < left, "{left} values");
+        (left, number) = (values(&host), number + 1);
+        assert!(number < 1010, "{left} values are left");
+    }
 }
 
 /// A key with more values than the rest of an op has room for must stay writable.

@@ -71,7 +71,13 @@ pub(crate) fn sibling_row(key: &[u8], head: &TestHead, index: u64) -> Pair {
 
 /// The row of a mark.
 pub(crate) fn mark_row(marked: &OpRef, key: &[u8]) -> Pair {
-    let named = [marked.author.as_ref(), &marked.seq.to_be_bytes(), key].concat();
+    let key = blake3::hash(key);
+    let named = [
+        marked.author.as_ref(),
+        &marked.seq.to_be_bytes(),
+        key.as_bytes(),
+    ];
+    let named = named.concat();
     let hash = blake3::hash(&named);
     let row_key = [b"m", marked.id.as_ref(), hash.as_bytes()].concat();
     (row_key, Vec::new())
