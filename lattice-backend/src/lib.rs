@@ -71,7 +71,7 @@ pub use redb::{FileDisk, RedbBackend};
 #[cfg(feature = "std")]
 pub use staging::Staged;
 #[cfg(feature = "std")]
-pub use state_hash::{Accumulator, EFFECT_BYTES, EffectHash, ElementHasher};
+pub use state_hash::{Accumulator, EFFECT_BYTES, EffectHash, ElementHasher, Expansion};
 pub use state_machine::{
     Effect, LogicVersion, LogicVersionError, MAX_LOGIC_VERSION_BYTES, StateMachine,
 };

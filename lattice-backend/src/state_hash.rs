@@ -1,5 +1,8 @@
 //! The state hash: the sum of a state's elements, and the effect of one op on it.
 
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
 use lattice_meta::{GenesisHash, StateHash};
 
 use crate::BackendError;
@@ -36,6 +39,7 @@ impl ElementChanges {
             changes: self,
             short: hasher.short.batch(),
             long: &hasher.long,
+            expansion: hasher.expansion,
         }
     }
 
@@ -113,23 +117,80 @@ impl Accumulator {
     }
 }
 
+/// How elements of at most one chunk are expanded. Both give the same lanes; which is faster depends on
+/// the processor and on how the program was built. The library's is the faster one with AVX-512, and
+/// without optimisation; the vectors of `xof.rs` are with AVX2, NEON and less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expansion {
+    /// Each element by the package `blake3`.
+    Library,
+    /// Eight elements together, by `xof.rs`.
+    Vectors,
+}
+
+impl Expansion {
+    /// Both ways, for tests that must hold for either.
+    pub const EACH: [Self; 2] = [Self::Library, Self::Vectors];
+
+    /// The faster way here, measured when it is first asked for.
+    fn fastest() -> Self {
+        static FASTEST: OnceLock<Expansion> = OnceLock::new();
+        *FASTEST.get_or_init(|| {
+            let library = Self::Library.measure(Duration::MAX);
+            match Self::Vectors.measure(library) < library {
+                true => Self::Vectors,
+                false => Self::Library,
+            }
+        })
+    }
+
+    /// The least time of some rounds of eight elements. Gives up on a way that takes twice as long as the
+    /// other one.
+    fn measure(self, other: Duration) -> Duration {
+        let hasher = ElementHasher::by(self);
+        let mut least = Duration::MAX;
+        for _ in 0..8 {
+            let mut changes = ElementChanges::default();
+            let began = Instant::now();
+            let mut elements = changes.gather(&hasher);
+            for number in 0..8_u8 {
+                elements.insert(&[number; 48], &[number; 80]);
+            }
+            drop(elements);
+            least = least.min(began.elapsed());
+            if least / 2 > other {
+                break;
+            }
+        }
+        least
+    }
+}
+
 /// Expands elements; holds the derivation context hashed once.
 #[derive(Clone, Debug)]
 pub struct ElementHasher {
     short: ShortXof,
     long: blake3::Hasher,
+    expansion: Expansion,
 }
 
 impl Default for ElementHasher {
+    /// By the way that is faster here.
     fn default() -> Self {
-        Self {
-            short: ShortXof::new(ELEMENT_CONTEXT),
-            long: blake3::Hasher::new_derive_key(ELEMENT_CONTEXT),
-        }
+        Self::by(Expansion::fastest())
     }
 }
 
 impl ElementHasher {
+    /// Expands short elements in this way.
+    pub fn by(expansion: Expansion) -> Self {
+        Self {
+            short: ShortXof::new(ELEMENT_CONTEXT),
+            long: blake3::Hasher::new_derive_key(ELEMENT_CONTEXT),
+            expansion,
+        }
+    }
+
     /// The extendable output of BLAKE3 over the key's length (`u32`, little endian), the key and
     /// the value.
     pub fn expand(&self, key: &[u8], value: &[u8]) -> [u8; LTHASH_BYTES] {
@@ -144,6 +205,7 @@ pub(crate) struct Gathering<'a> {
     changes: &'a mut ElementChanges,
     short: Batch<'a>,
     long: &'a blake3::Hasher,
+    expansion: Expansion,
 }
 
 impl Gathering<'_> {
@@ -161,7 +223,7 @@ impl Gathering<'_> {
         let (value_at, len) = (4 + key.len(), 4 + key.len() + value.len());
         self.changes.bytes += u64::from(len_u32(key)) + u64::from(len_u32(value));
         let sum = &mut self.changes.sum;
-        if len <= CHUNK_LEN {
+        if len <= CHUNK_LEN && self.expansion == Expansion::Vectors {
             let mut input = [0; CHUNK_LEN];
             input[..4].copy_from_slice(&len_u32(key).to_le_bytes());
             input[4..value_at].copy_from_slice(key);

@@ -1,11 +1,13 @@
 //! The extendable output of BLAKE3 over a short input, many blocks at once.
 //!
-//! A leaf of the state is expanded to 32 blocks, each the same compression under another counter: lanes of a
+//! An element of the state is expanded to 32 blocks, each the same compression under another counter: lanes of a
 //! vector take as many of them as fit (BLAKE3 specification, sections 2.2 to 2.6). The library does so with
 //! AVX-512 alone, and one after another elsewhere, which was a third of the work of a batch of writes. The
 //! blocks of one input depend on each other, so there the lanes take one of as many inputs. Inputs of more
-//! than one chunk are left to the library, and all of them in builds without optimisation, where lanes are
-//! calls.
+//! than one chunk are left to the library, and all inputs where it is faster ([`Expansion`]): with AVX-512 it
+//! does the same, and without optimisation the lanes here are calls.
+//!
+//! [`Expansion`]: crate::Expansion
 
 use alloc::vec::Vec;
 use core::array;

@@ -167,7 +167,7 @@ pub struct Verification {
     pub depth: Depth,
     /// Ops of the history; a quick verification does not look at them.
     pub ops: u64,
-    /// Leaves of the state.
+    /// Elements of the state.
     pub elements: u64,
     /// The hash of the state, computed from its rows.
     pub state_hash: StateHash,

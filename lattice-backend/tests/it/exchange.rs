@@ -24,7 +24,7 @@ fn after(store: &Store, known: &[OpRef]) -> Vec<OpRef> {
 }
 
 #[test]
-fn after_a_leaf_of_a_straight_history_come_the_ops_behind_it() {
+fn after_an_op_of_a_straight_history_come_the_ops_behind_it() {
     let store = replica(1);
     let ops: Vec<OpRef> = (0..300)
         .map(|_| append(&store, "key", "value").reference())
@@ -33,9 +33,9 @@ fn after_a_leaf_of_a_straight_history_come_the_ops_behind_it() {
     for known in [0, 1, 254, 255, 256, 257, 298, 299] {
         assert_eq!(after(&store, &ops[known..=known]), ops[known + 1..]);
     }
-    // Several leaves of one chain are as the last of them.
+    // Several ops of one chain are as the last of them.
     assert_eq!(after(&store, &[ops[7], ops[100], ops[9]]), ops[101..]);
-    // A leaf that is not known here says nothing.
+    // An op that is not known here says nothing.
     let unknown = chain(&secret(2), 1)[0].reference();
     assert_eq!(after(&store, &[unknown, ops[298]]), ops[299..]);
     let other_id = OpRef {
@@ -63,8 +63,8 @@ fn after_one_branch_of_a_fork_comes_the_other() {
     assert_eq!(store.branch_tips().unwrap().tips.len(), 2);
 }
 
-/// Random forked histories and random leaves, against the definition: every op that is not on the
-/// `prev` chain of a leaf that is known here, in causal order.
+/// Random forked histories and random known ops, against the definition: every op that is not on the
+/// `prev` chain of an op that is known here, in causal order.
 #[test]
 fn what_is_sent_agrees_with_the_definition() {
     for seed in 0..40 {
@@ -110,7 +110,7 @@ fn what_is_sent_agrees_with_the_definition() {
             assert_eq!(
                 after(&store, &known),
                 expected,
-                "seed {seed}, leaves {known:?}"
+                "seed {seed}, known {known:?}"
             );
         }
     }

@@ -45,7 +45,7 @@ pub(crate) enum Lie {
     ValidityFromOutside,
     /// A row counts calls of this process.
     Nondeterminism,
-    /// All rows have one leaf.
+    /// All rows have one element.
     ElementsCollide,
     /// BranchTips carry a number that changes.
     ElementsFromOutside,

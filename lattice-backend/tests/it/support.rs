@@ -195,7 +195,7 @@ pub(crate) fn history(store: &Store) -> Vec<Op> {
 }
 
 /// Reads the whole history and the whole state, and holds against them everything that the store
-/// keeps beside: state hash, frontier, tips, leaves, forks.
+/// keeps beside: state hash, frontier, tips, branches, forks.
 pub(crate) fn assert_whole(store: &Store) {
     let ops = history(store);
     let count = u64::try_from(ops.len()).unwrap();

@@ -1,6 +1,8 @@
 //! The history that another implementation made, through the logic alone and through the engine.
 
-use lattice_backend::{Accumulator, DataRead, Direction, EVERYTHING, ElementHasher, Op, OpHasher};
+use lattice_backend::{
+    Accumulator, DataRead, Direction, EVERYTHING, ElementHasher, Expansion, Op, OpHasher,
+};
 use lattice_meta::{Genesis, GenesisHash, StateHash};
 use lattice_registry::{StoreHandle, TypedStore};
 
@@ -64,12 +66,16 @@ fn golden() -> Golden {
 }
 
 fn hash(elements: &Rows, genesis: &GenesisHash) -> StateHash {
-    let hasher = ElementHasher::default();
-    let mut state = Accumulator::default();
-    for (key, value) in elements {
-        state.insert(&hasher, key, value);
-    }
-    state.state_hash(genesis)
+    let [library, vectors] = Expansion::EACH.map(|expansion| {
+        let hasher = ElementHasher::by(expansion);
+        let mut state = Accumulator::default();
+        for (key, value) in elements {
+            state.insert(&hasher, key, value);
+        }
+        state.state_hash(genesis)
+    });
+    assert_eq!(library, vectors);
+    library
 }
 
 /// BLAKE3 of all rows in the order of their keys, each key and value after its length.

@@ -158,7 +158,7 @@ impl<M: StateMachine> Builder<'_, '_, M> {
     /// Brings some of what one replica has to another: the first so many ops, or any.
     fn exchange(&mut self, from: usize, to: usize) -> Result<(), String> {
         let known = self.replicas[to].engine.branch_tips();
-        let known = known.map_err(|error| broke("reading leaves", &error))?;
+        let known = known.map_err(|error| broke("reading branch tips", &error))?;
         let mut ops = ops_of(&self.replicas[from].engine, &known)?;
         match self.rng.below(4) {
             0 => ops.retain(|_| !self.rng.one_in(4)),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use lattice_backend::lthash::{LTHASH_BYTES, LtHash};
 use lattice_backend::{
-    Accumulator, EffectHash, ElementHasher, Engine, MemoryBackend, OpenRequest, SecretKey,
+    Accumulator, EffectHash, ElementHasher, Engine, Expansion, MemoryBackend, OpenRequest,
+    SecretKey,
 };
 use lattice_meta::{Genesis, StateHash};
 
@@ -14,7 +15,12 @@ use super::{Fields, Word, genesis, lines};
 
 #[test]
 fn golden_state_hashes() {
-    let hasher = ElementHasher::default();
+    for expansion in Expansion::EACH {
+        check_state_hashes(&ElementHasher::by(expansion));
+    }
+}
+
+fn check_state_hashes(hasher: &ElementHasher) {
     let (here, there) = (genesis("genesis"), genesis("other_genesis"));
     let mut state = Accumulator::default();
     let mut elements = Vec::new();
@@ -26,7 +32,7 @@ fn golden_state_hashes() {
             "empty_hash" => assert_eq!(state.state_hash(&here), hash()),
             "element" => {
                 let value = words[1].as_deref().unwrap();
-                state.insert(&hasher, bytes, value);
+                state.insert(hasher, bytes, value);
                 elements.push((bytes.to_vec(), value.to_vec()));
             }
             "expanded" => {
@@ -55,11 +61,11 @@ fn golden_state_hashes() {
     // Taken out again in another order, every element leaves no trace.
     elements.rotate_left(3);
     for (key, value) in &elements {
-        state.remove(&hasher, key, value).unwrap();
+        state.remove(hasher, key, value).unwrap();
     }
     assert_eq!(state, Accumulator::default());
     assert!(
-        state.remove(&hasher, b"key", b"value").is_err(),
+        state.remove(hasher, b"key", b"value").is_err(),
         "no element is left"
     );
 }

@@ -85,7 +85,7 @@ impl Old {
     }
 }
 
-/// The store says of itself what is so. (The rows of an old layout are not their leaves.)
+/// The store says of itself what is so. (The rows of an old layout are not their elements.)
 fn assert_whole_at(store: &Store, site: &Site) {
     let verified = store
         .verify(

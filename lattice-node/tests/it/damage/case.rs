@@ -202,8 +202,8 @@ fn read(manager: &StoreManager, file: &PathBuf) -> Option<bool> {
     drop(store.state_hash());
     drop(store.frontier());
     drop(store.forks());
-    if let Ok(leaves) = store.branch_tips() {
-        drop(store.ops_after(&leaves));
+    if let Ok(tips) = store.branch_tips() {
+        drop(store.ops_after(&tips));
     }
     if let Ok(ops) = store.ops_after(&lattice_backend::BranchTips::default()) {
         exhaust(ops);
