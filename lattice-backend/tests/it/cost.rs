@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p lattice-backend --test it cost -- --nocapture` shows the counts.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -264,6 +265,36 @@ fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
     }
 }
 
+/// A tips file stays small: of authors beyond the newest thousand it names the ends of branches alone.
+#[test]
+fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
+    let mut forge = Forge::for_store(Registers::default().store_type);
+    let mut ops = Vec::new();
+    for author in 0..1003 {
+        ops.extend([
+            forge.next_op(author, &value(0)),
+            forge.next_op(author, &value(1)),
+        ]);
+    }
+    // The first author writes once more, and so is among the newest.
+    ops.push(forge.next_op(0, &value(2)));
+    let (store, _) = store(forge.genesis(), &ops);
+    let tips = store.branch_tips().unwrap();
+    assert_eq!(tips.tips.len(), 1003);
+    let located: BTreeSet<_> = tips.earlier.iter().map(|op| op.author).collect();
+    assert_eq!(located.len(), 1000);
+    assert!(located.contains(&Forge::author(0)));
+    for author in 1..4 {
+        assert!(!located.contains(&Forge::author(author)), "{author}");
+    }
+    // Those that are named are one and two places before the end.
+    let of_first: Vec<u64> = (tips.earlier.iter())
+        .filter(|op| op.author == Forge::author(0))
+        .map(|op| op.seq)
+        .collect();
+    assert_eq!(of_first, [0, 1]);
+}
+
 /// The same with forks, against the definition: nothing that is missing is left out, and of each branch
 /// fewer ops are resent than the other side is ahead on it.
 #[test]
@@ -288,7 +319,7 @@ fn forks_are_sent_as_little_as_chains() {
         }
         let part = |rng: &mut Rng| -> Vec<Op> {
             // A set that has what its ops follow: some prefixes of some chains.
-            let mut has = std::collections::BTreeSet::new();
+            let mut has = BTreeSet::new();
             let leave_out = 1 + rng.below(6);
             for op in &ops {
                 let after_what_is_there = op.prev().is_none_or(|prev| has.contains(&prev));
@@ -304,9 +335,7 @@ fn forks_are_sent_as_little_as_chains() {
         let (of_here, of_there) = (part(&mut rng), part(&mut rng));
         let (here, _) = store(forge.genesis(), &of_here);
         let (there, _) = store(forge.genesis(), &of_there);
-        let names = |ops: &[Op]| -> std::collections::BTreeSet<OpRef> {
-            ops.iter().map(Op::reference).collect()
-        };
+        let names = |ops: &[Op]| -> BTreeSet<OpRef> { ops.iter().map(Op::reference).collect() };
         let (has_here, has_there) = (names(&of_here), names(&of_there));
         let missing: Vec<_> = has_here.difference(&has_there).collect();
         let ahead = has_there.difference(&has_here).count();
