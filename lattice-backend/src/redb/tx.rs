@@ -77,7 +77,9 @@ impl ReadTx for RedbReadTx {
             let found = table.get(key);
             found.map_err(|error| storage_error("reading a row", error))
         })?;
-        Ok(found.inspect(|found| see(found.value())).is_some())
+        // In a damaged page a value can end beyond the page, which the guard finds when it is asked.
+        let value = contain_call(|| Ok(found.as_ref().map(AccessGuard::value)))?;
+        Ok(value.inspect(|value| see(value)).is_some())
     }
 
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
