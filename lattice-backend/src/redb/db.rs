@@ -129,7 +129,15 @@ impl StateDb for RedbDb {
                 .map_err(|error| wrapped_error("beginning to write", error))
         })?;
         // A panic in the body ends the transaction without a trace before it goes on.
-        let verdict = catch_unwind(AssertUnwindSafe(|| body(&mut RedbWriteTx::new(&tx))));
+        let mut write = RedbWriteTx::new(&tx);
+        let verdict = catch_unwind(AssertUnwindSafe(|| body(&mut write)));
+        // A panic of redb over a damaged file poisons a lock of the transaction. Tables and the transaction
+        // take that lock when they are dropped, and panic once more.
+        let released = contain_call(|| {
+            drop(write);
+            Ok(())
+        });
+        let verdict = verdict.map(|outcome| outcome.and_then(|verdict| released.map(|()| verdict)));
         match verdict {
             Ok(Ok(Verdict::Commit)) => contain_call(|| {
                 tx.commit()
@@ -143,7 +151,11 @@ impl StateDb for RedbDb {
                 outcome.and(aborted)
             }
             Err(panic) => {
-                drop(tx);
+                // The panic of the body is what counts.
+                let _ = contain_call(|| {
+                    drop(tx);
+                    Ok(())
+                });
                 resume_unwind(panic)
             }
         }
