@@ -140,7 +140,7 @@ fn pending_ops() {
             }
         })
         .base(8)
-        .limits(2500, 4),
+        .limits(1100, 1),
         Shape::new("some of the deps of a pending flood", |forge, size| {
             let (mut parents, deps) = parents(forge, 128);
             let op = |nth| forge.op(number(nth), None, &deps, &value(nth));
@@ -184,11 +184,15 @@ fn store(forge_genesis: &lattice_meta::Genesis, ops: &[Op]) -> (Store, Arc<Count
     let backend = Arc::new(CountingBackend::new(in_redb()));
     let path = Path::new("state.db");
     Engine::create(&*backend, path, forge_genesis, &Registers::default()).unwrap();
-    let mut request = OpenRequest::new(backend.clone(), path);
-    request.clock = Arc::new(ManualClock::new(3_400_000_000_000));
-    let store = Engine::open(request, Registers::default()).unwrap();
+    let store = open(&backend);
     take(&store, ops);
     (store, backend)
+}
+
+fn open(backend: &Arc<CountingBackend>) -> Store {
+    let mut request = OpenRequest::new(backend.clone(), "state.db");
+    request.clock = Arc::new(ManualClock::new(3_400_000_000_000));
+    Engine::open(request, Registers::default()).unwrap()
 }
 
 fn take(store: &Store, ops: &[Op]) {
@@ -215,10 +219,13 @@ fn an_exchange_costs_what_the_branches_do() {
     for size in [500, 4000] {
         let mut forge = Forge::for_store(Registers::default().store_type);
         let mut ops: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
-        // An old fork, and a short branch on it.
-        let fork = forge.op(1, Some(&ops[0]), &[], &value(1));
-        let more = forge.op(1, Some(&fork), &[], &value(2));
-        ops.extend([fork, more]);
+        // An old fork, and a branch on it that is nearly as long.
+        let mut end = forge.op(1, Some(&ops[0]), &[], &value(1));
+        for nth in 2..size {
+            let next = forge.op(1, Some(&end), &[], &value(nth));
+            ops.push(std::mem::replace(&mut end, next));
+        }
+        ops.push(end);
         let (here, backend) = store(forge.genesis(), &ops);
         let (asked, tips) = work(&backend, || here.branch_tips().unwrap());
         assert_eq!(tips.tips.len(), 2);
@@ -233,12 +240,43 @@ fn an_exchange_costs_what_the_branches_do() {
             after.collect::<Result<Vec<_>, _>>().unwrap()
         });
         assert_eq!(ops, [last.bytes()]);
-        // The tail of the index is read again for a view: at most 255 ops.
-        counts.push([asked, found, sent].map(|work| rows(work).saturating_sub(2 * 255)));
+        // A view reads the tail of the index again, which is empty here but for that op: what is taken
+        // in at once is in the index if it has 256 ops or more.
+        counts.push([asked, found, sent].map(rows));
         println!("{size} ops: tips {asked:?}, nothing to send {found:?}, one op {sent:?}");
     }
     for (short, long) in counts[0].iter().zip(&counts[1]) {
         assert!(*long <= short + 16, "{counts:?}");
+    }
+}
+
+/// What is remembered of an author is gone after a while, or when the store was closed. To read it again
+/// takes a few look-ups, however long the author's branches are and however many.
+#[test]
+fn an_author_who_is_read_again_costs_a_few_look_ups() {
+    let first_op_after_opening = |ops: &[Op], next: &Op, forge: &Forge| {
+        let (first, backend) = store(forge.genesis(), ops);
+        first.close().unwrap();
+        drop(first);
+        let again = open(&backend);
+        let (work, ()) = work(&backend, || take(&again, std::slice::from_ref(next)));
+        rows(work)
+    };
+    let counts = [500, 4000].map(|size| {
+        let mut forge = Forge::for_store(Registers::default().store_type);
+        let chain: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
+        let next = forge.next_op(1, &value(1));
+        let of_chain = first_op_after_opening(&chain, &next, &forge);
+        let mut forge = Forge::for_store(Registers::default().store_type);
+        let forks = siblings(&mut forge, None, size);
+        let next = forge.op(1, Some(&forks[size / 2]), &[], &value(1));
+        let of_forks = first_op_after_opening(&forks, &next, &forge);
+        [of_chain, of_forks]
+    });
+    println!("rows for an op after opening, of a chain and of forks: {counts:?}");
+    // A few more if the index is due: at most two for each op of the tail.
+    for (short, long) in counts[0].iter().zip(&counts[1]) {
+        assert!(*short <= 40 && *long <= short + 8, "{counts:?}");
     }
 }
 

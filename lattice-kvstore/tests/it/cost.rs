@@ -191,6 +191,57 @@ fn small_ops_over_large_values() {
     ]);
 }
 
+/// Keys with two values of a length each; then small puts beside both by an op for all keys, and a
+/// delete of just those, in turns. The small values are the current ones while they are there, or older
+/// than the others.
+fn beside_two(forge: &mut Forge, value_len: usize, is_current: bool) -> Delivery {
+    const KEYS: usize = 16;
+    let small = |forge: &mut Forge| -> Vec<Op> {
+        let put = |nth| write(key(nth), &[], Some(b"small".to_vec()));
+        let writes: Vec<TestWrite> = (0..KEYS).map(put).collect();
+        let op = |round| alone(forge, round, &writes);
+        (60_000..60_008).map(op).collect()
+    };
+    let older = if is_current { Vec::new() } else { small(forge) };
+    let value = vec![0x5a; value_len];
+    let put = |nth| {
+        let write = write(key(nth % KEYS), &[], Some(value.clone()));
+        alone(forge, nth, &[write])
+    };
+    let before = (0..2 * KEYS).map(put).collect();
+    let puts = if is_current { small(forge) } else { older };
+    let mut counted = Vec::new();
+    for (round, put) in puts.into_iter().enumerate() {
+        let seen = [put.reference()];
+        let delete = |nth| write(key(nth), &seen, None);
+        let writes: Vec<TestWrite> = (0..KEYS).map(delete).collect();
+        counted.extend([put, alone(forge, 70_000 + round, &writes)]);
+    }
+    Delivery {
+        before,
+        counted,
+        batch: 1,
+    }
+}
+
+/// While a key keeps several values, that another one comes or goes costs them nothing: not the one
+/// that is current, nor the one that becomes it again.
+#[test]
+fn small_values_beside_two_large_ones() {
+    run([
+        Shape::new("current values beside two of n KiB", |forge, size| {
+            beside_two(forge, size << 10, true)
+        })
+        .base(16)
+        .limits(140, 20),
+        Shape::new("older values beside two of n KiB", |forge, size| {
+            beside_two(forge, size << 10, false)
+        })
+        .base(16)
+        .limits(140, 20),
+    ]);
+}
+
 #[test]
 fn what_honest_authors_do() {
     run([
