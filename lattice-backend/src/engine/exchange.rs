@@ -333,17 +333,14 @@ impl OpsAfter {
             bytes += op.bytes().len();
             self.slice.push_back(op.into_bytes());
         }
-        if self.slice.is_empty() {
-            let lost = self.ranges.iter().find(|range| {
-                // Those of the tail were given by their indexes.
-                range.next_seq <= range.last_seq
-            });
-            return Err(match lost {
-                Some(range) => unindexed(&range.author, range.branch, range.next_seq),
-                None => missing(self.indexed),
-            });
+        match self.slice.is_empty() {
+            true => Err(BackendError::row(
+                Table::Applied,
+                "a row for each op",
+                format!("none for {} of the ops to be sent", self.left),
+            )),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
