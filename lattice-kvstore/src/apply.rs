@@ -38,6 +38,13 @@ pub(crate) fn apply(
     let has_marks = has_marks(&op.reference, data)?;
     let mut refs = Refs::new(history, &payload.refs);
     for write in &payload.writes {
+        if write.supersedes.is_empty() && write.value.is_none() {
+            // It changes nothing, except that its mark has been found.
+            if has_marks {
+                take_mark(&op.reference, write.key, data)?;
+            }
+            continue;
+        }
         let mut values = Values::read(write.key, data)?;
         let mut key_hash = None;
         for &place in &write.supersedes {
@@ -71,11 +78,13 @@ fn take_mark(op: &OpRef, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
     Ok(is_marked)
 }
 
-/// The ops that a payload names. The apply index of each is looked up once, and only if need be.
+/// The ops that a payload names. Index and stamp of each are looked up once, and only if need be: a place in
+/// a payload takes four bytes, a look-up reads more than a thousand.
 struct Refs<'a> {
     history: &'a dyn History,
     ops: &'a [OpRef],
     known: Vec<Option<Option<u64>>>,
+    stamps: Vec<Option<Stamp>>,
 }
 
 impl<'a> Refs<'a> {
@@ -84,6 +93,7 @@ impl<'a> Refs<'a> {
             history,
             ops,
             known: vec![None; ops.len()],
+            stamps: Vec::new(),
         }
     }
 
@@ -94,6 +104,19 @@ impl<'a> Refs<'a> {
         }
         let found = self.history.number(&self.ops[place])?;
         self.known[place] = Some(found);
+        Ok(found)
+    }
+
+    /// The stamp of an op that is applied, and its apply index.
+    fn stamp(&mut self, place: usize, index: u64) -> Result<Stamp> {
+        if self.stamps.is_empty() {
+            self.stamps.resize(self.ops.len(), None);
+        }
+        if let Some(known) = self.stamps[place] {
+            return Ok(known);
+        }
+        let found = self.history.stamp(index)?;
+        self.stamps[place] = Some(found);
         Ok(found)
     }
 }
@@ -155,11 +178,10 @@ impl<'a> Values<'a> {
         refs: &mut Refs<'_>,
         data: &mut dyn DataWrite,
     ) -> Result<bool> {
-        let op = refs.ops[place];
         match &mut self.held {
             Held::None => return Ok(false),
             Held::Inside { index, .. } | Held::Apart { index } => {
-                if refs.history.stamp(*index)?.op != op {
+                if refs.index(place)? != Some(*index) {
                     return Ok(false);
                 }
                 if let Held::Apart { index } = self.held {
@@ -171,7 +193,7 @@ impl<'a> Values<'a> {
                 let Some(index) = refs.index(place)? else {
                     return Ok(false);
                 };
-                let sibling = rows::sibling_key(self.key, &refs.history.stamp(index)?);
+                let sibling = rows::sibling_key(self.key, &refs.stamp(place, index)?);
                 if data.get(&sibling)?.is_none() {
                     return Ok(false);
                 }
@@ -247,16 +269,7 @@ impl<'a> Values<'a> {
                 (self.join(index, data, history)?, 1)
             }
             Held::Apart { index } => (self.join(index, data, history)?, 1),
-            Held::Siblings { current, count } => {
-                let current = match current {
-                    Some(index) => Sibling {
-                        stamp: history.stamp(index)?,
-                        index,
-                    },
-                    None => self.greatest(count, data)?,
-                };
-                (current, count)
-            }
+            Held::Siblings { count, .. } => (self.greatest(count, data)?, count),
         };
         data.put(&rows::value_key(self.key, index), value)?;
         self.add_sibling(&put_by, data)?;

@@ -2,10 +2,13 @@
 //!
 //! `cargo test -p lattice-kvstore --test it cost -- --nocapture` shows the counts.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::conformance::{CostSuite, Delivery, Forge, Shape};
-use lattice_backend::{MemoryDisk, Op, OpRef, RedbBackend};
+use lattice_backend::conformance::{CostSuite, CountingBackend, Delivery, Forge, Shape};
+use lattice_backend::{
+    Authors, Engine, ManualClock, MemoryDisk, Op, OpRef, OpenRequest, RedbBackend,
+};
 use lattice_kvstore::KvMachine;
 
 use crate::support::bytes::{TestWrite, payload};
@@ -272,4 +275,88 @@ fn what_honest_authors_do() {
         .base(8)
         .limits(330, 8),
     ]);
+}
+
+/// Bytes read, hashed and written for a byte of the last ops, after the ops before.
+fn bytes_per_byte(forge: &Forge, before: &[Op], counted: &[Op]) -> u64 {
+    let backend = CountingBackend::new(Arc::new(RedbBackend::on_disk(MemoryDisk::new())));
+    let path = Path::new("state.db");
+    Engine::create(&backend, path, forge.genesis(), &KvMachine::new()).unwrap();
+    let mut request = OpenRequest::new(Arc::new(backend.clone()), path);
+    request.clock = Arc::new(ManualClock::new(3_400_000_000_000));
+    let store = Engine::open(request, KvMachine::new()).unwrap();
+    let take = |ops: &[Op]| {
+        let mut ops = ops.iter().map(|op| op.bytes().to_vec());
+        let report = store.ingest(&mut ops, &Authors::Any).unwrap();
+        assert!(report.is_complete(), "{:?}", report.rejected().next());
+    };
+    take(before);
+    let (work, hashed) = (backend.work(), store.hashed().1);
+    take(counted);
+    let work = backend.work().since(work);
+    let sent: usize = counted.iter().map(|op| op.bytes().len()).sum();
+    (work.bytes_read + work.bytes_written + store.hashed().1 - hashed) / number(sent)
+}
+
+/// More ops are named, or stand in cells, than stamps are remembered: each is looked up once for an op, not
+/// once for each of the four bytes that name it.
+#[test]
+fn ops_that_are_named_at_many_keys_are_looked_up_once() {
+    let named = |count: usize| {
+        let mut forge = Forge::for_store(lattice_kvstore::store_type());
+        let long = vec![7; 1100];
+        let mut before: Vec<Op> = (0..count)
+            .map(|nth| alone(&mut forge, nth, &[write(key(99), &[], Some(long.clone()))]))
+            .collect();
+        let refs: Vec<OpRef> = before.iter().map(Op::reference).collect();
+        let keys = || (0..63).map(key);
+        for author in 500_000..500_002 {
+            let put = |key| write(key, &[], Some(b"v".to_vec()));
+            let writes: Vec<TestWrite> = keys().map(put).collect();
+            before.push(alone(&mut forge, author, &writes));
+        }
+        let naming: Vec<TestWrite> = keys().map(|key| write(key, &refs, None)).collect();
+        before.push(alone(&mut forge, 600_000, &naming));
+        let again = alone(&mut forge, 600_001, &naming);
+        bytes_per_byte(&forge, &before, &[again])
+    };
+    let (few, many) = (named(512), named(4104));
+    println!("names of siblings: {few} bytes a byte, {many}");
+    assert!(many <= 30, "{few}, {many}");
+}
+
+#[test]
+fn a_wrong_name_at_many_keys_reads_no_op_of_theirs() {
+    let mut forge = Forge::for_store(lattice_kvstore::store_type());
+    let before: Vec<Op> = (0..8192)
+        .map(|nth| small_put(&mut forge, nth, key(nth), &[]))
+        .collect();
+    let wrong = [before[0].reference()];
+    let deletes: Vec<TestWrite> = (1..8192).map(|nth| write(key(nth), &wrong, None)).collect();
+    let nothing: Vec<TestWrite> = (0..8192).map(|nth| write(key(nth), &[], None)).collect();
+    let ops = [
+        alone(&mut forge, 600_000, &deletes),
+        alone(&mut forge, 600_001, &nothing),
+    ];
+    let [deletes, nothing] = ops.map(|op| bytes_per_byte(&forge, &before, &[op]));
+    println!("deletes that name another op: {deletes} bytes a byte; that name none: {nothing}");
+    assert!(deletes <= 4 && nothing <= 2, "{deletes}, {nothing}");
+}
+
+#[test]
+fn puts_beside_siblings_read_no_op_of_the_current_ones() {
+    let mut forge = Forge::for_store(lattice_kvstore::store_type());
+    let older = |forge: &mut Forge, author| {
+        let writes: Vec<TestWrite> = (0..8192)
+            .map(|nth| write(key(nth), &[], Some(Vec::new())))
+            .collect();
+        alone(forge, author, &writes)
+    };
+    let first = older(&mut forge, 700_000);
+    let counted = older(&mut forge, 700_001);
+    let current = (0..8192).map(|nth| small_put(&mut forge, nth, key(nth), &[]));
+    let before: Vec<Op> = std::iter::once(first).chain(current).collect();
+    let bytes = bytes_per_byte(&forge, &before, &[counted]);
+    println!("puts beside siblings: {bytes} bytes a byte");
+    assert!(bytes <= 20, "{bytes}");
 }
