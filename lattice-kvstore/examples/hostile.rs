@@ -74,7 +74,7 @@ fn forks() -> Outcome<()> {
         forked.append(command)?;
         let put = began.elapsed();
         let began = Instant::now();
-        let verified = forked.verify(Depth::Full, &backend, &Watch::nobody())?;
+        let verified = forked.verify(Depth::Full, &backend, &Watch::default())?;
         let verify = began.elapsed();
         if !verified.is_ok() {
             return Err(format!("{:?}", verified.findings).into());

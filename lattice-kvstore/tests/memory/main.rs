@@ -131,7 +131,7 @@ fn small_ops_over_large_values_take_little_memory_and_work() {
     check_peak("the same taken in by another store", LONG_LEN);
 
     let verified = here
-        .verify(Depth::Full, &RedbBackend::on_files(), &Watch::nobody())
+        .verify(Depth::Full, &RedbBackend::on_files(), &Watch::default())
         .unwrap();
     assert!(verified.is_ok(), "{:?}", verified.findings);
     check_peak("a full verification", LONG_LEN);
@@ -140,7 +140,7 @@ fn small_ops_over_large_values_take_little_memory_and_work() {
     let backend = RedbBackend::on_files();
     let held = backend.open(&path, &OpenOptions::read_write()).unwrap();
     let target = dir.path().join("rebuilt");
-    let watch = Watch::nobody();
+    let watch = Watch::default();
     let machine = KvMachine::new();
     rebuild_store(&backend, &*held, &path, &target, machine, &watch).unwrap();
     check_peak("a rebuild", LONG_LEN);
