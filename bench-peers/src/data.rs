@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{
-    Engine, MemoryBackend, OpenOptions, OpenRequest, RedbBackend, SecretKey, Sharing, StateBackend,
-};
+use lattice_backend::backend::{MemoryBackend, OpenOptions, Sharing, StateBackend};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::SecretKey;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{Command, KvMachine, KvStore, store_type};
 use lattice_logstore::{LogMachine, LogStore};
 use lattice_meta::{Genesis, Hlc, Nonce, StoreType};
@@ -149,7 +151,7 @@ pub fn foreign_ops(authors: u16, each: usize, random: &mut Random) -> Vec<Vec<u8
             let engine = Engine::open(request, KvMachine::new()).expect("it opens");
             let kv = KvStore::from_engine(engine);
             put_ops(&kv, (0..each).map(|_| random.key()));
-            let ops = kv.engine().ops_after(&lattice_backend::BranchTips::default());
+            let ops = kv.engine().ops_after(&lattice_backend::op::BranchTips::default());
             ops.expect("memory").map(|op| op.expect("memory")).collect()
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use lattice_backend::{BundleReader, write_bundle};
+use lattice_backend::bundle::{BundleReader, write_bundle};
 
 use crate::frames::Frames;
 

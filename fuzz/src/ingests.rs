@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arbitrary::{Result, Unstructured};
-use lattice_backend::{
-    Authors, Depth, Engine, ManualClock, MemoryBackend, Op, OpDraft, OpKind, OpRef, OpenRequest,
-    SecretKey, StateBackend, Watch,
-};
+use lattice_backend::backend::{MemoryBackend, StateBackend};
+use lattice_backend::clock::ManualClock;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::op::{Op, OpDraft, OpKind, OpRef, SecretKey};
+use lattice_backend::progress::Watch;
 use lattice_kvstore::{KvMachine, store_type};
 use lattice_meta::{Genesis, Hlc, OpId};
 

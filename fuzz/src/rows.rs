@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, btree_map};
 
-use lattice_backend::{
-    BackendError, DataRead, Direction, History, OpRef, OpView, Result, Row, RowCursor, Rows, Span,
-    Stamp,
-};
+use lattice_backend::backend::{BackendError, Direction, Result, Row, RowCursor, Rows, Span};
+use lattice_backend::machine::{DataRead, History};
+use lattice_backend::op::{OpRef, OpView, Stamp};
 use lattice_meta::{Hlc, OpId, PubKey};
 use std::ops::Bound;
 

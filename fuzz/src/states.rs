@@ -1,10 +1,12 @@
 //! State machines over rows and payloads that nobody has vouched for.
 
 use arbitrary::Unstructured;
-use lattice_backend::{
-    Args, DataRead, Direction, EVERYTHING, Effect, Method, MethodKind, OpKind, OpRef, OpView, Row,
-    Staged, StateMachine, Value, ValueType,
+use lattice_backend::backend::{Direction, EVERYTHING, Row};
+use lattice_backend::machine::{
+    Args, DataRead, Effect, Method, MethodKind, StateMachine, Value, ValueType,
 };
+use lattice_backend::op::{OpKind, OpRef, OpView};
+use lattice_backend::state::Staged;
 use lattice_kvstore::KvMachine;
 use lattice_logstore::LogMachine;
 use lattice_meta::{Hlc, OpId, PubKey};

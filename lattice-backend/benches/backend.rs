@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use lattice_backend::{
-    Args, CallError, DataRead, DataWrite, Effect, Engine, History, LogicVersion, Method, OpView,
-    OpenOptions, OpenRequest, RedbBackend, SecretKey, StateBackend, StateMachine, Table, Value,
-    Verdict,
+use lattice_backend::backend::{OpenOptions, StateBackend, Table, Verdict};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
+    Value,
 };
+use lattice_backend::op::{OpView, SecretKey};
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{Genesis, Hlc, Nonce, SchemaVersion, StoreType};
 use redb::{ConcurrencyMode, Database, ReadableDatabase, TableDefinition};
 
@@ -56,7 +60,7 @@ impl StateMachine for Rows {
         key: &u64,
         _: &dyn DataRead,
         _: &dyn History,
-    ) -> lattice_backend::Result<Result<Vec<u8>, Infallible>> {
+    ) -> lattice_backend::backend::Result<Result<Vec<u8>, Infallible>> {
         Ok(Ok(key.to_be_bytes().to_vec()))
     }
 
@@ -65,7 +69,7 @@ impl StateMachine for Rows {
         op: &OpView<'_>,
         data: &mut dyn DataWrite,
         _: &dyn History,
-    ) -> lattice_backend::Result<Effect> {
+    ) -> lattice_backend::backend::Result<Effect> {
         data.put(op.payload, &VALUE)?;
         Ok(Effect::Applied)
     }
@@ -79,7 +83,7 @@ impl StateMachine for Rows {
         _: Args,
         _: &dyn DataRead,
         _: &dyn History,
-    ) -> lattice_backend::Result<Result<Value, CallError>> {
+    ) -> lattice_backend::backend::Result<Result<Value, CallError>> {
         unreachable!("nothing is called by name")
     }
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ed25519_dalek::{Signer, SigningKey};
-use lattice_backend::ElementHasher;
-use lattice_backend::lthash::{LTHASH_BYTES, LtHash};
+use lattice_backend::state::ElementHasher;
+use lattice_backend::state::lthash::{LTHASH_BYTES, LtHash};
 use redb::{Builder, ConcurrencyMode, Database, TableDefinition, WriteTransaction};
 
 type Def = TableDefinition<'static, &'static [u8], &'static [u8]>;

@@ -13,7 +13,11 @@ use std::time::Duration;
 use criterion::{
     BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
 };
-use lattice_backend::{Engine, OpenOptions, OpenRequest, RedbBackend, SecretKey};
+use lattice_backend::backend::OpenOptions;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::SecretKey;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{KvMachine, KvStore, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce};
 use lattice_registry::TypedStore;

@@ -9,9 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lattice_backend::conformance::{CountingBackend, Forge};
-use lattice_backend::{
-    Authors, Depth, Engine, Op, OpRef, OpenRequest, RedbBackend, SecretKey, Watch,
-};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::op::{Op, OpRef, SecretKey};
+use lattice_backend::progress::Watch;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{Command, KvMachine, store_type};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

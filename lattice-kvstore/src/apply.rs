@@ -12,9 +12,9 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use lattice_backend::{
-    BackendError, DataWrite, Direction, Effect, History, OpRef, OpView, Result, Stamp, Table,
-};
+use lattice_backend::backend::{BackendError, Direction, Result, Table};
+use lattice_backend::machine::{DataWrite, Effect, History};
+use lattice_backend::op::{OpRef, OpView, Stamp};
 
 use crate::payload::Payload;
 use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, Sibling};

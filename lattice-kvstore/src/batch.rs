@@ -1,6 +1,8 @@
 //! Batches of an open store.
 
-use lattice_backend::{Engine, OpRef, Receipt};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::write::Receipt;
+use lattice_backend::op::OpRef;
 
 use crate::{Command, Expectation, KvAppendError, KvMachine};
 
@@ -9,7 +11,11 @@ use crate::{Command, Expectation, KvAppendError, KvMachine};
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use lattice_backend::{AppendError, Engine, MemoryBackend, OpenRequest, SecretKey};
+/// # use lattice_backend::backend::MemoryBackend;
+/// # use lattice_backend::engine::Engine;
+/// # use lattice_backend::engine::open::OpenRequest;
+/// # use lattice_backend::engine::write::AppendError;
+/// # use lattice_backend::op::SecretKey;
 /// # use lattice_kvstore::{Found, KvMachine, KvRefusal, KvStore, store_type};
 /// # use lattice_meta::{Genesis, Hlc, Nonce};
 /// # use lattice_registry::TypedStore;

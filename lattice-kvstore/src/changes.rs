@@ -1,6 +1,7 @@
 //! What happens to keys, in the order in which it does here.
 
-use lattice_backend::{Feed, Op, OpRef};
+use lattice_backend::engine::read::Feed;
+use lattice_backend::op::{Op, OpRef};
 use lattice_meta::Hlc;
 
 use crate::KvMachine;

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use lattice_backend::OpRef;
+use lattice_backend::op::OpRef;
 
 /// A batch of writes that happens as a whole or not at all, on conditions if it has any.
 ///

@@ -1,6 +1,7 @@
 //! A new store with the keys and values of another.
 
-use lattice_backend::{BackendError, Cause, Value};
+use lattice_backend::backend::{BackendError, Cause};
+use lattice_backend::machine::Value;
 use lattice_registry::{Calls, StoreHandle};
 
 use crate::{KvStore, Scan};

@@ -1,6 +1,7 @@
 //! The elements that rows give to the state hash.
 
-use lattice_backend::{History, Result, Row};
+use lattice_backend::backend::{Result, Row};
+use lattice_backend::machine::History;
 
 use crate::rows::{self, Cell, RowKind};
 

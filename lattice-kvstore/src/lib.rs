@@ -10,7 +10,7 @@
 //! [`KvMachine`], which any host of Lattice's state machines can run.
 //!
 //! ```
-//! use lattice_backend::StateMachine;
+//! use lattice_backend::machine::StateMachine;
 //! use lattice_kvstore::{Command, KvMachine};
 //!
 //! let machine = KvMachine::new();

@@ -5,10 +5,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use lattice_backend::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, OpView, Result,
-    Row, StateMachine, Value, readable_start,
+use lattice_backend::backend::{Result, Row};
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
+    Value,
 };
+use lattice_backend::op::OpView;
+use lattice_meta::readable_start;
 use lattice_meta::{SchemaVersion, StoreType};
 
 use crate::payload::Payload;

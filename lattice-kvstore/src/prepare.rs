@@ -3,9 +3,9 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use lattice_backend::{
-    BackendError, DataRead, History, MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef, Result,
-};
+use lattice_backend::backend::{BackendError, Result};
+use lattice_backend::machine::{DataRead, History};
+use lattice_backend::op::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef};
 use serde_bytes::Bytes;
 
 use crate::payload::{

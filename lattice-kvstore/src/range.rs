@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use lattice_backend::{PrefixSpan, Span};
+use lattice_backend::backend::{PrefixSpan, Span};
 
 use crate::rows;
 

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use core::ops::{Bound, ControlFlow};
 
-use lattice_backend::{DataRead, Direction, History, OpRef, PrefixSpan, Result, Row, Stamp};
+use lattice_backend::backend::{Direction, PrefixSpan, Result, Row};
+use lattice_backend::machine::{DataRead, History};
+use lattice_backend::op::{OpRef, Stamp};
 use lattice_meta::Hlc;
 
 use crate::range::KeyRange;

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use lattice_backend::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef, readable_start};
+use lattice_backend::op::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef};
+use lattice_meta::readable_start;
 
 use crate::Expectation;
 

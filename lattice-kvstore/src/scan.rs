@@ -3,7 +3,8 @@
 use std::iter::FusedIterator;
 use std::ops::{ControlFlow, Range};
 
-use lattice_backend::{BackendError, Direction, Snapshot};
+use lattice_backend::backend::{BackendError, Direction};
+use lattice_backend::engine::read::Snapshot;
 
 use crate::range::KeyRange;
 use crate::read;

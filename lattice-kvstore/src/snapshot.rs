@@ -2,7 +2,9 @@
 
 use core::ops::{ControlFlow, RangeBounds};
 
-use lattice_backend::{BackendError, DataRead, Direction, PrefixSpan, Snapshot, Table};
+use lattice_backend::backend::{BackendError, Direction, PrefixSpan, Table};
+use lattice_backend::engine::read::Snapshot;
+use lattice_backend::machine::DataRead;
 use lattice_meta::StateHash;
 
 use crate::range::KeyRange;

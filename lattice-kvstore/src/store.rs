@@ -2,7 +2,10 @@
 
 use core::ops::RangeBounds;
 
-use lattice_backend::{AppendError, BackendError, Cursor, Engine, FeedError, Receipt};
+use lattice_backend::backend::BackendError;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::read::{Cursor, FeedError};
+use lattice_backend::engine::write::{AppendError, Receipt};
 use lattice_registry::{EngineOpener, TypedStore};
 
 use crate::changes::changes;
@@ -30,7 +33,10 @@ pub const fn kv_opener() -> KvOpener {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+/// use lattice_backend::backend::MemoryBackend;
+/// use lattice_backend::engine::Engine;
+/// use lattice_backend::engine::open::OpenRequest;
+/// use lattice_backend::op::SecretKey;
 /// use lattice_kvstore::{KvMachine, KvStore, store_type};
 /// use lattice_meta::{Genesis, Hlc, Nonce};
 /// use lattice_registry::TypedStore;
@@ -131,7 +137,10 @@ impl KvStore {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_backend::backend::MemoryBackend;
+    /// # use lattice_backend::engine::Engine;
+    /// # use lattice_backend::engine::open::OpenRequest;
+    /// # use lattice_backend::op::SecretKey;
     /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
     /// # use lattice_meta::{Genesis, Hlc, Nonce};
     /// # use lattice_registry::TypedStore;
@@ -171,7 +180,11 @@ impl KvStore {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use lattice_backend::{Authors, Engine, BranchTips, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_backend::backend::MemoryBackend;
+    /// # use lattice_backend::engine::Engine;
+    /// # use lattice_backend::engine::ingest::Authors;
+    /// # use lattice_backend::engine::open::OpenRequest;
+    /// # use lattice_backend::op::{BranchTips, SecretKey};
     /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
     /// # use lattice_meta::{Genesis, Hlc, Nonce};
     /// # use lattice_registry::TypedStore;
@@ -212,7 +225,11 @@ impl KvStore {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use lattice_backend::{Cursor, Engine, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_backend::backend::MemoryBackend;
+    /// # use lattice_backend::engine::Engine;
+    /// # use lattice_backend::engine::open::OpenRequest;
+    /// # use lattice_backend::engine::read::Cursor;
+    /// # use lattice_backend::op::SecretKey;
     /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
     /// # use lattice_meta::{Genesis, Hlc, Nonce};
     /// # use lattice_registry::TypedStore;
@@ -250,7 +267,7 @@ impl KvStore {
         since: Cursor,
     ) -> Result<Changes, FeedError> {
         let prefix = prefix.as_ref().to_vec();
-        let events = move |op: &lattice_backend::Op| changes(op, &prefix);
+        let events = move |op: &lattice_backend::op::Op| changes(op, &prefix);
         self.engine.feed(since, Box::new(events))
     }
 

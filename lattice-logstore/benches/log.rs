@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use lattice_backend::{Engine, OpenRequest, RedbBackend, SecretKey};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::SecretKey;
+use lattice_backend::redb::RedbBackend;
 use lattice_logstore::{LogMachine, LogStore, Selection, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce};
 use lattice_registry::TypedStore;
@@ -43,7 +46,7 @@ struct Bare {
 impl Bare {
     fn new(dir: &Path) -> Self {
         let database = redb::Builder::new()
-            .set_cache_size(lattice_backend::OpenOptions::DEFAULT_CACHE_BYTES)
+            .set_cache_size(lattice_backend::backend::OpenOptions::DEFAULT_CACHE_BYTES)
             .set_concurrency_mode(redb::ConcurrencyMode::SingleWriter)
             .create(dir.join("bare.redb"))
             .expect("creates a file");

@@ -1,6 +1,7 @@
 //! A new log with the entries of another.
 
-use lattice_backend::{BackendError, Cause, Value};
+use lattice_backend::backend::{BackendError, Cause};
+use lattice_backend::machine::Value;
 use lattice_registry::{Calls, StoreHandle};
 
 use crate::{Entries, LogStore, Selection};

@@ -2,7 +2,8 @@
 
 use std::vec;
 
-use lattice_backend::{BackendError, Snapshot};
+use lattice_backend::backend::BackendError;
+use lattice_backend::engine::read::Snapshot;
 
 use crate::run::Run;
 use crate::{Entry, Selection};

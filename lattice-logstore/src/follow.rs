@@ -1,6 +1,7 @@
 //! Entries in the order in which they arrive.
 
-use lattice_backend::{Feed, Op};
+use lattice_backend::engine::read::Feed;
+use lattice_backend::op::Op;
 
 use crate::payload::decode_payload;
 use crate::{Entry, LogMachine};

@@ -8,7 +8,7 @@
 //! [`LogMachine`], which any host of Lattice's state machines can run.
 //!
 //! ```
-//! use lattice_backend::StateMachine;
+//! use lattice_backend::machine::StateMachine;
 //! use lattice_logstore::{LogMachine, decode_payload, encode_payload};
 //!
 //! assert_eq!(LogMachine::new().store_type().as_str(), "core:logstore");
@@ -44,7 +44,7 @@ pub use entry::Entry;
 #[cfg(feature = "std")]
 pub use follow::Follow;
 #[cfg(feature = "std")]
-pub use lattice_backend::{Cursor, CursorOp, FeedError};
+pub use lattice_backend::engine::read::{Cursor, CursorOp, FeedError};
 pub use machine::{Append, LogMachine, LogRefusal, SCHEMA_VERSION, STORE_TYPE, store_type};
 pub use payload::{decode_payload, encode_payload};
 pub use position::{Position, PositionError};

@@ -4,8 +4,9 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use lattice_backend::{
-    Args, CallError, DataRead, History, Method, MethodKind, Param, Result, Value, ValueType,
+use lattice_backend::backend::Result;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, History, Method, MethodKind, Param, Value, ValueType,
 };
 
 use crate::select::{self, Scan};

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use lattice_backend::{MAX_BATCH, MAX_OP_BYTES};
+use lattice_backend::op::{MAX_BATCH, MAX_OP_BYTES};
 use lattice_meta::codec;
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;

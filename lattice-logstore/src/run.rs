@@ -12,7 +12,9 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use lattice_backend::{BackendError, History, OpView, Row, Table};
+use lattice_backend::backend::{BackendError, Row, Table};
+use lattice_backend::machine::History;
+use lattice_backend::op::OpView;
 use lattice_meta::{Hlc, OpId, PubKey, varint};
 
 use crate::payload::decode_payload;

@@ -3,7 +3,8 @@
 use alloc::vec::{self, Vec};
 use core::ops::{Bound, Range};
 
-use lattice_backend::{BackendError, DataRead, Direction, History, Rows};
+use lattice_backend::backend::{BackendError, Direction, Rows};
+use lattice_backend::machine::{DataRead, History};
 
 use crate::run::Run;
 use crate::{Entry, Position};
@@ -218,7 +219,7 @@ impl<'a> Scan<'a> {
 
 /// Counts every entry without reading one.
 pub(crate) fn count(data: &dyn DataRead) -> Result<u64, BackendError> {
-    let mut rows = data.range(lattice_backend::EVERYTHING, Direction::Forward)?;
+    let mut rows = data.range(lattice_backend::backend::EVERYTHING, Direction::Forward)?;
     let mut count: u64 = 0;
     while let Some(row) = rows.next()? {
         let more = u64::from(Run::from_row(row)?.count);

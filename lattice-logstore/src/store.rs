@@ -1,9 +1,11 @@
 //! The handle of an open log.
 
-use lattice_backend::{
-    AppendError, BackendError, Cursor, DataRead, Engine, FeedError, MAX_BATCH, MAX_OP_BYTES,
-    Receipt, Row, Snapshot,
-};
+use lattice_backend::backend::{BackendError, Row};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::read::{Cursor, FeedError, Snapshot};
+use lattice_backend::engine::write::{AppendError, Receipt};
+use lattice_backend::machine::DataRead;
+use lattice_backend::op::{MAX_BATCH, MAX_OP_BYTES};
 use lattice_meta::StateHash;
 use lattice_registry::{EngineOpener, TypedStore};
 
@@ -26,7 +28,10 @@ pub const fn log_opener() -> LogOpener {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+/// use lattice_backend::backend::MemoryBackend;
+/// use lattice_backend::engine::Engine;
+/// use lattice_backend::engine::open::OpenRequest;
+/// use lattice_backend::op::SecretKey;
 /// use lattice_logstore::{LogMachine, LogStore, Selection, store_type};
 /// use lattice_meta::{Genesis, Hlc, Nonce};
 /// use lattice_registry::TypedStore;
@@ -142,7 +147,10 @@ impl LogStore {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use lattice_backend::{Engine, MemoryBackend, OpenRequest, SecretKey};
+    /// # use lattice_backend::backend::MemoryBackend;
+    /// # use lattice_backend::engine::Engine;
+    /// # use lattice_backend::engine::open::OpenRequest;
+    /// # use lattice_backend::op::SecretKey;
     /// # use lattice_logstore::{LogMachine, LogStore, store_type};
     /// # use lattice_meta::{Genesis, Hlc, Nonce};
     /// # use lattice_registry::TypedStore;

@@ -37,6 +37,7 @@ mod hlc;
 mod ids;
 mod meta_table;
 mod store_type;
+mod text;
 pub mod varint;
 
 pub use genesis::{GENESIS_FORMAT, Genesis, GenesisError, MAX_GENESIS_BYTES};
@@ -45,6 +46,7 @@ pub use hlc::{Hlc, HlcError};
 pub use ids::{GenesisHash, Nonce, OpId, PubKey, SchemaVersion, StateHash, StoreId};
 pub use meta_table::{MetaError, MetaInfo, MetaKey, MetaKeyError};
 pub use store_type::{MAX_STORE_TYPE_BYTES, MIN_STORE_TYPE_BYTES, StoreType, StoreTypeError};
+pub use text::{readable, readable_start};
 
 /// The README's example, run as the others are.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use lattice_backend::SecretKey;
+use lattice_backend::op::SecretKey;
 use zeroize::Zeroizing;
 
 /// The file's name in the data directory.

@@ -23,7 +23,12 @@ mod tips;
 
 pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};
 pub use identity::{IDENTITY_FILE, IdentityError, load_identity, load_or_create_identity};
-pub use lattice_backend::{Authors, Depth, LogicPolicy, RedbBackend, SecretKey, Watch};
+pub use lattice_backend::engine::ingest::Authors;
+pub use lattice_backend::engine::open::LogicPolicy;
+pub use lattice_backend::engine::verify::Depth;
+pub use lattice_backend::op::SecretKey;
+pub use lattice_backend::progress::Watch;
+pub use lattice_backend::redb::RedbBackend;
 pub use lattice_kvstore::KvStore;
 pub use lattice_logstore::LogStore;
 pub use lattice_registry::{

@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::{LogicPolicy, RedbBackend, Watch};
+use lattice_backend::engine::open::LogicPolicy;
+use lattice_backend::progress::Watch;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
 use lattice_registry::{
     Access, ManagerError, ManagerOptions, RegisterError, Registry, StoreHandle, StoreManager,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use lattice_backend::{BranchTips, OpRef};
+use lattice_backend::op::{BranchTips, OpRef};
 use lattice_meta::StoreId;
 
 /// The first word of the text, and its version.

@@ -6,11 +6,14 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
-use lattice_backend::{
-    Access, Authors, BackendError, BranchTips, Depth, Engine, Fork, InfoError, IngestReport,
-    LogicVersion, Method, MethodError, Op, OpKind, OpRef, OpsAfter, StateBackend, StateMachine,
-    Value, Verification, Watch,
-};
+use lattice_backend::backend::{Access, BackendError, StateBackend};
+use lattice_backend::engine::ingest::{Authors, IngestReport};
+use lattice_backend::engine::read::{InfoError, MethodError, OpsAfter};
+use lattice_backend::engine::verify::{Depth, Verification};
+use lattice_backend::engine::{Engine, Fork};
+use lattice_backend::machine::{LogicVersion, Method, StateMachine, Value};
+use lattice_backend::op::{BranchTips, Op, OpKind, OpRef};
+use lattice_backend::progress::Watch;
 use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, StateHash, StoreId, StoreType};
 
 /// An open store, whatever its type: it describes its methods, can be called by name, and gives

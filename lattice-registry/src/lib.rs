@@ -6,8 +6,8 @@
 //!
 //! ```no_run
 //! use lattice_registry::{Access, ManagerOptions, Registry, StoreManager};
-//! # fn backend() -> std::sync::Arc<dyn lattice_backend::StateBackend> { unreachable!() }
-//! # fn identity() -> lattice_backend::SecretKey { unreachable!() }
+//! # fn backend() -> std::sync::Arc<dyn lattice_backend::backend::StateBackend> { unreachable!() }
+//! # fn identity() -> lattice_backend::op::SecretKey { unreachable!() }
 //! let registry = Registry::new(); // register openers here
 //! let manager = StoreManager::new("data", backend(), registry, ManagerOptions::new(identity()));
 //! for listed in manager.list()? {
@@ -25,7 +25,7 @@ mod opener;
 mod registry;
 
 pub use handle::{StoreHandle, TypedStore};
-pub use lattice_backend::Access;
+pub use lattice_backend::backend::Access;
 pub use manager::{
     Compacted, IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore,
     RestoredStore, StoreManager,

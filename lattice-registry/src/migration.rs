@@ -1,6 +1,7 @@
 //! How a store of one type becomes a new store of another.
 
-use lattice_backend::{Cause, Value};
+use lattice_backend::backend::Cause;
+use lattice_backend::machine::Value;
 
 use crate::handle::StoreHandle;
 

@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{
-    Engine, LogicVersion, Method, OpenError, OpenRequest, Rebuilt, StateBackend, StateDb,
-    StateMachine, Watch, rebuild_store,
-};
+use lattice_backend::backend::{StateBackend, StateDb};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::{OpenError, OpenRequest};
+use lattice_backend::engine::verify::{Rebuilt, rebuild_store};
+use lattice_backend::machine::{LogicVersion, Method, StateMachine};
+use lattice_backend::progress::Watch;
 use lattice_meta::{MetaInfo, SchemaVersion};
 
 use crate::handle::{StoreHandle, TypedStore};

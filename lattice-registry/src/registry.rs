@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use lattice_backend::Cause;
+use lattice_backend::backend::Cause;
 use lattice_meta::StoreType;
 
 use crate::migration::Migration;

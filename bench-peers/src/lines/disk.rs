@@ -1,6 +1,6 @@
 //! Bytes on disk, after compacting.
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 use lattice_registry::StoreHandle;
 
 use crate::data::{Random, VALUE, make_kv, put};

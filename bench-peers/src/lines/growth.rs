@@ -1,6 +1,8 @@
 //! How cost grows: with keys and ops, with authors, with stores.
 
-use lattice_backend::{Authors, RedbBackend, Sharing, StateBackend};
+use lattice_backend::backend::{Sharing, StateBackend};
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::KvStore;
 use lattice_registry::TypedStore;
 

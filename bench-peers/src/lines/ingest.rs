@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use lattice_backend::{Authors, Depth, Op, RedbBackend, Sharing, Watch};
+use lattice_backend::backend::Sharing;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::op::Op;
+use lattice_backend::progress::Watch;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::KvStore;
 use lattice_registry::TypedStore;
 

@@ -1,6 +1,6 @@
 //! What the engine underneath allows: the rows that Lattice writes, by redb alone.
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 
 use super::writes::{ENTRIES, appends_line};
 use crate::data::Random;

@@ -1,6 +1,6 @@
 //! Opening a store for writing.
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 
 use crate::data::{CACHE_BYTES, Random, make_kv, open_kv, put_ops};
 use crate::measure::{Line, Wanted, median, number, time, timed, turns};

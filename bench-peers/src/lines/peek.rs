@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use lattice_backend::{RedbBackend, Sharing, StateBackend};
+use lattice_backend::backend::{Sharing, StateBackend};
+use lattice_backend::redb::RedbBackend;
 use lattice_node::{ManagerOptions, SecretKey, StoreManager, core_registry};
 use redb::{ConcurrencyMode, ReadOnlyDatabase, ReadableDatabase, TableDefinition};
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use lattice_backend::{Direction, Sharing};
+use lattice_backend::backend::{Direction, Sharing};
 use redb::ReadableDatabase;
 
 use crate::data::{Key, Random, look};

@@ -1,6 +1,6 @@
 //! The same on others, held against raw redb.
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 
 use crate::data::{Key, Random};
 use crate::measure::{Line, Wanted, median, number, timed};

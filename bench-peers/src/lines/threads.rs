@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 use lattice_kvstore::KvStore;
 
 use crate::data::{Random, VALUE};

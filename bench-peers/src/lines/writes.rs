@@ -1,6 +1,6 @@
 //! Commits by one thread.
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 
 use crate::data::{Key, Random, VALUE, make_log};
 use crate::measure::{Line, Wanted, ratio_line, turns};

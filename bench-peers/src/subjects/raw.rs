@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 use redb::{ConcurrencyMode, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::Subject;

@@ -5,8 +5,9 @@ use std::io;
 
 use lattice_meta::GenesisError;
 
-use super::MAGIC;
-use crate::{BackendError, OpError};
+use crate::backend::BackendError;
+use crate::bundle::MAGIC;
+use crate::op::OpError;
 
 /// Why a bundle cannot be written, or is refused.
 #[derive(Debug, thiserror::Error)]

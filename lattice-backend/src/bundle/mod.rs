@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use lattice_meta::{Genesis, PubKey};
 
-use crate::{Op, OpError, OpHasher};
+use crate::op::{Op, OpError, OpHasher};
 
 pub use error::{BundleError, BundlePart};
 pub use read::BundleReader;

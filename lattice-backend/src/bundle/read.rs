@@ -5,11 +5,12 @@ use std::io::{self, Read};
 
 use lattice_meta::{Genesis, PubKey};
 
-use super::{
+use crate::bundle::{
     BundleError, BundlePart, BundleSummary, DIGEST_BYTES, END_MARK, MAGIC, MAX_GENESIS_BYTES,
     Total, checked,
 };
-use crate::{MAX_OP_BYTES, OpHasher, readable};
+use crate::op::{MAX_OP_BYTES, OpHasher};
+use lattice_meta::readable;
 
 /// Bytes that are allocated before any of a record has arrived.
 const FIRST_BYTES: usize = 4096;
@@ -251,8 +252,8 @@ fn read_bytes(
 
 #[cfg(test)]
 mod tests {
-    use super::OpsOfAuthors;
-    use crate::SecretKey;
+    use crate::bundle::read::OpsOfAuthors;
+    use crate::op::SecretKey;
 
     #[test]
     fn ops_of_authors_beyond_the_limit_are_counted_together() {

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use lattice_meta::Genesis;
 
-use super::{BundleCounts, BundleError, END_MARK, MAGIC, Total, checked, length};
-use crate::{BackendError, OpHasher};
+use crate::backend::BackendError;
+use crate::bundle::{BundleCounts, BundleError, END_MARK, MAGIC, Total, checked, length};
+use crate::op::OpHasher;
 
 /// Writes a bundle of ops, which must be in causal order, front to back: `out` can be a pipe. It gets
 /// many short writes, so a file wants a [`BufWriter`](io::BufWriter). The next op is asked for after

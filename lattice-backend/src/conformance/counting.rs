@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lattice_meta::MetaInfo;
 
-use crate::backend::{Access, FileError, OpenOptions, PeekError, StateBackend, StateDb, WriteBody};
-use crate::tx::{Direction, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx};
-use crate::{Integrity, Verdict};
+use crate::backend::{
+    Access, Direction, FileError, Integrity, OpenOptions, PeekError, ReadTx, Result, Row,
+    RowCursor, Rows, Span, StateBackend, StateDb, Table, Verdict, WriteBody, WriteTx,
+};
 
 /// What was read and written: rows, and the bytes of their keys and values. A look-up that finds nothing
 /// counts as a row read; a row that is replaced or removed counts its old value as read.

@@ -9,7 +9,8 @@
 //! ```
 //! use std::path::PathBuf;
 //! use std::sync::Arc;
-//! use lattice_backend::{MemoryBackend, conformance};
+//! use lattice_backend::conformance;
+//! use lattice_backend::backend::MemoryBackend;
 //!
 //! conformance::backend(|| (Arc::new(MemoryBackend::new()), PathBuf::from("state.db")));
 //! ```
@@ -45,7 +46,7 @@
 //!         element: &Vec<u8>,
 //!         _: &dyn DataRead,
 //!         _: &dyn History,
-//!     ) -> lattice_backend::Result<Result<Vec<u8>, Self::Refusal>> {
+//!     ) -> lattice_backend::backend::Result<Result<Vec<u8>, Self::Refusal>> {
 //!         Ok(Ok(element.clone()))
 //!     }
 //!     fn apply(
@@ -53,7 +54,7 @@
 //!         op: &OpView<'_>,
 //!         data: &mut dyn DataWrite,
 //!         _: &dyn History,
-//!     ) -> lattice_backend::Result<Effect> {
+//!     ) -> lattice_backend::backend::Result<Effect> {
 //!         if op.payload.is_empty() || op.payload.len() > MAX_KEY_BYTES {
 //!             return Ok(Effect::Void);
 //!         }
@@ -68,7 +69,7 @@
 //!         _: Args,
 //!         _: &dyn DataRead,
 //!         _: &dyn History,
-//!     ) -> lattice_backend::Result<Result<Value, CallError>> {
+//!     ) -> lattice_backend::backend::Result<Result<Value, CallError>> {
 //!         unreachable!("it has no methods")
 //!     }
 //! }

@@ -1,41 +1,10 @@
 //! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
 
-mod bulk;
-mod check;
-mod checking;
-mod comparison;
-mod difference;
-mod error;
-mod exchange;
-mod feed;
-mod finding;
-mod group;
-mod ingest;
-mod local;
-mod open;
-mod pending;
-mod reads;
-mod rebuild;
-mod record;
-mod replay;
-mod report;
-mod sign;
-mod snapshot;
-mod state;
-mod upgrade;
-mod verify;
-
-pub use difference::{Difference, HashDifference, OpDifference, RowDifference};
-pub use error::{AppendAllError, AppendError, InfoError, MethodError, OpenError};
-pub use exchange::OpsAfter;
-pub use feed::{Cursor, CursorOp, Events, Feed, FeedError};
-pub use finding::{Depth, EffectFinding, Finding, Integrity, OpFault, Verification};
-pub use ingest::Authors;
-pub use open::{CreateError, LogicPolicy, OpenRequest, create_store};
-pub use pending::{MAX_HELD_BYTES, MAX_HELD_OPS};
-pub use rebuild::{Rebuilt, rebuild_store};
-pub use report::{IngestReport, Outcome, Rejection};
-pub use snapshot::Snapshot;
+pub mod ingest;
+pub mod open;
+pub mod read;
+pub mod verify;
+pub mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -44,35 +13,22 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lattice_meta::{
-    Genesis, GenesisHash, Hlc, MetaInfo, MetaKey, PubKey, SchemaVersion, StateHash, StoreId,
+    Genesis, GenesisHash, MetaInfo, MetaKey, PubKey, SchemaVersion, StateHash, StoreId,
 };
 
-use crate::backend::{StateDb, read_meta};
+use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Table, read_meta};
+use crate::clock::Clock;
+use crate::history::system::{Ledger, read_frontier};
 use crate::history::{View, read_applied, read_op};
-use crate::state_hash::{ElementChanges, ElementHasher};
-use crate::system::{Ledger, read_frontier};
-use crate::tx::{History, ReadTx, Result, Table};
-use crate::value::{Args, MethodKind, Value};
-use crate::{
-    Access, BackendError, BranchTips, CallError, Clock, EffectHash, Op, OpHasher, OpRef, SecretKey,
-    StateMachine,
-};
+use crate::machine::{Args, CallError, History, MethodKind, StateMachine, Value};
+use crate::op::{BranchTips, Op, OpHasher, OpRef, SecretKey};
+use crate::state::{EffectHash, ElementChanges, ElementHasher};
 
-use group::Group;
-use local::{Done, Job};
-use sign::Signing;
-use state::WriterState;
-
-/// What an op that was made here has become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// The op.
-    pub op: OpRef,
-    /// Its timestamp.
-    pub hlc: Hlc,
-    /// Its place in the order of local application, from 0.
-    pub index: u64,
-}
+use crate::engine::read::{InfoError, MethodError, OpsAfter, Snapshot, exchange};
+use crate::engine::write::group_commit::Group;
+use crate::engine::write::signing::Signing;
+use crate::engine::write::state::WriterState;
+use crate::engine::write::{Done, Job};
 
 /// A fork: an author made several ops that follow one op, as after writing to a restored backup. All
 /// of them are applied; the signed ops ([`Engine::op`]) are the evidence.
@@ -91,7 +47,7 @@ pub struct Engine<M: StateMachine> {
     inner: Arc<Inner<M>>,
 }
 
-struct Inner<M: StateMachine> {
+pub(crate) struct Inner<M: StateMachine> {
     machine: Arc<M>,
     db: Arc<dyn StateDb>,
     path: PathBuf,

@@ -10,10 +10,10 @@ use std::ops::Bound;
 
 use lattice_meta::{OpId, PubKey};
 
-use super::{Index, applied_key, read_applied_key, read_applied_value};
-use crate::system::SystemKey;
-use crate::tx::{Direction, PrefixSpan, ReadTx, Result, Table, WriteTx};
-use crate::{BackendError, OpRef};
+use crate::backend::{BackendError, Direction, PrefixSpan, ReadTx, Result, Table, WriteTx};
+use crate::history::system::SystemKey;
+use crate::history::{Index, applied_key, read_applied_key, read_applied_value};
+use crate::op::OpRef;
 
 /// The number of a branch among those of its author, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,7 +241,7 @@ impl Index<'_> {
         };
         match SystemKey::from_bytes(row.key) {
             Some(SystemKey::Fork(op)) => {
-                let branch = BranchNo(crate::system::read_u64(row.value)?);
+                let branch = BranchNo(crate::history::system::read_u64(row.value)?);
                 Ok(Some((op, branch)))
             }
             _ => Err(BackendError::row(

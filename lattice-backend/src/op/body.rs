@@ -7,7 +7,7 @@ use lattice_meta::codec::{self, CodecError};
 use lattice_meta::{GenesisHash, Hlc, OpId, PubKey, StoreId};
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::op::{
     MAX_DEPS, MAX_OP_BYTES, OpRef, SecretKey, SignatureError, Stamp, key, strictly_ascending,
 };
 
@@ -423,7 +423,7 @@ impl fmt::Debug for Op {
 #[derive(Debug, Clone, Copy)]
 pub struct OpView<'a> {
     /// Its place in the order in which ops are applied here, from 0; see
-    /// [`History`](crate::History).
+    /// [`History`](crate::machine::History).
     pub number: u64,
     /// Author, sequence number and id.
     pub reference: OpRef,

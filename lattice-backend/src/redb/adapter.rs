@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use redb::{BackendError, StorageBackend};
 
-use super::page::check_page;
+use crate::redb::page::check_page;
 use crate::storage::{LockKind, LockRange, Storage};
 
 /// Held by a live writer from the moment its file is consistent (redb's design document, "lock

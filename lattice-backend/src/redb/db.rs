@@ -8,13 +8,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
-use super::error::{contain_call, wrapped_error};
-use super::pack;
-use super::tx::{RedbReadTx, RedbWriteTx};
-use crate::BackendError;
-use crate::backend::{Access, StateDb, Verdict, WriteBody};
+use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Verdict, WriteBody};
+use crate::redb::error::{contain_call, wrapped_error};
+use crate::redb::pack;
+use crate::redb::tx::{RedbReadTx, RedbWriteTx};
 use crate::storage::{Disk, FileId, Storage};
-use crate::tx::{ReadTx, Result};
 
 /// The ways in which a file is open.
 pub(super) enum Opened {

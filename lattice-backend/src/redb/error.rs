@@ -7,8 +7,7 @@ use std::path::Path;
 
 use redb::{DatabaseError, StorageError};
 
-use crate::BackendError;
-use crate::backend::{FileError, PeekError};
+use crate::backend::{BackendError, FileError, PeekError};
 use crate::storage::Storage;
 
 /// What every redb file starts with.

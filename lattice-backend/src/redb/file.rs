@@ -8,8 +8,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 #[cfg(unix)]
-use crate::storage::FileId;
-use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 
 /// The file system.
 #[derive(Debug, Clone, Copy, Default)]

@@ -20,13 +20,11 @@ use std::time::Duration;
 
 use lattice_meta::MetaInfo;
 
-use crate::Integrity;
 use crate::backend::{
-    Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, WriteBody,
-    copy_store, read_meta,
+    Access, FileError, Integrity, OpenOptions, PeekError, Sharing, StateBackend, StateDb, Table,
+    WriteBody, WriteTx, copy_store, read_meta,
 };
 use crate::storage::{Disk, FileId, FileMode, Storage};
-use crate::tx::{Table, WriteTx};
 
 use adapter::{Adapter, LockView};
 use db::{Opened, Place, RedbDb};

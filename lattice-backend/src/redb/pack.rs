@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 
 use redb::{CompactionError, Database, TableDefinition, TableError, WriteTransaction};
 
-use super::error::{storage_error, wrapped_error};
-use super::tx::{Bytes, definition, range};
-use crate::BackendError;
-use crate::tx::{Direction, EVERYTHING, Result, Table};
+use crate::backend::{BackendError, Direction, EVERYTHING, Result, Table};
+use crate::redb::error::{storage_error, wrapped_error};
+use crate::redb::tx::{Bytes, definition, range};
 
 /// Packs the tables of a database and makes its file as short as it can be.
 ///

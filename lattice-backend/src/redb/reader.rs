@@ -4,13 +4,12 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
-use super::adapter::{Adapter, CONSISTENT_BYTE, FLAGS_OFFSET, LockView, PRIMARY_UNFLUSHED};
-use super::db::Opened;
-use super::error::{check_magic, file_error, open_error};
-use super::overlay::Overlay;
-use super::{LOCK_TRIES, LOCK_WAIT, builder};
-use crate::Integrity;
-use crate::backend::{FileError, OpenOptions, Sharing};
+use crate::backend::{FileError, Integrity, OpenOptions, Sharing};
+use crate::redb::adapter::{Adapter, CONSISTENT_BYTE, FLAGS_OFFSET, LockView, PRIMARY_UNFLUSHED};
+use crate::redb::db::Opened;
+use crate::redb::error::{check_magic, file_error, open_error};
+use crate::redb::overlay::Overlay;
+use crate::redb::{LOCK_TRIES, LOCK_WAIT, builder};
 use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
 
 /// The byte that a writer locks before it does anything else (redb's design document).

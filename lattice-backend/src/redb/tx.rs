@@ -12,11 +12,11 @@ use redb::{
     TableError, WriteTransaction,
 };
 
-use super::error::{contain_call, damage, storage_error, wrapped_error};
-use crate::BackendError;
-use crate::tx::{
-    Direction, NoRows, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx, is_empty_span,
+use crate::backend::tx::{NoRows, is_empty_span};
+use crate::backend::{
+    BackendError, Direction, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx,
 };
+use crate::redb::error::{contain_call, damage, storage_error, wrapped_error};
 
 pub(super) type Bytes = &'static [u8];
 

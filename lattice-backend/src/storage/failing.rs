@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 
 /// The calls to a storage that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{Disk, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
 
 /// A disk whose files live as long as it does. Clones share the files.
 #[derive(Debug, Clone, Default)]

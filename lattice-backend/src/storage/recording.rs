@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, FileMode, LockKind, LockRange, MemoryDisk, Storage};
 use crate::conformance::Rng;
+use crate::storage::{Disk, FileMode, LockKind, LockRange, MemoryDisk, Storage};
 
 /// What a disk writes as a whole or not at all, if it does that much.
 const SECTOR_BYTES: usize = 512;

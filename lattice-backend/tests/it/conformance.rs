@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lattice_backend::conformance::{self, MachineSuite, MigrationSuite, Rng};
-use lattice_backend::{MemoryBackend, MemoryDisk, RedbBackend, Verdict};
+use lattice_backend::backend::{MemoryBackend, Verdict};
+use lattice_backend::conformance;
+use lattice_backend::conformance::{MachineSuite, MigrationSuite, Rng};
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::MemoryDisk;
 
 use crate::registers::{Command, Lie, Registers};
 use crate::support::Hooked;

@@ -6,11 +6,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use lattice_backend::backend::StateBackend;
+use lattice_backend::clock::ManualClock;
 use lattice_backend::conformance::{CostSuite, CountingBackend, Delivery, Forge, Rng, Shape, Work};
-use lattice_backend::{
-    Authors, BranchTips, Depth, Engine, ManualClock, MemoryDisk, Op, OpRef, OpenRequest,
-    RedbBackend, StateBackend, Watch,
-};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::op::{BranchTips, Op, OpRef};
+use lattice_backend::progress::Watch;
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::MemoryDisk;
 
 use crate::registers::{Registers, payload};
 use crate::support::Store;

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{
-    BackendError, Direction, EVERYTHING, MemoryDisk, OpenOptions, ReadTx, RedbBackend,
-    StateBackend, Table, Verdict,
+use lattice_backend::backend::{
+    BackendError, Direction, EVERYTHING, OpenOptions, ReadTx, StateBackend, Table, Verdict,
 };
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::MemoryDisk;
 
 const PAGE: usize = 4096;
 const LEAF: u8 = 1;

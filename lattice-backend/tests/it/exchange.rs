@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lattice_backend::backend::{MemoryBackend, Verdict};
 use lattice_backend::conformance::Rng;
-use lattice_backend::{BranchTips, MemoryBackend, Op, OpKind, OpRef, Verdict};
+use lattice_backend::op::{BranchTips, Op, OpKind, OpRef};
 
 use crate::registers::payload;
 use crate::support::*;
@@ -180,7 +181,7 @@ fn more_heads_than_deps_are_merged_in_the_same_transaction() {
         .map(|nth| {
             let mut seed = [0xaa; 32];
             seed[..8].copy_from_slice(&nth.to_le_bytes());
-            let author = lattice_backend::SecretKey::from_bytes(&seed);
+            let author = lattice_backend::op::SecretKey::from_bytes(&seed);
             op(&author, None, &[], 0, &payload(&nth.to_le_bytes(), b"v"))
         })
         .collect();

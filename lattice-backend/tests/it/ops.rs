@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use lattice_backend::{
+use lattice_backend::op::{
     BranchTips, MAX_DEPS, MAX_OP_BYTES, Op, OpDraft, OpError, OpKind, OpRef, SecretKey,
     SignatureError,
 };

@@ -8,10 +8,12 @@ use std::process::{Child, ChildStdout, Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lattice_backend::{
-    Access, FileError, MemoryDisk, OpenError, OpenOptions, PeekError, RedbBackend, Sharing, Table,
-    Verdict,
+use lattice_backend::backend::{
+    Access, FileError, OpenOptions, PeekError, Sharing, Table, Verdict,
 };
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::MemoryDisk;
 use tempfile::TempDir;
 
 use crate::support::*;

@@ -11,11 +11,18 @@ use std::hash::{BuildHasher, BuildHasherDefault};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::{
-    Access, Authors, Depth, FileError, Integrity, ManualClock, MemoryDisk, Op, OpRef, OpenError,
-    OpenOptions, PeekError, RecordingDisk, RedbBackend, Sharing, StateBackend, Unsynced, Watch,
-    conformance::Rng, rebuild_store,
+use lattice_backend::backend::{
+    Access, FileError, Integrity, OpenOptions, PeekError, Sharing, StateBackend,
 };
+use lattice_backend::clock::ManualClock;
+use lattice_backend::conformance::Rng;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::{Depth, rebuild_store};
+use lattice_backend::op::{Op, OpRef};
+use lattice_backend::progress::Watch;
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::{MemoryDisk, RecordingDisk, Unsynced};
 
 use lattice_meta::SchemaVersion;
 

@@ -5,10 +5,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lattice_backend::{
-    Args, CallError, DataRead, DataWrite, Direction, Effect, History, LogicVersion, Method,
-    MethodKind, OpView, Param, PrefixSpan, Result, Row, StateMachine, Value, ValueType,
+use lattice_backend::backend::{Direction, PrefixSpan, Result, Row};
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, MethodKind, Param,
+    StateMachine, Value, ValueType,
 };
+use lattice_backend::op::OpView;
 use lattice_meta::{SchemaVersion, StoreType};
 
 #[derive(Debug, Clone)]

@@ -5,12 +5,19 @@ use std::fmt::{Debug, Formatter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::{
-    Access, Accumulator, Authors, BackendError, BranchTips, DataRead, Direction, EVERYTHING,
-    ElementHasher, Engine, FileError, IngestReport, Integrity, ManualClock, MemoryBackend,
-    MemoryDisk, Op, OpDraft, OpHasher, OpKind, OpRef, OpenError, OpenOptions, OpenRequest, Outcome,
-    PeekError, ReadTx, RedbBackend, SecretKey, StateBackend, StateDb, Verdict, WriteBody,
+use lattice_backend::backend::{
+    Access, BackendError, Direction, EVERYTHING, FileError, Integrity, MemoryBackend, OpenOptions,
+    PeekError, ReadTx, StateBackend, StateDb, Verdict, WriteBody,
 };
+use lattice_backend::clock::ManualClock;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::{Authors, IngestReport, Outcome};
+use lattice_backend::engine::open::{OpenError, OpenRequest};
+use lattice_backend::machine::DataRead;
+use lattice_backend::op::{BranchTips, Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::state::{Accumulator, ElementHasher};
+use lattice_backend::storage::MemoryDisk;
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, OpId, PubKey};
 
 use crate::registers::{self, Command, Registers};

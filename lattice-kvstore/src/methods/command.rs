@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use lattice_backend::{Args, CallError, Method, MethodKind, Value, ValueType};
+use lattice_backend::machine::{Args, CallError, Method, MethodKind, Value, ValueType};
 
 use crate::{Command, Expectation};
 

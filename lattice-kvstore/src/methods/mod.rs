@@ -3,7 +3,7 @@
 mod command;
 mod query;
 
-use lattice_backend::{CallError, Method, MethodKind, Param, ValueType};
+use lattice_backend::machine::{CallError, Method, MethodKind, Param, ValueType};
 
 pub(crate) use command::command;
 pub(crate) use query::query;

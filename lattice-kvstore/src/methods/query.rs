@@ -4,9 +4,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use lattice_backend::{
-    Args, BackendError, CallError, DataRead, Direction, History, MethodKind, Value,
-};
+use lattice_backend::backend::{BackendError, Direction};
+use lattice_backend::machine::{Args, CallError, DataRead, History, MethodKind, Value};
 
 use super::command::bytes;
 use crate::range::KeyRange;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use lattice_backend::Result;
+use lattice_backend::backend::Result;
 use lattice_meta::varint;
 
 use super::{MAX_INSIDE, damaged};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lattice_backend::{Effect, OpKind, OpRef, Value};
+use lattice_backend::machine::{Effect, Value};
+use lattice_backend::op::{OpKind, OpRef};
 use lattice_kvstore::Command;
 
 use crate::support::bytes::TestWrite;

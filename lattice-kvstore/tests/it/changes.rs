@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lattice_backend::{Cursor, CursorOp, FeedError};
+use lattice_backend::engine::read::{Cursor, CursorOp, FeedError};
 use lattice_kvstore::{Change, KvStore};
 
 use crate::support::replica::{On, Replica};

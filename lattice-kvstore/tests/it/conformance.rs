@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lattice_backend::conformance::{MachineSuite, Rng};
-use lattice_backend::{Op, OpRef};
+use lattice_backend::op::{Op, OpRef};
 use lattice_kvstore::{Command, Expectation, KvMachine};
 
 use crate::support::bytes::{TestWrite, payload};

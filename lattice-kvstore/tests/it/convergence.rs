@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lattice_backend::backend::MemoryBackend;
+use lattice_backend::bundle::{BundleReader, write_bundle};
 use lattice_backend::conformance::Rng;
-use lattice_backend::{
-    BranchTips, BundleReader, Depth, MemoryBackend, Op, OpRef, Watch, write_bundle,
-};
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::op::{BranchTips, Op, OpRef};
+use lattice_backend::progress::Watch;
 use lattice_registry::StoreHandle;
 
 use crate::support::bytes::{TestWrite, payload_writes};

@@ -5,10 +5,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lattice_backend::clock::ManualClock;
 use lattice_backend::conformance::{CostSuite, CountingBackend, Delivery, Forge, Shape};
-use lattice_backend::{
-    Authors, Engine, ManualClock, MemoryDisk, Op, OpRef, OpenRequest, RedbBackend,
-};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::{Op, OpRef};
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::MemoryDisk;
 use lattice_kvstore::KvMachine;
 
 use crate::support::bytes::{TestWrite, payload};

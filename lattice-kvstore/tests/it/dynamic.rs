@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use lattice_backend::{MethodError, RedbBackend, SecretKey, Value};
+use lattice_backend::engine::read::MethodError;
+use lattice_backend::machine::Value;
+use lattice_backend::op::SecretKey;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{KvStore, kv_opener, store_type};
 use lattice_registry::{Access, ManagerOptions, Registry, StoreHandle, StoreManager};
 

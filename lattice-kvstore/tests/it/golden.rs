@@ -1,8 +1,9 @@
 //! The history that another implementation made, through the logic alone and through the engine.
 
-use lattice_backend::{
-    Accumulator, DataRead, Direction, EVERYTHING, ElementHasher, Expansion, Op, OpHasher,
-};
+use lattice_backend::backend::{Direction, EVERYTHING};
+use lattice_backend::machine::DataRead;
+use lattice_backend::op::{Op, OpHasher};
+use lattice_backend::state::{Accumulator, ElementHasher, Expansion};
 use lattice_meta::{Genesis, GenesisHash, StateHash};
 use lattice_registry::{StoreHandle, TypedStore};
 

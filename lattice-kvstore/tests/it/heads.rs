@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use lattice_backend::OpRef;
+use lattice_backend::op::OpRef;
 use lattice_registry::StoreHandle;
 
 use crate::support::bytes::TestWrite;

@@ -1,6 +1,6 @@
 //! Calls by name.
 
-use lattice_backend::{Args, CallError, MethodKind, StateMachine, Value};
+use lattice_backend::machine::{Args, CallError, MethodKind, StateMachine, Value};
 use lattice_kvstore::{Command, Expectation, KvMachine};
 
 use crate::support::host::Host;

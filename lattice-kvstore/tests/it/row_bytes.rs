@@ -1,6 +1,7 @@
 //! What ops cost: rows and bytes, counted by the host that holds the rows.
 
-use lattice_backend::{OpRef, Value};
+use lattice_backend::machine::Value;
+use lattice_backend::op::OpRef;
 use lattice_kvstore::Command;
 
 use crate::support::bytes::TestWrite;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use lattice_backend::{BackendError, Direction};
+use lattice_backend::backend::{BackendError, Direction};
 use lattice_kvstore::{KvStore, Scan};
 use proptest::prelude::*;
 

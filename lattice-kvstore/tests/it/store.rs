@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use lattice_backend::AppendError;
+use lattice_backend::engine::write::AppendError;
 use lattice_kvstore::{Expectation, Found, KvAppendError, KvRefusal};
 use lattice_registry::StoreHandle;
 

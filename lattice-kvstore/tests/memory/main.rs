@@ -9,11 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cap::Cap;
+use lattice_backend::backend::{MemoryBackend, OpenOptions, StateBackend};
 use lattice_backend::conformance::{CountingBackend, Work};
-use lattice_backend::{
-    Authors, BranchTips, Depth, Engine, MemoryBackend, OpenOptions, OpenRequest, RedbBackend,
-    SecretKey, StateBackend, Watch, rebuild_store,
-};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::engine::verify::{Depth, rebuild_store};
+use lattice_backend::op::{BranchTips, SecretKey};
+use lattice_backend::progress::Watch;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{KvMachine, KvStore, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce};
 use lattice_registry::{StoreHandle, TypedStore};

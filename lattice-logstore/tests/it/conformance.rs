@@ -15,7 +15,7 @@ fn logs_are_the_same_in_every_causal_order() {
             entries: (0..count).map(|_| entry(rng)).collect(),
         }
     };
-    let hostile = |rng: &mut Rng, _: &[lattice_backend::Op]| {
+    let hostile = |rng: &mut Rng, _: &[lattice_backend::op::Op]| {
         let mut payload = encode_payload(&[entry(rng), entry(rng)]).unwrap();
         match rng.below(4) {
             0 => payload[0] = 2,

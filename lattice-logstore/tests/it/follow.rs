@@ -3,7 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use lattice_backend::{Authors, BackendError, OpenOptions};
+use lattice_backend::backend::{BackendError, OpenOptions};
+use lattice_backend::engine::ingest::Authors;
 use lattice_logstore::{Cursor, CursorOp, FeedError, Selection};
 use lattice_meta::{Genesis, OpId};
 use lattice_registry::StoreHandle;

@@ -1,6 +1,8 @@
 //! The committed bytes, which another implementation made (`tests/golden/generate.py`).
 
-use lattice_backend::{Accumulator, Effect, ElementHasher, Expansion, Op, OpHasher, OpKind};
+use lattice_backend::machine::Effect;
+use lattice_backend::op::{Op, OpHasher, OpKind};
+use lattice_backend::state::{Accumulator, ElementHasher, Expansion};
 use lattice_logstore::{decode_payload, encode_payload};
 use lattice_meta::Genesis;
 

@@ -1,6 +1,6 @@
 //! Calls by name.
 
-use lattice_backend::{Args, CallError, MethodKind, StateMachine, Value};
+use lattice_backend::machine::{Args, CallError, MethodKind, StateMachine, Value};
 use lattice_logstore::{Append, LogMachine, encode_payload};
 
 use crate::selection::positions_of;

@@ -1,6 +1,6 @@
 //! Payloads: one form for a list of entries, everything else is invalid.
 
-use lattice_backend::MAX_BATCH;
+use lattice_backend::op::MAX_BATCH;
 use lattice_logstore::{LogRefusal, decode_payload, encode_payload};
 use proptest::prelude::*;
 

@@ -1,6 +1,7 @@
 //! Several replicas of one log, and the history that another implementation made.
 
-use lattice_backend::{Authors, OpDraft, OpHasher, OpKind, Outcome, SecretKey};
+use lattice_backend::engine::ingest::{Authors, Outcome};
+use lattice_backend::op::{OpDraft, OpHasher, OpKind, SecretKey};
 use lattice_logstore::{Selection, encode_payload};
 use lattice_meta::{Genesis, Hlc, OpId, StateHash};
 use lattice_registry::{StoreHandle, TypedStore};

@@ -1,6 +1,7 @@
 //! Rows: what ops make of a log's `data`, whatever order they come in.
 
-use lattice_backend::{BackendError, Effect, StateMachine};
+use lattice_backend::backend::BackendError;
+use lattice_backend::machine::{Effect, StateMachine};
 use lattice_logstore::{LogMachine, LogRefusal, encode_payload};
 use lattice_meta::SchemaVersion;
 use proptest::prelude::*;
@@ -163,7 +164,7 @@ fn rows_of_another_form_are_damage() {
         let data = MapData([(key, value)].into());
         let past = Host::default().past;
         for method in ["read", "tail", "len"] {
-            let args = crate::methods::args(method, lattice_backend::Value::Null);
+            let args = crate::methods::args(method, lattice_backend::machine::Value::Null);
             let found = LogMachine::new().query(args, &data, &past).unwrap_err();
             assert!(matches!(found, BackendError::Row { .. }), "{found:?}");
         }
@@ -190,7 +191,7 @@ fn rows_that_name_another_op_are_damage() {
     host.apply(&other.view());
     let key = host.data.0.keys().next().unwrap().clone();
     let read = |data: &MapData| {
-        let args = crate::methods::args("read", lattice_backend::Value::Null);
+        let args = crate::methods::args("read", lattice_backend::machine::Value::Null);
         LogMachine::new().query(args, data, &host.past)
     };
     assert!(read(&host.data).is_ok());

@@ -1,6 +1,6 @@
 //! Selections against a sorted list that is filtered.
 
-use lattice_backend::Value;
+use lattice_backend::machine::Value;
 use lattice_logstore::{Position, encode_payload};
 use lattice_meta::{Hlc, OpId};
 use proptest::prelude::*;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use lattice_backend::{
-    AppendError, BackendError, MAX_BATCH, OpenOptions, RedbBackend, SecretKey, Value,
-};
+use lattice_backend::backend::{BackendError, OpenOptions};
+use lattice_backend::engine::write::AppendError;
+use lattice_backend::machine::Value;
+use lattice_backend::op::{MAX_BATCH, SecretKey};
+use lattice_backend::redb::RedbBackend;
 use lattice_logstore::{LogRefusal, LogStore, Position, Selection, log_opener, store_type};
 use lattice_registry::{ManagerOptions, Registry, StoreHandle, StoreManager};
 

@@ -6,11 +6,18 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::{
-    Args, Authors, BackendError, CallError, DataRead, DataWrite, Direction, Effect, Engine,
-    History, IngestReport, ManualClock, MemoryBackend, OpRef, OpView, OpenOptions, OpenRequest,
-    RedbBackend, Row, RowCursor, Rows, SecretKey, Span, Stamp, StateBackend, StateMachine, Value,
+use lattice_backend::backend::{
+    BackendError, Direction, MemoryBackend, OpenOptions, Row, RowCursor, Rows, Span, StateBackend,
 };
+use lattice_backend::clock::ManualClock;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::{Authors, IngestReport};
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, StateMachine, Value,
+};
+use lattice_backend::op::{OpRef, OpView, SecretKey, Stamp};
+use lattice_backend::redb::RedbBackend;
 use lattice_logstore::{Entry, LogMachine, LogStore, SCHEMA_VERSION, Selection, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
 use lattice_registry::{StoreHandle, TypedStore};

@@ -8,10 +8,13 @@
 
 use std::ops::RangeInclusive;
 
-use lattice_backend::{
-    Args, CallError, Cause, DataRead, DataWrite, Direction, Effect, Engine, History, LogicVersion,
-    Method, MethodKind, OpView, Param, PrefixSpan, Result, StateMachine, Value, ValueType,
+use lattice_backend::backend::{Cause, Direction, PrefixSpan, Result};
+use lattice_backend::engine::Engine;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, MethodKind, Param,
+    StateMachine, Value, ValueType,
 };
+use lattice_backend::op::OpView;
 use lattice_meta::{Hlc, OpId, PubKey, SchemaVersion, StoreType};
 use lattice_node::{Registry, StoreHandle, core_registry};
 use lattice_registry::{Calls, EngineOpener, RegisterError, TypedStore};

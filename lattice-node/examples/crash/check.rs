@@ -5,7 +5,10 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::{Authors, BranchTips, Depth, Integrity, Sharing};
+use lattice_backend::backend::{Integrity, Sharing};
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::op::BranchTips;
 use lattice_meta::{PubKey, StateHash, StoreId};
 use lattice_node::{Access, KvStore, LogStore, StoreManager};
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::Sharing;
+use lattice_backend::backend::Sharing;
 use lattice_meta::StoreId;
 use lattice_node::{
     ManagerOptions, RedbBackend, StoreManager, core_registry, load_or_create_identity,

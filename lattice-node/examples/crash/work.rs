@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use lattice_backend::{Authors, Outcome as IngestOutcome, Sharing};
+use lattice_backend::backend::Sharing;
+use lattice_backend::engine::ingest::{Authors, Outcome as IngestOutcome};
 use lattice_meta::StoreId;
 use lattice_node::{Access, KvStore, LogStore, StoreHandle, StoreManager};
 

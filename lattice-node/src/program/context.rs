@@ -156,7 +156,7 @@ impl<'a> Context<'a> {
         self.check_stdin(missing)?;
         let mut value = Vec::new();
         // One byte more than fits, so that the store says what is wrong.
-        let limit = u64::try_from(lattice_backend::MAX_OP_BYTES + 1).expect("16 MiB");
+        let limit = u64::try_from(lattice_backend::op::MAX_OP_BYTES + 1).expect("16 MiB");
         io::stdin().lock().take(limit).read_to_end(&mut value)?;
         Ok(value)
     }

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use lattice_backend::{
-    AppendError, BackendError, BundleError, CreateError, FeedError, FileError, InfoError,
-    MethodError, OpenError, PeekError,
-};
+use lattice_backend::backend::{BackendError, FileError, PeekError};
+use lattice_backend::bundle::BundleError;
+use lattice_backend::engine::open::{CreateError, OpenError};
+use lattice_backend::engine::read::{FeedError, InfoError, MethodError};
+use lattice_backend::engine::write::AppendError;
 use lattice_registry::{RegisterError, ResolveError};
 
 use super::output::{escape_text, json_text};

@@ -1,7 +1,7 @@
 //! How far long pieces of work are, on a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lattice_backend::Stage;
+use lattice_backend::progress::Stage;
 
 use super::output::Output;
 use crate::{NodeOptions, Watch};

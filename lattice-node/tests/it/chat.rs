@@ -5,7 +5,11 @@ mod example;
 
 use example::{Chat, ChatMachine, Command, Refusal};
 use lattice_backend::conformance::{MachineSuite, Rng};
-use lattice_backend::{AppendError, Authors, Depth, Op, Value};
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::engine::write::AppendError;
+use lattice_backend::machine::Value;
+use lattice_backend::op::Op;
 use lattice_meta::{OpId, StoreId};
 use lattice_node::{Access, Node, StoreHandle};
 use lattice_registry::TypedStore;

@@ -4,8 +4,10 @@ use std::error::Error;
 use std::process::Command;
 use std::time::Instant;
 
-use lattice_backend::{
-    AppendError, Authors, MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpDraft, OpKind, SecretKey,
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::write::AppendError;
+use lattice_backend::op::{
+    MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpDraft, OpKind, SecretKey,
 };
 use lattice_kvstore::KvRefusal;
 use lattice_meta::OpId;

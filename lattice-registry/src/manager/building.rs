@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::{FileError, OpenError};
+use lattice_backend::backend::FileError;
+use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
 use super::create::Made;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use lattice_backend::{Access, FileError, OpenOptions};
+use lattice_backend::backend::{Access, FileError, OpenOptions};
 use lattice_meta::StoreId;
 
 use super::open::{canonical, state_db};

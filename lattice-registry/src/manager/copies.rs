@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::{FileError, OpenOptions, StateDb, create_store};
+use lattice_backend::backend::{FileError, OpenOptions, StateDb};
+use lattice_backend::engine::open::create_store;
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
 use super::building::Building;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::create_store;
+use lattice_backend::engine::open::create_store;
 use lattice_meta::{Genesis, Hlc, Nonce, StateHash, StoreId, StoreType};
 
 use super::building::Building;

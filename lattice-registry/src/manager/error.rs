@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use lattice_backend::{BackendError, Cause, CreateError, OpenError, PeekError};
+use lattice_backend::backend::{BackendError, Cause, PeekError};
+use lattice_backend::engine::open::{CreateError, OpenError};
 use lattice_meta::{HlcError, StoreId, StoreType};
 
 use crate::ResolveError;

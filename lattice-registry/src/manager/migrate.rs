@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{
-    Access, Depth, FileError, LogicPolicy, OpenError, PeekError, Stage, create_store,
-};
+use lattice_backend::backend::{Access, FileError, PeekError};
+use lattice_backend::engine::open::{LogicPolicy, OpenError, create_store};
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::progress::Stage;
 use lattice_meta::{StateHash, StoreId, StoreType};
 
 use super::building::Building;

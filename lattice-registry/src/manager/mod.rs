@@ -22,7 +22,11 @@ pub use rebuild::RebuiltStore;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use lattice_backend::{Clock, LogicPolicy, SecretKey, Sharing, StateBackend, SystemClock, Watch};
+use lattice_backend::backend::{Sharing, StateBackend};
+use lattice_backend::clock::{Clock, SystemClock};
+use lattice_backend::engine::open::LogicPolicy;
+use lattice_backend::op::SecretKey;
+use lattice_backend::progress::Watch;
 use lattice_meta::{PubKey, StoreId};
 
 use crate::Registry;

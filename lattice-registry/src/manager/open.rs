@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lattice_backend::{
-    Access, FileError, InfoError, OpenError, OpenOptions, OpenRequest, PeekError,
-};
+use lattice_backend::backend::{Access, FileError, OpenOptions, PeekError};
+use lattice_backend::engine::open::{OpenError, OpenRequest};
+use lattice_backend::engine::read::InfoError;
 use lattice_meta::{MetaInfo, StoreId};
 
 use super::list::check_place;

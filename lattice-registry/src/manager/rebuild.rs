@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::{Difference, OpenOptions};
+use lattice_backend::backend::OpenOptions;
+use lattice_backend::engine::verify::Difference;
 use lattice_meta::{StateHash, StoreId};
 
 use super::building::is_same;

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use lattice_backend::{
-    Access, BackendError, Depth, FileError, Finding, Integrity, LogicPolicy, OpenError,
-    Verification,
-};
+use lattice_backend::backend::{Access, BackendError, FileError, Integrity};
+use lattice_backend::engine::open::{LogicPolicy, OpenError};
+use lattice_backend::engine::verify::{Depth, Finding, Verification};
 use lattice_meta::MetaInfo;
 
 use super::open::{canonical, state_db};

@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use lattice_backend::{
-    Authors, BackendError, BranchTips, Depth, FileError, OpenError, RedbBackend, StateBackend,
-};
+use lattice_backend::backend::{BackendError, FileError, StateBackend};
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::op::BranchTips;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
 use lattice_registry::{Access, IfThere, ManagerError, StoreManager, TypedStore};
 
@@ -79,7 +82,9 @@ fn a_backup_of_a_store_that_is_written_is_a_store() {
     assert!(
         matches!(
             &again,
-            ManagerError::Create(lattice_backend::CreateError::File(FileError::Exists { .. }))
+            ManagerError::Create(lattice_backend::engine::open::CreateError::File(
+                FileError::Exists { .. }
+            ))
         ),
         "{again:?}"
     );

@@ -5,10 +5,14 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{
-    Args, CallError, DataRead, DataWrite, Effect, Engine, History, LogicVersion, Method,
-    MethodKind, OpView, Param, RedbBackend, Result, SecretKey, StateMachine, Value, ValueType,
+use lattice_backend::backend::Result;
+use lattice_backend::engine::Engine;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, MethodKind, Param,
+    StateMachine, Value, ValueType,
 };
+use lattice_backend::op::{OpView, SecretKey};
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{SchemaVersion, StoreType};
 use lattice_registry::{EngineOpener, ManagerOptions, Registry, StoreManager, TypedStore};
 
@@ -138,7 +142,10 @@ impl Counter {
     pub(crate) fn append(
         &self,
         n: u64,
-    ) -> Result<lattice_backend::Receipt, lattice_backend::AppendError<Infallible>> {
+    ) -> Result<
+        lattice_backend::engine::write::Receipt,
+        lattice_backend::engine::write::AppendError<Infallible>,
+    > {
         self.0.append(n)
     }
 }

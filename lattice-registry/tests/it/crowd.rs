@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lattice_backend::{AppendError, BackendError, Depth, FileError, OpenError, PeekError};
+use lattice_backend::backend::{BackendError, FileError, PeekError};
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::engine::write::AppendError;
 use lattice_meta::StoreId;
 use lattice_registry::{Access, ManagerError, StoreManager, TypedStore};
 

@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use lattice_backend::{FileError, RedbBackend, StateBackend};
+use lattice_backend::backend::{FileError, StateBackend};
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
 use lattice_registry::{Access, IfThere, ManagerError};
 

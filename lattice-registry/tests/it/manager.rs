@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::RedbBackend;
+use lattice_backend::redb::RedbBackend;
 use lattice_registry::{Access, ManagerError, ManagerOptions, StoreManager};
 
 use crate::counter::{COUNTER, Counter, manager, options, registry};

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lattice_backend::{
-    Cause, Depth, Direction, EVERYTHING, FileError, OpenError, RedbBackend, Table, Value,
-};
+use lattice_backend::backend::{Cause, Direction, EVERYTHING, FileError, Table};
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::machine::Value;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{StoreId, StoreType};
 use lattice_registry::{
     Access, Calls, ManagerError, RegisterError, ResolveError, StoreHandle, StoreManager,

@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
-use lattice_backend::{
-    BackendError, Depth, Engine, FileError, OpenError, PeekError, RedbBackend, Sharing,
-    StateBackend, Value,
-};
+use lattice_backend::backend::{BackendError, FileError, PeekError, Sharing, StateBackend};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::machine::Value;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{MetaInfo, SchemaVersion, StoreId};
 use lattice_registry::{
     Access, ManagerError, ManagerOptions, StoreHandle, StoreManager, TypedStore,
@@ -76,7 +78,10 @@ fn a_closed_store_is_free_at_once_and_its_handles_say_so() {
         assert!(matches!(counter.op_count(), Err(BackendError::Closed)));
         assert!(counter.append(0).is_err());
         // Another owner gets the file without waiting.
-        let request = lattice_backend::OpenRequest::new(Arc::new(RedbBackend::on_files()), &path);
+        let request = lattice_backend::engine::open::OpenRequest::new(
+            Arc::new(RedbBackend::on_files()),
+            &path,
+        );
         Engine::open(request, CounterMachine::new())
             .unwrap()
             .close()
@@ -139,8 +144,8 @@ fn an_exclusive_store_opens_again_here_and_not_elsewhere() {
 }
 
 /// Changes rows of a closed store and gives what opening it says.
-fn refusal(change: impl Fn(&mut dyn lattice_backend::WriteTx)) -> ManagerError {
-    use lattice_backend::{OpenOptions, Verdict};
+fn refusal(change: impl Fn(&mut dyn lattice_backend::backend::WriteTx)) -> ManagerError {
+    use lattice_backend::backend::{OpenOptions, Verdict};
     let (dir, manager, id) = created();
     let backend = RedbBackend::on_files();
     let db = backend
@@ -160,7 +165,7 @@ fn refusal(change: impl Fn(&mut dyn lattice_backend::WriteTx)) -> ManagerError {
 
 #[test]
 fn every_check_of_an_open_refuses_and_changes_nothing() {
-    use lattice_backend::Table::{Data, Meta, System};
+    use lattice_backend::backend::Table::{Data, Meta, System};
     let newer = refusal(|tx| {
         tx.put(Meta, b"schema_version", &9_u64.to_le_bytes())
             .unwrap()
@@ -200,7 +205,7 @@ fn every_check_of_an_open_refuses_and_changes_nothing() {
     let missing = refusal(|tx| drop(tx.remove(Meta, b"store_type").unwrap()));
     assert!(matches!(
         missing,
-        ManagerError::Peek(lattice_backend::PeekError::Meta { .. })
+        ManagerError::Peek(lattice_backend::backend::PeekError::Meta { .. })
     ));
 }
 
@@ -216,15 +221,15 @@ fn a_swapped_type_is_found_even_if_the_other_type_is_registered() {
     let backend: Arc<dyn StateBackend> = Arc::new(RedbBackend::on_files());
     let manager = StoreManager::new(dir.path(), Arc::clone(&backend), two, options());
     let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
-    let options = lattice_backend::OpenOptions::read_write();
+    let options = lattice_backend::backend::OpenOptions::read_write();
     let db = backend.open(&manager.store_path(id), &options).unwrap();
     db.write(&mut |tx| {
         tx.put(
-            lattice_backend::Table::Meta,
+            lattice_backend::backend::Table::Meta,
             b"store_type",
             b"org.example.other",
         )?;
-        Ok(lattice_backend::Verdict::Commit)
+        Ok(lattice_backend::backend::Verdict::Commit)
     })
     .unwrap();
     db.close().unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lattice_backend::Engine;
+use lattice_backend::engine::Engine;
 use lattice_registry::{
     Birth, Peeked, RegisterError, Registry, ResolveError, StoreHandle, StoreOpener, TypedStore,
     with_birth,
@@ -12,7 +12,7 @@ use crate::counter::{COUNTER, Counter, CounterMachine, opener, registry};
 
 pub(crate) fn open_counter(
     store: Peeked,
-) -> Result<Arc<dyn StoreHandle>, lattice_backend::OpenError> {
+) -> Result<Arc<dyn StoreHandle>, lattice_backend::engine::open::OpenError> {
     Ok(Arc::new(Counter::from_engine(Engine::open(
         store.request,
         CounterMachine::new(),
@@ -81,7 +81,7 @@ fn a_closure_is_an_opener_and_can_be_given_a_birth() {
         .unwrap();
     let birth = Birth {
         schema: lattice_meta::SchemaVersion::new(3),
-        logic: lattice_backend::LogicVersion::new("counter/1").unwrap(),
+        logic: lattice_backend::machine::LogicVersion::new("counter/1").unwrap(),
     };
     let with = with_birth(birth.clone(), open_counter);
     registry

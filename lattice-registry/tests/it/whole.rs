@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_backend::{
-    BackendError, Depth, FileError, Finding, OpenError, OpenOptions, RedbBackend, StateBackend,
-    Table, Verdict, WriteTx,
+use lattice_backend::backend::{
+    BackendError, FileError, OpenOptions, StateBackend, Table, Verdict, WriteTx,
 };
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::{Depth, Finding};
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{StoreId, StoreType};
 use lattice_registry::{Access, ManagerError, Registry, StoreManager};
 
@@ -32,7 +34,7 @@ pub(crate) fn filled(manager: &StoreManager) -> StoreId {
     id
 }
 
-pub(crate) fn edit(path: &Path, edit: impl Fn(&mut dyn lattice_backend::WriteTx)) {
+pub(crate) fn edit(path: &Path, edit: impl Fn(&mut dyn lattice_backend::backend::WriteTx)) {
     let db = RedbBackend::on_files()
         .open(path, &OpenOptions::read_write())
         .unwrap();

@@ -1,8 +1,10 @@
 //! Making, opening, sharing and closing stores.
 
-use super::{Site, commit, committed};
-use crate::tx::{EVERYTHING, Table};
-use crate::{Access, BackendError, Direction, FileError, OpenOptions, PeekError, Sharing, Verdict};
+use crate::backend::{
+    Access, BackendError, Direction, EVERYTHING, FileError, OpenOptions, PeekError, Sharing, Table,
+    Verdict,
+};
+use crate::conformance::backend::{Site, commit, committed};
 
 const EXCLUSIVE: OpenOptions = OpenOptions {
     sharing: Sharing::Exclusive,
@@ -260,7 +262,7 @@ pub(super) fn scratch_databases_are_empty_and_apart(site: &Site) {
     assert!(
         matches!(
             checked,
-            Ok(crate::Integrity::Whole | crate::Integrity::None)
+            Ok(crate::backend::Integrity::Whole | crate::backend::Integrity::None)
         ),
         "a whole store was checked to be {checked:?}"
     );

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, PubKey, SchemaVersion, StoreType};
 
-use crate::tx::{ReadTx, Span, Table, WriteTx};
-use crate::{Direction, OpenOptions, Result, StateBackend, StateDb, Verdict};
+use crate::backend::{
+    Direction, OpenOptions, ReadTx, Result, Span, StateBackend, StateDb, Table, Verdict, WriteTx,
+};
 
 /// Tests a storage engine. `fresh` gives the engine and the path of a store that is not there yet
 /// and can be made; every check asks for another one.

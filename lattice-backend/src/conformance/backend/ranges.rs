@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{Pairs, Site, commit, rows};
-use crate::Direction;
+use crate::backend::{Direction, EVERYTHING, PrefixSpan, ReadTx, Span, Table};
 use crate::conformance::Rng;
-use crate::tx::{EVERYTHING, PrefixSpan, ReadTx, Span, Table};
+use crate::conformance::backend::{Pairs, Site, commit, rows};
 
 /// What a range holds according to a map.
 fn expected(model: &BTreeMap<Vec<u8>, Vec<u8>>, span: Span<'_>) -> Pairs {

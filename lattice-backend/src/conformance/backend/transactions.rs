@@ -2,14 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Site, commit, committed, rows};
-use crate::tx::{EVERYTHING, Table};
-use crate::{BackendError, Direction, OpenOptions, Verdict};
+use crate::backend::{BackendError, Direction, EVERYTHING, OpenOptions, Table, Verdict};
+use crate::conformance::backend::{Site, commit, committed, rows};
 
 pub(super) fn are_atomic(site: &Site) {
     let db = site.writer();
     commit(&*db, |tx| tx.put(Table::Data, b"key", b"old"));
-    let ends: [fn() -> crate::Result<Verdict>; 2] =
+    let ends: [fn() -> crate::backend::Result<Verdict>; 2] =
         [|| Ok(Verdict::Abort), || Err(BackendError::Unusable)];
     for (expected_error, end) in [false, true].into_iter().zip(ends) {
         let written = db.write(&mut |tx| {

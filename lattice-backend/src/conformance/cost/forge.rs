@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey, StoreType};
 
-use crate::{Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
+use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
 
 /// When the first op is dated, in milliseconds since the Unix epoch.
 const BEGINNING_MS: u64 = 1_700_000_000_000;

@@ -6,13 +6,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{CountingBackend, Work};
-use crate::backend::StateBackend;
-use crate::{Authors, Engine, ManualClock, MemoryBackend, Op, OpenRequest, StateMachine};
+use crate::backend::{MemoryBackend, StateBackend};
+use crate::clock::ManualClock;
+use crate::conformance::{CountingBackend, Work};
+use crate::engine::Engine;
+use crate::engine::ingest::Authors;
+use crate::engine::open::OpenRequest;
+use crate::machine::StateMachine;
+use crate::op::Op;
 
 pub use forge::Forge;
 
-use super::machine::broke;
+use crate::conformance::machine::broke;
 
 /// Long after every op: none is dated ahead.
 const LATE_MS: u64 = 3_400_000_000_000;
@@ -177,7 +182,8 @@ impl fmt::Display for Found {
 /// adds those that payloads can make.
 ///
 /// ```no_run
-/// # use lattice_backend::{StateMachine, conformance::{CostSuite, Delivery, Shape}};
+/// # use lattice_backend::conformance::{CostSuite, Delivery, Shape};
+/// # use lattice_backend::machine::StateMachine;
 /// # fn example<M: StateMachine>(machine: fn() -> M, payload: fn(usize) -> Vec<u8>) {
 /// let flood = Shape::new("a flood", |forge, size| Delivery {
 ///     counted: (0..size).map(|nth| forge.next_op(1, &payload(nth))).collect(),

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use lattice_meta::Hlc;
 
-use super::deliver::{Manner, Recipient, causal_order};
-use super::history::broke;
-use super::{Rng, Trial};
-use crate::tx::{EVERYTHING, NoRows};
-use crate::{
-    Accumulator, DataRead, Direction, Effect, EffectHash, ElementHasher, Engine, History, Op,
-    OpKind, OpRef, OpView, Result as BackendResult, Rows, Span, Staged, Stamp, StateMachine,
-};
+use crate::backend::tx::NoRows;
+use crate::backend::{Direction, EVERYTHING, Result as BackendResult, Rows, Span};
+use crate::conformance::machine::deliver::{Manner, Recipient, causal_order};
+use crate::conformance::machine::history::broke;
+use crate::conformance::machine::{Rng, Trial};
+use crate::engine::Engine;
+use crate::machine::{DataRead, Effect, History, StateMachine};
+use crate::op::{Op, OpKind, OpRef, OpView, Stamp};
+use crate::state::{Accumulator, EffectHash, ElementHasher, Staged};
 
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use lattice_meta::Genesis;
 
-use super::Rng;
-use super::history::{broke, replica};
-use crate::{Authors, Engine, ManualClock, Op, OpRef, OpenRequest, StateMachine};
+use crate::clock::ManualClock;
+use crate::conformance::machine::Rng;
+use crate::conformance::machine::history::{broke, replica};
+use crate::engine::Engine;
+use crate::engine::ingest::Authors;
+use crate::engine::open::OpenRequest;
+use crate::machine::StateMachine;
+use crate::op::{Op, OpRef};
 
 /// Long after every op: nothing is dated ahead.
 const LATE_MS: u64 = 3_400_000_000_000;

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use lattice_meta::{Genesis, Hlc, Nonce};
 
-use super::hostile::{Forger, own_payload};
-use super::{Commands, HostilePayloads, Rng};
-use crate::{
-    AppendError, Authors, BranchTips, Engine, ManualClock, MemoryBackend, Op, OpenRequest,
-    SecretKey, StateMachine,
-};
+use crate::backend::MemoryBackend;
+use crate::clock::ManualClock;
+use crate::conformance::machine::hostile::{Forger, own_payload};
+use crate::conformance::machine::{Commands, HostilePayloads, Rng};
+use crate::engine::Engine;
+use crate::engine::ingest::Authors;
+use crate::engine::open::OpenRequest;
+use crate::engine::write::AppendError;
+use crate::machine::StateMachine;
+use crate::op::{BranchTips, Op, SecretKey};
 
 /// When histories begin, in milliseconds since the Unix epoch.
 const BEGINNING_MS: u64 = 1_700_000_000_000;

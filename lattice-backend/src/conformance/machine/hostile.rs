@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use lattice_meta::{Genesis, Hlc, OpId};
 
-use super::Rng;
-use super::history::broke;
-use crate::{Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
+use crate::conformance::machine::Rng;
+use crate::conformance::machine::history::broke;
+use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
 
 /// Signs ops that name anything but the heads of history, as an author of its own, or as an
 /// honest one, who is forked by it.

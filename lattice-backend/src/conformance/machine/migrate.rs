@@ -1,9 +1,14 @@
 //! The suite for migrations of the layout.
 
-use super::deliver::{Manner, Recipient, causal_order};
-use super::history::{Past, broke};
-use super::{Commands, Rng};
-use crate::{Depth, Engine, LogicPolicy, MemoryBackend, StateMachine, Watch};
+use crate::backend::MemoryBackend;
+use crate::conformance::machine::deliver::{Manner, Recipient, causal_order};
+use crate::conformance::machine::history::{Past, broke};
+use crate::conformance::machine::{Commands, Rng};
+use crate::engine::Engine;
+use crate::engine::open::LogicPolicy;
+use crate::engine::verify::Depth;
+use crate::machine::StateMachine;
+use crate::progress::Watch;
 
 /// Tests that a state machine migrates the stores of an older one: of the same type, with an older
 /// layout.
@@ -19,7 +24,8 @@ use crate::{Depth, Engine, LogicPolicy, MemoryBackend, StateMachine, Watch};
 /// layout.
 ///
 /// ```no_run
-/// # use lattice_backend::{StateMachine, conformance::{MigrationSuite, Rng}};
+/// # use lattice_backend::conformance::{MigrationSuite, Rng};
+/// # use lattice_backend::machine::StateMachine;
 /// # fn example<M: StateMachine>(old: fn() -> M, new: fn() -> M, command: fn(&mut Rng) -> M::Command) {
 /// MigrationSuite::new(old, new, command).histories(20).run();
 /// # }

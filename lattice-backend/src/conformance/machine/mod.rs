@@ -8,8 +8,9 @@ mod migrate;
 
 use lattice_meta::Genesis;
 
-use super::Rng;
-use crate::{Op, StateMachine};
+use crate::conformance::Rng;
+use crate::machine::StateMachine;
+use crate::op::Op;
 
 use history::Past;
 

@@ -1,6 +1,6 @@
 //! Bundles that are not what was written.
 
-use lattice_backend::{BundleError, write_bundle};
+use lattice_backend::bundle::{BundleError, write_bundle};
 use proptest::prelude::*;
 
 use super::golden::golden;

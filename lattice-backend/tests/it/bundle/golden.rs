@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use lattice_backend::{BundleError, BundlePart, BundleReader, write_bundle};
+use lattice_backend::bundle::{BundleError, BundlePart, BundleReader, write_bundle};
 
 use super::{ops, verify};
 

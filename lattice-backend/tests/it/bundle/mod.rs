@@ -4,7 +4,8 @@ mod altered;
 mod golden;
 mod streams;
 
-use lattice_backend::{BundleError, BundleReader, BundleSummary, Op, write_bundle};
+use lattice_backend::bundle::{BundleError, BundleReader, BundleSummary, write_bundle};
+use lattice_backend::op::Op;
 
 use crate::support::genesis;
 

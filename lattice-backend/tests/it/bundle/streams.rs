@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use lattice_backend::{BundleError, BundleReader, write_bundle};
+use lattice_backend::bundle::{BundleError, BundleReader, write_bundle};
 
 use super::golden::golden;
 use super::{ops, verify, written};

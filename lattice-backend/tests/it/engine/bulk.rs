@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lattice_backend::{AppendAllError, OpenOptions};
+use lattice_backend::backend::OpenOptions;
+use lattice_backend::engine::write::AppendAllError;
 
 use super::*;
 
@@ -17,10 +18,13 @@ fn commands(count: u64) -> impl Iterator<Item = Result<Command, &'static str>> {
 fn all_are_applied_in_one_transaction() {
     let commits = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&commits);
-    let backend = Hooked::new(lattice_backend::MemoryBackend::new(), move |verdict| {
-        seen.fetch_add(1, Ordering::SeqCst);
-        verdict
-    });
+    let backend = Hooked::new(
+        lattice_backend::backend::MemoryBackend::new(),
+        move |verdict| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            verdict
+        },
+    );
     let site = Site::new(backend, "state.db");
     let store = site.open();
     // More than an index step, so that the tail is written too.

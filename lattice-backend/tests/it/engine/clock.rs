@@ -64,7 +64,7 @@ fn a_clock_beyond_the_last_timestamp_is_cut() {
 #[test]
 fn the_last_sequence_number_is_the_end() {
     let store = replica(1);
-    let draft = lattice_backend::OpDraft {
+    let draft = lattice_backend::op::OpDraft {
         kind: OpKind::Application,
         seq: u64::MAX,
         prev: lattice_meta::OpId::from_bytes([1; 32]),
@@ -77,7 +77,7 @@ fn the_last_sequence_number_is_the_end() {
     let report = ingest(&store, &[&last]);
     assert!(matches!(
         outcomes(&report)[0],
-        lattice_backend::Outcome::Waiting { .. }
+        lattice_backend::engine::ingest::Outcome::Waiting { .. }
     ));
     append(&store, "key", "value");
 }

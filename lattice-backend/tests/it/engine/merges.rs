@@ -5,11 +5,16 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{
-    Args, Authors, BranchTips, CallError, DataRead, DataWrite, Effect, Engine, History,
-    LogicVersion, MAX_DEPS, ManualClock, MemoryBackend, Method, Op, OpDraft, OpKind, OpView,
-    OpenRequest, Result, SecretKey, StateMachine, Value,
+use lattice_backend::backend::{MemoryBackend, Result};
+use lattice_backend::clock::ManualClock;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
+    Value,
 };
+use lattice_backend::op::{BranchTips, MAX_DEPS, Op, OpDraft, OpKind, OpView, SecretKey};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId, SchemaVersion, StoreType};
 
 const START_MS: u64 = 1_700_000_000_000;

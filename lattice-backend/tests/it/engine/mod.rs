@@ -11,10 +11,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use lattice_backend::{
-    Access, AppendError, Authors, BackendError, CallError, Direction, EVERYTHING, MethodError, Op,
-    OpKind, OpenOptions, Table, Value,
-};
+use lattice_backend::backend::{Access, BackendError, Direction, EVERYTHING, OpenOptions, Table};
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::read::MethodError;
+use lattice_backend::engine::write::AppendError;
+use lattice_backend::machine::{CallError, Value};
+use lattice_backend::op::{Op, OpKind};
 use lattice_meta::Hlc;
 
 use crate::registers::{self, Command, Refused, Registers};
@@ -112,10 +114,9 @@ mod durability {
             assert!(history(&store) == made, "{count} ops come back");
             let again = ingest(&store, &made.iter().collect::<Vec<_>>());
             assert!(
-                again
-                    .outcomes
-                    .iter()
-                    .all(|(_, outcome)| { *outcome == lattice_backend::Outcome::Known }),
+                again.outcomes.iter().all(|(_, outcome)| {
+                    *outcome == lattice_backend::engine::ingest::Outcome::Known
+                }),
                 "all {count} ops are known"
             );
             assert_whole(&store);
@@ -159,7 +160,7 @@ mod durability {
         let (site, _) = Site::redb();
         let store = site.open();
         let overhead = append(&store, "k", "").bytes().len();
-        let effect = lattice_backend::EFFECT_BYTES;
+        let effect = lattice_backend::state::EFFECT_BYTES;
         let mut lengths = Vec::new();
         for record in [2000, 4000, 6000] {
             for length in record - 3..=record + 3 {

@@ -1,8 +1,9 @@
 //! Everything that reads a store, or makes another of it, over a disk that fails.
 
-use lattice_backend::{
-    Access, Depth, Integrity, OpenOptions, Value, Verification, Watch, rebuild_store,
-};
+use lattice_backend::backend::{Access, Integrity, OpenOptions};
+use lattice_backend::engine::verify::{Depth, Verification, rebuild_store};
+use lattice_backend::machine::Value;
+use lattice_backend::progress::Watch;
 
 use lattice_meta::OpId;
 
@@ -126,7 +127,7 @@ fn read(site: &Site) -> Result<(), Box<dyn Error>> {
     store.frontier()?;
     store.branch_tips()?;
     assert_eq!(store.forks()?.len(), 1);
-    for op in store.ops_after(&lattice_backend::BranchTips::default())? {
+    for op in store.ops_after(&lattice_backend::op::BranchTips::default())? {
         op?;
     }
     store.close()?;
@@ -178,7 +179,7 @@ fn every_failure_of(task: Task, left: Left) {
 }
 
 fn remove(disk: &MemoryDisk) {
-    lattice_backend::Disk::remove(disk, Path::new(COPY)).unwrap();
+    lattice_backend::storage::Disk::remove(disk, Path::new(COPY)).unwrap();
 }
 
 fn of_all(task: Task) {

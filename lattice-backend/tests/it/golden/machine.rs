@@ -2,10 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use lattice_backend::{
-    Args, BackendError, CallError, DataRead, DataWrite, Effect, History, LogicVersion,
-    MAX_OP_BYTES, Method, OpView, StateMachine, Value,
+use lattice_backend::backend::BackendError;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
+    Value,
 };
+use lattice_backend::op::{MAX_OP_BYTES, OpView};
 use lattice_meta::codec;
 use lattice_meta::{SchemaVersion, StoreType};
 

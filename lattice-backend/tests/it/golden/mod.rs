@@ -8,7 +8,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use lattice_backend::{OpHasher, OpRef};
+use lattice_backend::op::{OpHasher, OpRef};
 use lattice_meta::{Genesis, GenesisHash, OpId, PubKey};
 
 /// A byte string of a line; nothing where it says `none`.

@@ -1,6 +1,6 @@
 //! Ops, valid and hostile.
 
-use lattice_backend::{
+use lattice_backend::op::{
     MAX_DEPS, Op, OpDraft, OpError, OpHasher, OpKind, OpRef, SecretKey, SignatureError,
 };
 use lattice_meta::codec::CodecError;

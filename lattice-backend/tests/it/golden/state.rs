@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::lthash::{LTHASH_BYTES, LtHash};
-use lattice_backend::{
-    Accumulator, EffectHash, ElementHasher, Engine, Expansion, MemoryBackend, OpenRequest,
-    SecretKey,
-};
+use lattice_backend::backend::MemoryBackend;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::SecretKey;
+use lattice_backend::state::lthash::{LTHASH_BYTES, LtHash};
+use lattice_backend::state::{Accumulator, EffectHash, ElementHasher, Expansion};
 use lattice_meta::{Genesis, StateHash};
 
 use super::machine::RowMachine;

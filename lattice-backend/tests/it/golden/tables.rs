@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{
-    Authors, Direction, EVERYTHING, Engine, MemoryBackend, Op, OpDraft, OpKind, OpenOptions,
-    OpenRequest, SecretKey, StateBackend, Table,
+use lattice_backend::backend::{
+    Direction, EVERYTHING, MemoryBackend, OpenOptions, StateBackend, Table,
 };
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::{Op, OpDraft, OpKind, SecretKey};
 use lattice_meta::codec;
 use lattice_meta::{Genesis, Hlc, OpId};
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lattice_backend::SecretKey;
+use lattice_backend::op::SecretKey;
 
 use super::*;
 

@@ -7,10 +7,8 @@ mod pending;
 
 use std::collections::BTreeSet;
 
-use lattice_backend::{
-    Authors, MAX_HELD_BYTES, MAX_HELD_OPS, Op, OpDraft, OpError, OpHasher, OpKind, Outcome,
-    Rejection, SignatureError,
-};
+use lattice_backend::engine::ingest::{Authors, MAX_HELD_BYTES, MAX_HELD_OPS, Outcome, Rejection};
+use lattice_backend::op::{Op, OpDraft, OpError, OpHasher, OpKind, SignatureError};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId};
 
 use crate::registers::payload;

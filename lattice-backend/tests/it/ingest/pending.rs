@@ -1,9 +1,10 @@
 //! Pending ops: what they cost while they wait, and when they are applied or rejected. Costs are
 //! rows read, not time.
 
-use lattice_backend::{
-    MAX_DEPS, MemoryBackend, MemoryDisk, OpRef, RedbBackend, SecretKey, StateBackend,
-};
+use lattice_backend::backend::{MemoryBackend, StateBackend};
+use lattice_backend::op::{MAX_DEPS, OpRef, SecretKey};
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::MemoryDisk;
 use lattice_meta::StateHash;
 
 use super::*;

@@ -6,10 +6,11 @@ mod plain_redb;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::{
-    Access, BackendError, FileError, OpenError, OpenOptions, PeekError, RedbBackend, Sharing,
-    Table, Verdict, WriteTx,
+use lattice_backend::backend::{
+    Access, BackendError, FileError, OpenOptions, PeekError, Sharing, Table, Verdict, WriteTx,
 };
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{GenesisError, MetaError, MetaKey, SchemaVersion};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tempfile::TempDir;
@@ -83,7 +84,8 @@ impl OnFiles {
         let mut errors = all.map(|options| {
             let mut request = self.site.request().identity(owner());
             request.options = options;
-            let error = lattice_backend::Engine::open(request, machine.clone()).unwrap_err();
+            let error =
+                lattice_backend::engine::Engine::open(request, machine.clone()).unwrap_err();
             assert!(
                 contents(self.dir.path()) == before,
                 "{error:?} changed a byte"

@@ -1,6 +1,6 @@
 //! Other versions of the logic on a history that is there.
 
-use lattice_backend::BackendError;
+use lattice_backend::backend::BackendError;
 
 use super::*;
 
@@ -114,7 +114,7 @@ fn the_policies() {
         reader
             .append(crate::registers::Command::set("a", "b"))
             .unwrap_err(),
-        lattice_backend::AppendError::Backend(BackendError::ReadOnly)
+        lattice_backend::engine::write::AppendError::Backend(BackendError::ReadOnly)
     ));
     reader.close().unwrap();
     assert!(old.bytes() == bytes);
@@ -140,10 +140,10 @@ fn a_history_with_a_hole_is_refused_as_such() {
         .open(&old.site.path, &OpenOptions::read_write())
         .unwrap();
     db.write(&mut |tx| {
-        tx.remove(lattice_backend::Table::Ops, &5_u64.to_be_bytes())
+        tx.remove(lattice_backend::backend::Table::Ops, &5_u64.to_be_bytes())
             .unwrap()
             .unwrap();
-        Ok(lattice_backend::Verdict::Commit)
+        Ok(lattice_backend::backend::Verdict::Commit)
     })
     .unwrap();
     db.close().unwrap();

@@ -7,9 +7,11 @@ mod schema;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use lattice_backend::{
-    Engine, LogicPolicy, OpenError, OpenOptions, OpenRequest, Progress, RedbBackend, Stage, Watch,
-};
+use lattice_backend::backend::OpenOptions;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::{LogicPolicy, OpenError, OpenRequest};
+use lattice_backend::progress::{Progress, Stage, Watch};
+use lattice_backend::redb::RedbBackend;
 use tempfile::TempDir;
 
 use crate::registers::Registers;
@@ -89,7 +91,7 @@ impl Old {
 fn assert_whole_at(store: &Store, site: &Site) {
     let verified = store
         .verify(
-            lattice_backend::Depth::Full,
+            lattice_backend::engine::verify::Depth::Full,
             &*site.backend,
             &Watch::nobody(),
         )

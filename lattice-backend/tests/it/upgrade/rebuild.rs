@@ -1,6 +1,7 @@
 //! Computing a store anew.
 
-use lattice_backend::{Verdict, rebuild_store};
+use lattice_backend::backend::Verdict;
+use lattice_backend::engine::verify::rebuild_store;
 
 use super::*;
 
@@ -54,10 +55,10 @@ fn a_history_that_is_not_whole_is_not_rebuilt() {
         .unwrap();
     db.write(&mut |tx| {
         let key = 9_u64.to_be_bytes();
-        let mut record = tx.get(lattice_backend::Table::Ops, &key)?.unwrap();
+        let mut record = tx.get(lattice_backend::backend::Table::Ops, &key)?.unwrap();
         // The last byte of the signature.
         *record.last_mut().unwrap() ^= 1;
-        tx.put(lattice_backend::Table::Ops, &key, &record)?;
+        tx.put(lattice_backend::backend::Table::Ops, &key, &record)?;
         Ok(Verdict::Commit)
     })
     .unwrap();

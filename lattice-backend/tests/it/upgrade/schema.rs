@@ -1,8 +1,8 @@
 //! Older layouts.
 
-use lattice_backend::{
-    BackendError, DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting, MemoryDisk,
-    Table,
+use lattice_backend::backend::{BackendError, Table};
+use lattice_backend::storage::{
+    DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting, MemoryDisk,
 };
 use lattice_meta::SchemaVersion;
 
@@ -85,8 +85,11 @@ fn a_reader_that_is_open_across_a_migration_notices() {
     drop(writer);
 }
 
-fn key_args() -> lattice_backend::Value {
-    lattice_backend::Value::record([("key", lattice_backend::Value::Text("key 7".into()))])
+fn key_args() -> lattice_backend::machine::Value {
+    lattice_backend::machine::Value::record([(
+        "key",
+        lattice_backend::machine::Value::Text("key 7".into()),
+    )])
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn a_migration_that_is_cut_anywhere_leaves_the_old_store_or_the_new_one() {
             point.clone(),
         ))),
         path: path.clone(),
-        clock: Arc::new(lattice_backend::ManualClock::new(NOW_MS)),
+        clock: Arc::new(lattice_backend::clock::ManualClock::new(NOW_MS)),
         machine,
     };
     let old = site(Registers::old_layout());

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lattice_backend::{
-    Depth, Finding, Integrity, OpFault, OpenOptions, RedbBackend, Table, Verdict, Verification,
-    Watch, WriteTx,
-};
+use lattice_backend::backend::{Integrity, OpenOptions, Table, Verdict, WriteTx};
+use lattice_backend::engine::verify::{Depth, Finding, OpFault, Verification};
+use lattice_backend::progress::Watch;
+use lattice_backend::redb::RedbBackend;
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -87,7 +87,7 @@ fn change(tx: &mut dyn WriteTx, nth: u64, change: impl Fn(&mut Vec<u8>)) {
 fn first_row(tx: &dyn WriteTx, table: Table, from: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let span = (std::ops::Bound::Included(from), std::ops::Bound::Unbounded);
     let mut rows = tx
-        .range(table, span, lattice_backend::Direction::Forward)
+        .range(table, span, lattice_backend::backend::Direction::Forward)
         .unwrap();
     let row = rows.next().unwrap().unwrap();
     (row.key.to_vec(), row.value.to_vec())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lattice_backend::{OpKind, OpRef};
+use lattice_backend::op::{OpKind, OpRef};
 use lattice_meta::{OpId, PubKey};
 use proptest::sample::Index;
 

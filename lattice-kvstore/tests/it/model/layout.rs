@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lattice_backend::OpRef;
+use lattice_backend::op::OpRef;
 
 use super::heads;
 use super::history::Entry;

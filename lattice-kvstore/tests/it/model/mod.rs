@@ -11,7 +11,8 @@ mod plan;
 
 use std::collections::BTreeSet;
 
-use lattice_backend::{Effect, OpRef, Value};
+use lattice_backend::machine::{Effect, Value};
+use lattice_backend::op::OpRef;
 use proptest::prelude::*;
 use proptest::sample::Index;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lattice_backend::OpRef;
+use lattice_backend::op::OpRef;
 
 /// What a payload says about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use lattice_backend::{
-    Args, CallError, DataRead, DataWrite, Direction, Effect, History, OpKind, OpRef, OpView,
-    Result, Row, RowCursor, Span, Stamp, StateMachine, Value,
+use lattice_backend::backend::{Direction, Result, Row, RowCursor, Span};
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, StateMachine, Value,
 };
+use lattice_backend::op::{OpKind, OpRef, OpView, Stamp};
 use lattice_kvstore::{Command, KvMachine, KvRefusal, SCHEMA_VERSION};
 use lattice_meta::Hlc;
 
@@ -275,7 +276,11 @@ impl DataRead for Data {
         Ok(found.cloned())
     }
 
-    fn range(&self, span: Span<'_>, direction: Direction) -> Result<lattice_backend::Rows<'_>> {
+    fn range(
+        &self,
+        span: Span<'_>,
+        direction: Direction,
+    ) -> Result<lattice_backend::backend::Rows<'_>> {
         self.count(|cost| cost.ranges += 1);
         let empty = match span {
             (Bound::Included(a), Bound::Included(b)) => a > b,

@@ -7,7 +7,7 @@ pub(crate) mod host;
 pub(crate) mod replica;
 pub(crate) mod rows;
 
-use lattice_backend::OpRef;
+use lattice_backend::op::OpRef;
 use lattice_meta::{OpId, PubKey};
 
 /// The rows of a store.

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lattice_backend::{
-    Authors, Engine, IngestReport, ManualClock, MemoryBackend, Op, OpDraft, OpKind, OpRef,
-    OpenRequest, RedbBackend, SecretKey, StateBackend,
-};
+use lattice_backend::backend::{MemoryBackend, StateBackend};
+use lattice_backend::clock::ManualClock;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::{Authors, IngestReport};
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::{Op, OpDraft, OpKind, OpRef, SecretKey};
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{KvMachine, KvStore, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId};
 use lattice_registry::{StoreHandle, TypedStore};

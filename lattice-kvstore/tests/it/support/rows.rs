@@ -1,6 +1,6 @@
 //! Rows and elements, written byte by byte from the table in `src/rows.rs`.
 
-use lattice_backend::OpRef;
+use lattice_backend::op::OpRef;
 
 /// A key and a value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use super::Stop;
 
 /// The longest line, in bytes: the longest value there can be, every byte of it escaped in JSON.
-const MAX_LINE_BYTES: usize = 6 * lattice_backend::MAX_OP_BYTES + 1024;
+const MAX_LINE_BYTES: usize = 6 * lattice_backend::op::MAX_OP_BYTES + 1024;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// What some editors put in front of a text file.

@@ -17,7 +17,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use lattice_backend::{AppendAllError, AppendError, MAX_OP_BYTES};
+use lattice_backend::engine::write::{AppendAllError, AppendError};
+use lattice_backend::op::MAX_OP_BYTES;
 use lattice_registry::TypedStore;
 use serde_json::json;
 

@@ -6,7 +6,8 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use lattice_backend::{CallError, Method, MethodError, MethodKind, Value, ValueType};
+use lattice_backend::engine::read::MethodError;
+use lattice_backend::machine::{CallError, Method, MethodKind, Value, ValueType};
 use lattice_meta::StoreType;
 use serde_json::{Value as Json, json};
 
@@ -75,7 +76,7 @@ pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Fa
 }
 
 fn method_json(method: &Method) -> Json {
-    let param = |param: &lattice_backend::Param| {
+    let param = |param: &lattice_backend::machine::Param| {
         json!({
             "name": param.name,
             "type": param.value_type.name(),
@@ -261,7 +262,7 @@ fn os_string(bytes: &[u8]) -> Result<OsString, Failure> {
 /// A file as bytes, one more than any argument may have at the most.
 fn read_file(file: &OsStr) -> Result<Value, Failure> {
     let path = Path::new(file);
-    let limit = u64::try_from(lattice_backend::MAX_OP_BYTES + 1).expect("16 MiB");
+    let limit = u64::try_from(lattice_backend::op::MAX_OP_BYTES + 1).expect("16 MiB");
     let mut bytes = Vec::new();
     fs::File::open(path)
         .and_then(|file| file.take(limit).read_to_end(&mut bytes))

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lattice_backend::{Op, OpKind, OpRef};
+use lattice_backend::op::{Op, OpKind, OpRef};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::ops::Bound;
 
-use lattice_backend::AppendError;
+use lattice_backend::engine::write::AppendError;
 use lattice_kvstore::{Head, KvRefusal};
 use serde_json::{Map, Value, json};
 
@@ -42,7 +42,10 @@ fn from_stdin(mut value: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, Failure
 }
 
 /// A person is told nothing: what was asked for is done.
-fn print_receipt(out: &mut Output<'_>, receipt: &lattice_backend::Receipt) -> Result<(), Failure> {
+fn print_receipt(
+    out: &mut Output<'_>,
+    receipt: &lattice_backend::engine::write::Receipt,
+) -> Result<(), Failure> {
     if out.is_json() {
         let op = &receipt.op;
         out.json(

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use lattice_backend::MAX_OP_BYTES;
+use lattice_backend::op::MAX_OP_BYTES;
 use lattice_logstore::{Append, Entry, LogSnapshot, Selection};
 use lattice_meta::OpId;
 use lattice_registry::TypedStore;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use lattice_backend::Value;
+use lattice_backend::machine::Value;
 use serde_json::{Map, Value as Json, json};
 
 use crate::program::context::from_base64;

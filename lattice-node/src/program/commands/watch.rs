@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lattice_backend::{Cursor, CursorOp};
+use lattice_backend::engine::read::{Cursor, CursorOp};
 use lattice_kvstore::Change;
 use lattice_logstore::Entry;
 use lattice_meta::OpId;
@@ -101,7 +101,7 @@ fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cur
         }
     };
     if there != Some(id) {
-        let error = lattice_backend::FeedError::Rewound {
+        let error = lattice_backend::engine::read::FeedError::Rewound {
             index,
             expected: id,
             found: there,

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use lattice_backend::{Finding, Integrity, Verification};
+use lattice_backend::backend::Integrity;
+use lattice_backend::engine::verify::{Finding, Verification};
 use lattice_meta::StoreId;
 use serde_json::{Map, Value, json};
 

@@ -2,10 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-use lattice_backend::{
-    Args, CallError, DataRead, DataWrite, Effect, Engine, History, LogicVersion, Method, OpKind,
-    OpView, Result, Row, StateMachine, Value,
+use lattice_backend::backend::{Result, Row};
+use lattice_backend::engine::Engine;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
+    Value,
 };
+use lattice_backend::op::{OpKind, OpView};
 use lattice_kvstore::{Command, KvMachine, KvRefusal};
 use lattice_meta::{SchemaVersion, StoreType};
 use lattice_registry::{EngineOpener, RegisterError, Registry, TypedStore};
@@ -82,9 +85,9 @@ impl DataRead for Keeping<'_> {
 
     fn range(
         &self,
-        span: lattice_backend::Span<'_>,
-        direction: lattice_backend::Direction,
-    ) -> Result<lattice_backend::Rows<'_>> {
+        span: lattice_backend::backend::Span<'_>,
+        direction: lattice_backend::backend::Direction,
+    ) -> Result<lattice_backend::backend::Rows<'_>> {
         self.0.range(span, direction)
     }
 }

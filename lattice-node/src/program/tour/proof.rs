@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lattice_backend::{OpenError, Stage};
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::progress::Stage;
 
 use super::builds;
 use super::guide::{Guide, path};

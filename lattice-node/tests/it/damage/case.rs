@@ -4,10 +4,11 @@ use std::fmt::{Display, Formatter};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::conformance::Rng;
-use lattice_backend::{
-    BackendError, Direction, EVERYTHING, FileError, OpenOptions, RedbBackend, StateBackend, Table,
+use lattice_backend::backend::{
+    BackendError, Direction, EVERYTHING, FileError, OpenOptions, StateBackend, Table,
 };
+use lattice_backend::conformance::Rng;
+use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::KvStore;
 use lattice_logstore::{LogStore, Selection};
 use lattice_node::{Access, Depth, ManagerOptions, StoreHandle, StoreManager, Watch};
@@ -205,7 +206,7 @@ fn read(manager: &StoreManager, file: &PathBuf) -> Option<bool> {
     if let Ok(tips) = store.branch_tips() {
         drop(store.ops_after(&tips));
     }
-    if let Ok(ops) = store.ops_after(&lattice_backend::BranchTips::default()) {
+    if let Ok(ops) = store.ops_after(&lattice_backend::op::BranchTips::default()) {
         exhaust(ops);
     }
     let count = store.op_count().unwrap_or(0).min(100);
@@ -215,7 +216,7 @@ fn read(manager: &StoreManager, file: &PathBuf) -> Option<bool> {
         }
     }
     for method in store.methods() {
-        drop(store.call(method.name, lattice_backend::Value::record([])));
+        drop(store.call(method.name, lattice_backend::machine::Value::record([])));
     }
     if let Some(kv) = store.downcast_ref::<KvStore>() {
         read_keys(kv);

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::{Authors, Clock, ManualClock, RedbBackend, Sharing};
+use lattice_backend::backend::Sharing;
+use lattice_backend::clock::{Clock, ManualClock};
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{Genesis, Hlc, Nonce, StoreId};
 use lattice_node::{
     Access, KvStore, LogStore, ManagerOptions, SecretKey, StoreHandle, StoreManager, core_registry,

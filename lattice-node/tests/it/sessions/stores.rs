@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use lattice_backend::{LogicVersion, RedbBackend, create_store};
+use lattice_backend::engine::open::create_store;
+use lattice_backend::machine::LogicVersion;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{Genesis, Hlc, Nonce, SchemaVersion, StoreId};
 use lattice_node::{Access, Aliases, Authors, KvStore, Node, StoreHandle};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lattice_backend::Authors;
+use lattice_backend::engine::ingest::Authors;
 use serde_json::{Map, Value};
 
 use super::counts::Counts;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lattice_backend::{IngestReport, Outcome, Rejection};
+use lattice_backend::engine::ingest::{IngestReport, Outcome, Rejection};
 use lattice_meta::OpId;
 use serde_json::{Value, json};
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn waiting() -> Outcome {
-        let missing = lattice_backend::OpRef {
+        let missing = lattice_backend::op::OpRef {
             author: author(9),
             seq: 0,
             id: id(9),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn author(seed: u8) -> PubKey {
-        lattice_backend::SecretKey::from_bytes(&[seed; 32]).public()
+        lattice_backend::op::SecretKey::from_bytes(&[seed; 32]).public()
     }
 
     fn given(outcomes: &[(u8, Outcome)]) -> IngestReport {

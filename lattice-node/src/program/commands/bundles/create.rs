@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lattice_backend::{BranchTips, BundleCounts, BundleError, OpsAfter, write_bundle};
+use lattice_backend::bundle::{BundleCounts, BundleError, write_bundle};
+use lattice_backend::engine::read::OpsAfter;
+use lattice_backend::op::BranchTips;
 use lattice_meta::Genesis;
 use serde_json::json;
 

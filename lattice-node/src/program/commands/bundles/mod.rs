@@ -9,7 +9,7 @@ mod tests;
 
 use std::path::Path;
 
-use lattice_backend::Authors;
+use lattice_backend::engine::ingest::Authors;
 use serde_json::json;
 
 use crate::program::args::{self, BundleCommand};

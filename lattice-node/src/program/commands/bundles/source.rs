@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use lattice_backend::{BundleError, BundleReader, BundleSummary};
+use lattice_backend::bundle::{BundleError, BundleReader, BundleSummary};
 use lattice_meta::Genesis;
 
 use super::STDIO;

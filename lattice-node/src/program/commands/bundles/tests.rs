@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use lattice_backend::{Access, BranchTips, BundleReader, write_bundle};
+use lattice_backend::backend::Access;
+use lattice_backend::bundle::{BundleReader, write_bundle};
+use lattice_backend::op::BranchTips;
 
 use super::apply::next_chunk;
 use super::source::{Input, Intact, Source, Tee};

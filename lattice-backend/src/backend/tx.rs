@@ -1,0 +1,218 @@
+//! Transactions over the tables of a store, and what a state machine sees of them.
+//!
+//! All tables map bytes to bytes: engines know nothing of what the rows mean.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::{Bound, ControlFlow};
+
+use crate::backend::BackendError;
+
+/// Shorthand for what a transaction's calls give.
+pub type Result<T, E = BackendError> = core::result::Result<T, E>;
+
+/// The tables of a `state.db`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// The boot sector: what peek reads.
+    Meta,
+    /// What Lattice keeps beside it: genesis, accumulator, frontier, forks.
+    System,
+    /// The ops in the order in which they were applied here.
+    Ops,
+    /// Which ops were applied, by author.
+    Applied,
+    /// The state machine's own rows.
+    Data,
+}
+
+impl Table {
+    /// All tables, in the order of their declaration.
+    pub const ALL: [Self; 5] = [
+        Self::Meta,
+        Self::System,
+        Self::Ops,
+        Self::Applied,
+        Self::Data,
+    ];
+
+    /// The table's name on disk.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::System => "system",
+            Self::Ops => "ops",
+            Self::Applied => "applied",
+            Self::Data => "data",
+        }
+    }
+
+    /// The table's place in [`Self::ALL`].
+    #[cfg(feature = "std")]
+    pub(crate) const fn position(self) -> usize {
+        match self {
+            Self::Meta => 0,
+            Self::System => 1,
+            Self::Ops => 2,
+            Self::Applied => 3,
+            Self::Data => 4,
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// From which end a range is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+/// A range of keys. A range whose start lies behind its end is empty.
+pub type Span<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// The range of all keys.
+pub const EVERYTHING: Span<'static> = (Bound::Unbounded, Bound::Unbounded);
+
+/// The range of the keys that start with a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixSpan {
+    start: Vec<u8>,
+    end: Option<Vec<u8>>,
+}
+
+impl PrefixSpan {
+    /// The range for this prefix; an empty one covers all keys.
+    pub fn new(prefix: &[u8]) -> Self {
+        let last = prefix.iter().rposition(|&byte| byte != u8::MAX);
+        let end = last.map(|last| {
+            let mut end = prefix[..=last].to_vec();
+            end[last] += 1;
+            end
+        });
+        Self {
+            start: prefix.to_vec(),
+            end,
+        }
+    }
+
+    /// The range in the form that transactions take.
+    pub fn span(&self) -> Span<'_> {
+        let end = self
+            .end
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        (Bound::Included(&self.start), end)
+    }
+}
+
+/// Whether no key can lie in the range. Engines differ in what they make of such ranges.
+#[cfg(feature = "std")]
+pub(crate) fn is_empty_span(span: Span<'_>) -> bool {
+    match span {
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
+        | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
+        _ => false,
+    }
+}
+
+/// One row, borrowed from whoever read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// The row's key.
+    pub key: &'a [u8],
+    /// The row's value.
+    pub value: &'a [u8],
+}
+
+/// Rows read one after another, each lent until the next is asked for: a scan allocates nothing.
+pub trait RowCursor {
+    /// The next row, or nothing at the end.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn next(&mut self) -> Result<Option<Row<'_>>>;
+
+    /// Shows the rows that are left, one after another, until `each` has had enough. For many rows this
+    /// is faster than asking for each.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn visit(&mut self, each: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>) -> Result<()> {
+        while let Some(row) = self.next()? {
+            if each(row).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A cursor whose type the caller need not know.
+pub type Rows<'a> = Box<dyn RowCursor + 'a>;
+
+/// A cursor over nothing.
+#[cfg(feature = "std")]
+pub(crate) struct NoRows;
+
+#[cfg(feature = "std")]
+impl RowCursor for NoRows {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        Ok(None)
+    }
+}
+
+/// A consistent view of all tables.
+pub trait ReadTx {
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Shows the value under a key, if there is one, without copying it where the engine can; whether
+    /// there is one.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let value = self.get(table, key)?;
+        Ok(value.inspect(|value| see(value)).is_some())
+    }
+
+    /// The rows in a range, from either end.
+    ///
+    /// # Errors
+    /// What the engine reports while it reads.
+    fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>>;
+}
+
+/// A view that sees its own writes, which others see once it commits.
+pub trait WriteTx: ReadTx {
+    /// Writes a row, over whatever stood there.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Writes a row and gives the value that stood there.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Removes a row and gives the value that stood there.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+}

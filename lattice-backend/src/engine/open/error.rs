@@ -1,0 +1,195 @@
+//! Why a store cannot be opened.
+
+use std::path::PathBuf;
+
+use lattice_meta::{GenesisError, SchemaVersion, StoreId, StoreType};
+
+use crate::backend::{BackendError, Cause, FileError, PeekError};
+use crate::engine::verify::Difference;
+use crate::machine::LogicVersion;
+
+/// Why a store cannot be opened. Nothing of it has been changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The `meta` table cannot be read.
+    #[error(transparent)]
+    Peek(PeekError),
+    /// The file is another store than the one asked for.
+    #[error("{} is store {found}, not {expected}", path.display())]
+    OtherStore {
+        /// The file.
+        path: PathBuf,
+        /// The store asked for.
+        expected: StoreId,
+        /// The store found.
+        found: StoreId,
+    },
+    /// The store has no genesis record: another implementation wrote it.
+    #[error(
+        "store {store_id} has no genesis record in its `system` table; it can be peeked at, not opened"
+    )]
+    NoGenesis {
+        /// The id in its `meta` table.
+        store_id: StoreId,
+    },
+    /// The genesis record cannot be read.
+    #[error("store {store_id} has a damaged genesis record")]
+    Genesis {
+        /// The id in its `meta` table.
+        store_id: StoreId,
+        /// What is wrong with it.
+        #[source]
+        source: GenesisError,
+    },
+    /// The id in `meta` is not the one that the genesis certifies.
+    #[error(
+        "the `meta` table says store {found}, the genesis record certifies {certified}: one of them was changed"
+    )]
+    IdAgainstGenesis {
+        /// What the genesis certifies.
+        certified: StoreId,
+        /// What `meta` says.
+        found: StoreId,
+    },
+    /// The type in `meta` is not the one in the genesis.
+    #[error(
+        "the `meta` table of store {store_id} says type {found}, its genesis record says {certified}: the type was changed"
+    )]
+    TypeAgainstGenesis {
+        /// The store.
+        store_id: StoreId,
+        /// What the genesis says.
+        certified: StoreType,
+        /// What `meta` says.
+        found: StoreType,
+    },
+    /// The store wants other logic than was given.
+    #[error("store {store_id} is of type {found}, not {expected}")]
+    OtherType {
+        /// The store.
+        store_id: StoreId,
+        /// The type of the logic given.
+        expected: StoreType,
+        /// The store's type.
+        found: StoreType,
+    },
+    /// A newer program has migrated the store's layout.
+    #[error(
+        "store {store_id} has schema version {found}, newer than {newest}, the newest that this program knows of {store_type}; update the program"
+    )]
+    NewerSchema {
+        /// The store.
+        store_id: StoreId,
+        /// Its type.
+        store_type: StoreType,
+        /// The newest version that the logic opens.
+        newest: SchemaVersion,
+        /// The version found.
+        found: SchemaVersion,
+    },
+    /// The store's layout is older than what the logic can open, or can open for reading.
+    #[error(
+        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program {does} of {store_type}{step}"
+    )]
+    OlderSchema {
+        /// The store.
+        store_id: StoreId,
+        /// Its type.
+        store_type: StoreType,
+        /// The oldest version that would do.
+        oldest: SchemaVersion,
+        /// The version found.
+        found: SchemaVersion,
+        /// What needs that version: reading it, or migrating it.
+        does: &'static str,
+        /// What can be done, as the rest of the message.
+        step: &'static str,
+    },
+    /// The state was computed by other logic, and it has not been proven that this one agrees.
+    #[error(
+        "the state of store {store_id} was computed by logic {recorded}, this program has {current}, and that both agree has not been verified; opening it for writing does so once"
+    )]
+    LogicChanged {
+        /// The store.
+        store_id: StoreId,
+        /// What the store recorded.
+        recorded: String,
+        /// What the given logic says of itself.
+        current: LogicVersion,
+    },
+    /// The state is not what this program's logic makes of the history.
+    #[error(
+        "store {store_id} is refused as corrupt: its state was computed by logic {recorded}, and its history replayed by {current} differs: {difference}; open it with the program that wrote it, or rebuild it with this one"
+    )]
+    LogicDiffers {
+        /// The store.
+        store_id: StoreId,
+        /// What the store recorded.
+        recorded: String,
+        /// What the given logic says of itself.
+        current: LogicVersion,
+        /// Where they part.
+        difference: Box<Difference>,
+    },
+    /// A migration of the layout would change what the state means. It was undone.
+    #[error(
+        "migrating store {store_id} from schema {from} to {to} would change its state: {difference}; nothing was changed"
+    )]
+    MigrationDiffers {
+        /// The store.
+        store_id: StoreId,
+        /// The layout that it has.
+        from: SchemaVersion,
+        /// The layout that it was to have.
+        to: SchemaVersion,
+        /// Where the states part.
+        difference: Box<Difference>,
+    },
+    /// The store's history cannot be replayed to its end.
+    #[error("the history of store {store_id} cannot be replayed: {}", faults.join("; "))]
+    History {
+        /// The store.
+        store_id: StoreId,
+        /// What is wrong with it.
+        faults: Vec<String>,
+    },
+    /// The opener of the store's type cannot do this.
+    #[error("stores of type {store_type} cannot be {what}: their opener has no way to")]
+    Unsupported {
+        /// The store's type.
+        store_type: StoreType,
+        /// What they cannot be.
+        what: &'static str,
+    },
+    /// The opener of the store's type could not provide its logic.
+    #[error("the logic of {store_type} is not available")]
+    Opener {
+        /// The store's type.
+        store_type: StoreType,
+        /// What the opener reported.
+        #[source]
+        source: Cause,
+    },
+    /// A table of the store is damaged, or reading it failed.
+    #[error("store {store_id} cannot be read")]
+    Backend {
+        /// The store.
+        store_id: StoreId,
+        /// What was reported.
+        #[source]
+        source: BackendError,
+    },
+}
+
+impl From<PeekError> for OpenError {
+    fn from(error: PeekError) -> Self {
+        match error {
+            PeekError::File(error) => Self::File(error),
+            error => Self::Peek(error),
+        }
+    }
+}

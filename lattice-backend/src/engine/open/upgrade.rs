@@ -1,0 +1,273 @@
+//! What happens to a store that older code has written: its layout is migrated, and other logic
+//! proves itself on the history.
+
+use std::sync::Arc;
+
+use lattice_meta::{MetaKey, SchemaVersion};
+
+use crate::backend::{BackendError, ReadTx, StateDb, Table, Verdict, WriteTx};
+use crate::engine::open::{Checked, LogicPolicy, OpenError, OpenRequest};
+use crate::engine::verify::compare::Comparison;
+use crate::engine::verify::replay::{Replay, Signatures};
+use crate::engine::verify::{Difference, HashDifference, rescan};
+use crate::engine::write::state::WriterState;
+use crate::history::View;
+use crate::history::system::{LOGIC, Ledger};
+use crate::machine::StateMachine;
+use crate::op::OpHasher;
+use crate::progress::Stage;
+use crate::state::data_table::DataTableMut;
+
+/// That other logic agrees with a store's history, up to this state of it.
+pub(crate) struct Proven<M: StateMachine> {
+    ledger: Ledger,
+    replay: Replay<M>,
+}
+
+/// A store that is opened for reading must need nothing to be written, unless it is to be taken as
+/// it is.
+pub(crate) fn check_reader<M: StateMachine>(
+    request: &OpenRequest,
+    checked: &Checked,
+    machine: &M,
+) -> Result<(), OpenError> {
+    if request.logic == LogicPolicy::Trust {
+        return Ok(());
+    }
+    let meta = &checked.meta;
+    let newest = *machine.schemas().end();
+    if meta.schema_version < newest {
+        return Err(OpenError::OlderSchema {
+            store_id: meta.store_id,
+            store_type: meta.store_type.clone(),
+            oldest: newest,
+            found: meta.schema_version,
+            does: "reads",
+            step: "; opening it for writing migrates it",
+        });
+    }
+    refuse_other_logic(checked, machine)
+}
+
+fn refuse_other_logic<M: StateMachine>(checked: &Checked, machine: &M) -> Result<(), OpenError> {
+    match &checked.other_logic {
+        None => Ok(()),
+        Some(recorded) => Err(OpenError::LogicChanged {
+            store_id: checked.meta.store_id,
+            recorded: recorded.clone(),
+            current: machine.logic_version(),
+        }),
+    }
+}
+
+/// Holds other logic against the history, if the policy says so. Gives what was proven.
+pub(crate) fn prove<M: StateMachine>(
+    db: &dyn StateDb,
+    request: &OpenRequest,
+    checked: &Checked,
+    machine: &Arc<M>,
+) -> Result<Option<Proven<M>>, OpenError> {
+    let Some(recorded) = &checked.other_logic else {
+        return Ok(None);
+    };
+    match request.logic {
+        LogicPolicy::Refuse => refuse_other_logic(checked, &**machine)?,
+        LogicPolicy::Trust => return Ok(None),
+        LogicPolicy::Replay => {}
+    }
+    let store_id = checked.meta.store_id;
+    let failed = |source| OpenError::Backend { store_id, source };
+    let tx = db.snapshot().map_err(failed)?;
+    let (proven, difference) = replay(&*tx, request, checked, machine)?;
+    if difference.is_none() {
+        return Ok(Some(proven));
+    }
+    Err(OpenError::LogicDiffers {
+        store_id,
+        recorded: recorded.clone(),
+        current: machine.logic_version(),
+        difference: Box::new(difference),
+    })
+}
+
+/// Replays a store's history, and says where it differs from the store.
+fn replay<M: StateMachine>(
+    tx: &(dyn ReadTx + Send + Sync),
+    request: &OpenRequest,
+    checked: &Checked,
+    machine: &Arc<M>,
+) -> Result<(Proven<M>, Difference), OpenError> {
+    let store_id = checked.meta.store_id;
+    let failed = |source| OpenError::Backend { store_id, source };
+    let scratch = request.backend.scratch()?;
+    let (path, genesis) = (request.path.clone(), checked.genesis.clone());
+    let replay = Replay::begin(scratch, path, Arc::clone(machine), genesis).map_err(failed)?;
+    let replayed = replay
+        .run(tx, Signatures::Trust, &request.watch)
+        .map_err(failed)?;
+    if !replayed.faults.is_empty() {
+        let told = |(index, _, fault)| format!("op number {index}: {fault}");
+        let faults = replayed.faults.into_iter().map(told).collect();
+        return Err(OpenError::History { store_id, faults });
+    }
+    let compare = || {
+        let second = replay.inner.db.snapshot()?;
+        let compared = Comparison {
+            first: tx,
+            second: &*second,
+            watch: &request.watch,
+        };
+        let (found, expected) = (Ledger::read(tx)?, Ledger::read(&*second)?);
+        let genesis = checked.genesis.hash();
+        let state = HashDifference {
+            expected: expected.state.state_hash(&genesis),
+            found: found.state.state_hash(&genesis),
+        };
+        let row = match checked.meta.schema_version == replay.schema() {
+            true => compared.table(Table::Data)?,
+            // The rows are compared once they have been migrated.
+            false => None,
+        };
+        Ok(Difference {
+            op: replayed.difference,
+            state: (state.expected != state.found).then_some(state),
+            row,
+        })
+    };
+    let difference = compare().map_err(failed)?;
+    let ledger = checked.ledger.clone();
+    Ok((Proven { ledger, replay }, difference))
+}
+
+/// Brings a store that is open for writing up to date: everything in one transaction, or nothing.
+/// Gives what its writer needs to know.
+pub(crate) fn upgrade<M: StateMachine>(
+    db: &dyn StateDb,
+    request: &OpenRequest,
+    mut checked: Checked,
+    machine: &Arc<M>,
+    mut proven: Option<Proven<M>>,
+) -> Result<(Checked, WriterState), OpenError> {
+    let store_id = checked.meta.store_id;
+    let failed = |source| OpenError::Backend { store_id, source };
+    // Somebody may have written since the history was replayed.
+    let is_still_so = proven
+        .as_ref()
+        .is_some_and(|proven| proven.ledger == checked.ledger);
+    if !is_still_so {
+        proven = prove(db, request, &checked, machine)?;
+    }
+    let (from, to) = (checked.meta.schema_version, *machine.schemas().end());
+    if from < to || checked.other_logic.is_some() {
+        let past = db.snapshot().map_err(failed)?;
+        let upgrade = Upgrade {
+            request,
+            checked: &checked,
+            machine: &**machine,
+            past: &*past,
+            proven: proven.as_ref(),
+        };
+        let mut refused = None;
+        db.write(&mut |tx| {
+            refused = upgrade.write(tx, from, to)?;
+            Ok(match refused {
+                None => Verdict::Commit,
+                Some(_) => Verdict::Abort,
+            })
+        })
+        .map_err(failed)?;
+        if let Some(difference) = refused {
+            return Err(OpenError::MigrationDiffers {
+                store_id,
+                from,
+                to,
+                difference: Box::new(difference),
+            });
+        }
+        checked.meta.schema_version = to;
+    }
+    let writer = load_writer(db, &checked)?;
+    Ok((checked, writer))
+}
+
+/// Reads what a writer needs to know.
+pub(crate) fn load_writer(db: &dyn StateDb, checked: &Checked) -> Result<WriterState, OpenError> {
+    let store_id = checked.meta.store_id;
+    let hasher = OpHasher::new(&checked.genesis.hash());
+    db.snapshot()
+        .and_then(|tx| WriterState::load(&*tx, &hasher))
+        .map_err(|source| OpenError::Backend { store_id, source })
+}
+
+struct Upgrade<'a, M: StateMachine> {
+    request: &'a OpenRequest,
+    checked: &'a Checked,
+    machine: &'a M,
+    /// The store before it; its history is what it is going to be.
+    past: &'a dyn ReadTx,
+    proven: Option<&'a Proven<M>>,
+}
+
+impl<M: StateMachine> Upgrade<'_, M> {
+    /// Writes all of it; gives the difference that forbids it, if there is one.
+    fn write(
+        &self,
+        tx: &mut dyn WriteTx,
+        from: SchemaVersion,
+        to: SchemaVersion,
+    ) -> Result<Option<Difference>, BackendError> {
+        if from < to {
+            if let Some(difference) = self.migrate(tx, from, to)? {
+                return Ok(Some(difference));
+            }
+            let key = MetaKey::SchemaVersion.to_bytes();
+            tx.put(Table::Meta, &key, &to.get().to_le_bytes())?;
+        }
+        let logic = self.machine.logic_version();
+        tx.put(Table::System, LOGIC, logic.as_str().as_bytes())?;
+        Ok(None)
+    }
+
+    fn migrate(
+        &self,
+        tx: &mut dyn WriteTx,
+        from: SchemaVersion,
+        to: SchemaVersion,
+    ) -> Result<Option<Difference>, BackendError> {
+        let watch = &self.request.watch;
+        let genesis = self.checked.genesis.hash();
+        let history = View::new(self.past, OpHasher::new(&genesis));
+        let steps = to.get() - from.get();
+        for step in 0..steps {
+            watch.tell(Stage::Migration, step, Some(steps));
+            let from = SchemaVersion::new(from.get() + step);
+            self.machine
+                .migrate(from, &mut DataTableMut(tx), &history)?;
+        }
+        watch.tell(Stage::Migration, steps, Some(steps));
+        let state = rescan(self.machine, to, &*tx, &history, watch)?;
+        let state = (state != self.checked.ledger.state).then(|| HashDifference {
+            expected: self.checked.ledger.state.state_hash(&genesis),
+            found: state.state_hash(&genesis),
+        });
+        let row = match self.proven {
+            // Logic that makes the new rows out of the history knows what they must be.
+            Some(proven) => {
+                let second = proven.replay.inner.db.snapshot()?;
+                Comparison {
+                    first: &*tx,
+                    second: &*second,
+                    watch,
+                }
+                .table(Table::Data)?
+            }
+            None => None,
+        };
+        let difference = Difference {
+            op: None,
+            state,
+            row,
+        };
+        Ok((!difference.is_none()).then_some(difference))
+    }
+}

@@ -1,0 +1,47 @@
+//! Why a store cannot be read or called.
+
+use crate::backend::{BackendError, Cause, PeekError};
+use crate::engine::write::AppendError;
+use crate::machine::CallError;
+
+/// Why what a store says of itself cannot be read from an open one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InfoError {
+    /// The `meta` table is damaged.
+    #[error(transparent)]
+    Meta(PeekError),
+    /// Reading failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// Why a call by name failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MethodError {
+    /// The call itself is wrong.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The method is a stream: it is followed, not called.
+    #[error("method `{method}` is a stream; it cannot be called once")]
+    Stream {
+        /// The method.
+        method: &'static str,
+    },
+    /// The command was refused, or could not be recorded.
+    #[error(transparent)]
+    Append(Cause),
+    /// The storage failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+impl<R: std::error::Error + Send + Sync + 'static> From<AppendError<R>> for MethodError {
+    fn from(error: AppendError<R>) -> Self {
+        match error {
+            AppendError::Backend(error) => Self::Backend(error),
+            error => Self::Append(Box::new(error)),
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! What one replica says it has, and the ops that it sends another.
+//!
+//! A replica's ops are closed: it has every op that one of its ops follows. So an op says that all before
+//! it on its author's chain are there, and the ends of an author's branches say all of it. The other side
+//! may be ahead of those ends or behind them, so a replica names a few older ops of each branch too: as
+//! many places before its end as powers of two, like the block locators of Bitcoin (`getheaders`). A sender
+//! that knows none of the newer ones finds the greatest that it knows, and resends fewer ops than the
+//! other side is ahead.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use lattice_meta::{MetaKey, OpId, PubKey};
+
+use crate::backend::{BackendError, Direction, PrefixSpan, ReadTx, Result, StateDb, Table};
+use crate::engine::Fork;
+use crate::history::system::Ledger;
+use crate::history::{Branch, BranchNo, Forks, Index, Place, Tail, missing, read_indexed, read_op};
+use crate::op::{BranchTips, OpHasher, OpRef};
+
+/// Authors of whom older ops are named; of the others only the ends of branches are.
+const LOCATED_AUTHORS: usize = 1000;
+/// Ops and bytes that are read from one view.
+const SLICE_OPS: usize = 1024;
+const SLICE_BYTES: usize = 256 << 10;
+
+/// Everything applied in one view, with the ops that are not indexed yet.
+struct View<'a> {
+    tx: &'a dyn ReadTx,
+    tail: Tail,
+    forks: Forks,
+}
+
+/// A branch of an author, of those who have not forked too.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    branch: BranchNo,
+    first_seq: u64,
+    parent: Option<BranchNo>,
+    end: OpRef,
+}
+
+impl<'a> View<'a> {
+    fn new(tx: &'a dyn ReadTx, hasher: &OpHasher) -> Result<Self> {
+        let ledger = Ledger::read(tx)?;
+        let tail = Tail::read(tx, hasher, ledger.indexed, ledger.applied)?;
+        let forks = Forks::read(tx)?;
+        Ok(Self { tx, tail, forks })
+    }
+
+    fn index(&self) -> Index<'_> {
+        Index {
+            tx: self.tx,
+            tail: &self.tail,
+            forks: self.forks,
+        }
+    }
+
+    /// The authors of whom ops are applied.
+    fn authors(&self) -> Result<Vec<PubKey>> {
+        let span = PrefixSpan::new(b"tip/");
+        let mut rows = self
+            .tx
+            .range(Table::Meta, span.span(), Direction::Forward)?;
+        let mut authors = Vec::new();
+        while let Some(row) = rows.next()? {
+            match MetaKey::from_bytes(row.key) {
+                Ok(Some(MetaKey::Tip(author))) => authors.push(author),
+                _ => {
+                    let found = format!("a key of {} bytes", row.key.len());
+                    return Err(BackendError::row(
+                        Table::Meta,
+                        "`tip/` and a public key",
+                        found,
+                    ));
+                }
+            }
+        }
+        Ok(authors)
+    }
+
+    /// The branches of all authors, ascending by number.
+    fn segments(&self) -> Result<BTreeMap<PubKey, Vec<Segment>>> {
+        let mut segments = BTreeMap::<PubKey, Vec<Segment>>::new();
+        Branch::each(self.tx, &mut |author, branch, found| {
+            let segment = Segment {
+                branch,
+                first_seq: found.first_seq,
+                parent: found.parent,
+                end: found.end_of(&author),
+            };
+            segments.entry(author).or_default().push(segment);
+            Ok(())
+        })?;
+        for author in self.authors()? {
+            if segments.contains_key(&author) {
+                continue;
+            }
+            let tip = self.index().author(&author)?.tip;
+            segments
+                .entry(author)
+                .or_default()
+                .extend(tip.map(|(end, branch)| Segment {
+                    branch,
+                    first_seq: 0,
+                    parent: None,
+                    end,
+                }));
+        }
+        Ok(segments)
+    }
+
+    /// The op of an author's branch with a sequence number, and its apply index.
+    fn on_branch(&self, author: &PubKey, branch: BranchNo, seq: u64) -> Result<(OpRef, u64)> {
+        let author = *author;
+        let op = |id| OpRef { author, seq, id };
+        if let Some((index, id)) = read_indexed(self.tx, &author, branch, seq)? {
+            return Ok((op(id), index));
+        }
+        let ids = op(OpId::from_bytes([0; 32]))..=op(OpId::from_bytes([0xff; 32]));
+        let mut in_tail = self.tail.iter().filter(|(op, _)| ids.contains(op));
+        let found = in_tail.find(|(_, place)| place.branch == branch);
+        match found {
+            Some((op, place)) => Ok((*op, place.index)),
+            None => Err(unindexed(&author, branch, seq)),
+        }
+    }
+}
+
+fn unindexed(author: &PubKey, branch: BranchNo, seq: u64) -> BackendError {
+    BackendError::row(
+        Table::Applied,
+        "a row for each op",
+        format!("none for {seq} of {author} on branch {}", branch.0),
+    )
+}
+
+/// The ends of all branches, and older ops of those of the newest authors, ascending.
+pub(crate) fn tips(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<BranchTips> {
+    let view = View::new(tx, hasher)?;
+    let segments = view.segments()?;
+    let located = newest_authors(&view, &segments)?;
+    let mut tips = BranchTips::default();
+    for (author, segments) in &segments {
+        for segment in segments {
+            tips.tips.push(segment.end);
+            if !located.as_ref().is_none_or(|some| some.contains(author)) {
+                continue;
+            }
+            let mut distance = 1_u64;
+            while let Some(seq) = segment.end.seq.checked_sub(distance)
+                && seq >= segment.first_seq
+            {
+                let earlier = view.on_branch(author, segment.branch, seq)?.0;
+                tips.earlier.push(earlier);
+                let Some(next) = distance.checked_mul(2) else {
+                    break;
+                };
+                distance = next;
+            }
+        }
+    }
+    tips.tips.sort_unstable();
+    tips.earlier.sort_unstable();
+    Ok(tips)
+}
+
+/// The authors whose ops were applied last, if there are more than are located.
+fn newest_authors(
+    view: &View<'_>,
+    segments: &BTreeMap<PubKey, Vec<Segment>>,
+) -> Result<Option<BTreeSet<PubKey>>> {
+    if segments.len() <= LOCATED_AUTHORS {
+        return Ok(None);
+    }
+    let mut newest = BinaryHeap::with_capacity(LOCATED_AUTHORS + 1);
+    for (author, segments) in segments {
+        let mut last = 0;
+        for Segment { branch, end, .. } in segments {
+            last = last.max(view.on_branch(author, *branch, end.seq)?.1);
+        }
+        newest.push(Reverse((last, *author)));
+        if newest.len() > LOCATED_AUTHORS {
+            newest.pop();
+        }
+    }
+    let authors = newest.into_iter().map(|Reverse((_, author))| author);
+    Ok(Some(authors.collect()))
+}
+
+/// All forks: for each sequence number at which a branch begins, the ops that begin there and those that
+/// they stand beside.
+pub(crate) fn forks(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<Vec<Fork>> {
+    let view = View::new(tx, hasher)?;
+    let mut forks = BTreeMap::<(PubKey, u64), BTreeSet<OpRef>>::new();
+    Branch::each(tx, &mut |author, branch, found| {
+        if branch == BranchNo::FIRST {
+            return Ok(());
+        }
+        let seq = found.first_seq;
+        let beside = found.parent.unwrap_or(BranchNo::FIRST);
+        let ops = forks.entry((author, seq)).or_default();
+        ops.insert(view.on_branch(&author, branch, seq)?.0);
+        ops.insert(view.on_branch(&author, beside, seq)?.0);
+        Ok(())
+    })?;
+    let fork = |((author, seq), ops): (_, BTreeSet<_>)| Fork {
+        author,
+        seq,
+        ops: ops.into_iter().collect(),
+    };
+    Ok(forks.into_iter().map(fork).collect())
+}
+
+/// How many forks there are.
+pub(crate) fn count_forks(tx: &dyn ReadTx) -> Result<u64> {
+    let mut places = BTreeSet::new();
+    Branch::each(tx, &mut |author, branch, found| {
+        if branch != BranchNo::FIRST {
+            places.insert((author, found.first_seq));
+        }
+        Ok(())
+    })?;
+    Ok(u64::try_from(places.len()).expect("what is in memory can be counted"))
+}
+
+/// The ops that another replica lacks, in causal order: those that were applied when this was made. They
+/// are read in slices of at most 1,024 ops or 256 KiB (a longer op is a slice by itself), each from a
+/// snapshot of its own, so that a slow consumer keeps no snapshot alive. Memory: a slice, and a constant
+/// amount for each branch of which ops are sent.
+pub struct OpsAfter {
+    db: Arc<dyn StateDb>,
+    hasher: OpHasher,
+    ranges: Vec<Range>,
+    /// The next op of each range: its apply index, and the range.
+    next: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Ops that were not indexed when this was made; they come last.
+    tail: VecDeque<u64>,
+    /// The apply index of the first of the ops that were not indexed.
+    indexed: u64,
+    /// Ops that have been read and not been given.
+    slice: VecDeque<Vec<u8>>,
+    /// How many ops have not been given.
+    left: usize,
+    has_failed: bool,
+}
+
+/// Ops of one branch that are still to be read.
+#[derive(Debug)]
+struct Range {
+    author: PubKey,
+    branch: BranchNo,
+    next_seq: u64,
+    last_seq: u64,
+}
+
+impl std::fmt::Debug for OpsAfter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpsAfter")
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OpsAfter {
+    pub(crate) fn new(db: Arc<dyn StateDb>, hasher: OpHasher, known: &BranchTips) -> Result<Self> {
+        let snapshot = db.snapshot()?;
+        let view = View::new(&*snapshot, &hasher)?;
+        let mut after = Self {
+            ranges: missing_ranges(&view, known)?,
+            next: BinaryHeap::new(),
+            tail: VecDeque::new(),
+            indexed: view.tail.first(),
+            slice: VecDeque::new(),
+            left: 0,
+            has_failed: false,
+            hasher,
+            db,
+        };
+        for place in 0..after.ranges.len() {
+            let Range {
+                next_seq, last_seq, ..
+            } = after.ranges[place];
+            let count = usize::try_from(last_seq - next_seq).ok();
+            let left = count.and_then(|count| after.left.checked_add(count + 1));
+            after.left = left.ok_or_else(|| BackendError::Damaged {
+                detail: "an author has more ops than can be counted".into(),
+            })?;
+            after.queue(&*snapshot, place)?;
+        }
+        after.tail = tail_of(&view.tail, &after.ranges);
+        Ok(after)
+    }
+
+    /// Queues the next op of a range, if it was indexed when this was made.
+    fn queue(&mut self, tx: &dyn ReadTx, place: usize) -> Result<()> {
+        let range = &self.ranges[place];
+        if range.next_seq > range.last_seq {
+            return Ok(());
+        }
+        let found = read_indexed(tx, &range.author, range.branch, range.next_seq)?;
+        if let Some((index, _)) = found.filter(|(index, _)| *index < self.indexed) {
+            self.next.push(Reverse((index, place)));
+        }
+        Ok(())
+    }
+
+    /// The apply index of the next op.
+    fn next_index(&mut self, tx: &dyn ReadTx) -> Result<Option<u64>> {
+        let Some(Reverse((index, place))) = self.next.pop() else {
+            return Ok(self.tail.pop_front());
+        };
+        let range = &mut self.ranges[place];
+        match range.next_seq.checked_add(1) {
+            Some(seq) => range.next_seq = seq,
+            None => return Ok(Some(index)),
+        }
+        self.queue(tx, place)?;
+        Ok(Some(index))
+    }
+
+    /// Reads the next slice from a view as it is now: what is applied does not change.
+    fn fill(&mut self) -> Result<()> {
+        let snapshot = self.db.snapshot()?;
+        let mut bytes = 0;
+        while self.slice.len() < SLICE_OPS && bytes < SLICE_BYTES {
+            let Some(index) = self.next_index(&*snapshot)? else {
+                break;
+            };
+            let op = read_op(&*snapshot, &self.hasher, index)?.ok_or_else(|| missing(index))?;
+            bytes += op.bytes().len();
+            self.slice.push_back(op.into_bytes());
+        }
+        match self.slice.is_empty() {
+            true => Err(BackendError::row(
+                Table::Applied,
+                "a row for each op",
+                format!("none for {} of the ops to be sent", self.left),
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Iterator for OpsAfter {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 || self.has_failed {
+            return None;
+        }
+        if self.slice.is_empty()
+            && let Err(error) = self.fill()
+        {
+            self.has_failed = true;
+            return Some(Err(error));
+        }
+        self.left -= 1;
+        self.slice.pop_front().map(Ok)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self.has_failed {
+            true => (0, Some(0)),
+            false => (self.left, Some(self.left)),
+        }
+    }
+}
+
+impl ExactSizeIterator for OpsAfter {}
+
+impl std::iter::FusedIterator for OpsAfter {}
+
+/// The apply indexes of the ops of the tail that are in the ranges, ascending.
+fn tail_of(tail: &Tail, ranges: &[Range]) -> VecDeque<u64> {
+    let wanted: BTreeMap<_, _> = ranges
+        .iter()
+        .map(|range| ((range.author, range.branch), range.next_seq))
+        .collect();
+    let is_wanted = |(op, place): &(&OpRef, &Place)| {
+        let from = wanted.get(&(op.author, place.branch));
+        from.is_some_and(|from| op.seq >= *from)
+    };
+    let mut indexes: Vec<_> = tail
+        .iter()
+        .filter(is_wanted)
+        .map(|(_, p)| p.index)
+        .collect();
+    indexes.sort_unstable();
+    indexes.into()
+}
+
+/// Of each branch the ops after the last one that the other replica has.
+fn missing_ranges(view: &View<'_>, known: &BranchTips) -> Result<Vec<Range>> {
+    // Of each branch, the first sequence number that the other replica lacks.
+    let mut lacks = BTreeMap::<(PubKey, BranchNo), u64>::new();
+    let mut note = |author, branch, seq| {
+        let next = lacks.entry((author, branch)).or_insert(seq);
+        *next = seq.max(*next);
+    };
+    for op in known.iter() {
+        if let Some(place) = view.index().place_of(op)? {
+            note(op.author, place.branch, op.seq.saturating_add(1));
+        }
+    }
+    let mut ranges = Vec::new();
+    for (author, segments) in view.segments()? {
+        // A branch is begun after its parent: from the last to the first, what is known of a branch is
+        // known of its parent when that comes.
+        for segment in segments.iter().rev() {
+            let Some(next) = lacks.get(&(author, segment.branch)).copied() else {
+                ranges.push(Range {
+                    author,
+                    branch: segment.branch,
+                    next_seq: segment.first_seq,
+                    last_seq: segment.end.seq,
+                });
+                continue;
+            };
+            if let Some(parent) = segment.parent {
+                let before = lacks.entry((author, parent)).or_insert(segment.first_seq);
+                *before = segment.first_seq.max(*before);
+            }
+            if next <= segment.end.seq {
+                ranges.push(Range {
+                    author,
+                    branch: segment.branch,
+                    next_seq: next,
+                    last_seq: segment.end.seq,
+                });
+            }
+        }
+    }
+    Ok(ranges)
+}

@@ -1,0 +1,77 @@
+//! A consistent view of a store's state.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lattice_meta::{GenesisHash, StateHash};
+
+use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table};
+use crate::history::View;
+use crate::history::system::Ledger;
+use crate::machine::{DataRead, History};
+use crate::op::OpHasher;
+
+/// The state as it was at one moment; writes that go on do not show. Clones are the same view.
+///
+/// It keeps the engine from reusing what it shows, so a store that is written while a snapshot is
+/// held for long grows.
+#[derive(Clone)]
+pub struct Snapshot {
+    tx: Arc<dyn ReadTx + Send + Sync>,
+    genesis: GenesisHash,
+}
+
+impl Snapshot {
+    pub(crate) fn new(tx: Arc<dyn ReadTx + Send + Sync>, genesis: GenesisHash) -> Self {
+        Self { tx, genesis }
+    }
+
+    /// The history that the state comes from. It remembers ops that were asked for.
+    pub fn history(&self) -> impl History + '_ {
+        View::new(&*self.tx, OpHasher::new(&self.genesis))
+    }
+
+    /// How many elements the state has.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn element_count(&self) -> Result<u64> {
+        Ok(Ledger::read(&*self.tx)?.state.element_count())
+    }
+
+    /// How many ops the state comes from.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn op_count(&self) -> Result<u64> {
+        Ok(Ledger::read(&*self.tx)?.applied)
+    }
+
+    /// The hash of the whole state.
+    ///
+    /// # Errors
+    /// What the engine underneath reports.
+    pub fn state_hash(&self) -> Result<StateHash> {
+        Ok(Ledger::read(&*self.tx)?.state.state_hash(&self.genesis))
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl DataRead for Snapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.tx.get(Table::Data, key)
+    }
+
+    fn show(&self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.tx.show(Table::Data, key, see)
+    }
+
+    fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        self.tx.range(Table::Data, span, direction)
+    }
+}

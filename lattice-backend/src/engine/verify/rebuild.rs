@@ -1,0 +1,97 @@
+//! A store computed anew from its history.
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use lattice_meta::StateHash;
+
+use crate::backend::{Direction, OpenOptions, ReadTx, StateBackend, StateDb, Table};
+use crate::engine::open::{CreateError, OpenError, check, create_store};
+use crate::engine::verify::replay::{Replay, Signatures};
+use crate::engine::verify::{Difference, OpFault};
+use crate::history::system::Ledger;
+use crate::machine::StateMachine;
+use crate::progress::Watch;
+
+/// What a rebuild has made.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// Ops of the history.
+    pub ops: u64,
+    /// The state hash that the old file has.
+    pub before: StateHash,
+    /// The state hash of the new one.
+    pub after: StateHash,
+    /// The first op that now has another effect, if there is one.
+    pub difference: Difference,
+}
+
+/// Makes a store at `target` out of the history of the one at `path`, by the logic at hand. All
+/// signatures are checked. The old store stays as it is. It is `held`: open for writing, so that
+/// nobody else writes to it, and to be closed once the new file has taken its place.
+///
+/// # Errors
+/// See [`OpenError`]; [`OpenError::History`] for a history that is not whole. A file at `target`
+/// may be left, which is of no use.
+pub fn rebuild_store<M: StateMachine>(
+    backend: &dyn StateBackend,
+    held: &dyn StateDb,
+    path: &Path,
+    target: &Path,
+    machine: M,
+    watch: &Watch,
+) -> Result<Rebuilt, OpenError> {
+    let machine = Arc::new(machine);
+    let peek = |source| {
+        let path = path.to_path_buf();
+        OpenError::Peek(crate::backend::PeekError::Backend { path, source })
+    };
+    let tx = held.snapshot().map_err(peek)?;
+    let checked = check(&*tx, path, &*machine)?;
+    let store_id = checked.meta.store_id;
+    let failed = |source| OpenError::Backend { store_id, source };
+    let (genesis, logic) = (checked.genesis, machine.logic_version());
+    let schema = *machine.schemas().end();
+    create_store(backend, target, &genesis, schema, &logic).map_err(|error| match error {
+        CreateError::File(error) => error,
+    })?;
+    let made = backend.open(target, &OpenOptions::read_write())?;
+    let genesis_hash = genesis.hash();
+    let replay =
+        Replay::begin(Arc::clone(&made), target.to_path_buf(), machine, genesis).map_err(failed)?;
+    let mut replayed = replay.run(&*tx, Signatures::Check, watch).map_err(failed)?;
+    // What history has beyond what the store counts would be lost.
+    let applied = checked.ledger.applied;
+    if has_ops_from(&*tx, applied).map_err(failed)? {
+        let fault = OpFault::Uncounted;
+        replayed.faults.push((applied, None, fault));
+    }
+    if !replayed.faults.is_empty() {
+        let told = |(index, _, fault)| format!("op number {index}: {fault}");
+        let faults = replayed.faults.into_iter().map(told).collect();
+        return Err(OpenError::History { store_id, faults });
+    }
+    let after = made
+        .snapshot()
+        .and_then(|tx| Ledger::read(&*tx))
+        .map_err(failed)?;
+    made.close().map_err(failed)?;
+    Ok(Rebuilt {
+        ops: after.applied,
+        before: checked.ledger.state.state_hash(&genesis_hash),
+        after: after.state.state_hash(&genesis_hash),
+        difference: Difference {
+            op: replayed.difference,
+            ..Difference::default()
+        },
+    })
+}
+
+/// Whether there is anything in the table of ops from a place on.
+fn has_ops_from(tx: &dyn ReadTx, index: u64) -> crate::backend::Result<bool> {
+    let from = index.to_be_bytes();
+    let span = (Bound::Included(&from[..]), Bound::Unbounded);
+    let mut rows = tx.range(Table::Ops, span, Direction::Forward)?;
+    Ok(rows.next()?.is_some())
+}

@@ -1,0 +1,67 @@
+//! Why a command has not become an op.
+
+use crate::backend::BackendError;
+use crate::op::OpError;
+
+/// Why a command has not become an op. Nothing has changed, except as said.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError<R> {
+    /// The state machine refuses the command.
+    #[error(transparent)]
+    Refused(R),
+    /// The op would be dated too far ahead of the local clock: the clock, or that of another
+    /// author, was or is wrong.
+    #[error(
+        "the store's history is {ahead_ms} ms ahead of this machine's clock, more than {allowed_ms} ms; set the clock right, or migrate the store if its history was misdated"
+    )]
+    ClockBehind {
+        /// How far ahead of the local clock the op would be, in milliseconds.
+        ahead_ms: u64,
+        /// How far ahead it may be, in milliseconds.
+        allowed_ms: u64,
+    },
+    /// No timestamp is left after the greatest one applied.
+    #[error("the store's history has used up the last timestamp there is")]
+    ClockExhausted,
+    /// The author's sequence numbers are used up.
+    #[error("the author has used up the last sequence number there is")]
+    SeqExhausted,
+    /// The payload does not fit in an op.
+    #[error("the payload has {found} bytes, an op holds at most {limit}")]
+    TooLong {
+        /// The longest payload, in bytes.
+        limit: usize,
+        /// The payload's length, in bytes.
+        found: usize,
+    },
+    /// The state machine made a payload that is no op's, or that it does not accept itself.
+    #[error("the state machine made an invalid op")]
+    Invalid(#[source] Option<OpError>),
+    /// The handle has no identity to sign with.
+    #[error("the store was opened without an identity to write as")]
+    NoIdentity,
+    /// The storage failed. If it was while committing, it shows after a reopen whether the op
+    /// is there.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// Why none of many commands has become an op. `R` is the state machine's refusal, `E` what the
+/// source of the commands reports.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendAllError<R, E> {
+    /// The source of the commands failed.
+    #[error(transparent)]
+    Source(E),
+    /// A command cannot be carried out.
+    #[error("command {index} of many failed, and all are undone")]
+    Command {
+        /// Which command it was, from 0.
+        index: u64,
+        /// Why.
+        #[source]
+        source: AppendError<R>,
+    },
+}

@@ -1,0 +1,72 @@
+//! What the single writer of a store holds in memory.
+
+use std::collections::BTreeMap;
+
+use lattice_meta::{Hlc, PubKey};
+
+use crate::backend::{ReadTx, Result};
+use crate::engine::ingest::pending::PendingOps;
+use crate::history::system::{Ledger, read_frontier};
+use crate::history::{AuthorState, Forks, Index, Stamps, Tail};
+use crate::op::{OpHasher, OpRef};
+
+/// Authors that are remembered; beyond that they are read again.
+const REMEMBERED_AUTHORS: usize = 1024;
+
+/// Mirrors what is on disk, except for the pending ops, which are only here.
+pub(crate) struct WriterState {
+    pub(crate) ledger: Ledger,
+    pub(crate) frontier: BTreeMap<OpRef, Hlc>,
+    pub(crate) tail: Tail,
+    pub(crate) forks: Forks,
+    /// Ops that rows name by their numbers.
+    pub(crate) stamps: Stamps,
+    /// Authors asked for so far.
+    authors: BTreeMap<PubKey, AuthorState>,
+    pub(crate) pending: PendingOps,
+}
+
+impl WriterState {
+    pub(crate) fn load(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<Self> {
+        let ledger = Ledger::read(tx)?;
+        let tail = Tail::read(tx, hasher, ledger.indexed, ledger.applied)?;
+        let frontier = read_frontier(tx)?.into_iter().collect();
+        Ok(Self {
+            ledger,
+            frontier,
+            tail,
+            forks: Forks::read(tx)?,
+            stamps: Stamps::default(),
+            authors: BTreeMap::new(),
+            pending: PendingOps::default(),
+        })
+    }
+
+    /// Reads everything again except for the pending ops, which are only here.
+    pub(crate) fn reload(&mut self, tx: &dyn ReadTx, hasher: &OpHasher) -> Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        *self = Self {
+            pending,
+            ..Self::load(tx, hasher)?
+        };
+        Ok(())
+    }
+
+    /// An author's tip and branches.
+    pub(crate) fn author(&mut self, tx: &dyn ReadTx, author: &PubKey) -> Result<AuthorState> {
+        if let Some(known) = self.authors.get(author) {
+            return Ok(*known);
+        }
+        let (tail, forks) = (&self.tail, self.forks);
+        let state = Index { tx, tail, forks }.author(author)?;
+        self.set_author(*author, state);
+        Ok(state)
+    }
+
+    pub(crate) fn set_author(&mut self, author: PubKey, state: AuthorState) {
+        if self.authors.len() >= REMEMBERED_AUTHORS && !self.authors.contains_key(&author) {
+            self.authors.clear();
+        }
+        self.authors.insert(author, state);
+    }
+}

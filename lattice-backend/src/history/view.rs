@@ -1,0 +1,256 @@
+//! What a state machine is told of history.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+
+use crate::backend::{ReadTx, Result};
+use crate::history::system::Ledger;
+use crate::history::{
+    Forks, Index, Place, Tail, missing, read_head, read_indexed, read_op, read_place,
+};
+use crate::machine::History;
+use crate::op::{Op, OpHasher, OpRef, OpView, Stamp};
+use crate::state::EffectHash;
+
+/// Stamps that are remembered, at the most.
+const REMEMBERED: usize = 4096;
+
+/// Stamps of ops that are in the index: they never change. Only ever looked up, so no order of a hash map
+/// can show.
+#[derive(Debug, Default)]
+pub(crate) struct Stamps(RefCell<HashMap<u64, Stamp>>);
+
+impl Stamps {
+    fn get(&self, number: u64, read: impl FnOnce() -> Result<Stamp>) -> Result<Stamp> {
+        if let Some(stamp) = self.0.borrow().get(&number) {
+            return Ok(*stamp);
+        }
+        let stamp = read()?;
+        let mut stamps = self.0.borrow_mut();
+        if stamps.len() >= REMEMBERED {
+            stamps.clear();
+        }
+        stamps.insert(number, stamp);
+        Ok(stamp)
+    }
+}
+
+/// Which op has an apply index. The index by author has its id, in one look-up; an op that is not in the
+/// index yet is short, and is hashed.
+fn read_stamp(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Stamp> {
+    let (branch, author, seq, hlc) = read_head(tx, number)?;
+    match read_indexed(tx, &author, branch, seq)? {
+        Some((index, id)) if index == number => {
+            let op = OpRef { author, seq, id };
+            Ok(Stamp { hlc, op })
+        }
+        _ => Ok(read_op(tx, hasher, number)?
+            .ok_or_else(|| missing(number))?
+            .stamp()),
+    }
+}
+
+fn show_op(
+    tx: &dyn ReadTx,
+    hasher: &OpHasher,
+    number: u64,
+    see: &mut dyn FnMut(&OpView<'_>),
+) -> Result<()> {
+    let op = read_op(tx, hasher, number)?.ok_or_else(|| missing(number))?;
+    see(&op.view(number));
+    Ok(())
+}
+
+/// History as the writer of a store sees it, who may be about to apply one more op.
+pub(crate) struct Past<'a> {
+    pub(crate) index: Index<'a>,
+    pub(crate) hasher: &'a OpHasher,
+    pub(crate) stamps: &'a Stamps,
+    /// Ops that are applied and not written yet, in the order of their numbers.
+    pub(crate) unwritten: &'a [(Place, EffectHash, Op)],
+    /// The op that is being applied, and its number.
+    pub(crate) current: Option<(u64, &'a Op)>,
+}
+
+impl Past<'_> {
+    fn current(&self, number: u64) -> Option<&Op> {
+        let (current, op) = self.current?;
+        (current == number).then_some(op)
+    }
+
+    /// An op that is in no table yet.
+    fn unwritten(&self, number: u64) -> Option<&Op> {
+        let place = self
+            .unwritten
+            .binary_search_by_key(&number, |(place, ..)| place.index);
+        let unwritten = place.ok().map(|place| &self.unwritten[place].2);
+        self.current(number).or(unwritten)
+    }
+}
+
+impl History for Past<'_> {
+    fn count(&self) -> Result<u64> {
+        let tail = self.index.tail;
+        Ok(tail.first + u64::try_from(tail.stamps.len()).expect("a tail is short"))
+    }
+
+    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+        Ok(self.index.place_of(op)?.map(|place| place.index))
+    }
+
+    fn stamp(&self, number: u64) -> Result<Stamp> {
+        if let Some(op) = self.current(number) {
+            return Ok(op.stamp());
+        }
+        let (tx, tail) = (self.index.tx, self.index.tail);
+        if number >= tail.first {
+            let stamp = tail.stamp(number).copied();
+            return stamp.ok_or_else(|| missing(number));
+        }
+        self.stamps
+            .get(number, || read_stamp(tx, self.hasher, number))
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        match self.unwritten(number) {
+            Some(op) => {
+                see(&op.view(number));
+                Ok(())
+            }
+            None => show_op(self.index.tx, self.hasher, number, see),
+        }
+    }
+}
+
+/// History as a view of a store shows it. It remembers what it has read.
+pub(crate) struct View<'a> {
+    tx: &'a dyn ReadTx,
+    hasher: OpHasher,
+    tail: OnceCell<Tail>,
+    stamps: Stamps,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(tx: &'a dyn ReadTx, hasher: OpHasher) -> Self {
+        Self {
+            tx,
+            hasher,
+            tail: OnceCell::new(),
+            stamps: Stamps::default(),
+        }
+    }
+
+    fn tail(&self) -> Result<&Tail> {
+        if let Some(tail) = self.tail.get() {
+            return Ok(tail);
+        }
+        let ledger = Ledger::read(self.tx)?;
+        let tail = Tail::read(self.tx, &self.hasher, ledger.indexed, ledger.applied)?;
+        Ok(self.tail.get_or_init(|| tail))
+    }
+}
+
+impl History for View<'_> {
+    fn count(&self) -> Result<u64> {
+        Ok(Ledger::read(self.tx)?.applied)
+    }
+
+    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+        let place = match read_place(self.tx, op, Forks::Some)? {
+            None => self.tail()?.ops.get(op).copied(),
+            place => place,
+        };
+        Ok(place.map(|place| place.index))
+    }
+
+    fn stamp(&self, number: u64) -> Result<Stamp> {
+        self.stamps
+            .get(number, || read_stamp(self.tx, &self.hasher, number))
+    }
+
+    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        show_op(self.tx, &self.hasher, number, see)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_meta::{GenesisHash, Hlc, OpId};
+
+    use super::*;
+    use crate::backend::{MemoryBackend, StateBackend, Verdict};
+    use crate::history::{BranchNo, Place, write_op};
+    use crate::op::{OpDraft, OpKind, SecretKey};
+
+    fn ops(hasher: &OpHasher) -> Vec<Op> {
+        let secret = SecretKey::from_bytes(&[7; 32]);
+        let mut ops = Vec::<Op>::new();
+        for seq in 0..4 {
+            let draft = OpDraft {
+                kind: OpKind::Application,
+                seq,
+                prev: ops.last().map_or(OpId::ZERO, |op| op.reference().id),
+                hlc: Hlc::from_u64(10 + seq),
+                deps: Vec::new(),
+                payload: b"payload",
+            };
+            ops.push(draft.sign(hasher, &secret).expect("its form is right"));
+        }
+        ops
+    }
+
+    /// Where an op is when it is asked for: in the index, in the tail, not written yet, or being applied.
+    #[test]
+    fn an_op_is_found_wherever_it_is() {
+        let hasher = OpHasher::new(&GenesisHash::from_bytes([3; 32]));
+        let ops = ops(&hasher);
+        let db = MemoryBackend::new().scratch().expect("there is memory");
+        let mut tail = Tail::default();
+        db.write(&mut |tx| {
+            let place = |index| Place {
+                index,
+                branch: BranchNo::FIRST,
+            };
+            write_op(tx, place(0), &[0; 16], &ops[0])?;
+            tail.push(&ops[0], place(0));
+            tail.index(tx)?;
+            write_op(tx, place(1), &[0; 16], &ops[1])?;
+            tail.push(&ops[1], place(1));
+            tail.push(&ops[2], place(2));
+            Ok(Verdict::Commit)
+        })
+        .expect("it writes");
+        let tx = db.snapshot().expect("it reads");
+        let past = Past {
+            index: Index {
+                tx: &*tx,
+                tail: &tail,
+                forks: Forks::None,
+            },
+            hasher: &hasher,
+            stamps: &Stamps::default(),
+            unwritten: &[(
+                Place {
+                    index: 2,
+                    branch: BranchNo::FIRST,
+                },
+                [0; 16],
+                ops[2].clone(),
+            )],
+            current: Some((3, &ops[3])),
+        };
+        for (number, op) in (0..).zip(&ops) {
+            assert_eq!(past.stamp(number).expect("it is there"), op.stamp());
+            let mut shown = None;
+            past.show(number, &mut |op| shown = Some((op.number, op.reference)))
+                .expect("it is there");
+            assert_eq!(shown, Some((number, op.reference())));
+        }
+        let numbers = ops.iter().map(|op| past.number(&op.reference()));
+        let numbers: Vec<_> = numbers.map(|number| number.expect("it reads")).collect();
+        assert_eq!(numbers, [Some(0), Some(1), Some(2), None]);
+        assert_eq!(past.count().expect("it reads"), 3);
+        assert!(past.stamp(4).is_err());
+        assert!(past.show(4, &mut |_| ()).is_err());
+    }
+}

@@ -1,0 +1,256 @@
+//! The state hash: the sum of a state's elements, and the effect of one op on it.
+
+pub(crate) mod data_table;
+pub mod lthash;
+pub(crate) mod staging;
+mod xof;
+
+pub use staging::Staged;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use lattice_meta::{GenesisHash, StateHash};
+
+use crate::backend::{BackendError, Result};
+use crate::state::lthash::{LTHASH_BYTES, LtHash};
+use crate::state::xof::{Batch, CHUNK_LEN, Change, ShortXof};
+
+const ELEMENT_CONTEXT: &str = "lattice 2026 state element v1";
+const HASH_CONTEXT: &str = "lattice 2026 state hash v1";
+const EFFECT_CONTEXT: &str = "lattice 2026 effect v1";
+
+/// Bytes of an [`EffectHash`].
+pub const EFFECT_BYTES: usize = 16;
+
+/// The first 16 bytes of a BLAKE3 over the net change that an op makes to the sum of the elements: a
+/// replay in the order of application gives it again.
+pub type EffectHash = [u8; EFFECT_BYTES];
+
+/// What one op changes of a state's elements: hashed as they come, so that nothing of them is kept but
+/// the sum. An element that is taken out and put in again leaves no trace.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ElementChanges {
+    inserted: u64,
+    removed: u64,
+    sum: LtHash,
+    /// Bytes of keys and values that were hashed.
+    bytes: u64,
+}
+
+impl ElementChanges {
+    /// Takes in changes, which is less work for many together.
+    pub(crate) fn gather<'a>(&'a mut self, hasher: &'a ElementHasher) -> Gathering<'a> {
+        Gathering {
+            changes: self,
+            short: hasher.short.batch(),
+            long: &hasher.long,
+            expansion: hasher.expansion,
+        }
+    }
+
+    /// How many elements were hashed, and the bytes of their keys and values.
+    pub(crate) fn hashed(&self) -> (u64, u64) {
+        (self.inserted + self.removed, self.bytes)
+    }
+
+    /// The hash of the net change: how many elements there are more (`i64`, little endian), then the sum
+    /// of those put in less the sum of those taken out.
+    pub(crate) fn effect(&self) -> EffectHash {
+        let mut hasher = blake3::Hasher::new_derive_key(EFFECT_CONTEXT);
+        hasher.update(&self.inserted.wrapping_sub(self.removed).to_le_bytes());
+        hasher.update(&self.sum.to_bytes());
+        let mut effect = [0; EFFECT_BYTES];
+        effect.copy_from_slice(&hasher.finalize().as_bytes()[..EFFECT_BYTES]);
+        effect
+    }
+}
+
+/// Lengths of rows fit: an op, and so everything it writes, is far shorter than 4 GiB.
+fn len_u32(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a key or value of the state is shorter than 4 GiB")
+}
+
+/// The sum and the number of a state's elements.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accumulator {
+    pub(crate) elements: u64,
+    pub(crate) sum: LtHash,
+}
+
+impl Accumulator {
+    /// Elements in the state.
+    pub fn element_count(&self) -> u64 {
+        self.elements
+    }
+
+    /// Adds one element.
+    pub fn insert(&mut self, hasher: &ElementHasher, key: &[u8], value: &[u8]) {
+        let mut changes = ElementChanges::default();
+        changes.gather(hasher).insert(key, value);
+        self.elements += 1;
+        self.sum.add_all(&changes.sum);
+    }
+
+    /// Removes one element.
+    ///
+    /// # Errors
+    /// [`BackendError::Damaged`] if no element is left to remove.
+    pub fn remove(&mut self, hasher: &ElementHasher, key: &[u8], value: &[u8]) -> Result<()> {
+        let mut changes = ElementChanges::default();
+        changes.gather(hasher).remove(key, value);
+        self.change(&changes)
+    }
+
+    /// Carries out the changes of one op.
+    pub(crate) fn change(&mut self, changes: &ElementChanges) -> Result<()> {
+        let more = self.elements.checked_add(changes.inserted);
+        let left = more.and_then(|more| more.checked_sub(changes.removed));
+        self.elements = left.ok_or_else(|| BackendError::Damaged {
+            detail: "the state has more elements than were counted".into(),
+        })?;
+        self.sum.add_all(&changes.sum);
+        Ok(())
+    }
+
+    /// The hash of the whole state of the store with this genesis.
+    pub fn state_hash(&self, genesis: &GenesisHash) -> StateHash {
+        let mut hasher = blake3::Hasher::new_derive_key(HASH_CONTEXT);
+        hasher.update(genesis.as_bytes());
+        hasher.update(&self.elements.to_le_bytes());
+        hasher.update(&self.sum.to_bytes());
+        StateHash::from_bytes(*hasher.finalize().as_bytes())
+    }
+}
+
+/// How elements of at most one chunk are expanded. Both give the same lanes; which is faster depends on
+/// the processor and on how the program was built. The library's is the faster one with AVX-512, and
+/// without optimisation; the vectors of `xof.rs` are with AVX2, NEON and less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expansion {
+    /// Each element by the package `blake3`.
+    Library,
+    /// Eight elements together, by `xof.rs`.
+    Vectors,
+}
+
+impl Expansion {
+    /// Both ways, for tests that must hold for either.
+    pub const EACH: [Self; 2] = [Self::Library, Self::Vectors];
+
+    /// The faster way here, measured when it is first asked for.
+    fn fastest() -> Self {
+        static FASTEST: OnceLock<Expansion> = OnceLock::new();
+        *FASTEST.get_or_init(|| {
+            let library = Self::Library.measure(Duration::MAX);
+            match Self::Vectors.measure(library) < library {
+                true => Self::Vectors,
+                false => Self::Library,
+            }
+        })
+    }
+
+    /// The least time of some rounds of eight elements. Gives up on a way that takes twice as long as the
+    /// other one.
+    fn measure(self, other: Duration) -> Duration {
+        let hasher = ElementHasher::by(self);
+        let mut least = Duration::MAX;
+        for _ in 0..8 {
+            let mut changes = ElementChanges::default();
+            let began = Instant::now();
+            let mut elements = changes.gather(&hasher);
+            for number in 0..8_u8 {
+                elements.insert(&[number; 48], &[number; 80]);
+            }
+            drop(elements);
+            least = least.min(began.elapsed());
+            if least / 2 > other {
+                break;
+            }
+        }
+        least
+    }
+}
+
+/// Expands elements; holds the derivation context hashed once.
+#[derive(Clone, Debug)]
+pub struct ElementHasher {
+    short: ShortXof,
+    long: blake3::Hasher,
+    expansion: Expansion,
+}
+
+impl Default for ElementHasher {
+    /// By the way that is faster here.
+    fn default() -> Self {
+        Self::by(Expansion::fastest())
+    }
+}
+
+impl ElementHasher {
+    /// Expands short elements in this way.
+    pub fn by(expansion: Expansion) -> Self {
+        Self {
+            short: ShortXof::new(ELEMENT_CONTEXT),
+            long: blake3::Hasher::new_derive_key(ELEMENT_CONTEXT),
+            expansion,
+        }
+    }
+
+    /// The extendable output of BLAKE3 over the key's length (`u32`, little endian), the key and
+    /// the value.
+    pub fn expand(&self, key: &[u8], value: &[u8]) -> [u8; LTHASH_BYTES] {
+        let mut alone = Accumulator::default();
+        alone.insert(self, key, value);
+        alone.sum.to_bytes()
+    }
+}
+
+/// Takes in changes of elements; they are all in the sum when this is dropped.
+pub(crate) struct Gathering<'a> {
+    changes: &'a mut ElementChanges,
+    short: Batch<'a>,
+    long: &'a blake3::Hasher,
+    expansion: Expansion,
+}
+
+impl Gathering<'_> {
+    pub(crate) fn insert(&mut self, key: &[u8], value: &[u8]) {
+        self.changes.inserted += 1;
+        self.change(key, value, Change::Add);
+    }
+
+    pub(crate) fn remove(&mut self, key: &[u8], value: &[u8]) {
+        self.changes.removed += 1;
+        self.change(key, value, Change::Remove);
+    }
+
+    fn change(&mut self, key: &[u8], value: &[u8], change: Change) {
+        let (value_at, len) = (4 + key.len(), 4 + key.len() + value.len());
+        self.changes.bytes += u64::from(len_u32(key)) + u64::from(len_u32(value));
+        let sum = &mut self.changes.sum;
+        if len <= CHUNK_LEN && self.expansion == Expansion::Vectors {
+            let mut input = [0; CHUNK_LEN];
+            input[..4].copy_from_slice(&len_u32(key).to_le_bytes());
+            input[4..value_at].copy_from_slice(key);
+            input[value_at..len].copy_from_slice(value);
+            return self.short.change(&input[..len], sum.words_mut(), change);
+        }
+        let mut hasher = self.long.clone();
+        hasher.update(&len_u32(key).to_le_bytes());
+        hasher.update(key);
+        hasher.update(value);
+        let mut expanded = [0; LTHASH_BYTES];
+        hasher.finalize_xof().fill(&mut expanded);
+        match change {
+            Change::Add => sum.add(&expanded),
+            Change::Remove => sum.remove(&expanded),
+        }
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.short.finish(self.changes.sum.words_mut());
+    }
+}

@@ -1,0 +1,189 @@
+//! The payload of an op, format 1.
+//!
+//! Through the codec of every stored record: `{ format: u8, refs: [OpRef], writes: [{ key: bytes,
+//! supersedes: [u32], value: bytes or none }] }`, where `supersedes` are places in `refs`. A write
+//! with a value is a put, one without is a delete.
+//!
+//! Whether a payload is valid depends on its bytes alone. Every state has one encoding of what can
+//! be said about it: keys, refs and places stand in strictly ascending order, and each ref is used.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use lattice_backend::op::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, OpRef};
+use lattice_meta::codec::{self, CodecError};
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+
+/// The only format so far.
+pub(crate) const FORMAT: u8 = 1;
+
+/// Refs of which not one more fits into an op.
+const MAX_REFS: usize = MAX_OP_BYTES / OpRef::KEY_LEN;
+/// Superseded heads of which not one more fits into an op.
+const MAX_SUPERSEDES: usize = MAX_OP_BYTES / 4;
+
+/// How many values one op may supersede. Each can become a mark, a row of 65 bytes for 4 bytes of payload
+/// or more, so this bounds the memory that an op takes while it is applied.
+pub(crate) const MAX_SUPERSEDED: usize = 1 << 18;
+/// How many times as long as the payload the keys of superseded values may be together, each counted as often
+/// as it is superseded: rows of siblings are looked up by key, and a place in a payload takes 4 bytes.
+pub(crate) const MAX_KEY_WEIGHT: usize = 64;
+
+/// Bytes of a payload without refs and writes.
+pub(crate) const EMPTY_LEN: usize = 1 + 8 + 8;
+/// Bytes of a write in front of and between its key, supersedes and value; one without a value has
+/// eight less.
+pub(crate) const WRITE_LEN: usize = 8 + 8 + 1 + 8;
+/// Bytes of one more superseded head at the most: a ref of its own, and its place.
+pub(crate) const SUPERSEDED_LEN: usize = OpRef::KEY_LEN + 4;
+
+/// A payload as it is encoded; valid only if it comes from [`Payload::decode`].
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Payload<'a> {
+    pub(crate) format: u8,
+    #[serde(deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_REFS>")]
+    pub(crate) refs: Vec<OpRef>,
+    #[serde(
+        borrow,
+        deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_BATCH>"
+    )]
+    pub(crate) writes: Vec<Write<'a>>,
+}
+
+/// What a payload says about one key.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Write<'a> {
+    #[serde(borrow)]
+    pub(crate) key: &'a Bytes,
+    #[serde(deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_SUPERSEDES>")]
+    pub(crate) supersedes: Vec<u32>,
+    #[serde(borrow)]
+    pub(crate) value: Option<&'a Bytes>,
+}
+
+/// Why bytes are no valid payload. An op that carries them has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PayloadError {
+    #[error("not the encoding of a payload")]
+    Codec(#[from] CodecError),
+    #[error("expected payload format {FORMAT}, found {found}")]
+    Format { found: u8 },
+    #[error("a payload writes to 1 key or more, found none")]
+    NoWrites,
+    #[error("an empty key")]
+    EmptyKey,
+    #[error("a key has at most {MAX_KEY_BYTES} bytes, found {found}")]
+    KeyTooLong { found: usize },
+    #[error("keys are not in strictly ascending order")]
+    KeyOrder,
+    #[error("refs are not in strictly ascending order")]
+    RefOrder,
+    #[error("a write's supersedes are not in strictly ascending order")]
+    SupersedesOrder,
+    #[error("place {found} in {refs} refs")]
+    Place { found: u32, refs: usize },
+    #[error("ref {place} is not used")]
+    UnusedRef { place: usize },
+    #[error("an op supersedes at most {MAX_SUPERSEDED} values, found {found} or more")]
+    TooManySuperseded { found: usize },
+    #[error(
+        "the keys of superseded values have at most {MAX_KEY_WEIGHT} times as many bytes as the payload, \
+         found {found} of {len}"
+    )]
+    TooHeavy { found: usize, len: usize },
+}
+
+impl<'a> Payload<'a> {
+    /// The payload's bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        codec::encode(self).expect("a payload is made of types that the codec supports")
+    }
+
+    /// Reads a payload and checks every rule.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, PayloadError> {
+        match bytes.first() {
+            Some(&found) if found != FORMAT => return Err(PayloadError::Format { found }),
+            _ => {}
+        }
+        let payload: Self = codec::decode(bytes, MAX_OP_BYTES)?;
+        payload.check_keys()?;
+        payload.check_refs()?;
+        payload.check_weight(bytes.len())?;
+        Ok(payload)
+    }
+
+    fn check_keys(&self) -> Result<(), PayloadError> {
+        let Some(first) = self.writes.first() else {
+            return Err(PayloadError::NoWrites);
+        };
+        // In strictly ascending order only the first key can be empty.
+        if first.key.is_empty() {
+            return Err(PayloadError::EmptyKey);
+        }
+        if !self.writes.is_sorted_by(|a, b| a.key < b.key) {
+            return Err(PayloadError::KeyOrder);
+        }
+        match self
+            .writes
+            .iter()
+            .find(|write| write.key.len() > MAX_KEY_BYTES)
+        {
+            Some(write) => Err(PayloadError::KeyTooLong {
+                found: write.key.len(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_refs(&self) -> Result<(), PayloadError> {
+        if !self.refs.is_sorted_by(|a, b| a < b) {
+            return Err(PayloadError::RefOrder);
+        }
+        let mut used = vec![false; self.refs.len()];
+        let mut superseded = 0;
+        for write in &self.writes {
+            if !write.supersedes.is_sorted_by(|a, b| a < b) {
+                return Err(PayloadError::SupersedesOrder);
+            }
+            for &found in &write.supersedes {
+                let place = usize::try_from(found)
+                    .ok()
+                    .and_then(|place| used.get_mut(place));
+                *place.ok_or(PayloadError::Place {
+                    found,
+                    refs: self.refs.len(),
+                })? = true;
+            }
+            superseded += write.supersedes.len();
+            if superseded > MAX_SUPERSEDED {
+                return Err(PayloadError::TooManySuperseded { found: superseded });
+            }
+        }
+        match used.iter().position(|used| !used) {
+            Some(place) => Err(PayloadError::UnusedRef { place }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_weight(&self, len: usize) -> Result<(), PayloadError> {
+        // Both factors are bounded: keys by 4,096, places by what fits in an op.
+        let weights = self.writes.iter();
+        let found = weights
+            .map(|write| write.supersedes.len() * write.key.len())
+            .sum();
+        match found > MAX_KEY_WEIGHT * len {
+            true => Err(PayloadError::TooHeavy { found, len }),
+            false => Ok(()),
+        }
+    }
+
+    /// The op in a place that [`Self::decode`] has checked.
+    pub(crate) fn op(&self, place: u32) -> (usize, OpRef) {
+        let place = usize::try_from(place).expect("decode has found this place in refs");
+        (place, self.refs[place])
+    }
+}
+
+#[cfg(test)]
+mod tests;

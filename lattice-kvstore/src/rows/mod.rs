@@ -1,0 +1,240 @@
+//! The rows of a store's `data`, schema 1.
+//!
+//! | row | key | value |
+//! | --- | --- | --- |
+//! | cell, value inside | `c`, key | 4 times the apply index (varint), value of at most 1,024 bytes |
+//! | cell, value apart | `c`, key | 4 times the apply index, and 1 (varint) |
+//! | cell of siblings | `c`, key | 4 times the apply index of the current value's op, and 2 (varint), number of siblings (varint) |
+//! | value | `v`, key length (u16 BE), key, apply index (u64 BE) | value |
+//! | sibling | `s`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), apply index (varint) |
+//! | mark | `m`, op id, BLAKE3 of author, seq (u64 BE) and the BLAKE3 of the key | empty |
+//!
+//! Integers are little endian where nothing else is said; big endian ones stand where the order of
+//! rows is to be that of numbers. A varint is the shortest unsigned LEB128. The apply index of an op is
+//! this replica's own: elements name ops by their ids.
+//!
+//! A value is written once and stays where it is until it is removed, whether it is current or not. There
+//! is one exception, bounded by 1,024 bytes: a short value that is alone is inside the cell, and the first
+//! sibling that joins it moves it to a row of its own. So what others do to a key costs a constant
+//! amount, however long its values are.
+//!
+//! The siblings of a key are its concurrent values; the current one has the greatest `(hlc, op id)`. A
+//! key with one value has no sibling rows. The element of a value is its key and the id of its op, and
+//! the value; cells of siblings, sibling rows and marks have no elements.
+//!
+//! A mark says that an applied op supersedes the value that another op puts at a key, and that this
+//! other op was not applied then. It is looked for when that op is applied. Marks at keys that the op
+//! does not write are never read again, and stay.
+
+mod cell;
+
+pub(crate) use cell::Cell;
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use lattice_backend::backend::{BackendError, PrefixSpan, Result, Table};
+use lattice_backend::op::{OpRef, Stamp};
+use lattice_meta::{Hlc, OpId, PubKey, varint};
+
+const CELL: u8 = b'c';
+const VALUE: u8 = b'v';
+const SIBLING: u8 = b's';
+const MARK: u8 = b'm';
+
+/// The longest value that is inside a cell, in bytes.
+pub(crate) const MAX_INSIDE: usize = 1024;
+
+/// The range of all cells: from here ...
+pub(crate) const FIRST_CELL: [u8; 1] = [CELL];
+/// ... to before here.
+pub(crate) const AFTER_CELLS: [u8; 1] = [CELL + 1];
+/// What the keys of siblings start with.
+pub(crate) const SIBLING_PREFIX: [u8; 1] = [SIBLING];
+
+/// Bytes after the user's key in the key of a sibling.
+const SIBLING_SUFFIX_LEN: usize = 8 + 32;
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowKind {
+    Cell,
+    Value,
+    Sibling,
+    Mark,
+}
+
+/// What a row is, by its key.
+pub(crate) fn kind(row_key: &[u8]) -> Result<RowKind> {
+    match row_key.first() {
+        Some(&CELL) => Ok(RowKind::Cell),
+        Some(&VALUE) => Ok(RowKind::Value),
+        Some(&SIBLING) => Ok(RowKind::Sibling),
+        Some(&MARK) => Ok(RowKind::Mark),
+        _ => Err(damaged("a row of a key-value store", row_key)),
+    }
+}
+
+/// The key of a cell's row.
+pub(crate) fn cell_key(key: &[u8]) -> Vec<u8> {
+    [&[CELL], key].concat()
+}
+
+/// Does something with the key of a cell's row, which is on the stack if it is short.
+pub(crate) fn with_cell_key<T>(key: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
+    let mut short = [CELL; 64];
+    match short.get_mut(1..=key.len()) {
+        Some(place) => {
+            place.copy_from_slice(key);
+            work(&short[..=key.len()])
+        }
+        None => work(&cell_key(key)),
+    }
+}
+
+/// The user's key of a cell's row.
+#[inline]
+pub(crate) fn key_of_cell(row_key: &[u8]) -> Result<&[u8]> {
+    row_key
+        .strip_prefix(&[CELL])
+        .ok_or_else(|| damaged("the key of a cell", row_key))
+}
+
+/// The key of a value's row.
+pub(crate) fn value_key(key: &[u8], index: u64) -> Vec<u8> {
+    with_length(VALUE, key, &index.to_be_bytes())
+}
+
+/// The user's key and the apply index in the key of a value's row.
+pub(crate) fn split_value_key(row_key: &[u8]) -> Result<(&[u8], u64)> {
+    let split = split_key(VALUE, row_key).and_then(|(key, suffix)| {
+        let index = u64::from_be_bytes(suffix.try_into().ok()?);
+        Some((key, index))
+    });
+    split.ok_or_else(|| damaged("the key of a value", row_key))
+}
+
+/// The range of a key's siblings, the least first.
+pub(crate) fn sibling_span(key: &[u8]) -> PrefixSpan {
+    PrefixSpan::new(&with_length(SIBLING, key, &[]))
+}
+
+/// The key of a sibling's row.
+pub(crate) fn sibling_key(key: &[u8], stamp: &Stamp) -> Vec<u8> {
+    let mut suffix = [0; SIBLING_SUFFIX_LEN];
+    suffix[..8].copy_from_slice(&stamp.hlc.to_u64().to_be_bytes());
+    suffix[8..].copy_from_slice(stamp.op.id.as_bytes());
+    with_length(SIBLING, key, &suffix)
+}
+
+/// The row of a sibling.
+pub(crate) fn sibling_row(sibling: &Sibling) -> Vec<u8> {
+    let mut row = Vec::with_capacity(32 + 8 + varint::MAX_LEN);
+    row.extend_from_slice(sibling.stamp.op.author.as_bytes());
+    row.extend_from_slice(&sibling.stamp.op.seq.to_le_bytes());
+    varint::append(sibling.index, &mut row);
+    row
+}
+
+/// One of a key's concurrent values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sibling {
+    /// The op that put it.
+    pub(crate) stamp: Stamp,
+    /// The op's apply index.
+    pub(crate) index: u64,
+}
+
+/// Reads the row of a sibling.
+pub(crate) fn decode_sibling(row_key: &[u8], row: &[u8]) -> Result<Sibling> {
+    let sibling = (|| {
+        let (_, mut suffix) = split_sibling_key(row_key)?;
+        let hlc = Hlc::from_u64(u64::from_be_bytes(take(&mut suffix)?));
+        let id = OpId::from_bytes(take(&mut suffix)?);
+        let mut rest = row;
+        let author = PubKey::from_bytes(take(&mut rest)?);
+        let seq = u64::from_le_bytes(take(&mut rest)?);
+        let index = varint::take(&mut rest)?;
+        let op = OpRef { author, seq, id };
+        let stamp = Stamp { hlc, op };
+        rest.is_empty().then_some(Sibling { stamp, index })
+    })();
+    sibling.ok_or_else(|| damaged("a sibling of 41 to 49 bytes", row))
+}
+
+/// The user's key in the key of a sibling's row.
+pub(crate) fn key_of_sibling(row_key: &[u8]) -> Result<&[u8]> {
+    split_sibling_key(row_key)
+        .map(|(key, _)| key)
+        .ok_or_else(|| damaged("the key of a sibling", row_key))
+}
+
+fn split_sibling_key(row_key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (key, suffix) = split_key(SIBLING, row_key)?;
+    (suffix.len() == SIBLING_SUFFIX_LEN).then_some((key, suffix))
+}
+
+/// The range of all marks of an op.
+pub(crate) fn mark_span(op: &OpRef) -> PrefixSpan {
+    PrefixSpan::new(&[&[MARK], &op.id.as_bytes()[..]].concat())
+}
+
+/// The hash of a user's key, which marks at the key are named by: a long key is hashed once, however many
+/// ops are marked there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyHash(blake3::Hash);
+
+impl KeyHash {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self(blake3::hash(key))
+    }
+}
+
+/// The key of a mark's row.
+pub(crate) fn mark_key(op: &OpRef, key: KeyHash) -> Vec<u8> {
+    let mut named = [0; 32 + 8 + 32];
+    named[..32].copy_from_slice(op.author.as_bytes());
+    named[32..40].copy_from_slice(&op.seq.to_be_bytes());
+    named[40..].copy_from_slice(key.0.as_bytes());
+    let hash = blake3::hash(&named);
+    [&[MARK], &op.id.as_bytes()[..], hash.as_bytes()].concat()
+}
+
+/// The key of a value's element.
+pub(crate) fn element_key(key: &[u8], op: &OpId) -> Vec<u8> {
+    [key, op.as_bytes()].concat()
+}
+
+/// A row key in which the length of the user's key stands before it, so that no other key's rows lie
+/// between.
+fn with_length(tag: u8, key: &[u8], suffix: &[u8]) -> Vec<u8> {
+    // No valid payload has a key this long. One that a damaged cell shows finds no rows here.
+    let len = u16::try_from(key.len()).unwrap_or(u16::MAX);
+    [&[tag], &len.to_be_bytes()[..], key, suffix].concat()
+}
+
+/// The user's key, and what is after it.
+fn split_key(tag: u8, row_key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = row_key.strip_prefix(&[tag])?;
+    let key_len = usize::from(u16::from_be_bytes(take(&mut rest)?));
+    rest.split_at_checked(key_len)
+}
+
+/// Takes the next `N` bytes.
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (chunk, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*chunk)
+}
+
+pub(crate) fn damaged(expected: &'static str, found: &[u8]) -> BackendError {
+    let shown = &found[..found.len().min(16)];
+    BackendError::row(
+        Table::Data,
+        expected,
+        format!("{} bytes: {}", found.len(), shown.escape_ascii()),
+    )
+}
+
+#[cfg(test)]
+mod tests;

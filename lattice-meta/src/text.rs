@@ -1,0 +1,67 @@
+//! Bytes of others, for people.
+
+use alloc::format;
+use alloc::string::String;
+
+/// Bytes as one line of text: what is UTF-8 as it is, but for a backslash, which is doubled, and
+/// controls; those and what is no UTF-8 are escaped.
+///
+/// ```
+/// assert_eq!(lattice_meta::readable("café\n".as_bytes()), "café\\n");
+/// assert_eq!(lattice_meta::readable(b"a\\b \xff"), "a\\\\b \\xff");
+/// ```
+pub fn readable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                character if character.is_control() => text.extend(character.escape_default()),
+                character => text.push(character),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+/// The first bytes of something long, by [`readable`], and dots if there are more. No character is
+/// cut that needs not be.
+pub fn readable_start(bytes: &[u8], most_bytes: usize) -> String {
+    if bytes.len() <= most_bytes {
+        return readable(bytes);
+    }
+    // The bytes of a character that follow its first one begin with the bits 10.
+    let is_inside = |place: usize| bytes[place] & 0b1100_0000 == 0b1000_0000;
+    let least = most_bytes.saturating_sub(3);
+    let cut = (least..=most_bytes).rfind(|&place| !is_inside(place));
+    format!("{}...", readable(&bytes[..cut.unwrap_or(most_bytes)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{readable, readable_start};
+
+    #[test]
+    fn bytes_are_escaped_once_and_text_is_left_alone() {
+        assert_eq!(
+            readable("ключ \u{1b}[0m\t".as_bytes()),
+            "ключ \\u{1b}[0m\\t"
+        );
+        assert_eq!(readable(b"\xff\\"), "\\xff\\\\");
+    }
+
+    #[test]
+    fn no_character_is_cut_in_two() {
+        assert_eq!(readable_start("ключ".as_bytes(), 8), "ключ");
+        assert_eq!(readable_start("ключ".as_bytes(), 5), "кл...");
+        assert_eq!(
+            readable_start(b"\x80\x80\x80\x80\x80\x80", 4),
+            "\\x80\\x80\\x80\\x80..."
+        );
+        assert_eq!(readable_start(b"abc", 2), "ab...");
+        assert_eq!(readable_start(b"abc", 0), "...");
+    }
+}

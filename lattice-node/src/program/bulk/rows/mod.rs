@@ -1,0 +1,239 @@
+//! What a row of a file is to a store.
+
+use lattice_backend::op::MAX_KEY_BYTES;
+use lattice_kvstore::Command;
+use lattice_logstore::Append;
+use lattice_registry::TypedStore;
+
+use super::json::{self, Fields};
+use super::table::{Columns, Picked};
+use crate::program::args::ImportFormat;
+use crate::program::failure::Failure;
+use crate::program::output::escape;
+use crate::{KvStore, LogStore};
+
+/// Which columns or fields of a file are meant, as the user said.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) key: Option<String>,
+    pub(super) value: Option<String>,
+}
+
+/// The command of a store type.
+type CommandOf<S> = <<S as TypedStore>::Machine as lattice_backend::machine::StateMachine>::Command;
+
+/// A row that can be put into stores of one type. A text error says what was expected and found.
+pub(super) trait Row: Sized + 'static {
+    /// The store's handle.
+    type Store: TypedStore<Machine: lattice_backend::machine::StateMachine<Refusal: Sized>>;
+    /// What one row is called, and what several are.
+    const NOUNS: (&'static str, &'static str);
+
+    /// Refuses what the user said if it means nothing here.
+    fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure>;
+
+    /// Of a line of JSON and its fields.
+    fn from_object(line: &[u8], fields: Fields<'_>, shape: &Shape) -> Result<Self, String>;
+
+    /// Of a plain line.
+    fn from_line(line: Vec<u8>) -> Result<Self, String>;
+
+    /// Which columns of a table it is made of.
+    fn pick(columns: &Columns, shape: &Shape) -> Result<Picked, String>;
+
+    /// Of the columns picked.
+    fn from_cells(key: Option<Vec<u8>>, value: Vec<u8>) -> Result<Self, String>;
+
+    /// What it takes in an op, in bytes.
+    fn len_bytes(&self) -> usize;
+
+    /// What puts these rows into a store.
+    fn command(rows: Vec<Self>) -> CommandOf<Self::Store>;
+}
+
+/// A key and its value.
+pub(super) struct KvRow {
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl KvRow {
+    fn new(key: Vec<u8>, value: Vec<u8>) -> Result<Self, String> {
+        if (1..=MAX_KEY_BYTES).contains(&key.len()) {
+            Ok(Self { key, value })
+        } else {
+            let found = key.len();
+            Err(format!(
+                "expected a key of 1 to {MAX_KEY_BYTES} bytes, found {found}"
+            ))
+        }
+    }
+}
+
+impl Row for KvRow {
+    type Store = KvStore;
+    const NOUNS: (&'static str, &'static str) = ("key", "keys");
+
+    fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure> {
+        if format == ImportFormat::Lines && (shape.key.is_some() || shape.value.is_some()) {
+            return Err(Failure::usage(
+                "plain lines have no columns: each is a key, a tab and a value",
+            ));
+        }
+        if shape.value.is_some() && shape.key.is_none() {
+            return Err(Failure::usage(
+                "--value needs --key, which says whose value it is",
+            ));
+        }
+        Ok(())
+    }
+
+    fn from_object(line: &[u8], mut fields: Fields<'_>, shape: &Shape) -> Result<Self, String> {
+        let Some(name) = &shape.key else {
+            let names = fields.names();
+            let key = fields.take_bytes("key")?;
+            let value = fields.take_bytes("value")?;
+            return match (key, value, fields.left()) {
+                (Some(key), Some(value), None) => Self::new(key, value),
+                _ => Err(format!(
+                    "expected `key` and `value`, or either with _b64, found {names}; --key names \
+                     another field"
+                )),
+            };
+        };
+        let names = fields.names();
+        let missing = |name: &str| format!("expected a field `{name}`, found {names}");
+        let key = fields.take(name).ok_or_else(|| missing(name))?;
+        let key = json::key_bytes(name, key)?;
+        match &shape.value {
+            None => Self::new(key, line.trim_ascii().to_vec()),
+            Some(name) => {
+                let value = fields.take(name).ok_or_else(|| missing(name))?;
+                Self::new(key, json::bytes(name, value)?)
+            }
+        }
+    }
+
+    fn from_line(line: Vec<u8>) -> Result<Self, String> {
+        match line.iter().position(|byte| *byte == b'\t') {
+            Some(tab) => Self::new(line[..tab].to_vec(), line[tab + 1..].to_vec()),
+            None => {
+                let shown = escape(&line[..line.len().min(40)]);
+                Err(format!(
+                    "expected a key, a tab and a value, found no tab in \"{shown}\""
+                ))
+            }
+        }
+    }
+
+    fn pick(columns: &Columns, shape: &Shape) -> Result<Picked, String> {
+        let value = shape.value.as_deref();
+        match &shape.key {
+            Some(key) => Ok(Picked {
+                key: Some(columns.place(key)?),
+                value: value.map(|value| columns.place(value)).transpose()?,
+            }),
+            None => match (columns.place("key"), columns.place("value")) {
+                (Ok(key), Ok(value)) => Ok(Picked {
+                    key: Some(key),
+                    value: Some(value),
+                }),
+                _ => Err(format!(
+                    "which column is the key? Name it with --key: {}",
+                    columns.names()
+                )),
+            },
+        }
+    }
+
+    fn from_cells(key: Option<Vec<u8>>, value: Vec<u8>) -> Result<Self, String> {
+        Self::new(key.ok_or("expected a key, found none")?, value)
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+
+    fn command(rows: Vec<Self>) -> Command {
+        let mut command = Command::new();
+        for row in rows {
+            command.put(row.key, row.value);
+        }
+        command
+    }
+}
+
+/// An entry of a log.
+pub(super) struct LogRow(Vec<u8>);
+
+/// Fields of what `export` prints of an entry that an import makes anew.
+const MADE_ANEW: [&str; 3] = ["index", "time", "author"];
+
+impl Row for LogRow {
+    type Store = LogStore;
+    const NOUNS: (&'static str, &'static str) = ("entry", "entries");
+
+    fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure> {
+        if shape.key.is_some() {
+            return Err(Failure::usage(
+                "entries of a log have no keys: leave out --key",
+            ));
+        }
+        if format == ImportFormat::Lines && shape.value.is_some() {
+            return Err(Failure::usage(
+                "plain lines have no columns: each is an entry",
+            ));
+        }
+        Ok(())
+    }
+
+    fn from_object(_: &[u8], mut fields: Fields<'_>, shape: &Shape) -> Result<Self, String> {
+        let names = fields.names();
+        if let Some(name) = &shape.value {
+            return match fields.take(name) {
+                Some(value) => json::bytes(name, value).map(Self),
+                None => Err(format!("expected a field `{name}`, found {names}")),
+            };
+        }
+        let content = fields.take_bytes("content")?;
+        for name in MADE_ANEW {
+            fields.take(name);
+        }
+        match (content, fields.left()) {
+            (Some(content), None) => Ok(Self(content)),
+            _ => Err(format!(
+                "expected `content` or `content_b64`, found {names}; --value names another field, \
+                 and --format lines takes every line as it is"
+            )),
+        }
+    }
+
+    fn from_line(line: Vec<u8>) -> Result<Self, String> {
+        Ok(Self(line))
+    }
+
+    fn pick(columns: &Columns, shape: &Shape) -> Result<Picked, String> {
+        let value = shape.value.as_deref();
+        Ok(Picked {
+            key: None,
+            value: value.map(|value| columns.place(value)).transpose()?,
+        })
+    }
+
+    fn from_cells(_: Option<Vec<u8>>, value: Vec<u8>) -> Result<Self, String> {
+        Ok(Self(value))
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    fn command(rows: Vec<Self>) -> Append {
+        Append {
+            entries: rows.into_iter().map(|row| row.0).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
