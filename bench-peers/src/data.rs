@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::backend::{MemoryBackend, OpenOptions, Sharing, StateBackend};
+use lattice_backend::backend::{MemoryBackend, Sharing, StateBackend};
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::op::SecretKey;
@@ -83,14 +83,10 @@ fn request(
     author: u8,
     sharing: Sharing,
 ) -> OpenRequest {
-    OpenRequest {
-        options: OpenOptions {
-            cache_bytes: CACHE_BYTES,
-            sharing,
-            ..OpenOptions::read_write()
-        },
-        ..OpenRequest::new(backend, path).identity(secret(author))
-    }
+    OpenRequest::new(backend, path)
+        .identity(secret(author))
+        .sharing(sharing)
+        .cache_bytes(CACHE_BYTES)
 }
 
 /// Opens a key-value store that is there.
@@ -127,14 +123,12 @@ pub fn put(kv: &KvStore, batches: &[Vec<Key>]) {
 
 /// Puts keys one by one, all in one transaction: the fast way to many ops.
 pub fn put_ops(kv: &KvStore, keys: impl Iterator<Item = Key>) {
-    let mut commands = keys.map(|key| {
+    let commands = keys.map(|key| {
         let mut command = Command::new();
         command.put(key, VALUE);
         Ok::<_, std::convert::Infallible>(command)
     });
-    kv.engine()
-        .append_all(&mut commands)
-        .expect("all are written");
+    kv.engine().append_all(commands).expect("all are written");
 }
 
 /// Single puts of new keys by some authors, none of whom has seen the others; theirs in turns.

@@ -1,6 +1,7 @@
 //! Sequences of ingests, with an engine behind them.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use arbitrary::{Result, Unstructured};
@@ -11,7 +12,7 @@ use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::engine::verify::Depth;
 use lattice_backend::op::{Op, OpDraft, OpKind, OpRef, SecretKey};
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 use lattice_kvstore::{KvMachine, store_type};
 use lattice_meta::{Genesis, Hlc, OpId};
 
@@ -33,16 +34,17 @@ impl Replica {
         let backend = Arc::new(MemoryBackend::new());
         Engine::create(&*backend, "kv".as_ref(), genesis, &KvMachine::new()).expect("it is new");
         let shared: Arc<dyn StateBackend> = backend.clone();
-        let request = OpenRequest {
-            clock: Arc::new(ManualClock::new(NOW_MS)),
-            ..OpenRequest::new(shared, "kv").identity(Arc::new(secret(0)))
-        };
+        let request = OpenRequest::new(shared, "kv")
+            .identity(Arc::new(secret(0)))
+            .clock(Arc::new(ManualClock::new(NOW_MS)));
         let engine = Engine::open(request, KvMachine::new()).expect("it is there");
         Self { backend, engine }
     }
 
     fn ingest(&self, ops: impl IntoIterator<Item = Vec<u8>>) {
-        let ingested = self.engine.ingest(&mut ops.into_iter(), &Authors::Any);
+        let ingested = self
+            .engine
+            .ingest(ops.into_iter().map(Ok::<_, Infallible>), &Authors::Any);
         ingested.expect("memory does not fail");
     }
 }
@@ -80,7 +82,7 @@ pub(crate) fn ingest(bytes: &[u8]) {
     for replica in [&one, &two] {
         let verified = replica
             .engine
-            .verify(Depth::Full, &*replica.backend, &Watch::nobody());
+            .verify(Depth::Full, &*replica.backend, &ProgressSink::none());
         assert_eq!(verified.expect("memory").findings, []);
     }
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Records that are decoded at once, and rows of files.
 
-use lattice_backend::op::{Op, OpHasher};
+use lattice_backend::op::{ApplyIndex, Op, OpHasher};
 use lattice_meta::{Genesis, Hlc, MetaInfo, MetaKey, Nonce, PubKey};
 use lattice_node::program::fuzzing;
 
@@ -51,7 +51,11 @@ pub(crate) fn op(bytes: &[u8]) {
     }
     if let Ok(op) = Op::decode(bytes.clone(), &hasher) {
         assert_eq!(op.bytes(), bytes);
-        let _ = (op.verify(), op.view(0).payload.len(), op.kind());
+        let _ = (
+            op.verify(),
+            op.view(ApplyIndex::FIRST).payload.len(),
+            op.kind(),
+        );
         assert!(op.parents().count() <= 1 + lattice_backend::op::MAX_DEPS);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, btree_map};
 
 use lattice_backend::backend::{BackendError, Direction, Result, Row, RowCursor, Rows, Span};
 use lattice_backend::machine::{DataRead, History};
-use lattice_backend::op::{OpRef, OpView, Stamp};
+use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 use lattice_meta::{Hlc, OpId, PubKey};
 use std::ops::Bound;
 
@@ -57,15 +57,15 @@ pub(crate) struct Past<'a>(pub(crate) &'a [u8]);
 const OPS: u8 = 4;
 
 impl Past<'_> {
-    fn op(number: u8) -> Stamp {
+    fn op(index: u8) -> Stamp {
         // Ids and times of their own, so that several ops can have siblings under one key.
         let mut id = [5; 32];
-        id[31] ^= number;
+        id[31] ^= index;
         Stamp {
-            hlc: Hlc::from_u64((1 << 32) + u64::from(number)),
+            hlc: Hlc::from_u64((1 << 32) + u64::from(index)),
             op: OpRef {
                 author: PubKey::from_bytes([3; 32]),
-                seq: number.into(),
+                seq: index.into(),
                 id: OpId::from_bytes(id),
             },
         }
@@ -77,24 +77,24 @@ impl History for Past<'_> {
         Ok(OPS.into())
     }
 
-    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
-        let found = (0..OPS).find(|number| *op == Self::op(*number).op);
-        Ok(found.map(u64::from))
+    fn index_of(&self, op: &OpRef) -> Result<Option<ApplyIndex>> {
+        let found = (0..OPS).find(|index| *op == Self::op(*index).op);
+        Ok(found.map(|index| ApplyIndex::new(index.into())))
     }
 
-    fn stamp(&self, number: u64) -> Result<Stamp> {
-        match u8::try_from(number) {
+    fn stamp(&self, index: ApplyIndex) -> Result<Stamp> {
+        match u8::try_from(index.get()) {
             Ok(known) if known < OPS => Ok(Self::op(known)),
             _ => Err(BackendError::Damaged {
-                detail: format!("no op {number}"),
+                detail: format!("no op {index}"),
             }),
         }
     }
 
-    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
-        let stamp = self.stamp(number)?;
+    fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        let stamp = self.stamp(index)?;
         see(&OpView {
-            number,
+            index,
             reference: stamp.op,
             hlc: stamp.hlc,
             payload: self.0,

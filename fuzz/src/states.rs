@@ -3,10 +3,10 @@
 use arbitrary::Unstructured;
 use lattice_backend::backend::{Direction, EVERYTHING, Row};
 use lattice_backend::machine::{
-    Args, DataRead, Effect, Method, MethodKind, StateMachine, Value, ValueType,
+    Args, DataRead, Limits, Method, MethodCall, StateMachine, Value, ValueType,
 };
-use lattice_backend::op::{OpKind, OpRef, OpView};
-use lattice_backend::state::Staged;
+use lattice_backend::op::{ApplyIndex, OpKind, OpRef, OpView};
+use lattice_backend::state::{CountedHistory, Staged};
 use lattice_kvstore::KvMachine;
 use lattice_logstore::LogMachine;
 use lattice_meta::{Hlc, OpId, PubKey};
@@ -25,7 +25,7 @@ fn reference() -> OpRef {
 
 fn view(payload: &[u8]) -> OpView<'_> {
     OpView {
-        number: 4,
+        index: ApplyIndex::new(4),
         reference: reference(),
         hlc: Hlc::from_u64(1 << 40),
         payload,
@@ -35,14 +35,14 @@ fn view(payload: &[u8]) -> OpView<'_> {
 /// Applies a payload; an invalid one leaves nothing, and the same one does the same.
 fn apply<M: StateMachine>(machine: &M, state: &State, payload: &[u8]) -> Option<State> {
     let once = || {
-        let mut staged = Staged::new(state);
-        let effect = machine.apply(&view(payload), &mut staged, &Past(payload));
-        let effect = effect.ok()?;
-        if effect == Effect::Void {
-            staged = Staged::new(state);
-        }
-        let op = view(payload);
-        machine.settle(OpKind::Application, &op, &mut staged).ok()?;
+        let limits = Limits::new(payload.len());
+        let mut staged = Staged::new(state, &limits);
+        let (op, past) = (view(payload), Past(payload));
+        let history = CountedHistory::new(&past, &limits);
+        let decoded = machine.decode(payload).ok();
+        machine
+            .run(OpKind::Application, &op, decoded, &mut staged, &history)
+            .ok()?;
         let mut after = State::default();
         let mut rows = staged.range(EVERYTHING, Direction::Forward).ok()?;
         while let Some(row) = rows.next().ok()? {
@@ -101,10 +101,10 @@ fn argument(kind: ValueType, input: &mut Unstructured<'_>, depth: u8) -> arbitra
 
 fn arguments(method: &Method, input: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
     let mut fields = std::collections::BTreeMap::new();
-    for param in method.params {
+    for param in &method.params {
         if param.required || input.ratio(1, 2)? {
             let value = argument(param.value_type, input, 0)?;
-            fields.insert(param.name.to_owned(), value);
+            fields.insert(param.name.to_string(), value);
         }
     }
     Ok(Value::Record(fields))
@@ -118,29 +118,30 @@ fn call<M: StateMachine>(
     input: &mut Unstructured<'_>,
 ) {
     while !input.is_empty() {
-        let Ok(method) = input.choose(machine.methods()) else {
+        let Ok(entry) = input.choose(machine.methods()) else {
             return;
         };
-        let Ok(args) = arguments(method, input) else {
+        let Ok(args) = arguments(&entry.method, input) else {
             return;
         };
-        let Ok(args) = Args::new(method, args) else {
+        let Ok(args) = Args::new(&entry.method, args) else {
             continue;
         };
-        match method.kind {
-            MethodKind::Command => {
-                let Ok(command) = machine.command(args) else {
+        match entry.call {
+            MethodCall::Command(command) => {
+                let Ok(command) = command(machine, args) else {
                     continue;
                 };
-                if let Ok(Ok(payload)) = machine.prepare(&command, state, &Past(past))
+                if let Ok(payload) = machine.prepare(&command, state, &Past(past))
                     && let Some(after) = apply(machine, state, &payload)
                 {
                     *state = after;
                 }
             }
-            _ => {
-                let _ = machine.query(args, state, &Past(past));
+            MethodCall::Query(query) => {
+                let _ = query(machine, args, state, &Past(past));
             }
+            MethodCall::Stream => {}
         }
     }
 }
@@ -151,7 +152,7 @@ fn cells<M: StateMachine>(machine: &M, bytes: &[u8]) {
         return;
     };
     let mut state = State(pairs(rows).into_iter().collect());
-    let schema = *machine.schemas().end();
+    let schema = machine.logic().newest_schema();
     for (key, value) in &state.0 {
         let row = Row { key, value };
         let _ = machine.elements(schema, row, &Past(payload), &mut |_, _| {});

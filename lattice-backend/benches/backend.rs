@@ -5,21 +5,19 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use lattice_backend::backend::{OpenOptions, StateBackend, Table, Verdict};
+use lattice_backend::backend::{OpenOptions, StateBackend, Table};
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
-    Value,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, StateMachine,
 };
 use lattice_backend::op::{OpView, SecretKey};
 use lattice_backend::redb::RedbBackend;
-use lattice_meta::{Genesis, Hlc, Nonce, SchemaVersion, StoreType};
+use lattice_meta::{Genesis, Hlc, Nonce};
 use redb::{ConcurrencyMode, Database, ReadableDatabase, TableDefinition};
 
 const DATA: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("data");
@@ -27,32 +25,25 @@ const META: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("meta"
 const VALUE: [u8; 100] = [7; 100];
 
 /// Puts a row of 100 bytes under a counted key with every op.
-struct Rows(StoreType);
+struct Rows(Logic);
 
 impl Rows {
     fn new() -> Self {
-        Self("org.example.rows".parse().unwrap())
+        Self(Logic::new("org.example.rows", "rows/1").unwrap())
     }
 }
 
 impl StateMachine for Rows {
     type Command = u64;
     type Refusal = Infallible;
+    type Payload<'a> = &'a [u8];
 
-    fn store_type(&self) -> &StoreType {
+    fn logic(&self) -> &Logic {
         &self.0
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SchemaVersion::new(1)..=SchemaVersion::new(1)
-    }
-
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new("rows/1").unwrap()
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        &[]
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<&'a [u8], Invalid> {
+        Ok(payload)
     }
 
     fn prepare(
@@ -60,31 +51,18 @@ impl StateMachine for Rows {
         key: &u64,
         _: &dyn DataRead,
         _: &dyn History,
-    ) -> lattice_backend::backend::Result<Result<Vec<u8>, Infallible>> {
-        Ok(Ok(key.to_be_bytes().to_vec()))
+    ) -> Result<Vec<u8>, MachineError<Infallible>> {
+        Ok(key.to_be_bytes().to_vec())
     }
 
     fn apply(
         &self,
-        op: &OpView<'_>,
+        _: &OpView<'_>,
+        key: &[u8],
         data: &mut dyn DataWrite,
         _: &dyn History,
-    ) -> lattice_backend::backend::Result<Effect> {
-        data.put(op.payload, &VALUE)?;
-        Ok(Effect::Applied)
-    }
-
-    fn command(&self, _: Args) -> Result<u64, CallError> {
-        unreachable!("nothing is called by name")
-    }
-
-    fn query(
-        &self,
-        _: Args,
-        _: &dyn DataRead,
-        _: &dyn History,
-    ) -> lattice_backend::backend::Result<Result<Value, CallError>> {
-        unreachable!("nothing is called by name")
+    ) -> lattice_backend::backend::Result<()> {
+        data.put(key, &VALUE)
     }
 }
 
@@ -100,7 +78,8 @@ fn store(dir: &Path) -> (Arc<RedbBackend>, PathBuf, OpenRequest) {
     let path = dir.join("state.db");
     let secret = Arc::new(SecretKey::from_bytes(&[1; 32]));
     let nonce = Nonce::from_bytes([2; 16]);
-    let genesis = Genesis::new(Rows::new().0, secret.public(), nonce, Hlc::ZERO, None);
+    let store_type = Rows::new().0.store_type().clone();
+    let genesis = Genesis::new(store_type, secret.public(), nonce, Hlc::ZERO, None);
     Engine::create(&*backend, &path, &genesis, &Rows::new()).unwrap();
     let shared: Arc<dyn StateBackend> = backend.clone();
     let request = OpenRequest::new(shared, &path).identity(secret);
@@ -132,11 +111,9 @@ fn commits(criterion: &mut Criterion) {
     group.bench_function("backend", |bencher| {
         bencher.iter(|| {
             let key = key().to_be_bytes();
-            db.write(&mut |tx| {
-                tx.put(Table::Data, &key, &VALUE)?;
-                Ok(Verdict::Commit)
-            })
-            .unwrap();
+            let mut tx = db.begin_write().unwrap();
+            tx.put(Table::Data, &key, &VALUE).unwrap();
+            tx.commit().unwrap().wait().unwrap();
         });
     });
     db.close().unwrap();
@@ -145,6 +122,45 @@ fn commits(criterion: &mut Criterion) {
     group.bench_function("signed op", |bencher| {
         bencher.iter(|| engine.append(key()).unwrap());
     });
+    group.finish();
+}
+
+fn batches(criterion: &mut Criterion) {
+    const ROWS: u64 = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut group = criterion.benchmark_group("commit of 1,000 rows");
+    group.sample_size(50);
+    let mut next = 0_u64;
+    let mut key = || {
+        next += 1;
+        next.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    };
+
+    let database = raw(&dir.path().join("raw.db"));
+    group.bench_function("raw redb", |bencher| {
+        bencher.iter(|| {
+            let tx = database.begin_write().unwrap();
+            let mut table = tx.open_table(DATA).unwrap();
+            for _ in 0..ROWS {
+                table.insert(&key().to_be_bytes()[..], &VALUE[..]).unwrap();
+            }
+            drop(table);
+            tx.commit().unwrap();
+        });
+    });
+
+    let (backend, path, _) = store(dir.path());
+    let db = backend.open(&path, &OpenOptions::read_write()).unwrap();
+    group.bench_function("backend", |bencher| {
+        bencher.iter(|| {
+            let mut tx = db.begin_write().unwrap();
+            for _ in 0..ROWS {
+                tx.put(Table::Data, &key().to_be_bytes(), &VALUE).unwrap();
+            }
+            tx.commit().unwrap().wait().unwrap();
+        });
+    });
+    db.close().unwrap();
     group.finish();
 }
 
@@ -204,5 +220,5 @@ fn peeks_and_opens(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, commits, peeks_and_opens);
+criterion_group!(benches, commits, batches, peeks_and_opens);
 criterion_main!(benches);

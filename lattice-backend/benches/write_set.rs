@@ -1,4 +1,4 @@
-//! What an op costs the storage engine, by the layout of `system`, `ops` and `applied`.
+//! What an op costs the backend, by the layout of `system`, `ops` and `applied`.
 //!
 //! Writes the same ops through candidate layouts and raw rows through redb alone, in turns, in one
 //! run and one mode, and prints the median of the ratios round by round and the bytes that a key
@@ -7,6 +7,7 @@
 //!
 //! `cargo bench -p lattice-backend --bench write_set` (about two minutes).
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_types)] // Ratios of times; no state is computed here.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -1,11 +1,13 @@
-//! Everything that happens to a Lattice store's `state.db`.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
 pub mod backend;
 #[cfg(feature = "std")]
 pub mod bundle;
+pub mod chunks;
 #[cfg(feature = "std")]
 pub mod clock;
 #[cfg(feature = "conformance")]
@@ -24,3 +26,9 @@ pub mod redb;
 pub mod state;
 #[cfg(feature = "std")]
 pub mod storage;
+
+/// The backend that keeps stores in files.
+#[cfg(feature = "redb")]
+pub fn file_backend() -> alloc::sync::Arc<dyn backend::StateBackend> {
+    alloc::sync::Arc::new(redb::RedbBackend::on_files())
+}

@@ -43,36 +43,33 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// Who is told how far something is. Clones tell the same one.
+/// Receives progress reports, or none. Clones report to the same function.
 #[derive(Clone, Default)]
-pub struct Watch(Option<Arc<dyn Fn(Progress) + Send + Sync>>);
+pub struct ProgressSink(Option<Arc<dyn Fn(Progress) + Send + Sync>>);
 
-impl Watch {
-    /// Nobody.
-    pub const fn nobody() -> Self {
+impl ProgressSink {
+    /// Drops all reports.
+    pub const fn none() -> Self {
         Self(None)
     }
 
-    /// Tells a function, often: it should be quick.
-    pub fn new(told: impl Fn(Progress) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(told)))
+    /// Calls a function for each report. Reports are frequent, so it should be quick.
+    pub fn new(sink: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(sink)))
     }
 
-    /// Tells how far something is.
-    pub fn tell(&self, stage: Stage, done: u64, total: Option<u64>) {
-        if let Some(told) = &self.0 {
-            told(Progress { stage, done, total });
+    /// Reports progress.
+    pub fn report(&self, stage: Stage, done: u64, total: Option<u64>) {
+        if let Some(sink) = &self.0 {
+            sink(Progress { stage, done, total });
         }
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for ProgressSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = if self.0.is_some() {
-            "somebody"
-        } else {
-            "nobody"
-        };
-        write!(f, "Watch({who})")
+        f.debug_struct("ProgressSink")
+            .field("is_none", &self.0.is_none())
+            .finish_non_exhaustive()
     }
 }

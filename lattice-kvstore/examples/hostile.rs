@@ -3,6 +3,7 @@
 //! The tests count rows and bytes, which do not depend on the machine; this shows what they come to. Read the
 //! growth from line to line, not the times alone.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::engine::verify::Depth;
 use lattice_backend::op::{Op, OpRef, SecretKey};
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{Command, KvMachine, store_type};
 
@@ -33,8 +34,10 @@ fn store(dir: &Path, forge: &Forge) -> Outcome<(Store, CountingBackend)> {
 /// Takes ops in as one bundle; gives the time.
 fn take(store: &Store, ops: &[Op]) -> Outcome<Duration> {
     let began = Instant::now();
-    let mut bytes = ops.iter().map(|op| op.bytes().to_vec());
-    let report = store.ingest(&mut bytes, &Authors::Any)?;
+    let bytes = ops
+        .iter()
+        .map(|op| Ok::<_, Infallible>(op.bytes().to_vec()));
+    let report = store.ingest(bytes, &Authors::Any)?;
     match report.rejected().next() {
         Some((_, rejection)) => Err(rejection.to_string().into()),
         None => Ok(began.elapsed()),
@@ -78,7 +81,7 @@ fn forks() -> Outcome<()> {
         forked.append(command)?;
         let put = began.elapsed();
         let began = Instant::now();
-        let verified = forked.verify(Depth::Full, &backend, &Watch::default())?;
+        let verified = forked.verify(Depth::Full, &backend, &ProgressSink::default())?;
         let verify = began.elapsed();
         if !verified.is_ok() {
             return Err(format!("{:?}", verified.findings).into());
@@ -193,7 +196,7 @@ fn pending() -> Outcome<()> {
         times.sort_unstable();
         println!(
             "  {count:>4} ({} kept): {:.2?} each",
-            here.held_ops(),
+            here.pending_ops(),
             times[10]
         );
     }

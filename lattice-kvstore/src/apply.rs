@@ -13,8 +13,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use lattice_backend::backend::{BackendError, Direction, Result, Table};
-use lattice_backend::machine::{DataWrite, Effect, History};
-use lattice_backend::op::{OpRef, OpView, Stamp};
+use lattice_backend::machine::{DataWrite, History};
+use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 
 use crate::payload::Payload;
 use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, Sibling};
@@ -22,18 +22,16 @@ use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, Sibling};
 /// Applies an op's payload.
 pub(crate) fn apply(
     op: &OpView<'_>,
+    payload: &Payload<'_>,
     data: &mut dyn DataWrite,
     history: &dyn History,
-) -> Result<Effect> {
-    let Ok(payload) = Payload::decode(op.payload) else {
-        return Ok(Effect::Void);
-    };
+) -> Result<()> {
     let put_by = Sibling {
         stamp: Stamp {
             hlc: op.hlc,
             op: op.reference,
         },
-        index: op.number,
+        index: op.index,
     };
     let has_marks = has_marks(&op.reference, data)?;
     let mut refs = Refs::new(history, &payload.refs);
@@ -58,7 +56,7 @@ pub(crate) fn apply(
         let value = write.value.filter(|_| !is_marked);
         values.finish(value.map(|value| (put_by, value.as_ref())), data, history)?;
     }
-    Ok(Effect::Applied)
+    Ok(())
 }
 
 /// Whether an applied op supersedes what this op puts, at any key.
@@ -83,7 +81,7 @@ fn take_mark(op: &OpRef, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
 struct Refs<'a> {
     history: &'a dyn History,
     ops: &'a [OpRef],
-    known: Vec<Option<Option<u64>>>,
+    known: Vec<Option<Option<ApplyIndex>>>,
     stamps: Vec<Option<Stamp>>,
 }
 
@@ -98,17 +96,17 @@ impl<'a> Refs<'a> {
     }
 
     /// The apply index of an op, if it is applied.
-    fn index(&mut self, place: usize) -> Result<Option<u64>> {
+    fn index(&mut self, place: usize) -> Result<Option<ApplyIndex>> {
         if let Some(known) = self.known[place] {
             return Ok(known);
         }
-        let found = self.history.number(&self.ops[place])?;
+        let found = self.history.index_of(&self.ops[place])?;
         self.known[place] = Some(found);
         Ok(found)
     }
 
     /// The stamp of an op that is applied, and its apply index.
-    fn stamp(&mut self, place: usize, index: u64) -> Result<Stamp> {
+    fn stamp(&mut self, place: usize, index: ApplyIndex) -> Result<Stamp> {
         if self.stamps.is_empty() {
             self.stamps.resize(self.ops.len(), None);
         }
@@ -134,16 +132,16 @@ enum Held {
     None,
     /// One value, inside the cell.
     Inside {
-        index: u64,
+        index: ApplyIndex,
         value: Vec<u8>,
     },
     /// One value, in its own row.
     Apart {
-        index: u64,
+        index: ApplyIndex,
     },
     /// Several values, or what is left of them; which is current is not known once that one is gone.
     Siblings {
-        current: Option<u64>,
+        current: Option<ApplyIndex>,
         count: u64,
     },
 }
@@ -284,7 +282,12 @@ impl<'a> Values<'a> {
     }
 
     /// Makes a sibling of the value that was alone.
-    fn join(&self, index: u64, data: &mut dyn DataWrite, history: &dyn History) -> Result<Sibling> {
+    fn join(
+        &self,
+        index: ApplyIndex,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<Sibling> {
         let stamp = history.stamp(index)?;
         let sibling = Sibling { stamp, index };
         self.add_sibling(&sibling, data)?;

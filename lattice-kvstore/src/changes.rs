@@ -1,6 +1,6 @@
 //! What happens to keys, in the order in which it does here.
 
-use lattice_backend::engine::read::Feed;
+use lattice_backend::engine::read::ChangeFeed;
 use lattice_backend::op::{Op, OpRef};
 use lattice_meta::Hlc;
 
@@ -26,7 +26,7 @@ pub struct Change {
 /// Changes from a cursor on: first those that are there, then those to come. Each is given once, and
 /// none is left out, however slow the caller. Iterating waits for as long as it takes; the iterator
 /// ends after an error only, that the store was closed included.
-pub type Changes = Feed<KvMachine, Change>;
+pub type Changes = ChangeFeed<KvMachine, Change>;
 
 /// What an op did to keys that start with a prefix, by the places of its writes. A void op and a
 /// merge did nothing.

@@ -1,18 +1,15 @@
 //! The state machine: where the parts of the store type come together.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 use lattice_backend::backend::{Result, Row};
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
-    Value,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, StateMachine,
 };
 use lattice_backend::op::OpView;
-use lattice_meta::readable_start;
-use lattice_meta::{SchemaVersion, StoreType};
+use lattice_meta::{SchemaVersion, StoreType, readable_start};
 
 use crate::payload::Payload;
 use crate::{Command, KvRefusal, apply, elements, methods, prepare};
@@ -21,8 +18,11 @@ use crate::{Command, KvRefusal, apply, elements, methods, prepare};
 pub const STORE_TYPE: &str = "core:kvstore";
 /// The layout of rows that this version writes.
 pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
-/// Changes whenever the code that computes state changes: `apply`, `settle`, the payload's rules,
-/// the rows.
+/// The longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 4096;
+/// The most writes of one op.
+pub const MAX_BATCH: usize = 65_536;
+/// Changes whenever the code that computes state changes: `apply`, the payload's rules, the rows.
 const LOGIC_VERSION: &str = "core:kvstore/1";
 
 /// The logic of `core:kvstore`: conflict-keeping cells, atomic batches, conditional writes.
@@ -31,14 +31,16 @@ const LOGIC_VERSION: &str = "core:kvstore/1";
 /// and knows its history can run it.
 #[derive(Debug, Clone)]
 pub struct KvMachine {
-    store_type: StoreType,
+    logic: Logic,
+    methods: Vec<MethodEntry<Self>>,
 }
 
 impl KvMachine {
     /// The one version of the logic there is.
     pub fn new() -> Self {
         Self {
-            store_type: store_type(),
+            logic: Logic::new(STORE_TYPE, LOGIC_VERSION).expect("both texts are well formed"),
+            methods: methods::methods(),
         }
     }
 }
@@ -59,21 +61,33 @@ pub fn store_type() -> StoreType {
 impl StateMachine for KvMachine {
     type Command = Command;
     type Refusal = KvRefusal;
+    type Payload<'a> = Payload<'a>;
 
-    fn store_type(&self) -> &StoreType {
-        &self.store_type
+    fn logic(&self) -> &Logic {
+        &self.logic
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SCHEMA_VERSION..=SCHEMA_VERSION
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<Payload<'a>, Invalid> {
+        Payload::decode(payload).map_err(|error| Invalid::new(error.to_string()))
     }
 
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new(LOGIC_VERSION).expect("the text is visible ASCII")
+    fn prepare(
+        &self,
+        command: &Command,
+        data: &dyn DataRead,
+        history: &dyn History,
+    ) -> Result<Vec<u8>, MachineError<KvRefusal>> {
+        prepare::prepare(command, data, history)
     }
 
-    fn methods(&self) -> &'static [Method] {
-        methods::METHODS
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        payload: Payload<'_>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        apply::apply(op, &payload, data, history)
     }
 
     fn elements(
@@ -86,39 +100,12 @@ impl StateMachine for KvMachine {
         elements::elements(row, history, each)
     }
 
-    fn prepare(
-        &self,
-        command: &Command,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<core::result::Result<Vec<u8>, KvRefusal>> {
-        prepare::prepare(command, data, history)
-    }
-
-    fn apply(
-        &self,
-        op: &OpView<'_>,
-        data: &mut dyn DataWrite,
-        history: &dyn History,
-    ) -> Result<Effect> {
-        apply::apply(op, data, history)
-    }
-
     fn describe(&self, payload: &[u8]) -> String {
         Payload::decode(payload).map_or_else(|_| "nothing: an invalid payload".into(), describe)
     }
 
-    fn command(&self, args: Args) -> core::result::Result<Command, CallError> {
-        methods::command(args)
-    }
-
-    fn query(
-        &self,
-        args: Args,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<core::result::Result<Value, CallError>> {
-        methods::query(args, data, history)
+    fn methods(&self) -> &[MethodEntry<Self>] {
+        &self.methods
     }
 }
 

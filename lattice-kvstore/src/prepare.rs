@@ -3,52 +3,19 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use lattice_backend::backend::{BackendError, Result};
-use lattice_backend::machine::{DataRead, History};
-use lattice_backend::op::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef};
+use lattice_backend::machine::{DataRead, History, MachineError};
+use lattice_backend::op::{MAX_PAYLOAD_BYTES, OpRef};
 use serde_bytes::Bytes;
 
-use crate::payload::{
-    EMPTY_LEN, FORMAT, MAX_KEY_WEIGHT, Payload, SUPERSEDED_LEN, WRITE_LEN, Write,
-};
-use crate::{Command, Expectation, Found, KvRefusal, read};
+use crate::payload::{EMPTY_LEN, FORMAT, Payload, SUPERSEDED_LEN, WRITE_LEN, Write, max_key_bytes};
+use crate::{Command, Expectation, Found, KvRefusal, MAX_BATCH, MAX_KEY_BYTES, read};
 
-/// The payload that carries out a command in this state, or why there is none.
+/// The payload that carries out a command in this state.
 pub(crate) fn prepare(
     command: &Command,
     data: &dyn DataRead,
     history: &dyn History,
-) -> Result<core::result::Result<Vec<u8>, KvRefusal>> {
-    match payload(command, data, history) {
-        Ok(payload) => Ok(Ok(payload)),
-        Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
-        Err(Stop::Failed(error)) => Err(error),
-    }
-}
-
-/// Why there is no payload.
-enum Stop {
-    Refused(KvRefusal),
-    Failed(BackendError),
-}
-
-impl From<KvRefusal> for Stop {
-    fn from(refusal: KvRefusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<BackendError> for Stop {
-    fn from(error: BackendError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-fn payload(
-    command: &Command,
-    data: &dyn DataRead,
-    history: &dyn History,
-) -> core::result::Result<Vec<u8>, Stop> {
+) -> Result<Vec<u8>, MachineError<KvRefusal>> {
     let room = check_form(command)?;
     for (key, expected) in &command.expectations {
         check_expectation(key, expected, data, history)?;
@@ -61,8 +28,14 @@ fn payload(
     Ok(encode(command, &superseded))
 }
 
+impl From<KvRefusal> for MachineError<KvRefusal> {
+    fn from(refusal: KvRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// Checks what needs no state. Gives the bytes that are left for superseded heads.
-fn check_form(command: &Command) -> core::result::Result<usize, KvRefusal> {
+fn check_form(command: &Command) -> Result<usize, KvRefusal> {
     let found = command.writes.len();
     if found == 0 {
         return Err(KvRefusal::EmptyBatch);
@@ -86,7 +59,7 @@ fn check_form(command: &Command) -> core::result::Result<usize, KvRefusal> {
         .ok_or(KvRefusal::TooLarge { len })
 }
 
-fn check_key(key: &[u8]) -> core::result::Result<(), KvRefusal> {
+fn check_key(key: &[u8]) -> Result<(), KvRefusal> {
     match key.len() {
         0 => Err(KvRefusal::EmptyKey),
         1..=MAX_KEY_BYTES => Ok(()),
@@ -99,7 +72,7 @@ fn check_expectation(
     expected: &Expectation,
     data: &dyn DataRead,
     history: &dyn History,
-) -> core::result::Result<(), Stop> {
+) -> Result<(), MachineError<KvRefusal>> {
     let found = match expected {
         Expectation::Present if read::contains(data, key)? => return Ok(()),
         Expectation::Present => Found::Absent,
@@ -140,11 +113,7 @@ fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
 /// Leaves out siblings that one op has no room for: a put replaces the current value and as many
 /// others as fit, the rest stays in conflict and shrinks with each further put. A delete removes all
 /// values or is refused, since what it left would be read as the key's value.
-fn fit(
-    command: &Command,
-    superseded: &mut [Vec<OpRef>],
-    room: usize,
-) -> core::result::Result<(), KvRefusal> {
+fn fit(command: &Command, superseded: &mut [Vec<OpRef>], room: usize) -> Result<(), KvRefusal> {
     let written = superseded.iter().filter(|heads| !heads.is_empty()).count();
     let slots = room / SUPERSEDED_LEN;
     let mut spare = slots
@@ -200,7 +169,7 @@ impl Weight {
         let more = SUPERSEDED_LEN - OpRef::KEY_LEN;
         let payload_len = self.payload_len + more + usize::from(is_new) * OpRef::KEY_LEN;
         let keys_len = self.keys_len + key.len();
-        if keys_len > MAX_KEY_WEIGHT * payload_len {
+        if keys_len > max_key_bytes(payload_len) {
             return false;
         }
         (self.payload_len, self.keys_len) = (payload_len, keys_len);

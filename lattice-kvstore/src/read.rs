@@ -5,7 +5,7 @@ use core::ops::{Bound, ControlFlow};
 
 use lattice_backend::backend::{Direction, PrefixSpan, Result, Row};
 use lattice_backend::machine::{DataRead, History};
-use lattice_backend::op::{OpRef, Stamp};
+use lattice_backend::op::{ApplyIndex, OpRef, Stamp};
 use lattice_meta::Hlc;
 
 use crate::range::KeyRange;
@@ -61,7 +61,7 @@ pub(crate) fn show<T>(
 fn show_apart<T>(
     data: &dyn DataRead,
     key: &[u8],
-    index: u64,
+    index: ApplyIndex,
     see: impl FnOnce(&[u8]) -> T,
 ) -> Result<T> {
     let (mut see, mut seen) = (Some(see), None);

@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use lattice_backend::op::{MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpRef};
+use lattice_backend::op::{MAX_PAYLOAD_BYTES, OpRef};
+
 use lattice_meta::readable_start;
 
-use crate::Expectation;
+use crate::{Expectation, MAX_BATCH, MAX_KEY_BYTES};
 
 /// Why a batch is refused. Nothing of it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

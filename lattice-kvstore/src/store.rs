@@ -20,7 +20,7 @@ pub type KvAppendError = AppendError<KvRefusal>;
 pub type KvOpener = EngineOpener<KvStore>;
 
 /// An opener of key-value stores.
-pub const fn kv_opener() -> KvOpener {
+pub fn kv_opener() -> KvOpener {
     EngineOpener::new(KvMachine::new)
 }
 
@@ -198,8 +198,8 @@ impl KvStore {
     /// # let (ann, bob) = (open([1; 32])?, open([2; 32])?);
     /// ann.put("drink", "tea")?;
     /// bob.put("drink", "coffee")?; // on a replica of his own
-    /// # let from_ann: Vec<_> = ann.engine().ops_after(&BranchTips::default())?.collect::<Result<_, _>>()?;
-    /// # bob.engine().ingest(&mut from_ann.into_iter(), &Authors::Any)?;
+    /// # let from_ann = ann.engine().ops_after(&BranchTips::default())?;
+    /// # bob.engine().ingest(from_ann, &Authors::Any)?;
     /// // Then he takes in what Ann wrote.
     /// let heads = bob.conflicts("drink")?;
     /// assert_eq!(heads.len(), 2);
@@ -268,7 +268,7 @@ impl KvStore {
     ) -> Result<Changes, FeedError> {
         let prefix = prefix.as_ref().to_vec();
         let events = move |op: &lattice_backend::op::Op| changes(op, &prefix);
-        self.engine.feed(since, Box::new(events))
+        self.engine.changes(since, events)
     }
 
     /// The cursor behind everything applied so far.
@@ -276,6 +276,6 @@ impl KvStore {
     /// # Errors
     /// What the engine underneath reports.
     pub fn cursor(&self) -> Result<Cursor, BackendError> {
-        self.engine.cursor_behind(u64::MAX)
+        self.engine.cursor_after(u64::MAX)
     }
 }

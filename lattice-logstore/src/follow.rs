@@ -1,6 +1,6 @@
 //! Entries in the order in which they arrive.
 
-use lattice_backend::engine::read::Feed;
+use lattice_backend::engine::read::ChangeFeed;
 use lattice_backend::op::Op;
 
 use crate::payload::decode_payload;
@@ -9,9 +9,9 @@ use crate::{Entry, LogMachine};
 /// Entries from a cursor on, in the order in which this replica applied them: first those that are
 /// there, then those to come. Iterating waits for as long as it takes; the iterator ends after an
 /// error only, that the log was closed included.
-pub type Follow = Feed<LogMachine, Entry>;
+pub type Follow = ChangeFeed<LogMachine, Entry>;
 
-/// The entries of an op, by their indexes. A void op and a merge have none.
+/// The entries of an op, by their indexes. An op with an invalid payload and a merge have none.
 pub(crate) fn entries(op: &Op) -> Vec<(u32, Entry)> {
     let entry = |(index, content): (u32, &[u8])| Entry {
         hlc: op.hlc(),

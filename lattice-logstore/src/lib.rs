@@ -1,22 +1,6 @@
-//! Lattice's native log store, `core:logstore`: entries in the order of hybrid time.
-//!
-//! A log is a store that only grows. Any number of authors append to their replicas of it, and
-//! every replica ends with the same entries in the same order: that of the time at which each was
-//! appended, ties broken alike everywhere. An entry carries who appended it and when.
-//!
-//! `LogStore` (feature `std`) is the handle of an open log. Without `std` there is the logic alone:
-//! [`LogMachine`], which any host of Lattice's state machines can run.
-//!
-//! ```
-//! use lattice_backend::machine::StateMachine;
-//! use lattice_logstore::{LogMachine, decode_payload, encode_payload};
-//!
-//! assert_eq!(LogMachine::new().store_type().as_str(), "core:logstore");
-//! let payload = encode_payload(&["one", "two"])?;
-//! assert_eq!(decode_payload(&payload), Some(vec![&b"one"[..], b"two"]));
-//! # Ok::<(), lattice_logstore::LogRefusal>(())
-//! ```
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
@@ -31,6 +15,8 @@ mod machine;
 mod methods;
 mod payload;
 mod position;
+#[cfg(feature = "std")]
+mod replica;
 mod run;
 mod select;
 #[cfg(feature = "std")]
@@ -45,14 +31,11 @@ pub use entry::Entry;
 pub use follow::Follow;
 #[cfg(feature = "std")]
 pub use lattice_backend::engine::read::{Cursor, CursorOp, FeedError};
-pub use machine::{Append, LogMachine, LogRefusal, SCHEMA_VERSION, STORE_TYPE, store_type};
+pub use machine::{
+    Append, LogMachine, LogRefusal, MAX_BATCH, SCHEMA_VERSION, STORE_TYPE, store_type,
+};
 pub use payload::{decode_payload, encode_payload};
 pub use position::{Position, PositionError};
 pub use select::Selection;
 #[cfg(feature = "std")]
 pub use store::{LogAppendError, LogOpener, LogSnapshot, LogStore, log_opener};
-
-/// The README's example, run as the others are.
-#[cfg(all(doctest, feature = "std"))]
-#[doc = include_str!("../README.md")]
-struct Readme;

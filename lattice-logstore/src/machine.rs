@@ -3,16 +3,13 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 use lattice_backend::backend::{Result, Row};
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
-    Value,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, StateMachine,
 };
 use lattice_backend::op::OpView;
-use lattice_meta::readable_start;
-use lattice_meta::{SchemaVersion, StoreType};
+use lattice_meta::{SchemaVersion, StoreType, readable_start};
 
 use crate::methods;
 use crate::payload::{decode_payload, encode_payload};
@@ -22,6 +19,8 @@ use crate::run::Run;
 pub const STORE_TYPE: &str = "core:logstore";
 /// The layout of rows that this version writes.
 pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
+/// The most entries of one op.
+pub const MAX_BATCH: usize = 65_536;
 /// To be changed with every change of what [`LogMachine::apply`] makes of an op.
 const LOGIC_VERSION: &str = "core:logstore/1";
 
@@ -58,14 +57,16 @@ pub enum LogRefusal {
 /// [`Position`]: crate::Position
 #[derive(Debug, Clone)]
 pub struct LogMachine {
-    store_type: StoreType,
+    logic: Logic,
+    methods: Vec<MethodEntry<Self>>,
 }
 
 impl LogMachine {
     /// The logic, which has no settings.
     pub fn new() -> Self {
         Self {
-            store_type: store_type(),
+            logic: Logic::new(STORE_TYPE, LOGIC_VERSION).expect("both texts are well formed"),
+            methods: methods::methods(),
         }
     }
 }
@@ -86,21 +87,39 @@ pub fn store_type() -> StoreType {
 impl StateMachine for LogMachine {
     type Command = Append;
     type Refusal = LogRefusal;
+    type Payload<'a> = Vec<&'a [u8]>;
 
-    fn store_type(&self) -> &StoreType {
-        &self.store_type
+    fn logic(&self) -> &Logic {
+        &self.logic
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SCHEMA_VERSION..=SCHEMA_VERSION
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<Vec<&'a [u8]>, Invalid> {
+        decode_payload(payload)
     }
 
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new(LOGIC_VERSION).expect("it is visible ASCII")
+    fn prepare(
+        &self,
+        command: &Append,
+        _data: &dyn DataRead,
+        _history: &dyn History,
+    ) -> Result<Vec<u8>, MachineError<LogRefusal>> {
+        encode_payload(&command.entries).map_err(MachineError::Refused)
     }
 
-    fn methods(&self) -> &'static [Method] {
-        methods::METHODS
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        entries: Vec<&[u8]>,
+        data: &mut dyn DataWrite,
+        _history: &dyn History,
+    ) -> Result<()> {
+        let run = Run {
+            hlc: op.hlc,
+            op: op.reference.id,
+            index: op.index,
+            count: u32::try_from(entries.len()).expect("a payload has at most 65,536 entries"),
+        };
+        data.put(&run.key(), &run.value())
     }
 
     fn elements(
@@ -113,36 +132,8 @@ impl StateMachine for LogMachine {
         Run::from_row(row)?.elements(history, each)
     }
 
-    fn prepare(
-        &self,
-        command: &Append,
-        _data: &dyn DataRead,
-        _history: &dyn History,
-    ) -> Result<core::result::Result<Vec<u8>, LogRefusal>> {
-        Ok(encode_payload(&command.entries))
-    }
-
-    fn apply(
-        &self,
-        op: &OpView<'_>,
-        data: &mut dyn DataWrite,
-        _history: &dyn History,
-    ) -> Result<Effect> {
-        let Some(entries) = decode_payload(op.payload) else {
-            return Ok(Effect::Void);
-        };
-        let run = Run {
-            hlc: op.hlc,
-            op: op.reference.id,
-            number: op.number,
-            count: u32::try_from(entries.len()).expect("a payload has 65,536 entries at the most"),
-        };
-        data.put(&run.key(), &run.value())?;
-        Ok(Effect::Applied)
-    }
-
     fn describe(&self, payload: &[u8]) -> String {
-        let Some(entries) = decode_payload(payload) else {
+        let Ok(entries) = decode_payload(payload) else {
             return "nothing: an invalid payload".into();
         };
         let first = entries.first().copied().unwrap_or(&[]);
@@ -154,16 +145,7 @@ impl StateMachine for LogMachine {
         format!("append \"{first}\"{more}")
     }
 
-    fn command(&self, args: Args) -> core::result::Result<Append, CallError> {
-        methods::command(args)
-    }
-
-    fn query(
-        &self,
-        args: Args,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<core::result::Result<Value, CallError>> {
-        methods::query(args, data, history)
+    fn methods(&self) -> &[MethodEntry<Self>] {
+        &self.methods
     }
 }

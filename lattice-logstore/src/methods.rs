@@ -2,185 +2,140 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use lattice_backend::backend::Result;
+use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, History, Method, MethodKind, Param, Value, ValueType,
+    Args, CallError, DataRead, History, MachineError, MethodEntry, Param, Value, ValueType,
 };
 
 use crate::select::{self, Scan};
-use crate::{Append, Entry, Position, Selection};
+use crate::{Append, Entry, LogMachine, Position, Selection};
 
 /// Entries that `read` gives if a call sets no limit: one call holds them all in memory.
 const DEFAULT_READ: u64 = 1000;
 /// Entries that `tail` gives if a call does not say.
 const DEFAULT_TAIL: u64 = 10;
 
-const fn param(
-    name: &'static str,
-    value_type: ValueType,
-    required: bool,
-    doc: &'static str,
-) -> Param {
-    Param {
-        name,
-        value_type,
-        required,
-        doc,
-    }
+/// What can be called.
+pub(crate) fn methods() -> Vec<MethodEntry<LogMachine>> {
+    vec![
+        MethodEntry::command(
+            "append",
+            "appends one entry",
+            vec![Param::required(
+                "content",
+                ValueType::Bytes,
+                "the entry; it may be empty",
+            )],
+            append,
+        ),
+        MethodEntry::command(
+            "append_many",
+            "appends entries in their order, all of them or none, as one op",
+            vec![Param::required(
+                "entries",
+                ValueType::List,
+                "1 to 65,536 byte strings or texts",
+            )],
+            append_many,
+        ),
+        MethodEntry::query(
+            "read",
+            "gives entries in the order of (time, op, index)",
+            vec![
+                Param::optional(
+                    "from_ms",
+                    ValueType::Integer,
+                    "only from this time on, in Unix ms",
+                ),
+                Param::optional(
+                    "until_ms",
+                    ValueType::Integer,
+                    "only before this time, in Unix ms",
+                ),
+                Param::optional("from", ValueType::Text, "only from this position on"),
+                Param::optional("after", ValueType::Text, "only after this position"),
+                Param::optional("before", ValueType::Text, "only before this position"),
+                Param::optional("reverse", ValueType::Bool, "newest first"),
+                Param::optional(
+                    "limit",
+                    ValueType::Integer,
+                    "the most entries to give; else 1,000",
+                ),
+            ],
+            ValueType::List,
+            read,
+        ),
+        MethodEntry::query(
+            "tail",
+            "gives the newest entries, oldest first",
+            vec![Param::optional(
+                "n",
+                ValueType::Integer,
+                "how many; else 10",
+            )],
+            ValueType::List,
+            tail,
+        ),
+        MethodEntry::query("len", "counts the entries", vec![], ValueType::Integer, len),
+    ]
 }
 
-const APPEND: &str = "append";
-const APPEND_MANY: &str = "append_many";
-const READ: &str = "read";
-const TAIL: &str = "tail";
+type Answer = Result<Value, MachineError<CallError>>;
 
-pub(crate) const METHODS: &[Method] = &[
-    Method {
-        name: APPEND,
-        kind: MethodKind::Command,
-        doc: "appends one entry",
-        params: &[param(
-            "content",
-            ValueType::Bytes,
-            true,
-            "the entry; it may be empty",
-        )],
-        result: ValueType::Record,
-    },
-    Method {
-        name: APPEND_MANY,
-        kind: MethodKind::Command,
-        doc: "appends entries in their order, all of them or none, as one op",
-        params: &[param(
-            "entries",
-            ValueType::List,
-            true,
-            "1 to 65,536 byte strings or texts",
-        )],
-        result: ValueType::Record,
-    },
-    Method {
-        name: READ,
-        kind: MethodKind::Query,
-        doc: "gives entries in the order of (time, op, index)",
-        params: &[
-            param(
-                "from_ms",
-                ValueType::Integer,
-                false,
-                "only from this time on, in Unix ms",
-            ),
-            param(
-                "until_ms",
-                ValueType::Integer,
-                false,
-                "only before this time, in Unix ms",
-            ),
-            param("from", ValueType::Text, false, "only from this position on"),
-            param("after", ValueType::Text, false, "only behind this position"),
-            param(
-                "before",
-                ValueType::Text,
-                false,
-                "only in front of this position",
-            ),
-            param("reverse", ValueType::Bool, false, "newest first"),
-            param(
-                "limit",
-                ValueType::Integer,
-                false,
-                "the most entries to give; else 1,000",
-            ),
-        ],
-        result: ValueType::List,
-    },
-    Method {
-        name: TAIL,
-        kind: MethodKind::Query,
-        doc: "gives the newest entries, oldest first",
-        params: &[param("n", ValueType::Integer, false, "how many; else 10")],
-        result: ValueType::List,
-    },
-    Method {
-        name: "len",
-        kind: MethodKind::Query,
-        doc: "counts the entries",
-        params: &[],
-        result: ValueType::Integer,
-    },
-];
+fn append(_: &LogMachine, mut args: Args<'_>) -> Result<Append, CallError> {
+    let content = args.take_bytes("content")?;
+    let entries = Vec::from([args.required("content", content)?]);
+    Ok(Append { entries })
+}
 
-/// Makes a command of a call.
-pub(crate) fn command(mut args: Args) -> core::result::Result<Append, CallError> {
-    let method = args.method().name;
-    if method == APPEND {
-        let content = args
-            .take_bytes("content")
-            .expect("it is required, so the call has it");
-        return Ok(Append {
-            entries: Vec::from([content]),
-        });
-    }
-    let entries = match args.take("entries") {
-        Some(Value::List(entries)) => entries,
-        _ => Vec::new(),
-    };
+fn append_many(_: &LogMachine, mut args: Args<'_>) -> Result<Append, CallError> {
+    let entries = args.take_list("entries")?.into_iter().flatten();
     let bytes = |(place, entry)| match entry {
         Value::Bytes(bytes) => Ok(bytes),
         Value::Text(text) => Ok(text.into_bytes()),
-        other => Err(CallError::Argument {
-            method,
-            param: "entries",
-            reason: format!(
-                "expected bytes or text at {place}, found {}",
-                other.value_type()
-            ),
-        }),
+        other => {
+            let found = other.value_type();
+            let reason = format!("expected bytes or text at {place}, found {found}");
+            Err(args.refused("entries", reason))
+        }
     };
-    Ok(Append {
-        entries: entries
-            .into_iter()
-            .enumerate()
-            .map(bytes)
-            .collect::<Result<_, _>>()?,
-    })
+    let entries = entries.enumerate().map(bytes).collect::<Result<_, _>>()?;
+    Ok(Append { entries })
 }
 
-/// Answers a call.
-pub(crate) fn query(
-    args: Args,
+fn read(_: &LogMachine, args: Args<'_>, data: &dyn DataRead, history: &dyn History) -> Answer {
+    Ok(Value::List(entries(data, history, read_selection(args)?)?))
+}
+
+fn tail(_: &LogMachine, mut args: Args<'_>, data: &dyn DataRead, history: &dyn History) -> Answer {
+    let count = args.take_u64("n")?.unwrap_or(DEFAULT_TAIL);
+    let newest = Selection::all().newest_first().limit(count);
+    let mut entries = entries(data, history, newest)?;
+    entries.reverse();
+    Ok(Value::List(entries))
+}
+
+fn len(_: &LogMachine, _: Args<'_>, data: &dyn DataRead, _: &dyn History) -> Answer {
+    Ok(select::count(data)?.into())
+}
+
+fn entries(
     data: &dyn DataRead,
     history: &dyn History,
-) -> Result<core::result::Result<Value, CallError>> {
-    let (selection, then) = match args.method().name {
-        READ => (read_selection(args), Order::AsRead),
-        TAIL => (tail_selection(args), Order::Reversed),
-        _ => return Ok(Ok(select::count(data)?.into())),
-    };
-    let selection = match selection {
-        Ok(selection) => selection,
-        Err(error) => return Ok(Err(error)),
-    };
+    selection: Selection,
+) -> Result<Vec<Value>, BackendError> {
     let mut scan = Scan::new(data, history, selection)?;
     let mut entries = Vec::new();
     while let Some(entry) = scan.next()? {
         entries.push(value(entry));
     }
-    if then == Order::Reversed {
-        entries.reverse();
-    }
-    Ok(Ok(Value::List(entries)))
+    Ok(entries)
 }
 
-#[derive(PartialEq, Eq)]
-enum Order {
-    AsRead,
-    Reversed,
-}
-
-fn read_selection(mut args: Args) -> core::result::Result<Selection, CallError> {
+fn read_selection(mut args: Args<'_>) -> Result<Selection, CallError> {
     let mut selection = Selection::all().limit(args.take_u64("limit")?.unwrap_or(DEFAULT_READ));
     if let Some(ms) = args.take_u64("from_ms")? {
         selection = selection.from_ms(ms);
@@ -197,32 +152,21 @@ fn read_selection(mut args: Args) -> core::result::Result<Selection, CallError> 
     if let Some(position) = take_position(&mut args, "before")? {
         selection = selection.before(position);
     }
-    Ok(if args.take_flag("reverse") {
+    Ok(if args.take_flag("reverse")? {
         selection.newest_first()
     } else {
         selection
     })
 }
 
-fn tail_selection(mut args: Args) -> core::result::Result<Selection, CallError> {
-    let count = args.take_u64("n")?.unwrap_or(DEFAULT_TAIL);
-    Ok(Selection::all().newest_first().limit(count))
-}
-
-fn take_position(
-    args: &mut Args,
-    param: &'static str,
-) -> core::result::Result<Option<Position>, CallError> {
-    let Some(Value::Text(text)) = args.take(param) else {
+fn take_position(args: &mut Args<'_>, param: &str) -> Result<Option<Position>, CallError> {
+    let Some(text) = args.take_text(param)? else {
         return Ok(None);
     };
-    text.parse()
+    let position = text.parse();
+    position
         .map(Some)
-        .map_err(|error: crate::PositionError| CallError::Argument {
-            method: args.method().name,
-            param,
-            reason: error.to_string(),
-        })
+        .map_err(|error: crate::PositionError| args.refused(param, error.to_string()))
 }
 
 fn value(entry: Entry) -> Value {

@@ -1,13 +1,15 @@
 //! The payload of an op of a log.
 
+use alloc::format;
 use alloc::vec::Vec;
 
-use lattice_backend::op::{MAX_BATCH, MAX_OP_BYTES};
+use lattice_backend::machine::Invalid;
+use lattice_backend::op::MAX_OP_BYTES;
 use lattice_meta::codec;
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-use crate::LogRefusal;
+use crate::{LogRefusal, MAX_BATCH};
 
 /// The only format of a payload so far.
 const FORMAT: u8 = 1;
@@ -52,14 +54,25 @@ pub fn encode_payload<E: AsRef<[u8]>>(entries: &[E]) -> Result<Vec<u8>, LogRefus
     }
 }
 
-/// Decodes the entries of a payload, borrowed from it; nothing from an invalid one, which has no
-/// effect on any replica.
-pub fn decode_payload(payload: &[u8]) -> Option<Vec<&[u8]>> {
-    // A format to come may lay out the rest otherwise; it is told apart before it is read.
-    if payload.first() != Some(&FORMAT) {
-        return None;
+/// Decodes the entries of a payload, borrowed from it.
+///
+/// # Errors
+/// [`Invalid`] for bytes that are not a payload: such an op has no effect on any replica.
+pub fn decode_payload(payload: &[u8]) -> Result<Vec<&[u8]>, Invalid> {
+    // A later format may lay out the rest otherwise; it is told apart before it is read.
+    match payload.first() {
+        Some(&FORMAT) => {}
+        Some(found) => {
+            let reason = format!("expected payload format {FORMAT}, found {found}");
+            return Err(Invalid::new(reason));
+        }
+        None => return Err(Invalid::new("expected a payload, found no bytes")),
     }
-    let Payload { entries, .. } = codec::decode(payload, MAX_OP_BYTES).ok()?;
+    let Payload { entries, .. } = codec::decode(payload, MAX_OP_BYTES)
+        .map_err(|error| Invalid::new(format!("not the encoding of a payload: {error}")))?;
     let entries: Vec<&[u8]> = entries.into_iter().map(AsRef::as_ref).collect();
-    (!entries.is_empty()).then_some(entries)
+    match entries.is_empty() {
+        true => Err(Invalid::new("a payload has 1 entry or more, found none")),
+        false => Ok(entries),
+    }
 }

@@ -14,7 +14,7 @@ use core::ops::Range;
 
 use lattice_backend::backend::{BackendError, Row, Table};
 use lattice_backend::machine::History;
-use lattice_backend::op::OpView;
+use lattice_backend::op::{ApplyIndex, OpView};
 use lattice_meta::{Hlc, OpId, PubKey, varint};
 
 use crate::payload::decode_payload;
@@ -25,7 +25,7 @@ use crate::{Entry, Position};
 pub(crate) struct Run {
     pub(crate) hlc: Hlc,
     pub(crate) op: OpId,
-    pub(crate) number: u64,
+    pub(crate) index: ApplyIndex,
     pub(crate) count: u32,
 }
 
@@ -41,7 +41,7 @@ impl Run {
     /// The row's value.
     pub(crate) fn value(&self) -> Vec<u8> {
         let mut value = Vec::with_capacity(2 * varint::MAX_LEN);
-        varint::append(self.number, &mut value);
+        varint::append(self.index.get(), &mut value);
         varint::append(self.count.into(), &mut value);
         value
     }
@@ -52,13 +52,13 @@ impl Run {
             let (hlc, op) = row.key.split_first_chunk::<8>()?;
             let op = OpId::from_bytes(op.try_into().ok()?);
             let mut rest = row.value;
-            let number = varint::take(&mut rest)?;
+            let index = ApplyIndex::new(varint::take(&mut rest)?);
             let count = u32::try_from(varint::take(&mut rest)?).ok()?;
             let hlc = Hlc::from_u64(u64::from_be_bytes(*hlc));
             rest.is_empty().then_some(Self {
                 hlc,
                 op,
-                number,
+                index,
                 count,
             })
         };
@@ -86,19 +86,19 @@ impl Run {
     ) -> Result<T, BackendError> {
         let mut see = Some(see);
         let mut seen = None;
-        history.show(self.number, &mut |op| {
+        history.show(self.index, &mut |op| {
             if let (Some(entries), Some(see)) = (self.entries_of(op), see.take()) {
                 seen = Some(see(op.reference.author, entries));
             }
         })?;
         seen.ok_or_else(|| {
-            let found = format!("another as number {}", self.number);
+            let found = format!("another under apply index {}", self.index);
             damaged("a row of a log: the op that it names", found)
         })
     }
 
     fn entries_of<'a>(&self, op: &OpView<'a>) -> Option<Vec<&'a [u8]>> {
-        let entries = decode_payload(op.payload)?;
+        let entries = decode_payload(op.payload).ok()?;
         let count = u32::try_from(entries.len()).ok()?;
         let found = (op.hlc, op.reference.id, count);
         (found == (self.hlc, self.op, self.count)).then_some(entries)

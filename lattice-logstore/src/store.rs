@@ -5,13 +5,15 @@ use lattice_backend::engine::Engine;
 use lattice_backend::engine::read::{Cursor, FeedError, Snapshot};
 use lattice_backend::engine::write::{AppendError, Receipt};
 use lattice_backend::machine::DataRead;
-use lattice_backend::op::{MAX_BATCH, MAX_OP_BYTES};
+use lattice_backend::op::MAX_OP_BYTES;
 use lattice_meta::StateHash;
 use lattice_registry::{EngineOpener, TypedStore};
 
 use crate::follow::entries;
 use crate::run::Run;
-use crate::{Append, Entries, Entry, Follow, LogMachine, LogRefusal, Position, Selection};
+use crate::{
+    Append, Entries, Entry, Follow, LogMachine, LogRefusal, MAX_BATCH, Position, Selection,
+};
 
 /// Why nothing was appended.
 pub type LogAppendError = AppendError<LogRefusal>;
@@ -20,7 +22,7 @@ pub type LogAppendError = AppendError<LogRefusal>;
 pub type LogOpener = EngineOpener<LogStore>;
 
 /// An opener of logs.
-pub const fn log_opener() -> LogOpener {
+pub fn log_opener() -> LogOpener {
     EngineOpener::new(LogMachine::new)
 }
 
@@ -178,7 +180,7 @@ impl LogStore {
     /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to
     /// an earlier state, or the cursor is another replica's.
     pub fn follow(&self, from: Cursor) -> Result<Follow, FeedError> {
-        self.engine.feed(from, Box::new(entries))
+        self.engine.changes(from, entries)
     }
 
     /// The cursor behind everything applied so far.
@@ -195,7 +197,7 @@ impl LogStore {
     /// # Errors
     /// What the engine underneath reports.
     pub fn cursor_behind(&self, snapshot: &LogSnapshot) -> Result<Cursor, BackendError> {
-        self.engine.cursor_behind(snapshot.snapshot.op_count()?)
+        self.engine.cursor_after(snapshot.snapshot.op_count()?)
     }
 }
 

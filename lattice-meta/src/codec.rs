@@ -8,7 +8,8 @@
 //! Decoding is total and canonical: it refuses an input longer than the format's limit before it
 //! starts, borrows byte strings from the input, demands that every byte is consumed, and that
 //! encoding the decoded value gives the input again. Sequences are declared with [`bounded_seq`],
-//! which never allocates by a length that the input claims.
+//! which never allocates by a length that the input claims. An owned string or byte string makes room
+//! for at most 1 KiB, or sixty-four times the input. Inputs have at most 256 MiB.
 //!
 //! This is the only module that names bincode.
 
@@ -17,7 +18,8 @@ use alloc::vec::Vec;
 
 use bincode::config::{Configuration, Fixint, LittleEndian};
 use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::serde::borrow_decode_from_slice;
 use serde::{Deserialize, Serialize};
 
 const CONFIG: Configuration<LittleEndian, Fixint> = bincode::config::standard()
@@ -112,10 +114,9 @@ where
             found: bytes.len(),
         });
     }
-    let (value, consumed): (T, usize) = bincode::serde::borrow_decode_from_slice(bytes, CONFIG)
-        .map_err(|error| CodecError::Malformed {
-            reason: error.to_string(),
-        })?;
+    let (value, consumed): (T, usize) = read(bytes).map_err(|error| CodecError::Malformed {
+        reason: error.to_string(),
+    })?;
     if consumed != bytes.len() {
         return Err(CodecError::TrailingBytes {
             consumed,
@@ -129,7 +130,22 @@ where
     }
 }
 
-/// A writer that holds what is written against what was read, without a second buffer.
+/// Decodes a value from the start of the bytes. An owned string or byte string makes room for the
+/// length that the input claims, so the decoder refuses lengths beyond a limit: the least of these
+/// that all the input fits in.
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, usize), DecodeError> {
+    match bytes.len() {
+        0..=0x400 => borrow_decode_from_slice(bytes, CONFIG.with_limit::<0x400>()),
+        0x401..=0x1_0000 => borrow_decode_from_slice(bytes, CONFIG.with_limit::<0x1_0000>()),
+        0x1_0001..=0x10_0000 => borrow_decode_from_slice(bytes, CONFIG.with_limit::<0x10_0000>()),
+        0x10_0001..=0x100_0000 => {
+            borrow_decode_from_slice(bytes, CONFIG.with_limit::<0x100_0000>())
+        }
+        _ => borrow_decode_from_slice(bytes, CONFIG.with_limit::<0x1000_0000>()),
+    }
+}
+
+/// A writer that compares what is written with what was read, without a second buffer.
 struct Comparison<'a> {
     rest: &'a [u8],
 }

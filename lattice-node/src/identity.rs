@@ -1,95 +1,20 @@
-//! The file that holds a node's secret key.
+//! The identity of a data directory.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
 use lattice_backend::op::SecretKey;
-use zeroize::Zeroizing;
+use lattice_registry::IdentityError;
 
-/// The file's name in the data directory.
+/// The name of the file in the data directory that holds the node's secret key.
 pub const IDENTITY_FILE: &str = "identity.key";
-/// The file's first line; the second is the key as 64 hexadecimal digits.
-const HEADER: &str = "lattice identity v1\n";
-/// The file's length in bytes: header, digits, line end.
-const FILE_BYTES: usize = HEADER.len() + 64 + 1;
-
-/// Why an identity cannot be had. No message tells anything of a key.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// There is no identity file.
-    #[error("no identity at {}", path.display())]
-    NotFound {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The file is something else.
-    #[error("{} is not an identity file: expected {FILE_BYTES} bytes that start with `{}`, found {found}; put the right one there, or move it away for a new identity", path.display(), HEADER.trim_end())]
-    NotAnIdentity {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        found: String,
-    },
-    /// Others than its owner can read the file.
-    #[error("{} can be read by others (mode {mode:03o}); make it private with `chmod 600` and consider the key known to them", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The operating system gave no random bytes.
-    #[error("no random bytes for a new identity: {reason}")]
-    Random {
-        /// What was reported.
-        reason: String,
-    },
-    /// The file cannot be read or made.
-    #[error("cannot {doing} {}", path.display())]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What was reported.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// Reads the identity of a data directory.
 ///
 /// # Errors
 /// See [`IdentityError`].
 pub fn load_identity(dir: &Path) -> Result<Arc<SecretKey>, IdentityError> {
-    let path = dir.join(IDENTITY_FILE);
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => IdentityError::NotFound { path: path.clone() },
-        _ => IdentityError::Io {
-            doing: "read",
-            path: path.clone(),
-            source,
-        },
-    };
-    let metadata = fs::metadata(&path).map_err(failed)?;
-    if !metadata.is_file() {
-        let found = "no file".into();
-        return Err(IdentityError::NotAnIdentity { path, found });
-    }
-    let file = fs::File::open(&path).map_err(failed)?;
-    check_private(&file, &path)?;
-    // One byte more than the file has, to see a longer one without reading all of it.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES + 1));
-    let limit = u64::try_from(FILE_BYTES + 1).expect("a small number");
-    (&file)
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    parse(&bytes).map_err(|found| IdentityError::NotAnIdentity { path, found })
+    lattice_registry::load_identity(&dir.join(IDENTITY_FILE))
 }
 
 /// Reads the identity of a data directory, or makes one if there is none. An identity file is
@@ -98,75 +23,5 @@ pub fn load_identity(dir: &Path) -> Result<Arc<SecretKey>, IdentityError> {
 /// # Errors
 /// See [`IdentityError`].
 pub fn load_or_create_identity(dir: &Path) -> Result<Arc<SecretKey>, IdentityError> {
-    match load_identity(dir) {
-        Err(IdentityError::NotFound { path }) => create(dir, &path)?,
-        loaded => return loaded,
-    }
-    load_identity(dir)
-}
-
-/// The file appears whole, private from its first moment, or not at all.
-fn create(dir: &Path, path: &Path) -> Result<(), IdentityError> {
-    let failed = |source| IdentityError::Io {
-        doing: "make",
-        path: path.to_path_buf(),
-        source,
-    };
-    let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *secret).map_err(|error| IdentityError::Random {
-        reason: error.to_string(),
-    })?;
-    let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES));
-    text.push_str(HEADER);
-    HEXLOWER.encode_append(&*secret, &mut text);
-    text.push('\n');
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => fs::File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error.error)),
-    }
-}
-
-fn parse(bytes: &[u8]) -> Result<Arc<SecretKey>, String> {
-    let found = |what: &str| Err(format!("{} bytes {what}", bytes.len()));
-    let Some(rest) = bytes.strip_prefix(HEADER.as_bytes()) else {
-        return found("that start otherwise");
-    };
-    let Some(digits) = rest.strip_suffix(b"\n").filter(|digits| digits.len() == 64) else {
-        return found("that end otherwise");
-    };
-    let mut secret = Zeroizing::new([0; 32]);
-    match HEXLOWER.decode_mut(digits, &mut *secret) {
-        Ok(_) => Ok(Arc::new(SecretKey::from_bytes(&secret))),
-        Err(_) => found("with something else than 64 hexadecimal digits on the second line"),
-    }
-}
-
-#[cfg(unix)]
-fn check_private(file: &fs::File, path: &Path) -> Result<(), IdentityError> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = file.metadata().map_err(|source| IdentityError::Io {
-        doing: "read",
-        path: path.to_path_buf(),
-        source,
-    })?;
-    match metadata.permissions().mode() & 0o777 {
-        mode if mode & 0o077 != 0 => Err(IdentityError::Exposed {
-            path: path.to_path_buf(),
-            mode,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Where there are no permission bits, the directory's access rules hold.
-#[cfg(not(unix))]
-fn check_private(_: &fs::File, _: &Path) -> Result<(), IdentityError> {
-    Ok(())
+    lattice_registry::load_or_create_identity(&dir.join(IDENTITY_FILE))
 }

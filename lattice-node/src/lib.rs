@@ -1,17 +1,5 @@
-//! A Lattice node: an identity, a data directory, a registry and a manager, put together.
-//!
-//! ```
-//! use lattice_node::{Access, KvStore, Node};
-//! # let dir = tempfile::tempdir()?;
-//! # let dir = dir.path();
-//! let node = Node::open(dir)?; // makes an identity the first time
-//! let id = node.manager().create(&"core:kvstore".parse()?)?;
-//! let kv = node.open_as::<KvStore>(id, Access::ReadWrite)?;
-//! kv.put("greeting", "hello")?;
-//! assert_eq!(kv.get("greeting")?.as_deref(), Some(&b"hello"[..]));
-//! println!("{} is now {}", id, node.manager().peek(id)?.tips.len());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod aliases;
 mod identity;
@@ -22,25 +10,56 @@ pub mod program;
 mod tips;
 
 pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};
-pub use identity::{IDENTITY_FILE, IdentityError, load_identity, load_or_create_identity};
+pub use identity::{IDENTITY_FILE, load_identity, load_or_create_identity};
 pub use lattice_backend::engine::ingest::Authors;
 pub use lattice_backend::engine::open::LogicPolicy;
 pub use lattice_backend::engine::verify::Depth;
 pub use lattice_backend::op::SecretKey;
-pub use lattice_backend::progress::Watch;
-pub use lattice_backend::redb::RedbBackend;
+pub use lattice_backend::progress::ProgressSink;
 pub use lattice_kvstore::KvStore;
 pub use lattice_logstore::LogStore;
 pub use lattice_registry::{
-    Access, ManagerError, ManagerOptions, Registry, StoreHandle, StoreManager,
+    Access, IdentityError, IfThere, ManagerError, ManagerOptions, Registry, StoreHandle,
+    StoreManager,
 };
 
-pub use node::{Node, NodeError, NodeOptions};
+pub use node::{Node, NodeBuilder, NodeError};
 pub use openers::core_registry;
 pub use tips::{TipsError, TipsFile};
 
-/// The examples of the READMEs, compiled and run.
+/// What an application that keeps data needs: `use lattice_node::prelude::*;`.
+pub mod prelude {
+    pub use crate::{Access, Authors, KvStore, LogStore, Node, NodeError};
+    pub use lattice_backend::engine::read::Cursor;
+    pub use lattice_backend::engine::write::{AppendError, Receipt};
+    pub use lattice_kvstore::{Batch, Change, Head, KvRefusal, KvSnapshot};
+    pub use lattice_logstore::{Entry, LogRefusal, Position, Selection};
+    pub use lattice_meta::{PubKey, StateHash, StoreId, StoreType};
+}
+
+/// What an author of a store type needs: `use lattice_node::store_type::*;`. The tests of the type
+/// need `lattice-backend` with its feature `conformance` beside it.
+pub mod store_type {
+    pub use lattice_backend::backend::{
+        BackendError, Cause, Direction, EVERYTHING, PrefixSpan, Result, Row, Span,
+    };
+    pub use lattice_backend::engine::Engine;
+    pub use lattice_backend::engine::write::{AppendError, Receipt};
+    pub use lattice_backend::machine::{
+        Args, CallError, DataRead, DataWrite, History, Invalid, Logic, LogicError, MachineError,
+        Method, MethodEntry, Param, StateMachine, Value, ValueType,
+    };
+    pub use lattice_backend::op::{ApplyIndex, MAX_OP_BYTES, OpKind, OpRef, OpView, Stamp};
+    pub use lattice_meta::{
+        Hlc, OpId, PubKey, SchemaVersion, StoreType, codec, readable, readable_start,
+    };
+    pub use lattice_registry::{
+        Calls, EngineOpener, Migration, NamedType, RegisterError, Registry, StoreHandle,
+        TypedStore, standalone,
+    };
+}
+
+/// The example of the workspace's README, compiled and run; a package does not have it.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
-#[doc = include_str!("../README.md")]
-struct Readmes;
+struct WorkspaceReadme;

@@ -3,18 +3,18 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use lattice_backend::backend::Sharing;
 use lattice_backend::engine::open::LogicPolicy;
-use lattice_backend::progress::Watch;
-use lattice_backend::redb::RedbBackend;
-use lattice_meta::StoreId;
+use lattice_backend::progress::ProgressSink;
+use lattice_meta::{StoreId, StoreType, StoreTypeError};
 use lattice_registry::{
-    Access, ManagerError, ManagerOptions, RegisterError, Registry, StoreHandle, StoreManager,
-    TypedStore,
+    Access, Found, IdentityError, ManagerError, ManagerOptions, NamedType, RegisterError, Registry,
+    StoreHandle, StoreManager, TypedStore,
 };
 
-use crate::identity::{IdentityError, load_or_create_identity};
+use crate::aliases::{Alias, AliasError, Aliases};
+use crate::identity::load_or_create_identity;
 use crate::openers::core_registry;
 
 /// An identity, a data directory, a registry and a manager.
@@ -23,13 +23,71 @@ pub struct Node {
     manager: StoreManager,
 }
 
-/// How a node treats its stores.
-#[derive(Debug, Clone, Default)]
-pub struct NodeOptions {
-    /// What is done about stores whose state other logic has computed.
-    pub logic: LogicPolicy,
-    /// Who is told how far replays, migrations and verifications are.
-    pub watch: Watch,
+/// What a node is opened with.
+#[derive(Debug)]
+pub struct NodeBuilder {
+    dir: PathBuf,
+    registry: Option<Registry>,
+    options: ManagerOptions,
+}
+
+impl NodeBuilder {
+    /// Knows these store types: [`core_registry`] if not said, or that and types of your own.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Treats stores whose state other logic computed in this way.
+    #[must_use]
+    pub fn logic(mut self, logic: LogicPolicy) -> Self {
+        self.options = self.options.logic(logic);
+        self
+    }
+
+    /// Shares stores with other processes in this way.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.options = self.options.sharing(sharing);
+        self
+    }
+
+    /// Gives the caches of all open stores together this many bytes.
+    #[must_use]
+    pub fn cache_budget_bytes(mut self, cache_budget_bytes: usize) -> Self {
+        self.options = self.options.cache_budget_bytes(cache_budget_bytes);
+        self
+    }
+
+    /// Reports the progress of replays, migrations and verifications to this sink.
+    #[must_use]
+    pub fn progress(mut self, watch: ProgressSink) -> Self {
+        self.options = self.options.progress(watch);
+        self
+    }
+
+    /// Opens the node for reading and writing. The data directory and the identity are made if
+    /// they are missing.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn open(self) -> Result<Node, NodeError> {
+        let mut node = self.open_reader()?;
+        node.become_writer()?;
+        Ok(node)
+    }
+
+    /// Opens the node for reading: it needs no identity, and makes neither one nor a directory.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn open_reader(self) -> Result<Node, NodeError> {
+        let registry = self.registry.map_or_else(core_registry, Ok)?;
+        let backend = lattice_backend::file_backend();
+        let manager = StoreManager::new(self.dir, backend, registry, self.options);
+        Ok(Node { manager })
+    }
 }
 
 /// Why a node cannot be opened, or a store cannot be opened as what was asked for.
@@ -48,6 +106,12 @@ pub enum NodeError {
     /// The identity cannot be had.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The alias is not one, or cannot be read, set or found.
+    #[error(transparent)]
+    Alias(#[from] AliasError),
+    /// The handle's store type does not follow the grammar of store types.
+    #[error(transparent)]
+    StoreType(StoreTypeError),
     /// Two built-in types have one name.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -60,7 +124,7 @@ pub enum NodeError {
         /// The store.
         store_id: StoreId,
         /// Its type.
-        found: lattice_meta::StoreType,
+        found: StoreType,
     },
 }
 
@@ -71,73 +135,83 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, NodeError> {
-        Self::with_registry(dir, core_registry()?)
+        Self::builder(dir).open()
     }
 
-    /// The same with another registry, e.g. [`core_registry`] and types of your own.
-    ///
-    /// # Errors
-    /// See [`NodeError`].
-    pub fn with_registry(dir: impl AsRef<Path>, registry: Registry) -> Result<Self, NodeError> {
-        Self::with_options(dir, registry, NodeOptions::default())
+    /// Says how the node of a data directory is opened.
+    pub fn builder(dir: impl AsRef<Path>) -> NodeBuilder {
+        NodeBuilder {
+            dir: dir.as_ref().to_path_buf(),
+            registry: None,
+            options: ManagerOptions::reader(),
+        }
     }
 
-    /// The same with options.
+    /// Opens the store of an alias for writing, as a typed handle. If no store has the alias, makes
+    /// an empty one of the handle's type and names it so. Of several threads
+    /// that do this at once, all get one store.
+    ///
+    /// ```
+    /// use lattice_node::{KvStore, Node};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    ///
+    /// let node = Node::open(dir)?;
+    /// let settings = node.open_or_create::<KvStore>("settings")?;
+    /// settings.put("colour", "green")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// See [`NodeError`].
-    pub fn with_options(
-        dir: impl AsRef<Path>,
-        registry: Registry,
-        options: NodeOptions,
-    ) -> Result<Self, NodeError> {
-        let dir = dir.as_ref();
+    /// A name that is no [`Alias`], a store of another type ([`NodeError::OtherType`]), and what
+    /// the manager reports.
+    pub fn open_or_create<T: NamedType>(&self, name: &str) -> Result<T, NodeError> {
+        let alias: Alias = name.parse()?;
+        let dir = self.manager.dir();
+        if let Some(store_id) = Aliases::load(dir)?.store(alias.as_str()) {
+            return self.open_as(store_id, Access::ReadWrite);
+        }
+        let store_type = T::STORE_TYPE.parse().map_err(NodeError::StoreType)?;
+        let made = self.manager.create(&store_type)?;
+        match Aliases::set(dir, &alias, made) {
+            Ok(()) => self.open_as(made, Access::ReadWrite),
+            Err(error) => {
+                // Nobody knows the store that was made: it goes again.
+                self.manager.destroy(made)?;
+                match error {
+                    AliasError::Taken { store_id, .. } => self.open_as(store_id, Access::ReadWrite),
+                    error => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Opens the store of an alias as a typed handle.
+    ///
+    /// # Errors
+    /// [`NodeError::Alias`] if no store has the alias, [`NodeError::OtherType`], and what the
+    /// manager reports.
+    pub fn open_alias<T: TypedStore>(&self, name: &str, access: Access) -> Result<T, NodeError> {
+        let alias: Alias = name.parse()?;
+        let store_id = Aliases::load(self.manager.dir())?.store(alias.as_str());
+        let store_id = store_id.ok_or(AliasError::NotFound { alias })?;
+        self.open_as(store_id, access)
+    }
+
+    /// Lets a node that reads write, too. The data directory and the identity are made if they are
+    /// missing. Stores that are open already keep the author that they were opened with.
+    ///
+    /// # Errors
+    /// [`NodeError::Dir`] and [`NodeError::Identity`].
+    pub fn become_writer(&mut self) -> Result<(), NodeError> {
+        let dir = self.manager.dir();
         fs::create_dir_all(dir).map_err(|source| NodeError::Dir {
             path: dir.to_path_buf(),
             source,
         })?;
         let identity = load_or_create_identity(dir)?;
-        Ok(Self::assemble(
-            dir,
-            registry,
-            ManagerOptions::new(identity),
-            options,
-        ))
-    }
-
-    /// A node that reads: it needs no identity, and makes neither one nor a directory.
-    ///
-    /// # Errors
-    /// See [`NodeError`].
-    pub fn reader(dir: impl AsRef<Path>) -> Result<Self, NodeError> {
-        let options = NodeOptions::default();
-        Ok(Self::reader_with_options(dir, core_registry()?, options))
-    }
-
-    /// The same with another registry and options.
-    pub fn reader_with_options(
-        dir: impl AsRef<Path>,
-        registry: Registry,
-        options: NodeOptions,
-    ) -> Self {
-        Self::assemble(dir.as_ref(), registry, ManagerOptions::reader(), options)
-    }
-
-    fn assemble(
-        dir: &Path,
-        registry: Registry,
-        manager: ManagerOptions,
-        options: NodeOptions,
-    ) -> Self {
-        let backend = Arc::new(RedbBackend::on_files());
-        let manager = ManagerOptions {
-            logic: options.logic,
-            watch: options.watch,
-            ..manager
-        };
-        Self {
-            manager: StoreManager::new(dir, backend, registry, manager),
-        }
+        self.manager.set_identity(identity);
+        Ok(())
     }
 
     /// The stores.
@@ -167,6 +241,18 @@ impl Node {
         access: Access,
     ) -> Result<T, NodeError> {
         typed(&*self.manager.open_path(path, access)?)
+    }
+
+    /// Opens a store that the caller has found as a typed handle.
+    ///
+    /// # Errors
+    /// What the manager reports, and [`NodeError::OtherType`].
+    pub fn open_found_as<T: TypedStore>(
+        &self,
+        found: Found,
+        access: Access,
+    ) -> Result<T, NodeError> {
+        typed(&*self.manager.open_found(found, access)?)
     }
 }
 

@@ -6,14 +6,14 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
-use lattice_backend::backend::{Access, BackendError, StateBackend};
-use lattice_backend::engine::ingest::{Authors, IngestReport};
-use lattice_backend::engine::read::{InfoError, MethodError, OpsAfter};
+use lattice_backend::backend::{Access, BackendError, Cause, StateBackend};
+use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
+use lattice_backend::engine::read::{HeldOps, InfoError, MethodError, OpsAfter};
 use lattice_backend::engine::verify::{Depth, Verification};
 use lattice_backend::engine::{Engine, Fork};
 use lattice_backend::machine::{LogicVersion, Method, StateMachine, Value};
-use lattice_backend::op::{BranchTips, Op, OpKind, OpRef};
-use lattice_backend::progress::Watch;
+use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpKind, OpRef};
+use lattice_backend::progress::ProgressSink;
 use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, StateHash, StoreId, StoreType};
 
 /// An open store, whatever its type: it describes its methods, can be called by name, and gives
@@ -44,7 +44,7 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     fn info(&self) -> Result<MetaInfo, InfoError>;
 
     /// The methods that can be called by name.
-    fn methods(&self) -> &'static [Method];
+    fn methods(&self) -> Vec<Method>;
 
     /// Calls a command or a query by name.
     ///
@@ -58,7 +58,7 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// See [`InfoError`].
     fn tips(&self) -> Result<BTreeMap<PubKey, OpId>, InfoError>;
 
-    /// The heads of history.
+    /// The frontier of history.
     ///
     /// # Errors
     /// What the engine underneath reports; so for all methods below.
@@ -76,21 +76,24 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// How many ops have been applied.
     fn op_count(&self) -> Result<u64, BackendError>;
 
-    /// The op that was applied as the `index`-th here, from 0.
-    fn op_at(&self, index: u64) -> Result<Option<Op>, BackendError>;
+    /// The op with an apply index; nothing after the last.
+    fn op_at(&self, index: ApplyIndex) -> Result<Option<Op>, BackendError>;
 
     /// What an op does, in a few words for people: a line without line ends.
     fn describe(&self, op: &Op) -> String;
 
-    /// Waits until more than `index` ops are applied, `timeout` at the most; gives how many are.
+    /// Waits until more than `index` ops are applied, for at most `timeout`; returns how many are.
     fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64, BackendError>;
 
     /// Takes in ops of others, in any order.
     fn ingest(
         &self,
-        ops: &mut dyn Iterator<Item = Vec<u8>>,
+        ops: &mut dyn Iterator<Item = Result<Vec<u8>, Cause>>,
         whose: &Authors,
-    ) -> Result<IngestReport, BackendError>;
+    ) -> Result<IngestReport, IngestError<Cause>>;
+
+    /// The ops that are held: this code could not apply them, or they follow such an op.
+    fn held_ops(&self) -> Result<HeldOps, BackendError>;
 
     /// The ops that a replica which has these lacks, in causal order.
     fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError>;
@@ -100,7 +103,7 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
         &self,
         depth: Depth,
         backend: &dyn StateBackend,
-        watch: &Watch,
+        progress: &ProgressSink,
     ) -> Result<Verification, BackendError>;
 
     /// Looks whether the history is made of the ops that were applied; see [`Engine::check_ops`].
@@ -112,10 +115,10 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// Whether the store has not been closed and its storage has not failed.
     fn is_usable(&self) -> bool;
 
-    /// Whether there are clones of this handle, of its own type, that somebody may use.
+    /// Whether there are clones of this handle, of its own type, that callers still hold.
     fn is_shared(&self) -> bool;
 
-    /// Closes the store for everybody who holds it; the file is released before this returns.
+    /// Closes the store and all its handles; the file is released before this returns.
     fn close(&self) -> Result<(), BackendError>;
 }
 
@@ -140,13 +143,19 @@ pub trait TypedStore: Debug + Clone + Send + Sync + 'static {
     fn engine(&self) -> &Engine<Self::Machine>;
 }
 
+/// A typed handle whose stores are all of one type, so that they can be made by the handle's name.
+pub trait NamedType: TypedStore {
+    /// The store type.
+    const STORE_TYPE: &'static str;
+}
+
 impl<T: TypedStore> StoreHandle for T {
     fn store_id(&self) -> StoreId {
         self.engine().store_id()
     }
 
     fn store_type(&self) -> &StoreType {
-        self.engine().machine().store_type()
+        self.engine().machine().logic().store_type()
     }
 
     fn genesis(&self) -> &Genesis {
@@ -154,7 +163,7 @@ impl<T: TypedStore> StoreHandle for T {
     }
 
     fn logic_version(&self) -> LogicVersion {
-        self.engine().machine().logic_version()
+        self.engine().machine().logic().version().clone()
     }
 
     fn access(&self) -> Access {
@@ -169,8 +178,9 @@ impl<T: TypedStore> StoreHandle for T {
         self.engine().info()
     }
 
-    fn methods(&self) -> &'static [Method] {
-        self.engine().machine().methods()
+    fn methods(&self) -> Vec<Method> {
+        let methods = self.engine().machine().methods().iter();
+        methods.map(|entry| entry.method.clone()).collect()
     }
 
     fn call(&self, method: &str, args: Value) -> Result<Value, MethodError> {
@@ -201,7 +211,7 @@ impl<T: TypedStore> StoreHandle for T {
         self.engine().op_count()
     }
 
-    fn op_at(&self, index: u64) -> Result<Option<Op>, BackendError> {
+    fn op_at(&self, index: ApplyIndex) -> Result<Option<Op>, BackendError> {
         self.engine().op_at(index)
     }
 
@@ -219,10 +229,14 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn ingest(
         &self,
-        ops: &mut dyn Iterator<Item = Vec<u8>>,
+        ops: &mut dyn Iterator<Item = Result<Vec<u8>, Cause>>,
         whose: &Authors,
-    ) -> Result<IngestReport, BackendError> {
+    ) -> Result<IngestReport, IngestError<Cause>> {
         self.engine().ingest(ops, whose)
+    }
+
+    fn held_ops(&self) -> Result<HeldOps, BackendError> {
+        self.engine().held_ops()
     }
 
     fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError> {
@@ -233,9 +247,9 @@ impl<T: TypedStore> StoreHandle for T {
         &self,
         depth: Depth,
         backend: &dyn StateBackend,
-        watch: &Watch,
+        progress: &ProgressSink,
     ) -> Result<Verification, BackendError> {
-        self.engine().verify(depth, backend, watch)
+        self.engine().verify(depth, backend, progress)
     }
 
     fn check_ops(&self) -> Result<(), BackendError> {

@@ -4,28 +4,61 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use lattice_backend::backend::Cause;
-use lattice_meta::StoreType;
+use lattice_backend::backend::{Cause, Peek};
+use lattice_meta::{SchemaVersion, StoreType};
 
 use crate::migration::Migration;
 use crate::opener::StoreOpener;
 
-/// Finds an opener for a type that nobody registered, e.g. among state machines that are kept as
-/// content-addressed code. A plain closure is one.
+/// What a store records of the code that it needs. For a store that is to be made, that is its type
+/// alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recorded<'a> {
+    /// The store's type.
+    pub store_type: &'a StoreType,
+    /// The layout of its rows.
+    pub schema_version: Option<SchemaVersion>,
+    /// The version of the logic that computed its state.
+    pub logic: Option<&'a str>,
+}
+
+impl<'a> From<&'a StoreType> for Recorded<'a> {
+    fn from(store_type: &'a StoreType) -> Self {
+        Self {
+            store_type,
+            schema_version: None,
+            logic: None,
+        }
+    }
+}
+
+impl<'a> From<&'a Peek> for Recorded<'a> {
+    fn from(peek: &'a Peek) -> Self {
+        Self {
+            store_type: &peek.meta.store_type,
+            schema_version: Some(peek.meta.schema_version),
+            logic: peek.logic.as_deref(),
+        }
+    }
+}
+
+/// Finds an opener for a store whose state no registered opener computes, e.g. among state machines
+/// that are kept as content-addressed code. A plain closure is one.
 pub trait Resolver: Send + Sync {
-    /// An opener for the type, or nothing if this resolver does not know it either.
+    /// An opener for the store, or nothing if this resolver has none.
     ///
     /// # Errors
-    /// Why a type that it knows cannot be opened.
-    fn resolve(&self, store_type: &StoreType) -> Result<Option<Arc<dyn StoreOpener>>, Cause>;
+    /// Why a store that it knows the code of cannot be opened.
+    fn resolve(&self, recorded: &Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause>;
 }
 
 impl<F> Resolver for F
 where
-    F: Fn(&StoreType) -> Result<Option<Arc<dyn StoreOpener>>, Cause> + Send + Sync,
+    F: Fn(&Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause> + Send + Sync,
 {
-    fn resolve(&self, store_type: &StoreType) -> Result<Option<Arc<dyn StoreOpener>>, Cause> {
-        self(store_type)
+    fn resolve(&self, recorded: &Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause> {
+        self(recorded)
     }
 }
 
@@ -53,7 +86,7 @@ pub enum RegisterError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// Nobody knows the type.
+    /// The type is not registered, and no resolver knows it.
     #[error("unknown store type {store_type}; known are {}", list(known))]
     Unknown {
         /// The type.
@@ -61,7 +94,7 @@ pub enum ResolveError {
         /// The types that are registered.
         known: Vec<StoreType>,
     },
-    /// Nobody knows how to make a store of one type out of one of another.
+    /// No migration between the two types is registered.
     #[error(
         "no migration leads from {from} to {to}; from {from} there are those to {}",
         list(known)
@@ -111,7 +144,7 @@ impl Registry {
         Self::default()
     }
 
-    /// Registers the opener of a type: a value, or a plain closure.
+    /// Registers the opener of a type.
     ///
     /// # Errors
     /// [`RegisterError::Duplicate`] for a type that has one; it stays as it is.
@@ -180,30 +213,42 @@ impl Registry {
         self.openers.keys()
     }
 
-    /// The opener of a type.
+    /// The opener for a store, or for new stores of a type: the first of
+    /// 1. the opener that is registered for the type, if its code computes the state that the
+    ///    recorded logic did, or nothing is recorded;
+    /// 2. what a resolver gives, asked in the order in which resolvers were added;
+    /// 3. the opener that is registered for the type: it opens the store if a replay of the history
+    ///    proves its code equal.
     ///
     /// # Errors
     /// See [`ResolveError`].
-    pub fn resolve(&self, store_type: &StoreType) -> Result<Arc<dyn StoreOpener>, ResolveError> {
-        if let Some(opener) = self.openers.get(store_type) {
+    pub fn resolve<'a>(
+        &self,
+        recorded: impl Into<Recorded<'a>>,
+    ) -> Result<Arc<dyn StoreOpener>, ResolveError> {
+        let recorded = recorded.into();
+        let store_type = recorded.store_type;
+        let registered = self.openers.get(store_type);
+        let computes = |opener: &&Arc<dyn StoreOpener>| {
+            let logic = recorded.logic;
+            logic.is_none_or(|logic| opener.logic().computes_as(logic))
+        };
+        if let Some(opener) = registered.filter(computes) {
             return Ok(Arc::clone(opener));
         }
         for resolver in &self.resolvers {
-            let resolved =
-                resolver
-                    .resolve(store_type)
-                    .map_err(|source| ResolveError::Resolver {
-                        store_type: store_type.clone(),
-                        source,
-                    })?;
+            let resolved = resolver.resolve(&recorded);
+            let resolved = resolved.map_err(|source| ResolveError::Resolver {
+                store_type: store_type.clone(),
+                source,
+            })?;
             if let Some(opener) = resolved {
                 return Ok(opener);
             }
         }
-        let known = self.types().cloned().collect();
-        Err(ResolveError::Unknown {
+        registered.cloned().ok_or_else(|| ResolveError::Unknown {
             store_type: store_type.clone(),
-            known,
+            known: self.types().cloned().collect(),
         })
     }
 }

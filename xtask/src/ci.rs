@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::command;
 use crate::failure::{Failure, no_arguments};
-use crate::workspace::Workspace;
-use crate::{crash, docs, layers, tidy};
+use crate::workspace::{LAYERS, Workspace};
+use crate::{api, crash, docs, layers, tidy};
 
 /// The README's test command.
 const TEST_COMMAND: &str = "cargo test --workspace";
@@ -62,8 +62,16 @@ const STEPS: &[Step] = &[
         run: |workspace| layers::run(workspace, &[]),
     },
     Step {
+        name: "cargo xtask api",
+        run: |workspace| api::run(workspace, &[]),
+    },
+    Step {
         name: "documentation",
         run: documentation,
+    },
+    Step {
+        name: "packages",
+        run: packages,
     },
     Step {
         name: "reference of the program",
@@ -76,6 +84,10 @@ const STEPS: &[Step] = &[
     Step {
         name: TEST_COMMAND,
         run: test,
+    },
+    Step {
+        name: "examples",
+        run: examples,
     },
     Step {
         name: "golden, conformance and cost tests in release",
@@ -122,6 +134,34 @@ fn cargo(workspace: &Workspace, words: &[&str]) -> Result<(), Failure> {
     Ok(command::run(workspace.cargo().args(words))?)
 }
 
+/// Small programs that show the interfaces; each ends by itself.
+const EXAMPLES: [(&str, &str, &str); 9] = [
+    ("lattice-node", "", "kv"),
+    ("lattice-node", "", "log"),
+    ("lattice-node", "", "replicas"),
+    ("lattice-node", "", "backup"),
+    ("lattice-node", "", "changes"),
+    ("lattice-node", "", "peek"),
+    ("lattice-node", "", "votes"),
+    ("lattice-kvstore", "files", "single_file"),
+    ("lattice-backend", "conformance", "own_backend"),
+];
+
+fn examples(workspace: &Workspace) -> Result<(), Failure> {
+    for (package, features, example) in EXAMPLES {
+        let run = [
+            "run",
+            "--quiet",
+            "--package",
+            package,
+            "--features",
+            features,
+        ];
+        cargo(workspace, &[&run[..], &["--example", example]].concat())?;
+    }
+    Ok(())
+}
+
 fn format(workspace: &Workspace) -> Result<(), Failure> {
     cargo(workspace, &["fmt", "--all", "--", "--check"])
 }
@@ -140,6 +180,21 @@ fn documentation(workspace: &Workspace) -> Result<(), Failure> {
         "--no-deps",
         "--all-features",
     ]))?)
+}
+
+/// Every crate that ships packs as what crates.io takes. The packages are not built: their sources are
+/// those of the workspace.
+fn packages(workspace: &Workspace) -> Result<(), Failure> {
+    let words = [
+        "package",
+        "--no-verify",
+        "--allow-dirty",
+        "--offline",
+        "--quiet",
+    ]
+    .into_iter();
+    let names = LAYERS.iter().flat_map(|name| ["--package", name]);
+    cargo(workspace, &words.chain(names).collect::<Vec<&str>>())
 }
 
 fn readme(workspace: &Workspace) -> Result<(), Failure> {

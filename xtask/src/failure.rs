@@ -1,36 +1,43 @@
 //! How a workflow ends when it does not end well.
 
-use crate::ci::CiError;
-use crate::command::CommandError;
-use crate::docs::DocsError;
-use crate::fuzz::FuzzError;
-use crate::golden::GoldenError;
-use crate::layers::LayersError;
-use crate::workspace::WorkspaceError;
+use std::error::Error;
+use std::fmt;
 
-/// Why a workflow failed.
-#[derive(Debug, thiserror::Error)]
+/// Why a workflow failed. Any error becomes one by `?`.
+#[derive(Debug)]
 pub(crate) enum Failure {
     /// The command line is not understood; exit code 2.
-    #[error("it does not take the argument `{argument}`")]
     Argument { argument: String },
     /// The findings themselves have been printed before.
-    #[error("{count} finding(s)")]
     Findings { count: usize },
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    #[error(transparent)]
-    Layers(#[from] LayersError),
-    #[error(transparent)]
-    Golden(#[from] GoldenError),
-    #[error(transparent)]
-    Fuzz(#[from] FuzzError),
-    #[error(transparent)]
-    Docs(#[from] DocsError),
-    #[error(transparent)]
-    Ci(#[from] CiError),
+    /// A step of the workflow failed.
+    Step(Box<dyn Error + Send + Sync>),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument { argument } => write!(f, "it does not take the argument `{argument}`"),
+            Self::Findings { count } => write!(f, "{count} finding(s)"),
+            Self::Step(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl Failure {
+    /// The cause underneath, for a message.
+    pub(crate) fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Step(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Step(Box::new(error))
+    }
 }
 
 /// Refuses arguments for a workflow that has none.

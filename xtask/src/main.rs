@@ -4,6 +4,7 @@
 //! workflow is a file of its own; it takes the [`Workspace`] and the arguments after its name, and
 //! ends well or with a typed [`Failure`]. This crate depends on none of the crates it checks.
 
+mod api;
 mod bench;
 mod ci;
 mod command;
@@ -19,7 +20,6 @@ mod source;
 mod tidy;
 mod workspace;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use failure::Failure;
@@ -47,6 +47,11 @@ const WORKFLOWS: &[Workflow] = &[
         name: "layers",
         about: "what each crate must not know",
         run: layers::run,
+    },
+    Workflow {
+        name: "api",
+        about: "the public API against each crate's api.txt; --write writes them",
+        run: api::run,
     },
     Workflow {
         name: "docs",

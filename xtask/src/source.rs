@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use proc_macro2::LexError;
+
 use crate::lexer::{Token, lex, starts_with};
 use crate::workspace::{Workspace, WorkspaceError};
 
@@ -41,23 +43,21 @@ pub(crate) struct SourceFile {
 }
 
 impl SourceFile {
-    pub(crate) fn new(path: &str, text: &str) -> Self {
-        let tokens = lex(text);
+    /// # Errors
+    ///
+    /// The text is not Rust.
+    pub(crate) fn new(path: &str, text: &str) -> Result<Self, LexError> {
+        let tokens = lex(text)?;
         let shipped = if is_test_path(path) {
             Vec::new()
         } else {
             without_tests(&tokens)
         };
-        Self {
+        Ok(Self {
             path: path.to_owned(),
             tokens,
             shipped,
-        }
-    }
-
-    /// True for a file of a crate's `src`.
-    pub(crate) fn in_src(&self) -> bool {
-        self.path.split('/').any(|part| part == "src")
+        })
     }
 
     /// True for a file of the `src` of the named member crate.
@@ -76,7 +76,11 @@ pub(crate) fn load(
     let mut sources = Vec::new();
     for path in files.iter().filter(|path| path.ends_with(".rs")) {
         let bytes = workspace.read(path)?;
-        sources.push(SourceFile::new(path, &String::from_utf8_lossy(&bytes)));
+        let source = SourceFile::new(path, &String::from_utf8_lossy(&bytes));
+        sources.push(source.map_err(|source| WorkspaceError::Rust {
+            path: path.clone(),
+            source: source.into(),
+        })?);
     }
     leave_out_test_modules(&mut sources);
     Ok(sources)
@@ -225,7 +229,7 @@ mod tests {
     use super::*;
 
     fn shipped(text: &str) -> Vec<String> {
-        let source = SourceFile::new("lattice-x/src/a.rs", text);
+        let source = SourceFile::new("lattice-x/src/a.rs", text).unwrap();
         source.shipped.into_iter().map(|token| token.text).collect()
     }
 
@@ -281,11 +285,11 @@ mod tests {
     #[test]
     fn files_of_test_modules_do_not_ship() {
         let mut sources = vec![
-            SourceFile::new("a/src/lib.rs", "#[cfg(test)] mod harness; mod harness_of;"),
-            SourceFile::new("a/src/harness.rs", "x"),
-            SourceFile::new("a/src/harness/deep.rs", "x"),
-            SourceFile::new("a/src/harness_of.rs", "x"),
-            SourceFile::new("b/src/harness.rs", "x"),
+            SourceFile::new("a/src/lib.rs", "#[cfg(test)] mod harness; mod harness_of;").unwrap(),
+            SourceFile::new("a/src/harness.rs", "x").unwrap(),
+            SourceFile::new("a/src/harness/deep.rs", "x").unwrap(),
+            SourceFile::new("a/src/harness_of.rs", "x").unwrap(),
+            SourceFile::new("b/src/harness.rs", "x").unwrap(),
         ];
         leave_out_test_modules(&mut sources);
         let kept: Vec<bool> = sources
@@ -297,9 +301,8 @@ mod tests {
 
     #[test]
     fn crates_are_told_by_their_whole_name() {
-        let source = SourceFile::new("lattice-meta/src/lib.rs", "");
-        assert!(source.in_crate("lattice-meta") && source.in_src());
+        let source = SourceFile::new("lattice-meta/src/lib.rs", "").unwrap();
+        assert!(source.in_crate("lattice-meta"));
         assert!(!source.in_crate("lattice"));
-        assert!(!SourceFile::new("lattice-meta/build.rs", "").in_src());
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum WorkspaceError {
     Read { path: PathBuf, source: io::Error },
     #[error("cargo's description of the workspace is not understood")]
     Metadata { source: serde_json::Error },
+    #[error("{path} is not Rust")]
+    Rust { path: String, source: syn::Error },
     #[error("{path} is not TOML")]
     Toml {
         path: String,

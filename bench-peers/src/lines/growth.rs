@@ -1,5 +1,7 @@
 //! How cost grows: with keys and ops, with authors, with stores.
 
+use std::convert::Infallible;
+
 use lattice_backend::backend::{Sharing, StateBackend};
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::redb::RedbBackend;
@@ -150,7 +152,8 @@ fn with_authors(plan: &Plan) -> Vec<Growth> {
         let kv = make_kv(&file, Sharing::SingleWriter);
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let ops = foreign_ops(authors, EACH, &mut random);
-        let taken = kv.engine().ingest(&mut ops.into_iter(), &Authors::Any);
+        let ops = ops.into_iter().map(Ok::<_, Infallible>);
+        let taken = kv.engine().ingest(ops, &Authors::Any);
         assert_eq!(
             taken.expect("it is written").applied(),
             usize::from(authors) * EACH

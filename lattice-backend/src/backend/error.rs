@@ -6,8 +6,9 @@ use alloc::string::String;
 use lattice_meta::SchemaVersion;
 
 use crate::backend::Table;
+use crate::machine::LogicFault;
 
-/// The underlying cause of an error, whatever the engine.
+/// The underlying cause of an error, of whatever backend.
 pub type Cause = Box<dyn core::error::Error + Send + Sync>;
 
 /// A failure of the storage underneath a store, or of the handle to it.
@@ -26,7 +27,7 @@ pub enum BackendError {
     /// The database is damaged.
     #[error("the database is damaged: {detail}")]
     Damaged {
-        /// What the engine found.
+        /// What the backend found.
         detail: String,
     },
     /// A row of Lattice's own tables does not have the form it must have.
@@ -34,11 +35,14 @@ pub enum BackendError {
     Row {
         /// The table.
         table: Table,
-        /// What stands there in every whole store.
+        /// What stands there in every intact store.
         expected: &'static str,
         /// What was found.
         found: String,
     },
+    /// The code of the store type failed. It says nothing of the storage.
+    #[error(transparent)]
+    Fault(LogicFault),
     /// The store was opened for reading only.
     #[error("the store was opened read-only; open it for writing first")]
     ReadOnly,
@@ -58,8 +62,10 @@ pub enum BackendError {
     /// Another file has taken the place of the one that was opened, or it was removed.
     #[error("the store's file was replaced or removed since it was opened; open the store again")]
     Replaced,
-    /// Somebody reads the store, in this process or another, so that it cannot be compacted.
-    #[error("the store cannot be compacted while somebody reads it; try again when they are done")]
+    /// There are readers of the store, in this process or another, so that it cannot be compacted.
+    #[error(
+        "the store cannot be compacted while it is being read; try again when its readers are done"
+    )]
     SnapshotsLive,
     /// Several callers shared a transaction that failed.
     #[cfg(feature = "std")]
@@ -73,6 +79,18 @@ pub enum BackendError {
 }
 
 impl BackendError {
+    /// The same error for one more caller who shares the transaction that failed.
+    #[cfg(feature = "std")]
+    pub(crate) fn share(self: &alloc::sync::Arc<Self>) -> Self {
+        // What has no cause is said to each alike, so that callers need not look behind it.
+        match **self {
+            Self::Closed => Self::Closed,
+            Self::ReadOnly => Self::ReadOnly,
+            Self::Unusable => Self::Unusable,
+            _ => Self::Shared(alloc::sync::Arc::clone(self)),
+        }
+    }
+
     /// A failure of the storage.
     pub fn storage(doing: &'static str, source: impl Into<Cause>) -> Self {
         Self::Storage {

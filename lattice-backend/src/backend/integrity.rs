@@ -1,17 +1,17 @@
 //! What a backend says of the soundness of a file.
 
-/// What the engine's own checksums say of a file.
+/// What the backend's own checksums say of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Integrity {
-    /// They hold.
-    Whole,
+    /// They match.
+    Intact,
     /// They do not.
     Damaged {
-        /// What the engine found.
+        /// What the backend found.
         detail: String,
     },
-    /// Somebody has the file open for writing, so they cannot be looked at.
+    /// The file is open for writing, so they cannot be checked.
     InUse,
-    /// The engine keeps none.
+    /// The backend keeps none.
     None,
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashMap, btree_map};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lattice_meta::MetaInfo;
-
+use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::tx::{NoRows, is_empty_span};
 use crate::backend::{
-    Access, BackendError, Direction, FileError, Integrity, OpenOptions, PeekError, ReadTx, Result,
-    Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Verdict, WriteBody, WriteTx,
-    copy_store, read_meta,
+    Access, BackendError, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, ReadTx,
+    Result, Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx,
+    copy_store, read_peek,
 };
 
 type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -25,8 +24,6 @@ pub struct MemoryBackend {
 #[derive(Debug, Default)]
 struct MemoryFile {
     tables: Mutex<Tables>,
-    /// Held over a whole write transaction.
-    writing: Mutex<()>,
     has_writer: Mutex<bool>,
 }
 
@@ -45,33 +42,27 @@ impl MemoryBackend {
         Self::default()
     }
 
-    fn file(&self, path: &Path) -> Result<Arc<MemoryFile>, FileError> {
+    fn file(&self, path: &Path) -> Result<Arc<MemoryFile>, FileFault> {
         let file = lock(&self.files).get(path).cloned();
-        file.ok_or_else(|| FileError::NotFound {
-            path: path.to_path_buf(),
-        })
+        file.ok_or(FileFault::NotFound)
     }
-}
 
-impl StateBackend for MemoryBackend {
-    fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError> {
+    fn peek_file(&self, path: &Path) -> Result<Peek, PeekFault> {
         let tables = lock(&self.file(path)?.tables).clone();
-        read_meta(&tables, path)
+        read_peek(&tables)
     }
 
-    fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
+    fn create_file(
+        &self,
+        path: &Path,
+        birth: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileFault> {
         let mut files = lock(&self.files);
         if files.contains_key(path) {
-            return Err(FileError::Exists {
-                path: path.to_path_buf(),
-            });
+            return Err(FileFault::Exists);
         }
         let mut tables = Tables::default();
-        let born = birth(&mut tables);
-        born.map_err(|error| FileError::Io {
-            path: path.to_path_buf(),
-            source: error.into(),
-        })?;
+        birth(&mut tables)?;
         let file = MemoryFile {
             tables: Mutex::new(tables),
             ..MemoryFile::default()
@@ -80,46 +71,71 @@ impl StateBackend for MemoryBackend {
         Ok(())
     }
 
+    fn open_file(&self, path: &Path, access: Access) -> Result<MemoryDb, FileFault> {
+        let file = self.file(path)?;
+        if access == Access::ReadWrite {
+            let mut has_writer = lock(&file.has_writer);
+            if *has_writer {
+                return Err(FileFault::InUse);
+            }
+            *has_writer = true;
+        }
+        Ok(MemoryDb::new(file, access))
+    }
+}
+
+impl StateBackend for MemoryBackend {
+    fn peek(&self, path: &Path) -> Result<Peek, PeekError> {
+        self.peek_file(path).map_err(|fault| fault.at(path))
+    }
+
+    fn create(
+        &self,
+        path: &Path,
+        birth: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        self.create_file(path, birth)
+            .map_err(|fault| fault.at(path))
+    }
+
     fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
         copy_store(self, path, target)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
-        Ok(Arc::new(MemoryDb {
-            open: Mutex::new(Some(Arc::default())),
-            access: Access::ReadWrite,
-        }))
+        Ok(Arc::new(MemoryDb::new(Arc::default(), Access::ReadWrite)))
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
-        self.file(path).map(|_| Integrity::None)
+        let file = self.file(path).map_err(|fault| fault.at(path));
+        file.map(|_| Integrity::None)
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
-        let file = self.file(path)?;
-        if options.access == Access::ReadWrite {
-            let mut has_writer = lock(&file.has_writer);
-            if *has_writer {
-                return Err(FileError::InUse {
-                    path: path.to_path_buf(),
-                });
-            }
-            *has_writer = true;
-        }
-        Ok(Arc::new(MemoryDb {
-            open: Mutex::new(Some(file)),
-            access: options.access,
-        }))
+        let db = self.open_file(path, options.access);
+        Ok(Arc::new(db.map_err(|fault| fault.at(path))?))
     }
 }
 
+/// The locks are taken in the order of the fields, then those of the file.
 #[derive(Debug)]
 struct MemoryDb {
+    /// Held by a write transaction from begin to end, and while the store is closed. Only one handle
+    /// of a file can write.
+    writing: Mutex<()>,
     open: Mutex<Option<Arc<MemoryFile>>>,
     access: Access,
 }
 
 impl MemoryDb {
+    fn new(file: Arc<MemoryFile>, access: Access) -> Self {
+        Self {
+            writing: Mutex::default(),
+            open: Mutex::new(Some(file)),
+            access,
+        }
+    }
+
     fn file(&self) -> Result<Arc<MemoryFile>> {
         lock(&self.open).clone().ok_or(BackendError::Closed)
     }
@@ -134,19 +150,18 @@ impl StateDb for MemoryDb {
         Ok(Arc::new(lock(&self.file()?.tables).clone()))
     }
 
-    fn write(&self, body: &mut WriteBody<'_>) -> Result<()> {
+    fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
+        let writing = lock(&self.writing);
         let file = self.file()?;
         if self.access == Access::ReadOnly {
             return Err(BackendError::ReadOnly);
         }
-        let _writing = lock(&file.writing);
-        // Whoever closed it while this waited has let the next writer in.
-        self.file()?;
-        let mut tables = lock(&file.tables).clone();
-        if body(&mut tables)? == Verdict::Commit {
-            *lock(&file.tables) = tables;
-        }
-        Ok(())
+        let tables = lock(&file.tables).clone();
+        Ok(Box::new(MemoryTransaction {
+            tables,
+            file,
+            _writing: writing,
+        }))
     }
 
     /// Memory has no holes, so there is nothing that snapshots could be in the way of.
@@ -159,11 +174,11 @@ impl StateDb for MemoryDb {
     }
 
     fn close(&self) -> Result<()> {
+        let _last_write = lock(&self.writing);
         let file = lock(&self.open).take();
         if let Some(file) = file
             && self.access == Access::ReadWrite
         {
-            let _last_write = lock(&file.writing);
             *lock(&file.has_writer) = false;
         }
         Ok(())
@@ -202,6 +217,44 @@ impl WriteTx for Tables {
 
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(Arc::make_mut(&mut self.0[table.position()]).remove(key))
+    }
+}
+
+/// A copy of the tables, of which only those that are written to are copied.
+struct MemoryTransaction<'db> {
+    tables: Tables,
+    file: Arc<MemoryFile>,
+    _writing: MutexGuard<'db, ()>,
+}
+
+impl ReadTx for MemoryTransaction<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.tables.get(table, key)
+    }
+
+    fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        self.tables.range(table, span, direction)
+    }
+}
+
+impl WriteTx for MemoryTransaction<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        self.tables.put(table, key, value)
+    }
+
+    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.tables.replace(table, key, value)
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.tables.remove(table, key)
+    }
+}
+
+impl Transaction for MemoryTransaction<'_> {
+    fn commit(self: Box<Self>) -> Result<Ticket> {
+        *lock(&self.file.tables) = self.tables;
+        Ok(Ticket::durable())
     }
 }
 

@@ -2,24 +2,34 @@
 
 mod error;
 #[cfg(feature = "std")]
+pub(crate) mod file_error;
+#[cfg(feature = "std")]
 mod integrity;
 #[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
+mod rows;
+#[cfg(feature = "std")]
 mod state_db;
+#[cfg(feature = "std")]
+mod transaction;
 pub(crate) mod tx;
 
 pub use error::{BackendError, Cause};
+#[cfg(feature = "std")]
+pub use file_error::{FileError, PeekError};
 #[cfg(feature = "std")]
 pub use integrity::Integrity;
 #[cfg(feature = "std")]
 pub use memory::MemoryBackend;
 #[cfg(feature = "std")]
-pub use state_db::{
-    Access, FileError, OpenOptions, PeekError, Sharing, StateBackend, StateDb, Verdict, WriteBody,
-};
+pub use rows::peek_open;
 #[cfg(feature = "std")]
-pub(crate) use state_db::{copy_store, read_meta};
+pub(crate) use rows::{copy_store, read_meta, read_peek};
+#[cfg(feature = "std")]
+pub use state_db::{Access, OpenOptions, Peek, Sharing, StateBackend, StateDb};
+#[cfg(feature = "std")]
+pub use transaction::{Ticket, Transaction};
 pub use tx::{
     Direction, EVERYTHING, PrefixSpan, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx,
 };

@@ -1,6 +1,6 @@
 //! Transactions over the tables of a store, and what a state machine sees of them.
 //!
-//! All tables map bytes to bytes: engines know nothing of what the rows mean.
+//! All tables map bytes to bytes: a backend knows nothing of what the rows mean.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,16 +25,19 @@ pub enum Table {
     Applied,
     /// The state machine's own rows.
     Data,
+    /// Ops that the code of the store type could not apply, and those that follow them.
+    Held,
 }
 
 impl Table {
     /// All tables, in the order of their declaration.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Meta,
         Self::System,
         Self::Ops,
         Self::Applied,
         Self::Data,
+        Self::Held,
     ];
 
     /// The table's name on disk.
@@ -45,6 +48,7 @@ impl Table {
             Self::Ops => "ops",
             Self::Applied => "applied",
             Self::Data => "data",
+            Self::Held => "held",
         }
     }
 
@@ -57,6 +61,7 @@ impl Table {
             Self::Ops => 2,
             Self::Applied => 3,
             Self::Data => 4,
+            Self::Held => 5,
         }
     }
 }
@@ -76,7 +81,7 @@ pub enum Direction {
     Backward,
 }
 
-/// A range of keys. A range whose start lies behind its end is empty.
+/// A range of keys. A range whose start lies after its end is empty.
 pub type Span<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// The range of all keys.
@@ -114,7 +119,7 @@ impl PrefixSpan {
     }
 }
 
-/// Whether no key can lie in the range. Engines differ in what they make of such ranges.
+/// Whether no key can lie in the range. Backends differ in what they make of such ranges.
 #[cfg(feature = "std")]
 pub(crate) fn is_empty_span(span: Span<'_>) -> bool {
     match span {
@@ -125,7 +130,7 @@ pub(crate) fn is_empty_span(span: Span<'_>) -> bool {
     }
 }
 
-/// One row, borrowed from whoever read it.
+/// One row, borrowed from the cursor that read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row<'a> {
     /// The row's key.
@@ -139,14 +144,14 @@ pub trait RowCursor {
     /// The next row, or nothing at the end.
     ///
     /// # Errors
-    /// What the engine reports while it reads.
+    /// What the backend reports while it reads.
     fn next(&mut self) -> Result<Option<Row<'_>>>;
 
     /// Shows the rows that are left, one after another, until `each` has had enough. For many rows this
     /// is faster than asking for each.
     ///
     /// # Errors
-    /// What the engine reports while it reads.
+    /// What the backend reports while it reads.
     fn visit(&mut self, each: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>) -> Result<()> {
         while let Some(row) = self.next()? {
             if each(row).is_break() {
@@ -176,14 +181,14 @@ pub trait ReadTx {
     /// The value under a key.
     ///
     /// # Errors
-    /// What the engine reports while it reads.
+    /// What the backend reports while it reads.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Shows the value under a key, if there is one, without copying it where the engine can; whether
-    /// there is one.
+    /// Shows the value under a key, if there is one, without copying it where the backend can; returns
+    /// whether there is one.
     ///
     /// # Errors
-    /// What the engine reports while it reads.
+    /// What the backend reports while it reads.
     fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let value = self.get(table, key)?;
         Ok(value.inspect(|value| see(value)).is_some())
@@ -192,27 +197,28 @@ pub trait ReadTx {
     /// The rows in a range, from either end.
     ///
     /// # Errors
-    /// What the engine reports while it reads.
+    /// What the backend reports while it reads.
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>>;
 }
 
-/// A view that sees its own writes, which others see once it commits.
+/// The rows of a write transaction: a view that sees its own writes. Others see them once the
+/// transaction has been committed, which only its owner can do.
 pub trait WriteTx: ReadTx {
-    /// Writes a row, over whatever stood there.
+    /// Writes a row, in place of one that has the key already.
     ///
     /// # Errors
-    /// What the engine reports.
+    /// What the backend reports.
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()>;
 
     /// Writes a row and gives the value that stood there.
     ///
     /// # Errors
-    /// What the engine reports.
+    /// What the backend reports.
     fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Removes a row and gives the value that stood there.
     ///
     /// # Errors
-    /// What the engine reports.
+    /// What the backend reports.
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
 }

@@ -4,11 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lattice_meta::MetaInfo;
-
 use crate::backend::{
-    Access, Direction, FileError, Integrity, OpenOptions, PeekError, ReadTx, Result, Row,
-    RowCursor, Rows, Span, StateBackend, StateDb, Table, Verdict, WriteBody, WriteTx,
+    Access, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, ReadTx, Result, Row,
+    RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx,
 };
 
 /// What was read and written: rows, and the bytes of their keys and values. A look-up that finds nothing
@@ -111,11 +109,15 @@ impl CountingBackend {
 }
 
 impl StateBackend for CountingBackend {
-    fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError> {
-        self.backend.peek_info(path)
+    fn peek(&self, path: &Path) -> Result<Peek, PeekError> {
+        self.backend.peek(path)
     }
 
-    fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
+    fn create(
+        &self,
+        path: &Path,
+        birth: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
         self.backend.create(path, birth)
     }
 
@@ -158,13 +160,11 @@ impl StateDb for CountingDb {
         }))
     }
 
-    fn write(&self, body: &mut WriteBody<'_>) -> Result<()> {
-        self.db.write(&mut |tx| -> Result<Verdict> {
-            body(&mut CountingWrite {
-                tx,
-                counts: &self.counts,
-            })
-        })
+    fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(CountingWrite {
+            tx: self.db.begin_write()?,
+            counts: &self.counts,
+        }))
     }
 
     fn compact(&self) -> Result<()> {
@@ -182,7 +182,7 @@ struct CountingSnapshot {
 }
 
 struct CountingWrite<'a> {
-    tx: &'a mut dyn WriteTx,
+    tx: Box<dyn Transaction + 'a>,
     counts: &'a Counts,
 }
 
@@ -233,15 +233,15 @@ impl ReadTx for CountingSnapshot {
 
 impl ReadTx for CountingWrite<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        get(self.tx, self.counts, table, key)
+        get(&*self.tx, self.counts, table, key)
     }
 
     fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        show(self.tx, self.counts, table, key, see)
+        show(&*self.tx, self.counts, table, key, see)
     }
 
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
-        range(self.tx, self.counts, table, span, direction)
+        range(&*self.tx, self.counts, table, span, direction)
     }
 }
 
@@ -267,6 +267,12 @@ impl WriteTx for CountingWrite<'_> {
             .iter()
             .for_each(|before| self.counts.read_bytes(before));
         Ok(before)
+    }
+}
+
+impl Transaction for CountingWrite<'_> {
+    fn commit(self: Box<Self>) -> Result<Ticket> {
+        self.tx.commit()
     }
 }
 

@@ -1,10 +1,36 @@
-//! Suites that test any storage engine and any state machine, for use in the tests of whoever
-//! writes one.
+//! Suites that test any backend and any state machine, for the tests of their authors.
 //!
-//! Both panic with a message that says what was expected. What is random in them is drawn from a
-//! seed that the message carries, so that a failure can be run again alone.
+//! | suite | proves | does not prove |
+//! | --- | --- | --- |
+//! | [`backend()`] | transactions, ranges, locks and snapshots of a backend | that it survives a crash |
+//! | [`MachineSuite`] | replicas of a history are equal, whatever the order and the payloads | that the state is what commands mean |
+//! | [`MigrationSuite`] | a newer layout has the state of the older one | that an older program can go back |
+//! | [`CostSuite`] | the work for an op does not grow with the history, in the shapes given | how long anything takes |
 //!
-//! An engine, here on a fresh path for every check:
+//! All panic with a message that says what was expected and found. What is random in them is drawn
+//! from a seed that the message carries, so that a failure can be run again alone. [`MachineSuite`]
+//! shrinks a failure to the ops that show it.
+//!
+//! # Profile
+//!
+//! Cargo builds dependencies without optimisation in tests, unless a workspace says otherwise. The
+//! suites want
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 2
+//! ```
+//!
+//! With it [`MachineSuite`] takes a fraction of a second for the state machine below. Without it,
+//! it takes two to five: nearly all of that is spent on signatures and hashes of the few histories
+//! that are delivered to stores. `LATTICE_SUITE=long` in the environment, or
+//! [`MachineSuite::thorough`], tries ten times as many histories in twice as many orders, for nightly
+//! runs. Suites that take longer than two seconds report their progress on standard error, which
+//! `cargo test -- --nocapture` shows.
+//!
+//! # Examples
+//!
+//! A backend, here on a fresh path for every check:
 //!
 //! ```
 //! use std::path::PathBuf;
@@ -18,64 +44,55 @@
 //! A state machine that keeps a set of byte strings to which elements are only added:
 //!
 //! ```
-//! use core::ops::RangeInclusive;
-//! use lattice_backend::conformance::{MachineSuite, Rng};
-//! use lattice_backend::*;
-//! use lattice_meta::{SchemaVersion, StoreType};
+//! use std::convert::Infallible;
 //!
-//! struct GrowSet(StoreType);
+//! use lattice_backend::backend::Result;
+//! use lattice_backend::conformance::{MachineSuite, Rng};
+//! use lattice_backend::machine::{
+//!     DataRead, DataWrite, History, Invalid, Logic, MachineError, StateMachine,
+//! };
+//! use lattice_backend::op::OpView;
+//!
+//! struct GrowSet(Logic);
 //!
 //! impl StateMachine for GrowSet {
 //!     type Command = Vec<u8>;
-//!     type Refusal = core::convert::Infallible;
+//!     type Refusal = Infallible;
+//!     type Payload<'a> = &'a [u8];
 //!
-//!     fn store_type(&self) -> &StoreType {
+//!     fn logic(&self) -> &Logic {
 //!         &self.0
 //!     }
-//!     fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-//!         SchemaVersion::new(1)..=SchemaVersion::new(1)
+//!
+//!     fn decode<'a>(&self, payload: &'a [u8]) -> Result<&'a [u8], Invalid> {
+//!         match payload.len() {
+//!             1..=4096 => Ok(payload),
+//!             found => Err(Invalid::new(format!("expected 1 to 4,096 bytes, found {found}"))),
+//!         }
 //!     }
-//!     fn logic_version(&self) -> LogicVersion {
-//!         LogicVersion::new("growset-1").expect("it is visible ASCII")
-//!     }
-//!     fn methods(&self) -> &'static [Method] {
-//!         &[]
-//!     }
+//!
 //!     fn prepare(
 //!         &self,
 //!         element: &Vec<u8>,
 //!         _: &dyn DataRead,
 //!         _: &dyn History,
-//!     ) -> lattice_backend::backend::Result<Result<Vec<u8>, Self::Refusal>> {
-//!         Ok(Ok(element.clone()))
+//!     ) -> Result<Vec<u8>, MachineError<Infallible>> {
+//!         Ok(element.clone())
 //!     }
+//!
 //!     fn apply(
 //!         &self,
-//!         op: &OpView<'_>,
+//!         _: &OpView<'_>,
+//!         element: &[u8],
 //!         data: &mut dyn DataWrite,
 //!         _: &dyn History,
-//!     ) -> lattice_backend::backend::Result<Effect> {
-//!         if op.payload.is_empty() || op.payload.len() > MAX_KEY_BYTES {
-//!             return Ok(Effect::Void);
-//!         }
-//!         data.put(op.payload, b"")?;
-//!         Ok(Effect::Applied)
-//!     }
-//!     fn command(&self, _: Args) -> Result<Vec<u8>, CallError> {
-//!         unreachable!("it has no methods")
-//!     }
-//!     fn query(
-//!         &self,
-//!         _: Args,
-//!         _: &dyn DataRead,
-//!         _: &dyn History,
-//!     ) -> lattice_backend::backend::Result<Result<Value, CallError>> {
-//!         unreachable!("it has no methods")
+//!     ) -> Result<()> {
+//!         data.put(element, b"")
 //!     }
 //! }
 //!
-//! let store_type: StoreType = "org.example.growset".parse()?;
-//! MachineSuite::new(move || GrowSet(store_type.clone()), |rng: &mut Rng| {
+//! let logic = Logic::new("org.example.growset", "growset/1")?;
+//! MachineSuite::new(move || GrowSet(logic.clone()), |rng: &mut Rng| {
 //!     let length = 1 + rng.below(3);
 //!     rng.bytes(length)
 //! })
@@ -85,6 +102,7 @@
 //! ```
 
 mod backend;
+mod broke;
 mod cost;
 mod counting;
 mod machine;

@@ -1,34 +1,39 @@
 //! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
 
+pub(crate) mod contain;
+pub(crate) mod cores;
 pub mod ingest;
+pub(crate) mod inner;
 pub mod open;
 pub mod read;
 pub mod verify;
 pub mod write;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use lattice_meta::{
-    Genesis, GenesisHash, MetaInfo, MetaKey, PubKey, SchemaVersion, StateHash, StoreId,
-};
+use lattice_meta::{Genesis, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId};
 
-use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Table, read_meta};
-use crate::clock::Clock;
+use crate::backend::{Access, BackendError, FileError, Result, StateBackend, read_meta};
+use crate::engine::contain::contain;
+use crate::engine::ingest::{Authors, IngestError, IngestReport};
+use crate::engine::inner::{Hashed, Inner};
+use crate::engine::open::{OpenError, OpenRequest, create_store};
+use crate::engine::read::{
+    ChangeFeed, Cursor, FeedError, HeldOps, InfoError, MethodError, OpsAfter, Snapshot, exchange,
+    forks,
+};
+use crate::engine::verify::{Depth, Verification};
+use crate::engine::write::{AppendAllError, AppendError, Receipt};
 use crate::history::system::{Ledger, read_frontier};
 use crate::history::{View, read_applied, read_op};
-use crate::machine::{Args, CallError, History, MethodKind, StateMachine, Value};
-use crate::op::{BranchTips, Op, OpHasher, OpRef, SecretKey};
-use crate::state::{EffectHash, ElementChanges, ElementHasher};
-
-use crate::engine::read::{InfoError, MethodError, OpsAfter, Snapshot, exchange};
-use crate::engine::write::group_commit::Group;
-use crate::engine::write::signing::Signing;
-use crate::engine::write::state::WriterState;
-use crate::engine::write::{Done, Job};
+use crate::machine::{Args, CallError, History, MethodCall, MethodEntry, StateMachine, Value};
+use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
+use crate::progress::ProgressSink;
+use crate::state::EffectHash;
 
 /// A fork: an author made several ops that follow one op, as after writing to a restored backup. All
 /// of them are applied; the signed ops ([`Engine::op`]) are the evidence.
@@ -47,41 +52,6 @@ pub struct Engine<M: StateMachine> {
     inner: Arc<Inner<M>>,
 }
 
-pub(crate) struct Inner<M: StateMachine> {
-    machine: Arc<M>,
-    db: Arc<dyn StateDb>,
-    path: PathBuf,
-    genesis: Genesis,
-    genesis_hash: GenesisHash,
-    schema: SchemaVersion,
-    hasher: OpHasher,
-    element_hasher: ElementHasher,
-    hashed: Hashed,
-    identity: Option<Arc<SecretKey>>,
-    clock: Arc<dyn Clock>,
-    /// What the single writer knows; nothing in a store opened for reading.
-    writer: Option<Mutex<WriterState>>,
-    group: Group<Job<M>, Done<M>>,
-    signing: Signing,
-    /// Set by the first failure after which memory and disk may differ.
-    unusable: AtomicBool,
-    closed: AtomicBool,
-    progress: Progress,
-}
-
-/// What a handle has hashed for the state hash.
-#[derive(Debug, Default)]
-struct Hashed {
-    elements: AtomicU64,
-    bytes: AtomicU64,
-}
-
-/// Ops applied, for those who wait for more.
-struct Progress {
-    applied: Mutex<u64>,
-    changed: Condvar,
-}
-
 /// How often a waiter looks at a store that another process may write.
 const FOREIGN_POLL: Duration = Duration::from_millis(50);
 
@@ -97,13 +67,46 @@ impl<M: StateMachine> fmt::Debug for Engine<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("store_id", &self.store_id())
-            .field("store_type", self.inner.machine.store_type())
+            .field("store_type", self.inner.machine.logic().store_type())
             .field("path", &self.inner.path)
             .finish_non_exhaustive()
     }
 }
 
 impl<M: StateMachine> Engine<M> {
+    /// Makes an empty store with the newest schema of its logic. It is closed when this returns.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] if there is a file, and what the backend reports; nothing is left
+    /// behind.
+    pub fn create(
+        backend: &dyn StateBackend,
+        path: &Path,
+        genesis: &Genesis,
+        machine: &M,
+    ) -> Result<(), FileError> {
+        let logic = machine.logic();
+        create_store(
+            backend,
+            path,
+            genesis,
+            logic.newest_schema(),
+            logic.version(),
+        )
+    }
+
+    /// Opens a store. Its `meta` table is compared with its genesis, and the id asked for, the type,
+    /// the schema and the version of the logic are checked, while the file is open for reading only,
+    /// and again in what is then opened for writing. An older layout is migrated, and other logic
+    /// replays the history, as the request says.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. A refusal changes nothing of the store.
+    pub fn open(request: OpenRequest, machine: M) -> Result<Self, OpenError> {
+        let inner = Arc::new(open::open(request, machine)?);
+        Ok(Self { inner })
+    }
+
     /// The logic that interprets the store.
     pub fn machine(&self) -> &M {
         &self.inner.machine
@@ -150,7 +153,7 @@ impl<M: StateMachine> Engine<M> {
     /// A consistent view of the state as it is now.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.inner.check_usable()?;
         let tx = self.inner.db.snapshot()?;
@@ -164,13 +167,13 @@ impl<M: StateMachine> Engine<M> {
     /// See [`InfoError`].
     pub fn info(&self) -> Result<MetaInfo, InfoError> {
         let tx = self.inner.db.snapshot()?;
-        read_meta(&*tx, &self.inner.path).map_err(InfoError::Meta)
+        read_meta(&*tx).map_err(|fault| InfoError::Meta(fault.at(&self.inner.path)))
     }
 
     /// The hash of the whole state.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn state_hash(&self) -> Result<StateHash> {
         self.snapshot()?.state_hash()
     }
@@ -178,7 +181,7 @@ impl<M: StateMachine> Engine<M> {
     /// The heads of history, ascending.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn frontier(&self) -> Result<Vec<OpRef>> {
         let heads = read_frontier(&*self.inner.db.snapshot()?)?;
         Ok(heads.into_iter().map(|(op, _)| op).collect())
@@ -187,24 +190,24 @@ impl<M: StateMachine> Engine<M> {
     /// How many ops have been applied.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn op_count(&self) -> Result<u64> {
         Ok(Ledger::read(&*self.inner.db.snapshot()?)?.applied)
     }
 
-    /// The op that was applied as the `index`-th here, from 0; nothing beyond the last.
+    /// The op with an apply index; nothing after the last.
     ///
     /// # Errors
-    /// What the engine underneath reports.
-    pub fn op_at(&self, index: u64) -> Result<Option<Op>> {
+    /// What the backend reports.
+    pub fn op_at(&self, index: ApplyIndex) -> Result<Option<Op>> {
         read_op(&*self.inner.db.snapshot()?, &self.inner.hasher, index)
     }
 
-    /// The effect of the op that was applied as the `index`-th here.
+    /// The effect of the op with an apply index.
     ///
     /// # Errors
-    /// What the engine underneath reports.
-    pub fn effect_at(&self, index: u64) -> Result<Option<EffectHash>> {
+    /// What the backend reports.
+    pub fn effect_at(&self, index: ApplyIndex) -> Result<Option<EffectHash>> {
         let applied = read_applied(&*self.inner.db.snapshot()?, &self.inner.hasher, index)?;
         Ok(applied.map(|applied| applied.effect))
     }
@@ -212,7 +215,7 @@ impl<M: StateMachine> Engine<M> {
     /// Waits until more than `index` ops are applied, `timeout` at the most; gives how many are.
     ///
     /// # Errors
-    /// What the engine underneath reports; [`BackendError::Closed`] when the store is closed
+    /// What the backend reports; [`BackendError::Closed`] when the store is closed
     /// meanwhile, and [`BackendError::Replaced`] when another process restores or rebuilds it.
     pub fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64> {
         // Nothing for a timeout beyond what the clock can show: it is never reached.
@@ -226,7 +229,7 @@ impl<M: StateMachine> Engine<M> {
                 return Ok(applied);
             }
             // Nobody can replace what is open for writing here.
-            if self.inner.writer.is_none() && self.inner.db.is_replaced()? {
+            if !self.inner.is_writer() && self.inner.db.is_replaced()? {
                 return Err(BackendError::Replaced);
             }
             let progress = &self.inner.progress;
@@ -258,7 +261,7 @@ impl<M: StateMachine> Engine<M> {
     pub fn op(&self, op: &OpRef) -> Result<Option<Op>> {
         let tx = self.inner.db.snapshot()?;
         let history = View::new(&*tx, self.inner.hasher.clone());
-        match history.number(op)? {
+        match history.index_of(op)? {
             Some(index) => read_op(&*tx, &self.inner.hasher, index),
             None => Ok(None),
         }
@@ -277,9 +280,9 @@ impl<M: StateMachine> Engine<M> {
     /// The forks found so far, by author and sequence number.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn forks(&self) -> Result<Vec<Fork>> {
-        exchange::forks(&*self.inner.db.snapshot()?, &self.inner.hasher)
+        forks::forks(&*self.inner.db.snapshot()?, &self.inner.hasher)
     }
 
     /// The ops applied now that a replica which has these does not have, in causal order; see
@@ -299,31 +302,147 @@ impl<M: StateMachine> Engine<M> {
     /// # Errors
     /// See [`MethodError`].
     pub fn call(&self, method: &str, args: Value) -> Result<Value, MethodError> {
-        let machine = &self.inner.machine;
-        let Some(found) = machine.methods().iter().find(|known| known.name == method) else {
+        let machine = &*self.inner.machine;
+        let methods = machine.methods();
+        let found = methods.iter().find(|known| known.method.name == method);
+        let Some(MethodEntry { method, call }) = found else {
+            let known = methods.iter().map(|known| known.method.name.to_string());
             return Err(MethodError::Call(CallError::UnknownMethod {
-                store_type: machine.store_type().clone(),
+                store_type: machine.logic().store_type().clone(),
                 method: method.chars().take(80).collect(),
-                known: machine.methods().iter().map(|known| known.name).collect(),
+                known: known.collect(),
             }));
         };
-        let args = Args::new(found, args)?;
-        match found.kind {
-            MethodKind::Query => {
+        let args = Args::new(method, args)?;
+        match call {
+            MethodCall::Query(query) => {
                 let snapshot = self.snapshot()?;
-                Ok(machine.query(args, &snapshot, &snapshot.history())??)
+                let history = snapshot.history();
+                Ok(contain(|| query(machine, args, &snapshot, &history))?)
             }
-            MethodKind::Command => {
-                let receipt = self.append(machine.command(args)?)?;
+            MethodCall::Command(command) => {
+                let command = contain(|| Ok::<_, BackendError>(command(machine, args)))??;
+                let receipt = self.append(command)?;
                 Ok(Value::record([
                     ("author", Value::Text(receipt.op.author.to_string())),
                     ("seq", receipt.op.seq.into()),
                     ("op", Value::Text(receipt.op.id.to_string())),
-                    ("index", receipt.index.into()),
+                    ("index", receipt.index.get().into()),
                 ]))
             }
-            MethodKind::Stream => Err(MethodError::Stream { method: found.name }),
+            MethodCall::Stream => Err(MethodError::Stream {
+                method: method.name.to_string(),
+            }),
         }
+    }
+
+    /// Makes an op of a command, applies it and gives its receipt. It is durable when this
+    /// returns. Threads that call this at the same time share commits.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. After a failure of the storage the handle gives
+    /// [`BackendError::Unusable`] until the store is opened again: had the failed commit reached
+    /// the disk, another op with the same sequence number would fork this author.
+    pub fn append(&self, command: M::Command) -> Result<Receipt, AppendError<M::Refusal>> {
+        write::append(&self.inner, command)
+    }
+
+    /// Makes an op of each command, in one transaction: when this returns, all are applied and
+    /// durable, or none is. Gives how many commands there were.
+    ///
+    /// Commands are taken one by one, and each sees what those before it have written; whatever
+    /// their number, only one is in memory. Other writers of this handle wait until it returns, so
+    /// a source that waits for them would wait for ever.
+    ///
+    /// # Errors
+    /// The first error of the source, or that of the first command that cannot be carried out; see
+    /// [`AppendAllError`]. Nothing has changed then.
+    pub fn append_all<E>(
+        &self,
+        commands: impl IntoIterator<Item = Result<M::Command, E>>,
+    ) -> Result<u64, AppendAllError<M::Refusal, E>> {
+        write::append_all(&self.inner, commands)
+    }
+
+    /// Takes in ops of others, in any order, and says of each what became of it. Ops whose parents
+    /// are missing, and ops dated ahead, are pending: they stay in memory, within bounds, until an
+    /// ingest brings the last missing parent, or finds that their time has come. They are lost on
+    /// close. Taking in an op twice changes nothing, and one bad op stops nothing but what causally
+    /// follows it.
+    ///
+    /// An op that the code of the store type cannot apply is [held](ingest::Outcome::Held), and so is what
+    /// follows it.
+    ///
+    /// # Errors
+    /// The source's and the storage's; what was applied before stays applied, and
+    /// [`IngestError::Source`] has the report of it.
+    pub fn ingest<E>(
+        &self,
+        ops: impl IntoIterator<Item = Result<Vec<u8>, E>>,
+        whose: &Authors,
+    ) -> Result<IngestReport, IngestError<E>> {
+        ingest::ingest(&self.inner, ops, whose)
+    }
+
+    /// How many ops are pending: their parents are missing, or they are dated ahead.
+    pub fn pending_ops(&self) -> usize {
+        self.inner.writer().map_or(0, |state| state.pending.len())
+    }
+
+    /// The ops that are held, in causal order: the code of the store type could not apply them, or
+    /// they follow such an op. They are read one by one, each from a snapshot of its own.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn held_ops(&self) -> Result<HeldOps> {
+        HeldOps::new(Arc::clone(&self.inner.db), self.inner.hasher.clone())
+    }
+
+    /// Verifies the store; see [`Depth`] for how thoroughly. `backend` makes the store that the
+    /// history is applied to once more. Writes that go on do not disturb it.
+    ///
+    /// # Errors
+    /// What the backend reports. What is wrong with the store is a finding, not an error.
+    pub fn verify(
+        &self,
+        depth: Depth,
+        backend: &dyn StateBackend,
+        progress: &ProgressSink,
+    ) -> Result<Verification> {
+        verify::verify(&self.inner, depth, backend, progress)
+    }
+
+    /// Reads every op, and compares it with the index by author, by the id that its bytes hash to;
+    /// of the last few, which are in no index yet, it checks the signature. That takes about as long
+    /// as copying the ops: [`verify`](Self::verify) checks every signature, too.
+    ///
+    /// # Errors
+    /// [`BackendError::Row`] for the first op that differs, and what the backend reports.
+    pub fn check_ops(&self) -> Result<()> {
+        verify::check_ops(&self.inner)
+    }
+
+    /// Events of the ops that are applied from a cursor on, in the order in which they are, and of
+    /// every one that is to come.
+    ///
+    /// # Errors
+    /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to an
+    /// earlier state, or the cursor is another replica's.
+    pub fn changes<E>(
+        &self,
+        from: Cursor,
+        events: impl Fn(&Op) -> Vec<(u32, E)> + Send + 'static,
+    ) -> Result<ChangeFeed<M, E>, FeedError> {
+        ChangeFeed::new(self.clone(), from, Box::new(events))
+    }
+
+    /// The cursor after the first `count` ops that were applied here, or after all of them if there
+    /// are fewer.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn cursor_after(&self, count: u64) -> Result<Cursor> {
+        read::cursor_after(self, count)
     }
 
     /// Gives the space that the file no longer uses back to the file system, between two commits. Tables are
@@ -332,16 +451,14 @@ impl<M: StateMachine> Engine<M> {
     ///
     /// # Errors
     /// [`BackendError::SnapshotsLive`] while a snapshot lives, here or in another process;
-    /// [`BackendError::ReadOnly`]; and what the engine underneath reports, after which the handle is
+    /// [`BackendError::ReadOnly`]; and what the backend reports, after which the handle is
     /// unusable.
     pub fn compact(&self) -> Result<()> {
         self.inner.check_usable()?;
-        let writer = self.inner.writer.as_ref().ok_or(BackendError::ReadOnly)?;
-        // Poison tells what `unusable` tells already.
-        let _between_commits = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let _between_commits = self.inner.writer()?;
         self.inner.db.compact().inspect_err(|error| {
             if !matches!(error, BackendError::SnapshotsLive | BackendError::Closed) {
-                self.inner.unusable.store(true, Ordering::Release);
+                self.inner.poison();
             }
         })
     }
@@ -360,57 +477,11 @@ impl<M: StateMachine> Engine<M> {
     /// Closing again does nothing.
     ///
     /// # Errors
-    /// What the engine underneath reports; the file is released all the same.
+    /// What the backend reports; the file is released all the same.
     pub fn close(&self) -> Result<()> {
         self.inner.closed.store(true, Ordering::Release);
         let closed = self.inner.db.close();
         self.inner.progress.changed.notify_all();
         closed
-    }
-}
-
-impl<M: StateMachine> Inner<M> {
-    fn check_usable(&self) -> Result<()> {
-        if self.unusable.load(Ordering::Acquire) {
-            Err(BackendError::Unusable)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// A store that is open for reading only can be migrated by the process that writes it: its rows
-    /// are then none that this handle knows.
-    fn check_schema(&self, tx: &dyn ReadTx) -> Result<()> {
-        if self.db.access() == Access::ReadWrite {
-            return Ok(());
-        }
-        let row = tx.get(Table::Meta, &MetaKey::SchemaVersion.to_bytes())?;
-        let opened = self.schema;
-        match row.as_deref().and_then(|row| row.try_into().ok()) {
-            Some(row) if row == opened.get().to_le_bytes() => Ok(()),
-            Some(row) => Err(BackendError::SchemaChanged {
-                opened,
-                found: SchemaVersion::new(u64::from_le_bytes(row)),
-            }),
-            None => {
-                let found = format!("{row:?}");
-                Err(BackendError::row(Table::Meta, "a schema version", found))
-            }
-        }
-    }
-
-    fn count_hashed(&self, changes: &ElementChanges) {
-        let (elements, bytes) = changes.hashed();
-        self.hashed.elements.fetch_add(elements, Ordering::Relaxed);
-        self.hashed.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn announce(&self, applied: u64) {
-        *self
-            .progress
-            .applied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = applied;
-        self.progress.changed.notify_all();
     }
 }

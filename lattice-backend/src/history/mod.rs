@@ -6,6 +6,7 @@
 //! tail, which is held in memory and read again from `ops` on open.
 
 mod branches;
+pub(crate) mod held;
 pub(crate) mod system;
 mod view;
 
@@ -19,7 +20,7 @@ use lattice_meta::{Hlc, OpId, PubKey, varint};
 
 use crate::backend::{BackendError, Direction, ReadTx, Result, Span, Table, WriteTx};
 use crate::history::system::SystemKey;
-use crate::op::{MAX_OP_BYTES, Op, OpHasher, OpRef, Stamp};
+use crate::op::{ApplyIndex, MAX_OP_BYTES, Op, OpHasher, OpRef, Stamp};
 use crate::state::{EFFECT_BYTES, EffectHash};
 
 /// The longest value of a row in `ops`: three fill a page of 4 KiB. Longer records continue in rows
@@ -34,7 +35,7 @@ const MAX_TAIL: u64 = 256;
 /// Where an applied op is: its apply index, and the branch of its author that it is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) index: u64,
+    pub(crate) index: ApplyIndex,
     pub(crate) branch: BranchNo,
 }
 
@@ -69,7 +70,7 @@ impl Tail {
                 format!("{indexed} ops of {applied} in the index"),
             ));
         }
-        for index in indexed..applied {
+        for index in (indexed..applied).map(ApplyIndex::new) {
             let Applied { branch, op, .. } =
                 read_applied(tx, hasher, index)?.ok_or_else(|| missing(index))?;
             tail.push(&op, Place { index, branch });
@@ -84,14 +85,14 @@ impl Tail {
     }
 
     /// The op under an index, if it is in the tail.
-    fn stamp(&self, index: u64) -> Option<&Stamp> {
-        let place = usize::try_from(index.checked_sub(self.first)?).ok()?;
+    fn stamp(&self, index: ApplyIndex) -> Option<&Stamp> {
+        let place = usize::try_from(index.get().checked_sub(self.first)?).ok()?;
         self.stamps.get(place)
     }
 
     /// The apply index of the first op in the tail.
-    pub(crate) fn first(&self) -> u64 {
-        self.first
+    pub(crate) fn first(&self) -> ApplyIndex {
+        ApplyIndex::new(self.first)
     }
 
     /// The ops of the tail with their places, ascending by reference.
@@ -107,7 +108,7 @@ impl Tail {
     pub(crate) fn index(&mut self, tx: &mut dyn WriteTx) -> Result<()> {
         for (op, place) in std::mem::take(&mut self.ops) {
             let key = applied_key(&op.author, place.branch, op.seq);
-            let value = [&place.index.to_le_bytes()[..], op.id.as_bytes()].concat();
+            let value = [&place.index.get().to_le_bytes()[..], op.id.as_bytes()].concat();
             tx.put(Table::Applied, &key, &value)?;
             if place.branch != BranchNo::FIRST {
                 let key = SystemKey::Fork(op).to_bytes();
@@ -121,7 +122,7 @@ impl Tail {
     }
 }
 
-pub(crate) fn missing(index: u64) -> BackendError {
+pub(crate) fn missing(index: ApplyIndex) -> BackendError {
     BackendError::row(
         Table::Ops,
         "an op under every index",
@@ -129,8 +130,8 @@ pub(crate) fn missing(index: u64) -> BackendError {
     )
 }
 
-fn row_key(index: u64, part: u32) -> Vec<u8> {
-    let mut key = index.to_be_bytes().to_vec();
+fn row_key(index: ApplyIndex, part: u32) -> Vec<u8> {
+    let mut key = index.get().to_be_bytes().to_vec();
     if part > 0 {
         key.extend_from_slice(&part.to_be_bytes());
     }
@@ -159,7 +160,7 @@ pub(crate) fn write_op(
 }
 
 /// The record under an index: branch, effect and op bytes.
-fn read_record(tx: &dyn ReadTx, index: u64) -> Result<Option<Vec<u8>>> {
+fn read_record(tx: &dyn ReadTx, index: ApplyIndex) -> Result<Option<Vec<u8>>> {
     let Some(mut record) = tx.get(Table::Ops, &row_key(index, 0))? else {
         return Ok(None);
     };
@@ -201,7 +202,7 @@ fn split_record(record: &[u8]) -> Option<(BranchNo, EffectHash, &[u8])> {
     Some((branch, *effect, op))
 }
 
-fn not_a_record(index: u64, length: usize) -> BackendError {
+fn not_a_record(index: ApplyIndex, length: usize) -> BackendError {
     BackendError::row(
         Table::Ops,
         "a branch, an effect and an op",
@@ -213,7 +214,7 @@ fn not_a_record(index: u64, length: usize) -> BackendError {
 pub(crate) fn read_applied(
     tx: &dyn ReadTx,
     hasher: &OpHasher,
-    index: u64,
+    index: ApplyIndex,
 ) -> Result<Option<Applied>> {
     let Some(mut record) = read_record(tx, index)? else {
         return Ok(None);
@@ -229,12 +230,12 @@ pub(crate) fn read_applied(
 }
 
 /// The op under an index.
-pub(crate) fn read_op(tx: &dyn ReadTx, hasher: &OpHasher, index: u64) -> Result<Option<Op>> {
+pub(crate) fn read_op(tx: &dyn ReadTx, hasher: &OpHasher, index: ApplyIndex) -> Result<Option<Op>> {
     Ok(read_applied(tx, hasher, index)?.map(|applied| applied.op))
 }
 
 /// Branch, author, sequence number and timestamp of the op under an index, from its first part.
-fn read_head(tx: &dyn ReadTx, index: u64) -> Result<(BranchNo, PubKey, u64, Hlc)> {
+fn read_head(tx: &dyn ReadTx, index: ApplyIndex) -> Result<(BranchNo, PubKey, u64, Hlc)> {
     let mut head = None;
     let is_there = tx.show(Table::Ops, &row_key(index, 0), &mut |row| {
         let read = split_record(row).and_then(|(branch, _, op)| {
@@ -267,10 +268,11 @@ pub(crate) fn read_applied_key(key: &[u8]) -> Option<(PubKey, BranchNo, u64)> {
 }
 
 /// Reads the value of a row in `applied`: apply index and op id.
-pub(crate) fn read_applied_value(value: &[u8]) -> Result<(u64, OpId)> {
+pub(crate) fn read_applied_value(value: &[u8]) -> Result<(ApplyIndex, OpId)> {
     let read = || {
         let (index, id) = value.split_first_chunk::<8>()?;
-        Some((u64::from_le_bytes(*index), OpId::from_slice(id)?))
+        let index = ApplyIndex::new(u64::from_le_bytes(*index));
+        Some((index, OpId::from_slice(id)?))
     };
     read().ok_or_else(|| {
         BackendError::row(Table::Applied, "40 bytes", format!("{} bytes", value.len()))
@@ -283,7 +285,7 @@ pub(crate) fn read_indexed(
     author: &PubKey,
     branch: BranchNo,
     seq: u64,
-) -> Result<Option<(u64, OpId)>> {
+) -> Result<Option<(ApplyIndex, OpId)>> {
     let mut found = None;
     tx.show(
         Table::Applied,

@@ -9,7 +9,7 @@ use crate::history::{
     Forks, Index, Place, Tail, missing, read_head, read_indexed, read_op, read_place,
 };
 use crate::machine::History;
-use crate::op::{Op, OpHasher, OpRef, OpView, Stamp};
+use crate::op::{ApplyIndex, Op, OpHasher, OpRef, OpView, Stamp};
 use crate::state::EffectHash;
 
 /// Stamps that are remembered, at the most.
@@ -18,11 +18,11 @@ const REMEMBERED: usize = 4096;
 /// Stamps of ops that are in the index: they never change. Only ever looked up, so no order of a hash map
 /// can show.
 #[derive(Debug, Default)]
-pub(crate) struct Stamps(RefCell<HashMap<u64, Stamp>>);
+pub(crate) struct Stamps(RefCell<HashMap<ApplyIndex, Stamp>>);
 
 impl Stamps {
-    fn get(&self, number: u64, read: impl FnOnce() -> Result<Stamp>) -> Result<Stamp> {
-        if let Some(stamp) = self.0.borrow().get(&number) {
+    fn get(&self, index: ApplyIndex, read: impl FnOnce() -> Result<Stamp>) -> Result<Stamp> {
+        if let Some(stamp) = self.0.borrow().get(&index) {
             return Ok(*stamp);
         }
         let stamp = read()?;
@@ -30,22 +30,22 @@ impl Stamps {
         if stamps.len() >= REMEMBERED {
             stamps.clear();
         }
-        stamps.insert(number, stamp);
+        stamps.insert(index, stamp);
         Ok(stamp)
     }
 }
 
 /// Which op has an apply index. The index by author has its id, in one look-up; an op that is not in the
 /// index yet is short, and is hashed.
-fn read_stamp(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Stamp> {
-    let (branch, author, seq, hlc) = read_head(tx, number)?;
+fn read_stamp(tx: &dyn ReadTx, hasher: &OpHasher, index: ApplyIndex) -> Result<Stamp> {
+    let (branch, author, seq, hlc) = read_head(tx, index)?;
     match read_indexed(tx, &author, branch, seq)? {
-        Some((index, id)) if index == number => {
+        Some((found, id)) if found == index => {
             let op = OpRef { author, seq, id };
             Ok(Stamp { hlc, op })
         }
-        _ => Ok(read_op(tx, hasher, number)?
-            .ok_or_else(|| missing(number))?
+        _ => Ok(read_op(tx, hasher, index)?
+            .ok_or_else(|| missing(index))?
             .stamp()),
     }
 }
@@ -53,11 +53,11 @@ fn read_stamp(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Stamp> 
 fn show_op(
     tx: &dyn ReadTx,
     hasher: &OpHasher,
-    number: u64,
+    index: ApplyIndex,
     see: &mut dyn FnMut(&OpView<'_>),
 ) -> Result<()> {
-    let op = read_op(tx, hasher, number)?.ok_or_else(|| missing(number))?;
-    see(&op.view(number));
+    let op = read_op(tx, hasher, index)?.ok_or_else(|| missing(index))?;
+    see(&op.view(index));
     Ok(())
 }
 
@@ -68,56 +68,56 @@ pub(crate) struct Past<'a> {
     pub(crate) stamps: &'a Stamps,
     /// Ops that are applied and not written yet, in the order of their numbers.
     pub(crate) unwritten: &'a [(Place, EffectHash, Op)],
-    /// The op that is being applied, and its number.
-    pub(crate) current: Option<(u64, &'a Op)>,
+    /// The op that is being applied, and its index.
+    pub(crate) current: Option<(ApplyIndex, &'a Op)>,
 }
 
 impl Past<'_> {
-    fn current(&self, number: u64) -> Option<&Op> {
+    fn current(&self, index: ApplyIndex) -> Option<&Op> {
         let (current, op) = self.current?;
-        (current == number).then_some(op)
+        (current == index).then_some(op)
     }
 
     /// An op that is in no table yet.
-    fn unwritten(&self, number: u64) -> Option<&Op> {
+    fn unwritten(&self, index: ApplyIndex) -> Option<&Op> {
         let place = self
             .unwritten
-            .binary_search_by_key(&number, |(place, ..)| place.index);
+            .binary_search_by_key(&index, |(place, ..)| place.index);
         let unwritten = place.ok().map(|place| &self.unwritten[place].2);
-        self.current(number).or(unwritten)
+        self.current(index).or(unwritten)
     }
 }
 
 impl History for Past<'_> {
     fn count(&self) -> Result<u64> {
         let tail = self.index.tail;
-        Ok(tail.first + u64::try_from(tail.stamps.len()).expect("a tail is short"))
+        Ok(tail.first().get() + u64::try_from(tail.stamps.len()).expect("a tail is short"))
     }
 
-    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+    fn index_of(&self, op: &OpRef) -> Result<Option<ApplyIndex>> {
         Ok(self.index.place_of(op)?.map(|place| place.index))
     }
 
-    fn stamp(&self, number: u64) -> Result<Stamp> {
-        if let Some(op) = self.current(number) {
+    fn stamp(&self, index: ApplyIndex) -> Result<Stamp> {
+        if let Some(op) = self.current(index) {
             return Ok(op.stamp());
         }
         let (tx, tail) = (self.index.tx, self.index.tail);
-        if number >= tail.first {
-            let stamp = tail.stamp(number).copied();
-            return stamp.ok_or_else(|| missing(number));
+        if index >= tail.first() {
+            let stamp = tail.stamp(index).copied();
+            return stamp.ok_or_else(|| missing(index));
         }
         self.stamps
-            .get(number, || read_stamp(tx, self.hasher, number))
+            .get(index, || read_stamp(tx, self.hasher, index))
     }
 
-    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
-        match self.unwritten(number) {
+    fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        match self.unwritten(index) {
             Some(op) => {
-                see(&op.view(number));
+                see(&op.view(index));
                 Ok(())
             }
-            None => show_op(self.index.tx, self.hasher, number, see),
+            None => show_op(self.index.tx, self.hasher, index, see),
         }
     }
 }
@@ -155,7 +155,7 @@ impl History for View<'_> {
         Ok(Ledger::read(self.tx)?.applied)
     }
 
-    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+    fn index_of(&self, op: &OpRef) -> Result<Option<ApplyIndex>> {
         let place = match read_place(self.tx, op, Forks::Some)? {
             None => self.tail()?.ops.get(op).copied(),
             place => place,
@@ -163,13 +163,13 @@ impl History for View<'_> {
         Ok(place.map(|place| place.index))
     }
 
-    fn stamp(&self, number: u64) -> Result<Stamp> {
+    fn stamp(&self, index: ApplyIndex) -> Result<Stamp> {
         self.stamps
-            .get(number, || read_stamp(self.tx, &self.hasher, number))
+            .get(index, || read_stamp(self.tx, &self.hasher, index))
     }
 
-    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
-        show_op(self.tx, &self.hasher, number, see)
+    fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        show_op(self.tx, &self.hasher, index, see)
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
     use lattice_meta::{GenesisHash, Hlc, OpId};
 
     use super::*;
-    use crate::backend::{MemoryBackend, StateBackend, Verdict};
+    use crate::backend::{MemoryBackend, StateBackend};
     use crate::history::{BranchNo, Place, write_op};
     use crate::op::{OpDraft, OpKind, SecretKey};
 
@@ -206,20 +206,21 @@ mod tests {
         let ops = ops(&hasher);
         let db = MemoryBackend::new().scratch().expect("there is memory");
         let mut tail = Tail::default();
-        db.write(&mut |tx| {
-            let place = |index| Place {
-                index,
-                branch: BranchNo::FIRST,
-            };
-            write_op(tx, place(0), &[0; 16], &ops[0])?;
-            tail.push(&ops[0], place(0));
-            tail.index(tx)?;
-            write_op(tx, place(1), &[0; 16], &ops[1])?;
-            tail.push(&ops[1], place(1));
-            tail.push(&ops[2], place(2));
-            Ok(Verdict::Commit)
-        })
-        .expect("it writes");
+        let mut tx = db.begin_write().expect("it begins");
+        let place = |index| Place {
+            index: ApplyIndex::new(index),
+            branch: BranchNo::FIRST,
+        };
+        write_op(&mut *tx, place(0), &[0; 16], &ops[0]).expect("it writes");
+        tail.push(&ops[0], place(0));
+        tail.index(&mut *tx).expect("it writes");
+        write_op(&mut *tx, place(1), &[0; 16], &ops[1]).expect("it writes");
+        tail.push(&ops[1], place(1));
+        tail.push(&ops[2], place(2));
+        tx.commit()
+            .expect("it commits")
+            .wait()
+            .expect("it is durable");
         let tx = db.snapshot().expect("it reads");
         let past = Past {
             index: Index {
@@ -231,26 +232,27 @@ mod tests {
             stamps: &Stamps::default(),
             unwritten: &[(
                 Place {
-                    index: 2,
+                    index: ApplyIndex::new(2),
                     branch: BranchNo::FIRST,
                 },
                 [0; 16],
                 ops[2].clone(),
             )],
-            current: Some((3, &ops[3])),
+            current: Some((ApplyIndex::new(3), &ops[3])),
         };
-        for (number, op) in (0..).zip(&ops) {
-            assert_eq!(past.stamp(number).expect("it is there"), op.stamp());
+        for (index, op) in (0..).map(ApplyIndex::new).zip(&ops) {
+            assert_eq!(past.stamp(index).expect("it is there"), op.stamp());
             let mut shown = None;
-            past.show(number, &mut |op| shown = Some((op.number, op.reference)))
+            past.show(index, &mut |op| shown = Some((op.index, op.reference)))
                 .expect("it is there");
-            assert_eq!(shown, Some((number, op.reference())));
+            assert_eq!(shown, Some((index, op.reference())));
         }
-        let numbers = ops.iter().map(|op| past.number(&op.reference()));
-        let numbers: Vec<_> = numbers.map(|number| number.expect("it reads")).collect();
-        assert_eq!(numbers, [Some(0), Some(1), Some(2), None]);
+        let numbers = ops.iter().map(|op| past.index_of(&op.reference()));
+        let numbers: Vec<_> = numbers.map(|index| index.expect("it reads")).collect();
+        let expected = [Some(0), Some(1), Some(2), None];
+        assert_eq!(numbers, expected.map(|index| index.map(ApplyIndex::new)));
         assert_eq!(past.count().expect("it reads"), 3);
-        assert!(past.stamp(4).is_err());
-        assert!(past.show(4, &mut |_| ()).is_err());
+        assert!(past.stamp(ApplyIndex::new(4)).is_err());
+        assert!(past.show(ApplyIndex::new(4), &mut |_| ()).is_err());
     }
 }

@@ -1,138 +1,130 @@
 //! What a store type is made of.
+//!
+//! An author of a store type implements [`StateMachine`]: [`logic`](StateMachine::logic) says what
+//! the code is, [`decode`](StateMachine::decode) reads a payload, [`prepare`](StateMachine::prepare)
+//! makes one of a command, and [`apply`](StateMachine::apply) writes the rows that follow from it.
+//! Everything else has a default. The suites of [`conformance`](crate::conformance) test it.
 
 mod call;
-pub(crate) mod data;
+mod data;
+mod fault;
+mod limits;
+mod logic;
+mod value;
 
-pub use call::{Args, CallError, Method, MethodKind, Param, Value, ValueType};
+pub use call::{
+    Args, CallError, CommandFn, Method, MethodCall, MethodEntry, MethodKind, Param, QueryFn,
+};
 pub use data::{DataRead, DataWrite, History};
+pub use fault::{Invalid, Limit, LogicFault, MachineError};
+pub use limits::Limits;
+pub use logic::{Logic, LogicError, LogicVersion, MAX_LOGIC_VERSION_BYTES};
+pub use value::{Value, ValueType};
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
-use core::ops::RangeInclusive;
 
-use lattice_meta::{SchemaVersion, StoreType};
+use lattice_meta::SchemaVersion;
 
-use crate::backend::{Result, Row};
+use crate::backend::{Result, Row, RowCursor};
 use crate::op::{OpKind, OpView};
-
-/// The longest logic version, in bytes.
-pub const MAX_LOGIC_VERSION_BYTES: usize = 64;
-
-/// A fingerprint of the code that computes a store's state. Its maintainer changes it whenever
-/// that code changes, so that a store knows which logic its state was computed with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogicVersion(String);
-
-/// A text that is no logic version.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LogicVersionError {
-    /// Not 1 to 64 bytes of visible ASCII.
-    #[error(
-        "a logic version is 1 to {MAX_LOGIC_VERSION_BYTES} visible ASCII characters, found {found:?}"
-    )]
-    Form {
-        /// What was given.
-        found: String,
-    },
-}
-
-impl LogicVersion {
-    /// Takes 1 to 64 visible ASCII characters, e.g. a name and a number or a hash.
-    ///
-    /// # Errors
-    /// [`LogicVersionError::Form`] for anything else.
-    pub fn new(text: &str) -> core::result::Result<Self, LogicVersionError> {
-        let fits = (1..=MAX_LOGIC_VERSION_BYTES).contains(&text.len());
-        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(Self(text.into()))
-        } else {
-            Err(LogicVersionError::Form {
-                found: text.chars().take(80).collect(),
-            })
-        }
-    }
-
-    /// The fingerprint's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for LogicVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-/// What a payload turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// The payload is valid: its writes count, even if there are none.
-    Applied,
-    /// The payload is invalid: the host drops what was written. The op stays in history.
-    Void,
-}
 
 /// The code of a store type.
 ///
-/// One source is to run natively and as Wasm, on every replica alike. So `apply` and `settle` look
-/// at nothing but their arguments: no clock, randomness, environment, floating point or order of
-/// a hash map.
+/// One source runs natively and as Wasm, on every replica alike. So `decode`, `apply` and `settle`
+/// look at nothing but their arguments: no clock, randomness, environment, floating point or order
+/// of a hash map, and no state of their own.
 ///
 /// The rules that keep replicas equal, tested by [`conformance`](crate::conformance):
 /// * for every order of ops that respects `prev` and `deps`, the elements of the state are the same;
-/// * whether a payload is valid depends on its bytes alone, never on state;
-/// * [`elements`](Self::elements) gives every state one set of elements, and different states different
-///   ones; element keys are unique in a state;
-/// * rows may hold the numbers of ops, which are this replica's own; elements and payloads may not.
+/// * [`elements`](Self::elements) gives every state one set of elements, and different states
+///   different ones; the keys of a state's elements are unique;
+/// * rows may hold apply indexes, which are this replica's own; elements and payloads may not;
+/// * nothing that others wrote makes `apply` fail: its work is proportional to its payload and to
+///   the rows that it reads (see [`Limits`]).
+///
+/// Whether a payload is valid depends on its bytes alone, since `decode` sees nothing else.
 pub trait StateMachine: Send + Sync + 'static {
     /// What a caller asks for; [`prepare`](Self::prepare) makes a payload of it.
     type Command: Send;
     /// Why a command cannot be carried out.
     type Refusal: core::error::Error + Send + Sync + 'static;
+    /// What a valid payload says. It may borrow from the payload's bytes.
+    type Payload<'a>: Send;
 
-    /// The name under which the logic is registered.
-    fn store_type(&self) -> &StoreType;
+    /// What this code is: store type, layouts, version.
+    fn logic(&self) -> &Logic;
 
-    /// The layouts that this code can open: the last one is what it writes, older ones are
-    /// migrated to it.
-    fn schemas(&self) -> RangeInclusive<SchemaVersion>;
+    /// Reads a payload. The host calls it before the write transaction, on all cores.
+    ///
+    /// # Errors
+    /// [`Invalid`] for bytes that are not a payload of this type: the op stays in history and
+    /// changes nothing.
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<Self::Payload<'a>, Invalid>;
 
-    /// The fingerprint of the code that computes state.
-    fn logic_version(&self) -> LogicVersion;
+    /// Turns a command into a payload, from what the state is now, or refuses it.
+    ///
+    /// # Errors
+    /// [`MachineError::Refused`], and what the backend reports while it reads.
+    fn prepare(
+        &self,
+        command: &Self::Command,
+        data: &dyn DataRead,
+        history: &dyn History,
+    ) -> Result<Vec<u8>, MachineError<Self::Refusal>>;
 
-    /// The methods that can be called by name.
-    fn methods(&self) -> &'static [Method];
+    /// Writes what follows from a valid payload. It cannot refuse.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        payload: Self::Payload<'_>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()>;
+
+    /// Called last for every op, of every kind, whether its payload is valid or not. A state
+    /// machine that keeps rows about ops as such writes them here. The default writes nothing.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    fn settle(&self, kind: OpKind, op: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
+        let _ = (kind, op, data);
+        Ok(())
+    }
 
     /// Maps a row to the elements that it stands for in the state hash: a key and a value each.
     /// The default is the row itself. A later schema may lay its rows out otherwise, if their
-    /// elements stay the same. A row that names ops by their numbers has elements that name them in full.
+    /// elements stay the same. A row that holds apply indexes has elements that name the ops in
+    /// full.
     ///
     /// # Errors
-    /// What the engine reports; [`BackendError::Row`](crate::backend::BackendError::Row) for a row that is damaged.
+    /// What the backend reports; [`BackendError::Row`](crate::backend::BackendError::Row) for a row
+    /// that is damaged.
     fn elements(
         &self,
         schema: SchemaVersion,
         row: Row<'_>,
         history: &dyn History,
-        element: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<()> {
         let _ = (schema, history);
-        element(row.key, row.value);
+        each(row.key, row.value);
         Ok(())
     }
 
     /// Changes the rows of schema `from` into those of the next one. What the state means must stay
-    /// the same: the host computes the state hash of the new rows, by [`elements`](Self::elements) of
-    /// the new schema, and drops everything unless it is the old one.
+    /// the same: the host computes the state hash of the new rows, by [`elements`](Self::elements)
+    /// of the new schema, and undoes everything unless it is the old one.
     ///
     /// All steps are one transaction, and rows are written to it as they come, so a migration need
     /// not hold them in memory. The default changes nothing.
     ///
     /// # Errors
-    /// What the engine reports; the store is then the old one.
+    /// What the backend reports; the store is then unchanged.
     fn migrate(
         &self,
         from: SchemaVersion,
@@ -143,62 +135,58 @@ pub trait StateMachine: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Turns a command into a payload, from what the state is now, or refuses it.
-    ///
-    /// # Errors
-    /// What the engine reports while it reads.
-    fn prepare(
-        &self,
-        command: &Self::Command,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<core::result::Result<Vec<u8>, Self::Refusal>>;
+    /// What a payload does, in a few words for people: a line without line ends. Any author may
+    /// have made the payload, and it may be invalid. The default says how long it is.
+    fn describe(&self, payload: &[u8]) -> String {
+        format!("{} bytes", payload.len())
+    }
 
-    /// Brings the state up to date with an application op.
+    /// The methods that can be called by name, with the functions that carry them out. The default
+    /// has none.
+    fn methods(&self) -> &[MethodEntry<Self>]
+    where
+        Self: Sized,
+    {
+        &[]
+    }
+
+    /// All that an op does: applies its payload if it has a valid one, and settles. The host enters
+    /// a state machine by this once for each op. Code that is foreign to the host replaces the
+    /// default by one call of its own.
     ///
     /// # Errors
-    /// What the engine reports; it stops the store. Nothing in an op is an error.
-    fn apply(
+    /// What the backend reports; [`BackendError::Fault`] if the code did not end as it should.
+    ///
+    /// [`BackendError::Fault`]: crate::backend::BackendError::Fault
+    fn run(
         &self,
+        kind: OpKind,
         op: &OpView<'_>,
+        payload: Option<Self::Payload<'_>>,
         data: &mut dyn DataWrite,
         history: &dyn History,
-    ) -> Result<Effect>;
+    ) -> Result<()> {
+        if let Some(payload) = payload {
+            self.apply(op, payload, data, history)?;
+        }
+        self.settle(kind, op, data)
+    }
 
-    /// Called last for every op, of every kind, whether its payload is valid or not. A state
-    /// machine that keeps rows about ops as such does so here; what it writes always counts.
+    /// The elements of many rows. Those of a row are given to `each` before the next row is taken.
+    /// Code that is foreign to the host replaces the default by one call of its own.
     ///
     /// # Errors
-    /// What the engine reports; it stops the store.
-    fn settle(&self, kind: OpKind, op: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
-        let _ = (kind, op, data);
+    /// As for [`elements`](Self::elements) and [`run`](Self::run).
+    fn elements_of(
+        &self,
+        schema: SchemaVersion,
+        rows: &mut dyn RowCursor,
+        history: &dyn History,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<()> {
+        while let Some(row) = rows.next()? {
+            self.elements(schema, row, history, each)?;
+        }
         Ok(())
     }
-
-    /// What a payload does, in a few words for people: a line without line ends. The payload may be
-    /// anybody's, and invalid.
-    fn describe(&self, payload: &[u8]) -> String {
-        alloc::format!("{} bytes", payload.len())
-    }
-
-    /// Makes a command of a call by name, for a method of [`MethodKind::Command`].
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    ///
-    /// [`MethodKind::Command`]: crate::machine::MethodKind::Command
-    fn command(&self, args: Args) -> core::result::Result<Self::Command, CallError>;
-
-    /// Answers a call by name, for a method of [`MethodKind::Query`].
-    ///
-    /// # Errors
-    /// What the engine reports while it reads; the inner error is the caller's mistake.
-    ///
-    /// [`MethodKind::Query`]: crate::machine::MethodKind::Query
-    fn query(
-        &self,
-        args: Args,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<core::result::Result<Value, CallError>>;
 }

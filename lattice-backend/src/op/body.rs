@@ -1,5 +1,6 @@
 //! An op's bytes.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -8,7 +9,8 @@ use lattice_meta::{GenesisHash, Hlc, OpId, PubKey, StoreId};
 use serde::{Deserialize, Serialize};
 
 use crate::op::{
-    MAX_DEPS, MAX_OP_BYTES, OpRef, SecretKey, SignatureError, Stamp, key, strictly_ascending,
+    ApplyIndex, MAX_DEPS, MAX_OP_BYTES, OpRef, SecretKey, SignatureError, Stamp, key,
+    strictly_ascending,
 };
 
 /// The only format of an op so far.
@@ -193,7 +195,7 @@ impl OpDraft<'_> {
     /// The same rules that [`Op::decode`] checks.
     pub fn sign(self, hasher: &OpHasher, secret: &SecretKey) -> Result<Op, OpError> {
         let mut op = self.compose(hasher, secret.public())?;
-        op.set_signature(&secret.sign(&op.reference.id));
+        op.set_signature(&secret.sign(&op.reference().id));
         Ok(op)
     }
 
@@ -220,7 +222,7 @@ impl OpDraft<'_> {
             return Op::decode(bytes, hasher);
         }
         check(&body, self.kind, hasher.store_id)?;
-        Ok(Op {
+        Ok(Op(Arc::new(Parts {
             kind: self.kind,
             reference: OpRef {
                 author,
@@ -232,14 +234,17 @@ impl OpDraft<'_> {
             deps: body.deps,
             payload_len: self.payload.len(),
             bytes,
-        })
+        })))
     }
 }
 
 /// One op whose form is right: every rule that needs nothing but its bytes and its store's
-/// genesis holds. [`Op::verify`] checks the signature.
+/// genesis holds. [`Op::verify`] checks the signature. Clones share the bytes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Op {
+pub struct Op(Arc<Parts>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Parts {
     bytes: Vec<u8>,
     kind: OpKind,
     reference: OpRef,
@@ -285,7 +290,7 @@ impl Op {
             ..
         } = body;
         let payload_len = payload.len();
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             kind,
             reference,
             prev,
@@ -293,7 +298,7 @@ impl Op {
             deps,
             payload_len,
             bytes,
-        })
+        })))
     }
 
     /// Checks the signature, by ed25519's strict rules.
@@ -301,92 +306,102 @@ impl Op {
     /// # Errors
     /// [`SignatureError`] names the author.
     pub fn verify(&self) -> Result<(), SignatureError> {
-        key::verify(&self.reference.author, &self.reference.id, self.signature())
+        key::verify(
+            &self.0.reference.author,
+            &self.0.reference.id,
+            self.signature(),
+        )
     }
 
     /// The same by one who checks many.
     #[cfg(feature = "std")]
     pub(crate) fn verify_by(&self, verifier: &mut key::Verifier) -> Result<(), SignatureError> {
-        verifier.verify(&self.reference.author, &self.reference.id, self.signature())
+        verifier.verify(
+            &self.0.reference.author,
+            &self.0.reference.id,
+            self.signature(),
+        )
     }
 
     /// Puts the author's signature in its place.
     pub(crate) fn set_signature(&mut self, signature: &[u8; SIGNATURE_LEN]) {
-        let body_len = self.bytes.len() - SIGNATURE_LEN;
-        self.bytes[body_len..].copy_from_slice(signature);
+        let bytes = &mut Arc::make_mut(&mut self.0).bytes;
+        let body_len = bytes.len() - SIGNATURE_LEN;
+        bytes[body_len..].copy_from_slice(signature);
     }
 
     fn signature(&self) -> &[u8; 64] {
-        self.bytes
+        self.0
+            .bytes
             .last_chunk()
             .expect("decode has checked the length")
     }
 
     /// The op's bytes, as they are stored and exchanged.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
-    /// The op's bytes, taken out.
+    /// The op's bytes, taken out; copied if there are clones of the op.
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        Arc::unwrap_or_clone(self.0).bytes
     }
 
     /// Author, sequence number and id.
     pub fn reference(&self) -> OpRef {
-        self.reference
+        self.0.reference
     }
 
     /// What the op is for.
     pub fn kind(&self) -> OpKind {
-        self.kind
+        self.0.kind
     }
 
     /// When it was made, by its author's hybrid clock.
     pub fn hlc(&self) -> Hlc {
-        self.hlc
+        self.0.hlc
     }
 
     /// Other ops it follows, strictly ascending.
     pub fn deps(&self) -> &[OpRef] {
-        &self.deps
+        &self.0.deps
     }
 
     /// The author's op before it; nothing for the first one.
     pub fn prev(&self) -> Option<OpRef> {
-        let seq = self.reference.seq.checked_sub(1)?;
+        let seq = self.0.reference.seq.checked_sub(1)?;
         Some(OpRef {
-            author: self.reference.author,
+            author: self.0.reference.author,
             seq,
-            id: self.prev,
+            id: self.0.prev,
         })
     }
 
     /// The ops it names: its prev, if it has one, and its deps.
     pub fn parents(&self) -> impl Iterator<Item = OpRef> + '_ {
-        self.prev().into_iter().chain(self.deps.iter().copied())
+        self.prev().into_iter().chain(self.0.deps.iter().copied())
     }
 
     /// The state machine's payload.
     pub fn payload(&self) -> &[u8] {
-        let end = self.bytes.len() - SIGNATURE_LEN;
-        &self.bytes[end - self.payload_len..end]
+        let end = self.0.bytes.len() - SIGNATURE_LEN;
+        &self.0.bytes[end - self.0.payload_len..end]
     }
 
     /// Which op it is, and when it was made.
     pub fn stamp(&self) -> Stamp {
         Stamp {
-            hlc: self.hlc,
-            op: self.reference,
+            hlc: self.0.hlc,
+            op: self.0.reference,
         }
     }
 
-    /// What a state machine sees of it, where it is the op with this number.
-    pub fn view(&self, number: u64) -> OpView<'_> {
+    /// What a state machine sees of it, at this position in the local order of application.
+    pub fn view(&self, index: ApplyIndex) -> OpView<'_> {
         OpView {
-            number,
-            reference: self.reference,
-            hlc: self.hlc,
+            index,
+            reference: self.0.reference,
+            hlc: self.0.hlc,
             payload: self.payload(),
         }
     }
@@ -409,12 +424,12 @@ impl Op {
 impl fmt::Debug for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Op")
-            .field("kind", &self.kind)
-            .field("reference", &self.reference)
+            .field("kind", &self.kind())
+            .field("reference", &self.reference())
             .field("prev", &self.prev())
-            .field("hlc", &self.hlc)
-            .field("deps", &self.deps)
-            .field("payload_len", &self.payload_len)
+            .field("hlc", &self.hlc())
+            .field("deps", &self.deps())
+            .field("payload_len", &self.0.payload_len)
             .finish()
     }
 }
@@ -422,9 +437,8 @@ impl fmt::Debug for Op {
 /// What a state machine sees of an op: nothing that depends on the signature.
 #[derive(Debug, Clone, Copy)]
 pub struct OpView<'a> {
-    /// Its place in the order in which ops are applied here, from 0; see
-    /// [`History`](crate::machine::History).
-    pub number: u64,
+    /// Its position in the local order of application; see [`History`](crate::machine::History).
+    pub index: ApplyIndex,
     /// Author, sequence number and id.
     pub reference: OpRef,
     /// When it was made, by its author's hybrid clock.

@@ -4,9 +4,11 @@
 //! can be replayed into another store or reinterpreted under another type; the signature is over
 //! the id and is not part of it.
 
+mod apply_index;
 mod body;
 mod key;
 
+pub use apply_index::ApplyIndex;
 pub use body::{Op, OpDraft, OpError, OpHasher, OpKind, OpView};
 #[cfg(feature = "std")]
 pub(crate) use key::Verifier;
@@ -25,10 +27,6 @@ pub const MAX_DEPS: usize = 1024;
 /// The longest payload of an op that is made here, in bytes: what is left when it has all the deps
 /// that it may have.
 pub const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 256;
-/// The longest key that a state machine of this workspace takes, in bytes.
-pub const MAX_KEY_BYTES: usize = 4096;
-/// The most writes or entries in one op of a state machine of this workspace.
-pub const MAX_BATCH: usize = 65_536;
 
 /// Names one op: whose it is, its place in the author's chain, and its id.
 ///

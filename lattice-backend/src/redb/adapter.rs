@@ -17,7 +17,7 @@ pub(super) const CONSISTENT_BYTE: u64 = (1 << 62) + 4;
 pub(super) const FLAGS_OFFSET: u64 = 9;
 pub(super) const PRIMARY_UNFLUSHED: u8 = 8;
 
-/// What redb is told about locks.
+/// What redb learns about locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LockView {
     /// The truth.

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
-use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Verdict, WriteBody};
-use crate::redb::error::{contain_call, wrapped_error};
+use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Transaction};
+use crate::redb::error::{contain, wrapped_error};
 use crate::redb::pack;
-use crate::redb::tx::{RedbReadTx, RedbWriteTx};
+use crate::redb::tx::RedbReadTx;
+use crate::redb::write::RedbTransaction;
 use crate::storage::{Disk, FileId, Storage};
 
 /// The ways in which a file is open.
@@ -32,7 +32,7 @@ pub(super) enum Opened {
 
 impl Opened {
     pub(super) fn begin_read(&self) -> Result<RedbReadTx> {
-        contain_call(|| {
+        contain(|| {
             match self {
                 Self::Writer(database) | Self::Repaired { database, .. } => database.begin_read(),
                 Self::Reader { database, .. } => database.begin_read(),
@@ -43,7 +43,7 @@ impl Opened {
     }
 
     fn close(self) -> Result<()> {
-        contain_call(|| {
+        contain(|| {
             match self {
                 Self::Writer(database) | Self::Repaired { database, .. } => database.close(),
                 Self::Reader { database, .. } => database.close(),
@@ -53,8 +53,12 @@ impl Opened {
     }
 }
 
+/// The locks are taken in the order of the fields.
 pub(super) struct RedbDb {
-    /// Nothing once it is closed. Writes hold this for reading, so closing waits for them.
+    /// Held by a write transaction from begin to end, and by compacting and closing, which wait for
+    /// it. A transaction holds no other lock, so that a snapshot never waits for one.
+    writing: Mutex<()>,
+    /// None once it is closed.
     opened: RwLock<Option<Opened>>,
     access: Access,
     place: Option<Place>,
@@ -71,6 +75,7 @@ impl RedbDb {
     /// One that has no name, or is not going to keep it.
     pub(super) fn new(opened: Opened, access: Access) -> Self {
         Self {
+            writing: Mutex::default(),
             opened: RwLock::new(Some(opened)),
             access,
             place: None,
@@ -82,6 +87,10 @@ impl RedbDb {
             place: Some(place),
             ..Self::new(opened, access)
         }
+    }
+
+    fn wait_to_write(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,60 +124,33 @@ impl StateDb for RedbDb {
         Ok(Arc::new(opened.begin_read()?))
     }
 
-    fn write(&self, body: &mut WriteBody<'_>) -> Result<()> {
+    fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
+        let writing = self.wait_to_write();
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let database = match opened.as_ref().ok_or(BackendError::Closed)? {
             Opened::Writer(database) => database,
             Opened::Reader { .. } | Opened::Repaired { .. } => return Err(BackendError::ReadOnly),
         };
-        let tx = contain_call(|| {
+        let tx = contain(|| {
             database
                 .begin_write()
                 .map_err(|error| wrapped_error("beginning to write", error))
         })?;
-        // A panic in the body ends the transaction without a trace before it goes on.
-        let mut write = RedbWriteTx::new(&tx);
-        let verdict = catch_unwind(AssertUnwindSafe(|| body(&mut write)));
-        // A panic of redb over a damaged file poisons a lock of the transaction. Tables and the transaction
-        // take that lock when they are dropped, and panic once more.
-        let released = contain_call(|| {
-            drop(write);
-            Ok(())
-        });
-        let verdict = verdict.map(|outcome| outcome.and_then(|verdict| released.map(|()| verdict)));
-        match verdict {
-            Ok(Ok(Verdict::Commit)) => contain_call(|| {
-                tx.commit()
-                    .map_err(|error| wrapped_error("committing", error))
-            }),
-            Ok(outcome) => {
-                let aborted = contain_call(|| {
-                    tx.abort()
-                        .map_err(|error| wrapped_error("dropping a write", error))
-                });
-                outcome.and(aborted)
-            }
-            Err(panic) => {
-                // The panic of the body is what counts.
-                let _ = contain_call(|| {
-                    drop(tx);
-                    Ok(())
-                });
-                resume_unwind(panic)
-            }
-        }
+        Ok(Box::new(RedbTransaction::new(tx, writing)))
     }
 
     fn compact(&self) -> Result<()> {
-        // Nobody begins to read or write meanwhile.
+        let _writing = self.wait_to_write();
+        // Readers that begin during it wait.
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         match opened.as_mut().ok_or(BackendError::Closed)? {
-            Opened::Writer(database) => contain_call(|| pack::compact(database)),
+            Opened::Writer(database) => contain(|| pack::compact(database)),
             Opened::Reader { .. } | Opened::Repaired { .. } => Err(BackendError::ReadOnly),
         }
     }
 
     fn close(&self) -> Result<()> {
+        let _writing = self.wait_to_write();
         let opened = self
             .opened
             .write()

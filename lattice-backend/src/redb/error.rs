@@ -3,94 +3,69 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use redb::{DatabaseError, StorageError};
 
-use crate::backend::{BackendError, FileError, PeekError};
+use crate::backend::BackendError;
+use crate::backend::file_error::FileFault;
 use crate::storage::Storage;
 
 /// What every redb file starts with.
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Refuses a file that is not redb's before redb touches it. Gives the header's flags, none for a file
-/// that ends in front of them.
-pub(super) fn check_magic(storage: &dyn Storage, path: &Path) -> Result<u8, FileError> {
-    let len = storage
-        .len_bytes()
-        .map_err(|source| open_error(path, source))?;
-    // The flags stand behind the magic number.
+/// Refuses a file that is not redb's before redb touches it. Returns the header's flags; none are set
+/// in a file that ends before them.
+pub(super) fn check_magic(storage: &dyn Storage) -> Result<u8, FileFault> {
+    let len = storage.len_bytes().map_err(open_error)?;
+    // The flags follow the magic number.
     let mut found = [0; MAGIC.len() + 1];
     let start_len = usize::try_from(len).map_or(found.len(), |len| len.min(found.len()));
     if start_len >= MAGIC.len() {
         storage
             .read_at(0, &mut found[..start_len])
-            .map_err(|source| open_error(path, source))?;
+            .map_err(open_error)?;
     }
     if let Some(&[flags]) = found.strip_prefix(&MAGIC) {
         return Ok(flags);
     }
-    let detail = if len == 0 {
-        "expected a redb database, found an empty file".to_owned()
+    Err(FileFault::NotAStore(if len == 0 {
+        "expected a redb database, found an empty file".into()
     } else {
         format!("expected a redb database, found a file of {len} bytes that starts differently")
-    };
-    Err(FileError::NotAStore {
-        path: path.to_path_buf(),
-        detail,
-    })
+    }))
 }
 
 /// An error of the operating system while a file is opened.
-pub(super) fn open_error(path: &Path, source: io::Error) -> FileError {
-    let path = path.to_path_buf();
-    match source.kind() {
+pub(super) fn open_error(error: io::Error) -> FileFault {
+    match error.kind() {
         // Also where a file stands in place of a directory on the way.
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileError::NotFound { path },
-        io::ErrorKind::AlreadyExists => FileError::Exists { path },
-        io::ErrorKind::IsADirectory => FileError::NotAStore {
-            path,
-            detail: "expected a file, found a directory".into(),
-        },
-        io::ErrorKind::NotSeekable => FileError::NotAStore {
-            path,
-            detail: "expected a file, found a pipe, a socket or a device".into(),
-        },
-        _ => FileError::Io {
-            path,
-            source: source.into(),
-        },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileFault::NotFound,
+        io::ErrorKind::AlreadyExists => FileFault::Exists,
+        io::ErrorKind::IsADirectory => {
+            FileFault::NotAStore("expected a file, found a directory".into())
+        }
+        io::ErrorKind::NotSeekable => {
+            FileFault::NotAStore("expected a file, found a pipe, a socket or a device".into())
+        }
+        _ => FileFault::Io(error.into()),
     }
 }
 
 /// An error of redb while a database is opened.
-pub(super) fn file_error(path: &Path, error: DatabaseError) -> FileError {
-    let path = path.to_path_buf();
+pub(super) fn file_error(error: DatabaseError) -> FileFault {
     match error {
-        DatabaseError::DatabaseAlreadyOpen => FileError::InUse { path },
-        DatabaseError::Storage(StorageError::Corrupted(detail)) => {
-            FileError::Damaged { path, detail }
-        }
+        DatabaseError::DatabaseAlreadyOpen => FileFault::InUse,
+        DatabaseError::Storage(StorageError::Corrupted(detail)) => FileFault::Damaged(detail),
         DatabaseError::Storage(StorageError::Io(error))
             if error.kind() == io::ErrorKind::UnexpectedEof =>
         {
-            FileError::Damaged {
-                path,
-                detail: "the file ends before its last page".into(),
-            }
+            FileFault::Damaged("the file ends before its last page".into())
         }
-        DatabaseError::Storage(StorageError::Io(error)) => FileError::Io {
-            path,
-            source: error.into(),
-        },
-        DatabaseError::UpgradeRequired(version) => FileError::NotAStore {
-            path,
-            detail: format!("expected a redb 4 database, found file format {version}"),
-        },
-        error => FileError::Io {
-            path,
-            source: error.into(),
-        },
+        DatabaseError::Storage(StorageError::Io(error)) => FileFault::Io(error.into()),
+        DatabaseError::UpgradeRequired(version) => FileFault::NotAStore(format!(
+            "expected a redb 4 database, found file format {version}"
+        )),
+        error => FileFault::Io(error.into()),
     }
 }
 
@@ -110,7 +85,7 @@ pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) 
                 detail: "the file ends before its last page".into(),
             }
         }
-        // What the operating system said, for those who look for it among the causes.
+        // The operating system's error, for callers who search the causes for it.
         redb::Error::Io(error) => BackendError::storage(doing, error),
         error @ (redb::Error::TableTypeMismatch { .. }
         | redb::Error::TypeDefinitionChanged { .. }
@@ -121,57 +96,24 @@ pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) 
     }
 }
 
-/// An error that a damaged file can be reported as.
-pub(super) trait Damage {
-    fn damaged(path: &Path, detail: String) -> Self;
-}
-
-impl Damage for FileError {
-    fn damaged(path: &Path, detail: String) -> Self {
-        Self::Damaged {
-            path: path.to_path_buf(),
-            detail,
-        }
-    }
-}
-
-impl Damage for PeekError {
-    fn damaged(path: &Path, detail: String) -> Self {
-        Self::File(FileError::damaged(path, detail))
-    }
-}
-
-/// Runs what opens a file. redb trusts a file that says it was closed cleanly and panics over some
+/// Runs a call of redb. redb trusts a file that says it was closed cleanly and panics over some
 /// damage; nothing of ours outlives such a panic, so it is an error of this store like any other.
-pub(super) fn contain<T, E: Damage>(
-    path: &Path,
-    open: impl FnOnce() -> Result<T, E>,
+pub(super) fn contain<T, E: From<BackendError>>(
+    call: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
-    catch_unwind(AssertUnwindSafe(open))
-        .unwrap_or_else(|panic| Err(E::damaged(path, panic_text(&*panic))))
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(damage(&*panic).into()))
 }
 
-/// The same for a call on an open database.
-pub(super) fn contain_call<T>(
-    call: impl FnOnce() -> Result<T, BackendError>,
-) -> Result<T, BackendError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(damage(&*panic)))
-}
-
-/// The error that a panic of the engine is.
+/// The error that a panic of redb is.
 pub(super) fn damage(panic: &(dyn Any + Send)) -> BackendError {
-    BackendError::Damaged {
-        detail: panic_text(panic),
-    }
-}
-
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!(
-        "the engine stopped over it ({})",
-        text.unwrap_or("without saying why")
-    )
+    BackendError::Damaged {
+        detail: format!(
+            "the backend stopped over it ({})",
+            text.unwrap_or("without saying why")
+        ),
+    }
 }

@@ -56,8 +56,8 @@ impl Disk for FileDisk {
     }
 }
 
-/// Opens a file, and nothing else. Opening a pipe would wait for somebody at its other end, if it were not
-/// told not to; that it is one shows once it is open, which takes one look at the path less.
+/// Opens a regular file only. Opening a pipe would wait for a process at its other end without the
+/// flag; that it is a pipe shows once it is open, which saves one lookup of the path.
 #[cfg(unix)]
 fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -91,8 +91,8 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A file. Its byte-range locks are the engine's own, so that other programs built on the same
-/// engine agree with us about who has a store open.
+/// A file. Its byte-range locks are redb's own, so that other programs built on redb agree with us
+/// about which processes have a store open.
 #[derive(Debug)]
 struct FileStorage {
     locks: FileBackend,

@@ -1,4 +1,4 @@
-//! The redb engine. This module, and nothing else in Lattice, names redb.
+//! The redb backend. This module, and nothing else in Lattice, names redb.
 
 mod adapter;
 mod db;
@@ -10,6 +10,7 @@ mod page;
 mod reader;
 mod scratch;
 mod tx;
+mod write;
 
 pub use file::FileDisk;
 
@@ -18,13 +19,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_meta::MetaInfo;
-
+use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::{
-    Access, FileError, Integrity, OpenOptions, PeekError, Sharing, StateBackend, StateDb, Table,
-    WriteBody, WriteTx, copy_store, read_meta,
+    Access, FileError, Integrity, OpenOptions, Peek, PeekError, Result, Sharing, StateBackend,
+    StateDb, Table, WriteTx, copy_store, read_peek,
 };
-use crate::storage::{Disk, FileId, FileMode, Storage};
+use crate::storage::{Disk, FileMode, Storage};
 
 use adapter::{Adapter, LockView};
 use db::{Opened, Place, RedbDb};
@@ -43,8 +43,8 @@ const LOCK_WAIT: Duration = Duration::from_millis(2);
 ///
 /// A store that is open in the default sharing mode can be read by other processes. One whose
 /// last writer was killed can be peeked at and read without being changed: its last commit was
-/// made in two phases and is whole, so no repair is needed to read it. While somebody reads a
-/// crashed store, writers are told that it is in use, since they would repair it underneath.
+/// made in two phases and is intact, so no repair is needed to read it. While a crashed store is
+/// being read, it is in use for writers, since they would repair it underneath.
 #[derive(Clone)]
 pub struct RedbBackend {
     disk: Arc<dyn Disk>,
@@ -77,155 +77,189 @@ impl RedbBackend {
         }
     }
 
-    fn storage(&self, path: &Path, mode: FileMode) -> Result<Box<dyn Storage>, FileError> {
-        self.disk
-            .open(path, mode)
-            .map_err(|source| open_error(path, source))
+    fn storage(&self, path: &Path, mode: FileMode) -> Result<Box<dyn Storage>, FileFault> {
+        self.disk.open(path, mode).map_err(open_error)
     }
 
-    fn file_id(&self, path: &Path) -> Result<Option<FileId>, FileError> {
-        self.disk
-            .file_id(path)
-            .map_err(|source| open_error(path, source))
+    fn open_reader(&self, path: &Path, options: &OpenOptions) -> Result<Opened, FileFault> {
+        contain(|| reader::open(&|| self.disk.open(path, FileMode::Read), options))
     }
 
-    fn open_writer(&self, path: &Path, options: &OpenOptions) -> Result<Opened, FileError> {
+    fn open_writer(&self, path: &Path, options: &OpenOptions) -> Result<Opened, FileFault> {
         let mut tries = 1;
         loop {
             let storage = self.storage(path, FileMode::ReadWrite)?;
             // An empty file would be taken for a new database and written to.
-            check_magic(&*storage, path)?;
-            let adapter = Adapter::new(storage, LockView::Real);
-            match builder(options).create_with_backend(adapter) {
-                Ok(database) => return Ok(Opened::Writer(database)),
-                Err(redb::DatabaseError::DatabaseAlreadyOpen) if tries < LOCK_TRIES => {
+            check_magic(&*storage)?;
+            match create_database(storage, options) {
+                Err(FileFault::InUse) if tries < LOCK_TRIES => {
                     tries += 1;
                     std::thread::sleep(LOCK_WAIT);
                 }
-                Err(error) => return Err(file_error(path, error)),
+                opened => return opened.map(Opened::Writer),
             }
         }
     }
-}
 
-impl RedbBackend {
-    /// Copies every row, and gives the space back that the copying took.
-    fn copy(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        copy_store(self, path, target)?;
-        contain(target, || {
-            let storage = self.storage(target, FileMode::ReadWrite)?;
-            let mut database = builder(&OpenOptions::read_write())
-                .create_with_backend(Adapter::new(storage, LockView::Real))
-                .map_err(|error| file_error(target, error))?;
-            shrink(&mut database).map_err(|error| FileError::Io {
-                path: target.to_path_buf(),
-                source: error.into(),
-            })?;
-            database.close().map_err(|error| file_error(target, error))
-        })
-    }
-}
-
-impl StateBackend for RedbBackend {
-    fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError> {
-        let options = OpenOptions {
-            cache_bytes: PEEK_CACHE_BYTES,
-            ..OpenOptions::read_only()
-        };
-        contain(path, || {
-            let opened = reader::open(&*self.disk, path, &options)?;
-            let tx = opened.begin_read().map_err(|source| PeekError::Backend {
-                path: path.to_path_buf(),
-                source,
-            })?;
-            read_meta(&tx, path)
-        })
-    }
-
-    fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
-        let storage = self.storage(path, FileMode::CreateNew)?;
-        let made = contain(path, || {
-            let database = builder(&OpenOptions::read_write())
-                .create_with_backend(Adapter::new(storage, LockView::Real))
-                .map_err(|error| file_error(path, error))?;
-            let db = RedbDb::new(Opened::Writer(database), Access::ReadWrite);
-            let mut make = |tx: &mut dyn WriteTx| {
-                // Looking into a table makes it: a store has all five from the beginning.
-                for table in Table::ALL {
-                    tx.get(table, &[])?;
-                }
-                birth(tx)
-            };
-            db.write(&mut make)
-                .and_then(|()| db.close())
-                .map_err(|error| FileError::Io {
-                    path: path.to_path_buf(),
-                    source: error.into(),
-                })
-        });
-        if made.is_err() {
-            // The file is ours, and worth nothing; the first error is the one to report.
-            let _ = self.disk.remove(path);
-        }
-        made
-    }
-
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        let copied = self.copy(path, target);
-        if copied.is_err() && !matches!(copied, Err(FileError::Exists { .. })) {
-            // The file is ours, and worth nothing; the first error is the one to report.
-            let _ = self.disk.remove(target);
-        }
-        copied
-    }
-
-    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
-        // What it is called if it fails: the directory, which the environment can set.
-        let path = &std::env::temp_dir();
-        let storage = self.disk.scratch().map_err(|source| FileError::Io {
-            path: path.clone(),
-            source: source.into(),
-        })?;
-        let storage = Unsynced(storage);
-        let options = OpenOptions {
-            sharing: Sharing::Exclusive,
-            ..OpenOptions::read_write()
-        };
-        let database = contain(path, || {
-            builder(&options)
-                .create_with_backend(Adapter::new(Box::new(storage), LockView::Real))
-                .map_err(|error| file_error(path, error))
-        })?;
-        let opened = Opened::Writer(database);
-        Ok(Arc::new(RedbDb::new(opened, options.access)))
-    }
-
-    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
-        match contain(path, || reader::check_integrity(&*self.disk, path)) {
-            Err(FileError::Damaged { detail, .. }) => Ok(Integrity::Damaged { detail }),
-            checked => checked,
-        }
-    }
-
-    fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
+    /// Opens a file that is still in its place once it is locked.
+    fn open_file(&self, path: &Path, options: &OpenOptions) -> Result<RedbDb, FileFault> {
         loop {
-            let file = self.file_id(path)?;
-            let opened = contain(path, || match options.access {
+            let file = self.disk.file_id(path).map_err(open_error)?;
+            let opened = match options.access {
                 Access::ReadWrite => self.open_writer(path, options),
-                Access::ReadOnly => reader::open(&*self.disk, path, options),
-            })?;
-            // Another file may have taken its place before it was locked. Whoever puts one there
-            // holds the writer's lock on the one before, so a writer's stays in its place from here.
-            if self.file_id(path)? == file {
+                Access::ReadOnly => self.open_reader(path, options),
+            }?;
+            // Another file may have taken its place before it was locked. A process that puts one
+            // there holds the writer's lock on the one before, so a writer's stays in its place
+            // from here.
+            if self.disk.file_id(path).map_err(open_error)? == file {
                 let place = Place {
                     disk: Arc::clone(&self.disk),
                     path: path.to_path_buf(),
                     file,
                 };
-                return Ok(Arc::new(RedbDb::at(opened, options.access, place)));
+                return Ok(RedbDb::at(opened, options.access, place));
             }
         }
     }
+
+    fn peek_file(&self, path: &Path) -> Result<Peek, PeekFault> {
+        let options = OpenOptions {
+            cache_bytes: PEEK_CACHE_BYTES,
+            ..OpenOptions::read_only()
+        };
+        let opened = self.open_reader(path, &options)?;
+        contain(|| read_peek(&opened.begin_read()?))
+    }
+
+    fn create_file(
+        &self,
+        path: &Path,
+        birth: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileFault> {
+        let storage = self.storage(path, FileMode::CreateNew)?;
+        let file = NewFile::new(&*self.disk, path);
+        let database = create_database(storage, &OpenOptions::read_write())?;
+        let db = RedbDb::new(Opened::Writer(database), Access::ReadWrite);
+        let mut tx = db.begin_write()?;
+        // Looking into a table makes it: a store has all five from the beginning.
+        for table in Table::ALL {
+            tx.get(table, &[])?;
+        }
+        birth(&mut *tx)?;
+        tx.commit()?.wait()?;
+        db.close()?;
+        file.keep();
+        Ok(())
+    }
+
+    fn create_scratch(&self) -> Result<RedbDb, FileFault> {
+        let storage = self.disk.scratch();
+        let storage = Unsynced(storage.map_err(|error| FileFault::Io(error.into()))?);
+        let options = OpenOptions {
+            sharing: Sharing::Exclusive,
+            ..OpenOptions::read_write()
+        };
+        let database = create_database(Box::new(storage), &options)?;
+        Ok(RedbDb::new(Opened::Writer(database), options.access))
+    }
+
+    /// Gives back the space that copying rows into a new file took.
+    fn shrink_file(&self, path: &Path) -> Result<(), FileFault> {
+        let storage = self.storage(path, FileMode::ReadWrite)?;
+        contain(|| {
+            let mut database = create_database(storage, &OpenOptions::read_write())?;
+            shrink(&mut database)?;
+            database.close().map_err(file_error)
+        })
+    }
+}
+
+/// A file that was made just now. It is removed when this is dropped, unless it is worth keeping:
+/// also when a panic drops this.
+struct NewFile<'a> {
+    disk: &'a dyn Disk,
+    path: &'a Path,
+    is_kept: bool,
+}
+
+impl<'a> NewFile<'a> {
+    fn new(disk: &'a dyn Disk, path: &'a Path) -> Self {
+        Self {
+            disk,
+            path,
+            is_kept: false,
+        }
+    }
+
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // The error that came first is the one to report.
+            let _ = self.disk.remove(self.path);
+        }
+    }
+}
+
+impl StateBackend for RedbBackend {
+    fn peek(&self, path: &Path) -> Result<Peek, PeekError> {
+        self.peek_file(path).map_err(|fault| fault.at(path))
+    }
+
+    fn create(
+        &self,
+        path: &Path,
+        birth: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        self.create_file(path, birth)
+            .map_err(|fault| fault.at(path))
+    }
+
+    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
+        copy_store(self, path, target)?;
+        let file = NewFile::new(&*self.disk, target);
+        self.shrink_file(target).map_err(|fault| fault.at(target))?;
+        file.keep();
+        Ok(())
+    }
+
+    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
+        let db = self.create_scratch();
+        // What it is called if it fails: the directory, which the environment can set.
+        Ok(Arc::new(
+            db.map_err(|fault| fault.at(&std::env::temp_dir()))?,
+        ))
+    }
+
+    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
+        let open_file = || self.disk.open(path, FileMode::Read);
+        match contain(|| reader::check_integrity(&open_file)) {
+            Err(FileFault::Damaged(detail)) => Ok(Integrity::Damaged { detail }),
+            checked => checked.map_err(|fault| fault.at(path)),
+        }
+    }
+
+    fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
+        let db = self.open_file(path, options);
+        Ok(Arc::new(db.map_err(|fault| fault.at(path))?))
+    }
+}
+
+/// Opens the database in a storage for writing; makes one in an empty storage.
+fn create_database(
+    storage: Box<dyn Storage>,
+    options: &OpenOptions,
+) -> Result<redb::Database, FileFault> {
+    contain(|| {
+        builder(options)
+            .create_with_backend(Adapter::new(storage, LockView::Real))
+            .map_err(file_error)
+    })
 }
 
 fn builder(options: &OpenOptions) -> redb::Builder {

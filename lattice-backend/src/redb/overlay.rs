@@ -7,11 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::storage::{LockKind, LockRange, Storage};
 
-/// Bytes kept together; the engine writes in multiples of it, but for its header.
+/// Bytes kept together; redb writes in multiples of it, but for its header.
 const BLOCK: usize = 4096;
 const BLOCK_U64: u64 = 4096;
 
-/// Lets the engine repair a file in memory, for reading one whose last writer was killed in
+/// Lets redb repair a file in memory, for reading one whose last writer was killed in
 /// exclusive mode.
 #[derive(Debug)]
 pub(super) struct Overlay {
@@ -88,7 +88,7 @@ impl Storage for Overlay {
         }
         let mut rest = buffer;
         for (number, first, length) in pieces(offset, rest.len()) {
-            let (piece, behind) = rest.split_at_mut(length);
+            let (piece, after) = rest.split_at_mut(length);
             match changed.blocks.get(&number) {
                 Some(block) => piece.copy_from_slice(&block[first..first + length]),
                 None => {
@@ -96,7 +96,7 @@ impl Storage for Overlay {
                     piece.copy_from_slice(&block[first..first + length]);
                 }
             }
-            rest = behind;
+            rest = after;
         }
         Ok(())
     }
@@ -106,13 +106,13 @@ impl Storage for Overlay {
         let base_len = changed.base_len;
         let mut rest = bytes;
         for (number, first, length) in pieces(offset, bytes.len()) {
-            let (piece, behind) = rest.split_at(length);
+            let (piece, after) = rest.split_at(length);
             let block = match changed.blocks.entry(number) {
                 Entry::Occupied(there) => there.into_mut(),
                 Entry::Vacant(free) => free.insert(self.base_block(number, base_len)?),
             };
             block[first..first + length].copy_from_slice(piece);
-            rest = behind;
+            rest = after;
         }
         let len = u64::try_from(bytes.len()).map_err(io::Error::other)?;
         changed.len = changed.len.max(offset + len);
@@ -138,7 +138,7 @@ impl Storage for Overlay {
         Ok(())
     }
 
-    // What is in memory is nobody else's: every lock is free.
+    // No other process sees what is in memory: every lock is free.
     fn try_lock(&self, _: LockRange, _: LockKind) -> io::Result<bool> {
         Ok(true)
     }

@@ -10,10 +10,10 @@ use crate::redb::tx::{Bytes, definition, range};
 
 /// Packs the tables of a database and makes its file as short as it can be.
 ///
-/// Rows that came in any order leave pages that are two thirds full; the engine moves such pages, and does
-/// not fill them. Rows that come in their order fill them.
+/// Rows that came in any order leave pages that are two thirds full; redb moves such pages, and does not
+/// fill them. Rows that come in their order fill them.
 pub(super) fn compact(database: &mut Database) -> Result<()> {
-    // First of all because it is refused while somebody reads.
+    // First, because it is refused while there are readers.
     shrink(database)?;
     let tx = database
         .begin_write()
@@ -26,7 +26,7 @@ pub(super) fn compact(database: &mut Database) -> Result<()> {
     shrink(database)
 }
 
-/// Moves pages to the front of the file, and cuts off what is behind them.
+/// Moves pages to the start of the file, and cuts off what comes after them.
 pub(super) fn shrink(database: &mut Database) -> Result<()> {
     match database.compact() {
         Ok(_) => Ok(()),
@@ -35,8 +35,8 @@ pub(super) fn shrink(database: &mut Database) -> Result<()> {
     }
 }
 
-/// Copies a table's rows in their order, and puts the copy in its place. Whatever happens, the transaction
-/// leaves one or the other.
+/// Copies a table's rows in their order, and puts the copy in its place. The transaction leaves one or
+/// the other.
 fn pack(tx: &WriteTransaction, table: Table) -> Result<()> {
     let name = format!("{}-packed", table.name());
     let packed: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new(&name);

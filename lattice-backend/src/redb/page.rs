@@ -1,4 +1,4 @@
-//! What the engine believes of a page without looking.
+//! What redb believes of a page without a check.
 
 use std::io;
 
@@ -18,9 +18,9 @@ const NUMBER_BYTES: usize = 8;
 /// The highest bits of a page's number are the binary logarithm of its length in pages.
 const ORDER_SHIFT: u32 = 59;
 
-/// Makes a page that names one which is longer than the file unreadable. The engine reserves the
-/// memory for a page before it reads it, up to 4 GiB, and one wrong bit in a page's number is enough
-/// to say so. What it does not recognise as a page is damage to it, which it says without more ado.
+/// Makes a page that names one which is longer than the file unreadable. redb reserves the memory for
+/// a page before it reads it, up to 4 GiB, and one wrong bit in a page's number is enough to ask for
+/// that much. What it does not recognise as a page it reports as damage.
 pub(super) fn check_page(storage: &dyn Storage, offset: u64, page: &mut [u8]) -> io::Result<()> {
     if offset < PAGE_BYTES || page.first() != Some(&BRANCH) {
         return Ok(());

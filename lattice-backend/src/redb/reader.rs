@@ -2,15 +2,15 @@
 
 use std::io;
 use std::ops::Bound;
-use std::path::Path;
 
-use crate::backend::{FileError, Integrity, OpenOptions, Sharing};
+use crate::backend::file_error::FileFault;
+use crate::backend::{Integrity, OpenOptions, Sharing};
 use crate::redb::adapter::{Adapter, CONSISTENT_BYTE, FLAGS_OFFSET, LockView, PRIMARY_UNFLUSHED};
 use crate::redb::db::Opened;
 use crate::redb::error::{check_magic, file_error, open_error};
 use crate::redb::overlay::Overlay;
 use crate::redb::{LOCK_TRIES, LOCK_WAIT, builder};
-use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{LockKind, LockRange, Storage};
 
 /// The byte that a writer locks before it does anything else (redb's design document).
 const WRITER_MODE_BYTE: u64 = (1 << 62) + 1;
@@ -27,28 +27,23 @@ const RECOVERY_REQUIRED: u8 = 2;
 /// The flag of a last commit made in two phases.
 const TWO_PHASE_COMMIT: u8 = 4;
 
-/// Opens a file for reading. Nothing is written to it.
+/// Opens a file for reading. Nothing is written to it. `open_file` opens it once more at each call.
 pub(super) fn open(
-    disk: &dyn Disk,
-    path: &Path,
+    open_file: &dyn Fn() -> io::Result<Box<dyn Storage>>,
     options: &OpenOptions,
-) -> Result<Opened, FileError> {
-    let open_storage = || {
-        disk.open(path, FileMode::Read)
-            .map_err(|source| open_error(path, source))
-    };
+) -> Result<Opened, FileFault> {
+    let open_file = || open_file().map_err(open_error);
     let mut tries = 1;
     loop {
-        let storage = open_storage()?;
-        let flags = check_magic(&*storage, path)?;
-        let failed = |source| open_error(path, source);
-        // Most files that want a repair and that no live writer vouches for had a writer that was
-        // killed: the engine need not be asked first.
+        let storage = open_file()?;
+        let flags = check_magic(&*storage)?;
+        // Most files that need a repair and that no live writer vouches for had a writer that was
+        // killed: redb need not be asked first.
         if flags & RECOVERY_REQUIRED != 0
-            && !storage.is_locked(CONSISTENT).map_err(failed)?
-            && keeps_writers_out(&*storage).map_err(failed)?
+            && !storage.is_locked(CONSISTENT).map_err(open_error)?
+            && keeps_writers_out(&*storage).map_err(open_error)?
         {
-            return crashed(open_storage()?, storage, path, options);
+            return crashed(open_file()?, storage, options);
         }
         let reader =
             shared(options).open_read_only_with_backend(Adapter::new(storage, LockView::Real));
@@ -60,24 +55,22 @@ pub(super) fn open(
                 });
             }
             Err(redb::DatabaseError::RepairAborted) => {}
-            Err(error) => return Err(file_error(path, error)),
+            Err(error) => return Err(file_error(error)),
         }
         // No writer vouches for the file: the last one was killed, or one is opening it just now.
-        let guard = open_storage()?;
-        if keeps_writers_out(&*guard).map_err(failed)? {
-            return crashed(open_storage()?, guard, path, options);
+        let guard = open_file()?;
+        if keeps_writers_out(&*guard).map_err(open_error)? {
+            return crashed(open_file()?, guard, options);
         }
         if tries == LOCK_TRIES {
-            return Err(FileError::InUse {
-                path: path.to_path_buf(),
-            });
+            return Err(FileFault::InUse);
         }
         tries += 1;
         std::thread::sleep(LOCK_WAIT);
     }
 }
 
-/// Locks a file so that no writer repairs it; whether there is none that has it.
+/// Locks a file so that no writer repairs it. Returns whether it is locked: no writer has it open.
 fn keeps_writers_out(guard: &dyn Storage) -> io::Result<bool> {
     guard.try_lock(WRITER_MODE, LockKind::Shared)
 }
@@ -86,46 +79,44 @@ fn keeps_writers_out(guard: &dyn Storage) -> io::Result<bool> {
 fn crashed(
     storage: Box<dyn Storage>,
     guard: Box<dyn Storage>,
-    path: &Path,
     options: &OpenOptions,
-) -> Result<Opened, FileError> {
+) -> Result<Opened, FileFault> {
     let mut flags = [0];
     storage
         .read_at(FLAGS_OFFSET, &mut flags)
-        .map_err(|source| open_error(path, source))?;
+        .map_err(open_error)?;
     if flags[0] & TWO_PHASE_COMMIT != 0 {
         if flags[0] & PRIMARY_UNFLUSHED != 0 {
-            flush(&*storage).map_err(|source| open_error(path, source))?;
+            flush(&*storage).map_err(open_error)?;
         }
         let database = shared(options)
             .open_read_only_with_backend(Adapter::new(storage, LockView::Vouched))
-            .map_err(|error| file_error(path, error))?;
+            .map_err(file_error)?;
         return Ok(Opened::Reader {
             database,
             _guard: Some(guard),
         });
     }
-    // Written in exclusive mode: only the engine's repair finds the last whole commit.
-    let overlay = Overlay::new(storage).map_err(|source| open_error(path, source))?;
+    // Written in exclusive mode: only redb's repair finds the last intact commit.
+    let overlay = Overlay::new(storage).map_err(open_error)?;
     let exclusive = OpenOptions {
         sharing: Sharing::Exclusive,
         ..*options
     };
     let database = builder(&exclusive)
         .create_with_backend(Adapter::new(Box::new(overlay), LockView::Real))
-        .map_err(|error| file_error(path, error))?;
+        .map_err(file_error)?;
     Ok(Opened::Repaired {
         database,
         _guard: guard,
     })
 }
 
-/// Sees to it that the last commit is on disk, of a file whose header says that it perhaps is not: the
-/// adapter hides that mark. The engine takes it away after the commit's last sync and does not sync
-/// that, so after a loss of power it stands beside commits that were acknowledged, and readers would be
-/// shown the commit before: a backup made of that and written on would fork its author. But if only the
-/// process was killed the commit may not be on disk yet, and nobody is to read what a loss of power
-/// could still take back.
+/// Syncs a file whose header says that its last commit is perhaps not on disk: the adapter hides that
+/// mark. redb takes it away after the commit's last sync and does not sync that, so after a loss of
+/// power it stands beside commits that were acknowledged. Readers would be shown the commit before; a
+/// backup made of that and written to would fork its author. If only the process was killed, the
+/// commit may not be on disk yet, and no reader may see what a loss of power could still take back.
 fn flush(storage: &dyn Storage) -> io::Result<()> {
     match storage.sync() {
         // Some systems let only writers sync.
@@ -134,38 +125,33 @@ fn flush(storage: &dyn Storage) -> io::Result<()> {
     }
 }
 
-/// Has the engine look at all its checksums, in memory over the file: it may repair, and it opens
-/// nothing that somebody else writes.
-pub(super) fn check_integrity(disk: &dyn Disk, path: &Path) -> Result<Integrity, FileError> {
-    let open_storage = || {
-        disk.open(path, FileMode::Read)
-            .map_err(|source| open_error(path, source))
-    };
-    let (storage, guard) = (open_storage()?, open_storage()?);
-    check_magic(&*storage, path)?;
-    // A writer that comes meanwhile would change the file underneath.
-    let locked = guard.try_lock(WRITER_MODE, LockKind::Shared);
-    if !locked.map_err(|source| open_error(path, source))? {
+/// Has redb check all its checksums, in memory over the file: it may repair, and it does not open a
+/// file that has a writer. `open_file` opens the file once more at each call.
+pub(super) fn check_integrity(
+    open_file: &dyn Fn() -> io::Result<Box<dyn Storage>>,
+) -> Result<Integrity, FileFault> {
+    let storage = open_file().map_err(open_error)?;
+    let guard = open_file().map_err(open_error)?;
+    check_magic(&*storage)?;
+    // A writer that opened it during the check would change the file underneath.
+    if !keeps_writers_out(&*guard).map_err(open_error)? {
         return Ok(Integrity::InUse);
     }
-    let overlay = Overlay::new(storage).map_err(|source| open_error(path, source))?;
+    let overlay = Overlay::new(storage).map_err(open_error)?;
     let exclusive = OpenOptions {
         sharing: Sharing::Exclusive,
         ..OpenOptions::read_write()
     };
     let mut database = builder(&exclusive)
         .create_with_backend(Adapter::new(Box::new(overlay), LockView::Real))
-        .map_err(|error| file_error(path, error))?;
-    let is_whole = database
-        .check_integrity()
-        .map_err(|error| file_error(path, error))?;
-    Ok(if is_whole {
-        Integrity::Whole
+        .map_err(file_error)?;
+    Ok(if database.check_integrity().map_err(file_error)? {
+        Integrity::Intact
     } else {
         Integrity::Damaged {
-            detail:
-                "the engine found checksums that do not hold, and could repair what they are of"
-                    .into(),
+            detail: "the backend found checksums that do not match, and could repair what they \
+                     are of"
+                .into(),
         }
     })
 }

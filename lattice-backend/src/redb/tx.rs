@@ -1,6 +1,6 @@
-//! Transactions.
+//! Snapshots, and how rows of a table are read.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
@@ -9,14 +9,12 @@ use std::sync::OnceLock;
 
 use redb::{
     AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError, TableDefinition,
-    TableError, WriteTransaction,
+    TableError,
 };
 
 use crate::backend::tx::{NoRows, is_empty_span};
-use crate::backend::{
-    BackendError, Direction, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx,
-};
-use crate::redb::error::{contain_call, damage, storage_error, wrapped_error};
+use crate::backend::{BackendError, Direction, ReadTx, Result, Row, RowCursor, Rows, Span, Table};
+use crate::redb::error::{contain, damage, storage_error, wrapped_error};
 
 pub(super) type Bytes = &'static [u8];
 
@@ -26,7 +24,7 @@ pub(super) fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes>
 }
 
 /// A snapshot. Tables are opened when they are first asked for and stay open; one that is not
-/// there reads as empty, so that whoever asked says which rows are missing.
+/// there reads as empty, so that the caller reports which rows are missing.
 pub(super) struct RedbReadTx {
     tx: ReadTransaction,
     tables: [OnceLock<Option<ReadOnlyTable<Bytes, Bytes>>>; Table::ALL.len()],
@@ -45,7 +43,7 @@ impl RedbReadTx {
         if let Some(opened) = cell.get() {
             return Ok(opened.as_ref());
         }
-        let opened = contain_call(|| match self.tx.open_table(definition(table)) {
+        let opened = contain(|| match self.tx.open_table(definition(table)) {
             Ok(opened) => Ok(Some(opened)),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(wrapped_error("opening a table", error)),
@@ -70,16 +68,10 @@ impl ReadTx for RedbReadTx {
     }
 
     fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let Some(table) = self.table(table)? else {
-            return Ok(false);
-        };
-        let found = contain_call(|| {
-            let found = table.get(key);
-            found.map_err(|error| storage_error("reading a row", error))
-        })?;
-        // In a damaged page a value can end beyond the page, which the guard finds when it is asked.
-        let value = contain_call(|| Ok(found.as_ref().map(AccessGuard::value)))?;
-        Ok(value.inspect(|value| see(value)).is_some())
+        match self.table(table)? {
+            Some(table) => show(table, key, see),
+            None => Ok(false),
+        }
     }
 
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
@@ -90,88 +82,29 @@ impl ReadTx for RedbReadTx {
     }
 }
 
-/// A write transaction. Tables are opened when they are first used, which makes those that are not there:
-/// one that is not used costs nothing.
-pub(super) struct RedbWriteTx<'tx> {
-    tx: &'tx WriteTransaction,
-    tables: [OnceCell<redb::Table<'tx, Bytes, Bytes>>; Table::ALL.len()],
-}
-
-impl<'tx> RedbWriteTx<'tx> {
-    pub(super) fn new(tx: &'tx WriteTransaction) -> Self {
-        Self {
-            tx,
-            tables: Default::default(),
-        }
-    }
-
-    fn table(&self, table: Table) -> Result<&redb::Table<'tx, Bytes, Bytes>> {
-        let cell = &self.tables[table.position()];
-        if let Some(opened) = cell.get() {
-            return Ok(opened);
-        }
-        let opened = contain_call(|| {
-            self.tx
-                .open_table(definition(table))
-                .map_err(|error| wrapped_error("opening a table", error))
-        })?;
-        Ok(cell.get_or_init(|| opened))
-    }
-
-    fn table_mut(&mut self, table: Table) -> Result<&mut redb::Table<'tx, Bytes, Bytes>> {
-        self.table(table)?;
-        let opened = self.tables[table.position()].get_mut();
-        Ok(opened.expect("it has just been opened"))
-    }
-}
-
-impl ReadTx for RedbWriteTx<'_> {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        get(self.table(table)?, key)
-    }
-
-    fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
-        range(self.table(table)?, span, direction)
-    }
-}
-
-impl WriteTx for RedbWriteTx<'_> {
-    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
-        let table = self.table_mut(table)?;
-        contain_call(|| {
-            let written = table.insert(key, value);
-            written
-                .map(drop)
-                .map_err(|error| storage_error("writing a row", error))
-        })
-    }
-
-    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
-        let table = self.table_mut(table)?;
-        contain_call(|| {
-            let before = table.insert(key, value);
-            owned(before.map_err(|error| storage_error("writing a row", error))?)
-        })
-    }
-
-    fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let table = self.table_mut(table)?;
-        contain_call(|| {
-            let before = table.remove(key);
-            owned(before.map_err(|error| storage_error("removing a row", error))?)
-        })
-    }
-}
-
-fn owned(value: Option<AccessGuard<'_, Bytes>>) -> Result<Option<Vec<u8>>> {
+pub(super) fn owned(value: Option<AccessGuard<'_, Bytes>>) -> Result<Option<Vec<u8>>> {
     Ok(value.map(|guard| guard.value().to_vec()))
 }
 
-fn get(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    contain_call(|| {
+pub(super) fn get(table: &impl ReadableTable<Bytes, Bytes>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    contain(|| {
         let found = table.get(key);
         owned(found.map_err(|error| storage_error("reading a row", error))?)
     })
+}
+
+pub(super) fn show(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    key: &[u8],
+    see: &mut dyn FnMut(&[u8]),
+) -> Result<bool> {
+    let found = contain(|| {
+        let found = table.get(key);
+        found.map_err(|error| storage_error("reading a row", error))
+    })?;
+    // In a damaged page a value can end beyond the page, which the guard finds when it is asked.
+    let value = contain(|| Ok(found.as_ref().map(AccessGuard::value)))?;
+    Ok(value.inspect(|value| see(value)).is_some())
 }
 
 pub(super) fn range<'a>(
@@ -187,12 +120,12 @@ pub(super) fn range<'a>(
         Direction::Forward => (start, end),
         Direction::Backward => (end, start),
     };
-    // The engine is told where to begin; where the range ends is looked at here, and only once.
+    // redb gets where to begin; where the range ends is checked here, and only once.
     let ahead = match direction {
         Direction::Forward => (start, Bound::Unbounded),
         Direction::Backward => (Bound::Unbounded, end),
     };
-    let rows = contain_call(|| {
+    let rows = contain(|| {
         table
             .range::<&[u8]>(ahead)
             .map_err(|error| storage_error("reading rows", error))
@@ -209,8 +142,8 @@ pub(super) fn range<'a>(
     }))
 }
 
-/// Rows of a range. A damaged tree gives rows in any order and from anywhere, and whoever reads on
-/// behind the last row would read for ever: such rows are damage, and not rows.
+/// Rows of a range. A damaged tree gives rows in any order and from anywhere, and a reader that
+/// follows them after the last row would read for ever: such rows are damage, and not rows.
 struct RedbCursor<'a> {
     /// All rows from where the range begins.
     rows: redb::Range<'a, Bytes, Bytes>,
@@ -221,7 +154,7 @@ struct RedbCursor<'a> {
     /// The key of the row that was given last.
     last: Vec<u8>,
     has_last: bool,
-    /// There was a row behind the range.
+    /// There was a row after the range.
     is_done: bool,
     /// The row that the caller holds now.
     lent: Option<Guards<'a>>,
@@ -239,7 +172,7 @@ impl<'a> RedbCursor<'a> {
         }
     }
 
-    /// Whether a row can be the next one, or one behind the range.
+    /// Whether a row can be the next one, or one after the range.
     #[inline(always)]
     fn can_follow(&self, key: &[u8]) -> bool {
         if self.has_last {
@@ -310,7 +243,7 @@ fn not_read(error: StorageError) -> BackendError {
 
 impl RowCursor for RedbCursor<'_> {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
-        contain_call(|| {
+        contain(|| {
             self.lent = None;
             let Some(next) = self.step() else {
                 return Ok(None);
@@ -349,7 +282,7 @@ impl RowCursor for RedbCursor<'_> {
             Ok(())
         }));
         match visited {
-            // The caller's panic is not the engine's.
+            // The caller's panic is not redb's.
             Err(panic) if is_callers.get() => resume_unwind(panic),
             Err(panic) => Err(damage(&*panic)),
             Ok(visited) => visited,

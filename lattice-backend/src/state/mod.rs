@@ -5,7 +5,7 @@ pub mod lthash;
 pub(crate) mod staging;
 mod xof;
 
-pub use staging::Staged;
+pub use staging::{CountedHistory, Staged};
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lattice_backend::backend::{MemoryBackend, Verdict};
+use lattice_backend::backend::MemoryBackend;
 use lattice_backend::conformance;
 use lattice_backend::conformance::{MachineSuite, MigrationSuite, Rng};
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::MemoryDisk;
 
+use crate::late::{Flaw, Late};
 use crate::registers::{Command, Lie, Registers};
-use crate::support::Hooked;
 
 #[test]
 fn the_memory_backend_conforms() {
@@ -44,15 +44,33 @@ fn message(run: impl FnOnce()) -> String {
         .unwrap()
 }
 
+fn run_late(flaw: Flaw) {
+    conformance::backend(|| (Arc::new(Late::new(flaw)), PathBuf::from("state.db")));
+}
+
 #[test]
-fn a_backend_that_never_aborts_is_caught() {
-    let text = message(|| {
-        conformance::backend(|| {
-            let backend = Hooked::new(MemoryBackend::new(), |_| Verdict::Commit);
-            (Arc::new(backend), PathBuf::from("state.db"))
-        });
-    });
-    assert!(!text.is_empty());
+fn a_backend_that_is_durable_only_after_a_wait_conforms() {
+    run_late(Flaw::None);
+}
+
+#[test]
+fn backends_that_break_a_rule_are_caught() {
+    for (flaw, expected) in [
+        (Flaw::ShowsUncommitted, "a write shows before its commit"),
+        (
+            Flaw::KeepsDropped,
+            "dropping a transaction does not undo it",
+        ),
+        (Flaw::ForgetsUnwaited, "closing loses a commit"),
+        (
+            Flaw::SkipsEarlier,
+            "a later wait does not make an earlier commit durable",
+        ),
+        (Flaw::HidesLogic, "logic: Some(\"rows/1\")"),
+    ] {
+        let text = message(|| run_late(flaw));
+        assert!(text.contains(expected), "{flaw:?}: {text}");
+    }
 }
 
 fn command(rng: &mut Rng) -> Command {
@@ -97,10 +115,10 @@ fn last_arrival_wins_is_caught() {
 }
 
 #[test]
-fn validity_from_state_is_caught() {
+fn effects_from_state_are_caught() {
     caught(
-        Lie::ValidityFromState,
-        "whether a payload is valid depends on more than its bytes",
+        Lie::EffectFromState,
+        "the state depends on the order of arrival",
     );
 }
 
@@ -144,7 +162,7 @@ fn numbers_in_elements_are_caught() {
 fn an_invalid_payload_of_its_own_is_caught() {
     caught(
         Lie::PreparesInvalid,
-        "`prepare` made a payload that `apply` holds to be invalid",
+        "`prepare` made a payload that `decode` finds invalid",
     );
 }
 

@@ -14,12 +14,12 @@ use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::engine::verify::Depth;
 use lattice_backend::op::{BranchTips, Op, OpRef};
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::MemoryDisk;
 
 use crate::registers::{Registers, payload};
-use crate::support::Store;
+use crate::support::{Store, bytes_of, given};
 
 fn in_redb() -> Arc<dyn StateBackend> {
     Arc::new(RedbBackend::on_disk(MemoryDisk::new()))
@@ -85,7 +85,7 @@ fn chains_and_forks() {
             }
         })
         .base(512)
-        .limits(20, 16),
+        .limits(21, 16),
         Shape::new("forks at every place of a chain", |forge, size| {
             let chain: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
             let forks = chain
@@ -202,8 +202,7 @@ fn open(backend: &Arc<CountingBackend>) -> Store {
 }
 
 fn take(store: &Store, ops: &[Op]) {
-    let mut ops = ops.iter().map(|op| op.bytes().to_vec());
-    let report = store.ingest(&mut ops, &Authors::Any).unwrap();
+    let report = store.ingest(given(bytes_of(ops)), &Authors::Any).unwrap();
     assert!(report.is_complete(), "{:?}", report.rejected().next());
 }
 
@@ -223,7 +222,7 @@ fn rows(work: Work) -> u64 {
 fn an_exchange_costs_what_the_branches_do() {
     let mut counts = Vec::new();
     for size in [500, 4000] {
-        let mut forge = Forge::for_store(Registers::default().store_type);
+        let mut forge = Forge::for_store(Registers::store_type());
         let mut ops: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
         // An old fork, and a branch on it that is nearly as long.
         let mut end = forge.op(1, Some(&ops[0]), &[], &value(1));
@@ -269,11 +268,11 @@ fn an_author_who_is_read_again_costs_a_few_look_ups() {
         rows(work)
     };
     let counts = [500, 4000].map(|size| {
-        let mut forge = Forge::for_store(Registers::default().store_type);
+        let mut forge = Forge::for_store(Registers::store_type());
         let chain: Vec<Op> = (0..size).map(|nth| forge.next_op(1, &value(nth))).collect();
         let next = forge.next_op(1, &value(1));
         let of_chain = first_op_after_opening(&chain, &next, &forge);
-        let mut forge = Forge::for_store(Registers::default().store_type);
+        let mut forge = Forge::for_store(Registers::store_type());
         let forks = siblings(&mut forge, None, size);
         let next = forge.op(1, Some(&forks[size / 2]), &[], &value(1));
         let of_forks = first_op_after_opening(&forks, &next, &forge);
@@ -290,7 +289,7 @@ fn an_author_who_is_read_again_costs_a_few_look_ups() {
 /// of the first author at most as many as it is ahead.
 #[test]
 fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
-    let mut forge = Forge::for_store(Registers::default().store_type);
+    let mut forge = Forge::for_store(Registers::store_type());
     let theirs: Vec<Op> = (0..3000).map(|nth| forge.next_op(1, &value(nth))).collect();
     let ours = forge.next_op(2, &value(0));
     let (there, _) = store(forge.genesis(), &theirs);
@@ -312,7 +311,7 @@ fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
 /// A tips file stays small: of authors beyond the newest thousand it names the ends of branches alone.
 #[test]
 fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
-    let mut forge = Forge::for_store(Registers::default().store_type);
+    let mut forge = Forge::for_store(Registers::store_type());
     let mut ops = Vec::new();
     for author in 0..1003 {
         ops.extend([
@@ -345,7 +344,7 @@ fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
 fn forks_are_sent_as_little_as_chains() {
     for seed in 0..60 {
         let mut rng = Rng::new(seed);
-        let mut forge = Forge::for_store(Registers::default().store_type);
+        let mut forge = Forge::for_store(Registers::store_type());
         let mut ops = Vec::<Op>::new();
         for nth in 0..80 {
             let author = number(rng.below(2));
@@ -387,8 +386,7 @@ fn forks_are_sent_as_little_as_chains() {
         let sent: Vec<Vec<u8>> = sent.collect::<Result<_, _>>().unwrap();
         assert!(sent.len() <= missing.len() + ahead, "seed {seed}");
         let before = there.op_count().unwrap();
-        let mut bytes = sent.into_iter();
-        let report = there.ingest(&mut bytes, &Authors::Any).unwrap();
+        let report = there.ingest(given(sent), &Authors::Any).unwrap();
         assert!(report.is_complete(), "seed {seed}: {report:?}");
         let gained = there.op_count().unwrap() - before;
         assert_eq!(gained, number(missing.len()), "seed {seed}");
@@ -399,12 +397,12 @@ fn forks_are_sent_as_little_as_chains() {
 #[test]
 fn a_verification_of_forks_costs_what_one_of_a_chain_does() {
     let verify = |ops: &dyn Fn(&mut Forge) -> Vec<Op>| {
-        let mut forge = Forge::for_store(Registers::default().store_type);
+        let mut forge = Forge::for_store(Registers::store_type());
         let ops = ops(&mut forge);
         let (store, backend) = store(forge.genesis(), &ops);
         let (work, verified) = work(&backend, || {
             store
-                .verify(Depth::Full, &*backend, &Watch::default())
+                .verify(Depth::Full, &*backend, &ProgressSink::default())
                 .unwrap()
         });
         assert!(verified.is_ok(), "{:?}", verified.findings);
@@ -419,7 +417,7 @@ fn a_verification_of_forks_costs_what_one_of_a_chain_does() {
 /// A slow reader of ops keeps no snapshot: the file does not grow because of it.
 #[test]
 fn a_slow_reader_of_ops_holds_no_snapshot() {
-    let mut forge = Forge::for_store(Registers::default().store_type);
+    let mut forge = Forge::for_store(Registers::store_type());
     let ops: Vec<Op> = (0..3000).map(|nth| forge.next_op(1, &value(nth))).collect();
     let (store, _) = store(forge.genesis(), &ops);
     let mut after = store.ops_after(&BranchTips::default()).unwrap();

@@ -1,10 +1,10 @@
-//! Damage that the engine believes, and that must not get further.
+//! Damage that redb believes, and that must not get further.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use lattice_backend::backend::{
-    BackendError, Direction, EVERYTHING, OpenOptions, ReadTx, StateBackend, Table, Verdict,
+    BackendError, Direction, EVERYTHING, OpenOptions, ReadTx, StateBackend, Table,
 };
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::MemoryDisk;
@@ -26,7 +26,7 @@ fn filled() -> Vec<u8> {
             for nth in 0..2000 {
                 tx.put(Table::Data, &key(nth), &[7; 40])?;
             }
-            Ok(Verdict::Commit)
+            Ok(())
         })
         .unwrap();
     disk.bytes(path).unwrap()
@@ -63,7 +63,7 @@ fn read(tx: &dyn ReadTx, direction: Direction) -> (usize, Option<BackendError>) 
     panic!("there are more rows than were written");
 }
 
-/// A reader that goes on behind the last row it has read would go on for ever.
+/// A reader that continues after the last row it has read would never end.
 #[test]
 fn rows_out_of_their_order_are_damage() {
     let file = filled();
@@ -107,7 +107,7 @@ fn rows_out_of_their_order_are_damage() {
     }
 }
 
-/// The engine reserves memory for a page before it reads it: four gigabytes, by one wrong byte.
+/// redb reserves memory for a page before it reads it: four gigabytes, by one wrong byte.
 #[test]
 fn a_page_longer_than_the_file_is_damage_before_there_is_memory_for_it() {
     let mut file = filled();

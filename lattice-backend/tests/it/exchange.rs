@@ -1,13 +1,11 @@
 //! What one replica tells and sends another.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lattice_backend::backend::{MemoryBackend, Verdict};
 use lattice_backend::conformance::Rng;
 use lattice_backend::op::{BranchTips, Op, OpKind, OpRef};
 
+use crate::late::{Flaw, Late};
 use crate::registers::payload;
 use crate::support::*;
 
@@ -169,13 +167,8 @@ fn three_replicas_converge_by_way_of_each_other() {
 /// follows them all.
 #[test]
 fn more_heads_than_deps_are_merged_in_the_same_transaction() {
-    let commits = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&commits);
-    let backend = Hooked::new(MemoryBackend::new(), move |verdict| {
-        counter.fetch_add(usize::from(verdict == Verdict::Commit), Ordering::SeqCst);
-        verdict
-    });
-    let site = Site::new(backend, "state.db");
+    let backend = Late::new(Flaw::None);
+    let site = Site::new(backend.clone(), "state.db");
     let store = site.open();
     let firsts: Vec<Op> = (0..1100_u64)
         .map(|nth| {
@@ -188,12 +181,12 @@ fn more_heads_than_deps_are_merged_in_the_same_transaction() {
     let report = ingest(&store, &firsts.iter().collect::<Vec<_>>());
     assert_eq!(report.applied(), 1100);
     assert_eq!(store.frontier().unwrap().len(), 1100);
-    let before = commits.load(Ordering::SeqCst);
+    let before = backend.commits();
     let last = append(&store, "key", "value");
-    assert_eq!(commits.load(Ordering::SeqCst), before + 1);
+    assert_eq!(backend.commits(), before + 1);
     assert_eq!(store.frontier().unwrap(), [last.reference()]);
     assert_eq!(store.op_count().unwrap(), 1102);
-    let merge = store.op_at(1100).unwrap().unwrap();
+    let merge = store.op_at(at(1100)).unwrap().unwrap();
     assert_eq!((merge.kind(), merge.deps().len()), (OpKind::Merge, 1024));
     assert!(merge.payload().is_empty());
     assert_eq!(last.prev(), Some(merge.reference()));

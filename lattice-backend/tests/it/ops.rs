@@ -75,7 +75,7 @@ proptest! {
         prop_assert_eq!(read.hlc(), draft.hlc);
         prop_assert_eq!(read.deps(), &draft.deps[..]);
         prop_assert_eq!(read.payload(), &payload[..]);
-        prop_assert_eq!(read.view(0).payload, &payload[..]);
+        prop_assert_eq!(read.view(at(0)).payload, &payload[..]);
         prop_assert_eq!(read.prev().map(|prev| prev.id), (seq > 0).then_some(draft.prev));
         let prev = read.prev();
         prop_assert!(prev.is_none_or(|prev| prev.seq == seq - 1 && prev.author == secret.public()));

@@ -8,9 +8,7 @@ use std::process::{Child, ChildStdout, Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lattice_backend::backend::{
-    Access, FileError, OpenOptions, PeekError, Sharing, Table, Verdict,
-};
+use lattice_backend::backend::{Access, FileError, OpenOptions, PeekError, Sharing, Table};
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::MemoryDisk;
@@ -65,13 +63,12 @@ fn write_on(site: &Site, sharing: Sharing) {
 fn fill(site: &Site, sharing: Sharing) {
     let db = site.backend.open(&site.path, &options(sharing)).unwrap();
     for part in 0..5_u8 {
-        db.write(&mut |tx| {
-            for row in 0..20 {
-                tx.put(Table::Data, &[part, row], &vec![row; 1 << 20])?;
-            }
-            Ok(Verdict::Commit)
-        })
-        .unwrap();
+        let mut tx = db.begin_write().unwrap();
+        for row in 0..20 {
+            tx.put(Table::Data, &[part, row], &vec![row; 1 << 20])
+                .unwrap();
+        }
+        tx.commit().unwrap().wait().unwrap();
     }
     println!("durable 0");
     drop(std::io::stdin().read(&mut [0]));

@@ -20,7 +20,7 @@ use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::verify::{Depth, rebuild_store};
 use lattice_backend::op::{Op, OpRef};
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::{MemoryDisk, RecordingDisk, Unsynced};
 
@@ -117,7 +117,7 @@ impl Work {
             &site.path,
             Path::new(REBUILT),
             site.machine.clone(),
-            &Watch::nobody(),
+            &ProgressSink::none(),
         )
         .unwrap();
         work.copied(REBUILT);
@@ -141,8 +141,7 @@ impl Work {
         store.append_all(&mut batch).unwrap();
         self.promised_ops(store);
         let ops = foreign();
-        let mut bytes = ops.iter().map(|op| op.bytes().to_vec());
-        let report = store.ingest(&mut bytes, &Authors::Any).unwrap();
+        let report = store.ingest(given(bytes_of(&ops)), &Authors::Any).unwrap();
         assert_eq!(report.applied(), 4);
         self.promised_ops(store);
         for nth in 0..5 {
@@ -255,13 +254,13 @@ impl Work {
         let hash = read.state_hash().unwrap();
         read.close().unwrap();
         let checked = site.backend.check_integrity(path).unwrap();
-        assert_eq!(checked, Integrity::Whole);
+        assert_eq!(checked, Integrity::Intact);
         assert_eq!(disk.bytes(path), Some(bytes), "reading wrote");
         // Whoever opens it migrates it, if that has not been done.
         site.machine = Registers::default();
         let store = open(&site, Access::ReadWrite, self.sharing).unwrap();
         assert_eq!(store.state_hash().unwrap(), hash);
-        let verified = store.verify(Depth::Full, &*site.backend, &Watch::nobody());
+        let verified = store.verify(Depth::Full, &*site.backend, &ProgressSink::none());
         assert_eq!(verified.unwrap().findings, []);
         append(&store, "after", "the loss");
         assert_whole(&store);
@@ -271,7 +270,7 @@ impl Work {
         );
         store.close().unwrap();
         let checked = site.backend.check_integrity(path).unwrap();
-        assert_eq!(checked, Integrity::Whole);
+        assert_eq!(checked, Integrity::Intact);
     }
 }
 

@@ -1,14 +1,13 @@
 //! A state machine for tests: named registers, of whose writes the last one wins by
 //! `(hlc, op_id)`; and machines that break the rules, one each.
 
-use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use lattice_backend::backend::{Direction, PrefixSpan, Result, Row};
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, MethodKind, Param,
-    StateMachine, Value, ValueType,
+    Args, CallError, DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry,
+    Param, StateMachine, Value, ValueType,
 };
 use lattice_backend::op::OpView;
 use lattice_meta::{SchemaVersion, StoreType};
@@ -41,8 +40,8 @@ pub(crate) enum Lie {
     None,
     /// The write that arrives last wins.
     LastArrivalWins,
-    /// A write to a register is invalid if it holds the same value.
-    ValidityFromState,
+    /// A write to a register is ignored if it holds the same value.
+    EffectFromState,
     /// Whether a payload is valid depends on how many came before in this process.
     ValidityFromOutside,
     /// A row counts calls of this process.
@@ -65,9 +64,7 @@ const OLD_PREFIX: u8 = 1;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Registers {
-    pub(crate) store_type: StoreType,
-    pub(crate) logic: &'static str,
-    pub(crate) schemas: RangeInclusive<u64>,
+    pub(crate) logic: Logic,
     pub(crate) lie: Lie,
     /// Values of registers whose names begin so are stored backwards.
     pub(crate) backwards: Option<&'static [u8]>,
@@ -76,12 +73,18 @@ pub(crate) struct Registers {
     pub(crate) calls: Arc<AtomicU64>,
 }
 
+const STORE_TYPE: &str = "org.example.registers";
+
+/// Logic that opens the layouts from 2 on.
+fn logic(store_type: &str, version: &str, newest: u64) -> Logic {
+    let schemas = OLD_LAYOUT..=SchemaVersion::new(newest);
+    Logic::new(store_type, version).unwrap().schemas(schemas)
+}
+
 impl Default for Registers {
     fn default() -> Self {
         Self {
-            store_type: "org.example.registers".parse().unwrap(),
-            logic: "registers-1",
-            schemas: 2..=4,
+            logic: logic(STORE_TYPE, "registers-1", 4),
             lie: Lie::None,
             backwards: None,
             panics: Arc::default(),
@@ -98,18 +101,35 @@ impl Registers {
         }
     }
 
-    /// The same logic at an older layout.
-    pub(crate) fn old_layout() -> Self {
+    pub(crate) fn store_type() -> StoreType {
+        STORE_TYPE.parse().unwrap()
+    }
+
+    /// The same logic for another store type.
+    pub(crate) fn of_type(store_type: &str) -> Self {
         Self {
-            schemas: 2..=2,
+            logic: logic(store_type, "registers-1", 4),
             ..Self::default()
         }
     }
 
-    /// Another build: another version, and perhaps other results.
-    pub(crate) fn build(logic: &'static str, backwards: Option<&'static [u8]>) -> Self {
+    /// The same logic up to another layout.
+    pub(crate) fn up_to_layout(newest: u64) -> Self {
         Self {
-            logic,
+            logic: logic(STORE_TYPE, "registers-1", newest),
+            ..Self::default()
+        }
+    }
+
+    /// The same logic at an older layout.
+    pub(crate) fn old_layout() -> Self {
+        Self::up_to_layout(OLD_LAYOUT.get())
+    }
+
+    /// Another build: another version, and perhaps other results.
+    pub(crate) fn build(version: &str, backwards: Option<&'static [u8]>) -> Self {
+        Self {
+            logic: logic(STORE_TYPE, version, 4),
             backwards,
             ..Self::default()
         }
@@ -117,7 +137,7 @@ impl Registers {
 
     /// The key of a register's row.
     fn row_key(&self, key: &[u8]) -> Vec<u8> {
-        match *self.schemas().end() <= OLD_LAYOUT {
+        match self.logic.newest_schema() <= OLD_LAYOUT {
             true => [&[OLD_PREFIX], key].concat(),
             false => key.to_vec(),
         }
@@ -168,55 +188,41 @@ pub(crate) fn read(data: &dyn DataRead, key: &[u8]) -> Option<Vec<u8>> {
 impl StateMachine for Registers {
     type Command = Command;
     type Refusal = Refused;
+    type Payload<'a> = (&'a [u8], &'a [u8]);
 
-    fn store_type(&self) -> &StoreType {
-        &self.store_type
+    fn logic(&self) -> &Logic {
+        &self.logic
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SchemaVersion::new(*self.schemas.start())..=SchemaVersion::new(*self.schemas.end())
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Invalid> {
+        if self.lie == Lie::ValidityFromOutside && self.count() % 7 == 3 {
+            return Err(Invalid::new("every seventh"));
+        }
+        parse(payload).ok_or_else(|| Invalid::new("expected a key of 1 byte or more"))
     }
 
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new(self.logic).unwrap()
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        const KEY: Param = Param {
-            name: "key",
-            value_type: ValueType::Bytes,
-            required: true,
-            doc: "The register.",
-        };
-        const VALUE: Param = Param {
-            name: "value",
-            value_type: ValueType::Bytes,
-            required: true,
-            doc: "What it is to hold.",
-        };
-        &[
-            Method {
-                name: "set",
-                kind: MethodKind::Command,
-                doc: "Sets a register.",
-                params: &[KEY, VALUE],
-                result: ValueType::Record,
-            },
-            Method {
-                name: "get",
-                kind: MethodKind::Query,
-                doc: "Reads a register.",
-                params: &[KEY],
-                result: ValueType::Bytes,
-            },
-            Method {
-                name: "follow",
-                kind: MethodKind::Stream,
-                doc: "Follows all registers.",
-                params: &[],
-                result: ValueType::Record,
-            },
-        ]
+    fn methods(&self) -> &[MethodEntry<Self>] {
+        static METHODS: OnceLock<Vec<MethodEntry<Registers>>> = OnceLock::new();
+        let key = || Param::required("key", ValueType::Bytes, "The register.");
+        let value = || Param::required("value", ValueType::Bytes, "What it is to hold.");
+        METHODS.get_or_init(|| {
+            vec![
+                MethodEntry::command("set", "Sets a register.", vec![key(), value()], set),
+                MethodEntry::query(
+                    "get",
+                    "Reads a register.",
+                    vec![key()],
+                    ValueType::Bytes,
+                    get,
+                ),
+                MethodEntry::stream(
+                    "follow",
+                    "Follows all registers.",
+                    vec![],
+                    ValueType::Record,
+                ),
+            ]
+        })
     }
 
     fn elements(
@@ -269,32 +275,33 @@ impl StateMachine for Registers {
         command: &Command,
         _: &dyn DataRead,
         _: &dyn History,
-    ) -> Result<core::result::Result<Vec<u8>, Refused>> {
-        Ok(match command {
+    ) -> Result<Vec<u8>, MachineError<Refused>> {
+        match command {
             Command::Set(_, _) if self.lie == Lie::PreparesInvalid => Ok(Vec::new()),
             Command::Set(key, value) => Ok(payload(key, value)),
-            Command::Refuse => Err(Refused),
+            Command::Refuse => Err(MachineError::Refused(Refused)),
             Command::Raw(payload) => Ok(payload.clone()),
             Command::Panic => std::panic::resume_unwind(Box::new("told to panic")),
-        })
+        }
     }
 
-    fn apply(&self, op: &OpView<'_>, data: &mut dyn DataWrite, _: &dyn History) -> Result<Effect> {
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        (name, value): (&[u8], &[u8]),
+        data: &mut dyn DataWrite,
+        _: &dyn History,
+    ) -> Result<()> {
+        // Without the message that the hook of panics would print.
         if self.panics.load(Ordering::SeqCst) {
             std::panic::resume_unwind(Box::new("told to panic"));
         }
-        // An invalid payload's writes are dropped by the host, whatever they are.
-        data.put(b"scratch", b"of an invalid payload")?;
-        let Some((key, value)) = parse(op.payload) else {
-            return Ok(Effect::Void);
-        };
-        data.remove(b"scratch")?;
         let rank = [
             &op.hlc.to_u64().to_be_bytes()[..],
             op.reference.id.as_bytes(),
         ]
         .concat();
-        let (key, name) = (&*self.row_key(key), key);
+        let key = &*self.row_key(name);
         let mut value = value.to_vec();
         if self.backwards.is_some_and(|start| name.starts_with(start)) {
             value.reverse();
@@ -304,42 +311,43 @@ impl StateMachine for Registers {
             .as_ref()
             .is_some_and(|row| row[..40] > rank[..] && self.lie != Lie::LastArrivalWins);
         match self.lie {
-            Lie::ValidityFromState if before.is_some_and(|row| value_of(&row) == value) => {
-                return Ok(Effect::Void);
+            Lie::EffectFromState if before.is_some_and(|row| value_of(&row) == value) => {
+                return Ok(());
             }
-            Lie::ValidityFromOutside if self.count() % 7 == 3 => return Ok(Effect::Void),
             Lie::Nondeterminism => data.put(b"calls", &self.count().to_le_bytes())?,
-            Lie::NumbersInElements => value.extend(op.number.to_le_bytes()),
+            Lie::NumbersInElements => value.extend(op.index.get().to_le_bytes()),
             _ => {}
         }
         mark_latest(data, &rank)?;
         if !loses {
             data.put(key, &[&rank, &*value].concat())?;
         }
-        Ok(Effect::Applied)
+        Ok(())
     }
+}
 
-    fn command(&self, mut args: Args) -> core::result::Result<Command, CallError> {
-        let key = args.take_bytes("key").unwrap();
-        Ok(Command::Set(key, args.take_bytes("value").unwrap()))
-    }
+fn set(_: &Registers, mut args: Args<'_>) -> Result<Command, CallError> {
+    let (key, value) = (args.take_bytes("key")?, args.take_bytes("value")?);
+    Ok(Command::Set(
+        args.required("key", key)?,
+        args.required("value", value)?,
+    ))
+}
 
-    fn query(
-        &self,
-        mut args: Args,
-        data: &dyn DataRead,
-        _: &dyn History,
-    ) -> Result<core::result::Result<Value, CallError>> {
-        let key = args.take_bytes("key").unwrap();
-        // Through a range, so that a snapshot's cursor is used as well.
-        let span = (
-            std::ops::Bound::Included(&key[..]),
-            std::ops::Bound::Included(&key[..]),
-        );
-        let mut rows = data.range(span, Direction::Forward)?;
-        Ok(Ok(rows
-            .next()?
-            .map(|row| value_of(row.value).to_vec())
-            .into()))
-    }
+fn get(
+    _: &Registers,
+    mut args: Args<'_>,
+    data: &dyn DataRead,
+    _: &dyn History,
+) -> Result<Value, MachineError<CallError>> {
+    let key = args.take_bytes("key")?;
+    let key = args.required("key", key)?;
+    // Through a range, so that a snapshot's cursor is used as well.
+    let span = (
+        std::ops::Bound::Included(&key[..]),
+        std::ops::Bound::Included(&key[..]),
+    );
+    let mut rows = data.range(span, Direction::Forward)?;
+    let row = rows.next()?;
+    Ok(row.map(|row| value_of(row.value).to_vec()).into())
 }

@@ -1,24 +1,24 @@
 //! Stores to test with, ops made by hand, and a check of everything that a store says of itself.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Debug, Formatter};
-use std::path::{Path, PathBuf};
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use lattice_backend::backend::{
-    Access, BackendError, Direction, EVERYTHING, FileError, Integrity, MemoryBackend, OpenOptions,
-    PeekError, ReadTx, StateBackend, StateDb, Verdict, WriteBody,
-};
+use lattice_backend::backend::{Direction, EVERYTHING, MemoryBackend, StateBackend};
 use lattice_backend::clock::ManualClock;
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::ingest::{Authors, IngestReport, Outcome};
 use lattice_backend::engine::open::{OpenError, OpenRequest};
 use lattice_backend::machine::DataRead;
-use lattice_backend::op::{BranchTips, Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
+use lattice_backend::op::{
+    ApplyIndex, BranchTips, Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey,
+};
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::state::{Accumulator, ElementHasher};
 use lattice_backend::storage::MemoryDisk;
-use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, OpId, PubKey};
+use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
 
 use crate::registers::{self, Command, Registers};
 
@@ -39,7 +39,7 @@ pub(crate) fn owner() -> Arc<SecretKey> {
 
 pub(crate) fn genesis() -> Genesis {
     Genesis::new(
-        Registers::default().store_type,
+        Registers::store_type(),
         owner().public(),
         Nonce::from_bytes([9; 16]),
         Hlc::from_parts(NOW_MS, 0).unwrap(),
@@ -76,7 +76,7 @@ impl Site {
         Self::new(MemoryBackend::new(), "state.db")
     }
 
-    /// The redb engine on a disk in memory.
+    /// The redb backend on a disk in memory.
     pub(crate) fn redb() -> (Self, MemoryDisk) {
         let disk = MemoryDisk::new();
         let site = Self::new(RedbBackend::on_disk(disk.clone()), "state.db");
@@ -150,13 +150,23 @@ pub(crate) fn chain(author: &SecretKey, length: usize) -> Vec<Op> {
     ops
 }
 
+/// Ops from a source that does not fail.
+pub(crate) fn given(
+    ops: impl IntoIterator<Item = Vec<u8>>,
+) -> impl Iterator<Item = Result<Vec<u8>, Infallible>> {
+    ops.into_iter().map(Ok)
+}
+
+pub(crate) fn bytes_of(ops: &[impl Borrow<Op>]) -> impl Iterator<Item = Vec<u8>> {
+    ops.iter().map(|op| op.borrow().bytes().to_vec())
+}
+
 pub(crate) fn ingest(store: &Store, ops: &[&Op]) -> IngestReport {
     ingest_from(store, ops, &Authors::Any)
 }
 
 pub(crate) fn ingest_from(store: &Store, ops: &[&Op], whose: &Authors) -> IngestReport {
-    let mut bytes = ops.iter().map(|op| op.bytes().to_vec());
-    let report = store.ingest(&mut bytes, whose).unwrap();
+    let report = store.ingest(given(bytes_of(ops)), whose).unwrap();
     assert_eq!(report.outcomes.len(), ops.len());
     for ((id, _), op) in report.outcomes.iter().zip(ops) {
         assert_eq!(*id, Some(op.reference().id));
@@ -172,15 +182,19 @@ pub(crate) fn outcomes(report: &IngestReport) -> Vec<Outcome> {
         .collect()
 }
 
+pub(crate) fn at(index: u64) -> ApplyIndex {
+    ApplyIndex::new(index)
+}
+
 pub(crate) fn applied(index: u64) -> Outcome {
+    let index = at(index);
     Outcome::Applied { index }
 }
 
 /// Brings everything that `to` lacks from `from`.
 pub(crate) fn pull(from: &Store, to: &Store) -> IngestReport {
     let ops = from.ops_after(&to.branch_tips().unwrap()).unwrap();
-    let bytes: Vec<Vec<u8>> = ops.map(Result::unwrap).collect();
-    to.ingest(&mut bytes.into_iter(), &Authors::Any).unwrap()
+    to.ingest(ops, &Authors::Any).unwrap()
 }
 
 pub(crate) fn append(store: &Store, key: &str, value: impl AsRef<[u8]>) -> Op {
@@ -197,7 +211,7 @@ pub(crate) fn get(store: &Store, key: &str) -> Option<Vec<u8>> {
 pub(crate) fn history(store: &Store) -> Vec<Op> {
     let count = store.op_count().unwrap();
     (0..count)
-        .map(|index| store.op_at(index).unwrap().unwrap())
+        .map(|index| store.op_at(at(index)).unwrap().unwrap())
         .collect()
 }
 
@@ -206,8 +220,8 @@ pub(crate) fn history(store: &Store) -> Vec<Op> {
 pub(crate) fn assert_whole(store: &Store) {
     let ops = history(store);
     let count = u64::try_from(ops.len()).unwrap();
-    assert_eq!(store.op_at(count).unwrap(), None);
-    assert!(store.effect_at(count).unwrap().is_none());
+    assert_eq!(store.op_at(at(count)).unwrap(), None);
+    assert!(store.effect_at(at(count)).unwrap().is_none());
     let mut named = BTreeSet::new();
     let mut followed = BTreeSet::new();
     let mut tips = BTreeMap::<PubKey, (u64, OpId)>::new();
@@ -294,92 +308,5 @@ pub(crate) fn assert_converged(stores: &[&Store]) {
             stores[0].branch_tips().unwrap().tips
         );
         assert_eq!(store.info().unwrap(), stores[0].info().unwrap());
-    }
-}
-
-/// What becomes of the verdicts of write transactions.
-type Hook = Arc<dyn Fn(Verdict) -> Verdict + Send + Sync>;
-
-/// A backend in memory that shows a test the verdict of every write, and lets it change it.
-pub(crate) struct Hooked {
-    inner: MemoryBackend,
-    hook: Hook,
-}
-
-struct HookedDb {
-    inner: Arc<dyn StateDb>,
-    hook: Hook,
-}
-
-impl Hooked {
-    pub(crate) fn new(
-        inner: MemoryBackend,
-        hook: impl Fn(Verdict) -> Verdict + Send + Sync + 'static,
-    ) -> Self {
-        let hook = Arc::new(hook);
-        Self { inner, hook }
-    }
-}
-
-impl Debug for Hooked {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Hooked({:?})", self.inner)
-    }
-}
-
-impl Debug for HookedDb {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HookedDb({:?})", self.inner)
-    }
-}
-
-impl StateBackend for Hooked {
-    fn peek_info(&self, path: &Path) -> Result<MetaInfo, PeekError> {
-        self.inner.peek_info(path)
-    }
-
-    fn create(&self, path: &Path, birth: &mut WriteBody<'_>) -> Result<(), FileError> {
-        self.inner.create(path, birth)
-    }
-
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        self.inner.backup(path, target)
-    }
-
-    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
-        self.inner.scratch()
-    }
-
-    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
-        self.inner.check_integrity(path)
-    }
-
-    fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
-        Ok(Arc::new(HookedDb {
-            inner: self.inner.open(path, options)?,
-            hook: Arc::clone(&self.hook),
-        }))
-    }
-}
-
-impl StateDb for HookedDb {
-    fn access(&self) -> Access {
-        self.inner.access()
-    }
-
-    fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>, BackendError> {
-        self.inner.snapshot()
-    }
-
-    fn write(&self, body: &mut WriteBody<'_>) -> Result<(), BackendError> {
-        self.inner.write(&mut |tx| Ok((self.hook)(body(tx)?)))
-    }
-
-    fn compact(&self) -> Result<(), BackendError> {
-        self.inner.compact()
-    }
-
-    fn close(&self) -> Result<(), BackendError> {
-        self.inner.close()
     }
 }

@@ -4,91 +4,67 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use lattice_backend::machine::{Args, CallError, Method, MethodKind, Value, ValueType};
+use lattice_backend::machine::{Args, CallError, Value};
 
-use crate::{Command, Expectation};
+use crate::{Command, Expectation, KvMachine};
 
-/// Makes a command of a call.
-pub(crate) fn command(args: Args) -> Result<Command, CallError> {
-    match args.method().name {
-        "put" => put(args),
-        "delete" => delete(args),
-        "batch" => batch(args),
-        _ => Err(super::unknown(args.method(), MethodKind::Command)),
-    }
-}
-
-fn put(mut args: Args) -> Result<Command, CallError> {
+pub(super) fn put(_: &KvMachine, mut args: Args<'_>) -> Result<Command, CallError> {
     let (key, mut command) = conditions(&mut args)?;
     command.put(key, bytes(&mut args, "value")?);
     Ok(command)
 }
 
-fn delete(mut args: Args) -> Result<Command, CallError> {
+pub(super) fn delete(_: &KvMachine, mut args: Args<'_>) -> Result<Command, CallError> {
     let (key, mut command) = conditions(&mut args)?;
     command.delete(key);
     Ok(command)
 }
 
 /// The key of a call, and a command that so far has the conditions on it.
-fn conditions(args: &mut Args) -> Result<(Vec<u8>, Command), CallError> {
+fn conditions(args: &mut Args<'_>) -> Result<(Vec<u8>, Command), CallError> {
     let key = bytes(args, "key")?;
     let mut command = Command::new();
-    if let Some(value) = args.take_bytes("expect") {
+    if let Some(value) = args.take_bytes("expect")? {
         command.expect(key.clone(), Expectation::Value(value));
     }
-    if args.take_flag("expect_absent") {
+    if args.take_flag("expect_absent")? {
         command.expect(key.clone(), Expectation::Absent);
     }
-    if args.take_flag("expect_present") {
+    if args.take_flag("expect_present")? {
         command.expect(key.clone(), Expectation::Present);
     }
     Ok((key, command))
 }
 
-fn batch(mut args: Args) -> Result<Command, CallError> {
-    let method = args.method();
+pub(super) fn batch(_: &KvMachine, mut args: Args<'_>) -> Result<Command, CallError> {
     let mut command = Command::new();
-    for (key, value) in pairs(method, "writes", args.take("writes"))? {
+    for (key, value) in pairs(&mut args, "writes")? {
         match value {
             Some(value) => command.put(key, value),
             None => command.delete(key),
         };
     }
-    for (key, value) in pairs(method, "expect", args.take("expect"))? {
+    for (key, value) in pairs(&mut args, "expect")? {
         command.expect(key, value.map_or(Expectation::Absent, Expectation::Value));
     }
     Ok(command)
 }
 
 /// A byte string that the call must have given.
-pub(super) fn bytes(args: &mut Args, name: &'static str) -> Result<Vec<u8>, CallError> {
-    args.take_bytes(name).ok_or(CallError::MissingParam {
-        method: args.method().name,
-        param: name,
-        expected: ValueType::Bytes,
-    })
+pub(super) fn bytes(args: &mut Args<'_>, name: &str) -> Result<Vec<u8>, CallError> {
+    let bytes = args.take_bytes(name)?;
+    args.required(name, bytes)
 }
 
 type Pair = (Vec<u8>, Option<Vec<u8>>);
 
 /// Reads a list of records of a key and, maybe, a value.
-fn pairs(
-    method: &'static Method,
-    param: &'static str,
-    list: Option<Value>,
-) -> Result<Vec<Pair>, CallError> {
-    let Some(Value::List(records)) = list else {
-        return Ok(Vec::new());
-    };
+fn pairs(args: &mut Args<'_>, param: &str) -> Result<Vec<Pair>, CallError> {
+    let records = args.take_list(param)?.into_iter().flatten();
     let pair = |(place, record): (usize, Value)| {
-        pair(record).map_err(|reason| CallError::Argument {
-            method: method.name,
-            param,
-            reason: format!("record {place}: {reason}"),
-        })
+        pair(record).map_err(|reason| args.refused(param, format!("record {place}: {reason}")))
     };
-    records.into_iter().enumerate().map(pair).collect()
+    records.enumerate().map(pair).collect()
 }
 
 fn pair(record: Value) -> Result<Pair, String> {

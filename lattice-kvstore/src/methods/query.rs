@@ -4,74 +4,52 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use lattice_backend::backend::{BackendError, Direction};
-use lattice_backend::machine::{Args, CallError, DataRead, History, MethodKind, Value};
+use lattice_backend::backend::Direction;
+use lattice_backend::machine::{Args, CallError, DataRead, History, MachineError, Value};
 
-use super::command::bytes;
+use crate::KvMachine;
+use crate::methods::command::bytes;
 use crate::range::KeyRange;
 use crate::read::{self, Head};
 
-/// Why a query has no answer.
-enum Stop {
-    Call(CallError),
-    Failed(BackendError),
-}
+type Answer = Result<Value, MachineError<CallError>>;
 
-impl From<CallError> for Stop {
-    fn from(error: CallError) -> Self {
-        Self::Call(error)
-    }
-}
-
-impl From<BackendError> for Stop {
-    fn from(error: BackendError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Answers a call.
-pub(crate) fn query(
-    args: Args,
+pub(super) fn get(
+    _: &KvMachine,
+    mut args: Args<'_>,
     data: &dyn DataRead,
-    history: &dyn History,
-) -> Result<Result<Value, CallError>, BackendError> {
-    let answer = match args.method().name {
-        "get" => get(args, data),
-        "contains" => contains(args, data),
-        "scan" => scan(args, data),
-        "count" => count(args, data),
-        "conflicts" => conflicts(args, data, history),
-        "conflicted_keys" => conflicted_keys(args, data),
-        _ => Err(super::unknown(args.method(), MethodKind::Query).into()),
-    };
-    match answer {
-        Ok(value) => Ok(Ok(value)),
-        Err(Stop::Call(error)) => Ok(Err(error)),
-        Err(Stop::Failed(error)) => Err(error),
-    }
-}
-
-fn get(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+    _: &dyn History,
+) -> Answer {
     Ok(read::value(data, &bytes(&mut args, "key")?)?.into())
 }
 
-fn contains(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+pub(super) fn contains(
+    _: &KvMachine,
+    mut args: Args<'_>,
+    data: &dyn DataRead,
+    _: &dyn History,
+) -> Answer {
     Ok(Value::Bool(read::contains(
         data,
         &bytes(&mut args, "key")?,
     )?))
 }
 
-fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
-    let range = range(&mut args);
+pub(super) fn scan(
+    _: &KvMachine,
+    mut args: Args<'_>,
+    data: &dyn DataRead,
+    _: &dyn History,
+) -> Answer {
+    let range = range(&mut args)?;
     let limit = limit(&mut args)?;
-    let reverse = args.take_flag("reverse");
+    let reverse = args.take_flag("reverse")?;
     let direction = if reverse {
         Direction::Backward
     } else {
         Direction::Forward
     };
-    let keys_only = args.take_flag("keys_only");
+    let keys_only = args.take_flag("keys_only")?;
     let mut records = Vec::new();
     if limit == 0 {
         return Ok(Value::List(records));
@@ -99,16 +77,26 @@ fn scan(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
     Ok(Value::List(records))
 }
 
-fn count(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+pub(super) fn count(
+    _: &KvMachine,
+    mut args: Args<'_>,
+    data: &dyn DataRead,
+    _: &dyn History,
+) -> Answer {
     let mut count: u64 = 0;
-    read::scan_keys(data, &range(&mut args), Direction::Forward, |_| {
+    read::scan_keys(data, &range(&mut args)?, Direction::Forward, |_| {
         count += 1;
         ControlFlow::Continue(())
     })?;
     Ok(count.into())
 }
 
-fn conflicts(mut args: Args, data: &dyn DataRead, history: &dyn History) -> Result<Value, Stop> {
+pub(super) fn conflicts(
+    _: &KvMachine,
+    mut args: Args<'_>,
+    data: &dyn DataRead,
+    history: &dyn History,
+) -> Answer {
     let heads = read::heads(data, history, &bytes(&mut args, "key")?)?;
     Ok(Value::List(heads.into_iter().map(record).collect()))
 }
@@ -123,7 +111,12 @@ fn record(head: Head) -> Value {
     ])
 }
 
-fn conflicted_keys(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
+pub(super) fn conflicted_keys(
+    _: &KvMachine,
+    mut args: Args<'_>,
+    data: &dyn DataRead,
+    _: &dyn History,
+) -> Answer {
     let limit = limit(&mut args)?;
     let mut keys = Vec::<Vec<u8>>::new();
     while keys.len() < limit {
@@ -135,22 +128,22 @@ fn conflicted_keys(mut args: Args, data: &dyn DataRead) -> Result<Value, Stop> {
     Ok(Value::List(keys.into_iter().map(Value::Bytes).collect()))
 }
 
-fn range(args: &mut Args) -> KeyRange {
-    let mut range = match args.take_bytes("prefix") {
+fn range(args: &mut Args<'_>) -> Result<KeyRange, CallError> {
+    let mut range = match args.take_bytes("prefix")? {
         Some(prefix) => KeyRange::prefix(&prefix),
         None => KeyRange::ALL,
     };
-    if let Some(from) = args.take_bytes("from") {
+    if let Some(from) = args.take_bytes("from")? {
         range = range.starting(from);
     }
-    if let Some(to) = args.take_bytes("to") {
+    if let Some(to) = args.take_bytes("to")? {
         range = range.ending(to);
     }
-    range
+    Ok(range)
 }
 
 /// How many things the caller wants; more than fit into memory are all of them.
-fn limit(args: &mut Args) -> Result<usize, CallError> {
+fn limit(args: &mut Args<'_>) -> Result<usize, CallError> {
     let limit = args.take_u64("limit")?;
     Ok(limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)

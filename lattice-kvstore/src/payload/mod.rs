@@ -10,10 +10,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use lattice_backend::op::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, OpRef};
+use lattice_backend::op::{MAX_OP_BYTES, OpRef};
 use lattice_meta::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
+
+use crate::{MAX_BATCH, MAX_KEY_BYTES};
 
 /// The only format so far.
 pub(crate) const FORMAT: u8 = 1;
@@ -29,6 +31,8 @@ pub(crate) const MAX_SUPERSEDED: usize = 1 << 18;
 /// How many times as long as the payload the keys of superseded values may be together, each counted as often
 /// as it is superseded: rows of siblings are looked up by key, and a place in a payload takes 4 bytes.
 pub(crate) const MAX_KEY_WEIGHT: usize = 64;
+/// The most bytes of these keys, which bounds the memory that removing their rows takes.
+pub(crate) const MAX_SUPERSEDED_KEY_BYTES: usize = 32 << 20;
 
 /// Bytes of a payload without refs and writes.
 pub(crate) const EMPTY_LEN: usize = 1 + 8 + 8;
@@ -38,9 +42,9 @@ pub(crate) const WRITE_LEN: usize = 8 + 8 + 1 + 8;
 /// Bytes of one more superseded head at the most: a ref of its own, and its place.
 pub(crate) const SUPERSEDED_LEN: usize = OpRef::KEY_LEN + 4;
 
-/// A payload as it is encoded; valid only if it comes from [`Payload::decode`].
+/// A payload as it is encoded; valid if `KvMachine` decoded it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Payload<'a> {
+pub struct Payload<'a> {
     pub(crate) format: u8,
     #[serde(deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_REFS>")]
     pub(crate) refs: Vec<OpRef>,
@@ -88,10 +92,16 @@ pub(crate) enum PayloadError {
     #[error("an op supersedes at most {MAX_SUPERSEDED} values, found {found} or more")]
     TooManySuperseded { found: usize },
     #[error(
-        "the keys of superseded values have at most {MAX_KEY_WEIGHT} times as many bytes as the payload, \
-         found {found} of {len}"
+        "the keys of superseded values have at most {MAX_KEY_WEIGHT} times as many bytes as the \
+         payload, and at most {MAX_SUPERSEDED_KEY_BYTES}; found {found}, with a payload of {len}"
     )]
     TooHeavy { found: usize, len: usize },
+}
+
+/// The most bytes of keys of superseded values, each key counted as often as it is superseded, for a
+/// payload of so many bytes.
+pub(crate) fn max_key_bytes(len: usize) -> usize {
+    MAX_SUPERSEDED_KEY_BYTES.min(MAX_KEY_WEIGHT.saturating_mul(len))
 }
 
 impl<'a> Payload<'a> {
@@ -172,7 +182,7 @@ impl<'a> Payload<'a> {
         let found = weights
             .map(|write| write.supersedes.len() * write.key.len())
             .sum();
-        match found > MAX_KEY_WEIGHT * len {
+        match found > max_key_bytes(len) {
             true => Err(PayloadError::TooHeavy { found, len }),
             false => Ok(()),
         }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use lattice_backend::backend::Result;
+use lattice_backend::op::ApplyIndex;
 use lattice_meta::varint;
 
 use super::{MAX_INSIDE, damaged};
@@ -13,18 +14,18 @@ pub(crate) enum Cell<'a> {
     /// The key has one value, which is here.
     Inside {
         /// The apply index of the op that put it.
-        index: u64,
+        index: ApplyIndex,
         value: &'a [u8],
     },
     /// The key has one value, in a row of its own.
     Apart {
         /// The apply index of the op that put it.
-        index: u64,
+        index: ApplyIndex,
     },
     /// The key has several values, each in a row of its own.
     Siblings {
         /// The apply index of the op that put the current one.
-        current: u64,
+        current: ApplyIndex,
         /// How many there are, 2 or more.
         count: u64,
     },
@@ -41,7 +42,7 @@ impl<'a> Cell<'a> {
         let read = || {
             let mut rest = row;
             let first = varint::take(&mut rest)?;
-            let index = first >> 2;
+            let index = ApplyIndex::new(first >> 2);
             match first & 3 {
                 INSIDE if rest.len() <= MAX_INSIDE => Some(Self::Inside { index, value: rest }),
                 APART if rest.is_empty() => Some(Self::Apart { index }),
@@ -60,9 +61,11 @@ impl<'a> Cell<'a> {
     /// The row of a cell.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (first, count, value) = match *self {
-            Self::Inside { index, value } => (index << 2 | INSIDE, None, value),
-            Self::Apart { index } => (index << 2 | APART, None, &[][..]),
-            Self::Siblings { current, count } => (current << 2 | SIBLINGS, Some(count), &[][..]),
+            Self::Inside { index, value } => (index.get() << 2 | INSIDE, None, value),
+            Self::Apart { index } => (index.get() << 2 | APART, None, &[][..]),
+            Self::Siblings { current, count } => {
+                (current.get() << 2 | SIBLINGS, Some(count), &[][..])
+            }
         };
         let mut row = Vec::with_capacity(2 * varint::MAX_LEN + value.len());
         varint::append(first, &mut row);
@@ -74,7 +77,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The apply index of the op that put the current value.
-    pub(crate) fn current(&self) -> u64 {
+    pub(crate) fn current(&self) -> ApplyIndex {
         match *self {
             Self::Inside { index, .. } | Self::Apart { index } => index,
             Self::Siblings { current, .. } => current,

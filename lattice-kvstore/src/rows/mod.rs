@@ -34,7 +34,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use lattice_backend::backend::{BackendError, PrefixSpan, Result, Table};
-use lattice_backend::op::{OpRef, Stamp};
+use lattice_backend::op::{ApplyIndex, OpRef, Stamp};
 use lattice_meta::{Hlc, OpId, PubKey, varint};
 
 const CELL: u8 = b'c';
@@ -101,14 +101,14 @@ pub(crate) fn key_of_cell(row_key: &[u8]) -> Result<&[u8]> {
 }
 
 /// The key of a value's row.
-pub(crate) fn value_key(key: &[u8], index: u64) -> Vec<u8> {
-    with_length(VALUE, key, &index.to_be_bytes())
+pub(crate) fn value_key(key: &[u8], index: ApplyIndex) -> Vec<u8> {
+    with_length(VALUE, key, &index.get().to_be_bytes())
 }
 
 /// The user's key and the apply index in the key of a value's row.
-pub(crate) fn split_value_key(row_key: &[u8]) -> Result<(&[u8], u64)> {
+pub(crate) fn split_value_key(row_key: &[u8]) -> Result<(&[u8], ApplyIndex)> {
     let split = split_key(VALUE, row_key).and_then(|(key, suffix)| {
-        let index = u64::from_be_bytes(suffix.try_into().ok()?);
+        let index = ApplyIndex::new(u64::from_be_bytes(suffix.try_into().ok()?));
         Some((key, index))
     });
     split.ok_or_else(|| damaged("the key of a value", row_key))
@@ -132,7 +132,7 @@ pub(crate) fn sibling_row(sibling: &Sibling) -> Vec<u8> {
     let mut row = Vec::with_capacity(32 + 8 + varint::MAX_LEN);
     row.extend_from_slice(sibling.stamp.op.author.as_bytes());
     row.extend_from_slice(&sibling.stamp.op.seq.to_le_bytes());
-    varint::append(sibling.index, &mut row);
+    varint::append(sibling.index.get(), &mut row);
     row
 }
 
@@ -142,7 +142,7 @@ pub(crate) struct Sibling {
     /// The op that put it.
     pub(crate) stamp: Stamp,
     /// The op's apply index.
-    pub(crate) index: u64,
+    pub(crate) index: ApplyIndex,
 }
 
 /// Reads the row of a sibling.
@@ -154,7 +154,7 @@ pub(crate) fn decode_sibling(row_key: &[u8], row: &[u8]) -> Result<Sibling> {
         let mut rest = row;
         let author = PubKey::from_bytes(take(&mut rest)?);
         let seq = u64::from_le_bytes(take(&mut rest)?);
-        let index = varint::take(&mut rest)?;
+        let index = ApplyIndex::new(varint::take(&mut rest)?);
         let op = OpRef { author, seq, id };
         let stamp = Stamp { hlc, op };
         rest.is_empty().then_some(Sibling { stamp, index })

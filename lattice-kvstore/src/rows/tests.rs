@@ -9,6 +9,10 @@ use crate::golden;
 /// The greatest apply index that a cell can hold: four times it is a varint below 2^63.
 const GREATEST: u64 = u64::MAX >> 3;
 
+const fn at(index: u64) -> ApplyIndex {
+    ApplyIndex::new(index)
+}
+
 fn stamp(hlc: u64, author: u8, seq: u64, id: u8) -> Stamp {
     let op = OpRef {
         author: PubKey::from_bytes([author; 32]),
@@ -26,11 +30,17 @@ fn cells_have_the_bytes_of_the_table() {
     // 4 times 130 is 520, which is 8 in the low seven bits and 4 in the next.
     let value = b"six";
     for (cell, row) in [
-        (Cell::Inside { index: 130, value }, &b"\x88\x04six"[..]),
-        (Cell::Apart { index: 130 }, b"\x89\x04"),
+        (
+            Cell::Inside {
+                index: at(130),
+                value,
+            },
+            &b"\x88\x04six"[..],
+        ),
+        (Cell::Apart { index: at(130) }, b"\x89\x04"),
         (
             Cell::Siblings {
-                current: 130,
+                current: at(130),
                 count: 300,
             },
             b"\x8a\x04\xac\x02",
@@ -38,18 +48,21 @@ fn cells_have_the_bytes_of_the_table() {
     ] {
         assert_eq!(cell.encode(), row);
         assert_eq!(Cell::decode(row).unwrap(), cell);
-        assert_eq!(cell.current(), 130);
+        assert_eq!(cell.current(), at(130));
     }
 }
 
 #[test]
 fn a_value_and_a_sibling_have_the_bytes_of_the_table() {
     let value = [&b"v\0\x03key"[..], &[0, 0, 0, 0, 0, 0, 1, 2]].concat();
-    assert_eq!(value_key(b"key", 0x0102), value);
-    assert_eq!(split_value_key(&value).unwrap(), (&b"key"[..], 0x0102));
+    assert_eq!(value_key(b"key", at(0x0102)), value);
+    assert_eq!(split_value_key(&value).unwrap(), (&b"key"[..], at(0x0102)));
 
     let stamp = stamp(0x0102, 3, 4, 5);
-    let sibling = Sibling { stamp, index: 130 };
+    let sibling = Sibling {
+        stamp,
+        index: at(130),
+    };
     let row_key = [&b"s\0\x03key"[..], &[0, 0, 0, 0, 0, 0, 1, 2], &[5; 32]].concat();
     assert_eq!(sibling_key(b"key", &stamp), row_key);
     let row = [&[3; 32][..], &[4, 0, 0, 0, 0, 0, 0, 0], &[0x82, 1]].concat();
@@ -78,7 +91,7 @@ fn the_first_byte_of_a_row_tells_what_it_is() {
     let stamp = stamp(1, 2, 3, 4);
     for (row_key, expected) in [
         (cell_key(b"key"), RowKind::Cell),
-        (value_key(b"key", 5), RowKind::Value),
+        (value_key(b"key", at(5)), RowKind::Value),
         (sibling_key(b"key", &stamp), RowKind::Sibling),
         (mark_key(&stamp.op, KeyHash::of(b"key")), RowKind::Mark),
     ] {
@@ -130,7 +143,7 @@ fn damaged_cells_are_errors_that_say_what_was_expected() {
 fn damaged_values_and_siblings_are_errors_that_say_what_was_expected() {
     assert!(key_of_cell(b"s").is_err() && key_of_cell(b"").is_err());
     let stamp = stamp(1, 2, 3, 4);
-    let (value, sibling) = (value_key(b"key", 5), sibling_key(b"key", &stamp));
+    let (value, sibling) = (value_key(b"key", at(5)), sibling_key(b"key", &stamp));
     for end in 0..value.len() {
         assert!(split_value_key(&value[..end]).is_err(), "{end} bytes");
     }
@@ -141,7 +154,10 @@ fn damaged_values_and_siblings_are_errors_that_say_what_was_expected() {
     assert!(key_of_sibling(&[&sibling[..], &[0]].concat()).is_err());
     assert!(split_value_key(&sibling).is_err() && key_of_sibling(&value).is_err());
 
-    let row = sibling_row(&Sibling { stamp, index: 5 });
+    let row = sibling_row(&Sibling {
+        stamp,
+        index: at(5),
+    });
     for end in 0..row.len() {
         let error = decode_sibling(&sibling, &row[..end]).unwrap_err();
         let error = error.to_string();
@@ -159,22 +175,31 @@ fn golden_rows() {
     let stamp = stamp(0x0102, 3, 0x0405, 6);
     let key = b"key";
     let cell = |cell: Cell<'_>| (cell_key(key), cell.encode());
-    let inside = |index, value| cell(Cell::Inside { index, value });
-    let siblings = |current, count| cell(Cell::Siblings { current, count });
+    let inside = |index, value| {
+        let index = at(index);
+        cell(Cell::Inside { index, value })
+    };
+    let siblings = |current, count| {
+        let current = at(current);
+        cell(Cell::Siblings { current, count })
+    };
     let longest: Vec<u8> = (0..=u8::MAX).collect::<Vec<_>>().repeat(4);
     let sibling = Sibling {
         stamp,
-        index: 0x4081,
+        index: at(0x4081),
     };
     let expected = [
         ("cell-inside", inside(5, b"seven")),
         ("cell-inside-empty", inside(0, b"")),
         ("cell-inside-longest", inside(0x1020, &longest)),
-        ("cell-apart", cell(Cell::Apart { index: 0x4081 })),
+        ("cell-apart", cell(Cell::Apart { index: at(0x4081) })),
         ("cell-of-siblings", siblings(31, 2)),
         ("cell-of-many-siblings", siblings(GREATEST, 301)),
-        ("value", (value_key(key, 0x0708), b"seven".to_vec())),
-        ("value-empty", (value_key(&[0xff; 300], u64::MAX), vec![])),
+        ("value", (value_key(key, at(0x0708)), b"seven".to_vec())),
+        (
+            "value-empty",
+            (value_key(&[0xff; 300], at(u64::MAX)), vec![]),
+        ),
         ("sibling", (sibling_key(key, &stamp), sibling_row(&sibling))),
         ("mark", (mark_key(&stamp.op, KeyHash::of(key)), vec![])),
         (
@@ -227,7 +252,7 @@ proptest! {
         index in 0..=GREATEST, count in 2..=u64::MAX >> 1, stamp in arb_stamp(), key in arb_key(),
         value in arb_inside(),
     ) {
-        let value = &value[..];
+        let (index, value) = (at(index), &value[..]);
         let cells = [
             Cell::Inside { index, value }, Cell::Apart { index },
             Cell::Siblings { current: index, count },
@@ -273,7 +298,7 @@ proptest! {
         };
         let same = a == b;
         prop_assert_eq!(within(&sibling_span(&a), &sibling_key(&b, &stamp)), same);
-        prop_assert!(!within(&sibling_span(&a), &value_key(&b, 1)));
+        prop_assert!(!within(&sibling_span(&a), &value_key(&b, at(1))));
         prop_assert_eq!(mark_key(&stamp.op, KeyHash::of(&a)) == mark_key(&stamp.op, KeyHash::of(&b)), same);
         prop_assert!(within(&mark_span(&stamp.op), &mark_key(&stamp.op, KeyHash::of(&b))));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lattice_backend::machine::{Effect, Value};
+use lattice_backend::machine::Value;
 use lattice_backend::op::{OpKind, OpRef};
 use lattice_kvstore::Command;
 
@@ -142,16 +142,14 @@ fn marks_at_keys_that_the_op_does_not_write_stay_and_mean_nothing() {
         payload: Vec::new(),
         ..elsewhere.clone()
     };
-    for (op_of_late, effect, values) in [
-        (elsewhere, Some(Effect::Applied), 1),
-        (invalid, Some(Effect::Void), 0),
-        (merge, None, 0),
-    ] {
+    for (op_of_late, is_valid, values) in
+        [(elsewhere, true, 1), (invalid, false, 0), (merge, false, 0)]
+    {
         let mut host = Host::new();
         let superseding = [delete(b"a", &[late]), delete(b"b", &[late])];
         host.record(&op(op_ref(1, 0, 1), 1, &superseding));
         assert_eq!(host.rows().len(), 2);
-        assert_eq!(host.record(&op_of_late), effect);
+        assert_eq!(host.record(&op_of_late), is_valid);
         assert_eq!(host.rows().len(), 2 + values, "both marks are there");
         // What comes later leaves no more of them: it finds the op applied.
         host.record(&op(op_ref(1, 1, 3), 2, &[delete(b"d", &[late])]));

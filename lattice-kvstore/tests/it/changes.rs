@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lattice_backend::engine::read::{Cursor, CursorOp, FeedError};
+use lattice_backend::op::ApplyIndex;
 use lattice_kvstore::{Change, KvStore};
 
 use crate::support::replica::{On, Replica};
@@ -124,11 +125,11 @@ fn ops_of_others_come_in_the_order_of_their_arrival_and_a_restore_is_noticed() {
     there.pull(&here);
     let rewound = there.kv.changes(cursor).unwrap_err();
     assert!(
-        matches!(rewound, FeedError::Rewound { index: 1, .. }),
+        matches!(rewound, FeedError::Rewound { index, .. } if index.get() == 1),
         "{rewound:?}"
     );
     let beyond = CursorOp {
-        index: 7,
+        index: ApplyIndex::new(7),
         ..cursor.op.unwrap()
     };
     let rewound = here.kv.changes(Cursor { op: Some(beyond) }).unwrap_err();

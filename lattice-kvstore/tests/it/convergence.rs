@@ -8,8 +8,8 @@ use lattice_backend::backend::MemoryBackend;
 use lattice_backend::bundle::{BundleReader, write_bundle};
 use lattice_backend::conformance::Rng;
 use lattice_backend::engine::verify::Depth;
-use lattice_backend::op::{BranchTips, Op, OpRef};
-use lattice_backend::progress::Watch;
+use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpRef};
+use lattice_backend::progress::ProgressSink;
 use lattice_registry::StoreHandle;
 
 use crate::support::bytes::{TestWrite, payload_writes};
@@ -88,7 +88,7 @@ fn counted(len: usize) -> u64 {
 fn check(replica: &Replica) -> (lattice_meta::StateHash, u64) {
     let count = replica.kv.op_count().unwrap();
     let ops: Vec<Op> = (0..count)
-        .map(|index| replica.kv.op_at(index).unwrap().unwrap())
+        .map(|index| replica.kv.op_at(ApplyIndex::new(index)).unwrap().unwrap())
         .collect();
     let expected = model(&ops);
     assert_eq!(replica.kv.count().unwrap(), counted(expected.len()));
@@ -111,7 +111,7 @@ fn check(replica: &Replica) -> (lattice_meta::StateHash, u64) {
             .into_iter()
             .map(|head| (head.op, head.value))
             .collect();
-        let expected = expected.get(&key).cloned().unwrap_or_default();
+        let expected = expected.get(&key).cloned().unwrap_or_else(Vec::new);
         assert_eq!(found, expected, "key {}", key.escape_ascii());
     }
     (replica.kv.state_hash().unwrap(), count)
@@ -164,7 +164,8 @@ fn step(rng: &mut Rng, replicas: &mut Vec<Replica>, hostile: &mut u32) {
                 Some(last) => {
                     let index =
                         u64::try_from(rng.below(usize::try_from(last + 1).unwrap())).unwrap();
-                    replica.kv.op_at(index).unwrap().unwrap().reference()
+                    let op = replica.kv.op_at(ApplyIndex::new(index)).unwrap();
+                    op.unwrap().reference()
                 }
                 None => op_ref(9, 9, 9),
             };
@@ -219,7 +220,7 @@ fn schedule(seed: u64) {
     }
     let verified = replicas[0]
         .kv
-        .verify(Depth::Full, &MemoryBackend::new(), &Watch::nobody())
+        .verify(Depth::Full, &MemoryBackend::new(), &ProgressSink::none())
         .unwrap();
     assert_eq!(verified.findings, []);
     let forks = u64::try_from(replicas[0].kv.forks().unwrap().len()).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p lattice-kvstore --test it cost -- --nocapture` shows the counts.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -189,12 +190,12 @@ fn small_ops_over_large_values() {
             in_turns(forge, 64, size << 10)
         })
         .base(16)
-        .limits(500, 20),
+        .limits(600, 20),
         Shape::new("small ops over values of n bytes", |forge, size| {
             in_turns(forge, 64, size)
         })
         .base(16)
-        .limits(500, 20),
+        .limits(600, 20),
     ]);
 }
 
@@ -290,8 +291,10 @@ fn bytes_per_byte(forge: &Forge, before: &[Op], counted: &[Op]) -> u64 {
     request.clock = Arc::new(ManualClock::new(3_400_000_000_000));
     let store = Engine::open(request, KvMachine::new()).unwrap();
     let take = |ops: &[Op]| {
-        let mut ops = ops.iter().map(|op| op.bytes().to_vec());
-        let report = store.ingest(&mut ops, &Authors::Any).unwrap();
+        let ops = ops
+            .iter()
+            .map(|op| Ok::<_, Infallible>(op.bytes().to_vec()));
+        let report = store.ingest(ops, &Authors::Any).unwrap();
         assert!(report.is_complete(), "{:?}", report.rejected().next());
     };
     take(before);

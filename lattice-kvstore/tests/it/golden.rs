@@ -2,10 +2,10 @@
 
 use lattice_backend::backend::{Direction, EVERYTHING};
 use lattice_backend::machine::DataRead;
-use lattice_backend::op::{Op, OpHasher};
+use lattice_backend::op::{ApplyIndex, Op, OpHasher};
 use lattice_backend::state::{Accumulator, ElementHasher, Expansion};
 use lattice_meta::{Genesis, GenesisHash, StateHash};
-use lattice_registry::{StoreHandle, TypedStore};
+use lattice_registry::TypedStore;
 
 use crate::support::Rows;
 use crate::support::golden::{first, lines};
@@ -49,7 +49,12 @@ fn golden() -> Golden {
         state_hash: StateHash::from_slice(&words[2]).unwrap(),
         rows: words[3][..].try_into().unwrap(),
     };
-    let pair = |words: &[Vec<u8>]| (words[0].clone(), words.get(1).cloned().unwrap_or_default());
+    let pair = |words: &[Vec<u8>]| {
+        (
+            words[0].clone(),
+            words.get(1).cloned().unwrap_or_else(Vec::new),
+        )
+    };
     let golden = Golden {
         genesis: Genesis::decode(first(all("genesis").next().unwrap())).unwrap(),
         ops: all("op").map(step).collect(),
@@ -119,7 +124,7 @@ fn golden_effects_in_an_engine() {
     let golden = golden();
     for on in On::EACH {
         let replica = Replica::of(&golden.genesis, on, 9);
-        for (index, step) in (0..).zip(&golden.ops) {
+        for (index, step) in (0..).map(ApplyIndex::new).zip(&golden.ops) {
             assert_eq!(replica.take([step.op.clone()]).applied(), 1);
             let effect = replica.kv.engine().effect_at(index).unwrap();
             assert_eq!(&effect.unwrap()[..], step.effect, "{on:?}, op {index}");

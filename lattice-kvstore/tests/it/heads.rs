@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use lattice_backend::op::OpRef;
-use lattice_registry::StoreHandle;
 
 use crate::support::bytes::TestWrite;
 use crate::support::replica::{On, Replica, genesis};

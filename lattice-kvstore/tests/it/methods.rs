@@ -1,6 +1,6 @@
 //! Calls by name.
 
-use lattice_backend::machine::{Args, CallError, MethodKind, StateMachine, Value};
+use lattice_backend::machine::{Args, CallError, MethodCall, MethodKind, StateMachine, Value};
 use lattice_kvstore::{Command, Expectation, KvMachine};
 
 use crate::support::host::Host;
@@ -22,19 +22,20 @@ fn host() -> Host {
 
 fn call<const N: usize>(method: &str, args: [(&str, Value); N]) -> Result<Command, CallError> {
     let machine = KvMachine::new();
-    let method = machine
-        .methods()
-        .iter()
-        .find(|known| known.name == method)
-        .unwrap();
-    machine.command(Args::new(method, Value::record(args))?)
+    let mut methods = machine.methods().iter();
+    let entry = methods.find(|entry| entry.method.name == method).unwrap();
+    let MethodCall::Command(command) = entry.call else {
+        panic!("{method} is not a command");
+    };
+    command(&machine, Args::new(&entry.method, Value::record(args))?)
 }
 
 #[test]
 fn every_method_says_what_it_does_and_takes() {
-    for method in KvMachine::new().methods() {
+    for entry in KvMachine::new().methods() {
+        let method = &entry.method;
         assert!(!method.doc.is_empty() && method.kind != MethodKind::Stream);
-        for param in method.params {
+        for param in &method.params {
             assert!(!param.doc.is_empty(), "{}: {}", method.name, param.name);
         }
     }
@@ -160,10 +161,13 @@ fn records_that_a_batch_cannot_take_are_named() {
         let good = Value::record([("key", bytes("k"))]);
         match call("batch", [("writes", Value::List(vec![good, record]))]).unwrap_err() {
             CallError::Argument {
-                method: "batch",
-                param: "writes",
+                method,
+                param,
                 reason,
-            } => reason,
+            } => {
+                assert_eq!((&*method, &*param), ("batch", "writes"));
+                reason
+            }
             other => panic!("{other}"),
         }
     };
@@ -191,7 +195,7 @@ fn a_limit_below_zero_is_the_callers_mistake() {
         .try_query("scan", [("limit", Value::Integer(-1))])
         .unwrap_err();
     assert!(
-        matches!(refused, CallError::Argument { param: "limit", .. }),
+        matches!(&refused, CallError::Argument { param, .. } if param == "limit"),
         "{refused}"
     );
 }

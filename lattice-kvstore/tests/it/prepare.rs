@@ -1,8 +1,8 @@
 //! What commands become, and why they are refused.
 
 use lattice_backend::machine::Value;
-use lattice_backend::op::{MAX_BATCH, MAX_KEY_BYTES, MAX_OP_BYTES, MAX_PAYLOAD_BYTES, OpRef};
-use lattice_kvstore::{Command, Expectation, Found, KvRefusal};
+use lattice_backend::op::{MAX_OP_BYTES, MAX_PAYLOAD_BYTES, OpRef};
+use lattice_kvstore::{Command, Expectation, Found, KvRefusal, MAX_BATCH, MAX_KEY_BYTES};
 
 use crate::support::bytes::{TestWrite, payload};
 use crate::support::host::{Host, TestOp};

@@ -4,7 +4,6 @@ use std::thread;
 
 use lattice_backend::engine::write::AppendError;
 use lattice_kvstore::{Expectation, Found, KvAppendError, KvRefusal};
-use lattice_registry::StoreHandle;
 
 use crate::support::replica::{On, Replica};
 

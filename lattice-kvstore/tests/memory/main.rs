@@ -16,7 +16,7 @@ use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::engine::verify::{Depth, rebuild_store};
 use lattice_backend::op::{BranchTips, SecretKey};
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{KvMachine, KvStore, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce};
@@ -47,10 +47,10 @@ fn open(backend: &CountingBackend, path: &Path, author: u8) -> KvStore {
 }
 
 fn pull(from: &KvStore, to: &KvStore, known: &BranchTips) -> usize {
-    let mut ops = from.ops_after(known).unwrap().map(Result::unwrap);
     let mut bytes = 0;
-    let mut ops = ops.by_ref().inspect(|op| bytes += op.len());
-    let report = to.ingest(&mut ops, &Authors::Any).unwrap();
+    let ops = from.ops_after(known).unwrap();
+    let ops = ops.inspect(|op| bytes += op.as_ref().map_or(0, Vec::len));
+    let report = to.engine().ingest(ops, &Authors::Any).unwrap();
     assert!(report.is_complete(), "{:?}", report.outcomes);
     bytes
 }
@@ -135,7 +135,11 @@ fn small_ops_over_large_values_take_little_memory_and_work() {
     check_peak("the same taken in by another store", LONG_LEN);
 
     let verified = here
-        .verify(Depth::Full, &RedbBackend::on_files(), &Watch::default())
+        .verify(
+            Depth::Full,
+            &RedbBackend::on_files(),
+            &ProgressSink::default(),
+        )
         .unwrap();
     assert!(verified.is_ok(), "{:?}", verified.findings);
     check_peak("a full verification", LONG_LEN);
@@ -144,7 +148,7 @@ fn small_ops_over_large_values_take_little_memory_and_work() {
     let backend = RedbBackend::on_files();
     let held = backend.open(&path, &OpenOptions::read_write()).unwrap();
     let target = dir.path().join("rebuilt");
-    let watch = Watch::default();
+    let watch = ProgressSink::default();
     let machine = KvMachine::new();
     rebuild_store(&backend, &*held, &path, &target, machine, &watch).unwrap();
     check_peak("a rebuild", LONG_LEN);

@@ -1,13 +1,15 @@
 //! Following a log as entries arrive.
 
+use std::convert::Infallible;
+
 use std::sync::mpsc;
 use std::time::Duration;
 
 use lattice_backend::backend::{BackendError, OpenOptions};
 use lattice_backend::engine::ingest::Authors;
+use lattice_backend::op::ApplyIndex;
 use lattice_logstore::{Cursor, CursorOp, FeedError, Selection};
 use lattice_meta::{Genesis, OpId};
-use lattice_registry::StoreHandle;
 
 use crate::golden::lines;
 use crate::support::{On, Replica, contents, genesis};
@@ -98,7 +100,7 @@ fn following_resumes_behind_every_single_entry_even_after_a_reopen() {
 }
 
 #[test]
-fn void_ops_and_merges_are_passed_over() {
+fn invalid_ops_and_merges_are_passed_over() {
     let lines = lines("history.txt");
     let genesis = Genesis::decode(&lines[0].1[0]).unwrap();
     let replica = Replica::of(&genesis, On::Memory, 77);
@@ -106,14 +108,14 @@ fn void_ops_and_merges_are_passed_over() {
     let mut follow = replica.log.follow(Cursor::START).unwrap();
     let mut given = Vec::new();
     for (_, words) in &ops {
-        let mut op = [words[0].clone()].into_iter();
+        let mut op = [Ok::<_, Infallible>(words[0].clone())].into_iter();
         replica.log.ingest(&mut op, &Authors::Any).unwrap();
         while let Some(entry) = follow.next_timeout(NOW).unwrap() {
             given.push(entry);
         }
         // The cursor stands behind the op, whether it has entries or not.
         assert_eq!(
-            follow.cursor().op.unwrap().index + 1,
+            follow.cursor().op.unwrap().index.get() + 1,
             replica.log.op_count().unwrap()
         );
     }
@@ -175,8 +177,8 @@ fn a_cursor_of_another_history_is_rewound() {
         move |error: &FeedError| {
             matches!(
                 error,
-                FeedError::Rewound { index: 1, expected, found: there }
-                    if *expected == lost && *there == found
+                FeedError::Rewound { index, expected, found: there }
+                    if index.get() == 1 && *expected == lost && *there == found
             )
         }
     };
@@ -188,7 +190,7 @@ fn a_cursor_of_another_history_is_rewound() {
 
     let far = Cursor {
         op: Some(CursorOp {
-            index: u64::MAX,
+            index: ApplyIndex::new(u64::MAX),
             id: other,
             passed: 0,
         }),

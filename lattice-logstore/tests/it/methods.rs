@@ -1,29 +1,21 @@
 //! Calls by name.
 
-use lattice_backend::machine::{Args, CallError, MethodKind, StateMachine, Value};
+use lattice_backend::machine::{
+    Args, CallError, MachineError, MethodCall, MethodKind, StateMachine, Value,
+};
 use lattice_logstore::{Append, LogMachine, encode_payload};
 
 use crate::selection::positions_of;
 use crate::support::{FakeOp, Host};
 
-pub(crate) fn args(method: &str, args: Value) -> Args {
-    try_args(method, args).unwrap()
-}
-
-fn try_args(method: &str, args: Value) -> Result<Args, CallError> {
-    let machine = LogMachine::new();
-    Args::new(
-        machine
-            .methods()
-            .iter()
-            .find(|known| known.name == method)
-            .unwrap(),
-        args,
-    )
-}
-
 fn command(method: &str, fields: Value) -> Result<Append, CallError> {
-    LogMachine::new().command(args(method, fields))
+    let machine = LogMachine::new();
+    let mut methods = machine.methods().iter();
+    let entry = methods.find(|entry| entry.method.name == method).unwrap();
+    let MethodCall::Command(command) = entry.call else {
+        panic!("{method} is not a command");
+    };
+    command(&machine, Args::new(&entry.method, fields)?)
 }
 
 fn bytes(content: &[u8]) -> Value {
@@ -47,7 +39,10 @@ fn long_log() -> Host {
 }
 
 fn ask(method: &str, fields: Value, host: &Host) -> Result<Value, CallError> {
-    host.query(args(method, fields))
+    host.query(method, fields).map_err(|error| match error {
+        MachineError::Refused(error) => error,
+        other => panic!("{other}"),
+    })
 }
 
 #[test]
@@ -56,7 +51,7 @@ fn methods_are_described() {
     let described: Vec<_> = machine
         .methods()
         .iter()
-        .map(|method| (method.name, method.kind))
+        .map(|entry| (&*entry.method.name, entry.method.kind))
         .collect();
     let expected = [
         ("append", MethodKind::Command),
@@ -66,9 +61,15 @@ fn methods_are_described() {
         ("len", MethodKind::Query),
     ];
     assert_eq!(described, expected);
-    for method in machine.methods() {
-        assert!(!method.doc.is_empty());
-        assert!(method.params.iter().all(|param| !param.doc.is_empty()));
+    for entry in machine.methods() {
+        assert!(!entry.method.doc.is_empty());
+        assert!(
+            entry
+                .method
+                .params
+                .iter()
+                .all(|param| !param.doc.is_empty())
+        );
     }
 }
 
@@ -100,13 +101,11 @@ fn commands_take_bytes_and_texts() {
 
 #[test]
 fn wrong_arguments_are_named() {
-    assert!(matches!(
-        try_args("append", Value::Null),
-        Err(CallError::MissingParam {
-            param: "content",
-            ..
-        })
-    ));
+    let refusal = command("append", Value::Null).unwrap_err();
+    assert!(
+        matches!(&refusal, CallError::MissingParam { param, .. } if param == "content"),
+        "{refusal:?}"
+    );
     let mixed = Value::List(vec![bytes(b"a"), Value::Bool(true)]);
     let refusal = command("append_many", Value::record([("entries", mixed)])).unwrap_err();
     assert_eq!(

@@ -1,14 +1,13 @@
 //! Payloads: one form for a list of entries, everything else is invalid.
 
-use lattice_backend::op::MAX_BATCH;
-use lattice_logstore::{LogRefusal, decode_payload, encode_payload};
+use lattice_logstore::{LogRefusal, MAX_BATCH, decode_payload, encode_payload};
 use proptest::prelude::*;
 
 #[test]
 fn no_entries_are_refused_and_an_empty_one_is_an_entry() {
     assert_eq!(encode_payload::<&[u8]>(&[]), Err(LogRefusal::Nothing));
     let payload = encode_payload(&[b""]).unwrap();
-    assert_eq!(decode_payload(&payload), Some(vec![&b""[..]]));
+    assert_eq!(decode_payload(&payload).unwrap(), [b""]);
 }
 
 #[test]
@@ -26,7 +25,7 @@ fn a_batch_has_a_limit() {
     let mut more = payload;
     more[1..9].copy_from_slice(&u64::try_from(MAX_BATCH + 1).unwrap().to_le_bytes());
     more.extend_from_slice(&[0; 8]);
-    assert_eq!(decode_payload(&more), None);
+    assert!(decode_payload(&more).is_err());
 }
 
 #[test]
@@ -41,16 +40,19 @@ fn every_truncation_extension_and_bit_flip_is_invalid_or_other_entries() {
     let entries = [&b"one"[..], b"", b"three"];
     let payload = encode_payload(&entries).unwrap();
     for length in 0..payload.len() {
-        assert_eq!(decode_payload(&payload[..length]), None, "{length} bytes");
+        assert!(
+            decode_payload(&payload[..length]).is_err(),
+            "{length} bytes"
+        );
     }
     for byte in 0..=u8::MAX {
-        assert_eq!(decode_payload(&[&payload[..], &[byte]].concat()), None);
+        assert!(decode_payload(&[&payload[..], &[byte]].concat()).is_err());
     }
     let mut valid = 0;
     for bit in 0..payload.len() * 8 {
         let mut flipped = payload.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        if let Some(others) = decode_payload(&flipped) {
+        if let Ok(others) = decode_payload(&flipped) {
             valid += 1;
             assert_ne!(others, entries, "bit {bit}");
             assert_eq!(encode_payload(&others).unwrap(), flipped, "bit {bit}");
@@ -79,7 +81,7 @@ proptest! {
             let at = at.index(payload.len());
             payload[at] = byte;
         }
-        if let Some(others) = decode_payload(&payload) {
+        if let Ok(others) = decode_payload(&payload) {
             prop_assert_eq!(encode_payload(&others).unwrap(), payload.clone());
         }
     }
@@ -89,7 +91,7 @@ proptest! {
         if let Some(format) = bytes.first_mut() {
             *format = 1;
         }
-        if let Some(entries) = decode_payload(&bytes) {
+        if let Ok(entries) = decode_payload(&bytes) {
             prop_assert_eq!(encode_payload(&entries).unwrap(), bytes.clone());
         }
     }

@@ -1,7 +1,9 @@
 //! Several replicas of one log, and the history that another implementation made.
 
+use std::convert::Infallible;
+
 use lattice_backend::engine::ingest::{Authors, Outcome};
-use lattice_backend::op::{OpDraft, OpHasher, OpKind, SecretKey};
+use lattice_backend::op::{ApplyIndex, OpDraft, OpHasher, OpKind, SecretKey};
 use lattice_logstore::{Selection, encode_payload};
 use lattice_meta::{Genesis, Hlc, OpId, StateHash};
 use lattice_registry::{StoreHandle, TypedStore};
@@ -67,7 +69,7 @@ fn an_op_with_an_invalid_payload_is_history_without_effect() {
         let op = draft
             .sign(&hasher, &SecretKey::from_bytes(&[author; 32]))
             .unwrap();
-        let mut ops = [op.into_bytes()].into_iter();
+        let mut ops = [Ok::<_, Infallible>(op.into_bytes())].into_iter();
         let report = replica.log.ingest(&mut ops, &Authors::Any).unwrap();
         assert!(
             matches!(report.outcomes[0].1, Outcome::Applied { .. }),
@@ -91,8 +93,8 @@ fn golden_history_through_the_engine() {
     for on in On::ALL {
         let replica = Replica::of(&genesis, on, 77);
         let ops = lines.iter().filter(|(name, _)| name == "op");
-        for ((_, words), index) in ops.zip(0..) {
-            let mut op = [words[0].clone()].into_iter();
+        for ((_, words), index) in ops.zip((0..).map(ApplyIndex::new)) {
+            let mut op = [Ok::<_, Infallible>(words[0].clone())].into_iter();
             let report = replica.log.ingest(&mut op, &Authors::Any).unwrap();
             assert_eq!(report.outcomes[0].1, Outcome::Applied { index });
             let effect = replica.log.engine().effect_at(index).unwrap().unwrap();
@@ -122,7 +124,10 @@ fn golden_history_in_reverse_ends_in_the_same_state() {
     let genesis = Genesis::decode(&lines[0].1[0]).unwrap();
     let ops: Vec<_> = lines.iter().filter(|(name, _)| name == "op").collect();
     let replica = Replica::of(&genesis, On::Memory, 77);
-    let mut backward = ops.iter().rev().map(|(_, words)| words[0].clone());
+    let mut backward = ops
+        .iter()
+        .rev()
+        .map(|(_, words)| Ok::<_, Infallible>(words[0].clone()));
     let report = replica.log.ingest(&mut backward, &Authors::Any).unwrap();
     assert_eq!(report.applied(), ops.len());
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Rows: what ops make of a log's `data`, whatever order they come in.
 
 use lattice_backend::backend::BackendError;
-use lattice_backend::machine::{Effect, StateMachine};
+use lattice_backend::machine::{CallError, MachineError, StateMachine, Value};
 use lattice_logstore::{LogMachine, LogRefusal, encode_payload};
 use lattice_meta::SchemaVersion;
 use proptest::prelude::*;
@@ -68,12 +68,7 @@ fn model(ops: &[TestOp]) -> Vec<Line> {
 fn applied<'a>(ops: impl IntoIterator<Item = &'a TestOp>) -> Host {
     let mut host = Host::default();
     for TestOp { op, entries } in ops {
-        let effect = if entries.is_empty() {
-            Effect::Void
-        } else {
-            Effect::Applied
-        };
-        assert_eq!(host.apply(&op.view()), effect);
+        assert_eq!(host.apply(&op.view()), !entries.is_empty());
     }
     host
 }
@@ -103,7 +98,7 @@ fn a_row_is_an_op_and_an_element_an_entry() {
         (key(1), vec![9; 32]),
     ];
     assert_eq!(host.elements(), elements);
-    // Op number 130, two entries.
+    // Apply index 130, two entries.
     let rows = [(run, vec![0x82, 1, 2])];
     assert_eq!(host.data.0.into_iter().collect::<Vec<_>>(), rows);
 }
@@ -119,7 +114,7 @@ fn an_invalid_payload_writes_nothing() {
             payload,
         };
         let mut host = Host::default();
-        assert_eq!(host.apply(&op.view()), Effect::Void);
+        assert!(!host.apply(&op.view()));
         assert!(host.data.0.is_empty());
     }
 }
@@ -129,21 +124,26 @@ fn an_append_of_nothing_is_refused() {
     let nothing = lattice_logstore::Append {
         entries: Vec::new(),
     };
-    let prepared = LogMachine::new()
-        .prepare(&nothing, &MapData::default(), &Host::default().past)
-        .unwrap();
-    assert_eq!(prepared, Err(LogRefusal::Nothing));
+    let prepared = LogMachine::new().prepare(&nothing, &MapData::default(), &Host::default().past);
+    assert!(
+        matches!(prepared, Err(MachineError::Refused(LogRefusal::Nothing))),
+        "{prepared:?}"
+    );
 }
 
 #[test]
 fn identity_of_the_logic() {
     let machine = LogMachine::new();
-    assert_eq!(machine.store_type().as_str(), "core:logstore");
-    assert_eq!(machine.logic_version().as_str(), "core:logstore/1");
-    assert_eq!(
-        machine.schemas(),
-        SchemaVersion::new(1)..=SchemaVersion::new(1)
-    );
+    let logic = machine.logic();
+    assert_eq!(logic.store_type().as_str(), "core:logstore");
+    assert_eq!(logic.version().as_str(), "core:logstore/1");
+    assert_eq!(logic.oldest_schema(), SchemaVersion::new(1));
+    assert_eq!(logic.newest_schema(), SchemaVersion::new(1));
+    assert_eq!(logic.equals(), []);
+}
+
+fn is_damage(found: &Result<Value, MachineError<CallError>>) -> bool {
+    matches!(found, Err(MachineError::Backend(BackendError::Row { .. })))
 }
 
 /// Reading is total: a row that no log wrote is damage, not a panic and not skipped.
@@ -161,12 +161,13 @@ fn rows_of_another_form_are_damage() {
         // A varint that is longer than it need be.
         (vec![0; 40], vec![0x80, 0, 1]),
     ] {
-        let data = MapData([(key, value)].into());
-        let past = Host::default().past;
+        let host = Host {
+            data: MapData([(key, value)].into()),
+            ..Host::default()
+        };
         for method in ["read", "tail", "len"] {
-            let args = crate::methods::args(method, lattice_backend::machine::Value::Null);
-            let found = LogMachine::new().query(args, &data, &past).unwrap_err();
-            assert!(matches!(found, BackendError::Row { .. }), "{found:?}");
+            let found = host.query(method, Value::Null);
+            assert!(is_damage(&found), "{found:?}");
         }
     }
 }
@@ -190,18 +191,14 @@ fn rows_that_name_another_op_are_damage() {
     host.apply(&op.view());
     host.apply(&other.view());
     let key = host.data.0.keys().next().unwrap().clone();
-    let read = |data: &MapData| {
-        let args = crate::methods::args("read", lattice_backend::machine::Value::Null);
-        LogMachine::new().query(args, data, &host.past)
-    };
-    assert!(read(&host.data).is_ok());
+    assert!(host.query("read", Value::Null).is_ok());
     for value in [[1, 2], [0, 1], [0, 3]] {
-        let data = MapData([(key.clone(), value.to_vec())].into());
-        let found = read(&data).unwrap_err();
-        assert!(matches!(found, BackendError::Row { .. }), "{found:?}");
+        host.data = MapData([(key.clone(), value.to_vec())].into());
+        let found = host.query("read", Value::Null);
+        assert!(is_damage(&found), "{found:?}");
     }
-    let none = MapData([(key, vec![2, 2])].into());
-    assert!(read(&none).is_err());
+    host.data = MapData([(key, vec![2, 2])].into());
+    assert!(host.query("read", Value::Null).is_err());
 }
 
 proptest! {

@@ -14,19 +14,19 @@ use lattice_backend::engine::Engine;
 use lattice_backend::engine::ingest::{Authors, IngestReport};
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, StateMachine, Value,
+    Args, CallError, DataRead, DataWrite, History, MachineError, MethodCall, StateMachine, Value,
 };
-use lattice_backend::op::{OpRef, OpView, SecretKey, Stamp};
+use lattice_backend::op::{ApplyIndex, OpKind, OpRef, OpView, SecretKey, Stamp};
 use lattice_backend::redb::RedbBackend;
 use lattice_logstore::{Entry, LogMachine, LogStore, SCHEMA_VERSION, Selection, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
-use lattice_registry::{StoreHandle, TypedStore};
+use lattice_registry::TypedStore;
 
 /// Rows in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MapData(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
 
-/// Ops in memory, under their numbers.
+/// Ops in memory, under their apply indexes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past(Vec<(Stamp, Vec<u8>)>);
 
@@ -38,19 +38,24 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Applies an op as the host does: what a void one wrote is dropped.
-    pub(crate) fn apply(&mut self, op: &OpView<'_>) -> Effect {
-        let number = u64::try_from(self.past.0.len()).unwrap();
-        let op = OpView { number, ..*op };
-        let mut staged = self.data.clone();
-        let effect = LogMachine::new()
-            .apply(&op, &mut staged, &self.past)
+    /// Applies an op as the host does; whether its payload is valid.
+    pub(crate) fn apply(&mut self, op: &OpView<'_>) -> bool {
+        let index = ApplyIndex::new(self.past.count().unwrap());
+        let op = OpView { index, ..*op };
+        let machine = LogMachine::new();
+        let entries = machine.decode(op.payload).ok();
+        let is_valid = entries.is_some();
+        machine
+            .run(
+                OpKind::Application,
+                &op,
+                entries,
+                &mut self.data,
+                &self.past,
+            )
             .unwrap();
-        if effect == Effect::Applied {
-            self.data = staged;
-        }
         self.record(&op);
-        effect
+        is_valid
     }
 
     /// Takes up an op that the logic does not see.
@@ -74,10 +79,19 @@ impl Host {
         elements
     }
 
-    pub(crate) fn query(&self, args: Args) -> Result<Value, CallError> {
-        LogMachine::new()
-            .query(args, &self.data, &self.past)
-            .unwrap()
+    pub(crate) fn query(
+        &self,
+        method: &str,
+        args: Value,
+    ) -> Result<Value, MachineError<CallError>> {
+        let machine = LogMachine::new();
+        let mut methods = machine.methods().iter();
+        let entry = methods.find(|entry| entry.method.name == method).unwrap();
+        let MethodCall::Query(query) = entry.call else {
+            panic!("{method} is not a query");
+        };
+        let args = Args::new(&entry.method, args)?;
+        query(&machine, args, &self.data, &self.past)
     }
 }
 
@@ -131,10 +145,10 @@ impl DataWrite for MapData {
 }
 
 impl Past {
-    fn at(&self, number: u64) -> Result<&(Stamp, Vec<u8>), BackendError> {
-        let place = usize::try_from(number).unwrap();
+    fn at(&self, index: ApplyIndex) -> Result<&(Stamp, Vec<u8>), BackendError> {
+        let place = usize::try_from(index.get()).unwrap();
         self.0.get(place).ok_or_else(|| BackendError::Damaged {
-            detail: format!("no op {number}"),
+            detail: format!("no op {index}"),
         })
     }
 }
@@ -144,18 +158,22 @@ impl History for Past {
         Ok(u64::try_from(self.0.len()).unwrap())
     }
 
-    fn number(&self, _: &OpRef) -> Result<Option<u64>, BackendError> {
-        panic!("a log does not ask for numbers")
+    fn index_of(&self, _: &OpRef) -> Result<Option<ApplyIndex>, BackendError> {
+        panic!("a log does not ask for apply indexes")
     }
 
-    fn stamp(&self, number: u64) -> Result<Stamp, BackendError> {
-        Ok(self.at(number)?.0)
+    fn stamp(&self, index: ApplyIndex) -> Result<Stamp, BackendError> {
+        Ok(self.at(index)?.0)
     }
 
-    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<(), BackendError> {
-        let (stamp, payload) = self.at(number)?;
+    fn show(
+        &self,
+        index: ApplyIndex,
+        see: &mut dyn FnMut(&OpView<'_>),
+    ) -> Result<(), BackendError> {
+        let (stamp, payload) = self.at(index)?;
         see(&OpView {
-            number,
+            index,
             reference: stamp.op,
             hlc: stamp.hlc,
             payload,
@@ -180,7 +198,7 @@ impl FakeOp {
 
     pub(crate) fn view(&self) -> OpView<'_> {
         OpView {
-            number: 0,
+            index: ApplyIndex::FIRST,
             reference: OpRef {
                 author: self.author(),
                 seq: 0,
@@ -269,8 +287,8 @@ impl Replica {
     /// Takes what the other one has and this one has not.
     pub(crate) fn pull(&self, from: &Self) -> IngestReport {
         let known = self.log.branch_tips().unwrap();
-        let mut ops = from.log.ops_after(&known).unwrap().map(Result::unwrap);
-        self.log.ingest(&mut ops, &Authors::Any).unwrap()
+        let ops = from.log.ops_after(&known).unwrap();
+        self.log.engine().ingest(ops, &Authors::Any).unwrap()
     }
 
     pub(crate) fn contents(&self) -> Vec<Vec<u8>> {

@@ -242,3 +242,32 @@ proptest! {
         }
     }
 }
+
+/// An owned string that claims a length makes room for little more than the input.
+#[test]
+fn owned_strings_of_lying_lengths_make_no_room() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Owned {
+        text: String,
+        bytes: Vec<u8>,
+    }
+    for length in [1_u64 << 20, 1 << 40, 1 << 62, u64::MAX] {
+        let lie = [&length.to_le_bytes()[..], b"short"].concat();
+        let text = lattice_meta::codec::decode::<String>(&lie, 1 << 24);
+        assert!(
+            matches!(text, Err(CodecError::Malformed { .. })),
+            "{text:?}"
+        );
+    }
+    for length in [0, 1, 0x3f0, 0x400, 0x1_0000, 0x10_0000, 0xf0_0000] {
+        let owned = Owned {
+            text: "x".repeat(length),
+            bytes: vec![7; 9],
+        };
+        let encoded = lattice_meta::codec::encode(&owned).unwrap();
+        assert_eq!(
+            lattice_meta::codec::decode::<Owned>(&encoded, 1 << 24),
+            Ok(owned)
+        );
+    }
+}

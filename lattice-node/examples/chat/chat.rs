@@ -1,43 +1,32 @@
 //! A store type of one's own: `org.example.chat`, and its successor with new rules.
 //!
-//! A store type is a state machine: `prepare` turns a command into the payload of an op, `apply`
-//! brings the state up to date with an op, queries read it. Replicas take in ops in different
-//! orders, so `apply` must not care for the order. The simplest way is a state that only grows:
-//! here every message is a row, every edit is a row, and which text a message has is decided when
-//! it is read.
+//! A store type is a state machine: `prepare` makes the payload of an op from a command, `decode`
+//! reads it on every replica, `apply` writes the rows that follow from it, and queries read them.
+//! Replicas take in ops in different orders, so `apply` must not depend on the order. The simplest
+//! way is a state that only grows: here every message is a row, every edit is a row, and the text
+//! of a message is chosen when it is read.
 
-use std::ops::RangeInclusive;
+use lattice_node::core_registry;
+use lattice_node::store_type::*;
 
-use lattice_backend::backend::{Cause, Direction, PrefixSpan, Result};
-use lattice_backend::engine::Engine;
-use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, MethodKind, Param,
-    StateMachine, Value, ValueType,
-};
-use lattice_backend::op::OpView;
-use lattice_meta::{Hlc, OpId, PubKey, SchemaVersion, StoreType};
-use lattice_node::{Registry, StoreHandle, core_registry};
-use lattice_registry::{Calls, EngineOpener, RegisterError, TypedStore};
-
-/// Which rules a store has. Rules never change under a store: new ones are a new type, and the old
+/// The rules of a store. They never change under a store: new rules are a new type, and the old
 /// stores are migrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rules {
     /// The author of a message can edit it.
     First,
-    /// Besides, an empty text takes a message away, and rooms are called the same in upper and
-    /// lower case (of ASCII).
+    /// Also, an empty text removes a message, and upper and lower case (of ASCII) name one room.
     Second,
 }
 
-/// What can be done, and what an op's payload says: fields with a NUL behind each.
+/// What a caller asks for, and what a payload says: fields with a NUL after each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Post { room: String, text: String },
     Edit { message: OpId, text: String },
 }
 
-/// Why a command is not carried out; it never becomes an op.
+/// Why a command is refused; it does not become an op.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a room has a name, and neither name nor text has a NUL")]
 pub(crate) struct Refusal;
@@ -50,8 +39,7 @@ impl Command {
         }
     }
 
-    /// Whether a payload is valid depends on its bytes alone: every replica must say the same.
-    fn decode(payload: &[u8]) -> Option<Self> {
+    fn parse(payload: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(payload).ok()?;
         let command = match *text.split('\0').collect::<Vec<_>>() {
             ["post", room, text, ""] if !room.is_empty() => Self::Post {
@@ -69,24 +57,26 @@ impl Command {
     }
 }
 
-/// The end of a row's key: rows of one kind stand in the order of time, and no two are the same.
-fn in_time(kind: &[u8], hlc: Hlc, id: &OpId) -> Vec<u8> {
-    [kind, &hlc.to_u64().to_be_bytes(), id.as_bytes()].concat()
+/// Rows of a message or an edit: a prefix, then time and id, so that they are in the order of time
+/// and no two are the same.
+fn row_key(prefix: &[u8], hlc: Hlc, id: &OpId) -> Vec<u8> {
+    [prefix, &hlc.to_u64().to_be_bytes(), id.as_bytes()].concat()
 }
 
-/// Messages stand under `m`, their room, a NUL, and their time and id.
+/// The prefix of a room's messages.
 fn room_prefix(room: &str) -> Vec<u8> {
     [b"m", room.as_bytes(), b"\0"].concat()
 }
 
-/// Edits stand under `e`, the message's id, and their time and id.
+/// The prefix of a message's edits.
 fn edit_prefix(message: &OpId) -> Vec<u8> {
     [b"e", &message.as_bytes()[..]].concat()
 }
 
 pub(crate) struct ChatMachine {
     rules: Rules,
-    store_type: StoreType,
+    logic: Logic,
+    methods: [MethodEntry<Self>; 3],
 }
 
 impl ChatMachine {
@@ -99,9 +89,30 @@ impl ChatMachine {
     }
 
     fn new(rules: Rules, store_type: &str) -> Self {
+        let text =
+            |name: &'static str, doc: &'static str| Param::required(name, ValueType::Text, doc);
+        // Programs that do not know this type call its methods by name.
+        let post = vec![text("room", "the room"), text("text", "what is said")];
+        let edit = vec![
+            text("message", "the op that posted it"),
+            text("text", "the new text"),
+        ];
+        let read = vec![text("room", "the room")];
         Self {
             rules,
-            store_type: store_type.parse().expect("the name follows the grammar"),
+            // Changes with the code of `decode` and `apply`: stores notice, and replay their history.
+            logic: Logic::new(store_type, "chat/1").expect("both texts are well formed"),
+            methods: [
+                MethodEntry::command("post", "says something in a room", post, call_post),
+                MethodEntry::command("edit", "changes the text of one's message", edit, call_edit),
+                MethodEntry::query(
+                    "read",
+                    "the messages of a room, oldest first",
+                    read,
+                    ValueType::List,
+                    call_read,
+                ),
+            ],
         }
     }
 
@@ -113,7 +124,7 @@ impl ChatMachine {
         }
     }
 
-    /// The messages whose rows start so, with the text that their authors last gave them.
+    /// The messages whose rows have a prefix, with the text that their authors last gave them.
     fn messages(&self, prefix: &[u8], data: &dyn DataRead) -> Result<Vec<Message>> {
         let mut messages = Vec::new();
         let span = PrefixSpan::new(prefix);
@@ -154,7 +165,7 @@ fn author_and_text(value: &[u8]) -> (PubKey, String) {
     (author, String::from_utf8_lossy(text).into_owned())
 }
 
-/// Anybody can send an edit; only that of the message's author counts.
+/// Any author can send an edit; only those of the message's author count.
 fn last_edit(message: &OpId, author: &PubKey, data: &dyn DataRead) -> Result<Option<String>> {
     let span = PrefixSpan::new(&edit_prefix(message));
     let mut rows = data.range(span.span(), Direction::Backward)?;
@@ -167,146 +178,99 @@ fn last_edit(message: &OpId, author: &PubKey, data: &dyn DataRead) -> Result<Opt
     Ok(None)
 }
 
-const fn text(name: &'static str, required: bool, doc: &'static str) -> Param {
-    let value_type = ValueType::Text;
-    Param {
-        name,
-        value_type,
-        required,
-        doc,
-    }
-}
-
-/// What programs that do not know this type are told of it.
-const METHODS: &[Method] = &[
-    Method {
-        name: "post",
-        kind: MethodKind::Command,
-        doc: "says something in a room",
-        params: &[
-            text("room", true, "the room"),
-            text("text", true, "what is said"),
-        ],
-        result: ValueType::Record,
-    },
-    Method {
-        name: "edit",
-        kind: MethodKind::Command,
-        doc: "gives a message of one's own another text",
-        params: &[
-            text("message", true, "the op that posted it"),
-            text("text", true, "the new text"),
-        ],
-        result: ValueType::Record,
-    },
-    Method {
-        name: "read",
-        kind: MethodKind::Query,
-        doc: "the messages of a room, oldest first",
-        params: &[text("room", true, "the room")],
-        result: ValueType::List,
-    },
-];
-
 impl StateMachine for ChatMachine {
     type Command = Command;
     type Refusal = Refusal;
+    type Payload<'a> = Command;
 
-    fn store_type(&self) -> &StoreType {
-        &self.store_type
+    fn logic(&self) -> &Logic {
+        &self.logic
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SchemaVersion::new(1)..=SchemaVersion::new(1)
+    fn decode(&self, payload: &[u8]) -> Result<Command, Invalid> {
+        Command::parse(payload).ok_or_else(|| Invalid::new("expected a post or an edit"))
     }
 
-    /// To be changed with the code of `apply`, so that stores notice and hold it against history.
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new("chat/1").expect("it is visible ASCII")
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        METHODS
-    }
-
-    /// Refuses what would be of no use; it may look at the state. Nobody else runs this, so `apply`
-    /// must cope with payloads that it would never make.
+    /// Runs on the author's replica alone. It could also look at the state.
     fn prepare(
         &self,
         command: &Command,
         _: &dyn DataRead,
         _: &dyn History,
-    ) -> Result<Result<Vec<u8>, Refusal>> {
+    ) -> Result<Vec<u8>, MachineError<Refusal>> {
         let payload = command.encode();
-        let is_valid = Command::decode(&payload).as_ref() == Some(command);
-        Ok(is_valid.then_some(payload).ok_or(Refusal))
+        match Command::parse(&payload).as_ref() == Some(command) {
+            true => Ok(payload),
+            false => Err(MachineError::Refused(Refusal)),
+        }
     }
 
-    fn apply(&self, op: &OpView<'_>, data: &mut dyn DataWrite, _: &dyn History) -> Result<Effect> {
-        let (prefix, text) = match Command::decode(op.payload) {
-            Some(Command::Post { room, text }) => (room_prefix(&self.room(&room)), text),
-            Some(Command::Edit { message, text }) => (edit_prefix(&message), text),
-            None => return Ok(Effect::Void),
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        command: Command,
+        data: &mut dyn DataWrite,
+        _: &dyn History,
+    ) -> Result<()> {
+        let (prefix, text) = match command {
+            Command::Post { room, text } => (room_prefix(&self.room(&room)), text),
+            Command::Edit { message, text } => (edit_prefix(&message), text),
         };
         let value = [op.reference.author.as_bytes(), text.as_bytes()].concat();
-        data.put(&in_time(&prefix, op.hlc, &op.reference.id), &value)?;
-        Ok(Effect::Applied)
+        data.put(&row_key(&prefix, op.hlc, &op.reference.id), &value)
     }
 
-    /// For those who look at the history.
     fn describe(&self, payload: &[u8]) -> String {
-        match Command::decode(payload) {
+        match Command::parse(payload) {
             Some(Command::Post { room, text }) => format!("post in {room:?}: {text:?}"),
             Some(Command::Edit { message, text }) => format!("edit {message:.8}: {text:?}"),
             None => "nothing: an invalid payload".into(),
         }
     }
 
-    fn command(&self, mut args: Args) -> Result<Command, CallError> {
-        let method = args.method().name;
-        let mut take = |name| match args.take(name) {
-            Some(Value::Text(text)) => text,
-            _ => String::new(), // The host has checked that it is there, and a text.
-        };
-        let (text, other) = (
-            take("text"),
-            take(if method == "post" { "room" } else { "message" }),
-        );
-        if method == "post" {
-            return Ok(Command::Post { room: other, text });
-        }
-        match other.parse() {
-            Ok(message) => Ok(Command::Edit { message, text }),
-            Err(_) => Err(CallError::Argument {
-                method,
-                param: "message",
-                reason: format!("expected an op id of 64 digits, found {other:?}"),
-            }),
-        }
-    }
-
-    fn query(
-        &self,
-        mut args: Args,
-        data: &dyn DataRead,
-        _: &dyn History,
-    ) -> Result<Result<Value, CallError>> {
-        let Some(Value::Text(room)) = args.take("room") else {
-            return Ok(Ok(Value::Null));
-        };
-        let record = |message: Message| {
-            Value::record([
-                ("id", Value::Text(message.id.to_string())),
-                ("author", Value::Text(message.author.to_string())),
-                ("text", Value::Text(message.text)),
-            ])
-        };
-        let messages = self.messages(&room_prefix(&self.room(&room)), data)?;
-        Ok(Ok(Value::List(messages.into_iter().map(record).collect())))
+    fn methods(&self) -> &[MethodEntry<Self>] {
+        &self.methods
     }
 }
 
-/// The typed handle: what programs use that know this type.
+fn take(args: &mut Args<'_>, name: &str) -> Result<String, CallError> {
+    let text = args.take_text(name)?;
+    args.required(name, text)
+}
+
+fn call_post(_: &ChatMachine, mut args: Args<'_>) -> Result<Command, CallError> {
+    let (room, text) = (take(&mut args, "room")?, take(&mut args, "text")?);
+    Ok(Command::Post { room, text })
+}
+
+fn call_edit(_: &ChatMachine, mut args: Args<'_>) -> Result<Command, CallError> {
+    let (message, text) = (take(&mut args, "message")?, take(&mut args, "text")?);
+    let expected = || format!("expected an op id of 64 digits, found {message:?}");
+    let message = message
+        .parse()
+        .map_err(|_| args.refused("message", expected()))?;
+    Ok(Command::Edit { message, text })
+}
+
+fn call_read(
+    machine: &ChatMachine,
+    mut args: Args<'_>,
+    data: &dyn DataRead,
+    _: &dyn History,
+) -> Result<Value, MachineError<CallError>> {
+    let room = machine.room(&take(&mut args, "room")?);
+    let record = |message: Message| {
+        Value::record([
+            ("id", Value::Text(message.id.to_string())),
+            ("author", Value::Text(message.author.to_string())),
+            ("text", Value::Text(message.text)),
+        ])
+    };
+    let messages = machine.messages(&room_prefix(&room), data)?;
+    Ok(Value::List(messages.into_iter().map(record).collect()))
+}
+
+/// The typed handle, for programs that know this type.
 #[derive(Debug, Clone)]
 pub(crate) struct Chat(Engine<ChatMachine>);
 
@@ -322,13 +286,13 @@ impl TypedStore for Chat {
     }
 }
 
-/// From the first rules to the second: what is said at last is said again. The calls are made of the
-/// old state in one order, always the same, so that an interrupted migration can go on.
+/// From the first rules to the second: the last text of each message is posted again. The calls
+/// follow from the old state in one order, so that an interrupted migration can resume.
 fn migrate(old: &dyn StoreHandle) -> Result<Calls, Cause> {
     let chat = old.downcast_ref::<Chat>().ok_or("expected a chat")?;
     let messages = chat.0.machine().messages(b"m", &chat.0.snapshot()?)?;
     Ok(Box::new(messages.into_iter().map(|message| {
-        // The new op is ours: who said it becomes part of what is said.
+        // The new op is ours: the text names the author.
         let said = format!("{:.8}: {}", message.author, message.text);
         let (room, text) = (Value::Text(message.room), Value::Text(said));
         Ok(("post", Value::record([("room", room), ("text", text)])))
@@ -338,15 +302,12 @@ fn migrate(old: &dyn StoreHandle) -> Result<Calls, Cause> {
 /// The types that come with Lattice, and these two.
 pub(crate) fn registry() -> Result<Registry, RegisterError> {
     let mut registry = core_registry()?;
-    let (first, second) = (
-        ChatMachine::first().store_type,
-        ChatMachine::second().store_type,
-    );
-    registry.register(first.clone(), EngineOpener::<Chat>::new(ChatMachine::first))?;
-    registry.register(
-        second.clone(),
-        EngineOpener::<Chat>::new(ChatMachine::second),
-    )?;
+    let both: [fn() -> ChatMachine; 2] = [ChatMachine::first, ChatMachine::second];
+    for machine in both {
+        let opener = EngineOpener::<Chat>::new(machine);
+        registry.register(machine().logic.store_type().clone(), opener)?;
+    }
+    let [first, second] = both.map(|machine| machine().logic.store_type().clone());
     registry.register_migration(first, second, migrate)?;
     Ok(registry)
 }

@@ -100,9 +100,10 @@ impl Checker {
         for kind in Kind::BOTH {
             let from = a.open(stores.of(kind), Access::ReadOnly)?;
             b.create_replica(from.genesis())?;
-            let ops: Result<Vec<_>, _> = from.ops_after(&BranchTips::default())?.collect();
+            let mut ops = from.ops_after(&BranchTips::default())?.map(|op| Ok(op?));
             let to = b.open(stores.of(kind), Access::ReadWrite)?;
-            to.ingest(&mut ops?.into_iter(), &Authors::Any)?;
+            let taken = to.ingest(&mut ops, &Authors::Any);
+            taken.map_err(|error| error.to_string())?;
         }
         let author = |manager: &StoreManager| manager.author().ok_or("a writer");
         Ok(Self {
@@ -435,7 +436,7 @@ fn content(manager: &StoreManager, file: &Path, kind: Kind) -> Outcome<Content> 
 fn whole(manager: &StoreManager, file: &Path) -> Outcome<()> {
     let verified = manager.verify_path(file, Depth::Full)?;
     match (verified.findings.first(), &verified.checksums) {
-        (None, Integrity::Whole) => Ok(()),
+        (None, Integrity::Intact) => Ok(()),
         (Some(finding), _) => Err(finding.to_string().into()),
         (None, checksums) => Err(format!("checksums: {checksums:?}").into()),
     }

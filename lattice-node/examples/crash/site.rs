@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::backend::Sharing;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
-use lattice_node::{
-    ManagerOptions, RedbBackend, StoreManager, core_registry, load_or_create_identity,
-};
+use lattice_node::{ManagerOptions, StoreManager, core_registry, load_or_create_identity};
 
 use crate::Outcome;
 use crate::script::{Kind, Side};
@@ -48,10 +47,7 @@ impl Stores {
 pub(crate) fn manager(dir: &Path, side: Side, sharing: Sharing) -> Outcome<StoreManager> {
     let dir = dir.join(side.name());
     std::fs::create_dir_all(&dir)?;
-    let options = ManagerOptions {
-        sharing,
-        ..ManagerOptions::new(load_or_create_identity(&dir)?)
-    };
+    let options = ManagerOptions::new(load_or_create_identity(&dir)?).sharing(sharing);
     let backend = Arc::new(RedbBackend::on_files());
     Ok(StoreManager::new(dir, backend, core_registry()?, options))
 }

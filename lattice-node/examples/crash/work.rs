@@ -160,7 +160,8 @@ impl Worker {
         let ops: Result<Vec<_>, _> = from.ops_after(&to.branch_tips()?)?.collect();
         let ops = ops?;
         let wanted = ops.len();
-        let report = to.ingest(&mut ops.into_iter(), &Authors::Any)?;
+        let report = to.ingest(&mut ops.into_iter().map(Ok), &Authors::Any);
+        let report = report.map_err(|error| error.to_string())?;
         let left = report.outcomes.iter().find(|(_, outcome)| {
             !matches!(
                 outcome,

@@ -8,16 +8,16 @@ use std::path::PathBuf;
 
 use data_encoding::BASE64;
 use lattice_meta::{MetaInfo, StoreType};
-use lattice_registry::TypedStore;
+use lattice_registry::{Found, TypedStore};
 
 use super::args::{Encoding, Global};
 use super::failure::Failure;
 use super::output::{Output, escape};
 use super::progress::Progress;
 use super::store_ref::resolve;
-use crate::{Access, Alias, AliasError, Aliases, Node, NodeError, Registry, StoreHandle};
+use crate::{Access, Alias, AliasError, Aliases, Node, Registry, StoreHandle};
 
-/// Commands of the program that are for stores of one type, for who used one of another type.
+/// Commands that are for stores of one type, to name in a refusal of another command.
 const COMMANDS: [(&str, &str); 2] = [
     (
         lattice_kvstore::STORE_TYPE,
@@ -39,12 +39,10 @@ pub(super) enum Host {
 pub(super) struct Context<'a> {
     pub(super) host: Host,
     pub(super) data_dir: PathBuf,
-    registry: Registry,
-    progress: Progress,
     /// The store that the command is about.
     place: RefCell<Option<PathBuf>>,
-    /// Finds and reads stores, and makes nothing.
-    pub(super) reader: Node,
+    /// Finds and reads stores, and makes nothing until the command makes it a writer.
+    pub(super) node: Node,
     pub(super) out: Output<'a>,
 }
 
@@ -56,14 +54,14 @@ impl<'a> Context<'a> {
         mut out: Output<'a>,
     ) -> Result<Self, Failure> {
         let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
-        let progress = Progress::new(&mut out);
-        let options = progress.options();
+        let progress = Progress::new(&mut out).sink();
+        let node = Node::builder(&data_dir)
+            .registry(registry)
+            .progress(progress);
         Ok(Self {
             host,
-            reader: Node::reader_with_options(&data_dir, registry.clone(), options),
+            node: node.open_reader()?,
             data_dir,
-            registry,
-            progress,
             place: RefCell::default(),
             out,
         })
@@ -81,11 +79,11 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn registry(&self) -> &Registry {
-        &self.registry
+        self.node.manager().registry()
     }
 
     pub(super) fn path(&self, store: &OsStr) -> Result<PathBuf, Failure> {
-        let path = resolve(self.reader.manager(), store)?;
+        let path = resolve(self.node.manager(), store)?;
         self.place.replace(Some(path.clone()));
         Ok(path)
     }
@@ -93,12 +91,6 @@ impl<'a> Context<'a> {
     /// The store that the command is about, once it has been found.
     pub(super) fn place(&self) -> Option<PathBuf> {
         self.place.borrow().clone()
-    }
-
-    /// The node that writes: makes the data directory and the identity if they are missing.
-    pub(super) fn writer(&self) -> Result<Node, NodeError> {
-        let options = self.progress.options();
-        Node::with_options(&self.data_dir, self.registry.clone(), options)
     }
 
     /// The aliases; none, and a note, if their file cannot be read.
@@ -119,15 +111,20 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Peeks at a store for a command that is for one type of stores only.
-    fn peek_typed(&self, store: &OsStr, expected: &StoreType) -> Result<PathBuf, Failure> {
+    /// Finds a store for a command that is for one type of stores only.
+    fn find_typed(
+        &self,
+        store: &OsStr,
+        expected: &StoreType,
+        access: Access,
+    ) -> Result<Found, Failure> {
         let path = self.path(store)?;
-        let meta = self.reader.manager().peek_path(&path)?;
-        if meta.store_type == *expected {
-            return Ok(path);
+        let found = self.node.manager().find(path, access)?;
+        if found.meta().store_type == *expected {
+            return Ok(found);
         }
-        self.registry.resolve(&meta.store_type)?;
-        Err(other_type(&meta, expected))
+        self.registry().resolve(found.recorded())?;
+        Err(other_type(found.meta(), expected))
     }
 
     /// Opens a store of a type for reading.
@@ -136,18 +133,22 @@ impl<'a> Context<'a> {
         store: &OsStr,
         expected: &StoreType,
     ) -> Result<T, Failure> {
-        let path = self.peek_typed(store, expected)?;
-        Ok(self.reader.open_path_as(path, Access::ReadOnly)?)
+        let access = Access::ReadOnly;
+        let found = self.find_typed(store, expected, access)?;
+        Ok(self.node.open_found_as(found, access)?)
     }
 
     /// Opens a store of a type for writing.
     pub(super) fn write<T: TypedStore>(
-        &self,
+        &mut self,
         store: &OsStr,
         expected: &StoreType,
     ) -> Result<T, Failure> {
-        let path = self.peek_typed(store, expected)?;
-        Ok(self.writer()?.open_path_as(path, Access::ReadWrite)?)
+        let access = Access::ReadWrite;
+        let found = self.find_typed(store, expected, access)?;
+        // A store of the wrong type is refused before an identity is made.
+        self.node.become_writer()?;
+        Ok(self.node.open_found_as(found, access)?)
     }
 
     /// The whole of standard input. A terminal is asked for nothing: a forgotten value would look
@@ -212,7 +213,7 @@ pub(super) fn given(argument: OsString, encoding: Encoding) -> Result<Vec<u8>, F
     from_base64(&bytes).map_err(|reason| Failure::usage(format!("{}: {reason}", escape(&bytes))))
 }
 
-/// What base64 stands for; else why it is none.
+/// The bytes that base64 stands for; else why it is not base64.
 pub(super) fn from_base64(text: &[u8]) -> Result<Vec<u8>, String> {
     BASE64
         .decode(text)

@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lattice_backend::progress::Stage;
 
 use super::output::Output;
-use crate::{NodeOptions, Watch};
+use crate::ProgressSink;
 
 /// A bar that appears once there is something to show, and goes when something is printed.
 pub(super) struct Progress {
@@ -29,26 +29,23 @@ impl Progress {
     }
 
     /// Options that have a node show how far it is.
-    pub(super) fn options(&self) -> NodeOptions {
+    pub(super) fn sink(&self) -> ProgressSink {
         if self.bar.is_hidden() {
-            return NodeOptions::default();
+            return ProgressSink::none();
         }
         let bar = self.bar.clone();
-        NodeOptions {
-            watch: Watch::new(move |progress| {
-                if bar.is_finished() {
-                    // Something was printed meanwhile.
-                    bar.reset();
-                }
-                bar.set_message(words(progress.stage));
-                match progress.total {
-                    Some(total) => bar.set_length(total),
-                    None => bar.unset_length(),
-                }
-                bar.set_position(progress.done);
-            }),
-            ..NodeOptions::default()
-        }
+        ProgressSink::new(move |progress| {
+            if bar.is_finished() {
+                // Something was printed in between.
+                bar.reset();
+            }
+            bar.set_message(words(progress.stage));
+            match progress.total {
+                Some(total) => bar.set_length(total),
+                None => bar.unset_length(),
+            }
+            bar.set_position(progress.done);
+        })
     }
 }
 
@@ -150,13 +147,13 @@ mod tests {
         let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
         let bar = ProgressBar::with_draw_target(None, target);
         let progress = Progress::on(bar.clone(), &mut out);
-        let watch = progress.options().watch;
+        let sink = progress.sink();
         let prints: [&dyn Fn(&mut Output<'_>); 2] = [&|out| out.note("a note"), &|out| {
             out.line("a line").expect("a screen takes it");
             out.flush().expect("a screen takes it");
         }];
         for print in prints {
-            watch.tell(Stage::Replay, 1, Some(2));
+            sink.report(Stage::Replay, 1, Some(2));
             bar.force_draw();
             let before = screen.text();
             let shown = before.rsplit('>').next().unwrap_or(&before);

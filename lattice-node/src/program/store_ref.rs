@@ -12,9 +12,9 @@ use super::output::escape;
 use super::suggest::did_you_mean;
 use crate::{Aliases, StoreManager};
 
-/// Digits that a prefix of an id has at the least.
+/// The fewest digits that a prefix of an id has.
 const MIN_PREFIX_DIGITS: usize = 4;
-/// Ids that a message names, at the most.
+/// The most ids that a message names.
 const SHOWN_IDS: usize = 5;
 
 /// The file or directory of the store that is meant: a path if there is a `/` in it, else a full

@@ -72,7 +72,10 @@ fn field(record: &Value, name: &str) -> String {
 #[test]
 fn rooms_messages_edits_and_a_migration_to_new_rules() {
     let (ann_dir, bob_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ann = Node::with_registry(ann_dir.path(), example::registry().unwrap()).unwrap();
+    let ann = Node::builder(ann_dir.path())
+        .registry(example::registry().unwrap())
+        .open()
+        .unwrap();
     let id: StoreId = ann
         .manager()
         .create(&"org.example.chat".parse().unwrap())
@@ -90,7 +93,10 @@ fn rooms_messages_edits_and_a_migration_to_new_rules() {
     call(&*store, "edit", &[("message", &gone), ("text", "")]);
 
     // Bob has a replica, and edits what is not his: it is history, and has no effect.
-    let bob = Node::with_registry(bob_dir.path(), example::registry().unwrap()).unwrap();
+    let bob = Node::builder(bob_dir.path())
+        .registry(example::registry().unwrap())
+        .open()
+        .unwrap();
     ann.manager().close_all().unwrap();
     let copy = bob.manager().store_path(id);
     std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
@@ -102,12 +108,10 @@ fn rooms_messages_edits_and_a_migration_to_new_rules() {
         &[("message", &posted), ("text", "nobody here")],
     );
     let store = ann.manager().open(id, Access::ReadWrite).unwrap();
-    let ops: Vec<_> = bobs
-        .ops_after(&store.branch_tips().unwrap())
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    store.ingest(&mut ops.into_iter(), &Authors::Any).unwrap();
+    let ops = bobs.ops_after(&store.branch_tips().unwrap()).unwrap();
+    store
+        .ingest(&mut ops.map(|op| Ok(op?)), &Authors::Any)
+        .unwrap();
     assert_eq!(store.state_hash().unwrap(), bobs.state_hash().unwrap());
     assert_eq!(texts(&*store, "tea"), ["anyone here?", ""]);
 

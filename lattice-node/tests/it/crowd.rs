@@ -81,7 +81,7 @@ fn reader_process() {
         return;
     };
     let dir = Path::new(&store);
-    let node = Node::reader(dir).unwrap();
+    let node = Node::builder(dir).open_reader().unwrap();
     let listed = node.manager().list().unwrap();
     let id = listed[0].meta.as_ref().unwrap().store_id;
     let kv: KvStore = node.open_as(id, Access::ReadOnly).unwrap();

@@ -1,15 +1,14 @@
 //! The limits of docs/limits.md that show through a node: at each, and one past it.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::process::Command;
 use std::time::Instant;
 
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::write::AppendError;
-use lattice_backend::op::{
-    MAX_BATCH, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, OpDraft, OpKind, SecretKey,
-};
-use lattice_kvstore::KvRefusal;
+use lattice_backend::op::{MAX_PAYLOAD_BYTES, OpDraft, OpKind, SecretKey};
+use lattice_kvstore::{KvRefusal, MAX_BATCH, MAX_KEY_BYTES};
 use lattice_meta::OpId;
 use lattice_node::{Access, Depth, KvStore, LogStore, ManagerError, Node};
 use lattice_registry::TypedStore;
@@ -220,7 +219,7 @@ fn ten_thousand_authors_cost_ten_thousand_rows() {
     };
     let bytes = || std::fs::metadata(&path).unwrap().len();
     let (before, started) = (bytes(), Instant::now());
-    let report = engine.ingest(&mut (0..AUTHORS).map(op), &Authors::Any);
+    let report = engine.ingest((0..AUTHORS).map(op).map(Ok::<_, Infallible>), &Authors::Any);
     assert_eq!(report.unwrap().applied(), usize::try_from(AUTHORS).unwrap());
     println!(
         "taken in after {:?}, {} bytes an author",

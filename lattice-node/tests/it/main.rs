@@ -17,6 +17,7 @@ mod meta_bytes;
 mod program;
 mod sessions;
 mod sharing;
+mod votes;
 mod whole;
 
 use std::path::Path;

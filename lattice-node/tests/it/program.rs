@@ -44,7 +44,7 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "our engine: bytes ...",
         "backup packages packages.db",
         "restore packages.db",
-        "whole: 6 ops replayed",
+        "ok: 6 ops replayed",
         "6 ops replayed, all alike: core:kvstore/2 is recorded",
         "opened at once the second time",
         "refused as corrupt",

@@ -1,6 +1,6 @@
 //! Stores that are made beside the others, by one process at a time.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,35 +8,34 @@ use lattice_backend::backend::FileError;
 use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
-use super::create::Made;
+use super::fs::{FsError, IfHeld, Made, empty_dir, hold, is_taken, lock_of, place_new, sync_dir};
 use super::{ManagerError, STATE_DB, StoreManager};
 
-/// What the directories of new stores are called, before their ids.
+/// Begins the names of directories in which new stores are made; the id follows.
 const NEW: &str = "building-";
 
-/// A directory for a store that is being made, which nobody else makes meanwhile. It may have what an
-/// attempt has left that was killed; this one's is gone at the end, unless it is placed.
+/// A directory in which one process makes a store. It may have what a killed attempt left. The
+/// directory is removed on drop, unless the store is placed.
 pub(super) struct Building {
     dir: PathBuf,
     lock: PathBuf,
-    /// Held for as long as this lives.
+    /// Locked for as long as this lives.
     _held: File,
     made: Made,
 }
 
 impl Building {
     pub(super) fn begin(manager: &StoreManager, name: &str) -> Result<Self, ManagerError> {
-        Self::begin_as(manager, name, IfHeld::Give)
+        Self::begin_as(manager, name, IfHeld::Return)
     }
 
-    /// One for a store that nobody else makes, with nothing in it. What others have left that were
-    /// killed goes.
+    /// An empty one, for an id that only this call makes. Removes what killed makers have left.
     pub(super) fn begin_new(
         manager: &StoreManager,
         store_id: StoreId,
     ) -> Result<Self, ManagerError> {
         clear_left(&manager.dir);
-        // Who clears away what is left can hold it for a moment.
+        // Another process that clears what is left may hold the lock for a moment.
         let building = Self::begin_as(manager, &format!("{NEW}{store_id}"), IfHeld::Wait)?;
         building.empty()?;
         Ok(building)
@@ -46,8 +45,7 @@ impl Building {
         let mut made = Made::default();
         let data_dir = made.dir(&manager.dir)?;
         let (dir, lock) = (data_dir.join(name), lock_of(&data_dir, name));
-        let held =
-            hold(&lock, if_held).map_err(|source| ManagerError::io("lock", &lock, source))?;
+        let held = hold(&lock, if_held).map_err(|source| FsError::new("lock", &lock, source))?;
         let Some(held) = held else {
             made.keep();
             let in_use = FileError::InUse { path: dir };
@@ -68,16 +66,9 @@ impl Building {
         Ok(building)
     }
 
-    /// Removes what is there, and makes the directory anew.
+    /// Removes what is in the directory.
     pub(super) fn empty(&self) -> Result<(), ManagerError> {
-        let dir = &self.dir;
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ManagerError::io("remove", dir, error));
-            }
-            _ => {}
-        }
-        fs::create_dir(dir).map_err(|source| ManagerError::io("make directory", dir, source))
+        Ok(empty_dir(&self.dir)?)
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -89,19 +80,33 @@ impl Building {
         self.dir.join(STATE_DB)
     }
 
-    /// Moves the store to where stores are.
+    /// Moves the finished store among the others.
     pub(super) fn place(
         mut self,
         manager: &StoreManager,
         store_id: StoreId,
     ) -> Result<(), ManagerError> {
-        self.made.dir(&manager.stores_dir())?;
-        manager.place(&self.dir, store_id)?;
+        let stores = self.made.dir(&manager.stores_dir())?;
+        let place = stores.join(store_id.to_string());
+        match fs::rename(&self.dir, &place) {
+            // The store's directory has no store, but may have what was kept of one.
+            Err(error) if is_taken(&error) => {
+                let placed = place_new(&self.file(), &place.join(STATE_DB));
+                placed.map_err(|error| match error.source.kind() {
+                    io::ErrorKind::AlreadyExists => ManagerError::StoreExists { store_id },
+                    _ => error.into(),
+                })?;
+            }
+            moved => {
+                moved.map_err(|source| FsError::new("move a new store to", &place, source))?;
+            }
+        }
+        sync_dir(&stores)?;
         self.keep();
         Ok(())
     }
 
-    /// Ends it when what was made has been put elsewhere.
+    /// Ends it once what was made is in its place.
     pub(super) fn keep(mut self) {
         std::mem::take(&mut self.made).keep();
     }
@@ -109,7 +114,7 @@ impl Building {
 
 impl Drop for Building {
     fn drop(&mut self) {
-        // The error that led here is the one to report. The lock's file goes while it is held.
+        // The caller reports the error that led here. The lock's file goes while it is locked.
         let _ = fs::remove_dir_all(&self.dir);
         if cfg!(unix) {
             let _ = fs::remove_file(&self.lock);
@@ -117,12 +122,8 @@ impl Drop for Building {
     }
 }
 
-fn lock_of(data_dir: &Path, name: &str) -> PathBuf {
-    data_dir.join(format!("{name}.lock"))
-}
-
-/// Removes the new stores that were being made when their makers were killed. What somebody holds
-/// stays, and so does what cannot be removed: it is in nobody's way.
+/// Removes new stores whose makers were killed. What another process holds stays, and what cannot
+/// be removed does no harm.
 fn clear_left(data_dir: &Path) {
     let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
     for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
@@ -132,8 +133,8 @@ fn clear_left(data_dir: &Path) {
             continue;
         }
         let lock = lock_of(data_dir, name);
-        if let Ok(Some(held)) = hold(&lock, IfHeld::Give) {
-            // It goes with this.
+        if let Ok(Some(held)) = hold(&lock, IfHeld::Return) {
+            // Dropping it removes the directory and the lock's file.
             drop(Building {
                 dir: data_dir.join(name),
                 lock,
@@ -142,50 +143,4 @@ fn clear_left(data_dir: &Path) {
             });
         }
     }
-}
-
-/// What is done about a lock that somebody holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IfHeld {
-    Give,
-    Wait,
-}
-
-/// Locks a file that is made if it is not there; nothing if somebody else holds it, unless that is
-/// waited for.
-fn hold(path: &Path, if_held: IfHeld) -> io::Result<Option<File>> {
-    loop {
-        let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        match (if_held, file.try_lock()) {
-            (_, Ok(())) => {}
-            (IfHeld::Give, Err(TryLockError::WouldBlock)) => return Ok(None),
-            (IfHeld::Wait, Err(TryLockError::WouldBlock)) => file.lock()?,
-            (_, Err(TryLockError::Error(error))) => return Err(error),
-        }
-        // Whoever held it before may have removed it: then others do not see this lock.
-        match fs::metadata(path) {
-            Ok(there) if is_same(&there, &file.metadata()?) => return Ok(Some(file)),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Whether two names are those of one file.
-#[cfg(unix)]
-pub(super) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-/// Files that are open are not removed here.
-#[cfg(not(unix))]
-pub(super) fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
-    true
 }

@@ -23,12 +23,12 @@ pub struct Compacted {
 }
 
 impl StoreManager {
-    /// Gives the space that a store no longer uses back to the file system. One that this manager has
-    /// open for writing stays so, and what it still keeps ready is given back when it is closed. Its
-    /// type need not be known: no row is changed.
+    /// Gives the space that a store no longer uses back to the file system. One that this manager
+    /// has open for writing stays so, and what it still keeps ready is given back when it is
+    /// closed. Its type need not be known: no row is changed.
     ///
     /// # Errors
-    /// A store that another process writes, or that somebody reads; what the file system reports.
+    /// A store that another process writes or any handle reads; what the file system reports.
     pub fn compact(&self, path: impl AsRef<Path>) -> Result<Compacted, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let len = || {
@@ -36,11 +36,11 @@ impl StoreManager {
             metadata.map(|found| found.len()).map_err(|source| {
                 let path = file.clone();
                 match source.kind() {
-                    // Somebody has removed it meanwhile.
+                    // It was removed after it was found.
                     io::ErrorKind::NotFound => {
                         ManagerError::Peek(FileError::NotFound { path }.into())
                     }
-                    _ => ManagerError::io("look at", path, source),
+                    _ => ManagerError::io("read the length of", path, source),
                 }
             })
         };

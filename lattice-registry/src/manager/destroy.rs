@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 
 use lattice_meta::StoreId;
 
-use super::create::{is_taken, sync_dir};
+use super::fs::{is_taken, sync_dir};
 use super::{ManagerError, StoreManager};
 
 /// What the directories of stores are called that are being removed, before their ids.
 const GOING: &str = "destroying-";
 /// The length of a store id as text.
 const ID_CHARS: usize = 36;
-/// Removals of one store that were killed before their end, at the most.
+/// The most removals of one store that were killed before their end.
 const MAX_LEFT: u32 = 1000;
-/// How often a directory is removed that somebody else removes, too.
+/// How often a directory is removed that another process removes, too.
 const REMOVALS: u32 = 100;
 
 impl StoreManager {
-    /// Removes a store of this data directory with everything in its directory, and what removals have
-    /// left that were killed. Handles that this
-    /// manager has open are closed first. Of a link, nothing is removed or touched but the link.
+    /// Removes a store of this data directory with everything in its directory, and what killed
+    /// removals have left. Handles that this manager has open are closed first. Of a link, nothing
+    /// is removed or touched but the link.
     ///
     /// # Errors
     /// No such store, one that another process writes, and what the file system reports.
@@ -33,7 +33,7 @@ impl StoreManager {
             return Err(ManagerError::NoSuchStore { store_id, dir });
         }
         self.close(store_id)?;
-        // A damaged store can be removed, too: only one that somebody writes cannot.
+        // A damaged store can be removed, too: only one that another process writes cannot.
         let held = self.hold(&file)?;
         // It is out of sight at once, and then goes piece by piece.
         let going = self.take_away(&dir, store_id)?;
@@ -44,7 +44,8 @@ impl StoreManager {
         Ok(())
     }
 
-    /// Gives a store's directory a name that nothing has: a removal that was killed has left its own.
+    /// Gives a store's directory a name that nothing has: a removal that was killed has left its
+    /// own.
     fn take_away(&self, dir: &Path, store_id: StoreId) -> Result<PathBuf, ManagerError> {
         let failed = |source| ManagerError::io("remove", dir, source);
         for nth in 1..=MAX_LEFT {
@@ -57,7 +58,7 @@ impl StoreManager {
             }
             match fs::rename(dir, &going) {
                 Ok(()) => return Ok(going),
-                // Somebody else was faster.
+                // Another process was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let dir = self.stores_dir();
                     return Err(ManagerError::NoSuchStore { store_id, dir });
@@ -69,8 +70,8 @@ impl StoreManager {
         Err(failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Removes what is left of stores that are removed. Some of it may be going at this moment, and
-    /// what cannot be removed is in nobody's way.
+    /// Removes what is left of stores that are removed. Another process may be removing it, too,
+    /// and what cannot be removed does no harm.
     fn clear_going(&self) {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         for entry in entries {
@@ -84,7 +85,7 @@ impl StoreManager {
     }
 }
 
-/// Removes a directory with all that is in it; of a link, the link. Somebody else may do so, too.
+/// Removes a directory with all that is in it; of a link, the link. Another process may do so, too.
 fn remove_all(path: &Path) -> io::Result<()> {
     let mut removed = Ok(());
     for _ in 0..REMOVALS {

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use lattice_backend::backend::{BackendError, Cause, PeekError};
-use lattice_backend::engine::open::{CreateError, OpenError};
-use lattice_meta::{HlcError, StoreId, StoreType};
+use lattice_backend::backend::{BackendError, Cause, FileError, PeekError};
+use lattice_backend::engine::open::OpenError;
+use lattice_meta::{HlcError, StoreId};
 
+use super::fs::FsError;
 use crate::ResolveError;
 
 /// Why a manager cannot do what it was asked for. Nothing has been changed or left behind.
@@ -50,20 +51,12 @@ pub enum ManagerError {
         /// What was to be opened.
         path: PathBuf,
     },
-    /// The type's opener can open stores, and not make any.
-    #[error(
-        "new stores of type {store_type} cannot be made: its opener does not say what they start with"
-    )]
-    NoBirth {
-        /// The type.
-        store_type: StoreType,
-    },
     /// A new store needs an owner.
     #[error("a new store needs an owner, and this manager has no identity")]
     NoIdentity,
     /// The file of a new store cannot be made.
     #[error(transparent)]
-    Create(#[from] CreateError),
+    Create(FileError),
     /// The clock shows no date that a store can have.
     #[error("the clock cannot date a new store")]
     Clock(#[from] HlcError),
@@ -115,7 +108,9 @@ pub enum ManagerError {
         source: Cause,
     },
     /// The old store was written while it was migrated.
-    #[error("store {store_id} was written while it was migrated; try again when nobody writes it")]
+    #[error(
+        "store {store_id} was written while it was migrated; try again while no process writes it"
+    )]
     MigrateChanged {
         /// The old store.
         store_id: StoreId,
@@ -155,12 +150,23 @@ pub enum ManagerError {
     },
 }
 
-impl ManagerError {
-    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+impl From<FsError> for ManagerError {
+    fn from(error: FsError) -> Self {
+        let FsError {
+            doing,
+            path,
+            source,
+        } = error;
         Self::Io {
             doing,
-            path: path.into(),
+            path,
             source,
         }
+    }
+}
+
+impl ManagerError {
+    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        FsError::new(doing, path, source).into()
     }
 }

@@ -19,7 +19,7 @@ pub struct Listed {
     pub path: PathBuf,
     /// What peek says of it, or why it says nothing.
     pub meta: Result<MetaInfo, ManagerError>,
-    /// The size of its file in bytes; nothing if there is none.
+    /// The size of its file in bytes; `None` if there is no file.
     pub size_bytes: Option<u64>,
 }
 
@@ -41,7 +41,7 @@ impl StoreManager {
         for entry in entries {
             let entry = entry.map_err(failed)?;
             let path = entry.path();
-            // What a directory says of its entries needs no look at each; a link must be followed.
+            // The directory says what its entries are; only a link must be followed.
             let is_dir = match entry.file_type() {
                 Ok(kind) if !kind.is_symlink() => kind.is_dir(),
                 _ => path.is_dir(),

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lattice_backend::backend::{Access, FileError, PeekError};
-use lattice_backend::engine::open::{LogicPolicy, OpenError, create_store};
+use lattice_backend::engine::open::{LogicPolicy, OpenError};
 use lattice_backend::engine::verify::Depth;
 use lattice_backend::progress::Stage;
 use lattice_meta::{StateHash, StoreId, StoreType};
 
 use super::building::Building;
-use super::create::sync_dir;
+use super::fs::sync_dir;
 use super::{ManagerError, StoreManager};
 use crate::{Migration, Peeked, StoreHandle};
 
@@ -46,12 +46,12 @@ impl Origin {
     /// The rows must be what the state hash says, or another state would go by its name.
     fn check_rows(&self, manager: &StoreManager) -> Result<(), ManagerError> {
         let store_id = self.store_id;
-        let (backend, watch) = (&*manager.backend, &manager.options.watch);
-        let verified = self.store.verify(Depth::Quick, backend, watch);
+        let (backend, progress) = (&*manager.backend, &manager.options.progress);
+        let verified = self.store.verify(Depth::Quick, backend, progress);
         let verified = verified.map_err(|source| ManagerError::Verify { store_id, source })?;
         match verified.findings.first() {
             None => Ok(()),
-            // Somebody wrote between the two looks at it.
+            // Another process wrote between the two reads.
             Some(_) if self.check_unchanged().is_err() => self.check_unchanged(),
             Some(finding) => Err(ManagerError::MigrateDamaged {
                 store_id,
@@ -76,13 +76,13 @@ impl StoreManager {
     /// two types. The old one stays as it is, and is named by the new one's genesis.
     ///
     /// The new store is built beside the others and appears among them whole. A migration that was
-    /// killed is gone on with if the old store's state is still the same and the new store's logic,
-    /// too; else it starts over. One that fails leaves nothing.
+    /// killed is resumed if the old store's state and the new store's logic are still the same;
+    /// else it starts over. One that fails leaves nothing.
     ///
     /// # Errors
-    /// No such migration, an old store that changes meanwhile or whose rows are not what its state
-    /// hash says, one that another process migrates at
-    /// the same time, a call that the new store refuses; and what opening and making stores reports.
+    /// No such migration, an old store that changes during the migration or whose rows are not what
+    /// its state hash says, one that another process migrates at the same time, a call that the new
+    /// store refuses; and what opening and making stores reports.
     pub fn migrate(
         &self,
         path: impl AsRef<Path>,
@@ -90,7 +90,7 @@ impl StoreManager {
     ) -> Result<Migrated, ManagerError> {
         let store = self.open_path(path, Access::ReadOnly)?;
         let migration = self.registry.migration(store.store_type(), to)?;
-        self.birth(to)?;
+        self.registry.resolve(to)?;
         let store_id = store.store_id();
         let failed = |source| ManagerError::Migrate {
             store_id,
@@ -143,7 +143,7 @@ impl StoreManager {
     ) -> Result<Option<Arc<dyn StoreHandle>>, ManagerError> {
         let new = match self.open_building(building) {
             Ok(new) => new,
-            // Whoever has it open by its path is not to lose it.
+            // Another process has it open by its path and must not lose it.
             Err(
                 error @ (ManagerError::Open(OpenError::File(FileError::InUse { .. }))
                 | ManagerError::Peek(PeekError::File(FileError::InUse { .. }))),
@@ -170,23 +170,21 @@ impl StoreManager {
         to: &StoreType,
         origin: &Origin,
     ) -> Result<Arc<dyn StoreHandle>, ManagerError> {
-        let birth = self.birth(to)?;
         let genesis = self.genesis(to, Some((origin.store_id, origin.state_hash)))?;
         building.empty()?;
-        let file = building.file();
-        create_store(&*self.backend, &file, &genesis, birth.schema, &birth.logic)?;
+        self.create_file(&building.file(), &genesis)?;
         sync_dir(building.dir())?;
         self.open_building(building)
     }
 
     fn open_building(&self, building: &Building) -> Result<Arc<dyn StoreHandle>, ManagerError> {
         let file = building.file();
-        let meta = self.backend.peek_info(&file)?;
-        let opener = self.registry.resolve(&meta.store_type)?;
-        let mut request = self.request(&meta, &file, Access::ReadWrite, CACHE_BYTES);
-        // What other logic has begun is not gone on with.
-        request.logic = LogicPolicy::Refuse;
-        Ok(opener.open(Peeked { meta, request })?)
+        let peek = self.backend.peek(&file)?;
+        let opener = self.registry.resolve(&peek)?;
+        let request = self.request(&peek.meta, &file, Access::ReadWrite, CACHE_BYTES);
+        // A migration that other logic has begun is not resumed.
+        let request = request.logic(LogicPolicy::Refuse);
+        Ok(opener.open(Peeked { peek, request })?)
     }
 }
 
@@ -210,7 +208,7 @@ fn feed(
             called.map_err(|error| failed(Box::new(error)))?;
         }
         ops += 1;
-        manager.options.watch.tell(Stage::Transfer, ops, None);
+        manager.options.progress.report(Stage::Transfer, ops, None);
     }
     origin.check_unchanged()?;
     Ok((ops, done))

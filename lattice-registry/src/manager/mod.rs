@@ -6,6 +6,7 @@ mod copies;
 mod create;
 mod destroy;
 mod error;
+mod fs;
 mod list;
 mod migrate;
 mod open;
@@ -17,6 +18,7 @@ pub use copies::{IfThere, RestoredStore};
 pub use error::ManagerError;
 pub use list::Listed;
 pub use migrate::Migrated;
+pub use open::Found;
 pub use rebuild::RebuiltStore;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use lattice_backend::backend::{Sharing, StateBackend};
 use lattice_backend::clock::{Clock, SystemClock};
 use lattice_backend::engine::open::LogicPolicy;
 use lattice_backend::op::SecretKey;
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 use lattice_meta::{PubKey, StoreId};
 
 use crate::Registry;
@@ -36,34 +38,42 @@ use open::Slots;
 const STATE_DB: &str = "state.db";
 
 /// How a manager opens stores.
+///
+/// ```
+/// use lattice_backend::backend::Sharing;
+/// use lattice_registry::ManagerOptions;
+///
+/// let options = ManagerOptions::reader()
+///     .sharing(Sharing::Exclusive)
+///     .cache_budget_bytes(64 << 20);
+/// assert!(options.identity.is_none());
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ManagerOptions {
-    /// Who writes, and owns new stores; nothing for a manager that only reads.
+    /// The author that writes, and that owns new stores. A manager that only reads has none.
     pub identity: Option<Arc<SecretKey>>,
-    /// Where the time comes from.
+    /// Gives the time.
     pub clock: Arc<dyn Clock>,
     /// How processes share the stores.
     pub sharing: Sharing,
     /// The most memory for the caches of all open stores together, in bytes. Every store gets half
-    /// of what is left, and 64 KiB at the least.
+    /// of what is left, and at least 64 KiB.
     pub cache_budget_bytes: usize,
     /// What is done about stores whose state other logic has computed.
     pub logic: LogicPolicy,
-    /// Who is told how far long pieces of work are.
-    pub watch: Watch,
+    /// Receives progress reports.
+    pub progress: ProgressSink,
 }
 
 impl ManagerOptions {
     /// Writes as this author, by the system's clock, with readers in other processes and 256 MiB
     /// for caches.
     pub fn new(identity: impl Into<Arc<SecretKey>>) -> Self {
-        Self {
-            identity: Some(identity.into()),
-            ..Self::reader()
-        }
+        Self::reader().identity(identity)
     }
 
-    /// The same without an identity: stores can be read, and take in ops of others.
+    /// The same without an identity: the manager reads stores, and ingests ops of other authors.
     pub fn reader() -> Self {
         Self {
             identity: None,
@@ -71,8 +81,50 @@ impl ManagerOptions {
             sharing: Sharing::default(),
             cache_budget_bytes: 256 << 20,
             logic: LogicPolicy::default(),
-            watch: Watch::nobody(),
+            progress: ProgressSink::none(),
         }
+    }
+
+    /// Writes as this author.
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<Arc<SecretKey>>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// Takes the time from this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Shares the stores with other processes in this way.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Gives all caches together this many bytes.
+    #[must_use]
+    pub fn cache_budget_bytes(mut self, cache_budget_bytes: usize) -> Self {
+        self.cache_budget_bytes = cache_budget_bytes;
+        self
+    }
+
+    /// Treats stores of other logic in this way.
+    #[must_use]
+    pub fn logic(mut self, logic: LogicPolicy) -> Self {
+        self.logic = logic;
+        self
+    }
+
+    /// Reports progress to this sink.
+    #[must_use]
+    pub fn progress(mut self, progress: ProgressSink) -> Self {
+        self.progress = progress;
+        self
     }
 }
 
@@ -86,6 +138,7 @@ pub struct StoreManager {
     backend: Arc<dyn StateBackend>,
     registry: Registry,
     options: ManagerOptions,
+    /// `open.rs` says in which order this lock and those below it are taken.
     slots: Mutex<Slots>,
     cache_left_bytes: Mutex<usize>,
 }
@@ -108,6 +161,12 @@ impl StoreManager {
             slots,
             cache_left_bytes,
         }
+    }
+
+    /// Writes as this author from now on. Stores that are open already keep the author that they
+    /// were opened with.
+    pub fn set_identity(&mut self, identity: impl Into<Arc<SecretKey>>) {
+        self.options.identity = Some(identity.into());
     }
 
     /// The data directory.

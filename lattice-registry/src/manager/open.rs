@@ -1,17 +1,30 @@
 //! Peek, resolve, open; and close.
+//!
+//! # Locks and their order
+//!
+//! 1. `Slot::open` of one store is held while that store is opened or closed. No thread holds
+//!    those of two stores.
+//! 2. Under it, the backend takes the locks of the store's file. A file that is locked elsewhere is
+//!    refused, not waited for.
+//! 3. `slots` and `cache_left_bytes` of the manager are innermost, with or without a slot: no other
+//!    lock is taken under either of them.
+//!
+//! The lock file of a new store that is being made (`building.rs`) comes before all of these.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lattice_backend::backend::{Access, FileError, OpenOptions, PeekError};
+use lattice_backend::backend::{
+    Access, BackendError, FileError, OpenOptions, Peek, PeekError, StateDb, peek_open,
+};
 use lattice_backend::engine::open::{OpenError, OpenRequest};
 use lattice_backend::engine::read::InfoError;
 use lattice_meta::{MetaInfo, StoreId};
 
 use super::list::check_place;
 use super::{ManagerError, STATE_DB, StoreManager};
-use crate::{Peeked, StoreHandle};
+use crate::{Peeked, Recorded, StoreHandle};
 
 /// The least cache of an open store, in bytes.
 const MIN_CACHE_BYTES: usize = 64 << 10;
@@ -24,7 +37,7 @@ pub(super) struct Slots {
 }
 
 /// The open instances of one store: one for reading only, one for writing too. The lock is held
-/// while the store is opened, so that whoever comes meanwhile gets the same instance.
+/// while the store is opened, so that other threads wait and get the same instance.
 #[derive(Debug, Default)]
 struct Slot {
     open: Mutex<Instances>,
@@ -43,10 +56,66 @@ struct Instance {
     cache_bytes: usize,
 }
 
-/// What these locks guard is whole after every statement, so a panic elsewhere while one was held
-/// is no reason to stop.
+/// What these locks guard is consistent after every statement, so a panic of a thread that held one
+/// does no harm.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A store that was found and peeked at, and is not open yet.
+#[derive(Debug)]
+pub struct Found {
+    file: PathBuf,
+    peek: Peek,
+    /// The file, open for reading, if it is to be opened for writing.
+    reader: Option<Arc<dyn StateDb>>,
+}
+
+impl Found {
+    fn new(file: PathBuf, peek: Peek, reader: Option<Arc<dyn StateDb>>) -> Self {
+        Self { file, peek, reader }
+    }
+
+    /// What its `meta` table says.
+    pub fn meta(&self) -> &MetaInfo {
+        &self.peek.meta
+    }
+
+    /// What it records of the code that it needs.
+    pub fn recorded(&self) -> Recorded<'_> {
+        (&self.peek).into()
+    }
+
+    /// Its file, by its one name.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            // Nothing was written to it.
+            let _ = reader.close();
+        }
+    }
+}
+
+/// What peek would show of a store that is open here.
+fn peek_handle(open: &dyn StoreHandle, file: &Path) -> Result<Peek, PeekError> {
+    let meta = open.info().map_err(|failed| match failed {
+        InfoError::Meta(found) => found,
+        InfoError::Backend(source) => PeekError::Backend {
+            path: file.to_path_buf(),
+            source,
+        },
+        error => PeekError::Backend {
+            path: file.to_path_buf(),
+            source: BackendError::storage("reading the `meta` table", error),
+        },
+    })?;
+    let logic = Some(open.logic_version().to_string());
+    Ok(Peek { meta, logic })
 }
 
 impl StoreManager {
@@ -66,27 +135,59 @@ impl StoreManager {
         self.peek_file(&state_db(path.as_ref()))
     }
 
-    /// Peeks at a file. Nobody can peek at one that is open exclusively; if it is so here, its handle
-    /// is asked.
+    /// Peeks at a file. One that is open exclusively cannot be peeked at; if this manager has it
+    /// so, its handle answers.
     pub(super) fn peek_file(&self, file: &Path) -> Result<MetaInfo, ManagerError> {
-        let meta = match self.backend.peek_info(file) {
+        Ok(self.peek_recorded(file)?.meta)
+    }
+
+    /// The same with the recorded logic.
+    pub(super) fn peek_recorded(&self, file: &Path) -> Result<Peek, ManagerError> {
+        let peek = match self.backend.peek(file) {
             Err(error @ PeekError::File(FileError::InUse { .. })) => {
                 let Some(open) = self.opened(&canonical(file), Access::ReadOnly) else {
                     return Err(error.into());
                 };
-                open.info().map_err(|failed| match failed {
-                    InfoError::Meta(found) => found,
-                    InfoError::Backend(source) => PeekError::Backend {
-                        path: file.to_path_buf(),
-                        source,
-                    },
-                    _ => error,
-                })?
+                peek_handle(&*open, file)?
             }
             peeked => peeked?,
         };
-        check_place(file, &meta)?;
-        Ok(meta)
+        check_place(file, &peek.meta)?;
+        Ok(peek)
+    }
+
+    /// Finds a store, a `state.db` or the directory that holds one, and peeks at it, for callers
+    /// that check what it is before they [open](Self::open_found) it for this access. A file that
+    /// is to be written is opened for reading here, and is not opened for that again.
+    ///
+    /// # Errors
+    /// See [`ManagerError`].
+    pub fn find(&self, path: impl AsRef<Path>, access: Access) -> Result<Found, ManagerError> {
+        let file = canonical(&state_db(path.as_ref()));
+        if let Some(open) = self.opened(&file, access) {
+            let peek = peek_handle(&*open, &file)?;
+            return Ok(Found::new(file, peek, None));
+        }
+        if access == Access::ReadOnly {
+            let peek = self.peek_recorded(&file)?;
+            return Ok(Found::new(file, peek, None));
+        }
+        let options = OpenOptions::read_only();
+        let reader = self
+            .backend
+            .open(&file, &options)
+            .map_err(PeekError::File)?;
+        let peek = match peek_open(&*reader, &file) {
+            Ok(peek) => peek,
+            Err(error) => {
+                // The error is the one to report.
+                let _ = reader.close();
+                return Err(error.into());
+            }
+        };
+        let found = Found::new(file, peek, Some(reader));
+        check_place(&found.file, found.meta())?;
+        Ok(found)
     }
 
     /// Opens a store of this data directory: peeks at it, resolves its type, and opens it with the
@@ -117,7 +218,21 @@ impl StoreManager {
         if let Some(open) = self.opened(&file, access) {
             return Ok(open);
         }
-        let meta = self.peek_path(&file)?;
+        let found = self.find(&file, access)?;
+        self.open_found(found, access)
+    }
+
+    /// Opens a store that was found, if it is still the one that was peeked at.
+    ///
+    /// # Errors
+    /// See [`ManagerError`]; [`OpenError::OtherStore`] if the file holds another store by now. A
+    /// refusal changes nothing.
+    pub fn open_found(
+        &self,
+        mut found: Found,
+        access: Access,
+    ) -> Result<Arc<dyn StoreHandle>, ManagerError> {
+        let (file, meta) = (found.file.clone(), found.meta().clone());
         let store_id = meta.store_id;
         let slot = Arc::clone(lock(&self.slots).by_id.entry(store_id).or_default());
         let mut open = lock(&slot.open);
@@ -133,11 +248,11 @@ impl StoreManager {
         if let Some(instance) = instances.serving(access) {
             return Ok(Arc::clone(&instance.handle));
         }
-        let instance = match self.open_new(&meta, file.clone(), access) {
+        let instance = match self.open_new(&mut found, access) {
             Err(ManagerError::Open(OpenError::File(FileError::InUse { .. })))
                 if self.let_go(instances) =>
             {
-                self.open_new(&meta, file.clone(), access)
+                self.open_new(&mut found, access)
             }
             opened => opened,
         }?;
@@ -156,7 +271,7 @@ impl StoreManager {
         (instance.path == file).then(|| Arc::clone(&instance.handle))
     }
 
-    /// Closes a store for everybody who holds a handle to it; its file is released when this
+    /// Closes a store and all handles to it; its file is released when this
     /// returns. A store that is not open stays so.
     ///
     /// # Errors
@@ -201,8 +316,8 @@ impl StoreManager {
         }
     }
 
-    /// Closes an instance for reading that nobody uses any more; whether there was one. Writers who want
-    /// a store to themselves, or are to repair it, have to wait for its readers.
+    /// Closes the instance for reading if no caller holds a handle to it, and returns whether it
+    /// did. A writer that opens the store exclusively, or repairs it, must wait for all readers.
     fn let_go(&self, instances: &mut Instances) -> bool {
         let unused = instances.read_only.take_if(|instance| {
             Arc::strong_count(&instance.handle) == 1 && !instance.handle.is_shared()
@@ -216,20 +331,16 @@ impl StoreManager {
         true
     }
 
-    fn open_new(
-        &self,
-        meta: &MetaInfo,
-        path: PathBuf,
-        access: Access,
-    ) -> Result<Instance, ManagerError> {
-        let opener = self.registry.resolve(&meta.store_type)?;
+    fn open_new(&self, found: &mut Found, access: Access) -> Result<Instance, ManagerError> {
+        let opener = self.registry.resolve(&found.peek)?;
         let cache_bytes = self.take_cache();
-        let request = self.request(meta, &path, access, cache_bytes);
-        let meta = meta.clone();
-        match opener.open(Peeked { meta, request }) {
+        let mut request = self.request(found.meta(), &found.file, access, cache_bytes);
+        request.reader = found.reader.take();
+        let peek = found.peek.clone();
+        match opener.open(Peeked { peek, request }) {
             Ok(handle) => Ok(Instance {
                 handle,
-                path,
+                path: found.file.clone(),
                 cache_bytes,
             }),
             Err(error) => {
@@ -247,20 +358,15 @@ impl StoreManager {
         access: Access,
         cache_bytes: usize,
     ) -> OpenRequest {
-        OpenRequest {
-            backend: Arc::clone(&self.backend),
-            path: path.to_path_buf(),
-            options: OpenOptions {
-                access,
-                sharing: self.options.sharing,
-                cache_bytes,
-            },
-            expected: Some(meta.store_id),
-            identity: self.options.identity.clone(),
-            clock: Arc::clone(&self.options.clock),
-            logic: self.options.logic,
-            watch: self.options.watch.clone(),
-        }
+        OpenRequest::new(Arc::clone(&self.backend), path)
+            .access(access)
+            .sharing(self.options.sharing)
+            .cache_bytes(cache_bytes)
+            .expected(meta.store_id)
+            .identity(self.options.identity.clone())
+            .clock(Arc::clone(&self.options.clock))
+            .logic(self.options.logic)
+            .progress(self.options.progress.clone())
     }
 
     /// Lets go of instances that were closed by a handle, or that a failure made unusable.

@@ -1,11 +1,10 @@
-//! Whether stores are whole.
+//! Whether stores are intact.
 
 use std::path::Path;
 
-use lattice_backend::backend::{Access, BackendError, FileError, Integrity};
+use lattice_backend::backend::{Access, BackendError, FileError, Integrity, Peek};
 use lattice_backend::engine::open::{LogicPolicy, OpenError};
 use lattice_backend::engine::verify::{Depth, Finding, Verification};
-use lattice_meta::MetaInfo;
 
 use super::open::{canonical, state_db};
 use super::{ManagerError, StoreManager};
@@ -14,8 +13,8 @@ use crate::{Peeked, ResolveError, StoreHandle};
 /// The cache of a store that is read through once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Whether the engine is asked for its own checksums before a store is copied. Whoever is about to
-/// write the store is kept out meanwhile.
+/// Whether the backend checks its own checksums before a store is copied. The check keeps writers
+/// out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Checksums {
     Check,
@@ -23,12 +22,12 @@ pub(super) enum Checksums {
 }
 
 impl StoreManager {
-    /// Verifies any store, whoever has it open: a `state.db` or the directory that holds one. It is
-    /// opened for reading only, as it is: an older layout is verified as what it is, and other logic
-    /// than the recorded one is what a full verification replays.
+    /// Verifies any store, open or not: a `state.db` or the directory that holds one. It is opened
+    /// for reading only, as it is: an older layout is verified as what it is, and other logic than
+    /// the recorded one is what a full verification replays.
     ///
-    /// A full verification also has the engine look at its own checksums, if nobody has the file
-    /// open for writing.
+    /// A full verification also checks the backend's own checksums, unless the file is open for
+    /// writing.
     ///
     /// # Errors
     /// A store that does not open, and what keeps the verification from going on. What is wrong
@@ -39,7 +38,7 @@ impl StoreManager {
         depth: Depth,
     ) -> Result<Verification, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
-        let meta = self.peek_path(&file)?;
+        let peek = self.peek_recorded(&file)?;
         let checksums = match depth {
             Depth::Quick => Integrity::None,
             Depth::Full => {
@@ -47,7 +46,7 @@ impl StoreManager {
                 checked.map_err(|error| ManagerError::Peek(error.into()))?
             }
         };
-        let verified = self.verify_opened(meta, &file, depth);
+        let verified = self.verify_opened(peek, &file, depth);
         let Integrity::Damaged { detail } = &checksums else {
             return verified.map(|verified| Verification {
                 checksums,
@@ -68,12 +67,12 @@ impl StoreManager {
         }
     }
 
-    /// Sees to it that no damage is copied: what the engine finds wrong with the file, if `integrity` is
-    /// to be looked at, ops that are not those that were applied, and rows that are not what the state
-    /// hash says. Of a type or a layout that is not known here, only the first can be told.
+    /// Refuses to copy damage: what the backend's checksums find, if they are to be checked, ops
+    /// that are not those that were applied, and rows that do not match the state hash. Of an
+    /// unknown type or layout, only the checksums are checked.
     pub(super) fn check_copied(
         &self,
-        meta: &MetaInfo,
+        peek: &Peek,
         file: &Path,
         checksums: Checksums,
     ) -> Result<(), ManagerError> {
@@ -88,9 +87,9 @@ impl StoreManager {
                 return Err(damaged(detail));
             }
         }
-        let looked = self.look_at(meta.clone(), file, &|store| {
+        let looked = self.look_at(peek.clone(), file, &|store| {
             store.check_ops()?;
-            store.verify(Depth::Quick, &*self.backend, &self.options.watch)
+            store.verify(Depth::Quick, &*self.backend, &self.options.progress)
         });
         match looked {
             Ok(verified) => match verified.findings.first() {
@@ -111,27 +110,27 @@ impl StoreManager {
 
     fn verify_opened(
         &self,
-        meta: MetaInfo,
+        peek: Peek,
         file: &Path,
         depth: Depth,
     ) -> Result<Verification, ManagerError> {
-        let (backend, watch) = (&*self.backend, &self.options.watch);
-        self.look_at(meta, file, &|store| store.verify(depth, backend, watch))
+        let (backend, progress) = (&*self.backend, &self.options.progress);
+        self.look_at(peek, file, &|store| store.verify(depth, backend, progress))
     }
 
     /// Opens a store as it is, and closes it again.
     fn look_at<T>(
         &self,
-        meta: MetaInfo,
+        peek: Peek,
         file: &Path,
         look: &dyn Fn(&dyn StoreHandle) -> Result<T, BackendError>,
     ) -> Result<T, ManagerError> {
-        let store_id = meta.store_id;
+        let store_id = peek.meta.store_id;
         let failed = |source| ManagerError::Verify { store_id, source };
-        let opener = self.registry.resolve(&meta.store_type)?;
-        let mut request = self.request(&meta, file, Access::ReadOnly, CACHE_BYTES);
-        request.logic = LogicPolicy::Trust;
-        let store = match opener.open(Peeked { meta, request }) {
+        let opener = self.registry.resolve(&peek)?;
+        let request = self.request(&peek.meta, file, Access::ReadOnly, CACHE_BYTES);
+        let request = request.logic(LogicPolicy::Trust);
+        let store = match opener.open(Peeked { peek, request }) {
             // One that is open exclusively here has a view for us all the same.
             Err(error @ OpenError::File(FileError::InUse { .. })) => {
                 let open = self.opened(file, Access::ReadOnly).ok_or(error)?;

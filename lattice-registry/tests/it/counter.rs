@@ -1,44 +1,40 @@
 //! A store type for tests: every op adds its payload, a u64, under its author.
 
 use std::convert::Infallible;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
 use lattice_backend::backend::Result;
 use lattice_backend::engine::Engine;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, MethodKind, Param,
-    StateMachine, Value, ValueType,
+    Args, DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, Param,
+    StateMachine, ValueType,
 };
 use lattice_backend::op::{OpView, SecretKey};
 use lattice_backend::redb::RedbBackend;
-use lattice_meta::{SchemaVersion, StoreType};
+use lattice_meta::SchemaVersion;
 use lattice_registry::{EngineOpener, ManagerOptions, Registry, StoreManager, TypedStore};
 
 pub(crate) const COUNTER: &str = "org.example.counter";
 
-const METHODS: [Method; 1] = [Method {
-    name: "add",
-    kind: MethodKind::Command,
-    doc: "Adds a number.",
-    params: &[Param {
-        name: "n",
-        value_type: ValueType::Integer,
-        required: true,
-        doc: "How much.",
-    }],
-    result: ValueType::Record,
-}];
-
 pub(crate) struct CounterMachine {
-    store_type: StoreType,
+    logic: Logic,
+    methods: [MethodEntry<Self>; 1],
 }
 
 impl CounterMachine {
     pub(crate) fn new() -> Self {
+        Self::of_type(COUNTER)
+    }
+
+    pub(crate) fn of_type(store_type: &str) -> Self {
+        let third = SchemaVersion::new(3);
+        let logic = Logic::new(store_type, "counter/1").unwrap();
+        let n = Param::required("n", ValueType::Integer, "How much.");
+        let add = |_: &Self, mut args: Args<'_>| Ok(args.take_u64("n")?.unwrap());
         Self {
-            store_type: COUNTER.parse().unwrap(),
+            logic: logic.schemas(third..=third),
+            methods: [MethodEntry::command("add", "Adds a number.", vec![n], add)],
         }
     }
 }
@@ -46,21 +42,15 @@ impl CounterMachine {
 impl StateMachine for CounterMachine {
     type Command = u64;
     type Refusal = Infallible;
+    type Payload<'a> = u64;
 
-    fn store_type(&self) -> &StoreType {
-        &self.store_type
+    fn logic(&self) -> &Logic {
+        &self.logic
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SchemaVersion::new(3)..=SchemaVersion::new(3)
-    }
-
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new("counter/1").unwrap()
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        &METHODS
+    fn decode(&self, payload: &[u8]) -> Result<u64, Invalid> {
+        let bytes = payload.try_into().map(u64::from_le_bytes);
+        bytes.map_err(|_| Invalid::new("expected 8 bytes"))
     }
 
     fn prepare(
@@ -68,33 +58,26 @@ impl StateMachine for CounterMachine {
         n: &u64,
         _: &dyn DataRead,
         _: &dyn History,
-    ) -> Result<Result<Vec<u8>, Infallible>> {
-        Ok(Ok(n.to_le_bytes().to_vec()))
+    ) -> Result<Vec<u8>, MachineError<Infallible>> {
+        Ok(n.to_le_bytes().to_vec())
     }
 
-    fn apply(&self, op: &OpView<'_>, data: &mut dyn DataWrite, _: &dyn History) -> Result<Effect> {
-        let Some(n) = op.payload.try_into().ok().map(u64::from_le_bytes) else {
-            return Ok(Effect::Void);
-        };
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        n: u64,
+        data: &mut dyn DataWrite,
+        _: &dyn History,
+    ) -> Result<()> {
         let key = op.reference.author.as_bytes();
         let sum = data
             .get(key)?
             .map_or(0, |sum| u64::from_le_bytes(sum.try_into().unwrap()));
-        data.put(key, &(sum.wrapping_add(n)).to_le_bytes())?;
-        Ok(Effect::Applied)
+        data.put(key, &(sum.wrapping_add(n)).to_le_bytes())
     }
 
-    fn command(&self, mut args: Args) -> Result<u64, CallError> {
-        Ok(args.take_u64("n")?.unwrap())
-    }
-
-    fn query(
-        &self,
-        _: Args,
-        _: &dyn DataRead,
-        _: &dyn History,
-    ) -> Result<Result<Value, CallError>> {
-        unreachable!("there are no queries")
+    fn methods(&self) -> &[MethodEntry<Self>] {
+        &self.methods
     }
 }
 
@@ -130,12 +113,11 @@ pub(crate) fn options() -> ManagerOptions {
 }
 
 pub(crate) fn manager(dir: &Path) -> StoreManager {
-    StoreManager::new(
-        dir,
-        Arc::new(RedbBackend::on_files()),
-        registry(),
-        options(),
-    )
+    manager_of(dir, registry())
+}
+
+pub(crate) fn manager_of(dir: &Path, registry: Registry) -> StoreManager {
+    StoreManager::new(dir, Arc::new(RedbBackend::on_files()), registry, options())
 }
 
 impl Counter {

@@ -8,5 +8,6 @@ mod left;
 mod manager;
 mod migrating;
 mod opening;
+mod opens;
 mod registry;
 mod whole;

@@ -155,10 +155,7 @@ fn a_copied_directory_opens_elsewhere_and_a_second_place_is_refused() {
 #[test]
 fn caches_share_one_budget() {
     let dir = tempfile::tempdir().unwrap();
-    let options = ManagerOptions {
-        cache_budget_bytes: 1 << 20,
-        ..options()
-    };
+    let options = options().cache_budget_bytes(1 << 20);
     let backend = Arc::new(RedbBackend::on_files());
     let manager = StoreManager::new(dir.path(), backend, registry(), options);
     let ids: Vec<_> = (0..20)

@@ -11,9 +11,7 @@ use lattice_backend::engine::verify::Depth;
 use lattice_backend::machine::Value;
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::{MetaInfo, SchemaVersion, StoreId};
-use lattice_registry::{
-    Access, ManagerError, ManagerOptions, StoreHandle, StoreManager, TypedStore,
-};
+use lattice_registry::{Access, ManagerError, StoreHandle, StoreManager, TypedStore};
 
 use crate::counter::{COUNTER, Counter, CounterMachine, manager, options, registry};
 use crate::manager::contents;
@@ -126,10 +124,7 @@ fn a_second_writer_is_told_that_the_store_is_in_use() {
 #[test]
 fn an_exclusive_store_opens_again_here_and_not_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
-    let exclusive = ManagerOptions {
-        sharing: Sharing::Exclusive,
-        ..options()
-    };
+    let exclusive = options().sharing(Sharing::Exclusive);
     let backend: Arc<dyn StateBackend> = Arc::new(RedbBackend::on_files());
     let manager = StoreManager::new(dir.path(), backend, registry(), exclusive);
     let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
@@ -145,17 +140,15 @@ fn an_exclusive_store_opens_again_here_and_not_elsewhere() {
 
 /// Changes rows of a closed store and gives what opening it says.
 fn refusal(change: impl Fn(&mut dyn lattice_backend::backend::WriteTx)) -> ManagerError {
-    use lattice_backend::backend::{OpenOptions, Verdict};
+    use lattice_backend::backend::OpenOptions;
     let (dir, manager, id) = created();
     let backend = RedbBackend::on_files();
     let db = backend
         .open(&manager.store_path(id), &OpenOptions::read_write())
         .unwrap();
-    db.write(&mut |tx| {
-        change(tx);
-        Ok(Verdict::Commit)
-    })
-    .unwrap();
+    let mut tx = db.begin_write().unwrap();
+    change(&mut *tx);
+    tx.commit().unwrap().wait().unwrap();
     db.close().unwrap();
     let before = contents(dir.path());
     let error = manager.open(id, Access::ReadWrite).unwrap_err();
@@ -223,15 +216,14 @@ fn a_swapped_type_is_found_even_if_the_other_type_is_registered() {
     let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
     let options = lattice_backend::backend::OpenOptions::read_write();
     let db = backend.open(&manager.store_path(id), &options).unwrap();
-    db.write(&mut |tx| {
-        tx.put(
-            lattice_backend::backend::Table::Meta,
-            b"store_type",
-            b"org.example.other",
-        )?;
-        Ok(lattice_backend::backend::Verdict::Commit)
-    })
+    let mut tx = db.begin_write().unwrap();
+    tx.put(
+        lattice_backend::backend::Table::Meta,
+        b"store_type",
+        b"org.example.other",
+    )
     .unwrap();
+    tx.commit().unwrap().wait().unwrap();
     db.close().unwrap();
     let meta: MetaInfo = manager.peek(id).unwrap();
     assert_eq!(meta.store_type.as_str(), "org.example.other");
@@ -245,10 +237,7 @@ fn a_swapped_type_is_found_even_if_the_other_type_is_registered() {
 }
 
 fn exclusive(dir: &Path) -> StoreManager {
-    let options = ManagerOptions {
-        sharing: Sharing::Exclusive,
-        ..options()
-    };
+    let options = options().sharing(Sharing::Exclusive);
     StoreManager::new(dir, Arc::new(RedbBackend::on_files()), registry(), options)
 }
 

@@ -2,45 +2,100 @@
 
 use std::sync::Arc;
 
-use lattice_backend::engine::Engine;
+use lattice_backend::backend::Peek;
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::Rebuilt;
+use lattice_backend::machine::{Logic, Method};
+use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, PubKey, SchemaVersion, StoreType};
 use lattice_registry::{
-    Birth, Peeked, RegisterError, Registry, ResolveError, StoreHandle, StoreOpener, TypedStore,
-    with_birth,
+    Access, EngineOpener, Peeked, Rebuild, Recorded, RegisterError, Registry, ResolveError,
+    StoreHandle, StoreOpener,
 };
 
-use crate::counter::{COUNTER, Counter, CounterMachine, opener, registry};
+use crate::counter::{COUNTER, Counter, CounterMachine, manager_of, opener, registry};
 
-pub(crate) fn open_counter(
-    store: Peeked,
-) -> Result<Arc<dyn StoreHandle>, lattice_backend::engine::open::OpenError> {
-    Ok(Arc::new(Counter::from_engine(Engine::open(
-        store.request,
-        CounterMachine::new(),
-    )?)))
+/// An opener that cannot rebuild, and whose new stores have a layout of their own.
+pub(crate) struct Partial(EngineOpener<Counter>);
+
+impl Partial {
+    pub(crate) fn new() -> Self {
+        Self(opener())
+    }
+}
+
+impl StoreOpener for Partial {
+    fn logic(&self) -> Logic {
+        let second = SchemaVersion::new(2);
+        self.0.logic().schemas(second..=second)
+    }
+
+    fn methods(&self) -> Vec<Method> {
+        self.0.methods()
+    }
+
+    fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
+        let store_type = rebuild.meta.store_type.clone();
+        Err(OpenError::NoRebuild { store_type })
+    }
+
+    fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {
+        self.0.open(store)
+    }
+}
+
+fn kind(store_type: &str) -> StoreType {
+    store_type.parse().unwrap()
+}
+
+/// What a store of the counter's type records that this logic computed.
+fn peek_of(logic: &str) -> Peek {
+    let genesis = Genesis::new(
+        kind(COUNTER),
+        PubKey::from_bytes([1; 32]),
+        Nonce::from_bytes([1; 16]),
+        Hlc::ZERO,
+        None,
+    );
+    Peek {
+        meta: MetaInfo::new(&genesis, SchemaVersion::new(3)),
+        logic: Some(logic.to_owned()),
+    }
+}
+
+/// A registered opener comes first for what it computes alike; for other logic the resolvers, who
+/// learn what the store records, and then the registered opener after all.
+#[test]
+fn resolvers_come_after_openers_that_compute_what_is_recorded() {
+    let own = opener().logic().version().as_str().to_owned();
+    let mut registry = registry();
+    registry.add_resolver(|recorded: &Recorded<'_>| {
+        assert_eq!(recorded.schema_version, Some(SchemaVersion::new(3)));
+        let found: Arc<dyn StoreOpener> = Arc::new(Partial::new());
+        Ok((recorded.logic == Some("foreign")).then_some(found))
+    });
+    let schema = |logic: &str| {
+        let opener = registry.resolve(&peek_of(logic)).unwrap();
+        opener.logic().newest_schema().get()
+    };
+    assert_eq!(schema(&own), 3, "registered");
+    assert_eq!(schema("foreign"), 2, "resolved");
+    assert_eq!(schema("unknown"), 3, "registered, to be proven by a replay");
 }
 
 #[test]
 fn a_type_is_registered_once() {
     let mut registry = registry();
-    let again = registry.register(COUNTER.parse().unwrap(), open_counter);
+    let again = registry.register(COUNTER.parse().unwrap(), Partial::new());
     let store_type = COUNTER.parse().unwrap();
     assert_eq!(again, Err(RegisterError::Duplicate { store_type }));
-    // The first one is still there: it can make stores, a closure cannot.
-    assert!(
-        registry
-            .resolve(&COUNTER.parse().unwrap())
-            .unwrap()
-            .birth()
-            .is_some()
-    );
+    // The first one is still there: its stores start with another layout.
+    let first = registry.resolve(&kind(COUNTER)).unwrap();
+    assert_eq!(first.logic().newest_schema(), SchemaVersion::new(3));
 }
 
 #[test]
 fn an_unknown_type_is_refused_with_the_known_ones() {
-    let error = registry()
-        .resolve(&"org.example.chat".parse().unwrap())
-        .err()
-        .unwrap();
+    let error = registry().resolve(&kind("org.example.chat")).err().unwrap();
     let ResolveError::Unknown { store_type, known } = &error else {
         panic!("{error}")
     };
@@ -55,9 +110,9 @@ fn an_unknown_type_is_refused_with_the_known_ones() {
 #[test]
 fn resolvers_are_asked_in_order_for_types_that_nobody_registered() {
     let mut registry = Registry::new();
-    registry.add_resolver(|_: &lattice_meta::StoreType| Ok(None));
+    registry.add_resolver(|_: &Recorded<'_>| Ok(None));
     registry.add_resolver(
-        |store_type: &lattice_meta::StoreType| match store_type.as_str() {
+        |recorded: &Recorded<'_>| match recorded.store_type.as_str() {
             COUNTER => {
                 let found: Arc<dyn StoreOpener> = Arc::new(opener());
                 Ok(Some(found))
@@ -66,33 +121,27 @@ fn resolvers_are_asked_in_order_for_types_that_nobody_registered() {
             _ => Ok(None),
         },
     );
-    assert!(registry.resolve(&COUNTER.parse().unwrap()).is_ok());
-    let broken = registry.resolve(&"org.example.broken".parse().unwrap());
+    assert!(registry.resolve(&kind(COUNTER)).is_ok());
+    let broken = registry.resolve(&kind("org.example.broken"));
     assert!(matches!(broken, Err(ResolveError::Resolver { .. })));
-    let unknown = registry.resolve(&"org.example.other".parse().unwrap());
+    let unknown = registry.resolve(&kind("org.example.other"));
     assert!(matches!(unknown, Err(ResolveError::Unknown { .. })));
 }
 
 #[test]
-fn a_closure_is_an_opener_and_can_be_given_a_birth() {
+fn an_opener_makes_logic_of_what_its_closure_captured() {
+    let dir = tempfile::tempdir().unwrap();
     let mut registry = Registry::new();
-    registry
-        .register("org.example.closed".parse().unwrap(), open_counter)
-        .unwrap();
-    let birth = Birth {
-        schema: lattice_meta::SchemaVersion::new(3),
-        logic: lattice_backend::machine::LogicVersion::new("counter/1").unwrap(),
-    };
-    let with = with_birth(birth.clone(), open_counter);
-    registry
-        .register("org.example.open".parse().unwrap(), with)
-        .unwrap();
-    let birth_of = |name: &str| registry.resolve(&name.parse().unwrap()).unwrap().birth();
-    assert_eq!(birth_of("org.example.closed"), None);
-    assert_eq!(birth_of("org.example.open"), Some(birth));
-    let methods_of = |name: &str| {
-        let opener = registry.resolve(&name.parse().unwrap()).unwrap();
-        opener.methods()
-    };
-    assert!(methods_of("org.example.open").is_none());
+    for name in ["org.example.one", "org.example.two"] {
+        let store_type: StoreType = name.parse().unwrap();
+        let opener = EngineOpener::<Counter>::new(move || CounterMachine::of_type(name));
+        assert_eq!(opener.methods()[0].name, "add");
+        registry.register(store_type, opener).unwrap();
+    }
+    let manager = manager_of(dir.path(), registry);
+    for name in ["org.example.one", "org.example.two"] {
+        let id = manager.create(&name.parse().unwrap()).unwrap();
+        let store = manager.open(id, Access::ReadWrite).unwrap();
+        assert_eq!(store.store_type().as_str(), name);
+    }
 }

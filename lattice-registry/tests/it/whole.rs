@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_backend::backend::{
-    BackendError, FileError, OpenOptions, StateBackend, Table, Verdict, WriteTx,
+    BackendError, FileError, OpenOptions, StateBackend, Table, WriteTx,
 };
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::verify::{Depth, Finding};
@@ -14,10 +13,10 @@ use lattice_backend::redb::RedbBackend;
 use lattice_meta::{StoreId, StoreType};
 use lattice_registry::{Access, ManagerError, Registry, StoreManager};
 
-use crate::counter::{COUNTER, Counter, manager, options};
+use crate::counter::{COUNTER, Counter, manager, manager_of};
 use crate::manager::contents;
 use crate::migrating::migrating;
-use crate::registry::open_counter;
+use crate::registry::Partial;
 pub(crate) fn counter() -> StoreType {
     COUNTER.parse().unwrap()
 }
@@ -38,11 +37,9 @@ pub(crate) fn edit(path: &Path, edit: impl Fn(&mut dyn lattice_backend::backend:
     let db = RedbBackend::on_files()
         .open(path, &OpenOptions::read_write())
         .unwrap();
-    db.write(&mut |tx| {
-        edit(tx);
-        Ok(Verdict::Commit)
-    })
-    .unwrap();
+    let mut tx = db.begin_write().unwrap();
+    edit(&mut *tx);
+    tx.commit().unwrap().wait().unwrap();
     db.close().unwrap();
 }
 
@@ -141,14 +138,13 @@ fn what_cannot_be_rebuilt_stays_as_it_was() {
         "{refused:?}"
     );
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-    // An opener that is a closure cannot.
+    // Not every opener can.
     let mut registry = Registry::new();
-    registry.register(counter(), open_counter).unwrap();
-    let backend = Arc::new(RedbBackend::on_files());
-    let closure = StoreManager::new(dir.path(), backend, registry, options());
-    let refused = closure.rebuild(&path).unwrap_err();
+    registry.register(counter(), Partial::new()).unwrap();
+    let partial = manager_of(dir.path(), registry);
+    let refused = partial.rebuild(&path).unwrap_err();
     assert!(
-        matches!(refused, ManagerError::Open(OpenError::Unsupported { .. })),
+        matches!(refused, ManagerError::Open(OpenError::NoRebuild { .. })),
         "{refused:?}"
     );
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -158,11 +154,9 @@ fn what_cannot_be_rebuilt_stays_as_it_was() {
 pub(crate) fn tamper(path: &Path, change: &mut dyn FnMut(&mut dyn WriteTx)) {
     let backend = RedbBackend::on_files();
     let db = backend.open(path, &OpenOptions::read_write()).unwrap();
-    db.write(&mut |tx| {
-        change(tx);
-        Ok(Verdict::Commit)
-    })
-    .unwrap();
+    let mut tx = db.begin_write().unwrap();
+    change(&mut *tx);
+    tx.commit().unwrap().wait().unwrap();
     db.close().unwrap();
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask layers`: what each crate must not know, checked.
 //!
 //! Three kinds of evidence: which crate depends on which ([`graph`]), which names a crate's sources
-//! use ([`names`], [`surface`]), and a static library that links the crates meant to run without an
+//! use ([`names`]) and its public API shows ([`surface`]), and a static library that links the crates meant to run without an
 //! operating system ([`no_std`]).
 
 mod graph;
@@ -9,6 +9,7 @@ mod names;
 mod no_std;
 mod surface;
 
+use crate::api;
 use crate::failure::{Failure, no_arguments};
 use crate::finding;
 use crate::source;
@@ -34,7 +35,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Fai
     let mut findings = graph::check(&metadata);
     findings.extend(graph::check_resolved(workspace)?);
     findings.extend(names::check(&sources));
-    findings.extend(surface::check(&sources));
+    findings.extend(surface::check(&api::crates(workspace)?));
+
     findings.extend(no_std::prove(workspace, &metadata)?);
     finding::report(findings)?;
     println!("layers: dependencies and names keep to their layers");

@@ -43,9 +43,6 @@ const UNNAMED: &[Unnamed] = &[
     },
 ];
 
-/// Crates whose code computes state, which must come out alike on every machine.
-const EXACT: &[&str] = &["lattice-meta", "lattice-kvstore", "lattice-logstore"];
-
 /// All rules of this module.
 pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
     let mut findings = openers_in_one_place(sources);
@@ -53,13 +50,12 @@ pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
         findings.extend(unnamed(source));
         findings.extend(engine_outside_its_module(source));
         findings.extend(std_in_meta(source));
-        findings.extend(floating_point(source));
     }
     findings
 }
 
 /// True for the files of the backend's engine module.
-pub(super) fn in_engine_module(source: &SourceFile) -> bool {
+fn in_engine_module(source: &SourceFile) -> bool {
     source.path == ENGINE_MODULE_FILE || source.path.starts_with(ENGINE_MODULE_DIRECTORY)
 }
 
@@ -111,45 +107,16 @@ fn names_own_module(tokens: &[Token], at: usize) -> bool {
     own_path || (declared && !external)
 }
 
+/// The compiler would allow it behind the feature `std`, which is there for the hash alone.
 fn std_in_meta(source: &SourceFile) -> Vec<Finding> {
     if !source.in_crate(META) {
-        return Vec::new();
-    }
-    let mut findings: Vec<Finding> = source
-        .shipped
-        .iter()
-        .filter(|token| token.is_ident("std"))
-        .map(|token| {
-            Finding::new(
-                &source.path,
-                token.line,
-                "lattice-meta is built without std",
-            )
-        })
-        .collect();
-    let declared = (0..source.tokens.len())
-        .any(|at| starts_with(&source.tokens[at..], &["#", "!", "[", "no_std", "]"]));
-    if source.path == format!("{META}/src/lib.rs") && !declared {
-        findings.push(Finding::file(&source.path, "the crate is not `#![no_std]`"));
-    }
-    findings
-}
-
-fn floating_point(source: &SourceFile) -> Vec<Finding> {
-    if !EXACT.iter().any(|package| source.in_crate(package)) {
         return Vec::new();
     }
     source
         .shipped
         .iter()
-        .filter(|token| token.is_ident("f32") || token.is_ident("f64"))
-        .map(|token| {
-            Finding::new(
-                &source.path,
-                token.line,
-                "state is computed without floating point",
-            )
-        })
+        .filter(|token| token.is_ident("std"))
+        .map(|token| Finding::new(&source.path, token.line, "lattice-meta does without std"))
         .collect()
 }
 
@@ -193,7 +160,7 @@ mod tests {
     use crate::finding::lines_of;
 
     fn file(path: &str, text: &str) -> SourceFile {
-        SourceFile::new(path, text)
+        SourceFile::new(path, text).unwrap()
     }
 
     #[test]
@@ -271,13 +238,6 @@ mod tests {
             lines_of(&std_in_meta(&file("lattice-meta/src/lib.rs", text))),
             [2, 3]
         );
-        assert_eq!(
-            lines_of(&std_in_meta(&file(
-                "lattice-meta/src/lib.rs",
-                "use core::fmt;"
-            ))),
-            [1]
-        );
         assert!(
             std_in_meta(&file(
                 "lattice-meta/src/lib.rs",
@@ -286,19 +246,6 @@ mod tests {
             .is_empty()
         );
         assert!(std_in_meta(&file("lattice-node/src/lib.rs", "use std::fs;")).is_empty());
-    }
-
-    #[test]
-    fn state_is_exact() {
-        assert_eq!(
-            lines_of(&floating_point(&file(
-                "lattice-kvstore/src/a.rs",
-                "x\n: f64"
-            ))),
-            [2]
-        );
-        assert!(floating_point(&file("lattice-kvstore/src/a.rs", "// f64\nu64")).is_empty());
-        assert!(floating_point(&file("lattice-node/src/a.rs", "f64")).is_empty());
     }
 
     #[test]

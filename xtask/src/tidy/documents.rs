@@ -29,20 +29,6 @@ pub(super) fn crate_readme(member: &str, known: &BTreeSet<&str>) -> Option<Findi
     (!known.contains(path.as_str())).then(|| Finding::file(&path, "the crate has no README.md"))
 }
 
-/// The root of a crate begins with its documentation.
-pub(super) fn crate_doc(path: &str, text: &str) -> Option<Finding> {
-    let documented = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !(line.is_empty() || line.starts_with("#![") || is_plain_comment(line)))
-        .is_some_and(|line| line.starts_with("//!") || line.starts_with("/*!"));
-    (!documented).then(|| Finding::file(path, "the crate has no `//!` documentation at its top"))
-}
-
-fn is_plain_comment(line: &str) -> bool {
-    line.starts_with("//") && !line.starts_with("//!")
-}
-
 /// Relative links lead to files or directories of the repository.
 pub(super) fn links(path: &str, text: &str, known: &BTreeSet<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -147,14 +133,6 @@ mod tests {
         assert!(required(&REQUIRED.iter().copied().collect()).is_empty());
         assert!(crate_readme("a", &known()).is_none());
         assert!(crate_readme("b", &known()).is_some());
-    }
-
-    #[test]
-    fn crate_documentation_comes_first() {
-        assert!(crate_doc("a", "// Licence.\n#![no_std]\n\n//! Doc.\nmod a;").is_none());
-        assert!(crate_doc("a", "mod a;\n//! Doc.").is_some());
-        assert!(crate_doc("a", "/// Not of the crate.\nmod a;").is_some());
-        assert!(crate_doc("a", "").is_some());
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Making, opening, sharing and closing stores.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::backend::{
-    Access, BackendError, Direction, EVERYTHING, FileError, OpenOptions, PeekError, Sharing, Table,
-    Verdict,
+    Access, BackendError, Direction, EVERYTHING, FileError, OpenOptions, Peek, PeekError, Sharing,
+    Table,
 };
 use crate::conformance::backend::{Site, commit, committed};
+use crate::history::system::LOGIC;
 
 const EXCLUSIVE: OpenOptions = OpenOptions {
     sharing: Sharing::Exclusive,
@@ -12,17 +15,28 @@ const EXCLUSIVE: OpenOptions = OpenOptions {
 };
 
 pub(super) fn is_made_once_and_only_if_the_birth_succeeds(site: &Site) {
-    let failed = site
-        .backend
-        .create(&site.path, &mut |_| Err(BackendError::Unusable));
-    assert!(failed.is_err(), "a store was made by a birth that failed");
-    assert!(
+    let is_gone = || {
         matches!(
             site.backend.peek_info(&site.path),
             Err(PeekError::File(FileError::NotFound { .. }))
-        ),
-        "a birth that failed left a file behind"
-    );
+        )
+    };
+    let failed = site.backend.create(&site.path, &mut |tx| {
+        tx.put(Table::Data, b"key", b"value")?;
+        Err(BackendError::Unusable)
+    });
+    assert!(failed.is_err(), "a store was made by a birth that failed");
+    assert!(is_gone(), "a birth that failed left a file behind");
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        site.backend.create(&site.path, &mut |tx| {
+            tx.put(Table::Data, b"key", b"value")?;
+            // Without a message on the test's output.
+            std::panic::resume_unwind(Box::new("in the birth"))
+        })
+    }));
+    let text = panicked.expect_err("a panic in a birth goes on");
+    assert_eq!(text.downcast_ref(), Some(&"in the birth"));
+    assert!(is_gone(), "a birth that panicked left a file behind");
     site.create();
     let again = site.backend.create(&site.path, &mut |_| {
         panic!("a birth must not run where a store stands")
@@ -32,9 +46,39 @@ pub(super) fn is_made_once_and_only_if_the_birth_succeeds(site: &Site) {
         "a store was made over another: {again:?}"
     );
     assert_eq!(
-        site.backend.peek_info(&site.path).expect("it is whole"),
+        site.backend.peek_info(&site.path).expect("it is intact"),
         Site::meta()
     );
+}
+
+/// The recorded logic is shown if it has the form of one, and is no reason to refuse if it has not.
+pub(super) fn is_peeked_at_with_its_logic(site: &Site) {
+    let peeked = |logic: Option<&str>| {
+        let expected = Peek {
+            meta: Site::meta(),
+            logic: logic.map(str::to_owned),
+        };
+        let found = site.backend.peek(&site.path);
+        assert_eq!(found.expect("a store can be peeked at"), expected);
+    };
+    site.create();
+    peeked(None);
+    let longest = "x".repeat(64);
+    for (row, logic) in [
+        (b"rows/1".as_slice(), Some("rows/1")),
+        (longest.as_bytes(), Some(longest.as_str())),
+        (&[b'x'; 65], None),
+        (b"", None),
+        (b"two words", None),
+        (b"na\xc3\xafve", None),
+        (b"\xff", None),
+    ] {
+        let writer = site.open(&OpenOptions::read_write());
+        commit(&*writer, |tx| tx.put(Table::System, LOGIC, row));
+        peeked(logic);
+        writer.close().expect("closing");
+        peeked(logic);
+    }
 }
 
 pub(super) fn is_not_found(site: &Site) {
@@ -122,13 +166,10 @@ pub(super) fn has_one_writer(site: &Site) {
 pub(super) fn refuses_writes_when_read_only(site: &Site) {
     site.create();
     let reader = site.open(&OpenOptions::read_only());
-    let written = reader.write(&mut |tx| {
-        tx.put(Table::Data, b"key", b"value")?;
-        Ok(Verdict::Commit)
-    });
+    let begun = reader.begin_write().map(drop);
     assert!(
-        matches!(written, Err(BackendError::ReadOnly)),
-        "a reader's write gave {written:?}"
+        matches!(begun, Err(BackendError::ReadOnly)),
+        "a reader that begins to write gave {begun:?}"
     );
     assert_eq!(committed(&*reader, b"key"), None);
 }
@@ -144,12 +185,12 @@ pub(super) fn is_released_by_close(site: &Site) {
             matches!(snapshot, Err(BackendError::Closed)),
             "a closed store gave {snapshot:?}"
         );
-        let written = db.write(&mut |_| panic!("nothing is written to a closed store"));
+        let begun = db.begin_write().map(drop);
         assert!(
-            matches!(written, Err(BackendError::Closed)),
-            "a write to a closed store gave {written:?}"
+            matches!(begun, Err(BackendError::Closed)),
+            "beginning to write to a closed store gave {begun:?}"
         );
-        // The handle that is still there excludes nobody.
+        // The handle that is still there excludes no other.
         let next = site.open(&OpenOptions::read_write());
         next.close().expect("closing");
     }
@@ -190,7 +231,7 @@ pub(super) fn is_compacted_between_reads(site: &Site) {
         "a snapshot lost a row to a compaction"
     );
     drop(snapshot);
-    db.compact().expect("compacting when nobody reads");
+    db.compact().expect("compacting without readers");
     assert_eq!(committed(&*db, &[0]), Some(large.clone()));
     assert_eq!(committed(&*db, &[49]), None);
     commit(&*db, |tx| tx.put(Table::Data, b"after", b"it"));
@@ -258,12 +299,5 @@ pub(super) fn scratch_databases_are_empty_and_apart(site: &Site) {
     assert_eq!(committed(&*other, b"key"), None);
     one.close().expect("it closes");
     assert!(matches!(one.snapshot(), Err(BackendError::Closed)));
-    let checked = site.backend.check_integrity(&site.path);
-    assert!(
-        matches!(
-            checked,
-            Ok(crate::backend::Integrity::Whole | crate::backend::Integrity::None)
-        ),
-        "a whole store was checked to be {checked:?}"
-    );
+    site.assert_intact();
 }

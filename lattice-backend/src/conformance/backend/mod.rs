@@ -1,5 +1,6 @@
-//! The suite for storage engines.
+//! The suite for storage backends.
 
+mod durability;
 mod lifecycle;
 mod ranges;
 mod transactions;
@@ -10,19 +11,21 @@ use std::sync::Arc;
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, PubKey, SchemaVersion, StoreType};
 
 use crate::backend::{
-    Direction, OpenOptions, ReadTx, Result, Span, StateBackend, StateDb, Table, Verdict, WriteTx,
+    Direction, Integrity, OpenOptions, ReadTx, Result, Span, StateBackend, StateDb, Table,
+    Transaction, WriteTx,
 };
 
-/// Tests a storage engine. `fresh` gives the engine and the path of a store that is not there yet
-/// and can be made; every check asks for another one.
+/// Tests a storage backend. `fresh` gives the backend and the path of a store that is not there yet
+/// and can be made; every check asks for another one. One check writes 32 MiB.
 ///
 /// # Panics
-/// If the engine breaks a rule; the message says which.
+/// If the backend breaks a rule; the message says which.
 pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
-    let checks: [fn(&Site); 18] = [
+    let checks: [fn(&Site); 24] = [
         lifecycle::is_made_once_and_only_if_the_birth_succeeds,
         lifecycle::is_not_found,
         lifecycle::is_peeked_at_closed_open_and_again,
+        lifecycle::is_peeked_at_with_its_logic,
         lifecycle::has_one_writer,
         lifecycle::refuses_writes_when_read_only,
         lifecycle::is_released_by_close,
@@ -36,6 +39,11 @@ pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
         transactions::give_previous_values,
         transactions::take_all_rows,
         transactions::are_isolated_from_snapshots,
+        durability::a_snapshot_shows_what_was_waited_for,
+        durability::a_commit_does_not_need_its_ticket,
+        durability::the_next_transaction_needs_no_earlier_ticket,
+        transactions::take_turns,
+        transactions::can_outgrow_memory,
         ranges::have_all_kinds_of_bounds,
         ranges::agree_with_a_model,
     ];
@@ -45,7 +53,7 @@ pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
     }
 }
 
-/// An engine and a path for one store.
+/// A backend and a path for one store.
 struct Site {
     backend: Arc<dyn StateBackend>,
     path: PathBuf,
@@ -73,7 +81,7 @@ impl Site {
                 for (key, value) in Self::meta().rows() {
                     tx.put(Table::Meta, &key, &value)?;
                 }
-                Ok(Verdict::Commit)
+                Ok(())
             })
             .expect("a store is made where there is none");
     }
@@ -84,6 +92,14 @@ impl Site {
             .expect("a store that is there opens")
     }
 
+    fn assert_intact(&self) {
+        let checked = self.backend.check_integrity(&self.path);
+        assert!(
+            matches!(checked, Ok(Integrity::Intact | Integrity::None)),
+            "an intact store was checked to be {checked:?}"
+        );
+    }
+
     /// Makes the store and opens it for writing.
     fn writer(&self) -> Arc<dyn StateDb> {
         self.create();
@@ -91,13 +107,17 @@ impl Site {
     }
 }
 
-/// Commits what the body writes.
-fn commit(db: &dyn StateDb, mut body: impl FnMut(&mut dyn WriteTx) -> Result<()>) {
-    db.write(&mut |tx| {
-        body(tx)?;
-        Ok(Verdict::Commit)
-    })
-    .expect("a write is committed");
+/// Commits what the body writes, and waits until it is durable.
+fn commit(db: &dyn StateDb, body: impl FnOnce(&mut dyn WriteTx) -> Result<()>) {
+    let mut tx = begin(db);
+    body(&mut *tx).expect("rows are written");
+    let ticket = tx.commit().expect("a write is committed");
+    ticket.wait().expect("a commit becomes durable");
+}
+
+fn begin(db: &dyn StateDb) -> Box<dyn Transaction + '_> {
+    db.begin_write()
+        .expect("a store that is open for writing begins a transaction")
 }
 
 /// The rows of a range.

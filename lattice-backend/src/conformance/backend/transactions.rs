@@ -1,31 +1,42 @@
 //! What a write transaction does, and what others see of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 
-use crate::backend::{BackendError, Direction, EVERYTHING, OpenOptions, Table, Verdict};
-use crate::conformance::backend::{Site, commit, committed, rows};
+use crate::backend::{Direction, EVERYTHING, OpenOptions, Table};
+use crate::conformance::backend::{Site, begin, commit, committed, rows};
 
 pub(super) fn are_atomic(site: &Site) {
     let db = site.writer();
     commit(&*db, |tx| tx.put(Table::Data, b"key", b"old"));
-    let ends: [fn() -> crate::backend::Result<Verdict>; 2] =
-        [|| Ok(Verdict::Abort), || Err(BackendError::Unusable)];
-    for (expected_error, end) in [false, true].into_iter().zip(ends) {
-        let written = db.write(&mut |tx| {
-            tx.put(Table::Data, b"key", b"new")?;
-            tx.put(Table::System, b"another table", b"")?;
-            tx.remove(Table::Data, b"key")?;
-            end()
-        });
-        match written {
-            Ok(()) => assert!(!expected_error, "the body's error was dropped"),
-            Err(BackendError::Unusable) => assert!(expected_error, "an abort is no error"),
-            Err(error) => panic!("the body's error became {error:?}"),
-        }
-        assert_eq!(committed(&*db, b"key").as_deref(), Some(b"old".as_slice()));
+    for _ in 0..2 {
+        let mut dropped = begin(&*db);
+        dropped.put(Table::Data, b"key", b"new").expect("written");
+        dropped
+            .put(Table::System, b"another table", b"")
+            .expect("written");
+        let before = dropped.remove(Table::Data, b"key").expect("removed");
+        assert_eq!(before.as_deref(), Some(b"new".as_slice()));
+        let old = Some(b"old".as_slice());
+        let outside = committed(&*db, b"key");
+        assert_eq!(outside.as_deref(), old, "a write shows before its commit");
+        drop(dropped);
+        let found = committed(&*db, b"key");
+        assert_eq!(
+            found.as_deref(),
+            old,
+            "dropping a transaction does not undo it"
+        );
         let snapshot = db.snapshot().expect("a snapshot");
         let system = rows(&*snapshot, Table::System, EVERYTHING, Direction::Forward);
-        assert!(system.is_empty(), "a write that did not happen left rows");
+        assert!(system.is_empty(), "dropping a transaction left rows");
+        let next = begin(&*db);
+        let found = next.get(Table::Data, b"key").expect("read");
+        assert_eq!(
+            found.as_deref(),
+            old,
+            "the next transaction sees one that was dropped"
+        );
     }
     commit(&*db, |tx| tx.put(Table::Data, b"key", b"new"));
     assert_eq!(committed(&*db, b"key").as_deref(), Some(b"new".as_slice()));
@@ -33,15 +44,15 @@ pub(super) fn are_atomic(site: &Site) {
 
 pub(super) fn survive_a_panic(site: &Site) {
     let db = site.writer();
-    let panicked = catch_unwind(AssertUnwindSafe(|| {
-        db.write(&mut |tx| {
-            tx.put(Table::Data, b"key", b"value")?;
-            // Without a message on the test's output.
-            std::panic::resume_unwind(Box::new("in the body"))
-        })
+    let panicked: std::thread::Result<()> = catch_unwind(AssertUnwindSafe(|| {
+        let mut tx = begin(&*db);
+        tx.put(Table::Data, b"key", b"value").expect("written");
+        tx.put(Table::System, b"key", &[7; 9000]).expect("written");
+        // Without a message on the test's output.
+        std::panic::resume_unwind(Box::new("with a transaction"))
     }));
-    let text = panicked.expect_err("a panic in the body goes on");
-    assert_eq!(text.downcast_ref(), Some(&"in the body"));
+    let text = panicked.expect_err("a panic goes on");
+    assert_eq!(text.downcast_ref(), Some(&"with a transaction"));
     assert_eq!(
         committed(&*db, b"key"),
         None,
@@ -49,11 +60,126 @@ pub(super) fn survive_a_panic(site: &Site) {
     );
     commit(&*db, |tx| tx.put(Table::Data, b"key", b"after"));
     db.close().expect("closing");
+    site.assert_intact();
     let db = site.open(&OpenOptions::read_only());
     assert_eq!(
         committed(&*db, b"key").as_deref(),
         Some(b"after".as_slice())
     );
+}
+
+/// A transaction that is begun while another one is open begins when that one has ended.
+pub(super) fn take_turns(site: &Site) {
+    let db = site.writer();
+    let mut first = begin(&*db);
+    first.put(Table::Data, b"first", b"1").expect("written");
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            tell.send("waits").expect("it is heard");
+            let mut second = begin(&*db);
+            tell.send("begun").expect("it is heard");
+            let seen = second.get(Table::Data, b"first").expect("read");
+            second.put(Table::Data, b"second", b"2").expect("written");
+            let ticket = second.commit().expect("committed");
+            ticket.wait().expect("durable");
+            seen
+        });
+        assert_eq!(told.recv(), Ok("waits"));
+        for _ in 0..1000 {
+            std::thread::yield_now();
+        }
+        // A snapshot waits for no transaction.
+        assert_eq!(committed(&*db, b"second"), None);
+        assert!(
+            told.try_recv().is_err(),
+            "a transaction began while another one was open"
+        );
+        let ticket = first.commit().expect("committed");
+        assert_eq!(
+            second.join().expect("it ends"),
+            Some(b"1".to_vec()),
+            "a transaction does not see the one before it"
+        );
+        ticket.wait().expect("durable");
+    });
+    // Many at once: each sees what the ones before it counted.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    commit(&*db, |tx| {
+                        let before = tx.get(Table::Data, b"count")?.map_or(0, |row| row[0]);
+                        tx.put(Table::Data, b"count", &[before + 1])
+                    });
+                }
+            });
+        }
+    });
+    assert_eq!(committed(&*db, b"count"), Some(vec![20]));
+}
+
+/// 32 MiB in one transaction, with a cache of 1 MiB: all of it is seen inside and nothing outside,
+/// and it is undone or committed as one.
+pub(super) fn can_outgrow_memory(site: &Site) {
+    const ROWS: u32 = 1024;
+    let value = vec![0xa5; 32 << 10];
+    site.create();
+    let options = OpenOptions {
+        cache_bytes: 1 << 20,
+        ..OpenOptions::read_write()
+    };
+    let db = site.open(&options);
+    commit(&*db, |tx| tx.put(Table::Data, &7_u32.to_be_bytes(), b"old"));
+    let large = || {
+        let mut tx = begin(&*db);
+        for row in 0..ROWS {
+            tx.put(Table::Data, &row.to_be_bytes(), &value)
+                .expect("written");
+        }
+        let mut cursor = tx
+            .range(Table::Data, EVERYTHING, Direction::Forward)
+            .expect("a range is read");
+        for row in 0..ROWS {
+            let found = cursor.next().expect("a row is read").expect("it is there");
+            assert!(
+                found.key == row.to_be_bytes() && found.value == value,
+                "row {row} of a large transaction is not what was written"
+            );
+        }
+        assert!(cursor.next().expect("the end is read").is_none());
+        drop(cursor);
+        let snapshot = db.snapshot().expect("a snapshot");
+        let outside = rows(&*snapshot, Table::Data, EVERYTHING, Direction::Forward);
+        let expected = [(7_u32.to_be_bytes().to_vec(), b"old".to_vec())];
+        assert!(
+            outside == expected,
+            "a large transaction shows before its commit"
+        );
+        tx
+    };
+    drop(large());
+    let snapshot = db.snapshot().expect("a snapshot");
+    let left = rows(&*snapshot, Table::Data, EVERYTHING, Direction::Forward).len();
+    assert_eq!(left, 1, "dropping a large transaction left rows");
+    drop(snapshot);
+    assert_eq!(
+        committed(&*db, &7_u32.to_be_bytes()).as_deref(),
+        Some(b"old".as_slice())
+    );
+    let ticket = large().commit().expect("committed");
+    ticket.wait().expect("durable");
+    db.close().expect("closing");
+    site.assert_intact();
+    let db = site.open(&OpenOptions::read_only());
+    let snapshot = db.snapshot().expect("a snapshot");
+    for row in [0, 7, ROWS - 1] {
+        let found = snapshot.get(Table::Data, &row.to_be_bytes()).expect("read");
+        assert!(
+            found.as_deref() == Some(&value),
+            "row {row} of a large transaction is lost"
+        );
+    }
 }
 
 pub(super) fn see_their_own_writes(site: &Site) {

@@ -2,22 +2,22 @@
 
 mod forge;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::{MemoryBackend, StateBackend};
 use crate::clock::ManualClock;
+use crate::conformance::broke::broke;
 use crate::conformance::{CountingBackend, Work};
 use crate::engine::Engine;
-use crate::engine::ingest::Authors;
+use crate::engine::ingest::{Authors, Outcome};
 use crate::engine::open::OpenRequest;
 use crate::machine::StateMachine;
 use crate::op::Op;
 
 pub use forge::Forge;
-
-use crate::conformance::machine::broke;
 
 /// Long after every op: none is dated ahead.
 const LATE_MS: u64 = 3_400_000_000_000;
@@ -253,7 +253,7 @@ impl<'a, M: StateMachine> CostSuite<'a, M> {
             let counts: Vec<_> = all.iter().map(ToString::to_string).collect();
             panic!(
                 "the work of {} is not bounded by what was sent:\n  {}\ncounts:\n  {}",
-                (self.make)().store_type(),
+                (self.make)().logic().store_type(),
                 broken.join("\n  "),
                 counts.join("\n  ")
             );
@@ -271,7 +271,7 @@ impl<'a, M: StateMachine> CostSuite<'a, M> {
 
     fn cost(&self, shape: &Shape<'_>, size: usize) -> Result<Cost, String> {
         let machine = (self.make)();
-        let mut forge = Forge::for_store(machine.store_type().clone());
+        let mut forge = Forge::for_store(machine.logic().store_type().clone());
         let delivery = (shape.build)(&mut forge, size);
         let backend = CountingBackend::new((self.backend)());
         let path = PathBuf::from("state.db");
@@ -308,12 +308,25 @@ fn count(count: usize) -> u64 {
 /// Takes ops in, so many at a time.
 fn take_in<M: StateMachine>(engine: &Engine<M>, ops: &[Op], batch: usize) -> Result<(), String> {
     for ops in ops.chunks(batch) {
-        let mut bytes = ops.iter().map(|op| op.bytes().to_vec());
+        let bytes = ops
+            .iter()
+            .map(|op| Ok::<_, Infallible>(op.bytes().to_vec()));
         let report = engine
-            .ingest(&mut bytes, &Authors::Any)
+            .ingest(bytes, &Authors::Any)
             .map_err(|error| broke("ingest", &error))?;
         if let Some((_, rejection)) = report.rejected().next() {
             return Err(broke("ingest of an op that keeps all rules", rejection));
+        }
+        if report.held() > 0 {
+            let reasons = report
+                .outcomes
+                .iter()
+                .filter_map(|(_, outcome)| match outcome {
+                    Outcome::Held { reason } => Some(reason.to_string()),
+                    _ => None,
+                });
+            let reason = reasons.take(1).collect::<String>();
+            return Err(format!("the store holds an op: {reason}"));
         }
     }
     Ok(())

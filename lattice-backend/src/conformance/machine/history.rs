@@ -1,234 +1,274 @@
 //! Random histories: replicas that write apart, exchange some of what they have, and fork.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::num::NonZero;
 
-use lattice_meta::{Genesis, Hlc, Nonce};
+use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
 
-use crate::backend::MemoryBackend;
-use crate::clock::ManualClock;
+use crate::conformance::Rng;
+use crate::conformance::broke::broke;
+use crate::conformance::machine::broken::{Broken, Rule, unless_refused};
+use crate::conformance::machine::case::Case;
+use crate::conformance::machine::context::Keys;
 use crate::conformance::machine::hostile::{Forger, own_payload};
-use crate::conformance::machine::{Commands, HostilePayloads, Rng};
-use crate::engine::Engine;
-use crate::engine::ingest::Authors;
-use crate::engine::open::OpenRequest;
-use crate::engine::write::AppendError;
+use crate::conformance::machine::model::{Applied, Model};
+use crate::conformance::machine::{Commands, HostilePayloads};
+use crate::engine::contain::{Decoded, contain, decode};
 use crate::machine::StateMachine;
-use crate::op::{BranchTips, Op, SecretKey};
+use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef};
 
 /// When histories begin, in milliseconds since the Unix epoch.
-const BEGINNING_MS: u64 = 1_700_000_000_000;
-/// Honest authors.
-const AUTHORS: usize = 3;
-/// Replicas at the most, copies under the key of an author included.
+pub(super) const BEGINNING_MS: u64 = 1_700_000_000_000;
+/// The most replicas, copies under the key of an author included.
 const MAX_REPLICAS: usize = 6;
 
-/// A finished history: its ops in one causal order.
-pub(super) struct Past {
-    pub(super) genesis: Genesis,
+/// A finished history: its ops in one causal order, not signed.
+pub(super) struct Story {
     pub(super) ops: Vec<Op>,
 }
 
-/// An error of the engine as the message of a failure.
-pub(in crate::conformance) fn broke(doing: &str, error: &dyn std::error::Error) -> String {
-    let mut message = format!("{doing} failed: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message.push_str(&format!(": {cause}"));
-        source = cause.source();
+/// Why there is no history.
+pub(super) struct Unbuilt {
+    pub(super) broken: Broken,
+    /// What shows the same, as far as it is ops that show it.
+    pub(super) case: Option<Box<Case>>,
+}
+
+impl From<Broken> for Unbuilt {
+    fn from(broken: Broken) -> Self {
+        let case = None;
+        Self { broken, case }
     }
-    message
 }
 
-/// A fresh replica in memory, in a backend of its own.
-pub(super) fn replica<M: StateMachine>(
-    genesis: &Genesis,
+/// How often replicas exchange what they have. Those that seldom do have short chains of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contact {
+    Often,
+    Seldom,
+}
+
+struct Replica<M> {
     machine: M,
-    identity: Option<Arc<SecretKey>>,
-    clock: Arc<ManualClock>,
-) -> Result<(Engine<M>, OpenRequest), String> {
-    let backend = MemoryBackend::new();
-    let path = PathBuf::from("state.db");
-    Engine::create(&backend, &path, genesis, &machine)
-        .map_err(|error| broke("creating", &error))?;
-    let mut request = OpenRequest::new(Arc::new(backend), path);
-    request.identity = identity;
-    request.clock = clock;
-    let engine =
-        Engine::open(request.clone(), machine).map_err(|error| broke("opening", &error))?;
-    Ok((engine, request))
+    model: Model,
+    author: PubKey,
+    clock_ms: u64,
 }
 
-struct Replica<M: StateMachine> {
-    engine: Engine<M>,
-    identity: Arc<SecretKey>,
-    clock: Arc<ManualClock>,
+/// What histories are built with.
+pub(super) struct Source<'a, 'b, M: StateMachine> {
+    pub(super) make: &'a (dyn Fn() -> M + 'b),
+    pub(super) command: &'a mut Commands<'b, M>,
+    pub(super) hostile: Option<&'a mut HostilePayloads<'b>>,
+    pub(super) keys: &'a Keys,
+    pub(super) divisor: NonZero<u64>,
 }
 
-struct Builder<'a, 'b, M: StateMachine> {
-    rng: &'a mut Rng,
-    make: &'a (dyn Fn() -> M + 'b),
-    command: &'a mut Commands<'b, M>,
-    hostile: Option<&'a mut HostilePayloads<'b>>,
-    genesis: Genesis,
+struct Builder<'r, 'a, 'b, M: StateMachine> {
+    rng: &'r mut Rng,
+    source: Source<'a, 'b, M>,
+    hasher: OpHasher,
     replicas: Vec<Replica<M>>,
     forger: Forger,
+    contact: Contact,
 }
 
-impl Past {
-    pub(super) fn build<'b, M: StateMachine>(
+/// The genesis record of a history.
+pub(super) fn genesis<M: StateMachine>(
+    rng: &mut Rng,
+    machine: &M,
+    owner: PubKey,
+) -> Result<Genesis, Broken> {
+    let hlc = Hlc::from_parts(BEGINNING_MS, 0)
+        .map_err(|error| Broken::new(Rule::Error, broke("dating", &error)))?;
+    let nonce = Nonce::from_bytes(rng.array());
+    let store_type = machine.logic().store_type().clone();
+    Ok(Genesis::new(store_type, owner, nonce, hlc, None))
+}
+
+/// Makes a payload of a command; nothing if the state machine refuses it.
+pub(super) fn prepare<M: StateMachine>(
+    machine: &M,
+    command: &M::Command,
+    model: &Model,
+) -> Result<Option<Vec<u8>>, Broken> {
+    let prepared = contain(|| machine.prepare(command, &model.rows, &model.past()));
+    unless_refused("`prepare`", prepared)
+}
+
+/// The op of an author after some ops of a replica, at this time or later.
+pub(super) fn compose(
+    hasher: &OpHasher,
+    author: PubKey,
+    applied: &Applied,
+    deps: Vec<OpRef>,
+    now_ms: u64,
+    payload: &[u8],
+) -> Result<Op, Broken> {
+    let failed = |error: &dyn std::error::Error| {
+        Broken::new(Rule::Error, broke("making an op of a command", error))
+    };
+    let now = Hlc::from_parts(now_ms, 0).map_err(|error| failed(&error))?;
+    let after = applied.clock().and_then(Hlc::successor);
+    let tip = applied.tip(&author);
+    let draft = OpDraft {
+        kind: OpKind::Application,
+        seq: tip.map_or(0, |tip| tip.seq + 1),
+        prev: tip.map_or(OpId::ZERO, |tip| tip.id),
+        hlc: after.map_or(now, |after| after.max(now)),
+        deps: deps.into_iter().filter(|dep| Some(*dep) != tip).collect(),
+        payload,
+    };
+    draft
+        .compose(hasher, author)
+        .map_err(|error| failed(&error))
+}
+
+impl Story {
+    pub(super) fn build<M: StateMachine>(
         rng: &mut Rng,
-        make: &(dyn Fn() -> M + 'b),
-        command: &mut Commands<'b, M>,
-        hostile: Option<&mut HostilePayloads<'b>>,
+        source: Source<'_, '_, M>,
+        genesis: &Genesis,
         steps: usize,
-    ) -> Result<Self, String> {
-        let keys: Vec<_> = (0..AUTHORS)
-            .map(|_| Arc::new(SecretKey::from_bytes(&rng.array())))
-            .collect();
-        let genesis = Genesis::new(
-            make().store_type().clone(),
-            keys[0].public(),
-            Nonce::from_bytes(rng.array()),
-            Hlc::from_parts(BEGINNING_MS, 0).map_err(|error| broke("dating", &error))?,
-            None,
-        );
-        let forger = Forger::new(rng, &genesis, &keys);
+    ) -> Result<Self, Unbuilt> {
+        let mut authors = source.keys.authors();
+        let own = authors.pop().expect("there is the forger's key");
+        rng.shuffle(&mut authors);
+        let contact = match rng.one_in(3) {
+            true => Contact::Seldom,
+            false => Contact::Often,
+        };
         let mut builder = Builder {
             rng,
-            make,
-            command,
-            hostile,
-            genesis,
+            source,
+            hasher: OpHasher::new(&genesis.hash()),
             replicas: Vec::new(),
-            forger,
+            forger: Forger::new(own, &authors),
+            contact,
         };
-        for key in keys {
-            builder.add_replica(key)?;
+        for author in authors {
+            builder.add_replica(author, Model::default());
         }
         for _ in 0..steps {
             builder.step()?;
         }
-        builder.finish()
+        let ops = builder.finish();
+        Ok(Self { ops })
     }
 }
 
-impl<M: StateMachine> Builder<'_, '_, M> {
-    fn add_replica(&mut self, identity: Arc<SecretKey>) -> Result<usize, String> {
+impl<M: StateMachine> Builder<'_, '_, '_, M> {
+    fn add_replica(&mut self, author: PubKey, model: Model) {
         // Clocks differ by up to a minute.
         let skew_ms = self.rng.number() % 60_000;
-        let clock = Arc::new(ManualClock::new(BEGINNING_MS + skew_ms));
-        let (engine, _) = replica(
-            &self.genesis,
-            (self.make)(),
-            Some(Arc::clone(&identity)),
-            Arc::clone(&clock),
-        )?;
         self.replicas.push(Replica {
-            engine,
-            identity,
-            clock,
+            machine: (self.source.make)(),
+            model,
+            author,
+            clock_ms: BEGINNING_MS + skew_ms,
         });
-        Ok(self.replicas.len() - 1)
     }
 
-    fn step(&mut self) -> Result<(), String> {
+    fn step(&mut self) -> Result<(), Unbuilt> {
         let at = self.rng.below(self.replicas.len());
         // Often not at all: ops of one instant are told apart by their ids.
-        let pause_ms = [0, 0, 1, 1000][self.rng.below(4)];
-        self.replicas[at].clock.advance(pause_ms);
+        self.replicas[at].clock_ms += [0, 0, 1, 1000][self.rng.below(4)];
         match self.rng.below(16) {
             0..=7 => self.append(at),
-            8..=12 => {
+            8..=12 if self.contact == Contact::Often || self.rng.one_in(5) => {
                 let from = self.rng.below(self.replicas.len());
                 self.exchange(from, at)
             }
-            13 if self.replicas.len() < MAX_REPLICAS => self.copy(at),
+            8..=12 => self.append(at),
+            13 if self.replicas.len() < MAX_REPLICAS => {
+                self.copy(at);
+                Ok(())
+            }
             _ => self.forge(at),
         }
     }
 
-    fn append(&mut self, at: usize) -> Result<(), String> {
-        let command = (self.command)(self.rng);
-        match self.replicas[at].engine.append(command) {
-            Ok(_) | Err(AppendError::Refused(_)) => Ok(()),
-            Err(AppendError::Invalid(None)) => {
-                Err("`prepare` made a payload that `apply` holds to be invalid".into())
+    fn append(&mut self, at: usize) -> Result<(), Unbuilt> {
+        let command = (self.source.command)(self.rng);
+        let replica = &self.replicas[at];
+        let Some(payload) = prepare(&replica.machine, &command, &replica.model)? else {
+            return Ok(());
+        };
+        let applied = &replica.model.applied;
+        let deps = applied.frontier().iter().copied().collect();
+        let (author, now_ms) = (replica.author, replica.clock_ms);
+        let op = compose(&self.hasher, author, applied, deps, now_ms, &payload)?;
+        if matches!(decode(&replica.machine, &op), Decoded::Nothing) {
+            let message = "`prepare` made a payload that `decode` finds invalid";
+            return Err(Broken::new(Rule::Prepare, message).into());
+        }
+        self.apply(at, &op)
+    }
+
+    fn apply(&mut self, at: usize, op: &Op) -> Result<(), Unbuilt> {
+        let divisor = self.source.divisor;
+        let Replica { machine, model, .. } = &mut self.replicas[at];
+        let decoded = decode(&*machine, op);
+        match model.apply(&*machine, op, decoded, divisor) {
+            Ok(_) => Ok(()),
+            Err(broken) => {
+                let case = Some(Box::new(Case::failing(model, op, divisor)));
+                Err(Unbuilt { broken, case })
             }
-            Err(error) => Err(broke("a command", &error)),
         }
     }
 
     /// Brings some of what one replica has to another: the first so many ops, or any.
-    fn exchange(&mut self, from: usize, to: usize) -> Result<(), String> {
-        let known = self.replicas[to].engine.branch_tips();
-        let known = known.map_err(|error| broke("reading branch tips", &error))?;
-        let mut ops = ops_of(&self.replicas[from].engine, &known)?;
+    fn exchange(&mut self, from: usize, to: usize) -> Result<(), Unbuilt> {
+        let known = &self.replicas[to].model.applied;
+        let ops = self.replicas[from].model.applied.ops().iter();
+        let mut ops: Vec<Op> = ops
+            .filter(|op| !known.contains(&op.reference()))
+            .cloned()
+            .collect();
         match self.rng.below(4) {
             0 => ops.retain(|_| !self.rng.one_in(4)),
             1 => ops.truncate(self.rng.below(ops.len() + 1)),
             _ => {}
         }
-        ingest(&self.replicas[to].engine, ops)
+        for op in ops {
+            if self.replicas[to].model.applied.can_follow(&op) {
+                self.apply(to, &op)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Copies a replica: it goes on under the same key, and so forks its author.
-    fn copy(&mut self, from: usize) -> Result<(), String> {
-        let identity = Arc::clone(&self.replicas[from].identity);
-        let to = self.add_replica(identity)?;
-        let ops = ops_of(&self.replicas[from].engine, &BranchTips::default())?;
-        ingest(&self.replicas[to].engine, ops)
+    /// Copies a replica: both write under one key from here on, and so fork their author.
+    fn copy(&mut self, from: usize) {
+        let Replica { author, model, .. } = &self.replicas[from];
+        let (author, model) = (*author, model.clone());
+        self.add_replica(author, model);
     }
 
     /// Sends a replica an op that no honest one makes.
-    fn forge(&mut self, at: usize) -> Result<(), String> {
-        let engine = &self.replicas[at].engine;
-        let ops = ops_of(engine, &BranchTips::default())?;
-        let known: Vec<Op> = ops
-            .into_iter()
-            .map(|bytes| Op::decode(bytes, engine.hasher()))
-            .collect::<Result<_, _>>()
-            .map_err(|error| broke("reading an op back", &error))?;
-        let payload = match self.hostile.as_mut() {
-            Some(hostile) if !self.rng.one_in(3) => hostile(self.rng, &known),
-            _ => own_payload(self.rng, &known),
+    fn forge(&mut self, at: usize) -> Result<(), Unbuilt> {
+        let known = self.replicas[at].model.applied.ops();
+        let payload = match self.source.hostile.as_mut() {
+            Some(hostile) if !self.rng.one_in(3) => hostile(self.rng, known),
+            _ => own_payload(self.rng, known),
         };
-        let op = self.forger.forge(self.rng, &known, &payload)?;
-        ingest(&self.replicas[at].engine, vec![op])
-    }
-
-    /// Everything that any replica has, in one causal order.
-    fn finish(self) -> Result<Past, String> {
-        let clock = Arc::new(ManualClock::new(BEGINNING_MS * 2));
-        let (all, _) = replica(&self.genesis, (self.make)(), None, clock)?;
-        for replica in &self.replicas {
-            ingest(&all, ops_of(&replica.engine, &BranchTips::default())?)?;
+        let op = self.forger.forge(self.rng, &self.hasher, known, &payload)?;
+        match self.replicas[at].model.applied.can_follow(&op) {
+            true => self.apply(at, &op),
+            false => Ok(()),
         }
-        let ops = ops_of(&all, &BranchTips::default())?;
-        let ops: Result<Vec<Op>, _> = ops
-            .into_iter()
-            .map(|bytes| Op::decode(bytes, all.hasher()))
-            .collect();
-        Ok(Past {
-            genesis: self.genesis,
-            ops: ops.map_err(|error| broke("reading an op back", &error))?,
-        })
     }
-}
 
-fn ops_of<M: StateMachine>(engine: &Engine<M>, known: &BranchTips) -> Result<Vec<Vec<u8>>, String> {
-    engine
-        .ops_after(known)
-        .and_then(Iterator::collect)
-        .map_err(|error| broke("reading history", &error))
-}
-
-fn ingest<M: StateMachine>(engine: &Engine<M>, ops: Vec<Vec<u8>>) -> Result<(), String> {
-    let report = engine
-        .ingest(&mut ops.into_iter(), &Authors::Any)
-        .map_err(|error| broke("ingest", &error))?;
-    match report.rejected().next() {
-        Some((_, rejection)) => Err(broke("ingest of an op that keeps all rules", rejection)),
-        None => Ok(()),
+    /// The ops of all replicas, in one causal order.
+    fn finish(self) -> Vec<Op> {
+        let mut all = Applied::default();
+        for replica in &self.replicas {
+            for op in replica.model.applied.ops() {
+                if !all.contains(&op.reference()) {
+                    all.push(op);
+                }
+            }
+        }
+        all.ops().to_vec()
     }
 }

@@ -1,43 +1,38 @@
 //! Ops that keep the rules of history and that no honest replica makes.
 
-use std::sync::Arc;
+use lattice_meta::{Hlc, OpId, PubKey};
 
-use lattice_meta::{Genesis, Hlc, OpId};
+use crate::conformance::Rng;
+use crate::conformance::broke::broke;
+use crate::conformance::machine::broken::{Broken, Rule};
+use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef};
 
-use crate::conformance::machine::Rng;
-use crate::conformance::machine::history::broke;
-use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
-
-/// Signs ops that name anything but the heads of history, as an author of its own, or as an
+/// Makes ops that name anything but the heads of history, as an author of its own, or as an
 /// honest one, who is forked by it.
 pub(super) struct Forger {
-    hasher: OpHasher,
-    keys: Vec<Arc<SecretKey>>,
+    authors: Vec<PubKey>,
 }
 
 impl Forger {
-    pub(super) fn new(rng: &mut Rng, genesis: &Genesis, honest: &[Arc<SecretKey>]) -> Self {
-        let mut keys = honest.to_vec();
+    pub(super) fn new(own: PubKey, honest: &[PubKey]) -> Self {
+        let mut authors = honest.to_vec();
         // Most forgeries are its own.
-        let own = Arc::new(SecretKey::from_bytes(&rng.array()));
-        keys.extend(std::iter::repeat_n(own, 2 * honest.len()));
-        Self {
-            hasher: OpHasher::new(&genesis.hash()),
-            keys,
-        }
+        authors.extend(std::iter::repeat_n(own, 2 * honest.len()));
+        Self { authors }
     }
 
     /// An op after some of those known, dated just behind them or later.
     pub(super) fn forge(
         &self,
         rng: &mut Rng,
+        hasher: &OpHasher,
         known: &[Op],
         payload: &[u8],
-    ) -> Result<Vec<u8>, String> {
-        let secret = rng.pick(&self.keys).expect("there are keys");
+    ) -> Result<Op, Broken> {
+        let author = *rng.pick(&self.authors).expect("there are authors");
         let own: Vec<&Op> = known
             .iter()
-            .filter(|op| op.reference().author == secret.public())
+            .filter(|op| op.reference().author == author)
             .collect();
         let prev = match rng.one_in(5) {
             true => None,
@@ -65,19 +60,23 @@ impl Forger {
             deps,
             payload: if is_merge { &[] } else { payload },
         };
-        draft
-            .sign(&self.hasher, secret)
-            .map(Op::into_bytes)
-            .map_err(|error| broke("signing", &error))
+        let composed = draft.compose(hasher, author);
+        composed.map_err(|error| Broken::new(Rule::Error, broke("making an op", &error)))
     }
 }
 
-/// A payload of the suite's own: random bytes, or one of the history, whole or damaged.
+/// A payload of the suite's own: random bytes, or one of the history, intact or damaged.
 pub(super) fn own_payload(rng: &mut Rng, known: &[Op]) -> Vec<u8> {
-    let mut payload = rng
-        .pick(known)
-        .map_or_else(Vec::new, |op| op.payload().to_vec());
-    match rng.below(6) {
+    let payload = rng.pick(known).map_or(&[][..], Op::payload).to_vec();
+    match rng.one_in(6) {
+        true => payload,
+        false => damaged(rng, payload),
+    }
+}
+
+/// A payload that is cut, longer, or changed in a bit; nothing, or random bytes.
+pub(super) fn damaged(rng: &mut Rng, mut payload: Vec<u8>) -> Vec<u8> {
+    match rng.below(5) {
         0 => {
             let length = rng.below(64);
             rng.bytes(length)
@@ -92,13 +91,12 @@ pub(super) fn own_payload(rng: &mut Rng, known: &[Op]) -> Vec<u8> {
             payload.extend(rng.bytes(more));
             payload
         }
-        4 => {
+        _ => {
             let place = rng.below(payload.len());
             if let Some(byte) = payload.get_mut(place) {
                 *byte ^= 1 << rng.below(8);
             }
             payload
         }
-        _ => payload,
     }
 }

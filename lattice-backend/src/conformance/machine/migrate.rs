@@ -1,14 +1,18 @@
 //! The suite for migrations of the layout.
 
 use crate::backend::MemoryBackend;
-use crate::conformance::machine::deliver::{Manner, Recipient, causal_order};
-use crate::conformance::machine::history::{Past, broke};
-use crate::conformance::machine::{Commands, Rng};
+use crate::conformance::Rng;
+use crate::conformance::broke::broke;
+use crate::conformance::machine::context::Keys;
+use crate::conformance::machine::history::{Source, Story, genesis};
+use crate::conformance::machine::order::causal_order;
+use crate::conformance::machine::store::{Manner, Recipient};
+use crate::conformance::machine::{Commands, DIVISOR};
 use crate::engine::Engine;
 use crate::engine::open::LogicPolicy;
 use crate::engine::verify::Depth;
 use crate::machine::StateMachine;
-use crate::progress::Watch;
+use crate::progress::ProgressSink;
 
 /// Tests that a state machine migrates the stores of an older one: of the same type, with an older
 /// layout.
@@ -92,31 +96,43 @@ impl<'a, O: StateMachine, N: StateMachine> MigrationSuite<'a, O, N> {
     /// # Panics
     /// If a migration breaks a rule; the message says which, and how to run it again.
     pub fn run(mut self) {
+        let keys = Keys::new();
         for nth in 0..self.histories {
             let seed = self.seed.wrapping_add(nth);
-            if let Err(broken) = self.try_history(seed) {
+            if let Err(broken) = self.try_history(&keys, seed) {
                 panic!(
                     "migrating stores of {}: {broken}\n  to run this history again: \
                      .seed({seed:#x}).histories(1).steps({})",
-                    (self.new)().store_type(),
+                    (self.new)().logic().store_type(),
                     self.steps,
                 );
             }
         }
     }
 
-    fn try_history(&mut self, seed: u64) -> Result<(), String> {
-        let mut rng = Rng::new(seed);
-        let past = Past::build(&mut rng, &self.old, &mut self.command, None, self.steps)?;
-        let order = causal_order(&mut rng, &past.ops);
-        let (before, behind) = order.split_at(rng.below(order.len() + 1));
+    fn try_history(&mut self, keys: &Keys, seed: u64) -> Result<(), String> {
         let (old, new) = ((self.old)(), (self.new)());
-        let (from, to) = (*old.schemas().end(), *new.schemas().end());
+        let (from, to) = (old.logic().newest_schema(), new.logic().newest_schema());
         if from >= to {
             return Err(format!("schema {from} is not older than schema {to}"));
         }
-        let store = Recipient::new(&past.genesis, old)?;
-        store.deliver(&mut rng, before, Manner::Batches)?;
+        let mut rng = Rng::new(seed);
+        let genesis = genesis(&mut rng, &old, keys.owner()).map_err(|broken| broken.message)?;
+        let source = Source {
+            make: &*self.old,
+            command: &mut self.command,
+            hostile: None,
+            keys,
+            divisor: DIVISOR,
+        };
+        let story = Story::build(&mut rng, source, &genesis, self.steps)
+            .map_err(|unbuilt| unbuilt.broken.message)?;
+        let order = causal_order(&mut rng, &keys.sign(&story.ops));
+        let (before, after) = order.split_at(rng.below(order.len() + 1));
+        let store = Recipient::new(&genesis, old).map_err(|broken| broken.message)?;
+        store
+            .deliver(&mut rng, before, Manner::Batches)
+            .map_err(|broken| broken.message)?;
         let hash = |error| broke("hashing", &error);
         let expected = store.engine.state_hash().map_err(hash)?;
         store
@@ -137,8 +153,11 @@ impl<'a, O: StateMachine, N: StateMachine> MigrationSuite<'a, O, N> {
         }
         let store = Recipient { engine, request };
         verify(&store, "after the migration")?;
-        let behind: Vec<_> = behind.iter().collect();
-        store.in_batches(&mut rng, &behind, 9)?;
+        let after: Vec<_> = after.iter().collect();
+        store
+            .in_batches(&mut rng, &after, 9)
+            .and_then(|()| store.demand_all_applied(order.len()))
+            .map_err(|broken| broken.message)?;
         verify(&store, "after more ops")
     }
 }
@@ -147,7 +166,7 @@ fn verify<M: StateMachine>(store: &Recipient<M>, when: &str) -> Result<(), Strin
     let backend = MemoryBackend::new();
     let verified = store
         .engine
-        .verify(Depth::Full, &backend, &Watch::nobody())
+        .verify(Depth::Full, &backend, &ProgressSink::none())
         .map_err(|error| broke("verifying", &error))?;
     match verified.findings.first() {
         None => Ok(()),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use lattice_meta::{Hlc, OpId, PubKey};
 
-use crate::op::{OpError, OpRef};
+use crate::history::held::HeldReason;
+use crate::op::{ApplyIndex, OpError, OpRef};
 
 /// What became of one op.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,22 +13,28 @@ use crate::op::{OpError, OpRef};
 pub enum Outcome {
     /// It is applied.
     Applied {
-        /// Its place in the order of local application.
-        index: u64,
+        /// Its position in the local order of application.
+        index: ApplyIndex,
     },
-    /// It had been applied before.
+    /// It had been applied, or was held, before.
     Known,
-    /// It is held until ops that it names are applied. A gap in what was given is seen here.
+    /// It is held: it is on disk and counts as one that this replica has, and other code of the
+    /// store type settles it.
+    Held {
+        /// Why it could not be applied.
+        reason: HeldReason,
+    },
+    /// It is pending until ops that it names are applied. A gap in what was given is seen here.
     Waiting {
         /// The first of them that is missing.
         missing: OpRef,
     },
-    /// It is dated ahead of the local clock, and held until the clock shows its time.
+    /// It is dated ahead of the local clock, and pending until the clock shows its time.
     Deferred {
         /// When it can be applied, in milliseconds since the Unix epoch.
         until_ms: u64,
     },
-    /// It is not recorded, and not held.
+    /// It is not recorded, and not pending.
     Rejected(Rejection),
 }
 
@@ -60,8 +67,8 @@ pub enum Rejection {
         /// How far ahead, in milliseconds.
         ahead_ms: u64,
     },
-    /// It had to be held back, and others that were had to go first; send it again later.
-    #[error("the op was to be held back, and there was no room for it")]
+    /// It was pending, and was evicted to make room for others; send it again later.
+    #[error("the op was pending, and was evicted to make room for others; send it again later")]
     NoRoom,
 }
 
@@ -70,14 +77,14 @@ pub enum Rejection {
 pub struct IngestReport {
     /// Of each op, in the order given: its id, if its bytes had one, and what became of it.
     pub outcomes: Vec<(Option<OpId>, Outcome)>,
-    /// Ops that had been held before, and what became of them now.
+    /// Ops that had been pending before, and what became of them now.
     pub released: Vec<(OpId, Outcome)>,
-    /// Ops that had been held before and had to go to make room.
+    /// Ops that had been pending before and were evicted to make room.
     pub evicted: Vec<OpId>,
 }
 
 impl IngestReport {
-    /// How many ops were applied, those included that had been held before.
+    /// How many ops were applied, those included that had been pending before.
     pub fn applied(&self) -> usize {
         let given = self.outcomes.iter().map(|(_, outcome)| outcome);
         let released = self.released.iter().map(|(_, outcome)| outcome);
@@ -98,11 +105,22 @@ impl IngestReport {
             })
     }
 
-    /// Whether every op given is applied now.
+    /// How many ops are held that were not before.
+    pub fn held(&self) -> usize {
+        let given = self.outcomes.iter().map(|(_, outcome)| outcome);
+        let released = self.released.iter().map(|(_, outcome)| outcome);
+        let is_held = |outcome: &&Outcome| matches!(outcome, Outcome::Held { .. });
+        given.chain(released).filter(is_held).count()
+    }
+
+    /// Whether this replica has every op given: it is applied now, or held.
     pub fn is_complete(&self) -> bool {
-        self.outcomes
-            .iter()
-            .all(|(_, outcome)| matches!(outcome, Outcome::Applied { .. } | Outcome::Known))
+        self.outcomes.iter().all(|(_, outcome)| {
+            matches!(
+                outcome,
+                Outcome::Applied { .. } | Outcome::Known | Outcome::Held { .. }
+            )
+        })
     }
 }
 
@@ -127,11 +145,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Whether nothing has been given.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.outcomes.is_empty()
-    }
-
     /// Takes down an op whose form and signature hold; what became of it follows.
     pub(crate) fn give(&mut self, id: OpId) {
         let place = self.outcomes.len();
@@ -164,13 +177,13 @@ impl Tally {
             Event::Evicted => Outcome::Rejected(Rejection::NoRoom),
         };
         let (first, again) = places.split_first().expect("a place was noted with the id");
-        // An op that was held and is given again is tried twice, and known the second time.
-        if outcome != Outcome::Known || !is_applied(&self.outcomes[*first].1) {
+        // An op that was pending and is given again is tried twice, and known the second time.
+        if outcome != Outcome::Known || !has_arrived(&self.outcomes[*first].1) {
             self.outcomes[*first].1 = outcome.clone();
         }
         for place in again {
-            // An op that was given twice is applied once.
-            self.outcomes[*place].1 = match is_applied(&outcome) {
+            // An op that was given twice is applied or held once.
+            self.outcomes[*place].1 = match has_arrived(&outcome) {
                 true => Outcome::Known,
                 false => outcome.clone(),
             };
@@ -190,4 +203,9 @@ impl Tally {
 
 fn is_applied(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied { .. })
+}
+
+/// Whether this replica has an op since it was tried.
+pub(crate) fn has_arrived(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Applied { .. } | Outcome::Held { .. })
 }

@@ -91,23 +91,34 @@ pub enum OpenError {
         /// The version found.
         found: SchemaVersion,
     },
-    /// The store's layout is older than what the logic can open, or can open for reading.
+    /// The store's layout is older than the newest one, and opening it for reading only cannot
+    /// migrate it.
     #[error(
-        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program {does} of {store_type}{step}"
+        "store {store_id} has schema version {found}, older than {newest}, the oldest that this program reads of {store_type}; opening it for writing migrates it"
+    )]
+    NeedsMigration {
+        /// The store.
+        store_id: StoreId,
+        /// Its type.
+        store_type: StoreType,
+        /// The version that the logic reads.
+        newest: SchemaVersion,
+        /// The version found.
+        found: SchemaVersion,
+    },
+    /// The store's layout is older than any that the logic migrates.
+    #[error(
+        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program migrates of {store_type}; an older program migrates it to that one"
     )]
     OlderSchema {
         /// The store.
         store_id: StoreId,
         /// Its type.
         store_type: StoreType,
-        /// The oldest version that would do.
+        /// The oldest version that the logic migrates.
         oldest: SchemaVersion,
         /// The version found.
         found: SchemaVersion,
-        /// What needs that version: reading it, or migrating it.
-        does: &'static str,
-        /// What can be done, as the rest of the message.
-        step: &'static str,
     },
     /// The state was computed by other logic, and it has not been proven that this one agrees.
     #[error(
@@ -157,13 +168,11 @@ pub enum OpenError {
         /// What is wrong with it.
         faults: Vec<String>,
     },
-    /// The opener of the store's type cannot do this.
-    #[error("stores of type {store_type} cannot be {what}: their opener has no way to")]
-    Unsupported {
+    /// The opener of the store's type cannot rebuild stores.
+    #[error("stores of type {store_type} cannot be rebuilt: their opener has no way to")]
+    NoRebuild {
         /// The store's type.
         store_type: StoreType,
-        /// What they cannot be.
-        what: &'static str,
     },
     /// The opener of the store's type could not provide its logic.
     #[error("the logic of {store_type} is not available")]

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use lattice_meta::{MetaKey, SchemaVersion};
 
-use crate::backend::{BackendError, ReadTx, StateDb, Table, Verdict, WriteTx};
-use crate::engine::open::{Checked, LogicPolicy, OpenError, OpenRequest};
+use crate::backend::{BackendError, ReadTx, StateDb, Table, Ticket, WriteTx};
+use crate::engine::open::checks::Checked;
+use crate::engine::open::error::OpenError;
+use crate::engine::open::request::{LogicPolicy, OpenRequest};
 use crate::engine::verify::compare::Comparison;
 use crate::engine::verify::replay::{Replay, Signatures};
 use crate::engine::verify::{Difference, HashDifference, rescan};
 use crate::engine::write::state::WriterState;
 use crate::history::View;
 use crate::history::system::{LOGIC, Ledger};
-use crate::machine::StateMachine;
+use crate::machine::{Logic, StateMachine};
 use crate::op::OpHasher;
 use crate::progress::Stage;
 use crate::state::data_table::DataTableMut;
@@ -26,41 +28,39 @@ pub(crate) struct Proven<M: StateMachine> {
 
 /// A store that is opened for reading must need nothing to be written, unless it is to be taken as
 /// it is.
-pub(crate) fn check_reader<M: StateMachine>(
+pub(crate) fn check_reader(
     request: &OpenRequest,
     checked: &Checked,
-    machine: &M,
+    logic: &Logic,
 ) -> Result<(), OpenError> {
     if request.logic == LogicPolicy::Trust {
         return Ok(());
     }
     let meta = &checked.meta;
-    let newest = *machine.schemas().end();
+    let newest = logic.newest_schema();
     if meta.schema_version < newest {
-        return Err(OpenError::OlderSchema {
+        return Err(OpenError::NeedsMigration {
             store_id: meta.store_id,
             store_type: meta.store_type.clone(),
-            oldest: newest,
+            newest,
             found: meta.schema_version,
-            does: "reads",
-            step: "; opening it for writing migrates it",
         });
     }
-    refuse_other_logic(checked, machine)
+    refuse_other_logic(checked, logic)
 }
 
-fn refuse_other_logic<M: StateMachine>(checked: &Checked, machine: &M) -> Result<(), OpenError> {
+fn refuse_other_logic(checked: &Checked, logic: &Logic) -> Result<(), OpenError> {
     match &checked.other_logic {
         None => Ok(()),
         Some(recorded) => Err(OpenError::LogicChanged {
             store_id: checked.meta.store_id,
             recorded: recorded.clone(),
-            current: machine.logic_version(),
+            current: logic.version().clone(),
         }),
     }
 }
 
-/// Holds other logic against the history, if the policy says so. Gives what was proven.
+/// Replays the history by other logic, if the policy says so. Gives what was proven.
 pub(crate) fn prove<M: StateMachine>(
     db: &dyn StateDb,
     request: &OpenRequest,
@@ -71,7 +71,7 @@ pub(crate) fn prove<M: StateMachine>(
         return Ok(None);
     };
     match request.logic {
-        LogicPolicy::Refuse => refuse_other_logic(checked, &**machine)?,
+        LogicPolicy::Refuse => refuse_other_logic(checked, machine.logic())?,
         LogicPolicy::Trust => return Ok(None),
         LogicPolicy::Replay => {}
     }
@@ -85,7 +85,7 @@ pub(crate) fn prove<M: StateMachine>(
     Err(OpenError::LogicDiffers {
         store_id,
         recorded: recorded.clone(),
-        current: machine.logic_version(),
+        current: machine.logic().version().clone(),
         difference: Box::new(difference),
     })
 }
@@ -103,7 +103,7 @@ fn replay<M: StateMachine>(
     let (path, genesis) = (request.path.clone(), checked.genesis.clone());
     let replay = Replay::begin(scratch, path, Arc::clone(machine), genesis).map_err(failed)?;
     let replayed = replay
-        .run(tx, Signatures::Trust, &request.watch)
+        .run(tx, Signatures::Trust, &request.progress)
         .map_err(failed)?;
     if !replayed.faults.is_empty() {
         let told = |(index, _, fault)| format!("op number {index}: {fault}");
@@ -115,7 +115,7 @@ fn replay<M: StateMachine>(
         let compared = Comparison {
             first: tx,
             second: &*second,
-            watch: &request.watch,
+            progress: &request.progress,
         };
         let (found, expected) = (Ledger::read(tx)?, Ledger::read(&*second)?);
         let genesis = checked.genesis.hash();
@@ -157,7 +157,7 @@ pub(crate) fn upgrade<M: StateMachine>(
     if !is_still_so {
         proven = prove(db, request, &checked, machine)?;
     }
-    let (from, to) = (checked.meta.schema_version, *machine.schemas().end());
+    let (from, to) = (checked.meta.schema_version, machine.logic().newest_schema());
     if from < to || checked.other_logic.is_some() {
         let past = db.snapshot().map_err(failed)?;
         let upgrade = Upgrade {
@@ -167,15 +167,8 @@ pub(crate) fn upgrade<M: StateMachine>(
             past: &*past,
             proven: proven.as_ref(),
         };
-        let mut refused = None;
-        db.write(&mut |tx| {
-            refused = upgrade.write(tx, from, to)?;
-            Ok(match refused {
-                None => Verdict::Commit,
-                Some(_) => Verdict::Abort,
-            })
-        })
-        .map_err(failed)?;
+        let mut tx = db.begin_write().map_err(failed)?;
+        let refused = upgrade.write(&mut *tx, from, to).map_err(failed)?;
         if let Some(difference) = refused {
             return Err(OpenError::MigrationDiffers {
                 store_id,
@@ -184,6 +177,7 @@ pub(crate) fn upgrade<M: StateMachine>(
                 difference: Box::new(difference),
             });
         }
+        tx.commit().and_then(Ticket::wait).map_err(failed)?;
         checked.meta.schema_version = to;
     }
     let writer = load_writer(db, &checked)?;
@@ -193,7 +187,7 @@ pub(crate) fn upgrade<M: StateMachine>(
 /// Reads what a writer needs to know.
 pub(crate) fn load_writer(db: &dyn StateDb, checked: &Checked) -> Result<WriterState, OpenError> {
     let store_id = checked.meta.store_id;
-    let hasher = OpHasher::new(&checked.genesis.hash());
+    let hasher = checked.hasher();
     db.snapshot()
         .and_then(|tx| WriterState::load(&*tx, &hasher))
         .map_err(|source| OpenError::Backend { store_id, source })
@@ -223,7 +217,7 @@ impl<M: StateMachine> Upgrade<'_, M> {
             let key = MetaKey::SchemaVersion.to_bytes();
             tx.put(Table::Meta, &key, &to.get().to_le_bytes())?;
         }
-        let logic = self.machine.logic_version();
+        let logic = self.machine.logic().version();
         tx.put(Table::System, LOGIC, logic.as_str().as_bytes())?;
         Ok(None)
     }
@@ -234,18 +228,18 @@ impl<M: StateMachine> Upgrade<'_, M> {
         from: SchemaVersion,
         to: SchemaVersion,
     ) -> Result<Option<Difference>, BackendError> {
-        let watch = &self.request.watch;
+        let progress = &self.request.progress;
         let genesis = self.checked.genesis.hash();
         let history = View::new(self.past, OpHasher::new(&genesis));
         let steps = to.get() - from.get();
         for step in 0..steps {
-            watch.tell(Stage::Migration, step, Some(steps));
+            progress.report(Stage::Migration, step, Some(steps));
             let from = SchemaVersion::new(from.get() + step);
             self.machine
                 .migrate(from, &mut DataTableMut(tx), &history)?;
         }
-        watch.tell(Stage::Migration, steps, Some(steps));
-        let state = rescan(self.machine, to, &*tx, &history, watch)?;
+        progress.report(Stage::Migration, steps, Some(steps));
+        let state = rescan(self.machine, to, &*tx, &history, progress)?;
         let state = (state != self.checked.ledger.state).then(|| HashDifference {
             expected: self.checked.ledger.state.state_hash(&genesis),
             found: state.state_hash(&genesis),
@@ -257,7 +251,7 @@ impl<M: StateMachine> Upgrade<'_, M> {
                 Comparison {
                     first: &*tx,
                     second: &*second,
-                    watch,
+                    progress,
                 }
                 .table(Table::Data)?
             }

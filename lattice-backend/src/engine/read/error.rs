@@ -2,7 +2,7 @@
 
 use crate::backend::{BackendError, Cause, PeekError};
 use crate::engine::write::AppendError;
-use crate::machine::CallError;
+use crate::machine::{CallError, MachineError};
 
 /// Why what a store says of itself cannot be read from an open one.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +27,23 @@ pub enum MethodError {
     #[error("method `{method}` is a stream; it cannot be called once")]
     Stream {
         /// The method.
-        method: &'static str,
+        method: String,
     },
     /// The command was refused, or could not be recorded.
     #[error(transparent)]
     Append(Cause),
-    /// The storage failed.
+    /// The storage failed, or the code of the store type did.
     #[error(transparent)]
     Backend(#[from] BackendError),
+}
+
+impl From<MachineError<CallError>> for MethodError {
+    fn from(error: MachineError<CallError>) -> Self {
+        match error {
+            MachineError::Refused(error) => Self::Call(error),
+            MachineError::Backend(error) => Self::Backend(error),
+        }
+    }
 }
 
 impl<R: std::error::Error + Send + Sync + 'static> From<AppendError<R>> for MethodError {

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use lattice_meta::{MetaKey, OpId, PubKey};
 
 use crate::backend::{BackendError, Direction, PrefixSpan, ReadTx, Result, StateDb, Table};
-use crate::engine::Fork;
+use crate::history::held::{Held, read_held};
 use crate::history::system::Ledger;
 use crate::history::{Branch, BranchNo, Forks, Index, Place, Tail, missing, read_indexed, read_op};
-use crate::op::{BranchTips, OpHasher, OpRef};
+use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
 
 /// Authors of whom older ops are named; of the others only the ends of branches are.
 const LOCATED_AUTHORS: usize = 1000;
@@ -26,7 +26,7 @@ const SLICE_OPS: usize = 1024;
 const SLICE_BYTES: usize = 256 << 10;
 
 /// Everything applied in one view, with the ops that are not indexed yet.
-struct View<'a> {
+pub(crate) struct View<'a> {
     tx: &'a dyn ReadTx,
     tail: Tail,
     forks: Forks,
@@ -42,7 +42,7 @@ struct Segment {
 }
 
 impl<'a> View<'a> {
-    fn new(tx: &'a dyn ReadTx, hasher: &OpHasher) -> Result<Self> {
+    pub(crate) fn new(tx: &'a dyn ReadTx, hasher: &OpHasher) -> Result<Self> {
         let ledger = Ledger::read(tx)?;
         let tail = Tail::read(tx, hasher, ledger.indexed, ledger.applied)?;
         let forks = Forks::read(tx)?;
@@ -112,7 +112,12 @@ impl<'a> View<'a> {
     }
 
     /// The op of an author's branch with a sequence number, and its apply index.
-    fn on_branch(&self, author: &PubKey, branch: BranchNo, seq: u64) -> Result<(OpRef, u64)> {
+    pub(crate) fn on_branch(
+        &self,
+        author: &PubKey,
+        branch: BranchNo,
+        seq: u64,
+    ) -> Result<(OpRef, ApplyIndex)> {
         let author = *author;
         let op = |id| OpRef { author, seq, id };
         if let Some((index, id)) = read_indexed(self.tx, &author, branch, seq)? {
@@ -141,10 +146,15 @@ pub(crate) fn tips(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<BranchTips> {
     let view = View::new(tx, hasher)?;
     let segments = view.segments()?;
     let located = newest_authors(&view, &segments)?;
+    let held = Held::read(tx)?;
     let mut tips = BranchTips::default();
     for (author, segments) in &segments {
         for segment in segments {
-            tips.tips.push(segment.end);
+            // A held op that follows it is the end of the branch.
+            match held.extends(tx, &segment.end)? {
+                true => tips.earlier.push(segment.end),
+                false => tips.tips.push(segment.end),
+            }
             if !located.as_ref().is_none_or(|some| some.contains(author)) {
                 continue;
             }
@@ -161,6 +171,7 @@ pub(crate) fn tips(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<BranchTips> {
             }
         }
     }
+    tips.tips.extend(Held::tips(tx)?);
     tips.tips.sort_unstable();
     tips.earlier.sort_unstable();
     Ok(tips)
@@ -176,7 +187,7 @@ fn newest_authors(
     }
     let mut newest = BinaryHeap::with_capacity(LOCATED_AUTHORS + 1);
     for (author, segments) in segments {
-        let mut last = 0;
+        let mut last = ApplyIndex::FIRST;
         for Segment { branch, end, .. } in segments {
             last = last.max(view.on_branch(author, *branch, end.seq)?.1);
         }
@@ -189,42 +200,6 @@ fn newest_authors(
     Ok(Some(authors.collect()))
 }
 
-/// All forks: for each sequence number at which a branch begins, the ops that begin there and those that
-/// they stand beside.
-pub(crate) fn forks(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<Vec<Fork>> {
-    let view = View::new(tx, hasher)?;
-    let mut forks = BTreeMap::<(PubKey, u64), BTreeSet<OpRef>>::new();
-    Branch::each(tx, &mut |author, branch, found| {
-        if branch == BranchNo::FIRST {
-            return Ok(());
-        }
-        let seq = found.first_seq;
-        let beside = found.parent.unwrap_or(BranchNo::FIRST);
-        let ops = forks.entry((author, seq)).or_default();
-        ops.insert(view.on_branch(&author, branch, seq)?.0);
-        ops.insert(view.on_branch(&author, beside, seq)?.0);
-        Ok(())
-    })?;
-    let fork = |((author, seq), ops): (_, BTreeSet<_>)| Fork {
-        author,
-        seq,
-        ops: ops.into_iter().collect(),
-    };
-    Ok(forks.into_iter().map(fork).collect())
-}
-
-/// How many forks there are.
-pub(crate) fn count_forks(tx: &dyn ReadTx) -> Result<u64> {
-    let mut places = BTreeSet::new();
-    Branch::each(tx, &mut |author, branch, found| {
-        if branch != BranchNo::FIRST {
-            places.insert((author, found.first_seq));
-        }
-        Ok(())
-    })?;
-    Ok(u64::try_from(places.len()).expect("what is in memory can be counted"))
-}
-
 /// The ops that another replica lacks, in causal order: those that were applied when this was made. They
 /// are read in slices of at most 1,024 ops or 256 KiB (a longer op is a slice by itself), each from a
 /// snapshot of its own, so that a slow consumer keeps no snapshot alive. Memory: a slice, and a constant
@@ -234,11 +209,13 @@ pub struct OpsAfter {
     hasher: OpHasher,
     ranges: Vec<Range>,
     /// The next op of each range: its apply index, and the range.
-    next: BinaryHeap<Reverse<(u64, usize)>>,
+    next: BinaryHeap<Reverse<(ApplyIndex, usize)>>,
     /// Ops that were not indexed when this was made; they come last.
-    tail: VecDeque<u64>,
+    tail: VecDeque<ApplyIndex>,
+    /// Held ops and their numbers; they come after all that are applied.
+    held: VecDeque<(u64, OpRef)>,
     /// The apply index of the first of the ops that were not indexed.
-    indexed: u64,
+    indexed: ApplyIndex,
     /// Ops that have been read and not been given.
     slice: VecDeque<Vec<u8>>,
     /// How many ops have not been given.
@@ -271,6 +248,7 @@ impl OpsAfter {
             ranges: missing_ranges(&view, known)?,
             next: BinaryHeap::new(),
             tail: VecDeque::new(),
+            held: missing_held(&view, &hasher, known)?,
             indexed: view.tail.first(),
             slice: VecDeque::new(),
             left: 0,
@@ -289,6 +267,7 @@ impl OpsAfter {
             })?;
             after.queue(&*snapshot, place)?;
         }
+        after.left += after.held.len();
         after.tail = tail_of(&view.tail, &after.ranges);
         Ok(after)
     }
@@ -307,7 +286,7 @@ impl OpsAfter {
     }
 
     /// The apply index of the next op.
-    fn next_index(&mut self, tx: &dyn ReadTx) -> Result<Option<u64>> {
+    fn next_index(&mut self, tx: &dyn ReadTx) -> Result<Option<ApplyIndex>> {
         let Some(Reverse((index, place))) = self.next.pop() else {
             return Ok(self.tail.pop_front());
         };
@@ -320,15 +299,36 @@ impl OpsAfter {
         Ok(Some(index))
     }
 
+    /// Reads a held op, which may have been settled since its number was read: it is applied then.
+    fn read_held(&self, tx: &dyn ReadTx, number: u64, op: &OpRef) -> Result<Op> {
+        if let Some(held) = read_held(tx, &self.hasher, number)?
+            && held.op.reference() == *op
+        {
+            return Ok(held.op);
+        }
+        let place = View::new(tx, &self.hasher)?.index().place_of(op)?;
+        let read = place.map(|place| read_op(tx, &self.hasher, place.index));
+        read.transpose()?.flatten().ok_or_else(|| {
+            let found = format!("none of {op}");
+            BackendError::row(Table::Held, "a record of each op that is held", found)
+        })
+    }
+
     /// Reads the next slice from a view as it is now: what is applied does not change.
     fn fill(&mut self) -> Result<()> {
         let snapshot = self.db.snapshot()?;
         let mut bytes = 0;
         while self.slice.len() < SLICE_OPS && bytes < SLICE_BYTES {
-            let Some(index) = self.next_index(&*snapshot)? else {
-                break;
+            let op = match self.next_index(&*snapshot)? {
+                Some(index) => {
+                    let op = read_op(&*snapshot, &self.hasher, index)?;
+                    op.ok_or_else(|| missing(index))?
+                }
+                None => match self.held.pop_front() {
+                    Some((number, op)) => self.read_held(&*snapshot, number, &op)?,
+                    None => break,
+                },
             };
-            let op = read_op(&*snapshot, &self.hasher, index)?.ok_or_else(|| missing(index))?;
             bytes += op.bytes().len();
             self.slice.push_back(op.into_bytes());
         }
@@ -372,8 +372,38 @@ impl ExactSizeIterator for OpsAfter {}
 
 impl std::iter::FusedIterator for OpsAfter {}
 
+/// The held ops that the other replica lacks, in causal order: all but those that it names and those
+/// before them on their authors' chains.
+fn missing_held(
+    view: &View<'_>,
+    hasher: &OpHasher,
+    known: &BranchTips,
+) -> Result<VecDeque<(u64, OpRef)>> {
+    let held = Held::read(view.tx)?;
+    if held.is_empty() {
+        return Ok(VecDeque::new());
+    }
+    let mut lacking = BTreeMap::new();
+    Held::each(view.tx, &mut |op, number| {
+        lacking.insert(op, number);
+    })?;
+    for op in known.iter() {
+        let mut known = Some(*op);
+        while let Some(op) = known.filter(|op| lacking.remove(op).is_some()) {
+            let found = held.find(view.tx, hasher, &op)?;
+            known = found.and_then(|held| held.op.prev());
+        }
+    }
+    let mut lacking: Vec<_> = lacking
+        .into_iter()
+        .map(|(op, number)| (number, op))
+        .collect();
+    lacking.sort_unstable();
+    Ok(lacking.into())
+}
+
 /// The apply indexes of the ops of the tail that are in the ranges, ascending.
-fn tail_of(tail: &Tail, ranges: &[Range]) -> VecDeque<u64> {
+fn tail_of(tail: &Tail, ranges: &[Range]) -> VecDeque<ApplyIndex> {
     let wanted: BTreeMap<_, _> = ranges
         .iter()
         .map(|range| ((range.author, range.branch), range.next_seq))

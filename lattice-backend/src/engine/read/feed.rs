@@ -1,5 +1,4 @@
-//! The feed of changes: every op that is applied here, in the order in which it is, for those who
-//! want to hear of each once.
+//! The change feed: every op that is applied here, in the order of application, each once.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,7 +10,7 @@ use crate::backend::{BackendError, Result};
 use crate::engine::Engine;
 use crate::history::missing;
 use crate::machine::StateMachine;
-use crate::op::Op;
+use crate::op::{ApplyIndex, Op};
 
 /// How long one wait lasts that is to have no end; it is begun again.
 const AN_AGE: Duration = Duration::from_secs(3600);
@@ -27,8 +26,8 @@ pub struct Cursor {
 /// The op that a cursor stands at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CursorOp {
-    /// Its place in the order of local application, from 0.
-    pub index: u64,
+    /// Its position in the local order of application.
+    pub index: ApplyIndex,
     /// Its id: a history that has another op in this place is not the one that was followed.
     pub id: OpId,
     /// How many of its events have been passed; `u32::MAX` stands for all.
@@ -41,7 +40,7 @@ impl Cursor {
 
     /// The op to be looked at next.
     fn next_index(&self) -> u64 {
-        self.op.map_or(0, |op| op.index.saturating_add(1))
+        self.op.map_or(0, |op| op.index.get().saturating_add(1))
     }
 }
 
@@ -55,8 +54,8 @@ pub enum FeedError {
          restored to an earlier state, so follow it from the start or from where it is now"
     )]
     Rewound {
-        /// The place in the order of local application.
-        index: u64,
+        /// The position in the local order of application.
+        index: ApplyIndex,
         /// The op that the cursor says is there.
         expected: OpId,
         /// The op that is there, if any.
@@ -74,7 +73,7 @@ pub type Events<E> = Box<dyn Fn(&Op) -> Vec<(u32, E)> + Send>;
 /// Events from a cursor on: first of the ops that are there, then of those to come. Each is given
 /// once, and none is left out, however slow the caller. Iterating waits for as long as it takes; the
 /// iterator ends after an error only, that the store was closed included.
-pub struct Feed<M: StateMachine, E> {
+pub struct ChangeFeed<M: StateMachine, E> {
     engine: Engine<M>,
     events: Events<E>,
     cursor: Cursor,
@@ -86,17 +85,21 @@ pub struct Feed<M: StateMachine, E> {
     has_failed: bool,
 }
 
-impl<M: StateMachine, E> fmt::Debug for Feed<M, E> {
+impl<M: StateMachine, E> fmt::Debug for ChangeFeed<M, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Feed")
+        f.debug_struct("ChangeFeed")
             .field("engine", &self.engine)
             .field("cursor", &self.cursor)
             .finish_non_exhaustive()
     }
 }
 
-impl<M: StateMachine, E> Feed<M, E> {
-    fn new(engine: Engine<M>, cursor: Cursor, events: Events<E>) -> Result<Self, FeedError> {
+impl<M: StateMachine, E> ChangeFeed<M, E> {
+    pub(crate) fn new(
+        engine: Engine<M>,
+        cursor: Cursor,
+        events: Events<E>,
+    ) -> Result<Self, FeedError> {
         let mut feed = Self {
             engine,
             events,
@@ -150,6 +153,7 @@ impl<M: StateMachine, E> Feed<M, E> {
             if self.applied <= index {
                 return Ok(None);
             }
+            let index = ApplyIndex::new(index);
             let op = self.engine.op_at(index)?.ok_or_else(|| missing(index))?;
             self.pending = (self.events)(&op).into();
             self.cursor.op = Some(CursorOp {
@@ -170,7 +174,7 @@ impl<M: StateMachine, E> Feed<M, E> {
     }
 }
 
-impl<M: StateMachine, E> Iterator for Feed<M, E> {
+impl<M: StateMachine, E> Iterator for ChangeFeed<M, E> {
     type Item = Result<E, FeedError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -190,35 +194,21 @@ impl<M: StateMachine, E> Iterator for Feed<M, E> {
     }
 }
 
-impl<M: StateMachine, E> std::iter::FusedIterator for Feed<M, E> {}
+impl<M: StateMachine, E> std::iter::FusedIterator for ChangeFeed<M, E> {}
 
-impl<M: StateMachine> Engine<M> {
-    /// Events of the ops that are applied from a cursor on, in the order in which they are, and of
-    /// every one that is to come.
-    ///
-    /// # Errors
-    /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to an
-    /// earlier state, or the cursor is another replica's.
-    pub fn feed<E>(&self, from: Cursor, events: Events<E>) -> Result<Feed<M, E>, FeedError> {
-        Feed::new(self.clone(), from, events)
-    }
-
-    /// The cursor behind the first `count` ops that were applied here, or behind all of them if
-    /// there are fewer.
-    ///
-    /// # Errors
-    /// What the engine underneath reports.
-    pub fn cursor_behind(&self, count: u64) -> Result<Cursor> {
-        let Some(index) = self.op_count()?.min(count).checked_sub(1) else {
-            return Ok(Cursor::START);
-        };
-        let op = self.op_at(index)?.ok_or_else(|| missing(index))?;
-        Ok(Cursor {
-            op: Some(CursorOp {
-                index,
-                id: op.reference().id,
-                passed: u32::MAX,
-            }),
-        })
-    }
+/// The cursor after the first `count` ops that were applied, or after all of them if there are
+/// fewer.
+pub(crate) fn cursor_after<M: StateMachine>(engine: &Engine<M>, count: u64) -> Result<Cursor> {
+    let Some(index) = engine.op_count()?.min(count).checked_sub(1) else {
+        return Ok(Cursor::START);
+    };
+    let index = ApplyIndex::new(index);
+    let op = engine.op_at(index)?.ok_or_else(|| missing(index))?;
+    Ok(Cursor {
+        op: Some(CursorOp {
+            index,
+            id: op.reference().id,
+            passed: u32::MAX,
+        }),
+    })
 }

@@ -1,11 +1,17 @@
-//! Reading: snapshots, the change feed, and what another replica lacks.
+//! Reading: snapshots, the change feed, held ops, and what another replica lacks.
 
 mod error;
 pub(crate) mod exchange;
 mod feed;
+pub(crate) mod forks;
+mod held;
 mod snapshot;
 
 pub use error::{InfoError, MethodError};
 pub use exchange::OpsAfter;
-pub use feed::{Cursor, CursorOp, Events, Feed, FeedError};
+pub(crate) use feed::cursor_after;
+pub use feed::{ChangeFeed, Cursor, CursorOp, Events, FeedError};
+pub use held::HeldOps;
 pub use snapshot::Snapshot;
+
+pub use crate::history::held::{HeldOp, HeldReason};

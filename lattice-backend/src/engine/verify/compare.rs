@@ -6,7 +6,7 @@ use crate::backend::{Direction, EVERYTHING, ReadTx, Result, Row, RowCursor, Rows
 use crate::engine::verify::{Finding, HashDifference, RowDifference, TELL_ROWS};
 use crate::history::system::{Ledger, SystemKey, read_u64};
 use crate::history::{BranchNo, applied_key, read_applied_value};
-use crate::progress::{Stage, Watch};
+use crate::progress::{ProgressSink, Stage};
 
 /// Rows of an unknown form that are told one by one.
 const MAX_UNKNOWN: usize = 64;
@@ -15,7 +15,7 @@ const MAX_UNKNOWN: usize = 64;
 pub(crate) struct Comparison<'a> {
     pub(crate) first: &'a dyn ReadTx,
     pub(crate) second: &'a dyn ReadTx,
-    pub(crate) watch: &'a Watch,
+    pub(crate) progress: &'a ProgressSink,
 }
 
 impl Comparison<'_> {
@@ -34,7 +34,7 @@ impl Comparison<'_> {
             }
             count += 1;
             if count % TELL_ROWS == 0 {
-                self.watch.tell(Stage::Rows, count, None);
+                self.progress.report(Stage::Rows, count, None);
             }
         }
     }
@@ -100,8 +100,7 @@ impl Comparison<'_> {
             }
         }
         if found.clock != expected.clock {
-            findings.push(Finding::Count {
-                what: "as the greatest timestamp",
+            findings.push(Finding::Clock {
                 expected: expected.clock.to_u64(),
                 found: found.clock.to_u64(),
             });
@@ -128,7 +127,7 @@ impl Comparison<'_> {
         let is_known = |key: &[u8]| SystemKey::from_bytes(key).is_some();
         self.unknown(Table::System, &is_known, findings)?;
         let indexed = Ledger::read(self.first)?.indexed;
-        let is_indexed = |value: &[u8]| Ok(read_applied_value(value)?.0 < indexed);
+        let is_indexed = |value: &[u8]| Ok(read_applied_value(value)?.0.get() < indexed);
         let in_first = |row: Row<'_>| {
             let key = SystemKey::from_bytes(row.key);
             Ok(matches!(

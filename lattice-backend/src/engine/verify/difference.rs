@@ -5,7 +5,7 @@ use std::fmt;
 use lattice_meta::{Hlc, StateHash};
 
 use crate::backend::Table;
-use crate::op::OpRef;
+use crate::op::{ApplyIndex, OpRef};
 use crate::state::EffectHash;
 
 /// Bytes of a key or value that a message shows.
@@ -14,8 +14,8 @@ const SHOWN_BYTES: usize = 64;
 /// The first op that does something else than was recorded of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpDifference {
-    /// Its place in the order of application, from 0.
-    pub index: u64,
+    /// Its position in the order of application.
+    pub index: ApplyIndex,
     /// The op.
     pub op: OpRef,
     /// When it was made.

@@ -3,10 +3,11 @@
 use lattice_meta::{Hlc, PubKey, StateHash};
 
 use crate::backend::{Integrity, Table};
+use crate::engine::read::HeldOp;
 use crate::engine::verify::difference::shown;
 use crate::engine::verify::{HashDifference, OpDifference, RowDifference};
-use crate::machine::LogicVersion;
-use crate::op::OpRef;
+use crate::machine::{LogicFault, LogicVersion};
+use crate::op::{ApplyIndex, OpRef};
 
 /// How thoroughly a store is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +47,12 @@ pub enum OpFault {
         /// The op that it names.
         parent: OpRef,
     },
+    /// The code of the store type failed on it.
+    #[error("{fault}")]
+    Code {
+        /// What the code did.
+        fault: LogicFault,
+    },
     /// It is not dated after what it follows.
     #[error("{reason}")]
     Clock {
@@ -78,14 +85,22 @@ pub enum Finding {
     /// An op that is not as it should be.
     #[error("op number {index}{}: {fault}", named(op, author, hlc))]
     Op {
-        /// Its place in the order of application, from 0.
-        index: u64,
+        /// Its position in the order of application.
+        index: ApplyIndex,
         /// The op, if it can be read.
         op: Option<OpRef>,
         /// Its author, if it can be read.
         author: Option<PubKey>,
         /// When it was made, if it can be read.
         hlc: Option<Hlc>,
+        /// What is wrong.
+        fault: OpFault,
+    },
+    /// A held op that is not as it should be.
+    #[error("held op {op}: {fault}")]
+    HeldOp {
+        /// The op.
+        op: OpRef,
         /// What is wrong.
         fault: OpFault,
     },
@@ -96,30 +111,23 @@ pub enum Finding {
         count: u64,
     },
     /// An op has another effect than was recorded.
-    #[error(transparent)]
-    Effect(EffectFinding),
+    #[error("{0}")]
+    Effect(OpDifference),
     /// The state hash is another.
     #[error("{0}")]
     StateHash(HashDifference),
     /// A row is another.
     #[error("{0}")]
     Row(RowDifference),
-    /// A number that the store keeps is another.
-    #[error("the store counts {found} {what}, and there are {expected}")]
-    Count {
-        /// What is counted.
-        what: &'static str,
-        /// How many there are.
+    /// The greatest timestamp that the store keeps is not the greatest one applied.
+    #[error("the store keeps {found} as the greatest timestamp, and it is {expected}")]
+    Clock {
+        /// The greatest timestamp applied, as a number.
         expected: u64,
-        /// How many the store says there are.
+        /// The one that the store keeps.
         found: u64,
     },
 }
-
-/// An [`OpDifference`] as an error of its own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct EffectFinding(pub OpDifference);
 
 fn named(op: &Option<OpRef>, author: &Option<PubKey>, hlc: &Option<Hlc>) -> String {
     match (op, author, hlc) {
@@ -138,11 +146,12 @@ impl Finding {
             Self::Damaged { .. } => "damaged",
             Self::UnknownRow { .. } => "unknown_row",
             Self::Op { .. } => "op",
+            Self::HeldOp { .. } => "held_op",
             Self::MoreOps { .. } => "more_ops",
             Self::Effect(_) => "effect",
             Self::StateHash(_) => "state_hash",
             Self::Row(_) => "row",
-            Self::Count { .. } => "count",
+            Self::Clock { .. } => "clock",
         }
     }
 }
@@ -161,6 +170,11 @@ pub struct Verification {
     /// Sequence numbers of which an author made several ops. They are history, and nothing is wrong
     /// with the store for it.
     pub forks: u64,
+    /// Ops that are held: the code of the store type could not apply them, or they follow such an
+    /// op. They are not part of the state.
+    pub held: u64,
+    /// The first 64 of them.
+    pub held_ops: Vec<HeldOp>,
     /// The logic that the state is recorded as computed by, its bytes escaped.
     pub recorded_logic: String,
     /// The logic that it was verified by.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use lattice_meta::StateHash;
 
 use crate::backend::{Direction, OpenOptions, ReadTx, StateBackend, StateDb, Table};
-use crate::engine::open::{CreateError, OpenError, check, create_store};
+use crate::engine::open::checks::check;
+use crate::engine::open::settle::carry_over;
+use crate::engine::open::{OpenError, create_store};
 use crate::engine::verify::replay::{Replay, Signatures};
 use crate::engine::verify::{Difference, OpFault};
 use crate::history::system::Ledger;
 use crate::machine::StateMachine;
-use crate::progress::Watch;
+use crate::progress::ProgressSink;
 
 /// What a rebuild has made.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub fn rebuild_store<M: StateMachine>(
     path: &Path,
     target: &Path,
     machine: M,
-    watch: &Watch,
+    progress: &ProgressSink,
 ) -> Result<Rebuilt, OpenError> {
     let machine = Arc::new(machine);
     let peek = |source| {
@@ -48,19 +50,19 @@ pub fn rebuild_store<M: StateMachine>(
         OpenError::Peek(crate::backend::PeekError::Backend { path, source })
     };
     let tx = held.snapshot().map_err(peek)?;
-    let checked = check(&*tx, path, &*machine)?;
+    let checked = check(&*tx, path, machine.logic())?;
     let store_id = checked.meta.store_id;
     let failed = |source| OpenError::Backend { store_id, source };
-    let (genesis, logic) = (checked.genesis, machine.logic_version());
-    let schema = *machine.schemas().end();
-    create_store(backend, target, &genesis, schema, &logic).map_err(|error| match error {
-        CreateError::File(error) => error,
-    })?;
+    let (genesis, logic) = (checked.genesis, machine.logic().version().clone());
+    let schema = machine.logic().newest_schema();
+    create_store(backend, target, &genesis, schema, &logic)?;
     let made = backend.open(target, &OpenOptions::read_write())?;
     let genesis_hash = genesis.hash();
     let replay =
         Replay::begin(Arc::clone(&made), target.to_path_buf(), machine, genesis).map_err(failed)?;
-    let mut replayed = replay.run(&*tx, Signatures::Check, watch).map_err(failed)?;
+    let mut replayed = replay
+        .run(&*tx, Signatures::Check, progress)
+        .map_err(failed)?;
     // What history has beyond what the store counts would be lost.
     let applied = checked.ledger.applied;
     if has_ops_from(&*tx, applied).map_err(failed)? {
@@ -72,6 +74,7 @@ pub fn rebuild_store<M: StateMachine>(
         let faults = replayed.faults.into_iter().map(told).collect();
         return Err(OpenError::History { store_id, faults });
     }
+    carry_over(&*tx, &replay.inner).map_err(failed)?;
     let after = made
         .snapshot()
         .and_then(|tx| Ledger::read(&*tx))

@@ -1,31 +1,29 @@
 //! The whole history once more, beside the store: what its state must be.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use lattice_meta::{Genesis, SchemaVersion};
 
-use crate::backend::{BackendError, ReadTx, Result, StateDb, Table, Verdict};
+use crate::backend::{BackendError, ReadTx, Result, StateDb, Table};
 use crate::clock::SystemClock;
-use crate::engine::Inner;
-use crate::engine::ingest::Parents;
-use crate::engine::open::{Parts, give_birth};
-use crate::engine::verify::signatures::{Bad, Checking, Ops};
-use crate::engine::verify::{OpDifference, OpFault};
+use crate::engine::contain::decode;
+use crate::engine::cores::on_all_cores;
+use crate::engine::ingest::{CHUNK_BYTES, CHUNK_OPS, Parents, SIGNATURES, check_parents};
+use crate::engine::inner::{Inner, Parts, Undo};
+use crate::engine::open::create::give_birth;
+use crate::engine::verify::difference::OpDifference;
+use crate::engine::verify::finding::OpFault;
+use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::recorder::Recorder;
 use crate::engine::write::state::WriterState;
-use crate::history::read_applied;
 use crate::history::system::{GENESIS, Ledger};
+use crate::history::{Applied, read_applied};
 use crate::machine::StateMachine;
-use crate::op::{OpHasher, OpRef};
-use crate::progress::{Stage, Watch};
+use crate::op::{ApplyIndex, OpHasher, OpRef, Verifier};
+use crate::progress::{ProgressSink, Stage};
 
-/// Ops that one transaction takes, at the most.
-const CHUNK_OPS: u64 = 1024;
-/// Bytes after which a transaction takes no more ops.
-const CHUNK_BYTES: usize = 8 << 20;
-
-/// Whether a replay looks at signatures. Whoever applied the ops has done so.
+/// Whether a replay checks signatures. They were checked when the ops were applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signatures {
     Check,
@@ -60,13 +58,15 @@ impl Replayed {
         self.cut_short();
     }
 
-    /// Takes in ops whose signatures do not hold; the first of all faults are kept.
-    fn take_in(&mut self, bad: Bad) {
-        let signatures = |(index, op)| (index, Some(op), OpFault::Signature);
-        self.faults.extend(bad.first.into_iter().map(signatures));
-        self.faults.sort_by_key(|(index, ..)| *index);
-        self.more_faults += bad.more;
-        self.cut_short();
+    /// Takes in the ops of a chunk whose signatures do not hold; the first of all faults are kept.
+    fn take_in(&mut self, bad: impl Iterator<Item = (u64, OpRef)>) {
+        let before = self.faults.len();
+        self.faults
+            .extend(bad.map(|(index, op)| (index, Some(op), OpFault::Signature)));
+        if self.faults.len() > before {
+            self.faults.sort_by_key(|(index, ..)| *index);
+            self.cut_short();
+        }
     }
 
     fn cut_short(&mut self) {
@@ -82,6 +82,19 @@ impl Replayed {
     }
 }
 
+/// Ops in the order of application, and the fault that ended the reading of them.
+struct Chunk {
+    first: u64,
+    ops: Vec<Applied>,
+    fault: Option<OpFault>,
+}
+
+impl Chunk {
+    fn next(&self) -> u64 {
+        self.first + u64::try_from(self.ops.len()).expect("a chunk is short")
+    }
+}
+
 impl<M: StateMachine> Replay<M> {
     /// Begins in an empty database, or one in which a replay of the same store was begun.
     pub(crate) fn begin(
@@ -90,11 +103,13 @@ impl<M: StateMachine> Replay<M> {
         machine: Arc<M>,
         genesis: Genesis,
     ) -> Result<Self> {
-        let schema = *machine.schemas().end();
+        let schema = machine.logic().newest_schema();
         let hasher = OpHasher::new(&genesis.hash());
         if db.snapshot()?.get(Table::System, GENESIS)?.is_none() {
-            let logic = machine.logic_version();
-            db.write(&mut |tx| give_birth(tx, &genesis, schema, &logic))?;
+            let logic = machine.logic().version();
+            let mut tx = db.begin_write()?;
+            give_birth(&mut *tx, &genesis, schema, logic)?;
+            tx.commit()?.wait()?;
         }
         let state = WriterState::load(&*db.snapshot()?, &hasher)?;
         let inner = Inner::new(Parts {
@@ -116,44 +131,45 @@ impl<M: StateMachine> Replay<M> {
         self.inner.schema
     }
 
-    /// Applies the ops of `source` in the order in which they were applied there.
+    /// Applies the ops of `source` in the order in which they were applied there. While this thread
+    /// applies a chunk and reads the next one, the other cores check the signatures of the chunk.
     pub(crate) fn run(
         &self,
         source: &(dyn ReadTx + Send + Sync),
         signatures: Signatures,
-        watch: &Watch,
-    ) -> Result<Replayed> {
-        if signatures == Signatures::Trust {
-            return self.run_all(source, watch, |_| ());
-        }
-        let (replayed, bad) =
-            Checking::beside(|checking| self.run_all(source, watch, |ops| checking.give(ops)));
-        let mut replayed = replayed?;
-        replayed.take_in(bad);
-        Ok(replayed)
-    }
-
-    /// The same; shows the ops to `check` before they are applied.
-    fn run_all(
-        &self,
-        source: &dyn ReadTx,
-        watch: &Watch,
-        check: impl Fn(&Arc<Ops>),
+        progress: &ProgressSink,
     ) -> Result<Replayed> {
         let total = Ledger::read(source)?.applied;
         let mut replayed = Replayed::default();
-        let mut next = self.writer().ledger.applied;
-        watch.tell(Stage::Replay, next, Some(total));
-        while next < total && !replayed.is_cut {
-            let (ops, fault) = self.read_chunk(source, next, total)?;
-            let ops = Arc::new(ops);
-            check(&ops);
-            self.record(&ops, &mut replayed)?;
-            next += u64::try_from(ops.ops.len()).expect("a chunk is short");
-            if let Some(fault) = fault {
+        let first = self.inner.writer()?.ledger.applied;
+        progress.report(Stage::Replay, first, Some(total));
+        let mut chunk = self.read_chunk(source, first, total)?;
+        while chunk.first < total && !replayed.is_cut {
+            let next = chunk.next();
+            let mut apply_and_read = || {
+                self.record(&chunk, &mut replayed)?;
+                self.read_chunk(source, next, total)
+            };
+            let read = match signatures {
+                Signatures::Trust => apply_and_read(),
+                Signatures::Check => {
+                    let ops = (chunk.first..).zip(&chunk.ops).collect();
+                    let (checked, read) = on_all_cores(
+                        ops,
+                        SIGNATURES,
+                        Verifier::default,
+                        check_signature,
+                        apply_and_read,
+                    );
+                    replayed.take_in(checked.into_iter().flatten());
+                    read
+                }
+            };
+            if let Some(fault) = chunk.fault.take() {
                 replayed.cut(next, None, fault);
             }
-            watch.tell(Stage::Replay, next, Some(total));
+            progress.report(Stage::Replay, next, Some(total));
+            chunk = read?;
         }
         self.index_all()?;
         Ok(replayed)
@@ -161,100 +177,108 @@ impl<M: StateMachine> Replay<M> {
 
     /// Writes the ops that are not in the index by author yet.
     fn index_all(&self) -> Result<()> {
-        let mut state = self.writer();
-        if state.ledger.indexed == state.ledger.applied {
-            return Ok(());
-        }
-        self.inner.db.write(&mut |tx| {
-            state.tail.index(tx)?;
-            state.ledger.indexed = state.ledger.applied;
-            state.ledger.write(tx)?;
-            Ok(Verdict::Commit)
+        self.inner.transact(|recorder| {
+            recorder.index_all()?;
+            Ok::<_, Undo<BackendError>>(())
         })
     }
 
-    fn writer(&self) -> std::sync::MutexGuard<'_, WriterState> {
-        let writer = self.inner.writer.as_ref().expect("a replay writes");
-        writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads ops; the second of the results is the fault that ended the reading.
-    fn read_chunk(
-        &self,
-        source: &dyn ReadTx,
-        first: u64,
-        total: u64,
-    ) -> Result<(Ops, Option<OpFault>)> {
-        let mut chunk = Ops {
+    fn read_chunk(&self, source: &dyn ReadTx, first: u64, total: u64) -> Result<Chunk> {
+        let mut chunk = Chunk {
             first,
             ops: Vec::new(),
+            fault: None,
         };
-        let mut fault = None;
         let mut bytes = 0;
-        for index in first..total.min(first + CHUNK_OPS) {
-            match read_applied(source, &self.inner.hasher, index) {
+        for index in (first..total).take(CHUNK_OPS) {
+            match read_applied(source, &self.inner.hasher, ApplyIndex::new(index)) {
                 Ok(Some(applied)) => {
                     bytes += applied.op.bytes().len();
                     chunk.ops.push(applied);
                 }
-                Ok(None) => fault = Some(OpFault::Missing),
+                Ok(None) => chunk.fault = Some(OpFault::Missing),
                 // An op that cannot be read is a fault of that op; a disk that fails is not.
                 Err(error @ BackendError::Row { .. }) => {
-                    fault = Some(OpFault::Unreadable {
+                    chunk.fault = Some(OpFault::Unreadable {
                         found: error.to_string(),
                     });
                 }
                 Err(error) => return Err(error),
             }
-            if fault.is_some() || bytes >= CHUNK_BYTES {
+            if chunk.fault.is_some() || bytes >= CHUNK_BYTES {
                 break;
             }
         }
-        Ok((chunk, fault))
+        Ok(chunk)
     }
 
-    fn record(&self, chunk: &Ops, replayed: &mut Replayed) -> Result<()> {
-        let mut state = self.writer();
-        self.inner.db.write(&mut |tx| {
-            let mut recorder = Recorder::new(&self.inner, tx, &mut state);
+    fn record(&self, chunk: &Chunk, replayed: &mut Replayed) -> Result<()> {
+        self.inner.transact(|recorder| {
             recorder.changed_keys = Some(Vec::new());
             for (index, applied) in (chunk.first..).zip(&chunk.ops) {
-                let op = &applied.op;
-                let reference = op.reference();
-                if recorder.place_of(&reference)?.is_some() {
-                    replayed.cut(index, Some(reference), OpFault::Twice);
+                self.record_one(recorder, index, applied, replayed)?;
+                if replayed.is_cut {
                     break;
                 }
-                match recorder.check_parents(op)? {
-                    Parents::Applied => {}
-                    Parents::Missing { first: parent, .. } => {
-                        replayed.cut(index, Some(reference), OpFault::Parent { parent });
-                        break;
-                    }
-                    Parents::Later(rejection) => {
-                        let reason = rejection.to_string();
-                        replayed.fault(index, Some(reference), OpFault::Clock { reason });
-                    }
-                }
-                let recorded = recorder.record(op)?;
-                if recorded.effect != applied.effect && replayed.difference.is_none() {
-                    replayed.difference = Some(OpDifference {
-                        index,
-                        op: reference,
-                        hlc: op.hlc(),
-                        expected: applied.effect,
-                        found: recorded.effect,
-                        keys: recorder.changed_keys.iter().flatten().cloned().collect(),
-                    });
-                }
             }
-            if !recorder.has_recorded() {
-                return Ok(Verdict::Abort);
-            }
-            recorder.finish()?;
-            Ok(Verdict::Commit)
+            Ok::<_, Undo<BackendError>>(())
         })
     }
+
+    fn record_one(
+        &self,
+        recorder: &mut Recorder<'_, M>,
+        index: u64,
+        applied: &Applied,
+        replayed: &mut Replayed,
+    ) -> Result<()> {
+        let op = &applied.op;
+        let reference = op.reference();
+        if recorder.place_of(&reference)?.is_some() {
+            replayed.cut(index, Some(reference), OpFault::Twice);
+            return Ok(());
+        }
+        match check_parents(recorder, op)? {
+            Parents::Applied => {}
+            Parents::Missing { first: parent, .. } | Parents::Held(parent) => {
+                replayed.cut(index, Some(reference), OpFault::Parent { parent });
+                return Ok(());
+            }
+            Parents::Later(rejection) => {
+                let reason = rejection.to_string();
+                replayed.fault(index, Some(reference), OpFault::Clock { reason });
+            }
+        }
+        let decoded = decode(&*self.inner.machine, op);
+        let staged = match recorder.stage(op, decoded, &ReadCache::default()) {
+            Err(BackendError::Fault(fault)) => {
+                replayed.cut(index, Some(reference), OpFault::Code { fault });
+                return Ok(());
+            }
+            staged => staged?,
+        };
+        let recorded = recorder.record(op, staged)?;
+        if recorded.effect != applied.effect && replayed.difference.is_none() {
+            replayed.difference = Some(OpDifference {
+                index: ApplyIndex::new(index),
+                op: reference,
+                hlc: op.hlc(),
+                expected: applied.effect,
+                found: recorded.effect,
+                keys: recorder.changed_keys.iter().flatten().cloned().collect(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The op, if its signature does not hold.
+fn check_signature(
+    verifier: &mut Verifier,
+    (index, applied): (u64, &Applied),
+) -> Option<(u64, OpRef)> {
+    let failed = applied.op.verify_by(verifier).is_err();
+    failed.then(|| (index, applied.op.reference()))
 }
 
 #[cfg(test)]
@@ -278,13 +302,10 @@ mod tests {
             (replayed.faults.len(), replayed.more_faults),
             (MAX_FAULTS, 2)
         );
-        let mut bad = Bad::default();
-        bad.first.extend([(5, op), (120, op), (900, op)]);
-        bad.more = 7;
-        replayed.take_in(bad);
+        replayed.take_in([(5, op), (120, op), (900, op)].into_iter());
         let indexes = replayed.faults.iter().map(|(index, ..)| *index);
         let expected = [5].into_iter().chain(100..=120).chain(120..162);
         assert!(indexes.eq(expected));
-        assert_eq!(replayed.more_faults, 2 + 7 + 3);
+        assert_eq!(replayed.more_faults, 2 + 3);
     }
 }

@@ -1,7 +1,8 @@
 //! Why a command has not become an op.
 
 use crate::backend::BackendError;
-use crate::op::OpError;
+use crate::machine::{LogicFault, MachineError};
+use crate::op::{OpError, OpRef};
 
 /// Why a command has not become an op. Nothing has changed, except as said.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,19 @@ pub enum AppendError<R> {
     /// The state machine made a payload that is no op's, or that it does not accept itself.
     #[error("the state machine made an invalid op")]
     Invalid(#[source] Option<OpError>),
+    /// The code of the store type failed. Nothing was written for the command, and the handle stays
+    /// usable.
+    #[error("the command could not be carried out")]
+    Fault(#[source] LogicFault),
+    /// An op of this author is held: the next one must follow it, and could not be applied either.
+    #[error(
+        "op {held} of this author is held, since the store type's code could not apply it; open \
+         the store with code that can, and write then"
+    )]
+    OwnOpHeld {
+        /// The last op of this author that is held.
+        held: OpRef,
+    },
     /// The handle has no identity to sign with.
     #[error("the store was opened without an identity to write as")]
     NoIdentity,
@@ -64,4 +78,14 @@ pub enum AppendAllError<R, E> {
         #[source]
         source: AppendError<R>,
     },
+}
+
+impl<R> From<MachineError<R>> for AppendError<R> {
+    fn from(error: MachineError<R>) -> Self {
+        match error {
+            MachineError::Refused(refusal) => Self::Refused(refusal),
+            MachineError::Backend(BackendError::Fault(fault)) => Self::Fault(fault),
+            MachineError::Backend(error) => Self::Backend(error),
+        }
+    }
 }

@@ -1,64 +1,66 @@
-//! Group commit: whoever finds nobody at work does the work of all who wait.
+//! GroupCommit commit: a thread that finds no leader leads, and does the jobs of all threads that wait.
+//!
+//! Locks and their order: `queue` before `done`, and `queue` before a `Slot`. No thread holds two
+//! slots, or any of these locks while it does jobs.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most jobs that one leader takes on; the rest wait for the next.
 const MAX_GROUP: usize = 1024;
-/// The longest that a leader waits for company, and the part of the time that the last group's work
-/// took.
-const MAX_PATIENCE: Duration = Duration::from_micros(500);
-const PATIENCE_DIVISOR: u32 = 4;
+/// The longest that a leader lingers, and the part of the time that the last batch took.
+const MAX_LINGER: Duration = Duration::from_micros(500);
+const LINGER_DIVISOR: u32 = 4;
 
 /// Jobs of many threads, done in groups by one of them at a time.
 ///
-/// A job that comes alone is done at once. Where there was company a moment ago, those whose jobs were
-/// done together come back one after another: the first of them, who leads, begins, takes on the others
-/// as they come, and waits until as many are there as there were, or for a small part of the time that the
-/// work takes. Else groups would be small and large in turns.
-pub(crate) struct Group<J, R> {
+/// A job that comes alone is done at once. The threads whose jobs shared a batch come back one after
+/// another: the first of them leads the next batch. It begins, takes jobs as they arrive, and
+/// lingers until there are as many as in the last batch, or for a small part of the time that the
+/// last batch took. Else batches would be small and large in turns.
+pub(crate) struct GroupCommit<J, R> {
     queue: Mutex<Queue<J, R>>,
-    /// Told of every job that comes while a leader waits for company.
+    /// Notified of each job that arrives while a leader lingers.
     arrived: Condvar,
-    /// How many groups have been done.
+    /// How many batches are done.
     done: Mutex<u64>,
-    /// Told of every group that is done. All who wait are woken at once, which takes one call.
+    /// Notified of each batch that is done. One call wakes all followers.
     finished: Condvar,
 }
 
 struct Queue<J, R> {
     waiting: Vec<Waiting<J, R>>,
     has_leader: bool,
-    /// A leader waits for company.
-    is_gathering: bool,
-    /// How many jobs there were when the last group was done: its own, and those that came meanwhile.
+    /// A leader lingers.
+    is_lingering: bool,
+    /// How many jobs there were when the last batch was done: its own, and those that had arrived.
     expected: usize,
-    patience: Duration,
-    /// A leader has panicked; what it worked on is lost.
+    linger_time: Duration,
+    /// A leader panicked, and its batch is lost.
     broken: bool,
 }
 
 struct Waiting<J, R> {
     job: J,
-    place: Place<R>,
+    slot: Slot<R>,
 }
 
-/// Where a result comes to.
-type Place<R> = Arc<Mutex<Option<R>>>;
+/// Where a follower finds its result.
+type Slot<R> = Arc<Mutex<Option<R>>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<J, R> Default for Group<J, R> {
+impl<J, R> Default for GroupCommit<J, R> {
     fn default() -> Self {
         Self {
             queue: Mutex::new(Queue {
                 waiting: Vec::new(),
                 has_leader: false,
-                is_gathering: false,
+                is_lingering: false,
                 expected: 1,
-                patience: Duration::ZERO,
+                linger_time: Duration::ZERO,
                 broken: false,
             }),
             arrived: Condvar::new(),
@@ -68,34 +70,34 @@ impl<J, R> Default for Group<J, R> {
     }
 }
 
-impl<J, R> Group<J, R> {
+impl<J, R> GroupCommit<J, R> {
     fn queue(&self) -> MutexGuard<'_, Queue<J, R>> {
         lock(&self.queue)
     }
 
-    /// Gives a job to the group and waits until it is done, by this thread or another. `work` does the
-    /// jobs of a [`Company`] and gives a result for each, in their order. Nothing comes back once a
-    /// leader has panicked. Who is about to wait for a leader helps once.
+    /// Queues a job and waits until this thread or another has done it. `work` does the jobs of a
+    /// [`Batch`] and returns a result for each, in their order. Returns nothing once a leader has
+    /// panicked. A follower calls `help` once before it waits.
     pub(crate) fn submit(
         &self,
         job: J,
-        work: impl Fn(&mut Company<'_, J, R>) -> Vec<R>,
+        work: impl Fn(&mut Batch<'_, J, R>) -> Vec<R>,
         help: impl Fn(),
     ) -> Option<R> {
-        let place = Place::default();
+        let slot = Slot::default();
         let mut has_helped = false;
         let mut queue = self.queue();
         queue.waiting.push(Waiting {
             job,
-            place: Arc::clone(&place),
+            slot: Arc::clone(&slot),
         });
-        if queue.is_gathering {
+        if queue.is_lingering {
             self.arrived.notify_one();
         }
         loop {
-            // Whoever leads now has not been counted yet, so that its end cannot be missed.
+            // The batch of the present leader is not counted yet, so its end cannot be missed.
             let seen = *lock(&self.done);
-            if let Some(result) = lock(&place).take() {
+            if let Some(result) = lock(&slot).take() {
                 return Some(result);
             }
             if queue.broken {
@@ -107,77 +109,75 @@ impl<J, R> Group<J, R> {
                     help();
                 }
                 self.wait_behind(seen);
-                if let Some(result) = lock(&place).take() {
+                if let Some(result) = lock(&slot).take() {
                     return Some(result);
                 }
                 queue = self.queue();
                 continue;
             }
             queue.has_leader = true;
-            let company = Company::of(self, &mut queue);
+            let batch = Batch::of(self, &mut queue);
             drop(queue);
-            self.lead(company, &work);
+            self.lead(batch, &work);
             queue = self.queue();
         }
     }
 
-    /// Waits until more groups are done than were.
+    /// Waits until more batches are done than `seen`.
     fn wait_behind(&self, seen: u64) {
         let still = |done: &mut u64| *done == seen;
         let done = self.finished.wait_while(lock(&self.done), still);
         drop(done.unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn lead(
-        &self,
-        mut company: Company<'_, J, R>,
-        work: &impl Fn(&mut Company<'_, J, R>) -> Vec<R>,
-    ) {
+    fn lead(&self, mut batch: Batch<'_, J, R>, work: &impl Fn(&mut Batch<'_, J, R>) -> Vec<R>) {
         let started = Instant::now();
-        let results = work(&mut company);
-        let patience = (started.elapsed() / PATIENCE_DIVISOR).min(MAX_PATIENCE);
-        company.is_done = true;
-        // Before another can lead: who finds no leader has its result, or its job is still waiting.
-        for (place, result) in company.places.iter().zip(results) {
-            *lock(place) = Some(result);
+        let results = work(&mut batch);
+        let linger_time = (started.elapsed() / LINGER_DIVISOR).min(MAX_LINGER);
+        batch.is_done = true;
+        // Before another thread can lead: a follower that finds no leader has its result, or its job
+        // is still queued.
+        for (slot, result) in batch.slots.iter().zip(results) {
+            *lock(slot) = Some(result);
         }
         let mut queue = self.queue();
         queue.has_leader = false;
-        queue.expected = company.places.len() + queue.waiting.len();
-        queue.patience = patience;
+        queue.expected = batch.slots.len() + queue.waiting.len();
+        queue.linger_time = linger_time;
         drop(queue);
         self.finish();
     }
 
-    /// Wakes all who wait: for their results, or for somebody who leads.
+    /// Wakes all followers: to take their results, or to lead.
     fn finish(&self) {
         *lock(&self.done) += 1;
         self.finished.notify_all();
     }
 }
 
-/// Jobs that are done together: those that waited when the work began, and those that have come since.
-pub(crate) struct Company<'a, J, R> {
-    group: &'a Group<J, R>,
+/// Jobs that are done together: those that were queued when the work began, and those that arrived
+/// since.
+pub(crate) struct Batch<'a, J, R> {
+    group: &'a GroupCommit<J, R>,
     jobs: Vec<J>,
-    places: Vec<Place<R>>,
+    slots: Vec<Slot<R>>,
     expected: usize,
-    patience: Duration,
+    linger_time: Duration,
     is_done: bool,
 }
 
-impl<'a, J, R> Company<'a, J, R> {
-    fn of(group: &'a Group<J, R>, queue: &mut Queue<J, R>) -> Self {
-        let mut company = Self {
+impl<'a, J, R> Batch<'a, J, R> {
+    fn of(group: &'a GroupCommit<J, R>, queue: &mut Queue<J, R>) -> Self {
+        let mut batch = Self {
             group,
             jobs: Vec::new(),
-            places: Vec::new(),
+            slots: Vec::new(),
             expected: queue.expected,
-            patience: queue.patience,
+            linger_time: queue.linger_time,
             is_done: false,
         };
-        company.take(queue);
-        company
+        batch.take(queue);
+        batch
     }
 
     /// The jobs so far.
@@ -185,22 +185,17 @@ impl<'a, J, R> Company<'a, J, R> {
         &self.jobs
     }
 
-    /// The same, for work that consumes what a job carries.
-    pub(crate) fn jobs_mut(&mut self) -> &mut [J] {
-        &mut self.jobs
-    }
-
-    /// How many there may be in the end.
+    /// How many jobs the leader expects.
     pub(crate) fn expected(&self) -> usize {
         self.expected.max(self.jobs.len())
     }
 
-    /// Whether there are as many jobs as there may be.
+    /// Whether there are as many jobs as the leader expects.
     pub(crate) fn is_complete(&self) -> bool {
         self.jobs.len() >= self.expected
     }
 
-    /// Takes on what has come meanwhile. Whether there are more jobs now.
+    /// Takes the jobs that have arrived. Whether there are more jobs now.
     pub(crate) fn take_more(&mut self) -> bool {
         let before = self.jobs.len();
         let mut queue = self.group.queue();
@@ -208,21 +203,21 @@ impl<'a, J, R> Company<'a, J, R> {
         self.jobs.len() > before
     }
 
-    /// Takes on what has come meanwhile; where there was more company a moment ago, waits a little for it.
-    /// Whether there are more jobs now.
-    pub(crate) fn gather(&mut self) -> bool {
+    /// Takes the jobs that have arrived. If there are fewer than the leader expects, waits a little
+    /// for them. Whether there are more jobs now.
+    pub(crate) fn linger(&mut self) -> bool {
         let mut queue = self.group.queue();
         if queue.waiting.is_empty() && self.jobs.len() < self.expected {
-            queue.is_gathering = true;
+            queue.is_lingering = true;
             let none = |queue: &mut Queue<J, R>| queue.waiting.is_empty();
             let started = Instant::now();
             (queue, _) = self
                 .group
                 .arrived
-                .wait_timeout_while(queue, self.patience, none)
+                .wait_timeout_while(queue, self.linger_time, none)
                 .unwrap_or_else(PoisonError::into_inner);
-            queue.is_gathering = false;
-            self.patience = self.patience.saturating_sub(started.elapsed());
+            queue.is_lingering = false;
+            self.linger_time = self.linger_time.saturating_sub(started.elapsed());
         }
         let before = self.jobs.len();
         self.take(&mut queue);
@@ -234,13 +229,13 @@ impl<'a, J, R> Company<'a, J, R> {
         let taken = queue.waiting.len().min(room);
         for waiting in queue.waiting.drain(..taken) {
             self.jobs.push(waiting.job);
-            self.places.push(waiting.place);
+            self.slots.push(waiting.slot);
         }
     }
 }
 
-impl<J, R> Drop for Company<'_, J, R> {
-    /// If the work panics, the others must not wait for ever.
+impl<J, R> Drop for Batch<'_, J, R> {
+    /// If the work panics, the followers must not wait for ever.
     fn drop(&mut self) {
         if self.is_done {
             return;
@@ -260,15 +255,15 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Does all jobs, those that come meanwhile, too; each learns how many there were.
-    fn count(company: &mut Company<'_, u8, usize>) -> Vec<usize> {
-        while company.gather() {}
-        vec![company.jobs().len(); company.jobs().len()]
+    /// Does all jobs; each learns how many there were.
+    fn count(batch: &mut Batch<'_, u8, usize>) -> Vec<usize> {
+        while batch.linger() {}
+        vec![batch.jobs().len(); batch.jobs().len()]
     }
 
     #[test]
     fn every_job_is_done_once_and_in_groups() {
-        let group = Group::<usize, usize>::default();
+        let group = GroupCommit::<usize, usize>::default();
         let (done, groups) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let start = Barrier::new(8);
         std::thread::scope(|scope| {
@@ -280,11 +275,11 @@ mod tests {
                         let job = thread * 100 + round;
                         let result = group.submit(
                             job,
-                            |company| {
+                            |batch| {
                                 groups.fetch_add(1, Ordering::SeqCst);
                                 std::thread::yield_now();
-                                while company.gather() {}
-                                let jobs = company.jobs();
+                                while batch.linger() {}
+                                let jobs = batch.jobs();
                                 done.fetch_add(jobs.len(), Ordering::SeqCst);
                                 jobs.iter().map(|job| job * 2).collect()
                             },
@@ -301,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_lone_job_waits_for_nobody_and_goes_on_if_nobody_comes() {
-        let group = Group::<u8, usize>::default();
+        let group = GroupCommit::<u8, usize>::default();
         let alone = count;
         for _ in 0..3 {
             assert_eq!(group.submit(0, alone, || ()), Some(1));
@@ -314,10 +309,10 @@ mod tests {
             let first = scope.spawn(|| {
                 group.submit(
                     1,
-                    |company| {
+                    |batch| {
                         begun.wait();
                         go_on.wait();
-                        let jobs = company.jobs().len();
+                        let jobs = batch.jobs().len();
                         vec![jobs; jobs]
                     },
                     || (),
@@ -338,15 +333,15 @@ mod tests {
     }
 
     #[test]
-    fn company_is_waited_for_where_there_was_some() {
-        let group = Group::<u8, usize>::default();
+    fn batch_is_waited_for_where_there_was_some() {
+        let group = GroupCommit::<u8, usize>::default();
         {
             let mut queue = group.queue();
-            (queue.expected, queue.patience) = (2, Duration::from_secs(60));
+            (queue.expected, queue.linger_time) = (2, Duration::from_secs(60));
         }
         std::thread::scope(|scope| {
             let first = scope.spawn(|| group.submit(1, count, || ()));
-            while !group.queue().is_gathering {
+            while !group.queue().is_lingering {
                 assert!(!first.is_finished(), "the first job waited for nobody");
                 std::thread::yield_now();
             }
@@ -357,14 +352,11 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_leader_ends_the_group() {
-        let group = Group::<u8, u8>::default();
+        let group = GroupCommit::<u8, u8>::default();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             group.submit(1, |_| panic!("in the work"), || ())
         }));
         assert!(panicked.is_err());
-        assert_eq!(
-            group.submit(2, |company| company.jobs().to_vec(), || ()),
-            None
-        );
+        assert_eq!(group.submit(2, |batch| batch.jobs().to_vec(), || ()), None);
     }
 }

@@ -1,4 +1,5 @@
-//! What `prepare` has read, for the `apply` that follows it on the same state.
+//! Rows that were read for an op, so that the steps after it need not read them again: `prepare`
+//! reads what `apply` reads, and `apply` reads what it replaces.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -6,61 +7,56 @@ use std::collections::HashMap;
 use crate::backend::{Direction, Result, Rows, Span};
 use crate::machine::DataRead;
 
-/// Bytes of keys and values that are remembered, at the most.
+/// The most bytes of keys and values that are kept.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Values by key. Only single keys are remembered, and only ever looked up, so no order of a hash
-/// map can show.
-pub(crate) type Reads = HashMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// Rows that remember what was read of them.
-pub(crate) struct Remembering<'a> {
-    base: &'a dyn DataRead,
-    reads: RefCell<Reads>,
+/// Values by key, as they are before the op. Only single keys are kept, and only looked up, so the
+/// order of the hash map cannot show.
+#[derive(Debug, Default)]
+pub(crate) struct ReadCache {
+    rows: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
     bytes: Cell<usize>,
 }
 
-impl<'a> Remembering<'a> {
-    pub(crate) fn new(base: &'a dyn DataRead) -> Self {
-        Self {
-            base,
-            reads: RefCell::default(),
-            bytes: Cell::new(0),
-        }
+impl ReadCache {
+    /// The row under a key as it was read, if it was: its value, or nothing where there is no row.
+    pub(crate) fn take(&self, key: &[u8]) -> Option<Option<Vec<u8>>> {
+        self.rows.borrow_mut().remove(key)
     }
 
-    pub(crate) fn into_reads(self) -> Reads {
-        self.reads.into_inner()
+    /// Rows seen through the cache.
+    pub(crate) fn over<'a>(&'a self, base: &'a dyn DataRead) -> Cached<'a> {
+        Cached { base, cache: self }
     }
 }
 
-impl DataRead for Remembering<'_> {
+/// Rows that are read once.
+pub(crate) struct Cached<'a> {
+    base: &'a dyn DataRead,
+    cache: &'a ReadCache,
+}
+
+impl DataRead for Cached<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(value) = self.cache.rows.borrow().get(key) {
+            return Ok(value.clone());
+        }
         let value = self.base.get(key)?;
-        let bytes = self.bytes.get() + key.len() + value.as_ref().map_or(0, Vec::len);
+        let bytes = self.cache.bytes.get() + key.len() + value.as_ref().map_or(0, Vec::len);
         if bytes <= MAX_BYTES {
-            self.bytes.set(bytes);
-            self.reads.borrow_mut().insert(key.to_vec(), value.clone());
+            self.cache.bytes.set(bytes);
+            let mut rows = self.cache.rows.borrow_mut();
+            rows.insert(key.to_vec(), value.clone());
         }
         Ok(value)
     }
 
-    fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
-        self.base.range(span, direction)
-    }
-}
-
-/// Rows of which some have been read before.
-pub(crate) struct Remembered<'a> {
-    pub(crate) base: &'a dyn DataRead,
-    pub(crate) reads: &'a Reads,
-}
-
-impl DataRead for Remembered<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        match self.reads.get(key) {
-            Some(value) => Ok(value.clone()),
-            None => self.base.get(key),
+    fn show(&self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        // `see` may read other rows, so the cache is not borrowed while it runs.
+        let known = self.cache.rows.borrow().get(key).cloned();
+        match known {
+            Some(value) => Ok(value.inspect(|value| see(value)).is_some()),
+            None => self.base.show(key, see),
         }
     }
 

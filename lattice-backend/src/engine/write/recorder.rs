@@ -1,43 +1,51 @@
-//! Recording one op: its effect on the state, and its place in history.
+//! Recording one op: its effect on the state, and its position in history.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::collections::btree_map;
 
 use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 
-use crate::backend::{Result, Row, Table, WriteTx};
+use crate::backend::{BackendError, ReadTx, Result, Row, RowCursor, Table, WriteTx};
 use crate::engine::Inner;
-use crate::engine::write::read_cache::{Reads, Remembered};
+use crate::engine::contain::{Decoded, contain};
+use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::state::WriterState;
+use crate::history::held::{HeldOp, HeldReason};
 use crate::history::system::SystemKey;
 use crate::history::{AuthorState, Branch, BranchNo, Forks, Index, Past, Place, write_op};
-use crate::machine::{Effect, StateMachine};
-use crate::op::{Op, OpKind, OpRef, SecretKey};
+use crate::machine::{Limits, StateMachine};
+use crate::op::{ApplyIndex, Op, OpRef, SecretKey};
 use crate::state::data_table::DataTable;
 use crate::state::staging::Writes;
-use crate::state::{EffectHash, ElementChanges, Staged};
+use crate::state::{CountedHistory, EffectHash, ElementChanges, Staged};
 
 /// Records ops in one transaction. [`Recorder::finish`] writes what all of them changed together.
 pub(crate) struct Recorder<'a, M: StateMachine> {
     pub(crate) inner: &'a Inner<M>,
     pub(crate) tx: &'a mut dyn WriteTx,
     pub(crate) state: &'a mut WriterState,
-    recorded: u64,
-    /// Heads that came (with their timestamp) and went.
+    has_changes: bool,
+    /// Ops that joined the frontier (with their timestamps) and that left it.
     frontier: BTreeMap<OpRef, Option<Hlc>>,
     tips: BTreeMap<PubKey, OpId>,
-    /// Whether others sign local ops meanwhile, so that they are written last.
-    pub(crate) signs_last: bool,
-    /// Ops that wait for their signatures, in the order of their apply indexes, and their bytes.
-    unwritten: Vec<(Place, EffectHash, Op)>,
-    unwritten_bytes: usize,
-    /// Keys of elements that the last op changed, the first of them; kept only if asked for.
+    /// Ops that wait for their signatures, in the order of their apply indexes.
+    unsigned: Vec<(Place, EffectHash, Op)>,
+    unsigned_bytes: usize,
+    /// The first keys of elements that the last op changed; kept only if asked for.
     pub(crate) changed_keys: Option<Vec<Vec<u8>>>,
 }
 
-/// Bytes of ops that wait for their signatures, after which they are written.
-const MAX_UNWRITTEN_BYTES: usize = 8 << 20;
+/// Bytes of ops that wait for their signatures, after which they are signed and written.
+const MAX_UNSIGNED_BYTES: usize = 8 << 20;
 /// Keys of elements that are kept of an op.
 pub(crate) const MAX_CHANGED_KEYS: usize = 16;
+
+/// What an op does to the state, before any of it is written.
+pub(crate) struct StagedOp {
+    writes: Writes,
+    changes: ElementChanges,
+}
 
 /// An op that was recorded.
 pub(crate) struct Recorded {
@@ -53,24 +61,27 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         tx: &'a mut dyn WriteTx,
         state: &'a mut WriterState,
     ) -> Self {
-        let (frontier, tips) = (BTreeMap::new(), BTreeMap::new());
         Self {
             inner,
             tx,
             state,
-            recorded: 0,
-            frontier,
-            tips,
-            signs_last: false,
-            unwritten: Vec::new(),
-            unwritten_bytes: 0,
+            has_changes: false,
+            frontier: BTreeMap::new(),
+            tips: BTreeMap::new(),
+            unsigned: Vec::new(),
+            unsigned_bytes: 0,
             changed_keys: None,
         }
     }
 
-    /// Whether anything was recorded.
-    pub(crate) fn has_recorded(&self) -> bool {
-        self.recorded > 0
+    /// Whether anything is to be committed.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.has_changes
+    }
+
+    /// Has the transaction committed, for rows that were written beside the recorder.
+    pub(crate) fn note_change(&mut self) {
+        self.has_changes = true;
     }
 
     /// What is applied so far, in this transaction too.
@@ -88,9 +99,13 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             index: self.index(),
             hasher: &self.inner.hasher,
             stamps: &self.state.stamps,
-            unwritten: &self.unwritten,
-            current: current.map(|op| (self.state.ledger.applied, op)),
+            unwritten: &self.unsigned,
+            current: current.map(|op| (self.next_index(), op)),
         }
+    }
+
+    fn next_index(&self) -> ApplyIndex {
+        ApplyIndex::new(self.state.ledger.applied)
     }
 
     /// An author's tip so far.
@@ -110,95 +125,155 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         }
     }
 
-    /// What the op's payload does to the state, before any of it is real. `reads` are rows of the
-    /// state as it is now that have been read before.
-    pub(crate) fn stage(&self, op: &Op, reads: &Reads) -> Result<(Effect, Writes)> {
-        let machine = &self.inner.machine;
-        let view = op.view(self.state.ledger.applied);
-        let data = DataTable(&*self.tx);
-        let data = Remembered { base: &data, reads };
-        let mut staged = Staged::new(&data);
-        let mut outcome = Effect::Applied;
-        if op.kind() == OpKind::Application {
-            outcome = machine.apply(&view, &mut staged, &self.past(Some(op)))?;
-            if outcome == Effect::Void {
-                staged.clear();
-            }
-        }
-        machine.settle(op.kind(), &view, &mut staged)?;
-        Ok((outcome, staged.into_writes()))
+    /// The timestamp of an op, if it is held.
+    pub(crate) fn held(&self, op: &OpRef) -> Result<Option<Hlc>> {
+        self.state.held.hlc_of(&*self.tx, op)
     }
 
-    /// Records an op that follows from what is applied: its parents are, and its timestamp exceeds
-    /// theirs.
-    pub(crate) fn record(&mut self, op: &Op) -> Result<Recorded> {
-        let (_, writes) = self.stage(op, &Reads::new())?;
-        let recorded = self.bring_in(op, writes)?;
+    /// What an op does to the state. Nothing is written, so a fault of the store type's code leaves
+    /// the transaction as it is. `reads` are rows that have been read for it.
+    ///
+    /// # Errors
+    /// [`BackendError::Fault`] if the code of the store type failed.
+    pub(crate) fn stage(
+        &mut self,
+        op: &Op,
+        decoded: Decoded<M::Payload<'_>>,
+        reads: &ReadCache,
+    ) -> Result<StagedOp> {
+        let payload = match decoded {
+            Decoded::Valid(payload) => Some(payload),
+            Decoded::Nothing => None,
+            Decoded::Failed(fault) => return Err(BackendError::Fault(fault)),
+        };
+        let mut keys = self.changed_keys.take();
+        keys.iter_mut().for_each(Vec::clear);
+        let staged = self.stage_payload(op, payload, reads, &mut keys);
+        self.changed_keys = keys;
+        staged
+    }
+
+    fn stage_payload(
+        &self,
+        op: &Op,
+        payload: Option<M::Payload<'_>>,
+        reads: &ReadCache,
+        keys: &mut Option<Vec<Vec<u8>>>,
+    ) -> Result<StagedOp> {
+        let machine = &*self.inner.machine;
+        let limits = Limits::new(op.payload().len());
+        let past = self.past(Some(op));
+        let history = CountedHistory::new(&past, &limits);
+        let table = DataTable(&*self.tx);
+        let data = reads.over(&table);
+        let mut staged = Staged::new(&data, &limits);
+        let view = op.view(self.next_index());
+        contain(|| machine.run(op.kind(), &view, payload, &mut staged, &history))?;
+        let writes = staged.into_writes();
+        let mut changes = ElementChanges::default();
+        let side = Cell::new(Side::Before);
+        let mut rows = ChangedRows {
+            tx: &*self.tx,
+            reads,
+            writes: writes.iter(),
+            replacement: None,
+            before: Vec::new(),
+            side: &side,
+        };
+        let mut elements = changes.gather(&self.inner.element_hasher);
+        let mut each = |key: &[u8], value: &[u8]| {
+            keep_key(keys, key);
+            match side.get() {
+                Side::Before => elements.remove(key, value),
+                Side::After => elements.insert(key, value),
+            }
+        };
+        contain(|| machine.elements_of(self.inner.schema, &mut rows, &history, &mut each))?;
+        drop(elements);
+        Ok(StagedOp { writes, changes })
+    }
+
+    /// Records an op that has been staged and that follows from what is applied: its parents are,
+    /// and its timestamp exceeds theirs.
+    pub(crate) fn record(&mut self, op: &Op, staged: StagedOp) -> Result<Recorded> {
+        let recorded = self.advance(op, staged)?;
         write_op(self.tx, recorded.place, &recorded.effect, op)?;
         Ok(recorded)
     }
 
-    /// Signs a local op that has been staged, and records it; gives its apply index.
-    pub(crate) fn record_signed(
-        &mut self,
-        mut op: Op,
-        writes: Writes,
-        secret: &SecretKey,
-    ) -> Result<u64> {
-        let id = op.reference().id;
-        let Recorded { place, effect } = self.bring_in(&op, writes)?;
+    /// Records a local op that has been staged and is not signed yet; gives its apply index. It is
+    /// signed and written before the transaction ends.
+    pub(crate) fn record_unsigned(&mut self, op: Op, staged: StagedOp) -> Result<ApplyIndex> {
+        let Recorded { place, effect } = self.advance(&op, staged)?;
         self.state.pending.note_appended(op.stamp());
-        if !self.signs_last {
-            op.set_signature(&secret.sign(&id));
-            write_op(self.tx, place, &effect, &op)?;
-            return Ok(place.index);
-        }
-        self.inner.signing.want(id);
-        self.unwritten_bytes += op.bytes().len();
-        self.unwritten.push((place, effect, op));
-        if self.unwritten_bytes > MAX_UNWRITTEN_BYTES {
-            self.write_signed()?;
+        self.inner.signing.want(op.reference().id);
+        self.unsigned_bytes += op.bytes().len();
+        self.unsigned.push((place, effect, op));
+        if self.unsigned_bytes > MAX_UNSIGNED_BYTES {
+            self.sign_all()?;
         }
         Ok(place.index)
     }
 
-    /// Writes the ops that waited for their signatures.
-    pub(crate) fn write_signed(&mut self) -> Result<()> {
+    /// Signs the ops that wait for it, and writes them.
+    pub(crate) fn sign_all(&mut self) -> Result<()> {
         let Some(secret) = &self.inner.identity else {
             return Ok(());
         };
-        while self.inner.signing.make_one(secret) {}
-        for (place, effect, mut op) in self.unwritten.drain(..) {
+        while self.sign_one(secret) {}
+        for (place, effect, mut op) in self.unsigned.drain(..) {
             let id = op.reference().id;
             op.set_signature(&self.inner.signing.signature(&id, secret));
             write_op(self.tx, place, &effect, &op)?;
         }
-        self.unwritten_bytes = 0;
+        self.unsigned_bytes = 0;
         Ok(())
     }
 
-    /// Brings state and history up to date with an op that has been staged; all but the op's own rows.
-    fn bring_in(&mut self, op: &Op, writes: Writes) -> Result<Recorded> {
-        let changes = self.write_data(op, writes)?;
+    /// Makes the signature of one op that waits for it. Whether there was one.
+    pub(crate) fn sign_one(&self, secret: &SecretKey) -> bool {
+        self.inner.signing.make_one(secret)
+    }
+
+    /// Holds an op that cannot be applied.
+    pub(crate) fn hold(&mut self, op: Op, reason: HeldReason) -> Result<()> {
+        let logic = self.inner.machine.logic().version().as_str().to_owned();
+        let held = HeldOp { op, logic, reason };
+        self.state.held.push(self.tx, &held)?;
+        self.has_changes = true;
+        Ok(())
+    }
+
+    /// Brings state and history to where they are after an op that has been staged; all but the
+    /// op's own rows.
+    fn advance(&mut self, op: &Op, staged: StagedOp) -> Result<Recorded> {
+        let StagedOp { writes, changes } = staged;
+        for (key, value) in &writes {
+            match value {
+                Some(value) => self.tx.put(Table::Data, key, value)?,
+                None => drop(self.tx.remove(Table::Data, key)?),
+            }
+        }
         self.state.ledger.state.change(&changes)?;
         self.inner.count_hashed(&changes);
         let branch = self.link_branch(op)?;
         self.move_frontier(op);
-        let index = self.state.ledger.applied;
+        let index = self.next_index();
         let place = Place { index, branch };
         self.state.tail.push(op, place);
         self.state.ledger.applied += 1;
         self.state.ledger.clock = self.state.ledger.clock.max(op.hlc());
-        self.recorded += 1;
+        self.has_changes = true;
         Ok(Recorded {
             place,
             effect: changes.effect(),
         })
     }
 
-    /// Writes what the ops of this transaction changed together: heads, tips, counters and, when
-    /// it is due, the index.
-    pub(crate) fn finish(self) -> Result<()> {
+    /// Signs what is not signed, and writes what the ops of this transaction changed together:
+    /// frontier, tips, counters and, when it is due, the index.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.sign_all()?;
         for (op, hlc) in &self.frontier {
             let key = SystemKey::Frontier(*op).to_bytes();
             match hlc {
@@ -225,45 +300,14 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.state.ledger.write(self.tx)
     }
 
-    /// Writes the rows of an op, one after another: of each, what it was is hashed and dropped before the
-    /// next one is written, so memory does not grow with what an op removes.
-    fn write_data(&mut self, op: &Op, writes: Writes) -> Result<ElementChanges> {
-        let (machine, schema) = (&*self.inner.machine, self.inner.schema);
-        let mut changes = ElementChanges::default();
-        let mut keys = self.changed_keys.take();
-        keys.iter_mut().for_each(Vec::clear);
-        let mut keep = |key: &[u8]| {
-            if let Some(keys) = keys.as_mut().filter(|keys| keys.len() < MAX_CHANGED_KEYS)
-                && keys.last().is_none_or(|last| last != key)
-            {
-                keys.push(key.to_vec());
-            }
-        };
-        let mut elements = changes.gather(&self.inner.element_hasher);
-        for (key, after) in writes {
-            let before = match &after {
-                Some(value) => self.tx.replace(Table::Data, &key, value)?,
-                None => self.tx.remove(Table::Data, &key)?,
-            };
-            let history = self.past(Some(op));
-            if let Some(value) = &before {
-                let row = Row { key: &key, value };
-                machine.elements(schema, row, &history, &mut |key, value| {
-                    keep(key);
-                    elements.remove(key, value);
-                })?;
-            }
-            if let Some(value) = &after {
-                let row = Row { key: &key, value };
-                machine.elements(schema, row, &history, &mut |key, value| {
-                    keep(key);
-                    elements.insert(key, value);
-                })?;
-            }
+    /// Writes the ops that are not in the index by author yet.
+    pub(crate) fn index_all(&mut self) -> Result<()> {
+        if self.state.ledger.indexed < self.state.ledger.applied {
+            self.state.tail.index(self.tx)?;
+            self.state.ledger.indexed = self.state.ledger.applied;
+            self.has_changes = true;
         }
-        drop(elements);
-        self.changed_keys = keys;
-        Ok(changes)
+        Ok(())
     }
 
     /// Keeps the author's tip and branches. Gives the branch that the op is on.
@@ -350,5 +394,67 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         }
         self.state.frontier.insert(op.reference(), op.hlc());
         self.frontier.insert(op.reference(), Some(op.hlc()));
+    }
+}
+
+/// Whether a row is as it was before the op, or as it is after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+/// The rows that an op changes, each as it was and as it is going to be. Of each, what it was is
+/// dropped before the next one is read, so memory does not grow with what an op removes.
+struct ChangedRows<'a> {
+    tx: &'a dyn ReadTx,
+    reads: &'a ReadCache,
+    writes: btree_map::Iter<'a, Vec<u8>, Option<Vec<u8>>>,
+    /// The row that takes the place of the one given last.
+    replacement: Option<Row<'a>>,
+    before: Vec<u8>,
+    /// What the row given last is.
+    side: &'a Cell<Side>,
+}
+
+impl RowCursor for ChangedRows<'_> {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        if let Some(row) = self.replacement.take() {
+            self.side.set(Side::After);
+            return Ok(Some(row));
+        }
+        loop {
+            let Some((key, after)) = self.writes.next() else {
+                return Ok(None);
+            };
+            let after = after.as_ref().map(|value| Row { key, value });
+            let before = match self.reads.take(key) {
+                Some(known) => known,
+                None => self.tx.get(Table::Data, key)?,
+            };
+            match (before, after) {
+                (Some(before), after) => {
+                    self.side.set(Side::Before);
+                    self.replacement = after;
+                    self.before = before;
+                    let value = &self.before;
+                    return Ok(Some(Row { key, value }));
+                }
+                (None, Some(row)) => {
+                    self.side.set(Side::After);
+                    return Ok(Some(row));
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+/// Keeps the first keys of elements that an op changes, each once.
+fn keep_key(keys: &mut Option<Vec<Vec<u8>>>, key: &[u8]) {
+    if let Some(keys) = keys.as_mut().filter(|keys| keys.len() < MAX_CHANGED_KEYS)
+        && keys.last().is_none_or(|last| last != key)
+    {
+        keys.push(key.to_vec());
     }
 }

@@ -6,6 +6,7 @@ use lattice_meta::{Hlc, PubKey};
 
 use crate::backend::{ReadTx, Result};
 use crate::engine::ingest::pending::PendingOps;
+use crate::history::held::Held;
 use crate::history::system::{Ledger, read_frontier};
 use crate::history::{AuthorState, Forks, Index, Stamps, Tail};
 use crate::op::{OpHasher, OpRef};
@@ -19,11 +20,12 @@ pub(crate) struct WriterState {
     pub(crate) frontier: BTreeMap<OpRef, Hlc>,
     pub(crate) tail: Tail,
     pub(crate) forks: Forks,
-    /// Ops that rows name by their numbers.
+    /// Ops that rows name by their apply indexes.
     pub(crate) stamps: Stamps,
     /// Authors asked for so far.
     authors: BTreeMap<PubKey, AuthorState>,
     pub(crate) pending: PendingOps,
+    pub(crate) held: Held,
 }
 
 impl WriterState {
@@ -39,6 +41,7 @@ impl WriterState {
             stamps: Stamps::default(),
             authors: BTreeMap::new(),
             pending: PendingOps::default(),
+            held: Held::read(tx)?,
         })
     }
 

@@ -1,12 +1,12 @@
 //! Many commands in one transaction: all of them or none.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use lattice_backend::backend::OpenOptions;
 use lattice_backend::engine::write::AppendAllError;
 
 use super::*;
+use crate::late::{Flaw, Late};
 
 type Source = Box<dyn Iterator<Item = Result<Command, &'static str>>>;
 
@@ -16,20 +16,12 @@ fn commands(count: u64) -> impl Iterator<Item = Result<Command, &'static str>> {
 
 #[test]
 fn all_are_applied_in_one_transaction() {
-    let commits = Arc::new(AtomicU64::new(0));
-    let seen = Arc::clone(&commits);
-    let backend = Hooked::new(
-        lattice_backend::backend::MemoryBackend::new(),
-        move |verdict| {
-            seen.fetch_add(1, Ordering::SeqCst);
-            verdict
-        },
-    );
-    let site = Site::new(backend, "state.db");
+    let backend = Late::new(Flaw::None);
+    let site = Site::new(backend.clone(), "state.db");
     let store = site.open();
     // More than an index step, so that the tail is written too.
     assert_eq!(store.append_all(&mut commands(700)).unwrap(), 700);
-    assert_eq!(commits.load(Ordering::SeqCst), 1);
+    assert_eq!(backend.commits(), 1);
     assert_eq!(store.op_count().unwrap(), 700);
     assert_eq!(get(&store, "key 99"), Some(b"699".to_vec()));
     append(&store, "key 99", "after");
@@ -70,9 +62,9 @@ fn what_ends_early_leaves_nothing() {
                 (store.state_hash().unwrap(), store.frontier().unwrap()),
                 before
             );
-            assert_eq!(store.held_ops(), 1);
+            assert_eq!(store.pending_ops(), 1);
             ingest(&store, &[&others[0]]);
-            assert_eq!(store.held_ops(), 0);
+            assert_eq!(store.pending_ops(), 0);
             append(&store, "kept", "again");
             assert_whole(&store);
             store.close().unwrap();

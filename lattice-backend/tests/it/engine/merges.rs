@@ -1,7 +1,6 @@
 //! Merges that change rows: what was read before them must not be taken for the state after.
 
 use std::convert::Infallible;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,21 +10,22 @@ use lattice_backend::engine::Engine;
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
-    Value,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, StateMachine,
 };
 use lattice_backend::op::{BranchTips, MAX_DEPS, Op, OpDraft, OpKind, OpView, SecretKey};
-use lattice_meta::{Genesis, Hlc, Nonce, OpId, SchemaVersion, StoreType};
+use lattice_meta::{Genesis, Hlc, Nonce, OpId};
+
+use crate::support::given;
 
 const START_MS: u64 = 1_700_000_000_000;
 const COUNT: &[u8] = b"count";
 
 /// Counts all ops in one row: applications in `apply`, merges in `settle`.
-struct Counting(StoreType);
+struct Counting(Logic);
 
 impl Counting {
     fn new() -> Self {
-        Self("org.example.counting".parse().unwrap())
+        Self(Logic::new("org.example.counting", "counting/1").unwrap())
     }
 }
 
@@ -42,21 +42,14 @@ fn add_one(data: &mut dyn DataWrite) -> Result<()> {
 impl StateMachine for Counting {
     type Command = ();
     type Refusal = Infallible;
+    type Payload<'a> = ();
 
-    fn store_type(&self) -> &StoreType {
+    fn logic(&self) -> &Logic {
         &self.0
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SchemaVersion::new(1)..=SchemaVersion::new(1)
-    }
-
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new("counting/1").unwrap()
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        &[]
+    fn decode(&self, _: &[u8]) -> Result<(), Invalid> {
+        Ok(())
     }
 
     fn prepare(
@@ -64,14 +57,19 @@ impl StateMachine for Counting {
         (): &(),
         data: &dyn DataRead,
         _: &dyn History,
-    ) -> Result<Result<Vec<u8>, Infallible>> {
+    ) -> Result<Vec<u8>, MachineError<Infallible>> {
         count(data)?;
-        Ok(Ok(Vec::new()))
+        Ok(Vec::new())
     }
 
-    fn apply(&self, _: &OpView<'_>, data: &mut dyn DataWrite, _: &dyn History) -> Result<Effect> {
-        add_one(data)?;
-        Ok(Effect::Applied)
+    fn apply(
+        &self,
+        _: &OpView<'_>,
+        (): (),
+        data: &mut dyn DataWrite,
+        _: &dyn History,
+    ) -> Result<()> {
+        add_one(data)
     }
 
     fn settle(&self, kind: OpKind, _: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
@@ -80,19 +78,6 @@ impl StateMachine for Counting {
         } else {
             Ok(())
         }
-    }
-
-    fn command(&self, _: Args) -> Result<(), CallError> {
-        unreachable!("nothing is called by name")
-    }
-
-    fn query(
-        &self,
-        _: Args,
-        _: &dyn DataRead,
-        _: &dyn History,
-    ) -> Result<Result<Value, CallError>> {
-        unreachable!("nothing is called by name")
     }
 }
 
@@ -110,7 +95,8 @@ fn a_command_that_needs_merges_sees_what_they_wrote() {
     let owner = SecretKey::from_bytes(&[1; 32]).public();
     let start = Hlc::from_parts(START_MS, 0).unwrap();
     let nonce = Nonce::from_bytes([3; 16]);
-    let genesis = Genesis::new(Counting::new().0, owner, nonce, start, None);
+    let store_type = Counting::new().0.store_type().clone();
+    let genesis = Genesis::new(store_type, owner, nonce, start, None);
     let (here, there) = (open(1, &genesis), open(2, &genesis));
     let heads = u64::try_from(MAX_DEPS).unwrap() + 1;
     let first_op = |author: u64| -> Op {
@@ -128,8 +114,9 @@ fn a_command_that_needs_merges_sees_what_they_wrote() {
             .sign(here.hasher(), &SecretKey::from_bytes(&secret))
             .unwrap()
     };
-    let mut ops = (0..heads).map(|author| first_op(author).into_bytes());
-    assert!(here.ingest(&mut ops, &Authors::Any).unwrap().is_complete());
+    let ops = (0..heads).map(|author| first_op(author).into_bytes());
+    let report = here.ingest(given(ops), &Authors::Any).unwrap();
+    assert!(report.is_complete());
 
     // One merge, then the command's own op.
     here.append(()).unwrap();
@@ -138,12 +125,6 @@ fn a_command_that_needs_merges_sees_what_they_wrote() {
 
     // A replica that takes the same ops in has read nothing ahead.
     let ops = here.ops_after(&BranchTips::default()).unwrap();
-    let ops = ops.collect::<Result<Vec<_>>>().unwrap();
-    assert!(
-        there
-            .ingest(&mut ops.into_iter(), &Authors::Any)
-            .unwrap()
-            .is_complete()
-    );
+    assert!(there.ingest(ops, &Authors::Any).unwrap().is_complete());
     assert_eq!(there.state_hash().unwrap(), here.state_hash().unwrap());
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use lattice_backend::backend::{Access, BackendError, Direction, EVERYTHING, OpenOptions, Table};
-use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::ingest::{Authors, IngestError};
 use lattice_backend::engine::read::MethodError;
 use lattice_backend::engine::write::AppendError;
 use lattice_backend::machine::{CallError, Value};
@@ -27,12 +27,12 @@ fn a_receipt_names_the_op_and_its_place() {
     let store = replica(1);
     for nth in 0..5 {
         let receipt = store.append(Command::set("key", format!("{nth}"))).unwrap();
-        assert_eq!(receipt.index, nth);
+        assert_eq!(receipt.index, at(nth));
         assert_eq!(receipt.op.seq, nth);
         assert_eq!(receipt.op.author, owner().public());
         // The clock stands still: the counter goes on.
         assert_eq!(receipt.hlc.to_u64(), (NOW_MS << 16) + nth);
-        let op = store.op_at(nth).unwrap().unwrap();
+        let op = store.op_at(at(nth)).unwrap().unwrap();
         assert_eq!((op.reference(), op.hlc()), (receipt.op, receipt.hlc));
         assert_eq!(op.kind(), OpKind::Application);
         assert_eq!(store.frontier().unwrap(), [receipt.op]);
@@ -66,8 +66,8 @@ fn an_invalid_payload_is_refused_here_and_recorded_of_others() {
     assert!(matches!(refused, AppendError::Invalid(None)), "{refused:?}");
     assert_eq!(store.op_count().unwrap(), 0);
     // From another author it is recorded, without a trace in the state.
-    let void = op(&secret(2), None, &[], 0, &[0]);
-    assert_eq!(outcomes(&ingest(&store, &[&void])), [applied(0)]);
+    let invalid = op(&secret(2), None, &[], 0, &[0]);
+    assert_eq!(outcomes(&ingest(&store, &[&invalid])), [applied(0)]);
     assert_eq!(store.snapshot().unwrap().element_count().unwrap(), 0);
     append(&store, "key", "value");
     assert_whole(&store);
@@ -195,9 +195,12 @@ mod durability {
             refused,
             AppendError::Backend(BackendError::ReadOnly)
         ));
-        let refused = store.ingest(&mut std::iter::empty(), &Authors::Any);
-        assert!(matches!(refused, Err(BackendError::ReadOnly)));
-        assert_eq!(store.held_ops(), 0);
+        let refused = store.ingest(given([]), &Authors::Any);
+        assert!(matches!(
+            refused,
+            Err(IngestError::Backend(BackendError::ReadOnly))
+        ));
+        assert_eq!(store.pending_ops(), 0);
         assert_whole(&store);
         store.close().unwrap();
         assert_eq!(disk.bytes(&site.path), before);
@@ -231,8 +234,11 @@ mod durability {
             matches!(refused, AppendError::Backend(BackendError::Closed)),
             "{refused:?}"
         );
-        let refused = clone.ingest(&mut std::iter::empty(), &Authors::Any);
-        assert!(matches!(refused, Err(BackendError::Closed)), "{refused:?}");
+        let refused = clone.ingest(given([]), &Authors::Any);
+        assert!(
+            matches!(refused, Err(IngestError::Backend(BackendError::Closed))),
+            "{refused:?}"
+        );
         // The file is free while the handle still stands.
         assert_eq!(get(&site.open(), "key"), Some(b"value".to_vec()));
     }

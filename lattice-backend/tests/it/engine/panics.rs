@@ -1,20 +1,100 @@
-//! State machines that panic.
+//! State machines that panic, and iterators that do.
+
+use lattice_backend::engine::write::AppendAllError;
+use lattice_backend::machine::LogicFault;
 
 use super::*;
 
-fn check(site: &Site, break_it: impl Fn(&Store) + std::panic::UnwindSafe) {
+const TOLD: &str = "told to panic";
+
+/// A panic of the store type's code says nothing of the store: it is an error, nothing is written,
+/// and the handle stays usable.
+fn check(site: &Site, break_it: impl Fn(&Store) -> LogicFault) {
     let store = site.open();
     let first = append(&store, "key", "before");
-    catch_unwind(AssertUnwindSafe(|| break_it(&store))).expect_err("it panics");
+    let message = TOLD.to_owned();
+    assert_eq!(break_it(&store), LogicFault::Panic { message });
     site.machine.panics.store(false, Ordering::SeqCst);
+    assert!(store.is_usable());
+    assert_eq!(history(&store), std::slice::from_ref(&first));
+    assert_whole(&store);
+    let second = append(&store, "key", "after");
+    assert_eq!(second.prev(), Some(first.reference()));
+    store.close().unwrap();
+    let store = site.open();
+    assert_eq!(history(&store), [first, second]);
+    assert_whole(&store);
+}
+
+fn fault_of(store: &Store, command: Command) -> LogicFault {
+    match store.append(command) {
+        Err(AppendError::Fault(fault)) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn while_preparing_leave_file_and_handle_whole() {
+    check(&Site::redb().0, |store| fault_of(store, Command::Panic));
+}
+
+#[test]
+fn while_applying_leave_file_and_handle_whole() {
+    for site in [Site::redb().0, Site::memory()] {
+        check(&site, |store| {
+            store.machine().panics.store(true, Ordering::SeqCst);
+            fault_of(store, Command::set("key", "value"))
+        });
+    }
+}
+
+#[test]
+fn in_append_all_undo_all_of_it() {
+    for panics_late in [false, true] {
+        check(&Site::redb().0, |store| {
+            let good = (0..300).map(|nth| Command::set(format!("{nth}"), "value"));
+            let commands = good.chain([Command::Panic]).inspect(|command| {
+                // Only the second is applied by code that panics.
+                let at = matches!(command, Command::Set(key, _) if key == b"1");
+                if at && !panics_late {
+                    store.machine().panics.store(true, Ordering::SeqCst);
+                }
+            });
+            let failed = store.append_all(commands.map(Ok::<_, ()>));
+            let Err(AppendAllError::Command { index, source }) = failed else {
+                panic!("{failed:?}");
+            };
+            assert_eq!(index, if panics_late { 300 } else { 1 });
+            match source {
+                AppendError::Fault(fault) => fault,
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}
+
+/// The iterator is the caller's, and so is its panic. The handle is of no further use.
+#[test]
+fn of_an_iterator_leave_the_file_whole() {
+    let site = Site::redb().0;
+    let store = site.open();
+    let first = append(&store, "key", "before");
+    let commands = (0..3).map(|nth| match nth {
+        2 => std::panic::resume_unwind(Box::new(TOLD)),
+        _ => Ok::<_, ()>(Command::set("key", "lost")),
+    });
+    catch_unwind(AssertUnwindSafe(|| store.append_all(commands))).expect_err("it panics");
     assert!(!store.is_usable());
     let refused = store.append(Command::set("key", "after")).unwrap_err();
     assert!(
         matches!(refused, AppendError::Backend(BackendError::Unusable)),
         "{refused:?}"
     );
-    let refused = store.ingest(&mut std::iter::empty(), &Authors::Any);
-    assert!(matches!(refused, Err(BackendError::Unusable)));
+    let refused = store.ingest(given([]), &Authors::Any);
+    assert!(matches!(
+        refused,
+        Err(IngestError::Backend(BackendError::Unusable))
+    ));
     assert!(matches!(store.state_hash(), Err(BackendError::Unusable)));
     store.close().unwrap();
     let store = site.open();
@@ -23,39 +103,9 @@ fn check(site: &Site, break_it: impl Fn(&Store) + std::panic::UnwindSafe) {
     assert_whole(&store);
 }
 
+/// A panic of one command is the error of its caller alone: the others of the group are applied.
 #[test]
-fn while_preparing_leave_the_file_whole() {
-    check(&Site::redb().0, |store| {
-        drop(store.append(Command::Panic));
-    });
-}
-
-#[test]
-fn while_applying_leave_the_file_whole() {
-    for site in [Site::redb().0, Site::memory()] {
-        check(&site, |store| {
-            store.machine().panics.store(true, Ordering::SeqCst);
-            drop(store.append(Command::set("key", "value")));
-        });
-    }
-}
-
-#[test]
-fn during_ingest_leave_the_file_whole_and_are_no_verdict() {
-    let site = Site::redb().0;
-    let foreign = chain(&secret(2), 3);
-    check(&site, |store| {
-        store.machine().panics.store(true, Ordering::SeqCst);
-        ingest(store, &foreign.iter().collect::<Vec<_>>());
-    });
-    let store = site.open();
-    let report = ingest(&store, &foreign.iter().collect::<Vec<_>>());
-    assert_eq!(report.applied(), 3);
-}
-
-/// Those who wait in the same group are told, not left waiting.
-#[test]
-fn reach_every_thread_of_the_group() {
+fn reach_no_other_thread_of_the_group() {
     let store = Arc::new(replica(1));
     let start = Barrier::new(8);
     std::thread::scope(|scope| {
@@ -63,18 +113,16 @@ fn reach_every_thread_of_the_group() {
             let (store, start) = (&store, &start);
             scope.spawn(move || {
                 start.wait();
-                loop {
-                    let command = match thread {
-                        0 => Command::Panic,
-                        _ => Command::set([thread], "value"),
-                    };
-                    match catch_unwind(AssertUnwindSafe(|| store.append(command))) {
-                        Ok(Ok(_)) => {}
-                        Ok(Err(AppendError::Backend(BackendError::Unusable))) | Err(_) => break,
-                        Ok(Err(error)) => panic!("{error:?}"),
+                for nth in 0..20 {
+                    if thread == 0 {
+                        fault_of(store, Command::Panic);
+                    } else {
+                        store.append(Command::set([thread], [nth])).unwrap();
                     }
                 }
             });
         }
     });
+    assert_eq!(store.op_count().unwrap(), 7 * 20);
+    assert_whole(&store);
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use lattice_backend::backend::{BackendError, FileError, Sharing};
 use lattice_backend::clock::ManualClock;
-use lattice_backend::engine::ingest::{Authors, Outcome};
-use lattice_backend::engine::open::{CreateError, OpenError};
+use lattice_backend::engine::ingest::{Authors, IngestError, Outcome};
+use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::write::AppendError;
 use lattice_backend::op::{Op, OpRef};
 use lattice_backend::redb::RedbBackend;
@@ -118,7 +118,7 @@ fn work(site: &Site, sharing: Sharing, fault: DiskFault) -> Promises {
     let mut promises = Promises::default();
     match Store::create(&*site.backend, &site.path, &genesis(), &site.machine) {
         Ok(()) => promises.created = true,
-        Err(error @ CreateError::File(FileError::Io { .. })) => {
+        Err(error @ FileError::Io { .. }) => {
             assert_says(&error, fault);
             return promises;
         }
@@ -147,7 +147,7 @@ fn work(site: &Site, sharing: Sharing, fault: DiskFault) -> Promises {
         }
     }
     let ops = foreign();
-    match store.ingest(&mut ops.iter().map(|op| op.bytes().to_vec()), &Authors::Any) {
+    match store.ingest(given(bytes_of(&ops)), &Authors::Any) {
         Ok(report) => {
             let applied = |outcome: &Outcome| matches!(outcome, Outcome::Applied { .. });
             assert!(report.outcomes.iter().all(|(_, outcome)| applied(outcome)));
@@ -187,8 +187,9 @@ fn after_the_failure(store: &Store, fault: DiskFault) {
             Err(AppendError::Backend(error)) => assert_useless(&error, fault),
             other => panic!("a write after a failure gave {other:?}"),
         }
-        match store.ingest(&mut std::iter::empty(), &Authors::Any) {
-            Err(error) => assert_useless(&error, fault),
+        match store.ingest(given([]), &Authors::Any) {
+            Err(IngestError::Backend(error)) => assert_useless(&error, fault),
+            Err(error) => panic!("{error:?}"),
             // Nothing was held, so there was nothing to write.
             Ok(report) => assert_eq!(report.applied(), 0),
         }

@@ -3,7 +3,7 @@
 use lattice_backend::backend::{Access, Integrity, OpenOptions};
 use lattice_backend::engine::verify::{Depth, Verification, rebuild_store};
 use lattice_backend::machine::Value;
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 
 use lattice_meta::OpId;
 
@@ -80,18 +80,18 @@ fn attempt(task: Task, site: &Site) -> Result<(), Box<dyn Error>> {
         Task::Read => read(site)?,
         Task::Verify => {
             let store = open(site)?;
-            check_verified(&store.verify(Depth::Full, &*site.backend, &Watch::nobody())?);
+            check_verified(&store.verify(Depth::Full, &*site.backend, &ProgressSink::none())?);
             store.close()?;
         }
         Task::Checksums => {
             let checked = site.backend.check_integrity(&site.path)?;
-            assert_eq!(checked, Integrity::Whole);
+            assert_eq!(checked, Integrity::Intact);
         }
         Task::Backup => site.backend.backup(&site.path, copy)?,
         Task::Rebuild => {
             let held = site.backend.open(&site.path, &OpenOptions::read_write())?;
             let (backend, machine) = (&*site.backend, site.machine.clone());
-            let nobody = Watch::nobody();
+            let nobody = ProgressSink::none();
             let rebuilt = rebuild_store(backend, &*held, &site.path, copy, machine, &nobody)?;
             assert_eq!((rebuilt.ops, rebuilt.before), (44, rebuilt.after));
             held.close()?;
@@ -112,7 +112,7 @@ fn read(site: &Site) -> Result<(), Box<dyn Error>> {
     let count = store.op_count()?;
     assert_eq!(count, 44);
     for index in 0..count {
-        assert!(store.op_at(index)?.is_some());
+        assert!(store.op_at(at(index))?.is_some());
     }
     for nth in 0..30 {
         let args = [(

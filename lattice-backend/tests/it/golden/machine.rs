@@ -1,24 +1,20 @@
 //! The state machine whose rows are in the golden files.
 
-use std::ops::RangeInclusive;
-
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
-    Value,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, StateMachine,
 };
 use lattice_backend::op::{MAX_OP_BYTES, OpView};
 use lattice_meta::codec;
-use lattice_meta::{SchemaVersion, StoreType};
 
 use super::Word;
 
 /// Rows written as a payload says: the least a state machine can do.
-pub(super) struct RowMachine(StoreType);
+pub(super) struct RowMachine(Logic);
 
 impl RowMachine {
     pub(super) fn new() -> Self {
-        Self("org.example.golden".parse().unwrap())
+        Self(Logic::new("org.example.golden", "rows/1").unwrap())
     }
 }
 
@@ -29,21 +25,14 @@ pub(super) struct Never;
 impl StateMachine for RowMachine {
     type Command = Vec<(Vec<u8>, Word)>;
     type Refusal = Never;
+    type Payload<'a> = Vec<(Vec<u8>, Word)>;
 
-    fn store_type(&self) -> &StoreType {
+    fn logic(&self) -> &Logic {
         &self.0
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        SchemaVersion::new(1)..=SchemaVersion::new(1)
-    }
-
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new("rows/1").unwrap()
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        &[]
+    fn decode(&self, payload: &[u8]) -> Result<Self::Command, Invalid> {
+        codec::decode(payload, MAX_OP_BYTES).map_err(|error| Invalid::new(error.to_string()))
     }
 
     fn prepare(
@@ -51,36 +40,23 @@ impl StateMachine for RowMachine {
         command: &Self::Command,
         _data: &dyn DataRead,
         _: &dyn History,
-    ) -> Result<Result<Vec<u8>, Never>, BackendError> {
-        Ok(Ok(codec::encode(command).unwrap()))
+    ) -> Result<Vec<u8>, MachineError<Never>> {
+        Ok(codec::encode(command).unwrap())
     }
 
     fn apply(
         &self,
-        op: &OpView<'_>,
+        _: &OpView<'_>,
+        writes: Self::Command,
         data: &mut dyn DataWrite,
         _history: &dyn History,
-    ) -> Result<Effect, BackendError> {
-        let writes: Self::Command = codec::decode(op.payload, MAX_OP_BYTES).unwrap();
+    ) -> Result<(), BackendError> {
         for (key, value) in writes {
             match value {
                 Some(value) => data.put(&key, &value)?,
                 None => data.remove(&key)?,
             }
         }
-        Ok(Effect::Applied)
-    }
-
-    fn command(&self, _args: Args) -> Result<Self::Command, CallError> {
-        unreachable!("there are no methods")
-    }
-
-    fn query(
-        &self,
-        _args: Args,
-        _data: &dyn DataRead,
-        _: &dyn History,
-    ) -> Result<Result<Value, CallError>, BackendError> {
-        unreachable!("there are no methods")
+        Ok(())
     }
 }

@@ -15,6 +15,7 @@ use lattice_meta::{Genesis, Hlc, OpId};
 
 use super::machine::RowMachine;
 use super::{Fields, Word, hasher, lines};
+use crate::support::given;
 
 /// All rows of a store with a fixed history, in the order of tables and keys.
 #[test]
@@ -96,8 +97,8 @@ fn fixed_history() -> (Arc<MemoryBackend>, Engine<RowMachine>) {
     let request = OpenRequest::new(backend.clone(), "store");
     let engine = Engine::open(request, RowMachine::new()).unwrap();
     for ops in [vec![a0, b0, a1], vec![fork, b1], vec![tail]] {
-        let mut ops = ops.into_iter().map(Op::into_bytes);
-        let report = engine.ingest(&mut ops, &Authors::Any).unwrap();
+        let ops = ops.into_iter().map(Op::into_bytes);
+        let report = engine.ingest(given(ops), &Authors::Any).unwrap();
         assert!(report.is_complete(), "{report:?}");
     }
     (backend, engine)

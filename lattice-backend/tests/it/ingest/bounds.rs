@@ -10,7 +10,7 @@ fn a_flood_of_one_author_is_at_its_own_cost() {
     ingest(&store, &[&modest[2]]);
     let hostile = secret(3);
     let missing = op(&secret(4), None, &[], 0, &set("nobody has this"));
-    let length = MAX_HELD_BYTES / 8;
+    let length = MAX_PENDING_BYTES / 8;
     let flood: Vec<Op> = (0..10_u8)
         .map(|nth| op(&hostile, None, &[&missing], 1, &vec![nth; length]))
         .collect();
@@ -22,7 +22,7 @@ fn a_flood_of_one_author_is_at_its_own_cost() {
     }
     let oldest: Vec<OpId> = flood[..3].iter().map(|op| op.reference().id).collect();
     assert_eq!(evicted, oldest, "the flood's own oldest ops go");
-    assert_eq!(store.held_ops(), 8);
+    assert_eq!(store.pending_ops(), 8);
     // The modest author's op is still there, and released.
     assert_eq!(ingest(&store, &[&modest[0], &modest[1]]).applied(), 3);
     // In one call, what had to go is told of the ops given.
@@ -31,9 +31,9 @@ fn a_flood_of_one_author_is_at_its_own_cost() {
     expected.resize(10, waiting(&missing));
     assert_eq!(outcomes(&report), expected);
     assert!(report.evicted.is_empty(), "all that had to go were given");
-    assert_eq!(store.held_ops(), 7);
+    assert_eq!(store.pending_ops(), 7);
     assert_eq!(ingest(&store, &[&missing]).applied(), 8);
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_whole(&store);
 }
 

@@ -8,7 +8,7 @@ use super::*;
 
 /// Ops of the flood; `LATTICE_FLOOD_OPS` says otherwise, e.g. a million.
 fn flood_ops() -> usize {
-    let few = MAX_HELD_OPS + 2000;
+    let few = MAX_PENDING_OPS + 2000;
     std::env::var("LATTICE_FLOOD_OPS").map_or(few, |text| text.parse().unwrap())
 }
 
@@ -40,17 +40,17 @@ fn stays_within_its_bound_and_starves_nobody() {
     let hostile = secret(3);
 
     // As many as can be held, then one more.
-    let room = MAX_HELD_OPS - 1;
-    let mut flood = (0..room).map(|nth| hopeless(&hostile, &missing, nth));
-    let report = store.ingest(&mut flood, &Authors::Any).unwrap();
+    let room = MAX_PENDING_OPS - 1;
+    let flood = (0..room).map(|nth| hopeless(&hostile, &missing, nth));
+    let report = store.ingest(given(flood), &Authors::Any).unwrap();
     assert!(report.evicted.is_empty());
-    assert_eq!(store.held_ops(), MAX_HELD_OPS);
+    assert_eq!(store.pending_ops(), MAX_PENDING_OPS);
     let one_more = hopeless(&hostile, &missing, room);
-    let report = store.ingest(&mut [one_more].into_iter(), &Authors::Any);
+    let report = store.ingest(given([one_more]), &Authors::Any);
     assert_eq!(report.unwrap().evicted.len(), 1);
-    assert_eq!(store.held_ops(), MAX_HELD_OPS);
+    assert_eq!(store.pending_ops(), MAX_PENDING_OPS);
 
-    let left = flood_ops().saturating_sub(MAX_HELD_OPS);
+    let left = flood_ops().saturating_sub(MAX_PENDING_OPS);
     let made = |nth: usize| {
         let mut seed = [9; 32];
         seed[..8].copy_from_slice(&nth.to_le_bytes());
@@ -65,9 +65,9 @@ fn stays_within_its_bound_and_starves_nobody() {
         let store = &store;
         let flood = threads.spawn(move || {
             for first in (0..left).step_by(4096) {
-                let mut ops = (first..left.min(first + 4096)).map(made);
-                store.ingest(&mut ops, &Authors::Any).unwrap();
-                assert!(store.held_ops() <= MAX_HELD_OPS);
+                let ops = (first..left.min(first + 4096)).map(made);
+                store.ingest(given(ops), &Authors::Any).unwrap();
+                assert!(store.pending_ops() <= MAX_PENDING_OPS);
             }
         });
         let mut writes = 0_u32;
@@ -84,7 +84,7 @@ fn stays_within_its_bound_and_starves_nobody() {
         peak_memory_mib()
     );
     assert!(writes > 5, "{writes} writes were made beside the flood");
-    assert_eq!(store.held_ops(), MAX_HELD_OPS);
+    assert_eq!(store.pending_ops(), MAX_PENDING_OPS);
     // What waits is 64 MiB; beside it are indexes, and what this test has made.
     if let Some(peak) = peak_memory_mib() {
         assert!(peak < 600, "{peak} MiB");

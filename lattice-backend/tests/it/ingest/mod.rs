@@ -7,7 +7,9 @@ mod pending;
 
 use std::collections::BTreeSet;
 
-use lattice_backend::engine::ingest::{Authors, MAX_HELD_BYTES, MAX_HELD_OPS, Outcome, Rejection};
+use lattice_backend::engine::ingest::{
+    Authors, MAX_PENDING_BYTES, MAX_PENDING_OPS, Outcome, Rejection,
+};
 use lattice_backend::op::{Op, OpDraft, OpError, OpHasher, OpKind, SignatureError};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId};
 
@@ -58,7 +60,7 @@ fn backwards_everything_is_applied_in_one_call() {
     let report = ingest(&store, &ops.iter().rev().collect::<Vec<_>>());
     let expected: Vec<Outcome> = (0..5).rev().map(applied).collect();
     assert_eq!(outcomes(&report), expected);
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_whole(&store);
 }
 
@@ -78,7 +80,7 @@ fn a_gap_waits_and_is_released_by_a_later_call() {
         ]
     );
     assert!(!report.is_complete());
-    assert_eq!(store.held_ops(), 3);
+    assert_eq!(store.pending_ops(), 3);
     assert_whole(&store);
     let report = ingest(&store, &[&ops[1]]);
     assert_eq!(outcomes(&report), [applied(1)]);
@@ -86,7 +88,7 @@ fn a_gap_waits_and_is_released_by_a_later_call() {
     let expected = [&ops[2], &ops[3], &other].map(|op| op.reference().id);
     assert_eq!(released, BTreeSet::from(expected));
     assert_eq!(report.applied(), 4);
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_whole(&store);
 }
 
@@ -99,7 +101,7 @@ fn an_op_that_was_held_and_comes_again_is_reported_as_applied() {
     for _ in 0..2 {
         let report = ingest(&store, &[&ops[1]]);
         assert_eq!(outcomes(&report), [waiting(&ops[0])]);
-        assert_eq!(store.held_ops(), 1);
+        assert_eq!(store.pending_ops(), 1);
     }
     let report = ingest(&store, &[&ops[0], &ops[1]]);
     assert_eq!(outcomes(&report), [applied(0), applied(1)]);
@@ -119,7 +121,7 @@ fn what_is_held_is_forgotten_on_close() {
     ingest(&store, &[&ops[1]]);
     store.close().unwrap();
     let store = site.open();
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_eq!(ingest(&store, &[&ops[0]]).applied(), 1);
 }
 
@@ -140,14 +142,14 @@ fn more_than_ten_minutes_ahead_is_deferred_until_the_clock_shows_it() {
             deferred(NOW_MS + MINUTE_MS)
         ]
     );
-    assert_eq!(store.held_ops(), 2);
+    assert_eq!(store.pending_ops(), 2);
     assert!(ingest(&store, &[]).released.is_empty());
     site.clock.advance(1);
     let report = ingest(&store, &[]);
     assert_eq!(report.released, [(early.reference().id, applied(1))]);
     site.clock.advance(MINUTE_MS);
     assert_eq!(ingest(&store, &[]).applied(), 1);
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_whole(&store);
     // Its own ops follow what is ahead of its clock.
     append(&store, "key", "value");
@@ -185,7 +187,7 @@ fn more_than_a_day_ahead_is_rejected_and_not_held() {
             }
         ]
     );
-    assert_eq!(store.held_ops(), 1);
+    assert_eq!(store.pending_ops(), 1);
 }
 
 #[test]
@@ -216,7 +218,7 @@ fn a_timestamp_that_does_not_exceed_its_parents_is_rejected_for_ever() {
             rejected(&both, &dep)
         ]
     );
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     let good = op(&secret(2), Some(&first), &[&dep], 8, &set("good"));
     assert_eq!(outcomes(&ingest(&store, &[&good])), [applied(2)]);
     assert_whole(&store);
@@ -247,7 +249,7 @@ mod authors {
                 unknown(firsts[3])
             ]
         );
-        assert_eq!(store.held_ops(), 0);
+        assert_eq!(store.pending_ops(), 0);
         let named = Authors::Named(BTreeSet::from([secret(2).public()]));
         let report = ingest_from(&store, &firsts, &named);
         assert_eq!(
@@ -304,7 +306,7 @@ mod authors {
         let owners = op(&owner(), None, &[], 0, &set("owner"));
         let after = op(&secret(3), None, &[&owners], 9, &set("after"));
         ingest_from(&store, &[&ops[1], &after], &Authors::Any);
-        assert_eq!(store.held_ops(), 2);
+        assert_eq!(store.pending_ops(), 2);
         let report = ingest_from(&store, &[&ops[0], &owners], &Authors::Known);
         assert_eq!(outcomes(&report), [unknown(&ops[0]), applied(0)]);
         assert_eq!(report.released, [(after.reference().id, applied(1))]);
@@ -316,7 +318,7 @@ mod bad_ops {
     use super::*;
 
     fn report_of(store: &Store, bytes: Vec<Vec<u8>>) -> Vec<Outcome> {
-        let report = store.ingest(&mut bytes.into_iter(), &Authors::Any).unwrap();
+        let report = store.ingest(given(bytes), &Authors::Any).unwrap();
         outcomes(&report)
     }
 
@@ -403,7 +405,7 @@ mod bad_ops {
         let mut forged = ops[0].bytes().to_vec();
         *forged.last_mut().unwrap() ^= 1;
         report_of(&store, vec![forged]);
-        assert_eq!(store.op_at(0).unwrap().unwrap(), ops[0]);
+        assert_eq!(store.op_at(at(0)).unwrap().unwrap(), ops[0]);
         assert_eq!(store.op_count().unwrap(), 1);
         assert_whole(&store);
     }

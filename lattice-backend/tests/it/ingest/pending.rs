@@ -97,8 +97,8 @@ fn count(length: usize) -> u64 {
 fn causal(deps: &[Op], ops: &[Op]) -> StateHash {
     let (site, _disk) = Site::redb();
     let store = site.open_as(secret(1));
-    let mut all = deps.iter().chain(ops).map(|op| op.bytes().to_vec());
-    let report = store.ingest(&mut all, &Authors::Any).unwrap();
+    let all = deps.iter().chain(ops).map(|op| op.bytes().to_vec());
+    let report = store.ingest(given(all), &Authors::Any).unwrap();
     assert_eq!(report.applied(), deps.len() + ops.len());
     store.state_hash().unwrap()
 }
@@ -119,7 +119,7 @@ fn deliver(store: &Store, reads: &Reads, ops: &[Op], mut deps: Vec<Op>) {
             "{read} reads"
         );
     }
-    assert_eq!(store.held_ops(), ops.len());
+    assert_eq!(store.pending_ops(), ops.len());
     let waited = (reads.total(), started.elapsed());
     shuffle(&mut deps);
     for dep in &deps {
@@ -141,7 +141,7 @@ fn deliver(store: &Store, reads: &Reads, ops: &[Op], mut deps: Vec<Op>) {
         reads.total(),
         started.elapsed()
     );
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_eq!(store.op_count().unwrap(), count(ops.len() + deps.len()));
     // One look-up a parent, and nothing when it arrives.
     let others = READS_OF_AN_OP * count(ops.len() + deps.len());
@@ -184,13 +184,13 @@ fn reads_beside(pending: usize) -> Vec<u64> {
     for nth in 0..pending {
         ingest(&store, &[&after(nth, &named)]);
     }
-    assert_eq!(store.held_ops(), pending);
+    assert_eq!(store.pending_ops(), pending);
     let other = chain(&secret(3), 8);
     // The last dep would release all that wait.
     let delivered = deps[..23].iter().chain(&other);
     let each = delivered.map(|op| reads.during(|| ingest(&store, &[op])).1);
     let each = each.collect();
-    assert_eq!(store.held_ops(), pending);
+    assert_eq!(store.pending_ops(), pending);
     each
 }
 
@@ -213,13 +213,13 @@ fn an_op_that_comes_again_looks_up_no_parent() {
         let (report, read) = reads.during(|| ingest(&store, &[&pending]));
         assert_eq!(outcomes(&report), [waiting(dep)]);
         assert!(read <= READS_OF_AN_OP, "{read} reads");
-        assert_eq!(store.held_ops(), 1);
+        assert_eq!(store.pending_ops(), 1);
         let report = ingest(&store, &[dep]);
         // The report says which parent is missing now.
         let now = deps.get(nth + 1).map_or(applied(64), waiting);
         assert_eq!(report.released, [(pending.reference().id, now)]);
     }
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_whole(&store);
 }
 
@@ -263,7 +263,7 @@ fn a_reference_that_is_wrong_in_part_never_matches() {
     ingest(&store, &ops.each_ref());
     let report = ingest(&store, &[&first]);
     assert_eq!(report.released, [(ops[2].reference().id, applied(1))]);
-    assert_eq!(store.held_ops(), 2);
+    assert_eq!(store.pending_ops(), 2);
     let again = outcomes(&ingest(&store, &ops.each_ref()));
     let missing = |missing| Outcome::Waiting { missing };
     let expected = [missing(other_author), missing(other_seq), Outcome::Known];
@@ -291,7 +291,7 @@ fn a_parent_that_arrives_and_is_not_earlier_rejects_the_op() {
             .filter(|(_, outcome)| matches!(outcome, Outcome::Rejected(_)))
             .collect();
         assert_eq!(last, [(same.reference().id, rejected.clone())]);
-        assert_eq!(store.held_ops(), 0);
+        assert_eq!(store.pending_ops(), 0);
         assert_eq!(
             outcomes(&ingest(&store, &[&same])),
             std::slice::from_ref(&rejected)
@@ -303,7 +303,7 @@ fn a_parent_that_arrives_and_is_not_earlier_rejects_the_op() {
             outcomes(&report),
             [rejected.clone(), applied(0), applied(1)]
         );
-        assert_eq!(store.held_ops(), 0);
+        assert_eq!(store.pending_ops(), 0);
     }
 }
 
@@ -324,6 +324,6 @@ fn a_local_op_is_a_parent_as_any_other() {
     assert_eq!(append(&store, "key", "value"), own);
     let report = ingest(&store, &[]);
     assert_eq!(report.released, [(next.reference().id, applied(1))]);
-    assert_eq!(store.held_ops(), 0);
+    assert_eq!(store.pending_ops(), 0);
     assert_whole(&store);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::backend::{
-    Access, BackendError, FileError, OpenOptions, PeekError, Sharing, Table, Verdict, WriteTx,
+    Access, BackendError, FileError, OpenOptions, PeekError, Sharing, Table, WriteTx,
 };
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::redb::RedbBackend;
@@ -52,11 +52,9 @@ impl OnFiles {
     fn edit(&self, edit: impl Fn(&mut dyn WriteTx)) -> &Self {
         let options = OpenOptions::read_write();
         let db = self.site.backend.open(&self.site.path, &options).unwrap();
-        db.write(&mut |tx| {
-            edit(tx);
-            Ok(Verdict::Commit)
-        })
-        .unwrap();
+        let mut tx = db.begin_write().unwrap();
+        edit(&mut *tx);
+        tx.commit().unwrap().wait().unwrap();
         db.close().unwrap();
         self
     }
@@ -200,15 +198,12 @@ mod identity {
     fn a_swapped_type() {
         let store = OnFiles::new();
         store.put_meta(&MetaKey::StoreType, b"org.example.other");
-        let other = Registers {
-            store_type: "org.example.other".parse().unwrap(),
-            ..Registers::default()
-        };
+        let other = Registers::of_type("org.example.other");
         for machine in [Registers::default(), other] {
             let error = store.refused_as(&machine);
             assert!(
                 matches!(&error, OpenError::TypeAgainstGenesis { certified, found, .. }
-                    if *certified == Registers::default().store_type
+                    if *certified == Registers::store_type()
                         && found.as_str() == "org.example.other"),
                 "{error:?}"
             );
@@ -245,10 +240,7 @@ mod identity {
 
     #[test]
     fn logic_of_another_type() {
-        let machine = Registers {
-            store_type: "org.example.other".parse().unwrap(),
-            ..Registers::default()
-        };
+        let machine = Registers::of_type("org.example.other");
         let error = OnFiles::new().refused_as(&machine);
         assert!(matches!(error, OpenError::OtherType { .. }), "{error:?}");
     }

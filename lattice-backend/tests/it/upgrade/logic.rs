@@ -19,7 +19,7 @@ fn the_same_results_are_accepted_recorded_and_not_replayed_again() {
     before.close().unwrap();
     let told = Told::default();
     let mut request = old.request();
-    request.watch = told.watch();
+    request.progress = told.progress();
     let store = Engine::open(request.clone(), faster()).unwrap();
     assert_eq!(store.state_hash().unwrap(), hash);
     let replayed = told.of(Stage::Replay);
@@ -59,13 +59,13 @@ fn other_results_for_old_ops_are_refused_by_op_and_key_and_change_nothing() {
         ("registers-1", "registers-changed")
     );
     let op = difference.op.unwrap();
-    assert_eq!(op.index, 7);
+    assert_eq!(op.index, at(7));
     let store = old
         .read(&Registers::default(), LogicPolicy::Replay)
         .unwrap();
-    let seventh = store.op_at(7).unwrap().unwrap();
+    let seventh = store.op_at(at(7)).unwrap().unwrap();
     assert_eq!((op.op, op.hlc), (seventh.reference(), seventh.hlc()));
-    assert_eq!(op.expected, store.effect_at(7).unwrap().unwrap());
+    assert_eq!(op.expected, store.effect_at(at(7)).unwrap().unwrap());
     assert!(op.keys.contains(&b"key 7".to_vec()), "{:?}", op.keys);
     let row = difference.row.unwrap();
     assert_eq!(row.key, b"key 7");
@@ -139,13 +139,11 @@ fn a_history_with_a_hole_is_refused_as_such() {
         .backend
         .open(&old.site.path, &OpenOptions::read_write())
         .unwrap();
-    db.write(&mut |tx| {
-        tx.remove(lattice_backend::backend::Table::Ops, &5_u64.to_be_bytes())
-            .unwrap()
-            .unwrap();
-        Ok(lattice_backend::backend::Verdict::Commit)
-    })
-    .unwrap();
+    let mut tx = db.begin_write().unwrap();
+    tx.remove(lattice_backend::backend::Table::Ops, &5_u64.to_be_bytes())
+        .unwrap()
+        .unwrap();
+    tx.commit().unwrap().wait().unwrap();
     db.close().unwrap();
     let refused = old.open(&faster()).unwrap_err();
     let OpenError::History { faults, .. } = &refused else {

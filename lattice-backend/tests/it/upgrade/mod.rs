@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use lattice_backend::backend::OpenOptions;
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::open::{LogicPolicy, OpenError, OpenRequest};
-use lattice_backend::progress::{Progress, Stage, Watch};
+use lattice_backend::progress::{Progress, ProgressSink, Stage};
 use lattice_backend::redb::RedbBackend;
 use tempfile::TempDir;
 
@@ -93,7 +93,7 @@ fn assert_whole_at(store: &Store, site: &Site) {
         .verify(
             lattice_backend::engine::verify::Depth::Full,
             &*site.backend,
-            &Watch::nobody(),
+            &ProgressSink::none(),
         )
         .unwrap();
     assert_eq!(verified.findings, []);
@@ -105,9 +105,9 @@ fn assert_whole_at(store: &Store, site: &Site) {
 struct Told(Arc<Mutex<Vec<Progress>>>);
 
 impl Told {
-    fn watch(&self) -> Watch {
+    fn progress(&self) -> ProgressSink {
         let told = self.clone();
-        Watch::new(move |progress| told.0.lock().unwrap().push(progress))
+        ProgressSink::new(move |progress| told.0.lock().unwrap().push(progress))
     }
 
     fn of(&self, stage: Stage) -> Vec<(u64, Option<u64>)> {

@@ -1,6 +1,6 @@
 //! Computing a store anew.
 
-use lattice_backend::backend::Verdict;
+use lattice_backend::backend::Table;
 use lattice_backend::engine::verify::rebuild_store;
 
 use super::*;
@@ -23,12 +23,12 @@ fn a_rebuilt_store_has_the_history_and_what_the_new_logic_makes_of_it() {
         &old.site.path,
         &target,
         changed.clone(),
-        &told.watch(),
+        &told.progress(),
     )
     .unwrap();
     assert_eq!(told.of(Stage::Replay).last(), Some(&(303, Some(303))));
     assert_ne!(rebuilt.before, rebuilt.after);
-    assert_eq!(rebuilt.difference.op.unwrap().index, 7);
+    assert_eq!(rebuilt.difference.op.unwrap().index, at(7));
     held.close().unwrap();
     let before = old.open(&Registers::default()).unwrap();
     assert_eq!(before.state_hash().unwrap(), rebuilt.before);
@@ -53,15 +53,13 @@ fn a_history_that_is_not_whole_is_not_rebuilt() {
         .backend
         .open(&old.site.path, &OpenOptions::read_write())
         .unwrap();
-    db.write(&mut |tx| {
-        let key = 9_u64.to_be_bytes();
-        let mut record = tx.get(lattice_backend::backend::Table::Ops, &key)?.unwrap();
-        // The last byte of the signature.
-        *record.last_mut().unwrap() ^= 1;
-        tx.put(lattice_backend::backend::Table::Ops, &key, &record)?;
-        Ok(Verdict::Commit)
-    })
-    .unwrap();
+    let mut tx = db.begin_write().unwrap();
+    let key = 9_u64.to_be_bytes();
+    let mut record = tx.get(Table::Ops, &key).unwrap().unwrap();
+    // The last byte of the signature.
+    *record.last_mut().unwrap() ^= 1;
+    tx.put(Table::Ops, &key, &record).unwrap();
+    tx.commit().unwrap().wait().unwrap();
     db.close().unwrap();
     let held = old
         .site
@@ -74,7 +72,7 @@ fn a_history_that_is_not_whole_is_not_rebuilt() {
         &old.site.path,
         &old.file("new.db"),
         Registers::default(),
-        &Watch::nobody(),
+        &ProgressSink::none(),
     );
     let Err(OpenError::History { faults, .. }) = refused else {
         panic!("{refused:?}");

@@ -26,7 +26,7 @@ fn a_migration_changes_the_rows_and_not_the_state() {
     before.close().unwrap();
     let told = Told::default();
     let mut request = old.request();
-    request.watch = told.watch();
+    request.progress = told.progress();
     let store = Engine::open(request, Registers::default()).unwrap();
     assert_eq!(
         told.of(Stage::Migration),
@@ -52,7 +52,7 @@ fn a_reader_does_not_migrate_and_verifies_what_is_there() {
     let refused = old
         .read(&Registers::default(), LogicPolicy::Replay)
         .unwrap_err();
-    assert!(matches!(&refused, OpenError::OlderSchema { oldest, .. } if *oldest == NEWEST));
+    assert!(matches!(&refused, OpenError::NeedsMigration { newest, .. } if *newest == NEWEST));
     assert!(
         refused
             .to_string()

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lattice_backend::backend::{Integrity, OpenOptions, Table, Verdict, WriteTx};
+use lattice_backend::backend::{Integrity, OpenOptions, Table, WriteTx};
 use lattice_backend::engine::verify::{Depth, Finding, OpFault, Verification};
-use lattice_backend::progress::Watch;
+use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
 use tempfile::TempDir;
 
@@ -39,11 +39,9 @@ impl OnFiles {
     fn edit(&self, edit: impl Fn(&mut dyn WriteTx)) {
         let options = OpenOptions::read_write();
         let db = self.site.backend.open(&self.site.path, &options).unwrap();
-        db.write(&mut |tx| {
-            edit(tx);
-            Ok(Verdict::Commit)
-        })
-        .unwrap();
+        let mut tx = db.begin_write().unwrap();
+        edit(&mut *tx);
+        tx.commit().unwrap().wait().unwrap();
         db.close().unwrap();
     }
 
@@ -68,7 +66,7 @@ impl OnFiles {
 
 fn verify(store: &Store, site: &Site, depth: Depth) -> Verification {
     store
-        .verify(depth, &*site.backend, &Watch::nobody())
+        .verify(depth, &*site.backend, &ProgressSink::none())
         .unwrap()
 }
 
@@ -102,7 +100,7 @@ fn a_whole_store_is_found_whole_also_while_it_is_written() {
             .backend
             .check_integrity(&store.site.path)
             .unwrap(),
-        Integrity::Whole
+        Integrity::Intact
     );
     for depth in [Depth::Quick, Depth::Full] {
         let verified = store.verify(depth);
@@ -182,8 +180,7 @@ fn a_changed_effect_names_its_op_its_author_and_its_keys() {
     let [Finding::Effect(effect)] = &found[..] else {
         panic!("{found:?}");
     };
-    let effect = &effect.0;
-    assert_eq!((effect.index, effect.op.author), (20, owner().public()));
+    assert_eq!((effect.index, effect.op.author), (at(20), owner().public()));
     assert!(effect.keys.contains(&b"key 20".to_vec()));
     let text = found[0].to_string();
     assert!(
@@ -204,7 +201,7 @@ fn a_changed_signature_is_found_and_the_rest_goes_on() {
     let bad = |nth| {
         found.iter().any(|finding| {
             matches!(finding, Finding::Op { index, fault: OpFault::Signature, author, hlc, .. }
-                if *index == nth && *author == Some(owner().public()) && hlc.is_some())
+                if *index == at(nth) && *author == Some(owner().public()) && hlc.is_some())
         })
     };
     // The rows of the ops are the same in both stores: only the signatures are wrong.
@@ -360,7 +357,7 @@ fn every_other_row_that_is_kept_is_held_against_history() {
                 ledger[40] ^= 1; // a lane of the sum
                 tx.put(Table::System, b"ledger", &ledger).unwrap();
             },
-            "count",
+            "clock",
         ),
     ];
     for (place, (edit, kind)) in edits.into_iter().enumerate() {
@@ -385,7 +382,7 @@ fn checksums_that_do_not_hold_are_found_and_the_file_stays_as_it_is() {
         bytes[at] ^= 0x10;
         std::fs::write(&store.site.path, &bytes).unwrap();
         let checked = store.site.backend.check_integrity(&store.site.path);
-        found += u32::from(!matches!(checked, Ok(Integrity::Whole)));
+        found += u32::from(!matches!(checked, Ok(Integrity::Intact)));
         assert!(std::fs::read(&store.site.path).unwrap() == bytes);
     }
     // Not every page is in use.
@@ -396,6 +393,6 @@ fn checksums_that_do_not_hold_are_found_and_the_file_stays_as_it_is() {
         .backend
         .check_integrity(&store.site.path)
         .unwrap();
-    assert_eq!(clean, Integrity::Whole);
+    assert_eq!(clean, Integrity::Intact);
     drop(Arc::clone(&store.site.backend));
 }

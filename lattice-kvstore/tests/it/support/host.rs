@@ -6,9 +6,9 @@ use std::ops::Bound;
 
 use lattice_backend::backend::{Direction, Result, Row, RowCursor, Span};
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, StateMachine, Value,
+    Args, CallError, DataRead, DataWrite, History, MachineError, MethodCall, StateMachine, Value,
 };
-use lattice_backend::op::{OpKind, OpRef, OpView, Stamp};
+use lattice_backend::op::{ApplyIndex, OpKind, OpRef, OpView, Stamp};
 use lattice_kvstore::{Command, KvMachine, KvRefusal, SCHEMA_VERSION};
 use lattice_meta::Hlc;
 
@@ -70,15 +70,13 @@ pub(crate) struct Host {
 #[derive(Debug, Default)]
 struct Applied {
     ops: Vec<(Stamp, Vec<u8>)>,
-    numbers: BTreeMap<OpRef, u64>,
+    indexes: BTreeMap<OpRef, ApplyIndex>,
     asked: Cell<u32>,
 }
 
 #[derive(Debug, Default)]
 struct Data {
     rows: Rows,
-    /// What stood in a row before each write.
-    undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     cost: Cell<Cost>,
 }
 
@@ -112,36 +110,32 @@ impl Host {
 
     fn view<'a>(&self, op: &'a TestOp) -> OpView<'a> {
         OpView {
-            number: u64::try_from(self.applied.ops.len()).unwrap(),
+            index: ApplyIndex::new(u64::try_from(self.applied.ops.len()).unwrap()),
             reference: op.reference,
             hlc: Hlc::from_u64(op.hlc),
             payload: &op.payload,
         }
     }
 
-    /// Records an op as the engine does: apply, drop what it wrote if it is void, settle.
-    pub(crate) fn record(&mut self, op: &TestOp) -> Option<Effect> {
+    /// Records an op as the engine does; whether it has a valid payload.
+    pub(crate) fn record(&mut self, op: &TestOp) -> bool {
         let view = self.view(op);
-        let effect = (op.kind == OpKind::Application).then(|| {
-            self.data.undo.clear();
-            let effect = self
-                .machine
-                .apply(&view, &mut self.data, &self.applied)
-                .unwrap();
-            if effect == Effect::Void {
-                self.data.take_back();
-            }
-            effect
-        });
-        self.machine.settle(op.kind, &view, &mut self.data).unwrap();
-        let before = self.applied.numbers.insert(op.reference, view.number);
+        let payload = match op.kind {
+            OpKind::Application => self.machine.decode(&op.payload).ok(),
+            _ => None,
+        };
+        let is_valid = payload.is_some();
+        self.machine
+            .run(op.kind, &view, payload, &mut self.data, &self.applied)
+            .unwrap();
+        let before = self.applied.indexes.insert(op.reference, view.index);
         assert_eq!(before, None, "no op is recorded twice");
         let stamp = Stamp {
             hlc: view.hlc,
             op: op.reference,
         };
         self.applied.ops.push((stamp, op.payload.clone()));
-        effect
+        is_valid
     }
 
     /// Prepares a command and records its op.
@@ -158,18 +152,13 @@ impl Host {
             hlc,
             payload,
         };
-        assert_eq!(
-            self.record(&op),
-            Some(Effect::Applied),
-            "what is prepared is valid"
-        );
+        assert!(self.record(&op), "what is prepared is valid");
         Ok(op.payload)
     }
 
     pub(crate) fn prepare(&self, command: &Command) -> std::result::Result<Vec<u8>, KvRefusal> {
-        self.machine
-            .prepare(command, &self.data, &self.applied)
-            .unwrap()
+        let prepared = self.machine.prepare(command, &self.data, &self.applied);
+        prepared.map_err(refusal)
     }
 
     /// Calls a query by name.
@@ -187,23 +176,17 @@ impl Host {
         method: &str,
         args: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> std::result::Result<Value, CallError> {
-        let method = self
-            .machine
-            .methods()
-            .iter()
-            .find(|known| known.name == method)
-            .unwrap();
+        let mut methods = self.machine.methods().iter();
+        let entry = methods.find(|entry| entry.method.name == method).unwrap();
+        let MethodCall::Query(query) = entry.call else {
+            panic!("{method} is not a query");
+        };
         let args = args
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        self.machine
-            .query(
-                Args::new(method, Value::Record(args))?,
-                &self.data,
-                &self.applied,
-            )
-            .unwrap()
+        let args = Args::new(&entry.method, Value::Record(args))?;
+        query(&self.machine, args, &self.data, &self.applied).map_err(refusal)
     }
 
     /// What was read and written since the last time.
@@ -217,11 +200,20 @@ impl Host {
     }
 
     /// Applies an op's payload and nothing else, to see what that costs.
-    pub(crate) fn apply_only(&mut self, op: &TestOp) -> Effect {
+    pub(crate) fn apply_only(&mut self, op: &TestOp) {
         let view = self.view(op);
+        let payload = self.machine.decode(&op.payload).unwrap();
         self.machine
-            .apply(&view, &mut self.data, &self.applied)
-            .unwrap()
+            .apply(&view, payload, &mut self.data, &self.applied)
+            .unwrap();
+    }
+}
+
+/// A refusal; rows in a map do not fail.
+fn refusal<R: std::fmt::Debug>(error: MachineError<R>) -> R {
+    match error {
+        MachineError::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -229,14 +221,11 @@ impl Data {
     fn count(&self, count: impl FnOnce(&mut Cost)) {
         count_in(&self.cost, count);
     }
+}
 
-    fn take_back(&mut self) {
-        while let Some((key, before)) = self.undo.pop() {
-            match before {
-                Some(value) => self.rows.insert(key, value),
-                None => self.rows.remove(&key),
-            };
-        }
+impl Applied {
+    fn at(&self, index: ApplyIndex) -> &(Stamp, Vec<u8>) {
+        &self.ops[usize::try_from(index.get()).unwrap()]
     }
 }
 
@@ -245,19 +234,19 @@ impl History for Applied {
         Ok(u64::try_from(self.ops.len()).unwrap())
     }
 
-    fn number(&self, op: &OpRef) -> Result<Option<u64>> {
+    fn index_of(&self, op: &OpRef) -> Result<Option<ApplyIndex>> {
         self.asked.set(self.asked.get() + 1);
-        Ok(self.numbers.get(op).copied())
+        Ok(self.indexes.get(op).copied())
     }
 
-    fn stamp(&self, number: u64) -> Result<Stamp> {
-        Ok(self.ops[usize::try_from(number).unwrap()].0)
+    fn stamp(&self, index: ApplyIndex) -> Result<Stamp> {
+        Ok(self.at(index).0)
     }
 
-    fn show(&self, number: u64, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
-        let (stamp, payload) = &self.ops[usize::try_from(number).unwrap()];
+    fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        let (stamp, payload) = self.at(index);
         see(&OpView {
-            number,
+            index,
             reference: stamp.op,
             hlc: stamp.hlc,
             payload,
@@ -308,8 +297,7 @@ impl DataWrite for Data {
             cost.puts += 1;
             cost.written_bytes += key.len() + value.len();
         });
-        let before = self.rows.insert(key.to_vec(), value.to_vec());
-        self.undo.push((key.to_vec(), before));
+        self.rows.insert(key.to_vec(), value.to_vec());
         Ok(())
     }
 
@@ -318,8 +306,7 @@ impl DataWrite for Data {
             cost.removes += 1;
             cost.written_bytes += key.len();
         });
-        let before = self.rows.remove(key);
-        self.undo.push((key.to_vec(), before));
+        self.rows.remove(key);
         Ok(())
     }
 }

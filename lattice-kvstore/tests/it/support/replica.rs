@@ -12,7 +12,7 @@ use lattice_backend::op::{Op, OpDraft, OpKind, OpRef, SecretKey};
 use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{KvMachine, KvStore, store_type};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId};
-use lattice_registry::{StoreHandle, TypedStore};
+use lattice_registry::TypedStore;
 
 use super::bytes::{TestWrite, payload};
 
@@ -109,20 +109,16 @@ impl Replica {
 
     /// Takes in all that the other has.
     pub(crate) fn pull(&self, other: &Self) -> IngestReport {
-        let ops: Vec<Vec<u8>> = other
-            .kv
-            .ops_after(&self.kv.branch_tips().unwrap())
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        let report = self.take(ops);
+        let ops = other.kv.ops_after(&self.kv.branch_tips().unwrap()).unwrap();
+        let report = self.kv.engine().ingest(ops, &Authors::Any).unwrap();
         assert!(report.is_complete(), "{report:?}");
         report
     }
 
     /// Takes in these ops.
     pub(crate) fn take(&self, ops: impl IntoIterator<Item = Vec<u8>>) -> IngestReport {
-        self.kv.ingest(&mut ops.into_iter(), &Authors::Any).unwrap()
+        let mut ops = ops.into_iter().map(Ok::<_, std::convert::Infallible>);
+        self.kv.ingest(&mut ops, &Authors::Any).unwrap()
     }
 
     /// The first op of an author whose secret is made of this number.

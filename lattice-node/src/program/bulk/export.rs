@@ -15,7 +15,7 @@ pub(in crate::program) fn export(
     args: &args::Export,
 ) -> Result<(), Failure> {
     let path = context.path(&args.store.store)?;
-    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     if let Some(kv) = store.downcast_ref::<KvStore>() {
         return export_keys(context, kv);
     }

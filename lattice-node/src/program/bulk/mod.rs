@@ -19,6 +19,7 @@ use std::path::Path;
 
 use lattice_backend::engine::write::{AppendAllError, AppendError};
 use lattice_backend::op::MAX_OP_BYTES;
+use lattice_registry::Found;
 use lattice_registry::TypedStore;
 use serde_json::json;
 
@@ -70,16 +71,16 @@ struct Source {
 
 pub(super) fn import(context: &mut Context<'_>, args: &args::Import) -> Result<(), Failure> {
     let path = context.path(&args.store.store)?;
-    let meta = context.reader.manager().peek_path(&path)?;
-    match meta.store_type.as_str() {
-        lattice_kvstore::STORE_TYPE => import_rows::<KvRow>(context, args, &path),
-        lattice_logstore::STORE_TYPE => import_rows::<LogRow>(context, args, &path),
+    let found = context.node.manager().find(path, Access::ReadWrite)?;
+    match found.meta().store_type.as_str() {
+        lattice_kvstore::STORE_TYPE => import_rows::<KvRow>(context, args, found),
+        lattice_logstore::STORE_TYPE => import_rows::<LogRow>(context, args, found),
         other => {
-            context.registry().resolve(&meta.store_type)?;
+            context.registry().resolve(found.recorded())?;
             Err(Failure::usage(format!(
                 "store {} is of type {other}, which `import` has no rows for; use `describe` and \
                  `call`",
-                meta.store_id
+                found.meta().store_id
             )))
         }
     }
@@ -88,7 +89,7 @@ pub(super) fn import(context: &mut Context<'_>, args: &args::Import) -> Result<(
 fn import_rows<R: Row>(
     context: &mut Context<'_>,
     args: &args::Import,
-    path: &Path,
+    found: Found,
 ) -> Result<(), Failure> {
     check_there(&args.file)?;
     let format = format_of(args)?;
@@ -103,7 +104,8 @@ fn import_rows<R: Row>(
     let bar = interrupt::bar(context, len);
     let rows = read::<R>(format, bar.wrap_read(source.reader), shape)
         .map_err(|stop| stop.into_failure(&name))?;
-    let store: R::Store = context.writer()?.open_path_as(path, Access::ReadWrite)?;
+    context.node.become_writer()?;
+    let store: R::Store = context.node.open_found_as(found, Access::ReadWrite)?;
     let mut bulk = Bulk::start(context, store.clone(), R::NOUNS).with_bar(bar);
     let outcome = if args.atomic {
         bulk.promise_all();

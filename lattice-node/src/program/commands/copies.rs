@@ -14,7 +14,7 @@ use crate::{Access, AliasError, ManagerError};
 
 pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result<(), Failure> {
     let path = context.path(&backup.store.store)?;
-    let meta = context.reader.manager().backup(&path, &backup.file)?;
+    let meta = context.node.manager().backup(&path, &backup.file)?;
     let bytes = fs::metadata(&backup.file)
         .map_err(|error| Failure::file(&backup.file, error))?
         .len();
@@ -36,13 +36,13 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
 }
 
 pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Result<(), Failure> {
-    let manager = context.reader.manager();
+    let manager = context.node.manager();
     let restored = match manager.restore(&restore.file, IfThere::Refuse) {
         Err(ManagerError::StoreExists { store_id }) => {
-            let there = manager.open(store_id, Access::ReadOnly).and_then(|store| {
-                let ops = store.op_count();
-                ops.map_err(|source| ManagerError::Close { store_id, source })
-            });
+            let ops = || -> Result<u64, Failure> {
+                Ok(manager.open(store_id, Access::ReadOnly)?.op_count()?)
+            };
+            let there = ops();
             manager.close_all()?;
             let there = there.map_or("a store that does not open".to_owned(), |ops| {
                 format!("a store of {}", plural(ops, ("op", "ops")))
@@ -56,7 +56,7 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
                      forks that author. Replace it?"
                 ),
             )?;
-            let manager = context.reader.manager();
+            let manager = context.node.manager();
             manager.restore(&restore.file, IfThere::Replace)?
         }
         restored => restored?,
@@ -82,7 +82,7 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
 
 pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Result<(), Failure> {
     let path = context.path(&destroy.store.store)?;
-    let manager = context.reader.manager();
+    let manager = context.node.manager();
     // A damaged store has no id but the name of its directory.
     let named = path.ancestors().take(2).find_map(|dir| {
         let name = dir.file_name()?.to_str()?;
@@ -126,7 +126,7 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
         destroy.yes,
         &format!("store {store_id}, {what}, will be gone for ever. Remove it?"),
     )?;
-    context.reader.manager().destroy(store_id)?;
+    context.node.manager().destroy(store_id)?;
     let aliases = context.aliases();
     for (alias, _) in aliases.iter().filter(|(_, id)| *id == store_id) {
         match crate::Aliases::remove(&context.data_dir, alias) {

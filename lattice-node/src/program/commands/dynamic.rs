@@ -24,20 +24,17 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
     let registry = context.registry().clone();
     for store_type in registry.types() {
         let opener = registry.resolve(store_type)?;
-        let birth = opener.birth();
-        let methods = opener.methods().map(|methods| methods.len());
+        let logic = opener.logic();
         let value = json!({
             "store_type": store_type,
-            "schema_version": birth.as_ref().map(|birth| birth.schema),
-            "logic_version": birth.as_ref().map(|birth| birth.logic.as_str()),
-            "methods": methods,
+            "schema_version": logic.newest_schema(),
+            "logic_version": logic.version().as_str(),
+            "methods": opener.methods().len(),
         });
         context.out.either(value, |out| {
             let name = out.paint(styles::TYPE, &format!("{:<20}", store_type.as_str()));
-            match birth {
-                Some(birth) => format!("{name}  schema {}  logic {}", birth.schema, birth.logic),
-                None => format!("{name}  stores that are there already"),
-            }
+            let (schema, version) = (logic.newest_schema(), logic.version());
+            format!("{name}  schema {schema}  logic {version}")
         })?;
     }
     Ok(())
@@ -49,18 +46,12 @@ pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Fa
     let (store_type, methods, store_id) = match what.to_str().filter(|text| is_type(text)) {
         Some(text) => {
             let store_type = parse_type(context, text)?;
-            let opener = context.registry().resolve(&store_type)?;
-            let methods = opener.methods().ok_or_else(|| {
-                Failure::failed(format!(
-                    "what opens {store_type} stores tells their methods of an open one only; \
-                     describe a store"
-                ))
-            })?;
+            let methods = context.registry().resolve(&store_type)?.methods();
             (store_type, methods, None)
         }
         None => {
             let path = context.path(what)?;
-            let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+            let store = context.node.manager().open_path(path, Access::ReadOnly)?;
             let id = store.store_id();
             (store.store_type().clone(), store.methods(), Some(id))
         }
@@ -72,7 +63,7 @@ pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Fa
     });
     context
         .out
-        .either(value, |out| description(out, &store_type, methods))
+        .either(value, |out| description(out, &store_type, &methods))
 }
 
 fn method_json(method: &Method) -> Json {
@@ -99,13 +90,13 @@ fn description(out: &Output<'_>, store_type: &StoreType, methods: &[Method]) -> 
         out.paint(styles::TYPE, store_type.as_str())
     );
     for method in methods {
-        let name = out.paint(styles::NAME, method.name);
+        let name = out.paint(styles::NAME, &method.name);
         let (kind, result) = (method.kind.name(), method.result);
         text.push_str(&format!(
             "\n\n{name} ({kind}, gives {result})\n    {}",
             method.doc
         ));
-        for param in method.params {
+        for param in &method.params {
             let optional = if param.required { "" } else { ", optional" };
             let kind = format!("({}{optional})", param.value_type);
             text.push_str(&format!(
@@ -119,17 +110,15 @@ fn description(out: &Output<'_>, store_type: &StoreType, methods: &[Method]) -> 
 
 pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Failure> {
     let path = context.path(&call.store.store)?;
-    let reader = context
-        .reader
-        .manager()
-        .open_path(&path, Access::ReadOnly)?;
-    let (store_id, methods) = (reader.store_id(), reader.methods());
+    let found = context.node.manager().find(path, Access::ReadOnly)?;
+    let store_id = found.meta().store_id;
+    let methods = context.registry().resolve(found.recorded())?.methods();
     let Some(method) = methods.iter().find(|method| method.name == call.method) else {
-        let known = methods.iter().map(|method| method.name);
+        let known = methods.iter().map(|method| &*method.name);
         let error = CallError::UnknownMethod {
-            store_type: reader.store_type().clone(),
+            store_type: found.meta().store_type.clone(),
             method: call.method.clone(),
-            known: known.clone().collect(),
+            known: known.clone().map(str::to_owned).collect(),
         };
         let failure = Failure::usage(error.to_string());
         return Err(match did_you_mean(&call.method, known) {
@@ -145,17 +134,17 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
         }
     }
     let given = Value::Record(given);
-    let result = match method.kind {
+    let access = match method.kind {
         MethodKind::Command => {
-            reader.close()?;
-            let node = context.writer()?;
-            let store = node.manager().open_path(&path, Access::ReadWrite)?;
-            let result = store.call(method.name, given).map_err(explained)?;
-            node.manager().close(store_id)?;
-            result
+            context.node.become_writer()?;
+            Access::ReadWrite
         }
-        _ => reader.call(method.name, given).map_err(explained)?,
+        _ => Access::ReadOnly,
     };
+    let manager = context.node.manager();
+    let store = manager.open_found(found, access)?;
+    let result = store.call(&method.name, given).map_err(explained)?;
+    manager.close(store_id)?;
     print(&mut context.out, &result)
 }
 

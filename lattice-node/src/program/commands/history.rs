@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lattice_backend::op::{Op, OpKind, OpRef};
+use lattice_backend::op::{ApplyIndex, Op, OpKind, OpRef};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ const OLDER: &str = "older ops";
 
 pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Result<(), Failure> {
     let path = context.path(&history.store.store)?;
-    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let count = store.op_count()?;
     let first = count.saturating_sub(history.limit.unwrap_or(u64::MAX));
     let is_graph = history.graph || history.format != HistoryFormat::Text;
@@ -46,7 +46,7 @@ fn op_at(store: &dyn StoreHandle, index: u64) -> Result<Op, Failure> {
             "the history is damaged: there is no op number {index}"
         ))
     };
-    store.op_at(index)?.ok_or_else(missing)
+    store.op_at(ApplyIndex::new(index))?.ok_or_else(missing)
 }
 
 fn print_op(

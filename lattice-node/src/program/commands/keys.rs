@@ -49,7 +49,7 @@ fn print_receipt(
     if out.is_json() {
         let op = &receipt.op;
         out.json(
-            &json!({ "op": op.id, "author": op.author, "seq": op.seq, "index": receipt.index }),
+            &json!({ "op": op.id, "author": op.author, "seq": op.seq, "index": receipt.index.get() }),
         )?;
     }
     Ok(())
@@ -72,7 +72,6 @@ pub(super) fn get(context: &mut Context<'_>, get: args::Get) -> Result<(), Failu
 }
 
 fn no_key(kv: &KvStore, key: &[u8]) -> Failure {
-    use lattice_registry::StoreHandle;
     Failure::not_found(format!(
         "store {} has no key \"{}\"",
         kv.store_id(),

@@ -3,6 +3,7 @@
 mod bundles;
 mod copies;
 mod dynamic;
+mod held;
 mod history;
 mod keys;
 mod logs;

@@ -15,7 +15,7 @@ pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), 
         None | Some(AliasCommand::List) => list(context),
         Some(AliasCommand::Set { alias, store }) => {
             let path = context.path(&store.store)?;
-            let manager = context.reader.manager();
+            let manager = context.node.manager();
             let store_id = manager.peek_path(&path)?.store_id;
             // A copy of a store elsewhere has its id, and is not what the alias would name.
             if real(&path) != real(&manager.store_path(store_id)) {
@@ -70,7 +70,8 @@ pub(super) fn identity(
     identity: &args::Identity,
 ) -> Result<(), Failure> {
     let author = if identity.create {
-        context.writer()?.manager().author()
+        context.node.become_writer()?;
+        context.node.manager().author()
     } else {
         let loaded = load_identity(&context.data_dir).map_err(|error| match error {
             error @ crate::IdentityError::NotFound { .. } => {

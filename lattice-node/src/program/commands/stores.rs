@@ -6,6 +6,7 @@ use lattice_meta::{MetaInfo, StoreId, StoreType};
 use lattice_registry::Listed;
 use serde_json::{Map, Value, json};
 
+use super::held::{held_json, held_line, held_ops};
 use crate::program::args;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
@@ -18,13 +19,14 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
     // An unknown type and a taken alias are refused before an identity is made for them.
     context.registry().resolve(&store_type)?;
     context.check_alias(create.alias.as_ref())?;
-    let node = context.writer()?;
-    let id = node.manager().create(&store_type)?;
+    context.node.become_writer()?;
+    let manager = context.node.manager();
+    let id = manager.create(&store_type)?;
     if let Some(alias) = &create.alias {
         Aliases::set(&context.data_dir, alias, id)
             .map_err(|error| Failure::from(error).within(&format!("store {id} was made")))?;
     }
-    let meta = node.manager().peek(id)?;
+    let meta = manager.peek(id)?;
     let value = json!({
         "store_id": id,
         "store_type": meta.store_type,
@@ -51,7 +53,7 @@ pub(super) fn parse_type(context: &Context<'_>, text: &str) -> Result<StoreType,
 }
 
 pub(super) fn list(context: &mut Context<'_>) -> Result<(), Failure> {
-    let all = context.reader.manager().list()?;
+    let all = context.node.manager().list()?;
     let aliases = context.aliases();
     let types = all.iter().flat_map(|listed| &listed.meta);
     let width = types.map(|meta| meta.store_type.as_str().len()).max();
@@ -97,7 +99,7 @@ fn list_one(
         }
         Err(error) => {
             let path = listed.path.display().to_string();
-            let error = Failure::of(manager_kind(error), error).into_json();
+            let error = Failure::of(manager_kind(error), error).to_json();
             let message = error["message"].as_str().unwrap_or("?").to_owned();
             let mut value = Map::new();
             json_bytes(
@@ -163,7 +165,7 @@ impl<'a, 'b> Sheet<'a, 'b> {
 }
 
 pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let meta = context.reader.manager().peek_path(context.path(store)?)?;
+    let meta = context.node.manager().peek_path(context.path(store)?)?;
     for key in &meta.unknown_keys {
         let key = escape(key);
         context.out.note(&format!(
@@ -179,16 +181,14 @@ pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
 
 pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
-    let handle = context
-        .reader
-        .manager()
-        .open_path(&path, Access::ReadOnly)?;
+    let handle = context.node.manager().open_path(&path, Access::ReadOnly)?;
     let meta = handle.info()?;
     let state_hash = handle.state_hash()?;
     let ops = handle.op_count()?;
     let frontier: Vec<_> = handle.frontier()?.iter().map(|head| head.id).collect();
     let forks = handle.forks()?.len();
     let logic = handle.logic_version().to_string();
+    let (held, held_ops) = held_ops(&*handle)?;
     let file = handle.path();
     let bytes = std::fs::metadata(file)
         .map_err(|error| Failure::from(error).within(&file.display().to_string()))?
@@ -207,6 +207,11 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         ("authors".to_owned(), json!(meta.tips.len())),
         ("frontier".to_owned(), json!(frontier)),
         ("forks".to_owned(), json!(forks)),
+        ("held".to_owned(), json!(held)),
+        (
+            "held_ops".to_owned(),
+            held_ops.iter().map(held_json).collect(),
+        ),
         ("logic_version".to_owned(), json!(logic)),
         ("bytes".to_owned(), json!(bytes)),
         ("alias".to_owned(), json!(alias)),
@@ -238,6 +243,13 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
                 "forks",
                 format!("{forks} (an author wrote from an old copy)"),
             );
+        }
+        if held > 0 {
+            let step = "(a program with code that can apply them does so when it opens the store)";
+            sheet.line("held ops", format!("{held} {step}"));
+        }
+        for held in &held_ops {
+            sheet.line("  held", held_line(held));
         }
         sheet.text()
     })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lattice_backend::engine::read::{Cursor, CursorOp};
+use lattice_backend::op::ApplyIndex;
 use lattice_kvstore::Change;
 use lattice_logstore::Entry;
 use lattice_meta::OpId;
@@ -20,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(60);
 
 pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(), Failure> {
     let path = context.path(&watch.store.store)?;
-    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let encoding = watch.encoding;
     let prefix = watch
         .prefix
@@ -57,13 +58,13 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
         }
         return Ok(());
     }
-    let first = from.op.map_or(0, |op| op.index + 1);
+    let first = from.op.map_or(0, |op| op.index.get().saturating_add(1));
     watch_ops(context, &*store, first, limit)
 }
 
 /// What was seen last.
 struct Since {
-    index: u64,
+    index: ApplyIndex,
     id: Option<OpId>,
     /// Which of the op's changes, from 0; nothing for all of them.
     change: Option<u32>,
@@ -71,7 +72,7 @@ struct Since {
 
 impl Since {
     /// All that an op did.
-    const fn whole(index: u64, id: Option<OpId>) -> Self {
+    const fn whole(index: ApplyIndex, id: Option<OpId>) -> Self {
         let change = None;
         Self { index, id, change }
     }
@@ -85,7 +86,7 @@ fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cur
         _ if all => return Ok(Cursor::START),
         None => match count.checked_sub(1) {
             None => return Ok(Cursor::START),
-            Some(last) => Since::whole(last, None),
+            Some(last) => Since::whole(ApplyIndex::new(last), None),
         },
         Some(since) => parse(since)?,
     };
@@ -130,7 +131,7 @@ fn parse(since: &str) -> Result<Since, Failure> {
         .map(|change| change.parse().map_err(|_| wrong()));
     match (index, parts.next()) {
         (Some(index), None) => Ok(Since {
-            index,
+            index: ApplyIndex::new(index),
             id: id.transpose()?,
             change: change.transpose()?,
         }),
@@ -142,7 +143,7 @@ fn parse(since: &str) -> Result<Since, Failure> {
 fn head(cursor: Cursor, place: Option<u32>) -> Map<String, Value> {
     let mut object = Map::new();
     if let Some(op) = cursor.op {
-        object.insert("index".into(), op.index.into());
+        object.insert("index".into(), op.index.get().into());
         object.insert("op".into(), json!(op.id));
         object.insert("change".into(), json!(place));
     }
@@ -214,7 +215,9 @@ fn watch_ops(
 ) -> Result<(), Failure> {
     for index in first..first.saturating_add(limit) {
         while store.wait_for_ops(index, WAIT)? <= index {}
-        let Some(op) = store.op_at(index)? else { break };
+        let Some(op) = store.op_at(ApplyIndex::new(index))? else {
+            break;
+        };
         let what = store.describe(&op);
         let reference = op.reference();
         let value = json!({

@@ -7,11 +7,12 @@ use lattice_backend::engine::verify::{Finding, Verification};
 use lattice_meta::StoreId;
 use serde_json::{Map, Value, json};
 
+use super::held::{held_json, held_line};
 use super::stores::parse_type;
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
-use crate::program::failure::{Failure, Kind, manager_kind};
+use crate::program::failure::{Failure, manager_kind};
 use crate::program::output::{escape_text, json_bytes, styles};
 use crate::{Aliases, Depth};
 
@@ -21,14 +22,14 @@ pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result
         true => Depth::Quick,
         false => Depth::Full,
     };
-    let manager = context.reader.manager();
+    let manager = context.node.manager();
     let store_id = manager.peek_path(&path).map(|meta| meta.store_id).ok();
     let verified = match manager.verify_path(&path, depth) {
         Ok(verified) => verified,
         // A store that damage keeps from being opened is one with a finding.
-        Err(error) if manager_kind(&error) == Kind::Damaged => {
+        Err(error) if manager_kind(&error).is_damage() => {
             let failure = Failure::from(error);
-            let finding = failure.as_finding();
+            let finding = failure.to_json();
             context.out.either(
                 json!({
                     "store_id": store_id,
@@ -63,7 +64,7 @@ const fn depth_name(depth: Depth) -> &'static str {
 /// What the engine's checksums say.
 const fn checksums_name(checksums: &Integrity) -> &'static str {
     match checksums {
-        Integrity::Whole => "whole",
+        Integrity::Intact => "whole",
         Integrity::Damaged { .. } => "damaged",
         Integrity::InUse => "in_use",
         Integrity::None => "not_checked",
@@ -83,6 +84,8 @@ fn print_verified(
         "elements": verified.elements,
         "state_hash": verified.state_hash,
         "forks": verified.forks,
+        "held": verified.held,
+        "held_ops": verified.held_ops.iter().map(held_json).collect::<Vec<_>>(),
         "logic_version": verified.logic.as_str(),
         "recorded_logic": verified.recorded_logic,
         "checksums": checksums_name(&verified.checksums),
@@ -115,7 +118,15 @@ fn print_verified(
                 ),
             };
             let hash = verified.state_hash;
-            return format!("whole: {what}{forks}, state hash {hash}{logic}{checksums}");
+            let held = match verified.held {
+                0 => String::new(),
+                held => format!(", {} held", plural(held, ("op", "ops"))),
+            };
+            let mut text = format!("ok: {what}{forks}{held}, state hash {hash}{logic}{checksums}");
+            for held in &verified.held_ops {
+                text.push_str(&format!("\nheld: {}", held_line(held)));
+            }
+            return text;
         }
         let line = |finding: &Finding| {
             let kind = out.paint(styles::BAD, finding.kind());
@@ -139,13 +150,16 @@ fn finding_json(finding: &Finding) -> Value {
             hlc,
             ..
         } => object.extend([
-            ("index".to_owned(), json!(index)),
+            ("index".to_owned(), json!(index.get())),
             ("op".to_owned(), json!(op.map(|op| op.id))),
             ("author".to_owned(), json!(author)),
             ("time".to_owned(), json!(hlc.map(|hlc| hlc.ms()))),
         ]),
+        Finding::HeldOp { op, .. } => object.extend([
+            ("op".to_owned(), json!(op.id)),
+            ("author".to_owned(), json!(op.author)),
+        ]),
         Finding::Effect(effect) => {
-            let effect = &effect.0;
             let key = |key: &Vec<u8>| {
                 let mut object = Map::new();
                 json_bytes(&mut object, "key", key);
@@ -153,7 +167,7 @@ fn finding_json(finding: &Finding) -> Value {
             };
             let hex = |hash: &[u8]| data_encoding::HEXLOWER.encode(hash);
             object.extend([
-                ("index".to_owned(), json!(effect.index)),
+                ("index".to_owned(), json!(effect.index.get())),
                 ("op".to_owned(), json!(effect.op.id)),
                 ("author".to_owned(), json!(effect.op.author)),
                 ("time".to_owned(), json!(effect.hlc.ms())),
@@ -182,11 +196,9 @@ fn finding_json(finding: &Finding) -> Value {
             object.insert("table".into(), table.name().into());
             json_bytes(&mut object, "key", key);
         }
-        Finding::Count {
-            expected, found, ..
-        } => object.extend([
-            ("expected".to_owned(), json!(expected)),
-            ("found".to_owned(), json!(found)),
+        Finding::Clock { expected, found } => object.extend([
+            ("expected".to_owned(), json!(expected.to_string())),
+            ("found".to_owned(), json!(found.to_string())),
         ]),
         _ => {}
     }
@@ -197,12 +209,12 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     let to = parse_type(context, &migrate.to)?;
     let path = context.path(&migrate.store.store)?;
     context.check_alias(migrate.alias.as_ref())?;
-    let meta = context.reader.manager().peek_path(&path)?;
+    let meta = context.node.manager().peek_path(&path)?;
     // What cannot be is refused before an identity is made for it.
     context.registry().resolve(&to)?;
     context.registry().migration(&meta.store_type, &to)?;
-    let node = context.writer()?;
-    let migrated = node.manager().migrate(&path, &to)?;
+    context.node.become_writer()?;
+    let migrated = context.node.manager().migrate(&path, &to)?;
     if let Some(alias) = &migrate.alias {
         let named = Aliases::set(&context.data_dir, alias, migrated.store_id);
         named.map_err(|error| {
@@ -239,7 +251,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
 
 pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
-    let rebuilt = context.reader.manager().rebuild(&path)?;
+    let rebuilt = context.node.manager().rebuild(&path)?;
     if context.out.is_json() {
         return context.out.json(&json!({
             "store_id": rebuilt.store_id,
@@ -267,7 +279,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
 
 pub(super) fn compact(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
-    let compacted = context.reader.manager().compact(&path)?;
+    let compacted = context.node.manager().compact(&path)?;
     if context.out.is_json() {
         return context.out.json(&json!({
             "store_id": compacted.store_id,

@@ -1,41 +1,38 @@
 //! Other builds of the key-value store's logic, as a maintainer might ship them.
 
-use std::ops::RangeInclusive;
-
-use lattice_backend::backend::{Result, Row};
+use lattice_backend::backend::{Direction, Result, Row, Rows, Span};
 use lattice_backend::engine::Engine;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, Effect, History, LogicVersion, Method, StateMachine,
-    Value,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, StateMachine,
 };
-use lattice_backend::op::{OpKind, OpView};
-use lattice_kvstore::{Command, KvMachine, KvRefusal};
-use lattice_meta::{SchemaVersion, StoreType};
+use lattice_backend::op::OpView;
+use lattice_kvstore::{Command, KvMachine, KvRefusal, Payload, STORE_TYPE};
+use lattice_meta::SchemaVersion;
 use lattice_registry::{EngineOpener, RegisterError, Registry, TypedStore};
 
 /// The logic of key-value stores, changed or only said to be.
 pub(super) struct Build {
     machine: KvMachine,
-    logic: &'static str,
+    logic: Logic,
     has_mistake: bool,
 }
 
 impl Build {
     /// Computes the same, only otherwise.
     fn faster() -> Self {
-        Self {
-            machine: KvMachine::new(),
-            logic: "core:kvstore/2",
-            has_mistake: false,
-        }
+        Self::new("core:kvstore/2", false)
     }
 
     /// Takes a delete for nothing.
     fn mistaken() -> Self {
+        Self::new("core:kvstore/3", true)
+    }
+
+    fn new(version: &str, has_mistake: bool) -> Self {
         Self {
             machine: KvMachine::new(),
-            logic: "core:kvstore/3",
-            has_mistake: true,
+            logic: Logic::new(STORE_TYPE, version).expect("both texts are well formed"),
+            has_mistake,
         }
     }
 }
@@ -83,11 +80,7 @@ impl DataRead for Keeping<'_> {
         self.0.get(key)
     }
 
-    fn range(
-        &self,
-        span: lattice_backend::backend::Span<'_>,
-        direction: lattice_backend::backend::Direction,
-    ) -> Result<lattice_backend::backend::Rows<'_>> {
+    fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
         self.0.range(span, direction)
     }
 }
@@ -105,21 +98,39 @@ impl DataWrite for Keeping<'_> {
 impl StateMachine for Build {
     type Command = Command;
     type Refusal = KvRefusal;
+    type Payload<'a> = Payload<'a>;
 
-    fn store_type(&self) -> &StoreType {
-        self.machine.store_type()
+    fn logic(&self) -> &Logic {
+        &self.logic
     }
 
-    fn schemas(&self) -> RangeInclusive<SchemaVersion> {
-        self.machine.schemas()
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<Payload<'a>, Invalid> {
+        self.machine.decode(payload)
     }
 
-    fn logic_version(&self) -> LogicVersion {
-        LogicVersion::new(self.logic).expect("it is visible ASCII")
+    fn prepare(
+        &self,
+        command: &Command,
+        data: &dyn DataRead,
+        history: &dyn History,
+    ) -> Result<Vec<u8>, MachineError<KvRefusal>> {
+        self.machine.prepare(command, data, history)
     }
 
-    fn methods(&self) -> &'static [Method] {
-        self.machine.methods()
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        payload: Payload<'_>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        match self.has_mistake {
+            true => {
+                let mut data = Keeping(data);
+                self.machine.apply(op, payload, &mut data, history)
+            }
+            false => self.machine.apply(op, payload, data, history),
+        }
     }
 
     fn elements(
@@ -132,54 +143,7 @@ impl StateMachine for Build {
         self.machine.elements(schema, row, history, each)
     }
 
-    fn migrate(
-        &self,
-        from: SchemaVersion,
-        data: &mut dyn DataWrite,
-        history: &dyn History,
-    ) -> Result<()> {
-        self.machine.migrate(from, data, history)
-    }
-
-    fn prepare(
-        &self,
-        command: &Command,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<std::result::Result<Vec<u8>, KvRefusal>> {
-        self.machine.prepare(command, data, history)
-    }
-
-    fn apply(
-        &self,
-        op: &OpView<'_>,
-        data: &mut dyn DataWrite,
-        history: &dyn History,
-    ) -> Result<Effect> {
-        match self.has_mistake {
-            true => self.machine.apply(op, &mut Keeping(data), history),
-            false => self.machine.apply(op, data, history),
-        }
-    }
-
-    fn settle(&self, kind: OpKind, op: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
-        self.machine.settle(kind, op, data)
-    }
-
     fn describe(&self, payload: &[u8]) -> String {
         self.machine.describe(payload)
-    }
-
-    fn command(&self, args: Args) -> std::result::Result<Command, CallError> {
-        self.machine.command(args)
-    }
-
-    fn query(
-        &self,
-        args: Args,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<std::result::Result<Value, CallError>> {
-        self.machine.query(args, data, history)
     }
 }

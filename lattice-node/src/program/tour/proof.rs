@@ -14,7 +14,7 @@ use super::walk::{Stores, on};
 use crate::program::bulk::plural;
 use crate::program::failure::Failure;
 use crate::{
-    Access, ManagerError, Node, NodeError, NodeOptions, Registry, StoreHandle, Watch, core_registry,
+    Access, ManagerError, Node, NodeError, ProgressSink, Registry, StoreHandle, core_registry,
 };
 
 /// Holds the store against its history, by this program and by others.
@@ -106,15 +106,16 @@ impl Carol {
     fn open(&self, registry: Registry) -> (Result<Arc<dyn StoreHandle>, NodeError>, u64) {
         let replayed = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&replayed);
-        let options = NodeOptions {
-            watch: Watch::new(move |progress| {
-                if progress.stage == Stage::Replay {
-                    count.store(progress.done, Ordering::Relaxed);
-                }
-            }),
-            ..NodeOptions::default()
-        };
-        let opened = Node::with_options(&self.dir, registry, options)
+        let progress = ProgressSink::new(move |progress| {
+            if progress.stage == Stage::Replay {
+                count.store(progress.done, Ordering::Relaxed);
+            }
+        });
+        let node = Node::builder(&self.dir)
+            .registry(registry)
+            .progress(progress);
+        let opened = node
+            .open()
             .and_then(|node| Ok(node.manager().open_path(&self.file, Access::ReadWrite)?));
         (opened, replayed.load(Ordering::Relaxed))
     }

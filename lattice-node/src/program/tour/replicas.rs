@@ -1,7 +1,5 @@
 //! Two replicas of one store that part and meet.
 
-use lattice_registry::StoreHandle;
-
 use super::guide::{Guide, Word, path, word};
 use super::walk::{Stores, on, open_kv};
 use crate::program::failure::Failure;

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lattice_meta::StoreId;
-use lattice_registry::StoreHandle;
 
 use super::guide::{Guide, Word, path, word};
 use super::packages::packages;
@@ -95,7 +94,7 @@ fn keep_steps(guide: &mut Guide<'_, '_>, log_id: StoreId) -> Result<usize, Failu
 /// A node that knows nothing peeks at the files, resolves their types, and opens them.
 pub(super) fn rediscover(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
     guide.heading("Somebody finds two files and is not told what they are")?;
-    let node = Node::reader(guide.place("nobody"))?;
+    let node = Node::builder(guide.place("nobody")).open_reader()?;
     for dir in [stores.kv_dir("alice"), stores.log_dir("alice")] {
         guide.run(&[word("--data-dir"), path("nobody"), word("peek"), path(&dir)])?;
         guide.called("let opener = registry.resolve(&meta.store_type)?")?;
@@ -107,7 +106,8 @@ pub(super) fn rediscover(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(
             .map_err(ManagerError::from)?;
         guide.called("let store = manager.open_path(path, Access::ReadOnly)?")?;
         let store = node.manager().open_path(&real, Access::ReadOnly)?;
-        let methods: Vec<_> = store.methods().iter().map(|method| method.name).collect();
+        let methods = store.methods().into_iter().map(|method| method.name);
+        let methods: Vec<_> = methods.collect();
         guide.result(&format!("methods     {}", methods.join(", ")))?;
         guide.result(&format!("state hash  {}", store.state_hash()?))?;
     }

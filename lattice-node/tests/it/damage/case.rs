@@ -8,10 +8,11 @@ use lattice_backend::backend::{
     BackendError, Direction, EVERYTHING, FileError, OpenOptions, StateBackend, Table,
 };
 use lattice_backend::conformance::Rng;
+use lattice_backend::op::ApplyIndex;
 use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::KvStore;
 use lattice_logstore::{LogStore, Selection};
-use lattice_node::{Access, Depth, ManagerOptions, StoreHandle, StoreManager, Watch};
+use lattice_node::{Access, Depth, ManagerOptions, ProgressSink, StoreHandle, StoreManager};
 use lattice_registry::ManagerError;
 
 use super::kinds::Damage;
@@ -211,12 +212,12 @@ fn read(manager: &StoreManager, file: &PathBuf) -> Option<bool> {
     }
     let count = store.op_count().unwrap_or(0).min(100);
     for index in 0..count {
-        if let Ok(Some(op)) = store.op_at(index) {
+        if let Ok(Some(op)) = store.op_at(ApplyIndex::new(index)) {
             assert!(!store.describe(&op).contains('\n'));
         }
     }
     for method in store.methods() {
-        drop(store.call(method.name, lattice_backend::machine::Value::record([])));
+        drop(store.call(&method.name, lattice_backend::machine::Value::record([])));
     }
     if let Some(kv) = store.downcast_ref::<KvStore>() {
         read_keys(kv);
@@ -225,7 +226,7 @@ fn read(manager: &StoreManager, file: &PathBuf) -> Option<bool> {
         read_entries(log);
     }
     let backend = RedbBackend::on_files();
-    let verified = store.verify(Depth::Full, &backend, &Watch::nobody());
+    let verified = store.verify(Depth::Full, &backend, &ProgressSink::none());
     let found = !verified.is_ok_and(|verified| verified.is_ok());
     drop(manager.close_all());
     Some(found)

@@ -116,8 +116,7 @@ struct Replica {
 impl Replica {
     fn new(kind: Kind, author: u8) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = ManagerOptions::new(secret(author));
-        options.sharing = kind.sharing();
+        let options = ManagerOptions::new(secret(author)).sharing(kind.sharing());
         let manager = manager(dir.path(), options);
         let store_id = manager.create_replica(&kind.genesis()).unwrap();
         Self {
@@ -139,7 +138,7 @@ impl Replica {
 /// A manager of a data directory, by a clock that stands still.
 pub(super) fn manager(dir: &Path, options: ManagerOptions) -> StoreManager {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW_MS));
-    let options = ManagerOptions { clock, ..options };
+    let options = options.clock(clock);
     let backend = Arc::new(RedbBackend::on_files());
     StoreManager::new(dir, backend, core_registry().unwrap(), options)
 }
@@ -177,6 +176,6 @@ fn write(store: &dyn StoreHandle, nth: usize, rows: usize) {
 /// Brings everything that `to` lacks from `from`.
 fn pull(from: &dyn StoreHandle, to: &dyn StoreHandle) {
     let ops = from.ops_after(&to.branch_tips().unwrap()).unwrap();
-    let report = to.ingest(&mut ops.map(Result::unwrap), &Authors::Any);
+    let report = to.ingest(&mut ops.map(|op| Ok(op?)), &Authors::Any);
     assert!(report.unwrap().applied() > 0);
 }

@@ -7,7 +7,7 @@ use lattice_backend::engine::open::create_store;
 use lattice_backend::machine::LogicVersion;
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::{Genesis, Hlc, Nonce, SchemaVersion, StoreId};
-use lattice_node::{Access, Aliases, Authors, KvStore, Node, StoreHandle};
+use lattice_node::{Access, Aliases, Authors, KvStore, Node};
 
 /// Makes them in data directories of their own.
 pub(super) fn make(dir: &Path) {
@@ -34,12 +34,8 @@ fn part(dir: &Path) {
     anns.put("cold", "water").unwrap();
     // A later clock, so that it is Bob's value that is current.
     while bobs.put("hot", "coffee").unwrap().hlc <= anns.conflicts("hot").unwrap()[0].hlc {}
-    let ops: Vec<_> = bobs
-        .ops_after(&anns.branch_tips().unwrap())
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    anns.ingest(&mut ops.into_iter(), &Authors::Any).unwrap();
+    let ops = bobs.ops_after(&anns.branch_tips().unwrap()).unwrap();
+    anns.ingest(ops, &Authors::Any).unwrap();
     ann.manager().close_all().unwrap();
 }
 

@@ -54,9 +54,14 @@ const STRANGERS: &[(&str, &str)] = &[
     ("lattice-logstore", "lattice-kvstore"),
 ];
 
-/// Crates that must not be below a crate of the workspace, whatever its features.
+/// The feature by which a layer alone keeps stores in files: it turns the engine on without naming it,
+/// and is never a default.
+const FILES: &str = "files";
+
+/// Crates that must not be below a crate of the workspace with these features.
 struct Banned {
     package: &'static str,
+    features: &'static [&'static str],
     crates: &'static [&'static str],
     why: &'static str,
 }
@@ -64,6 +69,7 @@ struct Banned {
 const BANNED: &[Banned] = &[
     Banned {
         package: "lattice-meta",
+        features: &["--all-features"],
         crates: &[
             "chrono",
             "errno",
@@ -89,16 +95,19 @@ const BANNED: &[Banned] = &[
     },
     Banned {
         package: "lattice-registry",
+        features: &["--features", "std"],
         crates: &[ENGINE],
         why: "the registry names no engine",
     },
     Banned {
         package: "lattice-kvstore",
+        features: &["--features", "std"],
         crates: &[ENGINE],
         why: "a store type sees no engine",
     },
     Banned {
         package: "lattice-logstore",
+        features: &["--features", "std"],
         crates: &[ENGINE],
         why: "a store type sees no engine",
     },
@@ -196,12 +205,12 @@ fn engine_stays_below(package: &Package) -> Vec<Finding> {
             dependency.name == BACKEND
                 && dependency.features.iter().any(|feature| feature == ENGINE)
         });
-        let by_feature = package
-            .features
-            .values()
-            .flatten()
+        let others = package.features.iter().filter(|(name, _)| *name != FILES);
+        let by_feature = others
+            .flat_map(|(_, features)| features)
             .any(|feature| turns_backend_engine_on(feature));
-        if by_dependency || by_feature {
+        let by_default = reached_features(package, "default").contains(FILES);
+        if by_dependency || by_feature || by_default {
             findings.push(Finding::file(&path, "only lattice-node may turn `redb` on"));
         }
     }
@@ -246,14 +255,8 @@ pub(super) fn check_resolved(workspace: &Workspace) -> Result<Vec<Finding>, Work
     for banned in BANNED {
         for target in TREE_TARGETS {
             let mut cargo = workspace.cargo();
-            cargo.args([
-                "tree",
-                "--package",
-                banned.package,
-                "--all-features",
-                "--target",
-                target,
-            ]);
+            cargo.args(["tree", "--package", banned.package, "--target", target]);
+            cargo.args(banned.features);
             cargo.args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]);
             findings.extend(banned_in(banned, &command::output(&mut cargo)?));
         }

@@ -117,3 +117,12 @@ fn banned_crates_are_seen_at_any_depth() {
     assert_eq!(banned_in(&BANNED[0], tree).len(), 1);
     assert!(banned_in(&BANNED[0], "lattice-meta v0.1.0\nrandomize v1.0.0\n").is_empty());
 }
+
+#[test]
+fn a_layer_may_keep_files_by_its_own_feature_and_not_by_default() {
+    let seen = |features| engine_stays_below(&package("lattice-registry", "", features)).len();
+    assert_eq!(seen(r#""files":["lattice-backend/redb"]"#), 0);
+    assert_eq!(seen(r#""std":["lattice-backend/redb"]"#), 1);
+    let default = r#""default":["files"],"files":["lattice-backend/redb"]"#;
+    assert_eq!(seen(default), 1);
+}

@@ -8,7 +8,7 @@ use crate::op::OpRef;
 
 /// Which pending ops miss which parents, and at which place among its parents each names them.
 ///
-/// Ops of [`MAX_HELD_BYTES`](super::MAX_HELD_BYTES) name at most 930,000 parents. With entries of
+/// Ops of [`MAX_PENDING_BYTES`](super::MAX_PENDING_BYTES) name at most 930,000 parents. With entries of
 /// 12 bytes the index then takes 20 to 25 MB. So an entry has a hash of 32 bits in place of a
 /// reference of 72 bytes, and callers compare the whole reference. The hash has a random key: else
 /// a peer could choose references that collide, and each op that matches them would cost a walk

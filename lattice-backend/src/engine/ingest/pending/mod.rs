@@ -17,9 +17,9 @@ use crate::op::{Op, OpRef, Stamp};
 use missing::MissingParents;
 
 /// The most bytes of pending ops that a store keeps.
-pub const MAX_HELD_BYTES: usize = 64 << 20;
+pub const MAX_PENDING_BYTES: usize = 64 << 20;
 /// The most pending ops that a store keeps.
-pub const MAX_HELD_OPS: usize = MAX_HELD_BYTES / MIN_COST;
+pub const MAX_PENDING_OPS: usize = MAX_PENDING_BYTES / MIN_COST;
 /// A shorter op counts as this many bytes, so that one bound holds for count and bytes.
 const MIN_COST: usize = 1024;
 
@@ -257,7 +257,7 @@ impl PendingOps {
     /// and a flood of many new authors' ops evicts none of a known author.
     fn evict(&mut self) -> Vec<OpId> {
         let mut evicted = Vec::new();
-        while self.cost > MAX_HELD_BYTES {
+        while self.cost > MAX_PENDING_BYTES {
             let greatest = self
                 .ranking
                 .last()

@@ -82,7 +82,7 @@ fn ops_that_were_released_leave_nothing() {
 fn ops_that_were_evicted_leave_nothing() {
     let mut pending = PendingOps::default();
     let floods: Vec<Op> = (1..=9)
-        .map(|nth| op(1, 0..nth * 10, MAX_HELD_BYTES / 8 - 16_384))
+        .map(|nth| op(1, 0..nth * 10, MAX_PENDING_BYTES / 8 - 16_384))
         .collect();
     for (nth, flood) in floods.iter().enumerate() {
         // Its first parent has arrived, and the next one is looked for when the op is gone.
@@ -94,7 +94,7 @@ fn ops_that_were_evicted_leave_nothing() {
     assert_eq!(pending.take_moved().len(), 8);
     // Ops that cost more and miss nothing else replace them.
     for nth in 0..8 {
-        let flood = op(1, [5000 + nth], MAX_HELD_BYTES / 8 - 1000);
+        let flood = op(1, [5000 + nth], MAX_PENDING_BYTES / 8 - 1000);
         assert_eq!(wait(&mut pending, &flood, 0).len(), 1);
     }
     assert_eq!(pending.missing.len(), 8);
@@ -157,7 +157,7 @@ fn parents_with_the_same_hash_are_told_apart() {
 #[test]
 fn an_op_that_comes_again_is_the_last_to_arrive() {
     let mut pending = PendingOps::default();
-    let length = MAX_HELD_BYTES / 4 - 4096;
+    let length = MAX_PENDING_BYTES / 4 - 4096;
     let ops: Vec<Op> = (0..5).map(|nth| op(1, [nth], length)).collect();
     for op in &ops[..4] {
         assert!(wait(&mut pending, op, 0).is_empty());

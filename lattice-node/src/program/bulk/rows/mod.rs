@@ -1,7 +1,7 @@
 //! What a row of a file is to a store.
 
-use lattice_backend::op::MAX_KEY_BYTES;
 use lattice_kvstore::Command;
+use lattice_kvstore::MAX_KEY_BYTES;
 use lattice_logstore::Append;
 use lattice_registry::TypedStore;
 

@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
+use lattice_backend::chunks::Chunks;
 use lattice_backend::engine::ingest::Authors;
 use serde_json::{Map, Value};
 
 use super::counts::Counts;
-use super::source::{Again, Intact, Source};
+use super::source::{Intact, Source};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::{Access, StoreHandle};
 
-/// Ops that are taken in together, at most; what became of each is then counted and forgotten.
-const OPS_PER_CHUNK: usize = 4096;
-/// Bytes after which a chunk takes no more ops: with the last op, of at most 16 MiB, that is what a
-/// chunk holds in memory.
-const CHUNK_BYTES: usize = 8 << 20;
+/// The most ops of which one report says what became of them.
+const OPS_PER_REPORT: usize = 4096;
+/// The most bytes of these ops that are in memory, but for a longer op.
+const BYTES_PER_REPORT: usize = 8 << 20;
 
 /// Takes in a bundle, which is read twice: first to its end, before anything changes, then op by op.
 /// A file that is replaced between the two readings is read on as it was. A file that is written to
@@ -30,8 +30,8 @@ pub(super) fn apply(
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
     let genesis = bundle.genesis();
     context.registry().resolve(genesis.store_type())?;
-    let node = context.writer()?;
-    let manager = node.manager();
+    context.node.become_writer()?;
+    let manager = context.node.manager();
     let store_id = genesis.store_id();
     let created = !manager.store_path(store_id).exists();
     if created {
@@ -73,23 +73,10 @@ fn take_in(
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut bundle = bundle.again()?;
-    loop {
-        let chunk = next_chunk(&mut bundle)?;
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        counts.add(&store.ingest(&mut chunk.into_iter(), whose)?);
+    let ops = std::iter::from_fn(|| bundle.next_op().transpose());
+    // A report names each op: what became of a chunk is counted before the next one is taken in.
+    for chunk in Chunks::new(ops, OPS_PER_REPORT, BYTES_PER_REPORT, Vec::len) {
+        counts.add(&store.ingest(&mut chunk?.into_iter().map(Ok), whose)?);
     }
-}
-
-pub(super) fn next_chunk(bundle: &mut Again<'_>) -> Result<Vec<Vec<u8>>, Failure> {
-    let (mut chunk, mut bytes) = (Vec::new(), 0);
-    while chunk.len() < OPS_PER_CHUNK
-        && bytes < CHUNK_BYTES
-        && let Some(op) = bundle.next_op()?
-    {
-        bytes += op.len();
-        chunk.push(op);
-    }
-    Ok(chunk)
+    Ok(())
 }

@@ -12,24 +12,26 @@ use crate::program::context::Context;
 /// Reasons that are counted apart; a bundle can bring as many as it has ops.
 const MAX_REASONS: usize = 100;
 const OTHER_REASONS: &str = "for other reasons";
-const NO_ROOM: &str = "there was no room to hold it back";
+const NO_ROOM: &str = "evicted while they were pending, to make room for others";
 
-/// What became of a bundle's ops. Memory: the ops that a store holds back, which are bounded, and
+/// What became of a bundle's ops. Memory: the pending ops of a store, which are bounded, and
 /// the reasons above.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     applied: u64,
     known: u64,
-    /// What is held back now; a later op or a later try can release it.
-    held: BTreeMap<OpId, Held>,
+    /// Ops on disk that the code of the store type could not apply.
+    held: u64,
+    /// What is pending now; a later op or a later try can release it.
+    pending: BTreeMap<OpId, Pending>,
     rejected: BTreeMap<String, u64>,
     /// Whether ops were rejected for their author only.
     unknown_authors: bool,
 }
 
-/// Why an op is held back.
+/// Why an op is pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
+enum Pending {
     /// An op that it names is missing.
     Waiting,
     /// It is dated ahead.
@@ -39,7 +41,7 @@ enum Held {
 impl Counts {
     pub(super) fn add(&mut self, report: &IngestReport) {
         for id in &report.evicted {
-            if self.held.remove(id).is_some() {
+            if self.pending.remove(id).is_some() {
                 self.reject(NO_ROOM.into());
             }
         }
@@ -52,18 +54,19 @@ impl Counts {
     }
 
     fn count(&mut self, id: Option<OpId>, outcome: &Outcome) {
-        // An op that was held is tried again at every ingest, or was given again.
+        // An op that was pending is tried again at every ingest, or was given again.
         if let Some(id) = id {
-            self.held.remove(&id);
+            self.pending.remove(&id);
         }
         match (outcome, id) {
             (Outcome::Applied { .. }, _) => self.applied += 1,
             (Outcome::Known, _) => self.known += 1,
+            (Outcome::Held { .. }, _) => self.held += 1,
             (Outcome::Waiting { .. }, Some(id)) => {
-                self.held.insert(id, Held::Waiting);
+                self.pending.insert(id, Pending::Waiting);
             }
             (Outcome::Deferred { .. }, Some(id)) => {
-                self.held.insert(id, Held::Deferred);
+                self.pending.insert(id, Pending::Deferred);
             }
             (Outcome::Rejected(why), _) => {
                 self.unknown_authors |= matches!(why, Rejection::UnknownAuthor { .. });
@@ -86,15 +89,15 @@ impl Counts {
         self.applied
     }
 
-    fn held(&self, why: Held) -> u64 {
-        let held = self.held.values().filter(|held| **held == why);
-        u64::try_from(held.count()).unwrap_or(u64::MAX)
+    fn pending(&self, why: Pending) -> u64 {
+        let pending = self.pending.values().filter(|pending| **pending == why);
+        u64::try_from(pending.count()).unwrap_or(u64::MAX)
     }
 
     /// How many ops are not in the store.
     pub(super) fn left(&self) -> u64 {
-        let held = self.held(Held::Waiting) + self.held(Held::Deferred);
-        self.rejected.values().sum::<u64>() + held
+        let pending = self.pending(Pending::Waiting) + self.pending(Pending::Deferred);
+        self.rejected.values().sum::<u64>() + pending
     }
 
     pub(super) fn json(&self) -> Vec<(&'static str, Value)> {
@@ -103,8 +106,9 @@ impl Counts {
         vec![
             ("applied", self.applied.into()),
             ("known", self.known.into()),
-            ("waiting", self.held(Held::Waiting).into()),
-            ("deferred", self.held(Held::Deferred).into()),
+            ("held", self.held.into()),
+            ("waiting", self.pending(Pending::Waiting).into()),
+            ("deferred", self.pending(Pending::Deferred).into()),
             ("rejected", rejected.collect()),
         ]
     }
@@ -116,7 +120,17 @@ impl Counts {
         context
             .out
             .note(&format!("{applied} applied{replica}, {known} known before"));
-        let (waiting, deferred) = (self.held(Held::Waiting), self.held(Held::Deferred));
+        if self.held > 0 {
+            let held = ops(self.held);
+            context.out.note(&format!(
+                "{held} held, since this program's code could not apply them: `lattice info` lists \
+                 them, and a program with other code applies them"
+            ));
+        }
+        let (waiting, deferred) = (
+            self.pending(Pending::Waiting),
+            self.pending(Pending::Deferred),
+        );
         if waiting > 0 {
             let waiting = ops(waiting);
             context.out.note(&format!(
@@ -145,6 +159,8 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use lattice_backend::engine::read::HeldReason;
+    use lattice_backend::op::ApplyIndex;
     use lattice_meta::PubKey;
 
     use super::*;
@@ -166,6 +182,10 @@ mod tests {
         lattice_backend::op::SecretKey::from_bytes(&[seed; 32]).public()
     }
 
+    const APPLIED: Outcome = Outcome::Applied {
+        index: ApplyIndex::FIRST,
+    };
+
     fn given(outcomes: &[(u8, Outcome)]) -> IngestReport {
         IngestReport {
             outcomes: outcomes
@@ -180,8 +200,8 @@ mod tests {
         [
             counts.applied,
             counts.known,
-            counts.held(Held::Waiting),
-            counts.held(Held::Deferred),
+            counts.pending(Pending::Waiting),
+            counts.pending(Pending::Deferred),
             counts.rejected.values().sum(),
         ]
     }
@@ -198,7 +218,7 @@ mod tests {
         }
         assert_eq!(numbers(&counts), [0, 0, 1, 1, 0]);
         let mut report = given(&[]);
-        report.released = vec![(id(1), Outcome::Applied { index: 0 })];
+        report.released = vec![(id(1), APPLIED)];
         counts.add(&report);
         assert_eq!(numbers(&counts), [1, 0, 1, 0, 0]);
     }
@@ -208,13 +228,24 @@ mod tests {
         let mut counts = Counts::default();
         counts.add(&given(&[(1, waiting()), (1, waiting())]));
         assert_eq!(counts.left(), 1);
-        counts.add(&given(&[(1, Outcome::Applied { index: 0 })]));
+        counts.add(&given(&[(1, APPLIED)]));
         assert_eq!(numbers(&counts), [1, 0, 0, 0, 0]);
         assert_eq!(counts.left(), 0);
     }
 
     #[test]
-    fn an_evicted_op_is_rejected_whatever_it_was_held_for() {
+    fn a_held_op_is_in_the_store_and_not_pending() {
+        let mut counts = Counts::default();
+        counts.add(&given(&[(1, waiting())]));
+        let message = "the store type's code panicked".into();
+        let reason = HeldReason::Fault { message };
+        counts.add(&given(&[(1, Outcome::Held { reason })]));
+        assert_eq!(numbers(&counts), [0, 0, 0, 0, 0]);
+        assert_eq!((counts.held, counts.left()), (1, 0));
+    }
+
+    #[test]
+    fn an_evicted_op_is_rejected_whatever_it_was_pending_for() {
         let mut counts = Counts::default();
         let deferred = Outcome::Deferred { until_ms: 1 };
         counts.add(&given(&[(1, deferred), (2, waiting())]));

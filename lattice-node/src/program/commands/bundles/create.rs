@@ -35,7 +35,7 @@ pub(super) fn create(
     }
     let path = context.path(&store.store)?;
     let known = since.map(|since| read_tips(context, since)).transpose()?;
-    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let store_id = store.store_id();
     if let Some(known) = known.as_ref().filter(|known| known.store_id != store_id) {
         return Err(Failure::usage(format!(

@@ -46,7 +46,7 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
 
 fn tips(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
     let path = context.path(&store.store)?;
-    let store = context.reader.manager().open_path(path, Access::ReadOnly)?;
+    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let file = TipsFile {
         store_id: store.store_id(),
         tips: store.branch_tips()?,

@@ -9,10 +9,9 @@ use lattice_backend::backend::Access;
 use lattice_backend::bundle::{BundleReader, write_bundle};
 use lattice_backend::op::BranchTips;
 
-use super::apply::next_chunk;
 use super::source::{Input, Intact, Source, Tee};
 use crate::program::failure::Failure;
-use crate::{KvStore, Node, StoreHandle};
+use crate::{KvStore, Node};
 
 /// A bundle of a new store, with an op for each value, of that many bytes.
 fn bundle(values: &[usize]) -> Vec<u8> {
@@ -157,20 +156,4 @@ fn a_copy_that_does_not_fit_is_an_error_of_the_copy() {
     let mut tee = Tee::new(Cursor::new(vec![1; 100]), full);
     tee.read(&mut [0; 10]).unwrap_err();
     assert_eq!(tee.failed.unwrap().kind(), io::ErrorKind::StorageFull);
-}
-
-#[test]
-fn a_chunk_holds_8_mib_and_at_most_one_op_more() {
-    let bytes = bundle(&[3 << 20, 3 << 20, 3 << 20, 3 << 20, 9 << 20, 1, 1]);
-    let bundle = stream(&bytes).read_through(Path::new(".")).unwrap();
-    let mut again = bundle.again().unwrap();
-    let mut chunks = Vec::new();
-    loop {
-        let chunk = next_chunk(&mut again).unwrap();
-        if chunk.is_empty() {
-            break;
-        }
-        chunks.push(chunk.len());
-    }
-    assert_eq!(chunks, [3, 2, 2]);
 }

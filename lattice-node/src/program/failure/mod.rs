@@ -5,15 +5,16 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use lattice_backend::backend::{BackendError, FileError, PeekError};
+use lattice_backend::backend::{BackendError, Cause, FileError, PeekError};
 use lattice_backend::bundle::BundleError;
-use lattice_backend::engine::open::{CreateError, OpenError};
+use lattice_backend::engine::ingest::IngestError;
+use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::read::{FeedError, InfoError, MethodError};
 use lattice_backend::engine::write::AppendError;
 use lattice_registry::{RegisterError, ResolveError};
 
-use super::output::{escape_text, json_text};
-use super::suggest::did_you_mean;
+use crate::program::output::{escape_text, json_text};
+use crate::program::suggest::did_you_mean;
 use crate::{AliasError, IdentityError, ManagerError, NodeError};
 
 /// What scripts tell failures apart by.
@@ -22,7 +23,10 @@ pub(super) enum Kind {
     Failed,
     Usage,
     NotFound,
+    /// Bytes are not what they must be, and the message says what helps or nothing does.
     Damaged,
+    /// Bytes of a store are not those that were written.
+    DamagedStore,
     InUse,
     UnknownType,
     Interrupted,
@@ -34,7 +38,7 @@ impl Kind {
             Self::Failed => "failed",
             Self::Usage => "usage",
             Self::NotFound => "not_found",
-            Self::Damaged => "damaged",
+            Self::Damaged | Self::DamagedStore => "damaged",
             Self::InUse => "in_use",
             Self::UnknownType => "unknown_type",
             Self::Interrupted => "interrupted",
@@ -46,11 +50,25 @@ impl Kind {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::NotFound => 3,
-            Self::Damaged => 4,
+            Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
             Self::UnknownType => 6,
             // What a shell gives for a command that Ctrl-C ended.
             Self::Interrupted => 130,
+        }
+    }
+
+    pub(super) fn is_damage(self) -> bool {
+        matches!(self, Self::Damaged | Self::DamagedStore)
+    }
+
+    /// What helps against every failure of this kind.
+    const fn next_step(self) -> Option<&'static str> {
+        match self {
+            Self::DamagedStore => Some(
+                "go back to a copy, or see what `lattice verify` and `lattice rebuild` make of it",
+            ),
+            _ => None,
         }
     }
 }
@@ -116,7 +134,7 @@ impl Failure {
     /// An error and its causes, and what to do about it where that is known.
     pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
         let message = chain(error);
-        match next_step(error).or_else(|| after_damage(kind, &message)) {
+        match next_step(error).or_else(|| kind.next_step()) {
             Some(step) => Self::new(kind, format!("{message}; {step}")),
             None => Self::new(kind, message),
         }
@@ -157,7 +175,7 @@ impl Failure {
         }
     }
 
-    /// Whether it is only that nobody reads the output any more.
+    /// Whether the reader of the output closed it, and nothing else failed.
     pub(super) fn is_closed_pipe(&self) -> bool {
         self.closed_pipe
     }
@@ -166,13 +184,8 @@ impl Failure {
         ExitCode::from(self.kind.code())
     }
 
-    /// The failure as an entry of a list shows it.
-    pub(super) fn into_json(self) -> serde_json::Value {
-        serde_json::json!({ "kind": self.kind.name(), "message": self.message })
-    }
-
-    /// The failure as a finding of a verification.
-    pub(super) fn as_finding(&self) -> serde_json::Value {
+    /// The failure as an entry of a list, or a finding of a verification, shows it.
+    pub(super) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({ "kind": self.kind.name(), "message": self.message })
     }
 
@@ -193,15 +206,6 @@ pub(super) fn print_json(kind: &str, message: &str) {
 fn print_error(line: &str) {
     // Where errors cannot be told, the exit code still tells.
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// What helps against damage of a store, unless the message says it.
-fn after_damage(kind: Kind, message: &str) -> Option<&'static str> {
-    let is_damage =
-        kind == Kind::Damaged && message.contains("damaged") && !message.contains("bundle");
-    is_damage.then_some(
-        "go back to a copy, or see what `lattice verify` and `lattice rebuild` make of it",
-    )
 }
 
 /// What helps against what the operating system reported, wherever it is among the causes.
@@ -370,6 +374,16 @@ impl From<BackendError> for Failure {
     }
 }
 
+impl From<IngestError<Cause>> for Failure {
+    fn from(error: IngestError<Cause>) -> Self {
+        match error {
+            IngestError::Backend(error) => error.into(),
+            IngestError::Source { error, .. } => Self::of(Kind::Failed, &*error),
+            error => Self::failed(error.to_string()),
+        }
+    }
+}
+
 impl From<InfoError> for Failure {
     fn from(error: InfoError) -> Self {
         let kind = match &error {
@@ -401,15 +415,16 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         ManagerError::Peek(error) => peek_kind(error),
         ManagerError::Resolve(ResolveError::Unknown { .. }) => Kind::UnknownType,
         ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
-        ManagerError::Create(CreateError::File(error)) => file_kind(error),
+        ManagerError::Create(error) => file_kind(error),
         ManagerError::MigrateChanged { .. } => Kind::InUse,
         ManagerError::Verify { source, .. } | ManagerError::Compact { source, .. } => {
             backend_kind(source)
         }
         ManagerError::Open(error) => open_kind(error),
-        ManagerError::Misplaced { .. }
-        | ManagerError::MigrateDamaged { .. }
-        | ManagerError::CopyDamaged { .. } => Kind::Damaged,
+        ManagerError::Misplaced { .. } => Kind::Damaged,
+        ManagerError::MigrateDamaged { .. } | ManagerError::CopyDamaged { .. } => {
+            Kind::DamagedStore
+        }
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
         _ => Kind::Failed,
     }
@@ -421,8 +436,8 @@ fn open_kind(error: &OpenError) -> Kind {
         OpenError::Peek(error) => peek_kind(error),
         OpenError::Backend { source, .. } => backend_kind(source),
         OpenError::NewerSchema { .. } => Kind::UnknownType,
+        OpenError::Genesis { .. } => Kind::DamagedStore,
         OpenError::NoGenesis { .. }
-        | OpenError::Genesis { .. }
         | OpenError::IdAgainstGenesis { .. }
         | OpenError::TypeAgainstGenesis { .. }
         | OpenError::LogicDiffers { .. }
@@ -445,16 +460,20 @@ fn file_kind(error: &FileError) -> Kind {
     match error {
         FileError::NotFound { .. } => Kind::NotFound,
         FileError::InUse { .. } => Kind::InUse,
-        FileError::NotAStore { .. } | FileError::Damaged { .. } => Kind::Damaged,
+        FileError::NotAStore { .. } => Kind::Damaged,
+        FileError::Damaged { .. } => Kind::DamagedStore,
         _ => Kind::Failed,
     }
 }
 
 fn backend_kind(error: &BackendError) -> Kind {
     match error {
-        BackendError::Damaged { .. } | BackendError::Row { .. } => Kind::Damaged,
+        BackendError::Damaged { .. } | BackendError::Row { .. } => Kind::DamagedStore,
         BackendError::SnapshotsLive => Kind::InUse,
         BackendError::Shared(error) => backend_kind(error),
         _ => Kind::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! Why a `state.db` cannot be opened, made or peeked at.
+//!
+//! What opens a file gives a [`FileFault`] or a [`PeekFault`], which name no file. The backend that
+//! was given the path puts it in, once, with `at`.
+
+use std::path::{Path, PathBuf};
+
+use lattice_meta::MetaError;
+
+use crate::backend::{BackendError, Cause};
+
+/// Why a `state.db` cannot be opened or made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// There is no such file.
+    #[error("no store at {}", path.display())]
+    NotFound {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a file already.
+    #[error("{} exists already; a new store never replaces a file", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another handle or process has it open in a way that excludes this one.
+    #[error("{} is in use by another handle or process; close it there and try again", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{} is not a store: {detail}", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        detail: String,
+    },
+    /// The file is a damaged store.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the backend found.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("cannot open {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was reported.
+        #[source]
+        source: Cause,
+    },
+}
+
+/// Why a store cannot be peeked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeekError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its `meta` table describes no store.
+    #[error("{} has no readable `meta` table", path.display())]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: MetaError,
+    },
+    /// The file opened, and then failed to be read.
+    #[error("cannot read {}", path.display())]
+    Backend {
+        /// The file.
+        path: PathBuf,
+        /// What was reported.
+        #[source]
+        source: BackendError,
+    },
+}
+
+/// A [`FileError`] that does not say of which file.
+#[derive(Debug)]
+pub(crate) enum FileFault {
+    NotFound,
+    Exists,
+    InUse,
+    NotAStore(String),
+    Damaged(String),
+    Io(Cause),
+}
+
+impl FileFault {
+    /// The error, of the file at a path.
+    pub(crate) fn at(self, path: &Path) -> FileError {
+        let path = path.to_path_buf();
+        match self {
+            Self::NotFound => FileError::NotFound { path },
+            Self::Exists => FileError::Exists { path },
+            Self::InUse => FileError::InUse { path },
+            Self::NotAStore(detail) => FileError::NotAStore { path, detail },
+            Self::Damaged(detail) => FileError::Damaged { path, detail },
+            Self::Io(source) => FileError::Io { path, source },
+        }
+    }
+}
+
+/// A file that opened and then failed to be read or written.
+impl From<BackendError> for FileFault {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::Damaged { detail } => Self::Damaged(detail),
+            error => Self::Io(error.into()),
+        }
+    }
+}
+
+/// A [`PeekError`] that does not say of which file.
+#[derive(Debug)]
+pub(crate) enum PeekFault {
+    File(FileFault),
+    Meta(MetaError),
+    Backend(BackendError),
+}
+
+impl PeekFault {
+    /// The error, of the file at a path.
+    pub(crate) fn at(self, path: &Path) -> PeekError {
+        let file = path.to_path_buf();
+        match self {
+            Self::File(fault) => PeekError::File(fault.at(path)),
+            Self::Meta(source) => PeekError::Meta { path: file, source },
+            Self::Backend(source) => PeekError::Backend { path: file, source },
+        }
+    }
+}
+
+impl From<FileFault> for PeekFault {
+    fn from(fault: FileFault) -> Self {
+        Self::File(fault)
+    }
+}
+
+impl From<BackendError> for PeekFault {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl From<MetaError> for PeekFault {
+    fn from(error: MetaError) -> Self {
+        Self::Meta(error)
+    }
+}

@@ -1,0 +1,97 @@
+//! What every backend does with the rows of a store in the same way: peeking and copying.
+
+use std::path::Path;
+
+use lattice_meta::MetaInfo;
+
+use crate::backend::file_error::{FileFault, PeekFault};
+use crate::backend::{
+    BackendError, Direction, EVERYTHING, FileError, OpenOptions, Peek, PeekError, ReadTx, Result,
+    StateBackend, StateDb, Table, WriteTx,
+};
+use crate::history::system::LOGIC;
+use crate::machine::LogicVersion;
+
+/// Reads the `meta` table of an open store.
+pub(crate) fn read_meta(tx: &dyn ReadTx) -> Result<MetaInfo, PeekFault> {
+    let mut rows = Vec::new();
+    let mut cursor = tx.range(Table::Meta, EVERYTHING, Direction::Forward)?;
+    while let Some(row) = cursor.next()? {
+        rows.push((row.key.to_vec(), row.value.to_vec()));
+    }
+    Ok(MetaInfo::from_rows(rows)?)
+}
+
+/// Reads what peek shows of an open store.
+pub(crate) fn read_peek(tx: &dyn ReadTx) -> Result<Peek, PeekFault> {
+    let meta = read_meta(tx)?;
+    // Damage beside `meta` is found when the store is opened; peek shows what can be read.
+    let logic = match tx.get(Table::System, LOGIC) {
+        Err(BackendError::Damaged { .. }) => None,
+        row => row?.and_then(logic_text),
+    };
+    Ok(Peek { meta, logic })
+}
+
+/// What [`StateBackend::peek`] would show of a file that is open already.
+///
+/// # Errors
+/// See [`PeekError`].
+pub fn peek_open(db: &dyn StateDb, path: &Path) -> Result<Peek, PeekError> {
+    let peek = db.snapshot().map_err(PeekFault::from);
+    let peek = peek.and_then(|tx| read_peek(&*tx));
+    peek.map_err(|fault| fault.at(path))
+}
+
+/// The recorded logic, if the row has the form of one.
+fn logic_text(row: Vec<u8>) -> Option<String> {
+    let text = String::from_utf8(row).ok()?;
+    LogicVersion::new(&text).is_ok().then_some(text)
+}
+
+/// Copies a store row by row.
+pub(crate) fn copy_store(
+    backend: &dyn StateBackend,
+    path: &Path,
+    target: &Path,
+) -> Result<(), FileError> {
+    let unreadable = |error: BackendError| FileFault::from(error).at(path);
+    let from = backend.open(path, &OpenOptions::read_only())?;
+    let tx = from.snapshot().map_err(unreadable)?;
+    // The file that is written would be blamed for what `create` is given.
+    let mut unread = None;
+    let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to) {
+        Ok(()) => Ok(()),
+        Err(CopyError::Write(error)) => Err(error),
+        Err(CopyError::Read(error)) => {
+            unread = Some(error);
+            Err(BackendError::storage(
+                "copying rows",
+                "the source cannot be read",
+            ))
+        }
+    });
+    drop(tx);
+    // The copy is complete or gone; a file that was only read loses nothing when it fails to close.
+    let _ = from.close();
+    unread.map_or(copied, |error| Err(unreadable(error)))
+}
+
+/// Why rows were not copied.
+enum CopyError {
+    Read(BackendError),
+    Write(BackendError),
+}
+
+/// Copies every row of every table.
+fn copy_rows(from: &dyn ReadTx, to: &mut dyn WriteTx) -> Result<(), CopyError> {
+    for table in Table::ALL {
+        let rows = from.range(table, EVERYTHING, Direction::Forward);
+        let mut rows = rows.map_err(CopyError::Read)?;
+        while let Some(row) = rows.next().map_err(CopyError::Read)? {
+            to.put(table, row.key, row.value)
+                .map_err(CopyError::Write)?;
+        }
+    }
+    Ok(())
+}

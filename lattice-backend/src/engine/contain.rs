@@ -1,0 +1,50 @@
+//! Running the code of a store type, whose panics say nothing about the store.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::backend::BackendError;
+use crate::machine::{LogicFault, StateMachine};
+use crate::op::{Op, OpKind};
+
+/// Runs code of a store type. A panic becomes a [`LogicFault`].
+pub(crate) fn contain<T, E: From<BackendError>>(
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let message = message(&*panic);
+        Err(BackendError::Fault(LogicFault::Panic { message }).into())
+    })
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// What the code of a store type makes of an op's payload.
+pub(crate) enum Decoded<P> {
+    /// It is valid.
+    Valid(P),
+    /// It is invalid, or the op is a merge and has none.
+    Nothing,
+    /// The code failed.
+    Failed(LogicFault),
+}
+
+/// Reads the payload of an op.
+pub(crate) fn decode<'a, M: StateMachine>(machine: &M, op: &'a Op) -> Decoded<M::Payload<'a>> {
+    if op.kind() != OpKind::Application {
+        return Decoded::Nothing;
+    }
+    match contain(|| Ok::<_, BackendError>(machine.decode(op.payload()))) {
+        Ok(Ok(payload)) => Decoded::Valid(payload),
+        Ok(Err(_)) => Decoded::Nothing,
+        Err(BackendError::Fault(fault)) => Decoded::Failed(fault),
+        // `contain` makes no other error.
+        Err(error) => Decoded::Failed(LogicFault::Panic {
+            message: error.to_string(),
+        }),
+    }
+}

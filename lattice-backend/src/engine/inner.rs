@@ -1,0 +1,239 @@
+//! What all clones of a handle share, and the one frame of its write transactions.
+//!
+//! Locks and their order: `writer` before those of [`Signing`] and before `progress.applied`. The
+//! locks of [`GroupCommit`] are released while a leader holds `writer`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use lattice_meta::{Genesis, GenesisHash, MetaKey, SchemaVersion};
+
+use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Table, Ticket};
+use crate::clock::Clock;
+use crate::engine::write::Answer;
+use crate::engine::write::group_commit::GroupCommit;
+use crate::engine::write::recorder::Recorder;
+use crate::engine::write::signing::Signing;
+use crate::engine::write::state::WriterState;
+use crate::machine::StateMachine;
+use crate::op::{OpHasher, SecretKey};
+use crate::state::{ElementChanges, ElementHasher};
+
+pub(crate) struct Inner<M: StateMachine> {
+    pub(crate) machine: Arc<M>,
+    pub(crate) db: Arc<dyn StateDb>,
+    pub(crate) path: PathBuf,
+    pub(crate) genesis: Genesis,
+    pub(crate) genesis_hash: GenesisHash,
+    pub(crate) schema: SchemaVersion,
+    pub(crate) hasher: OpHasher,
+    pub(crate) element_hasher: ElementHasher,
+    pub(crate) hashed: Hashed,
+    pub(crate) identity: Option<Arc<SecretKey>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What the single writer knows; nothing in a store opened for reading.
+    writer: Option<Mutex<WriterState>>,
+    pub(crate) group: GroupCommit<M::Command, Answer<M>>,
+    pub(crate) signing: Signing,
+    /// Set by the first failure after which memory and disk may differ.
+    unusable: AtomicBool,
+    pub(crate) closed: AtomicBool,
+    pub(crate) progress: Progress,
+}
+
+/// What a handle has hashed for the state hash.
+#[derive(Debug, Default)]
+pub(crate) struct Hashed {
+    pub(crate) elements: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+}
+
+/// How many ops are applied, for threads that wait for more.
+pub(crate) struct Progress {
+    pub(crate) applied: Mutex<u64>,
+    pub(crate) changed: Condvar,
+}
+
+/// What a running store is made of.
+pub(crate) struct Parts<M> {
+    pub(crate) machine: Arc<M>,
+    pub(crate) db: Arc<dyn StateDb>,
+    pub(crate) path: PathBuf,
+    pub(crate) genesis: Genesis,
+    pub(crate) schema: SchemaVersion,
+    pub(crate) identity: Option<Arc<SecretKey>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Ops applied.
+    pub(crate) applied: u64,
+    /// What a writer needs to know; nothing for a reader.
+    pub(crate) writer: Option<WriterState>,
+}
+
+/// Why a transaction is undone.
+pub(crate) enum Undo<E> {
+    /// The caller's request is refused; the store and the handle are as they were.
+    Refused(E),
+    /// The backend failed: the handle must not be used until the store is opened again.
+    Backend(BackendError),
+}
+
+impl<E> From<BackendError> for Undo<E> {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl<M: StateMachine> Inner<M> {
+    pub(crate) fn new(parts: Parts<M>) -> Self {
+        let genesis_hash = parts.genesis.hash();
+        Self {
+            machine: parts.machine,
+            db: parts.db,
+            path: parts.path,
+            genesis: parts.genesis,
+            genesis_hash,
+            schema: parts.schema,
+            hasher: OpHasher::new(&genesis_hash),
+            element_hasher: ElementHasher::default(),
+            hashed: Hashed::default(),
+            identity: parts.identity,
+            clock: parts.clock,
+            writer: parts.writer.map(Mutex::new),
+            group: GroupCommit::default(),
+            signing: Signing::default(),
+            unusable: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            progress: Progress {
+                applied: Mutex::new(parts.applied),
+                changed: Condvar::new(),
+            },
+        }
+    }
+
+    /// Whether this handle may write.
+    pub(crate) fn is_writer(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// The writer's state, between two transactions. A poisoned lock says no more than `unusable`.
+    pub(crate) fn writer(&self) -> Result<MutexGuard<'_, WriterState>> {
+        let writer = self.writer.as_ref().ok_or(BackendError::ReadOnly)?;
+        Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn check_usable(&self) -> Result<()> {
+        if self.unusable.load(Ordering::Acquire) {
+            Err(BackendError::Unusable)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn poison(&self) {
+        self.unusable.store(true, Ordering::Release);
+    }
+
+    /// Does `work` in one write transaction, which is durable when this returns. All writes of a
+    /// handle pass through here: had a failed commit reached the disk, another op with the same
+    /// sequence number would fork the author, so that the handle refuses further use.
+    ///
+    /// # Errors
+    /// What `work` refuses, with nothing written and the handle usable, and what the backend
+    /// reports, after which the handle is [`BackendError::Unusable`] unless nothing had begun.
+    pub(crate) fn transact<T, E: From<BackendError>>(
+        &self,
+        work: impl FnOnce(&mut Recorder<'_, M>) -> Result<T, Undo<E>>,
+    ) -> Result<T, E> {
+        let mut state = self.writer()?;
+        self.check_usable()?;
+        let mut tx = self.db.begin_write()?;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let mut recorder = Recorder::new(self, &mut *tx, &mut state);
+            let value = work(&mut recorder)?;
+            let has_changes = recorder.has_changes();
+            if has_changes {
+                recorder.finish()?;
+            }
+            Ok((value, has_changes))
+        }));
+        self.signing.close();
+        let value = match worked {
+            Ok(Ok((value, false))) => value,
+            Ok(Ok((value, true))) => {
+                let committed = tx.commit().and_then(Ticket::wait);
+                committed.inspect_err(|_| self.poison())?;
+                value
+            }
+            Ok(Err(Undo::Refused(error))) => {
+                drop(tx);
+                self.forget(&mut state);
+                return Err(error);
+            }
+            Ok(Err(Undo::Backend(error))) => {
+                self.poison();
+                return Err(error.into());
+            }
+            Err(panic) => {
+                self.poison();
+                resume_unwind(panic)
+            }
+        };
+        let applied = state.ledger.applied;
+        drop(state);
+        self.announce(applied);
+        Ok(value)
+    }
+
+    /// Forgets what a transaction that was undone has left in memory. If the store cannot be read
+    /// for it, the handle is of no further use.
+    fn forget(&self, state: &mut WriterState) {
+        let reloaded = self
+            .db
+            .snapshot()
+            .and_then(|tx| state.reload(&*tx, &self.hasher));
+        if reloaded.is_err() {
+            self.poison();
+        }
+    }
+
+    /// Another process can migrate a store that is open for reading only; this handle then does not
+    /// know its rows.
+    pub(crate) fn check_schema(&self, tx: &dyn ReadTx) -> Result<()> {
+        if self.db.access() == Access::ReadWrite {
+            return Ok(());
+        }
+        let row = tx.get(Table::Meta, &MetaKey::SchemaVersion.to_bytes())?;
+        let opened = self.schema;
+        match row.as_deref().and_then(|row| row.try_into().ok()) {
+            Some(row) if row == opened.get().to_le_bytes() => Ok(()),
+            Some(row) => Err(BackendError::SchemaChanged {
+                opened,
+                found: SchemaVersion::new(u64::from_le_bytes(row)),
+            }),
+            None => {
+                let found = format!("{row:?}");
+                Err(BackendError::row(Table::Meta, "a schema version", found))
+            }
+        }
+    }
+
+    pub(crate) fn count_hashed(&self, changes: &ElementChanges) {
+        let (elements, bytes) = changes.hashed();
+        self.hashed.elements.fetch_add(elements, Ordering::Relaxed);
+        self.hashed.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn announce(&self, applied: u64) {
+        let mut seen = self
+            .progress
+            .applied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *seen != applied {
+            *seen = applied;
+            self.progress.changed.notify_all();
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The checks of a store before it is opened: nothing is written by them.
+
+use std::path::Path;
+
+use lattice_meta::{Genesis, MetaInfo};
+
+use crate::backend::{BackendError, PeekError, ReadTx, StateDb, Table, read_meta};
+use crate::engine::open::error::OpenError;
+use crate::engine::open::request::OpenRequest;
+use crate::history::system::{GENESIS, LOGIC, Ledger};
+use crate::machine::Logic;
+use crate::op::OpHasher;
+
+/// What the checks of a store found.
+pub(crate) struct Checked {
+    pub(crate) genesis: Genesis,
+    pub(crate) meta: MetaInfo,
+    pub(crate) ledger: Ledger,
+    /// The version of the logic that is recorded, unless the logic at hand computes the same.
+    pub(crate) other_logic: Option<String>,
+}
+
+impl Checked {
+    /// Computes op ids of the store.
+    pub(crate) fn hasher(&self) -> OpHasher {
+        OpHasher::new(&self.genesis.hash())
+    }
+}
+
+/// Checks a view of an open file.
+pub(crate) fn check_db(
+    db: &dyn StateDb,
+    request: &OpenRequest,
+    logic: &Logic,
+) -> Result<Checked, OpenError> {
+    let tx = db.snapshot().map_err(|source| {
+        let path = request.path.clone();
+        OpenError::Peek(PeekError::Backend { path, source })
+    })?;
+    let checked = check(&*tx, &request.path, logic)?;
+    let found = checked.meta.store_id;
+    match request.expected.filter(|expected| *expected != found) {
+        Some(expected) => Err(OpenError::OtherStore {
+            path: request.path.clone(),
+            expected,
+            found,
+        }),
+        None => Ok(checked),
+    }
+}
+
+/// Checks a store against its genesis and the logic at hand.
+pub(crate) fn check(tx: &dyn ReadTx, path: &Path, logic: &Logic) -> Result<Checked, OpenError> {
+    let meta = read_meta(tx).map_err(|fault| fault.at(path))?;
+    let genesis = check_genesis(tx, &meta)?;
+    let other_logic = check_logic(tx, &meta, logic)?;
+    let store_id = meta.store_id;
+    let ledger = Ledger::read(tx).map_err(|source| OpenError::Backend { store_id, source })?;
+    Ok(Checked {
+        genesis,
+        meta,
+        ledger,
+        other_logic,
+    })
+}
+
+/// The genesis record certifies the id and the type that `meta` says.
+fn check_genesis(tx: &dyn ReadTx, meta: &MetaInfo) -> Result<Genesis, OpenError> {
+    let store_id = meta.store_id;
+    let bytes = tx
+        .get(Table::System, GENESIS)
+        .map_err(|source| OpenError::Backend { store_id, source })?
+        .ok_or(OpenError::NoGenesis { store_id })?;
+    let genesis =
+        Genesis::decode(&bytes).map_err(|source| OpenError::Genesis { store_id, source })?;
+    let certified = genesis.store_id();
+    if certified != store_id {
+        return Err(OpenError::IdAgainstGenesis {
+            certified,
+            found: store_id,
+        });
+    }
+    if *genesis.store_type() != meta.store_type {
+        return Err(OpenError::TypeAgainstGenesis {
+            store_id,
+            certified: genesis.store_type().clone(),
+            found: meta.store_type.clone(),
+        });
+    }
+    Ok(genesis)
+}
+
+/// The logic is of the store's type and knows its layout. Gives the version of the logic that
+/// computed its state, unless the logic at hand computes the same.
+fn check_logic(
+    tx: &dyn ReadTx,
+    meta: &MetaInfo,
+    logic: &Logic,
+) -> Result<Option<String>, OpenError> {
+    let MetaInfo {
+        store_id,
+        store_type,
+        schema_version,
+        ..
+    } = meta.clone();
+    if store_type != *logic.store_type() {
+        let expected = logic.store_type().clone();
+        return Err(OpenError::OtherType {
+            store_id,
+            expected,
+            found: store_type,
+        });
+    }
+    let (oldest, newest) = (logic.oldest_schema(), logic.newest_schema());
+    if schema_version > newest {
+        return Err(OpenError::NewerSchema {
+            store_id,
+            store_type,
+            newest,
+            found: schema_version,
+        });
+    }
+    if schema_version < oldest {
+        return Err(OpenError::OlderSchema {
+            store_id,
+            store_type,
+            oldest,
+            found: schema_version,
+        });
+    }
+    let row = || BackendError::row(Table::System, "the version of the store's logic", "none");
+    let recorded = tx
+        .get(Table::System, LOGIC)
+        .and_then(|row_found| row_found.ok_or_else(row))
+        .map_err(|source| OpenError::Backend { store_id, source })?;
+    let is_equal = str::from_utf8(&recorded).is_ok_and(|recorded| logic.computes_as(recorded));
+    Ok((!is_equal).then(|| recorded.escape_ascii().to_string()))
+}

@@ -1,0 +1,47 @@
+//! The forks of a store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lattice_meta::PubKey;
+
+use crate::backend::{ReadTx, Result};
+use crate::engine::Fork;
+use crate::engine::read::exchange::View;
+use crate::history::{Branch, BranchNo};
+use crate::op::{OpHasher, OpRef};
+
+/// All forks: for each sequence number at which a branch begins, the ops that begin there and those that
+/// they stand beside.
+pub(crate) fn forks(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<Vec<Fork>> {
+    let view = View::new(tx, hasher)?;
+    let mut forks = BTreeMap::<(PubKey, u64), BTreeSet<OpRef>>::new();
+    Branch::each(tx, &mut |author, branch, found| {
+        if branch == BranchNo::FIRST {
+            return Ok(());
+        }
+        let seq = found.first_seq;
+        let beside = found.parent.unwrap_or(BranchNo::FIRST);
+        let ops = forks.entry((author, seq)).or_default();
+        ops.insert(view.on_branch(&author, branch, seq)?.0);
+        ops.insert(view.on_branch(&author, beside, seq)?.0);
+        Ok(())
+    })?;
+    let fork = |((author, seq), ops): (_, BTreeSet<_>)| Fork {
+        author,
+        seq,
+        ops: ops.into_iter().collect(),
+    };
+    Ok(forks.into_iter().map(fork).collect())
+}
+
+/// How many forks there are.
+pub(crate) fn count_forks(tx: &dyn ReadTx) -> Result<u64> {
+    let mut places = BTreeSet::new();
+    Branch::each(tx, &mut |author, branch, found| {
+        if branch != BranchNo::FIRST {
+            places.insert((author, found.first_seq));
+        }
+        Ok(())
+    })?;
+    Ok(u64::try_from(places.len()).expect("what is in memory can be counted"))
+}

@@ -1,0 +1,83 @@
+//! Whether the table of held ops is intact.
+
+use crate::backend::{BackendError, Direction, ReadTx, Result, Table};
+use crate::engine::Inner;
+use crate::engine::verify::replay::MAX_FAULTS;
+use crate::engine::verify::{Finding, OpFault, RowDifference};
+use crate::history::held::{Held, HeldIndex, HeldOp, read_held};
+use crate::machine::StateMachine;
+
+/// Numbers of held ops that are read at a time.
+const NUMBERS: usize = 1024;
+/// Rows that are reported one by one.
+const MAX_ROWS: usize = 64;
+
+/// Checks that each held op is an op of its author, and that the rows beside the records of held
+/// ops are those that follow from them. Gives how many held ops there are, and the first of them.
+pub(crate) fn check_held<M: StateMachine>(
+    inner: &Inner<M>,
+    tx: &dyn ReadTx,
+    findings: &mut Vec<Finding>,
+) -> Result<(u64, Vec<HeldOp>)> {
+    let (mut first, mut count, mut shown) = (0, 0, Vec::new());
+    let mut index = HeldIndex::default();
+    loop {
+        let numbers = Held::numbers(tx, first, NUMBERS)?;
+        let Some(next) = numbers.last().and_then(|last| last.checked_add(1)) else {
+            break;
+        };
+        for number in numbers {
+            let Some(held) = read_held(tx, &inner.hasher, number)? else {
+                let found = format!("none of held op {number}");
+                return Err(BackendError::row(
+                    Table::Held,
+                    "the first part of a record",
+                    found,
+                ));
+            };
+            count += 1;
+            let op = &held.op;
+            if op.verify().is_err() {
+                let (op, fault) = (op.reference(), OpFault::Signature);
+                findings.push(Finding::HeldOp { op, fault });
+            }
+            index.push(number, op);
+            if shown.len() < MAX_FAULTS {
+                shown.push(held);
+            }
+        }
+        first = next;
+    }
+    compare(tx, index, findings)?;
+    Ok((count, shown))
+}
+
+/// Compares the rows beside the records with those that follow from them.
+fn compare(tx: &dyn ReadTx, index: HeldIndex, findings: &mut Vec<Finding>) -> Result<()> {
+    let table = Table::Held;
+    let mut left = index.into_rows();
+    let mut differences = Vec::new();
+    for span in Held::beside_records() {
+        let mut rows = tx.range(table, span, Direction::Forward)?;
+        while let Some(row) = rows.next()? {
+            let expected = left.remove(row.key);
+            if expected.as_deref() != Some(row.value) && differences.len() < MAX_ROWS {
+                differences.push(RowDifference {
+                    table,
+                    key: row.key.to_vec(),
+                    expected,
+                    found: Some(row.value.to_vec()),
+                });
+            }
+        }
+    }
+    let missing = left.into_iter().map(|(key, value)| RowDifference {
+        table,
+        key,
+        expected: Some(value),
+        found: None,
+    });
+    let differences = differences.into_iter().chain(missing).take(MAX_ROWS);
+    findings.extend(differences.map(Finding::Row));
+    Ok(())
+}

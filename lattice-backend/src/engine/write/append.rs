@@ -1,0 +1,233 @@
+//! Commands of this author, which become ops.
+
+use std::sync::Arc;
+
+use lattice_meta::{Hlc, OpId};
+
+use crate::backend::BackendError;
+use crate::engine::Inner;
+use crate::engine::contain::{Decoded, contain, decode};
+use crate::engine::inner::Undo;
+use crate::engine::write::group_commit::Batch;
+use crate::engine::write::read_cache::ReadCache;
+use crate::engine::write::recorder::Recorder;
+use crate::engine::write::{AppendError, Receipt};
+use crate::machine::StateMachine;
+use crate::op::{MAX_DEPS, MAX_PAYLOAD_BYTES, Op, OpDraft, OpKind, OpRef, SecretKey};
+use crate::state::data_table::DataTable;
+
+/// How far ahead of the local clock a local op may be dated, in milliseconds.
+const MAX_LEAD_MS: u64 = 20 * 60 * 1000;
+
+/// What the caller of one command gets.
+pub(crate) type Answer<M> = Result<Receipt, AppendError<<M as StateMachine>::Refusal>>;
+
+/// Commands of threads that share a commit.
+type Commands<'a, M> = Batch<'a, <M as StateMachine>::Command, Answer<M>>;
+
+/// Makes an op of a command in the next group commit, which this thread may lead.
+pub(crate) fn append<M: StateMachine>(inner: &Inner<M>, command: M::Command) -> Answer<M> {
+    let help = || {
+        if let Some(secret) = &inner.identity {
+            inner.signing.help(secret);
+        }
+    };
+    let answer = inner
+        .group
+        .submit(command, |batch| lead(inner, batch), help);
+    answer.unwrap_or_else(|| Err(BackendError::Unusable.into()))
+}
+
+/// Carries out the commands of a batch in one transaction.
+fn lead<M: StateMachine>(inner: &Inner<M>, batch: &mut Commands<'_, M>) -> Vec<Answer<M>> {
+    if batch.expected() > 1 {
+        inner.signing.open();
+    }
+    let mut answers = Vec::new();
+    let written = inner.transact(|recorder| {
+        carry_out(recorder, batch, &mut answers).map_err(Undo::<BackendError>::Backend)
+    });
+    match written {
+        Ok(()) => answers,
+        Err(error) => share(error, batch.jobs().len()),
+    }
+}
+
+fn carry_out<M: StateMachine>(
+    recorder: &mut Recorder<'_, M>,
+    batch: &mut Commands<'_, M>,
+    answers: &mut Vec<Answer<M>>,
+) -> Result<(), BackendError> {
+    loop {
+        while let Some(command) = batch.jobs().get(answers.len()) {
+            match append_one(recorder, command) {
+                Err(AppendError::Backend(error)) => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
+        if batch.take_more() {
+            continue;
+        }
+        // A leader that would linger signs first.
+        let secret = recorder.inner.identity.as_ref();
+        let secret = secret.filter(|_| !batch.is_complete());
+        if secret.is_some_and(|secret| recorder.sign_one(secret)) {
+            continue;
+        }
+        if !batch.linger() {
+            return Ok(());
+        }
+    }
+}
+
+/// Gives the error of a transaction to each of the callers that had a command in it.
+fn share<R>(error: BackendError, callers: usize) -> Vec<Result<Receipt, AppendError<R>>> {
+    if callers == 1 {
+        return vec![Err(error.into())];
+    }
+    let error = Arc::new(error);
+    let one = |_| Err(error.share().into());
+    (0..callers).map(one).collect()
+}
+
+/// Carries out one command. After [`AppendError::Backend`] the transaction is of no further use;
+/// after any other error nothing has been written for the command.
+pub(crate) fn append_one<M: StateMachine>(
+    recorder: &mut Recorder<'_, M>,
+    command: &M::Command,
+) -> Answer<M> {
+    let secret = recorder.inner.identity.clone();
+    let secret = secret.ok_or(AppendError::NoIdentity)?;
+    Appender { recorder, secret }.append(command)
+}
+
+/// Makes ops of this author.
+struct Appender<'a, 'b, M: StateMachine> {
+    recorder: &'a mut Recorder<'b, M>,
+    secret: Arc<SecretKey>,
+}
+
+impl<M: StateMachine> Appender<'_, '_, M> {
+    fn append(&mut self, command: &M::Command) -> Answer<M> {
+        let mut reads = ReadCache::default();
+        let payload = self.prepare(command, &reads)?;
+        let found = payload.len();
+        if found > MAX_PAYLOAD_BYTES {
+            return Err(AppendError::TooLong {
+                limit: MAX_PAYLOAD_BYTES,
+                found,
+            });
+        }
+        while self.other_heads()? > MAX_DEPS {
+            let merge = self.compose(OpKind::Merge, &[])?;
+            self.record(merge, &ReadCache::default())?;
+            // A state machine may write rows for a merge, too.
+            reads = ReadCache::default();
+        }
+        let op = self.compose(OpKind::Application, &payload)?;
+        // The op has a copy of it.
+        drop(payload);
+        self.record(op, &reads)
+    }
+
+    fn prepare(
+        &self,
+        command: &M::Command,
+        reads: &ReadCache,
+    ) -> Result<Vec<u8>, AppendError<M::Refusal>> {
+        let table = DataTable(&*self.recorder.tx);
+        let (data, past) = (reads.over(&table), self.recorder.past(None));
+        let machine = &self.recorder.inner.machine;
+        Ok(contain(|| machine.prepare(command, &data, &past))?)
+    }
+
+    /// How many ops of the frontier the next op of this author names as deps.
+    fn other_heads(&mut self) -> Result<usize, BackendError> {
+        let own_tip = self.recorder.tip(&self.secret.public())?;
+        let frontier = &self.recorder.state.frontier;
+        let is_there = own_tip.is_some_and(|tip| frontier.contains_key(&tip));
+        Ok(frontier.len() - usize::from(is_there))
+    }
+
+    /// The author's next op, after all ops of the frontier, or after as many as it can name.
+    fn compose(&mut self, kind: OpKind, payload: &[u8]) -> Result<Op, AppendError<M::Refusal>> {
+        let hlc = self.next_hlc()?;
+        let author = self.secret.public();
+        let tip = self.recorder.tip(&author)?;
+        self.check_held(tip)?;
+        let seq = match tip {
+            None => 0,
+            Some(tip) => tip.seq.checked_add(1).ok_or(AppendError::SeqExhausted)?,
+        };
+        let others = self.recorder.state.frontier.keys();
+        let others = others.filter(|head| Some(**head) != tip);
+        let draft = OpDraft {
+            kind,
+            seq,
+            prev: tip.map_or(OpId::ZERO, |tip| tip.id),
+            hlc,
+            deps: others.take(MAX_DEPS).copied().collect(),
+            payload,
+        };
+        let composed = draft.compose(&self.recorder.inner.hasher, author);
+        composed.map_err(|error| AppendError::Invalid(Some(error)))
+    }
+
+    /// An op of this author that is held comes before the next one: to leave it out would fork the
+    /// author.
+    fn check_held(&self, tip: Option<OpRef>) -> Result<(), AppendError<M::Refusal>> {
+        let recorder = &self.recorder;
+        if recorder.state.held.is_empty() {
+            return Ok(());
+        }
+        let own = recorder
+            .state
+            .held
+            .of_author(&*recorder.tx, &self.secret.public())?;
+        match own.filter(|held| tip.is_none_or(|tip| held.seq > tip.seq)) {
+            Some(held) => Err(AppendError::OwnOpHeld { held }),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&mut self, op: Op, reads: &ReadCache) -> Answer<M> {
+        let machine = Arc::clone(&self.recorder.inner.machine);
+        let decoded = decode(&*machine, &op);
+        if op.kind() == OpKind::Application && matches!(decoded, Decoded::Nothing) {
+            return Err(AppendError::Invalid(None));
+        }
+        let staged = match self.recorder.stage(&op, decoded, reads) {
+            Err(BackendError::Fault(fault)) => return Err(AppendError::Fault(fault)),
+            staged => staged?,
+        };
+        let (reference, hlc) = (op.reference(), op.hlc());
+        let index = self.recorder.record_unsigned(op, staged)?;
+        Ok(Receipt {
+            op: reference,
+            hlc,
+            index,
+        })
+    }
+
+    /// The timestamp of the next local op: after everything applied, and not before now.
+    fn next_hlc(&self) -> Result<Hlc, AppendError<M::Refusal>> {
+        let ledger = &self.recorder.state.ledger;
+        let now_ms = self.recorder.inner.clock.now_ms().min(Hlc::MAX_MS);
+        let now = Hlc::from_parts(now_ms, 0).expect("it was cut to what fits");
+        let after = match ledger.applied {
+            0 => Hlc::ZERO,
+            _ => ledger
+                .clock
+                .successor()
+                .ok_or(AppendError::ClockExhausted)?,
+        };
+        let hlc = after.max(now);
+        match hlc.ms().saturating_sub(now_ms) {
+            ahead_ms if ahead_ms > MAX_LEAD_MS => Err(AppendError::ClockBehind {
+                ahead_ms,
+                allowed_ms: MAX_LEAD_MS,
+            }),
+            _ => Ok(hlc),
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Ops that are held: the code of the store type could not apply them, or they follow such an op.
+//!
+//! A held op counts as one that this replica has: it is handed on, and it is not asked for again.
+//! It changes nothing of the state, stands in no frontier, and is named by no op that is made here.
+//! Other code settles it. The table `held` is empty, and need not exist, while all ops are applied.
+//!
+//! Three kinds of rows, told apart by the first byte of their keys:
+//! * 0, number (8 bytes, big endian), and for all parts of a record but the first the number of the
+//!   part (4 bytes, big endian): the record of an op. Numbers ascend in causal order.
+//! * 1, op reference (72 bytes): the op's number and timestamp (8 bytes each, little endian), and the
+//!   id of its `prev`.
+//! * 2, op reference: empty; for a held op that is the `prev` of no other held op.
+//!
+//! A record is the length of the logic version (1 byte) and the version, the kind of reason
+//! (1 byte; 0: it follows a held op, 1: the code failed), the length of the reason (`u16`, little
+//! endian) and the reason (the parent's reference, or a message in UTF-8), then the op.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use lattice_meta::{Hlc, OpId, PubKey};
+
+use crate::backend::{BackendError, Direction, PrefixSpan, ReadTx, Result, Span, Table, WriteTx};
+use crate::op::{MAX_OP_BYTES, Op, OpHasher, OpRef};
+
+/// The longest value of a row; longer records continue in further rows.
+const PART_BYTES: usize = 1340;
+/// The longest message of a fault that is kept, in bytes.
+const MAX_MESSAGE_BYTES: usize = 1024;
+/// The most bytes of a record before its op.
+const MAX_HEAD_BYTES: usize = 1 + 255 + 1 + 2 + MAX_MESSAGE_BYTES;
+
+const RECORD: u8 = 0;
+const NUMBER: u8 = 1;
+const TIP: u8 = 2;
+
+const FOLLOWS: u8 = 0;
+const FAILED: u8 = 1;
+
+/// Why an op is held.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeldReason {
+    /// The code of the store type failed on it.
+    #[error("{message}")]
+    Fault {
+        /// What the code did.
+        message: String,
+    },
+    /// It follows an op that is held.
+    #[error("it follows op {parent}, which is held")]
+    Follows {
+        /// That op.
+        parent: OpRef,
+    },
+}
+
+/// An op that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldOp {
+    /// The op.
+    pub op: Op,
+    /// The version of the code that did not apply it.
+    pub logic: String,
+    /// Why it was not applied.
+    pub reason: HeldReason,
+}
+
+/// What is known of a held op without its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    number: u64,
+    hlc: Hlc,
+    prev: OpId,
+}
+
+impl Entry {
+    const LEN: usize = 8 + 8 + 32;
+
+    fn of(number: u64, op: &Op) -> Self {
+        Self {
+            number,
+            hlc: op.hlc(),
+            prev: op.prev().map_or(OpId::ZERO, |prev| prev.id),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(Self::LEN);
+        row.extend_from_slice(&self.number.to_le_bytes());
+        row.extend_from_slice(&self.hlc.to_u64().to_le_bytes());
+        row.extend_from_slice(self.prev.as_bytes());
+        row
+    }
+
+    fn decode(row: &[u8]) -> Result<Self> {
+        let read = || {
+            let (number, rest) = row.split_first_chunk::<8>()?;
+            let (hlc, prev) = rest.split_first_chunk::<8>()?;
+            Some(Self {
+                number: u64::from_le_bytes(*number),
+                hlc: Hlc::from_u64(u64::from_le_bytes(*hlc)),
+                prev: OpId::from_slice(prev)?,
+            })
+        };
+        read().ok_or_else(|| {
+            let found = format!("{} bytes", row.len());
+            BackendError::row(Table::Held, "48 bytes for a held op", found)
+        })
+    }
+}
+
+/// How many numbers of held ops are taken; without any, no table is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Held {
+    next: u64,
+}
+
+impl Held {
+    pub(crate) fn read(tx: &dyn ReadTx) -> Result<Self> {
+        let span = PrefixSpan::new(&[RECORD]);
+        let mut rows = tx.range(Table::Held, span.span(), Direction::Backward)?;
+        let next = match rows.next()? {
+            None => 0,
+            Some(row) => number_of(row.key)?.saturating_add(1),
+        };
+        Ok(Self { next })
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.next == 0
+    }
+
+    /// Whether an op is held.
+    pub(crate) fn contains(self, tx: &dyn ReadTx, op: &OpRef) -> Result<bool> {
+        Ok(!self.is_empty() && tx.get(Table::Held, &ref_key(NUMBER, op))?.is_some())
+    }
+
+    /// The timestamp of a held op, in one look-up.
+    pub(crate) fn hlc_of(self, tx: &dyn ReadTx, op: &OpRef) -> Result<Option<Hlc>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let row = tx.get(Table::Held, &ref_key(NUMBER, op))?;
+        row.map(|row| Ok(Entry::decode(&row)?.hlc)).transpose()
+    }
+
+    /// A held op.
+    pub(crate) fn find(
+        self,
+        tx: &dyn ReadTx,
+        hasher: &OpHasher,
+        op: &OpRef,
+    ) -> Result<Option<HeldOp>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let Some(row) = tx.get(Table::Held, &ref_key(NUMBER, op))? else {
+            return Ok(None);
+        };
+        let Entry { number, .. } = Entry::decode(&row)?;
+        match read_held(tx, hasher, number)? {
+            Some(found) if found.op.reference() == *op => Ok(Some(found)),
+            _ => Err(BackendError::row(
+                Table::Held,
+                "a record of each op that is held",
+                format!("none of {op} under {number}"),
+            )),
+        }
+    }
+
+    /// The last op of an author that is held.
+    pub(crate) fn of_author(self, tx: &dyn ReadTx, author: &PubKey) -> Result<Option<OpRef>> {
+        let mut prefix = vec![TIP];
+        prefix.extend_from_slice(author.as_bytes());
+        let span = PrefixSpan::new(&prefix);
+        let mut rows = tx.range(Table::Held, span.span(), Direction::Backward)?;
+        rows.next()?.map(|row| op_of(row.key)).transpose()
+    }
+
+    /// Holds an op.
+    pub(crate) fn push(&mut self, tx: &mut dyn WriteTx, held: &HeldOp) -> Result<()> {
+        write_held(tx, self.next, held)?;
+        let op = held.op.reference();
+        let entry = Entry::of(self.next, &held.op).encode();
+        tx.put(Table::Held, &ref_key(NUMBER, &op), &entry)?;
+        if let Some(prev) = held.op.prev() {
+            tx.remove(Table::Held, &ref_key(TIP, &prev))?;
+        }
+        tx.put(Table::Held, &ref_key(TIP, &op), &[])?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Lets go of an op that has been applied.
+    pub(crate) fn remove(tx: &mut dyn WriteTx, number: u64, op: &OpRef) -> Result<()> {
+        for part in 0.. {
+            if tx.remove(Table::Held, &record_key(number, part))?.is_none() {
+                break;
+            }
+        }
+        tx.remove(Table::Held, &ref_key(NUMBER, op))?;
+        tx.remove(Table::Held, &ref_key(TIP, op))?;
+        Ok(())
+    }
+
+    /// The numbers of held ops from `first` on, ascending, at most `most`.
+    pub(crate) fn numbers(tx: &dyn ReadTx, first: u64, most: usize) -> Result<Vec<u64>> {
+        let (start, end) = (record_key(first, 0), [NUMBER]);
+        let span: Span<'_> = (Bound::Included(&start), Bound::Excluded(&end));
+        let mut rows = tx.range(Table::Held, span, Direction::Forward)?;
+        let mut numbers = Vec::new();
+        while let Some(row) = rows.next()? {
+            let number = number_of(row.key)?;
+            if numbers.last() == Some(&number) {
+                continue;
+            }
+            if numbers.len() == most {
+                break;
+            }
+            numbers.push(number);
+        }
+        Ok(numbers)
+    }
+
+    /// The keys of all rows but those of records.
+    pub(crate) fn beside_records() -> [Span<'static>; 2] {
+        [
+            (Bound::Unbounded, Bound::Excluded(&[RECORD])),
+            (Bound::Included(&[NUMBER]), Bound::Unbounded),
+        ]
+    }
+
+    /// All held ops with their numbers, in the order of their references.
+    pub(crate) fn each(tx: &dyn ReadTx, see: &mut dyn FnMut(OpRef, u64)) -> Result<()> {
+        let span = PrefixSpan::new(&[NUMBER]);
+        let mut rows = tx.range(Table::Held, span.span(), Direction::Forward)?;
+        while let Some(row) = rows.next()? {
+            see(op_of(row.key)?, Entry::decode(row.value)?.number);
+        }
+        Ok(())
+    }
+
+    /// Whether a held op follows this one on its author's chain.
+    pub(crate) fn extends(self, tx: &dyn ReadTx, op: &OpRef) -> Result<bool> {
+        let (Some(seq), false) = (op.seq.checked_add(1), self.is_empty()) else {
+            return Ok(false);
+        };
+        let first = OpRef {
+            author: op.author,
+            seq,
+            id: OpId::ZERO,
+        };
+        let key = ref_key(NUMBER, &first);
+        let span = PrefixSpan::new(&key[..key.len() - 32]);
+        let mut rows = tx.range(Table::Held, span.span(), Direction::Forward)?;
+        while let Some(row) = rows.next()? {
+            if Entry::decode(row.value)?.prev == op.id {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The last held ops of the chains of all authors, ascending.
+    pub(crate) fn tips(tx: &dyn ReadTx) -> Result<Vec<OpRef>> {
+        let span = PrefixSpan::new(&[TIP]);
+        let mut rows = tx.range(Table::Held, span.span(), Direction::Forward)?;
+        let mut tips = Vec::new();
+        while let Some(row) = rows.next()? {
+            tips.push(op_of(row.key)?);
+        }
+        Ok(tips)
+    }
+}
+
+/// The rows beside the records of held ops, as they follow from the records.
+#[derive(Debug, Default)]
+pub(crate) struct HeldIndex(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl HeldIndex {
+    /// Adds the rows of a held op. Ops come in the order of their numbers.
+    pub(crate) fn push(&mut self, number: u64, op: &Op) {
+        let reference = op.reference();
+        let key = ref_key(NUMBER, &reference);
+        self.0.insert(key, Entry::of(number, op).encode());
+        if let Some(prev) = op.prev() {
+            self.0.remove(&ref_key(TIP, &prev));
+        }
+        self.0.insert(ref_key(TIP, &reference), Vec::new());
+    }
+
+    /// All these rows, by their keys.
+    pub(crate) fn into_rows(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.0
+    }
+}
+
+/// Writes the record of an op, in place of the one that has its number.
+pub(crate) fn write_held(tx: &mut dyn WriteTx, number: u64, held: &HeldOp) -> Result<()> {
+    for part in 0.. {
+        if tx.remove(Table::Held, &record_key(number, part))?.is_none() {
+            break;
+        }
+    }
+    let record = encode(held);
+    for (part, bytes) in (0..).zip(record.chunks(PART_BYTES)) {
+        tx.put(Table::Held, &record_key(number, part), bytes)?;
+    }
+    Ok(())
+}
+
+/// The version of the code that did not apply the held op with a number, without reading the op.
+pub(crate) fn read_held_logic(tx: &dyn ReadTx, number: u64) -> Result<Option<String>> {
+    let mut logic = None;
+    tx.show(Table::Held, &record_key(number, 0), &mut |part| {
+        let text = part
+            .split_first()
+            .and_then(|(&length, rest)| rest.get(..usize::from(length)))
+            .and_then(|logic| String::from_utf8(logic.to_vec()).ok());
+        logic = Some(text.ok_or(part.len()));
+    })?;
+    logic.transpose().map_err(|length| {
+        let found = format!("held op {number}: {length} bytes");
+        BackendError::row(Table::Held, "a logic version, a reason and an op", found)
+    })
+}
+
+/// The held op with a number.
+pub(crate) fn read_held(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Option<HeldOp>> {
+    let Some(mut record) = tx.get(Table::Held, &record_key(number, 0))? else {
+        return Ok(None);
+    };
+    for part in 1.. {
+        if record.len() % PART_BYTES != 0 || record.len() > MAX_HEAD_BYTES + MAX_OP_BYTES {
+            break;
+        }
+        match tx.get(Table::Held, &record_key(number, part))? {
+            Some(bytes) => record.extend_from_slice(&bytes),
+            None => break,
+        }
+    }
+    let length = record.len();
+    decode(record, hasher).map(Some).map_err(|found| {
+        let found = format!("held op {number}: {length} bytes, {found}");
+        BackendError::row(Table::Held, "a logic version, a reason and an op", found)
+    })
+}
+
+fn encode(held: &HeldOp) -> Vec<u8> {
+    let op = held.op.bytes();
+    let logic = cut(&held.logic, usize::from(u8::MAX)).as_bytes();
+    let key;
+    let (kind, reason) = match &held.reason {
+        HeldReason::Follows { parent } => {
+            key = parent.to_key();
+            (FOLLOWS, &key[..])
+        }
+        HeldReason::Fault { message } => (FAILED, cut(message, MAX_MESSAGE_BYTES).as_bytes()),
+    };
+    let mut record = Vec::with_capacity(4 + logic.len() + reason.len() + op.len());
+    record.push(u8::try_from(logic.len()).expect("it was cut"));
+    record.extend_from_slice(logic);
+    record.push(kind);
+    let length = u16::try_from(reason.len()).expect("it was cut");
+    record.extend_from_slice(&length.to_le_bytes());
+    record.extend_from_slice(reason);
+    record.extend_from_slice(op);
+    record
+}
+
+/// The start of a text, at most so many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    let end = (0..=most).rfind(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+fn decode(mut record: Vec<u8>, hasher: &OpHasher) -> Result<HeldOp, String> {
+    let head = decode_head(&record).ok_or("which are none")?;
+    let (logic, reason, length) = head;
+    record.drain(..length);
+    let op = Op::decode(record, hasher).map_err(|error| error.to_string())?;
+    Ok(HeldOp { op, logic, reason })
+}
+
+/// Logic version, reason, and how many bytes they take.
+fn decode_head(record: &[u8]) -> Option<(String, HeldReason, usize)> {
+    let (&length, rest) = record.split_first()?;
+    let (logic, rest) = rest.split_at_checked(usize::from(length))?;
+    let (&kind, rest) = rest.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let (reason, op) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    let reason = match kind {
+        FOLLOWS => HeldReason::Follows {
+            parent: OpRef::from_key(reason)?,
+        },
+        FAILED => HeldReason::Fault {
+            message: String::from_utf8(reason.to_vec()).ok()?,
+        },
+        _ => return None,
+    };
+    let logic = String::from_utf8(logic.to_vec()).ok()?;
+    Some((logic, reason, record.len() - op.len()))
+}
+
+fn record_key(number: u64, part: u32) -> Vec<u8> {
+    let mut key = vec![RECORD];
+    key.extend_from_slice(&number.to_be_bytes());
+    if part > 0 {
+        key.extend_from_slice(&part.to_be_bytes());
+    }
+    key
+}
+
+fn ref_key(kind: u8, op: &OpRef) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&op.to_key());
+    key
+}
+
+fn not_a_key(key: &[u8]) -> BackendError {
+    let found = format!("a key of {} bytes", key.len());
+    BackendError::row(Table::Held, "a number or an op reference", found)
+}
+
+fn number_of(key: &[u8]) -> Result<u64> {
+    let number = match key {
+        [RECORD, rest @ ..] if rest.len() == 8 || rest.len() == 12 => rest.first_chunk::<8>(),
+        _ => None,
+    };
+    number
+        .map(|number| u64::from_be_bytes(*number))
+        .ok_or_else(|| not_a_key(key))
+}
+
+fn op_of(key: &[u8]) -> Result<OpRef> {
+    let op = key.split_first().and_then(|(_, op)| OpRef::from_key(op));
+    op.ok_or_else(|| not_a_key(key))
+}

@@ -1,0 +1,104 @@
+//! The data model of calls by name.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// An argument or a result of a call by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer; wide enough for every `u64` and `i64`.
+    Integer(i128),
+    /// A byte string.
+    Bytes(Vec<u8>),
+    /// A text.
+    Text(String),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Named values.
+    Record(BTreeMap<String, Value>),
+}
+
+impl Value {
+    /// The value's type.
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Self::Null => ValueType::Null,
+            Self::Bool(_) => ValueType::Bool,
+            Self::Integer(_) => ValueType::Integer,
+            Self::Bytes(_) => ValueType::Bytes,
+            Self::Text(_) => ValueType::Text,
+            Self::List(_) => ValueType::List,
+            Self::Record(_) => ValueType::Record,
+        }
+    }
+
+    /// A record of these fields.
+    pub fn record<const N: usize>(fields: [(&str, Value); N]) -> Self {
+        Self::Record(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        )
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(bytes: Option<Vec<u8>>) -> Self {
+        bytes.map_or(Self::Null, Self::Bytes)
+    }
+}
+
+/// The type of a [`Value`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ValueType {
+    /// [`Value::Null`].
+    Null,
+    /// [`Value::Bool`].
+    Bool,
+    /// [`Value::Integer`].
+    Integer,
+    /// [`Value::Bytes`]; where it is expected, [`Value::Text`] does too, as its UTF-8.
+    Bytes,
+    /// [`Value::Text`].
+    Text,
+    /// [`Value::List`].
+    List,
+    /// [`Value::Record`].
+    Record,
+}
+
+impl ValueType {
+    /// The type's name in descriptions and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "bool",
+            Self::Integer => "integer",
+            Self::Bytes => "bytes",
+            Self::Text => "text",
+            Self::List => "list",
+            Self::Record => "record",
+        }
+    }
+}
+
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

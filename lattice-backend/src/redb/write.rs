@@ -1,0 +1,187 @@
+//! Write transactions.
+
+use std::cell::OnceCell;
+use std::sync::MutexGuard;
+
+use redb::WriteTransaction;
+use self_cell::self_cell;
+
+use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table, Ticket, Transaction, WriteTx};
+use crate::redb::error::{contain, storage_error, wrapped_error};
+use crate::redb::tx::{Bytes, definition, get, owned, range, show};
+
+/// The tables of a transaction. They are opened when they are first used, which makes those that are
+/// not there: one that is not used costs nothing.
+#[derive(Default)]
+struct Tables<'tx>([OnceCell<redb::Table<'tx, Bytes, Bytes>>; Table::ALL.len()]);
+
+self_cell!(
+    /// A transaction and the tables that borrow it: they stay open from one call to the next.
+    struct Open {
+        owner: WriteTransaction,
+
+        #[not_covariant]
+        dependent: Tables,
+    }
+);
+
+impl<'tx> Tables<'tx> {
+    fn table(
+        &self,
+        tx: &'tx WriteTransaction,
+        table: Table,
+    ) -> Result<&redb::Table<'tx, Bytes, Bytes>> {
+        let cell = &self.0[table.position()];
+        if let Some(opened) = cell.get() {
+            return Ok(opened);
+        }
+        let opened = contain(|| {
+            tx.open_table(definition(table))
+                .map_err(|error| wrapped_error("opening a table", error))
+        })?;
+        Ok(cell.get_or_init(|| opened))
+    }
+
+    fn table_mut(
+        &mut self,
+        tx: &'tx WriteTransaction,
+        table: Table,
+    ) -> Result<&mut redb::Table<'tx, Bytes, Bytes>> {
+        self.table(tx, table)?;
+        let opened = self.0[table.position()].get_mut();
+        Ok(opened.expect("it has just been opened"))
+    }
+
+    /// Closes each table by itself. A panic of redb over a damaged file poisons a lock of the
+    /// transaction, which every table takes when it is dropped: the second panic in one drop would
+    /// end the process.
+    fn close(&mut self) -> Result<()> {
+        let mut closed = Ok(());
+        for cell in &mut self.0 {
+            let table = cell.take();
+            let dropped = contain(|| {
+                drop(table);
+                Ok(())
+            });
+            closed = closed.and(dropped);
+        }
+        closed
+    }
+}
+
+/// Gives back a transaction without its tables, and whether they were closed.
+fn close_tables(mut open: Open) -> (WriteTransaction, Result<()>) {
+    let closed = open.with_dependent_mut(|_, tables| tables.close());
+    (open.into_owner(), closed)
+}
+
+/// Undoes a transaction. redb's own drop does not while a panic unwinds: it leaves the pages
+/// allocated, and the next open has to repair the file.
+fn abort(tx: WriteTransaction) -> Result<()> {
+    contain(|| {
+        tx.abort()
+            .map_err(|error| wrapped_error("dropping a write", error))
+    })
+}
+
+pub(super) struct RedbTransaction<'db> {
+    /// None once it has ended.
+    open: Option<Open>,
+    /// Dropped last: then the next transaction begins.
+    _writing: MutexGuard<'db, ()>,
+}
+
+impl<'db> RedbTransaction<'db> {
+    pub(super) fn new(tx: WriteTransaction, writing: MutexGuard<'db, ()>) -> Self {
+        Self {
+            open: Some(Open::new(tx, |_| Tables::default())),
+            _writing: writing,
+        }
+    }
+
+    fn open(&self) -> &Open {
+        self.open.as_ref().expect(NOT_ENDED)
+    }
+
+    fn write<T>(
+        &mut self,
+        table: Table,
+        call: impl FnOnce(&mut redb::Table<'_, Bytes, Bytes>) -> Result<T>,
+    ) -> Result<T> {
+        let open = self.open.as_mut().expect(NOT_ENDED);
+        open.with_dependent_mut(|tx, tables| {
+            let table = tables.table_mut(tx, table)?;
+            contain(|| call(table))
+        })
+    }
+}
+
+const NOT_ENDED: &str = "a transaction ends when it is consumed";
+
+impl ReadTx for RedbTransaction<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.open()
+            .with_dependent(|tx, tables| get(tables.table(tx, table)?, key))
+    }
+
+    fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.open()
+            .with_dependent(|tx, tables| show(tables.table(tx, table)?, key, see))
+    }
+
+    fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        self.open()
+            .with_dependent(|tx, tables| range(tables.table(tx, table)?, span, direction))
+    }
+}
+
+impl WriteTx for RedbTransaction<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        self.write(table, |table| {
+            let written = table.insert(key, value);
+            written
+                .map(drop)
+                .map_err(|error| storage_error("writing a row", error))
+        })
+    }
+
+    fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.write(table, |table| {
+            let before = table.insert(key, value);
+            owned(before.map_err(|error| storage_error("writing a row", error))?)
+        })
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.write(table, |table| {
+            let before = table.remove(key);
+            owned(before.map_err(|error| storage_error("removing a row", error))?)
+        })
+    }
+}
+
+impl Transaction for RedbTransaction<'_> {
+    fn commit(mut self: Box<Self>) -> Result<Ticket> {
+        let (tx, closed) = close_tables(self.open.take().expect(NOT_ENDED));
+        if let Err(error) = closed {
+            // The error of the tables is the one to report.
+            let _ = abort(tx);
+            return Err(error);
+        }
+        contain(|| {
+            tx.commit()
+                .map_err(|error| wrapped_error("committing", error))
+        })?;
+        Ok(Ticket::durable())
+    }
+}
+
+impl Drop for RedbTransaction<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            let (tx, _) = close_tables(open);
+            // A storage that cannot undo it refuses the next transaction.
+            let _ = abort(tx);
+        }
+    }
+}
