@@ -37,7 +37,7 @@ struct Layout {
     ops_by_author: bool,
     /// The index by author is written every [`STEP`] ops, as against with every op.
     stepwise_index: bool,
-    /// Heads and accumulator are written every [`STEP`] ops, as against with every op. (A store
+    /// Frontier and accumulator are written every [`STEP`] ops, instead of with every op. (A store
     /// would have to keep what each op replaced, to bring them up to date on open.)
     stepwise_system: bool,
     /// The op's record is cut into rows of so many bytes.
@@ -70,11 +70,11 @@ const PARTS: Layout = Layout {
     ..STEPWISE
 };
 const SYSTEM_STEPWISE: Layout = Layout {
-    name: "the same, heads and accumulator in steps",
+    name: "the same, frontier and accumulator in steps",
     stepwise_system: true,
     ..PARTS
 };
-const SMALL_HEADS: Layout = Layout {
+const SMALL_FRONTIER: Layout = Layout {
     name: "the one before that, 2 bytes in front of a value (chosen)",
     head_bytes: 2,
     ..PARTS
@@ -86,7 +86,7 @@ const LAYOUTS: [Option<Layout>; 7] = [
     Some(STEPWISE),
     Some(PARTS),
     Some(SYSTEM_STEPWISE),
-    Some(SMALL_HEADS),
+    Some(SMALL_FRONTIER),
 ];
 
 struct Store {
@@ -208,8 +208,8 @@ impl Store {
             system
                 .remove([b"frontier/", self.tip.as_slice()].concat().as_slice())
                 .unwrap();
-            let head = [b"frontier/", id.as_slice()].concat();
-            system.insert(head.as_slice(), [0; 8].as_slice()).unwrap();
+            let row = [b"frontier/", id.as_slice()].concat();
+            system.insert(row.as_slice(), [0; 8].as_slice()).unwrap();
         }
         let tip = [b"tip/".as_slice(), &[9; 32]].concat();
         tx.open_table(META)

@@ -17,7 +17,7 @@ use lattice_backend::machine::{DataWrite, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 
 use crate::payload::Payload;
-use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, Sibling};
+use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, SiblingRow};
 
 /// Applies an op's payload.
 pub(crate) fn apply(
@@ -26,7 +26,7 @@ pub(crate) fn apply(
     data: &mut dyn DataWrite,
     history: &dyn History,
 ) -> Result<()> {
-    let put_by = Sibling {
+    let put_by = SiblingRow {
         stamp: Stamp {
             hlc: op.hlc,
             op: op.reference,
@@ -212,7 +212,7 @@ impl<'a> Values<'a> {
     /// Takes in the op's own value, if it puts one, and writes the cell.
     fn finish(
         mut self,
-        put: Option<(Sibling, &[u8])>,
+        put: Option<(SiblingRow, &[u8])>,
         data: &mut dyn DataWrite,
         history: &dyn History,
     ) -> Result<()> {
@@ -240,7 +240,7 @@ impl<'a> Values<'a> {
 
     fn put(
         &mut self,
-        put_by: Sibling,
+        put_by: SiblingRow,
         value: &[u8],
         data: &mut dyn DataWrite,
         history: &dyn History,
@@ -287,14 +287,14 @@ impl<'a> Values<'a> {
         index: ApplyIndex,
         data: &mut dyn DataWrite,
         history: &dyn History,
-    ) -> Result<Sibling> {
+    ) -> Result<SiblingRow> {
         let stamp = history.stamp(index)?;
-        let sibling = Sibling { stamp, index };
+        let sibling = SiblingRow { stamp, index };
         self.add_sibling(&sibling, data)?;
         Ok(sibling)
     }
 
-    fn add_sibling(&self, sibling: &Sibling, data: &mut dyn DataWrite) -> Result<()> {
+    fn add_sibling(&self, sibling: &SiblingRow, data: &mut dyn DataWrite) -> Result<()> {
         data.put(
             &rows::sibling_key(self.key, &sibling.stamp),
             &rows::sibling_row(sibling),
@@ -325,7 +325,7 @@ impl<'a> Values<'a> {
         Ok(())
     }
 
-    fn greatest(&self, count: u64, data: &dyn DataWrite) -> Result<Sibling> {
+    fn greatest(&self, count: u64, data: &dyn DataWrite) -> Result<SiblingRow> {
         let span = rows::sibling_span(self.key);
         let mut siblings = data.range(span.span(), Direction::Backward)?;
         match siblings.next()? {

@@ -85,8 +85,12 @@ impl<'a> Batch<'a> {
 
     /// Refuses the batch unless the key's values are the puts of exactly these ops, as
     /// [`conflicts`](crate::KvStore::conflicts) showed them.
-    pub fn expect_heads(self, key: impl AsRef<[u8]>, ops: impl IntoIterator<Item = OpRef>) -> Self {
-        self.expect(key, Expectation::Heads(ops.into_iter().collect()))
+    pub fn expect_siblings(
+        self,
+        key: impl AsRef<[u8]>,
+        ops: impl IntoIterator<Item = OpRef>,
+    ) -> Self {
+        self.expect(key, Expectation::Siblings(ops.into_iter().collect()))
     }
 
     /// Adds a condition. It is checked when the op is made, against the state that the op changes.

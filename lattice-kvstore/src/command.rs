@@ -25,8 +25,8 @@ pub enum Expectation {
     Present,
     /// The key's value, the one that a read gives, is this one.
     Value(Vec<u8>),
-    /// The key's heads are the puts of exactly these ops, in any order.
-    Heads(Vec<OpRef>),
+    /// The key's values are those that exactly these ops put, in any order.
+    Siblings(Vec<OpRef>),
 }
 
 impl Command {

@@ -44,7 +44,7 @@ pub use command::{Command, Expectation};
 pub use copy::copy_keys;
 pub use machine::{KvMachine, MAX_BATCH, MAX_KEY_BYTES, SCHEMA_VERSION, STORE_TYPE, store_type};
 pub use payload::Payload;
-pub use read::Head;
+pub use read::Sibling;
 pub use refusal::{Found, KvRefusal};
 #[cfg(feature = "std")]
 pub use scan::{ConflictedKeys, Keys, Scan};

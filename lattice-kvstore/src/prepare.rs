@@ -34,7 +34,7 @@ impl From<KvRefusal> for MachineError<KvRefusal> {
     }
 }
 
-/// Checks what needs no state. Gives the bytes that are left for superseded heads.
+/// Checks what needs no state. Gives the bytes that are left for superseded siblings.
 fn check_form(command: &Command) -> Result<usize, KvRefusal> {
     let found = command.writes.len();
     if found == 0 {
@@ -76,12 +76,12 @@ fn check_expectation(
     let found = match expected {
         Expectation::Present if read::contains(data, key)? => return Ok(()),
         Expectation::Present => Found::Absent,
-        Expectation::Heads(ops) => {
+        Expectation::Siblings(ops) => {
             let found = read::head_ops(data, history, key)?;
             if same_set(ops, &found) {
                 return Ok(());
             }
-            Found::Heads(found)
+            Found::Siblings(found)
         }
         Expectation::Absent | Expectation::Value(_) => {
             let found = read::value(data, key)?;
@@ -114,32 +114,35 @@ fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
 /// others as fit, the rest stays in conflict and shrinks with each further put. A delete removes all
 /// values or is refused, since what it left would be read as the key's value.
 fn fit(command: &Command, superseded: &mut [Vec<OpRef>], room: usize) -> Result<(), KvRefusal> {
-    let written = superseded.iter().filter(|heads| !heads.is_empty()).count();
+    let written = superseded
+        .iter()
+        .filter(|siblings| !siblings.is_empty())
+        .count();
     let slots = room / SUPERSEDED_LEN;
     let mut spare = slots
         .checked_sub(written)
         .ok_or_else(|| KvRefusal::TooLarge {
             len: MAX_PAYLOAD_BYTES - room + written * SUPERSEDED_LEN,
         })?;
-    if superseded.iter().all(|heads| heads.len() <= 1) {
+    if superseded.iter().all(|siblings| siblings.len() <= 1) {
         return Ok(());
     }
-    let current = superseded.iter().filter_map(|heads| heads.first());
+    let current = superseded.iter().filter_map(|siblings| siblings.first());
     let mut weight = Weight::of(command, MAX_PAYLOAD_BYTES - room, current.copied());
-    for ((key, value), heads) in command.writes.iter().zip(superseded) {
-        let others = heads.len().saturating_sub(1);
+    for ((key, value), siblings) in command.writes.iter().zip(superseded) {
+        let others = siblings.len().saturating_sub(1);
         let most = others.min(spare);
-        let fitting = heads[heads.len() - others..][..most]
+        let fitting = siblings[siblings.len() - others..][..most]
             .iter()
             .take_while(|op| weight.add(key, op))
             .count();
         if fitting < others && value.is_none() {
-            return Err(KvRefusal::TooManyHeads {
+            return Err(KvRefusal::TooManySiblings {
                 key: key.clone(),
-                heads: heads.len(),
+                siblings: siblings.len(),
             });
         }
-        heads.truncate(1 + fitting);
+        siblings.truncate(1 + fitting);
         spare -= fitting;
     }
     Ok(())
@@ -190,8 +193,8 @@ fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {
         .writes
         .iter()
         .zip(superseded)
-        .map(|((key, value), heads)| {
-            let mut supersedes: Vec<u32> = heads.iter().map(place).collect();
+        .map(|((key, value), siblings)| {
+            let mut supersedes: Vec<u32> = siblings.iter().map(place).collect();
             supersedes.sort_unstable();
             let value = value.as_deref().map(Bytes::new);
             Write {

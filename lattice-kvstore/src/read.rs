@@ -9,11 +9,11 @@ use lattice_backend::op::{ApplyIndex, OpRef, Stamp};
 use lattice_meta::Hlc;
 
 use crate::range::KeyRange;
-use crate::rows::{self, Cell, Sibling};
+use crate::rows::{self, Cell, SiblingRow};
 
 /// One of the concurrent values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct Sibling {
     /// The value.
     pub value: Vec<u8>,
     /// The op that put it.
@@ -22,7 +22,7 @@ pub struct Head {
     pub hlc: Hlc,
 }
 
-impl Head {
+impl Sibling {
     fn new(stamp: Stamp, value: &[u8]) -> Self {
         Self {
             value: value.to_vec(),
@@ -77,31 +77,37 @@ pub(crate) fn contains(data: &dyn DataRead, key: &[u8]) -> Result<bool> {
 }
 
 /// The concurrent values of a key, the current one first.
-pub(crate) fn heads(data: &dyn DataRead, history: &dyn History, key: &[u8]) -> Result<Vec<Head>> {
+pub(crate) fn conflicts(
+    data: &dyn DataRead,
+    history: &dyn History,
+    key: &[u8],
+) -> Result<Vec<Sibling>> {
     let Some(row) = data.get(&rows::cell_key(key))? else {
         return Ok(Vec::new());
     };
     match Cell::decode(&row)? {
-        Cell::Inside { index, value } => Ok(Vec::from([Head::new(history.stamp(index)?, value)])),
+        Cell::Inside { index, value } => {
+            Ok(Vec::from([Sibling::new(history.stamp(index)?, value)]))
+        }
         Cell::Apart { index } => {
             let stamp = history.stamp(index)?;
-            let head = show_apart(data, key, index, |value| Head::new(stamp, value))?;
-            Ok(Vec::from([head]))
+            let sibling = show_apart(data, key, index, |value| Sibling::new(stamp, value))?;
+            Ok(Vec::from([sibling]))
         }
         Cell::Siblings { .. } => {
-            let mut heads = Vec::new();
-            for Sibling { stamp, index } in siblings(data, key)? {
-                heads.push(show_apart(data, key, index, |value| {
-                    Head::new(stamp, value)
+            let mut siblings = Vec::new();
+            for SiblingRow { stamp, index } in sibling_rows(data, key)? {
+                siblings.push(show_apart(data, key, index, |value| {
+                    Sibling::new(stamp, value)
                 })?);
             }
-            Ok(heads)
+            Ok(siblings)
         }
     }
 }
 
 /// The siblings of a key that has several, the current one first.
-fn siblings(data: &dyn DataRead, key: &[u8]) -> Result<Vec<Sibling>> {
+fn sibling_rows(data: &dyn DataRead, key: &[u8]) -> Result<Vec<SiblingRow>> {
     let span = rows::sibling_span(key);
     let mut cursor = data.range(span.span(), Direction::Backward)?;
     let mut siblings = Vec::new();
@@ -123,7 +129,7 @@ pub(crate) fn head_ops(
     };
     match Cell::decode(&row)? {
         Cell::Siblings { .. } => {
-            let siblings = siblings(data, key)?.into_iter();
+            let siblings = sibling_rows(data, key)?.into_iter();
             Ok(siblings.map(|sibling| sibling.stamp.op).collect())
         }
         cell => Ok(Vec::from([history.stamp(cell.current())?.op])),

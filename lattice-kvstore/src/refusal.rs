@@ -39,15 +39,15 @@ pub enum KvRefusal {
     },
     /// A key to be deleted has more values than one op can remove.
     #[error(
-        "key {} has {heads} concurrent values, more than one batch removes; put a value first, \
+        "key {} has {siblings} concurrent values, more than one batch removes; put a value first, \
          which replaces as many as fit",
         Shown(key)
     )]
-    TooManyHeads {
+    TooManySiblings {
         /// The key.
         key: Vec<u8>,
-        /// Its heads.
-        heads: usize,
+        /// How many values it has.
+        siblings: usize,
     },
     /// A condition does not hold.
     #[error("expected key {} to have {expected}, found {found}", Shown(key))]
@@ -69,8 +69,8 @@ pub enum Found {
     Absent,
     /// This value, the one that a read gives.
     Value(Vec<u8>),
-    /// The puts of these ops, the winner first; for [`Expectation::Heads`].
-    Heads(Vec<OpRef>),
+    /// The puts of these ops, the current value's first; for [`Expectation::Siblings`].
+    Siblings(Vec<OpRef>),
 }
 
 impl fmt::Display for Expectation {
@@ -79,7 +79,7 @@ impl fmt::Display for Expectation {
             Self::Absent => f.write_str("no value"),
             Self::Present => f.write_str("a value"),
             Self::Value(value) => write!(f, "value {}", Shown(value)),
-            Self::Heads(ops) => show_heads(f, ops),
+            Self::Siblings(ops) => show_siblings(f, ops),
         }
     }
 }
@@ -89,15 +89,15 @@ impl fmt::Display for Found {
         match self {
             Self::Absent => f.write_str("no value"),
             Self::Value(value) => write!(f, "value {}", Shown(value)),
-            Self::Heads(ops) => show_heads(f, ops),
+            Self::Siblings(ops) => show_siblings(f, ops),
         }
     }
 }
 
 /// Names the first few: a key can have thousands.
-fn show_heads(f: &mut fmt::Formatter<'_>, ops: &[OpRef]) -> fmt::Result {
+fn show_siblings(f: &mut fmt::Formatter<'_>, ops: &[OpRef]) -> fmt::Result {
     const SHOWN: usize = 3;
-    write!(f, "{} heads", ops.len())?;
+    write!(f, "{} siblings", ops.len())?;
     for (place, op) in ops.iter().take(SHOWN).enumerate() {
         write!(f, "{}{op}", if place == 0 { ": " } else { ", " })?;
     }

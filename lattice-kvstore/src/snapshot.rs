@@ -8,7 +8,7 @@ use lattice_backend::machine::DataRead;
 use lattice_meta::StateHash;
 
 use crate::range::KeyRange;
-use crate::{ConflictedKeys, Head, Scan, read, rows};
+use crate::{ConflictedKeys, Scan, Sibling, read, rows};
 
 /// A store as it was when the snapshot was taken: what is written since does not show. Clones are
 /// the same view.
@@ -105,8 +105,8 @@ impl KvSnapshot {
 
     /// All concurrent values of a key, the winner first; see
     /// [`KvStore::conflicts`](crate::KvStore::conflicts).
-    pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, BackendError> {
-        read::heads(&self.snapshot, &self.snapshot.history(), key.as_ref())
+    pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Sibling>, BackendError> {
+        read::conflicts(&self.snapshot, &self.snapshot.history(), key.as_ref())
     }
 
     /// The keys that have more than one value; see

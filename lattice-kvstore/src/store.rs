@@ -10,7 +10,7 @@ use lattice_registry::{EngineOpener, TypedStore};
 
 use crate::changes::changes;
 use crate::{
-    Batch, Changes, Command, ConflictedKeys, Head, KvMachine, KvRefusal, KvSnapshot, Scan,
+    Batch, Changes, Command, ConflictedKeys, KvMachine, KvRefusal, KvSnapshot, Scan, Sibling,
 };
 
 /// Why nothing was written. A refusal of this store type is [`AppendError::Refused`].
@@ -32,22 +32,9 @@ pub fn kv_opener() -> KvOpener {
 /// [`snapshot`](Self::snapshot) for several that are to agree.
 ///
 /// ```
-/// use std::sync::Arc;
-/// use lattice_backend::backend::MemoryBackend;
-/// use lattice_backend::engine::Engine;
-/// use lattice_backend::engine::open::OpenRequest;
-/// use lattice_backend::op::SecretKey;
-/// use lattice_kvstore::{KvMachine, KvStore, store_type};
-/// use lattice_meta::{Genesis, Hlc, Nonce};
-/// use lattice_registry::TypedStore;
+/// use lattice_kvstore::KvStore;
 ///
-/// let backend = Arc::new(MemoryBackend::new());
-/// let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
-/// let nonce = Nonce::from_bytes([1; 16]); // random in earnest
-/// let genesis = Genesis::new(store_type(), me.public(), nonce, Hlc::ZERO, None);
-/// Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
-/// let request = OpenRequest::new(backend, "kv").identity(me);
-/// let kv = KvStore::from_engine(Engine::open(request, KvMachine::new())?);
+/// let kv = KvStore::in_memory()?;
 ///
 /// kv.put("fruit/apple", "red")?;
 /// kv.batch().put("fruit/pear", "green").delete("fruit/plum").commit()?; // both or neither
@@ -136,20 +123,8 @@ impl KvStore {
     /// The keys in a range and their values, lazily and from either end.
     ///
     /// ```
-    /// # use std::sync::Arc;
-    /// # use lattice_backend::backend::MemoryBackend;
-    /// # use lattice_backend::engine::Engine;
-    /// # use lattice_backend::engine::open::OpenRequest;
-    /// # use lattice_backend::op::SecretKey;
-    /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
-    /// # use lattice_meta::{Genesis, Hlc, Nonce};
-    /// # use lattice_registry::TypedStore;
-    /// # let backend = Arc::new(MemoryBackend::new());
-    /// # let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
-    /// # let genesis = Genesis::new(store_type(), me.public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
-    /// # Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
-    /// # let request = OpenRequest::new(backend, "kv").identity(me);
-    /// # let kv = KvStore::from_engine(Engine::open(request, KvMachine::new())?);
+    /// # use lattice_kvstore::KvStore;
+    /// # let kv = KvStore::in_memory()?;
     /// kv.batch().put("a", "1").put("b", "2").put("c", "3").commit()?;
     /// // Backwards and no more than two:
     /// for row in kv.scan("a"..="b")?.rev().take(2) {
@@ -201,16 +176,16 @@ impl KvStore {
     /// # let from_ann = ann.engine().ops_after(&BranchTips::default())?;
     /// # bob.engine().ingest(from_ann, &Authors::Any)?;
     /// // Then he takes in what Ann wrote.
-    /// let heads = bob.conflicts("drink")?;
-    /// assert_eq!(heads.len(), 2);
-    /// assert_eq!(bob.get("drink")?.as_ref(), Some(&heads[0].value));
+    /// let siblings = bob.conflicts("drink")?;
+    /// assert_eq!(siblings.len(), 2);
+    /// assert_eq!(bob.get("drink")?.as_ref(), Some(&siblings[0].value));
     ///
-    /// let seen = heads.iter().map(|head| head.op);
-    /// bob.batch().expect_heads("drink", seen).put("drink", "tea or coffee").commit()?;
+    /// let seen = siblings.iter().map(|sibling| sibling.op);
+    /// bob.batch().expect_siblings("drink", seen).put("drink", "tea or coffee").commit()?;
     /// assert_eq!(bob.conflicts("drink")?.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, BackendError> {
+    pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Sibling>, BackendError> {
         self.snapshot()?.conflicts(key)
     }
 
@@ -224,21 +199,9 @@ impl KvStore {
     /// change that is to come: each once, none left out.
     ///
     /// ```
-    /// # use std::sync::Arc;
-    /// # use lattice_backend::backend::MemoryBackend;
-    /// # use lattice_backend::engine::Engine;
-    /// # use lattice_backend::engine::open::OpenRequest;
     /// # use lattice_backend::engine::read::Cursor;
-    /// # use lattice_backend::op::SecretKey;
-    /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
-    /// # use lattice_meta::{Genesis, Hlc, Nonce};
-    /// # use lattice_registry::TypedStore;
-    /// # let backend = Arc::new(MemoryBackend::new());
-    /// # let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
-    /// # let genesis = Genesis::new(store_type(), me.public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
-    /// # Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
-    /// # let request = OpenRequest::new(backend, "kv").identity(me);
-    /// # let kv = KvStore::from_engine(Engine::open(request, KvMachine::new())?);
+    /// # use lattice_kvstore::KvStore;
+    /// # let kv = KvStore::in_memory()?;
     /// kv.batch().put("fruit/apple", "red").put("nut", "brown").commit()?;
     /// let mut changes = kv.changes_to("fruit/", Cursor::START)?;
     /// let first = changes.next().expect("it is there")?;

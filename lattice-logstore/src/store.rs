@@ -29,22 +29,9 @@ pub fn log_opener() -> LogOpener {
 /// An open log. Clones are cheap and are the same log; any thread may use any of them.
 ///
 /// ```
-/// use std::sync::Arc;
-/// use lattice_backend::backend::MemoryBackend;
-/// use lattice_backend::engine::Engine;
-/// use lattice_backend::engine::open::OpenRequest;
-/// use lattice_backend::op::SecretKey;
-/// use lattice_logstore::{LogMachine, LogStore, Selection, store_type};
-/// use lattice_meta::{Genesis, Hlc, Nonce};
-/// use lattice_registry::TypedStore;
+/// use lattice_logstore::{LogStore, Selection};
 ///
-/// let backend = Arc::new(MemoryBackend::new());
-/// let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
-/// let nonce = Nonce::from_bytes([1; 16]); // random in earnest
-/// let genesis = Genesis::new(store_type(), me.public(), nonce, Hlc::ZERO, None);
-/// Engine::create(&*backend, "log".as_ref(), &genesis, &LogMachine::new())?;
-/// let request = OpenRequest::new(backend, "log").identity(me);
-/// let log = LogStore::from_engine(Engine::open(request, LogMachine::new())?);
+/// let log = LogStore::in_memory()?;
 ///
 /// log.append("kettle on")?;
 /// log.append_many(["tea", "milk", ""])?; // one op: all of them or none
@@ -148,20 +135,8 @@ impl LogStore {
     /// stand anywhere in the log; its [`Entry::position`] tells where.
     ///
     /// ```
-    /// # use std::sync::Arc;
-    /// # use lattice_backend::backend::MemoryBackend;
-    /// # use lattice_backend::engine::Engine;
-    /// # use lattice_backend::engine::open::OpenRequest;
-    /// # use lattice_backend::op::SecretKey;
-    /// # use lattice_logstore::{LogMachine, LogStore, store_type};
-    /// # use lattice_meta::{Genesis, Hlc, Nonce};
-    /// # use lattice_registry::TypedStore;
-    /// # let backend = Arc::new(MemoryBackend::new());
-    /// # let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
-    /// # let genesis = Genesis::new(store_type(), me.public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
-    /// # Engine::create(&*backend, "log".as_ref(), &genesis, &LogMachine::new())?;
-    /// # let request = OpenRequest::new(backend, "log").identity(me);
-    /// # let log = LogStore::from_engine(Engine::open(request, LogMachine::new())?);
+    /// # use lattice_logstore::LogStore;
+    /// # let log = LogStore::in_memory()?;
     /// log.append("missed")?;
     /// let mut follow = log.follow(log.cursor()?)?;
     /// let writer = std::thread::spawn({
@@ -183,20 +158,20 @@ impl LogStore {
         self.engine.changes(from, entries)
     }
 
-    /// The cursor behind everything applied so far.
+    /// The cursor after everything applied so far.
     ///
     /// # Errors
     /// What the engine underneath reports.
     pub fn cursor(&self) -> Result<Cursor, BackendError> {
-        self.cursor_behind(&self.snapshot()?)
+        self.cursor_after(&self.snapshot()?)
     }
 
-    /// The cursor behind everything that a snapshot shows: whoever follows from there gets what
-    /// the snapshot does not have, and nothing twice.
+    /// The cursor after everything that a snapshot shows: a reader that follows from there gets
+    /// what the snapshot does not have, and nothing twice.
     ///
     /// # Errors
     /// What the engine underneath reports.
-    pub fn cursor_behind(&self, snapshot: &LogSnapshot) -> Result<Cursor, BackendError> {
+    pub fn cursor_after(&self, snapshot: &LogSnapshot) -> Result<Cursor, BackendError> {
         self.engine.cursor_after(snapshot.snapshot.op_count()?)
     }
 }

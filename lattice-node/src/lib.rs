@@ -32,7 +32,7 @@ pub mod prelude {
     pub use crate::{Access, Authors, KvStore, LogStore, Node, NodeError};
     pub use lattice_backend::engine::read::Cursor;
     pub use lattice_backend::engine::write::{AppendError, Receipt};
-    pub use lattice_kvstore::{Batch, Change, Head, KvRefusal, KvSnapshot};
+    pub use lattice_kvstore::{Batch, Change, KvRefusal, KvSnapshot, Sibling};
     pub use lattice_logstore::{Entry, LogRefusal, Position, Selection};
     pub use lattice_meta::{PubKey, StateHash, StoreId, StoreType};
 }

@@ -178,13 +178,13 @@ impl<M: StateMachine> Engine<M> {
         self.snapshot()?.state_hash()
     }
 
-    /// The heads of history, ascending.
+    /// The frontier: applied ops that no applied op names as parent, ascending.
     ///
     /// # Errors
     /// What the backend reports.
     pub fn frontier(&self) -> Result<Vec<OpRef>> {
-        let heads = read_frontier(&*self.inner.db.snapshot()?)?;
-        Ok(heads.into_iter().map(|(op, _)| op).collect())
+        let frontier = read_frontier(&*self.inner.db.snapshot()?)?;
+        Ok(frontier.into_iter().map(|(op, _)| op).collect())
     }
 
     /// How many ops have been applied.

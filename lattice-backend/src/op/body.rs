@@ -34,7 +34,7 @@ const SEQ_OFFSET: usize = AUTHOR_OFFSET + 32;
 pub enum OpKind {
     /// Carries a payload for the store's state machine.
     Application,
-    /// Joins heads of history; carries no payload and has no effect.
+    /// Joins ops of the frontier; carries no payload and has no effect.
     Merge,
 }
 

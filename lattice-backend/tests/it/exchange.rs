@@ -163,10 +163,10 @@ fn three_replicas_converge_by_way_of_each_other() {
     assert!(stores[0].forks().unwrap().is_empty());
 }
 
-/// More heads than one op can name are joined by merges, in the transaction of the op that
+/// More ops of the frontier than one op can name are joined by merges, in the transaction of the op that
 /// follows them all.
 #[test]
-fn more_heads_than_deps_are_merged_in_the_same_transaction() {
+fn a_frontier_of_more_ops_than_deps_is_merged_in_the_same_transaction() {
     let backend = Late::new(Flaw::None);
     let site = Site::new(backend.clone(), "state.db");
     let store = site.open();

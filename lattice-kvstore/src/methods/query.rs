@@ -10,7 +10,7 @@ use lattice_backend::machine::{Args, CallError, DataRead, History, MachineError,
 use crate::KvMachine;
 use crate::methods::command::bytes;
 use crate::range::KeyRange;
-use crate::read::{self, Head};
+use crate::read::{self, Sibling};
 
 type Answer = Result<Value, MachineError<CallError>>;
 
@@ -97,17 +97,17 @@ pub(super) fn conflicts(
     data: &dyn DataRead,
     history: &dyn History,
 ) -> Answer {
-    let heads = read::heads(data, history, &bytes(&mut args, "key")?)?;
-    Ok(Value::List(heads.into_iter().map(record).collect()))
+    let siblings = read::conflicts(data, history, &bytes(&mut args, "key")?)?;
+    Ok(Value::List(siblings.into_iter().map(record).collect()))
 }
 
-fn record(head: Head) -> Value {
+fn record(sibling: Sibling) -> Value {
     Value::record([
-        ("value", Value::Bytes(head.value)),
-        ("author", Value::Text(head.op.author.to_string())),
-        ("seq", head.op.seq.into()),
-        ("op", Value::Text(head.op.id.to_string())),
-        ("hlc", head.hlc.to_u64().into()),
+        ("value", Value::Bytes(sibling.value)),
+        ("author", Value::Text(sibling.op.author.to_string())),
+        ("seq", sibling.op.seq.into()),
+        ("op", Value::Text(sibling.op.id.to_string())),
+        ("hlc", sibling.hlc.to_u64().into()),
     ])
 }
 

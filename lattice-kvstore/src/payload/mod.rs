@@ -22,7 +22,7 @@ pub(crate) const FORMAT: u8 = 1;
 
 /// Refs of which not one more fits into an op.
 const MAX_REFS: usize = MAX_OP_BYTES / OpRef::KEY_LEN;
-/// Superseded heads of which not one more fits into an op.
+/// At most so many superseded siblings fit into an op, at four bytes each.
 const MAX_SUPERSEDES: usize = MAX_OP_BYTES / 4;
 
 /// How many values one op may supersede. Each can become a mark, a row of 65 bytes for 4 bytes of payload
@@ -39,7 +39,7 @@ pub(crate) const EMPTY_LEN: usize = 1 + 8 + 8;
 /// Bytes of a write in front of and between its key, supersedes and value; one without a value has
 /// eight less.
 pub(crate) const WRITE_LEN: usize = 8 + 8 + 1 + 8;
-/// Bytes of one more superseded head at the most: a ref of its own, and its place.
+/// At most the bytes of one more superseded sibling: a ref of its own, and its place.
 pub(crate) const SUPERSEDED_LEN: usize = OpRef::KEY_LEN + 4;
 
 /// A payload as it is encoded; valid if `KvMachine` decoded it.

@@ -128,7 +128,7 @@ pub(crate) fn sibling_key(key: &[u8], stamp: &Stamp) -> Vec<u8> {
 }
 
 /// The row of a sibling.
-pub(crate) fn sibling_row(sibling: &Sibling) -> Vec<u8> {
+pub(crate) fn sibling_row(sibling: &SiblingRow) -> Vec<u8> {
     let mut row = Vec::with_capacity(32 + 8 + varint::MAX_LEN);
     row.extend_from_slice(sibling.stamp.op.author.as_bytes());
     row.extend_from_slice(&sibling.stamp.op.seq.to_le_bytes());
@@ -138,7 +138,7 @@ pub(crate) fn sibling_row(sibling: &Sibling) -> Vec<u8> {
 
 /// One of a key's concurrent values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sibling {
+pub(crate) struct SiblingRow {
     /// The op that put it.
     pub(crate) stamp: Stamp,
     /// The op's apply index.
@@ -146,7 +146,7 @@ pub(crate) struct Sibling {
 }
 
 /// Reads the row of a sibling.
-pub(crate) fn decode_sibling(row_key: &[u8], row: &[u8]) -> Result<Sibling> {
+pub(crate) fn decode_sibling(row_key: &[u8], row: &[u8]) -> Result<SiblingRow> {
     let sibling = (|| {
         let (_, mut suffix) = split_sibling_key(row_key)?;
         let hlc = Hlc::from_u64(u64::from_be_bytes(take(&mut suffix)?));
@@ -157,7 +157,7 @@ pub(crate) fn decode_sibling(row_key: &[u8], row: &[u8]) -> Result<Sibling> {
         let index = ApplyIndex::new(varint::take(&mut rest)?);
         let op = OpRef { author, seq, id };
         let stamp = Stamp { hlc, op };
-        rest.is_empty().then_some(Sibling { stamp, index })
+        rest.is_empty().then_some(SiblingRow { stamp, index })
     })();
     sibling.ok_or_else(|| damaged("a sibling of 41 to 49 bytes", row))
 }

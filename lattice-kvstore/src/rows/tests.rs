@@ -59,7 +59,7 @@ fn a_value_and_a_sibling_have_the_bytes_of_the_table() {
     assert_eq!(split_value_key(&value).unwrap(), (&b"key"[..], at(0x0102)));
 
     let stamp = stamp(0x0102, 3, 4, 5);
-    let sibling = Sibling {
+    let sibling = SiblingRow {
         stamp,
         index: at(130),
     };
@@ -154,7 +154,7 @@ fn damaged_values_and_siblings_are_errors_that_say_what_was_expected() {
     assert!(key_of_sibling(&[&sibling[..], &[0]].concat()).is_err());
     assert!(split_value_key(&sibling).is_err() && key_of_sibling(&value).is_err());
 
-    let row = sibling_row(&Sibling {
+    let row = sibling_row(&SiblingRow {
         stamp,
         index: at(5),
     });
@@ -184,7 +184,7 @@ fn golden_rows() {
         cell(Cell::Siblings { current, count })
     };
     let longest: Vec<u8> = (0..=u8::MAX).collect::<Vec<_>>().repeat(4);
-    let sibling = Sibling {
+    let sibling = SiblingRow {
         stamp,
         index: at(0x4081),
     };
@@ -266,7 +266,7 @@ proptest! {
         with_cell_key(&key, |shown| assert_eq!(shown, row_key));
         let row_key = value_key(&key, index);
         prop_assert_eq!(split_value_key(&row_key).unwrap(), (&key[..], index));
-        let sibling = Sibling { stamp, index };
+        let sibling = SiblingRow { stamp, index };
         let (row_key, row) = (sibling_key(&key, &stamp), sibling_row(&sibling));
         prop_assert_eq!(decode_sibling(&row_key, &row).unwrap(), sibling);
         prop_assert_eq!(key_of_sibling(&row_key).unwrap(), &key[..]);

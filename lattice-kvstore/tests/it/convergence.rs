@@ -60,24 +60,24 @@ fn model(ops: &[Op]) -> BTreeMap<Vec<u8>, Vec<(OpRef, Vec<u8>)>> {
         .iter()
         .flat_map(|(_, write)| write.supersedes.iter().map(|op| (&write.key[..], *op)))
         .collect();
-    let mut heads = BTreeMap::<Vec<u8>, Vec<_>>::new();
+    let mut siblings = BTreeMap::<Vec<u8>, Vec<_>>::new();
     for (op, write) in &writes {
         let is_superseded = superseded.contains(&(&write.key[..], op.reference()));
         if let Some(value) = write.value.as_ref().filter(|_| !is_superseded) {
-            let head = (op.hlc(), op.reference(), value.clone());
-            heads.entry(write.key.clone()).or_default().push(head);
+            let sibling = (op.hlc(), op.reference(), value.clone());
+            siblings.entry(write.key.clone()).or_default().push(sibling);
         }
     }
-    let greatest_first = |mut heads: Vec<(_, OpRef, Vec<u8>)>| {
-        heads.sort_by_key(|(hlc, op, _)| std::cmp::Reverse((*hlc, op.id)));
-        heads
+    let greatest_first = |mut siblings: Vec<(_, OpRef, Vec<u8>)>| {
+        siblings.sort_by_key(|(hlc, op, _)| std::cmp::Reverse((*hlc, op.id)));
+        siblings
             .into_iter()
             .map(|(_, op, value)| (op, value))
             .collect()
     };
-    heads
+    siblings
         .into_iter()
-        .map(|(key, heads)| (key, greatest_first(heads)))
+        .map(|(key, siblings)| (key, greatest_first(siblings)))
         .collect()
 }
 
@@ -93,12 +93,12 @@ fn check(replica: &Replica) -> (lattice_meta::StateHash, u64) {
     let expected = model(&ops);
     assert_eq!(replica.kv.count().unwrap(), counted(expected.len()));
     let all = replica.kv.iter().unwrap().map(Result::unwrap);
-    let current = expected.iter().map(|(key, heads)| (key, &heads[0].1));
+    let current = expected.iter().map(|(key, siblings)| (key, &siblings[0].1));
     assert!(
         all.eq(current.map(|(key, value)| (key.clone(), value.clone()))),
         "keys and current values"
     );
-    let several = expected.iter().filter(|(_, heads)| heads.len() > 1);
+    let several = expected.iter().filter(|(_, siblings)| siblings.len() > 1);
     let mut several: Vec<Vec<u8>> = several.map(|(key, _)| key.clone()).collect();
     several.sort_by_key(|key| (key.len(), key.clone()));
     let found = replica.kv.conflicted_keys().unwrap().map(Result::unwrap);
@@ -106,10 +106,10 @@ fn check(replica: &Replica) -> (lattice_meta::StateHash, u64) {
     let mut keys: BTreeSet<Vec<u8>> = expected.keys().cloned().collect();
     keys.extend(replica.kv.iter().unwrap().keys().map(Result::unwrap));
     for key in keys {
-        let heads = replica.kv.conflicts(&key).unwrap();
-        let found: Vec<_> = heads
+        let siblings = replica.kv.conflicts(&key).unwrap();
+        let found: Vec<_> = siblings
             .into_iter()
-            .map(|head| (head.op, head.value))
+            .map(|sibling| (sibling.op, sibling.value))
             .collect();
         let expected = expected.get(&key).cloned().unwrap_or_else(Vec::new);
         assert_eq!(found, expected, "key {}", key.escape_ascii());

@@ -21,7 +21,7 @@ fn expecting(key: &[u8], expectation: Expectation) -> Command {
 }
 
 /// Gives a key concurrent values, the last one current.
-fn with_heads(key: &[u8], count: u16) -> (Host, Vec<OpRef>) {
+fn with_siblings(key: &[u8], count: u16) -> (Host, Vec<OpRef>) {
     let mut host = Host::new();
     let ops: Vec<OpRef> = (0..count).map(|number| numbered(1, number)).collect();
     for reference in &ops {
@@ -99,22 +99,22 @@ fn what_has_not_the_form_of_a_batch_is_refused() {
 
 #[test]
 fn expectations_hold_or_say_what_was_found() {
-    let (host, ops) = with_heads(b"a", 3);
+    let (host, ops) = with_siblings(b"a", 3);
     let winner = ops[2].seq.to_be_bytes().to_vec();
     let value = || Expectation::Value(winner.clone());
     let backwards: Vec<OpRef> = ops.iter().rev().copied().collect();
     for good in [
         Expectation::Present,
         value(),
-        Expectation::Heads(backwards.clone()),
+        Expectation::Siblings(backwards.clone()),
     ] {
         assert!(host.prepare(&expecting(b"a", good)).is_ok());
     }
-    for good in [Expectation::Absent, Expectation::Heads(Vec::new())] {
+    for good in [Expectation::Absent, Expectation::Siblings(Vec::new())] {
         assert!(host.prepare(&expecting(b"b", good)).is_ok());
     }
     // The current one first.
-    let heads = || Found::Heads(backwards.clone());
+    let siblings = || Found::Siblings(backwards.clone());
     let failing = [
         (&b"a"[..], Expectation::Absent, Found::Value(winner.clone())),
         (
@@ -122,11 +122,15 @@ fn expectations_hold_or_say_what_was_found() {
             Expectation::Value(b"1".to_vec()),
             Found::Value(winner.clone()),
         ),
-        (b"a", Expectation::Heads(ops[..2].to_vec()), heads()),
-        (b"a", Expectation::Heads(Vec::new()), heads()),
+        (b"a", Expectation::Siblings(ops[..2].to_vec()), siblings()),
+        (b"a", Expectation::Siblings(Vec::new()), siblings()),
         (b"b", Expectation::Present, Found::Absent),
         (b"b", Expectation::Value(Vec::new()), Found::Absent),
-        (b"b", Expectation::Heads(ops), Found::Heads(Vec::new())),
+        (
+            b"b",
+            Expectation::Siblings(ops),
+            Found::Siblings(Vec::new()),
+        ),
     ];
     for (key, expected, found) in failing {
         let refused = host.prepare(&expecting(key, expected.clone())).unwrap_err();
@@ -145,11 +149,13 @@ fn expectations_hold_or_say_what_was_found() {
 fn refusals_show_little_of_what_may_be_long() {
     let refusal = KvRefusal::Expectation {
         key: b"k\n".to_vec(),
-        expected: Expectation::Heads(vec![op_ref(1, 2, 3); 10_000]),
+        expected: Expectation::Siblings(vec![op_ref(1, 2, 3); 10_000]),
         found: Found::Value(vec![b'v'; 1 << 20]),
     };
     let shown = refusal.to_string();
-    assert!(shown.starts_with("expected key \"k\\n\" to have 10000 heads: 01010101#2/03030303, "));
+    assert!(
+        shown.starts_with("expected key \"k\\n\" to have 10000 siblings: 01010101#2/03030303, ")
+    );
     assert!(
         shown.ends_with("vvv\"... (1048576 bytes)") && shown.len() < 250,
         "{shown}"
@@ -175,7 +181,7 @@ fn long_keys_with_many_shared_values_stay_writable() {
     }
     let refused = host.prepare(&delete).unwrap_err();
     assert!(
-        matches!(refused, KvRefusal::TooManyHeads { .. }),
+        matches!(refused, KvRefusal::TooManySiblings { .. }),
         "{refused}"
     );
     let values = |host: &Host| {
@@ -199,15 +205,15 @@ fn long_keys_with_many_shared_values_stay_writable() {
 /// A key with more values than the rest of an op has room for must stay writable.
 #[test]
 fn more_values_than_one_op_replaces_shrink_with_every_put() {
-    let (mut host, ops) = with_heads(b"key", 2500);
+    let (mut host, ops) = with_siblings(b"key", 2500);
     // Beside its value an op has room for 1,000 references and places.
     let fixed = 17 + 25 + 3;
     let value = vec![7; MAX_PAYLOAD_BYTES - fixed - 1000 * (OpRef::KEY_LEN + 4)];
     let mut delete = Command::new();
     delete.delete("key").put("other", &value[100..]);
-    let refused = KvRefusal::TooManyHeads {
+    let refused = KvRefusal::TooManySiblings {
         key: b"key".to_vec(),
-        heads: ops.len(),
+        siblings: ops.len(),
     };
     assert_eq!(host.prepare(&delete).unwrap_err(), refused);
     let mut seq = 0;

@@ -140,7 +140,7 @@ fn a_failed_expectation_writes_nothing_of_the_batch() {
         assert_eq!(refusal(again), expected);
         assert_eq!(kv.op_count().unwrap(), 1);
         kv.batch()
-            .expect_heads("a", [first.op])
+            .expect_siblings("a", [first.op])
             .expect_present("a")
             .put("a", "2")
             .commit()
@@ -155,14 +155,14 @@ fn a_failed_expectation_writes_nothing_of_the_batch() {
         ));
         let stale = refusal(
             kv.batch()
-                .expect_heads("a", [first.op])
+                .expect_siblings("a", [first.op])
                 .delete("a")
                 .commit(),
         );
         assert!(matches!(
             stale,
             KvRefusal::Expectation {
-                found: Found::Heads(_),
+                found: Found::Siblings(_),
                 ..
             }
         ));

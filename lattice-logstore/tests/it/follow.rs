@@ -67,11 +67,11 @@ fn from_now_on_gives_nothing_that_was_there() {
 fn a_snapshot_and_what_follows_it_are_everything_once() {
     let replica = Replica::new(On::Redb);
     let empty = replica.log.snapshot().unwrap();
-    assert_eq!(replica.log.cursor_behind(&empty).unwrap(), Cursor::START);
+    assert_eq!(replica.log.cursor_after(&empty).unwrap(), Cursor::START);
     replica.log.append_many(["0", "1"]).unwrap();
     let snapshot = replica.log.snapshot().unwrap();
     replica.log.append_many(["2", "3"]).unwrap();
-    let cursor = replica.log.cursor_behind(&snapshot).unwrap();
+    let cursor = replica.log.cursor_after(&snapshot).unwrap();
     assert_ne!(cursor, replica.log.cursor().unwrap());
     let mut follow = replica.log.follow(cursor).unwrap();
     assert_eq!(snapshot.tail(9).unwrap().len(), 2);

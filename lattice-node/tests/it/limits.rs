@@ -239,8 +239,8 @@ fn ten_thousand_authors_cost_ten_thousand_rows() {
         assert_eq!(kv.get("key").unwrap().unwrap(), b"value")
     });
     timed("conflicts", &mut || {
-        let heads = kv.conflicts("key").unwrap().len();
-        assert_eq!(u64::try_from(heads).unwrap(), AUTHORS + 1);
+        let siblings = kv.conflicts("key").unwrap().len();
+        assert_eq!(u64::try_from(siblings).unwrap(), AUTHORS + 1);
     });
     timed("the next put", &mut || {
         assert!(kv.put("key", "all").is_ok())

@@ -7,7 +7,7 @@ use crate::conformance::broke::broke;
 use crate::conformance::machine::broken::{Broken, Rule};
 use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef};
 
-/// Makes ops that name anything but the heads of history, as an author of its own, or as an
+/// Makes ops that name anything but the frontier, as an author of its own, or as an
 /// honest one, who is forked by it.
 pub(super) struct Forger {
     authors: Vec<PubKey>,

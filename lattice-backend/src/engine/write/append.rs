@@ -40,9 +40,6 @@ pub(crate) fn append<M: StateMachine>(inner: &Inner<M>, command: M::Command) -> 
 
 /// Carries out the commands of a batch in one transaction.
 fn lead<M: StateMachine>(inner: &Inner<M>, batch: &mut Commands<'_, M>) -> Vec<Answer<M>> {
-    if batch.expected() > 1 {
-        inner.signing.open();
-    }
     let mut answers = Vec::new();
     let written = inner.transact(|recorder| {
         carry_out(recorder, batch, &mut answers).map_err(Undo::<BackendError>::Backend)
@@ -58,6 +55,10 @@ fn carry_out<M: StateMachine>(
     batch: &mut Commands<'_, M>,
     answers: &mut Vec<Answer<M>>,
 ) -> Result<(), BackendError> {
+    // The end of the transaction closes it, however it ends: a follower that helps waits for that.
+    if batch.expected() > 1 {
+        recorder.inner.signing.open();
+    }
     loop {
         while let Some(command) = batch.jobs().get(answers.len()) {
             match append_one(recorder, command) {
@@ -118,7 +119,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
                 found,
             });
         }
-        while self.other_heads()? > MAX_DEPS {
+        while self.other_parents()? > MAX_DEPS {
             let merge = self.compose(OpKind::Merge, &[])?;
             self.record(merge, &ReadCache::default())?;
             // A state machine may write rows for a merge, too.
@@ -142,7 +143,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
     }
 
     /// How many ops of the frontier the next op of this author names as deps.
-    fn other_heads(&mut self) -> Result<usize, BackendError> {
+    fn other_parents(&mut self) -> Result<usize, BackendError> {
         let own_tip = self.recorder.tip(&self.secret.public())?;
         let frontier = &self.recorder.state.frontier;
         let is_there = own_tip.is_some_and(|tip| frontier.contains_key(&tip));
@@ -160,7 +161,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
             Some(tip) => tip.seq.checked_add(1).ok_or(AppendError::SeqExhausted)?,
         };
         let others = self.recorder.state.frontier.keys();
-        let others = others.filter(|head| Some(**head) != tip);
+        let others = others.filter(|op| Some(**op) != tip);
         let draft = OpDraft {
             kind,
             seq,

@@ -387,7 +387,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             if self.state.frontier.remove(&parent).is_none() {
                 continue;
             }
-            // A head that came in this transaction is in no table yet.
+            // An op that joined the frontier in this transaction is in no table yet.
             if self.frontier.remove(&parent).is_none() {
                 self.frontier.insert(parent, None);
             }

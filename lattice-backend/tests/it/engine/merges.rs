@@ -98,7 +98,7 @@ fn a_command_that_needs_merges_sees_what_they_wrote() {
     let store_type = Counting::new().0.store_type().clone();
     let genesis = Genesis::new(store_type, owner, nonce, start, None);
     let (here, there) = (open(1, &genesis), open(2, &genesis));
-    let heads = u64::try_from(MAX_DEPS).unwrap() + 1;
+    let parents = u64::try_from(MAX_DEPS).unwrap() + 1;
     let first_op = |author: u64| -> Op {
         let mut secret = [9; 32];
         secret[..8].copy_from_slice(&author.to_le_bytes());
@@ -114,14 +114,14 @@ fn a_command_that_needs_merges_sees_what_they_wrote() {
             .sign(here.hasher(), &SecretKey::from_bytes(&secret))
             .unwrap()
     };
-    let ops = (0..heads).map(|author| first_op(author).into_bytes());
+    let ops = (0..parents).map(|author| first_op(author).into_bytes());
     let report = here.ingest(given(ops), &Authors::Any).unwrap();
     assert!(report.is_complete());
 
     // One merge, then the command's own op.
     here.append(()).unwrap();
-    assert_eq!(here.op_count().unwrap(), heads + 2);
-    assert_eq!(count(&here.snapshot().unwrap()).unwrap(), heads + 2);
+    assert_eq!(here.op_count().unwrap(), parents + 2);
+    assert_eq!(count(&here.snapshot().unwrap()).unwrap(), parents + 2);
 
     // A replica that takes the same ops in has read nothing ahead.
     let ops = here.ops_after(&BranchTips::default()).unwrap();

@@ -304,3 +304,39 @@ mod group {
         });
     }
 }
+
+/// A writer that offered to sign for a leader whose transaction never began waited for ever: the
+/// leader opens the signing when the transaction has begun.
+#[test]
+fn writers_of_a_store_that_is_closed_under_them_all_return() {
+    const WRITERS: usize = 4;
+    let (answered, answers) = std::sync::mpsc::channel();
+    for _ in 0..50 {
+        let store = Arc::new(replica(1));
+        let start = Arc::new(Barrier::new(WRITERS + 1));
+        for writer in 0..WRITERS {
+            let (store, start, answered) = (store.clone(), start.clone(), answered.clone());
+            // Not scoped: a writer that does not return must not keep the test.
+            std::thread::spawn(move || {
+                start.wait();
+                let last = loop {
+                    if let Err(error) = store.append(Command::set("key", format!("{writer}"))) {
+                        break error;
+                    }
+                };
+                answered.send(last).unwrap();
+            });
+        }
+        start.wait();
+        while store.op_count().unwrap() < 20 {
+            std::thread::yield_now();
+        }
+        store.close().unwrap();
+        for _ in 0..WRITERS {
+            let last = answers.recv_timeout(Duration::from_secs(20));
+            let last = last.expect("a writer of a closed store does not return");
+            let is_closed = matches!(last, AppendError::Backend(BackendError::Closed));
+            assert!(is_closed, "{last}");
+        }
+    }
+}

@@ -6,8 +6,8 @@ use lattice_backend::op::{OpKind, OpRef};
 use lattice_meta::{OpId, PubKey};
 use proptest::sample::Index;
 
-use super::heads;
 use super::plan::{Flaw, Kind, Plan, Twist, WritePlan};
+use super::siblings;
 use crate::support::bytes::{TestWrite, payload, payload_of};
 use crate::support::host::TestOp;
 use crate::support::op_ref;
@@ -107,7 +107,7 @@ fn writes(entries: &[Entry], named: &[OpRef], place: usize, plan: &Plan) -> Vec<
         let key = vec![b'a' + key];
         let mut supersedes = BTreeSet::new();
         if write.honest {
-            supersedes.extend(heads(&seen, &key).iter().map(|head| head.op));
+            supersedes.extend(siblings(&seen, &key).iter().map(|sibling| sibling.op));
         }
         for (target, twist) in &write.targets {
             let mut target = named[target.index(named.len())];

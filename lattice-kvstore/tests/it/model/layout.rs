@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lattice_backend::op::OpRef;
 
-use super::heads;
 use super::history::Entry;
+use super::siblings;
 use crate::support::Rows;
 use crate::support::rows::{
     MAX_INSIDE, cell_apart, cell_inside, cell_of_siblings, mark_row, sibling_row, value_row,
@@ -41,12 +41,13 @@ impl Layout {
             self.marks.extend(marks);
         }
         for key in keys(applied) {
-            let heads = heads(applied, key);
-            let has_siblings = heads.len() > 1;
-            let apart = heads
+            let siblings = siblings(applied, key);
+            let has_siblings = siblings.len() > 1;
+            let apart = siblings
                 .iter()
-                .filter(|head| has_siblings || head.value.len() > MAX_INSIDE);
-            self.apart.extend(apart.map(|head| (key.to_vec(), head.op)));
+                .filter(|sibling| has_siblings || sibling.value.len() > MAX_INSIDE);
+            self.apart
+                .extend(apart.map(|sibling| (key.to_vec(), sibling.op)));
         }
     }
 
@@ -55,24 +56,24 @@ impl Layout {
         let marks = self.marks.iter().map(|(op, key)| mark_row(op, key));
         let mut rows: Rows = marks.collect();
         for key in keys(applied) {
-            let heads = heads(applied, key);
-            let Some(current) = heads.first() else {
+            let siblings = siblings(applied, key);
+            let Some(current) = siblings.first() else {
                 continue;
             };
             let index = self.indexes[&current.op];
             let is_apart = |op: OpRef| self.apart.contains(&(key.to_vec(), op));
-            rows.extend([match heads.len() {
+            rows.extend([match siblings.len() {
                 1 if is_apart(current.op) => cell_apart(key, index),
                 1 => cell_inside(key, index, &current.value),
                 count => cell_of_siblings(key, index, count),
             }]);
-            for head in &heads {
-                let index = self.indexes[&head.op];
-                if is_apart(head.op) {
-                    rows.extend([value_row(key, index, &head.value)]);
+            for sibling in &siblings {
+                let index = self.indexes[&sibling.op];
+                if is_apart(sibling.op) {
+                    rows.extend([value_row(key, index, &sibling.value)]);
                 }
-                if heads.len() > 1 {
-                    rows.extend([sibling_row(key, head, index)]);
+                if siblings.len() > 1 {
+                    rows.extend([sibling_row(key, sibling, index)]);
                 }
             }
         }

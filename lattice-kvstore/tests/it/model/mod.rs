@@ -18,7 +18,7 @@ use proptest::sample::Index;
 
 use crate::support::Rows;
 use crate::support::host::{Host, shown};
-use crate::support::rows::{MAX_INSIDE, TestHead, element};
+use crate::support::rows::{MAX_INSIDE, TestSibling, element};
 use history::{Entry, causal_order, history};
 use layout::Layout;
 use plan::{Kind, Plan, honest, hostile};
@@ -26,34 +26,34 @@ use plan::{Kind, Plan, honest, hostile};
 const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
 
 /// The values of a key, the current one first: puts of applied valid ops that none supersedes.
-fn heads(entries: &[&Entry], key: &[u8]) -> Vec<TestHead> {
+fn siblings(entries: &[&Entry], key: &[u8]) -> Vec<TestSibling> {
     let writes_here = |entry: &&Entry| entry.writes.iter().find(|write| write.key == key).cloned();
     let superseded: BTreeSet<OpRef> = entries
         .iter()
         .filter_map(writes_here)
         .flat_map(|write| write.supersedes)
         .collect();
-    let mut heads: Vec<TestHead> = entries
+    let mut siblings: Vec<TestSibling> = entries
         .iter()
         .filter(|entry| !superseded.contains(&entry.op.reference))
         .filter_map(|entry| {
             let value = writes_here(entry)?.value?;
-            Some(TestHead {
+            Some(TestSibling {
                 hlc: entry.op.hlc,
                 op: entry.op.reference,
                 value,
             })
         })
         .collect();
-    heads.sort_by_key(|head| std::cmp::Reverse((head.hlc, head.op.id)));
-    heads
+    siblings.sort_by_key(|sibling| std::cmp::Reverse((sibling.hlc, sibling.op.id)));
+    siblings
 }
 
 /// The elements of a store that has applied these ops.
 fn elements(entries: &[&Entry]) -> Rows {
     let of_key = |key| {
-        let heads = heads(entries, key).into_iter();
-        heads.map(move |head| element(key, &head))
+        let siblings = siblings(entries, key).into_iter();
+        siblings.map(move |sibling| element(key, &sibling))
     };
     KEYS.into_iter().flat_map(of_key).collect()
 }
@@ -91,29 +91,29 @@ fn check(plans: &[Plan], choices: &[Vec<Index>]) -> Result<(), TestCaseError> {
 fn check_reads(host: &Host, entries: &[&Entry]) -> Result<(), TestCaseError> {
     let (mut conflicted, mut current) = (Vec::new(), Vec::new());
     for key in KEYS {
-        let heads = heads(entries, key);
+        let siblings = siblings(entries, key);
         let named = || [("key", Value::Bytes(key.to_vec()))];
-        let value = heads.first().map(|head| head.value.clone());
+        let value = siblings.first().map(|sibling| sibling.value.clone());
         prop_assert_eq!(
             host.query("contains", named()),
             Value::Bool(value.is_some())
         );
         prop_assert_eq!(host.query("get", named()), value.clone().into());
         current.extend(value.map(|value| (key, value)));
-        let ops: Vec<Value> = heads
+        let ops: Vec<Value> = siblings
             .iter()
-            .map(|head| {
+            .map(|sibling| {
                 Value::record([
-                    ("value", Value::Bytes(head.value.clone())),
-                    ("author", Value::Text(head.op.author.to_string())),
-                    ("seq", head.op.seq.into()),
-                    ("op", Value::Text(head.op.id.to_string())),
-                    ("hlc", head.hlc.into()),
+                    ("value", Value::Bytes(sibling.value.clone())),
+                    ("author", Value::Text(sibling.op.author.to_string())),
+                    ("seq", sibling.op.seq.into()),
+                    ("op", Value::Text(sibling.op.id.to_string())),
+                    ("hlc", sibling.hlc.into()),
                 ])
             })
             .collect();
         prop_assert_eq!(host.query("conflicts", named()), Value::List(ops));
-        if heads.len() > 1 {
+        if siblings.len() > 1 {
             conflicted.push(Value::Bytes(key.to_vec()));
         }
     }

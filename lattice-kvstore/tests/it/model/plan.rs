@@ -37,7 +37,7 @@ pub(super) enum Flaw {
 #[derive(Debug, Clone)]
 pub(super) struct WritePlan {
     pub(super) value: Option<Vec<u8>>,
-    /// Supersede the heads that the author can know of.
+    /// Supersede the values that the author can know of.
     pub(super) honest: bool,
     pub(super) targets: Vec<(Index, Twist)>,
 }

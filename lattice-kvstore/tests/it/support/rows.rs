@@ -10,7 +10,7 @@ pub(crate) const MAX_INSIDE: usize = 1024;
 
 /// One of the values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TestHead {
+pub(crate) struct TestSibling {
     pub(crate) hlc: u64,
     pub(crate) op: OpRef,
     pub(crate) value: Vec<u8>,
@@ -58,8 +58,8 @@ pub(crate) fn value_row(key: &[u8], index: u64, value: &[u8]) -> Pair {
 }
 
 /// The row that ranks one of several values.
-pub(crate) fn sibling_row(key: &[u8], head: &TestHead, index: u64) -> Pair {
-    let TestHead { hlc, op, .. } = head;
+pub(crate) fn sibling_row(key: &[u8], sibling: &TestSibling, index: u64) -> Pair {
+    let TestSibling { hlc, op, .. } = sibling;
     let row_key = [
         &after_length(b's', key)[..],
         &hlc.to_be_bytes(),
@@ -84,6 +84,9 @@ pub(crate) fn mark_row(marked: &OpRef, key: &[u8]) -> Pair {
 }
 
 /// The element of a value.
-pub(crate) fn element(key: &[u8], head: &TestHead) -> Pair {
-    ([key, head.op.id.as_ref()].concat(), head.value.clone())
+pub(crate) fn element(key: &[u8], sibling: &TestSibling) -> Pair {
+    (
+        [key, sibling.op.id.as_ref()].concat(),
+        sibling.value.clone(),
+    )
 }

@@ -15,8 +15,10 @@ pub(super) use lines::Lines;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
+use std::iter;
 use std::path::Path;
 
+use lattice_backend::chunks::Chunks;
 use lattice_backend::engine::write::{AppendAllError, AppendError};
 use lattice_backend::op::MAX_OP_BYTES;
 use lattice_registry::Found;
@@ -146,10 +148,11 @@ fn one_by_one<R: Row>(
     args: &args::Import,
     name: &str,
 ) -> Result<(), Failure> {
-    for batch in Batches::new(rows, args, bulk) {
+    for batch in batches(rows, args, bulk) {
         let batch = batch.map_err(|stop| stop.into_failure(name))?;
         let place = batch.place(name);
-        let (rows, command) = (batch.rows.len(), R::command(batch.rows));
+        let rows = batch.into_rows();
+        let (rows, command) = (rows.len(), R::command(rows));
         bulk.commit(rows, || store.engine().append(command))
             .map_err(|error| placed(error, &place))?;
     }
@@ -163,13 +166,14 @@ fn all_at_once<R: Row>(
     args: &args::Import,
     name: &str,
 ) -> Result<(), Failure> {
-    let mut batches = Batches::new(rows, args, bulk);
+    let mut batches = batches(rows, args, bulk);
     let (mut taken, mut place, mut last) = (0, String::new(), None);
-    let mut commands = std::iter::from_fn(|| match batches.next() {
+    let mut commands = iter::from_fn(|| match batches.next() {
         Some(Ok(batch)) => {
-            taken += batch.rows.len();
             place = batch.place(name);
-            Some(Ok(R::command(batch.rows)))
+            let rows = batch.into_rows();
+            taken += rows.len();
+            Some(Ok(R::command(rows)))
         }
         Some(Err(stop)) => Some(Err(stop)),
         None => {
@@ -206,84 +210,43 @@ fn placed<E: std::error::Error + 'static>(error: AppendError<E>, place: &str) ->
     }
 }
 
-/// Rows that become one op.
-struct Batch<R> {
-    first_line: u64,
-    rows: Vec<R>,
-}
+/// Rows that become one op, each with the number of its first line.
+struct Batch<R>(Vec<(u64, R)>);
 
-impl<R> Batch<R> {
+impl<R: Row> Batch<R> {
     fn place(&self, name: &str) -> String {
-        match self.rows.len() {
-            1 => format!("{name}, line {}", self.first_line),
-            rows => format!("{name}, the {rows} rows from line {} on", self.first_line),
+        let first_line = self.0.first().map_or(0, |(line, _)| *line);
+        match self.0.len() {
+            1 => format!("{name}, line {first_line}"),
+            rows => format!("{name}, the {rows} rows from line {first_line} on"),
         }
+    }
+
+    fn into_rows(self) -> Vec<R> {
+        self.0.into_iter().map(|(_, row)| row).collect()
     }
 }
 
-/// Puts rows together. What stops them comes behind those before it.
-struct Batches<'a, R> {
-    rows: Rows<R>,
-    most: usize,
-    bulk: &'a Bulk,
-    stop: Option<Stop>,
-    ahead: Option<(u64, R)>,
-}
-
-impl<'a, R: Row> Batches<'a, R> {
-    fn new(rows: Rows<R>, args: &args::Import, bulk: &'a Bulk) -> Self {
-        Self {
-            rows,
-            most: usize::try_from(args.batch).unwrap_or(usize::MAX),
-            bulk,
-            stop: None,
-            ahead: None,
-        }
-    }
-}
-
-impl<R: Row> Iterator for Batches<'_, R> {
-    type Item = Result<Batch<R>, Stop>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(stop) = self.stop.take() {
-            return Some(Err(stop));
-        }
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        let mut first_line = 0;
-        while batch.len() < self.most {
-            let next = self.ahead.take().map(Ok).or_else(|| self.rows.next());
-            // An interruption can end what is read, too, and in the middle of a row.
-            if self.bulk.is_interrupted() {
-                return Some(Err(Stop::Interrupted));
-            }
-            match next {
-                None => break,
-                Some(Err(stop)) => {
-                    self.stop = Some(stop);
-                    break;
-                }
-                Some(Ok((line, row))) => {
-                    bytes += row.len_bytes();
-                    if bytes > BYTES_PER_OP && !batch.is_empty() {
-                        self.ahead = Some((line, row));
-                        break;
-                    }
-                    if batch.is_empty() {
-                        first_line = line;
-                    }
-                    batch.push(row);
-                }
-            }
-        }
-        if batch.is_empty() {
-            return self.stop.take().map(Err);
-        }
-        Some(Ok(Batch {
-            first_line,
-            rows: batch,
-        }))
-    }
+/// The batches of an import. What stops them comes after the rows before it; an interruption stops
+/// them at once.
+fn batches<R: Row>(
+    mut rows: Rows<R>,
+    args: &args::Import,
+    bulk: &Bulk,
+) -> impl Iterator<Item = Result<Batch<R>, Stop>> {
+    // An interruption can end what is read, too, and in the middle of a row.
+    let rows = iter::from_fn(move || match (rows.next(), bulk.is_interrupted()) {
+        (_, true) => Some(Err(Stop::Interrupted)),
+        (next, false) => next,
+    });
+    let most = usize::try_from(args.batch).unwrap_or(usize::MAX);
+    let chunks = Chunks::new(rows, most, BYTES_PER_OP, |(_, row): &(u64, R)| {
+        row.len_bytes()
+    });
+    chunks.map(|chunk| match chunk {
+        Ok(_) if bulk.is_interrupted() => Err(Stop::Interrupted),
+        chunk => chunk.map(Batch),
+    })
 }
 
 fn format_of(args: &args::Import) -> Result<ImportFormat, Failure> {

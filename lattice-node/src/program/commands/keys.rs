@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::ops::Bound;
 
 use lattice_backend::engine::write::AppendError;
-use lattice_kvstore::{Head, KvRefusal};
+use lattice_kvstore::{KvRefusal, Sibling};
 use serde_json::{Map, Value, json};
 
 use super::timestamp;
@@ -192,7 +192,7 @@ pub(super) fn conflicts(
         let mut keys = 0_u64;
         for key in snapshot.conflicted_keys() {
             let key = key?;
-            print_heads(&mut context.out, &key, &snapshot.conflicts(&key)?, encoding)?;
+            print_siblings(&mut context.out, &key, &snapshot.conflicts(&key)?, encoding)?;
             keys += 1;
         }
         if keys == 0 {
@@ -201,31 +201,34 @@ pub(super) fn conflicts(
         return Ok(());
     };
     let key = given(key, encoding)?;
-    let heads = snapshot.conflicts(&key)?;
-    if heads.is_empty() {
+    let siblings = snapshot.conflicts(&key)?;
+    if siblings.is_empty() {
         return Err(no_key(&kv, &key));
     }
-    print_heads(&mut context.out, &key, &heads, encoding)
+    print_siblings(&mut context.out, &key, &siblings, encoding)
 }
 
-fn print_heads(
+fn print_siblings(
     out: &mut Output<'_>,
     key: &[u8],
-    heads: &[Head],
+    siblings: &[Sibling],
     encoding: Encoding,
 ) -> Result<(), Failure> {
-    for (place, head) in heads.iter().enumerate() {
-        let mut object = entry(key, Some(&head.value), encoding);
+    for (place, sibling) in siblings.iter().enumerate() {
+        let mut object = entry(key, Some(&sibling.value), encoding);
         object.insert("current".into(), json!(place == 0));
-        object.insert("author".into(), json!(head.op.author));
-        object.insert("time".into(), head.hlc.ms().into());
-        object.insert("op".into(), json!(head.op.id));
+        object.insert("author".into(), json!(sibling.op.author));
+        object.insert("time".into(), sibling.hlc.ms().into());
+        object.insert("op".into(), json!(sibling.op.id));
         out.either(object, |out| {
             let key = out.paint(styles::NAME, &shown(key, encoding));
             let current = if place == 0 { "current" } else { "also" };
-            let by = format!("{}  {:.8}", timestamp(head.hlc.ms()), head.op.author);
+            let by = format!("{}  {:.8}", timestamp(sibling.hlc.ms()), sibling.op.author);
             let by = out.paint(styles::FAINT, &by);
-            format!("{key}\t{current}\t{by}\t{}", shown(&head.value, encoding))
+            format!(
+                "{key}\t{current}\t{by}\t{}",
+                shown(&sibling.value, encoding)
+            )
         })?;
     }
     Ok(())

@@ -124,7 +124,7 @@ fn follow(
 ) -> Result<(), Failure> {
     context.out.flush()?;
     let mut place: Option<(OpId, u64)> = None;
-    for entry in log.follow(log.cursor_behind(snapshot)?)? {
+    for entry in log.follow(log.cursor_after(snapshot)?)? {
         let entry = entry?;
         // An op's entries stand together: where its first one stands is found once.
         let first = match place {

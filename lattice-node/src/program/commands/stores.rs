@@ -185,7 +185,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     let meta = handle.info()?;
     let state_hash = handle.state_hash()?;
     let ops = handle.op_count()?;
-    let frontier: Vec<_> = handle.frontier()?.iter().map(|head| head.id).collect();
+    let frontier: Vec<_> = handle.frontier()?.iter().map(|op| op.id).collect();
     let forks = handle.forks()?.len();
     let logic = handle.logic_version().to_string();
     let (held, held_ops) = held_ops(&*handle)?;
@@ -235,8 +235,8 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         sheet.line("logic version", &logic);
         sheet.line("bytes", bytes);
         sheet.tips(&meta);
-        for head in frontier {
-            sheet.line("head", head);
+        for op in frontier {
+            sheet.line("frontier", op);
         }
         if forks > 0 {
             sheet.line(

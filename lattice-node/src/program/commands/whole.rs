@@ -64,7 +64,7 @@ const fn depth_name(depth: Depth) -> &'static str {
 /// What the engine's checksums say.
 const fn checksums_name(checksums: &Integrity) -> &'static str {
     match checksums {
-        Integrity::Intact => "whole",
+        Integrity::Intact => "intact",
         Integrity::Damaged { .. } => "damaged",
         Integrity::InUse => "in_use",
         Integrity::None => "not_checked",

@@ -39,7 +39,7 @@ fn threads_that_put_one_key_leave_one_head() {
 }
 
 /// They all saw one value and wrote over it: nothing may take a look at each other's.
-fn ten_thousand_heads(on: On) {
+fn ten_thousand_siblings(on: On) {
     let mut replica = Replica::new(on);
     let first = replica.kv.put("key", "seen by all").unwrap().op;
     replica.kv.put("other", "untouched").unwrap();
@@ -50,14 +50,14 @@ fn ten_thousand_heads(on: On) {
     let report = replica.take(ops);
     assert_eq!(report.applied(), 10_000);
 
-    let heads = replica.kv.conflicts("key").unwrap();
-    assert_eq!(heads.len(), 10_000);
-    assert!(heads.is_sorted_by_key(|head| std::cmp::Reverse((head.hlc, head.op.id))));
-    let values: BTreeSet<_> = heads.iter().map(|head| &head.value).collect();
+    let siblings = replica.kv.conflicts("key").unwrap();
+    assert_eq!(siblings.len(), 10_000);
+    assert!(siblings.is_sorted_by_key(|sibling| std::cmp::Reverse((sibling.hlc, sibling.op.id))));
+    let values: BTreeSet<_> = siblings.iter().map(|sibling| &sibling.value).collect();
     assert_eq!(values.len(), 10_000);
     assert_eq!(
         replica.kv.get("key").unwrap().as_ref(),
-        Some(&heads[0].value)
+        Some(&siblings[0].value)
     );
     assert_eq!(replica.kv.count().unwrap(), 2);
     let conflicted: Vec<_> = replica
@@ -68,16 +68,19 @@ fn ten_thousand_heads(on: On) {
         .collect();
     assert_eq!(conflicted, [b"key"]);
 
-    let seen: Vec<OpRef> = heads.iter().map(|head| head.op).collect();
+    let seen: Vec<OpRef> = siblings.iter().map(|sibling| sibling.op).collect();
     replica
         .kv
         .batch()
-        .expect_heads("key", seen)
+        .expect_siblings("key", seen)
         .put("key", "settled")
         .commit()
         .unwrap();
-    let heads = replica.kv.conflicts("key").unwrap();
-    assert_eq!((heads.len(), &heads[0].value[..]), (1, &b"settled"[..]));
+    let siblings = replica.kv.conflicts("key").unwrap();
+    assert_eq!(
+        (siblings.len(), &siblings[0].value[..]),
+        (1, &b"settled"[..])
+    );
     assert_eq!(replica.kv.conflicted_keys().unwrap().count(), 0);
     replica.reopen();
     assert_eq!(
@@ -87,13 +90,13 @@ fn ten_thousand_heads(on: On) {
 }
 
 #[test]
-fn ten_thousand_concurrent_heads_in_memory() {
-    ten_thousand_heads(On::Memory);
+fn ten_thousand_concurrent_siblings_in_memory() {
+    ten_thousand_siblings(On::Memory);
 }
 
 #[test]
-fn ten_thousand_concurrent_heads_in_redb() {
-    ten_thousand_heads(On::Redb);
+fn ten_thousand_concurrent_siblings_in_redb() {
+    ten_thousand_siblings(On::Redb);
 }
 
 #[test]
@@ -125,8 +128,8 @@ fn replicas_that_exchanged_everything_have_the_same_state() {
     there.pull(&here);
 
     for kv in [&here.kv, &there.kv] {
-        let heads = kv.conflicts("both").unwrap();
-        assert_eq!(heads.len(), 2, "neither is lost");
+        let siblings = kv.conflicts("both").unwrap();
+        assert_eq!(siblings.len(), 2, "neither is lost");
         assert!(kv.get("gone").unwrap().unwrap().starts_with(b"put again"));
         assert_eq!(kv.count().unwrap(), 4);
     }
