@@ -25,8 +25,9 @@ use crate::history::{Forks, read_place};
 use crate::machine::StateMachine;
 use crate::op::{Op, OpError, Verifier};
 
-/// The most ops that one transaction takes in.
-pub(crate) const CHUNK_OPS: usize = 1024;
+/// The most ops that one transaction takes in. Fewer cost more commits; with more, local writers wait
+/// longer for the transaction's end.
+pub(crate) const CHUNK_OPS: usize = 4096;
 /// The most bytes of ops that one transaction takes in, but for a longer op.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 /// Signatures that a thread checks at a time.
