@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use lattice_backend::backend::{Result, Row};
+use lattice_backend::machine::manifest::{Elements, StoreCode};
 use lattice_backend::machine::{
     DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, StateMachine,
 };
@@ -32,7 +33,6 @@ const LOGIC_VERSION: &str = "core:kvstore/1";
 #[derive(Debug, Clone)]
 pub struct KvMachine {
     logic: Logic,
-    methods: Vec<MethodEntry<Self>>,
 }
 
 impl KvMachine {
@@ -40,7 +40,6 @@ impl KvMachine {
     pub fn new() -> Self {
         Self {
             logic: Logic::new(STORE_TYPE, LOGIC_VERSION).expect("both texts are well formed"),
-            methods: methods::methods(),
         }
     }
 }
@@ -105,8 +104,14 @@ impl StateMachine for KvMachine {
     }
 
     fn methods(&self) -> &[MethodEntry<Self>] {
-        &self.methods
+        methods::METHODS
     }
+}
+
+impl StoreCode for KvMachine {
+    const STORE_TYPE: &'static str = STORE_TYPE;
+    const METHODS: &'static [MethodEntry<Self>] = methods::METHODS;
+    const ELEMENTS: Elements = Elements::Code;
 }
 
 /// The first few keys of each kind, and how many more there are.

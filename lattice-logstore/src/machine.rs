@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use lattice_backend::backend::{Result, Row};
+use lattice_backend::machine::manifest::{Elements, StoreCode};
 use lattice_backend::machine::{
     DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, StateMachine,
 };
@@ -58,7 +59,6 @@ pub enum LogRefusal {
 #[derive(Debug, Clone)]
 pub struct LogMachine {
     logic: Logic,
-    methods: Vec<MethodEntry<Self>>,
 }
 
 impl LogMachine {
@@ -66,7 +66,6 @@ impl LogMachine {
     pub fn new() -> Self {
         Self {
             logic: Logic::new(STORE_TYPE, LOGIC_VERSION).expect("both texts are well formed"),
-            methods: methods::methods(),
         }
     }
 }
@@ -146,6 +145,12 @@ impl StateMachine for LogMachine {
     }
 
     fn methods(&self) -> &[MethodEntry<Self>] {
-        &self.methods
+        methods::METHODS
     }
+}
+
+impl StoreCode for LogMachine {
+    const STORE_TYPE: &'static str = STORE_TYPE;
+    const METHODS: &'static [MethodEntry<Self>] = methods::METHODS;
+    const ELEMENTS: Elements = Elements::Code;
 }

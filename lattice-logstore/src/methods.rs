@@ -2,13 +2,13 @@
 
 use alloc::format;
 use alloc::string::ToString;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{
     Args, CallError, DataRead, History, MachineError, MethodEntry, Param, Value, ValueType,
 };
+use lattice_backend::params;
 
 use crate::select::{self, Scan};
 use crate::{Append, Entry, LogMachine, Position, Selection};
@@ -19,69 +19,73 @@ const DEFAULT_READ: u64 = 1000;
 const DEFAULT_TAIL: u64 = 10;
 
 /// What can be called.
-pub(crate) fn methods() -> Vec<MethodEntry<LogMachine>> {
-    vec![
-        MethodEntry::command(
-            "append",
-            "appends one entry",
-            vec![Param::required(
-                "content",
-                ValueType::Bytes,
-                "the entry; it may be empty",
-            )],
-            append,
-        ),
-        MethodEntry::command(
-            "append_many",
-            "appends entries in their order, all of them or none, as one op",
-            vec![Param::required(
-                "entries",
-                ValueType::List,
-                "1 to 65,536 byte strings or texts",
-            )],
-            append_many,
-        ),
-        MethodEntry::query(
-            "read",
-            "gives entries in the order of (time, op, index)",
-            vec![
-                Param::optional(
-                    "from_ms",
-                    ValueType::Integer,
-                    "only from this time on, in Unix ms",
-                ),
-                Param::optional(
-                    "until_ms",
-                    ValueType::Integer,
-                    "only before this time, in Unix ms",
-                ),
-                Param::optional("from", ValueType::Text, "only from this position on"),
-                Param::optional("after", ValueType::Text, "only after this position"),
-                Param::optional("before", ValueType::Text, "only before this position"),
-                Param::optional("reverse", ValueType::Bool, "newest first"),
-                Param::optional(
-                    "limit",
-                    ValueType::Integer,
-                    "the most entries to give; else 1,000",
-                ),
-            ],
+pub(crate) const METHODS: &[MethodEntry<LogMachine>] = &[
+    MethodEntry::command(
+        "append",
+        "appends one entry",
+        params![Param::required(
+            "content",
+            ValueType::Bytes,
+            "the entry; it may be empty",
+        )],
+        append,
+    ),
+    MethodEntry::command(
+        "append_many",
+        "appends entries in their order, all of them or none, as one op",
+        params![Param::required(
+            "entries",
             ValueType::List,
-            read,
-        ),
-        MethodEntry::query(
-            "tail",
-            "gives the newest entries, oldest first",
-            vec![Param::optional(
-                "n",
+            "1 to 65,536 byte strings or texts",
+        )],
+        append_many,
+    ),
+    MethodEntry::query(
+        "read",
+        "gives entries in the order of (time, op, index)",
+        params![
+            Param::optional(
+                "from_ms",
                 ValueType::Integer,
-                "how many; else 10",
-            )],
-            ValueType::List,
-            tail,
-        ),
-        MethodEntry::query("len", "counts the entries", vec![], ValueType::Integer, len),
-    ]
-}
+                "only from this time on, in Unix ms",
+            ),
+            Param::optional(
+                "until_ms",
+                ValueType::Integer,
+                "only before this time, in Unix ms",
+            ),
+            Param::optional("from", ValueType::Text, "only from this position on"),
+            Param::optional("after", ValueType::Text, "only after this position"),
+            Param::optional("before", ValueType::Text, "only before this position"),
+            Param::optional("reverse", ValueType::Bool, "newest first"),
+            Param::optional(
+                "limit",
+                ValueType::Integer,
+                "the most entries to give; else 1,000",
+            ),
+        ],
+        ValueType::List,
+        read,
+    ),
+    MethodEntry::query(
+        "tail",
+        "gives the newest entries, oldest first",
+        params![Param::optional(
+            "n",
+            ValueType::Integer,
+            "how many; else 10",
+        )],
+        ValueType::List,
+        tail,
+    ),
+    MethodEntry::query(
+        "len",
+        "counts the entries",
+        params![],
+        ValueType::Integer,
+        len,
+    ),
+];
 
 type Answer = Result<Value, MachineError<CallError>>;
 

@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod cid;
 pub mod codec;
 mod genesis;
 mod hex;
@@ -16,6 +17,7 @@ mod store_type;
 mod text;
 pub mod varint;
 
+pub use cid::{Cid, CidError, CidHash};
 pub use genesis::{GENESIS_FORMAT, Genesis, GenesisError, MAX_GENESIS_BYTES};
 pub use hex::ParseHexError;
 pub use hlc::{Hlc, HlcError};

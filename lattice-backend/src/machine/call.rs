@@ -48,28 +48,22 @@ pub struct Param {
 
 impl Param {
     /// A parameter that a call must give.
-    pub fn required(
-        name: impl Into<Cow<'static, str>>,
-        value_type: ValueType,
-        doc: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub const fn required(name: &'static str, value_type: ValueType, doc: &'static str) -> Self {
         Self {
-            name: name.into(),
+            name: Cow::Borrowed(name),
             value_type,
             required: true,
-            doc: doc.into(),
+            doc: Cow::Borrowed(doc),
         }
     }
 
     /// A parameter that a call may leave out.
-    pub fn optional(
-        name: impl Into<Cow<'static, str>>,
-        value_type: ValueType,
-        doc: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub const fn optional(name: &'static str, value_type: ValueType, doc: &'static str) -> Self {
         Self {
+            name: Cow::Borrowed(name),
+            value_type,
             required: false,
-            ..Self::required(name, value_type, doc)
+            doc: Cow::Borrowed(doc),
         }
     }
 }
@@ -85,7 +79,7 @@ pub struct Method {
     /// One line on what it does.
     pub doc: Cow<'static, str>,
     /// Its parameters.
-    pub params: Vec<Param>,
+    pub params: Cow<'static, [Param]>,
     /// The type of its result.
     pub result: ValueType,
 }
@@ -116,29 +110,29 @@ pub struct MethodEntry<M: StateMachine> {
 }
 
 impl<M: StateMachine> MethodEntry<M> {
-    fn new(
+    const fn new(
         kind: MethodKind,
-        name: impl Into<Cow<'static, str>>,
-        doc: impl Into<Cow<'static, str>>,
-        params: Vec<Param>,
+        name: &'static str,
+        doc: &'static str,
+        params: &'static [Param],
         result: ValueType,
         call: MethodCall<M>,
     ) -> Self {
         let method = Method {
-            name: name.into(),
+            name: Cow::Borrowed(name),
             kind,
-            doc: doc.into(),
-            params,
+            doc: Cow::Borrowed(doc),
+            params: Cow::Borrowed(params),
             result,
         };
         Self { method, call }
     }
 
     /// A method that makes an op; its result is the op's receipt, a record.
-    pub fn command(
-        name: impl Into<Cow<'static, str>>,
-        doc: impl Into<Cow<'static, str>>,
-        params: Vec<Param>,
+    pub const fn command(
+        name: &'static str,
+        doc: &'static str,
+        params: &'static [Param],
         command: CommandFn<M>,
     ) -> Self {
         let call = MethodCall::Command(command);
@@ -147,10 +141,10 @@ impl<M: StateMachine> MethodEntry<M> {
     }
 
     /// A method that reads.
-    pub fn query(
-        name: impl Into<Cow<'static, str>>,
-        doc: impl Into<Cow<'static, str>>,
-        params: Vec<Param>,
+    pub const fn query(
+        name: &'static str,
+        doc: &'static str,
+        params: &'static [Param],
         result: ValueType,
         query: QueryFn<M>,
     ) -> Self {
@@ -159,15 +153,32 @@ impl<M: StateMachine> MethodEntry<M> {
     }
 
     /// A method that gives values one after another, of which each has the type `result`.
-    pub fn stream(
-        name: impl Into<Cow<'static, str>>,
-        doc: impl Into<Cow<'static, str>>,
-        params: Vec<Param>,
+    pub const fn stream(
+        name: &'static str,
+        doc: &'static str,
+        params: &'static [Param],
         result: ValueType,
     ) -> Self {
         let call = MethodCall::Stream;
         Self::new(MethodKind::Stream, name, doc, params, result, call)
     }
+}
+
+/// The parameters of a method, for a table of methods that is a constant.
+///
+/// ```
+/// use lattice_backend::machine::{Param, ValueType};
+/// use lattice_backend::params;
+///
+/// const KEY: Param = Param::required("key", ValueType::Text, "the key");
+/// const PARAMS: &[Param] = params![KEY, Param::optional("n", ValueType::Integer, "how many")];
+/// assert_eq!(PARAMS.len(), 2);
+/// ```
+#[macro_export]
+macro_rules! params {
+    ($($param:expr),* $(,)?) => {
+        const { &[$($param),*] }
+    };
 }
 
 impl<M: StateMachine> Clone for MethodCall<M> {
@@ -305,6 +316,11 @@ impl<'a> Args<'a> {
             Some(param) => Err(args.missing(&param.name)),
             None => Ok(args),
         }
+    }
+
+    /// The arguments as they were given, without those that are null.
+    pub fn into_record(self) -> Value {
+        Value::Record(self.given)
     }
 
     /// The method that is called.

@@ -65,6 +65,10 @@ pub enum Limit {
     RowsWritten,
     /// Bytes of keys and values written.
     BytesWritten,
+    /// Gas of foreign code: an instruction takes one, or more.
+    Gas,
+    /// Bytes of memory of foreign code.
+    Memory,
 }
 
 impl core::fmt::Display for Limit {
@@ -74,6 +78,8 @@ impl core::fmt::Display for Limit {
             Self::RowsRead => "rows read",
             Self::RowsWritten => "rows written",
             Self::BytesWritten => "bytes written",
+            Self::Gas => "gas",
+            Self::Memory => "bytes of memory",
         })
     }
 }

@@ -6,20 +6,25 @@
 //! Everything else has a default. The suites of [`conformance`](crate::conformance) test it.
 
 mod call;
+mod conversion;
 mod data;
 mod fault;
 mod limits;
 mod logic;
+pub mod manifest;
 mod value;
+mod value_codec;
 
 pub use call::{
     Args, CallError, CommandFn, Method, MethodCall, MethodEntry, MethodKind, Param, QueryFn,
 };
+pub use conversion::{Conversion, ConversionError, Query, Step};
 pub use data::{DataRead, DataWrite, History};
 pub use fault::{Invalid, Limit, LogicFault, MachineError};
 pub use limits::Limits;
 pub use logic::{Logic, LogicError, LogicVersion, MAX_LOGIC_VERSION_BYTES};
 pub use value::{Value, ValueType};
+pub use value_codec::{MAX_VALUE_BYTES, MAX_VALUE_DEPTH, MAX_VALUES, ValueError};
 
 use alloc::format;
 use alloc::string::String;
@@ -172,8 +177,8 @@ pub trait StateMachine: Send + Sync + 'static {
         self.settle(kind, op, data)
     }
 
-    /// The elements of many rows. Those of a row are given to `each` before the next row is taken.
-    /// Code that is foreign to the host replaces the default by one call of its own.
+    /// The elements of many rows, each with the place of its row among those that were taken, from
+    /// 0. Code that is foreign to the host replaces the default by one call of its own.
     ///
     /// # Errors
     /// As for [`elements`](Self::elements) and [`run`](Self::run).
@@ -182,10 +187,13 @@ pub trait StateMachine: Send + Sync + 'static {
         schema: SchemaVersion,
         rows: &mut dyn RowCursor,
         history: &dyn History,
-        each: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(usize, &[u8], &[u8]),
     ) -> Result<()> {
+        let mut place = 0;
         while let Some(row) = rows.next()? {
-            self.elements(schema, row, history, each)?;
+            let mut each = |key: &[u8], value: &[u8]| each(place, key, value);
+            self.elements(schema, row, history, &mut each)?;
+            place += 1;
         }
         Ok(())
     }

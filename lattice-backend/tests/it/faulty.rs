@@ -115,6 +115,12 @@ impl Faulty {
     }
 }
 
+const METHODS: &[MethodEntry<Faulty>] = &[
+    MethodEntry::command("panic_early", "Panics.", &[], panic_early),
+    MethodEntry::command("panic_late", "Panics.", &[], panic_late),
+    MethodEntry::query("panic_query", "Panics.", &[], ValueType::Null, panic_query),
+];
+
 impl StateMachine for Faulty {
     type Command = Vec<u8>;
     type Refusal = Refused;
@@ -134,20 +140,7 @@ impl StateMachine for Faulty {
     }
 
     fn methods(&self) -> &[MethodEntry<Self>] {
-        static METHODS: OnceLock<Vec<MethodEntry<Faulty>>> = OnceLock::new();
-        METHODS.get_or_init(|| {
-            vec![
-                MethodEntry::command("panic_early", "Panics.", vec![], panic_early),
-                MethodEntry::command("panic_late", "Panics.", vec![], panic_late),
-                MethodEntry::query(
-                    "panic_query",
-                    "Panics.",
-                    vec![],
-                    ValueType::Null,
-                    panic_query,
-                ),
-            ]
-        })
+        METHODS
     }
 
     fn prepare(

@@ -10,6 +10,7 @@ use lattice_backend::machine::{
     Param, StateMachine, Value, ValueType,
 };
 use lattice_backend::op::OpView;
+use lattice_backend::params;
 use lattice_meta::{SchemaVersion, StoreType};
 
 #[derive(Debug, Clone)]
@@ -185,6 +186,20 @@ pub(crate) fn read(data: &dyn DataRead, key: &[u8]) -> Option<Vec<u8>> {
     data.get(key).unwrap().map(|row| value_of(&row).to_vec())
 }
 
+const KEY: Param = Param::required("key", ValueType::Bytes, "The register.");
+const VALUE: Param = Param::required("value", ValueType::Bytes, "What it is to hold.");
+const METHODS: &[MethodEntry<Registers>] = &[
+    MethodEntry::command("set", "Sets a register.", params![KEY, VALUE], set),
+    MethodEntry::query(
+        "get",
+        "Reads a register.",
+        params![KEY],
+        ValueType::Bytes,
+        get,
+    ),
+    MethodEntry::stream("follow", "Follows all registers.", &[], ValueType::Record),
+];
+
 impl StateMachine for Registers {
     type Command = Command;
     type Refusal = Refused;
@@ -202,27 +217,7 @@ impl StateMachine for Registers {
     }
 
     fn methods(&self) -> &[MethodEntry<Self>] {
-        static METHODS: OnceLock<Vec<MethodEntry<Registers>>> = OnceLock::new();
-        let key = || Param::required("key", ValueType::Bytes, "The register.");
-        let value = || Param::required("value", ValueType::Bytes, "What it is to hold.");
-        METHODS.get_or_init(|| {
-            vec![
-                MethodEntry::command("set", "Sets a register.", vec![key(), value()], set),
-                MethodEntry::query(
-                    "get",
-                    "Reads a register.",
-                    vec![key()],
-                    ValueType::Bytes,
-                    get,
-                ),
-                MethodEntry::stream(
-                    "follow",
-                    "Follows all registers.",
-                    vec![],
-                    ValueType::Record,
-                ),
-            ]
-        })
+        METHODS
     }
 
     fn elements(

@@ -2,6 +2,7 @@
 // The exemption of tests does not reach their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod cid;
 mod codec;
 mod genesis;
 mod golden;

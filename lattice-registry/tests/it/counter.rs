@@ -7,10 +7,11 @@ use std::sync::Arc;
 use lattice_backend::backend::Result;
 use lattice_backend::engine::Engine;
 use lattice_backend::machine::{
-    Args, DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, Param,
-    StateMachine, ValueType,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, Param, StateMachine,
+    ValueType,
 };
 use lattice_backend::op::{OpView, SecretKey};
+use lattice_backend::params;
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::SchemaVersion;
 use lattice_registry::{EngineOpener, ManagerOptions, Registry, StoreManager, TypedStore};
@@ -19,7 +20,6 @@ pub(crate) const COUNTER: &str = "org.example.counter";
 
 pub(crate) struct CounterMachine {
     logic: Logic,
-    methods: [MethodEntry<Self>; 1],
 }
 
 impl CounterMachine {
@@ -30,14 +30,18 @@ impl CounterMachine {
     pub(crate) fn of_type(store_type: &str) -> Self {
         let third = SchemaVersion::new(3);
         let logic = Logic::new(store_type, "counter/1").unwrap();
-        let n = Param::required("n", ValueType::Integer, "How much.");
-        let add = |_: &Self, mut args: Args<'_>| Ok(args.take_u64("n")?.unwrap());
         Self {
             logic: logic.schemas(third..=third),
-            methods: [MethodEntry::command("add", "Adds a number.", vec![n], add)],
         }
     }
 }
+
+const METHODS: &[MethodEntry<CounterMachine>] = &[MethodEntry::command(
+    "add",
+    "Adds a number.",
+    params![Param::required("n", ValueType::Integer, "How much.")],
+    |_, mut args| Ok(args.take_u64("n")?.unwrap()),
+)];
 
 impl StateMachine for CounterMachine {
     type Command = u64;
@@ -77,7 +81,7 @@ impl StateMachine for CounterMachine {
     }
 
     fn methods(&self) -> &[MethodEntry<Self>] {
-        &self.methods
+        METHODS
     }
 }
 

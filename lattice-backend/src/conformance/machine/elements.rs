@@ -1,6 +1,6 @@
 //! The elements of rows: unique, and of their rows alone.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::backend::{BackendError, Result as BackendResult, Row, RowCursor};
@@ -27,14 +27,14 @@ pub(super) struct Elements(pub(super) BTreeMap<Vec<u8>, Vec<u8>>);
 /// The rows that an op changes, each as it was and as it is going to be.
 struct ChangedRows<'a> {
     rows: Box<dyn Iterator<Item = (bool, &'a [u8], &'a [u8])> + 'a>,
-    /// Whether the row that was given last is one that goes.
-    goes: &'a Cell<bool>,
+    /// Of each row that was given, whether it is one that goes.
+    goes: &'a RefCell<Vec<bool>>,
 }
 
 impl RowCursor for ChangedRows<'_> {
     fn next(&mut self) -> BackendResult<Option<Row<'_>>> {
         Ok(self.rows.next().map(|(goes, key, value)| {
-            self.goes.set(goes);
+            self.goes.borrow_mut().push(goes);
             Row { key, value }
         }))
     }
@@ -56,15 +56,15 @@ pub(super) fn changed<M: StateMachine>(
         mut removed,
         mut inserted,
     } = Changed::default();
-    let goes = Cell::new(false);
+    let goes = RefCell::default();
     let mut cursor = ChangedRows {
         rows: Box::new(changed),
         goes: &goes,
     };
     let schema = machine.logic().newest_schema();
-    machine.elements_of(schema, &mut cursor, history, &mut |key, value| {
+    machine.elements_of(schema, &mut cursor, history, &mut |row, key, value| {
         let pair = (key.to_vec(), value.to_vec());
-        match goes.get() {
+        match goes.borrow()[row] {
             true => removed.push(pair),
             false => inserted.push(pair),
         }
@@ -108,9 +108,10 @@ impl Elements {
             contain(|| together(machine, rows, past)).map_err(failed)?,
         );
         let differing = one_by_one.iter().zip(&together).find(|(a, b)| a != b);
-        if let Some((one, other)) = differing {
+        if let Some(((row, one), (other_row, other))) = differing {
             let message = format!(
-                "`elements_of` gives {} = {} where `elements` of the rows gives {} = {}",
+                "`elements_of` gives {} = {} of row {other_row} where `elements` of row {row} gives \
+                 {} = {}",
                 text(&other.0),
                 text(&other.1),
                 text(&one.0),
@@ -127,7 +128,7 @@ impl Elements {
             return Err(Broken::new(Rule::Override, message));
         }
         let mut scanned = BTreeMap::new();
-        for (key, value) in one_by_one {
+        for (_, (key, value)) in one_by_one {
             if let Some(other) = scanned.insert(key.clone(), value)
                 && self.0.get(&key) == Some(&other)
             {
@@ -158,12 +159,12 @@ fn one_by_one<M: StateMachine>(
     machine: &M,
     rows: &DataRows,
     past: &dyn History,
-) -> BackendResult<Vec<Pair>> {
+) -> BackendResult<Vec<(usize, Pair)>> {
     let schema = machine.logic().newest_schema();
     let mut pairs = Vec::new();
-    for (key, value) in rows.iter() {
+    for (row, (key, value)) in rows.iter().enumerate() {
         machine.elements(schema, Row { key, value }, past, &mut |key, value| {
-            pairs.push((key.to_vec(), value.to_vec()));
+            pairs.push((row, (key.to_vec(), value.to_vec())));
         })?;
     }
     Ok(pairs)
@@ -173,12 +174,12 @@ fn together<M: StateMachine>(
     machine: &M,
     rows: &DataRows,
     past: &dyn History,
-) -> BackendResult<Vec<Pair>> {
+) -> BackendResult<Vec<(usize, Pair)>> {
     let schema = machine.logic().newest_schema();
     let mut pairs = Vec::new();
     let mut all = Lent::new(rows.iter());
-    machine.elements_of(schema, &mut all, past, &mut |key, value| {
-        pairs.push((key.to_vec(), value.to_vec()));
+    machine.elements_of(schema, &mut all, past, &mut |row, key, value| {
+        pairs.push((row, (key.to_vec(), value.to_vec())));
     })?;
     Ok(pairs)
 }

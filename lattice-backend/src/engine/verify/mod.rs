@@ -144,7 +144,7 @@ pub(crate) fn rescan<M: StateMachine>(
         progress,
     };
     contain(|| {
-        machine.elements_of(schema, &mut rows, history, &mut |key, value| {
+        machine.elements_of(schema, &mut rows, history, &mut |_, key, value| {
             elements.insert(key, value);
         })
     })?;

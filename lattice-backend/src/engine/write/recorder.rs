@@ -1,6 +1,6 @@
 //! Recording one op: its effect on the state, and its position in history.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
@@ -171,19 +171,19 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         contain(|| machine.run(op.kind(), &view, payload, &mut staged, &history))?;
         let writes = staged.into_writes();
         let mut changes = ElementChanges::default();
-        let side = Cell::new(Side::Before);
+        let sides = RefCell::default();
         let mut rows = ChangedRows {
             tx: &*self.tx,
             reads,
             writes: writes.iter(),
             replacement: None,
             before: Vec::new(),
-            side: &side,
+            sides: &sides,
         };
         let mut elements = changes.gather(&self.inner.element_hasher);
-        let mut each = |key: &[u8], value: &[u8]| {
+        let mut each = |row: usize, key: &[u8], value: &[u8]| {
             keep_key(keys, key);
-            match side.get() {
+            match sides.borrow()[row] {
                 Side::Before => elements.remove(key, value),
                 Side::After => elements.insert(key, value),
             }
@@ -413,14 +413,20 @@ struct ChangedRows<'a> {
     /// The row that takes the place of the one given last.
     replacement: Option<Row<'a>>,
     before: Vec<u8>,
-    /// What the row given last is.
-    side: &'a Cell<Side>,
+    /// What each of the rows given so far is.
+    sides: &'a RefCell<Vec<Side>>,
+}
+
+impl ChangedRows<'_> {
+    fn note(&self, side: Side) {
+        self.sides.borrow_mut().push(side);
+    }
 }
 
 impl RowCursor for ChangedRows<'_> {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
         if let Some(row) = self.replacement.take() {
-            self.side.set(Side::After);
+            self.note(Side::After);
             return Ok(Some(row));
         }
         loop {
@@ -434,14 +440,14 @@ impl RowCursor for ChangedRows<'_> {
             };
             match (before, after) {
                 (Some(before), after) => {
-                    self.side.set(Side::Before);
+                    self.note(Side::Before);
                     self.replacement = after;
                     self.before = before;
                     let value = &self.before;
                     return Ok(Some(Row { key, value }));
                 }
                 (None, Some(row)) => {
-                    self.side.set(Side::After);
+                    self.note(Side::After);
                     return Ok(Some(row));
                 }
                 (None, None) => {}

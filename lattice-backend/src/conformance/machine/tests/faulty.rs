@@ -62,7 +62,7 @@ fn get() -> MethodEntry<Registers> {
     MethodEntry::query(
         "get",
         "Reads a register",
-        vec![],
+        &[],
         ValueType::Null,
         |machine, _, _, _| {
             assert_ne!(machine.fault, Fault::MethodPanics, "a query panics");
@@ -247,13 +247,16 @@ impl StateMachine for Registers {
         schema: SchemaVersion,
         rows: &mut dyn RowCursor,
         history: &dyn History,
-        each: &mut dyn FnMut(&[u8], &[u8]),
+        each: &mut dyn FnMut(usize, &[u8], &[u8]),
     ) -> Result<()> {
+        let mut place = 0;
         while let Some(row) = rows.next()? {
+            let mut each = |key: &[u8], value: &[u8]| each(place, key, value);
             match self.fault {
                 Fault::ElementsOfDiffers => each(row.key, b"other"),
-                _ => self.elements(schema, row, history, each)?,
+                _ => self.elements(schema, row, history, &mut each)?,
             }
+            place += 1;
         }
         Ok(())
     }

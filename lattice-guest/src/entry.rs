@@ -1,0 +1,202 @@
+//! What the functions of a module do; [`export!`](crate::export) gives them their names.
+//!
+//! The host calls with the address and the length of an input, which it has written to memory that
+//! [`alloc`] gave. An output is the address in the upper half of a number and the length in the lower
+//! one.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Display;
+
+use lattice_backend::machine::manifest::StoreCode;
+use lattice_backend::machine::{
+    Args, CallError, MachineError, MethodCall, MethodEntry, StateMachine, Step, Value,
+};
+use lattice_backend::op::OpKind;
+use lattice_meta::SchemaVersion;
+
+use crate::heap;
+use crate::host::{Host, element, op_of, row_at};
+use crate::panic::fail;
+
+/// The first byte of what `prepare` and `query` give.
+const DONE: u8 = 0;
+const REFUSED: u8 = 1;
+const ARGUMENT: u8 = 2;
+
+/// Memory of so many bytes for an input.
+pub fn alloc(len: u32) -> u32 {
+    let bytes = Vec::<u8>::with_capacity(usize::try_from(len).unwrap_or(usize::MAX));
+    address(bytes.leak().as_ptr())
+}
+
+fn address(pointer: *const u8) -> u32 {
+    u32::try_from(pointer.addr()).unwrap_or_else(|_| fail(format_args!("an address of 64 bits")))
+}
+
+/// # Safety
+/// The host has written `len` bytes there; so for all functions of this module.
+unsafe fn input<'a>(at: u32, len: u32) -> &'a [u8] {
+    let (at, len) = (usize::try_from(at), usize::try_from(len));
+    match (at, len) {
+        // SAFETY: see above.
+        (Ok(at), Ok(len)) => unsafe {
+            core::slice::from_raw_parts(core::ptr::with_exposed_provenance(at), len)
+        },
+        _ => fail(format_args!("an input beyond the memory")),
+    }
+}
+
+fn output(bytes: Vec<u8>) -> u64 {
+    let bytes = bytes.leak();
+    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    u64::from(address(bytes.as_ptr())) << 32 | len
+}
+
+/// The value, or the end of the module with what the machine reports.
+fn done<T, E: Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| fail(format_args!("{error}")))
+}
+
+/// Reads a payload: 0 if it is valid, else why it is not.
+///
+/// # Safety
+/// See [`input`].
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn decode<M: StateMachine>(machine: &M, at: u32, len: u32) -> u64 {
+    // SAFETY: the host keeps the rule of this module.
+    let payload = unsafe { input(at, len) };
+    match machine.decode(payload) {
+        Ok(_) => 0,
+        Err(invalid) => output(invalid.to_string().into_bytes()),
+    }
+}
+
+/// Applies an op whose payload is valid.
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn apply<M: StateMachine>(machine: &M, at: u32, len: u32) {
+    // SAFETY: as above.
+    let op = op_of(unsafe { input(at, len) });
+    let payload = done(machine.decode(op.payload));
+    done(machine.apply(&op, payload, &mut Host, &Host));
+}
+
+/// Settles an op: kind 0 is an application, 1 a merge.
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn settle<M: StateMachine>(machine: &M, kind: u32, at: u32, len: u32) {
+    let kind = match kind {
+        0 => OpKind::Application,
+        1 => OpKind::Merge,
+        other => fail(format_args!("an op of kind {other}")),
+    };
+    // SAFETY: as above.
+    let op = op_of(unsafe { input(at, len) });
+    done(machine.settle(kind, &op, &mut Host));
+}
+
+/// Gives the host the elements of a page of rows.
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn elements<M: StateMachine>(machine: &M, schema: u64, at: u32, len: u32) {
+    // SAFETY: as above.
+    let page = unsafe { input(at, len) };
+    let (mut number, mut next) = (0, 0);
+    while next < page.len() {
+        let mark = heap::mark();
+        let (row, end) = row_at(page, next);
+        let mut each = |key: &[u8], value: &[u8]| element(number, key, value);
+        done(machine.elements(SchemaVersion::new(schema), row, &Host, &mut each));
+        // SAFETY: of what was made before there are the machine and the page, which are still there.
+        unsafe { heap::release(mark) };
+        (number, next) = (number + 1, end);
+    }
+}
+
+/// The method with a number, and its arguments.
+fn call<M: StoreCode>(
+    method: u32,
+    args: &[u8],
+) -> (&'static MethodEntry<M>, Result<Args<'static>, CallError>) {
+    let entry = usize::try_from(method)
+        .ok()
+        .and_then(|number| M::METHODS.get(number));
+    let entry = entry.unwrap_or_else(|| fail(format_args!("no method has the number {method}")));
+    let args = done(Value::from_bytes(args));
+    (entry, Args::new(&entry.method, args))
+}
+
+fn answer(result: Result<Vec<u8>, (u8, String)>) -> u64 {
+    let (tag, bytes) = match result {
+        Ok(bytes) => (DONE, bytes),
+        Err((tag, text)) => (tag, text.into_bytes()),
+    };
+    let mut answer = Vec::with_capacity(1 + bytes.len());
+    answer.push(tag);
+    answer.extend_from_slice(&bytes);
+    output(answer)
+}
+
+/// An argument that the method cannot take: the parameter's name, a zero byte, and why.
+fn argument(error: &CallError) -> (u8, String) {
+    match error {
+        CallError::Argument { param, reason, .. } => (ARGUMENT, format!("{param}\0{reason}")),
+        other => (ARGUMENT, format!("\0{other}")),
+    }
+}
+
+/// Makes a payload of a call: a byte 0 and the payload, 1 and why it is refused, or 2 and an
+/// argument that cannot be taken.
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn prepare<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32) -> u64 {
+    // SAFETY: as above.
+    let (entry, args) = call::<M>(method, unsafe { input(at, len) });
+    let MethodCall::Command(command) = entry.call else {
+        fail(format_args!("method {} is no command", entry.method.name));
+    };
+    let command = args.and_then(|args| command(machine, args));
+    answer(match command {
+        Err(error) => Err(argument(&error)),
+        Ok(command) => match machine.prepare(&command, &Host, &Host) {
+            Ok(payload) => Ok(payload),
+            Err(MachineError::Refused(refusal)) => Err((REFUSED, refusal.to_string())),
+            Err(error) => fail(format_args!("{error}")),
+        },
+    })
+}
+
+/// Answers a query: a byte 0 and the value, or 2 and an argument that cannot be taken.
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn query<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32) -> u64 {
+    // SAFETY: as above.
+    let (entry, args) = call::<M>(method, unsafe { input(at, len) });
+    let MethodCall::Query(query) = entry.call else {
+        fail(format_args!("method {} is no query", entry.method.name));
+    };
+    answer(match args.map(|args| query(machine, args, &Host, &Host)) {
+        Ok(Ok(value)) => Ok(value.to_bytes()),
+        Err(error) | Ok(Err(MachineError::Refused(error))) => Err(argument(&error)),
+        Ok(Err(error)) => fail(format_args!("{error}")),
+    })
+}
+
+/// Says what a payload does.
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn describe<M: StateMachine>(machine: &M, at: u32, len: u32) -> u64 {
+    // SAFETY: as above.
+    let payload = unsafe { input(at, len) };
+    output(machine.describe(payload).into_bytes())
+}
+
+/// Changes the rows of one schema into those of the next.
+pub fn migrate<M: StateMachine>(machine: &M, from: u64) {
+    done(machine.migrate(SchemaVersion::new(from), &mut Host, &Host));
+}
+
+/// Takes a step of a conversion; input and output are values.
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn convert<M: StoreCode>(machine: &M, at: u32, len: u32) -> u64 {
+    // SAFETY: as above.
+    let step = done(Value::from_bytes(unsafe { input(at, len) }));
+    let step = done(Step::try_from(step));
+    output(Value::from(done(machine.convert(step))).to_bytes())
+}

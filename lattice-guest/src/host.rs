@@ -1,0 +1,281 @@
+//! The host, as a state machine sees it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use lattice_backend::backend::{Direction, Result, Row, RowCursor, Rows, Span};
+use lattice_backend::machine::{DataRead, DataWrite, History};
+use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
+use lattice_meta::Hlc;
+
+use crate::panic::fail as failed;
+use crate::sys;
+
+/// Set in what `scan` returns if the range has no more rows.
+const SCAN_ENDED: i64 = 1 << 62;
+/// Bytes of the first page of a range. Most ranges have no row or one.
+const FIRST_PAGE: usize = 256;
+/// Bytes of the largest page, but for a row that is longer.
+const LARGEST_PAGE: usize = 65_536;
+/// Bytes of a value or an op that are read with one call.
+const BUFFER: usize = 256;
+
+/// Ends the module with a message.
+pub(crate) fn fail(message: &[u8]) -> ! {
+    // SAFETY: the slice is `len` bytes at its address; so for all slices below.
+    unsafe { sys::fail(message.as_ptr(), message.len()) }
+}
+
+/// Gives the host an element of the row with a number, from 0.
+pub(crate) fn element(row: u32, key: &[u8], value: &[u8]) {
+    // SAFETY: as above.
+    unsafe { sys::element(row, key.as_ptr(), key.len(), value.as_ptr(), value.len()) }
+}
+
+/// A length that the host gave.
+fn len(length: i64) -> usize {
+    usize::try_from(length).unwrap_or_else(|_| failed(format_args!("a length of {length}")))
+}
+
+/// Reads what a call gives into a buffer, and takes the whole if it does not fit. The first
+/// argument of the call is the buffer, the second its length.
+fn read(call: impl FnOnce(*mut u8, usize) -> i64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(BUFFER);
+    let length = call(bytes.as_mut_ptr(), BUFFER);
+    if length < 0 {
+        return None;
+    }
+    let length = len(length);
+    if length > BUFFER {
+        bytes = Vec::with_capacity(length);
+        // SAFETY: the host copies the `length` bytes that it has just announced.
+        unsafe { sys::take(bytes.as_mut_ptr()) };
+    }
+    // SAFETY: the host has written so many bytes.
+    unsafe { bytes.set_len(length) };
+    Some(bytes)
+}
+
+/// The rows and the history of the store.
+pub(crate) struct Host;
+
+impl DataRead for Host {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        // SAFETY: key and buffer have the lengths that are given.
+        Ok(read(|buffer, capacity| unsafe {
+            sys::get(key.as_ptr(), key.len(), buffer, capacity)
+        }))
+    }
+
+    fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        Ok(Box::new(Pages {
+            start: own(span.0),
+            end: own(span.1),
+            direction,
+            page: Vec::new(),
+            len: 0,
+            next: 0,
+            last: 0,
+            capacity: FIRST_PAGE,
+            is_last: false,
+        }))
+    }
+}
+
+fn own(bound: Bound<&[u8]>) -> Bound<Vec<u8>> {
+    bound.map(<[u8]>::to_vec)
+}
+
+/// A bound's number in the flags of `scan`, and its key.
+fn flag(bound: &Bound<Vec<u8>>) -> (u32, &[u8]) {
+    match bound {
+        Bound::Unbounded => (0, &[]),
+        Bound::Included(key) => (1, key),
+        Bound::Excluded(key) => (2, key),
+    }
+}
+
+/// The rows of a range, a page at a time. The host keeps nothing between two pages: the next one
+/// begins after the last row of the one before.
+struct Pages {
+    start: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
+    direction: Direction,
+    page: Vec<u8>,
+    /// Bytes of rows in the page.
+    len: usize,
+    /// Where the next row begins.
+    next: usize,
+    /// Where the row that was given last begins.
+    last: usize,
+    capacity: usize,
+    /// Whether the range ends with this page.
+    is_last: bool,
+}
+
+/// A row of a page: key length and value length (u32, little endian), key, value. And where the
+/// next one begins.
+pub(crate) fn row_at(page: &[u8], at: usize) -> (Row<'_>, usize) {
+    let number = |at: usize| {
+        let bytes = page.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        let number = u32::from_le_bytes(bytes.unwrap_or_else(|| cut(at)));
+        usize::try_from(number).unwrap_or_else(|_| cut(at))
+    };
+    let (key_len, value_len, keys) = (number(at), number(at + 4), at + 8);
+    let values = keys + key_len;
+    let end = values + value_len;
+    let part = |from: usize, to: usize| page.get(from..to).unwrap_or_else(|| cut(at));
+    let row = Row {
+        key: part(keys, values),
+        value: part(values, end),
+    };
+    (row, end)
+}
+
+fn cut(at: usize) -> ! {
+    failed(format_args!("the host gave a page that is cut at {at}"))
+}
+
+impl Pages {
+    fn load(&mut self) {
+        if self.len > 0 {
+            let (row, _) = row_at(&self.page, self.last);
+            let after = Bound::Excluded(row.key.to_vec());
+            match self.direction {
+                Direction::Forward => self.start = after,
+                Direction::Backward => self.end = after,
+            }
+            self.capacity = (self.capacity * 4).min(LARGEST_PAGE);
+        }
+        loop {
+            self.page.clear();
+            self.page.reserve(self.capacity);
+            let ((start_flag, start), (end_flag, end)) = (flag(&self.start), flag(&self.end));
+            let backward = u32::from(self.direction == Direction::Backward);
+            // SAFETY: keys and buffer have the lengths that are given.
+            let filled = unsafe {
+                sys::scan(
+                    start_flag | end_flag << 2 | backward << 4,
+                    start.as_ptr(),
+                    start.len(),
+                    end.as_ptr(),
+                    end.len(),
+                    self.page.as_mut_ptr(),
+                    self.capacity,
+                )
+            };
+            if filled >= 0 {
+                self.is_last = filled & SCAN_ENDED != 0;
+                self.len = len(filled & !SCAN_ENDED);
+                // SAFETY: the host has written so many bytes.
+                unsafe { self.page.set_len(self.len) };
+                (self.next, self.last) = (0, 0);
+                return;
+            }
+            self.capacity = len(-filled);
+        }
+    }
+}
+
+impl RowCursor for Pages {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        if self.next == self.len {
+            if self.is_last {
+                return Ok(None);
+            }
+            self.load();
+            if self.len == 0 {
+                return Ok(None);
+            }
+        }
+        self.last = self.next;
+        let (row, next) = row_at(&self.page, self.last);
+        self.next = next;
+        Ok(Some(row))
+    }
+}
+
+impl DataWrite for Host {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        // SAFETY: both slices have the lengths that are given.
+        unsafe { sys::put(key.as_ptr(), key.len(), value.as_ptr(), value.len()) };
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { sys::remove(key.as_ptr(), key.len()) };
+        Ok(())
+    }
+}
+
+/// Length of an op's reference, and of its stamp: timestamp and reference.
+const REF_LEN: usize = 72;
+const STAMP_LEN: usize = 8 + REF_LEN;
+
+/// Takes a stamp from the front: timestamp (u64, little endian), author, sequence number (u64, big
+/// endian), op id.
+fn stamp_of(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
+    let (hlc, rest) = bytes.split_first_chunk::<8>()?;
+    let (op, rest) = rest.split_first_chunk::<REF_LEN>()?;
+    let stamp = Stamp {
+        hlc: Hlc::from_u64(u64::from_le_bytes(*hlc)),
+        op: OpRef::from_key(op)?,
+    };
+    Some((stamp, rest))
+}
+
+impl History for Host {
+    fn count(&self) -> Result<u64> {
+        // SAFETY: it takes nothing.
+        Ok(unsafe { sys::count() })
+    }
+
+    fn index_of(&self, op: &OpRef) -> Result<Option<ApplyIndex>> {
+        let (op, mut index) = (op.to_key(), [0; 8]);
+        // SAFETY: the op has 72 bytes, and the index has room for 8.
+        let is_applied = unsafe { sys::number(op.as_ptr(), index.as_mut_ptr()) } != 0;
+        Ok(is_applied.then(|| ApplyIndex::new(u64::from_le_bytes(index))))
+    }
+
+    fn stamp(&self, index: ApplyIndex) -> Result<Stamp> {
+        let mut bytes = [0; STAMP_LEN];
+        // SAFETY: there is room for 80 bytes.
+        unsafe { sys::stamp(index.get(), bytes.as_mut_ptr()) };
+        match stamp_of(&bytes) {
+            Some((stamp, _)) => Ok(stamp),
+            None => failed(format_args!("the host gave a stamp that is none")),
+        }
+    }
+
+    fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
+        // SAFETY: the buffer has the length that is given.
+        let bytes = read(|buffer, capacity| unsafe { sys::op(index.get(), buffer, capacity) });
+        let bytes = bytes.unwrap_or_default();
+        match stamp_of(&bytes) {
+            Some((stamp, payload)) => see(&OpView {
+                index,
+                hlc: stamp.hlc,
+                reference: stamp.op,
+                payload,
+            }),
+            None => failed(format_args!("the host gave an op that is none")),
+        }
+        Ok(())
+    }
+}
+
+/// An op as an entry point gets it: apply index (u64, little endian), stamp, payload.
+pub(crate) fn op_of(input: &[u8]) -> OpView<'_> {
+    let parsed = input.split_first_chunk::<8>().and_then(|(index, rest)| {
+        let (stamp, payload) = stamp_of(rest)?;
+        Some(OpView {
+            index: ApplyIndex::new(u64::from_le_bytes(*index)),
+            hlc: stamp.hlc,
+            reference: stamp.op,
+            payload,
+        })
+    });
+    parsed.unwrap_or_else(|| failed(format_args!("the host gave an op of {} bytes", input.len())))
+}

@@ -1,0 +1,131 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(target_arch = "wasm32")]
+extern crate alloc;
+
+#[cfg(target_arch = "wasm32")]
+pub mod entry;
+#[cfg(target_arch = "wasm32")]
+mod heap;
+#[cfg(target_arch = "wasm32")]
+mod host;
+#[cfg(target_arch = "wasm32")]
+mod panic;
+#[cfg(target_arch = "wasm32")]
+mod sys;
+
+pub use lattice_backend as backend;
+pub use lattice_meta as meta;
+
+/// Exports a state machine from a module: its functions, by the names of the interface, and its
+/// manifest. The arguments are the type, which implements
+/// [`StoreCode`](lattice_backend::machine::StoreCode), and an expression that makes one.
+///
+/// Everywhere but in a module it makes a test that compares the manifest with what the state
+/// machine says of itself.
+#[macro_export]
+macro_rules! export {
+    ($machine:ty, $make:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::entry;
+
+            type Machine = $machine;
+
+            fn machine() -> Machine {
+                $make
+            }
+
+            const MANIFEST_LEN: usize =
+                $crate::backend::machine::manifest::encoded_len::<Machine>();
+
+            #[used]
+            #[unsafe(link_section = "lattice.store")]
+            static MANIFEST: [u8; MANIFEST_LEN] =
+                $crate::backend::machine::manifest::encode::<Machine, MANIFEST_LEN>();
+
+            #[unsafe(no_mangle)]
+            extern "C" fn lattice1_alloc(len: u32) -> u32 {
+                entry::alloc(len)
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_decode(at: u32, len: u32) -> u64 {
+                unsafe { entry::decode(&machine(), at, len) }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_apply(at: u32, len: u32) {
+                unsafe { entry::apply(&machine(), at, len) }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_settle(kind: u32, at: u32, len: u32) {
+                unsafe { entry::settle(&machine(), kind, at, len) }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_elements(schema: u64, at: u32, len: u32) {
+                unsafe { entry::elements(&machine(), schema, at, len) }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_prepare(method: u32, at: u32, len: u32) -> u64 {
+                unsafe { entry::prepare(&machine(), method, at, len) }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_query(method: u32, at: u32, len: u32) -> u64 {
+                unsafe { entry::query(&machine(), method, at, len) }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_describe(at: u32, len: u32) -> u64 {
+                unsafe { entry::describe(&machine(), at, len) }
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn lattice1_migrate(from: u64) {
+                entry::migrate(&machine(), from)
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn lattice1_convert(at: u32, len: u32) -> u64 {
+                unsafe { entry::convert(&machine(), at, len) }
+            }
+        };
+
+        #[cfg(all(test, not(target_arch = "wasm32")))]
+        mod lattice_manifest {
+            use super::*;
+
+            #[test]
+            fn says_what_the_machine_says() {
+                let machine: $machine = $make;
+                $crate::backend::machine::manifest::check(&machine).unwrap();
+            }
+        }
+    };
+}
+
+/// What the author of a store type uses.
+pub mod store_type {
+    pub use core::ops::Bound;
+
+    pub use lattice_backend::backend::{
+        BackendError, Direction, EVERYTHING, PrefixSpan, Result, Row, Span,
+    };
+    pub use lattice_backend::machine::manifest::{Elements, StoreCode};
+    pub use lattice_backend::machine::{
+        Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError,
+        MachineError, Method, MethodEntry, Param, Query, StateMachine, Step, Value, ValueType,
+    };
+    pub use lattice_backend::op::{ApplyIndex, MAX_OP_BYTES, OpKind, OpRef, OpView, Stamp};
+    pub use lattice_backend::params;
+    pub use lattice_meta::{
+        Hlc, OpId, PubKey, SchemaVersion, StoreType, codec, readable, readable_start,
+    };
+}

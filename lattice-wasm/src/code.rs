@@ -1,0 +1,128 @@
+//! A module that can be run.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lattice_backend::machine::manifest::Manifest;
+use lattice_meta::{Cid, StoreType};
+use wasmi::{CompilationMode, Config, CustomFuelCosts, Engine, Module};
+
+use crate::abi::{BULK_BYTES_PER_GAS, Export};
+use crate::error::CodeError;
+use crate::validate::validate;
+
+/// A checked and compiled module. Clones are cheap and share it: one for all stores whose code it
+/// is.
+#[derive(Clone)]
+pub struct Code(Arc<Compiled>);
+
+struct Compiled {
+    cid: Cid,
+    manifest: Manifest,
+    exports: Vec<Export>,
+    /// Of this module alone, so that what it takes is given back with it.
+    engine: Engine,
+    module: Module,
+    bytes: usize,
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config
+        .consume_fuel(true)
+        .floats(false)
+        .allow_start_fn(false)
+        .ignore_custom_sections(true)
+        .wasm_saturating_float_to_int(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_extended_const(false)
+        // Translation costs no gas: an op would pay for being the first to call a function.
+        .fuel_cost(CustomFuelCosts {
+            bytes_copied_per_fuel: BULK_BYTES_PER_GAS,
+            fuel_per_bytes_translated: 0,
+            fuel_per_bytes_validated: 0,
+        })
+        // Everything is validated now, and translated when it is first called.
+        .compilation_mode(CompilationMode::LazyTranslation);
+    config
+}
+
+impl Code {
+    /// Checks the bytes of a module, and compiles it.
+    ///
+    /// # Errors
+    /// See [`CodeError`].
+    pub fn new(wasm: &[u8]) -> Result<Self, CodeError> {
+        let checked = validate(wasm)?;
+        let engine = Engine::new(&config());
+        let module = Module::new(&engine, wasm).map_err(|error| CodeError::Compile {
+            reason: error.to_string(),
+        })?;
+        Ok(Self(Arc::new(Compiled {
+            cid: Cid::of(wasm),
+            manifest: checked.manifest,
+            exports: checked.exports,
+            engine,
+            module,
+            bytes: wasm.len(),
+        })))
+    }
+
+    /// The same, for code of a store type.
+    ///
+    /// # Errors
+    /// [`CodeError::OtherType`], and as for [`new`](Self::new).
+    pub fn for_type(wasm: &[u8], asked: &StoreType) -> Result<Self, CodeError> {
+        let code = Self::new(wasm)?;
+        let found = code.store_type();
+        match found == asked {
+            true => Ok(code),
+            false => Err(CodeError::OtherType {
+                asked: asked.clone(),
+                found: found.clone(),
+            }),
+        }
+    }
+
+    /// The id of the module's bytes, which is its logic version.
+    pub fn cid(&self) -> Cid {
+        self.0.cid
+    }
+
+    /// What the module says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// The store type that it is code for.
+    pub fn store_type(&self) -> &StoreType {
+        &self.0.manifest.store_type
+    }
+
+    /// How long the module is, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes
+    }
+
+    pub(crate) fn has(&self, export: Export) -> bool {
+        self.0.exports.contains(&export)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn module(&self) -> &Module {
+        &self.0.module
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code")
+            .field("cid", &self.cid())
+            .field("store_type", self.store_type())
+            .finish_non_exhaustive()
+    }
+}

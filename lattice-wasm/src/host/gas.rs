@@ -1,0 +1,93 @@
+//! How long the code of a module may run.
+
+use crate::abi::{
+    BASE_EARNING_ROWS, BASE_GAS, EARNING_PASSES, GAS_PER_BYTE, GAS_PER_ROW, GAS_PER_ROW_BYTE,
+};
+
+/// Bytes of rows that earn gas at most.
+const MAX_EARNING_BYTES: u64 = 256 << 20;
+
+/// The gas of one call: a part is constant, a part comes with the input, which its author paid for,
+/// and a part is earned by the rows that the host hands in, so that what others wrote pays for its
+/// own handling.
+///
+/// With p bytes of input, r rows and b bytes of them, and l rows in the longest range:
+/// 50,000,000 + 512 p + 20,000 r + 64 b, of which r counts up to 2^16 + p + 16 l, and b up to
+/// 256 MiB.
+#[derive(Debug)]
+pub(crate) struct Gas {
+    input: u64,
+    rows: u64,
+    bytes: u64,
+    longest_range: u64,
+    allowed: u64,
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+impl Gas {
+    pub(crate) fn new(input_bytes: usize) -> Self {
+        let input = count(input_bytes);
+        Self {
+            input,
+            rows: 0,
+            bytes: 0,
+            longest_range: 0,
+            allowed: BASE_GAS.saturating_add(input.saturating_mul(GAS_PER_BYTE)),
+        }
+    }
+
+    /// All that the call may use, so far.
+    pub(crate) fn allowed(&self) -> u64 {
+        self.allowed
+    }
+
+    /// What the call may use more, for a row that the host hands in, the `nth` of its range, from 1.
+    pub(crate) fn earn(&mut self, nth: u64, bytes: usize) -> u64 {
+        self.longest_range = self.longest_range.max(nth);
+        let passes = EARNING_PASSES.saturating_mul(self.longest_range);
+        let earning = BASE_EARNING_ROWS
+            .saturating_add(self.input)
+            .saturating_add(passes);
+        if self.rows >= earning {
+            return 0;
+        }
+        self.rows += 1;
+        let bytes = count(bytes).min(MAX_EARNING_BYTES - self.bytes);
+        self.bytes += bytes;
+        let more = GAS_PER_ROW + bytes * GAS_PER_ROW_BYTE;
+        self.allowed = self.allowed.saturating_add(more);
+        more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_earn_until_a_range_was_read_sixteen_times() {
+        let mut gas = Gas::new(3);
+        assert_eq!(gas.allowed(), BASE_GAS + 3 * GAS_PER_BYTE);
+        let earning = BASE_EARNING_ROWS + 3 + 16 * 5;
+        for nth in 0..earning {
+            assert_eq!(gas.earn(nth % 5 + 1, 2), GAS_PER_ROW + 2 * GAS_PER_ROW_BYTE);
+        }
+        assert_eq!(gas.earn(5, 2), 0);
+        assert_eq!(gas.earn(6, 2), GAS_PER_ROW + 2 * GAS_PER_ROW_BYTE);
+        let allowed = BASE_GAS + 3 * GAS_PER_BYTE + (earning + 1) * (GAS_PER_ROW + 128);
+        assert_eq!(gas.allowed(), allowed);
+    }
+
+    #[test]
+    fn long_rows_earn_for_at_most_256_mib() {
+        let mut gas = Gas::new(0);
+        assert_eq!(
+            gas.earn(1, 300 << 20),
+            GAS_PER_ROW + (256 << 20) * GAS_PER_ROW_BYTE
+        );
+        assert_eq!(gas.earn(1, 300 << 20), GAS_PER_ROW);
+    }
+}

@@ -1,0 +1,113 @@
+//! One instance of a module: made for a call, and dropped after it, so that nothing outlives an op.
+
+use lattice_backend::backend::BackendError;
+use lattice_backend::machine::{Limit, LogicFault};
+use wasmi::{Instance, Memory, Store, TrapCode, WasmParams, WasmResults};
+
+use crate::abi::{Export, MEMORY, PAGE_BYTES};
+use crate::code::Code;
+use crate::host::{Context, linker, trap};
+
+type Result<T> = std::result::Result<T, BackendError>;
+
+pub(crate) struct Running<'a> {
+    store: Store<Context<'a>>,
+    instance: Instance,
+    memory: Memory,
+}
+
+/// Where an input or an output is in the memory of a module.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) at: u32,
+    pub(crate) len: u32,
+}
+
+impl<'a> Running<'a> {
+    pub(crate) fn start(code: &Code, context: Context<'a>) -> Result<Self> {
+        let linker = linker(code.engine()).map_err(|error| trap(error.to_string()))?;
+        let mut store = Store::new(code.engine(), context);
+        store.limiter(|context| context.limits());
+        let gas = store.data().gas.allowed();
+        store
+            .set_fuel(gas)
+            .map_err(|error| trap(error.to_string()))?;
+        let instance = linker.instantiate_and_start(&mut store, code.module());
+        let instance = instance.map_err(|error| fault(&mut store, &error))?;
+        // It is exported, as the module was checked.
+        let memory = instance.get_memory(&store, MEMORY);
+        let memory = memory.ok_or_else(|| trap("the module has no memory"))?;
+        store.data_mut().memory = Some(memory);
+        Ok(Self {
+            store,
+            instance,
+            memory,
+        })
+    }
+
+    pub(crate) fn context(&mut self) -> &mut Context<'a> {
+        self.store.data_mut()
+    }
+
+    /// Calls an exported function.
+    pub(crate) fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        export: Export,
+        params: P,
+    ) -> Result<R> {
+        let function = self
+            .instance
+            .get_typed_func::<P, R>(&self.store, export.name())
+            .map_err(|error| trap(error.to_string()))?;
+        function
+            .call(&mut self.store, params)
+            .map_err(|error| fault(&mut self.store, &error))
+    }
+
+    /// Writes an input to memory that the module gives.
+    pub(crate) fn input(&mut self, parts: &[&[u8]]) -> Result<Place> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let len = u32::try_from(len).map_err(|_| trap("an input of more than 4 GiB"))?;
+        let at: u32 = self.call(Export::Alloc, len)?;
+        let memory = self.memory.data_mut(&mut self.store);
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        let mut place = memory.get_mut(start..);
+        for part in parts {
+            let Some((here, rest)) = place.and_then(|place| place.split_at_mut_checked(part.len()))
+            else {
+                let found = format!("`lattice1_alloc` gave address {at} for {len} bytes");
+                return Err(trap(found));
+            };
+            here.copy_from_slice(part);
+            place = Some(rest);
+        }
+        Ok(Place { at, len })
+    }
+
+    /// What is at an address (the upper half) with a length (the lower half).
+    pub(crate) fn output(&self, place: u64) -> Result<&[u8]> {
+        let [at, len] = [place >> 32, place & u64::from(u32::MAX)].map(usize::try_from);
+        let memory = self.memory.data(&self.store);
+        let bytes = at.ok().zip(len.ok()).and_then(|(at, len)| {
+            let rest = memory.get(at..)?;
+            rest.get(..len)
+        });
+        bytes.ok_or_else(|| trap("an output is beyond the memory of the module"))
+    }
+}
+
+/// Why a call ended.
+fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
+    if let Some(error) = store.data_mut().error.take() {
+        return error;
+    }
+    let limit = |limit, allowed| BackendError::Fault(LogicFault::Limit { limit, allowed });
+    match error.as_trap_code() {
+        Some(TrapCode::OutOfFuel) => limit(Limit::Gas, store.data().gas.allowed()),
+        Some(TrapCode::GrowthOperationLimited) => {
+            let bytes = crate::abi::MAX_PAGES * PAGE_BYTES;
+            limit(Limit::Memory, u64::try_from(bytes).unwrap_or(u64::MAX))
+        }
+        _ => trap(error.to_string()),
+    }
+}

@@ -1,0 +1,441 @@
+//! A state machine whose code is a module.
+
+use std::sync::Arc;
+
+use lattice_backend::backend::{BackendError, Result, Row, RowCursor};
+use lattice_backend::machine::manifest::Elements as ElementsOf;
+use lattice_backend::machine::{
+    Args, CallError, DataRead, DataWrite, History, Invalid, Logic, LogicError, LogicFault,
+    MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Value,
+};
+use lattice_backend::op::{OpKind, OpView};
+use lattice_meta::{SchemaVersion, readable_start};
+
+use crate::abi::Export;
+use crate::code::Code;
+use crate::host::{Context, Data, Elements, Gas, trap};
+use crate::instance::Running;
+
+/// Bytes of rows whose elements the module is asked for in one call, and how many rows.
+const PAGE_BYTES: usize = 64 << 10;
+const PAGE_ROWS: usize = 1_024;
+/// The longest description of a payload that is shown, in bytes.
+const MAX_DESCRIPTION_BYTES: usize = 400;
+
+/// A call of a command by its number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WasmCommand {
+    method: u32,
+    args: Value,
+}
+
+/// Why a module makes no payload of a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WasmRefusal {
+    /// The module refuses, in its own words.
+    #[error("{message}")]
+    Refused {
+        /// What it says.
+        message: String,
+    },
+    /// An argument cannot be taken.
+    #[error(transparent)]
+    Argument(CallError),
+}
+
+/// A payload that the module has read.
+#[derive(Debug)]
+pub enum WasmPayload<'a> {
+    /// It is valid.
+    Valid(&'a [u8]),
+    /// The module failed.
+    Failed(LogicFault),
+}
+
+/// The state machine of a module. Each op runs in an instance of its own.
+#[derive(Debug, Clone)]
+pub struct WasmMachine {
+    code: Code,
+    logic: Logic,
+    methods: Arc<[MethodEntry<Self>]>,
+}
+
+impl WasmMachine {
+    /// The machine of a module. Its logic version is the module's content id.
+    ///
+    /// # Errors
+    /// [`LogicError`] for one of the versions that it is said to be equal to.
+    pub fn new(code: Code, equal_to: &[&str]) -> Result<Self, LogicError> {
+        let manifest = code.manifest();
+        let logic = Logic::new(manifest.store_type.as_str(), &code.cid().to_string())?;
+        let mut logic = logic.schemas(manifest.schemas.clone());
+        for version in equal_to {
+            logic = logic.equal_to(version)?;
+        }
+        let methods = manifest.methods.iter().map(|method| MethodEntry {
+            method: method.clone(),
+            call: match method.kind {
+                MethodKind::Command => MethodCall::Command(command),
+                MethodKind::Query => MethodCall::Query(query),
+                MethodKind::Stream => MethodCall::Stream,
+            },
+        });
+        let methods = methods.collect();
+        Ok(Self {
+            code,
+            logic,
+            methods,
+        })
+    }
+
+    /// The module.
+    pub fn code(&self) -> &Code {
+        &self.code
+    }
+
+    fn number_of(&self, name: &str) -> u32 {
+        let number = self
+            .methods
+            .iter()
+            .position(|entry| entry.method.name == name);
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        number.expect("the call is of one of these methods")
+    }
+
+    fn start<'a>(
+        &self,
+        data: Data<'a>,
+        history: Option<&'a dyn History>,
+        gas: Gas,
+    ) -> Result<Running<'a>> {
+        Running::start(&self.code, Context::new(data, history, gas))
+    }
+
+    /// What the module makes of an input that it sees alone.
+    fn pure(&self, export: Export, input: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut running = self.start(Data::None, None, Gas::new(input.len()))?;
+        let place = running.input(&[input])?;
+        match running.call(export, (place.at, place.len))? {
+            0_u64 => Ok(None),
+            output => running.output(output).map(|bytes| Some(bytes.to_vec())),
+        }
+    }
+
+    /// Calls a method: what the module answers, without the tag, or the argument that it does not
+    /// take.
+    fn answer<'a>(
+        &self,
+        export: Export,
+        method: u32,
+        args: &Value,
+        data: &'a dyn DataRead,
+        history: &'a dyn History,
+    ) -> Result<Result<Vec<u8>, WasmRefusal>> {
+        let args = args.to_bytes();
+        let mut running = self.start(Data::Read(data), Some(history), Gas::new(args.len()))?;
+        let place = running.input(&[&args])?;
+        let output = running.call(export, (method, place.at, place.len))?;
+        match running.output(output)?.split_first() {
+            Some((0, answer)) => Ok(Ok(answer.to_vec())),
+            Some((1, message)) => Ok(Err(WasmRefusal::Refused {
+                message: text(message),
+            })),
+            Some((2, message)) => Ok(Err(WasmRefusal::Argument(self.argument(method, message)))),
+            _ => Err(trap("an answer begins with 0, 1 or 2")),
+        }
+    }
+
+    /// The parameter's name, a zero byte, and why its argument cannot be taken.
+    fn argument(&self, method: u32, message: &[u8]) -> CallError {
+        let method = usize::try_from(method).ok();
+        let method = method.and_then(|method| self.methods.get(method));
+        let mut parts = message.splitn(2, |byte| *byte == 0).map(text);
+        let (first, second) = (parts.next().unwrap_or_default(), parts.next());
+        let (param, reason) = match second {
+            Some(reason) => (first, reason),
+            None => (String::new(), first),
+        };
+        CallError::Argument {
+            method: method.map_or_else(String::new, |entry| entry.method.name.to_string()),
+            param,
+            reason,
+        }
+    }
+}
+
+/// A text of the module, for people: one line without controls.
+fn text(bytes: &[u8]) -> String {
+    readable_start(bytes, MAX_DESCRIPTION_BYTES)
+}
+
+fn command(machine: &WasmMachine, args: Args<'_>) -> Result<WasmCommand, CallError> {
+    Ok(WasmCommand {
+        method: machine.number_of(&args.method().name),
+        args: args.into_record(),
+    })
+}
+
+fn query(
+    machine: &WasmMachine,
+    args: Args<'_>,
+    data: &dyn DataRead,
+    history: &dyn History,
+) -> Result<Value, MachineError<CallError>> {
+    let method = machine.number_of(&args.method().name);
+    let args = args.into_record();
+    match machine.answer(Export::Query, method, &args, data, history)? {
+        Ok(answer) => Value::from_bytes(&answer)
+            .map_err(|error| trap(format!("the answer to a query is {error}")).into()),
+        Err(WasmRefusal::Argument(error)) => Err(MachineError::Refused(error)),
+        Err(WasmRefusal::Refused { message }) => {
+            let error = machine.argument(method, message.as_bytes());
+            Err(MachineError::Refused(error))
+        }
+    }
+}
+
+impl StateMachine for WasmMachine {
+    type Command = WasmCommand;
+    type Refusal = WasmRefusal;
+    type Payload<'a> = WasmPayload<'a>;
+
+    fn logic(&self) -> &Logic {
+        &self.logic
+    }
+
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<WasmPayload<'a>, Invalid> {
+        match self.pure(Export::Decode, payload) {
+            Ok(None) => Ok(WasmPayload::Valid(payload)),
+            Ok(Some(reason)) => Err(Invalid::new(text(&reason))),
+            Err(BackendError::Fault(fault)) => Ok(WasmPayload::Failed(fault)),
+            // It reads nothing, so nothing else can fail.
+            Err(error) => Ok(WasmPayload::Failed(LogicFault::Trap {
+                message: error.to_string(),
+            })),
+        }
+    }
+
+    fn prepare(
+        &self,
+        command: &WasmCommand,
+        data: &dyn DataRead,
+        history: &dyn History,
+    ) -> Result<Vec<u8>, MachineError<WasmRefusal>> {
+        let WasmCommand { method, args } = command;
+        let answer = self.answer(Export::Prepare, *method, args, data, history)?;
+        answer.map_err(MachineError::Refused)
+    }
+
+    fn apply(
+        &self,
+        op: &OpView<'_>,
+        payload: WasmPayload<'_>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        check(payload)?;
+        let steps = Steps {
+            apply: true,
+            settle: false,
+        };
+        self.enter(steps, OpKind::Application, op, data, Some(history))
+    }
+
+    fn settle(&self, kind: OpKind, op: &OpView<'_>, data: &mut dyn DataWrite) -> Result<()> {
+        let steps = Steps {
+            apply: false,
+            settle: true,
+        };
+        self.enter(steps, kind, op, data, None)
+    }
+
+    fn elements(
+        &self,
+        schema: SchemaVersion,
+        row: Row<'_>,
+        history: &dyn History,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<()> {
+        if self.code.manifest().elements == ElementsOf::Rows {
+            each(row.key, row.value);
+            return Ok(());
+        }
+        let mut page = Page::default();
+        page.push(row);
+        self.page(schema, &page, history, &mut |_, key, value| {
+            each(key, value)
+        })
+    }
+
+    fn migrate(
+        &self,
+        from: SchemaVersion,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        if !self.code.has(Export::Migrate) {
+            return Ok(());
+        }
+        let mut running = self.start(Data::Write(data), Some(history), Gas::new(0))?;
+        running.call(Export::Migrate, from.get())
+    }
+
+    fn describe(&self, payload: &[u8]) -> String {
+        let length = || format!("{} bytes", payload.len());
+        if !self.code.has(Export::Describe) {
+            return length();
+        }
+        match self.pure(Export::Describe, payload) {
+            Ok(description) => text(&description.unwrap_or_default()),
+            Err(_) => length(),
+        }
+    }
+
+    fn methods(&self) -> &[MethodEntry<Self>] {
+        &self.methods
+    }
+
+    fn run(
+        &self,
+        kind: OpKind,
+        op: &OpView<'_>,
+        payload: Option<WasmPayload<'_>>,
+        data: &mut dyn DataWrite,
+        history: &dyn History,
+    ) -> Result<()> {
+        let steps = Steps {
+            apply: payload.is_some(),
+            settle: true,
+        };
+        payload.map_or(Ok(()), check)?;
+        self.enter(steps, kind, op, data, Some(history))
+    }
+
+    fn elements_of(
+        &self,
+        schema: SchemaVersion,
+        rows: &mut dyn RowCursor,
+        history: &dyn History,
+        each: &mut dyn FnMut(usize, &[u8], &[u8]),
+    ) -> Result<()> {
+        let mut first = 0;
+        if self.code.manifest().elements == ElementsOf::Rows {
+            while let Some(row) = rows.next()? {
+                each(first, row.key, row.value);
+                first += 1;
+            }
+            return Ok(());
+        }
+        let mut page = Page::default();
+        while page.fill(rows)? {
+            self.page(schema, &page, history, &mut |row, key, value| {
+                let row = usize::try_from(row).expect("a page has few rows");
+                each(first + row, key, value);
+            })?;
+            first += page.rows;
+        }
+        Ok(())
+    }
+}
+
+/// A payload that the module failed to read is applied by none.
+fn check(payload: WasmPayload<'_>) -> Result<()> {
+    match payload {
+        WasmPayload::Valid(_) => Ok(()),
+        WasmPayload::Failed(fault) => Err(BackendError::Fault(fault)),
+    }
+}
+
+/// What is done for an op in one instance.
+#[derive(Clone, Copy)]
+struct Steps {
+    apply: bool,
+    settle: bool,
+}
+
+/// Rows in the form in which a module reads them: key length and value length (u32, little endian),
+/// key, value.
+#[derive(Default)]
+struct Page {
+    bytes: Vec<u8>,
+    rows: usize,
+}
+
+impl Page {
+    fn push(&mut self, row: Row<'_>) {
+        for part in [row.key, row.value] {
+            let len = u32::try_from(part.len()).expect("a row is shorter than 4 GiB");
+            self.bytes.extend_from_slice(&len.to_le_bytes());
+        }
+        self.bytes.extend_from_slice(row.key);
+        self.bytes.extend_from_slice(row.value);
+        self.rows += 1;
+    }
+
+    /// Takes the next rows. Whether there were any.
+    fn fill(&mut self, rows: &mut dyn RowCursor) -> Result<bool> {
+        self.bytes.clear();
+        self.rows = 0;
+        while self.rows < PAGE_ROWS && self.bytes.len() < PAGE_BYTES {
+            match rows.next()? {
+                Some(row) => self.push(row),
+                None => break,
+            }
+        }
+        Ok(self.rows > 0)
+    }
+}
+
+impl WasmMachine {
+    fn enter(
+        &self,
+        steps: Steps,
+        kind: OpKind,
+        op: &OpView<'_>,
+        data: &mut dyn DataWrite,
+        history: Option<&dyn History>,
+    ) -> Result<()> {
+        let settle = steps.settle && self.code.has(Export::Settle);
+        if !steps.apply && !settle {
+            return Ok(());
+        }
+        let gas = Gas::new(op.payload.len());
+        let mut running = self.start(Data::Write(data), history, gas)?;
+        let index = op.index.get().to_le_bytes();
+        let hlc = op.hlc.to_u64().to_le_bytes();
+        let place = running.input(&[&index, &hlc, &op.reference.to_key(), op.payload])?;
+        if steps.apply {
+            running.call::<_, ()>(Export::Apply, (place.at, place.len))?;
+        }
+        if settle {
+            running.context().history = None;
+            let kind: u32 = match kind {
+                OpKind::Application => 0,
+                OpKind::Merge => 1,
+                _ => return Err(trap("an op of a kind that is not known here")),
+            };
+            running.call::<_, ()>(Export::Settle, (kind, place.at, place.len))?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the elements of a page of rows.
+    fn page(
+        &self,
+        schema: SchemaVersion,
+        page: &Page,
+        history: &dyn History,
+        each: &mut dyn FnMut(u32, &[u8], &[u8]),
+    ) -> Result<()> {
+        let mut gas = Gas::new(page.bytes.len());
+        for nth in 1..=page.rows {
+            gas.earn(u64::try_from(nth).unwrap_or(u64::MAX), 0);
+        }
+        let mut running = self.start(Data::None, Some(history), gas)?;
+        let rows = u32::try_from(page.rows).expect("a page has few rows");
+        let place = running.input(&[&page.bytes])?;
+        running.context().elements = Some(Elements::new(rows, each));
+        running.call(Export::Elements, (schema.get(), place.at, place.len))
+    }
+}

@@ -1,0 +1,325 @@
+//! What a module must be before it is compiled: everything here looks at its bytes alone.
+
+use std::collections::BTreeMap;
+
+use lattice_backend::machine::MethodKind;
+use lattice_backend::machine::manifest::{Elements, Manifest, SECTION};
+use wasmparser::{
+    BinaryReaderError, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Import,
+    Operator, Parser, Payload, TypeRef, ValidPayload, Validator, WasmFeatures,
+};
+
+use crate::abi::*;
+use crate::error::CodeError;
+
+/// A module that may be compiled.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) manifest: Manifest,
+    /// Which of the functions that it may export it does.
+    pub(crate) exports: Vec<Export>,
+}
+
+impl From<BinaryReaderError> for CodeError {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::Malformed {
+            reason: error.message().to_owned(),
+            at: error.offset(),
+        }
+    }
+}
+
+/// What the interface allows of WebAssembly: what compilers of Rust and C emit, and no floating
+/// point, whose results differ in the bits of what is not a number.
+fn features() -> WasmFeatures {
+    WasmFeatures::MUTABLE_GLOBAL
+        | WasmFeatures::SIGN_EXTENSION
+        | WasmFeatures::MULTI_VALUE
+        | WasmFeatures::BULK_MEMORY
+        | WasmFeatures::REFERENCE_TYPES
+        | WasmFeatures::GC_TYPES
+}
+
+fn limit(
+    what: &'static str,
+    limit: impl Into<u64>,
+    found: impl Into<u64>,
+) -> Result<(), CodeError> {
+    let (limit, found) = (limit.into(), found.into());
+    match found <= limit {
+        true => Ok(()),
+        false => Err(CodeError::Limit { what, limit, found }),
+    }
+}
+
+fn size(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// Reads the manifest of a module, without validating the rest of it.
+///
+/// # Errors
+/// See [`CodeError`].
+pub fn read_manifest(wasm: &[u8]) -> Result<Manifest, CodeError> {
+    limit("bytes", size(MAX_CODE_BYTES), size(wasm.len()))?;
+    let mut sections = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        if let Payload::CustomSection(section) = payload?
+            && section.name() == SECTION
+        {
+            sections.push(section.data());
+        }
+    }
+    match *sections {
+        [manifest] => Ok(Manifest::decode(manifest)?),
+        _ => Err(CodeError::NoManifest {
+            found: sections.len(),
+        }),
+    }
+}
+
+/// Checks the bytes of a module.
+pub(crate) fn validate(wasm: &[u8]) -> Result<Checked, CodeError> {
+    let manifest = read_manifest(wasm)?;
+    let mut module = Module::default();
+    let mut validator = Validator::new_with_features(features());
+    let mut allocations = FuncValidatorAllocations::default();
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload?;
+        module.check(&payload)?;
+        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
+            check_body(&body)?;
+            let mut function = function.into_validator(allocations);
+            function.validate(&body)?;
+            allocations = function.into_allocations();
+        }
+    }
+    let exports = module.check_exports(&manifest)?;
+    Ok(Checked { manifest, exports })
+}
+
+/// What is counted, and known so far, of a module.
+#[derive(Default)]
+struct Module {
+    types: Vec<FuncType>,
+    /// The type of each function, imported ones first.
+    functions: Vec<u32>,
+    exports: BTreeMap<String, (ExternalKind, u32)>,
+    memories: u32,
+}
+
+impl Module {
+    fn check(&mut self, payload: &Payload<'_>) -> Result<(), CodeError> {
+        match payload {
+            Payload::TypeSection(types) => {
+                limit("types", MAX_TYPES, types.count())?;
+                for found in types.clone().into_iter_err_on_gc_types() {
+                    let found = found?;
+                    limit(
+                        "parameters of a function",
+                        size(MAX_PARAMS),
+                        size(found.params().len()),
+                    )?;
+                    limit(
+                        "results of a function",
+                        size(MAX_RESULTS),
+                        size(found.results().len()),
+                    )?;
+                    self.types.push(found);
+                }
+            }
+            Payload::ImportSection(imports) => {
+                // One function can be imported twice; nothing needs that.
+                limit("imports", size(IMPORTS.len()), imports.count())?;
+                for import in imports.clone() {
+                    self.import(&import?)?;
+                }
+            }
+            Payload::FunctionSection(functions) => {
+                limit("functions", MAX_FUNCTIONS, functions.count())?;
+                for function in functions.clone() {
+                    self.functions.push(function?);
+                }
+            }
+            Payload::TableSection(tables) => {
+                limit("tables", 1_u32, tables.count())?;
+                for table in tables.clone() {
+                    limit("elements of the table", MAX_TABLE, table?.ty.initial)?;
+                }
+            }
+            Payload::MemorySection(memories) => {
+                self.memories = memories.count();
+                for memory in memories.clone() {
+                    limit("pages of memory", MAX_FIRST_PAGES, memory?.initial)?;
+                }
+            }
+            Payload::GlobalSection(globals) => limit("globals", MAX_GLOBALS, globals.count())?,
+            Payload::ExportSection(exports) => {
+                limit("exports", MAX_EXPORTS, exports.count())?;
+                for export in exports.clone() {
+                    let export = export?;
+                    let found = (export.kind, export.index);
+                    self.exports.insert(export.name.to_owned(), found);
+                }
+            }
+            Payload::StartSection { .. } => {
+                return Err(CodeError::Forbidden {
+                    what: "a start function",
+                });
+            }
+            Payload::ElementSection(segments) => {
+                limit("element segments", MAX_SEGMENTS, segments.count())?;
+            }
+            Payload::DataSection(segments) => {
+                limit("data segments", MAX_SEGMENTS, segments.count())?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, import: &Import<'_>) -> Result<(), CodeError> {
+        let shown = |what: &str| CodeError::Import {
+            found: format!("{what} {:?} of {:?}", import.name, import.module),
+        };
+        let TypeRef::Func(index) = import.ty else {
+            return Err(shown("something else than a function,"));
+        };
+        if import.module != IMPORT_MODULE {
+            let version = import.module.strip_prefix("lattice");
+            let version = version.and_then(|version| version.parse::<u32>().ok());
+            return Err(match version.is_some_and(|version| version > 1) {
+                true => CodeError::NewerImports {
+                    module: import.module.to_owned(),
+                },
+                false => shown("the function"),
+            });
+        }
+        let known = IMPORTS.iter().find(|known| known.name == import.name);
+        let known = known.ok_or_else(|| shown("the unknown function"))?;
+        match self.type_of(index).is_some_and(|found| is_of(found, known)) {
+            true => self.functions.push(index),
+            false => return Err(shown("with another signature the function")),
+        }
+        Ok(())
+    }
+
+    fn type_of(&self, index: u32) -> Option<&FuncType> {
+        self.types.get(usize::try_from(index).ok()?)
+    }
+
+    /// The functions that the module exports, among those that it may.
+    fn check_exports(&self, manifest: &Manifest) -> Result<Vec<Export>, CodeError> {
+        let has = |kind| manifest.methods.iter().any(|method| method.kind == kind);
+        if has(MethodKind::Stream) {
+            return Err(CodeError::Forbidden {
+                what: "a method that is a stream",
+            });
+        }
+        self.check_memory()?;
+        let mut present = Vec::new();
+        for export in Export::ALL {
+            let is_needed = match export {
+                Export::Alloc | Export::Decode | Export::Apply => true,
+                Export::Settle | Export::Describe => false,
+                Export::Elements => manifest.elements == Elements::Code,
+                Export::Prepare => has(MethodKind::Command),
+                Export::Query => has(MethodKind::Query),
+                Export::Migrate => manifest.schemas.start() < manifest.schemas.end(),
+                Export::Convert => !manifest.converts.is_empty(),
+            };
+            if self.check_export(&export.signature(), is_needed)? {
+                present.push(export);
+            }
+        }
+        let is_known = |name: &str| Export::ALL.iter().any(|export| export.name() == name);
+        let mut names = self.exports.keys();
+        match names.find(|name| name.starts_with(EXPORT_PREFIX) && !is_known(name)) {
+            Some(name) => Err(CodeError::Export {
+                expected: format!("no other `{EXPORT_PREFIX}...` than those of the interface"),
+                found: format!("{name:?}"),
+            }),
+            None => Ok(present),
+        }
+    }
+
+    fn check_memory(&self) -> Result<(), CodeError> {
+        let is_there = self.exports.get(MEMORY) == Some(&(ExternalKind::Memory, 0));
+        match self.memories == 1 && is_there {
+            true => Ok(()),
+            false => Err(CodeError::Export {
+                expected: format!("`{MEMORY}`, the one memory of the module"),
+                found: match self.memories {
+                    1 => "none of that name".into(),
+                    count => format!("{count} memories"),
+                },
+            }),
+        }
+    }
+
+    /// Whether a function is exported.
+    fn check_export(&self, export: &Signature, is_needed: bool) -> Result<bool, CodeError> {
+        let expected = |found: &str| CodeError::Export {
+            expected: format!("`{}` {}", export.name, shown(export.params, export.results)),
+            found: found.to_owned(),
+        };
+        let Some((kind, index)) = self.exports.get(export.name) else {
+            return match is_needed {
+                true => Err(expected("none of that name")),
+                false => Ok(false),
+            };
+        };
+        let function = usize::try_from(*index).ok();
+        let function = function.and_then(|index| self.functions.get(index));
+        let found = function.and_then(|function| self.type_of(*function));
+        match (kind, found) {
+            (ExternalKind::Func, Some(found)) if is_of(found, export) => Ok(true),
+            (ExternalKind::Func, Some(found)) => {
+                Err(expected(&shown(found.params(), found.results())))
+            }
+            _ => Err(expected("something else than a function")),
+        }
+    }
+}
+
+fn is_of(found: &FuncType, expected: &Signature) -> bool {
+    found.params() == expected.params && found.results() == expected.results
+}
+
+fn shown(params: &[wasmparser::ValType], results: &[wasmparser::ValType]) -> String {
+    let names = |types: &[wasmparser::ValType]| {
+        let names = types.iter().map(ToString::to_string);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    format!("({}) -> ({})", names(params), names(results))
+}
+
+/// Counts what a compiler could take long for.
+fn check_body(body: &FunctionBody<'_>) -> Result<(), CodeError> {
+    limit(
+        "bytes in a function",
+        size(MAX_BODY_BYTES),
+        size(body.range().len()),
+    )?;
+    let mut locals = 0_u32;
+    for local in body.get_locals_reader()? {
+        let (count, _) = local?;
+        locals = locals.saturating_add(count);
+        limit("locals in a function", MAX_LOCALS, locals)?;
+    }
+    let (mut operators, mut nesting) = (body.get_operators_reader()?, 0_u32);
+    while !operators.eof() {
+        match operators.read()? {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                nesting += 1;
+                limit("nested blocks", MAX_NESTING, nesting)?;
+            }
+            Operator::End => nesting = nesting.saturating_sub(1),
+            Operator::BrTable { targets } => {
+                limit("branches in a table", MAX_BRANCHES, targets.len())?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The suite for state machines over every store type that ships, each call natively and as a module.
+
+use std::num::NonZero;
+
+use guest_chat::{ChatMachine, First};
+use lattice_backend::conformance::{HostilePayloads, MachineSuite, Rng};
+use lattice_backend::machine::Value;
+use lattice_backend::machine::manifest::StoreCode;
+use lattice_backend::op::{Op, OpRef};
+use lattice_kvstore::{KvMachine, STORE_TYPE};
+use lattice_logstore::LogMachine;
+use lattice_meta::{OpId, codec};
+use lattice_wasm::{Code, guests};
+use serde::Serialize;
+
+use crate::both::Both;
+
+/// A page of rows reads ahead, so that the limits are less tight than natively.
+const DIVISOR: NonZero<u64> = NonZero::new(256).expect("it is not zero");
+
+type Call = (&'static str, Value);
+
+fn run<M>(
+    wasm: &[u8],
+    make: impl Fn() -> M,
+    call: impl Fn(&mut Rng) -> Call,
+    hostile: HostilePayloads<'_>,
+) where
+    M: StoreCode,
+{
+    let code = Code::new(wasm).unwrap();
+    assert_eq!(code.store_type().as_str(), M::STORE_TYPE);
+    let both = Both::new(make(), &code);
+    let command = |rng: &mut Rng| {
+        let (name, args) = call(rng);
+        both.command(name, args)
+    };
+    MachineSuite::new(|| Both::new(make(), &code), command)
+        .hostile(hostile)
+        .tightened(DIVISOR)
+        .run();
+}
+
+fn key(rng: &mut Rng) -> Vec<u8> {
+    vec![b'a', u8::try_from(rng.below(4)).unwrap()][..1 + rng.below(2)].to_vec()
+}
+
+/// Values inside cells and, now and then, longer ones.
+fn value(rng: &mut Rng) -> Vec<u8> {
+    let length = match rng.below(8) {
+        0 => 1024,
+        1 => 1025,
+        _ => rng.below(5),
+    };
+    rng.bytes(length)
+}
+
+#[derive(Serialize)]
+struct Write<'a> {
+    key: &'a serde_bytes::Bytes,
+    supersedes: Vec<u32>,
+    value: Option<serde_bytes::ByteBuf>,
+}
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    format: u8,
+    refs: &'a [OpRef],
+    writes: Vec<Write<'a>>,
+}
+
+/// Valid payloads that supersede any ops, seen or not, and ops that never come.
+fn hostile_puts(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
+    let mut refs: Vec<OpRef> = (0..=rng.below(3))
+        .filter_map(|_| rng.pick(ops).map(Op::reference))
+        .map(|op| OpRef {
+            seq: op.seq + u64::from(op.seq == 1),
+            ..op
+        })
+        .collect();
+    refs.sort_unstable();
+    refs.dedup();
+    let (key, value) = (key(rng), value(rng));
+    let write = Write {
+        key: serde_bytes::Bytes::new(&key),
+        supersedes: (0..u32::try_from(refs.len()).unwrap()).collect(),
+        value: (!rng.one_in(3)).then(|| serde_bytes::ByteBuf::from(value)),
+    };
+    let payload = Payload {
+        format: 1,
+        refs: &refs,
+        writes: vec![write],
+    };
+    codec::encode(&payload).unwrap()
+}
+
+#[test]
+fn kvstore_is_the_same_natively_and_as_a_module() {
+    assert_eq!(STORE_TYPE, <KvMachine as StoreCode>::STORE_TYPE);
+    let call = |rng: &mut Rng| {
+        let (key, value) = (Value::Bytes(key(rng)), Value::Bytes(value(rng)));
+        match rng.below(8) {
+            0 | 1 => ("delete", Value::record([("key", key)])),
+            2 => (
+                "put",
+                Value::record([
+                    ("key", key),
+                    ("value", value),
+                    ("expect_absent", Value::Bool(true)),
+                ]),
+            ),
+            3 => {
+                let one = Value::record([("key", key), ("value", value)]);
+                let other = Value::record([("key", Value::Text("other".into()))]);
+                (
+                    "batch",
+                    Value::record([("writes", Value::List(vec![one, other]))]),
+                )
+            }
+            _ => ("put", Value::record([("key", key), ("value", value)])),
+        }
+    };
+    run(
+        guests::KVSTORE,
+        KvMachine::new,
+        call,
+        Box::new(hostile_puts),
+    );
+}
+
+#[test]
+fn logstore_is_the_same_natively_and_as_a_module() {
+    let call = |rng: &mut Rng| {
+        let entries = (0..rng.below(5)).map(|_| {
+            let length = rng.below(6);
+            Value::Bytes(rng.bytes(length))
+        });
+        let entries = Value::List(entries.collect());
+        ("append_many", Value::record([("entries", entries)]))
+    };
+    let hostile = |rng: &mut Rng, _: &[Op]| {
+        let mut payload = lattice_logstore::encode_payload(&[b"one".to_vec(), Vec::new()]).unwrap();
+        match rng.below(4) {
+            0 => payload[0] = 2,
+            1 => payload[1] = 3,
+            2 => payload.truncate(9),
+            _ => payload.push(0),
+        }
+        payload
+    };
+    run(guests::LOGSTORE, LogMachine::new, call, Box::new(hostile));
+}
+
+#[test]
+fn chat_is_the_same_natively_and_as_a_module() {
+    let call = |rng: &mut Rng| {
+        let room = Value::Text(["tea", "Tea", "coffee", ""][rng.below(4)].into());
+        let text = Value::Text(format!("{}", rng.below(100)));
+        ("post", Value::record([("room", room), ("text", text)]))
+    };
+    let hostile = |rng: &mut Rng, ops: &[Op]| {
+        let message = rng.pick(ops).map_or(OpId::ZERO, |op| op.reference().id);
+        match rng.below(4) {
+            0 => format!("post\0room\0text {}\0", rng.below(9)).into_bytes(),
+            1 => format!("edit\0{message}\0text {}\0", rng.below(9)).into_bytes(),
+            2 => format!("edit\0{}\0text\0", message.to_string().to_uppercase()).into_bytes(),
+            _ => format!("post\0\0text\0{}", rng.below(9)).into_bytes(),
+        }
+    };
+    run(
+        guests::CHAT,
+        ChatMachine::<First>::new,
+        call,
+        Box::new(hostile),
+    );
+}

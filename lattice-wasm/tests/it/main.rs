@@ -1,0 +1,4 @@
+//! Modules and their host.
+
+mod both;
+mod conformance;
