@@ -9,7 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Display;
 
-use lattice_backend::machine::manifest::StoreCode;
+use lattice_backend::machine::manifest::{Elements, StoreCode};
 use lattice_backend::machine::{
     Args, CallError, MachineError, MethodCall, MethodEntry, StateMachine, Step, Value,
 };
@@ -97,7 +97,10 @@ pub unsafe fn settle<M: StateMachine>(machine: &M, kind: u32, at: u32, len: u32)
 
 /// Gives the host the elements of a page of rows.
 #[allow(clippy::missing_safety_doc)]
-pub unsafe fn elements<M: StateMachine>(machine: &M, schema: u64, at: u32, len: u32) {
+pub unsafe fn elements<M: StoreCode>(machine: &M, schema: u64, at: u32, len: u32) {
+    if M::ELEMENTS == Elements::Rows {
+        fail(format_args!("the elements are the rows"));
+    }
     // SAFETY: as above.
     let page = unsafe { input(at, len) };
     let (mut number, mut next) = (0, 0);
@@ -188,13 +191,19 @@ pub unsafe fn describe<M: StateMachine>(machine: &M, at: u32, len: u32) -> u64 {
 }
 
 /// Changes the rows of one schema into those of the next.
-pub fn migrate<M: StateMachine>(machine: &M, from: u64) {
+pub fn migrate<M: StoreCode>(machine: &M, from: u64) {
+    if M::SCHEMAS.0 == M::SCHEMAS.1 {
+        fail(format_args!("there is one schema"));
+    }
     done(machine.migrate(SchemaVersion::new(from), &mut Host, &Host));
 }
 
 /// Takes a step of a conversion; input and output are values.
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn convert<M: StoreCode>(machine: &M, at: u32, len: u32) -> u64 {
+    if M::CONVERTS.is_empty() {
+        fail(format_args!("no type is converted"));
+    }
     // SAFETY: as above.
     let step = done(Value::from_bytes(unsafe { input(at, len) }));
     let step = done(Step::try_from(step));

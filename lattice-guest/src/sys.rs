@@ -34,5 +34,4 @@ unsafe extern "C" {
         value_len: usize,
     );
     pub(crate) fn fail(message: *const u8, len: usize) -> !;
-    pub(crate) fn log(level: u32, message: *const u8, len: usize);
 }

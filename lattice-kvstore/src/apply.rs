@@ -54,7 +54,7 @@ pub(crate) fn apply(
         }
         let is_marked = has_marks && take_mark(&op.reference, write.key, data)?;
         let value = write.value.filter(|_| !is_marked);
-        values.finish(value.map(|value| (put_by, value.as_ref())), data, history)?;
+        values.finish(value.map(|value| (put_by, value)), data, history)?;
     }
     Ok(())
 }

@@ -5,9 +5,8 @@ use alloc::vec::Vec;
 
 use lattice_backend::machine::{DataRead, History, MachineError};
 use lattice_backend::op::{MAX_PAYLOAD_BYTES, OpRef};
-use serde_bytes::Bytes;
 
-use crate::payload::{EMPTY_LEN, FORMAT, Payload, SUPERSEDED_LEN, WRITE_LEN, Write, max_key_bytes};
+use crate::payload::{EMPTY_LEN, Payload, SUPERSEDED_LEN, WRITE_LEN, Write, max_key_bytes};
 use crate::{Command, Expectation, Found, KvRefusal, MAX_BATCH, MAX_KEY_BYTES, read};
 
 /// The payload that carries out a command in this state.
@@ -101,13 +100,18 @@ fn check_expectation(
 }
 
 fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
-    let sorted = |ops: &[OpRef]| {
-        let mut ops = ops.to_vec();
-        ops.sort_unstable();
-        ops.dedup();
-        ops
-    };
-    sorted(a) == sorted(b)
+    let of = |ops: &[OpRef]| set(ops.iter().copied());
+    of(a) == of(b)
+}
+
+/// Items in order, each once. They are inserted one by one: to collect or to sort them would take
+/// tens of kilobytes of a module.
+fn set<T: Ord>(items: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut set = BTreeSet::new();
+    for item in items {
+        set.insert(item);
+    }
+    set
 }
 
 /// Leaves out siblings that one op has no room for: a put replaces the current value and as many
@@ -158,7 +162,7 @@ struct Weight {
 impl Weight {
     /// With the current values alone, which never weigh too much: each key is in the payload.
     fn of(command: &Command, len: usize, current: impl Iterator<Item = OpRef>) -> Self {
-        let refs: BTreeSet<_> = current.collect();
+        let refs = set(current);
         Self {
             payload_len: len + refs.len() * OpRef::KEY_LEN,
             keys_len: command.writes.keys().map(Vec::len).sum(),
@@ -182,9 +186,7 @@ impl Weight {
 }
 
 fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {
-    let mut refs: Vec<OpRef> = superseded.iter().flatten().copied().collect();
-    refs.sort_unstable();
-    refs.dedup();
+    let refs: Vec<OpRef> = set(superseded.iter().flatten().copied()).into_iter().collect();
     let place = |op: &OpRef| {
         let place = refs.binary_search(op).expect("refs are all superseded ops");
         u32::try_from(place).expect("an op has room for fewer than 2^32 refs")
@@ -194,20 +196,12 @@ fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {
         .iter()
         .zip(superseded)
         .map(|((key, value), siblings)| {
-            let mut supersedes: Vec<u32> = siblings.iter().map(place).collect();
-            supersedes.sort_unstable();
-            let value = value.as_deref().map(Bytes::new);
             Write {
-                key: Bytes::new(key),
-                supersedes,
-                value,
+                key,
+                supersedes: set(siblings.iter().map(place)).into_iter().collect(),
+                value: value.as_deref(),
             }
         });
     let writes = writes.collect();
-    Payload {
-        format: FORMAT,
-        writes,
-        refs,
-    }
-    .encode()
+    Payload { writes, refs }.encode()
 }

@@ -1,12 +1,13 @@
-//! What a module must be before it is compiled: everything here looks at its bytes alone.
+//! What a module must be before it is compiled: everything here looks at its bytes alone. What holds
+//! for every WebAssembly module, the engine validates when it compiles.
 
 use std::collections::BTreeMap;
 
 use lattice_backend::machine::MethodKind;
 use lattice_backend::machine::manifest::{Elements, Manifest, SECTION};
 use wasmparser::{
-    BinaryReaderError, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Import,
-    Operator, Parser, Payload, TypeRef, ValidPayload, Validator, WasmFeatures,
+    BinaryReaderError, ExternalKind, FuncType, FunctionBody, Import, Operator, Parser, Payload,
+    TypeRef,
 };
 
 use crate::abi::*;
@@ -82,17 +83,8 @@ pub fn read_manifest(wasm: &[u8]) -> Result<Manifest, CodeError> {
 pub(crate) fn validate(wasm: &[u8]) -> Result<Checked, CodeError> {
     let manifest = read_manifest(wasm)?;
     let mut module = Module::default();
-    let mut validator = Validator::new_with_features(features());
-    let mut allocations = FuncValidatorAllocations::default();
     for payload in Parser::new(0).parse_all(wasm) {
-        let payload = payload?;
-        module.check(&payload)?;
-        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
-            check_body(&body)?;
-            let mut function = function.into_validator(allocations);
-            function.validate(&body)?;
-            allocations = function.into_allocations();
-        }
+        module.check(&payload?)?;
     }
     let exports = module.check_exports(&manifest)?;
     Ok(Checked { manifest, exports })
@@ -173,6 +165,7 @@ impl Module {
             Payload::DataSection(segments) => {
                 limit("data segments", MAX_SEGMENTS, segments.count())?;
             }
+            Payload::CodeSectionEntry(body) => check_body(body)?,
             _ => {}
         }
         Ok(())

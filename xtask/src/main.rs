@@ -14,6 +14,7 @@ mod failure;
 mod finding;
 mod fuzz;
 mod golden;
+mod guest;
 mod layers;
 mod lexer;
 mod source;
@@ -62,6 +63,11 @@ const WORKFLOWS: &[Workflow] = &[
         name: "golden",
         about: "golden-file tests; --check-vectors recomputes the files with python3",
         run: golden::run,
+    },
+    Workflow {
+        name: "guest",
+        about: "builds the modules in lattice-wasm/guests and compares; --write keeps them",
+        run: guest::run,
     },
     Workflow {
         name: "crash",

@@ -41,12 +41,12 @@ impl Value {
 
     /// A record of these fields.
     pub fn record<const N: usize>(fields: [(&str, Value); N]) -> Self {
-        Self::Record(
-            fields
-                .into_iter()
-                .map(|(name, value)| (name.into(), value))
-                .collect(),
-        )
+        // Inserted one by one: to collect them would sort them first.
+        let mut record = BTreeMap::new();
+        for (name, value) in fields {
+            record.insert(name.into(), value);
+        }
+        Self::Record(record)
     }
 }
 

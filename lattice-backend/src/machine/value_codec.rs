@@ -121,6 +121,13 @@ impl<'a> Reader<'a> {
 
     /// A number in its shortest form. The package also reads some that are too long for the type.
     fn number(&mut self) -> Result<u128, ValueError> {
+        // Most numbers are short.
+        if let Some((&byte, rest)) = self.rest.split_first()
+            && byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(byte.into());
+        }
         let (number, rest) =
             decode::u128(self.rest).map_err(|_| self.expected("a number in the shortest form"))?;
         let used = &self.rest[..self.rest.len() - rest.len()];

@@ -1,21 +1,20 @@
 //! The payload of an op, format 1.
 //!
-//! Through the codec of every stored record: `{ format: u8, refs: [OpRef], writes: [{ key: bytes,
+//! In the form of every stored record: `{ format: u8, refs: [OpRef], writes: [{ key: bytes,
 //! supersedes: [u32], value: bytes or none }] }`, where `supersedes` are places in `refs`. A write
 //! with a value is a put, one without is a delete.
 //!
 //! Whether a payload is valid depends on its bytes alone. Every state has one encoding of what can
 //! be said about it: keys, refs and places stand in strictly ascending order, and each ref is used.
 
+mod bytes;
+
 use alloc::vec;
 use alloc::vec::Vec;
 
 use lattice_backend::op::{MAX_OP_BYTES, OpRef};
-use lattice_meta::codec::{self, CodecError};
-use serde::{Deserialize, Serialize};
-use serde_bytes::Bytes;
 
-use crate::{MAX_BATCH, MAX_KEY_BYTES};
+use crate::MAX_KEY_BYTES;
 
 /// The only format so far.
 pub(crate) const FORMAT: u8 = 1;
@@ -43,34 +42,27 @@ pub(crate) const WRITE_LEN: usize = 8 + 8 + 1 + 8;
 pub(crate) const SUPERSEDED_LEN: usize = OpRef::KEY_LEN + 4;
 
 /// A payload as it is encoded; valid if `KvMachine` decoded it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Payload<'a> {
-    pub(crate) format: u8,
-    #[serde(deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_REFS>")]
     pub(crate) refs: Vec<OpRef>,
-    #[serde(
-        borrow,
-        deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_BATCH>"
-    )]
     pub(crate) writes: Vec<Write<'a>>,
 }
 
 /// What a payload says about one key.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Write<'a> {
-    #[serde(borrow)]
-    pub(crate) key: &'a Bytes,
-    #[serde(deserialize_with = "codec::bounded_seq::deserialize::<_, _, MAX_SUPERSEDES>")]
+    pub(crate) key: &'a [u8],
     pub(crate) supersedes: Vec<u32>,
-    #[serde(borrow)]
-    pub(crate) value: Option<&'a Bytes>,
+    pub(crate) value: Option<&'a [u8]>,
 }
 
 /// Why bytes are no valid payload. An op that carries them has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PayloadError {
-    #[error("not the encoding of a payload")]
-    Codec(#[from] CodecError),
+    #[error("at most {MAX_OP_BYTES} bytes are allowed, found {found}")]
+    TooLong { found: usize },
+    #[error("not the encoding of a payload, at byte {at}: expected {expected}")]
+    Bytes { at: usize, expected: &'static str },
     #[error("expected payload format {FORMAT}, found {found}")]
     Format { found: u8 },
     #[error("a payload writes to 1 key or more, found none")]
@@ -105,18 +97,12 @@ pub(crate) fn max_key_bytes(len: usize) -> usize {
 }
 
 impl<'a> Payload<'a> {
-    /// The payload's bytes.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        codec::encode(self).expect("a payload is made of types that the codec supports")
-    }
-
     /// Reads a payload and checks every rule.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, PayloadError> {
-        match bytes.first() {
-            Some(&found) if found != FORMAT => return Err(PayloadError::Format { found }),
-            _ => {}
+        if bytes.len() > MAX_OP_BYTES {
+            return Err(PayloadError::TooLong { found: bytes.len() });
         }
-        let payload: Self = codec::decode(bytes, MAX_OP_BYTES)?;
+        let payload = bytes::read(bytes)?;
         payload.check_keys()?;
         payload.check_refs()?;
         payload.check_weight(bytes.len())?;

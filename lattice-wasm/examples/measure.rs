@@ -1,0 +1,120 @@
+//! What `core:kvstore` costs as a module, beside the native code, in turns: durable puts, batches of
+//! 100 and their replay, and loading.
+//!
+//! ```console
+//! $ cargo run --release -p lattice-wasm --example measure
+//! ```
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::machine::{StateMachine, Value};
+use lattice_backend::op::SecretKey;
+use lattice_backend::progress::ProgressSink;
+use lattice_backend::redb::RedbBackend;
+use lattice_kvstore::KvMachine;
+use lattice_meta::{Genesis, Hlc, Nonce};
+use lattice_wasm::{Code, WasmMachine, guests};
+
+const ROUNDS: usize = 9;
+const PUTS: usize = 300;
+const BATCHES: usize = 60;
+
+type Done<T> = Result<T, Box<dyn Error>>;
+
+fn put(key: String) -> Value {
+    let value = Value::Bytes(vec![7; 100]);
+    Value::record([("key", Value::Text(key)), ("value", value)])
+}
+
+/// Times of a store: the least and the median of a put, a batch, and the replay of an op of 100 puts.
+struct Times {
+    put_least: Duration,
+    put_median: Duration,
+    batch: Duration,
+    replay: Duration,
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn run<M: StateMachine + Clone>(dir: &Path, machine: M) -> Done<Times> {
+    let backend = Arc::new(RedbBackend::on_files());
+    let path = dir.join("state.db");
+    let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+    let store_type = machine.logic().store_type().clone();
+    let nonce = Nonce::from_bytes([1; 16]);
+    let genesis = Genesis::new(store_type, me.public(), nonce, Hlc::ZERO, None);
+    Engine::create(&*backend, &path, &genesis, &machine)?;
+    let request = OpenRequest::new(backend.clone(), &path).identity(me);
+    let engine = Engine::open(request, machine)?;
+    let mut puts = Vec::with_capacity(PUTS);
+    for n in 0..PUTS {
+        let began = Instant::now();
+        engine.call("put", put(format!("one/{n:06}")))?;
+        puts.push(began.elapsed());
+    }
+    let began = Instant::now();
+    for n in 0..BATCHES {
+        let writes = (0..100).map(|m| put(format!("many/{n:06}/{m:03}"))).collect();
+        engine.call("batch", Value::record([("writes", Value::List(writes))]))?;
+    }
+    let batch = began.elapsed() / u32::try_from(BATCHES)?;
+    let began = Instant::now();
+    let verified = engine.verify(Depth::Full, &*backend, &ProgressSink::none())?;
+    assert!(verified.is_ok(), "{verified:?}");
+    let replay = began.elapsed() / u32::try_from(BATCHES)?;
+    engine.close()?;
+    Ok(Times {
+        put_least: puts.iter().min().copied().unwrap_or_default(),
+        put_median: median(&mut puts),
+        batch,
+        replay,
+    })
+}
+
+fn shown(name: &str, mut native: Vec<Duration>, mut wasm: Vec<Duration>) {
+    let (native, wasm) = (median(&mut native), median(&mut wasm));
+    println!(
+        "{name:<40} native {native:>10.1?}, module {wasm:>10.1?}, difference {:>9.1?}, ratio {:.2}",
+        wasm.saturating_sub(native),
+        native.as_secs_f64() / wasm.as_secs_f64(),
+    );
+}
+
+fn main() -> Done<()> {
+    let mut loads = Vec::new();
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        Code::new(guests::KVSTORE)?;
+        loads.push(began.elapsed());
+    }
+    println!(
+        "loading {} bytes: {:.2?}",
+        guests::KVSTORE.len(),
+        median(&mut loads)
+    );
+    let code = Code::new(guests::KVSTORE)?;
+    let (mut natives, mut modules) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        natives.push(run(tempfile::tempdir()?.path(), KvMachine::new())?);
+        let machine = WasmMachine::new(code.clone(), &[])?;
+        modules.push(run(tempfile::tempdir()?.path(), machine)?);
+    }
+    let of = |times: &[Times], what: fn(&Times) -> Duration| times.iter().map(what).collect();
+    let show = |name, what: fn(&Times) -> Duration| {
+        shown(name, of(&natives, what), of(&modules, what));
+    };
+    show("a durable put, least", |times| times.put_least);
+    show("a durable put, median", |times| times.put_median);
+    show("a batch of 100 puts", |times| times.batch);
+    show("verify, for each batch of 100 puts", |times| times.replay);
+    Ok(())
+}

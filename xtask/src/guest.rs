@@ -1,0 +1,161 @@
+//! `cargo xtask guest`: the modules that come with Lattice, built from their sources and compared with
+//! those in the tree.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::command::{self, CommandError};
+use crate::failure::Failure;
+use crate::workspace::{Workspace, WorkspaceError};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Another compiler makes other bytes of the same sources.
+const TOOLCHAIN: &str = "1.95.0";
+/// Where the built modules are kept.
+const KEPT: &str = "lattice-wasm/guests";
+/// What the linker is told: a stack of 64 KiB, before everything else, so that an overflow traps and a
+/// new instance is small.
+const LINK: [&str; 4] = [
+    "-C",
+    "link-arg=-zstack-size=65536",
+    "-C",
+    "link-arg=--stack-first",
+];
+
+/// A module: its name, the package that it is made of, and the features of the package.
+struct Guest {
+    name: &'static str,
+    package: &'static str,
+    features: &'static str,
+}
+
+const GUESTS: &[Guest] = &[
+    Guest {
+        name: "kvstore",
+        package: "guest-kvstore",
+        features: "",
+    },
+    Guest {
+        name: "logstore",
+        package: "guest-logstore",
+        features: "",
+    },
+    Guest {
+        name: "chat",
+        package: "guest-chat",
+        features: "",
+    },
+    Guest {
+        name: "chat_hotfix",
+        package: "guest-chat",
+        features: "hotfix",
+    },
+    Guest {
+        name: "chat_broken",
+        package: "guest-chat",
+        features: "broken",
+    },
+    Guest {
+        name: "chat_v2",
+        package: "guest-chat",
+        features: "second",
+    },
+];
+
+/// Why the modules could not be built or compared.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GuestError {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error("{} could not be used", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{} is not what its sources make; run `cargo xtask guest --write`", .path.display())]
+    Differs { path: PathBuf },
+}
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    let write = match arguments {
+        [] => false,
+        [flag] if flag == "--write" => true,
+        [other, ..] => {
+            return Err(Failure::Argument {
+                argument: other.clone(),
+            });
+        }
+    };
+    Ok(build_all(workspace, write)?)
+}
+
+fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
+    if let Some(reason) = cannot_build(workspace)? {
+        println!("guest: skipped, {reason}");
+        return Ok(());
+    }
+    let target = workspace.metadata()?.target_directory;
+    for guest in GUESTS {
+        let built = build(workspace, guest, &target)?;
+        let path = workspace.root().join(KEPT).join(format!("{}.wasm", guest.name));
+        let shown = built.len();
+        match write {
+            true => fs::write(&path, built).map_err(|source| file(&path, source))?,
+            false => match fs::read(&path) {
+                Ok(kept) if kept == built => {}
+                Ok(_) => return Err(GuestError::Differs { path }),
+                Err(source) => return Err(file(&path, source)),
+            },
+        }
+        println!("guest: {} has {shown} bytes", guest.name);
+    }
+    Ok(())
+}
+
+fn file(path: &Path, source: io::Error) -> GuestError {
+    GuestError::File {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// Why this machine does not make the same bytes, if it does not.
+fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
+    let rustc = || {
+        let mut rustc = std::process::Command::new("rustc");
+        rustc.current_dir(workspace.root());
+        rustc
+    };
+    let version = command::output(rustc().arg("--version"))?;
+    if version.split_whitespace().nth(1) != Some(TOOLCHAIN) {
+        let version = version.trim();
+        return Ok(Some(format!("the modules are made by rustc {TOOLCHAIN}, here is {version}")));
+    }
+    let library = command::output(rustc().args(["--print", "target-libdir", "--target", TARGET]))?;
+    if !Path::new(library.trim()).exists() {
+        let add = format!("`rustup target add {TARGET}` adds it");
+        return Ok(Some(format!("the target {TARGET} is not installed; {add}")));
+    }
+    Ok(None)
+}
+
+fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>, GuestError> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["rustc", "--quiet", "--locked", "--lib", "--package", guest.package]);
+    cargo.args(["--features", guest.features, "--profile", "guest"]);
+    cargo.args(["--target", TARGET, "--crate-type", "cdylib"]);
+    // Messages of panics name source files: by the same paths on every machine.
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let registry = home.unwrap_or_default().join("registry/src");
+    let remap = |path: &Path, name: &str| format!("--remap-path-prefix={}={name}", path.display());
+    let mut flags: Vec<String> = LINK.map(str::to_owned).into();
+    flags.push(remap(workspace.root(), "lattice"));
+    flags.push(remap(&registry, "registry"));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    cargo.env_remove("RUSTFLAGS");
+    command::run(&mut cargo)?;
+    let name = guest.package.replace('-', "_");
+    let path = target.join(TARGET).join("guest").join(format!("{name}.wasm"));
+    fs::read(&path).map_err(|source| file(&path, source))
+}
