@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// The old store is of another type, or cannot be read.
-pub fn copy_keys(old: &dyn StoreHandle) -> Result<Calls, Cause> {
+pub fn copy_keys(old: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
     let kv = old.downcast_ref::<KvStore>().ok_or_else(|| {
         let found = old.store_type();
         format!(
@@ -29,7 +29,7 @@ pub fn copy_keys(old: &dyn StoreHandle) -> Result<Calls, Cause> {
     })?;
     let size = |(key, value): &(Vec<u8>, Vec<u8>)| key.len() + value.len();
     let batches = Chunks::new(kv.iter()?, BATCH_KEYS, BATCH_BYTES, size);
-    Ok(Box::new(batches.map(|rows| Ok(("batch", puts(rows?))))))
+    Ok(Box::new(batches.map(|rows| Ok(("batch".into(), puts(rows?))))))
 }
 
 /// The arguments of a batch that puts these rows.

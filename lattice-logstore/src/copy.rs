@@ -18,7 +18,7 @@ const BATCH_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// The old store is of another type, or cannot be read.
-pub fn copy_entries(old: &dyn StoreHandle) -> Result<Calls, Cause> {
+pub fn copy_entries(old: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
     let log = old.downcast_ref::<LogStore>().ok_or_else(|| {
         let found = old.store_type();
         format!(
@@ -32,6 +32,6 @@ pub fn copy_entries(old: &dyn StoreHandle) -> Result<Calls, Cause> {
     Ok(Box::new(batches.map(|contents| {
         let entries = contents?.into_iter().map(Value::Bytes).collect();
         let entries = Value::record([("entries", Value::List(entries))]);
-        Ok(("append_many", entries))
+        Ok(("append_many".into(), entries))
     })))
 }

@@ -45,17 +45,19 @@ pub mod store_type {
     };
     pub use lattice_backend::engine::Engine;
     pub use lattice_backend::engine::write::{AppendError, Receipt};
+    pub use lattice_backend::machine::manifest::{Elements, StoreCode};
     pub use lattice_backend::machine::{
-        Args, CallError, DataRead, DataWrite, History, Invalid, Logic, LogicError, MachineError,
-        Method, MethodEntry, Param, StateMachine, Value, ValueType,
+        Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError,
+        MachineError, Method, MethodEntry, Param, Query, StateMachine, Step, Value, ValueType,
     };
     pub use lattice_backend::op::{ApplyIndex, MAX_OP_BYTES, OpKind, OpRef, OpView, Stamp};
+    pub use lattice_backend::params;
     pub use lattice_meta::{
         Hlc, OpId, PubKey, SchemaVersion, StoreType, codec, readable, readable_start,
     };
     pub use lattice_registry::{
-        Calls, EngineOpener, Migration, NamedType, RegisterError, Registry, StoreHandle,
-        TypedStore, standalone,
+        Calls, Converting, EngineOpener, Migration, NamedType, RegisterError, Registry,
+        StoreHandle, TypedStore, standalone,
     };
 }
 

@@ -16,7 +16,7 @@ pub use manager::{
     Compacted, Found, IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore,
     RestoredStore, StoreManager,
 };
-pub use migration::{Calls, Migration};
+pub use migration::{Calls, Converting, Migration, NamedCall};
 pub use opener::{EngineOpener, Peeked, Rebuild, StoreOpener};
 pub use registry::{Recorded, RegisterError, Registry, ResolveError, Resolver};
 pub use standalone::StandaloneError;

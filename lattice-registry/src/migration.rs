@@ -1,12 +1,18 @@
 //! How a store of one type becomes a new store of another.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
 use lattice_backend::backend::Cause;
-use lattice_backend::machine::Value;
+use lattice_backend::machine::{Conversion, Query, Step, Value};
 
 use crate::handle::StoreHandle;
 
+/// A call by name: method and arguments.
+pub type NamedCall = (Cow<'static, str>, Value);
+
 /// Calls by name, each a command that becomes one op.
-pub type Calls = Box<dyn Iterator<Item = Result<(&'static str, Value), Cause>>>;
+pub type Calls<'a> = Box<dyn Iterator<Item = Result<NamedCall, Cause>> + 'a>;
 
 /// Feeds the state of an old store to a new one, as calls of the new one's commands. A plain
 /// closure is one.
@@ -19,14 +25,92 @@ pub trait Migration: Send + Sync {
     ///
     /// # Errors
     /// Why the old store cannot be read as what it must be.
-    fn calls(&self, old: &dyn StoreHandle) -> Result<Calls, Cause>;
+    fn calls<'a>(&'a self, old: &'a dyn StoreHandle) -> Result<Calls<'a>, Cause>;
 }
 
 impl<F> Migration for F
 where
-    F: Fn(&dyn StoreHandle) -> Result<Calls, Cause> + Send + Sync,
+    F: for<'a> Fn(&'a dyn StoreHandle) -> Result<Calls<'a>, Cause> + Send + Sync,
 {
-    fn calls(&self, old: &dyn StoreHandle) -> Result<Calls, Cause> {
+    fn calls<'a>(&'a self, old: &'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
         self(old)
+    }
+}
+
+/// A migration by steps: code of the new type asks queries of the old store and gives commands for
+/// the new one. It knows the old type by the names of its queries alone, so it works for stores that
+/// native code opens and for those that a module does.
+pub struct Converting<F>(F);
+
+impl<F> Converting<F>
+where
+    F: Fn(Step) -> Result<Conversion, Cause> + Send + Sync,
+{
+    /// By the code of the new type, e.g. [`StoreCode::convert`].
+    ///
+    /// [`StoreCode::convert`]: lattice_backend::machine::manifest::StoreCode::convert
+    pub fn new(convert: F) -> Self {
+        Self(convert)
+    }
+}
+
+impl<F> std::fmt::Debug for Converting<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Converting").finish_non_exhaustive()
+    }
+}
+
+impl<F> Migration for Converting<F>
+where
+    F: Fn(Step) -> Result<Conversion, Cause> + Send + Sync,
+{
+    fn calls<'a>(&'a self, old: &'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
+        let first = self.0(Step {
+            from: old.store_type().clone(),
+            state: Value::Null,
+            result: Value::Null,
+        })?;
+        Ok(Box::new(Steps {
+            convert: &self.0,
+            old,
+            calls: first.calls.into(),
+            next: first.next,
+        }))
+    }
+}
+
+/// The calls of a conversion, as the steps give them.
+struct Steps<'a, F> {
+    convert: &'a F,
+    old: &'a dyn StoreHandle,
+    calls: VecDeque<(String, Value)>,
+    next: Option<Query>,
+}
+
+impl<F: Fn(Step) -> Result<Conversion, Cause>> Iterator for Steps<'_, F> {
+    type Item = Result<NamedCall, Cause>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((method, args)) = self.calls.pop_front() {
+                return Some(Ok((Cow::Owned(method), args)));
+            }
+            let query = self.next.take()?;
+            let stepped = self.old.call(&query.method, query.args);
+            let stepped = stepped.map_err(Cause::from).and_then(|result| {
+                (self.convert)(Step {
+                    from: self.old.store_type().clone(),
+                    state: query.state,
+                    result,
+                })
+            });
+            match stepped {
+                Ok(conversion) => {
+                    self.calls = conversion.calls.into();
+                    self.next = conversion.next;
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lattice_backend::backend::{Peek, StateBackend, StateDb};
 use lattice_backend::engine::Engine;
-use lattice_backend::engine::open::{OpenError, OpenRequest};
+use lattice_backend::engine::open::{OpenError, OpenRequest, Proof, prove_store};
 use lattice_backend::engine::verify::{Rebuilt, rebuild_store};
 use lattice_backend::machine::{Logic, Method, StateMachine};
 use lattice_backend::progress::ProgressSink;
@@ -53,6 +53,12 @@ pub trait StoreOpener: Send + Sync {
     /// # Errors
     /// See [`rebuild_store`]; [`OpenError::NoRebuild`] if this opener cannot rebuild stores.
     fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError>;
+
+    /// Replays a store's history by this code, and changes nothing.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    fn prove(&self, store: Peeked) -> Result<Proof, OpenError>;
 
     /// Opens a store.
     ///
@@ -104,6 +110,10 @@ impl<T: TypedStore> StoreOpener for EngineOpener<T> {
         } = rebuild;
         let machine = (self.machine)();
         rebuild_store(backend, held, path, target, machine, progress)
+    }
+
+    fn prove(&self, store: Peeked) -> Result<Proof, OpenError> {
+        prove_store(store.request, (self.machine)())
     }
 
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use lattice_backend::backend::{Cause, Peek};
+use lattice_backend::machine::Logic;
 use lattice_meta::{SchemaVersion, StoreType};
 
 use crate::migration::Migration;
@@ -51,6 +52,20 @@ pub trait Resolver: Send + Sync {
     /// # Errors
     /// Why a store that it knows the code of cannot be opened.
     fn resolve(&self, recorded: &Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause>;
+
+    /// How stores of one type become stores of another, if this resolver knows it. The default knows
+    /// none.
+    ///
+    /// # Errors
+    /// Why the code that would do it cannot be used.
+    fn migration(
+        &self,
+        from: &StoreType,
+        to: &StoreType,
+    ) -> Result<Option<Arc<dyn Migration>>, Cause> {
+        let _ = (from, to);
+        Ok(None)
+    }
 }
 
 impl<F> Resolver for F
@@ -195,8 +210,20 @@ impl Registry {
         from: &StoreType,
         to: &StoreType,
     ) -> Result<Arc<dyn Migration>, ResolveError> {
-        let found = self.migrations.get(&(from.clone(), to.clone()));
-        found.cloned().ok_or_else(|| ResolveError::NoMigration {
+        if let Some(registered) = self.migrations.get(&(from.clone(), to.clone())) {
+            return Ok(Arc::clone(registered));
+        }
+        for resolver in &self.resolvers {
+            let found = resolver.migration(from, to);
+            let found = found.map_err(|source| ResolveError::Resolver {
+                store_type: to.clone(),
+                source,
+            })?;
+            if let Some(migration) = found {
+                return Ok(migration);
+            }
+        }
+        Err(ResolveError::NoMigration {
             from: from.clone(),
             to: to.clone(),
             known: self.migrations_from(from).cloned().collect(),
@@ -211,6 +238,16 @@ impl Registry {
     /// The types that are registered, in order.
     pub fn types(&self) -> impl Iterator<Item = &StoreType> {
         self.openers.keys()
+    }
+
+    /// What the registered openers say of their code, in the order of types.
+    pub fn logics(&self) -> impl Iterator<Item = Logic> {
+        self.openers.values().map(|opener| opener.logic())
+    }
+
+    /// Registers the opener of a type in place of the one that it has.
+    pub fn replace(&mut self, store_type: StoreType, opener: impl StoreOpener + 'static) {
+        self.openers.insert(store_type, Arc::new(opener));
     }
 
     /// The opener for a store, or for new stores of a type: the first of

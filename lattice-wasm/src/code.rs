@@ -26,6 +26,8 @@ struct Compiled {
     bytes: usize,
 }
 
+/// What the interface allows of WebAssembly: what compilers of Rust and C emit, and no floating
+/// point, whose results differ in the bits of what is not a number.
 fn config() -> Config {
     let mut config = Config::default();
     config

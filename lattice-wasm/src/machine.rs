@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lattice_backend::backend::{BackendError, Result, Row, RowCursor};
 use lattice_backend::machine::manifest::Elements as ElementsOf;
 use lattice_backend::machine::{
-    Args, CallError, DataRead, DataWrite, History, Invalid, Logic, LogicError, LogicFault,
-    MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Value,
+    Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError, LogicFault,
+    MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Step, Value,
 };
 use lattice_backend::op::{OpKind, OpView};
 use lattice_meta::{SchemaVersion, readable_start};
@@ -92,6 +92,20 @@ impl WasmMachine {
     /// The module.
     pub fn code(&self) -> &Code {
         &self.code
+    }
+
+    /// Takes a step of a conversion of a store of an old type.
+    ///
+    /// # Errors
+    /// [`BackendError::Fault`] if the module gives no answer, or one that is no conversion.
+    pub fn convert(&self, step: Step) -> Result<Conversion> {
+        if !self.code.has(Export::Convert) {
+            return Err(trap("the module converts no stores"));
+        }
+        let answer = self.pure(Export::Convert, &Value::from(step).to_bytes())?;
+        let answer = answer.ok_or_else(|| trap("the module gave no conversion"))?;
+        let value = Value::from_bytes(&answer).map_err(|error| trap(error.to_string()))?;
+        Conversion::try_from(value).map_err(|error| trap(error.to_string()))
     }
 
     fn number_of(&self, name: &str) -> u32 {

@@ -30,17 +30,6 @@ impl From<BinaryReaderError> for CodeError {
     }
 }
 
-/// What the interface allows of WebAssembly: what compilers of Rust and C emit, and no floating
-/// point, whose results differ in the bits of what is not a number.
-fn features() -> WasmFeatures {
-    WasmFeatures::MUTABLE_GLOBAL
-        | WasmFeatures::SIGN_EXTENSION
-        | WasmFeatures::MULTI_VALUE
-        | WasmFeatures::BULK_MEMORY
-        | WasmFeatures::REFERENCE_TYPES
-        | WasmFeatures::GC_TYPES
-}
-
 fn limit(
     what: &'static str,
     limit: impl Into<u64>,

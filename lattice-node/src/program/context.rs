@@ -43,6 +43,9 @@ pub(super) struct Context<'a> {
     place: RefCell<Option<PathBuf>>,
     /// Finds and reads stores, and makes nothing until the command makes it a writer.
     pub(super) node: Node,
+    /// The code that comes as modules.
+    #[cfg(feature = "wasm")]
+    pub(super) code: std::sync::Arc<lattice_code::CodeLibrary>,
     pub(super) out: Output<'a>,
 }
 
@@ -54,6 +57,8 @@ impl<'a> Context<'a> {
         mut out: Output<'a>,
     ) -> Result<Self, Failure> {
         let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+        #[cfg(feature = "wasm")]
+        let (code, registry) = library(&data_dir, global, registry);
         let progress = Progress::new(&mut out).sink();
         let node = Node::builder(&data_dir)
             .registry(registry)
@@ -63,6 +68,8 @@ impl<'a> Context<'a> {
             node: node.open_reader()?,
             data_dir,
             place: RefCell::default(),
+            #[cfg(feature = "wasm")]
+            code,
             out,
         })
     }
@@ -171,6 +178,24 @@ impl<'a> Context<'a> {
         }
         Ok(())
     }
+}
+
+/// The modules of a data directory, which its registry asks for code that this program lacks.
+#[cfg(feature = "wasm")]
+fn library(
+    data_dir: &std::path::Path,
+    global: &Global,
+    mut registry: Registry,
+) -> (std::sync::Arc<lattice_code::CodeLibrary>, Registry) {
+    let dirs = env::var_os("LATTICE_CODE_PATH").unwrap_or_default();
+    let dirs = env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty());
+    let library = lattice_code::CodeLibrary::new(data_dir)
+        .files(global.code.iter().cloned())
+        .search_path(dirs)
+        .pinned_by(&registry);
+    let library = std::sync::Arc::new(library);
+    library.attach(&mut registry);
+    (library, registry)
 }
 
 /// `$LATTICE_DATA_DIR`, else `lattice` in the user's data directory (XDG base directories).

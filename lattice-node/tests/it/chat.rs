@@ -3,7 +3,8 @@
 #[path = "../../examples/chat/chat.rs"]
 mod example;
 
-use example::{Chat, ChatMachine, Command, Refusal};
+use example::Chat;
+use guest_chat::{ChatMachine, Command, First, Refusal, Rules, Second};
 use lattice_backend::conformance::{MachineSuite, Rng};
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::verify::Depth;
@@ -28,13 +29,18 @@ fn hostile(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
 
 #[test]
 fn both_keep_the_rules_of_state_machines() {
-    for machine in [ChatMachine::first, ChatMachine::second] {
-        let command = |rng: &mut Rng| Command::Post {
-            room: ["tea", "Tea", "coffee"][rng.below(3)].into(),
-            text: format!("{}", rng.below(100)),
-        };
-        MachineSuite::new(machine, command).hostile(hostile).run();
-    }
+    suite::<First>();
+    suite::<Second>();
+}
+
+fn suite<R: Rules>() {
+    let command = |rng: &mut Rng| Command::Post {
+        room: ["tea", "Tea", "coffee"][rng.below(3)].into(),
+        text: format!("{}", rng.below(100)),
+    };
+    MachineSuite::new(ChatMachine::<R>::new, command)
+        .hostile(hostile)
+        .run();
 }
 
 fn call(store: &dyn StoreHandle, method: &str, args: &[(&str, &str)]) -> Value {
@@ -115,7 +121,7 @@ fn rooms_messages_edits_and_a_migration_to_new_rules() {
     assert_eq!(store.state_hash().unwrap(), bobs.state_hash().unwrap());
     assert_eq!(texts(&*store, "tea"), ["anyone here?", ""]);
 
-    let typed = store.downcast_ref::<Chat>().unwrap();
+    let typed = store.downcast_ref::<Chat<First>>().unwrap();
     let nowhere = Command::Post {
         room: String::new(),
         text: "x".into(),

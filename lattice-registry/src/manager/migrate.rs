@@ -204,7 +204,7 @@ fn feed(
         // What has been read so far is of the state that the new store names.
         origin.check_unchanged()?;
         if ops >= done {
-            let called = new.call(method, args);
+            let called = new.call(&method, args);
             called.map_err(|error| failed(Box::new(error)))?;
         }
         ops += 1;

@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lattice_backend::backend::{
     Access, BackendError, FileError, OpenOptions, Peek, PeekError, StateDb, peek_open,
 };
-use lattice_backend::engine::open::{OpenError, OpenRequest};
+use lattice_backend::engine::open::{LogicPolicy, OpenError, OpenRequest, Proof};
 use lattice_backend::engine::read::InfoError;
 use lattice_meta::{MetaInfo, StoreId};
 
 use super::list::check_place;
 use super::{ManagerError, STATE_DB, StoreManager};
-use crate::{Peeked, Recorded, StoreHandle};
+use crate::{Peeked, Recorded, StoreHandle, StoreOpener};
 
 /// The least cache of an open store, in bytes.
 const MIN_CACHE_BYTES: usize = 64 << 10;
@@ -260,6 +260,43 @@ impl StoreManager {
         *instances.place(access) = Some(instance);
         lock(&self.slots).by_path.insert(file, Arc::clone(&slot));
         Ok(handle)
+    }
+
+    /// Replays the history of a store by other code of its type, and changes nothing.
+    ///
+    /// # Errors
+    /// See [`ManagerError`].
+    pub fn prove(
+        &self,
+        path: impl AsRef<Path>,
+        opener: &dyn StoreOpener,
+    ) -> Result<Proof, ManagerError> {
+        let file = canonical(&state_db(path.as_ref()));
+        let peek = self.peek_recorded(&file)?;
+        let request = self.request(&peek.meta, &file, Access::ReadOnly, MIN_CACHE_BYTES);
+        Ok(opener.prove(Peeked { peek, request })?)
+    }
+
+    /// Has a store record other code of its type, if a replay of its history proves that the code
+    /// computes the same state. The store must not be open here.
+    ///
+    /// # Errors
+    /// See [`ManagerError`]; [`OpenError::LogicDiffers`] if the code computes another state. The
+    /// store is then as it was.
+    pub fn upgrade(
+        &self,
+        path: impl AsRef<Path>,
+        opener: &dyn StoreOpener,
+    ) -> Result<(), ManagerError> {
+        let mut found = self.find(path, Access::ReadWrite)?;
+        let (store_id, file) = (found.meta().store_id, found.file.clone());
+        let request = self.request(found.meta(), &file, Access::ReadWrite, MIN_CACHE_BYTES);
+        let mut request = request.logic(LogicPolicy::Prove);
+        request.reader = found.reader.take();
+        let peek = found.peek.clone();
+        let handle = opener.open(Peeked { peek, request })?;
+        let closed = handle.close();
+        closed.map_err(|source| ManagerError::Close { store_id, source })
     }
 
     /// The instance of a file, by its one name, that serves this access, if it is open.

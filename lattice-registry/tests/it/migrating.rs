@@ -19,13 +19,13 @@ use crate::counter::{COUNTER, Counter, manager, options, registry};
 use crate::manager::contents;
 use crate::whole::{counter, filled, tamper};
 /// Feeds 1 to 10 to the new store, and ends with an error before call `stop`.
-fn feeding(stop: Arc<AtomicU64>) -> impl Fn(&dyn StoreHandle) -> Result<Calls, Cause> {
+fn feeding(stop: Arc<AtomicU64>) -> impl for<'a> Fn(&'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
     move |old| {
         assert_eq!(old.access(), Access::ReadOnly);
         let stop = stop.load(Ordering::SeqCst);
         Ok(Box::new((1..=10_u64).map(move |n| match n == stop {
             true => Err("told to stop".into()),
-            false => Ok(("add", Value::record([("n", n.into())]))),
+            false => Ok(("add".into(), Value::record([("n", n.into())]))),
         })))
     }
 }
@@ -102,14 +102,14 @@ fn killed(dir: &Path, id: StoreId) -> Vec<u8> {
         .register_migration(
             counter(),
             counter(),
-            move |_: &dyn StoreHandle| -> Result<Calls, Cause> {
+            move |_: &dyn StoreHandle| -> Result<Calls<'_>, Cause> {
                 let (file, save) = (file.clone(), Arc::clone(&save));
                 Ok(Box::new((1..=4_u64).map(move |n| match n {
                     4 => {
                         *save.lock().unwrap() = fs::read(&file).unwrap();
                         Err("killed".into())
                     }
-                    n => Ok(("add", Value::record([("n", n.into())]))),
+                    n => Ok(("add".into(), Value::record([("n", n.into())]))),
                 })))
             },
         )
@@ -234,7 +234,7 @@ fn a_store_that_is_written_meanwhile_is_not_migrated() {
         .register_migration(
             counter(),
             counter(),
-            move |_: &dyn StoreHandle| -> Result<Calls, Cause> {
+            move |_: &dyn StoreHandle| -> Result<Calls<'_>, Cause> {
                 let writer = other.open(id, Access::ReadWrite)?;
                 writer.downcast_ref::<Counter>().unwrap().append(1)?;
                 Ok(Box::new(std::iter::empty()))
@@ -258,7 +258,7 @@ fn migrations_are_registered_once_and_looked_up_by_both_types() {
     let mut registry = registry();
     let (from, to): (StoreType, StoreType) = (counter(), "org.example.other".parse().unwrap());
     let nothing =
-        |_: &dyn StoreHandle| -> Result<Calls, Cause> { Ok(Box::new(std::iter::empty())) };
+        |_: &dyn StoreHandle| -> Result<Calls<'_>, Cause> { Ok(Box::new(std::iter::empty())) };
     registry
         .register_migration(from.clone(), to.clone(), nothing)
         .unwrap();

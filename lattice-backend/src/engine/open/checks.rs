@@ -6,7 +6,7 @@ use lattice_meta::{Genesis, MetaInfo};
 
 use crate::backend::{BackendError, PeekError, ReadTx, StateDb, Table, read_meta};
 use crate::engine::open::error::OpenError;
-use crate::engine::open::request::OpenRequest;
+use crate::engine::open::request::{LogicPolicy, OpenRequest};
 use crate::history::system::{GENESIS, LOGIC, Ledger};
 use crate::machine::Logic;
 use crate::op::OpHasher;
@@ -16,7 +16,9 @@ pub(crate) struct Checked {
     pub(crate) genesis: Genesis,
     pub(crate) meta: MetaInfo,
     pub(crate) ledger: Ledger,
-    /// The version of the logic that is recorded, unless the logic at hand computes the same.
+    /// The version of the logic that is recorded.
+    pub(crate) recorded_logic: String,
+    /// The same, unless the logic at hand computes the same.
     pub(crate) other_logic: Option<String>,
 }
 
@@ -37,7 +39,11 @@ pub(crate) fn check_db(
         let path = request.path.clone();
         OpenError::Peek(PeekError::Backend { path, source })
     })?;
-    let checked = check(&*tx, &request.path, logic)?;
+    let mut checked = check(&*tx, &request.path, logic)?;
+    if request.logic == LogicPolicy::Prove {
+        let recorded = Some(&checked.recorded_logic);
+        checked.other_logic = recorded.filter(|recorded| **recorded != logic.version().as_str()).cloned();
+    }
     let found = checked.meta.store_id;
     match request.expected.filter(|expected| *expected != found) {
         Some(expected) => Err(OpenError::OtherStore {
@@ -53,13 +59,15 @@ pub(crate) fn check_db(
 pub(crate) fn check(tx: &dyn ReadTx, path: &Path, logic: &Logic) -> Result<Checked, OpenError> {
     let meta = read_meta(tx).map_err(|fault| fault.at(path))?;
     let genesis = check_genesis(tx, &meta)?;
-    let other_logic = check_logic(tx, &meta, logic)?;
+    let recorded_logic = check_logic(tx, &meta, logic)?;
+    let other_logic = (!logic.computes_as(&recorded_logic)).then(|| recorded_logic.clone());
     let store_id = meta.store_id;
     let ledger = Ledger::read(tx).map_err(|source| OpenError::Backend { store_id, source })?;
     Ok(Checked {
         genesis,
         meta,
         ledger,
+        recorded_logic,
         other_logic,
     })
 }
@@ -91,12 +99,8 @@ fn check_genesis(tx: &dyn ReadTx, meta: &MetaInfo) -> Result<Genesis, OpenError>
 }
 
 /// The logic is of the store's type and knows its layout. Gives the version of the logic that
-/// computed its state, unless the logic at hand computes the same.
-fn check_logic(
-    tx: &dyn ReadTx,
-    meta: &MetaInfo,
-    logic: &Logic,
-) -> Result<Option<String>, OpenError> {
+/// computed its state.
+fn check_logic(tx: &dyn ReadTx, meta: &MetaInfo, logic: &Logic) -> Result<String, OpenError> {
     let MetaInfo {
         store_id,
         store_type,
@@ -133,6 +137,5 @@ fn check_logic(
         .get(Table::System, LOGIC)
         .and_then(|row_found| row_found.ok_or_else(row))
         .map_err(|source| OpenError::Backend { store_id, source })?;
-    let is_equal = str::from_utf8(&recorded).is_ok_and(|recorded| logic.computes_as(recorded));
-    Ok((!is_equal).then(|| recorded.escape_ascii().to_string()))
+    Ok(recorded.escape_ascii().to_string())
 }

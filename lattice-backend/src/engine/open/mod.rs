@@ -10,6 +10,7 @@ pub(crate) mod upgrade;
 pub use create::create_store;
 pub use error::OpenError;
 pub use request::{LogicPolicy, OpenRequest};
+pub use upgrade::{Proof, prove_store};
 
 use std::sync::Arc;
 

@@ -132,6 +132,9 @@ pub enum LogicPolicy {
     /// could be recorded.
     #[default]
     Replay,
+    /// The same, also for a version that the logic at hand is said to be equal to. The store then
+    /// records the version at hand.
+    Prove,
     /// The version is recorded as it is, on the caller's word. A store that is opened for reading
     /// only is taken as it is, an older layout included.
     Trust,

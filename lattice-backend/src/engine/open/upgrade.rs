@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use lattice_meta::{MetaKey, SchemaVersion};
+use lattice_meta::{MetaKey, SchemaVersion, StoreId};
 
-use crate::backend::{BackendError, ReadTx, StateDb, Table, Ticket, WriteTx};
-use crate::engine::open::checks::Checked;
+use crate::backend::{
+    Access, BackendError, OpenOptions, ReadTx, StateDb, Table, Ticket, WriteTx,
+};
+use crate::engine::open::checks::{Checked, check_db};
 use crate::engine::open::error::OpenError;
 use crate::engine::open::request::{LogicPolicy, OpenRequest};
 use crate::engine::verify::compare::Comparison;
@@ -73,7 +75,7 @@ pub(crate) fn prove<M: StateMachine>(
     match request.logic {
         LogicPolicy::Refuse => refuse_other_logic(checked, machine.logic())?,
         LogicPolicy::Trust => return Ok(None),
-        LogicPolicy::Replay => {}
+        LogicPolicy::Replay | LogicPolicy::Prove => {}
     }
     let store_id = checked.meta.store_id;
     let failed = |source| OpenError::Backend { store_id, source };
@@ -88,6 +90,54 @@ pub(crate) fn prove<M: StateMachine>(
         current: machine.logic().version().clone(),
         difference: Box::new(difference),
     })
+}
+
+/// What a replay of a store's history by other logic has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proof {
+    /// The store.
+    pub store_id: StoreId,
+    /// The version of the logic that is recorded.
+    pub recorded: String,
+    /// Ops that were replayed.
+    pub ops: u64,
+    /// Where the logic differs: nothing if it computes the same state.
+    pub difference: Difference,
+}
+
+/// Replays a store's history by any logic of its type, and changes nothing.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn prove_store<M: StateMachine>(request: OpenRequest, machine: M) -> Result<Proof, OpenError> {
+    let options = OpenOptions {
+        access: Access::ReadOnly,
+        ..request.options
+    };
+    let db = request.backend.open(&request.path, &options)?;
+    let proof = || {
+        let checked = check_db(&*db, &request, machine.logic())?;
+        let store_id = checked.meta.store_id;
+        let failed = |source| OpenError::Backend { store_id, source };
+        let tx = db.snapshot().map_err(failed)?;
+        let machine = Arc::new(machine);
+        let (proven, difference) = replay(&*tx, &request, &checked, &machine)?;
+        Ok(Proof {
+            store_id,
+            recorded: checked.recorded_logic,
+            ops: proven.ledger.applied,
+            difference,
+        })
+    };
+    let proof = proof();
+    let store_id = request.expected;
+    match (db.close(), store_id) {
+        (Err(source), Some(store_id)) if proof.is_ok() => {
+            Err(OpenError::Backend { store_id, source })
+        }
+        _ => proof,
+    }
 }
 
 /// Replays a store's history, and says where it differs from the store.

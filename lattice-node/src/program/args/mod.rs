@@ -1,5 +1,7 @@
 //! What can be typed.
 
+#[cfg(feature = "wasm")]
+mod code;
 mod copies;
 mod help;
 mod keys;
@@ -11,6 +13,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "wasm")]
+pub(super) use code::{Code, CodeCommand};
 pub(super) use copies::{
     Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Restore, Watch,
 };
@@ -45,6 +49,11 @@ pub(super) struct Global {
     /// in the user's data directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+    /// A module to look for code in, after the cache; it is run only if it was added. Directories in
+    /// LATTICE_CODE_PATH come next
+    #[cfg(feature = "wasm")]
+    #[arg(long = "code", global = true, value_name = "FILE")]
+    pub(super) code: Vec<PathBuf>,
     /// Print JSON: one object, or one on each line of a list; errors as one object, too
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -149,6 +158,9 @@ pub(super) enum Command {
     /// Give stores names, or list the names given
     #[command(after_help = help::ALIAS)]
     Alias(Alias),
+    /// Code of store types that comes as modules: add, list, show, prove, upgrade
+    #[cfg(feature = "wasm")]
+    Code(Code),
     /// Print the public key that this data directory writes as
     #[command(after_help = help::IDENTITY)]
     Identity(Identity),

@@ -37,6 +37,8 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
             format!("{name}  schema {schema}  logic {version}")
         })?;
     }
+    #[cfg(feature = "wasm")]
+    super::code::types(context)?;
     Ok(())
 }
 
@@ -66,7 +68,7 @@ pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Fa
         .either(value, |out| description(out, &store_type, &methods))
 }
 
-fn method_json(method: &Method) -> Json {
+pub(super) fn method_json(method: &Method) -> Json {
     let param = |param: &lattice_backend::machine::Param| {
         json!({
             "name": param.name,
@@ -84,7 +86,7 @@ fn method_json(method: &Method) -> Json {
     })
 }
 
-fn description(out: &Output<'_>, store_type: &StoreType, methods: &[Method]) -> String {
+pub(super) fn description(out: &Output<'_>, store_type: &StoreType, methods: &[Method]) -> String {
     let mut text = format!(
         "{} has these methods:",
         out.paint(styles::TYPE, store_type.as_str())
@@ -96,7 +98,7 @@ fn description(out: &Output<'_>, store_type: &StoreType, methods: &[Method]) -> 
             "\n\n{name} ({kind}, gives {result})\n    {}",
             method.doc
         ));
-        for param in &method.params {
+        for param in method.params.iter() {
             let optional = if param.required { "" } else { ", optional" };
             let kind = format!("({}{optional})", param.value_type);
             text.push_str(&format!(

@@ -1,6 +1,8 @@
 //! What each command does.
 
 mod bundles;
+#[cfg(feature = "wasm")]
+mod code;
 mod copies;
 mod dynamic;
 mod held;
@@ -51,6 +53,8 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::History(args) => history::history(context, &args),
         Command::Watch(args) => watch::watch(context, args),
         Command::Alias(args) => names::alias(context, args),
+        #[cfg(feature = "wasm")]
+        Command::Code(args) => code::code(context, args.command),
         Command::Identity(args) => names::identity(context, &args),
     }
 }

@@ -165,15 +165,28 @@ impl<'a, 'b> Sheet<'a, 'b> {
 }
 
 pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let meta = context.node.manager().peek_path(context.path(store)?)?;
+    let manager = context.node.manager();
+    let found = manager.find(context.path(store)?, Access::ReadOnly)?;
+    let (meta, logic) = (found.meta().clone(), found.recorded().logic.map(str::to_owned));
+    drop(found);
+    let code = logic.as_deref().and_then(|logic| code_of(context, logic));
     for key in &meta.unknown_keys {
         let key = escape(key);
         context.out.note(&format!(
             "the meta table has a row {key} that this program does not know"
         ));
     }
-    context.out.either(meta_json(&meta), |out| {
+    let mut value = meta_json(&meta);
+    value.insert("logic_version".into(), json!(logic));
+    value.insert("code".into(), json!(code));
+    context.out.either(value, |out| {
         let mut sheet = Sheet::of(out, &meta);
+        if let Some(logic) = &logic {
+            sheet.line("logic version", logic);
+        }
+        if let Some(code) = &code {
+            sheet.line("code", code);
+        }
         sheet.tips(&meta);
         sheet.text()
     })
@@ -197,6 +210,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     let (owner, created_ms) = (genesis.owner(), genesis.created().ms());
     let from = genesis.migrated_from();
     let alias = context.aliases().alias_of(meta.store_id).cloned();
+    let code = code_of(context, &logic);
 
     let mut value = meta_json(&meta);
     let migrated_from: Option<Value> = from
@@ -213,6 +227,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
             held_ops.iter().map(held_json).collect(),
         ),
         ("logic_version".to_owned(), json!(logic)),
+        ("code".to_owned(), json!(code)),
         ("bytes".to_owned(), json!(bytes)),
         ("alias".to_owned(), json!(alias)),
         ("owner".to_owned(), json!(owner)),
@@ -233,6 +248,9 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         sheet.line("ops", ops);
         sheet.line("authors", meta.tips.len());
         sheet.line("logic version", &logic);
+        if let Some(code) = &code {
+            sheet.line("code", code);
+        }
         sheet.line("bytes", bytes);
         sheet.tips(&meta);
         for op in frontier {
@@ -253,6 +271,17 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         }
         sheet.text()
     })
+}
+
+/// Where the module is that a logic version names; nothing for native code.
+fn code_of(context: &Context<'_>, logic: &str) -> Option<String> {
+    #[cfg(feature = "wasm")]
+    return super::code::place_of(context, logic);
+    #[cfg(not(feature = "wasm"))]
+    {
+        let _ = (context, logic);
+        None
+    }
 }
 
 fn from_text(store_id: &StoreId, state_hash: impl ToString) -> String {

@@ -415,6 +415,10 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         ManagerError::Peek(error) => peek_kind(error),
         ManagerError::Resolve(ResolveError::Unknown { .. }) => Kind::UnknownType,
         ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
+        #[cfg(feature = "wasm")]
+        ManagerError::Resolve(ResolveError::Resolver { source, .. }) => {
+            source.downcast_ref().map_or(Kind::Failed, code_kind)
+        }
         ManagerError::Create(error) => file_kind(error),
         ManagerError::MigrateChanged { .. } => Kind::InUse,
         ManagerError::Verify { source, .. } | ManagerError::Compact { source, .. } => {
@@ -427,6 +431,25 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         }
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
         _ => Kind::Failed,
+    }
+}
+
+#[cfg(feature = "wasm")]
+fn code_kind(error: &lattice_code::LibraryError) -> Kind {
+    use lattice_code::LibraryError;
+    match error {
+        LibraryError::Missing { .. } => Kind::UnknownType,
+        LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
+        LibraryError::Several { .. } => Kind::Usage,
+        LibraryError::Trust { .. } => Kind::Damaged,
+        _ => Kind::Failed,
+    }
+}
+
+#[cfg(feature = "wasm")]
+impl From<lattice_code::LibraryError> for Failure {
+    fn from(error: lattice_code::LibraryError) -> Self {
+        Self::of(code_kind(&error), &error)
     }
 }
 

@@ -1,0 +1,104 @@
+//! Why code is not to be had.
+
+use std::io;
+use std::path::PathBuf;
+
+use lattice_meta::{Cid, StoreType};
+use lattice_wasm::CodeError;
+
+/// Why the code of a store is not to be had, or not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LibraryError {
+    /// The code that a store records is in none of the sources.
+    #[error(
+        "the code of this {store_type} store, {cid}, is missing; looked in {}; `lattice code add \
+         FILE` adds it",
+        list(looked_in)
+    )]
+    Missing {
+        /// The store's type.
+        store_type: StoreType,
+        /// The code.
+        cid: Cid,
+        /// Where it was looked for.
+        looked_in: Vec<String>,
+    },
+    /// The code was found, and the user has not said that it may run.
+    #[error(
+        "the code of this {store_type} store, {cid}, is not trusted here; `lattice code add {found}` \
+         trusts it"
+    )]
+    NotTrusted {
+        /// The store's type.
+        store_type: StoreType,
+        /// The code.
+        cid: Cid,
+        /// Where it was found.
+        found: String,
+    },
+    /// Several modules of the type have been added, and nothing says which is meant.
+    #[error(
+        "several modules for {store_type} have been added: {}; `--code FILE` says which",
+        cids.iter().map(Cid::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Several {
+        /// The store type.
+        store_type: StoreType,
+        /// The modules.
+        cids: Vec<Cid>,
+    },
+    /// A module claims to be code of a type that only comes with this program.
+    #[error(
+        "{cid} is code for {store_type}, and types that begin with `core:` come with the program: it \
+         takes no other code for them than what it is built equal to"
+    )]
+    Reserved {
+        /// The type.
+        store_type: StoreType,
+        /// The module.
+        cid: Cid,
+    },
+    /// The module breaks a rule of the interface.
+    #[error("{name} cannot be used as code")]
+    Refused {
+        /// A file, or a content id.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: CodeError,
+    },
+    /// The list of what is trusted is broken.
+    #[error("{} is not a list of trusted code: {reason}", path.display())]
+    Trust {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system reports.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn list(places: &[String]) -> String {
+    places.join(", ")
+}
+
+impl LibraryError {
+    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.into(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Finding the code of a store, and saying whether it may run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lattice_backend::backend::Cause;
+use lattice_meta::{Cid, StoreType};
+use lattice_registry::{Converting, Migration, Recorded, Registry, Resolver, StoreOpener};
+use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, wasm_store_opener};
+
+use crate::cache::{Cache, read_module};
+use crate::error::LibraryError;
+use crate::trust::Trusted;
+
+/// Where a module was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the cache of the data directory.
+    Cache(PathBuf),
+    /// In a file that was named.
+    File(PathBuf),
+    /// In a directory of the search path.
+    Path(PathBuf),
+}
+
+impl Place {
+    /// The file.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Cache(file) | Self::File(file) | Self::Path(file) => file,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file().display();
+        match self {
+            Self::Cache(_) => write!(f, "the cache ({file})"),
+            Self::File(_) | Self::Path(_) => write!(f, "{file}"),
+        }
+    }
+}
+
+/// A module that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Its bytes, whose hash is what was asked for.
+    pub wasm: Vec<u8>,
+    /// Where they were.
+    pub place: Place,
+}
+
+/// The code that a data directory has and trusts, and where more is looked for.
+#[derive(Debug)]
+pub struct CodeLibrary {
+    data_dir: PathBuf,
+    cache: Cache,
+    files: Vec<PathBuf>,
+    path: Vec<PathBuf>,
+    /// Modules that native code says that it is equal to, each with the logic versions that compute
+    /// the same state.
+    pinned: BTreeMap<Cid, Vec<String>>,
+    /// The only lock; nothing else is taken under it.
+    compiled: Mutex<HashMap<Cid, Code>>,
+}
+
+impl CodeLibrary {
+    /// The library of a data directory. Nothing is read or made yet.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
+        Self {
+            cache: Cache::new(&data_dir),
+            data_dir,
+            files: Vec::new(),
+            path: Vec::new(),
+            pinned: BTreeMap::new(),
+            compiled: Mutex::default(),
+        }
+    }
+
+    /// Looks for modules in these files, after the cache.
+    #[must_use]
+    pub fn files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.files.extend(files);
+        self
+    }
+
+    /// Looks for modules in these directories, after the files: as `<content id>`,
+    /// `<content id>.wasm`, or any file that ends in `.wasm`.
+    #[must_use]
+    pub fn search_path(mut self, dirs: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.path.extend(dirs);
+        self
+    }
+
+    /// Lets modules run without being added if a registered opener says that its own code computes
+    /// the same state.
+    #[must_use]
+    pub fn pinned_by(mut self, registry: &Registry) -> Self {
+        for logic in registry.logics() {
+            let own = logic.version().as_str();
+            let all = || logic.equals().iter().map(|version| version.as_str());
+            for version in all() {
+                if let Ok(cid) = version.parse::<Cid>() {
+                    let others = all().filter(|other| *other != version);
+                    let equal = [own].into_iter().chain(others).map(str::to_owned);
+                    self.pinned.insert(cid, equal.collect());
+                }
+            }
+        }
+        self
+    }
+
+    /// Checks a module, keeps it in the cache, and lets it run.
+    ///
+    /// # Errors
+    /// See [`LibraryError`]; nothing is kept then.
+    pub fn add(&self, wasm: &[u8], name: &str) -> Result<(Code, bool), LibraryError> {
+        let code = self.check(wasm, name)?;
+        let cid = code.cid();
+        self.cache.put(&cid, wasm)?;
+        let is_new = Trusted::add(&self.data_dir, &cid)?;
+        Ok((code, is_new))
+    }
+
+    /// Checks a module, which may then run if it is [trusted](Self::is_trusted).
+    ///
+    /// # Errors
+    /// [`LibraryError::Refused`] and [`LibraryError::Reserved`].
+    pub fn check(&self, wasm: &[u8], name: &str) -> Result<Code, LibraryError> {
+        let code = Code::new(wasm).map_err(|source| LibraryError::Refused {
+            name: name.to_owned(),
+            source,
+        })?;
+        let (cid, store_type) = (code.cid(), code.store_type());
+        if store_type.as_str().starts_with("core:") && !self.pinned.contains_key(&cid) {
+            return Err(LibraryError::Reserved {
+                store_type: store_type.clone(),
+                cid,
+            });
+        }
+        Ok(code)
+    }
+
+    /// Whether a module may run: it was added, or native code is built equal to it.
+    ///
+    /// # Errors
+    /// As for [`Trusted::load`].
+    pub fn is_trusted(&self, cid: &Cid) -> Result<bool, LibraryError> {
+        Ok(self.pinned.contains_key(cid) || Trusted::load(&self.data_dir)?.contains(cid))
+    }
+
+    /// The modules that were added.
+    ///
+    /// # Errors
+    /// As for [`Trusted::load`].
+    pub fn trusted(&self) -> Result<Trusted, LibraryError> {
+        Trusted::load(&self.data_dir)
+    }
+
+    /// The modules in the cache.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`].
+    pub fn cached(&self) -> Result<Vec<Cid>, LibraryError> {
+        self.cache.list()
+    }
+
+    /// Looks for a module: in the cache, in the files that were named, and on the search path.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`]. Files of the search path that cannot be read are passed over.
+    pub fn find(&self, cid: &Cid) -> Result<Option<Located>, LibraryError> {
+        if let Some(wasm) = self.cache.get(cid)? {
+            let place = Place::Cache(self.cache.path(cid));
+            return Ok(Some(Located { wasm, place }));
+        }
+        for file in &self.files {
+            let wasm = read_module(file);
+            let wasm = wasm.map_err(|error| LibraryError::file("read", file, error))?;
+            if cid.is_of(&wasm) {
+                let place = Place::File(file.clone());
+                return Ok(Some(Located { wasm, place }));
+            }
+        }
+        for file in self.path.iter().flat_map(|dir| candidates(dir, cid)) {
+            if let Ok(wasm) = read_module(&file)
+                && cid.is_of(&wasm)
+            {
+                let place = Place::Path(file);
+                return Ok(Some(Located { wasm, place }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The code with a content id, for stores of a type.
+    ///
+    /// # Errors
+    /// [`LibraryError::Missing`], [`LibraryError::NotTrusted`], [`LibraryError::Refused`].
+    pub fn code(&self, cid: &Cid, store_type: &StoreType) -> Result<Code, LibraryError> {
+        let found = self.find(cid)?.ok_or_else(|| LibraryError::Missing {
+            store_type: store_type.clone(),
+            cid: *cid,
+            looked_in: self.sources(),
+        })?;
+        if !self.is_trusted(cid)? {
+            return Err(LibraryError::NotTrusted {
+                store_type: store_type.clone(),
+                cid: *cid,
+                found: found.place.file().display().to_string(),
+            });
+        }
+        let code = self.compile(cid, &found.wasm)?;
+        match code.store_type() == store_type {
+            true => Ok(code),
+            false => Err(LibraryError::Refused {
+                name: cid.to_string(),
+                source: lattice_wasm::CodeError::OtherType {
+                    asked: store_type.clone(),
+                    found: code.store_type().clone(),
+                },
+            }),
+        }
+    }
+
+    /// The code that was added for a type, in the order of content ids.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
+    pub fn of_type(&self, store_type: &StoreType) -> Result<Vec<Code>, LibraryError> {
+        let mut all = Vec::new();
+        for cid in self.trusted()?.iter() {
+            if let Some(found) = self.find(cid)? {
+                let code = self.compile(cid, &found.wasm)?;
+                if code.store_type() == store_type {
+                    all.push(code);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// What opens stores with a module.
+    ///
+    /// # Errors
+    /// None for versions that a registry has given.
+    pub fn opener(&self, code: &Code) -> Result<WasmStoreOpener, lattice_backend::machine::LogicError> {
+        let equal = self.pinned.get(&code.cid());
+        let equal: Vec<&str> = equal.into_iter().flatten().map(String::as_str).collect();
+        wasm_store_opener(code.clone(), &equal)
+    }
+
+    /// Where modules are looked for, in order, for messages.
+    pub fn sources(&self) -> Vec<String> {
+        let cache = format!("the cache ({})", self.cache.dir().display());
+        let others = self.files.iter().chain(&self.path);
+        let others = others.map(|path| path.display().to_string());
+        [cache].into_iter().chain(others).collect()
+    }
+
+    /// Compiles each module once.
+    fn compile(&self, cid: &Cid, wasm: &[u8]) -> Result<Code, LibraryError> {
+        let known = |compiled: &Mutex<HashMap<Cid, Code>>| {
+            let compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
+            compiled.get(cid).cloned()
+        };
+        if let Some(code) = known(&self.compiled) {
+            return Ok(code);
+        }
+        let code = self.check(wasm, &cid.to_string())?;
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(compiled.entry(*cid).or_insert(code).clone())
+    }
+
+    fn resolve_code(&self, recorded: &Recorded<'_>) -> Result<Option<Code>, LibraryError> {
+        let store_type = recorded.store_type;
+        match recorded.logic.map(str::parse::<Cid>) {
+            Some(Ok(cid)) => self.code(&cid, store_type).map(Some),
+            // Other code computed it: a replay with code of this type would prove it equal.
+            Some(Err(_)) | None => {
+                let mut all = self.of_type(store_type)?;
+                match all.len() {
+                    0 => Ok(None),
+                    1 => Ok(all.pop()),
+                    _ => Err(LibraryError::Several {
+                        store_type: store_type.clone(),
+                        cids: all.iter().map(Code::cid).collect(),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// Files of a directory that can be a module: those that its content id names first.
+fn candidates(dir: &Path, cid: &Cid) -> Vec<PathBuf> {
+    let named = [dir.join(cid.to_string()), dir.join(format!("{cid}.wasm"))];
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut others: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
+        .collect();
+    others.sort_unstable();
+    named.into_iter().chain(others).collect()
+}
+
+/// A registry asks for stores that no registered code computes.
+#[derive(Debug, Clone)]
+struct Shared(Arc<CodeLibrary>);
+
+impl Resolver for Shared {
+    fn resolve(&self, recorded: &Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause> {
+        let Some(code) = self.0.resolve_code(recorded)? else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(self.0.opener(&code)?)))
+    }
+
+    fn migration(
+        &self,
+        from: &StoreType,
+        to: &StoreType,
+    ) -> Result<Option<Arc<dyn Migration>>, Cause> {
+        let converts = |code: &Code| code.manifest().converts.contains(from);
+        let code = self.0.of_type(to)?.into_iter().find(converts);
+        let Some(code) = code else {
+            return Ok(None);
+        };
+        let machine = WasmMachine::new(code, &[])?;
+        let convert = move |step| Ok(machine.convert(step)?);
+        Ok(Some(Arc::new(Converting::new(convert))))
+    }
+}
+
+impl CodeLibrary {
+    /// Has a registry ask this library for the code of stores that no registered opener computes.
+    pub fn attach(self: &Arc<Self>, registry: &mut Registry) {
+        registry.add_resolver(Shared(Arc::clone(self)));
+    }
+}

@@ -1,0 +1,100 @@
+//! The modules that the user has said may run: `code.toml` in the data directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use lattice_meta::Cid;
+use serde::Deserialize;
+
+use crate::cache::replace;
+use crate::error::LibraryError;
+
+const HEAD: &str = "\
+# Code that may run here, by its content id, and when it was added.
+# `lattice code add FILE` adds an entry.
+
+[added]
+";
+
+/// Content ids that are trusted, each with the time when it was added, as RFC 3339 text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trusted {
+    added: BTreeMap<Cid, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    #[serde(default)]
+    added: BTreeMap<String, String>,
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("code.toml")
+}
+
+impl Trusted {
+    /// Reads the list of a data directory; an empty one if there is no file.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`], and [`LibraryError::Trust`] for a file that is no list.
+    pub fn load(data_dir: &Path) -> Result<Self, LibraryError> {
+        let path = file(data_dir);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(LibraryError::file("read", path, error)),
+        };
+        let broken = |reason: String| LibraryError::Trust {
+            path: path.clone(),
+            reason,
+        };
+        let record: Record = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        let mut added = BTreeMap::new();
+        for (cid, time) in record.added {
+            let parsed = cid.parse().map_err(|error| broken(format!("{cid:?}: {error}")))?;
+            added.insert(parsed, time);
+        }
+        Ok(Self { added })
+    }
+
+    /// Whether a module may run.
+    pub fn contains(&self, cid: &Cid) -> bool {
+        self.added.contains_key(cid)
+    }
+
+    /// When a module was added.
+    pub fn added(&self, cid: &Cid) -> Option<&str> {
+        self.added.get(cid).map(String::as_str)
+    }
+
+    /// The modules.
+    pub fn iter(&self) -> impl Iterator<Item = &Cid> {
+        self.added.keys()
+    }
+
+    /// Adds a module to the list of a data directory. Whether it was not there.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn add(data_dir: &Path, cid: &Cid) -> Result<bool, LibraryError> {
+        let mut trusted = Self::load(data_dir)?;
+        if trusted.contains(cid) {
+            return Ok(false);
+        }
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        trusted.added.insert(*cid, now);
+        let mut text = HEAD.to_owned();
+        for (cid, time) in &trusted.added {
+            writeln!(text, "{cid} = {time:?}").expect("a string takes all text");
+        }
+        let path = file(data_dir);
+        replace(&path, text.as_bytes())
+            .map_err(|error| LibraryError::file("write", path, error))?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,67 @@
+//! Commands of code.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::Store;
+
+#[derive(Debug, clap::Args)]
+#[command(disable_help_subcommand = true)]
+pub(in super::super) struct Code {
+    #[command(subcommand)]
+    pub(in super::super) command: CodeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in super::super) enum CodeCommand {
+    /// Check a module, keep it in the data directory, and trust it
+    #[command(after_help = "Example: lattice code add chat.wasm
+
+JSON: cid, store_type, schema_version, methods (how many), bytes, added (whether it is new)")]
+    Add {
+        /// The module; `-` is standard input
+        file: PathBuf,
+    },
+    /// List the modules that are trusted, and those that lie in the cache
+    #[command(after_help = "Example: lattice code list
+
+JSON, a line each: cid, store_type, schema_version, bytes, trusted, found, stores (ids of those that \
+record it)")]
+    List,
+    /// Say what a module is: its type, schemas, methods, where it was found, and whether it is trusted
+    #[command(after_help = "Example: lattice code show chat.wasm
+         lattice code show org.example.chat
+
+JSON: cid, store_type, first_schema, schema_version, bytes, trusted, found, converts, methods")]
+    Show {
+        /// A content id, a file, or a store type
+        #[arg(value_name = "CID|FILE|TYPE")]
+        what: OsString,
+    },
+    /// Replay a store's history by other code, and say whether it computes the same state; changes
+    /// nothing
+    #[command(after_help = "Example: lattice code prove lobby chat-fixed.wasm
+         lattice code prove lobby native
+
+JSON: store_id, recorded, logic_version, ops, proven, difference")]
+    Prove {
+        #[command(flatten)]
+        store: Store,
+        /// A content id, a file, or `native` for the code of this program
+        #[arg(value_name = "CID|FILE|native")]
+        by: OsString,
+    },
+    /// Have a store use other code, if a replay of its history proves that it computes the same state
+    #[command(after_help = "Example: lattice code upgrade lobby chat-fixed.wasm
+
+JSON: store_id, recorded, logic_version")]
+    Upgrade {
+        #[command(flatten)]
+        store: Store,
+        /// A content id, a file, or `native` for the code of this program
+        #[arg(value_name = "CID|FILE|native")]
+        by: OsString,
+    },
+}

@@ -1,0 +1,345 @@
+//! Code that is kept as modules: added, listed, shown, proven, and taken by stores.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use lattice_backend::engine::open::Proof;
+use lattice_code::{Located, Place};
+use lattice_meta::{Cid, StoreId, StoreType};
+use lattice_registry::StoreOpener;
+use lattice_wasm::{Code, abi, wasm_store_opener};
+use serde_json::{Value as Json, json};
+
+use super::dynamic::{description, method_json};
+use crate::program::args::CodeCommand;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::program::output::styles;
+
+pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<(), Failure> {
+    match command {
+        CodeCommand::Add { file } => add(context, &file),
+        CodeCommand::List => list(context),
+        CodeCommand::Show { what } => show(context, &what),
+        CodeCommand::Prove { store, by } => prove(context, &store.store, &by),
+        CodeCommand::Upgrade { store, by } => upgrade(context, &store.store, &by),
+    }
+}
+
+/// Reads a module: at most one byte more than one may have.
+fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
+    let most = u64::try_from(abi::MAX_CODE_BYTES + 1).unwrap_or(u64::MAX);
+    let mut wasm = Vec::new();
+    if file == Path::new("-") {
+        context.check_stdin("module")?;
+        std::io::stdin().lock().take(most).read_to_end(&mut wasm)?;
+        return Ok(wasm);
+    }
+    let opened = std::fs::File::open(file);
+    let read = opened.and_then(|opened| opened.take(most).read_to_end(&mut wasm));
+    read.map_err(|error| Failure::file(file, error))?;
+    Ok(wasm)
+}
+
+fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
+    let wasm = read_module(context, file)?;
+    // What is refused makes no data directory.
+    let name = file.display().to_string();
+    context.code.check(&wasm, &name)?;
+    context.node.become_writer()?;
+    let (code, is_new) = context.code.add(&wasm, &name)?;
+    let manifest = code.manifest();
+    let value = json!({
+        "cid": code.cid().to_string(),
+        "store_type": code.store_type(),
+        "schema_version": manifest.schemas.end(),
+        "methods": manifest.methods.len(),
+        "bytes": code.bytes(),
+        "added": is_new,
+    });
+    if context.out.is_json() {
+        return context.out.json(&value);
+    }
+    let note = match is_new {
+        true => format!("added code for {}, {} bytes", code.store_type(), code.bytes()),
+        false => format!("code for {} was added before", code.store_type()),
+    };
+    context.out.note(&note);
+    context.out.either(value, |_| code.cid().to_string())
+}
+
+/// A module that was asked for, and where it was.
+struct Asked {
+    code: Code,
+    place: String,
+}
+
+/// The module that a content id or a file names. It need not be trusted.
+fn named(context: &Context<'_>, name: &OsStr) -> Result<Asked, Failure> {
+    if let Some(cid) = name.to_str().and_then(|text| text.parse::<Cid>().ok()) {
+        let found = context.code.find(&cid)?;
+        let Located { wasm, place } = found.ok_or_else(|| missing(context, &cid))?;
+        let code = context.code.check(&wasm, &cid.to_string())?;
+        return Ok(Asked {
+            code,
+            place: place.to_string(),
+        });
+    }
+    let file = Path::new(name);
+    let wasm = read_module(context, file)?;
+    let place = file.display().to_string();
+    let code = context.code.check(&wasm, &place)?;
+    Ok(Asked { code, place })
+}
+
+fn missing(context: &Context<'_>, cid: &Cid) -> Failure {
+    let places = context.code.sources().join(", ");
+    Failure::not_found(format!("no code {cid}; looked in {places}"))
+}
+
+/// The stores of the data directory that record a logic.
+fn users(context: &Context<'_>, logic: &str) -> Result<Vec<StoreId>, Failure> {
+    let manager = context.node.manager();
+    let listed = manager.list()?;
+    let paths = listed.iter().filter(|listed| listed.meta.is_ok());
+    let mut users = Vec::new();
+    for listed in paths {
+        // A store that cannot be read by now uses nothing.
+        if let Ok(found) = manager.find(&listed.path, crate::Access::ReadOnly)
+            && found.recorded().logic == Some(logic)
+        {
+            users.push(found.meta().store_id);
+        }
+    }
+    Ok(users)
+}
+
+fn list(context: &mut Context<'_>) -> Result<(), Failure> {
+    let trusted = context.code.trusted()?;
+    let mut cids = context.code.cached()?;
+    cids.extend(trusted.iter());
+    cids.sort_unstable();
+    cids.dedup();
+    for cid in &cids {
+        let located = context.code.find(cid)?;
+        let code = located
+            .as_ref()
+            .and_then(|located| context.code.check(&located.wasm, "").ok());
+        let found = located.as_ref().map(|located| located.place.to_string());
+        let stores = users(context, &cid.to_string())?;
+        let is_trusted = context.code.is_trusted(cid)?;
+        let store_type = code.as_ref().map(Code::store_type);
+        let value = json!({
+            "cid": cid.to_string(),
+            "store_type": store_type,
+            "schema_version": code.as_ref().map(|code| code.manifest().schemas.end()),
+            "bytes": code.as_ref().map(Code::bytes),
+            "trusted": is_trusted,
+            "found": found,
+            "stores": stores,
+        });
+        context.out.either(value, |out| {
+            let name = store_type.map_or("-", StoreType::as_str);
+            let name = out.paint(styles::TYPE, &format!("{name:<20}"));
+            let trust = match is_trusted {
+                true => "trusted",
+                false => "not trusted",
+            };
+            let place = match &found {
+                Some(_) => "",
+                None => ", missing",
+            };
+            let count = stores.len();
+            format!("{cid}  {name}  {trust}{place}, used by {count}")
+        })?;
+    }
+    if cids.is_empty() {
+        let note = "no code has been added; `lattice code add FILE` adds a module";
+        context.out.note(note);
+    }
+    Ok(())
+}
+
+fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
+    let as_type = what.to_str().filter(|text| !Path::new(text).exists());
+    let as_type = as_type.and_then(|text| text.parse::<StoreType>().ok());
+    let asked = match as_type {
+        Some(store_type) => {
+            let code = context.code.of_type(&store_type)?.pop().ok_or_else(|| {
+                Failure::not_found(format!(
+                    "no code has been added for {store_type}; `lattice code add FILE` adds a module"
+                ))
+            })?;
+            let located = context.code.find(&code.cid())?;
+            let place = located.map(|located| located.place.to_string());
+            Asked {
+                place: place.unwrap_or_default(),
+                code,
+            }
+        }
+        None => named(context, what)?,
+    };
+    let Asked { code, place } = asked;
+    let (manifest, cid) = (code.manifest(), code.cid());
+    let is_trusted = context.code.is_trusted(&cid)?;
+    let (first, last) = (manifest.schemas.start(), manifest.schemas.end());
+    let value = json!({
+        "cid": cid.to_string(),
+        "store_type": manifest.store_type,
+        "first_schema": first,
+        "schema_version": last,
+        "bytes": code.bytes(),
+        "trusted": is_trusted,
+        "found": place,
+        "converts": manifest.converts,
+        "methods": manifest.methods.iter().map(method_json).collect::<Vec<_>>(),
+    });
+    context.out.either(value, |out| {
+        let line = |name: &str, value: String| {
+            format!("{}{value}", out.paint(styles::FAINT, &format!("{name:<16}")))
+        };
+        let mut lines = vec![
+            line("code", cid.to_string()),
+            line("store type", manifest.store_type.to_string()),
+            line("schema version", last.to_string()),
+            line("bytes", code.bytes().to_string()),
+            line("found in", place),
+            line(
+                "trusted",
+                match is_trusted {
+                    true => "yes".into(),
+                    false => "no; `lattice code add FILE` trusts it".into(),
+                },
+            ),
+        ];
+        for from in &manifest.converts {
+            lines.push(line("converts", from.to_string()));
+        }
+        lines.push(description(out, &manifest.store_type, &manifest.methods));
+        lines.join("\n")
+    })
+}
+
+/// Code that is to open a store: by its logic version, and what opens stores with it alone.
+fn candidate(
+    context: &Context<'_>,
+    store_type: &StoreType,
+    name: &OsStr,
+) -> Result<(String, Arc<dyn StoreOpener>), Failure> {
+    if name == "native" {
+        let opener = context.registry().resolve(store_type)?;
+        return Ok((opener.logic().version().to_string(), opener));
+    }
+    let Asked { code, place } = named(context, name)?;
+    let cid = code.cid();
+    if code.store_type() != store_type {
+        let found = code.store_type();
+        return Err(Failure::usage(format!(
+            "{place} is code for {found}, and the store is of type {store_type}"
+        )));
+    }
+    let opener = wasm_store_opener(code, &[]).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok((cid.to_string(), Arc::new(opener)))
+}
+
+fn difference(proof: &Proof) -> Json {
+    match proof.difference.is_none() {
+        true => Json::Null,
+        false => Json::String(proof.difference.to_string()),
+    }
+}
+
+fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
+    let path = context.path(store)?;
+    let meta = context.node.manager().peek_path(&path)?;
+    let (logic, opener) = candidate(context, &meta.store_type, code)?;
+    let proof = context.node.manager().prove(&path, &*opener)?;
+    let is_proven = proof.difference.is_none();
+    let value = json!({
+        "store_id": proof.store_id,
+        "recorded": proof.recorded,
+        "logic_version": logic,
+        "ops": proof.ops,
+        "proven": is_proven,
+        "difference": difference(&proof),
+    });
+    context.out.either(value, |_| match is_proven {
+        true => format!("ok: {} ops replayed by {logic}, the state is the same", proof.ops),
+        false => format!("{logic} computes another state: {}", proof.difference),
+    })?;
+    match is_proven {
+        true => Ok(()),
+        false => Err(Failure::damaged(format!(
+            "store {} stays with {}",
+            proof.store_id, proof.recorded
+        ))),
+    }
+}
+
+fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
+    let path = context.path(store)?;
+    let found = context.node.manager().find(&path, crate::Access::ReadOnly)?;
+    let (store_id, store_type) = (found.meta().store_id, found.meta().store_type.clone());
+    let recorded = found.recorded().logic.map(str::to_owned);
+    drop(found);
+    let (logic, opener) = candidate(context, &store_type, code)?;
+    if code != "native" {
+        let cid: Cid = logic.parse().map_err(|_| Failure::failed("no content id"))?;
+        if !context.code.is_trusted(&cid)? {
+            return Err(Failure::failed(format!(
+                "code {cid} is not trusted here; `lattice code add FILE` trusts it"
+            )));
+        }
+    }
+    context.node.become_writer()?;
+    context.node.manager().upgrade(&path, &*opener)?;
+    let value = json!({
+        "store_id": store_id,
+        "recorded": recorded,
+        "logic_version": logic,
+    });
+    context.out.either(value, |_| {
+        format!("store {store_id} uses {logic}: a replay of its history gave the same state")
+    })
+}
+
+/// The types whose code was added, as `types` lists those of the program.
+pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
+    let trusted = context.code.trusted()?;
+    for cid in trusted.iter() {
+        let Some(located) = context.code.find(cid)? else {
+            continue;
+        };
+        let code = context.code.check(&located.wasm, &cid.to_string())?;
+        let (store_type, manifest) = (code.store_type(), code.manifest());
+        let value = json!({
+            "store_type": store_type,
+            "schema_version": manifest.schemas.end(),
+            "logic_version": cid.to_string(),
+            "methods": manifest.methods.len(),
+        });
+        context.out.either(value, |out| {
+            let name = out.paint(styles::TYPE, &format!("{:<20}", store_type.as_str()));
+            format!("{name}  schema {}  logic {cid}", manifest.schemas.end())
+        })?;
+    }
+    Ok(())
+}
+
+/// Where the code of a logic version is, for `info` and `peek`.
+pub(super) fn place_of(context: &Context<'_>, logic: &str) -> Option<String> {
+    let cid: Cid = logic.parse().ok()?;
+    let trust = match context.code.is_trusted(&cid) {
+        Ok(true) => "trusted",
+        _ => "not trusted",
+    };
+    match context.code.find(&cid) {
+        Ok(Some(Located { place, .. })) => Some(match place {
+            Place::Cache(_) => format!("in the cache, {trust}"),
+            place => format!("in {place}, {trust}"),
+        }),
+        _ => Some(format!("missing, {trust}")),
+    }
+}
