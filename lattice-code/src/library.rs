@@ -249,10 +249,46 @@ impl CodeLibrary {
     ///
     /// # Errors
     /// None for versions that a registry has given.
-    pub fn opener(&self, code: &Code) -> Result<WasmStoreOpener, lattice_backend::machine::LogicError> {
+    pub fn opener(
+        &self,
+        code: &Code,
+    ) -> Result<WasmStoreOpener, lattice_backend::machine::LogicError> {
         let equal = self.pinned.get(&code.cid());
         let equal: Vec<&str> = equal.into_iter().flatten().map(String::as_str).collect();
         wasm_store_opener(code.clone(), &equal)
+    }
+
+    /// Has a registry make new stores with the modules of the files that were named, as far as they
+    /// may run. A module that cannot be used is passed over: who needs it is told why.
+    pub fn prefer_files(&self, registry: &mut Registry) {
+        for file in &self.files {
+            let code = read_module(file).ok();
+            let code = code.and_then(|wasm| self.check(&wasm, "").ok());
+            let Some(code) = code.filter(|code| self.is_trusted(&code.cid()).unwrap_or(false))
+            else {
+                continue;
+            };
+            if let Ok(opener) = self.opener(&code) {
+                registry.replace(code.store_type().clone(), opener);
+            }
+        }
+    }
+
+    /// A module of the files that were named which is of a type, and may not run.
+    fn named_of_type(&self, store_type: &StoreType) -> Result<(), LibraryError> {
+        for file in &self.files {
+            let wasm = read_module(file);
+            let wasm = wasm.map_err(|error| LibraryError::file("read", file, error))?;
+            let code = self.check(&wasm, &file.display().to_string())?;
+            if code.store_type() == store_type && !self.is_trusted(&code.cid())? {
+                return Err(LibraryError::NotTrusted {
+                    store_type: store_type.clone(),
+                    cid: code.cid(),
+                    found: file.display().to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Where modules are looked for, in order, for messages.
@@ -283,6 +319,7 @@ impl CodeLibrary {
             Some(Ok(cid)) => self.code(&cid, store_type).map(Some),
             // Other code computed it: a replay with code of this type would prove it equal.
             Some(Err(_)) | None => {
+                self.named_of_type(store_type)?;
                 let mut all = self.of_type(store_type)?;
                 match all.len() {
                     0 => Ok(None),

@@ -53,10 +53,13 @@ impl Trusted {
             path: path.clone(),
             reason,
         };
-        let record: Record = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        let record: Record =
+            toml::from_str(&text).map_err(|error| broken(error.message().to_owned()))?;
         let mut added = BTreeMap::new();
         for (cid, time) in record.added {
-            let parsed = cid.parse().map_err(|error| broken(format!("{cid:?}: {error}")))?;
+            let parsed = cid
+                .parse()
+                .map_err(|error| broken(format!("{cid:?}: {error}")))?;
             added.insert(parsed, time);
         }
         Ok(Self { added })

@@ -29,7 +29,9 @@ pub fn copy_keys(old: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
     })?;
     let size = |(key, value): &(Vec<u8>, Vec<u8>)| key.len() + value.len();
     let batches = Chunks::new(kv.iter()?, BATCH_KEYS, BATCH_BYTES, size);
-    Ok(Box::new(batches.map(|rows| Ok(("batch".into(), puts(rows?))))))
+    Ok(Box::new(
+        batches.map(|rows| Ok(("batch".into(), puts(rows?)))),
+    ))
 }
 
 /// The arguments of a batch that puts these rows.

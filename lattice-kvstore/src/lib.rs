@@ -18,6 +18,8 @@ mod elements;
 #[cfg(test)]
 #[path = "../tests/it/support/golden.rs"]
 mod golden;
+#[cfg(not(target_arch = "wasm32"))]
+mod guest;
 mod machine;
 mod methods;
 mod payload;

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use lattice_backend::backend::{Result, Row};
 use lattice_backend::machine::manifest::{Elements, StoreCode};
 use lattice_backend::machine::{
-    DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, StateMachine,
+    DataRead, DataWrite, History, Invalid, Logic, LogicError, MachineError, MethodEntry,
+    StateMachine,
 };
 use lattice_backend::op::OpView;
 use lattice_meta::{SchemaVersion, StoreType, readable_start};
@@ -39,9 +40,16 @@ impl KvMachine {
     /// The one version of the logic there is.
     pub fn new() -> Self {
         Self {
-            logic: Logic::new(STORE_TYPE, LOGIC_VERSION).expect("both texts are well formed"),
+            logic: logic().expect("the texts are well formed"),
         }
     }
+}
+
+fn logic() -> Result<Logic, LogicError> {
+    let logic = Logic::new(STORE_TYPE, LOGIC_VERSION)?;
+    #[cfg(not(target_arch = "wasm32"))]
+    let logic = logic.equal_to(crate::guest::CID)?;
+    Ok(logic)
 }
 
 impl Default for KvMachine {

@@ -186,7 +186,9 @@ impl Weight {
 }
 
 fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {
-    let refs: Vec<OpRef> = set(superseded.iter().flatten().copied()).into_iter().collect();
+    let refs: Vec<OpRef> = set(superseded.iter().flatten().copied())
+        .into_iter()
+        .collect();
     let place = |op: &OpRef| {
         let place = refs.binary_search(op).expect("refs are all superseded ops");
         u32::try_from(place).expect("an op has room for fewer than 2^32 refs")
@@ -195,12 +197,10 @@ fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {
         .writes
         .iter()
         .zip(superseded)
-        .map(|((key, value), siblings)| {
-            Write {
-                key,
-                supersedes: set(siblings.iter().map(place)).into_iter().collect(),
-                value: value.as_deref(),
-            }
+        .map(|((key, value), siblings)| Write {
+            key,
+            supersedes: set(siblings.iter().map(place)).into_iter().collect(),
+            value: value.as_deref(),
         });
     let writes = writes.collect();
     Payload { writes, refs }.encode()

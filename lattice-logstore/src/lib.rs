@@ -11,6 +11,8 @@ mod entries;
 mod entry;
 #[cfg(feature = "std")]
 mod follow;
+#[cfg(not(target_arch = "wasm32"))]
+mod guest;
 mod machine;
 mod methods;
 mod payload;

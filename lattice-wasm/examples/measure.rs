@@ -63,7 +63,9 @@ fn run<M: StateMachine + Clone>(dir: &Path, machine: M) -> Done<Times> {
     }
     let began = Instant::now();
     for n in 0..BATCHES {
-        let writes = (0..100).map(|m| put(format!("many/{n:06}/{m:03}"))).collect();
+        let writes = (0..100)
+            .map(|m| put(format!("many/{n:06}/{m:03}")))
+            .collect();
         engine.call("batch", Value::record([("writes", Value::List(writes))]))?;
     }
     let batch = began.elapsed() / u32::try_from(BATCHES)?;

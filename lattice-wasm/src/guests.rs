@@ -7,3 +7,9 @@ pub const KVSTORE: &[u8] = include_bytes!("../guests/kvstore.wasm");
 pub const LOGSTORE: &[u8] = include_bytes!("../guests/logstore.wasm");
 /// `org.example.chat`: rooms, messages, edits.
 pub const CHAT: &[u8] = include_bytes!("../guests/chat.wasm");
+/// `org.example.chat` by other code that computes the same state.
+pub const CHAT_HOTFIX: &[u8] = include_bytes!("../guests/chat_hotfix.wasm");
+/// `org.example.chat` by code that computes another state.
+pub const CHAT_BROKEN: &[u8] = include_bytes!("../guests/chat_broken.wasm");
+/// `org.example.chat.v2`, the successor of `org.example.chat`.
+pub const CHAT_V2: &[u8] = include_bytes!("../guests/chat_v2.wasm");

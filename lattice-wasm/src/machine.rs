@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lattice_backend::backend::{BackendError, Result, Row, RowCursor};
 use lattice_backend::machine::manifest::Elements as ElementsOf;
 use lattice_backend::machine::{
-    Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError, LogicFault,
-    MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Step, Value,
+    Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError,
+    LogicFault, MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Step, Value,
 };
 use lattice_backend::op::{OpKind, OpView};
 use lattice_meta::{SchemaVersion, readable_start};

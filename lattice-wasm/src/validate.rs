@@ -13,6 +13,9 @@ use wasmparser::{
 use crate::abi::*;
 use crate::error::CodeError;
 
+/// What every module begins with.
+const MAGIC: &[u8] = b"\0asm";
+
 /// A module that may be compiled.
 #[derive(Debug)]
 pub(crate) struct Checked {
@@ -52,6 +55,12 @@ fn size(len: usize) -> u64 {
 /// See [`CodeError`].
 pub fn read_manifest(wasm: &[u8]) -> Result<Manifest, CodeError> {
     limit("bytes", size(MAX_CODE_BYTES), size(wasm.len()))?;
+    if !wasm.starts_with(MAGIC) {
+        return Err(CodeError::Malformed {
+            reason: "expected the magic bytes of WebAssembly at the start".into(),
+            at: 0,
+        });
+    }
     let mut sections = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         if let Payload::CustomSection(section) = payload?

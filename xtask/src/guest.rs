@@ -97,7 +97,10 @@ fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
     let target = workspace.metadata()?.target_directory;
     for guest in GUESTS {
         let built = build(workspace, guest, &target)?;
-        let path = workspace.root().join(KEPT).join(format!("{}.wasm", guest.name));
+        let path = workspace
+            .root()
+            .join(KEPT)
+            .join(format!("{}.wasm", guest.name));
         let shown = built.len();
         match write {
             true => fs::write(&path, built).map_err(|source| file(&path, source))?,
@@ -129,7 +132,9 @@ fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
     let version = command::output(rustc().arg("--version"))?;
     if version.split_whitespace().nth(1) != Some(TOOLCHAIN) {
         let version = version.trim();
-        return Ok(Some(format!("the modules are made by rustc {TOOLCHAIN}, here is {version}")));
+        return Ok(Some(format!(
+            "the modules are made by rustc {TOOLCHAIN}, here is {version}"
+        )));
     }
     let library = command::output(rustc().args(["--print", "target-libdir", "--target", TARGET]))?;
     if !Path::new(library.trim()).exists() {
@@ -141,7 +146,14 @@ fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
 
 fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>, GuestError> {
     let mut cargo = workspace.cargo();
-    cargo.args(["rustc", "--quiet", "--locked", "--lib", "--package", guest.package]);
+    cargo.args([
+        "rustc",
+        "--quiet",
+        "--locked",
+        "--lib",
+        "--package",
+        guest.package,
+    ]);
     cargo.args(["--features", guest.features, "--profile", "guest"]);
     cargo.args(["--target", TARGET, "--crate-type", "cdylib"]);
     // Messages of panics name source files: by the same paths on every machine.
@@ -156,6 +168,9 @@ fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>,
     cargo.env_remove("RUSTFLAGS");
     command::run(&mut cargo)?;
     let name = guest.package.replace('-', "_");
-    let path = target.join(TARGET).join("guest").join(format!("{name}.wasm"));
+    let path = target
+        .join(TARGET)
+        .join("guest")
+        .join(format!("{name}.wasm"));
     fs::read(&path).map_err(|source| file(&path, source))
 }

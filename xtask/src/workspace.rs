@@ -17,6 +17,9 @@ pub(crate) const LAYERS: &[&str] = &[
     "lattice-registry",
     "lattice-kvstore",
     "lattice-logstore",
+    "lattice-guest",
+    "lattice-wasm",
+    "lattice-code",
     "lattice-node",
 ];
 

@@ -91,7 +91,10 @@ pub(crate) enum FileFault {
     NotFound,
     Exists,
     InUse,
-    #[cfg_attr(not(feature = "redb"), expect(dead_code, reason = "the redb backend makes it"))]
+    #[cfg_attr(
+        not(feature = "redb"),
+        expect(dead_code, reason = "the redb backend makes it")
+    )]
     NotAStore(String),
     Damaged(String),
     Io(Cause),

@@ -99,7 +99,10 @@ fn other_formats_are_refused_by_their_first_byte() {
             Err(PayloadError::Format { found })
         );
     }
-    assert!(matches!(Payload::decode(b""), Err(PayloadError::Bytes { .. })));
+    assert!(matches!(
+        Payload::decode(b""),
+        Err(PayloadError::Bytes { .. })
+    ));
 }
 
 #[test]
@@ -241,7 +244,10 @@ fn golden_hostile_payloads() {
                 len: golden::first(&words).len(),
             },
             _ => {
-                assert!(matches!(error, PayloadError::Bytes { .. }), "{name}: {error}");
+                assert!(
+                    matches!(error, PayloadError::Bytes { .. }),
+                    "{name}: {error}"
+                );
                 continue;
             }
         };

@@ -35,7 +35,7 @@ fn every_method_says_what_it_does_and_takes() {
     for entry in KvMachine::new().methods() {
         let method = &entry.method;
         assert!(!method.doc.is_empty() && method.kind != MethodKind::Stream);
-        for param in &method.params {
+        for param in method.params.iter() {
             assert!(!param.doc.is_empty(), "{}: {}", method.name, param.name);
         }
     }

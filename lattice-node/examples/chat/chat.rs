@@ -29,7 +29,9 @@ impl<R: Rules + std::fmt::Debug> TypedStore for Chat<R> {
     }
 }
 
-fn register<R: Rules + std::fmt::Debug>(registry: &mut Registry) -> Result<StoreType, RegisterError> {
+fn register<R: Rules + std::fmt::Debug>(
+    registry: &mut Registry,
+) -> Result<StoreType, RegisterError> {
     let store_type = ChatMachine::<R>::new().logic().store_type().clone();
     let opener = EngineOpener::<Chat<R>>::new(ChatMachine::new);
     registry.register(store_type.clone(), opener)?;

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::output::{Output, escape};
 use super::progress::Progress;
 use super::store_ref::resolve;
-use crate::{Access, Alias, AliasError, Aliases, Node, Registry, StoreHandle};
+use crate::{Access, Alias, AliasError, Aliases, Node, NodeError, Registry, StoreHandle};
 
 /// Commands that are for stores of one type, to name in a refusal of another command.
 const COMMANDS: [(&str, &str); 2] = [
@@ -142,7 +142,18 @@ impl<'a> Context<'a> {
     ) -> Result<T, Failure> {
         let access = Access::ReadOnly;
         let found = self.find_typed(store, expected, access)?;
-        Ok(self.node.open_found_as(found, access)?)
+        self.open_typed(found, access)
+    }
+
+    /// Opens a store of a type as the handle of the program's own code.
+    fn open_typed<T: TypedStore>(&self, found: Found, access: Access) -> Result<T, Failure> {
+        self.node.open_found_as(found, access).map_err(|error| match error {
+            NodeError::OtherType { store_id, .. } => Failure::usage(format!(
+                "store {store_id} is opened by the module of --code, and this command is for the \
+                 program's own code; leave --code out, or use `call`"
+            )),
+            error => error.into(),
+        })
     }
 
     /// Opens a store of a type for writing.
@@ -155,7 +166,7 @@ impl<'a> Context<'a> {
         let found = self.find_typed(store, expected, access)?;
         // A store of the wrong type is refused before an identity is made.
         self.node.become_writer()?;
-        Ok(self.node.open_found_as(found, access)?)
+        self.open_typed(found, access)
     }
 
     /// The whole of standard input. A terminal is asked for nothing: a forgotten value would look
@@ -193,6 +204,7 @@ fn library(
         .files(global.code.iter().cloned())
         .search_path(dirs)
         .pinned_by(&registry);
+    library.prefer_files(&mut registry);
     let library = std::sync::Arc::new(library);
     library.attach(&mut registry);
     (library, registry)

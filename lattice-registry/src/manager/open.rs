@@ -135,6 +135,15 @@ impl StoreManager {
         self.peek_file(&state_db(path.as_ref()))
     }
 
+    /// Peeks at any store, and at the logic that it records: a `state.db` or the directory that holds
+    /// one.
+    ///
+    /// # Errors
+    /// See [`ManagerError`].
+    pub fn peek_logic(&self, path: impl AsRef<Path>) -> Result<Peek, ManagerError> {
+        self.peek_recorded(&state_db(path.as_ref()))
+    }
+
     /// Peeks at a file. One that is open exclusively cannot be peeked at; if this manager has it
     /// so, its handle answers.
     pub(super) fn peek_file(&self, file: &Path) -> Result<MetaInfo, ManagerError> {

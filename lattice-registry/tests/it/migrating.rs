@@ -19,7 +19,9 @@ use crate::counter::{COUNTER, Counter, manager, options, registry};
 use crate::manager::contents;
 use crate::whole::{counter, filled, tamper};
 /// Feeds 1 to 10 to the new store, and ends with an error before call `stop`.
-fn feeding(stop: Arc<AtomicU64>) -> impl for<'a> Fn(&'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
+fn feeding(
+    stop: Arc<AtomicU64>,
+) -> impl for<'a> Fn(&'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
     move |old| {
         assert_eq!(old.access(), Access::ReadOnly);
         let stop = stop.load(Ordering::SeqCst);

@@ -37,6 +37,16 @@ const UNNAMED: &[Unnamed] = &[
         why: "a store type sees no engine, no manager and no other store type",
     },
     Unnamed {
+        package: "lattice-code",
+        names: &["wasmi", "kvstore", "logstore", "KvStore", "LogStore"],
+        why: "only lattice-wasm names the sandbox, and code of any store type is treated alike",
+    },
+    Unnamed {
+        package: "lattice-backend",
+        names: &["wasmi"],
+        why: "only lattice-wasm names the sandbox",
+    },
+    Unnamed {
         package: "lattice-logstore",
         names: &["redb", "Redb", "StoreManager", "kvstore", "KvStore"],
         why: "a store type sees no engine, no manager and no other store type",

@@ -42,7 +42,9 @@ pub(crate) fn check_db(
     let mut checked = check(&*tx, &request.path, logic)?;
     if request.logic == LogicPolicy::Prove {
         let recorded = Some(&checked.recorded_logic);
-        checked.other_logic = recorded.filter(|recorded| **recorded != logic.version().as_str()).cloned();
+        checked.other_logic = recorded
+            .filter(|recorded| **recorded != logic.version().as_str())
+            .cloned();
     }
     let found = checked.meta.store_id;
     match request.expected.filter(|expected| *expected != found) {

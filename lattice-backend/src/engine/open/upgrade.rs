@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use lattice_meta::{MetaKey, SchemaVersion, StoreId};
 
-use crate::backend::{
-    Access, BackendError, OpenOptions, ReadTx, StateDb, Table, Ticket, WriteTx,
-};
+use crate::backend::{Access, BackendError, OpenOptions, ReadTx, StateDb, Table, Ticket, WriteTx};
 use crate::engine::open::checks::{Checked, check_db};
 use crate::engine::open::error::OpenError;
 use crate::engine::open::request::{LogicPolicy, OpenRequest};

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::dynamic::{description, method_json};
 use crate::program::args::CodeCommand;
+use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::output::styles;
@@ -63,7 +64,11 @@ fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
         return context.out.json(&value);
     }
     let note = match is_new {
-        true => format!("added code for {}, {} bytes", code.store_type(), code.bytes()),
+        true => format!(
+            "added code for {}, {} bytes",
+            code.store_type(),
+            code.bytes()
+        ),
         false => format!("code for {} was added before", code.store_type()),
     };
     context.out.note(&note);
@@ -198,7 +203,10 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
     });
     context.out.either(value, |out| {
         let line = |name: &str, value: String| {
-            format!("{}{value}", out.paint(styles::FAINT, &format!("{name:<16}")))
+            format!(
+                "{}{value}",
+                out.paint(styles::FAINT, &format!("{name:<16}"))
+            )
         };
         let mut lines = vec![
             line("code", cid.to_string()),
@@ -240,7 +248,8 @@ fn candidate(
             "{place} is code for {found}, and the store is of type {store_type}"
         )));
     }
-    let opener = wasm_store_opener(code, &[]).map_err(|error| Failure::failed(error.to_string()))?;
+    let opener =
+        wasm_store_opener(code, &[]).map_err(|error| Failure::failed(error.to_string()))?;
     Ok((cid.to_string(), Arc::new(opener)))
 }
 
@@ -266,7 +275,10 @@ fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), F
         "difference": difference(&proof),
     });
     context.out.either(value, |_| match is_proven {
-        true => format!("ok: {} ops replayed by {logic}, the state is the same", proof.ops),
+        true => format!(
+            "ok: {} replayed by {logic}, the state is the same",
+            plural(proof.ops, ("op", "ops"))
+        ),
         false => format!("{logic} computes another state: {}", proof.difference),
     })?;
     match is_proven {
@@ -280,13 +292,18 @@ fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), F
 
 fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
-    let found = context.node.manager().find(&path, crate::Access::ReadOnly)?;
+    let found = context
+        .node
+        .manager()
+        .find(&path, crate::Access::ReadOnly)?;
     let (store_id, store_type) = (found.meta().store_id, found.meta().store_type.clone());
     let recorded = found.recorded().logic.map(str::to_owned);
     drop(found);
     let (logic, opener) = candidate(context, &store_type, code)?;
     if code != "native" {
-        let cid: Cid = logic.parse().map_err(|_| Failure::failed("no content id"))?;
+        let cid: Cid = logic
+            .parse()
+            .map_err(|_| Failure::failed("no content id"))?;
         if !context.code.is_trusted(&cid)? {
             return Err(Failure::failed(format!(
                 "code {cid} is not trusted here; `lattice code add FILE` trusts it"

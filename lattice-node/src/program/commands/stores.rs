@@ -165,10 +165,8 @@ impl<'a, 'b> Sheet<'a, 'b> {
 }
 
 pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let manager = context.node.manager();
-    let found = manager.find(context.path(store)?, Access::ReadOnly)?;
-    let (meta, logic) = (found.meta().clone(), found.recorded().logic.map(str::to_owned));
-    drop(found);
+    let peek = context.node.manager().peek_logic(context.path(store)?)?;
+    let (meta, logic) = (peek.meta, peek.logic);
     let code = logic.as_deref().and_then(|logic| code_of(context, logic));
     for key in &meta.unknown_keys {
         let key = escape(key);
@@ -194,13 +192,17 @@ pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
 
 pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
-    let handle = context.node.manager().open_path(&path, Access::ReadOnly)?;
+    let manager = context.node.manager();
+    let found = manager.find(&path, Access::ReadOnly)?;
+    let recorded = found.recorded().logic.map(str::to_owned);
+    let handle = manager.open_found(found, Access::ReadOnly)?;
     let meta = handle.info()?;
     let state_hash = handle.state_hash()?;
     let ops = handle.op_count()?;
     let frontier: Vec<_> = handle.frontier()?.iter().map(|op| op.id).collect();
     let forks = handle.forks()?.len();
-    let logic = handle.logic_version().to_string();
+    let opened = handle.logic_version().to_string();
+    let logic = recorded.unwrap_or_else(|| opened.clone());
     let (held, held_ops) = held_ops(&*handle)?;
     let file = handle.path();
     let bytes = std::fs::metadata(file)
@@ -227,6 +229,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
             held_ops.iter().map(held_json).collect(),
         ),
         ("logic_version".to_owned(), json!(logic)),
+        ("opened_by".to_owned(), json!(opened)),
         ("code".to_owned(), json!(code)),
         ("bytes".to_owned(), json!(bytes)),
         ("alias".to_owned(), json!(alias)),
@@ -250,6 +253,9 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         sheet.line("logic version", &logic);
         if let Some(code) = &code {
             sheet.line("code", code);
+        }
+        if opened != logic {
+            sheet.line("opened by", &opened);
         }
         sheet.line("bytes", bytes);
         sheet.tips(&meta);

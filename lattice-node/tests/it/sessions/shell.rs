@@ -31,7 +31,7 @@ impl Shell {
             fixtures: fixtures.to_path_buf(),
             path,
             ids: Regex::new(
-                "[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{64}",
+                "[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{64}|bafk[a-z2-7]{55}",
             )
             .unwrap(),
             varying: vec![
@@ -45,6 +45,7 @@ impl Shell {
                 pattern("bytes, [0-9,]+ before", "bytes, <bytes> before"),
                 pattern("\"before\":[0-9]+", "\"before\":<bytes>"),
                 pattern("\"(time|created)\":[0-9]{13}", "\"$1\":<time>"),
+                pattern("org.example.chat(.v2)?, [0-9]+ bytes", "org.example.chat$1, <bytes> bytes"),
                 pattern("\"bytes\":[0-9]+", "\"bytes\":<bytes>"),
                 pattern("(?m)^bytes( +)[0-9]+$", "bytes$1<bytes>"),
                 pattern("(core|org[.]example):([a-z]+) +[0-9]{5,}", "$1:$2  <bytes>"),
@@ -92,7 +93,11 @@ impl Shell {
             if id.starts_with("00000000") || id.starts_with("abcd0000") {
                 return id.to_owned();
             }
-            let kind = if id.len() == 64 { "hash" } else { "store" };
+            let kind = match id.len() {
+                64 => "hash",
+                59 => "code",
+                _ => "store",
+            };
             let number = seen
                 .values()
                 .filter(|name| name[1..].starts_with(kind))

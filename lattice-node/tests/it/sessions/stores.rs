@@ -13,6 +13,16 @@ use lattice_node::{Access, Aliases, Authors, KvStore, Node};
 pub(super) fn make(dir: &Path) {
     part(dir);
     empty(&dir.join("foreign"), "org.example.chat", 1, "chat");
+    let modules = [
+        ("chat.wasm", lattice_wasm::guests::CHAT),
+        ("fixed.wasm", lattice_wasm::guests::CHAT_HOTFIX),
+        ("broken.wasm", lattice_wasm::guests::CHAT_BROKEN),
+        ("chat2.wasm", lattice_wasm::guests::CHAT_V2),
+        ("kvstore.wasm", lattice_wasm::guests::KVSTORE),
+    ];
+    for (name, wasm) in modules {
+        fs::write(dir.join(name), wasm).unwrap();
+    }
     empty(&dir.join("newer"), "core:kvstore", 99, "future");
 }
 

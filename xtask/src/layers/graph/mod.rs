@@ -31,8 +31,28 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lattice-registry",
             "lattice-kvstore",
             "lattice-logstore",
+            "lattice-wasm",
+            "lattice-code",
         ],
     ),
+    ("lattice-guest", &["lattice-meta", "lattice-backend"]),
+    (
+        "lattice-wasm",
+        &["lattice-meta", "lattice-backend", "lattice-registry"],
+    ),
+    (
+        "lattice-code",
+        &[
+            "lattice-meta",
+            "lattice-backend",
+            "lattice-registry",
+            "lattice-wasm",
+        ],
+    ),
+    // Store types as modules: they see what a module sees, and the code that they export.
+    ("guest-kvstore", &["lattice-guest", "lattice-kvstore"]),
+    ("guest-logstore", &["lattice-guest", "lattice-logstore"]),
+    ("guest-chat", &["lattice-guest"]),
     ("xtask", &[]),
     // Stands beside them all: it ships with nothing.
     (
@@ -110,6 +130,18 @@ const BANNED: &[Banned] = &[
         features: &["--features", "std"],
         crates: &[ENGINE],
         why: "a store type sees no engine",
+    },
+    Banned {
+        package: "lattice-code",
+        features: &[],
+        crates: &[ENGINE],
+        why: "where code comes from does not depend on where rows are kept",
+    },
+    Banned {
+        package: "lattice-guest",
+        features: &[],
+        crates: &[ENGINE, "tempfile", "libc", "wasmi"],
+        why: "a module has no operating system",
     },
 ];
 
