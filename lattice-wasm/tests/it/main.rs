@@ -2,3 +2,5 @@
 
 mod both;
 mod conformance;
+mod guest;
+mod hostile;
