@@ -9,7 +9,7 @@ use lattice_backend::machine::{
     MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Value,
 };
 use lattice_backend::op::{OpKind, OpView};
-use lattice_meta::{SchemaVersion, readable_start};
+use lattice_meta::SchemaVersion;
 
 use crate::abi::Export;
 use crate::code::Code;
@@ -166,7 +166,7 @@ impl WasmMachine {
 
 /// A text of the module, for people: one line without controls.
 fn text(bytes: &[u8]) -> String {
-    readable_start(bytes, MAX_DESCRIPTION_BYTES)
+    crate::text::text(bytes, MAX_DESCRIPTION_BYTES)
 }
 
 fn command(machine: &WasmMachine, args: Args<'_>) -> Result<WasmCommand, CallError> {

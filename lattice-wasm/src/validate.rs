@@ -180,13 +180,18 @@ impl Module {
 
     fn import(&mut self, import: &Import<'_>) -> Result<(), CodeError> {
         let shown = |what: &str| CodeError::Import {
-            found: format!("{what} {:?} of {:?}", import.name, import.module),
+            found: format!(
+                "{what} {} of {}",
+                quoted(import.name),
+                quoted(import.module)
+            ),
         };
         let TypeRef::Func(index) = import.ty else {
             return Err(shown("something else than a function,"));
         };
         if import.module != IMPORT_MODULE {
             let version = import.module.strip_prefix("lattice");
+            let version = version.filter(|version| !version.starts_with(['0', '+']));
             let version = version.and_then(|version| version.parse::<u32>().ok());
             return Err(match version.is_some_and(|version| version > 1) {
                 true => CodeError::NewerImports {
@@ -237,7 +242,7 @@ impl Module {
         match names.find(|name| name.starts_with(EXPORT_PREFIX) && !is_known(name)) {
             Some(name) => Err(CodeError::Export {
                 expected: format!("no other `{EXPORT_PREFIX}...` than those of the interface"),
-                found: format!("{name:?}"),
+                found: quoted(name),
             }),
             None => Ok(present),
         }
@@ -280,6 +285,12 @@ impl Module {
             _ => Err(expected("something else than a function")),
         }
     }
+}
+
+/// A name in quotes, at most 80 characters of it.
+fn quoted(name: &str) -> String {
+    let start: String = name.chars().take(80).collect();
+    format!("{start:?}")
 }
 
 fn is_of(found: &FuncType, expected: &Signature) -> bool {

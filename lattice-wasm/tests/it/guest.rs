@@ -89,7 +89,7 @@ pub(crate) fn coded() -> Manifest {
     }
 }
 
-fn leb(mut number: usize) -> Vec<u8> {
+pub(crate) fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = u8::try_from(number & 0x7f).unwrap();

@@ -4,3 +4,5 @@ mod both;
 mod conformance;
 mod guest;
 mod hostile;
+mod limits;
+mod prices;
