@@ -148,14 +148,17 @@ impl WasmMachine {
 
     /// The parameter's name, a zero byte, and why its argument cannot be taken.
     fn argument(&self, method: u32, message: &[u8]) -> CallError {
-        let method = usize::try_from(method).ok();
-        let method = method.and_then(|method| self.methods.get(method));
         let mut parts = message.splitn(2, |byte| *byte == 0).map(text);
         let (first, second) = (parts.next().unwrap_or_default(), parts.next());
-        let (param, reason) = match second {
-            Some(reason) => (first, reason),
-            None => (String::new(), first),
-        };
+        match second {
+            Some(reason) => self.argument_error(method, first, reason),
+            None => self.argument_error(method, String::new(), first),
+        }
+    }
+
+    fn argument_error(&self, method: u32, param: String, reason: String) -> CallError {
+        let method = usize::try_from(method).ok();
+        let method = method.and_then(|method| self.methods.get(method));
         CallError::Argument {
             method: method.map_or_else(String::new, |entry| entry.method.name.to_string()),
             param,
@@ -189,7 +192,7 @@ fn query(
             .map_err(|error| trap(format!("the answer to a query is {error}")).into()),
         Err(WasmRefusal::Argument(error)) => Err(MachineError::Refused(error)),
         Err(WasmRefusal::Refused { message }) => {
-            let error = machine.argument(method, message.as_bytes());
+            let error = machine.argument_error(method, String::new(), message);
             Err(MachineError::Refused(error))
         }
     }

@@ -4,5 +4,6 @@ mod both;
 mod conformance;
 mod guest;
 mod hostile;
+mod imports;
 mod limits;
 mod prices;
