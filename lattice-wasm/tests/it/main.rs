@@ -1,5 +1,6 @@
 //! Modules and their host.
 
+mod answers;
 mod both;
 mod conformance;
 mod guest;
