@@ -3,6 +3,7 @@
 mod answers;
 mod both;
 mod conformance;
+mod faults;
 mod guest;
 mod hostile;
 mod imports;
