@@ -13,7 +13,7 @@ use lattice_meta::SchemaVersion;
 
 use crate::abi::Export;
 use crate::code::Code;
-use crate::host::{Context, Data, Elements, Gas, trap};
+use crate::host::{Context, Data, Each, Elements, Gas, trap};
 use crate::instance::Running;
 
 /// Bytes of rows whose elements the module is asked for in one call, and how many rows.
@@ -148,11 +148,10 @@ impl WasmMachine {
 
     /// The parameter's name, a zero byte, and why its argument cannot be taken.
     fn argument(&self, method: u32, message: &[u8]) -> CallError {
-        let mut parts = message.splitn(2, |byte| *byte == 0).map(text);
-        let (first, second) = (parts.next().unwrap_or_default(), parts.next());
-        match second {
-            Some(reason) => self.argument_error(method, first, reason),
-            None => self.argument_error(method, String::new(), first),
+        let mut parts = message.splitn(2, |byte| *byte == 0);
+        match (parts.next().unwrap_or(b""), parts.next()) {
+            (param, Some(reason)) => self.argument_error(method, text(param), text(reason)),
+            (reason, None) => self.argument_error(method, String::new(), text(reason)),
         }
     }
 
@@ -290,7 +289,7 @@ impl StateMachine for WasmMachine {
             return length();
         }
         match self.pure(Export::Describe, payload) {
-            Ok(description) => text(&description.unwrap_or_default()),
+            Ok(description) => text(description.as_deref().unwrap_or(b"")),
             Err(_) => length(),
         }
     }
@@ -429,7 +428,7 @@ impl WasmMachine {
         schema: SchemaVersion,
         page: &Page,
         history: &dyn History,
-        each: &mut dyn FnMut(u32, &[u8], &[u8]),
+        each: Each<'_>,
     ) -> Result<()> {
         let mut gas = Gas::new(page.bytes.len());
         for nth in 1..=page.rows {

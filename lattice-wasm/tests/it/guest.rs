@@ -292,8 +292,11 @@ pub(crate) fn run(machine: &WasmMachine, payload: &[u8]) -> Result<MapRows> {
     Ok(rows)
 }
 
+/// The number of a row, and the key and the value of an element of it.
+pub(crate) type Element = (usize, Vec<u8>, Vec<u8>);
+
 /// The elements of rows of one byte each.
-pub(crate) fn elements(machine: &WasmMachine, rows: u8) -> Result<Vec<(usize, Vec<u8>, Vec<u8>)>> {
+pub(crate) fn elements(machine: &WasmMachine, rows: u8) -> Result<Vec<Element>> {
     let rows = MapRows((0..rows).map(|nth| (vec![nth], vec![nth])).collect());
     let mut cursor = rows.range(lattice_backend::backend::EVERYTHING, Direction::Forward)?;
     let mut found = Vec::new();
