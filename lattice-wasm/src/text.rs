@@ -16,6 +16,13 @@ pub(crate) fn text(bytes: &[u8], most_bytes: usize) -> String {
     text
 }
 
+/// Whether all of a text is safe to show as it is.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text
+        .chars()
+        .any(|character| character.is_control() || is_invisible(character))
+}
+
 fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}'
@@ -25,7 +32,7 @@ fn is_invisible(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{is_plain, text};
 
     #[test]
     fn one_line_without_controls() {
@@ -34,5 +41,6 @@ mod tests {
         assert_eq!(text(hostile.as_bytes(), 400), expected);
         assert_eq!(text(b"\xff\xe2\x80", 400), "\\xff\\xe2\\x80");
         assert_eq!(text(&[b'x'; 5], 4), "xxxx...");
+        assert!(!is_plain(hostile) && is_plain(expected));
     }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use lattice_backend::machine::MethodKind;
 use lattice_backend::machine::manifest::{Elements, Manifest, SECTION};
+use lattice_backend::machine::{Method, MethodKind};
 use wasmparser::{
-    BinaryReaderError, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Import,
-    Operator, Parser, Payload, TypeRef, ValidPayload, Validator, WasmFeatures,
+    BinaryReaderError, ElementItems, ExternalKind, FuncType, FuncValidatorAllocations,
+    FunctionBody, Import, Operator, Parser, Payload, TypeRef, ValidPayload, Validator,
+    WasmFeatures,
 };
 
 use crate::abi::*;
 use crate::error::CodeError;
+use crate::text::is_plain;
 
 /// A module that may be compiled.
 #[derive(Debug)]
@@ -169,6 +171,15 @@ impl Module {
             }
             Payload::ElementSection(segments) => {
                 limit("element segments", MAX_SEGMENTS, segments.count())?;
+                // Each instance copies them, before there is gas.
+                let mut elements = 0;
+                for segment in segments.clone() {
+                    elements += match segment?.items {
+                        ElementItems::Functions(items) => u64::from(items.count()),
+                        ElementItems::Expressions(_, items) => u64::from(items.count()),
+                    };
+                    limit("elements of segments", MAX_TABLE, elements)?;
+                }
             }
             Payload::DataSection(segments) => {
                 limit("data segments", MAX_SEGMENTS, segments.count())?;
@@ -219,6 +230,11 @@ impl Module {
         if has(MethodKind::Stream) {
             return Err(CodeError::Forbidden {
                 what: "a method that is a stream",
+            });
+        }
+        if manifest.methods.iter().any(has_controls) {
+            return Err(CodeError::Forbidden {
+                what: "a control character in the text of a method",
             });
         }
         self.check_memory()?;
@@ -285,6 +301,14 @@ impl Module {
             _ => Err(expected("something else than a function")),
         }
     }
+}
+
+/// Names and descriptions are shown to people, in lists and errors.
+fn has_controls(method: &Method) -> bool {
+    let params = method.params.iter();
+    let params = params.flat_map(|param| [&param.name, &param.doc]);
+    let mut texts = [&method.name, &method.doc].into_iter().chain(params);
+    texts.any(|text| !is_plain(text))
 }
 
 /// A name in quotes, at most 80 characters of it.

@@ -141,7 +141,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
                 &manifest(),
                 &format!(
                     "(table 4096 funcref) (func $f) {}",
-                    format!("(elem (i32.const 0) {})", "$f ".repeat(4_096)).repeat(200)
+                    format!("(elem (i32.const 0) {})", "$f ".repeat(4)).repeat(1_000)
                 ),
             ),
         ),

@@ -99,6 +99,18 @@ fn functions_globals_exports_and_segments() {
         format!("(func $f) {exports}")
     });
     at_body("data segments", 1_024, |count| "(data \"x\")".repeat(count));
+    at_body("elements of segments", 4_096, |count| {
+        let items = |count| "$f ".repeat(count);
+        format!(
+            "(func $f) (elem func {}) (elem func {})",
+            items(96),
+            items(count - 96)
+        )
+    });
+    at_body("elements of segments", 4_096, |count| {
+        let items = "(ref.null func)".repeat(count);
+        format!("(table 4096 funcref) (elem (i32.const 0) funcref {items})")
+    });
     at_body("element segments", 1_024, |count| {
         format!("(func $f) {}", "(elem func $f)".repeat(count))
     });
@@ -437,6 +449,33 @@ fn exports_that_are_missing_or_others() {
         memories(r#"(memory 1) (global (export "memory") i32 (i32.const 0))"#),
         "none of that name"
     );
+}
+
+/// A method's name stands in lists and in errors.
+#[test]
+fn controls_in_the_text_of_a_method_are_refused() {
+    let body = "(func (export \"lattice1_prepare\") (export \"lattice1_query\")
+        (param i32 i32 i32) (result i64) (i64.const 0))";
+    let expected = CodeError::Forbidden {
+        what: "a control character in the text of a method",
+    };
+    for hostile in ["a\nb", "\u{1b}[2J", "\u{202e}x", "\0"] {
+        for place in 0..4 {
+            let mut manifest = methods();
+            let method = &mut manifest.methods[1];
+            let param = &mut method.params.to_mut()[0];
+            *[
+                &mut method.name,
+                &mut method.doc,
+                &mut param.name,
+                &mut param.doc,
+            ][place] = hostile.into();
+            assert_eq!(load(&manifest, body).unwrap_err(), expected);
+        }
+    }
+    let mut manifest = methods();
+    manifest.methods[1].name = "fr\u{e4}gen".into();
+    load(&manifest, body).unwrap();
 }
 
 #[test]
