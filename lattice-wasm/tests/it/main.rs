@@ -11,4 +11,5 @@ mod guest;
 mod hostile;
 mod imports;
 mod limits;
+mod mutations;
 mod prices;
