@@ -45,8 +45,13 @@ pub const GAS_PER_ROW_BYTE: u64 = 64;
 pub const BASE_EARNING_ROWS: u64 = 1 << 16;
 /// How often the rows of the longest range earn gas.
 pub const EARNING_PASSES: u64 = 16;
-/// Bytes that one instruction on a range of memory handles for one gas.
+/// Bytes that one instruction on a range of memory, or one call of the host, handles for one gas.
 pub(crate) const BULK_BYTES_PER_GAS: u32 = 16;
+
+/// Gas that a call of the host takes, beside one for each 16 bytes that it hands over or gets.
+pub const GAS_PER_CALL: u64 = 100;
+/// Gas that an element takes more: the host hashes it.
+pub const GAS_PER_ELEMENT: u64 = 500;
 
 /// Elements that a row may have.
 pub const MAX_ELEMENTS: u64 = 1 << 16;

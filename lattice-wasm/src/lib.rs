@@ -9,6 +9,7 @@ mod host;
 mod instance;
 mod machine;
 mod store;
+mod text;
 mod validate;
 
 pub use code::Code;

@@ -9,11 +9,11 @@ use lattice_backend::machine::{
     LogicFault, MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Step, Value,
 };
 use lattice_backend::op::{OpKind, OpView};
-use lattice_meta::{SchemaVersion, readable_start};
+use lattice_meta::SchemaVersion;
 
 use crate::abi::Export;
 use crate::code::Code;
-use crate::host::{Context, Data, Elements, Gas, trap};
+use crate::host::{Context, Data, Each, Elements, Gas, trap};
 use crate::instance::Running;
 
 /// Bytes of rows whose elements the module is asked for in one call, and how many rows.
@@ -162,14 +162,16 @@ impl WasmMachine {
 
     /// The parameter's name, a zero byte, and why its argument cannot be taken.
     fn argument(&self, method: u32, message: &[u8]) -> CallError {
+        let mut parts = message.splitn(2, |byte| *byte == 0);
+        match (parts.next().unwrap_or(b""), parts.next()) {
+            (param, Some(reason)) => self.argument_error(method, text(param), text(reason)),
+            (reason, None) => self.argument_error(method, String::new(), text(reason)),
+        }
+    }
+
+    fn argument_error(&self, method: u32, param: String, reason: String) -> CallError {
         let method = usize::try_from(method).ok();
         let method = method.and_then(|method| self.methods.get(method));
-        let mut parts = message.splitn(2, |byte| *byte == 0).map(text);
-        let (first, second) = (parts.next().unwrap_or_default(), parts.next());
-        let (param, reason) = match second {
-            Some(reason) => (first, reason),
-            None => (String::new(), first),
-        };
         CallError::Argument {
             method: method.map_or_else(String::new, |entry| entry.method.name.to_string()),
             param,
@@ -180,7 +182,7 @@ impl WasmMachine {
 
 /// A text of the module, for people: one line without controls.
 fn text(bytes: &[u8]) -> String {
-    readable_start(bytes, MAX_DESCRIPTION_BYTES)
+    crate::text::text(bytes, MAX_DESCRIPTION_BYTES)
 }
 
 fn command(machine: &WasmMachine, args: Args<'_>) -> Result<WasmCommand, CallError> {
@@ -203,7 +205,7 @@ fn query(
             .map_err(|error| trap(format!("the answer to a query is {error}")).into()),
         Err(WasmRefusal::Argument(error)) => Err(MachineError::Refused(error)),
         Err(WasmRefusal::Refused { message }) => {
-            let error = machine.argument(method, message.as_bytes());
+            let error = machine.argument_error(method, String::new(), message);
             Err(MachineError::Refused(error))
         }
     }
@@ -301,7 +303,7 @@ impl StateMachine for WasmMachine {
             return length();
         }
         match self.pure(Export::Describe, payload) {
-            Ok(description) => text(&description.unwrap_or_default()),
+            Ok(description) => text(description.as_deref().unwrap_or(b"")),
             Err(_) => length(),
         }
     }
@@ -440,7 +442,7 @@ impl WasmMachine {
         schema: SchemaVersion,
         page: &Page,
         history: &dyn History,
-        each: &mut dyn FnMut(u32, &[u8], &[u8]),
+        each: Each<'_>,
     ) -> Result<()> {
         let mut gas = Gas::new(page.bytes.len());
         for nth in 1..=page.rows {

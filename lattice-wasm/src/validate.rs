@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use lattice_backend::machine::MethodKind;
 use lattice_backend::machine::manifest::{Elements, Manifest, SECTION};
+use lattice_backend::machine::{Method, MethodKind};
 use wasmparser::{
-    BinaryReaderError, ExternalKind, FuncType, FunctionBody, Import, Operator, Parser, Payload,
-    TypeRef,
+    BinaryReaderError, ElementItems, ExternalKind, FuncType, FunctionBody, Import, Operator, Parser,
+    Payload, TypeRef,
 };
 
 use crate::abi::*;
 use crate::error::CodeError;
+use crate::text::is_plain;
 
 /// What every module begins with.
 const MAGIC: &[u8] = b"\0asm";
@@ -159,6 +160,15 @@ impl Module {
             }
             Payload::ElementSection(segments) => {
                 limit("element segments", MAX_SEGMENTS, segments.count())?;
+                // Each instance copies them, before there is gas.
+                let mut elements = 0;
+                for segment in segments.clone() {
+                    elements += match segment?.items {
+                        ElementItems::Functions(items) => u64::from(items.count()),
+                        ElementItems::Expressions(_, items) => u64::from(items.count()),
+                    };
+                    limit("elements of segments", MAX_TABLE, elements)?;
+                }
             }
             Payload::DataSection(segments) => {
                 limit("data segments", MAX_SEGMENTS, segments.count())?;
@@ -171,13 +181,18 @@ impl Module {
 
     fn import(&mut self, import: &Import<'_>) -> Result<(), CodeError> {
         let shown = |what: &str| CodeError::Import {
-            found: format!("{what} {:?} of {:?}", import.name, import.module),
+            found: format!(
+                "{what} {} of {}",
+                quoted(import.name),
+                quoted(import.module)
+            ),
         };
         let TypeRef::Func(index) = import.ty else {
             return Err(shown("something else than a function,"));
         };
         if import.module != IMPORT_MODULE {
             let version = import.module.strip_prefix("lattice");
+            let version = version.filter(|version| !version.starts_with(['0', '+']));
             let version = version.and_then(|version| version.parse::<u32>().ok());
             return Err(match version.is_some_and(|version| version > 1) {
                 true => CodeError::NewerImports {
@@ -207,6 +222,11 @@ impl Module {
                 what: "a method that is a stream",
             });
         }
+        if manifest.methods.iter().any(has_controls) {
+            return Err(CodeError::Forbidden {
+                what: "a control character in the text of a method",
+            });
+        }
         self.check_memory()?;
         let mut present = Vec::new();
         for export in Export::ALL {
@@ -228,7 +248,7 @@ impl Module {
         match names.find(|name| name.starts_with(EXPORT_PREFIX) && !is_known(name)) {
             Some(name) => Err(CodeError::Export {
                 expected: format!("no other `{EXPORT_PREFIX}...` than those of the interface"),
-                found: format!("{name:?}"),
+                found: quoted(name),
             }),
             None => Ok(present),
         }
@@ -271,6 +291,20 @@ impl Module {
             _ => Err(expected("something else than a function")),
         }
     }
+}
+
+/// Names and descriptions are shown to people, in lists and errors.
+fn has_controls(method: &Method) -> bool {
+    let params = method.params.iter();
+    let params = params.flat_map(|param| [&param.name, &param.doc]);
+    let mut texts = [&method.name, &method.doc].into_iter().chain(params);
+    texts.any(|text| !is_plain(text))
+}
+
+/// A name in quotes, at most 80 characters of it.
+fn quoted(name: &str) -> String {
+    let start: String = name.chars().take(80).collect();
+    format!("{start:?}")
 }
 
 fn is_of(found: &FuncType, expected: &Signature) -> bool {

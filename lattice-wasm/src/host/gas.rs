@@ -1,7 +1,8 @@
 //! How long the code of a module may run.
 
 use crate::abi::{
-    BASE_EARNING_ROWS, BASE_GAS, EARNING_PASSES, GAS_PER_BYTE, GAS_PER_ROW, GAS_PER_ROW_BYTE,
+    BASE_EARNING_ROWS, BASE_GAS, BULK_BYTES_PER_GAS, EARNING_PASSES, GAS_PER_BYTE, GAS_PER_CALL,
+    GAS_PER_ROW, GAS_PER_ROW_BYTE,
 };
 
 /// Bytes of rows that earn gas at most.
@@ -14,6 +15,9 @@ const MAX_EARNING_BYTES: u64 = 256 << 20;
 /// With p bytes of input, r rows and b bytes of them, and l rows in the longest range:
 /// 50,000,000 + 512 p + 20,000 r + 64 b, of which r counts up to 2^16 + p + 16 l, and b up to
 /// 256 MiB.
+///
+/// The engine counts instructions. A call of the host is one instruction however many bytes it
+/// handles, so the host counts its own work.
 #[derive(Debug)]
 pub(crate) struct Gas {
     input: u64,
@@ -21,6 +25,8 @@ pub(crate) struct Gas {
     bytes: u64,
     longest_range: u64,
     allowed: u64,
+    /// What the host's work takes that the engine does not know of yet.
+    due: u64,
 }
 
 fn count(len: usize) -> u64 {
@@ -35,6 +41,7 @@ impl Gas {
             rows: 0,
             bytes: 0,
             longest_range: 0,
+            due: 0,
             allowed: BASE_GAS.saturating_add(input.saturating_mul(GAS_PER_BYTE)),
         }
     }
@@ -42,6 +49,20 @@ impl Gas {
     /// All that the call may use, so far.
     pub(crate) fn allowed(&self) -> u64 {
         self.allowed
+    }
+
+    /// Counts bytes that the host reads from the module's memory, or copies to it.
+    pub(crate) fn handle(&mut self, bytes: usize) {
+        self.spend(count(bytes) / u64::from(BULK_BYTES_PER_GAS));
+    }
+
+    pub(crate) fn spend(&mut self, gas: u64) {
+        self.due = self.due.saturating_add(gas);
+    }
+
+    /// What a call of the host takes, which has now ended.
+    pub(crate) fn settle_call(&mut self) -> u64 {
+        GAS_PER_CALL.saturating_add(std::mem::take(&mut self.due))
     }
 
     /// What the call may use more, for a row that the host hands in, the `nth` of its range, from 1.
@@ -79,6 +100,19 @@ mod tests {
         assert_eq!(gas.earn(6, 2), GAS_PER_ROW + 2 * GAS_PER_ROW_BYTE);
         let allowed = BASE_GAS + 3 * GAS_PER_BYTE + (earning + 1) * (GAS_PER_ROW + 128);
         assert_eq!(gas.allowed(), allowed);
+    }
+
+    #[test]
+    fn the_work_of_the_host_is_due_once() {
+        let mut gas = Gas::new(0);
+        gas.handle(15);
+        gas.handle(160);
+        gas.spend(3);
+        assert_eq!(gas.settle_call(), GAS_PER_CALL + 10 + 3);
+        assert_eq!(gas.settle_call(), GAS_PER_CALL);
+        gas.spend(u64::MAX);
+        assert_eq!(gas.settle_call(), u64::MAX);
+        assert_eq!(gas.allowed(), BASE_GAS);
     }
 
     #[test]

@@ -4,12 +4,15 @@ use std::ops::{Bound, ControlFlow};
 
 use lattice_backend::backend::{BackendError, Direction};
 use lattice_backend::machine::{DataRead, History};
-use lattice_backend::op::{ApplyIndex, OpRef, Stamp};
+use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 use wasmi::errors::HostError;
-use wasmi::{Caller, Engine, Error, Linker};
+use wasmi::{Caller, Engine, Error, Linker, TrapCode};
 
-use crate::abi::{IMPORT_MODULE, MAX_ELEMENTS, MAX_LOG_LINES, MAX_MESSAGE_BYTES, SCAN_ENDED};
+use crate::abi::{
+    GAS_PER_ELEMENT, IMPORT_MODULE, MAX_ELEMENTS, MAX_LOG_LINES, MAX_MESSAGE_BYTES, SCAN_ENDED,
+};
 use crate::host::{Context, Data, trap};
+use crate::text::text;
 
 type Result<T> = std::result::Result<T, BackendError>;
 
@@ -41,11 +44,11 @@ fn import<'a, T>(
     };
     match outcome {
         Ok(value) => {
-            let more = caller.data().gas.allowed() - before;
-            if more > 0 {
-                let left = caller.get_fuel()?;
-                caller.set_fuel(left.saturating_add(more))?;
-            }
+            let gas = &mut caller.data_mut().gas;
+            let (more, due) = (gas.allowed() - before, gas.settle_call());
+            let left = caller.get_fuel()?.saturating_add(more);
+            let left = left.checked_sub(due).ok_or(TrapCode::OutOfFuel)?;
+            caller.set_fuel(left)?;
             Ok(value)
         }
         Err(error) => {
@@ -126,10 +129,12 @@ fn get(
         found = Some(value.len());
         deliver(value, buffer, parked);
     })?;
+    context.gas.handle(context.scratch.len());
     match found {
         None => Ok(-1),
         Some(len) => {
             context.gas.earn(1, len);
+            context.gas.handle(len);
             length(len)
         }
     }
@@ -140,6 +145,7 @@ fn take(memory: &mut [u8], context: &mut Context<'_>, buffer: u32) -> Result<()>
     let parked = parked.ok_or_else(|| trap("`take` has nothing to give"))?;
     let len = u32::try_from(parked.len()).map_err(|_| beyond(buffer, u32::MAX))?;
     write(memory, buffer, len)?.copy_from_slice(&parked);
+    context.gas.handle(parked.len());
     Ok(())
 }
 
@@ -150,6 +156,7 @@ fn put(
     (value, value_len): (u32, u32),
 ) -> Result<()> {
     let (key, value) = (read(memory, key, key_len)?, read(memory, value, value_len)?);
+    context.gas.handle(key.len() + value.len());
     match &mut context.data {
         Data::Write(rows) => rows.put(key, value),
         _ => Err(unavailable("put")),
@@ -158,6 +165,7 @@ fn put(
 
 fn remove(memory: &[u8], context: &mut Context<'_>, key: u32, key_len: u32) -> Result<()> {
     let key = read(memory, key, key_len)?;
+    context.gas.handle(key.len());
     match &mut context.data {
         Data::Write(rows) => rows.remove(key),
         _ => Err(unavailable("remove")),
@@ -191,6 +199,7 @@ fn scan(
     }
     let start = read(memory, range.start.0, range.start.1)?.to_vec();
     let end = read(memory, range.end.0, range.end.1)?.to_vec();
+    context.gas.handle(start.len() + end.len());
     let start = bound(range.flags & 3, start)?;
     let end = bound(range.flags >> 2 & 3, end)?;
     let direction = match range.flags >> 4 {
@@ -228,6 +237,7 @@ fn scan(
             gas.earn(nth, key.len() + value.len());
             ControlFlow::Continue(())
         })?;
+    context.gas.handle(filled + needed.unwrap_or(0));
     match needed {
         Some(len) => Ok(-length(len)?),
         None if is_full => length(filled),
@@ -258,8 +268,25 @@ fn append_stamp(stamp: &Stamp, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&stamp.op.to_key());
 }
 
+/// What history gives for an apply index. One that no op has is an error of the store where a row
+/// of the store names it; a module can make up any.
+fn of_index<T>(
+    history: &dyn History,
+    index: u64,
+    read: impl FnOnce(ApplyIndex) -> Result<T>,
+) -> Result<T> {
+    let read = read(ApplyIndex::new(index));
+    match read {
+        Err(BackendError::Row { .. }) if index >= history.count()? => {
+            Err(trap(format!("no op has the apply index {index}")))
+        }
+        read => read,
+    }
+}
+
 fn stamp(memory: &mut [u8], context: &mut Context<'_>, index: u64, out: u32) -> Result<()> {
-    let stamp = history(context, "stamp")?.stamp(ApplyIndex::new(index))?;
+    let history = history(context, "stamp")?;
+    let stamp = of_index(history, index, |index| history.stamp(index))?;
     context.scratch.clear();
     append_stamp(&stamp, &mut context.scratch);
     let len = u32::try_from(context.scratch.len()).expect("a stamp is short");
@@ -279,7 +306,7 @@ fn op(
     let parked = &mut context.parked;
     *parked = None;
     let history = context.history.ok_or_else(|| unavailable("op"))?;
-    history.show(ApplyIndex::new(index), &mut |op| {
+    let mut see = |op: &OpView<'_>| {
         bytes.clear();
         let stamp = Stamp {
             hlc: op.hlc,
@@ -289,8 +316,10 @@ fn op(
         bytes.extend_from_slice(op.payload);
         len = bytes.len();
         deliver(bytes, buffer, parked);
-    })?;
+    };
+    of_index(history, index, |index| history.show(index, &mut see))?;
     context.gas.earn(1, len);
+    context.gas.handle(len);
     length(len)
 }
 
@@ -318,28 +347,24 @@ fn element(
     if elements.count > MAX_ELEMENTS {
         return Err(trap(format!("a row has more than {MAX_ELEMENTS} elements")));
     }
+    context.gas.handle(key.len() + value.len());
+    context.gas.spend(GAS_PER_ELEMENT);
     (elements.each)(row, key, value);
     Ok(())
 }
 
-/// The start of a text of the module.
-fn message(memory: &[u8], text: u32, len: u32) -> Result<String> {
-    let text = read(memory, text, len)?;
-    let text = &text[..text.len().min(MAX_MESSAGE_BYTES)];
-    Ok(String::from_utf8_lossy(text).into_owned())
+fn fail(memory: &[u8], message: u32, len: u32) -> Result<()> {
+    let message = read(memory, message, len)?;
+    Err(trap(text(message, MAX_MESSAGE_BYTES)))
 }
 
-fn fail(memory: &[u8], text: u32, len: u32) -> Result<()> {
-    Err(trap(message(memory, text, len)?))
-}
-
-fn log(memory: &[u8], context: &mut Context<'_>, text: u32, len: u32) -> Result<()> {
+fn log(memory: &[u8], context: &mut Context<'_>, message: u32, len: u32) -> Result<()> {
     context.log_lines += 1;
     if context.log_lines > MAX_LOG_LINES {
         return Err(trap(format!("more than {MAX_LOG_LINES} lines in the log")));
     }
     // The text is checked and dropped: what a module logs is part of no result.
-    message(memory, text, len).map(drop)
+    read(memory, message, len).map(drop)
 }
 
 /// All imports, for one instance.

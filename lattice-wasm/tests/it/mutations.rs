@@ -1,0 +1,150 @@
+//! The modules that ship, with some of their bytes changed: what is accepted of them runs to an end.
+
+use std::time::{Duration, Instant};
+
+use lattice_backend::backend::{Direction, EVERYTHING};
+use lattice_backend::machine::{DataRead, StateMachine};
+use lattice_meta::SchemaVersion;
+use lattice_wasm::{Code, WasmMachine, guests};
+use proptest::prelude::*;
+
+use crate::guest::*;
+
+/// A change of a module: what, where, and with which byte.
+#[derive(Debug, Clone, Copy)]
+enum Edit {
+    Set(u8),
+    Flip(u8),
+    Remove,
+    Insert(u8),
+    /// Copies so many bytes over others.
+    Copy(usize),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        any::<u8>().prop_map(Edit::Set),
+        (0..8_u8).prop_map(|bit| Edit::Flip(1 << bit)),
+        Just(Edit::Remove),
+        any::<u8>().prop_map(Edit::Insert),
+        (1..16_usize).prop_map(Edit::Copy),
+    ]
+}
+
+fn change(wasm: &mut Vec<u8>, at: usize, from: usize, edit: Edit) {
+    match edit {
+        Edit::Set(byte) => wasm[at] = byte,
+        Edit::Flip(bits) => wasm[at] ^= bits,
+        Edit::Remove => drop(wasm.remove(at)),
+        Edit::Insert(byte) => wasm.insert(at, byte),
+        Edit::Copy(len) => {
+            let len = len.min(wasm.len() - at.max(from));
+            wasm.copy_within(from..from + len, at);
+        }
+    }
+}
+
+/// Payloads of the store types, valid and not.
+fn payloads() -> Vec<Vec<u8>> {
+    let log = lattice_logstore::encode_payload(&[b"one".to_vec(), Vec::new()]).unwrap();
+    let mut kv = vec![1];
+    kv.extend(0_u64.to_le_bytes());
+    kv.extend(1_u64.to_le_bytes());
+    kv.extend(3_u64.to_le_bytes());
+    kv.extend(b"key");
+    kv.extend(0_u64.to_le_bytes());
+    kv.push(1);
+    kv.extend(5_u64.to_le_bytes());
+    kv.extend(b"value");
+    vec![
+        kv,
+        log,
+        b"post\0tea\0hello\0".to_vec(),
+        Vec::new(),
+        vec![0xff; 40],
+    ]
+}
+
+/// Runs what a module exports; nothing of it may panic or run on. Whether its bytes are accepted.
+fn exercise(wasm: &[u8]) -> bool {
+    let Ok(code) = Code::new(wasm) else {
+        return false;
+    };
+    let machine = WasmMachine::new(code, &[]).unwrap();
+    let mut rows = MapRows::default();
+    let history = Ops::new(3);
+    for payload in payloads() {
+        let begin = Instant::now();
+        drop(machine.describe(&payload));
+        if run_on(&machine, &payload, &mut rows, &history).is_ok() {
+            let schema = SchemaVersion::new(1);
+            let mut all = rows.range(EVERYTHING, Direction::Forward).unwrap();
+            drop(machine.elements_of(schema, &mut *all, &history, &mut |_, _, _| ()));
+        }
+        // Four calls of at most 50 million gas, and what the rows earn.
+        assert!(begin.elapsed() < Duration::from_secs(20));
+    }
+    true
+}
+
+#[test]
+fn the_payloads_are_ones_of_the_modules() {
+    for (wasm, nth) in [
+        (guests::KVSTORE, 0),
+        (guests::LOGSTORE, 1),
+        (guests::CHAT, 2),
+    ] {
+        let machine = WasmMachine::new(Code::new(wasm).unwrap(), &[]).unwrap();
+        assert!(
+            !run(&machine, &payloads()[nth]).unwrap().0.is_empty(),
+            "{nth}"
+        );
+        assert!(exercise(wasm));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn changed_modules_are_refused_or_run_to_an_end(
+        which in 0..3_usize,
+        edits in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), edit()),
+            1..4,
+        ),
+    ) {
+        let mut wasm = [guests::KVSTORE, guests::LOGSTORE, guests::CHAT][which].to_vec();
+        for (at, from, edit) in edits {
+            let (at, from) = (at.index(wasm.len()), from.index(wasm.len()));
+            change(&mut wasm, at, from, edit);
+        }
+        exercise(&wasm);
+    }
+}
+
+/// Every bit of the parts that are not code: types, imports, tables, exports, the manifest.
+#[test]
+fn each_bit_outside_of_the_code() {
+    let wasm = guests::CHAT;
+    let mut places = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        if let Some((id, range)) = payload.unwrap().as_section()
+            && ![10, 11].contains(&id)
+        {
+            places.extend(range.start - 2..range.end);
+        }
+    }
+    let mut accepted = 0;
+    let mut changed = wasm.to_vec();
+    for &place in &places {
+        for bit in 0..8 {
+            changed[place] ^= 1 << bit;
+            accepted += u32::from(Code::new(&changed).is_ok());
+            changed[place] ^= 1 << bit;
+        }
+    }
+    // Letters of documentation may change, and little else.
+    println!("{} bits, {accepted} accepted", 8 * places.len());
+    assert!(accepted > 0 && accepted < u32::try_from(4 * places.len()).unwrap());
+}
