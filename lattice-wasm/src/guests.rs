@@ -1,5 +1,5 @@
-//! Modules that come with Lattice: their sources are in the directory `guests` of the workspace, and
-//! `cargo xtask guest` builds them again and compares.
+//! Modules that come with Lattice. Their sources are in the directory `guests` of the workspace.
+//! `cargo xtask guest` builds those in Rust again and compares.
 
 /// `core:kvstore`.
 pub const KVSTORE: &[u8] = include_bytes!("../guests/kvstore.wasm");
@@ -7,3 +7,5 @@ pub const KVSTORE: &[u8] = include_bytes!("../guests/kvstore.wasm");
 pub const LOGSTORE: &[u8] = include_bytes!("../guests/logstore.wasm");
 /// `org.example.chat`: rooms, messages, edits.
 pub const CHAT: &[u8] = include_bytes!("../guests/chat.wasm");
+/// `org.example.counter`: a count for each author. Its source is in C.
+pub const COUNTER: &[u8] = include_bytes!("../guests/counter.wasm");

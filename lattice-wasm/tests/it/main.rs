@@ -2,3 +2,4 @@
 
 mod both;
 mod conformance;
+mod counter;
