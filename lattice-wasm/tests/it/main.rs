@@ -3,3 +3,4 @@
 mod both;
 mod conformance;
 mod counter;
+mod golden;
