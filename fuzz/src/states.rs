@@ -101,7 +101,7 @@ fn argument(kind: ValueType, input: &mut Unstructured<'_>, depth: u8) -> arbitra
 
 fn arguments(method: &Method, input: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
     let mut fields = std::collections::BTreeMap::new();
-    for param in &method.params {
+    for param in method.params.iter() {
         if param.required || input.ratio(1, 2)? {
             let value = argument(param.value_type, input, 0)?;
             fields.insert(param.name.to_string(), value);

@@ -96,7 +96,7 @@ fn description(out: &Output<'_>, store_type: &StoreType, methods: &[Method]) -> 
             "\n\n{name} ({kind}, gives {result})\n    {}",
             method.doc
         ));
-        for param in &method.params {
+        for param in method.params.iter() {
             let optional = if param.required { "" } else { ", optional" };
             let kind = format!("({}{optional})", param.value_type);
             text.push_str(&format!(
