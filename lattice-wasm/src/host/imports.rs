@@ -258,20 +258,8 @@ fn append_stamp(stamp: &Stamp, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&stamp.op.to_key());
 }
 
-/// What history reports of an op. A module that asks for an op that is not there is at fault: the
-/// tables of the store are not damaged.
-fn found<T>(outcome: Result<T>, index: u64, history: &dyn History) -> Result<T> {
-    match outcome {
-        Err(BackendError::Row { .. }) if index >= history.count()? => {
-            Err(trap(format!("no op has the apply index {index}")))
-        }
-        outcome => outcome,
-    }
-}
-
 fn stamp(memory: &mut [u8], context: &mut Context<'_>, index: u64, out: u32) -> Result<()> {
-    let history = history(context, "stamp")?;
-    let stamp = found(history.stamp(ApplyIndex::new(index)), index, history)?;
+    let stamp = history(context, "stamp")?.stamp(ApplyIndex::new(index))?;
     context.scratch.clear();
     append_stamp(&stamp, &mut context.scratch);
     let len = u32::try_from(context.scratch.len()).expect("a stamp is short");
@@ -291,7 +279,7 @@ fn op(
     let parked = &mut context.parked;
     *parked = None;
     let history = context.history.ok_or_else(|| unavailable("op"))?;
-    let shown = history.show(ApplyIndex::new(index), &mut |op| {
+    history.show(ApplyIndex::new(index), &mut |op| {
         bytes.clear();
         let stamp = Stamp {
             hlc: op.hlc,
@@ -301,8 +289,7 @@ fn op(
         bytes.extend_from_slice(op.payload);
         len = bytes.len();
         deliver(bytes, buffer, parked);
-    });
-    found(shown, index, history)?;
+    })?;
     context.gas.earn(1, len);
     length(len)
 }

@@ -3,4 +3,5 @@
 mod both;
 mod conformance;
 mod counter;
+mod features;
 mod golden;
