@@ -148,7 +148,7 @@ fn echo(answer: Option<&[u8]>) -> WasmMachine {
     let kind = stream.unwrap() - 9;
     manifest[kind] = 1;
     let has_answer = u8::from(answer.is_some());
-    let answer = answer.unwrap_or_default();
+    let answer = answer.unwrap_or(&[]);
     let (manifest, len, answer) = (escaped(&manifest), answer.len(), escaped(answer));
     let text = format!(
         r#"(module
