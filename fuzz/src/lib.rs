@@ -32,6 +32,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("bundle", bundles::bundle),
     ("import", records::import),
     ("value", records::value),
+    ("value_bytes", records::value_bytes),
+    ("manifest", records::manifest),
     ("ingest", ingests::ingest),
 ];
 

@@ -1,5 +1,7 @@
 //! Records that are decoded at once, and rows of files.
 
+use lattice_backend::machine::Value;
+use lattice_backend::machine::manifest::Manifest;
 use lattice_backend::op::{ApplyIndex, Op, OpHasher};
 use lattice_meta::{Genesis, Hlc, MetaInfo, MetaKey, Nonce, PubKey};
 use lattice_node::program::fuzzing;
@@ -70,4 +72,18 @@ pub(crate) fn import(bytes: &[u8]) {
 /// JSON as a value of a dynamic call, and back.
 pub(crate) fn value(bytes: &[u8]) {
     fuzzing::value(bytes);
+}
+
+/// A value as it crosses the border of a module: decoding is the inverse of encoding.
+pub(crate) fn value_bytes(bytes: &[u8]) {
+    if let Ok(value) = Value::from_bytes(bytes) {
+        assert_eq!(value.to_bytes(), bytes);
+    }
+}
+
+/// The manifest of a module: decoding is the inverse of encoding.
+pub(crate) fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::decode(bytes) {
+        assert_eq!(manifest.encode(), bytes);
+    }
 }

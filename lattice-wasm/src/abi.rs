@@ -31,6 +31,10 @@ pub(crate) const MAX_LOCALS: u32 = 512;
 pub(crate) const MAX_BRANCHES: u32 = 1_024;
 pub(crate) const MAX_NESTING: u32 = 512;
 pub(crate) const MAX_BODY_BYTES: usize = 256 << 10;
+/// How deep calls of functions may be nested while a module runs.
+pub(crate) const MAX_CALL_DEPTH: usize = 1_000;
+/// Bytes of the stack of values while a module runs.
+pub(crate) const MAX_STACK_BYTES: usize = 1_000_000;
 
 /// Gas that each op may use; an instruction takes one, or more.
 pub const BASE_GAS: u64 = 50_000_000;

@@ -7,7 +7,7 @@ use lattice_backend::machine::manifest::Manifest;
 use lattice_meta::{Cid, StoreType};
 use wasmi::{CompilationMode, Config, CustomFuelCosts, Engine, Module};
 
-use crate::abi::{BULK_BYTES_PER_GAS, Export};
+use crate::abi::{BULK_BYTES_PER_GAS, Export, MAX_CALL_DEPTH, MAX_STACK_BYTES};
 use crate::error::CodeError;
 use crate::validate::validate;
 
@@ -39,6 +39,8 @@ fn config() -> Config {
         .wasm_multi_memory(false)
         .wasm_tail_call(false)
         .wasm_extended_const(false)
+        .set_max_recursion_depth(MAX_CALL_DEPTH)
+        .set_max_stack_height(MAX_STACK_BYTES)
         // Translation costs no gas: an op would pay for being the first to call a function.
         .fuel_cost(CustomFuelCosts {
             bytes_copied_per_fuel: BULK_BYTES_PER_GAS,

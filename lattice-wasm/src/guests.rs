@@ -1,5 +1,5 @@
-//! Modules that come with Lattice: their sources are in the directory `guests` of the workspace, and
-//! `cargo xtask guest` builds them again and compares.
+//! Modules that come with Lattice. Their sources are in the directory `guests` of the workspace.
+//! `cargo xtask guest` builds those in Rust again and compares.
 
 /// `core:kvstore`.
 pub const KVSTORE: &[u8] = include_bytes!("../guests/kvstore.wasm");
@@ -13,3 +13,5 @@ pub const CHAT_HOTFIX: &[u8] = include_bytes!("../guests/chat_hotfix.wasm");
 pub const CHAT_BROKEN: &[u8] = include_bytes!("../guests/chat_broken.wasm");
 /// `org.example.chat.v2`, the successor of `org.example.chat`.
 pub const CHAT_V2: &[u8] = include_bytes!("../guests/chat_v2.wasm");
+/// `org.example.counter`: a count for each author. Its source is in C.
+pub const COUNTER: &[u8] = include_bytes!("../guests/counter.wasm");

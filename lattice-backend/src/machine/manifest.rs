@@ -382,6 +382,8 @@ impl<const N: usize> Writer<N> {
         self.append(text.as_bytes());
     }
 
+    // A constant cannot deref a `Cow`.
+    #[allow(clippy::ptr_arg)]
     const fn name(&mut self, text: &Cow<'static, str>) {
         match text {
             Cow::Borrowed(text) => self.text(text),

@@ -182,6 +182,7 @@ pub trait StateMachine: Send + Sync + 'static {
     ///
     /// # Errors
     /// As for [`elements`](Self::elements) and [`run`](Self::run).
+    #[allow(clippy::type_complexity)]
     fn elements_of(
         &self,
         schema: SchemaVersion,

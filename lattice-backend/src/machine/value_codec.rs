@@ -160,6 +160,7 @@ impl<'a> Reader<'a> {
             .map_err(|_| self.expected("a text in UTF-8 before here"))
     }
 
+    /// A value that is in so many lists and records.
     fn value(&mut self, depth: usize) -> Result<Value, ValueError> {
         self.values += 1;
         if self.values > MAX_VALUES {
@@ -223,7 +224,7 @@ impl Value {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(reader.expected(format!("at most {MAX_VALUE_BYTES} bytes")));
         }
-        let value = reader.value(1)?;
+        let value = reader.value(0)?;
         match reader.rest {
             [] => Ok(value),
             _ => Err(reader.expected("no more bytes")),

@@ -2,8 +2,8 @@
 //! that its version is told to. Other versions apply them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use lattice_backend::backend::{Direction, EVERYTHING, MemoryBackend, Result, Row, StateBackend};
 use lattice_backend::clock::ManualClock;

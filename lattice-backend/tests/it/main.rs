@@ -24,3 +24,4 @@ mod open;
 mod ops;
 mod peek;
 mod power;
+mod values;

@@ -1,8 +1,8 @@
 //! A state machine for tests: named registers, of whose writes the last one wins by
 //! `(hlc, op_id)`; and machines that break the rules, one each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use lattice_backend::backend::{Direction, PrefixSpan, Result, Row};
 use lattice_backend::machine::{
