@@ -48,7 +48,7 @@ impl KvMachine {
 fn logic() -> Result<Logic, LogicError> {
     let logic = Logic::new(STORE_TYPE, LOGIC_VERSION)?;
     #[cfg(not(target_arch = "wasm32"))]
-    let logic = logic.equal_to(crate::guest::CID)?;
+    let logic = logic.equal_to(crate::guest::cid())?;
     Ok(logic)
 }
 

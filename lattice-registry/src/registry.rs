@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use lattice_backend::backend::{Cause, Peek};
-use lattice_backend::machine::Logic;
+use lattice_backend::machine::{Conversion, Logic, Step};
 use lattice_meta::{SchemaVersion, StoreType};
 
-use crate::migration::Migration;
+use crate::handle::StoreHandle;
+use crate::migration::{Calls, Converting, Migration};
 use crate::opener::StoreOpener;
 
 /// What a store records of the code that it needs. For a store that is to be made, that is its type
@@ -175,8 +176,9 @@ impl Registry {
         Ok(())
     }
 
-    /// Registers how a store of one type becomes one of another: a value, or a plain closure. Both
-    /// may be the same type: what is made is a new store with a history of its own.
+    /// Registers how a store of one type becomes one of another: from the old store, the calls that
+    /// make the new one; see [`Migration::calls`]. Both may be the same type: what is made is a new
+    /// store with a history of its own.
     ///
     /// # Errors
     /// [`RegisterError::DuplicateMigration`]; the first one stays as it is.
@@ -184,14 +186,40 @@ impl Registry {
         &mut self,
         from: StoreType,
         to: StoreType,
-        migration: impl Migration + 'static,
+        migration: impl for<'a> Fn(&'a dyn StoreHandle) -> Result<Calls<'a>, Cause>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<(), RegisterError> {
+        self.insert_migration(from, to, Arc::new(migration))
+    }
+
+    /// Registers a migration by steps: code of the new type asks queries of the old store, and gives
+    /// commands for the new one; see [`Converting`].
+    ///
+    /// # Errors
+    /// [`RegisterError::DuplicateMigration`].
+    pub fn register_conversion(
+        &mut self,
+        from: StoreType,
+        to: StoreType,
+        convert: impl Fn(Step) -> Result<Conversion, Cause> + Send + Sync + 'static,
+    ) -> Result<(), RegisterError> {
+        self.insert_migration(from, to, Arc::new(Converting::new(convert)))
+    }
+
+    fn insert_migration(
+        &mut self,
+        from: StoreType,
+        to: StoreType,
+        migration: Arc<dyn Migration>,
     ) -> Result<(), RegisterError> {
         let key = (from, to);
         if self.migrations.contains_key(&key) {
             let (from, to) = key;
             return Err(RegisterError::DuplicateMigration { from, to });
         }
-        self.migrations.insert(key, Arc::new(migration));
+        self.migrations.insert(key, migration);
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use lattice_backend::machine::manifest::{Elements, Manifest, SECTION};
 use lattice_backend::machine::{Method, MethodKind};
 use wasmparser::{
-    BinaryReaderError, ElementItems, ExternalKind, FuncType, FunctionBody, Import, Operator, Parser,
-    Payload, TypeRef,
+    BinaryReaderError, ElementItems, ExternalKind, FuncType, FunctionBody, Import, Operator,
+    Parser, Payload, TypeRef,
 };
 
 use crate::abi::*;

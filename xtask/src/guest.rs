@@ -157,13 +157,14 @@ fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>,
     cargo.args(["--features", guest.features, "--profile", "guest"]);
     cargo.args(["--target", TARGET, "--crate-type", "cdylib"]);
     // Messages of panics name source files: by the same paths on every machine.
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let registry = home.unwrap_or_default().join("registry/src");
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let remap = |path: &Path, name: &str| format!("--remap-path-prefix={}={name}", path.display());
     let mut flags: Vec<String> = LINK.map(str::to_owned).into();
     flags.push(remap(workspace.root(), "lattice"));
-    flags.push(remap(&registry, "registry"));
+    if let Some(home) = cargo_home {
+        flags.push(remap(&home.join("registry/src"), "registry"));
+    }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     cargo.env_remove("RUSTFLAGS");
     command::run(&mut cargo)?;

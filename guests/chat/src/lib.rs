@@ -425,7 +425,7 @@ fn call_all<R: Rules>(
     data: &dyn DataRead,
     _: &dyn History,
 ) -> Result<Value, MachineError<CallError>> {
-    let after = args.take_bytes("after")?.unwrap_or_default();
+    let after = args.take_bytes("after")?.unwrap_or(Vec::new());
     let limit = args.take_u64("limit")?.unwrap_or(100).clamp(1, 1_000);
     let limit = usize::try_from(limit).expect("it was cut");
     let messages = machine.messages(b"m", &after, limit, data)?;

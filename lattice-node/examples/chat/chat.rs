@@ -45,6 +45,6 @@ pub(crate) fn registry() -> Result<Registry, RegisterError> {
     let second = register::<Second>(&mut registry)?;
     // From the first rules to the second, by the code of the second.
     let convert = |step| Ok(ChatMachine::<Second>::new().convert(step)?);
-    registry.register_migration(first, second, Converting::new(convert))?;
+    registry.register_conversion(first, second, convert)?;
     Ok(registry)
 }

@@ -198,8 +198,9 @@ fn library(
     global: &Global,
     mut registry: Registry,
 ) -> (std::sync::Arc<lattice_code::CodeLibrary>, Registry) {
-    let dirs = env::var_os("LATTICE_CODE_PATH").unwrap_or_default();
-    let dirs = env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty());
+    let dirs = env::var_os("LATTICE_CODE_PATH");
+    let dirs = dirs.iter().flat_map(env::split_paths);
+    let dirs = dirs.filter(|dir| !dir.as_os_str().is_empty());
     let library = lattice_code::CodeLibrary::new(data_dir)
         .files(global.code.iter().cloned())
         .search_path(dirs)

@@ -259,8 +259,9 @@ fn a_store_that_is_written_meanwhile_is_not_migrated() {
 fn migrations_are_registered_once_and_looked_up_by_both_types() {
     let mut registry = registry();
     let (from, to): (StoreType, StoreType) = (counter(), "org.example.other".parse().unwrap());
-    let nothing =
-        |_: &dyn StoreHandle| -> Result<Calls<'_>, Cause> { Ok(Box::new(std::iter::empty())) };
+    fn nothing(_: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
+        Ok(Box::new(std::iter::empty()))
+    }
     registry
         .register_migration(from.clone(), to.clone(), nothing)
         .unwrap();

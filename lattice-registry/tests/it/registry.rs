@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lattice_backend::backend::Peek;
-use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::open::{OpenError, Proof};
 use lattice_backend::engine::verify::Rebuilt;
 use lattice_backend::machine::{Logic, Method};
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, PubKey, SchemaVersion, StoreType};
@@ -36,6 +36,10 @@ impl StoreOpener for Partial {
     fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
         let store_type = rebuild.meta.store_type.clone();
         Err(OpenError::NoRebuild { store_type })
+    }
+
+    fn prove(&self, store: Peeked) -> Result<Proof, OpenError> {
+        self.0.prove(store)
     }
 
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {

@@ -210,41 +210,6 @@ fn modules_compile_in_time_that_is_bounded_by_their_length() {
     }
 }
 
-/// What a compiled module takes, and machines of it, which share it.
-#[test]
-#[ignore = "prints figures; run it alone"]
-fn memory_of_modules() {
-    let guests = [
-        ("kvstore", guests::KVSTORE.to_vec()),
-        ("logstore", guests::LOGSTORE.to_vec()),
-        ("chat", guests::CHAT.to_vec()),
-    ];
-    for (name, wasm) in guests.into_iter().chain(bombs()) {
-        let kib = |since: usize| resident().saturating_sub(since) >> 10;
-        let start = resident();
-        // Twenty, for figures above the pages that an allocator keeps.
-        let codes: Vec<Code> = (0..20).map(|_| Code::new(&wasm).unwrap()).collect();
-        let compiled = kib(start) / 20;
-        let before = resident();
-        let machines: Vec<WasmMachine> = codes
-            .iter()
-            .map(|code| WasmMachine::new(code.clone(), &[]).unwrap())
-            .collect();
-        let clones: Vec<WasmMachine> = (0..10_000).map(|_| machines[0].clone()).collect();
-        let cloned = kib(before);
-        for machine in &machines {
-            drop(run(machine, b"p"));
-        }
-        let translated = kib(start) / 20;
-        println!(
-            "{name:30} {:>5} KiB of Wasm, compiled {compiled:>6} KiB, 20 machines and 10,000 \
-             clones {cloned:>6} KiB, after an op {translated:>6} KiB each",
-            wasm.len() >> 10
-        );
-        drop(clones);
-    }
-}
-
 /// Clones of code and of machines share one compiled module.
 #[test]
 fn clones_share_the_module() {

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use lattice_meta::Cid;
 use lattice_wasm::{Code, guests};
 
-const ALL: [(&str, &[u8]); 6] = [
+const ALL: [(&str, &[u8]); 7] = [
     ("kvstore", guests::KVSTORE),
     ("logstore", guests::LOGSTORE),
     ("chat", guests::CHAT),
     ("chat_hotfix", guests::CHAT_HOTFIX),
     ("chat_broken", guests::CHAT_BROKEN),
     ("chat_v2", guests::CHAT_V2),
+    ("counter", guests::COUNTER),
 ];
 
 fn root() -> PathBuf {
@@ -35,7 +36,7 @@ fn content_ids_are_those_that_the_tree_names() {
     let line = |(name, wasm): (&str, &[u8])| format!("{} {name}\n", Cid::of(wasm));
     let lines: String = ALL.map(line).concat();
     check("lattice-wasm/guests/cids.txt", &lines);
-    let cid = |wasm: &[u8]| Cid::of(wasm).to_string();
+    let cid = |wasm: &[u8]| format!("{}\n", Cid::of(wasm));
     check("lattice-kvstore/src/guest.cid", &cid(guests::KVSTORE));
     check("lattice-logstore/src/guest.cid", &cid(guests::LOGSTORE));
 }

@@ -15,8 +15,7 @@ fn time_of(machine: &WasmMachine) -> (Duration, String) {
 }
 
 #[test]
-#[ignore = "prints figures"]
-fn prices() {
+fn no_instruction_takes_much_longer_than_its_gas_pays_for() {
     assert_eq!(abi::BASE_GAS, 50_000_000);
     let locals = "i64 ".repeat(512);
     let mut targets = String::new();

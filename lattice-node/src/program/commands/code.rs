@@ -180,7 +180,7 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
             let located = context.code.find(&code.cid())?;
             let place = located.map(|located| located.place.to_string());
             Asked {
-                place: place.unwrap_or_default(),
+                place: place.unwrap_or_else(|| "missing".to_owned()),
                 code,
             }
         }

@@ -1,5 +1,8 @@
 //! How a command fails: a kind, a message, an exit code.
 
+#[cfg(feature = "wasm")]
+mod code;
+
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
@@ -431,25 +434,6 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         }
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
         _ => Kind::Failed,
-    }
-}
-
-#[cfg(feature = "wasm")]
-fn code_kind(error: &lattice_code::LibraryError) -> Kind {
-    use lattice_code::LibraryError;
-    match error {
-        LibraryError::Missing { .. } => Kind::UnknownType,
-        LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
-        LibraryError::Several { .. } => Kind::Usage,
-        LibraryError::Trust { .. } => Kind::Damaged,
-        _ => Kind::Failed,
-    }
-}
-
-#[cfg(feature = "wasm")]
-impl From<lattice_code::LibraryError> for Failure {
-    fn from(error: lattice_code::LibraryError) -> Self {
-        Self::of(code_kind(&error), &error)
     }
 }
 

@@ -1,0 +1,21 @@
+//! How a command on code fails.
+
+use lattice_code::LibraryError;
+
+use super::{Failure, Kind};
+
+fn code_kind(error: &LibraryError) -> Kind {
+    match error {
+        LibraryError::Missing { .. } => Kind::UnknownType,
+        LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
+        LibraryError::Several { .. } => Kind::Usage,
+        LibraryError::Trust { .. } => Kind::Damaged,
+        _ => Kind::Failed,
+    }
+}
+
+impl From<LibraryError> for Failure {
+    fn from(error: LibraryError) -> Self {
+        Self::of(code_kind(&error), &error)
+    }
+}
