@@ -75,7 +75,7 @@ fn run<M: StateMachine + Clone>(dir: &Path, machine: M) -> Done<Times> {
     let replay = began.elapsed() / u32::try_from(BATCHES)?;
     engine.close()?;
     Ok(Times {
-        put_least: puts.iter().min().copied().unwrap_or_default(),
+        put_least: *puts.iter().min().ok_or("no rounds")?,
         put_median: median(&mut puts),
         batch,
         replay,

@@ -4,7 +4,7 @@ use lattice_code::LibraryError;
 
 use super::{Failure, Kind};
 
-fn code_kind(error: &LibraryError) -> Kind {
+pub(super) fn kind(error: &LibraryError) -> Kind {
     match error {
         LibraryError::Missing { .. } => Kind::UnknownType,
         LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
@@ -16,6 +16,6 @@ fn code_kind(error: &LibraryError) -> Kind {
 
 impl From<LibraryError> for Failure {
     fn from(error: LibraryError) -> Self {
-        Self::of(code_kind(&error), &error)
+        Self::of(kind(&error), &error)
     }
 }

@@ -420,7 +420,7 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
         #[cfg(feature = "wasm")]
         ManagerError::Resolve(ResolveError::Resolver { source, .. }) => {
-            source.downcast_ref().map_or(Kind::Failed, code_kind)
+            source.downcast_ref().map_or(Kind::Failed, code::kind)
         }
         ManagerError::Create(error) => file_kind(error),
         ManagerError::MigrateChanged { .. } => Kind::InUse,
