@@ -104,11 +104,7 @@ fn main() -> Done<()> {
         Code::new(&wasm)?;
         loads.push(began.elapsed());
     }
-    println!(
-        "loading {} bytes: {:.2?}",
-        wasm.len(),
-        median(&mut loads)
-    );
+    println!("loading {} bytes: {:.2?}", wasm.len(), median(&mut loads));
     let code = Code::new(&wasm)?;
     let (mut natives, mut modules) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
