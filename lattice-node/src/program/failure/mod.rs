@@ -117,7 +117,6 @@ impl Failure {
         self.kind.code()
     }
 
-    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }
@@ -309,9 +308,16 @@ impl From<ManagerError> for Failure {
         let known: Vec<_> = known.iter().map(|known| known.as_str()).collect();
         match did_you_mean(store_type.as_str(), known) {
             Some(meant) => failure.and(&meant),
-            None => failure.and(
-                "a program built with that type opens it, and `lattice peek` reads what any can",
-            ),
+            None => failure.and(match cfg!(feature = "wasm") {
+                true => {
+                    "`lattice code add FILE` adds its code if you have it as a module, and \
+                         `lattice peek` reads what any program can"
+                }
+                false => {
+                    "a program built with that type opens it, and `lattice peek` reads what \
+                         any program can"
+                }
+            }),
         }
     }
 }
