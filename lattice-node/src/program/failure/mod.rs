@@ -117,6 +117,7 @@ impl Failure {
         self.kind.code()
     }
 
+    #[cfg(any(test, feature = "wasm"))]
     pub(super) fn message(&self) -> &str {
         &self.message
     }

@@ -91,6 +91,7 @@ impl<'a, 'b> Guide<'a, 'b> {
     }
 
     /// Runs a command that fails, shows it, and the error.
+    #[cfg(feature = "wasm")]
     pub(super) fn run_refused(&mut self, words: &[Word]) -> Result<(), Failure> {
         self.typed(&line(words))?;
         let message = match self.printed(words) {
