@@ -419,6 +419,10 @@ def differ(what, recorded, found):
         text = value.hex() if isinstance(value, bytes) else repr(value)
         return text if len(text) <= 400 else text[:400] + "..."
 
+    if isinstance(recorded, bytes) and isinstance(found, bytes):
+        pairs = enumerate(zip(recorded, found))
+        first = next((at for at, (one, other) in pairs if one != other), min(len(recorded), len(found)))
+        what = f"{what}, byte {first}"
     raise Difference(f"{what}: recorded {shown(recorded)}, found {shown(found)}")
 
 
@@ -473,8 +477,8 @@ def compare_outcome(what, line, found):
     if recorded.keys() != found.keys():
         differ(what, recorded, found)
     for name, value in recorded.items():
-        match = compare_text if name == "reason" else compare
-        match(f"{what}, {name}", value, found[name])
+        check = compare_text if name == "reason" else compare
+        check(f"{what}, {name}", value, found[name])
 
 
 class Replay:
@@ -578,6 +582,8 @@ def main(directory, *names):
             replay.run()
         except Difference as difference:
             sys.exit(f"{path.stem}: {difference}")
+        except Trap as trap:
+            sys.exit(f"{path.stem}: recorded an answer, found a trap: {trap}")
         module = replay.module
         counts = [len(module.history.ops), len(replay.rows), len(replay.elements)]
         print("{}: {:,} ops, {:,} rows, {:,} elements match".format(path.stem, *counts), flush=True)

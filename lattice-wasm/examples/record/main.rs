@@ -49,7 +49,11 @@ fn main() -> Done<()> {
     successor.play()?;
     successor.convert(&chat)?;
     // A step that the module does not take.
-    successor.convert_step(&chat, Value::Null, Value::record([("messages", Value::Null)]))?;
+    successor.convert_step(
+        &chat,
+        Value::Null,
+        Value::record([("messages", Value::Null)]),
+    )?;
     finish(chat, CHAT.name, CHAT.wasm, dir)?;
     finish(successor, CHAT_V2.name, CHAT_V2.wasm, dir)?;
 

@@ -74,7 +74,11 @@ impl Replica {
         payload: &[u8],
     ) -> Done<Op> {
         let key = author.public();
-        let own: Vec<_> = self.ops.iter().filter(|op| op.reference().author == key).collect();
+        let own: Vec<_> = self
+            .ops
+            .iter()
+            .filter(|op| op.reference().author == key)
+            .collect();
         let prev = match rng.one_in(5) {
             true => None,
             false => rng.pick(&own).copied(),

@@ -28,6 +28,9 @@ pub(crate) type Call = (&'static str, Value);
 /// Makes a call, which may name ops.
 pub(crate) type Calls = fn(&mut Rng, &[Op]) -> Call;
 
+/// Makes a payload, which may name ops.
+pub(crate) type Payloads = fn(&mut Rng, &[Op]) -> Vec<u8>;
+
 /// A module, and what it is called with.
 pub(crate) struct Subject<'a> {
     pub(crate) name: &'static str,
@@ -35,7 +38,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) command: Calls,
     pub(crate) query: Calls,
     /// Payloads that `command` does not make; else payloads are copied and damaged.
-    pub(crate) payload: Option<fn(&mut Rng, &[Op]) -> Vec<u8>>,
+    pub(crate) payload: Option<Payloads>,
 }
 
 /// What a recording has.
@@ -78,7 +81,7 @@ impl<'a> Session<'a> {
     pub(crate) fn new(subject: &'a Subject<'a>) -> Done<Self> {
         let machine = WasmMachine::new(Code::new(subject.wasm)?, &[])?;
         let author = |nth| Arc::new(SecretKey::from_bytes(&[nth; 32]));
-        // The last is of nobody's replica.
+        // The last one has no replica.
         let authors: Vec<_> = (1..=u8::try_from(REPLICAS + 1)?).map(author).collect();
         let clock = Arc::new(ManualClock::new(BEGINNING_MS));
         let genesis = Genesis::new(
@@ -290,8 +293,7 @@ impl<'a> Session<'a> {
             Err(MachineError::Backend(BackendError::Fault(_))) => Outcome::Fault,
             Err(error) => return Err(error.into()),
         };
-        self.tape
-            .call("query", number, &input.to_bytes(), &outcome);
+        self.tape.call("query", number, &input.to_bytes(), &outcome);
         Ok(())
     }
 
@@ -384,10 +386,7 @@ fn hex_or_null(text: Option<&str>) -> Field<'_> {
     text.map_or(Field::Null, |text| Field::Hex(text.as_bytes()))
 }
 
-fn method<'m>(
-    machine: &'m WasmMachine,
-    name: &str,
-) -> Done<(u64, &'m MethodEntry<WasmMachine>)> {
+fn method<'m>(machine: &'m WasmMachine, name: &str) -> Done<(u64, &'m MethodEntry<WasmMachine>)> {
     let mut entries = (0..).zip(machine.methods());
     let found = entries.find(|(_, entry)| entry.method.name == name);
     Ok(found.ok_or_else(|| format!("no method {name}"))?)

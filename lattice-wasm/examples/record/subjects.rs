@@ -227,7 +227,10 @@ fn chat_command(rng: &mut Rng, ops: &[Op]) -> Call {
             true => text("no id"),
             false => text(&message.to_string()),
         };
-        return ("edit", Value::record([("message", message), ("text", said)]));
+        return (
+            "edit",
+            Value::record([("message", message), ("text", said)]),
+        );
     }
     let room = one(rng, ROOMS);
     ("post", Value::record([("room", room), ("text", said)]))
