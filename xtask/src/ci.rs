@@ -228,7 +228,10 @@ fn test(workspace: &Workspace) -> Result<(), Failure> {
 fn without_modules(workspace: &Workspace) -> Result<(), Failure> {
     let words = ["clippy", "--quiet", "--package", "lattice-node"];
     let features = ["--no-default-features", "--features", "program"];
-    cargo(workspace, &[&words[..], &features, &["--", "-D", "warnings"]].concat())
+    cargo(
+        workspace,
+        &[&words[..], &features, &["--", "-D", "warnings"]].concat(),
+    )
 }
 
 /// Frozen bytes, replicas that agree and bounded costs, in the build that ships: without debug assertions,
