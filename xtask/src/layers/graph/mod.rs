@@ -53,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("guest-kvstore", &["lattice-guest", "lattice-kvstore"]),
     ("guest-logstore", &["lattice-guest", "lattice-logstore"]),
     ("guest-chat", &["lattice-guest"]),
+    ("guest-tally", &["lattice-guest"]),
     ("xtask", &[]),
     // Stands beside them all: it ships with nothing.
     (
