@@ -65,9 +65,12 @@ fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
     }
     let note = match is_new {
         true => format!(
-            "added code for {}, {} bytes",
+            "added code for {}, {}",
             code.store_type(),
-            code.bytes()
+            plural(
+                u64::try_from(code.bytes()).unwrap_or(u64::MAX),
+                ("byte", "bytes")
+            )
         ),
         false => format!("code for {} was added before", code.store_type()),
     };
