@@ -263,16 +263,32 @@ impl CodeLibrary {
         wasm_store_opener(code.clone(), &equal)
     }
 
+    /// Checks the files that were named: each must be there, and a module that this program can run.
+    /// They need not be trusted.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`], and as for [`check`](Self::check).
+    pub fn check_files(&self) -> Result<(), LibraryError> {
+        self.modules_of_files().try_for_each(|code| code.map(drop))
+    }
+
+    /// The modules of the files that were named.
+    fn modules_of_files(&self) -> impl Iterator<Item = Result<(&Path, Code), LibraryError>> {
+        self.files.iter().map(|file| {
+            let wasm = read_module(file);
+            let wasm = wasm.map_err(|error| LibraryError::file("read", file, error))?;
+            let code = self.check(&wasm, &file.display().to_string())?;
+            Ok((file.as_path(), code))
+        })
+    }
+
     /// Has a registry make new stores with the modules of the files that were named, as far as they
-    /// may run. A module that cannot be used is passed over: who needs it is told why.
+    /// may run. One that may not is passed over: the error comes when a store needs it.
     pub fn prefer_files(&self, registry: &mut Registry) {
-        for file in &self.files {
-            let code = read_module(file).ok();
-            let code = code.and_then(|wasm| self.check(&wasm, "").ok());
-            let Some(code) = code.filter(|code| self.is_trusted(&code.cid()).unwrap_or(false))
-            else {
+        for (_, code) in self.modules_of_files().flatten() {
+            if !self.is_trusted(&code.cid()).unwrap_or(false) {
                 continue;
-            };
+            }
             if let Ok(opener) = self.opener(&code) {
                 registry.replace(code.store_type().clone(), opener);
             }
@@ -281,10 +297,8 @@ impl CodeLibrary {
 
     /// A module of the files that were named which is of a type, and may not run.
     fn named_of_type(&self, store_type: &StoreType) -> Result<(), LibraryError> {
-        for file in &self.files {
-            let wasm = read_module(file);
-            let wasm = wasm.map_err(|error| LibraryError::file("read", file, error))?;
-            let code = self.check(&wasm, &file.display().to_string())?;
+        for module in self.modules_of_files() {
+            let (file, code) = module?;
             if code.store_type() == store_type && !self.is_trusted(&code.cid())? {
                 return Err(LibraryError::NotTrusted {
                     store_type: store_type.clone(),

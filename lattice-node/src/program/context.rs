@@ -61,7 +61,7 @@ impl<'a> Context<'a> {
         let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
         let native = registry.clone();
         #[cfg(feature = "wasm")]
-        let (code, registry) = library(host, &data_dir, global, registry);
+        let (code, registry) = library(host, &data_dir, global, registry)?;
         let progress = Progress::new(&mut out).sink();
         let node = Node::builder(&data_dir)
             .registry(registry)
@@ -202,7 +202,7 @@ fn library(
     data_dir: &std::path::Path,
     global: &Global,
     mut registry: Registry,
-) -> (std::sync::Arc<lattice_code::CodeLibrary>, Registry) {
+) -> Result<(std::sync::Arc<lattice_code::CodeLibrary>, Registry), Failure> {
     // The tour shows a directory that lacks a module, whatever its user has.
     let dirs = env::var_os("LATTICE_CODE_PATH").filter(|_| host == Host::Process);
     let dirs = dirs.iter().flat_map(env::split_paths);
@@ -211,10 +211,11 @@ fn library(
         .files(global.code.iter().cloned())
         .search_path(dirs)
         .pinned_by(&registry);
+    library.check_files()?;
     library.prefer_files(&mut registry);
     let library = std::sync::Arc::new(library);
     library.attach(&mut registry);
-    (library, registry)
+    Ok((library, registry))
 }
 
 /// `$LATTICE_DATA_DIR`, else `lattice` in the user's data directory (XDG base directories).
