@@ -5,10 +5,10 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::engine::open::Proof;
+use lattice_backend::engine::open::{OpenError, Proof};
 use lattice_code::{Located, Place};
 use lattice_meta::{Cid, StoreId, StoreType};
-use lattice_registry::StoreOpener;
+use lattice_registry::{ManagerError, StoreOpener};
 use lattice_wasm::{Code, abi, wasm_store_opener};
 use serde_json::{Value as Json, json};
 
@@ -41,7 +41,15 @@ fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
     let opened = std::fs::File::open(file);
     let read = opened.and_then(|opened| opened.take(most).read_to_end(&mut wasm));
     read.map_err(|error| Failure::file(file, error))?;
-    Ok(wasm)
+    match wasm.len() > abi::MAX_CODE_BYTES {
+        true => Err(Failure::failed(format!(
+            "{} is longer than a module may be, {} bytes; build it with optimisation and without \
+             debug information, as `cargo build --release` does",
+            file.display(),
+            abi::MAX_CODE_BYTES
+        ))),
+        false => Ok(wasm),
+    }
 }
 
 fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
@@ -290,6 +298,21 @@ fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), F
     }
 }
 
+/// The store is as good as it was: it is the code that is refused.
+fn not_upgraded(error: ManagerError) -> Failure {
+    match error {
+        ManagerError::Open(OpenError::LogicDiffers {
+            store_id,
+            recorded,
+            current,
+            difference,
+        }) => Failure::damaged(format!(
+            "{current} computes another state: {difference}; store {store_id} stays with {recorded}"
+        )),
+        error => error.into(),
+    }
+}
+
 fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
     let found = context
@@ -311,7 +334,11 @@ fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(),
         }
     }
     context.node.become_writer()?;
-    context.node.manager().upgrade(&path, &*opener)?;
+    context
+        .node
+        .manager()
+        .upgrade(&path, &*opener)
+        .map_err(not_upgraded)?;
     let value = json!({
         "store_id": store_id,
         "recorded": recorded,
