@@ -362,7 +362,9 @@ fn candidates(dir: &Path, cid: &Cid) -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
         .collect();
     others.sort_unstable();
-    named.into_iter().chain(others).collect()
+    // A pipe would be waited for.
+    let all = named.into_iter().chain(others);
+    all.filter(|path| path.is_file()).collect()
 }
 
 /// A registry asks for stores that no registered code computes.

@@ -41,7 +41,15 @@ fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
     let opened = std::fs::File::open(file);
     let read = opened.and_then(|opened| opened.take(most).read_to_end(&mut wasm));
     read.map_err(|error| Failure::file(file, error))?;
-    Ok(wasm)
+    match wasm.len() > abi::MAX_CODE_BYTES {
+        true => Err(Failure::failed(format!(
+            "{} is longer than a module may be, {} bytes; build it with optimisation and without \
+             debug information, as `cargo build --release` does",
+            file.display(),
+            abi::MAX_CODE_BYTES
+        ))),
+        false => Ok(wasm),
+    }
 }
 
 fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {

@@ -311,12 +311,11 @@ impl From<ManagerError> for Failure {
             Some(meant) => failure.and(&meant),
             None => failure.and(match cfg!(feature = "wasm") {
                 true => {
-                    "`lattice code add FILE` adds its code if you have it as a module, and \
-                         `lattice peek` reads what any program can"
+                    "`lattice code add FILE` adds a module of that type, a program built with the \
+                     type opens it, and `lattice peek` reads what any can"
                 }
                 false => {
-                    "a program built with that type opens it, and `lattice peek` reads what \
-                         any program can"
+                    "a program built with that type opens it, and `lattice peek` reads what any can"
                 }
             }),
         }
