@@ -132,6 +132,19 @@ impl CodeLibrary {
         Ok((code, is_new))
     }
 
+    /// Takes back the trust in a module, and removes it from the cache. Returns whether it was
+    /// trusted. A store that records it does not open here until it is added again.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`] and [`LibraryError::Trust`].
+    pub fn remove(&self, cid: &Cid) -> Result<bool, LibraryError> {
+        let locked = self.cache.lock()?;
+        let was_trusted = Trusted::remove(&self.data_dir, cid)?;
+        self.cache.remove(cid)?;
+        drop(locked);
+        Ok(was_trusted)
+    }
+
     /// Checks a module, which may then run if it is [trusted](Self::is_trusted).
     ///
     /// # Errors
@@ -233,13 +246,13 @@ impl CodeLibrary {
         }
     }
 
-    /// The code that was added for a type, in the order of content ids.
+    /// The code that was added for a type, what was added last first.
     ///
     /// # Errors
     /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
     pub fn of_type(&self, store_type: &StoreType) -> Result<Vec<Code>, LibraryError> {
         let mut all = Vec::new();
-        for cid in self.trusted()?.iter() {
+        for cid in self.trusted()?.newest_first() {
             if let Some(found) = self.find(cid)? {
                 let code = self.compile(cid, &found.wasm)?;
                 if code.store_type() == store_type {
@@ -339,15 +352,8 @@ impl CodeLibrary {
             // Other code computed it: a replay with code of this type would prove it equal.
             Some(Err(_)) | None => {
                 self.named_of_type(store_type)?;
-                let mut all = self.of_type(store_type)?;
-                match all.len() {
-                    0 => Ok(None),
-                    1 => Ok(all.pop()),
-                    _ => Err(LibraryError::Several {
-                        store_type: store_type.clone(),
-                        cids: all.iter().map(Code::cid).collect(),
-                    }),
-                }
+                // What was added last is what a new store is to have.
+                Ok(self.of_type(store_type)?.into_iter().next())
             }
         }
     }

@@ -24,6 +24,7 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
         CodeCommand::Add { file } => add(context, &file),
         CodeCommand::List => list(context),
         CodeCommand::Show { what } => show(context, &what),
+        CodeCommand::Remove { what } => remove(context, &what),
         CodeCommand::Prove { store, by } => prove(context, &store.store, &by),
         CodeCommand::Upgrade { store, by } => upgrade(context, &store.store, &by),
     }
@@ -134,6 +135,34 @@ fn users(context: &Context<'_>, logic: &str) -> Result<Vec<StoreId>, Failure> {
         }
     }
     Ok(users)
+}
+
+fn remove(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
+    // A module that is not there any more can still be in the list.
+    let cid = match what.to_str().and_then(|text| text.parse::<Cid>().ok()) {
+        Some(cid) => cid,
+        None => Cid::of(&read_module(context, Path::new(what))?),
+    };
+    let stores = users(context, &cid.to_string())?;
+    let was_trusted = context.code.remove(&cid)?;
+    let value = json!({
+        "cid": cid.to_string(),
+        "removed": was_trusted,
+        "stores": stores,
+    });
+    if !context.out.is_json() {
+        let count = u64::try_from(stores.len()).unwrap_or(u64::MAX);
+        let stores = match count {
+            0 => String::new(),
+            _ => format!("; used by {}", plural(count, ("store", "stores"))),
+        };
+        let note = match was_trusted {
+            true => format!("removed{stores}"),
+            false => format!("it was not trusted{stores}"),
+        };
+        context.out.note(&note);
+    }
+    context.out.either(value, |_| cid.to_string())
 }
 
 fn list(context: &mut Context<'_>) -> Result<(), Failure> {

@@ -10,7 +10,6 @@ pub(super) fn kind(error: &LibraryError) -> Kind {
     match error {
         LibraryError::Missing { .. } => Kind::UnknownType,
         LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
-        LibraryError::Several { .. } => Kind::Usage,
         LibraryError::Trust { .. } => Kind::Damaged,
         LibraryError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Kind::NotFound
