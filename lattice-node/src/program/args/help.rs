@@ -16,7 +16,7 @@ is one object on standard error: {\"error\": {\"kind\", \"message\"}}.";
 pub(super) const TOUR: &str = "\
 Example: lattice tour --keep ./tour
 
-JSON, a line each: one of heading, text, command, call, output";
+JSON, a line each: one of heading, text, command, call, output, error";
 
 pub(super) const CREATE: &str = "\
 Example: lattice create core:kvstore --alias fruit
@@ -32,24 +32,28 @@ pub(super) const PEEK: &str = "\
 Example: lattice peek fruit
          lattice peek ./copy/state.db
 
-JSON: store_id, store_type, schema_version, tips (author to op id)";
+JSON: store_id, store_type, schema_version, logic_version, code (where its module is), tips (author to \
+op id)";
 
 pub(super) const INFO: &str = "\
 Example: lattice info fruit
 
-JSON: store_id, store_type, schema_version, tips, state_hash, ops, authors, frontier, forks, \
-logic_version, bytes, alias, owner, created, migrated_from";
+JSON: store_id, store_type, schema_version, tips, state_hash, ops, authors, frontier, forks, held, \
+held_ops, logic_version, code (where its module is), opened_by (the code at hand), bytes, alias, owner, \
+created, migrated_from";
 
 pub(super) const TYPES: &str = "\
 Example: lattice types
 
-JSON, a line each: store_type, schema_version, logic_version, methods (how many)";
+JSON, a line each: store_type, schema_version, logic_version, methods (how many), code (where its \
+module is)";
 
 pub(super) const DESCRIBE: &str = "\
 Example: lattice describe fruit
          lattice describe core:kvstore
 
-JSON: store_id, store_type, methods (each: name, kind, doc, params, result)";
+JSON: store_id, store_type, logic_version, code (where its module is), methods (each: name, kind, doc, \
+params, result)";
 
 pub(super) const CALL: &str = "\
 Example: lattice call fruit put key=apple value=red
@@ -146,8 +150,9 @@ kept in a temporary file about as large as the store, where TMPDIR says. Finding
 Example: lattice verify fruit
          lattice verify fruit --quick
 
-JSON: store_id, ok, depth, ops, elements, state_hash, forks, logic_version, recorded_logic, \
-checksums (whole, in_use or not_checked), findings (each: kind, message, and what else is known)";
+JSON: store_id, ok, depth, ops, elements, state_hash, forks, held, held_ops, logic_version, \
+recorded_logic, code (where its module is), checksums (intact, damaged, in_use or not_checked), findings \
+(each: kind, message, and what else is known)";
 
 pub(super) const MIGRATE: &str = "\
 The new store has an id and a history of its own, and names the old one and its state; `info` shows them. \

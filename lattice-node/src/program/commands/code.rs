@@ -409,21 +409,27 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
         };
         let code = context.code.check(&located.wasm, &cid.to_string())?;
         let (store_type, manifest) = (code.store_type(), code.manifest());
+        let place = place_of(context, &cid.to_string());
         let value = json!({
             "store_type": store_type,
             "schema_version": manifest.schemas.end(),
             "logic_version": cid.to_string(),
             "methods": manifest.methods.len(),
+            "code": place,
         });
         context.out.either(value, |out| {
             let name = out.paint(styles::TYPE, &format!("{:<20}", store_type.as_str()));
-            format!("{name}  schema {}  logic {cid}", manifest.schemas.end())
+            let place = place.map_or_else(String::new, |place| format!(", {place}"));
+            format!(
+                "{name}  schema {}  logic {cid}{place}",
+                manifest.schemas.end()
+            )
         })?;
     }
     Ok(())
 }
 
-/// Where the code of a logic version is, for `info` and `peek`.
+/// Where the module of a logic version is, and whether it is trusted; nothing for native code.
 pub(super) fn place_of(context: &Context<'_>, logic: &str) -> Option<String> {
     let cid: Cid = logic.parse().ok()?;
     let trust = match context.code.is_trusted(&cid) {

@@ -11,6 +11,7 @@ use lattice_backend::machine::{CallError, Method, MethodKind, Value, ValueType};
 use lattice_meta::StoreType;
 use serde_json::{Value as Json, json};
 
+use super::code_of;
 use super::stores::parse_type;
 use super::values::{B64_SUFFIX, fields_in_line, from_json, in_line, to_json};
 use crate::Access;
@@ -30,6 +31,7 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
             "schema_version": logic.newest_schema(),
             "logic_version": logic.version().as_str(),
             "methods": opener.methods().len(),
+            "code": code_of(context, logic.version().as_str()),
         });
         context.out.either(value, |out| {
             let name = out.paint(styles::TYPE, &format!("{:<20}", store_type.as_str()));
@@ -45,27 +47,36 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
 pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
     // Neither an id nor an alias has the separators that every type has.
     let is_type = |text: &str| !text.contains('/') && text.contains(['.', ':']);
-    let (store_type, methods, store_id) = match what.to_str().filter(|text| is_type(text)) {
+    let (store_type, methods, store_id, logic) = match what.to_str().filter(|text| is_type(text)) {
         Some(text) => {
             let store_type = parse_type(context, text)?;
-            let methods = context.registry().resolve(&store_type)?.methods();
-            (store_type, methods, None)
+            let opener = context.registry().resolve(&store_type)?;
+            let logic = opener.logic().version().to_string();
+            (store_type, opener.methods(), None, logic)
         }
         None => {
             let path = context.path(what)?;
             let store = context.node.manager().open_path(path, Access::ReadOnly)?;
             let id = store.store_id();
-            (store.store_type().clone(), store.methods(), Some(id))
+            let logic = store.logic_version().to_string();
+            (store.store_type().clone(), store.methods(), Some(id), logic)
         }
     };
+    let code = code_of(context, &logic);
     let value = json!({
         "store_id": store_id,
         "store_type": store_type,
+        "logic_version": logic,
+        "code": code,
         "methods": methods.iter().map(method_json).collect::<Vec<_>>(),
     });
-    context
-        .out
-        .either(value, |out| description(out, &store_type, &methods))
+    context.out.either(value, |out| {
+        let methods = description(out, &store_type, &methods);
+        match code {
+            Some(code) => format!("code {logic}, {code}\n{methods}"),
+            None => methods,
+        }
+    })
 }
 
 pub(super) fn method_json(method: &Method) -> Json {

@@ -64,3 +64,14 @@ fn timestamp(ms: u64) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
     humantime::format_rfc3339_millis(time).to_string()
 }
+
+/// Where the module is that a logic version names; nothing for native code.
+fn code_of(context: &Context<'_>, logic: &str) -> Option<String> {
+    #[cfg(feature = "wasm")]
+    return code::place_of(context, logic);
+    #[cfg(not(feature = "wasm"))]
+    {
+        let _ = (context, logic);
+        None
+    }
+}

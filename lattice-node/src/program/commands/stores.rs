@@ -167,7 +167,9 @@ impl<'a, 'b> Sheet<'a, 'b> {
 pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let peek = context.node.manager().peek_logic(context.path(store)?)?;
     let (meta, logic) = (peek.meta, peek.logic);
-    let code = logic.as_deref().and_then(|logic| code_of(context, logic));
+    let code = logic
+        .as_deref()
+        .and_then(|logic| super::code_of(context, logic));
     for key in &meta.unknown_keys {
         let key = escape(key);
         context.out.note(&format!(
@@ -212,7 +214,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     let (owner, created_ms) = (genesis.owner(), genesis.created().ms());
     let from = genesis.migrated_from();
     let alias = context.aliases().alias_of(meta.store_id).cloned();
-    let code = code_of(context, &logic);
+    let code = super::code_of(context, &logic);
 
     let mut value = meta_json(&meta);
     let migrated_from: Option<Value> = from
@@ -277,17 +279,6 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         }
         sheet.text()
     })
-}
-
-/// Where the module is that a logic version names; nothing for native code.
-fn code_of(context: &Context<'_>, logic: &str) -> Option<String> {
-    #[cfg(feature = "wasm")]
-    return super::code::place_of(context, logic);
-    #[cfg(not(feature = "wasm"))]
-    {
-        let _ = (context, logic);
-        None
-    }
 }
 
 fn from_text(store_id: &StoreId, state_hash: impl ToString) -> String {

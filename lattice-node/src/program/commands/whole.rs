@@ -7,6 +7,7 @@ use lattice_backend::engine::verify::{Finding, Verification};
 use lattice_meta::StoreId;
 use serde_json::{Map, Value, json};
 
+use super::code_of;
 use super::held::{held_json, held_line};
 use super::stores::parse_type;
 use crate::program::args;
@@ -76,6 +77,7 @@ fn print_verified(
     store_id: Option<StoreId>,
     verified: &Verification,
 ) -> Result<(), Failure> {
+    let code = code_of(context, verified.logic.as_str());
     let value = json!({
         "store_id": store_id,
         "ok": verified.is_ok(),
@@ -88,6 +90,7 @@ fn print_verified(
         "held_ops": verified.held_ops.iter().map(held_json).collect::<Vec<_>>(),
         "logic_version": verified.logic.as_str(),
         "recorded_logic": verified.recorded_logic,
+        "code": code,
         "checksums": checksums_name(&verified.checksums),
         "findings": verified.findings.iter().map(finding_json).collect::<Vec<_>>(),
     });
@@ -122,7 +125,12 @@ fn print_verified(
                 0 => String::new(),
                 held => format!(", {} held", plural(held, ("op", "ops"))),
             };
-            let mut text = format!("ok: {what}{forks}{held}, state hash {hash}{logic}{checksums}");
+            let code = match &code {
+                Some(place) => format!("\ncode {}, {place}", verified.logic.as_str()),
+                None => String::new(),
+            };
+            let mut text =
+                format!("ok: {what}{forks}{held}, state hash {hash}{code}{logic}{checksums}");
             for held in &verified.held_ops {
                 text.push_str(&format!("\nheld: {}", held_line(held)));
             }
