@@ -1,5 +1,5 @@
 //! What `core:kvstore` costs as a module, beside the native code, in turns: durable puts, batches of
-//! 100 and their replay, and loading.
+//! 100 and their replay, loading, and, on Linux, the memory of open stores.
 //!
 //! ```console
 //! $ cargo run --release -p lattice-wasm --example measure
@@ -26,6 +26,7 @@ use lattice_wasm::{Code, WasmMachine, guests};
 const ROUNDS: usize = 9;
 const PUTS: usize = 300;
 const BATCHES: usize = 60;
+const STORES: usize = 100;
 
 type Done<T> = Result<T, Box<dyn Error>>;
 
@@ -84,6 +85,43 @@ fn run<M: StateMachine + Clone>(dir: &Path, machine: M) -> Done<Times> {
     })
 }
 
+/// Memory that the process has, in bytes.
+fn resident() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(4096 * pages)
+}
+
+/// Opens stores that are idle then; gives the memory of each in KiB, and the stores.
+fn idle<M: StateMachine + Clone>(machine: &M) -> Done<(Option<u64>, Vec<Engine<M>>)> {
+    let backend = Arc::new(RedbBackend::on_files());
+    let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
+    let dirs: Vec<_> = (0..STORES)
+        .map(|_| tempfile::tempdir())
+        .collect::<Result<_, _>>()?;
+    for (n, dir) in (0..).zip(&dirs) {
+        let store_type = machine.logic().store_type().clone();
+        let nonce = Nonce::from_bytes([n; 16]);
+        let genesis = Genesis::new(store_type, me.public(), nonce, Hlc::ZERO, None);
+        Engine::create(&*backend, &dir.path().join("state.db"), &genesis, machine)?;
+    }
+    let before = resident();
+    let mut open = Vec::new();
+    for dir in &dirs {
+        let request = OpenRequest::new(backend.clone(), dir.path().join("state.db"));
+        let request = request.identity(me.clone()).cache_bytes(64 << 10);
+        let engine = Engine::open(request, machine.clone())?;
+        engine.call("put", put("key".into()))?;
+        open.push(engine);
+    }
+    let after = resident();
+    let more = before
+        .zip(after)
+        .map(|(before, after)| after.saturating_sub(before));
+    let stores = u64::try_from(STORES)?;
+    Ok((more.map(|bytes| bytes / stores / 1024), open))
+}
+
 fn shown(name: &str, mut native: Vec<Duration>, mut wasm: Vec<Duration>) {
     let (native, wasm) = (median(&mut native), median(&mut wasm));
     println!(
@@ -120,5 +158,15 @@ fn main() -> Done<()> {
     show("a durable put, median", |times| times.put_median);
     show("a batch of 100 puts", |times| times.batch);
     show("verify, for each batch of 100 puts", |times| times.replay);
+    // All stay open: memory that is given back would be found again. The first ones find some.
+    let warm = idle(&KvMachine::new())?;
+    let native = idle(&KvMachine::new())?;
+    let module = idle(&WasmMachine::new(code, &[])?)?;
+    if let (Some(native), Some(module)) = (native.0, module.0) {
+        println!(
+            "an open store                            native {native} KiB, module {module} KiB"
+        );
+    }
+    drop((warm, native.1, module.1));
     Ok(())
 }
