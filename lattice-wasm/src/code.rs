@@ -7,8 +7,11 @@ use lattice_backend::machine::manifest::Manifest;
 use lattice_meta::{Cid, StoreType};
 use wasmi::{CompilationMode, Config, CustomFuelCosts, Engine, Module};
 
-use crate::abi::{BULK_BYTES_PER_GAS, Export, MAX_CALL_DEPTH, MAX_STACK_BYTES};
+use crate::abi::{
+    BULK_BYTES_PER_GAS, Export, MAX_CALL_DEPTH, MAX_MESSAGE_BYTES, MAX_STACK_BYTES,
+};
 use crate::error::CodeError;
+use crate::text::text;
 use crate::validate::validate;
 
 /// A checked and compiled module. Clones are cheap and share it: one for all stores whose code it
@@ -61,7 +64,8 @@ impl Code {
         let checked = validate(wasm)?;
         let engine = Engine::new(&config());
         let module = Module::new(&engine, wasm).map_err(|error| CodeError::Compile {
-            reason: error.to_string(),
+            // It can quote names of the module.
+            reason: text(error.to_string().as_bytes(), MAX_MESSAGE_BYTES),
         })?;
         Ok(Self(Arc::new(Compiled {
             cid: Cid::of(wasm),

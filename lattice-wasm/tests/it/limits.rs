@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use lattice_backend::machine::manifest::SECTION;
-use lattice_backend::machine::{Limit, LogicFault};
+use lattice_backend::machine::manifest::{Manifest, SECTION};
+use lattice_backend::machine::{Limit, LogicFault, MachineError, Method, Param, Value};
 use lattice_wasm::{Code, CodeError, abi, read_manifest};
 
 use crate::guest::*;
@@ -225,6 +225,77 @@ fn bytes_of_a_manifest() {
 }
 
 #[test]
+fn parts_of_a_manifest() {
+    let body = r#"(func (export "lattice1_prepare") (export "lattice1_query")
+        (param i32 i32 i32) (result i64) (i64.const 0))"#;
+    let convert = r#"(func (export "lattice1_convert") (param i32 i32) (result i64) unreachable)"#;
+    let at = |most: usize, manifest: &dyn Fn(usize) -> Manifest| {
+        let body = format!("{body} {convert}");
+        load(&manifest(most), &body).unwrap();
+        let error = load(&manifest(most + 1), &body).unwrap_err();
+        assert!(matches!(error, CodeError::Manifest(_)), "{error:?}");
+    };
+    at(256, &|count| {
+        let mut manifest = methods();
+        let method = &manifest.methods[1];
+        let named = |nth| Method {
+            name: format!("m{nth}").into(),
+            ..method.clone()
+        };
+        manifest.methods = (0..count).map(named).collect();
+        manifest
+    });
+    at(64, &|count| {
+        let mut manifest = methods();
+        let params = manifest.methods[1].params.to_mut();
+        let param = params.remove(0);
+        params.extend((0..count).map(|nth| Param {
+            name: format!("p{nth}").into(),
+            ..param.clone()
+        }));
+        manifest
+    });
+    at(256, &|count| {
+        let old = |nth| format!("org.example.old{nth}").parse().unwrap();
+        Manifest {
+            converts: (0..count).map(old).collect(),
+            ..methods()
+        }
+    });
+}
+
+/// An answer is as long as a value may be, and no longer.
+#[test]
+fn bytes_of_an_answer() {
+    // A byte for the tag, one for the kind, and four for the length of a byte string.
+    let answer = |length: u32| {
+        let bytes = length - 5;
+        let mut varint = leb(usize::try_from(bytes).unwrap());
+        assert_eq!(varint.len(), 4);
+        varint.splice(0..0, [0, 4]);
+        let data: String = varint.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let body = format!(
+            r#"(data (i32.const 16) "{data}")
+            (func (export "lattice1_prepare") (param i32 i32 i32) (result i64) unreachable)
+            (func (export "lattice1_query") (param i32 i32 i32) (result i64)
+                (drop (memory.grow (i32.const 1030)))
+                (i64.const {}))"#,
+            16_u64 << 32 | u64::from(length + 1)
+        );
+        ask(&machine(&methods(), &body))
+    };
+    let Ok(Value::Bytes(bytes)) = answer(64 << 20) else {
+        panic!("an answer of 64 MiB");
+    };
+    assert_eq!(bytes.len(), (64 << 20) - 5);
+    let message = match answer((64 << 20) + 1) {
+        Err(MachineError::Backend(error)) => trapped::<()>(Err(error)),
+        other => panic!("{other:?}"),
+    };
+    assert!(message.starts_with("the answer to a query is "), "{message}");
+}
+
+#[test]
 fn pages_at_run_time() {
     let grow = |pages| applying(&format!("(drop (memory.grow (i32.const {pages})))"));
     run(&grow(2_044), b"p").unwrap();
@@ -242,8 +313,92 @@ fn elements_of_the_table_at_run_time() {
         machine(&manifest(), &format!("(table 96 funcref) {}", apply(&grow)))
     };
     run(&grow(4_000), b"p").unwrap();
-    fault(run(&grow(4_001), b"p"));
-    fault(run(&grow(60_000_000), b"p"));
+    for more in [4_001, 60_000_000, u32::MAX] {
+        let message = trapped(run(&grow(more), b"p"));
+        assert_eq!(message, "the table cannot grow beyond its limit");
+    }
+}
+
+/// Gas for a payload of so many bytes.
+fn gas(payload: u64) -> LogicFault {
+    LogicFault::Limit {
+        limit: Limit::Gas,
+        allowed: abi::BASE_GAS + abi::GAS_PER_BYTE * payload,
+    }
+}
+
+/// Fills memory until little gas is left, then as many bytes more as are given.
+fn filling(payload: &[u8], bytes: u64) -> Result<(), LogicFault> {
+    let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x10000))";
+    let last = format!("(memory.fill (i32.const 0) (i32.const 0) (i32.const {bytes}))");
+    // A page is 4,096 gas, and the loop about 10 more.
+    let rounds = (abi::BASE_GAS - 20_000) / (4_096 + 30);
+    let body = times(rounds, fill);
+    match run(&applying(&format!("{body} {last}")), payload) {
+        Ok(_) => Ok(()),
+        Err(lattice_backend::backend::BackendError::Fault(fault)) => Err(fault),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// The most bytes that can be filled at the end.
+fn most_filled(payload: &[u8]) -> u64 {
+    let (mut most, mut least_refused) = (0, 4 << 16);
+    while least_refused - most > 16 {
+        let middle = (most + least_refused) / 32 * 16;
+        match filling(payload, middle) {
+            Ok(()) => most = middle,
+            Err(_) => least_refused = middle,
+        }
+    }
+    most
+}
+
+#[test]
+fn gas_to_the_last() {
+    let most = most_filled(b"p");
+    filling(b"p", most).unwrap();
+    assert_eq!(filling(b"p", most + 16), Err(gas(1)));
+    // Another byte of payload is 512 gas more, and 16 bytes are one gas.
+    let more = most + 16 * abi::GAS_PER_BYTE;
+    filling(b"pp", more).unwrap();
+    assert_eq!(filling(b"pp", more + 16), Err(gas(2)));
+}
+
+/// What is added to a memory or a table is cleared, which takes gas: that there is none left is the
+/// fault, and not how large the memory is.
+#[test]
+fn growth_without_gas() {
+    let table = "(table 1 funcref)";
+    for grow in [
+        "(drop (memory.grow (i32.const 1)))",
+        "(drop (table.grow (ref.null func) (i32.const 4000)))",
+    ] {
+        let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x4000))";
+        let body = format!("{} {grow} (loop (br 0))", times(48_500, fill));
+        let machine = machine(&manifest(), &format!("{table} {}", apply(&body)));
+        assert_eq!(fault(run(&machine, b"p")), gas(1), "{grow}");
+    }
+}
+
+/// Frames of 512 numbers, so deep that they fill the stack of values.
+#[test]
+fn bytes_of_the_stack() {
+    let nested = |depth: u32| {
+        let locals = "i64 ".repeat(511);
+        let deep = format!(
+            "(func $deep (param i64) (local {locals})
+                (if (i64.gt_u (local.get 0) (i64.const 1))
+                    (then (call $deep (i64.sub (local.get 0) (i64.const 1))))))
+            {}",
+            apply(&format!("(call $deep (i64.const {depth}))"))
+        );
+        run(&machine(&manifest(), &deep), b"p").is_ok()
+    };
+    let most = (1..1_000).rev().find(|depth| nested(*depth)).unwrap();
+    // A frame has 4,096 bytes, and a few more for what is computed.
+    let frames = 1_000_000 / 4_096;
+    assert!((frames - 5..=frames).contains(&most), "{most}");
 }
 
 /// A loop that runs so often.
