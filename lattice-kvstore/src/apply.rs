@@ -16,7 +16,7 @@ use lattice_backend::backend::{BackendError, Direction, Result, Table};
 use lattice_backend::machine::{DataWrite, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 
-use crate::payload::Payload;
+use crate::payload::{Payload, place_of};
 use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, OpHash, SiblingRow};
 
 /// Applies an op's payload.
@@ -47,7 +47,7 @@ pub(crate) fn apply(
         let mut values = Values::read(write.key, data)?;
         let mut key_hash = None;
         for &place in &write.supersedes {
-            let (place, _) = payload.op(place);
+            let place = place_of(place);
             if !values.supersede(place, &mut refs, data)? && refs.index(place)?.is_none() {
                 let key = *key_hash.get_or_insert_with(|| KeyHash::of(write.key));
                 data.put(&rows::mark_key(refs.hash(place), key), &[])?;
