@@ -1,13 +1,20 @@
 //! Modules in the data directory: `wasm/<content id>`, each hashed again whenever it is read.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use lattice_meta::Cid;
 use lattice_wasm::abi::MAX_CODE_BYTES;
 
 use crate::error::LibraryError;
+
+/// How long a change waits for another process that is changing something.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// How often it looks.
+const POLL: Duration = Duration::from_millis(10);
 
 /// Reads a file of at most the length of a module. A longer one is cut behind it, so that it is
 /// found to be too long, and takes no more memory.
@@ -38,7 +45,8 @@ impl Cache {
         self.dir.join(cid.to_string())
     }
 
-    /// A module; nothing if it is not there. A file that is not what its name says is set aside.
+    /// A module; nothing if it is not there. A file that is not what its name says is renamed to
+    /// `<content id>.bad`.
     pub(crate) fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, LibraryError> {
         let path = self.path(cid);
         let bytes = match read_module(&path) {
@@ -49,20 +57,42 @@ impl Cache {
         if cid.is_of(&bytes) {
             return Ok(Some(bytes));
         }
-        let aside = self.dir.join(format!("{cid}.bad"));
-        fs::rename(&path, aside).map_err(|error| LibraryError::file("set aside", path, error))?;
+        // In a directory that cannot be written it stays where it is, and is passed over again.
+        let _ = fs::rename(&path, self.dir.join(format!("{cid}.bad")));
         Ok(None)
     }
 
-    /// Keeps a module: whole or not at all.
+    /// Takes the lock of those who change the cache or the list of trusted modules. It is released
+    /// when the file is dropped.
+    pub(crate) fn lock(&self) -> Result<File, LibraryError> {
+        fs::create_dir_all(&self.dir)
+            .map_err(|error| LibraryError::file("make", &self.dir, error))?;
+        let path = self.dir.join(".lock");
+        let failed = |error| LibraryError::file("lock", &path, error);
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let file = options.open(&path).map_err(failed)?;
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if began.elapsed() < MAX_WAIT => sleep(POLL),
+                Err(TryLockError::WouldBlock) => {
+                    let waited = format!("another process has held it for {MAX_WAIT:?}");
+                    return Err(failed(io::Error::other(waited)));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Keeps a module: whole or not at all. The caller holds the [lock](Self::lock).
     pub(crate) fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<(), LibraryError> {
         if self.get(cid)?.is_some() {
             return Ok(());
         }
-        let failed = |error| LibraryError::file("write", self.path(cid), error);
-        fs::create_dir_all(&self.dir)
-            .map_err(|error| LibraryError::file("make", &self.dir, error))?;
-        replace(&self.path(cid), bytes).map_err(failed)
+        let path = self.path(cid);
+        replace(&path, bytes).map_err(|error| LibraryError::file("write", path, error))
     }
 
     /// The modules that are there, by their names.

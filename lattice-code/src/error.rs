@@ -26,8 +26,7 @@ pub enum LibraryError {
     },
     /// The code was found, and the user has not said that it may run.
     #[error(
-        "the code of this {store_type} store, {cid}, is not trusted here; `lattice code add {found}` \
-         trusts it"
+        "code {cid} for {store_type} is not trusted here; `lattice code add {found}` trusts it"
     )]
     NotTrusted {
         /// The store's type.

@@ -115,15 +115,20 @@ impl CodeLibrary {
         self
     }
 
-    /// Checks a module, keeps it in the cache, and lets it run.
+    /// Checks a module, keeps it in the cache, and lets it run. Returns its code, and whether it may
+    /// run only from now on. `name` is for messages.
+    ///
+    /// Waits for at most ten seconds for another process that adds a module.
     ///
     /// # Errors
     /// See [`LibraryError`]; nothing is kept then.
     pub fn add(&self, wasm: &[u8], name: &str) -> Result<(Code, bool), LibraryError> {
         let code = self.check(wasm, name)?;
         let cid = code.cid();
+        let locked = self.cache.lock()?;
         self.cache.put(&cid, wasm)?;
         let is_new = Trusted::add(&self.data_dir, &cid)?;
+        drop(locked);
         Ok((code, is_new))
     }
 

@@ -80,11 +80,12 @@ impl Trusted {
         self.added.keys()
     }
 
-    /// Adds a module to the list of a data directory. Whether it was not there.
+    /// Adds a module to the list of a data directory. Whether it was not there. The caller holds the
+    /// lock of the cache.
     ///
     /// # Errors
     /// As for [`load`](Self::load).
-    pub fn add(data_dir: &Path, cid: &Cid) -> Result<bool, LibraryError> {
+    pub(crate) fn add(data_dir: &Path, cid: &Cid) -> Result<bool, LibraryError> {
         let mut trusted = Self::load(data_dir)?;
         if trusted.contains(cid) {
             return Ok(false);

@@ -116,7 +116,7 @@ pub mod store_type {
     pub use core::ops::Bound;
 
     pub use lattice_backend::backend::{
-        BackendError, Direction, EVERYTHING, PrefixSpan, Result, Row, Span,
+        BackendError, Direction, EVERYTHING, PrefixSpan, Result, Row, Span, Table,
     };
     pub use lattice_backend::machine::manifest::{Elements, StoreCode};
     pub use lattice_backend::machine::{

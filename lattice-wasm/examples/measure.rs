@@ -4,6 +4,8 @@
 //! ```console
 //! $ cargo run --release -p lattice-wasm --example measure
 //! ```
+//!
+//! With a file as argument, it measures that module of `core:kvstore`.
 
 use std::error::Error;
 use std::path::Path;
@@ -92,18 +94,18 @@ fn shown(name: &str, mut native: Vec<Duration>, mut wasm: Vec<Duration>) {
 }
 
 fn main() -> Done<()> {
+    let wasm = match std::env::args_os().nth(1) {
+        Some(file) => std::fs::read(file)?,
+        None => guests::KVSTORE.to_vec(),
+    };
     let mut loads = Vec::new();
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        Code::new(guests::KVSTORE)?;
+        Code::new(&wasm)?;
         loads.push(began.elapsed());
     }
-    println!(
-        "loading {} bytes: {:.2?}",
-        guests::KVSTORE.len(),
-        median(&mut loads)
-    );
-    let code = Code::new(guests::KVSTORE)?;
+    println!("loading {} bytes: {:.2?}", wasm.len(), median(&mut loads));
+    let code = Code::new(&wasm)?;
     let (mut natives, mut modules) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         natives.push(run(tempfile::tempdir()?.path(), KvMachine::new())?);

@@ -15,3 +15,7 @@ pub const CHAT_BROKEN: &[u8] = include_bytes!("../guests/chat_broken.wasm");
 pub const CHAT_V2: &[u8] = include_bytes!("../guests/chat_v2.wasm");
 /// `org.example.counter`: a count for each author. Its source is in C.
 pub const COUNTER: &[u8] = include_bytes!("../guests/counter.wasm");
+/// `org.example.tally` with the first layout of its rows.
+pub const TALLY_V1: &[u8] = include_bytes!("../guests/tally_v1.wasm");
+/// `org.example.tally` with a second layout, which migrates rows of the first one.
+pub const TALLY: &[u8] = include_bytes!("../guests/tally.wasm");

@@ -61,6 +61,16 @@ const GUESTS: &[Guest] = &[
         package: "guest-chat",
         features: "second",
     },
+    Guest {
+        name: "tally_v1",
+        package: "guest-tally",
+        features: "first",
+    },
+    Guest {
+        name: "tally",
+        package: "guest-tally",
+        features: "",
+    },
 ];
 
 /// Why the modules could not be built or compared.

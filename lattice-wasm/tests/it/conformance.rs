@@ -2,7 +2,8 @@
 
 use std::num::NonZero;
 
-use guest_chat::{ChatMachine, First};
+use guest_chat::{ChatMachine, First, Second};
+use guest_tally::TallyMachine;
 use lattice_backend::conformance::{HostilePayloads, MachineSuite, Rng};
 use lattice_backend::machine::Value;
 use lattice_backend::machine::manifest::StoreCode;
@@ -129,26 +130,57 @@ fn logstore_is_the_same_natively_and_as_a_module() {
     run(guests::LOGSTORE, LogMachine::new, call, Box::new(hostile));
 }
 
+fn post(rng: &mut Rng) -> Call {
+    let room = Value::Text(["tea", "Tea", "coffee", ""][rng.below(4)].into());
+    let text = Value::Text(["", "a", "b"][rng.below(3)].into());
+    ("post", Value::record([("room", room), ("text", text)]))
+}
+
+fn hostile_posts(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
+    let message = rng.pick(ops).map_or(OpId::ZERO, |op| op.reference().id);
+    match rng.below(4) {
+        0 => format!("post\0room\0text {}\0", rng.below(9)).into_bytes(),
+        1 => format!("edit\0{message}\0text {}\0", rng.below(9)).into_bytes(),
+        2 => format!("edit\0{}\0text\0", message.to_string().to_uppercase()).into_bytes(),
+        _ => format!("post\0\0text\0{}", rng.below(9)).into_bytes(),
+    }
+}
+
 #[test]
 fn chat_is_the_same_natively_and_as_a_module() {
-    let call = |rng: &mut Rng| {
-        let room = Value::Text(["tea", "Tea", "coffee", ""][rng.below(4)].into());
-        let text = Value::Text(format!("{}", rng.below(100)));
-        ("post", Value::record([("room", room), ("text", text)]))
+    let hostile = Box::new(hostile_posts);
+    run(guests::CHAT, ChatMachine::<First>::new, post, hostile);
+}
+
+#[test]
+fn the_successor_of_chat_is_the_same_natively_and_as_a_module() {
+    let hostile = Box::new(hostile_posts);
+    run(guests::CHAT_V2, ChatMachine::<Second>::new, post, hostile);
+}
+
+fn add(rng: &mut Rng) -> Call {
+    let name = Value::Text(["one", "two", "three", ""][rng.below(4)].into());
+    let number = match rng.below(3) {
+        0 => i64::MAX,
+        1 => -1,
+        _ => i64::try_from(rng.below(100)).unwrap(),
     };
-    let hostile = |rng: &mut Rng, ops: &[Op]| {
-        let message = rng.pick(ops).map_or(OpId::ZERO, |op| op.reference().id);
-        match rng.below(4) {
-            0 => format!("post\0room\0text {}\0", rng.below(9)).into_bytes(),
-            1 => format!("edit\0{message}\0text {}\0", rng.below(9)).into_bytes(),
-            2 => format!("edit\0{}\0text\0", message.to_string().to_uppercase()).into_bytes(),
-            _ => format!("post\0\0text\0{}", rng.below(9)).into_bytes(),
-        }
-    };
-    run(
-        guests::CHAT,
-        ChatMachine::<First>::new,
-        call,
-        Box::new(hostile),
-    );
+    let number = Value::Integer(number.into());
+    ("add", Value::record([("name", name), ("number", number)]))
+}
+
+/// Numbers without a name, names that are not UTF-8 or too long, and nothing.
+fn hostile_numbers(rng: &mut Rng, _: &[Op]) -> Vec<u8> {
+    let length = [0, 7, 8, 9, 12, 263, 264][rng.below(7)];
+    match rng.one_in(2) {
+        true => rng.bytes(length),
+        false => vec![b'a'; length],
+    }
+}
+
+#[test]
+fn tally_is_the_same_natively_and_as_a_module_in_both_layouts() {
+    let hostile = || Box::new(hostile_numbers);
+    run(guests::TALLY_V1, TallyMachine::<1>::new, add, hostile());
+    run(guests::TALLY, TallyMachine::<2>::new, add, hostile());
 }

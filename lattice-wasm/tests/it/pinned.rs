@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lattice_meta::Cid;
 use lattice_wasm::{Code, guests};
 
-const ALL: [(&str, &[u8]); 7] = [
+const ALL: [(&str, &[u8]); 9] = [
     ("kvstore", guests::KVSTORE),
     ("logstore", guests::LOGSTORE),
     ("chat", guests::CHAT),
@@ -14,6 +14,8 @@ const ALL: [(&str, &[u8]); 7] = [
     ("chat_broken", guests::CHAT_BROKEN),
     ("chat_v2", guests::CHAT_V2),
     ("counter", guests::COUNTER),
+    ("tally_v1", guests::TALLY_V1),
+    ("tally", guests::TALLY),
 ];
 
 fn root() -> PathBuf {

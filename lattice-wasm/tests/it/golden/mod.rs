@@ -2,13 +2,22 @@
 //! (`tests/golden/generate.py`).
 
 mod calls;
+mod histories;
 mod manifests;
 mod values;
 
-/// The lines of a golden file: a name and its byte strings.
+use std::path::Path;
+
+/// The lines of a golden file of this crate: a name and its byte strings.
 fn lines(file: &str) -> Vec<(String, Vec<Vec<u8>>)> {
-    let path = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    lines_of(&dir.join(file))
+}
+
+/// The lines of any golden file.
+fn lines_of(path: &Path) -> Vec<(String, Vec<Vec<u8>>)> {
+    let text = std::fs::read_to_string(path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let bytes = |word: &str| match word {
         "empty" => Vec::new(),
         digits => data_encoding::HEXLOWER.decode(digits.as_bytes()).unwrap(),

@@ -1,0 +1,199 @@
+//! Stores that modules open, and other code for them.
+
+use std::fs;
+
+use lattice_backend::engine::open::OpenError;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::machine::Value;
+use lattice_code::LibraryError;
+use lattice_kvstore::{KvStore, kv_opener};
+use lattice_meta::{Cid, SchemaVersion};
+use lattice_registry::{Access, ManagerError, NamedType, Registry, ResolveError};
+use lattice_wasm::{Code, guests};
+
+use crate::support::*;
+
+/// What the library reports when it is asked for the code of a store.
+fn refusal(error: &ManagerError) -> &LibraryError {
+    let ManagerError::Resolve(ResolveError::Resolver { source, .. }) = error else {
+        panic!("{error:?}");
+    };
+    source.downcast_ref().unwrap()
+}
+
+#[test]
+fn a_store_names_its_code_and_opens_wherever_the_code_is() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let place = Place::new(one.path());
+    let unknown = place.manager.create(&of(CHAT)).unwrap_err();
+    assert!(matches!(
+        unknown,
+        ManagerError::Resolve(ResolveError::Unknown { .. })
+    ));
+    let cid = place.add(guests::CHAT);
+    let id = place.manager.create(&of(CHAT)).unwrap();
+    let store = place.open(id);
+    post(&*store, "tea", "Anyone here?");
+    assert_eq!(texts(&*store, "tea"), ["Anyone here?"]);
+    assert_eq!(place.recorded(id), cid.to_string());
+    place.manager.close_all().unwrap();
+
+    let other = Place::new(two.path());
+    let to = other.manager.store_path(id);
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(place.manager.store_path(id), &to).unwrap();
+    let missing = other.manager.open(id, Access::ReadOnly).unwrap_err();
+    assert!(
+        matches!(refusal(&missing), LibraryError::Missing { cid: named, .. } if *named == cid),
+        "{missing:?}"
+    );
+    assert_eq!(other.add(guests::CHAT), cid);
+    assert_eq!(texts(&*other.open(id), "tea"), ["Anyone here?"]);
+    let verified = other.manager.verify_path(&to, Depth::Full).unwrap();
+    assert_eq!((verified.findings.len(), verified.ops), (0, 1));
+}
+
+#[test]
+fn other_code_is_taken_if_a_replay_proves_it_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path());
+    let first = place.add(guests::CHAT);
+    let id = place.manager.create(&of(CHAT)).unwrap();
+    post(&*place.open(id), "tea", "no shouting");
+    place.manager.close_all().unwrap();
+    let path = place.manager.store_path(id);
+    let opener = |wasm: &[u8]| place.library.opener(&Code::new(wasm).unwrap()).unwrap();
+
+    let (fixed, broken) = (opener(guests::CHAT_HOTFIX), opener(guests::CHAT_BROKEN));
+    let before = fs::read(&path).unwrap();
+    let proof = place.manager.prove(&path, &fixed).unwrap();
+    assert!(proof.difference.is_none(), "{:?}", proof.difference);
+    assert_eq!((proof.ops, proof.recorded), (1, first.to_string()));
+    let proof = place.manager.prove(&path, &broken).unwrap();
+    let differs = proof.difference.op.unwrap();
+    assert_eq!(differs.index.get(), 0);
+    assert_eq!(fs::read(&path).unwrap(), before, "a proof changes nothing");
+
+    let refused = place.manager.upgrade(&path, &broken).unwrap_err();
+    assert!(
+        matches!(refused, ManagerError::Open(OpenError::LogicDiffers { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(place.recorded(id), first.to_string());
+    place.manager.upgrade(&path, &fixed).unwrap();
+    let second = Cid::of(guests::CHAT_HOTFIX);
+    assert_eq!(place.recorded(id), second.to_string());
+    // It is the recorded code that opens the store, and it was not added.
+    let refused = place.manager.open(id, Access::ReadOnly).unwrap_err();
+    assert!(
+        matches!(refusal(&refused), LibraryError::Missing { .. }),
+        "{refused:?}"
+    );
+    assert_eq!(place.add(guests::CHAT_HOTFIX), second);
+    assert_eq!(texts(&*place.open(id), "tea"), ["no shouting"]);
+}
+
+#[test]
+fn of_several_modules_new_stores_take_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path());
+    place.add(guests::CHAT);
+    let id = place.manager.create(&of(CHAT)).unwrap();
+    place.add(guests::CHAT_HOTFIX);
+    let refused = place.manager.create(&of(CHAT)).unwrap_err();
+    assert!(
+        matches!(refusal(&refused), LibraryError::Several { cids, .. } if cids.len() == 2),
+        "{refused:?}"
+    );
+    // A store that names one of them opens.
+    post(&*place.open(id), "tea", "still here");
+}
+
+/// Native code and the module take turns over one store, and neither replays the other's work.
+#[test]
+fn a_store_goes_back_and_forth_between_native_code_and_the_module_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut registry = Registry::new();
+    registry
+        .register(of(KvStore::STORE_TYPE), kv_opener())
+        .unwrap();
+    let place = Place::with(dir.path(), registry);
+    place.add(guests::KVSTORE);
+    let id = place.manager.create(&of(KvStore::STORE_TYPE)).unwrap();
+    let native = place.recorded(id);
+    place.manager.close_all().unwrap();
+    let code = Code::new(guests::KVSTORE).unwrap();
+    let modules = Place::with(dir.path(), {
+        let mut registry = Registry::new();
+        let opener = place.library.opener(&code).unwrap();
+        registry.register(of(KvStore::STORE_TYPE), opener).unwrap();
+        registry
+    });
+    for round in 0..3 {
+        for place in [&place, &modules] {
+            let store = place.open(id);
+            let (key, value) = (format!("k{round}"), format!("v{round}"));
+            let args = [("key", Value::Text(key)), ("value", Value::Text(value))];
+            store.call("put", Value::record(args)).unwrap();
+            // The record stays, so that neither program replays.
+            assert_eq!(place.recorded(id), native);
+            place.manager.close_all().unwrap();
+        }
+    }
+    let path = place.manager.store_path(id);
+    let verified = place.manager.verify_path(&path, Depth::Full).unwrap();
+    assert_eq!((verified.findings.len(), verified.ops), (0, 6));
+    let verified = modules.manager.verify_path(&path, Depth::Full).unwrap();
+    assert_eq!((verified.findings.len(), verified.ops), (0, 6));
+}
+
+/// The second version of the code lays rows out otherwise, and computes the same state.
+#[test]
+fn a_module_migrates_the_rows_of_an_earlier_layout() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path());
+    place.add(guests::TALLY_V1);
+    let id = place.manager.create(&of(TALLY)).unwrap();
+    let store = place.open(id);
+    for n in 0..600_i64 {
+        add(&*store, &format!("name {}", n % 300), n);
+    }
+    let hash = store.state_hash().unwrap();
+    place.manager.close_all().unwrap();
+    let path = place.manager.store_path(id);
+    let schema = || place.manager.peek(id).unwrap().schema_version;
+    assert_eq!(schema(), SchemaVersion::new(1));
+
+    let second = place.add(guests::TALLY);
+    let code = Code::new(guests::TALLY).unwrap();
+    let opener = place.library.opener(&code).unwrap();
+    assert!(
+        place
+            .manager
+            .prove(&path, &opener)
+            .unwrap()
+            .difference
+            .is_none()
+    );
+    place.manager.upgrade(&path, &opener).unwrap();
+    assert_eq!(schema(), SchemaVersion::new(2));
+    assert_eq!(place.recorded(id), second.to_string());
+    let store = place.open(id);
+    assert_eq!(store.state_hash().unwrap(), hash);
+    assert_eq!(sum(&*store, "name 7"), (7_u64 + 307).into());
+    add(&*store, "name 7", -314);
+    assert_eq!(sum(&*store, "name 7"), 0_u64.into());
+    place.manager.close_all().unwrap();
+    let verified = place.manager.verify_path(&path, Depth::Full).unwrap();
+    assert_eq!((verified.findings.len(), verified.ops), (0, 601));
+    // The first version does not know the new layout.
+    let opener = place
+        .library
+        .opener(&Code::new(guests::TALLY_V1).unwrap())
+        .unwrap();
+    let refused = place.manager.upgrade(&path, &opener).unwrap_err();
+    assert!(
+        matches!(refused, ManagerError::Open(OpenError::NewerSchema { .. })),
+        "{refused:?}"
+    );
+}
