@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use lattice_backend::backend::BackendError;
 use lattice_backend::machine::manifest::{Manifest, SECTION};
 use lattice_backend::machine::{Limit, LogicFault, MachineError, Method, Param, Value};
 use lattice_wasm::{Code, CodeError, abi, read_manifest};
@@ -313,10 +314,12 @@ fn elements_of_the_table_at_run_time() {
         machine(&manifest(), &format!("(table 96 funcref) {}", apply(&grow)))
     };
     run(&grow(4_000), b"p").unwrap();
-    for more in [4_001, 60_000_000, u32::MAX] {
+    for more in [4_001, 60_000_000, u32::MAX - 97] {
         let message = trapped(run(&grow(more), b"p"));
         assert_eq!(message, "the table cannot grow beyond its limit");
     }
+    // More than a number of 32 bits counts is a value that every engine gives.
+    run(&grow(u32::MAX - 95), b"p").unwrap();
 }
 
 /// Gas for a payload of so many bytes.
@@ -327,28 +330,26 @@ fn gas(payload: u64) -> LogicFault {
     }
 }
 
-/// Fills memory until little gas is left, then as many bytes more as are given.
-fn filling(payload: &[u8], bytes: u64) -> Result<(), LogicFault> {
+/// Fills 64 KiB so often, and then as many bytes more.
+fn filling(payload: &[u8], rounds: u64, bytes: u64) -> Result<(), LogicFault> {
     let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x10000))";
     let last = format!("(memory.fill (i32.const 0) (i32.const 0) (i32.const {bytes}))");
-    // A page is 4,096 gas, and the loop about 10 more.
-    let rounds = (abi::BASE_GAS - 20_000) / (4_096 + 30);
     let body = times(rounds, fill);
     match run(&applying(&format!("{body} {last}")), payload) {
         Ok(_) => Ok(()),
-        Err(lattice_backend::backend::BackendError::Fault(fault)) => Err(fault),
+        Err(BackendError::Fault(fault)) => Err(fault),
         Err(other) => panic!("{other:?}"),
     }
 }
 
-/// The most bytes that can be filled at the end.
-fn most_filled(payload: &[u8]) -> u64 {
-    let (mut most, mut least_refused) = (0, 4 << 16);
-    while least_refused - most > 16 {
-        let middle = (most + least_refused) / 32 * 16;
-        match filling(payload, middle) {
-            Ok(()) => most = middle,
-            Err(_) => least_refused = middle,
+/// The greatest number for which something can be done.
+fn most(mut too_many: u64, can: impl Fn(u64) -> bool) -> u64 {
+    let mut most = 0;
+    while too_many - most > 1 {
+        let middle = (most + too_many) / 2;
+        match can(middle) {
+            true => most = middle,
+            false => too_many = middle,
         }
     }
     most
@@ -356,13 +357,14 @@ fn most_filled(payload: &[u8]) -> u64 {
 
 #[test]
 fn gas_to_the_last() {
-    let most = most_filled(b"p");
-    filling(b"p", most).unwrap();
-    assert_eq!(filling(b"p", most + 16), Err(gas(1)));
+    let rounds = most(20_000, |rounds| filling(b"p", rounds, 0).is_ok());
+    // Less is left than 64 KiB take.
+    let steps = most(4_200, |steps| filling(b"p", rounds, 16 * steps).is_ok());
+    assert_eq!(filling(b"p", rounds, 16 * steps + 16), Err(gas(1)));
     // Another byte of payload is 512 gas more, and 16 bytes are one gas.
-    let more = most + 16 * abi::GAS_PER_BYTE;
-    filling(b"pp", more).unwrap();
-    assert_eq!(filling(b"pp", more + 16), Err(gas(2)));
+    let steps = steps + abi::GAS_PER_BYTE;
+    filling(b"pp", rounds, 16 * steps).unwrap();
+    assert_eq!(filling(b"pp", rounds, 16 * steps + 16), Err(gas(2)));
 }
 
 /// What is added to a memory or a table is cleared, which takes gas: that there is none left is the
