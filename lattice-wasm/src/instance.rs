@@ -2,7 +2,7 @@
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Limit, LogicFault};
-use wasmi::errors::{ErrorKind, MemoryError, TableError};
+use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{Instance, Memory, Store, TrapCode, WasmParams, WasmResults};
 
 use crate::abi::{Export, MEMORY, PAGE_BYTES};
@@ -114,8 +114,10 @@ fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
         }
         (_, Some(Refused::Table)) => trap("the table cannot grow beyond its limit"),
         (_, None) => match error.kind() {
-            ErrorKind::Memory(MemoryError::OutOfSystemMemory)
-            | ErrorKind::Table(TableError::OutOfSystemMemory) => no_memory(),
+            // The engine names the table by a number that is another one in each instance.
+            ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+                trap("out of bounds table access by an element segment")
+            }
             _ => trap(error.to_string()),
         },
     }

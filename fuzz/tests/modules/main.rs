@@ -39,7 +39,10 @@ fn generated_modules_are_refused_or_come_to_an_end() {
         applied += u64::from(is_applied);
         longest = longest.max(begin.elapsed());
         // Eleven calls of 50 million gas take two seconds, and rows that are handed in earn more.
-        assert!(longest < Duration::from_secs(60), "seed {seed}: {longest:?}");
+        assert!(
+            longest < Duration::from_secs(60),
+            "seed {seed}: {longest:?}"
+        );
     }
     println!(
         "{MODULES} modules: {accepted} accepted, {applied} applied an op; {:.1?}, at most {longest:.1?}; {} MiB",

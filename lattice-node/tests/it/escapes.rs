@@ -94,7 +94,10 @@ fn shown(dir: &Path, arguments: &[&str]) -> String {
     let output = lattice(dir, arguments);
     let printed = [&output.stdout[..], &output.stderr].concat();
     let printed = String::from_utf8(printed).unwrap();
-    for character in printed.chars().filter(|found| !['\n', '\t'].contains(found)) {
+    for character in printed
+        .chars()
+        .filter(|found| !['\n', '\t'].contains(found))
+    {
         let acts = character.is_control() || ['\u{202e}', '\u{2028}'].contains(&character);
         assert!(!acts, "{arguments:?}: {character:?} in {printed:?}");
     }

@@ -134,7 +134,10 @@ where
         assert!(matches!(outcome, Outcome::Applied { .. }), "{outcome:?}");
     }
     assert_eq!(store.held_ops().unwrap().count(), 0);
-    assert_eq!(usize::try_from(store.op_count().unwrap()).unwrap(), ops.len());
+    assert_eq!(
+        usize::try_from(store.op_count().unwrap()).unwrap(),
+        ops.len()
+    );
     if ops.len() < 100 {
         let verified = store.verify(Depth::Full, &*backend, &ProgressSink::none());
         assert_eq!(verified.unwrap().findings, []);
@@ -163,7 +166,10 @@ fn apply_in_each_order(flood: &Flood) {
         hashes.push(state(&KvMachine::new(), forge, order));
         let native = begin.elapsed();
         hashes.push(state(&module, forge, order));
-        println!("{name}: {native:.1?} natively, {:.1?} as a module", begin.elapsed() - native);
+        println!(
+            "{name}: {native:.1?} natively, {:.1?} as a module",
+            begin.elapsed() - native
+        );
     }
     hashes.dedup();
     assert_eq!(hashes.len(), 1, "{name}: {hashes:?}");

@@ -271,6 +271,8 @@ fn segments_out_of_bounds_are_faults() {
         let machine = crate::guest::machine(&manifest(), body);
         let message = trapped(run(&machine, b"p"));
         assert!(message.contains("out of bounds"), "{body}: {message}");
+        // It is part of why an op is held, and is the same again.
+        assert_eq!(trapped(run(&machine, b"p")), message);
     }
 }
 

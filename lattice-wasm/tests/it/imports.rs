@@ -363,9 +363,7 @@ fn only(export: &str, body: &str) -> WasmMachine {
     ];
     // The answers are at 60,000: a byte 0 and nothing, or the value null; and at 61,000 a conversion
     // that has ended, `{calls: [], next: null}`.
-    let mut text = String::from(
-        r#"(data (i32.const 61000) "\07\02\05calls\06\00\04next\00")"#,
-    );
+    let mut text = String::from(r#"(data (i32.const 61000) "\07\02\05calls\06\00\04next\00")"#);
     for (name, signature, result) in functions {
         let body = if name == export { body } else { "" };
         text.push_str(&format!(

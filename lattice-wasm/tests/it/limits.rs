@@ -293,7 +293,10 @@ fn bytes_of_an_answer() {
         Err(MachineError::Backend(error)) => trapped::<()>(Err(error)),
         other => panic!("{other:?}"),
     };
-    assert!(message.starts_with("the answer to a query is "), "{message}");
+    assert!(
+        message.starts_with("the answer to a query is "),
+        "{message}"
+    );
 }
 
 #[test]
