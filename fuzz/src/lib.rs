@@ -40,6 +40,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("generated", modules::generated),
 ];
 
+/// Targets that run modules, each of which may have 128 MiB of memory.
+pub const MODULE_TARGETS: &[&str] = &["module", "generated"];
+
 /// Generates a module as the target `generated` does and makes its calls: whether it was accepted,
 /// and whether it applied an op.
 pub fn generated_module(bytes: &[u8]) -> (bool, bool) {

@@ -23,7 +23,7 @@ static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 fuzz_target!(|input: &[u8]| {
     let target = TARGET.get_or_init(|| {
         let name = std::env::var("LATTICE_FUZZ_TARGET").expect("LATTICE_FUZZ_TARGET is to be set");
-        if ["module", "generated"].contains(&name.as_str()) {
+        if lattice_fuzz::MODULE_TARGETS.contains(&name.as_str()) {
             let raised = MEMORY.set_limit(MAX_MODULE_MEMORY_BYTES);
             raised.expect("it is more than is allocated");
         }

@@ -1,16 +1,20 @@
-//! Generated modules: each is refused or comes to an end, within bounds of time and memory. In a
-//! process of its own, since a module may have 128 MiB.
+//! Targets that run modules: each module is refused or comes to an end, within bounds of time and
+//! memory. In a process of its own, since a module may have 128 MiB.
 #![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::alloc::System;
 use std::time::{Duration, Instant};
 
 use cap::Cap;
+use lattice_fuzz::MODULE_TARGETS;
 
-/// The memory of a module at most, of which the engine reserves the double and copies it, and what
-/// the rest of the process needs.
+/// Two tests run at a time. The memory of a module has at most 128 MiB, of which the engine reserves
+/// the double and copies what there was.
 #[global_allocator]
-static MEMORY: Cap<System> = Cap::new(System, 512 << 20);
+static MEMORY: Cap<System> = Cap::new(System, 1 << 30);
 
 const MODULES: u64 = 400;
 
@@ -25,6 +29,15 @@ fn random_bytes(seed: u64, count: usize) -> Vec<u8> {
         bytes.extend(state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes());
     }
     bytes
+}
+
+#[test]
+fn kept_modules_and_those_near_them_are_taken() {
+    for name in MODULE_TARGETS {
+        let target = lattice_fuzz::target(name).unwrap();
+        support::take_kept(name, target);
+        support::take_near(name, target);
+    }
 }
 
 #[test]
