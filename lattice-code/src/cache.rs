@@ -95,6 +95,17 @@ impl Cache {
         replace(&path, bytes).map_err(|error| LibraryError::file("write", path, error))
     }
 
+    /// Removes a module, if it is there. The caller holds the [lock](Self::lock).
+    pub(crate) fn remove(&self, cid: &Cid) -> Result<(), LibraryError> {
+        let path = self.path(cid);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(LibraryError::file("remove", path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The modules that are there, by their names.
     pub(crate) fn list(&self) -> Result<Vec<Cid>, LibraryError> {
         let entries = match fs::read_dir(&self.dir) {

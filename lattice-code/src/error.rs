@@ -36,17 +36,6 @@ pub enum LibraryError {
         /// Where it was found.
         found: String,
     },
-    /// Several modules of the type have been added, and nothing says which is meant.
-    #[error(
-        "several modules for {store_type} have been added: {}; `--code FILE` says which",
-        cids.iter().map(Cid::to_string).collect::<Vec<_>>().join(", ")
-    )]
-    Several {
-        /// The store type.
-        store_type: StoreType,
-        /// The modules.
-        cids: Vec<Cid>,
-    },
     /// A module claims to be code of a type that only comes with this program.
     #[error(
         "{cid} is code for {store_type}, and types that begin with `core:` come with the program: it \

@@ -132,6 +132,19 @@ impl CodeLibrary {
         Ok((code, is_new))
     }
 
+    /// Takes back the trust in a module, and removes it from the cache. Returns whether it was
+    /// trusted. A store that records it does not open here until it is added again.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`] and [`LibraryError::Trust`].
+    pub fn remove(&self, cid: &Cid) -> Result<bool, LibraryError> {
+        let locked = self.cache.lock()?;
+        let was_trusted = Trusted::remove(&self.data_dir, cid)?;
+        self.cache.remove(cid)?;
+        drop(locked);
+        Ok(was_trusted)
+    }
+
     /// Checks a module, which may then run if it is [trusted](Self::is_trusted).
     ///
     /// # Errors
@@ -233,13 +246,13 @@ impl CodeLibrary {
         }
     }
 
-    /// The code that was added for a type, in the order of content ids.
+    /// The code that was added for a type, what was added last first.
     ///
     /// # Errors
     /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
     pub fn of_type(&self, store_type: &StoreType) -> Result<Vec<Code>, LibraryError> {
         let mut all = Vec::new();
-        for cid in self.trusted()?.iter() {
+        for cid in self.trusted()?.newest_first() {
             if let Some(found) = self.find(cid)? {
                 let code = self.compile(cid, &found.wasm)?;
                 if code.store_type() == store_type {
@@ -263,16 +276,32 @@ impl CodeLibrary {
         wasm_store_opener(code.clone(), &equal)
     }
 
+    /// Checks the files that were named: each must be there, and a module that this program can run.
+    /// They need not be trusted.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`], and as for [`check`](Self::check).
+    pub fn check_files(&self) -> Result<(), LibraryError> {
+        self.modules_of_files().try_for_each(|code| code.map(drop))
+    }
+
+    /// The modules of the files that were named.
+    fn modules_of_files(&self) -> impl Iterator<Item = Result<(&Path, Code), LibraryError>> {
+        self.files.iter().map(|file| {
+            let wasm = read_module(file);
+            let wasm = wasm.map_err(|error| LibraryError::file("read", file, error))?;
+            let code = self.check(&wasm, &file.display().to_string())?;
+            Ok((file.as_path(), code))
+        })
+    }
+
     /// Has a registry make new stores with the modules of the files that were named, as far as they
-    /// may run. A module that cannot be used is passed over: who needs it is told why.
+    /// may run. One that may not is passed over: the error comes when a store needs it.
     pub fn prefer_files(&self, registry: &mut Registry) {
-        for file in &self.files {
-            let code = read_module(file).ok();
-            let code = code.and_then(|wasm| self.check(&wasm, "").ok());
-            let Some(code) = code.filter(|code| self.is_trusted(&code.cid()).unwrap_or(false))
-            else {
+        for (_, code) in self.modules_of_files().flatten() {
+            if !self.is_trusted(&code.cid()).unwrap_or(false) {
                 continue;
-            };
+            }
             if let Ok(opener) = self.opener(&code) {
                 registry.replace(code.store_type().clone(), opener);
             }
@@ -281,10 +310,8 @@ impl CodeLibrary {
 
     /// A module of the files that were named which is of a type, and may not run.
     fn named_of_type(&self, store_type: &StoreType) -> Result<(), LibraryError> {
-        for file in &self.files {
-            let wasm = read_module(file);
-            let wasm = wasm.map_err(|error| LibraryError::file("read", file, error))?;
-            let code = self.check(&wasm, &file.display().to_string())?;
+        for module in self.modules_of_files() {
+            let (file, code) = module?;
             if code.store_type() == store_type && !self.is_trusted(&code.cid())? {
                 return Err(LibraryError::NotTrusted {
                     store_type: store_type.clone(),
@@ -325,15 +352,8 @@ impl CodeLibrary {
             // Other code computed it: a replay with code of this type would prove it equal.
             Some(Err(_)) | None => {
                 self.named_of_type(store_type)?;
-                let mut all = self.of_type(store_type)?;
-                match all.len() {
-                    0 => Ok(None),
-                    1 => Ok(all.pop()),
-                    _ => Err(LibraryError::Several {
-                        store_type: store_type.clone(),
-                        cids: all.iter().map(Code::cid).collect(),
-                    }),
-                }
+                // What was added last is what a new store is to have.
+                Ok(self.of_type(store_type)?.into_iter().next())
             }
         }
     }
@@ -348,7 +368,9 @@ fn candidates(dir: &Path, cid: &Cid) -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
         .collect();
     others.sort_unstable();
-    named.into_iter().chain(others).collect()
+    // A pipe would be waited for.
+    let all = named.into_iter().chain(others);
+    all.filter(|path| path.is_file()).collect()
 }
 
 /// A registry asks for stores that no registered code computes.

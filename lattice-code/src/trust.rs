@@ -75,9 +75,39 @@ impl Trusted {
         self.added.get(cid).map(String::as_str)
     }
 
-    /// The modules.
+    /// The modules, in the order of content ids.
     pub fn iter(&self) -> impl Iterator<Item = &Cid> {
         self.added.keys()
+    }
+
+    /// The modules, the one that was added last first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Cid> {
+        let mut all: Vec<_> = self.added.iter().collect();
+        all.sort_by(|a, b| (b.1, b.0).cmp(&(a.1, a.0)));
+        all.into_iter().map(|(cid, _)| cid)
+    }
+
+    /// Takes a module from the list of a data directory. Whether it was there. The caller holds the
+    /// lock of the cache.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(crate) fn remove(data_dir: &Path, cid: &Cid) -> Result<bool, LibraryError> {
+        let mut trusted = Self::load(data_dir)?;
+        if trusted.added.remove(cid).is_none() {
+            return Ok(false);
+        }
+        trusted.write(data_dir)?;
+        Ok(true)
+    }
+
+    fn write(&self, data_dir: &Path) -> Result<(), LibraryError> {
+        let mut text = HEAD.to_owned();
+        for (cid, time) in &self.added {
+            writeln!(text, "{cid} = {time:?}").expect("a string takes all text");
+        }
+        let path = file(data_dir);
+        replace(&path, text.as_bytes()).map_err(|error| LibraryError::file("write", path, error))
     }
 
     /// Adds a module to the list of a data directory. Whether it was not there. The caller holds the
@@ -90,15 +120,9 @@ impl Trusted {
         if trusted.contains(cid) {
             return Ok(false);
         }
-        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         trusted.added.insert(*cid, now);
-        let mut text = HEAD.to_owned();
-        for (cid, time) in &trusted.added {
-            writeln!(text, "{cid} = {time:?}").expect("a string takes all text");
-        }
-        let path = file(data_dir);
-        replace(&path, text.as_bytes())
-            .map_err(|error| LibraryError::file("write", path, error))?;
+        trusted.write(data_dir)?;
         Ok(true)
     }
 }

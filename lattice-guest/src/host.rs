@@ -252,7 +252,7 @@ impl History for Host {
     fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
         // SAFETY: the buffer has the length that is given.
         let bytes = read(|buffer, capacity| unsafe { sys::op(index.get(), buffer, capacity) });
-        let bytes = bytes.unwrap_or_default();
+        let bytes = bytes.unwrap_or(Vec::new());
         match stamp_of(&bytes) {
             Some((stamp, payload)) => see(&OpView {
                 index,

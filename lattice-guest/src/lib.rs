@@ -2,7 +2,6 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(target_arch = "wasm32")]
 extern crate alloc;
 
 #[cfg(target_arch = "wasm32")]
@@ -11,6 +10,8 @@ pub mod entry;
 mod heap;
 #[cfg(target_arch = "wasm32")]
 mod host;
+#[cfg(target_arch = "wasm32")]
+mod mem;
 #[cfg(target_arch = "wasm32")]
 mod panic;
 #[cfg(target_arch = "wasm32")]
@@ -111,8 +112,15 @@ macro_rules! export {
     };
 }
 
-/// What the author of a store type uses.
+/// What the author of a store type uses. It includes the names of `alloc` that the prelude of `std`
+/// has, and `BTreeMap`, since a module has no `std`.
 pub mod store_type {
+    pub use alloc::borrow::ToOwned;
+    pub use alloc::boxed::Box;
+    pub use alloc::collections::BTreeMap;
+    pub use alloc::string::{String, ToString};
+    pub use alloc::vec::Vec;
+    pub use alloc::{format, vec};
     pub use core::ops::Bound;
 
     pub use lattice_backend::backend::{

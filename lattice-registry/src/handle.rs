@@ -11,6 +11,7 @@ use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
 use lattice_backend::engine::read::{HeldOps, InfoError, MethodError, OpsAfter};
 use lattice_backend::engine::verify::{Depth, Verification};
 use lattice_backend::engine::{Engine, Fork};
+use lattice_backend::machine::manifest::StoreCode;
 use lattice_backend::machine::{LogicVersion, Method, StateMachine, Value};
 use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpKind, OpRef};
 use lattice_backend::progress::ProgressSink;
@@ -147,6 +148,23 @@ pub trait TypedStore: Debug + Clone + Send + Sync + 'static {
 pub trait NamedType: TypedStore {
     /// The store type.
     const STORE_TYPE: &'static str;
+}
+
+/// An engine is a handle itself, for store types that need no methods of their own in Rust.
+impl<M: StateMachine> TypedStore for Engine<M> {
+    type Machine = M;
+
+    fn from_engine(engine: Engine<M>) -> Self {
+        engine
+    }
+
+    fn engine(&self) -> &Engine<M> {
+        self
+    }
+}
+
+impl<M: StoreCode> NamedType for Engine<M> {
+    const STORE_TYPE: &'static str = M::STORE_TYPE;
 }
 
 impl<T: TypedStore> StoreHandle for T {

@@ -412,6 +412,8 @@ impl WasmMachine {
         if !steps.apply && !settle {
             return Ok(());
         }
+        // What only settles sees no history, from its first call of the host.
+        let history = history.filter(|_| steps.apply);
         let gas = Gas::new(op.payload.len());
         let mut running = self.start(Data::Write(data), history, gas)?;
         let index = op.index.get().to_le_bytes();

@@ -25,12 +25,11 @@ pub(crate) struct Checked {
     pub(crate) exports: Vec<Export>,
 }
 
-impl From<BinaryReaderError> for CodeError {
-    fn from(error: BinaryReaderError) -> Self {
-        Self::Malformed {
-            reason: text(error.message().as_bytes(), MAX_MESSAGE_BYTES),
-            at: error.offset(),
-        }
+/// What the reader of modules says of bytes that are none.
+fn malformed(error: BinaryReaderError) -> CodeError {
+    CodeError::Malformed {
+        reason: text(error.message().as_bytes(), MAX_MESSAGE_BYTES),
+        at: error.offset(),
     }
 }
 
@@ -64,7 +63,7 @@ pub fn read_manifest(wasm: &[u8]) -> Result<Manifest, CodeError> {
     }
     let mut sections = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
-        if let Payload::CustomSection(section) = payload?
+        if let Payload::CustomSection(section) = payload.map_err(malformed)?
             && section.name() == SECTION
         {
             sections.push(section.data());
@@ -83,7 +82,7 @@ pub(crate) fn validate(wasm: &[u8]) -> Result<Checked, CodeError> {
     let manifest = read_manifest(wasm)?;
     let mut module = Module::default();
     for payload in Parser::new(0).parse_all(wasm) {
-        module.check(&payload?)?;
+        module.check(&payload.map_err(malformed)?)?;
     }
     let exports = module.check_exports(&manifest)?;
     Ok(Checked { manifest, exports })
@@ -105,7 +104,7 @@ impl Module {
             Payload::TypeSection(types) => {
                 limit("types", MAX_TYPES, types.count())?;
                 for found in types.clone().into_iter_err_on_gc_types() {
-                    let found = found?;
+                    let found = found.map_err(malformed)?;
                     limit(
                         "parameters of a function",
                         size(MAX_PARAMS),
@@ -123,32 +122,40 @@ impl Module {
                 // One function can be imported twice; nothing needs that.
                 limit("imports", size(IMPORTS.len()), imports.count())?;
                 for import in imports.clone() {
-                    self.import(&import?)?;
+                    self.import(&import.map_err(malformed)?)?;
                 }
             }
             Payload::FunctionSection(functions) => {
                 limit("functions", MAX_FUNCTIONS, functions.count())?;
                 for function in functions.clone() {
-                    self.functions.push(function?);
+                    self.functions.push(function.map_err(malformed)?);
                 }
             }
             Payload::TableSection(tables) => {
                 limit("tables", 1_u32, tables.count())?;
                 for table in tables.clone() {
-                    limit("elements of the table", MAX_TABLE, table?.ty.initial)?;
+                    limit(
+                        "elements of the table",
+                        MAX_TABLE,
+                        table.map_err(malformed)?.ty.initial,
+                    )?;
                 }
             }
             Payload::MemorySection(memories) => {
                 self.memories = memories.count();
                 for memory in memories.clone() {
-                    limit("pages of memory", MAX_FIRST_PAGES, memory?.initial)?;
+                    limit(
+                        "pages of memory",
+                        MAX_FIRST_PAGES,
+                        memory.map_err(malformed)?.initial,
+                    )?;
                 }
             }
             Payload::GlobalSection(globals) => limit("globals", MAX_GLOBALS, globals.count())?,
             Payload::ExportSection(exports) => {
                 limit("exports", MAX_EXPORTS, exports.count())?;
                 for export in exports.clone() {
-                    let export = export?;
+                    let export = export.map_err(malformed)?;
                     let found = (export.kind, export.index);
                     self.exports.insert(export.name.to_owned(), found);
                 }
@@ -163,7 +170,7 @@ impl Module {
                 // Each instance copies them, before there is gas.
                 let mut elements = 0;
                 for segment in segments.clone() {
-                    elements += match segment?.items {
+                    elements += match segment.map_err(malformed)?.items {
                         ElementItems::Functions(items) => u64::from(items.count()),
                         ElementItems::Expressions(_, items) => u64::from(items.count()),
                     };
@@ -327,14 +334,14 @@ fn check_body(body: &FunctionBody<'_>) -> Result<(), CodeError> {
         size(body.range().len()),
     )?;
     let mut locals = 0_u32;
-    for local in body.get_locals_reader()? {
-        let (count, _) = local?;
+    for local in body.get_locals_reader().map_err(malformed)? {
+        let (count, _) = local.map_err(malformed)?;
         locals = locals.saturating_add(count);
         limit("locals in a function", MAX_LOCALS, locals)?;
     }
-    let (mut operators, mut nesting) = (body.get_operators_reader()?, 0_u32);
+    let (mut operators, mut nesting) = (body.get_operators_reader().map_err(malformed)?, 0_u32);
     while !operators.eof() {
-        match operators.read()? {
+        match operators.read().map_err(malformed)? {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                 nesting += 1;
                 limit("nested blocks", MAX_NESTING, nesting)?;

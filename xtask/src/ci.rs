@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::command;
 use crate::failure::{Failure, no_arguments};
 use crate::workspace::{LAYERS, Workspace};
-use crate::{api, crash, docs, layers, tidy};
+use crate::{api, crash, docs, guest, layers, tidy};
 
 /// The README's test command.
 const TEST_COMMAND: &str = "cargo test --workspace";
@@ -84,6 +84,14 @@ const STEPS: &[Step] = &[
     Step {
         name: TEST_COMMAND,
         run: test,
+    },
+    Step {
+        name: "modules against their sources",
+        run: |workspace| guest::run(workspace, &[]),
+    },
+    Step {
+        name: "the program without modules",
+        run: without_modules,
     },
     Step {
         name: "examples",
@@ -216,6 +224,16 @@ fn test(workspace: &Workspace) -> Result<(), Failure> {
     cargo(workspace, &after_cargo(TEST_COMMAND))
 }
 
+/// A program that leaves the feature out has no interpreter, and builds all the same.
+fn without_modules(workspace: &Workspace) -> Result<(), Failure> {
+    let words = ["clippy", "--quiet", "--package", "lattice-node"];
+    let features = ["--no-default-features", "--features", "program"];
+    cargo(
+        workspace,
+        &[&words[..], &features, &["--", "-D", "warnings"]].concat(),
+    )
+}
+
 /// Frozen bytes, replicas that agree and bounded costs, in the build that ships: without debug assertions,
 /// and optimised.
 fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
@@ -224,6 +242,7 @@ fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
         "lattice-backend",
         "lattice-kvstore",
         "lattice-logstore",
+        "lattice-wasm",
     ];
     let packages = crates.iter().flat_map(|name| ["-p", name]);
     let names = [
@@ -235,6 +254,10 @@ fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
         "state_hash",
         "xof",
         "lthash",
+        // Limits on the time of hostile modules, and loops on a small stack.
+        "hostile",
+        "bombs",
+        "limits",
     ];
     let words = ["test", "--release", "--lib", "--test", "it"].into_iter();
     let words: Vec<&str> = words.chain(packages).chain(["--"]).chain(names).collect();

@@ -22,6 +22,9 @@ pub const MAX_VALUES: usize = 1 << 20;
 /// How deep lists and records may be nested.
 pub const MAX_VALUE_DEPTH: usize = 32;
 
+/// Values that room is made for before the first of a list is read.
+const FIRST_CAPACITY: usize = 256;
+
 const NULL: u8 = 0;
 const FALSE: u8 = 1;
 const TRUE: u8 = 2;
@@ -103,6 +106,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[cold]
     fn expected(&self, expected: impl Into<String>) -> ValueError {
         ValueError {
             at: self.bytes.len() - self.rest.len(),
@@ -119,13 +123,17 @@ impl<'a> Reader<'a> {
         Ok(*byte)
     }
 
+    /// A number of one byte, as most are.
+    fn short(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.rest.split_first().filter(|(byte, _)| **byte < 0x80)?;
+        self.rest = rest;
+        Some(byte)
+    }
+
     /// A number in its shortest form. The package also reads some that are too long for the type.
+    #[inline(never)]
     fn number(&mut self) -> Result<u128, ValueError> {
-        // Most numbers are short.
-        if let Some((&byte, rest)) = self.rest.split_first()
-            && byte < 0x80
-        {
-            self.rest = rest;
+        if let Some(byte) = self.short() {
             return Ok(byte.into());
         }
         let (number, rest) =
@@ -140,9 +148,12 @@ impl<'a> Reader<'a> {
 
     /// A length or a count, of at most as much as there are bytes.
     fn len(&mut self) -> Result<usize, ValueError> {
-        let number = self.number()?;
+        let len = match self.short() {
+            Some(byte) => Some(byte.into()),
+            None => usize::try_from(self.number()?).ok(),
+        };
         let most = self.rest.len();
-        let len = usize::try_from(number).ok().filter(|len| *len <= most);
+        let len = len.filter(|len| *len <= most);
         len.ok_or_else(|| self.expected(format!("a length of at most {most} before here")))
     }
 
@@ -153,11 +164,9 @@ impl<'a> Reader<'a> {
         Ok(content)
     }
 
-    fn text(&mut self) -> Result<String, ValueError> {
+    fn text(&mut self) -> Result<&'a str, ValueError> {
         let content = self.content()?;
-        let text = core::str::from_utf8(content);
-        text.map(Into::into)
-            .map_err(|_| self.expected("a text in UTF-8 before here"))
+        core::str::from_utf8(content).map_err(|_| self.expected("a text in UTF-8 before here"))
     }
 
     /// A value that is in so many lists and records.
@@ -166,39 +175,44 @@ impl<'a> Reader<'a> {
         if self.values > MAX_VALUES {
             return Err(self.expected(format!("at most {MAX_VALUES} values")));
         }
-        Ok(match self.byte()? {
-            NULL => Value::Null,
-            FALSE => Value::Bool(false),
-            TRUE => Value::Bool(true),
-            INTEGER => Value::Integer(unzigzag(self.number()?)),
-            BYTES => Value::Bytes(self.content()?.to_vec()),
-            TEXT => Value::Text(self.text()?),
+        match self.byte()? {
+            NULL => Ok(Value::Null),
+            FALSE => Ok(Value::Bool(false)),
+            TRUE => Ok(Value::Bool(true)),
+            INTEGER => Ok(Value::Integer(unzigzag(self.number()?))),
+            BYTES => Ok(Value::Bytes(self.content()?.to_vec())),
+            TEXT => Ok(Value::Text(self.text()?.into())),
             LIST | RECORD if depth == MAX_VALUE_DEPTH => {
-                return Err(self.expected(format!("at most {MAX_VALUE_DEPTH} levels")));
+                Err(self.expected(format!("at most {MAX_VALUE_DEPTH} levels")))
             }
-            LIST => {
-                let count = self.len()?;
-                let values = (0..count).map(|_| self.value(depth + 1));
-                Value::List(values.collect::<Result<_, _>>()?)
+            LIST => self.list(depth + 1),
+            RECORD => self.record(depth + 1),
+            _ => Err(self.expected("a value of a known kind before here")),
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, ValueError> {
+        let count = self.len()?;
+        // A count is a claim: room is made for the first ones, and more as they come.
+        let mut values = Vec::with_capacity(count.min(FIRST_CAPACITY));
+        for _ in 0..count {
+            values.push(self.value(depth)?);
+        }
+        Ok(Value::List(values))
+    }
+
+    fn record(&mut self, depth: usize) -> Result<Value, ValueError> {
+        let count = self.len()?;
+        let (mut fields, mut last) = (BTreeMap::new(), None);
+        for _ in 0..count {
+            let name = self.text()?;
+            if last.is_some_and(|last| last >= name) {
+                return Err(self.expected("names in ascending order before here"));
             }
-            RECORD => {
-                let count = self.len()?;
-                let mut fields = BTreeMap::new();
-                for _ in 0..count {
-                    let name = self.text()?;
-                    if fields
-                        .last_key_value()
-                        .is_some_and(|(last, _)| *last >= name)
-                    {
-                        return Err(self.expected("names in ascending order before here"));
-                    }
-                    let value = self.value(depth + 1)?;
-                    fields.insert(name, value);
-                }
-                Value::Record(fields)
-            }
-            _ => return Err(self.expected("a value of a known kind before here")),
-        })
+            fields.insert(name.into(), self.value(depth)?);
+            last = Some(name);
+        }
+        Ok(Value::Record(fields))
     }
 }
 

@@ -93,20 +93,33 @@ fn other_code_is_taken_if_a_replay_proves_it_equal() {
     assert_eq!(texts(&*place.open(id), "tea"), ["no shouting"]);
 }
 
+/// Of several modules a new store takes the one that was added last; other stores keep theirs.
 #[test]
-fn of_several_modules_new_stores_take_none() {
+fn new_stores_take_the_module_that_was_added_last() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
-    place.add(guests::CHAT);
+    let first = place.add(guests::CHAT);
     let id = place.manager.create(&of(CHAT)).unwrap();
-    place.add(guests::CHAT_HOTFIX);
-    let refused = place.manager.create(&of(CHAT)).unwrap_err();
-    assert!(
-        matches!(refusal(&refused), LibraryError::Several { cids, .. } if cids.len() == 2),
-        "{refused:?}"
-    );
-    // A store that names one of them opens.
+    // Times have milliseconds.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let second = place.add(guests::CHAT_HOTFIX);
+    let newer = place.manager.create(&of(CHAT)).unwrap();
+    assert_eq!(place.recorded(id), first.to_string());
+    assert_eq!(place.recorded(newer), second.to_string());
     post(&*place.open(id), "tea", "still here");
+    assert_eq!(place.recorded(id), first.to_string());
+    place.manager.close_all().unwrap();
+
+    // Trust that is taken back: the next one is the newest, and the store of the other waits.
+    assert!(place.library.remove(&second).unwrap());
+    assert!(!place.library.remove(&second).unwrap());
+    let missing = place.manager.open(newer, Access::ReadOnly).unwrap_err();
+    assert!(
+        matches!(refusal(&missing), LibraryError::Missing { .. }),
+        "{missing:?}"
+    );
+    let third = place.manager.create(&of(CHAT)).unwrap();
+    assert_eq!(place.recorded(third), first.to_string());
 }
 
 /// Native code and the module take turns over one store, and neither replays the other's work.

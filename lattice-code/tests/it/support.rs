@@ -9,41 +9,12 @@ use lattice_backend::op::SecretKey;
 use lattice_backend::redb::RedbBackend;
 use lattice_code::CodeLibrary;
 use lattice_meta::{Cid, StoreId, StoreType};
-use lattice_registry::{
-    Access, EngineOpener, ManagerOptions, Registry, StoreHandle, StoreManager, TypedStore,
-};
-
-/// A store whose code is native.
-pub(crate) struct Native<M: StateMachine>(Engine<M>);
-
-impl<M: StateMachine> Clone for Native<M> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<M: StateMachine> std::fmt::Debug for Native<M> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Native").finish_non_exhaustive()
-    }
-}
-
-impl<M: StateMachine> TypedStore for Native<M> {
-    type Machine = M;
-
-    fn from_engine(engine: Engine<M>) -> Self {
-        Self(engine)
-    }
-
-    fn engine(&self) -> &Engine<M> {
-        &self.0
-    }
-}
+use lattice_registry::{Access, EngineOpener, ManagerOptions, Registry, StoreHandle, StoreManager};
 
 /// Registers native code.
 pub(crate) fn register<M: StateMachine>(registry: &mut Registry, make: fn() -> M) -> StoreType {
     let store_type = make().logic().store_type().clone();
-    let opener = EngineOpener::<Native<M>>::new(make);
+    let opener = EngineOpener::<Engine<M>>::new(make);
     registry.register(store_type.clone(), opener).unwrap();
     store_type
 }

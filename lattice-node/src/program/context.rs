@@ -43,6 +43,8 @@ pub(super) struct Context<'a> {
     place: RefCell<Option<PathBuf>>,
     /// Finds and reads stores, and makes nothing until the command makes it a writer.
     pub(super) node: Node,
+    /// The types whose code is the program's own.
+    pub(super) native: Registry,
     /// The code that comes as modules.
     #[cfg(feature = "wasm")]
     pub(super) code: std::sync::Arc<lattice_code::CodeLibrary>,
@@ -57,8 +59,9 @@ impl<'a> Context<'a> {
         mut out: Output<'a>,
     ) -> Result<Self, Failure> {
         let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+        let native = registry.clone();
         #[cfg(feature = "wasm")]
-        let (code, registry) = library(&data_dir, global, registry);
+        let (code, registry) = library(host, &data_dir, global, registry)?;
         let progress = Progress::new(&mut out).sink();
         let node = Node::builder(&data_dir)
             .registry(registry)
@@ -68,6 +71,7 @@ impl<'a> Context<'a> {
             node: node.open_reader()?,
             data_dir,
             place: RefCell::default(),
+            native,
             #[cfg(feature = "wasm")]
             code,
             out,
@@ -194,21 +198,24 @@ impl<'a> Context<'a> {
 /// The modules of a data directory, which its registry asks for code that this program lacks.
 #[cfg(feature = "wasm")]
 fn library(
+    host: Host,
     data_dir: &std::path::Path,
     global: &Global,
     mut registry: Registry,
-) -> (std::sync::Arc<lattice_code::CodeLibrary>, Registry) {
-    let dirs = env::var_os("LATTICE_CODE_PATH");
+) -> Result<(std::sync::Arc<lattice_code::CodeLibrary>, Registry), Failure> {
+    // The tour shows a directory that lacks a module, whatever its user has.
+    let dirs = env::var_os("LATTICE_CODE_PATH").filter(|_| host == Host::Process);
     let dirs = dirs.iter().flat_map(env::split_paths);
     let dirs = dirs.filter(|dir| !dir.as_os_str().is_empty());
     let library = lattice_code::CodeLibrary::new(data_dir)
         .files(global.code.iter().cloned())
         .search_path(dirs)
         .pinned_by(&registry);
+    library.check_files()?;
     library.prefer_files(&mut registry);
     let library = std::sync::Arc::new(library);
     library.attach(&mut registry);
-    (library, registry)
+    Ok((library, registry))
 }
 
 /// `$LATTICE_DATA_DIR`, else `lattice` in the user's data directory (XDG base directories).

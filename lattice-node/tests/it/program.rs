@@ -30,7 +30,7 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "$ lattice --data-dir alice create core:logstore",
         "store type      core:kvstore",
         "store type      core:logstore",
-        "of author ",
+        "\n      of author\n",
         "state hash ",
         "\"name\":\"redb\"",
         "bundle verify all.bundle",
@@ -41,7 +41,7 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "the same state",
         "our engine\n",
         "bytes to bytes\n",
-        "our engine: bytes ...",
+        "our engine: bytes to\n      bytes\n",
         "backup packages packages.db",
         "restore packages.db",
         "ok: 6 ops replayed",
@@ -51,6 +51,14 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "first in op number 4 by ",
         "not a byte of the file has changed",
         "migrate packages --to core:kvstore",
+        "code add chat.wasm",
+        "create org.example.chat",
+        "is missing",
+        "looked in the cache (dave/wasm)",
+        "ok: 1 op replayed",
+        "text=Anyone here?",
+        "its history gave the same state",
+        "has\n    another effect than was recorded",
         "history packages --graph",
         "├─╯",
         "Nothing is left behind",
@@ -69,7 +77,7 @@ fn the_tour_keeps_its_stores_when_asked_and_overwrites_nothing() {
     let kept = dir.path().join("kept");
     printed(dir.path(), &["tour", "--keep", kept.to_str().unwrap()]);
     let list = printed(&kept.join("alice"), &["list"]);
-    assert_eq!(list.lines().count(), 3, "{list}");
+    assert_eq!(list.lines().count(), 4, "{list}");
     let again = lattice(dir.path(), &["tour", "--keep", kept.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(2));
 }

@@ -82,7 +82,7 @@ fn findings_are_told_with_all_that_is_known_and_a_code_of_their_own() {
     assert!(
         String::from_utf8(quick.stdout)
             .unwrap()
-            .starts_with("state_hash: state hash: expected ")
+            .starts_with("state_hash: state hash: computed ")
     );
     // The history is whole: it says what the state must be.
     let rebuilt = json(&lattice(dir.path(), &["--json", "rebuild", "kv"]).stdout);

@@ -554,3 +554,26 @@ fn long_rows_that_are_read_again_and_again() {
 const SPIN: &str = "(local.set $spin (i32.const 64))
     (loop (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x1000000))
         (br_if 0 (local.tee $spin (i32.sub (local.get $spin) (i32.const 1)))))";
+
+/// A merge, and an op whose payload is invalid, are settled alone: no export of the module sees
+/// history then, whichever function of the machine the host calls.
+#[test]
+fn what_is_settled_alone_sees_no_history() {
+    let machine = machine(
+        &manifest(),
+        r#"(func (export "lattice1_alloc") (param i32) (result i32)
+               (drop (call $count)) (i32.const 0x20000))
+           (func (export "lattice1_settle") (param i32 i32 i32))"#,
+    );
+    let history = Ops::new(3);
+    let op = OpView {
+        index: ApplyIndex::new(3),
+        reference: op_ref(3),
+        hlc: Hlc::from_u64(1),
+        payload: b"",
+    };
+    let mut rows = MapRows::default();
+    let run = machine.run(OpKind::Merge, &op, None, &mut rows, &history);
+    let settled = machine.settle(OpKind::Merge, &op, &mut rows);
+    assert_eq!(trapped(run), trapped(settled));
+}

@@ -32,6 +32,7 @@ const UNSAFE: &[&str] = &[
     "guests/chat/Cargo.toml",
     "guests/kvstore/Cargo.toml",
     "guests/logstore/Cargo.toml",
+    "guests/poll/Cargo.toml",
     "guests/tally/Cargo.toml",
 ];
 

@@ -91,8 +91,8 @@ impl fmt::Display for OpDifference {
         let keys: Vec<_> = self.keys.iter().map(|key| shown(key)).collect();
         write!(
             f,
-            "op {} (number {}, by {}, made at {} ms) has another effect than was recorded: expected \
-             {}, found {}; it changes {}",
+            "op {} (number {}, by {}, made at {} ms) has another effect than was recorded: recorded \
+             {}, computed {}; it changes {}",
             self.op.id,
             self.index,
             self.op.author,
@@ -112,7 +112,7 @@ impl fmt::Display for RowDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "row {} of table `{}`: expected {}, found {}",
+            "row {} of table `{}`: computed {}, stored {}",
             shown(&self.key),
             self.table,
             row(&self.expected),
@@ -125,7 +125,7 @@ impl fmt::Display for HashDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "state hash: expected {}, found {}",
+            "state hash: computed {}, recorded {}",
             self.expected, self.found
         )
     }

@@ -40,6 +40,16 @@ JSON: cid, store_type, first_schema, schema_version, bytes, trusted, found, conv
         #[arg(value_name = "CID|FILE|TYPE")]
         what: OsString,
     },
+    /// Take back the trust in a module, and remove it from the data directory; stores that record it do
+    /// not open until it is added again
+    #[command(after_help = "Example: lattice code remove chat.wasm
+
+JSON: cid, removed (whether it was trusted), stores (ids of those that record it)")]
+    Remove {
+        /// A content id, or a file
+        #[arg(value_name = "CID|FILE")]
+        what: OsString,
+    },
     /// Replay a store's history by other code, and say whether it computes the same state; changes
     /// nothing
     #[command(after_help = "Example: lattice code prove lobby chat-fixed.wasm

@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lattice_backend::engine::open::Proof;
-use lattice_code::{Located, Place};
+use lattice_backend::engine::open::{OpenError, Proof};
+use lattice_code::{LibraryError, Located, Place};
 use lattice_meta::{Cid, StoreId, StoreType};
-use lattice_registry::StoreOpener;
+use lattice_registry::{ManagerError, StoreOpener};
 use lattice_wasm::{Code, abi, wasm_store_opener};
 use serde_json::{Value as Json, json};
 
@@ -24,6 +24,7 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
         CodeCommand::Add { file } => add(context, &file),
         CodeCommand::List => list(context),
         CodeCommand::Show { what } => show(context, &what),
+        CodeCommand::Remove { what } => remove(context, &what),
         CodeCommand::Prove { store, by } => prove(context, &store.store, &by),
         CodeCommand::Upgrade { store, by } => upgrade(context, &store.store, &by),
     }
@@ -41,7 +42,15 @@ fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
     let opened = std::fs::File::open(file);
     let read = opened.and_then(|opened| opened.take(most).read_to_end(&mut wasm));
     read.map_err(|error| Failure::file(file, error))?;
-    Ok(wasm)
+    match wasm.len() > abi::MAX_CODE_BYTES {
+        true => Err(Failure::failed(format!(
+            "{} is longer than a module may be, {} bytes; build it with optimisation and without \
+             debug information, as `cargo build --release` does",
+            file.display(),
+            abi::MAX_CODE_BYTES
+        ))),
+        false => Ok(wasm),
+    }
 }
 
 fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
@@ -65,9 +74,12 @@ fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
     }
     let note = match is_new {
         true => format!(
-            "added code for {}, {} bytes",
+            "added code for {}, {}",
             code.store_type(),
-            code.bytes()
+            plural(
+                u64::try_from(code.bytes()).unwrap_or(u64::MAX),
+                ("byte", "bytes")
+            )
         ),
         false => format!("code for {} was added before", code.store_type()),
     };
@@ -78,7 +90,9 @@ fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
 /// A module that was asked for, and where it was.
 struct Asked {
     code: Code,
+    /// Where it is, for people.
     place: String,
+    file: PathBuf,
 }
 
 /// The module that a content id or a file names. It need not be trusted.
@@ -90,13 +104,15 @@ fn named(context: &Context<'_>, name: &OsStr) -> Result<Asked, Failure> {
         return Ok(Asked {
             code,
             place: place.to_string(),
+            file: place.file().to_path_buf(),
         });
     }
     let file = Path::new(name);
     let wasm = read_module(context, file)?;
     let place = file.display().to_string();
     let code = context.code.check(&wasm, &place)?;
-    Ok(Asked { code, place })
+    let file = file.to_path_buf();
+    Ok(Asked { code, place, file })
 }
 
 fn missing(context: &Context<'_>, cid: &Cid) -> Failure {
@@ -119,6 +135,34 @@ fn users(context: &Context<'_>, logic: &str) -> Result<Vec<StoreId>, Failure> {
         }
     }
     Ok(users)
+}
+
+fn remove(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
+    // A module that is not there any more can still be in the list.
+    let cid = match what.to_str().and_then(|text| text.parse::<Cid>().ok()) {
+        Some(cid) => cid,
+        None => Cid::of(&read_module(context, Path::new(what))?),
+    };
+    let stores = users(context, &cid.to_string())?;
+    let was_trusted = context.code.remove(&cid)?;
+    let value = json!({
+        "cid": cid.to_string(),
+        "removed": was_trusted,
+        "stores": stores,
+    });
+    if !context.out.is_json() {
+        let count = u64::try_from(stores.len()).unwrap_or(u64::MAX);
+        let stores = match count {
+            0 => String::new(),
+            _ => format!("; used by {}", plural(count, ("store", "stores"))),
+        };
+        let note = match was_trusted {
+            true => format!("removed{stores}"),
+            false => format!("it was not trusted{stores}"),
+        };
+        context.out.note(&note);
+    }
+    context.out.either(value, |_| cid.to_string())
 }
 
 fn list(context: &mut Context<'_>) -> Result<(), Failure> {
@@ -177,16 +221,18 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
                     "no code has been added for {store_type}; `lattice code add FILE` adds a module"
                 ))
             })?;
-            let located = context.code.find(&code.cid())?;
-            let place = located.map(|located| located.place.to_string());
+            let cid = code.cid();
+            let located = context.code.find(&cid)?;
+            let Located { place, .. } = located.ok_or_else(|| missing(context, &cid))?;
             Asked {
-                place: place.unwrap_or_else(|| "missing".to_owned()),
+                place: place.to_string(),
+                file: place.file().to_path_buf(),
                 code,
             }
         }
         None => named(context, what)?,
     };
-    let Asked { code, place } = asked;
+    let Asked { code, place, .. } = asked;
     let (manifest, cid) = (code.manifest(), code.cid());
     let is_trusted = context.code.is_trusted(&cid)?;
     let (first, last) = (manifest.schemas.start(), manifest.schemas.end());
@@ -230,18 +276,34 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
     })
 }
 
+/// Whether code must be trusted: a proof runs any code in the sandbox, and keeps nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Needed,
+    NotNeeded,
+}
+
 /// Code that is to open a store: by its logic version, and what opens stores with it alone.
 fn candidate(
     context: &Context<'_>,
     store_type: &StoreType,
     name: &OsStr,
+    trust: Trust,
 ) -> Result<(String, Arc<dyn StoreOpener>), Failure> {
     if name == "native" {
-        let opener = context.registry().resolve(store_type)?;
+        let opener = context.native.resolve(store_type)?;
         return Ok((opener.logic().version().to_string(), opener));
     }
-    let Asked { code, place } = named(context, name)?;
+    let Asked { code, place, file } = named(context, name)?;
     let cid = code.cid();
+    if trust == Trust::Needed && !context.code.is_trusted(&cid)? {
+        return Err(LibraryError::NotTrusted {
+            store_type: code.store_type().clone(),
+            cid,
+            found: file.display().to_string(),
+        }
+        .into());
+    }
     if code.store_type() != store_type {
         let found = code.store_type();
         return Err(Failure::usage(format!(
@@ -263,7 +325,7 @@ fn difference(proof: &Proof) -> Json {
 fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
     let meta = context.node.manager().peek_path(&path)?;
-    let (logic, opener) = candidate(context, &meta.store_type, code)?;
+    let (logic, opener) = candidate(context, &meta.store_type, code, Trust::NotNeeded)?;
     let proof = context.node.manager().prove(&path, &*opener)?;
     let is_proven = proof.difference.is_none();
     let value = json!({
@@ -299,19 +361,10 @@ fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(),
     let (store_id, store_type) = (found.meta().store_id, found.meta().store_type.clone());
     let recorded = found.recorded().logic.map(str::to_owned);
     drop(found);
-    let (logic, opener) = candidate(context, &store_type, code)?;
-    if code != "native" {
-        let cid: Cid = logic
-            .parse()
-            .map_err(|_| Failure::failed("no content id"))?;
-        if !context.code.is_trusted(&cid)? {
-            return Err(Failure::failed(format!(
-                "code {cid} is not trusted here; `lattice code add FILE` trusts it"
-            )));
-        }
-    }
+    let (logic, opener) = candidate(context, &store_type, code, Trust::Needed)?;
     context.node.become_writer()?;
-    context.node.manager().upgrade(&path, &*opener)?;
+    let upgraded = context.node.manager().upgrade(&path, &*opener);
+    upgraded.map_err(|error| not_equal(error, code))?;
     let value = json!({
         "store_id": store_id,
         "recorded": recorded,
@@ -320,6 +373,31 @@ fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(),
     context.out.either(value, |_| {
         format!("store {store_id} uses {logic}: a replay of its history gave the same state")
     })
+}
+
+/// Why code was not taken: of a difference the first op, the rest is for `prove`.
+fn not_equal(error: ManagerError, code: &OsStr) -> Failure {
+    let ManagerError::Open(OpenError::LogicDiffers {
+        store_id,
+        recorded,
+        current,
+        difference,
+    }) = &error
+    else {
+        return error.into();
+    };
+    let differs = match &difference.op {
+        Some(op) => format!(
+            "op {} (number {}, by {}) has another effect than was recorded",
+            op.op.id, op.index, op.op.author
+        ),
+        None => difference.to_string(),
+    };
+    Failure::damaged(format!(
+        "code {current} computes another state: {differs}; store {store_id} stays with {recorded}; \
+         `lattice code prove {store_id} {}` shows all of the difference",
+        code.display()
+    ))
 }
 
 /// The types whose code was added, as `types` lists those of the program.

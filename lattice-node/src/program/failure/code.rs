@@ -1,5 +1,7 @@
 //! How a command on code fails.
 
+use std::io;
+
 use lattice_code::LibraryError;
 
 use super::{Failure, Kind};
@@ -8,8 +10,10 @@ pub(super) fn kind(error: &LibraryError) -> Kind {
     match error {
         LibraryError::Missing { .. } => Kind::UnknownType,
         LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
-        LibraryError::Several { .. } => Kind::Usage,
         LibraryError::Trust { .. } => Kind::Damaged,
+        LibraryError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Kind::NotFound
+        }
         _ => Kind::Failed,
     }
 }

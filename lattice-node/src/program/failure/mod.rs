@@ -117,7 +117,7 @@ impl Failure {
         self.kind.code()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "wasm"))]
     pub(super) fn message(&self) -> &str {
         &self.message
     }
@@ -309,9 +309,15 @@ impl From<ManagerError> for Failure {
         let known: Vec<_> = known.iter().map(|known| known.as_str()).collect();
         match did_you_mean(store_type.as_str(), known) {
             Some(meant) => failure.and(&meant),
-            None => failure.and(
-                "a program built with that type opens it, and `lattice peek` reads what any can",
-            ),
+            None => failure.and(match cfg!(feature = "wasm") {
+                true => {
+                    "`lattice code add FILE` adds a module of that type, a program built with the \
+                     type opens it, and `lattice peek` reads what any can"
+                }
+                false => {
+                    "a program built with that type opens it, and `lattice peek` reads what any can"
+                }
+            }),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::program::failure::Failure;
 use crate::program::output::styles;
 use crate::program::run_kept;
 
-const WIDTH: usize = 78;
+const WIDTH: usize = 80;
 /// Columns in front of what comes of a step.
 const INDENT: &str = "    ";
 
@@ -48,7 +48,7 @@ pub(super) struct Guide<'a, 'b> {
 impl<'a, 'b> Guide<'a, 'b> {
     pub(super) fn new(context: &'a mut Context<'b>, dir: &Path) -> Self {
         Self {
-            registry: context.registry().clone(),
+            registry: context.native.clone(),
             context,
             dir: dir.to_path_buf(),
             step: 0,
@@ -79,18 +79,7 @@ impl<'a, 'b> Guide<'a, 'b> {
 
     /// Plain words, wrapped.
     pub(super) fn say(&mut self, text: &str) -> Result<(), Failure> {
-        let (mut lines, mut line) = (Vec::new(), String::new());
-        for word in text.split_whitespace() {
-            if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
-                lines.push(std::mem::take(&mut line));
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-        self.print("text", text, &lines.join("\n"))
+        self.print("text", text, &wrapped(text, WIDTH).join("\n"))
     }
 
     /// Runs a command of this program as a user would, shows it, and what it printed.
@@ -99,6 +88,23 @@ impl<'a, 'b> Guide<'a, 'b> {
         let printed = self.printed(words)?;
         self.result(&printed)?;
         Ok(printed)
+    }
+
+    /// Runs a command that fails, shows it, and the error.
+    #[cfg(feature = "wasm")]
+    pub(super) fn run_refused(&mut self, words: &[Word]) -> Result<(), Failure> {
+        self.typed(&line(words))?;
+        let message = match self.printed(words) {
+            Err(failure) => failure.message().to_owned(),
+            Ok(printed) => {
+                let unexpected = format!("a command of the tour did not fail: {printed}");
+                return Err(Failure::failed(unexpected));
+            }
+        };
+        let message = message.replace(&format!("{}/", self.dir.display()), "");
+        let lines = wrapped(&format!("lattice: {message}"), WIDTH - INDENT.len());
+        let lines: Vec<_> = lines.iter().map(|line| format!("{INDENT}{line}")).collect();
+        self.print("error", &message, &lines.join("\n"))
     }
 
     /// Runs a command with what it prints in a file of the tour's.
@@ -136,15 +142,12 @@ impl<'a, 'b> Guide<'a, 'b> {
         self.print(what, step, &format!("  {sign} {painted}"))
     }
 
-    /// What came of it; long lines are cut.
+    /// What came of it; long lines are folded.
     pub(super) fn result(&mut self, text: &str) -> Result<(), Failure> {
         for line in text.lines() {
-            let room = WIDTH - INDENT.len();
-            let cut = match line.char_indices().nth(room) {
-                Some(_) => format!("{}...", line.chars().take(room - 3).collect::<String>()),
-                None => line.to_owned(),
-            };
-            self.print("output", line, &format!("{INDENT}{cut}"))?;
+            let lines = folded(line, WIDTH - INDENT.len());
+            let lines: Vec<_> = lines.iter().map(|line| format!("{INDENT}{line}")).collect();
+            self.print("output", line, &lines.join("\n"))?;
         }
         Ok(())
     }
@@ -170,6 +173,41 @@ impl<'a, 'b> Guide<'a, 'b> {
     }
 }
 
+/// Text in lines of at most this many bytes; a longer word has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.len() + 1 + word.len() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// A line of output in lines of at most this many characters, which end between words if they can.
+/// All but the first begin with spaces.
+fn folded(line: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut rest, mut indent) = (Vec::new(), line, "");
+    loop {
+        let room = width - indent.len();
+        let Some((end, _)) = rest.char_indices().nth(room) else {
+            lines.push(format!("{indent}{rest}"));
+            return lines;
+        };
+        let gap = rest[..end].rfind([' ', '\t']);
+        let gap = gap.filter(|gap| !rest[..*gap].trim().is_empty());
+        let (start, next) = rest.split_at(gap.unwrap_or(end));
+        lines.push(format!("{indent}{}", start.trim_end()));
+        rest = next.trim_start();
+        indent = "  ";
+    }
+}
+
 /// A command of this program as it is typed.
 fn line(words: &[Word]) -> String {
     let words: Vec<_> = words.iter().map(shown).collect();
@@ -187,5 +225,21 @@ fn shown(word: &Word) -> String {
         text
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_folded_between_words_and_lose_nothing() {
+        assert_eq!(folded("short", 8), ["short"]);
+        assert_eq!(folded("", 8), [""]);
+        assert_eq!(folded("one two three", 8), ["one two", "  three"]);
+        assert_eq!(folded("tip   0123456789", 12), ["tip", "  0123456789"]);
+        assert_eq!(folded("0123456789", 8), ["01234567", "  89"]);
+        assert_eq!(folded("  0123456789", 8), ["  012345", "  6789"]);
+        assert_eq!(folded("äöüß äöüß", 6), ["äöüß", "  äöüß"]);
     }
 }

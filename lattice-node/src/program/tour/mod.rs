@@ -2,6 +2,8 @@
 
 mod builds;
 mod guide;
+#[cfg(feature = "wasm")]
+mod modules;
 mod packages;
 mod proof;
 mod replicas;
@@ -21,15 +23,20 @@ pub(super) fn run(context: &mut Context<'_>, keep: Option<&Path>) -> Result<(), 
     let place = Place::new(keep)?;
     let mut guide = Guide::new(context, place.dir());
     guide.say(
-        "Lattice keeps stores that describe themselves. This walk makes two of them from real \
-         data, forgets what they are, finds out again from the files alone, lets two replicas of one \
-         store part and meet, and has history prove the state. Commands behind a $ are run as they stand there; what stands \
-         behind a > is called in a program.",
+        "Lattice keeps stores that describe themselves. This walk makes two of them from real data, \
+         forgets what they are, finds out again from the files alone, lets two replicas of one store \
+         part and meet, has history prove the state, and runs a store type that comes as a file. \
+         Commands after a $ are run as they stand there; calls after a > are made in a program.",
     )?;
     let stores = walk::make(&mut guide)?;
     walk::rediscover(&mut guide, &stores)?;
     replicas::part_and_meet(&mut guide, &stores)?;
     proof::prove(&mut guide, &stores)?;
+    #[cfg(feature = "wasm")]
+    {
+        modules::add_and_move(&mut guide)?;
+        modules::fix(&mut guide)?;
+    }
     walk::look_back(&mut guide, &stores)?;
     guide.close(started.elapsed(), keep)?;
     place.leave()

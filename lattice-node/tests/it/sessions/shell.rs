@@ -45,7 +45,7 @@ impl Shell {
                 pattern("bytes, [0-9,]+ before", "bytes, <bytes> before"),
                 pattern("\"before\":[0-9]+", "\"before\":<bytes>"),
                 pattern("\"(time|created)\":[0-9]{13}", "\"$1\":<time>"),
-                pattern("org.example.chat(.v2)?, [0-9]+ bytes", "org.example.chat$1, <bytes> bytes"),
+                pattern("org.example.chat(.v2)?, [0-9,]+ bytes", "org.example.chat$1, <bytes> bytes"),
                 pattern("\"bytes\":[0-9]+", "\"bytes\":<bytes>"),
                 pattern("(?m)^bytes( +)[0-9]+$", "bytes$1<bytes>"),
                 pattern("(core|org[.]example):([a-z]+) +[0-9]{5,}", "$1:$2  <bytes>"),

@@ -29,10 +29,13 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
     let genesis = bundle.genesis();
-    context.registry().resolve(genesis.store_type())?;
+    let store_id = genesis.store_id();
+    // A store that exists records which code opens it. Several modules of its type may be trusted.
+    if !context.node.manager().store_path(store_id).exists() {
+        context.registry().resolve(genesis.store_type())?;
+    }
     context.node.become_writer()?;
     let manager = context.node.manager();
-    let store_id = genesis.store_id();
     let created = !manager.store_path(store_id).exists();
     if created {
         manager.create_replica(genesis)?;
