@@ -11,6 +11,7 @@
 mod bundles;
 mod frames;
 mod ingests;
+mod modules;
 mod records;
 mod rows;
 mod states;
@@ -35,7 +36,19 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("value_bytes", records::value_bytes),
     ("manifest", records::manifest),
     ("ingest", ingests::ingest),
+    ("module", modules::module),
+    ("generated", modules::generated),
 ];
+
+/// Targets that run modules, each of which may have 128 MiB of memory.
+pub const MODULE_TARGETS: &[&str] = &["module", "generated"];
+
+/// Generates a module as the target `generated` does and makes its calls: whether it was accepted,
+/// and whether it applied an op.
+pub fn generated_module(bytes: &[u8]) -> (bool, bool) {
+    let wasm = modules::generate(&mut arbitrary::Unstructured::new(bytes));
+    wasm.map_or((false, false), |wasm| modules::exercise(&wasm))
+}
 
 /// A target by its name.
 pub fn target(name: &str) -> Option<Target> {

@@ -16,8 +16,8 @@ use lattice_backend::backend::{BackendError, Direction, Result, Table};
 use lattice_backend::machine::{DataWrite, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 
-use crate::payload::Payload;
-use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, SiblingRow};
+use crate::payload::{Payload, place_of};
+use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, OpHash, SiblingRow};
 
 /// Applies an op's payload.
 pub(crate) fn apply(
@@ -33,26 +33,27 @@ pub(crate) fn apply(
         },
         index: op.index,
     };
-    let has_marks = has_marks(&op.reference, data)?;
+    let op_hash = OpHash::of(&op.reference);
+    let has_marks = has_marks(op_hash, data)?;
     let mut refs = Refs::new(history, &payload.refs);
     for write in &payload.writes {
         if write.supersedes.is_empty() && write.value.is_none() {
             // It changes nothing, except that its mark has been found.
             if has_marks {
-                take_mark(&op.reference, write.key, data)?;
+                take_mark(op_hash, write.key, data)?;
             }
             continue;
         }
         let mut values = Values::read(write.key, data)?;
         let mut key_hash = None;
         for &place in &write.supersedes {
-            let (place, superseded) = payload.op(place);
+            let place = place_of(place);
             if !values.supersede(place, &mut refs, data)? && refs.index(place)?.is_none() {
                 let key = *key_hash.get_or_insert_with(|| KeyHash::of(write.key));
-                data.put(&rows::mark_key(&superseded, key), &[])?;
+                data.put(&rows::mark_key(refs.hash(place), key), &[])?;
             }
         }
-        let is_marked = has_marks && take_mark(&op.reference, write.key, data)?;
+        let is_marked = has_marks && take_mark(op_hash, write.key, data)?;
         let value = write.value.filter(|_| !is_marked);
         values.finish(value.map(|value| (put_by, value)), data, history)?;
     }
@@ -60,14 +61,14 @@ pub(crate) fn apply(
 }
 
 /// Whether an applied op supersedes what this op puts, at any key.
-fn has_marks(op: &OpRef, data: &dyn DataWrite) -> Result<bool> {
+fn has_marks(op: OpHash, data: &dyn DataWrite) -> Result<bool> {
     let span = rows::mark_span(op);
     let mut cursor = data.range(span.span(), Direction::Forward)?;
     Ok(cursor.next()?.is_some())
 }
 
 /// Removes an op's mark at a key, if there is one.
-fn take_mark(op: &OpRef, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
+fn take_mark(op: OpHash, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
     let mark = rows::mark_key(op, KeyHash::of(key));
     let is_marked = data.get(&mark)?.is_some();
     if is_marked {
@@ -76,13 +77,14 @@ fn take_mark(op: &OpRef, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
     Ok(is_marked)
 }
 
-/// The ops that a payload names. Index and stamp of each are looked up once, and only if need be: a place in
+/// The ops that a payload names. Index, stamp and hash of each are found once, and only if need be: a place in
 /// a payload takes four bytes, a look-up reads more than a thousand.
 struct Refs<'a> {
     history: &'a dyn History,
     ops: &'a [OpRef],
     known: Vec<Option<Option<ApplyIndex>>>,
     stamps: Vec<Option<Stamp>>,
+    hashes: Vec<Option<OpHash>>,
 }
 
 impl<'a> Refs<'a> {
@@ -92,6 +94,7 @@ impl<'a> Refs<'a> {
             ops,
             known: vec![None; ops.len()],
             stamps: Vec::new(),
+            hashes: Vec::new(),
         }
     }
 
@@ -116,6 +119,14 @@ impl<'a> Refs<'a> {
         let found = self.history.stamp(index)?;
         self.stamps[place] = Some(found);
         Ok(found)
+    }
+
+    /// The hash of the reference, for marks.
+    fn hash(&mut self, place: usize) -> OpHash {
+        if self.hashes.is_empty() {
+            self.hashes.resize(self.ops.len(), None);
+        }
+        *self.hashes[place].get_or_insert_with(|| OpHash::of(&self.ops[place]))
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use lattice_backend::machine::manifest::Manifest;
 use lattice_meta::{Cid, StoreType};
-use wasmi::{CompilationMode, Config, CustomFuelCosts, Engine, Module};
+use wasmi::{CompilationMode, Config, CustomFuelCosts, Engine, Module, OperatorCost};
 
-use crate::abi::{BULK_BYTES_PER_GAS, Export, MAX_CALL_DEPTH, MAX_STACK_BYTES};
+use crate::abi::{BULK_BYTES_PER_GAS, Export, MAX_CALL_DEPTH, MAX_MESSAGE_BYTES, MAX_STACK_BYTES};
 use crate::error::CodeError;
+use crate::text::text;
 use crate::validate::validate;
 
 /// A checked and compiled module. Clones are cheap and share it: one for all stores whose code it
@@ -26,6 +27,9 @@ struct Compiled {
     bytes: usize,
 }
 
+/// Gas of a call of another function of the module.
+const CALL_GAS: u8 = 6;
+
 /// What the interface allows of WebAssembly: what compilers of Rust and C emit, and no floating
 /// point, whose results differ in the bits of what is not a number.
 fn config() -> Config {
@@ -41,6 +45,12 @@ fn config() -> Config {
         .wasm_extended_const(false)
         .set_max_recursion_depth(MAX_CALL_DEPTH)
         .set_max_stack_height(MAX_STACK_BYTES)
+        // A call clears the locals of the function, which are up to 4 KiB.
+        .operator_cost(OperatorCost {
+            call: CALL_GAS,
+            call_indirect: 2 * CALL_GAS,
+            ..OperatorCost::default()
+        })
         // Translation costs no gas: an op would pay for being the first to call a function.
         .fuel_cost(CustomFuelCosts {
             bytes_copied_per_fuel: BULK_BYTES_PER_GAS,
@@ -61,7 +71,8 @@ impl Code {
         let checked = validate(wasm)?;
         let engine = Engine::new(&config());
         let module = Module::new(&engine, wasm).map_err(|error| CodeError::Compile {
-            reason: error.to_string(),
+            // It can quote names of the module.
+            reason: text(error.to_string().as_bytes(), MAX_MESSAGE_BYTES),
         })?;
         Ok(Self(Arc::new(Compiled {
             cid: Cid::of(wasm),

@@ -2,11 +2,12 @@
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Limit, LogicFault};
+use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{Instance, Memory, Store, TrapCode, WasmParams, WasmResults};
 
 use crate::abi::{Export, MEMORY, PAGE_BYTES};
 use crate::code::Code;
-use crate::host::{Context, linker, trap};
+use crate::host::{Context, Refused, linker, trap};
 
 type Result<T> = std::result::Result<T, BackendError>;
 
@@ -27,7 +28,7 @@ impl<'a> Running<'a> {
     pub(crate) fn start(code: &Code, context: Context<'a>) -> Result<Self> {
         let linker = linker(code.engine()).map_err(|error| trap(error.to_string()))?;
         let mut store = Store::new(code.engine(), context);
-        store.limiter(|context| context.limits());
+        store.limiter(|context| &mut context.growth);
         let gas = store.data().gas.allowed();
         store
             .set_fuel(gas)
@@ -98,16 +99,35 @@ impl<'a> Running<'a> {
 
 /// Why a call ended.
 fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
-    if let Some(error) = store.data_mut().error.take() {
+    let context = store.data_mut();
+    if let Some(error) = context.error.take() {
         return error;
     }
+    let gas = context.gas.allowed();
     let limit = |limit, allowed| BackendError::Fault(LogicFault::Limit { limit, allowed });
-    match error.as_trap_code() {
-        Some(TrapCode::OutOfFuel) => limit(Limit::Gas, store.data().gas.allowed()),
-        Some(TrapCode::GrowthOperationLimited) => {
+    match (error.as_trap_code(), context.growth.refused.take()) {
+        (Some(TrapCode::OutOfSystemMemory), _) | (_, Some(Refused::Host)) => no_memory(),
+        (Some(TrapCode::OutOfFuel), _) | (_, Some(Refused::Gas)) => limit(Limit::Gas, gas),
+        (_, Some(Refused::Memory)) => {
             let bytes = crate::abi::MAX_PAGES * PAGE_BYTES;
             limit(Limit::Memory, u64::try_from(bytes).unwrap_or(u64::MAX))
         }
-        _ => trap(error.to_string()),
+        (_, Some(Refused::Table)) => trap("the table cannot grow beyond its limit"),
+        (_, None) => match error.kind() {
+            // The engine names the table by a number that is another one in each instance.
+            ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+                trap("out of bounds table access by an element segment")
+            }
+            _ => trap(error.to_string()),
+        },
+    }
+}
+
+/// The host could not do what the code may ask for: no fault of the code, for which an op would be
+/// held until other code comes.
+fn no_memory() -> BackendError {
+    BackendError::Storage {
+        doing: "giving memory to the code of the store",
+        source: std::io::Error::from(std::io::ErrorKind::OutOfMemory).into(),
     }
 }

@@ -6,7 +6,7 @@ use lattice_backend::backend::{BackendError, Result, Row, RowCursor};
 use lattice_backend::machine::manifest::Elements as ElementsOf;
 use lattice_backend::machine::{
     Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError,
-    LogicFault, MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Step, Value,
+    MachineError, MethodCall, MethodEntry, MethodKind, StateMachine, Step, Value,
 };
 use lattice_backend::op::{OpKind, OpView};
 use lattice_meta::SchemaVersion;
@@ -49,8 +49,8 @@ pub enum WasmRefusal {
 pub enum WasmPayload<'a> {
     /// It is valid.
     Valid(&'a [u8]),
-    /// The module failed.
-    Failed(LogicFault),
+    /// The module failed, or its host did.
+    Failed(BackendError),
 }
 
 /// The state machine of a module. Each op runs in an instance of its own.
@@ -224,11 +224,7 @@ impl StateMachine for WasmMachine {
         match self.pure(Export::Decode, payload) {
             Ok(None) => Ok(WasmPayload::Valid(payload)),
             Ok(Some(reason)) => Err(Invalid::new(text(&reason))),
-            Err(BackendError::Fault(fault)) => Ok(WasmPayload::Failed(fault)),
-            // It reads nothing, so nothing else can fail.
-            Err(error) => Ok(WasmPayload::Failed(LogicFault::Trap {
-                message: error.to_string(),
-            })),
+            Err(error) => Ok(WasmPayload::Failed(error)),
         }
     }
 
@@ -359,7 +355,7 @@ impl StateMachine for WasmMachine {
 fn check(payload: WasmPayload<'_>) -> Result<()> {
     match payload {
         WasmPayload::Valid(_) => Ok(()),
-        WasmPayload::Failed(fault) => Err(BackendError::Fault(fault)),
+        WasmPayload::Failed(error) => Err(error),
     }
 }
 

@@ -12,7 +12,7 @@ use wasmparser::{
 
 use crate::abi::*;
 use crate::error::CodeError;
-use crate::text::is_plain;
+use crate::text::{is_plain, text};
 
 /// What every module begins with.
 const MAGIC: &[u8] = b"\0asm";
@@ -28,7 +28,7 @@ pub(crate) struct Checked {
 /// What the reader of modules says of bytes that are none.
 fn malformed(error: BinaryReaderError) -> CodeError {
     CodeError::Malformed {
-        reason: error.message().to_owned(),
+        reason: text(error.message().as_bytes(), MAX_MESSAGE_BYTES),
         at: error.offset(),
     }
 }

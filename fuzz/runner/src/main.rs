@@ -14,11 +14,19 @@ const MAX_MEMORY_BYTES: usize = 64 << 20;
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, MAX_MEMORY_BYTES);
 
+/// The same for targets that run modules, whose memory may grow to 128 MiB. The engine reserves twice as
+/// much, and copies what there was.
+const MAX_MODULE_MEMORY_BYTES: usize = 512 << 20;
+
 static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 
 fuzz_target!(|input: &[u8]| {
     let target = TARGET.get_or_init(|| {
         let name = std::env::var("LATTICE_FUZZ_TARGET").expect("LATTICE_FUZZ_TARGET is to be set");
+        if lattice_fuzz::MODULE_TARGETS.contains(&name.as_str()) {
+            let raised = MEMORY.set_limit(MAX_MODULE_MEMORY_BYTES);
+            raised.expect("it is more than is allocated");
+        }
         lattice_fuzz::target(&name).expect("there is a target of that name")
     });
     target(input);

@@ -173,12 +173,11 @@ impl<'a> Payload<'a> {
             false => Ok(()),
         }
     }
+}
 
-    /// The op in a place that [`Self::decode`] has checked.
-    pub(crate) fn op(&self, place: u32) -> (usize, OpRef) {
-        let place = usize::try_from(place).expect("decode has found this place in refs");
-        (place, self.refs[place])
-    }
+/// A place in the refs that [`Payload::decode`] has checked.
+pub(crate) fn place_of(place: u32) -> usize {
+    usize::try_from(place).expect("decode has found this place in refs")
 }
 
 #[cfg(test)]

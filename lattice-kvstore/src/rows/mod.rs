@@ -7,7 +7,7 @@
 //! | cell of siblings | `c`, key | 4 times the apply index of the current value's op, and 2 (varint), number of siblings (varint) |
 //! | value | `v`, key length (u16 BE), key, apply index (u64 BE) | value |
 //! | sibling | `s`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), apply index (varint) |
-//! | mark | `m`, op id, BLAKE3 of author, seq (u64 BE) and the BLAKE3 of the key | empty |
+//! | mark | `m`, BLAKE3 of author, seq (u64 BE) and op id, BLAKE3 of the key | empty |
 //!
 //! Integers are little endian where nothing else is said; big endian ones stand where the order of
 //! rows is to be that of numbers. A varint is the shortest unsigned LEB128. The apply index of an op is
@@ -175,8 +175,19 @@ fn split_sibling_key(row_key: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The range of all marks of an op.
-pub(crate) fn mark_span(op: &OpRef) -> PrefixSpan {
-    PrefixSpan::new(&[&[MARK], &op.id.as_bytes()[..]].concat())
+pub(crate) fn mark_span(op: OpHash) -> PrefixSpan {
+    PrefixSpan::new(&[&[MARK], &op.0.as_bytes()[..]].concat())
+}
+
+/// The hash of a reference, which an op's marks are named by: it is hashed once, however many keys it
+/// is marked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpHash(blake3::Hash);
+
+impl OpHash {
+    pub(crate) fn of(op: &OpRef) -> Self {
+        Self(blake3::hash(&op.to_key()))
+    }
 }
 
 /// The hash of a user's key, which marks at the key are named by: a long key is hashed once, however many
@@ -191,13 +202,11 @@ impl KeyHash {
 }
 
 /// The key of a mark's row.
-pub(crate) fn mark_key(op: &OpRef, key: KeyHash) -> Vec<u8> {
-    let mut named = [0; 32 + 8 + 32];
-    named[..32].copy_from_slice(op.author.as_bytes());
-    named[32..40].copy_from_slice(&op.seq.to_be_bytes());
-    named[40..].copy_from_slice(key.0.as_bytes());
-    let hash = blake3::hash(&named);
-    [&[MARK], &op.id.as_bytes()[..], hash.as_bytes()].concat()
+pub(crate) fn mark_key(op: OpHash, key: KeyHash) -> [u8; 1 + 32 + 32] {
+    let mut row_key = [MARK; 1 + 32 + 32];
+    row_key[1..33].copy_from_slice(op.0.as_bytes());
+    row_key[33..].copy_from_slice(key.0.as_bytes());
+    row_key
 }
 
 /// The key of a value's element.

@@ -13,6 +13,10 @@ const fn at(index: u64) -> ApplyIndex {
     ApplyIndex::new(index)
 }
 
+fn mark_at(op: &OpRef, key: &[u8]) -> Vec<u8> {
+    mark_key(OpHash::of(op), KeyHash::of(key)).to_vec()
+}
+
 fn stamp(hlc: u64, author: u8, seq: u64, id: u8) -> Stamp {
     let op = OpRef {
         author: PubKey::from_bytes([author; 32]),
@@ -75,13 +79,13 @@ fn a_value_and_a_sibling_have_the_bytes_of_the_table() {
 fn marks_and_elements_have_the_bytes_of_the_table() {
     let stamp = stamp(0x0102, 3, 4, 5);
     let key_hash = blake3::hash(b"key");
-    let named = [&[3; 32][..], &[0, 0, 0, 0, 0, 0, 0, 4], key_hash.as_bytes()].concat();
+    let named = [&[3; 32][..], &[0, 0, 0, 0, 0, 0, 0, 4], &[5; 32]].concat();
     let hash = blake3::hash(&named);
-    let mark = [&b"m"[..], &[5; 32], hash.as_bytes()].concat();
-    assert_eq!(mark_key(&stamp.op, KeyHash::of(b"key")), mark);
+    let mark = [&b"m"[..], hash.as_bytes(), key_hash.as_bytes()].concat();
+    assert_eq!(mark_at(&stamp.op, b"key"), mark);
     // However long the user's key.
     let long = [b'k'; 4096];
-    assert_eq!(mark_key(&stamp.op, KeyHash::of(&long)).len(), 65);
+    assert_eq!(mark_at(&stamp.op, &long).len(), 65);
     let element = [&b"key"[..], &[5; 32]].concat();
     assert_eq!(element_key(b"key", &stamp.op.id), element);
 }
@@ -93,7 +97,7 @@ fn the_first_byte_of_a_row_tells_what_it_is() {
         (cell_key(b"key"), RowKind::Cell),
         (value_key(b"key", at(5)), RowKind::Value),
         (sibling_key(b"key", &stamp), RowKind::Sibling),
-        (mark_key(&stamp.op, KeyHash::of(b"key")), RowKind::Mark),
+        (mark_at(&stamp.op, b"key"), RowKind::Mark),
     ] {
         assert_eq!(kind(&row_key).unwrap(), expected);
     }
@@ -201,10 +205,10 @@ fn golden_rows() {
             (value_key(&[0xff; 300], at(u64::MAX)), vec![]),
         ),
         ("sibling", (sibling_key(key, &stamp), sibling_row(&sibling))),
-        ("mark", (mark_key(&stamp.op, KeyHash::of(key)), vec![])),
+        ("mark", (mark_at(&stamp.op, key), vec![])),
         (
             "mark-longest-key",
-            (mark_key(&stamp.op, KeyHash::of(&[b'k'; 4096])), vec![]),
+            (mark_at(&stamp.op, &[b'k'; 4096]), vec![]),
         ),
     ];
     let lines = golden::lines("rows.txt");
@@ -299,8 +303,8 @@ proptest! {
         let same = a == b;
         prop_assert_eq!(within(&sibling_span(&a), &sibling_key(&b, &stamp)), same);
         prop_assert!(!within(&sibling_span(&a), &value_key(&b, at(1))));
-        prop_assert_eq!(mark_key(&stamp.op, KeyHash::of(&a)) == mark_key(&stamp.op, KeyHash::of(&b)), same);
-        prop_assert!(within(&mark_span(&stamp.op), &mark_key(&stamp.op, KeyHash::of(&b))));
+        prop_assert_eq!(mark_at(&stamp.op, &a) == mark_at(&stamp.op, &b), same);
+        prop_assert!(within(&mark_span(OpHash::of(&stamp.op)), &mark_at(&stamp.op, &b)));
     }
 
     /// A mark is of a whole reference: one that lies about author or number has other marks.
@@ -313,9 +317,9 @@ proptest! {
         let author = PubKey::from_bytes(other(op.author.as_bytes()[0]));
         let id = OpId::from_bytes(other(op.id.as_bytes()[0]));
         for lie in [OpRef { seq, ..op }, OpRef { author, ..op }] {
-            prop_assert_ne!(mark_key(&lie, KeyHash::of(&key)), mark_key(&op, KeyHash::of(&key)));
+            prop_assert_ne!(mark_at(&lie, &key), mark_at(&op, &key));
         }
-        let mark = mark_key(&OpRef { id, ..op }, KeyHash::of(&key));
-        prop_assert!(!mark_span(&op).span().contains(&mark[..]));
+        let mark = mark_at(&OpRef { id, ..op }, &key);
+        prop_assert!(!mark_span(OpHash::of(&op)).span().contains(&mark[..]));
     }
 }

@@ -151,7 +151,7 @@ def sibling_row(key, hlc, ref, index):
 
 def mark(key, ref):
     author, seq, id = ref
-    return (b"m" + id + blake3(author + u64be(seq) + blake3(key).digest()).digest(), b"")
+    return (b"m" + blake3(author + u64be(seq) + id).digest() + blake3(key).digest(), b"")
 
 
 def element_key(key, ref):

@@ -11,6 +11,7 @@ mod chat;
 mod copies;
 mod crowd;
 mod damage;
+mod escapes;
 mod identity;
 mod limits;
 mod meta_bytes;

@@ -1,14 +1,15 @@
 //! The host's side of a call: what the module sees of the store, and what it has used.
 
 mod gas;
+mod growth;
 mod imports;
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{DataRead, DataWrite, History, LogicFault};
-use wasmi::{Memory, StoreLimits, StoreLimitsBuilder};
+use wasmi::Memory;
 
-use crate::abi::{MAX_PAGES, MAX_TABLE, PAGE_BYTES};
 pub(crate) use gas::Gas;
+pub(crate) use growth::{Growth, Refused};
 pub(crate) use imports::linker;
 
 /// What a module may do with the rows of the store.
@@ -30,7 +31,7 @@ pub(crate) struct Context<'a> {
     /// Why the call was ended, if the host did it.
     pub(crate) error: Option<BackendError>,
     pub(crate) memory: Option<Memory>,
-    limits: StoreLimits,
+    pub(crate) growth: Growth,
     /// What did not fit into the module's buffer.
     parked: Option<Vec<u8>>,
     /// Keys, while the memory that they come from is written to.
@@ -61,16 +62,6 @@ impl<'a> Elements<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(data: Data<'a>, history: Option<&'a dyn History>, gas: Gas) -> Self {
-        let table = usize::try_from(MAX_TABLE).expect("it is small");
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(MAX_PAGES * PAGE_BYTES)
-            .table_elements(table)
-            .instances(1)
-            .tables(1)
-            .memories(1)
-            // What a module sees must not depend on how much memory others have taken.
-            .trap_on_grow_failure(true)
-            .build();
         Self {
             data,
             history,
@@ -78,15 +69,11 @@ impl<'a> Context<'a> {
             gas,
             error: None,
             memory: None,
-            limits,
+            growth: Growth::default(),
             parked: None,
             scratch: Vec::new(),
             log_lines: 0,
         }
-    }
-
-    pub(crate) fn limits(&mut self) -> &mut StoreLimits {
-        &mut self.limits
     }
 }
 

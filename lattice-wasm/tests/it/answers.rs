@@ -21,7 +21,7 @@ fn allocating(body: &str) -> WasmMachine {
 #[track_caller]
 fn failed(machine: &WasmMachine, payload: &[u8]) -> LogicFault {
     match machine.decode(payload) {
-        Ok(WasmPayload::Failed(fault)) => fault,
+        Ok(WasmPayload::Failed(BackendError::Fault(fault))) => fault,
         other => panic!("{other:?}"),
     }
 }
@@ -307,6 +307,32 @@ fn texts_of_a_mebibyte_are_cut() {
     assert!(text.starts_with("\\u{1b}\\u{1b}") && text.ends_with("..."));
 }
 
+/// What the validator quotes of a module is a text of the module.
+#[test]
+fn names_that_a_refusal_quotes() {
+    let body = r#"(func (export "first name")) (func (export "other name"))"#;
+    let mut wasm = wasm(&manifest(), body);
+    let hostile = "\u{1b}[2J\u{202e}\n\u{9b}";
+    assert_eq!(hostile.len(), 10);
+    for name in ["first name", "other name"] {
+        let place = wasm.windows(10).position(|bytes| bytes == name.as_bytes());
+        let place = place.unwrap();
+        wasm[place..place + 10].copy_from_slice(hostile.as_bytes());
+    }
+    let error = lattice_wasm::Code::new(&wasm).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("duplicate export name"), "{message}");
+    assert_one_line(&message);
+    // So does what it says of imports and exports.
+    for body in [
+        r#"(import "lattice1" "a\1b[2J\e2\80\ae\0a" (func))"#,
+        r#"(import "a\1b[2J\e2\80\ae\0a" "b" (func))"#,
+        r#"(func (export "lattice1_\1b[2J\e2\80\ae\0a"))"#,
+    ] {
+        assert_one_line(&load(&manifest(), body).unwrap_err().to_string());
+    }
+}
+
 #[test]
 fn an_argument_that_is_refused_names_its_parameter() {
     let refused = |answer: &[u8]| match make(&giving_bytes("prepare", answer)) {
@@ -424,7 +450,7 @@ fn a_payload_whose_reading_fails_is_neither_valid_nor_invalid() {
             format!(r#"(func (export "lattice1_decode") (param i32 i32) (result i64) {body})"#);
         let machine = machine(&manifest(), &decode);
         let decoded: Result<WasmPayload<'_>, Invalid> = machine.decode(b"p");
-        let Ok(WasmPayload::Failed(expected)) = decoded else {
+        let Ok(WasmPayload::Failed(BackendError::Fault(expected))) = decoded else {
             panic!("{decoded:?}");
         };
         assert_eq!(fault(run(&machine, b"p")), expected);

@@ -10,11 +10,11 @@ use lattice_backend::machine::manifest::StoreCode;
 use lattice_backend::op::{Op, OpRef};
 use lattice_kvstore::{KvMachine, STORE_TYPE};
 use lattice_logstore::LogMachine;
-use lattice_meta::{OpId, codec};
+use lattice_meta::OpId;
 use lattice_wasm::{Code, guests};
-use serde::Serialize;
 
 use crate::both::Both;
+use crate::kv;
 
 /// A page of rows reads ahead, so that the limits are less tight than natively.
 const DIVISOR: NonZero<u64> = NonZero::new(256).expect("it is not zero");
@@ -56,20 +56,6 @@ fn value(rng: &mut Rng) -> Vec<u8> {
     rng.bytes(length)
 }
 
-#[derive(Serialize)]
-struct Write<'a> {
-    key: &'a serde_bytes::Bytes,
-    supersedes: Vec<u32>,
-    value: Option<serde_bytes::ByteBuf>,
-}
-
-#[derive(Serialize)]
-struct Payload<'a> {
-    format: u8,
-    refs: &'a [OpRef],
-    writes: Vec<Write<'a>>,
-}
-
 /// Valid payloads that supersede any ops, seen or not, and ops that never come.
 fn hostile_puts(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
     let mut refs: Vec<OpRef> = (0..=rng.below(3))
@@ -82,17 +68,9 @@ fn hostile_puts(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
     refs.sort_unstable();
     refs.dedup();
     let (key, value) = (key(rng), value(rng));
-    let write = Write {
-        key: serde_bytes::Bytes::new(&key),
-        supersedes: (0..u32::try_from(refs.len()).unwrap()).collect(),
-        value: (!rng.one_in(3)).then(|| serde_bytes::ByteBuf::from(value)),
-    };
-    let payload = Payload {
-        format: 1,
-        refs: &refs,
-        writes: vec![write],
-    };
-    codec::encode(&payload).unwrap()
+    let places: Vec<u32> = (0..u32::try_from(refs.len()).unwrap()).collect();
+    let value = (!rng.one_in(3)).then_some(value);
+    kv::payload(&refs, vec![kv::write(&key, &places, value)])
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What WebAssembly has and modules may use, and what grows and nests while they run.
 
+use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Limit, LogicFault, StateMachine};
 use lattice_wasm::{Code, CodeError, WasmMachine, WasmPayload};
 
@@ -35,7 +36,8 @@ fn gives(memory: &str, parts: &str, body: &str, number: i32) -> Result<bool, Log
     );
     match machine(memory, parts, &decode).decode(b"") {
         Ok(WasmPayload::Valid(_)) => Ok(true),
-        Ok(WasmPayload::Failed(fault)) => Err(fault),
+        Ok(WasmPayload::Failed(BackendError::Fault(fault))) => Err(fault),
+        Ok(other) => panic!("{other:?}"),
         Err(invalid) => {
             assert_eq!(invalid.reason(), "");
             Ok(false)

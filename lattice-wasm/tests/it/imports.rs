@@ -1,7 +1,7 @@
 //! Imports that a module calls with lies, or where it may not.
 
 use lattice_backend::backend::Result;
-use lattice_backend::machine::{Limit, LogicFault, MachineError, StateMachine};
+use lattice_backend::machine::{Limit, LogicFault, MachineError, StateMachine, Step, Value};
 use lattice_backend::op::{ApplyIndex, OpKind, OpView};
 use lattice_meta::{Hlc, SchemaVersion};
 use lattice_wasm::{WasmMachine, WasmPayload, abi};
@@ -270,8 +270,8 @@ fn view(payload: &[u8]) -> OpView<'_> {
 }
 
 /// The calls in which a module runs.
-const CALLS: [&str; 8] = [
-    "decode", "apply", "settle", "elements", "prepare", "query", "describe", "migrate",
+const CALLS: [&str; 9] = [
+    "decode", "apply", "settle", "elements", "prepare", "query", "describe", "migrate", "convert",
 ];
 
 /// Where each import is available.
@@ -337,6 +337,7 @@ fn only(export: &str, body: &str) -> WasmMachine {
     let mut manifest = methods();
     manifest.elements = coded().elements;
     manifest.schemas = SchemaVersion::new(1)..=SchemaVersion::new(2);
+    manifest.converts = vec![OLD.parse().unwrap()];
     let functions = [
         ("decode", "(param i32 i32) (result i64)", "(i64.const 0)"),
         ("apply", "(param i32 i32)", ""),
@@ -354,9 +355,15 @@ fn only(export: &str, body: &str) -> WasmMachine {
         ),
         ("describe", "(param i32 i32) (result i64)", "(i64.const 0)"),
         ("migrate", "(param i64)", ""),
+        (
+            "convert",
+            "(param i32 i32) (result i64)",
+            "(i64.const 0xee4800000010)",
+        ),
     ];
-    // The answers are at 60,000: a byte 0 and nothing, or the value null.
-    let mut text = String::new();
+    // The answers are at 60,000: a byte 0 and nothing, or the value null; and at 61,000 a conversion
+    // that has ended, `{calls: [], next: null}`.
+    let mut text = String::from(r#"(data (i32.const 61000) "\07\02\05calls\06\00\04next\00")"#);
     for (name, signature, result) in functions {
         let body = if name == export { body } else { "" };
         text.push_str(&format!(
@@ -375,7 +382,7 @@ fn enter(machine: &WasmMachine, call: &str) -> Result<()> {
     match call {
         "decode" => match machine.decode(b"p").unwrap() {
             WasmPayload::Valid(_) => Ok(()),
-            WasmPayload::Failed(fault) => Err(lattice_backend::backend::BackendError::Fault(fault)),
+            WasmPayload::Failed(error) => Err(error),
         },
         "apply" | "settle" => run(machine, b"p").map(drop),
         "elements" => elements(machine, 3).map(drop),
@@ -385,7 +392,19 @@ fn enter(machine: &WasmMachine, call: &str) -> Result<()> {
             let mut rows = MapRows::default();
             machine.migrate(SchemaVersion::new(1), &mut rows, &Ops::new(3))
         }
+        "convert" => machine.convert(step()).map(drop),
         other => panic!("{other}"),
+    }
+}
+
+/// The type that modules of these tests convert stores of.
+const OLD: &str = "org.example.old";
+
+fn step() -> Step {
+    Step {
+        from: OLD.parse().unwrap(),
+        state: Value::Null,
+        result: Value::Null,
     }
 }
 

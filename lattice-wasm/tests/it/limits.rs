@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use lattice_backend::machine::manifest::SECTION;
-use lattice_backend::machine::{Limit, LogicFault};
+use lattice_backend::backend::BackendError;
+use lattice_backend::machine::manifest::{Manifest, SECTION};
+use lattice_backend::machine::{Limit, LogicFault, MachineError, Method, Param, Value};
 use lattice_wasm::{Code, CodeError, abi, read_manifest};
 
 use crate::guest::*;
@@ -225,6 +226,80 @@ fn bytes_of_a_manifest() {
 }
 
 #[test]
+fn parts_of_a_manifest() {
+    let body = r#"(func (export "lattice1_prepare") (export "lattice1_query")
+        (param i32 i32 i32) (result i64) (i64.const 0))"#;
+    let convert = r#"(func (export "lattice1_convert") (param i32 i32) (result i64) unreachable)"#;
+    let at = |most: usize, manifest: &dyn Fn(usize) -> Manifest| {
+        let body = format!("{body} {convert}");
+        load(&manifest(most), &body).unwrap();
+        let error = load(&manifest(most + 1), &body).unwrap_err();
+        assert!(matches!(error, CodeError::Manifest(_)), "{error:?}");
+    };
+    at(256, &|count| {
+        let mut manifest = methods();
+        let method = &manifest.methods[1];
+        let named = |nth| Method {
+            name: format!("m{nth}").into(),
+            ..method.clone()
+        };
+        manifest.methods = (0..count).map(named).collect();
+        manifest
+    });
+    at(64, &|count| {
+        let mut manifest = methods();
+        let params = manifest.methods[1].params.to_mut();
+        let param = params.remove(0);
+        params.extend((0..count).map(|nth| Param {
+            name: format!("p{nth}").into(),
+            ..param.clone()
+        }));
+        manifest
+    });
+    at(256, &|count| {
+        let old = |nth| format!("org.example.old{nth}").parse().unwrap();
+        Manifest {
+            converts: (0..count).map(old).collect(),
+            ..methods()
+        }
+    });
+}
+
+/// An answer is as long as a value may be, and no longer.
+#[test]
+fn bytes_of_an_answer() {
+    // A byte for the tag, one for the kind, and four for the length of a byte string.
+    let answer = |length: u32| {
+        let bytes = length - 5;
+        let mut varint = leb(usize::try_from(bytes).unwrap());
+        assert_eq!(varint.len(), 4);
+        varint.splice(0..0, [0, 4]);
+        let data: String = varint.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let body = format!(
+            r#"(data (i32.const 16) "{data}")
+            (func (export "lattice1_prepare") (param i32 i32 i32) (result i64) unreachable)
+            (func (export "lattice1_query") (param i32 i32 i32) (result i64)
+                (drop (memory.grow (i32.const 1030)))
+                (i64.const {}))"#,
+            16_u64 << 32 | u64::from(length + 1)
+        );
+        ask(&machine(&methods(), &body))
+    };
+    let Ok(Value::Bytes(bytes)) = answer(64 << 20) else {
+        panic!("an answer of 64 MiB");
+    };
+    assert_eq!(bytes.len(), (64 << 20) - 5);
+    let message = match answer((64 << 20) + 1) {
+        Err(MachineError::Backend(error)) => trapped::<()>(Err(error)),
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        message.starts_with("the answer to a query is "),
+        "{message}"
+    );
+}
+
+#[test]
 fn pages_at_run_time() {
     let grow = |pages| applying(&format!("(drop (memory.grow (i32.const {pages})))"));
     run(&grow(2_044), b"p").unwrap();
@@ -242,8 +317,93 @@ fn elements_of_the_table_at_run_time() {
         machine(&manifest(), &format!("(table 96 funcref) {}", apply(&grow)))
     };
     run(&grow(4_000), b"p").unwrap();
-    fault(run(&grow(4_001), b"p"));
-    fault(run(&grow(60_000_000), b"p"));
+    for more in [4_001, 60_000_000, u32::MAX - 97] {
+        let message = trapped(run(&grow(more), b"p"));
+        assert_eq!(message, "the table cannot grow beyond its limit");
+    }
+    // More than a number of 32 bits counts is a value that every engine gives.
+    run(&grow(u32::MAX - 95), b"p").unwrap();
+}
+
+/// Gas for a payload of so many bytes.
+fn gas(payload: u64) -> LogicFault {
+    LogicFault::Limit {
+        limit: Limit::Gas,
+        allowed: abi::BASE_GAS + abi::GAS_PER_BYTE * payload,
+    }
+}
+
+/// Fills 64 KiB so often, and then as many bytes more.
+fn filling(payload: &[u8], rounds: u64, bytes: u64) -> Result<(), LogicFault> {
+    let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x10000))";
+    let last = format!("(memory.fill (i32.const 0) (i32.const 0) (i32.const {bytes}))");
+    let body = times(rounds, fill);
+    match run(&applying(&format!("{body} {last}")), payload) {
+        Ok(_) => Ok(()),
+        Err(BackendError::Fault(fault)) => Err(fault),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// The greatest number for which something can be done.
+fn most(mut too_many: u64, can: impl Fn(u64) -> bool) -> u64 {
+    let mut most = 0;
+    while too_many - most > 1 {
+        let middle = (most + too_many) / 2;
+        match can(middle) {
+            true => most = middle,
+            false => too_many = middle,
+        }
+    }
+    most
+}
+
+#[test]
+fn gas_to_the_last() {
+    let rounds = most(20_000, |rounds| filling(b"p", rounds, 0).is_ok());
+    // Less is left than 64 KiB take.
+    let steps = most(4_200, |steps| filling(b"p", rounds, 16 * steps).is_ok());
+    assert_eq!(filling(b"p", rounds, 16 * steps + 16), Err(gas(1)));
+    // Another byte of payload is 512 gas more, and 16 bytes are one gas.
+    let steps = steps + abi::GAS_PER_BYTE;
+    filling(b"pp", rounds, 16 * steps).unwrap();
+    assert_eq!(filling(b"pp", rounds, 16 * steps + 16), Err(gas(2)));
+}
+
+/// What is added to a memory or a table is cleared, which takes gas: that there is none left is the
+/// fault, and not how large the memory is.
+#[test]
+fn growth_without_gas() {
+    let table = "(table 1 funcref)";
+    for grow in [
+        "(drop (memory.grow (i32.const 1)))",
+        "(drop (table.grow (ref.null func) (i32.const 4000)))",
+    ] {
+        let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x4000))";
+        let body = format!("{} {grow} (loop (br 0))", times(48_500, fill));
+        let machine = machine(&manifest(), &format!("{table} {}", apply(&body)));
+        assert_eq!(fault(run(&machine, b"p")), gas(1), "{grow}");
+    }
+}
+
+/// Frames of 512 numbers, so deep that they fill the stack of values.
+#[test]
+fn bytes_of_the_stack() {
+    let nested = |depth: u32| {
+        let locals = "i64 ".repeat(511);
+        let deep = format!(
+            "(func $deep (param i64) (local {locals})
+                (if (i64.gt_u (local.get 0) (i64.const 1))
+                    (then (call $deep (i64.sub (local.get 0) (i64.const 1))))))
+            {}",
+            apply(&format!("(call $deep (i64.const {depth}))"))
+        );
+        run(&machine(&manifest(), &deep), b"p").is_ok()
+    };
+    let most = (1..1_000).rev().find(|depth| nested(*depth)).unwrap();
+    // A frame has 4,096 bytes, and a few more for what is computed.
+    let frames = 1_000_000 / 4_096;
+    assert!((frames - 5..=frames).contains(&most), "{most}");
 }
 
 /// A loop that runs so often.

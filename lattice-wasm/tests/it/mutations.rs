@@ -1,10 +1,19 @@
 //! The modules that ship, with some of their bytes changed: what is accepted of them runs to an end.
 
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lattice_backend::backend::{Direction, EVERYTHING};
-use lattice_backend::machine::{DataRead, StateMachine};
-use lattice_meta::SchemaVersion;
+use lattice_backend::backend::MemoryBackend;
+use lattice_backend::clock::ManualClock;
+use lattice_backend::conformance::Forge;
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::ingest::{Authors, Outcome};
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::machine::{StateMachine, Value};
+use lattice_backend::progress::ProgressSink;
 use lattice_wasm::{Code, WasmMachine, guests};
 use proptest::prelude::*;
 
@@ -65,25 +74,43 @@ fn payloads() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Runs what a module exports; nothing of it may panic or run on. Whether its bytes are accepted.
+/// Has a store of a module take in ops, and calls what else the module exports: nothing of it may
+/// panic or run on, and an op that is held changes nothing. Whether the module is accepted.
 fn exercise(wasm: &[u8]) -> bool {
     let Ok(code) = Code::new(wasm) else {
         return false;
     };
     let machine = WasmMachine::new(code, &[]).unwrap();
-    let mut rows = MapRows::default();
-    let history = Ops::new(3);
-    for payload in payloads() {
+    let mut forge = Forge::for_store(machine.logic().store_type().clone());
+    let (backend, path) = (Arc::new(MemoryBackend::new()), Path::new("state.db"));
+    Engine::create(&*backend, path, forge.genesis(), &machine).unwrap();
+    let mut request = OpenRequest::new(backend.clone(), path);
+    request.clock = Arc::new(ManualClock::new(3_400_000_000_000));
+    let store = Engine::open(request, machine.clone()).unwrap();
+    for (author, payload) in (0..).zip(payloads()) {
         let begin = Instant::now();
         drop(machine.describe(&payload));
-        if run_on(&machine, &payload, &mut rows, &history).is_ok() {
-            let schema = SchemaVersion::new(1);
-            let mut all = rows.range(EVERYTHING, Direction::Forward).unwrap();
-            drop(machine.elements_of(schema, &mut *all, &history, &mut |_, _, _| ()));
+        let before = (store.op_count().unwrap(), store.state_hash().unwrap());
+        let op = forge.op(author, None, &[], &payload);
+        let given = [Ok::<_, Infallible>(op.bytes().to_vec())];
+        let report = store.ingest(given, &Authors::Any).unwrap();
+        match &report.outcomes[..] {
+            [(_, Outcome::Applied { .. })] => assert_eq!(store.op_count().unwrap(), before.0 + 1),
+            [(_, Outcome::Held { .. })] => {
+                let after = (store.op_count().unwrap(), store.state_hash().unwrap());
+                assert_eq!(after, before);
+            }
+            other => panic!("{other:?}"),
         }
+        assert!(store.is_usable());
         // Four calls of at most 50 million gas, and what the rows earn.
         assert!(begin.elapsed() < Duration::from_secs(20));
     }
+    for entry in machine.methods() {
+        // Most of them need arguments, and are refused.
+        drop(store.call(&entry.method.name, Value::Null));
+    }
+    drop(store.verify(Depth::Full, &*backend, &ProgressSink::none()));
     true
 }
 

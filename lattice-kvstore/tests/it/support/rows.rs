@@ -71,15 +71,13 @@ pub(crate) fn sibling_row(key: &[u8], sibling: &TestSibling, index: u64) -> Pair
 
 /// The row of a mark.
 pub(crate) fn mark_row(marked: &OpRef, key: &[u8]) -> Pair {
-    let key = blake3::hash(key);
     let named = [
         marked.author.as_ref(),
         &marked.seq.to_be_bytes(),
-        key.as_bytes(),
+        marked.id.as_ref(),
     ];
-    let named = named.concat();
-    let hash = blake3::hash(&named);
-    let row_key = [b"m", marked.id.as_ref(), hash.as_bytes()].concat();
+    let hashes = [blake3::hash(&named.concat()), blake3::hash(key)];
+    let row_key = [b"m", &hashes[0].as_bytes()[..], hashes[1].as_bytes()].concat();
     (row_key, Vec::new())
 }
 

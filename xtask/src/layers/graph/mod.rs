@@ -65,6 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lattice-registry",
             "lattice-kvstore",
             "lattice-logstore",
+            "lattice-wasm",
             "lattice-node",
         ],
     ),
