@@ -39,7 +39,7 @@ pub(crate) const MAX_STACK_BYTES: usize = 1_000_000;
 /// Gas that each op may use; an instruction takes one, or more.
 pub const BASE_GAS: u64 = 50_000_000;
 /// Gas for each byte of a payload, or of the arguments of a call.
-pub const GAS_PER_BYTE: u64 = 512;
+pub const GAS_PER_BYTE: u64 = 2_048;
 /// Gas for each row that the host hands in.
 pub const GAS_PER_ROW: u64 = 20_000;
 /// Gas for each byte of a row that the host hands in.

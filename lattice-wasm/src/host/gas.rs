@@ -13,7 +13,7 @@ const MAX_EARNING_BYTES: u64 = 256 << 20;
 /// own handling.
 ///
 /// With p bytes of input, r rows and b bytes of them, and l rows in the longest range:
-/// 50,000,000 + 512 p + 20,000 r + 64 b, of which r counts up to 2^16 + p + 16 l, and b up to
+/// 50,000,000 + 2,048 p + 20,000 r + 64 b, of which r counts up to 2^16 + p + 16 l, and b up to
 /// 256 MiB.
 ///
 /// The engine counts instructions. A call of the host is one instruction however many bytes it

@@ -33,6 +33,12 @@ fn key(nth: usize) -> Vec<u8> {
     format!("key {nth:08}").into_bytes()
 }
 
+/// Keys of this length, which is 12 or more.
+fn keys(count: usize, length: usize) -> Vec<Vec<u8>> {
+    let long = |nth| [key(nth), vec![b'x'; length - 12]].concat();
+    (0..count).map(long).collect()
+}
+
 /// A first op of an author that does not exist otherwise.
 fn alone(forge: &mut Forge, author: usize, payload: &[u8]) -> Op {
     forge.op(u64::try_from(author).unwrap(), None, &[], payload)
@@ -59,14 +65,13 @@ fn references(ops: &[Op]) -> Vec<OpRef> {
 
 /// Authors who put values at the same keys, and one op that supersedes all of them. Delivered first,
 /// it leaves a mark for each.
-fn siblings(authors: usize, keys: usize, value: &[u8]) -> Flood {
+fn siblings(authors: usize, keys: &[Vec<u8>], value: &[u8]) -> Flood {
     let mut forge = Forge::for_store(lattice_kvstore::store_type());
-    let keys: Vec<_> = (0..keys).map(key).collect();
-    let payload = puts(&keys, value);
+    let payload = puts(keys, value);
     let many: Vec<Op> = (0..authors)
         .map(|author| alone(&mut forge, author, &payload))
         .collect();
-    let payload = superseding(&keys, &references(&many), None);
+    let payload = superseding(keys, &references(&many), None);
     let naming = vec![alone(&mut forge, 1_000_000, &payload)];
     Flood {
         name: "an op that supersedes all siblings",
@@ -97,15 +102,14 @@ fn marks(authors: usize, keys: usize) -> Flood {
 
 /// Two siblings at each key, and ops of other keys, which an op names at all of these. It changes
 /// nothing, and looks for each name at each key.
-fn wrong_names(names: usize, keys: usize) -> Flood {
+fn wrong_names(names: usize, keys: &[Vec<u8>]) -> Flood {
     let mut forge = Forge::for_store(lattice_kvstore::store_type());
-    let keys: Vec<_> = (0..keys).map(key).collect();
     let mut many: Vec<Op> = (0..names)
         .map(|author| alone(&mut forge, author, &puts(&[key(10_000_000)], b"")))
         .collect();
-    let payload = superseding(&keys, &references(&many), None);
+    let payload = superseding(keys, &references(&many), None);
     for author in 2_000_000..2_000_002 {
-        many.push(alone(&mut forge, author, &puts(&keys, b"")));
+        many.push(alone(&mut forge, author, &puts(keys, b"")));
     }
     let naming = vec![alone(&mut forge, 1_000_000, &payload)];
     Flood {
@@ -177,8 +181,8 @@ fn apply_in_each_order(flood: &Flood) {
 
 #[test]
 fn an_op_that_supersedes_all_siblings() {
-    apply_in_each_order(&siblings(64, 16, b"v"));
-    apply_in_each_order(&siblings(64, 4, &[7; 1_100]));
+    apply_in_each_order(&siblings(64, &keys(16, 12), b"v"));
+    apply_in_each_order(&siblings(64, &keys(4, 12), &[7; 1_100]));
 }
 
 #[test]
@@ -187,10 +191,14 @@ fn an_op_that_all_marks_name() {
     apply_in_each_order(&marks(128, 64));
 }
 
-/// As many names as one op may have, 2^18. In debug there are fewer.
+/// As many names as one op may have, 2^18, and as long keys as these may have. In debug there are
+/// fewer.
 #[test]
 fn as_many_names_as_an_op_may_have() {
-    let ops = if cfg!(debug_assertions) { 256 } else { 4_096 };
-    apply_in_each_order(&siblings(ops, 64, b""));
-    apply_in_each_order(&wrong_names(ops, 64));
+    let shorter = if cfg!(debug_assertions) { 16 } else { 1 };
+    for (ops, count, length) in [(320, 819, 12), (2_048, 64, 128), (1_024, 64, 256)] {
+        let keys = keys(count, length);
+        apply_in_each_order(&siblings(ops / shorter, &keys, b""));
+        apply_in_each_order(&wrong_names(ops / shorter, &keys));
+    }
 }

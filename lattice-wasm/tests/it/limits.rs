@@ -364,7 +364,7 @@ fn gas_to_the_last() {
     // Less is left than 64 KiB take.
     let steps = most(4_200, |steps| filling(b"p", rounds, 16 * steps).is_ok());
     assert_eq!(filling(b"p", rounds, 16 * steps + 16), Err(gas(1)));
-    // Another byte of payload is 512 gas more, and 16 bytes are one gas.
+    // Another byte of payload is 2,048 gas more, and 16 bytes are one gas.
     let steps = steps + abi::GAS_PER_BYTE;
     filling(b"pp", rounds, 16 * steps).unwrap();
     assert_eq!(filling(b"pp", rounds, 16 * steps + 16), Err(gas(2)));
