@@ -22,7 +22,7 @@ pub use lattice_meta as meta;
 
 /// Exports a state machine from a module: its functions, by the names of the interface, and its
 /// manifest. The arguments are the type, which implements
-/// [`StoreCode`](lattice_backend::machine::StoreCode), and an expression that makes one.
+/// [`StoreCode`](lattice_backend::machine::manifest::StoreCode), and an expression that makes one.
 ///
 /// Everywhere but in a module it makes a test that compares the manifest with what the state
 /// machine says of itself.

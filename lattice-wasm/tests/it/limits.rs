@@ -75,11 +75,11 @@ fn types_and_what_they_have() {
     at_body("parameters of a function", 16, |count| {
         format!("(func (param {}))", list(count))
     });
-    at_body("results of a function", 4, |count| {
+    at_body("results of a function", 2, |count| {
         format!("(func (result {}) unreachable)", list(count))
     });
     // So for a type that only a block has.
-    at_body("results of a function", 4, |count| {
+    at_body("results of a function", 2, |count| {
         let (block, drops) = (list(count), "drop ".repeat(count));
         format!("(func (block (result {block}) unreachable) {drops})")
     });
