@@ -3,11 +3,11 @@
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Limit, LogicFault};
 use wasmi::errors::{ErrorKind, InstantiationError};
-use wasmi::{Instance, Memory, Store, TrapCode, WasmParams, WasmResults};
+use wasmi::{Extern, Instance, Memory, Store, TrapCode, WasmParams, WasmResults};
 
-use crate::abi::{Export, MEMORY, PAGE_BYTES};
+use crate::abi::{Export, IMPORTS, MEMORY, PAGE_BYTES};
 use crate::code::Code;
-use crate::host::{Context, Refused, linker, trap};
+use crate::host::{Context, Refused, function, trap};
 
 type Result<T> = std::result::Result<T, BackendError>;
 
@@ -26,14 +26,21 @@ pub(crate) struct Place {
 
 impl<'a> Running<'a> {
     pub(crate) fn start(code: &Code, context: Context<'a>) -> Result<Self> {
-        let linker = linker(code.engine()).map_err(|error| trap(error.to_string()))?;
         let mut store = Store::new(code.engine(), context);
         store.limiter(|context| &mut context.growth);
         let gas = store.data().gas.allowed();
         store
             .set_fuel(gas)
             .map_err(|error| trap(error.to_string()))?;
-        let instance = linker.instantiate_and_start(&mut store, code.module());
+        // In the order of the module's imports, which were checked: a table of all imports by their names
+        // takes longer to make than all else of an instance.
+        let mut imports = Vec::with_capacity(IMPORTS.len());
+        for import in code.module().imports() {
+            let function = function(&mut store, import.name());
+            let function = function.ok_or_else(|| trap("the module imports what is unknown"))?;
+            imports.push(Extern::Func(function));
+        }
+        let instance = Instance::new(&mut store, code.module(), &imports);
         let instance = instance.map_err(|error| fault(&mut store, &error))?;
         // It is exported, as the module was checked.
         let memory = instance.get_memory(&store, MEMORY);

@@ -6,11 +6,9 @@ use lattice_backend::backend::{BackendError, Direction};
 use lattice_backend::machine::{DataRead, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 use wasmi::errors::HostError;
-use wasmi::{Caller, Engine, Error, Linker, TrapCode};
+use wasmi::{Caller, Error, Func, Store, TrapCode};
 
-use crate::abi::{
-    GAS_PER_ELEMENT, IMPORT_MODULE, MAX_ELEMENTS, MAX_LOG_LINES, MAX_MESSAGE_BYTES, SCAN_ENDED,
-};
+use crate::abi::{GAS_PER_ELEMENT, MAX_ELEMENTS, MAX_LOG_LINES, MAX_MESSAGE_BYTES, SCAN_ENDED};
 use crate::host::{Context, Data, trap};
 use crate::text::text;
 
@@ -367,13 +365,11 @@ fn log(memory: &[u8], context: &mut Context<'_>, message: u32, len: u32) -> Resu
     read(memory, message, len).map(drop)
 }
 
-/// All imports, for one instance.
-pub(crate) fn linker<'a>(engine: &Engine) -> std::result::Result<Linker<Context<'a>>, Error> {
-    let mut linker = <Linker<Context<'a>>>::new(engine);
-    linker
-        .func_wrap(
-            IMPORT_MODULE,
-            "get",
+/// An import by its name, for the instance that this store is for.
+pub(crate) fn function<'a>(store: &mut Store<Context<'a>>, name: &str) -> Option<Func> {
+    Some(match name {
+        "get" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>,
              key: u32,
              key_len: u32,
@@ -383,17 +379,12 @@ pub(crate) fn linker<'a>(engine: &Engine) -> std::result::Result<Linker<Context<
                     get(memory, context, (key, key_len), (buffer, capacity))
                 })
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "take",
-            |caller: Caller<'_, Context<'a>>, buffer: u32| {
-                import(caller, |memory, context| take(memory, context, buffer))
-            },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "put",
+        ),
+        "take" => Func::wrap(store, |caller: Caller<'_, Context<'a>>, buffer: u32| {
+            import(caller, |memory, context| take(memory, context, buffer))
+        }),
+        "put" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>,
              key: u32,
              key_len: u32,
@@ -403,19 +394,17 @@ pub(crate) fn linker<'a>(engine: &Engine) -> std::result::Result<Linker<Context<
                     put(memory, context, (key, key_len), (value, value_len))
                 })
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "remove",
+        ),
+        "remove" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>, key: u32, key_len: u32| {
                 import(caller, |memory, context| {
                     remove(memory, context, key, key_len)
                 })
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "scan",
+        ),
+        "scan" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>,
              flags: u32,
              start: u32,
@@ -433,36 +422,32 @@ pub(crate) fn linker<'a>(engine: &Engine) -> std::result::Result<Linker<Context<
                     scan(memory, context, &range, (buffer, capacity))
                 })
             },
-        )?
-        .func_wrap(IMPORT_MODULE, "count", |caller: Caller<'_, Context<'a>>| {
+        ),
+        "count" => Func::wrap(store, |caller: Caller<'_, Context<'a>>| {
             import(caller, |_, context| count(context))
-        })?
-        .func_wrap(
-            IMPORT_MODULE,
-            "number",
+        }),
+        "number" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>, op: u32, out: u32| {
                 import(caller, |memory, context| number(memory, context, op, out))
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "stamp",
+        ),
+        "stamp" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>, index: u64, out: u32| {
                 import(caller, |memory, context| stamp(memory, context, index, out))
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "op",
+        ),
+        "op" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>, index: u64, buffer: u32, capacity: u32| {
                 import(caller, |memory, context| {
                     op(memory, context, index, (buffer, capacity))
                 })
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "element",
+        ),
+        "element" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>,
              row: u32,
              key: u32,
@@ -473,20 +458,19 @@ pub(crate) fn linker<'a>(engine: &Engine) -> std::result::Result<Linker<Context<
                     element(memory, context, row, (key, key_len), (value, value_len))
                 })
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "fail",
+        ),
+        "fail" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>, text: u32, len: u32| {
                 import(caller, |memory, _| fail(memory, text, len))
             },
-        )?
-        .func_wrap(
-            IMPORT_MODULE,
-            "log",
+        ),
+        "log" => Func::wrap(
+            store,
             |caller: Caller<'_, Context<'a>>, _level: u32, text: u32, len: u32| {
                 import(caller, |memory, context| log(memory, context, text, len))
             },
-        )?;
-    Ok(linker)
+        ),
+        _ => return None,
+    })
 }

@@ -10,7 +10,7 @@ use wasmi::Memory;
 
 pub(crate) use gas::Gas;
 pub(crate) use growth::{Growth, Refused};
-pub(crate) use imports::linker;
+pub(crate) use imports::function;
 
 /// What a module may do with the rows of the store.
 pub(crate) enum Data<'a> {

@@ -47,11 +47,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     };
     let results = |inside: &str| {
         let block = "(block (result i64 i64) ";
-        format!(
-            "{}{inside}{} drop drop",
-            block.repeat(510),
-            ")".repeat(510)
-        )
+        format!("{}{inside}{} drop drop", block.repeat(510), ")".repeat(510))
     };
     let sets = many(512, |nth| format!("(local.set {nth} (i64.const {nth}))"));
     let deep = format!(
@@ -95,9 +91,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "blocks of two results",
-            filled(&results(
-                "(i64.const 1) (i64.const 1)",
-            )),
+            filled(&results("(i64.const 1) (i64.const 1)")),
         ),
         (
             "tables of branches",
