@@ -20,6 +20,12 @@ pub(super) fn make(dir: &Path) {
         ("chat2.wasm", lattice_wasm::guests::CHAT_V2),
         ("kvstore.wasm", lattice_wasm::guests::KVSTORE),
     ];
+    // The same code, for a later version of the interface: the version is the manifest's first number.
+    let mut newer = lattice_wasm::guests::CHAT.to_vec();
+    let section = b"lattice.store";
+    let at = newer.windows(section.len()).position(|found| found == section);
+    newer[at.unwrap() + section.len()] = 2;
+    fs::write(dir.join("newer.wasm"), newer).unwrap();
     for (name, wasm) in modules {
         fs::write(dir.join(name), wasm).unwrap();
     }
