@@ -23,7 +23,9 @@ pub(super) fn make(dir: &Path) {
     // The same code, for a later version of the interface: the version is the manifest's first number.
     let mut newer = lattice_wasm::guests::CHAT.to_vec();
     let section = b"lattice.store";
-    let at = newer.windows(section.len()).position(|found| found == section);
+    let at = newer
+        .windows(section.len())
+        .position(|found| found == section);
     newer[at.unwrap() + section.len()] = 2;
     fs::write(dir.join("newer.wasm"), newer).unwrap();
     for (name, wasm) in modules {
