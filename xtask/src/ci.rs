@@ -282,7 +282,7 @@ fn after_cargo(command: &str) -> Vec<&str> {
 /// earlier runs. It must end well and leave neither files nor temporary files.
 fn main_command(workspace: &Workspace) -> Result<(), Failure> {
     let manifest = workspace.root().join("Cargo.toml");
-    cargo(workspace, &["build", "--release"])?;
+    cargo(workspace, &["build", "--release", "--bin", "lattice"])?;
 
     let scratch = tempfile::tempdir().map_err(|source| CiError::Directory {
         path: std::env::temp_dir(),
