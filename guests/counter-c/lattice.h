@@ -319,7 +319,7 @@ static inline uint64_t lattice_answer_integer(struct lattice_integer number)
 #define LATTICE_SECTION ".section .custom_section.lattice.store,\"\",@\n"
 #define LATTICE_FIELD(type, number) __asm__(LATTICE_SECTION type " " #number "\n")
 #define LATTICE_STRING(len, text)                                                                  \
-    _Static_assert(sizeof(text) - 1 == (len), "the length of this text is another");               \
+    _Static_assert(sizeof(text) - 1 == (len), "the text does not have this length");               \
     __asm__(LATTICE_SECTION ".int64 " #len "\n.ascii " #text "\n")
 
 #define LATTICE_TYPE_NULL 0

@@ -82,6 +82,13 @@ fn list(places: &[String]) -> String {
 }
 
 impl LibraryError {
+    pub(crate) fn refused(name: &str, source: CodeError) -> Self {
+        Self::Refused {
+            name: name.to_owned(),
+            source,
+        }
+    }
+
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::File {
             action,

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lattice_backend::backend::Cause;
 use lattice_meta::{Cid, StoreType};
 use lattice_registry::{Converting, Migration, Recorded, Registry, Resolver, StoreOpener};
-use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, wasm_store_opener};
+use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, read_manifest, wasm_store_opener};
 
 use crate::cache::{Cache, read_module};
 use crate::error::LibraryError;
@@ -145,23 +145,30 @@ impl CodeLibrary {
         Ok(was_trusted)
     }
 
-    /// Checks a module, which may then run if it is [trusted](Self::is_trusted).
+    /// Checks a module, which may then run if it is [trusted](Self::is_trusted). Each module is checked
+    /// and compiled once; `name` is for messages.
     ///
     /// # Errors
     /// [`LibraryError::Refused`] and [`LibraryError::Reserved`].
     pub fn check(&self, wasm: &[u8], name: &str) -> Result<Code, LibraryError> {
-        let code = Code::new(wasm).map_err(|source| LibraryError::Refused {
-            name: name.to_owned(),
-            source,
-        })?;
-        let (cid, store_type) = (code.cid(), code.store_type());
+        let cid = Cid::of(wasm);
+        if let Some(code) = self.compiled().get(&cid) {
+            return Ok(code.clone());
+        }
+        let code = Code::new(wasm).map_err(|source| LibraryError::refused(name, source))?;
+        let store_type = code.store_type();
         if store_type.as_str().starts_with("core:") && !self.pinned.contains_key(&cid) {
             return Err(LibraryError::Reserved {
                 store_type: store_type.clone(),
                 cid,
             });
         }
-        Ok(code)
+        Ok(self.compiled().entry(cid).or_insert(code).clone())
+    }
+
+    /// What this lock guards is consistent after every statement.
+    fn compiled(&self) -> MutexGuard<'_, HashMap<Cid, Code>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a module may run: it was added, or native code is built equal to it.
@@ -233,7 +240,7 @@ impl CodeLibrary {
                 found: found.place.file().display().to_string(),
             });
         }
-        let code = self.compile(cid, &found.wasm)?;
+        let code = self.check(&found.wasm, &cid.to_string())?;
         match code.store_type() == store_type {
             true => Ok(code),
             false => Err(LibraryError::Refused {
@@ -254,9 +261,12 @@ impl CodeLibrary {
         let mut all = Vec::new();
         for cid in self.trusted()?.newest_first() {
             if let Some(found) = self.find(cid)? {
-                let code = self.compile(cid, &found.wasm)?;
-                if code.store_type() == store_type {
-                    all.push(code);
+                let name = cid.to_string();
+                // Code of other types is not compiled for it.
+                let manifest = read_manifest(&found.wasm)
+                    .map_err(|source| LibraryError::refused(&name, source))?;
+                if manifest.store_type == *store_type {
+                    all.push(self.check(&found.wasm, &name)?);
                 }
             }
         }
@@ -264,25 +274,11 @@ impl CodeLibrary {
     }
 
     /// What opens stores with a module.
-    ///
-    /// # Errors
-    /// None for versions that a registry has given.
-    pub fn opener(
-        &self,
-        code: &Code,
-    ) -> Result<WasmStoreOpener, lattice_backend::machine::LogicError> {
+    pub fn opener(&self, code: &Code) -> WasmStoreOpener {
         let equal = self.pinned.get(&code.cid());
         let equal: Vec<&str> = equal.into_iter().flatten().map(String::as_str).collect();
-        wasm_store_opener(code.clone(), &equal)
-    }
-
-    /// Checks the files that were named: each must be there, and a module that this program can run.
-    /// They need not be trusted.
-    ///
-    /// # Errors
-    /// [`LibraryError::File`], and as for [`check`](Self::check).
-    pub fn check_files(&self) -> Result<(), LibraryError> {
-        self.modules_of_files().try_for_each(|code| code.map(drop))
+        let opener = wasm_store_opener(code.clone(), &equal);
+        opener.expect("the versions are those of registered logic")
     }
 
     /// The modules of the files that were named.
@@ -295,17 +291,20 @@ impl CodeLibrary {
         })
     }
 
-    /// Has a registry make new stores with the modules of the files that were named, as far as they
-    /// may run. One that may not is passed over: the error comes when a store needs it.
-    pub fn prefer_files(&self, registry: &mut Registry) {
-        for (_, code) in self.modules_of_files().flatten() {
-            if !self.is_trusted(&code.cid()).unwrap_or(false) {
-                continue;
-            }
-            if let Ok(opener) = self.opener(&code) {
-                registry.replace(code.store_type().clone(), opener);
+    /// Has a registry make new stores with the modules of the files that were named. Each file must be
+    /// there, and a module that this program can run. One that is not trusted is left out: the error
+    /// comes when a store needs it.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`], [`LibraryError::Trust`], and as for [`check`](Self::check).
+    pub fn prefer_files(&self, registry: &mut Registry) -> Result<(), LibraryError> {
+        for module in self.modules_of_files() {
+            let (_, code) = module?;
+            if self.is_trusted(&code.cid())? {
+                registry.replace(code.store_type().clone(), self.opener(&code));
             }
         }
+        Ok(())
     }
 
     /// A module of the files that were named which is of a type, and may not run.
@@ -329,20 +328,6 @@ impl CodeLibrary {
         let others = self.files.iter().chain(&self.path);
         let others = others.map(|path| path.display().to_string());
         [cache].into_iter().chain(others).collect()
-    }
-
-    /// Compiles each module once.
-    fn compile(&self, cid: &Cid, wasm: &[u8]) -> Result<Code, LibraryError> {
-        let known = |compiled: &Mutex<HashMap<Cid, Code>>| {
-            let compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
-            compiled.get(cid).cloned()
-        };
-        if let Some(code) = known(&self.compiled) {
-            return Ok(code);
-        }
-        let code = self.check(wasm, &cid.to_string())?;
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(compiled.entry(*cid).or_insert(code).clone())
     }
 
     fn resolve_code(&self, recorded: &Recorded<'_>) -> Result<Option<Code>, LibraryError> {
@@ -382,7 +367,7 @@ impl Resolver for Shared {
         let Some(code) = self.0.resolve_code(recorded)? else {
             return Ok(None);
         };
-        Ok(Some(Arc::new(self.0.opener(&code)?)))
+        Ok(Some(Arc::new(self.0.opener(&code))))
     }
 
     fn migration(

@@ -245,7 +245,7 @@ impl History for Host {
         unsafe { sys::stamp(index.get(), bytes.as_mut_ptr()) };
         match stamp_of(&bytes) {
             Some((stamp, _)) => Ok(stamp),
-            None => failed(format_args!("the host gave a stamp that is none")),
+            None => failed(format_args!("the host gave a malformed stamp")),
         }
     }
 
@@ -260,7 +260,7 @@ impl History for Host {
                 reference: stamp.op,
                 payload,
             }),
-            None => failed(format_args!("the host gave an op that is none")),
+            None => failed(format_args!("the host gave a malformed op")),
         }
         Ok(())
     }

@@ -424,7 +424,7 @@ function isShownAs(shown, bytes) {
   let at = 0;
   const skip = (part) => shown.startsWith(part, at) && ((at += part.length), true);
   for (let place = 0; place < text.length; ) {
-    // A character of UTF-8, or a byte that is none.
+    // A character of UTF-8, or a byte that is no part of one.
     const lead = bytes[place];
     const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     const character = bytes.subarray(place, place + length).toString();

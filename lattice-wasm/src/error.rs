@@ -40,7 +40,7 @@ pub enum CodeError {
         /// The module that is imported from.
         module: String,
     },
-    /// An export is missing, or is another one.
+    /// An export is missing, or has a different signature or kind.
     #[error("expected the export {expected}, found {found}")]
     Export {
         /// Name and signature.

@@ -121,7 +121,7 @@ fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
         }
         (_, Some(Refused::Table)) => trap("the table cannot grow beyond its limit"),
         (_, None) => match error.kind() {
-            // The engine names the table by a number that is another one in each instance.
+            // The engine's message has the table's number in the store, which differs between runs.
             ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
                 trap("out of bounds table access by an element segment")
             }

@@ -14,8 +14,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const TOOLCHAIN: &str = "1.95.0";
 /// Where the built modules are kept.
 const KEPT: &str = "lattice-wasm/guests";
-/// What the linker is told: a stack of 64 KiB, before everything else, so that an overflow traps and a
-/// new instance is small.
+/// Arguments of the linker. It places a stack of 64 KiB before all data, so that an overflow of the
+/// stack traps and a new instance is small.
 const LINK: [&str; 4] = [
     "-C",
     "link-arg=-zstack-size=65536",

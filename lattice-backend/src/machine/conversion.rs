@@ -89,11 +89,14 @@ fn fields<const N: usize>(
     let Value::Record(mut fields) = value else {
         return Err(error);
     };
-    let taken = names.map(|name| fields.remove(name));
-    if !fields.is_empty() || taken.iter().any(Option::is_none) {
+    if fields.len() != N || !names.iter().all(|name| fields.contains_key(*name)) {
         return Err(error);
     }
-    Ok(taken.map(|value| value.expect("it was looked at")))
+    Ok(names.map(|name| {
+        fields
+            .remove(name)
+            .expect("the record has exactly these fields")
+    }))
 }
 
 fn text(value: Value, expected: &'static str) -> Result<String, ConversionError> {

@@ -442,7 +442,7 @@ pub const fn encoded_len<M: StoreCode>() -> usize {
 /// The bytes of a state machine's manifest, `N` of them, which is [`encoded_len`].
 ///
 /// # Panics
-/// If `N` is another number; when the program is compiled.
+/// When the program is compiled, if `N` differs from [`encoded_len`].
 pub const fn encode<M: StoreCode, const N: usize>() -> [u8; N] {
     let mut writer = Writer {
         bytes: [0; N],

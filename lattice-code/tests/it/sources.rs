@@ -233,5 +233,31 @@ fn a_module_is_compiled_once() {
     library.add(guests::CHAT, "chat").unwrap();
     let one = library.code(&chat(), &of(CHAT)).unwrap();
     let other = library.code(&chat(), &of(CHAT)).unwrap();
+    let checked = library.check(guests::CHAT, "chat").unwrap();
+    assert!(std::ptr::eq(one.manifest(), checked.manifest()));
     assert!(std::ptr::eq(one.manifest(), other.manifest()));
+}
+
+/// A file that was named is an error if nothing can run it, and is left out if it may not run.
+#[test]
+fn files_that_were_named_are_preferred_if_they_are_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("named");
+    let prefer = || {
+        let mut registry = Registry::new();
+        let library = CodeLibrary::new(dir.path()).files([file.clone()]);
+        let preferred = library.prefer_files(&mut registry);
+        preferred.map(|()| registry.types().count())
+    };
+    assert!(matches!(prefer(), Err(LibraryError::File { .. })));
+    fs::write(&file, b"no module").unwrap();
+    assert!(matches!(prefer(), Err(LibraryError::Refused { .. })));
+    fs::write(&file, guests::CHAT).unwrap();
+    assert_eq!(prefer().unwrap(), 0);
+    CodeLibrary::new(dir.path())
+        .add(guests::CHAT, "chat")
+        .unwrap();
+    assert_eq!(prefer().unwrap(), 1);
+    fs::write(dir.path().join("code.toml"), "broken").unwrap();
+    assert!(matches!(prefer(), Err(LibraryError::Trust { .. })));
 }

@@ -62,7 +62,7 @@ fn other_code_is_taken_if_a_replay_proves_it_equal() {
     post(&*place.open(id), "tea", "no shouting");
     place.manager.close_all().unwrap();
     let path = place.manager.store_path(id);
-    let opener = |wasm: &[u8]| place.library.opener(&Code::new(wasm).unwrap()).unwrap();
+    let opener = |wasm: &[u8]| place.library.opener(&Code::new(wasm).unwrap());
 
     let (fixed, broken) = (opener(guests::CHAT_HOTFIX), opener(guests::CHAT_BROKEN));
     let before = fs::read(&path).unwrap();
@@ -138,7 +138,7 @@ fn a_store_goes_back_and_forth_between_native_code_and_the_module_of_it() {
     let code = Code::new(guests::KVSTORE).unwrap();
     let modules = Place::with(dir.path(), {
         let mut registry = Registry::new();
-        let opener = place.library.opener(&code).unwrap();
+        let opener = place.library.opener(&code);
         registry.register(of(KvStore::STORE_TYPE), opener).unwrap();
         registry
     });
@@ -179,7 +179,7 @@ fn a_module_migrates_the_rows_of_an_earlier_layout() {
 
     let second = place.add(guests::TALLY);
     let code = Code::new(guests::TALLY).unwrap();
-    let opener = place.library.opener(&code).unwrap();
+    let opener = place.library.opener(&code);
     assert!(
         place
             .manager
@@ -200,10 +200,7 @@ fn a_module_migrates_the_rows_of_an_earlier_layout() {
     let verified = place.manager.verify_path(&path, Depth::Full).unwrap();
     assert_eq!((verified.findings.len(), verified.ops), (0, 601));
     // The first version does not know the new layout.
-    let opener = place
-        .library
-        .opener(&Code::new(guests::TALLY_V1).unwrap())
-        .unwrap();
+    let opener = place.library.opener(&Code::new(guests::TALLY_V1).unwrap());
     let refused = place.manager.upgrade(&path, &opener).unwrap_err();
     assert!(
         matches!(refused, ManagerError::Open(OpenError::NewerSchema { .. })),

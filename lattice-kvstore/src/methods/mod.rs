@@ -14,12 +14,8 @@ const PREFIX: Param = Param::optional(
     ValueType::Bytes,
     "only keys that start with these bytes",
 );
-const FROM: Param = Param::optional(
-    "from",
-    ValueType::Bytes,
-    "only this key and those behind it",
-);
-const TO: Param = Param::optional("to", ValueType::Bytes, "only keys in front of this one");
+const FROM: Param = Param::optional("from", ValueType::Bytes, "only this key and those after it");
+const TO: Param = Param::optional("to", ValueType::Bytes, "only keys before this one");
 const LIMIT: Param = Param::optional(
     "limit",
     ValueType::Integer,

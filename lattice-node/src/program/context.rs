@@ -211,8 +211,7 @@ fn library(
         .files(global.code.iter().cloned())
         .search_path(dirs)
         .pinned_by(&registry);
-    library.check_files()?;
-    library.prefer_files(&mut registry);
+    library.prefer_files(&mut registry)?;
     let library = std::sync::Arc::new(library);
     library.attach(&mut registry);
     Ok((library, registry))

@@ -370,8 +370,8 @@ fn gas_to_the_last() {
     assert_eq!(filling(b"pp", rounds, 16 * steps + 16), Err(gas(2)));
 }
 
-/// What is added to a memory or a table is cleared, which takes gas: that there is none left is the
-/// fault, and not how large the memory is.
+/// The engine clears what it adds to a memory or a table, and takes gas for that. A module without gas
+/// fails by the gas limit, not by the limit of the memory.
 #[test]
 fn growth_without_gas() {
     let table = "(table 1 funcref)";

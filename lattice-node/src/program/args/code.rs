@@ -27,8 +27,8 @@ JSON: cid, store_type, schema_version, methods (how many), bytes, added (whether
     /// List the modules that are trusted, and those that lie in the cache
     #[command(after_help = "Example: lattice code list
 
-JSON, a line each: cid, store_type, schema_version, bytes, trusted, found, stores (ids of those that \
-record it)")]
+JSON, a line each: cid, store_type, schema_version, bytes, trusted, found, error (why this program \
+cannot read it), stores (ids of those that record it)")]
     List,
     /// Say what a module is: its type, schemas, methods, where it was found, and whether it is trusted
     #[command(after_help = "Example: lattice code show chat.wasm

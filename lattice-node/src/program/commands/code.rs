@@ -9,15 +9,15 @@ use lattice_backend::engine::open::{OpenError, Proof};
 use lattice_code::{LibraryError, Located, Place};
 use lattice_meta::{Cid, StoreId, StoreType};
 use lattice_registry::{ManagerError, StoreOpener};
-use lattice_wasm::{Code, abi, wasm_store_opener};
+use lattice_wasm::{Code, abi, read_manifest, wasm_store_opener};
 use serde_json::{Value as Json, json};
 
 use super::dynamic::{description, method_json};
 use crate::program::args::CodeCommand;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
-use crate::program::failure::Failure;
-use crate::program::output::styles;
+use crate::program::failure::{Failure, chain};
+use crate::program::output::{escape_text, styles};
 
 pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<(), Failure> {
     match command {
@@ -173,20 +173,25 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
     cids.dedup();
     for cid in &cids {
         let located = context.code.find(cid)?;
-        let code = located
-            .as_ref()
-            .and_then(|located| context.code.check(&located.wasm, "").ok());
+        // Another program may have added what this one cannot read.
+        let manifest = located.as_ref().map(|located| read_manifest(&located.wasm));
+        let (manifest, error) = match manifest {
+            Some(Ok(manifest)) => (Some(manifest), None),
+            Some(Err(error)) => (None, Some(error.to_string())),
+            None => (None, None),
+        };
         let found = located.as_ref().map(|located| located.place.to_string());
         let stores = users(context, &cid.to_string())?;
         let is_trusted = context.code.is_trusted(cid)?;
-        let store_type = code.as_ref().map(Code::store_type);
+        let store_type = manifest.as_ref().map(|manifest| &manifest.store_type);
         let value = json!({
             "cid": cid.to_string(),
             "store_type": store_type,
-            "schema_version": code.as_ref().map(|code| code.manifest().schemas.end()),
-            "bytes": code.as_ref().map(Code::bytes),
+            "schema_version": manifest.as_ref().map(|manifest| manifest.schemas.end()),
+            "bytes": located.as_ref().map(|located| located.wasm.len()),
             "trusted": is_trusted,
             "found": found,
+            "error": error,
             "stores": stores,
         });
         context.out.either(value, |out| {
@@ -196,9 +201,10 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
                 true => "trusted",
                 false => "not trusted",
             };
-            let place = match &found {
-                Some(_) => "",
-                None => ", missing",
+            let place = match (&found, &error) {
+                (Some(_), Some(error)) => format!(", {}", escape_text(error)),
+                (Some(_), None) => String::new(),
+                (None, _) => ", missing".to_owned(),
             };
             let count = stores.len();
             format!("{cid}  {name}  {trust}{place}, used by {count}")
@@ -407,8 +413,13 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
         let Some(located) = context.code.find(cid)? else {
             continue;
         };
-        let code = context.code.check(&located.wasm, &cid.to_string())?;
-        let (store_type, manifest) = (code.store_type(), code.manifest());
+        // Nothing is compiled for a list.
+        let manifest = read_manifest(&located.wasm);
+        let manifest = manifest.map_err(|source| LibraryError::Refused {
+            name: cid.to_string(),
+            source,
+        })?;
+        let store_type = &manifest.store_type;
         let place = place_of(context, &cid.to_string());
         let value = json!({
             "store_type": store_type,
@@ -433,14 +444,16 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
 pub(super) fn place_of(context: &Context<'_>, logic: &str) -> Option<String> {
     let cid: Cid = logic.parse().ok()?;
     let trust = match context.code.is_trusted(&cid) {
-        Ok(true) => "trusted",
-        _ => "not trusted",
+        Ok(true) => "trusted".to_owned(),
+        Ok(false) => "not trusted".to_owned(),
+        Err(error) => format!("trust unknown: {}", chain(&error)),
     };
     match context.code.find(&cid) {
         Ok(Some(Located { place, .. })) => Some(match place {
             Place::Cache(_) => format!("in the cache, {trust}"),
             place => format!("in {place}, {trust}"),
         }),
-        _ => Some(format!("missing, {trust}")),
+        Ok(None) => Some(format!("missing, {trust}")),
+        Err(error) => Some(format!("not found: {}; {trust}", chain(&error))),
     }
 }

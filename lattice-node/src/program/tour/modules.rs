@@ -71,7 +71,8 @@ pub(super) fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     };
     guide.run(&file("add", &[], "hotfix.wasm"))?;
     guide.run(&file("upgrade", &["lobby"], "hotfix.wasm"))?;
-    guide.say("The next version turns what is said into capitals. That is another state:")?;
+    guide
+        .say("The next version stores each text in capitals, so it computes a different state:")?;
     guide.run(&file("add", &[], "mistake.wasm"))?;
     guide.run_refused(&file("upgrade", &["lobby"], "mistake.wasm"))?;
     guide.run(&on("alice", ["verify", "lobby"]))?;
