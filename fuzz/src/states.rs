@@ -3,7 +3,7 @@
 use arbitrary::Unstructured;
 use lattice_backend::backend::{Direction, EVERYTHING, Row};
 use lattice_backend::machine::{
-    Args, DataRead, Limits, Method, MethodCall, StateMachine, Value, ValueType,
+    Args, DataRead, Fields, Limits, Method, MethodCall, StateMachine, Value, ValueType,
 };
 use lattice_backend::op::{ApplyIndex, OpKind, OpRef, OpView};
 use lattice_backend::state::{CountedHistory, Staged};
@@ -82,7 +82,7 @@ fn argument(kind: ValueType, input: &mut Unstructured<'_>, depth: u8) -> arbitra
             Value::List(list)
         }
         ValueType::Record if depth < 3 => {
-            let mut fields = std::collections::BTreeMap::new();
+            let mut fields = Fields::new();
             for _ in 0..input.int_in_range(0..=4)? {
                 let names = [
                     "key", "value", "op", "author", "seq", "id", "entries", "content",
@@ -100,7 +100,7 @@ fn argument(kind: ValueType, input: &mut Unstructured<'_>, depth: u8) -> arbitra
 }
 
 fn arguments(method: &Method, input: &mut Unstructured<'_>) -> arbitrary::Result<Value> {
-    let mut fields = std::collections::BTreeMap::new();
+    let mut fields = Fields::new();
     for param in method.params.iter() {
         if param.required || input.ratio(1, 2)? {
             let value = argument(param.value_type, input, 0)?;

@@ -7,7 +7,9 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt::Display;
+use core::mem::ManuallyDrop;
 
 use lattice_backend::machine::manifest::{Elements, StoreCode};
 use lattice_backend::machine::{
@@ -59,26 +61,57 @@ fn done<T, E: Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| fail(format_args!("{error}")))
 }
 
+/// The payload that `decode` has read last, for the op that `apply` then gets.
+pub struct Read<M: StateMachine> {
+    bytes: Cell<&'static [u8]>,
+    payload: Cell<Option<M::Payload<'static>>>,
+}
+
+// SAFETY: a module of this interface has one thread.
+unsafe impl<M: StateMachine> Sync for Read<M> {}
+
+impl<M: StateMachine> Read<M> {
+    /// None so far.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self {
+            bytes: Cell::new(&[]),
+            payload: Cell::new(None),
+        }
+    }
+
+    /// What has been read of these very bytes.
+    fn take(&self, bytes: &[u8]) -> Option<M::Payload<'static>> {
+        let payload = self.payload.take();
+        payload.filter(|_| core::ptr::eq(self.bytes.get(), bytes))
+    }
+}
+
 /// Reads a payload: 0 if it is valid, else why it is not.
 ///
 /// # Safety
 /// See [`input`].
 #[allow(clippy::missing_safety_doc)]
-pub unsafe fn decode<M: StateMachine>(machine: &M, at: u32, len: u32) -> u64 {
-    // SAFETY: the host keeps the rule of this module.
-    let payload = unsafe { input(at, len) };
-    match machine.decode(payload) {
-        Ok(_) => 0,
+pub unsafe fn decode<M: StateMachine>(machine: &M, read: &Read<M>, at: u32, len: u32) -> u64 {
+    // SAFETY: the host keeps the rule of this module, and no input is given back.
+    let bytes: &'static [u8] = unsafe { input(at, len) };
+    match machine.decode(bytes) {
+        Ok(payload) => {
+            read.bytes.set(bytes);
+            read.payload.set(Some(payload));
+            0
+        }
         Err(invalid) => output(invalid.to_string().into_bytes()),
     }
 }
 
-/// Applies an op whose payload is valid.
+/// Applies an op. The host has called `decode` for its payload.
 #[allow(clippy::missing_safety_doc)]
-pub unsafe fn apply<M: StateMachine>(machine: &M, at: u32, len: u32) {
+pub unsafe fn apply<M: StateMachine>(machine: &M, read: &Read<M>, at: u32, len: u32) {
     // SAFETY: as above.
     let op = op_of(unsafe { input(at, len) });
-    let payload = done(machine.decode(op.payload));
+    let payload = read.take(op.payload);
+    let payload = payload.unwrap_or_else(|| done(machine.decode(op.payload)));
     done(machine.apply(&op, payload, &mut Host, &Host));
 }
 
@@ -118,14 +151,13 @@ pub unsafe fn elements<M: StoreCode>(machine: &M, schema: u64, at: u32, len: u32
 /// The method with a number, and its arguments.
 fn call<M: StoreCode>(
     method: u32,
-    args: &[u8],
+    args: &'static [u8],
 ) -> (&'static MethodEntry<M>, Result<Args<'static>, CallError>) {
     let entry = usize::try_from(method)
         .ok()
         .and_then(|number| M::METHODS.get(number));
     let entry = entry.unwrap_or_else(|| fail(format_args!("no method has the number {method}")));
-    let args = done(Value::from_bytes(args));
-    (entry, Args::new(&entry.method, args))
+    (entry, Args::from_bytes(&entry.method, args))
 }
 
 fn answer(result: Result<Vec<u8>, (u8, String)>) -> u64 {
@@ -143,6 +175,7 @@ fn answer(result: Result<Vec<u8>, (u8, String)>) -> u64 {
 fn argument(error: &CallError) -> (u8, String) {
     match error {
         CallError::Argument { param, reason, .. } => (ARGUMENT, format!("{param}\0{reason}")),
+        CallError::Encoding(error) => fail(format_args!("{error}")),
         other => (ARGUMENT, format!("\0{other}")),
     }
 }
@@ -159,7 +192,8 @@ pub unsafe fn prepare<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32)
     let command = args.and_then(|args| command(machine, args));
     answer(match command {
         Err(error) => Err(argument(&error)),
-        Ok(command) => match machine.prepare(&command, &Host, &Host) {
+        // It is not dropped: the host drops all memory at once.
+        Ok(command) => match machine.prepare(&ManuallyDrop::new(command), &Host, &Host) {
             Ok(payload) => Ok(payload),
             Err(MachineError::Refused(refusal)) => Err((REFUSED, refusal.to_string())),
             Err(error) => fail(format_args!("{error}")),

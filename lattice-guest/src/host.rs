@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ops::Bound;
 
 use lattice_backend::backend::{Direction, Result, Row, RowCursor, Rows, Span};
@@ -48,13 +50,22 @@ fn read(call: impl FnOnce(*mut u8, usize) -> i64) -> Option<Vec<u8>> {
     }
     let length = len(length);
     if length > BUFFER {
-        bytes = Vec::with_capacity(length);
-        // SAFETY: the host copies the `length` bytes that it has just announced.
-        unsafe { sys::take(bytes.as_mut_ptr()) };
+        return Some(take(length));
     }
     // SAFETY: the host has written so many bytes.
     unsafe { bytes.set_len(length) };
     Some(bytes)
+}
+
+/// Takes what did not fit into the buffer of a call, of which the host has given the length.
+fn take(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length);
+    // SAFETY: the host copies the `length` bytes that it has just announced.
+    unsafe {
+        sys::take(bytes.as_mut_ptr());
+        bytes.set_len(length);
+    }
+    bytes
 }
 
 /// The rows and the history of the store.
@@ -62,10 +73,25 @@ pub(crate) struct Host;
 
 impl DataRead for Host {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut found = None;
+        DataRead::show(self, key, &mut |value| found = Some(value.to_vec()))?;
+        Ok(found)
+    }
+
+    fn show(&self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
+        let start = buffer.as_mut_ptr().cast::<u8>();
         // SAFETY: key and buffer have the lengths that are given.
-        Ok(read(|buffer, capacity| unsafe {
-            sys::get(key.as_ptr(), key.len(), buffer, capacity)
-        }))
+        let length = unsafe { sys::get(key.as_ptr(), key.len(), start, BUFFER) };
+        if length < 0 {
+            return Ok(false);
+        }
+        match len(length) {
+            // SAFETY: the host has written so many bytes.
+            length @ ..=BUFFER => see(unsafe { core::slice::from_raw_parts(start, length) }),
+            length => see(&take(length)),
+        }
+        Ok(true)
     }
 
     fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
@@ -226,6 +252,14 @@ fn stamp_of(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
     Some((stamp, rest))
 }
 
+/// The stamp that was asked for last: the rows of an op have the same.
+struct Last(Cell<Option<(ApplyIndex, Stamp)>>);
+
+// SAFETY: a module of this interface has one thread.
+unsafe impl Sync for Last {}
+
+static LAST: Last = Last(Cell::new(None));
+
 impl History for Host {
     fn count(&self) -> Result<u64> {
         // SAFETY: it takes nothing.
@@ -240,11 +274,19 @@ impl History for Host {
     }
 
     fn stamp(&self, index: ApplyIndex) -> Result<Stamp> {
+        if let Some((known, stamp)) = LAST.0.get()
+            && known == index
+        {
+            return Ok(stamp);
+        }
         let mut bytes = [0; STAMP_LEN];
         // SAFETY: there is room for 80 bytes.
         unsafe { sys::stamp(index.get(), bytes.as_mut_ptr()) };
         match stamp_of(&bytes) {
-            Some((stamp, _)) => Ok(stamp),
+            Some((stamp, _)) => {
+                LAST.0.set(Some((index, stamp)));
+                Ok(stamp)
+            }
             None => failed(format_args!("the host gave a malformed stamp")),
         }
     }

@@ -53,14 +53,16 @@ macro_rules! export {
                 entry::alloc(len)
             }
 
+            static READ: entry::Read<Machine> = entry::Read::new();
+
             #[unsafe(no_mangle)]
             unsafe extern "C" fn lattice1_decode(at: u32, len: u32) -> u64 {
-                unsafe { entry::decode(&machine(), at, len) }
+                unsafe { entry::decode(&machine(), &READ, at, len) }
             }
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn lattice1_apply(at: u32, len: u32) {
-                unsafe { entry::apply(&machine(), at, len) }
+                unsafe { entry::apply(&machine(), &READ, at, len) }
             }
 
             #[unsafe(no_mangle)]
@@ -128,8 +130,9 @@ pub mod store_type {
     };
     pub use lattice_backend::machine::manifest::{Elements, StoreCode};
     pub use lattice_backend::machine::{
-        Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError,
-        MachineError, Method, MethodEntry, Param, Query, StateMachine, Step, Value, ValueType,
+        Args, CallError, Conversion, DataRead, DataWrite, Fields, History, Invalid, Logic,
+        LogicError, MachineError, Method, MethodEntry, Param, Query, StateMachine, Step, Value,
+        ValueType,
     };
     pub use lattice_backend::op::{ApplyIndex, MAX_OP_BYTES, OpKind, OpRef, OpView, Stamp};
     pub use lattice_backend::params;

@@ -8,11 +8,12 @@
 //! wrong author or sequence number: references are compared as (author, seq, id), and a mark for an op
 //! that never arrives stays.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use lattice_backend::backend::{BackendError, Direction, Result, Table};
+use lattice_backend::backend::{BackendError, Direction, PrefixSpan, Result, Table};
 use lattice_backend::machine::{DataWrite, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 
@@ -33,14 +34,13 @@ pub(crate) fn apply(
         },
         index: op.index,
     };
-    let op_hash = OpHash::of(&op.reference);
-    let has_marks = has_marks(op_hash, data)?;
+    let marked = marked(&op.reference, data)?;
     let mut refs = Refs::new(history, &payload.refs);
     for write in &payload.writes {
         if write.supersedes.is_empty() && write.value.is_none() {
             // It changes nothing, except that its mark has been found.
-            if has_marks {
-                take_mark(op_hash, write.key, data)?;
+            if let Some(op) = marked {
+                take_mark(op, write.key, data)?;
             }
             continue;
         }
@@ -53,18 +53,31 @@ pub(crate) fn apply(
                 data.put(&rows::mark_key(refs.hash(place), key), &[])?;
             }
         }
-        let is_marked = has_marks && take_mark(op_hash, write.key, data)?;
+        let is_marked = match marked {
+            Some(op) => take_mark(op, write.key, data)?,
+            None => false,
+        };
         let value = write.value.filter(|_| !is_marked);
         values.finish(value.map(|value| (put_by, value)), data, history)?;
     }
     Ok(())
 }
 
-/// Whether an applied op supersedes what this op puts, at any key.
-fn has_marks(op: OpHash, data: &dyn DataWrite) -> Result<bool> {
+/// The op's name in marks, if an applied op supersedes what it puts, at any key. In most stores there
+/// are no marks at all, and an op's name takes longer than to find that out.
+fn marked(op: &OpRef, data: &dyn DataWrite) -> Result<Option<OpHash>> {
+    let any = PrefixSpan::new(&rows::MARK_PREFIX);
+    if data
+        .range(any.span(), Direction::Forward)?
+        .next()?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let op = OpHash::of(op);
     let span = rows::mark_span(op);
     let mut cursor = data.range(span.span(), Direction::Forward)?;
-    Ok(cursor.next()?.is_some())
+    Ok(cursor.next()?.map(|_| op))
 }
 
 /// Removes an op's mark at a key, if there is one.
@@ -134,17 +147,19 @@ impl<'a> Refs<'a> {
 /// own at the end.
 struct Values<'a> {
     key: &'a [u8],
-    held: Held,
+    /// The key of the cell's row.
+    cell_key: Vec<u8>,
+    held: Held<'a>,
     /// Whether the cell's row is what is held.
     is_stored: bool,
 }
 
-enum Held {
+enum Held<'a> {
     None,
     /// One value, inside the cell.
     Inside {
         index: ApplyIndex,
-        value: Vec<u8>,
+        value: Cow<'a, [u8]>,
     },
     /// One value, in its own row.
     Apart {
@@ -157,24 +172,32 @@ enum Held {
     },
 }
 
+impl Held<'_> {
+    fn of(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Inside { index, value } => Self::Inside {
+                index,
+                value: Cow::Owned(value.to_vec()),
+            },
+            Cell::Apart { index } => Self::Apart { index },
+            Cell::Siblings { current, count } => Self::Siblings {
+                current: Some(current),
+                count,
+            },
+        }
+    }
+}
+
 impl<'a> Values<'a> {
     fn read(key: &'a [u8], data: &dyn DataWrite) -> Result<Self> {
-        let held = match data.get(&rows::cell_key(key))? {
+        let cell_key = rows::cell_key(key);
+        let held = match data.get(&cell_key)? {
             None => Held::None,
-            Some(row) => match Cell::decode(&row)? {
-                Cell::Inside { index, value } => Held::Inside {
-                    index,
-                    value: value.to_vec(),
-                },
-                Cell::Apart { index } => Held::Apart { index },
-                Cell::Siblings { current, count } => Held::Siblings {
-                    current: Some(current),
-                    count,
-                },
-            },
+            Some(row) => Held::of(Cell::decode(&row)?),
         };
         Ok(Self {
             key,
+            cell_key,
             held,
             is_stored: true,
         })
@@ -223,7 +246,7 @@ impl<'a> Values<'a> {
     /// Takes in the op's own value, if it puts one, and writes the cell.
     fn finish(
         mut self,
-        put: Option<(SiblingRow, &[u8])>,
+        put: Option<(SiblingRow, &'a [u8])>,
         data: &mut dyn DataWrite,
         history: &dyn History,
     ) -> Result<()> {
@@ -235,7 +258,7 @@ impl<'a> Values<'a> {
             return Ok(());
         }
         let cell = match &self.held {
-            Held::None => return data.remove(&rows::cell_key(self.key)),
+            Held::None => return data.remove(&self.cell_key),
             Held::Inside { index, value } => Cell::Inside {
                 index: *index,
                 value,
@@ -246,13 +269,13 @@ impl<'a> Values<'a> {
                 count: *count,
             },
         };
-        data.put(&rows::cell_key(self.key), &cell.encode())
+        data.put(&self.cell_key, &cell.encode())
     }
 
     fn put(
         &mut self,
         put_by: SiblingRow,
-        value: &[u8],
+        value: &'a [u8],
         data: &mut dyn DataWrite,
         history: &dyn History,
     ) -> Result<()> {
@@ -264,7 +287,7 @@ impl<'a> Values<'a> {
                 self.held = match value.len() {
                     0..=MAX_INSIDE => Held::Inside {
                         index,
-                        value: value.to_vec(),
+                        value: Cow::Borrowed(value),
                     },
                     _ => {
                         data.put(&rows::value_key(self.key, index), value)?;

@@ -18,7 +18,6 @@ mod elements;
 #[cfg(test)]
 #[path = "../tests/it/support/golden.rs"]
 mod golden;
-#[cfg(not(target_arch = "wasm32"))]
 mod guest;
 mod machine;
 mod methods;

@@ -7,14 +7,13 @@ use alloc::vec::Vec;
 use lattice_backend::backend::{Result, Row};
 use lattice_backend::machine::manifest::{Elements, StoreCode};
 use lattice_backend::machine::{
-    DataRead, DataWrite, History, Invalid, Logic, LogicError, MachineError, MethodEntry,
-    StateMachine,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, StateMachine,
 };
 use lattice_backend::op::OpView;
 use lattice_meta::{SchemaVersion, StoreType, readable_start};
 
 use crate::payload::Payload;
-use crate::{Command, KvRefusal, apply, elements, methods, prepare};
+use crate::{Command, KvRefusal, apply, elements, guest, methods, prepare};
 
 /// The store type's name.
 pub const STORE_TYPE: &str = "core:kvstore";
@@ -31,25 +30,17 @@ const LOGIC_VERSION: &str = "core:kvstore/1";
 ///
 /// It holds no state of its own and builds without `std`; any host that has the rows of a store
 /// and knows its history can run it.
-#[derive(Debug, Clone)]
-pub struct KvMachine {
-    logic: Logic,
-}
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct KvMachine;
+
+static LOGIC: Logic = Logic::constant_with(STORE_TYPE, LOGIC_VERSION, guest::EQUAL);
 
 impl KvMachine {
     /// The one version of the logic there is.
-    pub fn new() -> Self {
-        Self {
-            logic: logic().expect("the texts are well formed"),
-        }
+    pub const fn new() -> Self {
+        Self
     }
-}
-
-fn logic() -> Result<Logic, LogicError> {
-    let logic = Logic::new(STORE_TYPE, LOGIC_VERSION)?;
-    #[cfg(not(target_arch = "wasm32"))]
-    let logic = logic.equal_to(crate::guest::cid())?;
-    Ok(logic)
 }
 
 impl Default for KvMachine {
@@ -58,11 +49,9 @@ impl Default for KvMachine {
     }
 }
 
-/// [`STORE_TYPE`], parsed.
-pub fn store_type() -> StoreType {
-    STORE_TYPE
-        .parse()
-        .expect("the name follows the grammar of store types")
+/// [`STORE_TYPE`] as a type.
+pub const fn store_type() -> StoreType {
+    StoreType::constant(STORE_TYPE)
 }
 
 impl StateMachine for KvMachine {
@@ -71,7 +60,7 @@ impl StateMachine for KvMachine {
     type Payload<'a> = Payload<'a>;
 
     fn logic(&self) -> &Logic {
-        &self.logic
+        &LOGIC
     }
 
     fn decode<'a>(&self, payload: &'a [u8]) -> Result<Payload<'a>, Invalid> {

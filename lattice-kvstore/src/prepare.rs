@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use lattice_backend::machine::{DataRead, History, MachineError};
 use lattice_backend::op::{MAX_PAYLOAD_BYTES, OpRef};
 
-use crate::payload::{EMPTY_LEN, Payload, SUPERSEDED_LEN, WRITE_LEN, Write, max_key_bytes};
+use crate::command::Write;
+use crate::payload::{self, EMPTY_LEN, Payload, SUPERSEDED_LEN, WRITE_LEN, max_key_bytes};
 use crate::{Command, Expectation, Found, KvRefusal, MAX_BATCH, MAX_KEY_BYTES, read};
 
 /// The payload that carries out a command in this state.
@@ -15,16 +16,17 @@ pub(crate) fn prepare(
     data: &dyn DataRead,
     history: &dyn History,
 ) -> Result<Vec<u8>, MachineError<KvRefusal>> {
-    let room = check_form(command)?;
+    let writes = command.writes();
+    let room = check_form(&writes, &command.expectations)?;
     for (key, expected) in &command.expectations {
         check_expectation(key, expected, data, history)?;
     }
-    let mut superseded = Vec::with_capacity(command.writes.len());
-    for key in command.writes.keys() {
+    let mut superseded = Vec::with_capacity(writes.len());
+    for (key, _) in &writes {
         superseded.push(read::head_ops(data, history, key)?);
     }
-    fit(command, &mut superseded, room)?;
-    Ok(encode(command, &superseded))
+    fit(&writes, &mut superseded, room)?;
+    Ok(encode(&writes, &superseded))
 }
 
 impl From<KvRefusal> for MachineError<KvRefusal> {
@@ -34,8 +36,11 @@ impl From<KvRefusal> for MachineError<KvRefusal> {
 }
 
 /// Checks what needs no state. Gives the bytes that are left for superseded siblings.
-fn check_form(command: &Command) -> Result<usize, KvRefusal> {
-    let found = command.writes.len();
+fn check_form(
+    writes: &[Write<'_>],
+    expectations: &[(Vec<u8>, Expectation)],
+) -> Result<usize, KvRefusal> {
+    let found = writes.len();
     if found == 0 {
         return Err(KvRefusal::EmptyBatch);
     }
@@ -43,14 +48,14 @@ fn check_form(command: &Command) -> Result<usize, KvRefusal> {
         return Err(KvRefusal::TooManyWrites { found });
     }
     let mut len = EMPTY_LEN;
-    for (key, value) in &command.writes {
+    for (key, value) in writes {
         check_key(key)?;
-        let value_len = value.as_ref().map_or(0, Vec::len);
+        let value_len = value.map_or(0, <[u8]>::len);
         len = len
             .saturating_add(WRITE_LEN + key.len())
             .saturating_add(value_len);
     }
-    for (key, _) in &command.expectations {
+    for (key, _) in expectations {
         check_key(key)?;
     }
     MAX_PAYLOAD_BYTES
@@ -104,9 +109,9 @@ fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
     of(a) == of(b)
 }
 
-/// Items in order, each once. They are inserted one by one: to collect or to sort them would take
+/// Ops in order, each once. They are inserted one by one: to collect or to sort them would take
 /// tens of kilobytes of a module.
-fn set<T: Ord>(items: impl Iterator<Item = T>) -> BTreeSet<T> {
+fn set(items: impl Iterator<Item = OpRef>) -> BTreeSet<OpRef> {
     let mut set = BTreeSet::new();
     for item in items {
         set.insert(item);
@@ -117,7 +122,7 @@ fn set<T: Ord>(items: impl Iterator<Item = T>) -> BTreeSet<T> {
 /// Leaves out siblings that one op has no room for: a put replaces the current value and as many
 /// others as fit, the rest stays in conflict and shrinks with each further put. A delete removes all
 /// values or is refused, since what it left would be read as the key's value.
-fn fit(command: &Command, superseded: &mut [Vec<OpRef>], room: usize) -> Result<(), KvRefusal> {
+fn fit(writes: &[Write<'_>], superseded: &mut [Vec<OpRef>], room: usize) -> Result<(), KvRefusal> {
     let written = superseded
         .iter()
         .filter(|siblings| !siblings.is_empty())
@@ -132,8 +137,8 @@ fn fit(command: &Command, superseded: &mut [Vec<OpRef>], room: usize) -> Result<
         return Ok(());
     }
     let current = superseded.iter().filter_map(|siblings| siblings.first());
-    let mut weight = Weight::of(command, MAX_PAYLOAD_BYTES - room, current.copied());
-    for ((key, value), siblings) in command.writes.iter().zip(superseded) {
+    let mut weight = Weight::of(writes, MAX_PAYLOAD_BYTES - room, current.copied());
+    for ((key, value), siblings) in writes.iter().zip(superseded) {
         let others = siblings.len().saturating_sub(1);
         let most = others.min(spare);
         let fitting = siblings[siblings.len() - others..][..most]
@@ -142,7 +147,7 @@ fn fit(command: &Command, superseded: &mut [Vec<OpRef>], room: usize) -> Result<
             .count();
         if fitting < others && value.is_none() {
             return Err(KvRefusal::TooManySiblings {
-                key: key.clone(),
+                key: key.to_vec(),
                 siblings: siblings.len(),
             });
         }
@@ -161,11 +166,11 @@ struct Weight {
 
 impl Weight {
     /// With the current values alone, which never weigh too much: each key is in the payload.
-    fn of(command: &Command, len: usize, current: impl Iterator<Item = OpRef>) -> Self {
+    fn of(writes: &[Write<'_>], len: usize, current: impl Iterator<Item = OpRef>) -> Self {
         let refs = set(current);
         Self {
             payload_len: len + refs.len() * OpRef::KEY_LEN,
-            keys_len: command.writes.keys().map(Vec::len).sum(),
+            keys_len: writes.iter().map(|(key, _)| key.len()).sum(),
             refs,
         }
     }
@@ -185,22 +190,30 @@ impl Weight {
     }
 }
 
-fn encode(command: &Command, superseded: &[Vec<OpRef>]) -> Vec<u8> {
+fn encode(writes: &[Write<'_>], superseded: &[Vec<OpRef>]) -> Vec<u8> {
     let refs: Vec<OpRef> = set(superseded.iter().flatten().copied())
         .into_iter()
         .collect();
-    let place = |op: &OpRef| {
-        let place = refs.binary_search(op).expect("refs are all superseded ops");
+    let place = |op: OpRef| {
+        let place = refs
+            .binary_search(&op)
+            .expect("refs are all superseded ops");
         u32::try_from(place).expect("an op has room for fewer than 2^32 refs")
     };
-    let writes = command
-        .writes
+    let writes = writes
         .iter()
         .zip(superseded)
-        .map(|((key, value), siblings)| Write {
+        .map(|((key, value), siblings)| payload::Write {
             key,
-            supersedes: set(siblings.iter().map(place)).into_iter().collect(),
-            value: value.as_deref(),
+            // Refs are in order, so ops in order have places in order.
+            supersedes: match &siblings[..] {
+                [] => Vec::new(),
+                siblings => set(siblings.iter().copied())
+                    .into_iter()
+                    .map(place)
+                    .collect(),
+            },
+            value: *value,
         });
     let writes = writes.collect();
     Payload { writes, refs }.encode()

@@ -124,7 +124,7 @@ pub(crate) fn head_ops(
     history: &dyn History,
     key: &[u8],
 ) -> Result<Vec<OpRef>> {
-    let Some(row) = data.get(&rows::cell_key(key))? else {
+    let Some(row) = rows::with_cell_key(key, |cell_key| data.get(cell_key))? else {
         return Ok(Vec::new());
     };
     match Cell::decode(&row)? {

@@ -11,7 +11,6 @@ mod entries;
 mod entry;
 #[cfg(feature = "std")]
 mod follow;
-#[cfg(not(target_arch = "wasm32"))]
 mod guest;
 mod machine;
 mod methods;

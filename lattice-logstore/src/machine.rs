@@ -7,15 +7,14 @@ use alloc::vec::Vec;
 use lattice_backend::backend::{Result, Row};
 use lattice_backend::machine::manifest::{Elements, StoreCode};
 use lattice_backend::machine::{
-    DataRead, DataWrite, History, Invalid, Logic, LogicError, MachineError, MethodEntry,
-    StateMachine,
+    DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, StateMachine,
 };
 use lattice_backend::op::OpView;
 use lattice_meta::{SchemaVersion, StoreType, readable_start};
 
-use crate::methods;
 use crate::payload::{decode_payload, encode_payload};
 use crate::run::Run;
+use crate::{guest, methods};
 
 /// The store type's name.
 pub const STORE_TYPE: &str = "core:logstore";
@@ -57,25 +56,17 @@ pub enum LogRefusal {
 /// state is an entry: its [`Position`] as a key, its author and content as the value.
 ///
 /// [`Position`]: crate::Position
-#[derive(Debug, Clone)]
-pub struct LogMachine {
-    logic: Logic,
-}
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct LogMachine;
+
+static LOGIC: Logic = Logic::constant_with(STORE_TYPE, LOGIC_VERSION, guest::EQUAL);
 
 impl LogMachine {
     /// The logic, which has no settings.
-    pub fn new() -> Self {
-        Self {
-            logic: logic().expect("the texts are well formed"),
-        }
+    pub const fn new() -> Self {
+        Self
     }
-}
-
-fn logic() -> Result<Logic, LogicError> {
-    let logic = Logic::new(STORE_TYPE, LOGIC_VERSION)?;
-    #[cfg(not(target_arch = "wasm32"))]
-    let logic = logic.equal_to(crate::guest::cid())?;
-    Ok(logic)
 }
 
 impl Default for LogMachine {
@@ -84,11 +75,9 @@ impl Default for LogMachine {
     }
 }
 
-/// [`STORE_TYPE`], parsed.
-pub fn store_type() -> StoreType {
-    STORE_TYPE
-        .parse()
-        .expect("the name follows the grammar of store types")
+/// [`STORE_TYPE`] as a type.
+pub const fn store_type() -> StoreType {
+    StoreType::constant(STORE_TYPE)
 }
 
 impl StateMachine for LogMachine {
@@ -97,7 +86,7 @@ impl StateMachine for LogMachine {
     type Payload<'a> = Vec<&'a [u8]>;
 
     fn logic(&self) -> &Logic {
-        &self.logic
+        &LOGIC
     }
 
     fn decode<'a>(&self, payload: &'a [u8]) -> Result<Vec<&'a [u8]>, Invalid> {

@@ -3,7 +3,9 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,8 +26,14 @@ pub const MAX_STORE_TYPE_BYTES: usize = 128;
 /// assert!("acme.tools:board".parse::<StoreType>().is_ok());
 /// assert!("chat".parse::<StoreType>().is_err());
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StoreType(Arc<str>);
+#[derive(Clone)]
+pub struct StoreType(Text);
+
+#[derive(Clone)]
+enum Text {
+    Constant(&'static str),
+    Shared(Arc<str>),
+}
 
 /// Why a text is no store type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +79,25 @@ impl StoreType {
     /// Checks a text against the grammar.
     pub fn new(text: &str) -> Result<Self, StoreTypeError> {
         check(text)?;
-        Ok(Self(Arc::from(text)))
+        Ok(Self(Text::Shared(Arc::from(text))))
+    }
+
+    /// A store type that is known when the program is compiled, for constants and statics.
+    ///
+    /// ```
+    /// # use lattice_meta::StoreType;
+    /// const CHAT: StoreType = StoreType::constant("org.example.chat");
+    /// assert_eq!(CHAT.as_str(), "org.example.chat");
+    /// ```
+    ///
+    /// # Panics
+    /// If the text is no store type. In a constant, that is an error of the compiler.
+    pub const fn constant(text: &'static str) -> Self {
+        assert!(
+            fault(text.as_bytes()).is_none(),
+            "a store type has 3 to 128 bytes, two or more segments of [a-z0-9][a-z0-9_-]*, and at most one ':'"
+        );
+        Self(Text::Constant(text))
     }
 
     /// Checks bytes, as they stand in a `meta` row, against the grammar.
@@ -87,54 +113,104 @@ impl StoreType {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Constant(text) => text,
+            Text::Shared(text) => text,
+        }
     }
 
     /// Whether the name stands under `core:`, which is reserved for Lattice's own types.
     pub fn is_core(&self) -> bool {
-        self.0.starts_with("core:")
+        self.as_str().starts_with("core:")
+    }
+}
+
+/// Where a text departs from the grammar.
+enum Fault {
+    Length,
+    Character(usize),
+    TrailingSeparator,
+    SecondColon(usize),
+    OneSegment,
+}
+
+const fn fault(text: &[u8]) -> Option<Fault> {
+    if text.len() < MIN_STORE_TYPE_BYTES || text.len() > MAX_STORE_TYPE_BYTES {
+        return Some(Fault::Length);
+    }
+    let (mut separators, mut colon, mut at_segment_start) = (0_usize, false, true);
+    let mut offset = 0;
+    while offset < text.len() {
+        match text[offset] {
+            b'a'..=b'z' | b'0'..=b'9' => at_segment_start = false,
+            b'_' | b'-' if !at_segment_start => {}
+            b':' if colon && !at_segment_start => return Some(Fault::SecondColon(offset)),
+            separator @ (b'.' | b':') if !at_segment_start => {
+                colon = colon || separator == b':';
+                separators += 1;
+                at_segment_start = true;
+            }
+            _ => return Some(Fault::Character(offset)),
+        }
+        offset += 1;
+    }
+    match separators {
+        _ if at_segment_start => Some(Fault::TrailingSeparator),
+        0 => Some(Fault::OneSegment),
+        _ => None,
     }
 }
 
 fn check(text: &str) -> Result<(), StoreTypeError> {
-    if !(MIN_STORE_TYPE_BYTES..=MAX_STORE_TYPE_BYTES).contains(&text.len()) {
-        return Err(StoreTypeError::Length { found: text.len() });
+    Err(match fault(text.as_bytes()) {
+        None => return Ok(()),
+        Some(Fault::Length) => StoreTypeError::Length { found: text.len() },
+        Some(Fault::Character(offset)) => StoreTypeError::Character {
+            // Before the first wrong byte all are ASCII: a character begins there.
+            found: text[offset..].chars().next().expect("it is in the text"),
+            offset,
+        },
+        Some(Fault::TrailingSeparator) => StoreTypeError::TrailingSeparator,
+        Some(Fault::SecondColon(offset)) => StoreTypeError::SecondColon { offset },
+        Some(Fault::OneSegment) => StoreTypeError::OneSegment,
+    })
+}
+
+impl PartialEq for StoreType {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
     }
-    let mut separators = 0_u32;
-    let mut colon = false;
-    let mut at_segment_start = true;
-    for (offset, found) in text.char_indices() {
-        match found {
-            'a'..='z' | '0'..='9' => at_segment_start = false,
-            '_' | '-' if !at_segment_start => {}
-            '.' | ':' if !at_segment_start => {
-                if found == ':' && core::mem::replace(&mut colon, true) {
-                    return Err(StoreTypeError::SecondColon { offset });
-                }
-                separators += 1;
-                at_segment_start = true;
-            }
-            _ => return Err(StoreTypeError::Character { found, offset }),
-        }
+}
+
+impl Eq for StoreType {}
+
+impl PartialOrd for StoreType {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
-    if at_segment_start {
-        return Err(StoreTypeError::TrailingSeparator);
+}
+
+impl Ord for StoreType {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
     }
-    if separators == 0 {
-        return Err(StoreTypeError::OneSegment);
+}
+
+impl Hash for StoreType {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
-    Ok(())
 }
 
 impl fmt::Display for StoreType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for StoreType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreType({})", self.0)
+        write!(f, "StoreType({})", self.as_str())
     }
 }
 
@@ -156,7 +232,7 @@ impl TryFrom<String> for StoreType {
 
 impl Serialize for StoreType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -11,11 +11,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Vote(pub(crate) String);
 
-pub(crate) struct Machine(Logic);
+pub(crate) struct Machine;
 
-pub(crate) fn machine() -> Machine {
-    Machine(Logic::new(Votes::STORE_TYPE, "votes/1").expect("both texts are well formed"))
-}
+static LOGIC: Logic = Logic::constant(Votes::STORE_TYPE, "votes/1");
 
 impl StateMachine for Machine {
     type Command = Vote;
@@ -23,7 +21,7 @@ impl StateMachine for Machine {
     type Payload<'a> = Vote;
 
     fn logic(&self) -> &Logic {
-        &self.0
+        &LOGIC
     }
 
     fn decode(&self, payload: &[u8]) -> Result<Vote, Invalid> {
@@ -80,7 +78,7 @@ pub(crate) fn main() -> Result<(), Cause> {
     let (dir, mut registry) = (tempfile::tempdir()?, core_registry()?);
     registry.register(
         Votes::STORE_TYPE.parse()?,
-        EngineOpener::<Votes>::new(machine),
+        EngineOpener::<Votes>::new(|| Machine),
     )?;
     let node = Node::builder(dir.path()).registry(registry).open()?;
     let Votes(engine) = node.open_or_create("lunch")?;

@@ -47,8 +47,9 @@ pub mod store_type {
     pub use lattice_backend::engine::write::{AppendError, Receipt};
     pub use lattice_backend::machine::manifest::{Elements, StoreCode};
     pub use lattice_backend::machine::{
-        Args, CallError, Conversion, DataRead, DataWrite, History, Invalid, Logic, LogicError,
-        MachineError, Method, MethodEntry, Param, Query, StateMachine, Step, Value, ValueType,
+        Args, CallError, Conversion, DataRead, DataWrite, Fields, History, Invalid, Logic,
+        LogicError, MachineError, Method, MethodEntry, Param, Query, StateMachine, Step, Value,
+        ValueType,
     };
     pub use lattice_backend::op::{ApplyIndex, MAX_OP_BYTES, OpKind, OpRef, OpView, Stamp};
     pub use lattice_backend::params;

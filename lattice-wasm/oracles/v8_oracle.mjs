@@ -357,10 +357,17 @@ class Store {
     const settles = this.has("settle");
     if (!isValid && !settles) return;
     try {
-      const instance = new Instance(this, isValid ? "apply" : "settle");
+      const instance = new Instance(this, isValid ? "decode" : "settle");
       this.current = op;
       const place = instance.input(u64(this.ops.length), op.stamp, op.payload);
-      if (isValid) instance.call("apply", ...place);
+      if (isValid) {
+        const [at, length] = place;
+        const { length: own } = op.payload;
+        const reason = instance.call("decode", at + length - own, own);
+        if (reason !== 0n) throw new Trap("a valid payload is invalid where it is applied");
+        instance.phase = "apply";
+        instance.call("apply", ...place);
+      }
       instance.phase = "settle";
       if (settles) instance.call("settle", kind, ...place);
       this.rows.commit();

@@ -380,10 +380,13 @@ class Module:
         if not is_valid and not self.has("settle"):
             return
         try:
-            instance = Instance(self, "apply" if is_valid else "settle")
+            instance = Instance(self, "decode" if is_valid else "settle")
             self.history.current = (stamp, payload) if is_valid else None
             at, length = instance.input(content)
             if is_valid:
+                if instance.call("decode", at + length - len(payload), len(payload)):
+                    raise Trap("a valid payload is invalid where it is applied")
+                instance.phase = "apply"
                 instance.call("apply", at, length)
             self.history.current = None
             if self.has("settle"):

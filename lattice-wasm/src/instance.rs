@@ -24,6 +24,15 @@ pub(crate) struct Place {
     pub(crate) len: u32,
 }
 
+impl Place {
+    /// The last bytes of it.
+    pub(crate) fn last(self, len: usize) -> Self {
+        let len = u32::try_from(len).unwrap_or(self.len).min(self.len);
+        let at = self.at + (self.len - len);
+        Self { at, len }
+    }
+}
+
 impl<'a> Running<'a> {
     pub(crate) fn start(code: &Code, context: Context<'a>) -> Result<Self> {
         let mut store = Store::new(code.engine(), context);

@@ -49,6 +49,8 @@ pub enum WasmRefusal {
 pub enum WasmPayload<'a> {
     /// It is valid.
     Valid(&'a [u8]),
+    /// The module's `prepare` has made it, and its `decode` reads it when the op is run.
+    Own(&'a [u8]),
     /// The module failed, or its host did.
     Failed(BackendError),
 }
@@ -188,7 +190,7 @@ fn text(bytes: &[u8]) -> String {
 fn command(machine: &WasmMachine, args: Args<'_>) -> Result<WasmCommand, CallError> {
     Ok(WasmCommand {
         method: machine.number_of(&args.method().name),
-        args: args.into_record(),
+        args: args.into_record()?,
     })
 }
 
@@ -199,7 +201,7 @@ fn query(
     history: &dyn History,
 ) -> Result<Value, MachineError<CallError>> {
     let method = machine.number_of(&args.method().name);
-    let args = args.into_record();
+    let args = args.into_record()?;
     match machine.answer(Export::Query, method, &args, data, history)? {
         Ok(answer) => Value::from_bytes(&answer)
             .map_err(|error| trap(format!("the answer to a query is {error}")).into()),
@@ -226,6 +228,10 @@ impl StateMachine for WasmMachine {
             Ok(Some(reason)) => Err(Invalid::new(text(&reason))),
             Err(error) => Ok(WasmPayload::Failed(error)),
         }
+    }
+
+    fn decode_own<'a>(&self, payload: &'a [u8]) -> Result<WasmPayload<'a>, Invalid> {
+        Ok(WasmPayload::Own(payload))
     }
 
     fn prepare(
@@ -354,7 +360,7 @@ impl StateMachine for WasmMachine {
 /// A payload that the module failed to read is applied by none.
 fn check(payload: WasmPayload<'_>) -> Result<()> {
     match payload {
-        WasmPayload::Valid(_) => Ok(()),
+        WasmPayload::Valid(_) | WasmPayload::Own(_) => Ok(()),
         WasmPayload::Failed(error) => Err(error),
     }
 }
@@ -412,13 +418,26 @@ impl WasmMachine {
         if !steps.apply && !settle {
             return Ok(());
         }
-        // What only settles sees no history, from its first call of the host.
-        let history = history.filter(|_| steps.apply);
         let gas = Gas::new(op.payload.len());
-        let mut running = self.start(Data::Write(data), history, gas)?;
+        let mut running = self.start(Data::None, None, gas)?;
         let index = op.index.get().to_le_bytes();
         let hlc = op.hlc.to_u64().to_le_bytes();
         let place = running.input(&[&index, &hlc, &op.reference.to_key(), op.payload])?;
+        if steps.apply {
+            // It sees the payload alone, as when it was asked whether the payload is valid.
+            let payload = place.last(op.payload.len());
+            match running.call(Export::Decode, (payload.at, payload.len))? {
+                0_u64 => {}
+                reason => {
+                    let reason = text(running.output(reason)?);
+                    return Err(trap(format!(
+                        "`prepare` made a payload that is invalid: {reason}"
+                    )));
+                }
+            }
+            running.context().history = history;
+        }
+        running.context().data = Data::Write(data);
         if steps.apply {
             running.call::<_, ()>(Export::Apply, (place.at, place.len))?;
         }

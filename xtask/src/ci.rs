@@ -50,6 +50,10 @@ const STEPS: &[Step] = &[
         run: format,
     },
     Step {
+        name: "modules against their sources",
+        run: |workspace| guest::run(workspace, &[]),
+    },
+    Step {
         name: "clippy",
         run: clippy,
     },
@@ -84,10 +88,6 @@ const STEPS: &[Step] = &[
     Step {
         name: TEST_COMMAND,
         run: test,
-    },
-    Step {
-        name: "modules against their sources",
-        run: |workspace| guest::run(workspace, &[]),
     },
     Step {
         name: "the program without modules",

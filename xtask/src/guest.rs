@@ -82,8 +82,8 @@ pub(crate) enum GuestError {
     Workspace(#[from] WorkspaceError),
     #[error("{} could not be used", .path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{} is not what its sources make; run `cargo xtask guest --write`", .path.display())]
-    Differs { path: PathBuf },
+    #[error("not what their sources make: {}; run `cargo xtask guest --write`", .paths.join(", "))]
+    Differ { paths: Vec<String> },
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
@@ -105,24 +105,31 @@ fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
         return Ok(());
     }
     let target = workspace.metadata()?.target_directory;
+    let kept = workspace.root().join(KEPT);
+    let mut built = Vec::new();
     for guest in GUESTS {
-        let built = build(workspace, guest, &target)?;
-        let path = workspace
-            .root()
-            .join(KEPT)
-            .join(format!("{}.wasm", guest.name));
-        let shown = built.len();
+        let path = kept.join(format!("{}.wasm", guest.name));
+        built.push((guest.name, path, build(workspace, guest, &target)?));
+    }
+    // All or none, whatever becomes of what is printed.
+    let mut differ = Vec::new();
+    for (_, path, built) in &built {
         match write {
-            true => fs::write(&path, built).map_err(|source| file(&path, source))?,
-            false => match fs::read(&path) {
-                Ok(kept) if kept == built => {}
-                Ok(_) => return Err(GuestError::Differs { path }),
-                Err(source) => return Err(file(&path, source)),
+            true => fs::write(path, built).map_err(|source| file(path, source))?,
+            false => match fs::read(path) {
+                Ok(kept) if kept == *built => {}
+                Ok(_) => differ.push(path.display().to_string()),
+                Err(source) => return Err(file(path, source)),
             },
         }
-        println!("guest: {} has {shown} bytes", guest.name);
     }
-    Ok(())
+    for (name, _, built) in &built {
+        println!("guest: {name} has {} bytes", built.len());
+    }
+    match differ.is_empty() {
+        true => Ok(()),
+        false => Err(GuestError::Differ { paths: differ }),
+    }
 }
 
 fn file(path: &Path, source: io::Error) -> GuestError {

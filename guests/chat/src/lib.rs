@@ -137,7 +137,6 @@ fn edit_prefix(message: &OpId) -> Vec<u8> {
 
 /// The code of both types.
 pub struct ChatMachine<R> {
-    logic: Logic,
     rules: PhantomData<R>,
 }
 
@@ -161,14 +160,13 @@ impl<R: Rules> ChatMachine<R> {
         Param::optional("limit", ValueType::Integer, "at most this many; else 100"),
     ];
 
-    /// The code, with its version. It changes with what `decode` and `apply` compute: stores notice,
-    /// and replay their history.
+    /// The version changes with what `decode` and `apply` compute: stores notice, and replay their
+    /// history.
+    const LOGIC: &'static Logic = &Logic::constant(R::STORE_TYPE, "chat/1");
+
+    /// The code.
     pub fn new() -> Self {
-        let logic = Logic::new(R::STORE_TYPE, "chat/1").expect("both texts are well formed");
-        Self {
-            logic,
-            rules: PhantomData,
-        }
+        Self { rules: PhantomData }
     }
 
     /// The messages whose rows have a prefix and come after a place, with the text that their authors
@@ -249,7 +247,7 @@ impl<R: Rules> StateMachine for ChatMachine<R> {
     type Payload<'a> = Command;
 
     fn logic(&self) -> &Logic {
-        &self.logic
+        Self::LOGIC
     }
 
     fn decode(&self, payload: &[u8]) -> Result<Command, Invalid> {
@@ -441,7 +439,7 @@ fn call_all<R: Rules>(
         let room = Value::Text(message.room.clone());
         match record(message) {
             Value::Record(mut fields) => {
-                fields.insert("room".into(), room);
+                fields.insert("room", room);
                 Value::Record(fields)
             }
             other => other,

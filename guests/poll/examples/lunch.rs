@@ -6,7 +6,7 @@ use poll::Poll;
 
 fn main() -> Result<(), Cause> {
     let mut registry = core_registry()?;
-    let opener = EngineOpener::<Engine<Poll>>::new(Poll::default);
+    let opener = EngineOpener::<Engine<Poll>>::new(|| Poll);
     registry.register(Poll::STORE_TYPE.parse()?, opener)?;
     let node = Node::builder("lunch-data").registry(registry).open()?;
 

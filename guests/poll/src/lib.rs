@@ -4,16 +4,10 @@
 use lattice_guest::store_type::*;
 
 /// The state machine.
-pub struct Poll {
-    logic: Logic,
-}
+pub struct Poll;
 
-impl Default for Poll {
-    fn default() -> Self {
-        let logic = Logic::new(Self::STORE_TYPE, "poll/1").expect("both texts are well formed");
-        Self { logic }
-    }
-}
+/// The code and its version, which changes with what `decode` and `apply` compute.
+static LOGIC: Logic = Logic::constant(Poll::STORE_TYPE, "poll/1");
 
 impl StateMachine for Poll {
     /// What a caller asks for: a vote for this choice.
@@ -24,7 +18,7 @@ impl StateMachine for Poll {
     type Payload<'a> = &'a str;
 
     fn logic(&self) -> &Logic {
-        &self.logic
+        &LOGIC
     }
 
     /// Runs on every replica, for ops of any author.
@@ -121,4 +115,4 @@ fn results(
     Ok(Value::Record(counts.collect()))
 }
 
-lattice_guest::export!(Poll, Poll::default());
+lattice_guest::export!(Poll, Poll);

@@ -6,5 +6,5 @@ use poll::Poll;
 #[test]
 fn replicas_are_equal() {
     let command = |rng: &mut Rng| ["tea", "coffee", ""][rng.below(3)].to_owned();
-    MachineSuite::new(Poll::default, command).run();
+    MachineSuite::new(|| Poll, command).run();
 }

@@ -24,9 +24,7 @@ const PREFIX: u8 = 0xff;
 const PAGE: usize = 256;
 
 /// The code that knows the layouts up to `LAST`.
-pub struct TallyMachine<const LAST: u64> {
-    logic: Logic,
-}
+pub struct TallyMachine<const LAST: u64>;
 
 /// A number to be added to the sum of a name. The payload is the number in 8 bytes, little endian,
 /// then the name.
@@ -95,14 +93,19 @@ impl<const LAST: u64> TallyMachine<LAST> {
     ];
     const SUM: &'static [Param] = params![Param::required("name", ValueType::Text, "the name")];
 
-    /// The code; its version as native code changes with the layouts.
+    /// The version of native code changes with the layouts.
+    const LOGIC: &'static Logic = &Logic::constant(
+        Self::STORE_TYPE,
+        match LAST {
+            1 => "tally/1",
+            _ => "tally/2",
+        },
+    )
+    .schemas(SchemaVersion::new(Self::SCHEMAS.0)..=SchemaVersion::new(Self::SCHEMAS.1));
+
+    /// The code.
     pub fn new() -> Self {
-        let version = format!("tally/{LAST}");
-        let logic = Logic::new(Self::STORE_TYPE, &version).expect("both texts are well formed");
-        let schemas = SchemaVersion::new(Self::SCHEMAS.0)..=SchemaVersion::new(Self::SCHEMAS.1);
-        Self {
-            logic: logic.schemas(schemas),
-        }
+        Self
     }
 }
 
@@ -128,7 +131,7 @@ impl<const LAST: u64> StateMachine for TallyMachine<LAST> {
     type Payload<'a> = (&'a str, i64);
 
     fn logic(&self) -> &Logic {
-        &self.logic
+        Self::LOGIC
     }
 
     fn decode<'a>(&self, payload: &'a [u8]) -> Result<(&'a str, i64), Invalid> {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::backend::BackendError;
-use crate::machine::{LogicFault, StateMachine};
+use crate::machine::{Invalid, LogicFault, StateMachine};
 use crate::op::{Op, OpKind};
 
 /// Runs code of a store type. A panic becomes a [`LogicFault`].
@@ -35,10 +35,19 @@ pub(crate) enum Decoded<P> {
 
 /// Reads the payload of an op.
 pub(crate) fn decode<'a, M: StateMachine>(machine: &M, op: &'a Op) -> Decoded<M::Payload<'a>> {
+    read(op, |payload| machine.decode(payload))
+}
+
+/// Reads the payload of an op that this thread has just made.
+pub(crate) fn decode_own<'a, M: StateMachine>(machine: &M, op: &'a Op) -> Decoded<M::Payload<'a>> {
+    read(op, |payload| machine.decode_own(payload))
+}
+
+fn read<'a, P>(op: &'a Op, decode: impl FnOnce(&'a [u8]) -> Result<P, Invalid>) -> Decoded<P> {
     if op.kind() != OpKind::Application {
         return Decoded::Nothing;
     }
-    match contain(|| Ok::<_, BackendError>(machine.decode(op.payload()))) {
+    match contain(|| Ok::<_, BackendError>(decode(op.payload()))) {
         Ok(Ok(payload)) => Decoded::Valid(payload),
         Ok(Err(_)) => Decoded::Nothing,
         Err(BackendError::Fault(fault)) => Decoded::Failed(fault),

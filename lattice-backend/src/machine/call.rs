@@ -1,15 +1,15 @@
-//! The methods of a store type: their descriptions, their code, and the arguments of a call.
+//! The methods of a store type: their descriptions and their code.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use lattice_meta::StoreType;
 
-use crate::machine::{DataRead, History, MachineError, StateMachine, Value, ValueType};
+use crate::machine::{
+    Args, DataRead, History, MachineError, StateMachine, Value, ValueError, ValueType,
+};
 
 /// What a method does to its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -258,194 +258,13 @@ pub enum CallError {
         /// What was expected and found.
         reason: String,
     },
+    /// The bytes of the arguments are not the encoding of a value.
+    #[error("the arguments of a call: {0}")]
+    Encoding(#[from] ValueError),
 }
 
 impl From<CallError> for MachineError<CallError> {
     fn from(error: CallError) -> Self {
         Self::Refused(error)
-    }
-}
-
-/// The arguments of a call, checked against the method's parameters. Each is taken out once.
-#[derive(Debug)]
-pub struct Args<'a> {
-    method: &'a Method,
-    given: BTreeMap<String, Value>,
-}
-
-impl<'a> Args<'a> {
-    /// Checks names and types. `args` is a record, or null for no arguments.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub fn new(method: &'a Method, args: Value) -> Result<Self, CallError> {
-        let mut given = match args {
-            Value::Record(fields) => fields,
-            Value::Null => BTreeMap::new(),
-            other => {
-                return Err(CallError::ParamType {
-                    method: method.name.to_string(),
-                    param: "arguments".into(),
-                    expected: ValueType::Record,
-                    found: other.value_type(),
-                });
-            }
-        };
-        given.retain(|_, value| *value != Value::Null);
-        for (name, value) in &given {
-            let Some(param) = method.params.iter().find(|param| param.name == *name) else {
-                return Err(CallError::UnknownParam {
-                    method: method.name.to_string(),
-                    param: name.clone(),
-                });
-            };
-            let found = value.value_type();
-            let text_as_bytes = param.value_type == ValueType::Bytes && found == ValueType::Text;
-            if found != param.value_type && !text_as_bytes {
-                return Err(CallError::ParamType {
-                    method: method.name.to_string(),
-                    param: name.clone(),
-                    expected: param.value_type,
-                    found,
-                });
-            }
-        }
-        let args = Self { method, given };
-        let mut required = method.params.iter().filter(|param| param.required);
-        match required.find(|param| !args.given.contains_key(&*param.name)) {
-            Some(param) => Err(args.missing(&param.name)),
-            None => Ok(args),
-        }
-    }
-
-    /// The arguments as they were given, without those that are null.
-    pub fn into_record(self) -> Value {
-        Value::Record(self.given)
-    }
-
-    /// The method that is called.
-    pub fn method(&self) -> &'a Method {
-        self.method
-    }
-
-    /// The error for an argument of the right type that the method cannot take.
-    pub fn refused(&self, param: &str, reason: impl Into<String>) -> CallError {
-        CallError::Argument {
-            method: self.method.name.to_string(),
-            param: param.into(),
-            reason: reason.into(),
-        }
-    }
-
-    fn missing(&self, name: &str) -> CallError {
-        let param = self.method.params.iter().find(|param| param.name == name);
-        CallError::MissingParam {
-            method: self.method.name.to_string(),
-            param: name.into(),
-            expected: param.map_or(ValueType::Null, |param| param.value_type),
-        }
-    }
-
-    fn other_type(&self, name: &str, expected: ValueType, found: &Value) -> CallError {
-        CallError::ParamType {
-            method: self.method.name.to_string(),
-            param: name.into(),
-            expected,
-            found: found.value_type(),
-        }
-    }
-
-    /// Takes an argument; nothing if it was not given.
-    pub fn take(&mut self, name: &str) -> Option<Value> {
-        self.given.remove(name)
-    }
-
-    /// Takes an argument that the call must have given.
-    ///
-    /// # Errors
-    /// [`CallError::MissingParam`].
-    pub fn required<T>(&self, name: &str, taken: Option<T>) -> Result<T, CallError> {
-        taken.ok_or_else(|| self.missing(name))
-    }
-
-    /// Takes a byte string, or a text as its UTF-8; nothing if it was not given.
-    ///
-    /// # Errors
-    /// [`CallError::ParamType`] if the method describes the parameter as another type; so for all
-    /// of these.
-    pub fn take_bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, CallError> {
-        match self.given.remove(name) {
-            None => Ok(None),
-            Some(Value::Bytes(bytes)) => Ok(Some(bytes)),
-            Some(Value::Text(text)) => Ok(Some(text.into_bytes())),
-            Some(other) => Err(self.other_type(name, ValueType::Bytes, &other)),
-        }
-    }
-
-    /// Takes a text; nothing if it was not given.
-    ///
-    /// # Errors
-    /// As for [`take_bytes`](Self::take_bytes).
-    pub fn take_text(&mut self, name: &str) -> Result<Option<String>, CallError> {
-        match self.given.remove(name) {
-            None => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text)),
-            Some(other) => Err(self.other_type(name, ValueType::Text, &other)),
-        }
-    }
-
-    /// Takes a truth value; false if it was not given.
-    ///
-    /// # Errors
-    /// As for [`take_bytes`](Self::take_bytes).
-    pub fn take_flag(&mut self, name: &str) -> Result<bool, CallError> {
-        match self.given.remove(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(other) => Err(self.other_type(name, ValueType::Bool, &other)),
-        }
-    }
-
-    /// Takes an integer of 0 to 2^64 - 1; nothing if it was not given.
-    ///
-    /// # Errors
-    /// [`CallError::Argument`] for a number out of that range, and as for
-    /// [`take_bytes`](Self::take_bytes).
-    pub fn take_u64(&mut self, name: &str) -> Result<Option<u64>, CallError> {
-        self.take_integer(name, u64::MIN, u64::MAX)
-    }
-
-    /// Takes an integer of -2^63 to 2^63 - 1; nothing if it was not given.
-    ///
-    /// # Errors
-    /// As for [`take_u64`](Self::take_u64).
-    pub fn take_i64(&mut self, name: &str) -> Result<Option<i64>, CallError> {
-        self.take_integer(name, i64::MIN, i64::MAX)
-    }
-
-    fn take_integer<T>(&mut self, name: &str, min: T, max: T) -> Result<Option<T>, CallError>
-    where
-        T: TryFrom<i128> + fmt::Display,
-    {
-        match self.given.remove(name) {
-            None => Ok(None),
-            Some(Value::Integer(number)) => number.try_into().map(Some).map_err(|_| {
-                let reason = format!("expected {min} to {max}, found {number}");
-                self.refused(name, reason)
-            }),
-            Some(other) => Err(self.other_type(name, ValueType::Integer, &other)),
-        }
-    }
-
-    /// Takes the values of a list; nothing if it was not given.
-    ///
-    /// # Errors
-    /// As for [`take_bytes`](Self::take_bytes).
-    pub fn take_list(&mut self, name: &str) -> Result<Option<Vec<Value>>, CallError> {
-        match self.given.remove(name) {
-            None => Ok(None),
-            Some(Value::List(values)) => Ok(Some(values)),
-            Some(other) => Err(self.other_type(name, ValueType::List, &other)),
-        }
     }
 }

@@ -89,7 +89,7 @@ fn fields<const N: usize>(
     let Value::Record(mut fields) = value else {
         return Err(error);
     };
-    if fields.len() != N || !names.iter().all(|name| fields.contains_key(*name)) {
+    if fields.len() != N || !names.iter().all(|name| fields.contains(name)) {
         return Err(error);
     }
     Ok(names.map(|name| {

@@ -1,7 +1,7 @@
 //! What the code of a store type says of itself.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use core::ops::RangeInclusive;
 
@@ -13,7 +13,7 @@ pub const MAX_LOGIC_VERSION_BYTES: usize = 64;
 /// A fingerprint of the code that computes a store's state. Its maintainer changes it whenever
 /// that code changes, so that a store knows which logic its state was computed with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogicVersion(String);
+pub struct LogicVersion(Cow<'static, str>);
 
 /// A text that is not a logic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +38,8 @@ impl LogicVersion {
     /// # Errors
     /// [`LogicError::Version`] for anything else.
     pub fn new(text: &str) -> Result<Self, LogicError> {
-        let fits = (1..=MAX_LOGIC_VERSION_BYTES).contains(&text.len());
-        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(Self(text.into()))
+        if is_version(text.as_bytes()) {
+            Ok(Self(String::from(text).into()))
         } else {
             Err(LogicError::Version {
                 found: text.chars().take(80).collect(),
@@ -48,10 +47,30 @@ impl LogicVersion {
         }
     }
 
+    /// A version that is known when the program is compiled, for constants and statics.
+    ///
+    /// # Panics
+    /// If the text is no logic version. In a constant, that is an error of the compiler.
+    pub const fn constant(text: &'static str) -> Self {
+        assert!(
+            is_version(text.as_bytes()),
+            "a logic version is 1 to 64 visible ASCII characters"
+        );
+        Self(Cow::Borrowed(text))
+    }
+
     /// The fingerprint's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+const fn is_version(text: &[u8]) -> bool {
+    let mut at = 0;
+    while at < text.len() && text[at].is_ascii_graphic() {
+        at += 1;
+    }
+    at == text.len() && 0 < at && at <= MAX_LOGIC_VERSION_BYTES
 }
 
 impl fmt::Display for LogicVersion {
@@ -67,11 +86,13 @@ impl fmt::Display for LogicVersion {
 /// use lattice_backend::machine::Logic;
 /// use lattice_meta::SchemaVersion;
 ///
-/// let logic = Logic::new("org.example.chat", "chat/3")?
-///     .schemas(SchemaVersion::new(1)..=SchemaVersion::new(2))
-///     .equal_to("chat/2")?;
-/// assert_eq!(logic.store_type().as_str(), "org.example.chat");
-/// assert!(logic.computes_as("chat/2") && !logic.computes_as("chat/1"));
+/// // In most store types it is a static, which costs nothing to make a machine with.
+/// static LOGIC: Logic = Logic::constant("org.example.chat", "chat/3")
+///     .schemas(SchemaVersion::new(1)..=SchemaVersion::new(2));
+/// assert_eq!(LOGIC.store_type().as_str(), "org.example.chat");
+///
+/// let same = Logic::new("org.example.chat", "chat/4")?.equal_to("chat/3")?;
+/// assert!(same.computes_as("chat/3") && !same.computes_as("chat/2"));
 /// # Ok::<(), lattice_backend::machine::LogicError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +100,7 @@ pub struct Logic {
     store_type: StoreType,
     schemas: RangeInclusive<SchemaVersion>,
     version: LogicVersion,
-    equal: Vec<LogicVersion>,
+    equal: Cow<'static, [LogicVersion]>,
 }
 
 impl Logic {
@@ -93,13 +114,41 @@ impl Logic {
             store_type: store_type.parse()?,
             schemas: first..=first,
             version: LogicVersion::new(version)?,
-            equal: Vec::new(),
+            equal: Cow::Borrowed(&[]),
         })
+    }
+
+    /// Code of a type and a version that are known when the program is compiled, with the one
+    /// layout 1, for constants and statics.
+    ///
+    /// # Panics
+    /// If one of the texts is malformed. In a constant, that is an error of the compiler.
+    pub const fn constant(store_type: &'static str, version: &'static str) -> Self {
+        Self::constant_with(store_type, version, &[])
+    }
+
+    /// As [`constant`](Self::constant), and the versions that it is
+    /// [equal to](Self::equal_to).
+    ///
+    /// # Panics
+    /// As above.
+    pub const fn constant_with(
+        store_type: &'static str,
+        version: &'static str,
+        equal_to: &'static [LogicVersion],
+    ) -> Self {
+        let first = SchemaVersion::new(1);
+        Self {
+            store_type: StoreType::constant(store_type),
+            schemas: RangeInclusive::new(first, first),
+            version: LogicVersion::constant(version),
+            equal: Cow::Borrowed(equal_to),
+        }
     }
 
     /// The layouts that it opens: it writes the last one, and migrates the earlier ones to it.
     #[must_use]
-    pub fn schemas(mut self, schemas: RangeInclusive<SchemaVersion>) -> Self {
+    pub const fn schemas(mut self, schemas: RangeInclusive<SchemaVersion>) -> Self {
         self.schemas = schemas;
         self
     }
@@ -111,7 +160,7 @@ impl Logic {
     /// # Errors
     /// [`LogicError::Version`].
     pub fn equal_to(mut self, version: &str) -> Result<Self, LogicError> {
-        self.equal.push(LogicVersion::new(version)?);
+        self.equal.to_mut().push(LogicVersion::new(version)?);
         Ok(self)
     }
 
@@ -143,7 +192,7 @@ impl Logic {
     /// Whether a state that the recorded version computed is one that this code computes: it is
     /// this version, or one that this version is equal to.
     pub fn computes_as(&self, recorded: &str) -> bool {
-        let mut known = core::iter::once(&self.version).chain(&self.equal);
+        let mut known = core::iter::once(&self.version).chain(self.equals());
         known.any(|version| version.as_str() == recorded)
     }
 }

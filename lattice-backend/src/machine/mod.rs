@@ -5,22 +5,24 @@
 //! makes one of a command, and [`apply`](StateMachine::apply) writes the rows that follow from it.
 //! Everything else has a default. The suites of [`conformance`](crate::conformance) test it.
 
+mod args;
 mod call;
 mod conversion;
 mod data;
 mod fault;
+mod fields;
 mod limits;
 mod logic;
 pub mod manifest;
 mod value;
 mod value_codec;
 
-pub use call::{
-    Args, CallError, CommandFn, Method, MethodCall, MethodEntry, MethodKind, Param, QueryFn,
-};
+pub use args::{Args, Field, Record};
+pub use call::{CallError, CommandFn, Method, MethodCall, MethodEntry, MethodKind, Param, QueryFn};
 pub use conversion::{Conversion, ConversionError, Query, Step};
 pub use data::{DataRead, DataWrite, History};
 pub use fault::{Invalid, Limit, LogicFault, MachineError};
+pub use fields::Fields;
 pub use limits::Limits;
 pub use logic::{Logic, LogicError, LogicVersion, MAX_LOGIC_VERSION_BYTES};
 pub use value::{Value, ValueType};
@@ -153,6 +155,19 @@ pub trait StateMachine: Send + Sync + 'static {
         Self: Sized,
     {
         &[]
+    }
+
+    /// Reads a payload that [`prepare`](Self::prepare) of this machine has just made, on the thread that
+    /// then [runs](Self::run) the op. The default is [`decode`](Self::decode). Code that is foreign to the
+    /// host may put it off to `run`, by which it is entered in any case; a payload that turns out to be
+    /// invalid there is a [fault][`BackendError::Fault`].
+    ///
+    /// # Errors
+    /// As for [`decode`](Self::decode).
+    ///
+    /// [`BackendError::Fault`]: crate::backend::BackendError::Fault
+    fn decode_own<'a>(&self, payload: &'a [u8]) -> Result<Self::Payload<'a>, Invalid> {
+        self.decode(payload)
     }
 
     /// All that an op does: applies its payload if it has a valid one, and settles. The host enters

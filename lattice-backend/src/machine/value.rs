@@ -1,9 +1,10 @@
 //! The data model of calls by name.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+
+use crate::machine::Fields;
 
 /// An argument or a result of a call by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +23,7 @@ pub enum Value {
     /// Values in order.
     List(Vec<Value>),
     /// Named values.
-    Record(BTreeMap<String, Value>),
+    Record(Fields),
 }
 
 impl Value {
@@ -41,12 +42,7 @@ impl Value {
 
     /// A record of these fields.
     pub fn record<const N: usize>(fields: [(&str, Value); N]) -> Self {
-        // Inserted one by one: to collect them would sort them first.
-        let mut record = BTreeMap::new();
-        for (name, value) in fields {
-            record.insert(name.into(), value);
-        }
-        Self::Record(record)
+        Self::Record(fields.into())
     }
 }
 

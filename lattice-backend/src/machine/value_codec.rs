@@ -6,14 +6,15 @@
 //! byte and a value for each field of a record (7), the names in ascending order of their bytes.
 //! A value has one encoding: numbers are of the shortest form, names are unique.
 
-use alloc::collections::BTreeMap;
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use unsigned_varint::{decode, encode};
 
-use crate::machine::Value;
+use crate::machine::args::{Field, Plain, Record};
+use crate::machine::{Fields, Value, ValueType};
 
 /// The longest encoding of a value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 64 << 20;
@@ -90,7 +91,7 @@ fn append(value: &Value, bytes: &mut Vec<u8>) {
         Value::Record(fields) => {
             bytes.push(RECORD);
             append_len(fields.len(), bytes);
-            for (name, value) in fields {
+            for (name, value) in fields.iter() {
                 append_bytes(name.as_bytes(), bytes);
                 append(value, bytes);
             }
@@ -98,32 +99,49 @@ fn append(value: &Value, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Bytes that are read from the front.
+/// Bytes that are read from the front. What cannot be read is `None`, and why is kept: a module spends
+/// much of a call here, and a result with an error in it is twice as large as a value.
 struct Reader<'a> {
     bytes: &'a [u8],
     rest: &'a [u8],
     values: usize,
+    error: Option<ValueError>,
 }
 
 impl<'a> Reader<'a> {
+    #[inline(always)]
+    fn fail<T>(&mut self, expected: impl Into<Cow<'static, str>>) -> Option<T> {
+        self.keep_error(expected.into());
+        None
+    }
+
     #[cold]
-    fn expected(&self, expected: impl Into<String>) -> ValueError {
-        ValueError {
+    #[inline(never)]
+    fn keep_error(&mut self, expected: Cow<'static, str>) {
+        self.error = Some(ValueError {
             at: self.bytes.len() - self.rest.len(),
-            expected: expected.into(),
+            expected: expected.into_owned(),
+        });
+    }
+
+    /// The kind of the next value.
+    #[inline]
+    fn kind(&mut self) -> Option<u8> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return self.fail(format!("at most {MAX_VALUES} values"));
+        }
+        match self.rest.split_first() {
+            Some((&kind, rest)) => {
+                self.rest = rest;
+                Some(kind)
+            }
+            None => self.fail("a value"),
         }
     }
 
-    fn byte(&mut self) -> Result<u8, ValueError> {
-        let (byte, rest) = self
-            .rest
-            .split_first()
-            .ok_or_else(|| self.expected("a value"))?;
-        self.rest = rest;
-        Ok(*byte)
-    }
-
     /// A number of one byte, as most are.
+    #[inline(always)]
     fn short(&mut self) -> Option<u8> {
         let (&byte, rest) = self.rest.split_first().filter(|(byte, _)| **byte < 0x80)?;
         self.rest = rest;
@@ -132,88 +150,295 @@ impl<'a> Reader<'a> {
 
     /// A number in its shortest form. The package also reads some that are too long for the type.
     #[inline(never)]
-    fn number(&mut self) -> Result<u128, ValueError> {
+    fn number(&mut self) -> Option<u128> {
         if let Some(byte) = self.short() {
-            return Ok(byte.into());
+            return Some(byte.into());
         }
-        let (number, rest) =
-            decode::u128(self.rest).map_err(|_| self.expected("a number in the shortest form"))?;
+        let Ok((number, rest)) = decode::u128(self.rest) else {
+            return self.fail("a number in the shortest form");
+        };
         let used = &self.rest[..self.rest.len() - rest.len()];
         if used != encode::u128(number, &mut encode::u128_buffer()) {
-            return Err(self.expected("a number of at most 128 bits"));
+            return self.fail("a number of at most 128 bits");
         }
         self.rest = rest;
-        Ok(number)
+        Some(number)
     }
 
     /// A length or a count, of at most as much as there are bytes.
-    fn len(&mut self) -> Result<usize, ValueError> {
+    #[inline]
+    fn len(&mut self) -> Option<usize> {
         let len = match self.short() {
-            Some(byte) => Some(byte.into()),
-            None => usize::try_from(self.number()?).ok(),
+            Some(byte) => byte.into(),
+            // What does not fit is too long in any case.
+            None => usize::try_from(self.number()?).unwrap_or(usize::MAX),
         };
         let most = self.rest.len();
-        let len = len.filter(|len| *len <= most);
-        len.ok_or_else(|| self.expected(format!("a length of at most {most} before here")))
+        match len <= most {
+            true => Some(len),
+            false => self.fail(format!("a length of at most {most} before here")),
+        }
     }
 
-    fn content(&mut self) -> Result<&'a [u8], ValueError> {
+    #[inline(always)]
+    fn content(&mut self) -> Option<&'a [u8]> {
         let len = self.len()?;
         let (content, rest) = self.rest.split_at(len);
         self.rest = rest;
-        Ok(content)
+        Some(content)
     }
 
-    fn text(&mut self) -> Result<&'a str, ValueError> {
-        let content = self.content()?;
-        core::str::from_utf8(content).map_err(|_| self.expected("a text in UTF-8 before here"))
+    #[inline]
+    fn text(&mut self) -> Option<&'a str> {
+        match core::str::from_utf8(self.content()?) {
+            Ok(text) => Some(text),
+            Err(_) => self.fail("a text in UTF-8 before here"),
+        }
     }
 
     /// A value that is in so many lists and records.
-    fn value(&mut self, depth: usize) -> Result<Value, ValueError> {
-        self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(self.expected(format!("at most {MAX_VALUES} values")));
-        }
-        match self.byte()? {
-            NULL => Ok(Value::Null),
-            FALSE => Ok(Value::Bool(false)),
-            TRUE => Ok(Value::Bool(true)),
-            INTEGER => Ok(Value::Integer(unzigzag(self.number()?))),
-            BYTES => Ok(Value::Bytes(self.content()?.to_vec())),
-            TEXT => Ok(Value::Text(self.text()?.into())),
-            LIST | RECORD if depth == MAX_VALUE_DEPTH => {
-                Err(self.expected(format!("at most {MAX_VALUE_DEPTH} levels")))
-            }
-            LIST => self.list(depth + 1),
-            RECORD => self.record(depth + 1),
-            _ => Err(self.expected("a value of a known kind before here")),
+    #[inline]
+    fn value(&mut self, depth: usize) -> Option<Value> {
+        let kind = self.kind()?;
+        match kind {
+            LIST | RECORD => self.nested(kind, depth),
+            _ => self.scalar(kind),
         }
     }
 
-    fn list(&mut self, depth: usize) -> Result<Value, ValueError> {
+    #[inline(never)]
+    fn scalar(&mut self, kind: u8) -> Option<Value> {
+        match kind {
+            NULL => Some(Value::Null),
+            FALSE => Some(Value::Bool(false)),
+            TRUE => Some(Value::Bool(true)),
+            INTEGER => Some(Value::Integer(unzigzag(self.number()?))),
+            BYTES => Some(Value::Bytes(self.content()?.to_vec())),
+            TEXT => Some(Value::Text(self.text()?.into())),
+            _ => self.fail("a value of a known kind before here"),
+        }
+    }
+
+    /// A list or a record that is in so many others.
+    #[inline(never)]
+    fn nested(&mut self, kind: u8, depth: usize) -> Option<Value> {
+        if depth == MAX_VALUE_DEPTH {
+            return self.fail(format!("at most {MAX_VALUE_DEPTH} levels"));
+        }
         let count = self.len()?;
+        match kind {
+            LIST => self.list(count, depth + 1).map(Value::List),
+            _ => self.record(count, depth + 1),
+        }
+    }
+
+    #[inline]
+    fn list(&mut self, count: usize, depth: usize) -> Option<Vec<Value>> {
         // A count is a claim: room is made for the first ones, and more as they come.
         let mut values = Vec::with_capacity(count.min(FIRST_CAPACITY));
         for _ in 0..count {
             values.push(self.value(depth)?);
         }
-        Ok(Value::List(values))
+        Some(values)
     }
 
-    fn record(&mut self, depth: usize) -> Result<Value, ValueError> {
-        let count = self.len()?;
-        let (mut fields, mut last) = (BTreeMap::new(), None);
+    #[inline]
+    fn record(&mut self, count: usize, depth: usize) -> Option<Value> {
+        let mut fields = Fields::with_capacity(count.min(FIRST_CAPACITY));
         for _ in 0..count {
             let name = self.text()?;
-            if last.is_some_and(|last| last >= name) {
-                return Err(self.expected("names in ascending order before here"));
+            if fields.last().is_some_and(|last| last >= name) {
+                return self.fail("names in ascending order before here");
             }
-            fields.insert(name.into(), self.value(depth)?);
-            last = Some(name);
+            let value = self.value(depth)?;
+            fields.push(name, value);
         }
-        Ok(Value::Record(fields))
+        Some(Value::Record(fields))
     }
+}
+
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            rest: bytes,
+            values: 0,
+            error: None,
+        }
+    }
+
+    /// What was read, or why it was not.
+    fn result<T>(&mut self, read: Option<T>) -> Result<T, ValueError> {
+        read.ok_or_else(|| {
+            let error = self.error.take();
+            error.unwrap_or_else(|| ValueError {
+                at: self.bytes.len() - self.rest.len(),
+                expected: "no more bytes".into(),
+            })
+        })
+    }
+
+    /// Passes over a value.
+    fn skip(&mut self, depth: usize) -> Option<()> {
+        match self.kind()? {
+            NULL | FALSE | TRUE => {}
+            INTEGER => {
+                self.number()?;
+            }
+            BYTES | TEXT => {
+                self.content()?;
+            }
+            kind @ (LIST | RECORD) => self.skip_nested(kind, depth)?,
+            _ => return self.fail("a value of a known kind before here"),
+        }
+        Some(())
+    }
+
+    #[inline(never)]
+    fn skip_nested(&mut self, kind: u8, depth: usize) -> Option<()> {
+        if depth == MAX_VALUE_DEPTH {
+            return self.fail(format!("at most {MAX_VALUE_DEPTH} levels"));
+        }
+        for _ in 0..self.len()? {
+            if kind == RECORD {
+                self.content()?;
+            }
+            self.skip(depth + 1)?;
+        }
+        Some(())
+    }
+
+    /// The fields of a record; a list is passed over.
+    fn fields(&mut self) -> Option<Vec<Named<'a>>> {
+        let count = self.len()?;
+        let mut fields: Vec<Named<'a>> = Vec::with_capacity(count.min(FIRST_CAPACITY));
+        for _ in 0..count {
+            let name = self.text()?;
+            if fields.last().is_some_and(|(last, _)| **last >= *name) {
+                return self.fail("names in ascending order before here");
+            }
+            let given = match self.rest.first() {
+                Some(&LIST) => {
+                    let bytes = self.rest;
+                    self.skip(1)?;
+                    let len = bytes.len() - self.rest.len();
+                    Given::List(List {
+                        bytes: &bytes[..len],
+                    })
+                }
+                _ => Given::Value(self.value(1)?),
+            };
+            fields.push((name.into(), given));
+        }
+        Some(fields)
+    }
+
+    /// The next value of a list, if it is a record; else its type. Texts are left unread.
+    fn plain_record(&mut self, fields: &mut Vec<(&'a [u8], Field<'a>)>) -> Option<ValueType> {
+        fields.clear();
+        if self.rest.first() != Some(&RECORD) {
+            return Some(self.value(1)?.value_type());
+        }
+        self.kind()?;
+        for _ in 0..self.len()? {
+            let name = self.content()?;
+            if fields.last().is_some_and(|(last, _)| *last >= name) {
+                return self.fail("names in ascending order before here");
+            }
+            let kind = self.kind()?;
+            let value = match kind {
+                BYTES => Plain::Bytes(self.content()?),
+                TEXT => Plain::Text(self.content()?),
+                NULL => Plain::Null,
+                INTEGER => Plain::Integer(unzigzag(self.number()?)),
+                LIST | RECORD => Plain::Other(self.nested(kind, 2)?.value_type()),
+                _ => Plain::Other(self.scalar(kind)?.value_type()),
+            };
+            fields.push((name, Field(value)));
+        }
+        Some(ValueType::Record)
+    }
+}
+
+/// An argument and its name.
+pub(super) type Named<'a> = (Cow<'a, str>, Given<'a>);
+
+/// An argument as it was given.
+#[derive(Debug)]
+pub(super) enum Given<'a> {
+    Value(Value),
+    List(List<'a>),
+}
+
+/// The bytes of a list.
+#[derive(Debug)]
+pub(super) struct List<'a> {
+    bytes: &'a [u8],
+}
+
+/// The values of a list, while they are read.
+pub(super) struct Values<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+impl Given<'_> {
+    pub(super) fn value_type(&self) -> ValueType {
+        match self {
+            Self::Value(value) => value.value_type(),
+            Self::List(_) => ValueType::List,
+        }
+    }
+
+    pub(super) fn into_value(self) -> Result<Value, ValueError> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::List(list) => list.into_values().map(Value::List),
+        }
+    }
+}
+
+impl<'a> List<'a> {
+    pub(super) fn values(&self) -> Values<'a> {
+        let mut reader = Reader::new(self.bytes);
+        // It has been passed over, so there are a kind and a count.
+        let left = reader.kind().and_then(|_| reader.len()).unwrap_or(0);
+        Values { reader, left }
+    }
+
+    pub(super) fn into_values(self) -> Result<Vec<Value>, ValueError> {
+        let Values { mut reader, left } = self.values();
+        let values = reader.list(left, 2);
+        reader.result(values)
+    }
+}
+
+impl<'a> Values<'a> {
+    /// Reads the next value, if there is one, into `record`; its type.
+    pub(super) fn next_record(
+        &mut self,
+        record: &mut Record<'a>,
+    ) -> Result<Option<ValueType>, ValueError> {
+        match self.left.checked_sub(1) {
+            None => Ok(None),
+            Some(left) => {
+                self.left = left;
+                let read = self.reader.plain_record(&mut record.fields);
+                self.reader.result(read).map(Some)
+            }
+        }
+    }
+}
+
+/// The fields of a record, of which lists are left as they are; nothing for a value of another type.
+pub(super) fn fields(bytes: &[u8]) -> Result<Option<Vec<Named<'_>>>, ValueError> {
+    if bytes.len() > MAX_VALUE_BYTES || bytes.first() != Some(&RECORD) {
+        return Ok(None);
+    }
+    let mut reader = Reader::new(bytes);
+    let fields = reader.kind().and_then(|_| reader.fields());
+    let fields = fields.filter(|_| reader.rest.is_empty());
+    reader.result(fields).map(Some)
 }
 
 impl Value {
@@ -230,18 +455,12 @@ impl Value {
     /// # Errors
     /// [`ValueError`] for anything else, and past [`MAX_VALUE_BYTES`] and [`MAX_VALUE_DEPTH`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ValueError> {
-        let mut reader = Reader {
-            bytes,
-            rest: bytes,
-            values: 0,
+        let mut reader = Reader::new(bytes);
+        let value = match bytes.len() <= MAX_VALUE_BYTES {
+            true => reader.value(0),
+            false => reader.fail(format!("at most {MAX_VALUE_BYTES} bytes")),
         };
-        if bytes.len() > MAX_VALUE_BYTES {
-            return Err(reader.expected(format!("at most {MAX_VALUE_BYTES} bytes")));
-        }
-        let value = reader.value(0)?;
-        match reader.rest {
-            [] => Ok(value),
-            _ => Err(reader.expected("no more bytes")),
-        }
+        let value = value.filter(|_| reader.rest.is_empty());
+        reader.result(value)
     }
 }

@@ -8,6 +8,7 @@ mod support;
 mod upgrade;
 mod verify;
 
+mod arguments;
 mod bundle;
 mod conformance;
 mod cost;

@@ -9,7 +9,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-fn value() -> impl Strategy<Value = Value> {
+pub(crate) fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
@@ -21,14 +21,15 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(6, 64, 6, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..6).prop_map(Value::List),
-            btree_map(".{0,3}", inner, 0..6).prop_map(Value::Record),
+            btree_map(".{0,3}", inner, 0..6)
+                .prop_map(|fields| Value::Record(fields.into_iter().collect())),
         ]
     })
 }
 
 /// Changes bytes in one place.
 #[derive(Debug, Clone)]
-enum Change {
+pub(crate) enum Change {
     Set(Index, u8),
     Insert(Index, u8),
     Remove(Index),
@@ -36,7 +37,7 @@ enum Change {
     Append(u8),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     // Bytes that mean something: kinds, small lengths, and numbers that go on.
     let byte = prop_oneof![0..10_u8, Just(0x80), any::<u8>()];
     prop_oneof![
@@ -48,7 +49,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
+pub(crate) fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         match change {
             Change::Insert(place, byte) => bytes.insert(place.index(bytes.len() + 1), *byte),

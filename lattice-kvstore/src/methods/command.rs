@@ -1,11 +1,12 @@
 //! Commands by name.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use lattice_backend::machine::{Args, CallError, Value};
+use lattice_backend::machine::{Args, CallError};
+use lattice_meta::readable;
 
+use crate::command::Write;
 use crate::{Command, Expectation, KvMachine};
 
 pub(super) fn put(_: &KvMachine, mut args: Args<'_>) -> Result<Command, CallError> {
@@ -38,15 +39,13 @@ fn conditions(args: &mut Args<'_>) -> Result<(Vec<u8>, Command), CallError> {
 
 pub(super) fn batch(_: &KvMachine, mut args: Args<'_>) -> Result<Command, CallError> {
     let mut command = Command::new();
-    for (key, value) in pairs(&mut args, "writes")? {
-        match value {
-            Some(value) => command.put(key, value),
-            None => command.delete(key),
-        };
-    }
-    for (key, value) in pairs(&mut args, "expect")? {
+    pairs(&mut args, "writes", &mut |(key, value)| {
+        command.write(key.into(), value.map(Into::into));
+    })?;
+    pairs(&mut args, "expect", &mut |(key, value)| {
+        let value = value.map(Into::into);
         command.expect(key, value.map_or(Expectation::Absent, Expectation::Value));
-    }
+    })?;
     Ok(command)
 }
 
@@ -56,35 +55,25 @@ pub(super) fn bytes(args: &mut Args<'_>, name: &str) -> Result<Vec<u8>, CallErro
     args.required(name, bytes)
 }
 
-type Pair = (Vec<u8>, Option<Vec<u8>>);
-
-/// Reads a list of records of a key and, maybe, a value.
-fn pairs(args: &mut Args<'_>, param: &str) -> Result<Vec<Pair>, CallError> {
-    let records = args.take_list(param)?.into_iter().flatten();
-    let pair = |(place, record): (usize, Value)| {
-        pair(record).map_err(|reason| args.refused(param, format!("record {place}: {reason}")))
-    };
-    records.enumerate().map(pair).collect()
-}
-
-fn pair(record: Value) -> Result<Pair, String> {
-    let Value::Record(mut fields) = record else {
-        return Err(format!("expected a record, found {}", record.value_type()));
-    };
-    let key = fields.remove("key").and_then(field).transpose()?;
-    let value = fields.remove("value").and_then(field).transpose()?;
-    match (key, fields.into_keys().next()) {
-        (_, Some(unknown)) => Err(format!("expected `key` and `value`, found `{unknown}`")),
-        (None, None) => Err("expected a `key`, found none".into()),
-        (Some(key), None) => Ok((key, value)),
-    }
-}
-
-fn field(value: Value) -> Option<Result<Vec<u8>, String>> {
-    match value {
-        Value::Null => None,
-        Value::Bytes(bytes) => Some(Ok(bytes)),
-        Value::Text(text) => Some(Ok(text.into_bytes())),
-        other => Some(Err(format!("expected bytes, found {}", other.value_type()))),
-    }
+/// Takes a list of records of a key and, maybe, a value.
+fn pairs(
+    args: &mut Args<'_>,
+    param: &str,
+    each: &mut dyn FnMut(Write<'_>),
+) -> Result<(), CallError> {
+    args.take_records(param, &mut |record| {
+        let (mut key, mut value) = (None, None);
+        for (name, field) in record.fields() {
+            match name {
+                b"key" => key = field.bytes()?,
+                b"value" => value = field.bytes()?,
+                other => {
+                    let other = readable(other);
+                    return Err(format!("expected `key` and `value`, found `{other}`"));
+                }
+            }
+        }
+        each((key.ok_or("expected a `key`, found none")?, value));
+        Ok(())
+    })
 }

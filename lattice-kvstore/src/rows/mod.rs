@@ -49,6 +49,8 @@ pub(crate) const MAX_INSIDE: usize = 1024;
 pub(crate) const FIRST_CELL: [u8; 1] = [CELL];
 /// ... to before here.
 pub(crate) const AFTER_CELLS: [u8; 1] = [CELL + 1];
+/// What the keys of marks start with.
+pub(crate) const MARK_PREFIX: [u8; 1] = [MARK];
 /// What the keys of siblings start with.
 pub(crate) const SIBLING_PREFIX: [u8; 1] = [SIBLING];
 

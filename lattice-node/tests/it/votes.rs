@@ -3,13 +3,13 @@
 #[path = "../../examples/votes.rs"]
 mod example;
 
-use example::{Vote, machine};
+use example::{Machine, Vote};
 use lattice_backend::conformance::{MachineSuite, Rng};
 
 #[test]
 fn it_keeps_the_rules_of_state_machines() {
     let vote = |rng: &mut Rng| Vote(["tea", "coffee", ""][rng.below(3)].into());
-    MachineSuite::new(machine, vote).run();
+    MachineSuite::new(|| Machine, vote).run();
 }
 
 #[test]

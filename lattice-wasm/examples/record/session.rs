@@ -239,7 +239,7 @@ impl<'a> Session<'a> {
         match decoded {
             None => {}
             Some(Ok(WasmPayload::Failed(_))) => fields.push(("decode_fault", Field::Number(1))),
-            Some(Ok(WasmPayload::Valid(_))) => {}
+            Some(Ok(_)) => {}
             Some(Err(found)) => invalid = Some(found.reason().to_owned()),
         }
         self.invalid += usize::from(invalid.is_some());
@@ -258,7 +258,7 @@ impl<'a> Session<'a> {
         let MethodCall::Command(command) = entry.call else {
             return Err(format!("{name} is no command").into());
         };
-        let input = Args::new(&entry.method, args.clone())?.into_record();
+        let input = Args::new(&entry.method, args.clone())?.into_record()?;
         let command = command(&self.machine, Args::new(&entry.method, args)?)?;
         let outcome = match self.replicas[at].engine.append(command) {
             Ok(receipt) => {
@@ -284,7 +284,7 @@ impl<'a> Session<'a> {
         let MethodCall::Query(query) = entry.call else {
             return Err(format!("{name} is no query").into());
         };
-        let input = Args::new(&entry.method, args.clone())?.into_record();
+        let input = Args::new(&entry.method, args.clone())?.into_record()?;
         let snapshot = self.replicas[0].engine.snapshot()?;
         let args = Args::new(&entry.method, args)?;
         let outcome = match query(&self.machine, args, &snapshot, &snapshot.history()) {

@@ -63,7 +63,7 @@ pub(crate) struct BothCommand<C> {
 }
 
 fn args(args: Args<'_>) -> Value {
-    args.into_record()
+    args.into_record().unwrap()
 }
 
 fn command<M: StoreCode>(
@@ -241,6 +241,11 @@ impl<M: StoreCode> StateMachine for Both<M> {
             (Err(one), Err(_)) => Err(one),
             (one, other) => panic!("natively {:?}, as a module {other:?}", one.map(drop)),
         }
+    }
+
+    fn decode_own<'a>(&self, payload: &'a [u8]) -> std::result::Result<Self::Payload<'a>, Invalid> {
+        let one = self.native.decode_own(payload)?;
+        Ok((one, self.wasm.decode_own(payload)?))
     }
 
     fn prepare(

@@ -128,6 +128,8 @@ fn steps(fault: &str) -> WasmMachine {
 
     (func (export "lattice1_decode") (param $at i32) (param $len i32) (result i64)
         (if (call $is (local.get $at) (i32.const 68)) (then (call $fault (i32.const 0))))
+        ;; One that begins with `I` is invalid.
+        (if (call $is (local.get $at) (i32.const 73)) (then (return (i64.const 0x10000000010))))
         (i64.const 0))
 
     (func (export "lattice1_apply") (param $at i32) (param $len i32)
@@ -290,6 +292,33 @@ fn a_local_op_that_fails_at_any_call_is_refused() {
         let verified = store.verify(Depth::Full, &*place.backend, &ProgressSink::none());
         assert_eq!(verified.unwrap().findings, []);
     }
+}
+
+#[test]
+fn a_payload_that_prepare_makes_and_decode_refuses_is_a_fault() {
+    let machine = failing();
+    let place = Place::redb(&machine);
+    let store = place.open(&machine);
+    let hash = store.state_hash().unwrap();
+    match store.append(command(&machine, b"I am invalid")) {
+        Err(AppendError::Fault(LogicFault::Trap { message })) => {
+            let expected = format!("`prepare` made a payload that is invalid: {TOLD}");
+            assert_eq!(message, expected);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(store.is_usable());
+    assert_eq!(store.op_count().unwrap(), 0);
+    assert_eq!(store.state_hash().unwrap(), hash);
+    // The same payload of another author is an op without effect.
+    assert!(matches!(
+        take(&store, &[&op(2, None, 0, b"I am invalid")])[..],
+        [Outcome::Applied { .. }]
+    ));
+    assert_eq!(store.held_ops().unwrap().count(), 0);
+    store.append(command(&machine, b"next")).unwrap();
+    let verified = store.verify(Depth::Full, &*place.backend, &ProgressSink::none());
+    assert_eq!(verified.unwrap().findings, []);
 }
 
 #[test]

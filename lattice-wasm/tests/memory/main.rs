@@ -47,8 +47,8 @@ fn within(room: usize, machine: &WasmMachine) -> Result<(), BackendError> {
     let decoded = machine.decode(b"p");
     MEMORY.set_limit(usize::MAX).unwrap();
     match decoded.unwrap() {
-        WasmPayload::Valid(_) => Ok(()),
         WasmPayload::Failed(error) => Err(error),
+        _ => Ok(()),
     }
 }
 

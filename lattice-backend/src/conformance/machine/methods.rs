@@ -1,6 +1,6 @@
 //! Methods that are called by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::backend::BackendError;
 use crate::conformance::machine::broken::{Broken, Rule, unless_refused};
@@ -8,7 +8,7 @@ use crate::conformance::machine::model::Model;
 use crate::conformance::machine::payloads::LINE_ENDS;
 use crate::engine::contain::contain;
 use crate::machine::{
-    Args, MachineError, Method, MethodCall, MethodEntry, StateMachine, Value, ValueType,
+    Args, Fields, MachineError, Method, MethodCall, MethodEntry, StateMachine, Value, ValueType,
 };
 
 /// Names can be told apart, everything is described in a line, and commands and queries answer or
@@ -69,7 +69,7 @@ fn example(value_type: ValueType) -> Value {
         ValueType::Bytes => Value::Bytes(b"a".to_vec()),
         ValueType::Text => Value::Text("a".into()),
         ValueType::List => Value::List(Vec::new()),
-        ValueType::Record => Value::Record(BTreeMap::new()),
+        ValueType::Record => Value::Record(Fields::new()),
         _ => Value::Null,
     }
 }

@@ -6,7 +6,7 @@ use lattice_meta::{Hlc, OpId};
 
 use crate::backend::BackendError;
 use crate::engine::Inner;
-use crate::engine::contain::{Decoded, contain, decode};
+use crate::engine::contain::{Decoded, contain, decode_own};
 use crate::engine::inner::Undo;
 use crate::engine::write::group_commit::Batch;
 use crate::engine::write::read_cache::ReadCache;
@@ -193,7 +193,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
 
     fn record(&mut self, op: Op, reads: &ReadCache) -> Answer<M> {
         let machine = Arc::clone(&self.recorder.inner.machine);
-        let decoded = decode(&*machine, &op);
+        let decoded = decode_own(&*machine, &op);
         if op.kind() == OpKind::Application && matches!(decoded, Decoded::Nothing) {
             return Err(AppendError::Invalid(None));
         }

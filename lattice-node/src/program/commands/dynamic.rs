@@ -1,13 +1,12 @@
 //! Stores through the description of their methods, whatever their type.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 
 use lattice_backend::engine::read::MethodError;
-use lattice_backend::machine::{CallError, Method, MethodKind, Value, ValueType};
+use lattice_backend::machine::{CallError, Fields, Method, MethodKind, Value, ValueType};
 use lattice_meta::StoreType;
 use serde_json::{Value as Json, json};
 
@@ -139,7 +138,7 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
             None => failure,
         });
     };
-    let mut given = BTreeMap::new();
+    let mut given = Fields::new();
     for word in &call.arguments {
         let (name, value) = argument(method, word)?;
         if given.insert(name.clone(), value).is_some() {

@@ -3,10 +3,8 @@
 //! A byte string in a record stands under its name if it is UTF-8, else in base64 under its name
 //! and `_b64`; elsewhere one that is no UTF-8 is an object with the only field `b64`. Both ways.
 
-use std::collections::BTreeMap;
-
 use data_encoding::BASE64;
-use lattice_backend::machine::Value;
+use lattice_backend::machine::{Fields, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::program::context::from_base64;
@@ -35,11 +33,11 @@ pub(super) fn to_json(value: &Value) -> Json {
         Value::List(values) => values.iter().map(to_json).collect(),
         Value::Record(fields) => {
             let mut object = Map::new();
-            for (name, value) in fields {
+            for (name, value) in fields.iter() {
                 match value {
                     Value::Bytes(bytes) => json_bytes(&mut object, name, bytes),
                     value => {
-                        object.insert(name.clone(), to_json(value));
+                        object.insert(name.into(), to_json(value));
                     }
                 }
             }
@@ -69,10 +67,10 @@ pub(super) fn from_json(json: Json) -> Result<Value, String> {
         Json::Object(object) => match only_base64(&object) {
             Some(text) => Value::Bytes(from_base64(text.as_bytes())?),
             None => {
-                let mut fields = BTreeMap::new();
+                let mut fields = Fields::new();
                 for (name, json) in object {
                     let (name, value) = field(name, json)?;
-                    if fields.contains_key(&name) {
+                    if fields.contains(&name) {
                         return Err(format!("{name} is given twice, as text and in base64"));
                     }
                     fields.insert(name, value);
@@ -126,11 +124,10 @@ pub(super) fn in_line(value: &Value) -> String {
 }
 
 /// The fields of a record in a line of text.
-pub(super) fn fields_in_line<'a>(
-    fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
-) -> String {
-    let field = |(name, value)| format!("{}={}", escape(String::as_bytes(name)), in_line(value));
-    fields.into_iter().map(field).collect::<Vec<_>>().join("\t")
+pub(super) fn fields_in_line(fields: &Fields) -> String {
+    let field =
+        |(name, value): (&str, _)| format!("{}={}", escape(name.as_bytes()), in_line(value));
+    fields.iter().map(field).collect::<Vec<_>>().join("\t")
 }
 
 #[cfg(test)]

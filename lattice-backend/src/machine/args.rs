@@ -1,0 +1,388 @@
+//! The arguments of a call.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::machine::value_codec::{self, Given, Named};
+use crate::machine::{CallError, Fields, Method, Value, ValueError, ValueType};
+
+/// The arguments of a call, checked against the method's parameters. Each is taken out once.
+#[derive(Debug)]
+pub struct Args<'a> {
+    method: &'a Method,
+    given: Vec<Named<'a>>,
+}
+
+impl<'a> Args<'a> {
+    /// Checks names and types. `args` is a record, or null for no arguments.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn new(method: &'a Method, args: Value) -> Result<Self, CallError> {
+        let fields = match args {
+            Value::Record(fields) => fields,
+            Value::Null => Fields::new(),
+            other => {
+                return Err(CallError::ParamType {
+                    method: method.name.to_string(),
+                    param: "arguments".into(),
+                    expected: ValueType::Record,
+                    found: other.value_type(),
+                });
+            }
+        };
+        let given = fields
+            .into_iter()
+            .map(|(name, value)| (name.into(), Given::Value(value)));
+        Self::check(method, given.collect())
+    }
+
+    /// Reads the [bytes](Value::to_bytes) of what [`new`](Self::new) takes. A list is left as it is until
+    /// it is taken.
+    ///
+    /// # Errors
+    /// [`CallError::Encoding`], and as for [`new`](Self::new).
+    pub fn from_bytes(method: &'a Method, bytes: &'a [u8]) -> Result<Self, CallError> {
+        match value_codec::fields(bytes)? {
+            Some(fields) => Self::check(method, fields),
+            None => Self::new(method, Value::from_bytes(bytes)?),
+        }
+    }
+
+    fn check(method: &'a Method, mut given: Vec<Named<'a>>) -> Result<Self, CallError> {
+        given.retain(|(_, value)| value.value_type() != ValueType::Null);
+        for (name, value) in &given {
+            let Some(param) = method.params.iter().find(|param| param.name == *name) else {
+                return Err(CallError::UnknownParam {
+                    method: method.name.to_string(),
+                    param: name.to_string(),
+                });
+            };
+            let found = value.value_type();
+            let text_as_bytes = param.value_type == ValueType::Bytes && found == ValueType::Text;
+            if found != param.value_type && !text_as_bytes {
+                return Err(CallError::ParamType {
+                    method: method.name.to_string(),
+                    param: name.to_string(),
+                    expected: param.value_type,
+                    found,
+                });
+            }
+        }
+        let is_given = |param: &str| given.iter().any(|(name, _)| name == param);
+        let mut required = method.params.iter().filter(|param| param.required);
+        let missing = required.find(|param| !is_given(&param.name));
+        let args = Self { method, given };
+        match missing {
+            Some(param) => Err(args.missing(&param.name)),
+            None => Ok(args),
+        }
+    }
+
+    /// The arguments as they were given, without those that are null.
+    ///
+    /// # Errors
+    /// [`CallError::Encoding`].
+    pub fn into_record(self) -> Result<Value, CallError> {
+        let mut fields = Fields::new();
+        for (name, value) in self.given {
+            fields.insert(name, value.into_value()?);
+        }
+        Ok(Value::Record(fields))
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// The error for an argument of the right type that the method cannot take.
+    pub fn refused(&self, param: &str, reason: impl Into<String>) -> CallError {
+        CallError::Argument {
+            method: self.method.name.to_string(),
+            param: param.into(),
+            reason: reason.into(),
+        }
+    }
+
+    fn missing(&self, name: &str) -> CallError {
+        let param = self.method.params.iter().find(|param| param.name == name);
+        CallError::MissingParam {
+            method: self.method.name.to_string(),
+            param: name.into(),
+            expected: param.map_or(ValueType::Null, |param| param.value_type),
+        }
+    }
+
+    fn other_type(&self, name: &str, expected: ValueType, found: &Given<'_>) -> CallError {
+        CallError::ParamType {
+            method: self.method.name.to_string(),
+            param: name.into(),
+            expected,
+            found: found.value_type(),
+        }
+    }
+
+    fn take_given(&mut self, name: &str) -> Option<Given<'a>> {
+        let place = self.given.iter().position(|(given, _)| given == name)?;
+        Some(self.given.swap_remove(place).1)
+    }
+
+    /// Takes an argument; nothing if it was not given.
+    ///
+    /// # Errors
+    /// [`CallError::Encoding`]; so for all of these.
+    pub fn take(&mut self, name: &str) -> Result<Option<Value>, CallError> {
+        let given = self.take_given(name);
+        Ok(given.map(Given::into_value).transpose()?)
+    }
+
+    /// Takes an argument that the call must have given.
+    ///
+    /// # Errors
+    /// [`CallError::MissingParam`].
+    pub fn required<T>(&self, name: &str, taken: Option<T>) -> Result<T, CallError> {
+        taken.ok_or_else(|| self.missing(name))
+    }
+
+    /// Takes a byte string, or a text as its UTF-8; nothing if it was not given.
+    ///
+    /// # Errors
+    /// [`CallError::ParamType`] if the method describes the parameter as another type; so for all
+    /// of these.
+    pub fn take_bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, CallError> {
+        match self.take_given(name) {
+            None => Ok(None),
+            Some(Given::Value(Value::Bytes(bytes))) => Ok(Some(bytes)),
+            Some(Given::Value(Value::Text(text))) => Ok(Some(text.into_bytes())),
+            Some(other) => Err(self.other_type(name, ValueType::Bytes, &other)),
+        }
+    }
+
+    /// Takes a text; nothing if it was not given.
+    ///
+    /// # Errors
+    /// As for [`take_bytes`](Self::take_bytes).
+    pub fn take_text(&mut self, name: &str) -> Result<Option<String>, CallError> {
+        match self.take_given(name) {
+            None => Ok(None),
+            Some(Given::Value(Value::Text(text))) => Ok(Some(text)),
+            Some(other) => Err(self.other_type(name, ValueType::Text, &other)),
+        }
+    }
+
+    /// Takes a truth value; false if it was not given.
+    ///
+    /// # Errors
+    /// As for [`take_bytes`](Self::take_bytes).
+    pub fn take_flag(&mut self, name: &str) -> Result<bool, CallError> {
+        match self.take_given(name) {
+            None => Ok(false),
+            Some(Given::Value(Value::Bool(flag))) => Ok(flag),
+            Some(other) => Err(self.other_type(name, ValueType::Bool, &other)),
+        }
+    }
+
+    /// Takes an integer of 0 to 2^64 - 1; nothing if it was not given.
+    ///
+    /// # Errors
+    /// [`CallError::Argument`] for a number out of that range, and as for
+    /// [`take_bytes`](Self::take_bytes).
+    pub fn take_u64(&mut self, name: &str) -> Result<Option<u64>, CallError> {
+        self.take_integer(name, u64::MIN, u64::MAX)
+    }
+
+    /// Takes an integer of -2^63 to 2^63 - 1; nothing if it was not given.
+    ///
+    /// # Errors
+    /// As for [`take_u64`](Self::take_u64).
+    pub fn take_i64(&mut self, name: &str) -> Result<Option<i64>, CallError> {
+        self.take_integer(name, i64::MIN, i64::MAX)
+    }
+
+    fn take_integer<T>(&mut self, name: &str, min: T, max: T) -> Result<Option<T>, CallError>
+    where
+        T: TryFrom<i128> + fmt::Display,
+    {
+        match self.take_given(name) {
+            None => Ok(None),
+            Some(Given::Value(Value::Integer(number))) => {
+                number.try_into().map(Some).map_err(|_| {
+                    let reason = format!("expected {min} to {max}, found {number}");
+                    self.refused(name, reason)
+                })
+            }
+            Some(other) => Err(self.other_type(name, ValueType::Integer, &other)),
+        }
+    }
+
+    /// Takes a list of records, and shows one after another. What `each` finds wrong with a record
+    /// becomes the reason of a [`CallError::Argument`], with the record's place. Nothing is copied
+    /// of a record but what `each` copies.
+    ///
+    /// # Errors
+    /// As for [`take_bytes`](Self::take_bytes).
+    pub fn take_records(
+        &mut self,
+        name: &str,
+        each: &mut dyn FnMut(&Record<'_>) -> Result<(), String>,
+    ) -> Result<(), CallError> {
+        let refused = match self.take_given(name) {
+            None => return Ok(()),
+            Some(Given::List(list)) => {
+                let mut values = list.values();
+                Record::show_all(each, |record| values.next_record(record))?
+            }
+            Some(Given::Value(Value::List(values))) => {
+                let mut values = values.iter();
+                Record::show_all(each, |record| {
+                    Ok(values.next().map(|value| record.read(value)))
+                })?
+            }
+            Some(other) => return Err(self.other_type(name, ValueType::List, &other)),
+        };
+        match refused {
+            None => Ok(()),
+            Some(reason) => Err(self.refused(name, reason)),
+        }
+    }
+
+    /// Takes the values of a list; nothing if it was not given.
+    ///
+    /// # Errors
+    /// As for [`take_bytes`](Self::take_bytes).
+    pub fn take_list(&mut self, name: &str) -> Result<Option<Vec<Value>>, CallError> {
+        match self.take_given(name) {
+            None => Ok(None),
+            Some(Given::Value(Value::List(values))) => Ok(Some(values)),
+            Some(Given::List(list)) => Ok(Some(list.into_values()?)),
+            Some(other) => Err(self.other_type(name, ValueType::List, &other)),
+        }
+    }
+}
+
+/// A record of a list, while [`Args::take_records`] shows it.
+#[derive(Debug, Default)]
+pub struct Record<'a> {
+    pub(super) fields: Vec<(&'a [u8], Field<'a>)>,
+}
+
+impl<'a> Record<'a> {
+    /// Calls `each` for the values that `next` reads, until it refuses one: why.
+    fn show_all(
+        each: &mut dyn FnMut(&Record<'_>) -> Result<(), String>,
+        mut next: impl FnMut(&mut Self) -> Result<Option<ValueType>, ValueError>,
+    ) -> Result<Option<String>, ValueError> {
+        let (mut record, mut place) = (Self::default(), 0_usize);
+        while let Some(found) = next(&mut record)? {
+            let shown = match found {
+                ValueType::Record => each(&record),
+                other => Err(format!("expected a record, found {other}")),
+            };
+            if let Err(reason) = shown {
+                return Ok(Some(format!("record {place}: {reason}")));
+            }
+            place += 1;
+        }
+        Ok(None)
+    }
+
+    /// Takes the fields of a value, if it is a record; its type.
+    fn read(&mut self, value: &'a Value) -> ValueType {
+        self.fields.clear();
+        if let Value::Record(fields) = value {
+            let fields = fields.iter();
+            let fields = fields.map(|(name, value)| (name.as_bytes(), value.into()));
+            self.fields.extend(fields);
+        }
+        value.value_type()
+    }
+
+    /// The fields: the bytes of a name, and a value. Names are in ascending order.
+    #[inline]
+    pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], Field<'a>)> {
+        self.fields.iter().copied()
+    }
+}
+
+/// A field of a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Field<'a>(pub(super) Plain<'a>);
+
+/// A value as far as a field shows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Plain<'a> {
+    Null,
+    Bytes(&'a [u8]),
+    Text(&'a [u8]),
+    Integer(i128),
+    Other(ValueType),
+}
+
+impl<'a> From<&'a Value> for Field<'a> {
+    fn from(value: &'a Value) -> Self {
+        Self(match value {
+            Value::Null => Plain::Null,
+            Value::Bytes(bytes) => Plain::Bytes(bytes),
+            Value::Text(text) => Plain::Text(text.as_bytes()),
+            Value::Integer(number) => Plain::Integer(*number),
+            other => Plain::Other(other.value_type()),
+        })
+    }
+}
+
+impl<'a> Field<'a> {
+    #[cold]
+    fn other_than(self, expected: ValueType) -> String {
+        let found = match self.0 {
+            Plain::Null => ValueType::Null,
+            Plain::Bytes(_) => ValueType::Bytes,
+            Plain::Text(_) => ValueType::Text,
+            Plain::Integer(_) => ValueType::Integer,
+            Plain::Other(found) => found,
+        };
+        format!("expected {expected}, found {found}")
+    }
+
+    /// A byte string, or a text as its UTF-8; nothing if it is null.
+    ///
+    /// # Errors
+    /// Says what was found.
+    #[inline]
+    pub fn bytes(self) -> Result<Option<&'a [u8]>, String> {
+        match self.0 {
+            Plain::Null => Ok(None),
+            Plain::Bytes(bytes) | Plain::Text(bytes) => Ok(Some(bytes)),
+            _ => Err(self.other_than(ValueType::Bytes)),
+        }
+    }
+
+    /// A text; nothing if it is null.
+    ///
+    /// # Errors
+    /// Says what was found.
+    pub fn text(self) -> Result<Option<&'a str>, String> {
+        match self.0 {
+            Plain::Null => Ok(None),
+            Plain::Text(text) => match core::str::from_utf8(text) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) => Err(error.to_string()),
+            },
+            _ => Err(self.other_than(ValueType::Text)),
+        }
+    }
+
+    /// An integer; nothing if it is null.
+    ///
+    /// # Errors
+    /// Says what was found.
+    pub fn integer(self) -> Result<Option<i128>, String> {
+        match self.0 {
+            Plain::Null => Ok(None),
+            Plain::Integer(number) => Ok(Some(number)),
+            _ => Err(self.other_than(ValueType::Integer)),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Arguments of calls: as values and as bytes, and the fields of records.
+
+use std::collections::BTreeMap;
+
+use lattice_backend::machine::{
+    Args, CallError, Field, Fields, Method, MethodKind, Param, Value, ValueType,
+};
+use lattice_backend::params;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::values::{change, changed, value};
+
+const PARAMS: &[Param] = params![
+    Param::required("bytes", ValueType::Bytes, "a byte string"),
+    Param::optional("list", ValueType::List, "records"),
+    Param::optional("record", ValueType::Record, "a record"),
+];
+
+fn method() -> Method {
+    Method {
+        name: "act".into(),
+        kind: MethodKind::Command,
+        doc: "acts".into(),
+        params: PARAMS.into(),
+        result: ValueType::Record,
+    }
+}
+
+/// What a field shows.
+type Shown = (Vec<u8>, [Result<Option<Vec<u8>>, String>; 3]);
+
+fn shown((name, field): (&[u8], Field<'_>)) -> Shown {
+    let text = field.text().map(|text| text.map(|text| text.into()));
+    let integer = field.integer();
+    let integer = integer.map(|number| number.map(|number| number.to_le_bytes().to_vec()));
+    let bytes = field.bytes().map(|bytes| bytes.map(<[u8]>::to_vec));
+    (name.to_vec(), [bytes, text, integer])
+}
+
+/// The records of the list, as far as they are shown, and how that ended.
+fn records(mut args: Args<'_>) -> (Vec<Vec<Shown>>, Result<(), CallError>) {
+    let mut all = Vec::new();
+    let outcome = args.take_records("list", &mut |record| {
+        all.push(record.fields().map(shown).collect());
+        Ok(())
+    });
+    (all, outcome)
+}
+
+fn arguments() -> impl Strategy<Value = Value> {
+    let record = vec((".{0,3}", value()), 0..4)
+        .prop_map(|fields| Value::Record(fields.into_iter().collect()));
+    let list = vec(prop_oneof![4 => record, 1 => value()], 0..6).prop_map(Value::List);
+    let bytes = prop_oneof![
+        Just(Value::Bytes(b"b".to_vec())),
+        Just(Value::Text("t".into()))
+    ];
+    (bytes, list, any::<bool>()).prop_map(|(bytes, list, has_list)| {
+        let mut fields: Fields = [("bytes", bytes)].into();
+        if has_list {
+            fields.insert("list", list);
+        }
+        Value::Record(fields)
+    })
+}
+
+proptest! {
+    #[test]
+    fn arguments_as_bytes_are_those_as_values(given in arguments()) {
+        let method = method();
+        let bytes = given.to_bytes();
+        let of_value = || Args::new(&method, given.clone()).unwrap();
+        let of_bytes = || Args::from_bytes(&method, &bytes).unwrap();
+        prop_assert_eq!(of_bytes().into_record().unwrap(), given.clone());
+        prop_assert_eq!(of_value().into_record().unwrap(), given.clone());
+        prop_assert_eq!(records(of_bytes()), records(of_value()));
+        let lists = [of_bytes(), of_value()].map(|mut args| args.take_list("list").unwrap());
+        prop_assert_eq!(&lists[0], &lists[1]);
+        let values = [of_bytes(), of_value()].map(|mut args| args.take("list").unwrap());
+        prop_assert_eq!(&values[0], &values[1]);
+        prop_assert_eq!(lists[0].clone().map(Value::List), values[0].clone());
+    }
+
+    #[test]
+    fn bytes_near_arguments_are_taken_or_refused(
+        given in arguments(),
+        changes in vec(change(), 1..4),
+    ) {
+        let method = method();
+        let bytes = changed(given.to_bytes(), &changes);
+        let of_bytes = || Args::from_bytes(&method, &bytes);
+        match Value::from_bytes(&bytes) {
+            // What is the encoding of a value means the same in both forms.
+            Ok(value) => match (of_bytes(), Args::new(&method, value)) {
+                (Ok(one), Ok(other)) => prop_assert_eq!(records(one), records(other)),
+                (one, other) => prop_assert_eq!(one.unwrap_err(), other.unwrap_err()),
+            },
+            Err(_) => if let Ok(args) = of_bytes() {
+                // The error is in the list.
+                let whole = args.into_record();
+                prop_assert!(matches!(whole, Err(CallError::Encoding(_))), "{whole:?}");
+                let _ = records(of_bytes().unwrap());
+            },
+        }
+    }
+
+    #[test]
+    fn fields_are_a_map(changes in vec(("[a-d]{0,2}", any::<Option<u8>>()), 0..40)) {
+        let (mut fields, mut model) = (Fields::new(), BTreeMap::new());
+        for (name, number) in changes {
+            match number {
+                Some(number) => {
+                    let value = Value::Integer(number.into());
+                    let before = fields.insert(name.as_str(), value.clone());
+                    prop_assert_eq!(before, model.insert(name.clone(), value));
+                }
+                None => prop_assert_eq!(fields.remove(&name), model.remove(&name)),
+            }
+            prop_assert_eq!(fields.get(&name), model.get(&name));
+            prop_assert_eq!(fields.contains(&name), model.contains_key(&name));
+            prop_assert_eq!(fields.len(), model.len());
+            prop_assert_eq!(fields.is_empty(), model.is_empty());
+        }
+        let of_model = model.iter().map(|(name, value)| (name.as_str(), value));
+        prop_assert!(fields.iter().eq(of_model));
+        prop_assert!(fields.clone().into_iter().eq(model.clone()));
+        prop_assert_eq!(fields, model.into_iter().rev().collect());
+    }
+}
+
+#[test]
+fn a_record_that_is_refused_is_named_by_its_place() {
+    let method = method();
+    let record = |name| Value::record([(name, Value::Null)]);
+    let list = Value::List(vec![record("a"), record("b"), Value::Null]);
+    let given = Value::record([("bytes", Value::Text("t".into())), ("list", list)]);
+    let bytes = given.to_bytes();
+    let refuse = |mut args: Args<'_>, bad: &[u8]| {
+        let outcome = args.take_records("list", &mut |record| match record
+            .fields()
+            .any(|(name, _)| name == bad)
+        {
+            true => Err("not this one".into()),
+            false => Ok(()),
+        });
+        outcome.unwrap_err().to_string()
+    };
+    let place = "method `act`, parameter `list`: record";
+    for is_value in [true, false] {
+        let args = || match is_value {
+            true => Args::new(&method, given.clone()).unwrap(),
+            false => Args::from_bytes(&method, &bytes).unwrap(),
+        };
+        assert_eq!(refuse(args(), b"b"), format!("{place} 1: not this one"));
+        let found = format!("{place} 2: expected a record, found null");
+        assert_eq!(refuse(args(), b""), found);
+    }
+}
