@@ -13,12 +13,12 @@ use lattice_logstore::{LogMachine, LogStore};
 use lattice_meta::{Genesis, Hlc, Nonce, StoreType};
 use lattice_registry::TypedStore;
 
-/// The cache of every engine, in bytes: what is read fits.
+/// The cache of every store, in bytes: all data that is read fits.
 pub const CACHE_BYTES: usize = 1 << 30;
-/// What every key is given.
+/// The value of every key.
 pub const VALUE: [u8; 100] = [0x5a; 100];
 
-/// Looks at every byte of a value, as whoever reads it would; gives its length.
+/// Reads every byte of a value, as a real reader would; returns its length.
 pub fn look(value: &[u8]) -> usize {
     let sum: u64 = value.iter().map(|byte| u64::from(*byte)).sum();
     std::hint::black_box(sum);
@@ -28,7 +28,7 @@ pub fn look(value: &[u8]) -> usize {
 /// A key.
 pub type Key = [u8; 16];
 
-/// Random keys (xorshift).
+/// A source of random keys (xorshift).
 pub struct Random(pub u64);
 
 impl Random {
@@ -40,13 +40,13 @@ impl Random {
         self.0
     }
 
-    /// A place among so many.
+    /// A random index below `count`.
     pub fn below(&mut self, count: usize) -> usize {
         let count = u64::try_from(count).expect("it fits");
         usize::try_from(self.next() % count).expect("it is below what fits")
     }
 
-    /// A key that is new.
+    /// A new key.
     pub fn key(&mut self) -> Key {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&self.next().to_be_bytes());
@@ -54,7 +54,7 @@ impl Random {
         key
     }
 
-    /// Keys for so many commits of so many.
+    /// Keys for `commits` commits of `batch` keys each.
     pub fn batches(&mut self, commits: usize, batch: usize) -> Vec<Vec<Key>> {
         (0..commits)
             .map(|_| (0..batch).map(|_| self.key()).collect())
@@ -89,20 +89,20 @@ fn request(
         .cache_bytes(CACHE_BYTES)
 }
 
-/// Opens a key-value store that is there.
+/// Opens an existing key-value store.
 pub fn open_kv(path: &Path, sharing: Sharing) -> KvStore {
     let request = request(Arc::new(RedbBackend::on_files()), path, 1, sharing);
     KvStore::from_engine(Engine::open(request, KvMachine::new()).expect("the store opens"))
 }
 
-/// Makes a key-value store.
+/// Creates a key-value store.
 pub fn make_kv(path: &Path, sharing: Sharing) -> KvStore {
     let backend = RedbBackend::on_files();
     Engine::create(&backend, path, &genesis(store_type()), &KvMachine::new()).expect("it is new");
     open_kv(path, sharing)
 }
 
-/// Makes a log.
+/// Creates a log store.
 pub fn make_log(path: &Path) -> LogStore {
     let backend = Arc::new(RedbBackend::on_files());
     let genesis = genesis(lattice_logstore::store_type());
@@ -111,7 +111,7 @@ pub fn make_log(path: &Path) -> LogStore {
     LogStore::from_engine(Engine::open(request, LogMachine::new()).expect("the store opens"))
 }
 
-/// Puts so many keys, each batch in one op.
+/// Puts keys, each batch in one op.
 pub fn put(kv: &KvStore, batches: &[Vec<Key>]) {
     for keys in batches {
         let batch = keys
@@ -121,7 +121,7 @@ pub fn put(kv: &KvStore, batches: &[Vec<Key>]) {
     }
 }
 
-/// Puts keys one by one, all in one transaction: the fast way to many ops.
+/// Puts each key in an op of its own, all in one transaction: the fast way to many ops.
 pub fn put_ops(kv: &KvStore, keys: impl Iterator<Item = Key>) {
     let commands = keys.map(|key| {
         let mut command = Command::new();
@@ -131,7 +131,7 @@ pub fn put_ops(kv: &KvStore, keys: impl Iterator<Item = Key>) {
     kv.engine().append_all(commands).expect("all are written");
 }
 
-/// Single puts of new keys by some authors, none of whom has seen the others; theirs in turns.
+/// Single puts of new keys by authors that have not seen each other's ops, interleaved.
 pub fn foreign_ops(authors: u16, each: usize, random: &mut Random) -> Vec<Vec<u8>> {
     let streams: Vec<Vec<Vec<u8>>> = (0..authors)
         .map(|author| {

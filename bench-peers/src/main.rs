@@ -1,5 +1,5 @@
-//! Lattice beside raw redb, SQLite, fjall and iroh-docs: the same keys, values and durability, in turns, in one
-//! process. `cargo xtask bench` builds and runs this.
+//! Compares Lattice with raw redb, SQLite, fjall and iroh-docs: same keys, values and durability,
+//! in alternation, in one process. `cargo xtask bench` builds and runs this program.
 
 mod data;
 mod lines;
@@ -19,10 +19,10 @@ use plan::Plan;
 const USAGE: &str = "usage: bench-peers [--rounds N] [--quick] [--dir DIR] [--program LATTICE] \
                      [--report ROOT] [GROUP]...";
 
-/// Measures some lines.
+/// A function that measures some lines.
 type Measure = fn(&Plan) -> Vec<Line>;
 
-/// Lines that need the same things are measured together.
+/// Lines that need the same data are measured together.
 const GROUPS: [(&str, Measure); 9] = [
     ("writes", lines::writes::lines),
     ("threads", lines::threads::lines),
@@ -137,14 +137,14 @@ fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The report, and behind it what is to be said of it.
+/// Writes the report, followed by the notes on it.
 fn write(root: &Path, text: &mut String) -> std::io::Result<()> {
     text.push('\n');
     text.push_str(&std::fs::read_to_string(root.join("bench-peers/notes.md"))?);
     std::fs::write(root.join("BENCHMARKS.md"), text)
 }
 
-/// A plot for each quantity, beside the report.
+/// Draws a plot for each quantity, next to the report.
 fn draw(
     root: &Path,
     growths: &[Growth],

@@ -2,31 +2,31 @@
 
 use std::time::Instant;
 
-/// A line of the table: what was asked for, and what was measured.
+/// A line of the table: target and measurement.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// What is measured.
+    /// The operation.
     pub what: String,
-    /// What Lattice does, in words with a unit; the median.
+    /// The median of Lattice, as text with a unit.
     pub lattice: String,
-    /// What it is held against, with what that does.
+    /// The reference and its result.
     pub against: String,
-    /// One figure a round, mostly a ratio.
+    /// One figure per round, usually a ratio.
     pub figures: Vec<f64>,
     /// The unit of the figures, empty for ratios.
     pub unit: &'static str,
-    /// What is wanted.
+    /// The target.
     pub wanted: Wanted,
 }
 
-/// What a figure must be.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Wanted {
-    /// This at the least.
+    /// At least this.
     AtLeast(f64),
-    /// This at the most.
+    /// At most this.
     AtMost(f64),
-    /// Nothing: it is shown only.
+    /// No target; the figure is only shown.
     Shown,
 }
 
@@ -36,7 +36,7 @@ impl Line {
         median(&self.figures)
     }
 
-    /// Whether the median is what is wanted; nothing if nothing is.
+    /// Whether the median reaches the target; `None` without a target.
     pub fn is_reached(&self) -> Option<bool> {
         match self.wanted {
             Wanted::AtLeast(least) => Some(self.median() >= least),
@@ -46,22 +46,22 @@ impl Line {
     }
 }
 
-/// The middle of some numbers.
+/// The median of some numbers.
 pub fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Seconds that some work takes.
+/// Runs `work` and returns its duration in seconds.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let started = Instant::now();
     let done = work();
     (started.elapsed().as_secs_f64(), done)
 }
 
-/// Seconds of two pieces of work in each of several rounds. Whoever comes second may pay for what the
-/// first has left to be written, so they take turns in coming first.
+/// The durations in seconds of two operations in each of several rounds. The second operation may
+/// pay for writes that the first has left pending, so they alternate in coming first.
 pub fn turns(
     rounds: usize,
     mut one: impl FnMut(usize),
@@ -81,7 +81,7 @@ pub fn turns(
         .collect()
 }
 
-/// A line of two times: how fast the first is, as a part of how fast the second is.
+/// A line that compares two times: the speed of the first operation relative to the second.
 pub fn ratio_line(
     what: &str,
     against: &str,
@@ -103,7 +103,7 @@ pub fn ratio_line(
     }
 }
 
-/// A number in as many digits as say something.
+/// A number, rounded to its significant digits.
 pub fn number(number: f64) -> String {
     match number {
         n if n >= 1e6 => format!("{:.2}M", n / 1e6),
@@ -114,7 +114,7 @@ pub fn number(number: f64) -> String {
     }
 }
 
-/// A time in a fitting unit.
+/// A time in a suitable unit.
 pub fn time(seconds: f64) -> String {
     match seconds {
         s if s >= 1.0 => format!("{} s", number(s)),

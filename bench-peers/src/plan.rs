@@ -1,29 +1,29 @@
-//! How much is measured.
+//! The scope of a run.
 
 use std::path::PathBuf;
 
 /// Sizes and rounds.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Rounds of each line.
+    /// Rounds per line.
     pub rounds: usize,
-    /// Divides sizes and numbers: 1 for the real thing.
+    /// The divisor of sizes and counts: 1 for a full run.
     pub shrink: usize,
-    /// Which lines; all if there are none.
+    /// The groups to measure; all if empty.
     pub only: Vec<String>,
-    /// The `lattice` program.
+    /// The path of the `lattice` program.
     pub program: Option<PathBuf>,
-    /// Where the files are made.
+    /// The directory for the files.
     pub dir: PathBuf,
 }
 
 impl Plan {
-    /// Whether a group of lines is wanted.
+    /// True if a group of lines is selected.
     pub fn wants(&self, group: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == group)
     }
 
-    /// A number, smaller in a quick run.
+    /// A size or count, reduced in a quick run.
     pub fn size(&self, full: usize) -> usize {
         (full / self.shrink).max(1)
     }

@@ -1,4 +1,4 @@
-//! Growth, drawn.
+//! Plots of growth.
 
 use std::path::Path;
 

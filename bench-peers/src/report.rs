@@ -1,4 +1,4 @@
-//! What was measured, as Markdown.
+//! The results as Markdown.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::lines::growth::Growth;
 use crate::measure::{Line, Wanted, number, time};
 use crate::plan::Plan;
 
-/// How it was measured.
+/// The conditions of the measurement.
 pub fn head(plan: &Plan) -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let size = match plan.shrink {
@@ -64,7 +64,7 @@ pub fn table(lines: &[Line]) -> String {
     text
 }
 
-/// Other stores against raw redb.
+/// The table of other stores compared with raw redb.
 pub fn rivals(lines: &[Line]) -> String {
     let mut text = String::from(
         "| what | rate | against | median | from to |\n| --- | --- | --- | --- | --- |\n",
@@ -86,7 +86,7 @@ pub fn rivals(lines: &[Line]) -> String {
     text
 }
 
-/// How cost grows.
+/// The table of growth.
 pub fn growth(growths: &[Growth]) -> String {
     let mut text = String::from("| what | with | at | growth |\n| --- | --- | --- | --- |\n");
     for growth in growths {

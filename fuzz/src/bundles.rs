@@ -1,4 +1,4 @@
-//! Bundles.
+//! Targets for bundles.
 
 use std::io::Cursor;
 
@@ -8,15 +8,15 @@ use crate::frames::Frames;
 
 const MAGIC: [u8; 16] = *b"lattice bundle\n\x01";
 
-/// Reads the input as a bundle; then a bundle that is made of parts of the input with the right counts
-/// and digest, so that its ops are reached.
+/// Reads the input as a bundle. Then reads a bundle made of parts of the input with the right
+/// counts and digest, so that the reader reaches the ops.
 pub(crate) fn bundle(bytes: &[u8]) {
     read(bytes);
     read(&made(bytes));
 }
 
-/// What is read to its end has a digest, what is refused stays refused, and what verifies is what
-/// a writer writes, byte for byte.
+/// A bundle that is read to its end has a digest. A refused bundle stays refused. A bundle that
+/// verifies is byte for byte what the writer writes.
 fn read(bytes: &[u8]) {
     let Ok(mut reader) = BundleReader::new(Cursor::new(bytes)) else {
         return;
@@ -49,7 +49,7 @@ fn read(bytes: &[u8]) {
     }
 }
 
-/// The first part is the genesis, the others are ops.
+/// Makes a bundle of parts: the first is the genesis, the others are ops.
 fn made(bytes: &[u8]) -> Vec<u8> {
     let mut parts = Frames(bytes);
     let genesis = parts.next().unwrap_or(&[]);

@@ -1,7 +1,7 @@
 //! Inputs of several parts.
 
-/// Splits an input into parts: each stands behind its length, a `u16` in little endian, and the last
-/// one may be cut short.
+/// Splits an input into parts. A length (`u16`, little endian) precedes each part; the last part
+/// may be cut short.
 pub(crate) struct Frames<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Frames<'a> {
@@ -16,7 +16,7 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// The parts in pairs.
+/// Returns the parts in pairs.
 pub(crate) fn pairs(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut frames = Frames(bytes);
     let mut pairs = Vec::new();

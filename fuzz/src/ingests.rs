@@ -1,4 +1,4 @@
-//! Sequences of ingests, with an engine behind them.
+//! Sequences of ingests into an engine.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -23,7 +23,7 @@ const KEYS: [&[u8]; 3] = [b"a", b"b", b"\xff"];
 const NOW_MS: u64 = 1_800_000_000_000;
 const MAX_OPS: usize = 24;
 
-/// One replica in memory.
+/// A replica in memory.
 struct Replica {
     backend: Arc<MemoryBackend>,
     engine: Engine<KvMachine>,
@@ -53,9 +53,9 @@ fn secret(author: u8) -> SecretKey {
     SecretKey::from_bytes(&[author + 1; 32])
 }
 
-/// Makes ops, valid ones, forks and hostile ones, gives them to one replica in any order, in pieces,
-/// twice, cut or changed, and to another in the order in which they were made: both come to the same
-/// state, and both are what their histories say.
+/// Makes ops: valid ones, forks and hostile ones. Delivers them to one replica in any order, in
+/// several calls, some repeated, truncated or changed, and to another replica in the order of their
+/// creation. Both replicas must reach the same state, and each must match its own history.
 pub(crate) fn ingest(bytes: &[u8]) {
     let mut input = Unstructured::new(bytes);
     let genesis = fixed_genesis(store_type());
@@ -92,7 +92,7 @@ pub(crate) fn ingest(bytes: &[u8]) {
     );
 }
 
-/// An op of any author, behind any ops that were made.
+/// Makes an op of any author that follows any of the ops made so far.
 fn make(
     engine: &Engine<KvMachine>,
     ops: &[Op],
@@ -103,7 +103,7 @@ fn make(
         .iter()
         .filter(|op| op.reference().author == author.public())
         .collect();
-    // Mostly behind the last one; else a fork.
+    // Usually after the author's last op, otherwise a fork.
     let prev = match own.last() {
         Some(_) if input.ratio(1, 6)? => own.get(input.choose_index(own.len())?).copied(),
         last => last.copied(),
@@ -124,7 +124,7 @@ fn make(
         .map(|op| op.hlc().to_u64())
         .max();
     let base = after.unwrap_or(Hlc::from_parts(NOW_MS, 0).expect("it fits").to_u64());
-    // Now and then no later than what it follows, which is for ever invalid.
+    // Sometimes not later than an op that it follows, which makes the op invalid for good.
     let hlc = Hlc::from_u64(base + u64::from(input.int_in_range(0..=9_u8)?));
     let payload = match input.ratio(1, 5)? {
         true => input.arbitrary::<&[u8]>()?.to_vec(),
@@ -145,7 +145,7 @@ fn make(
     Ok(draft.sign(engine.hasher(), &author).ok())
 }
 
-/// A payload of the key-value store: puts and deletes that supersede any ops, also such as nobody has.
+/// A key-value payload: puts and deletes that supersede any ops, also ops that do not exist.
 fn payload(ops: &[Op], input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let mut writes = Vec::new();
     for key in KEYS {
@@ -178,7 +178,7 @@ fn payload(ops: &[Op], input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 
 type Write<'a> = (&'a [u8], BTreeSet<OpRef>, Option<Vec<u8>>);
 
-/// FORMAT.md has the bytes.
+/// FORMAT.md specifies the bytes.
 fn encode(writes: &[Write<'_>]) -> Vec<u8> {
     let refs: BTreeSet<OpRef> = writes
         .iter()
@@ -217,7 +217,7 @@ fn encode(writes: &[Write<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// Gives some of the ops to a replica.
+/// Delivers some of the ops to a replica.
 fn deliver(replica: &Replica, ops: &[Op], input: &mut Unstructured<'_>) -> Result<()> {
     if ops.is_empty() || !input.ratio(1, 3)? {
         return Ok(());

@@ -1,7 +1,7 @@
-//! Fuzz targets: what takes bytes from outside, as functions of bytes.
+//! Fuzz targets: functions of bytes, one for each decoder of untrusted input.
 //!
-//! A target returns for every input, or has found a defect. `cargo xtask fuzz` runs them under
-//! libFuzzer; the inputs that are kept in `corpus/` run as tests.
+//! A target returns for every input; if it does not, it has found a defect. `cargo xtask fuzz` runs
+//! the targets under libFuzzer; the inputs in `corpus/` also run as tests.
 //!
 //! ```
 //! let genesis = lattice_fuzz::target("genesis").expect("it is one of them");
@@ -16,7 +16,7 @@ mod records;
 mod rows;
 mod states;
 
-/// Returns for every input, or has found a defect.
+/// Must return for every input; a panic or a hang is a defect.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
@@ -43,14 +43,14 @@ pub const TARGETS: &[(&str, Target)] = &[
 /// Targets that run modules, each of which may have 128 MiB of memory.
 pub const MODULE_TARGETS: &[&str] = &["module", "generated"];
 
-/// Generates a module as the target `generated` does and makes its calls: whether it was accepted,
-/// and whether it applied an op.
+/// Generates a module as the target `generated` does and makes its calls. Returns whether the
+/// module was accepted, and whether it applied an op.
 pub fn generated_module(bytes: &[u8]) -> (bool, bool) {
     let wasm = modules::generate(&mut arbitrary::Unstructured::new(bytes));
     wasm.map_or((false, false), |wasm| modules::exercise(&wasm))
 }
 
-/// A target by its name.
+/// Returns the target with this name.
 pub fn target(name: &str) -> Option<Target> {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
     found.map(|(_, target)| *target)

@@ -1,4 +1,4 @@
-//! Modules: their bytes as they come, and ones that are generated for the interface.
+//! Modules: arbitrary bytes, and modules generated for the interface.
 
 use std::sync::LazyLock;
 
@@ -88,7 +88,7 @@ fn append_manifest(elements: Elements, wasm: &mut Vec<u8>) {
     wasm.extend(content);
 }
 
-/// What wasm-smith makes: within the interface, and now and then with whatever else there is.
+/// Configures wasm-smith: modules within the interface, and sometimes with any other feature.
 fn config(input: &mut Unstructured<'_>) -> Result<Config> {
     let shape = Config {
         module_shape: Some(SHAPE_BYTES.clone()),
@@ -111,7 +111,7 @@ fn config(input: &mut Unstructured<'_>) -> Result<Config> {
         max_table_elements: 4_096,
         max_type_size: 16,
         memory64_enabled: false,
-        // Addresses are mostly inside, so that runs are longer.
+        // Addresses are mostly in bounds, so that runs are longer.
         memory_offset_choices: wasm_smith::MemoryOffsetChoices(95, 4, 1),
         relaxed_simd_enabled: false,
         saturating_float_to_int_enabled: false,
@@ -123,7 +123,7 @@ fn config(input: &mut Unstructured<'_>) -> Result<Config> {
     })
 }
 
-/// Puts a body in the place of an exported function's, if it is not too long for it.
+/// Replaces the body of an exported function, if the new body is not longer.
 fn replace_body(wasm: &mut [u8], export: &str, code: &[u8]) {
     let (mut imported, mut index, mut nth) = (0_u32, None, 0_u32);
     let mut place = None;
@@ -150,7 +150,7 @@ fn replace_body(wasm: &mut [u8], export: &str, code: &[u8]) {
             Err(_) => return,
         }
     }
-    // No locals, instructions that do nothing, the code, and the end.
+    // No locals, `nop`s to fill the length, the code, and `end`.
     let Some(body) = place.and_then(|place| wasm.get_mut(place)) else {
         return;
     };
@@ -161,10 +161,10 @@ fn replace_body(wasm: &mut [u8], export: &str, code: &[u8]) {
     }
 }
 
-/// A module out of the bytes that a fuzzer gives.
+/// Generates a module from the fuzzer's bytes.
 pub(crate) fn generate(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let config = config(input)?;
-    // Few random functions give an address that an input fits to, or take a payload.
+    // Few random functions return an address that an input fits at, or accept a payload.
     let (gives, takes) = (input.ratio(7, 8)?, input.ratio(3, 4)?);
     let elements = match input.ratio(1, 2)? {
         true => Elements::Code,
@@ -183,7 +183,7 @@ pub(crate) fn generate(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(wasm)
 }
 
-/// A generated module is refused, or each call of it comes to an end.
+/// A generated module is refused, or each of its calls ends.
 pub(crate) fn generated(bytes: &[u8]) {
     let mut input = Unstructured::new(bytes);
     if let Ok(wasm) = generate(&mut input) {
@@ -191,15 +191,15 @@ pub(crate) fn generated(bytes: &[u8]) {
     }
 }
 
-/// Bytes are no module, or one of which each call comes to an end.
+/// Bytes are refused as a module, or each call of the module ends.
 pub(crate) fn module(bytes: &[u8]) {
     exercise(bytes);
 }
 
-/// What a machine has answered, as far as two runs must agree.
+/// The answer of a machine, as far as two runs must agree on it.
 fn shown<T: std::fmt::Debug>(result: &lattice_backend::backend::Result<T>) -> Option<String> {
     match result {
-        // The memory of the process is limited, and what there is of it is not always the same.
+        // The process has a memory limit, and the memory that is left differs between the runs.
         Err(BackendError::Storage { .. }) => None,
         result => Some(format!("{result:?}")),
     }
@@ -211,7 +211,7 @@ fn assert_same(one: Option<String>, other: Option<String>) {
     }
 }
 
-/// Applies a payload, to rows that stay as they are.
+/// Applies a payload to rows that stay unchanged.
 fn apply(
     machine: &WasmMachine,
     state: &State,
@@ -241,8 +241,8 @@ fn apply(
     Ok(after)
 }
 
-/// Makes each call of a module, and those that decide about state twice: they do the same again.
-/// Whether the module was accepted, and whether an op was applied.
+/// Makes each call of a module. Calls that decide about state run twice and must give equal
+/// results. Returns whether the module was accepted, and whether an op was applied.
 pub(crate) fn exercise(wasm: &[u8]) -> (bool, bool) {
     let Ok(code) = Code::new(wasm) else {
         return (false, false);

@@ -1,4 +1,4 @@
-//! Records that are decoded at once, and rows of files.
+//! Records that are decoded in one call, and rows of files.
 
 use lattice_backend::machine::Value;
 use lattice_backend::machine::manifest::Manifest;
@@ -8,7 +8,7 @@ use lattice_node::program::fuzzing;
 
 use crate::frames::pairs;
 
-/// The genesis of the store that ops are decoded for.
+/// The genesis of the store that the op target decodes for.
 pub(crate) fn fixed_genesis(store_type: lattice_meta::StoreType) -> Genesis {
     let owner = PubKey::from_bytes([7; 32]);
     Genesis::new(
@@ -20,7 +20,7 @@ pub(crate) fn fixed_genesis(store_type: lattice_meta::StoreType) -> Genesis {
     )
 }
 
-/// Rows of a `meta` table. What is read is what would be written.
+/// Rows of a `meta` table. A row that decodes must encode to the same bytes.
 pub(crate) fn meta(bytes: &[u8]) {
     let rows = pairs(bytes);
     for (key, _) in &rows {
@@ -43,7 +43,7 @@ pub(crate) fn genesis(bytes: &[u8]) {
     }
 }
 
-/// An op of one store, whose id is put where ops have it.
+/// An op of one fixed store; the target writes the store id at its place.
 pub(crate) fn op(bytes: &[u8]) {
     let genesis = fixed_genesis(lattice_kvstore::store_type());
     let hasher = OpHasher::new(&genesis.hash());
@@ -62,7 +62,7 @@ pub(crate) fn op(bytes: &[u8]) {
     }
 }
 
-/// A file of rows: the first byte says of which format, for which store and with which columns.
+/// A file of rows: the first byte selects format, store type and columns.
 pub(crate) fn import(bytes: &[u8]) {
     if let Some((choice, file)) = bytes.split_first() {
         let _ = fuzzing::import(*choice, file);
@@ -74,7 +74,7 @@ pub(crate) fn value(bytes: &[u8]) {
     fuzzing::value(bytes);
 }
 
-/// A value as it crosses the border of a module: decoding is the inverse of encoding.
+/// A value as it is passed between host and module: decoding is the inverse of encoding.
 pub(crate) fn value_bytes(bytes: &[u8]) {
     if let Ok(value) = Value::from_bytes(bytes) {
         assert_eq!(value.to_bytes(), bytes);

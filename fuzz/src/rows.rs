@@ -49,16 +49,16 @@ impl RowCursor for Cursor<'_> {
     }
 }
 
-/// A history of a few ops, all of one author, each with this payload.
+/// A history of a few ops of one author, all with this payload.
 #[derive(Debug)]
 pub(crate) struct Past<'a>(pub(crate) &'a [u8]);
 
-/// How many ops there are.
+/// Number of ops in the history.
 const OPS: u8 = 4;
 
 impl Past<'_> {
     fn op(index: u8) -> Stamp {
-        // Ids and times of their own, so that several ops can have siblings under one key.
+        // Distinct ids and times, so that several ops can be siblings under one key.
         let mut id = [5; 32];
         id[31] ^= index;
         Stamp {

@@ -1,4 +1,4 @@
-//! State machines over rows and payloads that nobody has vouched for.
+//! State machines over untrusted rows and payloads.
 
 use arbitrary::Unstructured;
 use lattice_backend::backend::{Direction, EVERYTHING, Row};
@@ -14,7 +14,7 @@ use lattice_meta::{Hlc, OpId, PubKey};
 use crate::frames::{Frames, pairs};
 use crate::rows::{Past, State};
 
-/// An op that a payload stands in.
+/// A reference to the op that carries a payload.
 fn reference() -> OpRef {
     OpRef {
         author: PubKey::from_bytes([3; 32]),
@@ -32,7 +32,7 @@ fn view(payload: &[u8]) -> OpView<'_> {
     }
 }
 
-/// Applies a payload; an invalid one leaves nothing, and the same one does the same.
+/// Applies a payload twice: an invalid one changes nothing, and both runs agree.
 fn apply<M: StateMachine>(machine: &M, state: &State, payload: &[u8]) -> Option<State> {
     let once = || {
         let limits = Limits::new(payload.len());
@@ -56,7 +56,7 @@ fn apply<M: StateMachine>(machine: &M, state: &State, payload: &[u8]) -> Option<
     applied
 }
 
-/// A value for a parameter, of its type or of another.
+/// A value for a parameter, of its type or of a different one.
 fn argument(kind: ValueType, input: &mut Unstructured<'_>, depth: u8) -> arbitrary::Result<Value> {
     let kind = match input.int_in_range(0..=9)? {
         0 => ValueType::Null,
@@ -110,7 +110,7 @@ fn arguments(method: &Method, input: &mut Unstructured<'_>) -> arbitrary::Result
     Ok(Value::Record(fields))
 }
 
-/// Makes calls by name as the input says; commands are carried out on the state.
+/// Makes calls by name as the input says; commands are applied to the state.
 fn call<M: StateMachine>(
     machine: &M,
     state: &mut State,
@@ -176,7 +176,7 @@ pub(crate) fn log_cells(bytes: &[u8]) {
     cells(&LogMachine::new(), bytes);
 }
 
-/// A payload over an empty state, and over what it makes itself.
+/// Applies a payload to an empty state, and then to the state that it has made.
 fn payload<M: StateMachine>(machine: &M, bytes: &[u8]) {
     if let Some(after) = apply(machine, &State::default(), bytes) {
         let _ = apply(machine, &after, bytes);

@@ -1,4 +1,4 @@
-//! Commits, peeks and opens through the backend, beside raw redb in the same mode.
+//! Compares commits, peeks and opens through the backend with raw redb in the same mode.
 //!
 //! `cargo bench -p lattice-backend --bench backend`
 #![allow(clippy::unwrap_used)]
@@ -24,7 +24,7 @@ const DATA: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("data"
 const META: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("meta");
 const VALUE: [u8; 100] = [7; 100];
 
-/// Puts a row of 100 bytes under a counted key with every op.
+/// Each op puts a row of 100 bytes under a counted key.
 struct Rows(Logic);
 
 impl Rows {

@@ -1,9 +1,9 @@
-//! What an op costs the backend, by the layout of `system`, `ops` and `applied`.
+//! Measures what an op costs the backend, by the layout of `system`, `ops` and `applied`.
 //!
-//! Writes the same ops through candidate layouts and raw rows through redb alone, in turns, in one
-//! run and one mode, and prints the median of the ratios round by round and the bytes that a key
-//! takes on disk after compaction. FORMAT.md says what was chosen, and why. The candidates are the
-//! bare write sets: keys are 16 random bytes, values 100 bytes, and hashing and signing are real.
+//! Writes the same ops through candidate layouts and the same rows through redb alone, alternating,
+//! in one run and one mode. Prints the median of the ratios of all rounds, and the bytes that a key
+//! takes on disk after compaction. FORMAT.md says which layout was chosen, and why. The candidates
+//! are bare write sets: keys are 16 random bytes, values 100 bytes; hashing and signing are real.
 //!
 //! `cargo bench -p lattice-backend --bench write_set` (about two minutes).
 #![allow(clippy::unwrap_used)]
@@ -25,24 +25,24 @@ const SYSTEM: Def = TableDefinition::new("system");
 const META: Def = TableDefinition::new("meta");
 
 const VALUE: [u8; 100] = [0xab; 100];
-/// Ops after which a stepwise index is brought up to date.
+/// Number of ops after which a stepwise index is updated.
 const STEP: usize = 256;
 const ROUNDS: usize = 7;
 
-/// A candidate.
+/// A candidate layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
     name: &'static str,
-    /// `ops` by author, and a row in `applied` for each op, as against `ops` by index.
+    /// `ops` by author, with a row in `applied` for each op; otherwise `ops` by index.
     ops_by_author: bool,
-    /// The index by author is written every [`STEP`] ops, as against with every op.
+    /// The index by author is written every [`STEP`] ops; otherwise with every op.
     stepwise_index: bool,
-    /// Frontier and accumulator are written every [`STEP`] ops, instead of with every op. (A store
-    /// would have to keep what each op replaced, to bring them up to date on open.)
+    /// Frontier and accumulator are written every [`STEP`] ops; otherwise with every op. (To update
+    /// them on open, a store would have to keep what each op replaced.)
     stepwise_system: bool,
-    /// The op's record is cut into rows of so many bytes.
+    /// The op's record is split into rows of this many bytes.
     part_bytes: Option<usize>,
-    /// Bytes in front of a value in `data`: who put it, and when.
+    /// Bytes before a value in `data`: the author of the put, and its time.
     head_bytes: usize,
 }
 
@@ -143,7 +143,7 @@ impl Store {
         key
     }
 
-    /// One commit: a batch of new keys, as one op or as raw rows.
+    /// Commits a batch of new keys, as one op or as raw rows.
     fn commit(&mut self, batch: usize) {
         let mut keys: Vec<_> = (0..batch).map(|_| self.random_key()).collect();
         let tx = self.db.begin_write().unwrap();

@@ -1,12 +1,12 @@
-//! Cutting a stream of items into chunks that fit in memory.
+//! Cuts a stream of items into chunks that fit in memory.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::Peekable;
 
-/// An iterator of items, or of errors of their source, cut into chunks of at most so many items and
-/// bytes. An item that is longer than a chunk is a chunk by itself. After an error come the items
-/// that follow it; most callers stop.
+/// An iterator over items, or errors of their source, in chunks limited by item count and bytes. An
+/// item that exceeds the byte limit forms a chunk of its own. The items that follow an error are
+/// still returned; most callers stop.
 pub struct Chunks<I: Iterator, S> {
     items: Peekable<I>,
     max_items: usize,
@@ -28,8 +28,8 @@ where
     I: Iterator<Item = Result<T, E>>,
     S: FnMut(&T) -> usize,
 {
-    /// Cuts `items` into chunks of at most `max_items`, whose sizes in bytes, by `size_of`, add up
-    /// to at most `max_bytes`.
+    /// Cuts `items` into chunks of at most `max_items` items. The sizes in bytes, as `size_of`
+    /// returns them, add up to at most `max_bytes` per chunk.
     pub fn new(
         items: impl IntoIterator<IntoIter = I>,
         max_items: usize,

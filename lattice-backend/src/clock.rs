@@ -1,4 +1,4 @@
-//! Where the time of day comes from.
+//! The source of wall-clock time.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,22 +23,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told otherwise.
+/// A clock that returns the same time until it is set or advanced.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// Stands at `ms`.
+    /// Starts at `ms`.
     pub const fn new(ms: u64) -> Self {
         Self(AtomicU64::new(ms))
     }
 
-    /// Sets it.
+    /// Sets the time.
     pub fn set(&self, ms: u64) {
         self.0.store(ms, Ordering::SeqCst);
     }
 
-    /// Moves it on.
+    /// Advances the time.
     pub fn advance(&self, ms: u64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }

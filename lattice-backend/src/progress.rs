@@ -1,21 +1,21 @@
-//! How far a long piece of work is.
+//! Progress of long operations.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What is being done.
+/// The current stage of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The engine's own checksums are looked at; their number is not known before.
+    /// The backend verifies its own checksums; the total is not known in advance.
     Checksums,
-    /// Ops of the history are applied again; their number is known.
+    /// The engine replays ops of the history; the total is known.
     Replay,
-    /// Rows are compared or counted; their number is not known before.
+    /// Rows are compared or counted; the total is not known in advance.
     Rows,
-    /// The layout of the state is changed; the number of steps is known.
+    /// A migration changes the layout of the state; the number of steps is known.
     Migration,
-    /// The state of a store becomes ops of another; their number is not known before.
+    /// The state of one store becomes ops of another; the total is not known in advance.
     Transfer,
 }
 
@@ -32,14 +32,14 @@ impl Stage {
     }
 }
 
-/// How far something is.
+/// How far an operation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Progress {
-    /// What is being done.
+    /// The current stage.
     pub stage: Stage,
-    /// How many are done.
+    /// Units done so far.
     pub done: u64,
-    /// How many there are, if that is known.
+    /// Units in total, if known.
     pub total: Option<u64>,
 }
 

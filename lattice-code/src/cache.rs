@@ -1,4 +1,4 @@
-//! Modules in the data directory: `wasm/<content id>`, each hashed again whenever it is read.
+//! The module cache in the data directory: `wasm/<content id>`, hashed on every read.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -11,13 +11,13 @@ use lattice_wasm::abi::MAX_CODE_BYTES;
 
 use crate::error::LibraryError;
 
-/// How long a change waits for another process that is changing something.
+/// How long a change waits for another process that holds the lock.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// How often it looks.
+/// Interval between attempts to take the lock.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Reads a file of at most the length of a module. A longer one is cut behind it, so that it is
-/// found to be too long, and takes no more memory.
+/// Reads a file up to the limit of a module and one byte more. A longer file is truncated there, so
+/// that the length check refuses it and it takes no more memory.
 pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
     let most = u64::try_from(MAX_CODE_BYTES + 1).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
@@ -45,8 +45,8 @@ impl Cache {
         self.dir.join(cid.to_string())
     }
 
-    /// A module; nothing if it is not there. A file that is not what its name says is renamed to
-    /// `<content id>.bad`.
+    /// Returns a module, or `None` if the cache does not have it. Renames a file whose bytes do not
+    /// match its name to `<content id>.bad`.
     pub(crate) fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, LibraryError> {
         let path = self.path(cid);
         let bytes = match read_module(&path) {
@@ -57,13 +57,13 @@ impl Cache {
         if cid.is_of(&bytes) {
             return Ok(Some(bytes));
         }
-        // In a directory that cannot be written it stays where it is, and is passed over again.
+        // In a read-only directory the rename fails: the file stays and is skipped again next time.
         let _ = fs::rename(&path, self.dir.join(format!("{cid}.bad")));
         Ok(None)
     }
 
-    /// Takes the lock of those who change the cache or the list of trusted modules. It is released
-    /// when the file is dropped.
+    /// Takes the lock that guards changes of the cache and of the list of trusted modules. Dropping
+    /// the file releases it.
     pub(crate) fn lock(&self) -> Result<File, LibraryError> {
         fs::create_dir_all(&self.dir)
             .map_err(|error| LibraryError::file("make", &self.dir, error))?;
@@ -86,7 +86,7 @@ impl Cache {
         }
     }
 
-    /// Keeps a module: whole or not at all. The caller holds the [lock](Self::lock).
+    /// Stores a module atomically. The caller holds the [lock](Self::lock).
     pub(crate) fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<(), LibraryError> {
         if self.get(cid)?.is_some() {
             return Ok(());
@@ -95,7 +95,7 @@ impl Cache {
         replace(&path, bytes).map_err(|error| LibraryError::file("write", path, error))
     }
 
-    /// Removes a module, if it is there. The caller holds the [lock](Self::lock).
+    /// Removes a module, if it exists. The caller holds the [lock](Self::lock).
     pub(crate) fn remove(&self, cid: &Cid) -> Result<(), LibraryError> {
         let path = self.path(cid);
         match fs::remove_file(&path) {
@@ -106,7 +106,7 @@ impl Cache {
         }
     }
 
-    /// The modules that are there, by their names.
+    /// The content ids of the cached modules.
     pub(crate) fn list(&self) -> Result<Vec<Cid>, LibraryError> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
@@ -124,15 +124,15 @@ impl Cache {
     }
 }
 
-/// Puts a file in the place of another, synced before it appears under its name, and its directory
-/// after it.
+/// Replaces a file atomically: syncs the new file before it gets its name, and its directory after
+/// it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // A directory cannot be opened on every system; the file is whole all the same.
+    // Some systems cannot open a directory; the file is complete all the same.
     match File::open(dir) {
         Ok(dir) => dir.sync_all(),
         Err(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Why code is not to be had.
+//! Why code is unavailable.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use lattice_meta::{Cid, StoreType};
 use lattice_wasm::CodeError;
 
-/// Why the code of a store is not to be had, or not run.
+/// Why the code of a store is unavailable, or must not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LibraryError {
-    /// The code that a store records is in none of the sources.
+    /// No source has the code that a store records.
     #[error(
         "the code of this {store_type} store, {cid}, is missing; looked in {}; `lattice code add \
          FILE` adds it",
@@ -21,10 +21,10 @@ pub enum LibraryError {
         store_type: StoreType,
         /// The code.
         cid: Cid,
-        /// Where it was looked for.
+        /// The sources that were searched.
         looked_in: Vec<String>,
     },
-    /// The code was found, and the user has not said that it may run.
+    /// The code was found, but the user has not trusted it.
     #[error(
         "code {cid} for {store_type} is not trusted here; `lattice code add {found}` trusts it"
     )]
@@ -36,7 +36,7 @@ pub enum LibraryError {
         /// Where it was found.
         found: String,
     },
-    /// A module claims to be code of a type that only comes with this program.
+    /// A module claims to be code of a store type that only this program provides.
     #[error(
         "{cid} is code for {store_type}, and types that begin with `core:` come with the program: it \
          takes no other code for them than what it is built equal to"
@@ -56,7 +56,7 @@ pub enum LibraryError {
         #[source]
         source: CodeError,
     },
-    /// The list of what is trusted is broken.
+    /// The list of trusted modules is malformed.
     #[error("{} is not a list of trusted code: {reason}", path.display())]
     Trust {
         /// The file.
@@ -67,11 +67,11 @@ pub enum LibraryError {
     /// A file cannot be read or written.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the operating system reports.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },

@@ -1,4 +1,4 @@
-//! Finding the code of a store, and saying whether it may run.
+//! Finds the code of a store, and decides whether it may run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::trust::Trusted;
 pub enum Place {
     /// In the cache of the data directory.
     Cache(PathBuf),
-    /// In a file that was named.
+    /// In a named file.
     File(PathBuf),
     /// In a directory of the search path.
     Path(PathBuf),
@@ -45,31 +45,31 @@ impl fmt::Display for Place {
     }
 }
 
-/// A module that was found.
+/// A module and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// Its bytes, whose hash is what was asked for.
+    /// Its bytes; their hash is the requested content id.
     pub wasm: Vec<u8>,
-    /// Where they were.
+    /// Where they were found.
     pub place: Place,
 }
 
-/// The code that a data directory has and trusts, and where more is looked for.
+/// The code that a data directory has and trusts, and the other sources of code.
 #[derive(Debug)]
 pub struct CodeLibrary {
     data_dir: PathBuf,
     cache: Cache,
     files: Vec<PathBuf>,
     path: Vec<PathBuf>,
-    /// Modules that native code says that it is equal to, each with the logic versions that compute
+    /// Modules that native code declares equal to itself, each with the logic versions that compute
     /// the same state.
     pinned: BTreeMap<Cid, Vec<String>>,
-    /// The only lock; nothing else is taken under it.
+    /// The only lock; no other lock is taken while it is held.
     compiled: Mutex<HashMap<Cid, Code>>,
 }
 
 impl CodeLibrary {
-    /// The library of a data directory. Nothing is read or made yet.
+    /// The library of a data directory. This neither reads nor creates files.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
         Self {
@@ -82,23 +82,23 @@ impl CodeLibrary {
         }
     }
 
-    /// Looks for modules in these files, after the cache.
+    /// Adds files to search for modules, after the cache.
     #[must_use]
     pub fn files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         self.files.extend(files);
         self
     }
 
-    /// Looks for modules in these directories, after the files: as `<content id>`,
-    /// `<content id>.wasm`, or any file that ends in `.wasm`.
+    /// Adds directories to search for modules, after the files: for `<content id>`,
+    /// `<content id>.wasm`, and any other file that ends in `.wasm`.
     #[must_use]
     pub fn search_path(mut self, dirs: impl IntoIterator<Item = PathBuf>) -> Self {
         self.path.extend(dirs);
         self
     }
 
-    /// Lets modules run without being added if a registered opener says that its own code computes
-    /// the same state.
+    /// Trusts the modules that a registered opener declares equal to its own code, so that they run
+    /// without being added.
     #[must_use]
     pub fn pinned_by(mut self, registry: &Registry) -> Self {
         for logic in registry.logics() {
@@ -115,13 +115,13 @@ impl CodeLibrary {
         self
     }
 
-    /// Checks a module, keeps it in the cache, and lets it run. Returns its code, and whether it may
-    /// run only from now on. `name` is for messages.
+    /// Checks a module, caches it, and trusts it. Returns its code, and whether it was not trusted
+    /// before. `name` is for messages.
     ///
-    /// Waits for at most ten seconds for another process that adds a module.
+    /// Waits at most ten seconds for another process that adds a module.
     ///
     /// # Errors
-    /// See [`LibraryError`]; nothing is kept then.
+    /// See [`LibraryError`]; then nothing is stored.
     pub fn add(&self, wasm: &[u8], name: &str) -> Result<(Code, bool), LibraryError> {
         let code = self.check(wasm, name)?;
         let cid = code.cid();
@@ -132,8 +132,8 @@ impl CodeLibrary {
         Ok((code, is_new))
     }
 
-    /// Takes back the trust in a module, and removes it from the cache. Returns whether it was
-    /// trusted. A store that records it does not open here until it is added again.
+    /// Revokes the trust in a module and removes it from the cache. Returns whether it was trusted.
+    /// A store that records it does not open here until it is added again.
     ///
     /// # Errors
     /// [`LibraryError::File`] and [`LibraryError::Trust`].
@@ -145,8 +145,8 @@ impl CodeLibrary {
         Ok(was_trusted)
     }
 
-    /// Checks a module, which may then run if it is [trusted](Self::is_trusted). Each module is checked
-    /// and compiled once; `name` is for messages.
+    /// Checks a module. It may run only if it is [trusted](Self::is_trusted). Each module is
+    /// checked and compiled once; `name` is for messages.
     ///
     /// # Errors
     /// [`LibraryError::Refused`] and [`LibraryError::Reserved`].
@@ -166,12 +166,12 @@ impl CodeLibrary {
         Ok(self.compiled().entry(cid).or_insert(code).clone())
     }
 
-    /// What this lock guards is consistent after every statement.
+    /// The guarded map is consistent after every statement, so a poisoned lock is safe to use.
     fn compiled(&self) -> MutexGuard<'_, HashMap<Cid, Code>> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a module may run: it was added, or native code is built equal to it.
+    /// Whether a module may run: the user added it, or native code declares itself equal to it.
     ///
     /// # Errors
     /// As for [`Trusted::load`].
@@ -179,7 +179,7 @@ impl CodeLibrary {
         Ok(self.pinned.contains_key(cid) || Trusted::load(&self.data_dir)?.contains(cid))
     }
 
-    /// The modules that were added.
+    /// The modules that the user has added.
     ///
     /// # Errors
     /// As for [`Trusted::load`].
@@ -195,10 +195,10 @@ impl CodeLibrary {
         self.cache.list()
     }
 
-    /// Looks for a module: in the cache, in the files that were named, and on the search path.
+    /// Searches for a module: in the cache, in the named files, and on the search path.
     ///
     /// # Errors
-    /// [`LibraryError::File`]. Files of the search path that cannot be read are passed over.
+    /// [`LibraryError::File`]. Unreadable files on the search path are skipped.
     pub fn find(&self, cid: &Cid) -> Result<Option<Located>, LibraryError> {
         if let Some(wasm) = self.cache.get(cid)? {
             let place = Place::Cache(self.cache.path(cid));
@@ -223,7 +223,7 @@ impl CodeLibrary {
         Ok(None)
     }
 
-    /// The code with a content id, for stores of a type.
+    /// The trusted code with a content id, for stores of a type.
     ///
     /// # Errors
     /// [`LibraryError::Missing`], [`LibraryError::NotTrusted`], [`LibraryError::Refused`].
@@ -253,7 +253,7 @@ impl CodeLibrary {
         }
     }
 
-    /// The code that was added for a type, what was added last first.
+    /// The added code for a type, most recently added first.
     ///
     /// # Errors
     /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
@@ -262,7 +262,7 @@ impl CodeLibrary {
         for cid in self.trusted()?.newest_first() {
             if let Some(found) = self.find(cid)? {
                 let name = cid.to_string();
-                // Code of other types is not compiled for it.
+                // Modules of other types are not compiled.
                 let manifest = read_manifest(&found.wasm)
                     .map_err(|source| LibraryError::refused(&name, source))?;
                 if manifest.store_type == *store_type {
@@ -273,7 +273,7 @@ impl CodeLibrary {
         Ok(all)
     }
 
-    /// What opens stores with a module.
+    /// An opener that runs stores with this module.
     pub fn opener(&self, code: &Code) -> WasmStoreOpener {
         let equal = self.pinned.get(&code.cid());
         let equal: Vec<&str> = equal.into_iter().flatten().map(String::as_str).collect();
@@ -281,7 +281,7 @@ impl CodeLibrary {
         opener.expect("the versions are those of registered logic")
     }
 
-    /// The modules of the files that were named.
+    /// The modules of the named files.
     fn modules_of_files(&self) -> impl Iterator<Item = Result<(&Path, Code), LibraryError>> {
         self.files.iter().map(|file| {
             let wasm = read_module(file);
@@ -291,9 +291,9 @@ impl CodeLibrary {
         })
     }
 
-    /// Has a registry make new stores with the modules of the files that were named. Each file must be
-    /// there, and a module that this program can run. One that is not trusted is left out: the error
-    /// comes when a store needs it.
+    /// Makes a registry create new stores with the modules of the named files. Each file must exist
+    /// and have a module that this program can run. A module that is not trusted is skipped: the
+    /// error is reported when a store needs it.
     ///
     /// # Errors
     /// [`LibraryError::File`], [`LibraryError::Trust`], and as for [`check`](Self::check).
@@ -307,7 +307,7 @@ impl CodeLibrary {
         Ok(())
     }
 
-    /// A module of the files that were named which is of a type, and may not run.
+    /// Reports an error if a named file has a module of this type that is not trusted.
     fn named_of_type(&self, store_type: &StoreType) -> Result<(), LibraryError> {
         for module in self.modules_of_files() {
             let (file, code) = module?;
@@ -322,7 +322,7 @@ impl CodeLibrary {
         Ok(())
     }
 
-    /// Where modules are looked for, in order, for messages.
+    /// The sources of modules, in order, for messages.
     pub fn sources(&self) -> Vec<String> {
         let cache = format!("the cache ({})", self.cache.dir().display());
         let others = self.files.iter().chain(&self.path);
@@ -334,17 +334,17 @@ impl CodeLibrary {
         let store_type = recorded.store_type;
         match recorded.logic.map(str::parse::<Cid>) {
             Some(Ok(cid)) => self.code(&cid, store_type).map(Some),
-            // Other code computed it: a replay with code of this type would prove it equal.
+            // Other code computed the state: a replay with code of this type would prove it equal.
             Some(Err(_)) | None => {
                 self.named_of_type(store_type)?;
-                // What was added last is what a new store is to have.
+                // New stores use the most recently added code.
                 Ok(self.of_type(store_type)?.into_iter().next())
             }
         }
     }
 }
 
-/// Files of a directory that can be a module: those that its content id names first.
+/// Files of a directory that may be the module: those named by its content id first.
 fn candidates(dir: &Path, cid: &Cid) -> Vec<PathBuf> {
     let named = [dir.join(cid.to_string()), dir.join(format!("{cid}.wasm"))];
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -353,12 +353,12 @@ fn candidates(dir: &Path, cid: &Cid) -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
         .collect();
     others.sort_unstable();
-    // A pipe would be waited for.
+    // Reading a pipe would block.
     let all = named.into_iter().chain(others);
     all.filter(|path| path.is_file()).collect()
 }
 
-/// A registry asks for stores that no registered code computes.
+/// Resolves the code of stores that no registered code computes.
 #[derive(Debug, Clone)]
 struct Shared(Arc<CodeLibrary>);
 
@@ -387,7 +387,7 @@ impl Resolver for Shared {
 }
 
 impl CodeLibrary {
-    /// Has a registry ask this library for the code of stores that no registered opener computes.
+    /// Makes a registry ask this library for the code of stores that no registered opener computes.
     pub fn attach(self: &Arc<Self>, registry: &mut Registry) {
         registry.add_resolver(Shared(Arc::clone(self)));
     }

@@ -1,4 +1,4 @@
-//! The modules that the user has said may run: `code.toml` in the data directory.
+//! The modules that the user trusts: `code.toml` in the data directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ const HEAD: &str = "\
 [added]
 ";
 
-/// Content ids that are trusted, each with the time when it was added, as RFC 3339 text.
+/// Trusted content ids, each with the time when it was added, as RFC 3339 text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trusted {
     added: BTreeMap<Cid, String>,
@@ -38,10 +38,10 @@ fn file(data_dir: &Path) -> PathBuf {
 }
 
 impl Trusted {
-    /// Reads the list of a data directory; an empty one if there is no file.
+    /// Reads the list of a data directory; without a file, the list is empty.
     ///
     /// # Errors
-    /// [`LibraryError::File`], and [`LibraryError::Trust`] for a file that is no list.
+    /// [`LibraryError::File`], and [`LibraryError::Trust`] for a malformed file.
     pub fn load(data_dir: &Path) -> Result<Self, LibraryError> {
         let path = file(data_dir);
         let text = match fs::read_to_string(&path) {
@@ -65,7 +65,7 @@ impl Trusted {
         Ok(Self { added })
     }
 
-    /// Whether a module may run.
+    /// Whether a module is trusted.
     pub fn contains(&self, cid: &Cid) -> bool {
         self.added.contains_key(cid)
     }
@@ -75,20 +75,20 @@ impl Trusted {
         self.added.get(cid).map(String::as_str)
     }
 
-    /// The modules, in the order of content ids.
+    /// The modules, in order of content ids.
     pub fn iter(&self) -> impl Iterator<Item = &Cid> {
         self.added.keys()
     }
 
-    /// The modules, the one that was added last first.
+    /// The modules, most recently added first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Cid> {
         let mut all: Vec<_> = self.added.iter().collect();
         all.sort_by(|a, b| (b.1, b.0).cmp(&(a.1, a.0)));
         all.into_iter().map(|(cid, _)| cid)
     }
 
-    /// Takes a module from the list of a data directory. Whether it was there. The caller holds the
-    /// lock of the cache.
+    /// Removes a module from the list of a data directory. Returns whether it was listed. The
+    /// caller holds the lock of the cache.
     ///
     /// # Errors
     /// As for [`load`](Self::load).
@@ -110,8 +110,8 @@ impl Trusted {
         replace(&path, text.as_bytes()).map_err(|error| LibraryError::file("write", path, error))
     }
 
-    /// Adds a module to the list of a data directory. Whether it was not there. The caller holds the
-    /// lock of the cache.
+    /// Adds a module to the list of a data directory. Returns whether it is new. The caller holds
+    /// the lock of the cache.
     ///
     /// # Errors
     /// As for [`load`](Self::load).

@@ -1,8 +1,8 @@
-//! What the functions of a module do; [`export!`](crate::export) gives them their names.
+//! Implements the functions of a module; [`export!`](crate::export) exports them under their names.
 //!
-//! The host calls with the address and the length of an input, which it has written to memory that
-//! [`alloc`] gave. An output is the address in the upper half of a number and the length in the lower
-//! one.
+//! The host passes the address and the length of an input, which it has written to memory that
+//! [`alloc`] returned. An output is one number: the address is its upper half, the length its lower
+//! half.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -22,12 +22,12 @@ use crate::heap;
 use crate::host::{Host, element, op_of, row_at};
 use crate::panic::fail;
 
-/// The first byte of what `prepare` and `query` give.
+/// The first byte of a result of `prepare` or `query`.
 const DONE: u8 = 0;
 const REFUSED: u8 = 1;
 const ARGUMENT: u8 = 2;
 
-/// Memory of so many bytes for an input.
+/// Allocates memory for an input of this many bytes.
 pub fn alloc(len: u32) -> u32 {
     let bytes = Vec::<u8>::with_capacity(usize::try_from(len).unwrap_or(usize::MAX));
     address(bytes.leak().as_ptr())
@@ -38,11 +38,11 @@ fn address(pointer: *const u8) -> u32 {
 }
 
 /// # Safety
-/// The host has written `len` bytes there; so for all functions of this module.
+/// The host has written `len` bytes at `at`; the same holds for all functions of this module.
 unsafe fn input<'a>(at: u32, len: u32) -> &'a [u8] {
     let (at, len) = (usize::try_from(at), usize::try_from(len));
     match (at, len) {
-        // SAFETY: see above.
+        // SAFETY: see the contract of this function.
         (Ok(at), Ok(len)) => unsafe {
             core::slice::from_raw_parts(core::ptr::with_exposed_provenance(at), len)
         },
@@ -56,12 +56,12 @@ fn output(bytes: Vec<u8>) -> u64 {
     u64::from(address(bytes.as_ptr())) << 32 | len
 }
 
-/// The value, or the end of the module with what the machine reports.
+/// Returns the value, or ends the module with the error of the state machine.
 fn done<T, E: Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| fail(format_args!("{error}")))
 }
 
-/// The payload that `decode` has read last, for the op that `apply` then gets.
+/// The payload that `decode` has read last, for the `apply` that follows.
 pub struct Read<M: StateMachine> {
     bytes: Cell<&'static [u8]>,
     payload: Cell<Option<M::Payload<'static>>>,
@@ -71,7 +71,7 @@ pub struct Read<M: StateMachine> {
 unsafe impl<M: StateMachine> Sync for Read<M> {}
 
 impl<M: StateMachine> Read<M> {
-    /// None so far.
+    /// Holds no payload yet.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self {
@@ -80,20 +80,20 @@ impl<M: StateMachine> Read<M> {
         }
     }
 
-    /// What has been read of these very bytes.
+    /// Takes the payload, if it was read from these very bytes.
     fn take(&self, bytes: &[u8]) -> Option<M::Payload<'static>> {
         let payload = self.payload.take();
         payload.filter(|_| core::ptr::eq(self.bytes.get(), bytes))
     }
 }
 
-/// Reads a payload: 0 if it is valid, else why it is not.
+/// Reads a payload: 0 if it is valid, otherwise the reason why it is not.
 ///
 /// # Safety
 /// See [`input`].
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn decode<M: StateMachine>(machine: &M, read: &Read<M>, at: u32, len: u32) -> u64 {
-    // SAFETY: the host keeps the rule of this module, and no input is given back.
+    // SAFETY: the host keeps the contract of this module, and inputs are never freed.
     let bytes: &'static [u8] = unsafe { input(at, len) };
     match machine.decode(bytes) {
         Ok(payload) => {
@@ -105,7 +105,7 @@ pub unsafe fn decode<M: StateMachine>(machine: &M, read: &Read<M>, at: u32, len:
     }
 }
 
-/// Applies an op. The host has called `decode` for its payload.
+/// Applies an op. The host has called `decode` on its payload before.
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn apply<M: StateMachine>(machine: &M, read: &Read<M>, at: u32, len: u32) {
     // SAFETY: as above.
@@ -128,7 +128,7 @@ pub unsafe fn settle<M: StateMachine>(machine: &M, kind: u32, at: u32, len: u32)
     done(machine.settle(kind, &op, &mut Host));
 }
 
-/// Gives the host the elements of a page of rows.
+/// Passes the elements of a page of rows to the host.
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn elements<M: StoreCode>(machine: &M, schema: u64, at: u32, len: u32) {
     if M::ELEMENTS == Elements::Rows {
@@ -142,13 +142,13 @@ pub unsafe fn elements<M: StoreCode>(machine: &M, schema: u64, at: u32, len: u32
         let (row, end) = row_at(page, next);
         let mut each = |key: &[u8], value: &[u8]| element(number, key, value);
         done(machine.elements(SchemaVersion::new(schema), row, &Host, &mut each));
-        // SAFETY: of what was made before there are the machine and the page, which are still there.
+        // SAFETY: the machine and the page were made before the mark, and both still exist.
         unsafe { heap::release(mark) };
         (number, next) = (number + 1, end);
     }
 }
 
-/// The method with a number, and its arguments.
+/// The method with this number, and its arguments.
 fn call<M: StoreCode>(
     method: u32,
     args: &'static [u8],
@@ -171,7 +171,7 @@ fn answer(result: Result<Vec<u8>, (u8, String)>) -> u64 {
     output(answer)
 }
 
-/// An argument that the method cannot take: the parameter's name, a zero byte, and why.
+/// Encodes an argument error: the parameter's name, a zero byte, and the reason.
 fn argument(error: &CallError) -> (u8, String) {
     match error {
         CallError::Argument { param, reason, .. } => (ARGUMENT, format!("{param}\0{reason}")),
@@ -180,8 +180,8 @@ fn argument(error: &CallError) -> (u8, String) {
     }
 }
 
-/// Makes a payload of a call: a byte 0 and the payload, 1 and why it is refused, or 2 and an
-/// argument that cannot be taken.
+/// Makes a payload from a call: byte 0 and the payload, 1 and the reason of a refusal, or 2 and the
+/// error of an argument.
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn prepare<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32) -> u64 {
     // SAFETY: as above.
@@ -192,7 +192,7 @@ pub unsafe fn prepare<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32)
     let command = args.and_then(|args| command(machine, args));
     answer(match command {
         Err(error) => Err(argument(&error)),
-        // It is not dropped: the host drops all memory at once.
+        // Not dropped, to save the work: the host drops the whole memory at once.
         Ok(command) => match machine.prepare(&ManuallyDrop::new(command), &Host, &Host) {
             Ok(payload) => Ok(payload),
             Err(MachineError::Refused(refusal)) => Err((REFUSED, refusal.to_string())),
@@ -201,7 +201,7 @@ pub unsafe fn prepare<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32)
     })
 }
 
-/// Answers a query: a byte 0 and the value, or 2 and an argument that cannot be taken.
+/// Answers a query: byte 0 and the value, or 2 and the error of an argument.
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn query<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32) -> u64 {
     // SAFETY: as above.
@@ -216,7 +216,7 @@ pub unsafe fn query<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32) -
     })
 }
 
-/// Says what a payload does.
+/// Describes what a payload does.
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn describe<M: StateMachine>(machine: &M, at: u32, len: u32) -> u64 {
     // SAFETY: as above.
@@ -224,7 +224,7 @@ pub unsafe fn describe<M: StateMachine>(machine: &M, at: u32, len: u32) -> u64 {
     output(machine.describe(payload).into_bytes())
 }
 
-/// Changes the rows of one schema into those of the next.
+/// Migrates the rows of one schema to the next.
 pub fn migrate<M: StoreCode>(machine: &M, from: u64) {
     if M::SCHEMAS.0 == M::SCHEMAS.1 {
         fail(format_args!("there is one schema"));
@@ -232,7 +232,7 @@ pub fn migrate<M: StoreCode>(machine: &M, from: u64) {
     done(machine.migrate(SchemaVersion::new(from), &mut Host, &Host));
 }
 
-/// Takes a step of a conversion; input and output are values.
+/// Makes one step of a conversion; input and output are encoded values.
 #[allow(clippy::missing_safety_doc)]
 pub unsafe fn convert<M: StoreCode>(machine: &M, at: u32, len: u32) -> u64 {
     if M::CONVERTS.is_empty() {

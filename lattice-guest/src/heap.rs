@@ -1,5 +1,5 @@
-//! The allocator. An instance lives for one op, so memory is handed out from the front and given
-//! back only where the last block ends; the host drops all of it at once.
+//! The allocator. An instance lives for one op, so this is a bump allocator: it reclaims only the
+//! last block, and the host drops the whole memory at once.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32::{memory_grow, memory_size};
@@ -11,19 +11,19 @@ const PAGE: usize = 65_536;
 struct Heap {
     /// The first free address; 0 before the first allocation.
     next: Cell<usize>,
-    /// Where the memory ends.
+    /// The end of the memory.
     end: Cell<usize>,
-    /// Blocks that are in use.
+    /// Number of live blocks.
     blocks: Cell<usize>,
 }
 
-/// The front of the heap at a time.
+/// A saved position of the front of the heap.
 pub(crate) struct Mark {
     next: usize,
     blocks: usize,
 }
 
-/// The front as it is now.
+/// The current front.
 pub(crate) fn mark() -> Mark {
     Mark {
         next: HEAP.next.get(),
@@ -31,10 +31,10 @@ pub(crate) fn mark() -> Mark {
     }
 }
 
-/// Moves the front back, if all blocks that were made since then have been given back.
+/// Moves the front back, if all blocks made since the mark have been freed.
 ///
 /// # Safety
-/// No block that was made before the mark has been given back since.
+/// No block that was made before the mark has been freed since.
 pub(crate) unsafe fn release(mark: Mark) {
     if HEAP.blocks.get() == mark.blocks && mark.next > 0 {
         HEAP.next.set(mark.next);
@@ -52,12 +52,12 @@ static HEAP: Heap = Heap {
 };
 
 unsafe extern "C" {
-    /// Where the linker puts the heap: after stack and data.
+    /// The linker's start of the heap, after stack and data.
     static __heap_base: u8;
 }
 
 impl Heap {
-    /// Moves the front to `end`, where memory grows if need be.
+    /// Moves the front to `end`, and grows the memory if necessary.
     fn reach(&self, end: usize) -> bool {
         if end > self.end.get() {
             let pages = (end - self.end.get()).div_ceil(PAGE);
@@ -71,8 +71,8 @@ impl Heap {
     }
 }
 
-// SAFETY: blocks begin at multiples of their alignment and do not overlap: each begins where the
-// last one ends, or later, and the front moves back only over a block that is given back.
+// SAFETY: blocks are aligned and do not overlap: each block begins at or after the end of the
+// previous one, and the front moves back only over a freed block.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if self.next.get() == 0 {
@@ -108,10 +108,10 @@ unsafe impl GlobalAlloc for Heap {
         {
             return block;
         }
-        // SAFETY: the caller keeps the rules of `realloc`: `size` fits the layout's alignment.
+        // SAFETY: the caller keeps the contract of `realloc`: `size` fits the layout's alignment.
         let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
         if !new.is_null() {
-            // SAFETY: both blocks have so many bytes, and they do not overlap.
+            // SAFETY: both blocks have at least this many bytes, and they do not overlap.
             unsafe { ptr::copy_nonoverlapping(block, new, layout.size().min(size)) };
             // SAFETY: `block` was allocated with `layout`.
             unsafe { self.dealloc(block, layout) };

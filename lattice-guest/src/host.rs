@@ -1,4 +1,4 @@
-//! The host, as a state machine sees it.
+//! The host's interface for state machines.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,34 +14,34 @@ use lattice_meta::Hlc;
 use crate::panic::fail as failed;
 use crate::sys;
 
-/// Set in what `scan` returns if the range has no more rows.
+/// Set in the result of `scan` if the range has no more rows.
 const SCAN_ENDED: i64 = 1 << 62;
 /// Bytes of the first page of a range. Most ranges have no row or one.
 const FIRST_PAGE: usize = 256;
-/// Bytes of the largest page, but for a row that is longer.
+/// Size of the largest page, in bytes; a single longer row may exceed it.
 const LARGEST_PAGE: usize = 65_536;
-/// Bytes of a value or an op that are read with one call.
+/// Bytes of a value or an op that one call can read.
 const BUFFER: usize = 256;
 
 /// Ends the module with a message.
 pub(crate) fn fail(message: &[u8]) -> ! {
-    // SAFETY: the slice is `len` bytes at its address; so for all slices below.
+    // SAFETY: the slice has `len` bytes at its address; the same holds for all slices below.
     unsafe { sys::fail(message.as_ptr(), message.len()) }
 }
 
-/// Gives the host an element of the row with a number, from 0.
+/// Passes an element of the row with this number, counted from 0, to the host.
 pub(crate) fn element(row: u32, key: &[u8], value: &[u8]) {
     // SAFETY: as above.
     unsafe { sys::element(row, key.as_ptr(), key.len(), value.as_ptr(), value.len()) }
 }
 
-/// A length that the host gave.
+/// Converts a length that the host has returned.
 fn len(length: i64) -> usize {
     usize::try_from(length).unwrap_or_else(|_| failed(format_args!("a length of {length}")))
 }
 
-/// Reads what a call gives into a buffer, and takes the whole if it does not fit. The first
-/// argument of the call is the buffer, the second its length.
+/// Reads the result of a call into a buffer, or takes it from the host if it does not fit. The
+/// first argument of the call is the buffer, the second its length.
 fn read(call: impl FnOnce(*mut u8, usize) -> i64) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(BUFFER);
     let length = call(bytes.as_mut_ptr(), BUFFER);
@@ -52,15 +52,15 @@ fn read(call: impl FnOnce(*mut u8, usize) -> i64) -> Option<Vec<u8>> {
     if length > BUFFER {
         return Some(take(length));
     }
-    // SAFETY: the host has written so many bytes.
+    // SAFETY: the host has written this many bytes.
     unsafe { bytes.set_len(length) };
     Some(bytes)
 }
 
-/// Takes what did not fit into the buffer of a call, of which the host has given the length.
+/// Takes a result that did not fit into the buffer of a call; `length` is what the host returned.
 fn take(length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length);
-    // SAFETY: the host copies the `length` bytes that it has just announced.
+    // SAFETY: the host copies `length` bytes, as it has just announced.
     unsafe {
         sys::take(bytes.as_mut_ptr());
         bytes.set_len(length);
@@ -81,13 +81,13 @@ impl DataRead for Host {
     fn show(&self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
         let start = buffer.as_mut_ptr().cast::<u8>();
-        // SAFETY: key and buffer have the lengths that are given.
+        // SAFETY: key and buffer have the lengths that are passed.
         let length = unsafe { sys::get(key.as_ptr(), key.len(), start, BUFFER) };
         if length < 0 {
             return Ok(false);
         }
         match len(length) {
-            // SAFETY: the host has written so many bytes.
+            // SAFETY: the host has written this many bytes.
             length @ ..=BUFFER => see(unsafe { core::slice::from_raw_parts(start, length) }),
             length => see(&take(length)),
         }
@@ -113,7 +113,7 @@ fn own(bound: Bound<&[u8]>) -> Bound<Vec<u8>> {
     bound.map(<[u8]>::to_vec)
 }
 
-/// A bound's number in the flags of `scan`, and its key.
+/// The flag of `scan` for a bound, and the bound's key.
 fn flag(bound: &Bound<Vec<u8>>) -> (u32, &[u8]) {
     match bound {
         Bound::Unbounded => (0, &[]),
@@ -122,7 +122,7 @@ fn flag(bound: &Bound<Vec<u8>>) -> (u32, &[u8]) {
     }
 }
 
-/// The rows of a range, a page at a time. The host keeps nothing between two pages: the next one
+/// The rows of a range, a page at a time. The host keeps no state between two pages: the next page
 /// begins after the last row of the one before.
 struct Pages {
     start: Bound<Vec<u8>>,
@@ -133,15 +133,15 @@ struct Pages {
     len: usize,
     /// Where the next row begins.
     next: usize,
-    /// Where the row that was given last begins.
+    /// Where the most recently returned row begins.
     last: usize,
     capacity: usize,
     /// Whether the range ends with this page.
     is_last: bool,
 }
 
-/// A row of a page: key length and value length (u32, little endian), key, value. And where the
-/// next one begins.
+/// Parses a row of a page: key length and value length (u32, little endian), key, value. Also
+/// returns where the next row begins.
 pub(crate) fn row_at(page: &[u8], at: usize) -> (Row<'_>, usize) {
     let number = |at: usize| {
         let bytes = page.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
@@ -179,7 +179,7 @@ impl Pages {
             self.page.reserve(self.capacity);
             let ((start_flag, start), (end_flag, end)) = (flag(&self.start), flag(&self.end));
             let backward = u32::from(self.direction == Direction::Backward);
-            // SAFETY: keys and buffer have the lengths that are given.
+            // SAFETY: keys and buffer have the lengths that are passed.
             let filled = unsafe {
                 sys::scan(
                     start_flag | end_flag << 2 | backward << 4,
@@ -194,7 +194,7 @@ impl Pages {
             if filled >= 0 {
                 self.is_last = filled & SCAN_ENDED != 0;
                 self.len = len(filled & !SCAN_ENDED);
-                // SAFETY: the host has written so many bytes.
+                // SAFETY: the host has written this many bytes.
                 unsafe { self.page.set_len(self.len) };
                 (self.next, self.last) = (0, 0);
                 return;
@@ -224,7 +224,7 @@ impl RowCursor for Pages {
 
 impl DataWrite for Host {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        // SAFETY: both slices have the lengths that are given.
+        // SAFETY: both slices have the lengths that are passed.
         unsafe { sys::put(key.as_ptr(), key.len(), value.as_ptr(), value.len()) };
         Ok(())
     }
@@ -236,11 +236,11 @@ impl DataWrite for Host {
     }
 }
 
-/// Length of an op's reference, and of its stamp: timestamp and reference.
+/// Length of an op's reference, and of its stamp (timestamp and reference).
 const REF_LEN: usize = 72;
 const STAMP_LEN: usize = 8 + REF_LEN;
 
-/// Takes a stamp from the front: timestamp (u64, little endian), author, sequence number (u64, big
+/// Parses a stamp at the front: timestamp (u64, little endian), author, sequence number (u64, big
 /// endian), op id.
 fn stamp_of(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
     let (hlc, rest) = bytes.split_first_chunk::<8>()?;
@@ -252,7 +252,7 @@ fn stamp_of(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
     Some((stamp, rest))
 }
 
-/// The stamp that was asked for last: the rows of an op have the same.
+/// Caches the stamp of the last query: all rows of one op have the same stamp.
 struct Last(Cell<Option<(ApplyIndex, Stamp)>>);
 
 // SAFETY: a module of this interface has one thread.
@@ -262,7 +262,7 @@ static LAST: Last = Last(Cell::new(None));
 
 impl History for Host {
     fn count(&self) -> Result<u64> {
-        // SAFETY: it takes nothing.
+        // SAFETY: the call takes no arguments.
         Ok(unsafe { sys::count() })
     }
 
@@ -292,7 +292,7 @@ impl History for Host {
     }
 
     fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {
-        // SAFETY: the buffer has the length that is given.
+        // SAFETY: the buffer has the length that is passed.
         let bytes = read(|buffer, capacity| unsafe { sys::op(index.get(), buffer, capacity) });
         let bytes = bytes.unwrap_or(Vec::new());
         match stamp_of(&bytes) {
@@ -308,7 +308,7 @@ impl History for Host {
     }
 }
 
-/// An op as an entry point gets it: apply index (u64, little endian), stamp, payload.
+/// An op as an entry point receives it: apply index (u64, little endian), stamp, payload.
 pub(crate) fn op_of(input: &[u8]) -> OpView<'_> {
     let parsed = input.split_first_chunk::<8>().and_then(|(index, rest)| {
         let (stamp, payload) = stamp_of(rest)?;

@@ -20,12 +20,12 @@ mod sys;
 pub use lattice_backend as backend;
 pub use lattice_meta as meta;
 
-/// Exports a state machine from a module: its functions, by the names of the interface, and its
-/// manifest. The arguments are the type, which implements
-/// [`StoreCode`](lattice_backend::machine::manifest::StoreCode), and an expression that makes one.
+/// Exports a state machine from a module: its manifest, and its functions by the interface's names.
+/// The arguments are the type, which implements
+/// [`StoreCode`](lattice_backend::machine::manifest::StoreCode), and an expression of that type.
 ///
-/// Everywhere but in a module it makes a test that compares the manifest with what the state
-/// machine says of itself.
+/// Outside of a module it expands to a test that compares the manifest with what the state machine
+/// reports about itself.
 #[macro_export]
 macro_rules! export {
     ($machine:ty, $make:expr) => {
@@ -114,8 +114,8 @@ macro_rules! export {
     };
 }
 
-/// What the author of a store type uses. It includes the names of `alloc` that the prelude of `std`
-/// has, and `BTreeMap`, since a module has no `std`.
+/// The names that the author of a store type needs. They include the names of `alloc` that the
+/// prelude of `std` has, and `BTreeMap`, since a module has no `std`.
 pub mod store_type {
     pub use alloc::borrow::ToOwned;
     pub use alloc::boxed::Box;

@@ -1,24 +1,24 @@
-//! Comparing bytes, eight at a time. The compiler's own functions take a byte at a time, and comparing
-//! keys is much of what a state machine does.
+//! Compares bytes, eight at a time. The compiler's own functions compare one byte at a time, and a
+//! state machine spends much of its time on comparing keys.
 //!
-//! The two functions must not share a body. LLVM merges functions with the same body, and then takes
-//! what `memcmp` gives for what `bcmp` gives, which says only whether the bytes differ.
+//! The two functions must not share a body. LLVM merges functions with equal bodies, and then takes
+//! the result of `memcmp` for that of `bcmp`, which says only whether the bytes differ.
 
 use core::cmp::Ordering;
 
 const WORD: usize = size_of::<u64>();
 
-/// The first pair of words that differ, of two blocks of so many bytes.
+/// The first pair of differing words of two blocks of `len` bytes.
 ///
 /// # Safety
-/// So many bytes, a word or more, can be read at both.
+/// `len` bytes, a word or more, are readable at both addresses.
 #[inline(always)]
 unsafe fn first_difference(a: *const u8, b: *const u8, len: usize) -> Option<[u64; 2]> {
-    // The last word may overlap the one before, which is the same in both.
+    // The last word may overlap the one before, which is equal in both blocks.
     let last = len - WORD;
     let mut at = 0;
     loop {
-        // SAFETY: a word ends at `len` or before.
+        // SAFETY: the word ends at or before `len`.
         let [a, b] = [a, b].map(|bytes| unsafe { bytes.add(at).cast::<u64>().read_unaligned() });
         if a != b {
             return Some([a, b]);
@@ -30,10 +30,10 @@ unsafe fn first_difference(a: *const u8, b: *const u8, len: usize) -> Option<[u6
     }
 }
 
-/// The first pair of bytes that differ.
+/// The first pair of differing bytes.
 ///
 /// # Safety
-/// So many bytes can be read at both.
+/// `len` bytes are readable at both addresses.
 #[inline(always)]
 unsafe fn first_byte(a: *const u8, b: *const u8, len: usize) -> Option<[u8; 2]> {
     let mut at = 0;
@@ -48,12 +48,12 @@ unsafe fn first_byte(a: *const u8, b: *const u8, len: usize) -> Option<[u8; 2]> 
     None
 }
 
-/// As in C. The linker takes it in the place of the compiler's.
+/// As in C. The linker uses it instead of the compiler's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     // SAFETY: as the caller promises.
     let order = match len >= WORD {
-        // Big endian words compare as their bytes do.
+        // Big endian words compare in the order of their bytes.
         true => match unsafe { first_difference(a, b, len) } {
             Some([a, b]) => u64::from_be(a).cmp(&u64::from_be(b)),
             None => Ordering::Equal,
@@ -66,7 +66,7 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     i32::from(order as i8)
 }
 
-/// As in C: whether they differ.
+/// As in C: nonzero if the bytes differ.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     // SAFETY: as the caller promises.

@@ -1,11 +1,11 @@
-//! A panic ends the module, and its message reaches the host.
+//! A panic ends the module, and the host receives its message.
 
 use core::fmt::{self, Write};
 
-/// The most bytes of a message.
+/// Maximum length of a message, in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// A text of limited length, without an allocation: the heap may be what has run out.
+/// A text of limited length. It does not allocate, since a full heap may be the cause of the panic.
 pub(crate) struct Message {
     bytes: [u8; MAX_BYTES],
     len: usize,
@@ -25,7 +25,7 @@ impl Message {
 }
 
 impl Write for Message {
-    /// What does not fit is left out, at the end of a character.
+    /// Truncates text that does not fit, at a character boundary.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = MAX_BYTES - self.len;
         let end = (0..=room.min(text.len())).rfind(|&end| text.is_char_boundary(end));
@@ -39,7 +39,7 @@ impl Write for Message {
 /// Ends the module with a message.
 pub(crate) fn fail(message: fmt::Arguments<'_>) -> ! {
     let mut text = Message::new();
-    // What does not fit is left out.
+    // Text that does not fit is truncated.
     let _ = text.write_fmt(message);
     crate::host::fail(text.as_bytes())
 }

@@ -1,9 +1,9 @@
-//! What a key-value store costs, beside the same rows in a bare redb file on the same disk in the
-//! same run. One is measured after the other, and the faster one's file grows larger: `cargo xtask
-//! bench` is for comparing.
+//! Compares a key-value store with the same rows in a bare redb file, on the same disk in the same
+//! run. The two are measured one after the other, and the faster one's file grows larger: use
+//! `cargo xtask bench` for comparisons.
 //!
 //! The bare file has one table and no history, signatures or hashes. Both commit in single-writer
-//! mode, in two phases, with caches of one size. Keys are random, values have 100 bytes.
+//! mode, in two phases, with caches of the same size. Keys are random, values have 100 bytes.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -24,13 +24,13 @@ use lattice_registry::TypedStore;
 use redb::{ReadableDatabase, ReadableTable};
 
 const VALUE: [u8; 100] = [0x5a; 100];
-/// Keys of the stores that are read.
+/// Keys in the stores that the benchmarks read.
 const KEYS: u64 = 100_000;
 /// Rows of one scan.
 const SCANNED: usize = 1000;
 const ROWS: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("rows");
 
-/// Sixteen random bytes, the same for the same number (the finalizer of SplitMix64, twice).
+/// Sixteen pseudorandom bytes, a function of the number (the finalizer of SplitMix64, twice).
 fn key(number: u64) -> [u8; 16] {
     let mix = |salt: u64| {
         let mut mixed = number
@@ -108,7 +108,7 @@ impl Bare {
     }
 }
 
-/// The value of a key, as owned as a store's.
+/// The value of a key, copied as a store copies it.
 fn get(table: &impl ReadableTable<&'static [u8], &'static [u8]>, number: u64) -> Vec<u8> {
     let value = table
         .get(&key(number)[..])
@@ -146,7 +146,7 @@ fn reads(c: &mut Criterion) {
         put(&kv, start..start + 10_000);
         bare.put(start..start + 10_000);
     }
-    // A step that visits every key before it comes back to one.
+    // A step that visits every key before it returns to the first one.
     let mut number = 0;
     let mut next = || {
         number = (number + 61_803) % KEYS;

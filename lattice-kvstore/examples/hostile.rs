@@ -1,7 +1,7 @@
 //! Times what hostile histories cost a store on a file: `cargo run --release -p lattice-kvstore --example hostile`.
 //!
-//! The tests count rows and bytes, which do not depend on the machine; this shows what they come to. Read the
-//! growth from line to line, not the times alone.
+//! The tests count rows and bytes, which do not depend on the machine; this shows the time that
+//! they take. Read the growth from line to line, not the times alone.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -135,7 +135,8 @@ fn marks() -> Outcome<()> {
     for count in [49_152, 98_304, 196_608, 393_216] {
         let mut forge = Forge::for_store(store_type());
         let late = forge.op(1, None, &[], &payload(["k 0 0".to_owned()], Some(b"v"))?);
-        // Deletes that supersede what `late` puts, 16,384 keys each: of another store, where it was applied.
+        // Deletes that supersede what `late` puts, 16,384 keys each. They come from another store,
+        // where `late` was applied.
         let marking = superseding(&mut forge, &late, count)?;
         let dir = tempfile::tempdir()?;
         let (here, backend) = store(dir.path(), &forge)?;
@@ -149,7 +150,8 @@ fn marks() -> Outcome<()> {
     Ok(())
 }
 
-/// Ops that supersede what an op puts at so many keys. The payload is written by hand, from FORMAT.md.
+/// Ops that supersede what an op puts at so many keys. The payload is written by hand, as FORMAT.md
+/// describes it.
 fn superseding(forge: &mut Forge, late: &Op, keys: usize) -> Outcome<Vec<Op>> {
     const KEYS: usize = 16_384;
     let OpRef { author, seq, id } = late.reference();

@@ -1,12 +1,12 @@
-//! Brings the state up to date with one op.
+//! Applies one op to the state.
 //!
-//! What can be read is a function of the set of applied ops: a key's values are those that valid
-//! applied ops put there and no valid applied op supersedes. A value that arrives after an op that
-//! supersedes it is found by a mark.
+//! What a reader sees is a function of the set of applied ops: a key's values are those that valid
+//! applied ops put there and no valid applied op supersedes. A mark identifies a value that arrives
+//! after an op that supersedes it.
 //!
-//! So no order of arrival can matter. An op may supersede what it cannot have seen, and name an op by a
-//! wrong author or sequence number: references are compared as (author, seq, id), and a mark for an op
-//! that never arrives stays.
+//! The order of arrival therefore cannot matter. A reference need not be plausible: it may name an
+//! op that its author cannot have seen, or a wrong author or sequence number. References are
+//! compared as (author, seq, id). A mark for an op that never arrives stays.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -38,7 +38,7 @@ pub(crate) fn apply(
     let mut refs = Refs::new(history, &payload.refs);
     for write in &payload.writes {
         if write.supersedes.is_empty() && write.value.is_none() {
-            // It changes nothing, except that its mark has been found.
+            // The write changes nothing, but it must take its mark.
             if let Some(op) = marked {
                 take_mark(op, write.key, data)?;
             }
@@ -63,8 +63,8 @@ pub(crate) fn apply(
     Ok(())
 }
 
-/// The op's name in marks, if an applied op supersedes what it puts, at any key. In most stores there
-/// are no marks at all, and an op's name takes longer than to find that out.
+/// The op's name in marks, if an applied op supersedes its value at any key. Most stores have no
+/// marks, and looking for any mark is cheaper than hashing the op's name.
 fn marked(op: &OpRef, data: &dyn DataWrite) -> Result<Option<OpHash>> {
     let any = PrefixSpan::new(&rows::MARK_PREFIX);
     if data
@@ -80,7 +80,7 @@ fn marked(op: &OpRef, data: &dyn DataWrite) -> Result<Option<OpHash>> {
     Ok(cursor.next()?.map(|_| op))
 }
 
-/// Removes an op's mark at a key, if there is one.
+/// Removes an op's mark at a key, if it exists.
 fn take_mark(op: OpHash, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
     let mark = rows::mark_key(op, KeyHash::of(key));
     let is_marked = data.get(&mark)?.is_some();
@@ -90,8 +90,8 @@ fn take_mark(op: OpHash, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
     Ok(is_marked)
 }
 
-/// The ops that a payload names. Index, stamp and hash of each are found once, and only if need be: a place in
-/// a payload takes four bytes, a look-up reads more than a thousand.
+/// The ops that a payload names. Index, stamp and hash of each are computed once, and only on
+/// demand: a place in a payload takes four bytes, a look-up reads more than a thousand.
 struct Refs<'a> {
     history: &'a dyn History,
     ops: &'a [OpRef],
@@ -121,7 +121,7 @@ impl<'a> Refs<'a> {
         Ok(found)
     }
 
-    /// The stamp of an op that is applied, and its apply index.
+    /// The stamp of an applied op, given its apply index.
     fn stamp(&mut self, place: usize, index: ApplyIndex) -> Result<Stamp> {
         if self.stamps.is_empty() {
             self.stamps.resize(self.ops.len(), None);
@@ -143,20 +143,20 @@ impl<'a> Refs<'a> {
     }
 }
 
-/// A key's values while an op changes them. Rows of values and siblings are changed at once, the cell's
-/// own at the end.
+/// A key's values while an op changes them. Rows of values and siblings change immediately, the
+/// cell's own row at the end.
 struct Values<'a> {
     key: &'a [u8],
     /// The key of the cell's row.
     cell_key: Vec<u8>,
     held: Held<'a>,
-    /// Whether the cell's row is what is held.
+    /// Whether the stored row of the cell equals `held`.
     is_stored: bool,
 }
 
 enum Held<'a> {
     None,
-    /// One value, inside the cell.
+    /// One value, inline in the cell.
     Inside {
         index: ApplyIndex,
         value: Cow<'a, [u8]>,
@@ -165,7 +165,7 @@ enum Held<'a> {
     Apart {
         index: ApplyIndex,
     },
-    /// Several values, or what is left of them; which is current is not known once that one is gone.
+    /// Several values, or the rest of them; `current` is `None` once that one is removed.
     Siblings {
         current: Option<ApplyIndex>,
         count: u64,
@@ -203,7 +203,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Removes the value that an op has put, if the key has it. Gives whether it had.
+    /// Removes the value that an op has put, if the key has it. Returns whether it had.
     fn supersede(
         &mut self,
         place: usize,
@@ -243,7 +243,7 @@ impl<'a> Values<'a> {
         Ok(true)
     }
 
-    /// Takes in the op's own value, if it puts one, and writes the cell.
+    /// Adds the op's own value, if it puts one, and writes the cell.
     fn finish(
         mut self,
         put: Option<(SiblingRow, &'a [u8])>,
@@ -315,7 +315,7 @@ impl<'a> Values<'a> {
         Ok(())
     }
 
-    /// Makes a sibling of the value that was alone.
+    /// Makes the only value a sibling.
     fn join(
         &self,
         index: ApplyIndex,
@@ -335,7 +335,7 @@ impl<'a> Values<'a> {
         )
     }
 
-    /// Finds the current value again, and sees to it that a value alone has no sibling row.
+    /// Finds the current value again, and removes the sibling row of an only value.
     fn settle(&mut self, data: &mut dyn DataWrite) -> Result<()> {
         match self.held {
             Held::Siblings { count: 0, .. } => self.held = Held::None,

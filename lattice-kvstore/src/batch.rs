@@ -6,8 +6,8 @@ use lattice_backend::op::OpRef;
 
 use crate::{Command, Expectation, KvAppendError, KvMachine};
 
-/// Writes that become one op: all of them or none, on conditions if there are any. Of several
-/// writes to a key the last one counts.
+/// Writes that become one op: all of them or none, under conditions if there are any. If a batch
+/// writes a key several times, the last write counts.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -55,7 +55,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Gives a key a value, in place of all values it has.
+    /// Gives a key a value, and replaces all values it has.
     pub fn put(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.command.put(key.as_ref(), value.as_ref());
         self
@@ -77,14 +77,14 @@ impl<'a> Batch<'a> {
         self.expect(key, Expectation::Present)
     }
 
-    /// Refuses the batch unless [`get`](crate::KvStore::get) would give this value. Other
+    /// Refuses the batch unless [`get`](crate::KvStore::get) would return this value. Other
     /// concurrent values do not matter.
     pub fn expect_value(self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.expect(key, Expectation::Value(value.as_ref().to_vec()))
     }
 
     /// Refuses the batch unless the key's values are the puts of exactly these ops, as
-    /// [`conflicts`](crate::KvStore::conflicts) showed them.
+    /// [`conflicts`](crate::KvStore::conflicts) returned them.
     pub fn expect_siblings(
         self,
         key: impl AsRef<[u8]>,
@@ -93,23 +93,23 @@ impl<'a> Batch<'a> {
         self.expect(key, Expectation::Siblings(ops.into_iter().collect()))
     }
 
-    /// Adds a condition. It is checked when the op is made, against the state that the op changes.
+    /// Adds a condition. It is checked against the state that the op changes.
     pub fn expect(mut self, key: impl AsRef<[u8]>, expectation: Expectation) -> Self {
         self.command.expect(key.as_ref(), expectation);
         self
     }
 
-    /// Keys written so far.
+    /// Number of keys written so far.
     pub fn len(&self) -> usize {
         self.command.len()
     }
 
-    /// Whether nothing is written so far.
+    /// Whether the batch has no writes yet.
     pub fn is_empty(&self) -> bool {
         self.command.is_empty()
     }
 
-    /// Makes the op and applies it. It is durable when this returns.
+    /// Makes the op and applies it. The op is durable when this returns.
     ///
     /// # Errors
     /// [`KvRefusal`](crate::KvRefusal) for a batch that is empty or too large and for a condition

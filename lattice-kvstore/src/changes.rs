@@ -1,4 +1,4 @@
-//! What happens to keys, in the order in which it does here.
+//! Changes of keys, in the order in which this replica applies them.
 
 use lattice_backend::engine::read::ChangeFeed;
 use lattice_backend::op::{Op, OpRef};
@@ -7,29 +7,29 @@ use lattice_meta::Hlc;
 use crate::KvMachine;
 use crate::payload::Payload;
 
-/// What an op did to one key: what its author wrote.
+/// The change that an op made to one key, as its author wrote it.
 ///
-/// Where the key has concurrent values, [`get`](crate::KvStore::get) says which one is current, and
-/// after a delete one that its author had not seen may be left.
+/// Where the key has concurrent values, [`get`](crate::KvStore::get) returns the current one. After
+/// a delete, a value that its author had not seen may remain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The key.
     pub key: Vec<u8>,
-    /// The new value; nothing if the key was deleted.
+    /// The new value, or `None` if the key was deleted.
     pub value: Option<Vec<u8>>,
-    /// The op, and its author.
+    /// The op, including its author.
     pub op: OpRef,
     /// When the op was made, by its author's hybrid clock.
     pub hlc: Hlc,
 }
 
-/// Changes from a cursor on: first those that are there, then those to come. Each is given once, and
-/// none is left out, however slow the caller. Iterating waits for as long as it takes; the iterator
-/// ends after an error only, that the store was closed included.
+/// Changes from a cursor on: first the existing ones, then new ones. Each change is returned once
+/// and none is skipped, however slow the caller. Iterating blocks until the next change. The
+/// iterator ends only after an error, which includes that the store was closed.
 pub type Changes = ChangeFeed<KvMachine, Change>;
 
-/// What an op did to keys that start with a prefix, by the places of its writes. A void op and a
-/// merge did nothing.
+/// The changes of an op to keys with this prefix, each with the place of its write. A void op and a
+/// merge have no changes.
 pub(crate) fn changes(op: &Op, prefix: &[u8]) -> Vec<(u32, Change)> {
     let Ok(payload) = Payload::decode(op.payload()) else {
         return Vec::new();

@@ -1,47 +1,47 @@
-//! What a caller asks of the store.
+//! Commands of the store.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 
 use lattice_backend::op::OpRef;
 
-/// A batch of writes that happens as a whole or not at all, on conditions if it has any.
+/// A batch of writes that is applied as a whole or not at all, under conditions if it has any.
 ///
-/// The last write to a key is the one that counts.
+/// If a key is written several times, the last write counts.
 #[derive(Debug, Clone, Default)]
 pub struct Command {
-    /// As they were given.
+    /// In the order of the calls.
     writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(crate) expectations: Vec<(Vec<u8>, Expectation)>,
 }
 
-/// What a key must hold for a batch to be made. It is checked against the state that the batch
-/// then changes: no other write of this replica comes between.
+/// A condition on a key for a batch. It is checked against the state that the batch then changes:
+/// no other write of this replica comes between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expectation {
     /// The key has no value.
     Absent,
-    /// The key has a value, whichever.
+    /// The key has some value.
     Present,
-    /// The key's value, the one that a read gives, is this one.
+    /// This is the key's current value.
     Value(Vec<u8>),
-    /// The key's values are those that exactly these ops put, in any order.
+    /// The key's values are the puts of exactly these ops, in any order.
     Siblings(Vec<OpRef>),
 }
 
 impl Command {
-    /// A batch without writes, which is refused as it is.
+    /// An empty batch, which the store refuses.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Gives a key a value, in place of all values it has.
+    /// Gives a key a value, and replaces all values it has.
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Self {
         self.write(key.into(), Some(value.into()))
     }
 
-    /// Removes all values of a key. A key that has none is left as it is.
+    /// Removes all values of a key, if it has any.
     pub fn delete(&mut self, key: impl Into<Vec<u8>>) -> &mut Self {
         self.write(key.into(), None)
     }
@@ -57,13 +57,13 @@ impl Command {
         self
     }
 
-    /// Keys that are written. Takes as long as sorting the writes, unless they were given in
+    /// Number of keys written. Takes the time of sorting the writes, unless they were added in
     /// ascending order.
     pub fn len(&self) -> usize {
         self.writes().len()
     }
 
-    /// Whether nothing is written.
+    /// Whether the batch has no writes.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
@@ -75,8 +75,8 @@ impl Command {
         if self.writes.is_sorted_by(|a, b| a.0 < b.0) {
             return given.collect();
         }
-        // By key, then as given. A heap, since the functions that sort would take tens of kilobytes of a
-        // module.
+        // By key, then in the order of the calls. A heap, since the sort functions would add tens
+        // of kilobytes to a module.
         let heap: BinaryHeap<_> = (0_usize..)
             .zip(given)
             .map(|(nth, (key, value))| (key, nth, value))
@@ -92,7 +92,7 @@ impl Command {
     }
 }
 
-/// Commands are equal if they write the same and have the same conditions.
+/// Commands are equal if they have the same effective writes and the same conditions.
 impl PartialEq for Command {
     fn eq(&self, other: &Self) -> bool {
         self.writes() == other.writes() && self.expectations == other.expectations
@@ -101,5 +101,5 @@ impl PartialEq for Command {
 
 impl Eq for Command {}
 
-/// A key, and the value that it is given or that all of its values are removed.
+/// A key with its new value, or `None` to remove all of its values.
 pub(crate) type Write<'a> = (&'a [u8], Option<&'a [u8]>);

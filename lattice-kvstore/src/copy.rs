@@ -1,4 +1,4 @@
-//! A new store with the keys and values of another.
+//! Copies the keys and values of a store to a new one.
 
 use lattice_backend::backend::Cause;
 use lattice_backend::chunks::Chunks;
@@ -7,18 +7,18 @@ use lattice_registry::{Calls, StoreHandle};
 
 use crate::KvStore;
 
-/// The most keys that one op puts.
+/// Maximum number of keys that one op puts.
 const BATCH_KEYS: usize = 4096;
-/// The most bytes of keys and values that one op puts, but for a longer row.
+/// Maximum bytes of keys and values that one op puts; a single longer row may exceed it.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Makes a key-value store out of another, for a registry's
-/// [`register_migration`](lattice_registry::Registry::register_migration): a copy with a history
-/// of its own. It has the value of each key that a read gives; of concurrent values the others stay
-/// in the old store.
+/// Makes a key-value store from another one, for a registry's
+/// [`register_migration`](lattice_registry::Registry::register_migration): a copy with a history of
+/// its own. It has the current value of each key; the other concurrent values stay in the old
+/// store.
 ///
 /// # Errors
-/// The old store is of another type, or cannot be read.
+/// The old store has a different type, or cannot be read.
 pub fn copy_keys(old: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
     let kv = old.downcast_ref::<KvStore>().ok_or_else(|| {
         let found = old.store_type();

@@ -1,11 +1,11 @@
-//! The elements that rows give to the state hash.
+//! The elements of rows, over which the state hash is computed.
 
 use lattice_backend::backend::{Result, Row};
 use lattice_backend::machine::History;
 
 use crate::rows::{self, Cell, RowKind};
 
-/// Gives the element of the value that a row holds, if it holds one.
+/// Passes the element of the value that a row holds to `each`, if it holds one.
 pub(crate) fn elements(
     row: Row<'_>,
     history: &dyn History,

@@ -1,4 +1,4 @@
-//! The state machine: where the parts of the store type come together.
+//! The state machine, which combines the parts of the store type.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -15,21 +15,21 @@ use lattice_meta::{SchemaVersion, StoreType, readable_start};
 use crate::payload::Payload;
 use crate::{Command, KvRefusal, apply, elements, guest, methods, prepare};
 
-/// The store type's name.
+/// The name of the store type.
 pub const STORE_TYPE: &str = "core:kvstore";
-/// The layout of rows that this version writes.
+/// The schema of rows that this version writes.
 pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
-/// The longest key, in bytes.
+/// Maximum length of a key, in bytes.
 pub const MAX_KEY_BYTES: usize = 4096;
-/// The most writes of one op.
+/// Maximum number of writes in one op.
 pub const MAX_BATCH: usize = 65_536;
 /// Changes whenever the code that computes state changes: `apply`, the payload's rules, the rows.
 const LOGIC_VERSION: &str = "core:kvstore/1";
 
 /// The logic of `core:kvstore`: conflict-keeping cells, atomic batches, conditional writes.
 ///
-/// It holds no state of its own and builds without `std`; any host that has the rows of a store
-/// and knows its history can run it.
+/// It holds no state of its own and builds without `std`. Any host that has the rows of a store and
+/// knows its history can run it.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct KvMachine;
@@ -37,7 +37,7 @@ pub struct KvMachine;
 static LOGIC: Logic = Logic::constant_with(STORE_TYPE, LOGIC_VERSION, guest::EQUAL);
 
 impl KvMachine {
-    /// The one version of the logic there is.
+    /// The only version of the logic.
     pub const fn new() -> Self {
         Self
     }

@@ -10,7 +10,7 @@ use crate::command::Write;
 use crate::payload::{self, EMPTY_LEN, Payload, SUPERSEDED_LEN, WRITE_LEN, max_key_bytes};
 use crate::{Command, Expectation, Found, KvRefusal, MAX_BATCH, MAX_KEY_BYTES, read};
 
-/// The payload that carries out a command in this state.
+/// The payload that executes a command in this state.
 pub(crate) fn prepare(
     command: &Command,
     data: &dyn DataRead,
@@ -35,7 +35,7 @@ impl From<KvRefusal> for MachineError<KvRefusal> {
     }
 }
 
-/// Checks what needs no state. Gives the bytes that are left for superseded siblings.
+/// Checks the rules that need no state. Returns the bytes left for superseded siblings.
 fn check_form(
     writes: &[Write<'_>],
     expectations: &[(Vec<u8>, Expectation)],
@@ -109,8 +109,8 @@ fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
     of(a) == of(b)
 }
 
-/// Ops in order, each once. They are inserted one by one: to collect or to sort them would take
-/// tens of kilobytes of a module.
+/// Ops in order, without duplicates. They are inserted one by one: collecting or sorting them would
+/// add tens of kilobytes to a module.
 fn set(items: impl Iterator<Item = OpRef>) -> BTreeSet<OpRef> {
     let mut set = BTreeSet::new();
     for item in items {
@@ -119,9 +119,9 @@ fn set(items: impl Iterator<Item = OpRef>) -> BTreeSet<OpRef> {
     set
 }
 
-/// Leaves out siblings that one op has no room for: a put replaces the current value and as many
-/// others as fit, the rest stays in conflict and shrinks with each further put. A delete removes all
-/// values or is refused, since what it left would be read as the key's value.
+/// Drops siblings that do not fit into one op. A put replaces the current value and as many others
+/// as fit; the rest stays in conflict and shrinks with each further put. A delete removes all
+/// values or is refused, since reads would return a value that it left.
 fn fit(writes: &[Write<'_>], superseded: &mut [Vec<OpRef>], room: usize) -> Result<(), KvRefusal> {
     let written = superseded
         .iter()
@@ -165,7 +165,7 @@ struct Weight {
 }
 
 impl Weight {
-    /// With the current values alone, which never weigh too much: each key is in the payload.
+    /// Counts the current values only, which never exceed the limit: each key is in the payload.
     fn of(writes: &[Write<'_>], len: usize, current: impl Iterator<Item = OpRef>) -> Self {
         let refs = set(current);
         Self {
@@ -175,7 +175,7 @@ impl Weight {
         }
     }
 
-    /// Adds a value at a key, if its key still fits.
+    /// Adds a value at a key, if the limit on key bytes allows it.
     fn add(&mut self, key: &[u8], op: &OpRef) -> bool {
         let is_new = !self.refs.contains(op);
         let more = SUPERSEDED_LEN - OpRef::KEY_LEN;
@@ -205,7 +205,7 @@ fn encode(writes: &[Write<'_>], superseded: &[Vec<OpRef>]) -> Vec<u8> {
         .zip(superseded)
         .map(|((key, value), siblings)| payload::Write {
             key,
-            // Refs are in order, so ops in order have places in order.
+            // Refs are in order, so the places of ordered ops are in order.
             supersedes: match &siblings[..] {
                 [] => Vec::new(),
                 siblings => set(siblings.iter().copied())

@@ -7,7 +7,7 @@ use lattice_backend::backend::{PrefixSpan, Span};
 
 use crate::rows;
 
-/// A range of keys that owns its ends.
+/// A range of keys with owned bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyRange {
     start: Bound<Vec<u8>>,
@@ -21,7 +21,7 @@ impl KeyRange {
         end: Bound::Unbounded,
     };
 
-    /// From one end to the other.
+    /// The range between two bounds.
     #[cfg(feature = "std")]
     pub(crate) fn new<K: AsRef<[u8]>>(range: &impl core::ops::RangeBounds<K>) -> Self {
         let own = |bound: Bound<&K>| bound.map(|key| key.as_ref().to_vec());
@@ -41,11 +41,11 @@ impl KeyRange {
         }
     }
 
-    /// Those of its keys that start with a prefix.
+    /// Narrows the range to the keys that start with a prefix.
     #[cfg(feature = "std")]
     pub(crate) fn with_prefix(self, prefix: &[u8]) -> Self {
         let Self { start, end } = Self::prefix(prefix);
-        // The ends of a prefix are an included first key and an excluded one behind the last.
+        // A prefix range includes its first key and excludes the key after its last one.
         let start = match (&self.start, start) {
             (Bound::Included(own) | Bound::Excluded(own), Bound::Included(first))
                 if *own >= first =>
@@ -67,7 +67,7 @@ impl KeyRange {
         Self { start, end }
     }
 
-    /// Those of its keys that are `from` or follow it.
+    /// Narrows the range to the keys at or after `from`.
     pub(crate) fn starting(mut self, from: Vec<u8>) -> Self {
         let later = match &self.start {
             Bound::Included(start) | Bound::Excluded(start) => from > *start,
@@ -79,7 +79,7 @@ impl KeyRange {
         self
     }
 
-    /// Those of its keys that precede `to`.
+    /// Narrows the range to the keys before `to`.
     pub(crate) fn ending(mut self, to: Vec<u8>) -> Self {
         let earlier = match &self.end {
             Bound::Included(end) => to <= *end,
@@ -92,7 +92,7 @@ impl KeyRange {
         self
     }
 
-    /// Those of its keys that follow one of them.
+    /// Narrows the range to the keys after one of its keys.
     #[cfg(feature = "std")]
     pub(crate) fn after(mut self, key: Vec<u8>) -> Self {
         self.start = Bound::Excluded(key);
@@ -114,14 +114,14 @@ impl KeyRange {
     }
 }
 
-/// A range of rows that owns its ends.
+/// A range of rows with owned bounds.
 pub(crate) struct CellSpan {
     start: Bound<Vec<u8>>,
     end: Bound<Vec<u8>>,
 }
 
 impl CellSpan {
-    /// The range in the form that transactions take.
+    /// The range as backend reads take it.
     pub(crate) fn span(&self) -> Span<'_> {
         (
             self.start.as_ref().map(Vec::as_slice),

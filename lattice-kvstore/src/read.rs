@@ -1,4 +1,4 @@
-//! Reads over the rows of a store, wherever they come from.
+//! Reads over the rows of a store, from any source.
 
 use alloc::vec::Vec;
 use core::ops::{Bound, ControlFlow};
@@ -37,7 +37,7 @@ pub(crate) fn value(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> 
     show(data, key, <[u8]>::to_vec)
 }
 
-/// Shows a key's current value, if it has one.
+/// Passes a key's current value to `see`, if it has one.
 pub(crate) fn show<T>(
     data: &dyn DataRead,
     key: &[u8],
@@ -57,7 +57,7 @@ pub(crate) fn show<T>(
     seen.transpose()
 }
 
-/// Shows a value that has a row of its own.
+/// Passes a value that has a row of its own to `see`.
 fn show_apart<T>(
     data: &dyn DataRead,
     key: &[u8],
@@ -106,7 +106,7 @@ pub(crate) fn conflicts(
     }
 }
 
-/// The siblings of a key that has several, the current one first.
+/// The siblings of a key with several values, the current one first.
 fn sibling_rows(data: &dyn DataRead, key: &[u8]) -> Result<Vec<SiblingRow>> {
     let span = rows::sibling_span(key);
     let mut cursor = data.range(span.span(), Direction::Backward)?;
@@ -117,7 +117,7 @@ fn sibling_rows(data: &dyn DataRead, key: &[u8]) -> Result<Vec<SiblingRow>> {
     Ok(siblings)
 }
 
-/// The ops that put a key's concurrent values, that of the current one first. No value is read that
+/// The ops that put a key's concurrent values, that of the current one first. Reads no value that
 /// has a row of its own.
 pub(crate) fn head_ops(
     data: &dyn DataRead,
@@ -136,7 +136,7 @@ pub(crate) fn head_ops(
     }
 }
 
-/// Shows the keys of a range, one after another.
+/// Passes the keys of a range to `each`, one after another.
 pub(crate) fn scan_keys(
     data: &dyn DataRead,
     range: &KeyRange,
@@ -146,7 +146,7 @@ pub(crate) fn scan_keys(
     scan_cells(data, range, direction, |key, _| Ok(each(key)))
 }
 
-/// Shows the keys of a range and their current values, one after another.
+/// Passes the keys of a range and their current values to `each`, one after another.
 pub(crate) fn scan(
     data: &dyn DataRead,
     range: &KeyRange,
@@ -178,14 +178,14 @@ fn scan_cells(
     failed.map_or(Ok(()), Err)
 }
 
-/// The next key, after `last`, that has more than one value. Keys come in the order of their
-/// lengths, and those of one length in the order of their bytes.
+/// The next key after `last` that has more than one value. Keys come in the order of their lengths,
+/// and keys of the same length in the order of their bytes.
 pub(crate) fn next_conflicted(data: &dyn DataRead, last: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
     let all = PrefixSpan::new(&rows::SIBLING_PREFIX);
     let before = last.map(rows::sibling_span);
     let (first, end) = all.span();
     let start = match &before {
-        // Where the range of the last key ends, that of the next one can start.
+        // The next key's range starts at or after the end of the last one's.
         Some(before) => match before.span().1 {
             Bound::Excluded(end) => Bound::Included(end),
             other => other,

@@ -1,4 +1,4 @@
-//! Why a command is not carried out.
+//! Why the store refuses a command.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,19 +13,19 @@ use crate::{Expectation, MAX_BATCH, MAX_KEY_BYTES};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvRefusal {
-    /// There is nothing to write.
+    /// The batch has no writes.
     #[error("the batch writes to no key")]
     EmptyBatch,
-    /// More writes than one op takes.
+    /// The batch has more writes than one op takes.
     #[error("a batch writes to at most {MAX_BATCH} keys, found {found}; split it")]
     TooManyWrites {
         /// Keys written.
         found: usize,
     },
-    /// A key without bytes.
+    /// A key is empty.
     #[error("a key has at least 1 byte, found an empty one")]
     EmptyKey,
-    /// A key that is too long.
+    /// A key is too long.
     #[error("a key has at most {MAX_KEY_BYTES} bytes, found {len}")]
     KeyTooLong {
         /// Bytes of the key.
@@ -37,7 +37,7 @@ pub enum KvRefusal {
         /// Bytes of the payload that the batch would make.
         len: usize,
     },
-    /// A key to be deleted has more values than one op can remove.
+    /// A deleted key has more values than one op can remove.
     #[error(
         "key {} has {siblings} concurrent values, more than one batch removes; put a value first, \
          which replaces as many as fit",
@@ -67,9 +67,9 @@ pub enum KvRefusal {
 pub enum Found {
     /// No value.
     Absent,
-    /// This value, the one that a read gives.
+    /// This current value.
     Value(Vec<u8>),
-    /// The puts of these ops, the current value's first; for [`Expectation::Siblings`].
+    /// The puts of these ops, that of the current value first; for [`Expectation::Siblings`].
     Siblings(Vec<OpRef>),
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// Names the first few: a key can have thousands.
+/// Shows only the first few: a key can have thousands.
 fn show_siblings(f: &mut fmt::Formatter<'_>, ops: &[OpRef]) -> fmt::Result {
     const SHOWN: usize = 3;
     write!(f, "{} siblings", ops.len())?;
@@ -108,7 +108,7 @@ fn show_siblings(f: &mut fmt::Formatter<'_>, ops: &[OpRef]) -> fmt::Result {
     }
 }
 
-/// Bytes in a message: escaped, quoted, and not too many of them.
+/// Bytes in a message: escaped, quoted, and truncated.
 struct Shown<'a>(&'a [u8]);
 
 impl fmt::Display for Shown<'_> {

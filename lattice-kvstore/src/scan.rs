@@ -9,19 +9,19 @@ use lattice_backend::engine::read::Snapshot;
 use crate::range::KeyRange;
 use crate::read;
 
-/// Rows of the first page: a caller may want but a few.
+/// Rows of the first page; small, since a caller may want only a few.
 const FIRST_PAGE: usize = 16;
-/// Rows of a page at the most.
+/// Maximum number of rows of a page.
 const LARGEST_PAGE: usize = 512;
-/// A page is full once its keys and values have so many bytes.
+/// A page is full once its keys and values have this many bytes.
 const PAGE_BYTES: usize = 256 << 10;
 
 /// A key and its value.
 type Entry = (Vec<u8>, Vec<u8>);
 
 /// Keys and values of a range, in ascending order of keys, or in descending order from the other
-/// end. However long the range, no more than a page from each end is in memory. After an error
-/// there is nothing more.
+/// end. At most one page from each end is in memory, however long the range. After an error the
+/// iterator ends.
 #[derive(Debug, Clone)]
 pub struct Scan(Pages);
 
@@ -34,7 +34,7 @@ impl Scan {
         Self(Pages::new(snapshot, range))
     }
 
-    /// The keys alone: their values are not copied.
+    /// The keys only, without copying their values.
     pub fn keys(self) -> Keys {
         let mut pages = self.0;
         pages.keys_only = true;
@@ -79,11 +79,11 @@ impl FusedIterator for Keys {}
 #[derive(Debug, Clone)]
 struct Pages {
     snapshot: Snapshot,
-    /// What has been read from neither end; nothing once all has.
+    /// The part not yet read from either end; `None` once all is read.
     rest: Option<KeyRange>,
-    /// Entries read in front of the rest, in ascending order.
+    /// Entries read before the rest, in ascending order.
     front: Page,
-    /// Entries read behind the rest, in descending order.
+    /// Entries read after the rest, in descending order.
     back: Page,
     page_rows: usize,
     keys_only: bool,
@@ -117,7 +117,7 @@ impl Pages {
         }
     }
 
-    /// The first entry of the next page; behind the last of them what was read from the other end.
+    /// The first entry of the next page; after the last page, entries read from the other end.
     fn next_page(&mut self) -> Result<Option<Entry>, BackendError> {
         if let Some(rest) = self.rest.take() {
             let last = self.read(&rest, Direction::Forward)?;
@@ -134,7 +134,7 @@ impl Pages {
         Ok(self.back.pop_front().or_else(|| self.front.pop_back()))
     }
 
-    /// Reads the next page from one end of the rest. Gives its last key if there may be more.
+    /// Reads the next page from one end of the rest. Returns its last key if there may be more.
     fn read(
         &mut self,
         rest: &KeyRange,
@@ -171,14 +171,14 @@ impl Pages {
     }
 }
 
-/// Entries in the order in which they were read, in one piece of memory that pages share one after another:
-/// what is handed out is allocated when it is.
+/// Entries in the order of reading, in one buffer that successive pages reuse. An entry is
+/// allocated only when it is returned.
 #[derive(Debug, Clone, Default)]
 struct Page {
     bytes: Vec<u8>,
-    /// Where each key and its value end; they begin where the one before ends.
+    /// Where each key and its value end; they begin where the previous entry ends.
     ends: Vec<(usize, usize)>,
-    /// Which of the entries have not been handed out.
+    /// The entries that have not been returned yet.
     left: Range<usize>,
 }
 
@@ -233,8 +233,8 @@ impl Page {
     }
 }
 
-/// The keys with more than one value, in the order of their lengths, and those of one length in
-/// the order of their bytes. After an error there is nothing more.
+/// The keys with more than one value, in the order of their lengths, and keys of the same length in
+/// the order of their bytes. After an error the iterator ends.
 #[derive(Debug, Clone)]
 pub struct ConflictedKeys {
     snapshot: Snapshot,

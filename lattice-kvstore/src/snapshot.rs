@@ -1,4 +1,4 @@
-//! A store as it was at one moment.
+//! Snapshots of a store.
 
 use core::ops::{ControlFlow, RangeBounds};
 
@@ -10,10 +10,10 @@ use lattice_meta::StateHash;
 use crate::range::KeyRange;
 use crate::{ConflictedKeys, Scan, Sibling, read, rows};
 
-/// A store as it was when the snapshot was taken: what is written since does not show. Clones are
-/// the same view.
+/// A store as it was when the snapshot was taken; later writes are not visible. Clones share the
+/// same view.
 ///
-/// A store that is written while a snapshot is held for long grows.
+/// While a snapshot exists, the file of a store that is written grows.
 #[derive(Debug, Clone)]
 pub struct KvSnapshot {
     snapshot: Snapshot,
@@ -27,13 +27,13 @@ impl KvSnapshot {
     /// The value of a key; see [`KvStore::get`](crate::KvStore::get).
     ///
     /// # Errors
-    /// What the engine underneath reports; so for all that reads.
+    /// Errors of the backend; the same holds for all methods that read.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, BackendError> {
         read::value(&self.snapshot, key.as_ref())
     }
 
-    /// Shows the value of a key where it stands, if it has one: nothing is copied. Gives what `see` makes
-    /// of it.
+    /// Passes the value of a key to `see`, if it has one, without copying it. Returns the result of
+    /// `see`.
     ///
     /// # Errors
     /// As for [`get`](Self::get).
@@ -50,7 +50,7 @@ impl KvSnapshot {
         read::contains(&self.snapshot, key.as_ref())
     }
 
-    /// All keys and their values, in the order of keys, lazily and from either end.
+    /// All keys and their values, in order of keys, lazily and from either end.
     pub fn iter(&self) -> Scan {
         Scan::new(self.snapshot.clone(), KeyRange::ALL)
     }
@@ -75,12 +75,12 @@ impl KvSnapshot {
         Scan::new(self.snapshot.clone(), range)
     }
 
-    /// Shows the keys in a range and their values, one after another, until `each` has had enough.
-    /// Nothing is copied: for a long range this takes about half the time that [`scan`](Self::scan)
-    /// takes.
+    /// Passes the keys in a range and their values to `each`, one after another, until `each`
+    /// breaks. Copies nothing: for a long range this takes about half the time of
+    /// [`scan`](Self::scan).
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// Errors of the backend.
     pub fn visit<K: AsRef<[u8]>>(
         &self,
         range: impl RangeBounds<K>,
@@ -92,7 +92,7 @@ impl KvSnapshot {
 
     /// How many keys have a value; see [`KvStore::count`](crate::KvStore::count).
     pub fn count(&self) -> Result<u64, BackendError> {
-        // Elements are values. Keys with several are few, and each of their values has a sibling row.
+        // Each value is one element. Few keys have several values; each of those has a sibling row.
         let values = self.snapshot.element_count()?;
         let (keys, siblings) = self.conflicted()?;
         let others = siblings.checked_sub(keys);
@@ -103,7 +103,7 @@ impl KvSnapshot {
         })
     }
 
-    /// All concurrent values of a key, the winner first; see
+    /// All concurrent values of a key, the current one first; see
     /// [`KvStore::conflicts`](crate::KvStore::conflicts).
     pub fn conflicts(&self, key: impl AsRef<[u8]>) -> Result<Vec<Sibling>, BackendError> {
         read::conflicts(&self.snapshot, &self.snapshot.history(), key.as_ref())
@@ -120,7 +120,7 @@ impl KvSnapshot {
         self.snapshot.state_hash()
     }
 
-    /// How many keys have several values, and how many values those have together.
+    /// The number of keys with several values, and the number of those values.
     fn conflicted(&self) -> Result<(u64, u64), BackendError> {
         let span = PrefixSpan::new(&rows::SIBLING_PREFIX);
         let mut cursor = self.snapshot.range(span.span(), Direction::Forward)?;

@@ -13,23 +13,23 @@ use crate::{
     Batch, Changes, Command, ConflictedKeys, KvMachine, KvRefusal, KvSnapshot, Scan, Sibling,
 };
 
-/// Why nothing was written. A refusal of this store type is [`AppendError::Refused`].
+/// Why nothing was written. A refusal by this store type is [`AppendError::Refused`].
 pub type KvAppendError = AppendError<KvRefusal>;
 
-/// What opens key-value stores, for a registry: `registry.register(store_type(), kv_opener())`.
+/// Opener of key-value stores, for a registry: `registry.register(store_type(), kv_opener())`.
 pub type KvOpener = EngineOpener<KvStore>;
 
-/// An opener of key-value stores.
+/// Returns an opener of key-value stores.
 pub fn kv_opener() -> KvOpener {
     EngineOpener::new(KvMachine::new)
 }
 
-/// An open key-value store. Clones are cheap and are the same store; any thread may use any of
+/// An open key-value store. Clones are cheap and share the store; any thread may use any of
 /// them.
 ///
-/// Keys have 1 to 4,096 bytes and are ordered by them. A value may be empty; key and value must fit
-/// into one op (16 MiB). Each read looks at the store as it is then: take a
-/// [`snapshot`](Self::snapshot) for several that are to agree.
+/// Keys have 1 to 4,096 bytes and are in byte order. A value may be empty; key and value must fit
+/// into one op (16 MiB). Each read sees the current state: take a [`snapshot`](Self::snapshot) for
+/// several reads that must be consistent.
 ///
 /// ```
 /// use lattice_kvstore::KvStore;
@@ -62,12 +62,12 @@ impl TypedStore for KvStore {
 }
 
 impl KvStore {
-    /// Gives a key a value, in place of all values it has here. It is durable when this returns.
+    /// Gives a key a value and replaces all values it has here. Durable when this returns.
     ///
-    /// A value that another replica gives the key meanwhile is not lost: [`conflicts`] shows both.
+    /// A concurrent put by another replica is not lost: [`conflicts`] returns both values.
     ///
     /// # Errors
-    /// See [`AppendError`] and [`KvRefusal`]; so for all that writes.
+    /// See [`AppendError`] and [`KvRefusal`]; the same holds for all methods that write.
     ///
     /// [`conflicts`]: Self::conflicts
     pub fn put(
@@ -80,8 +80,8 @@ impl KvStore {
         self.engine.append(command)
     }
 
-    /// Removes all values that a key has here. It is an op even if there are none: have the batch
-    /// [expect](Batch::expect_present) the key to be told.
+    /// Removes all values that a key has here. It makes an op even if the key has no value. To get
+    /// an error instead, use a batch that [expects](Batch::expect_present) the key.
     ///
     /// # Errors
     /// As for [`put`](Self::put).
@@ -91,21 +91,21 @@ impl KvStore {
         self.engine.append(command)
     }
 
-    /// Starts a batch: writes that happen together, as one op, on conditions if it has any.
+    /// Starts a batch: writes that are applied together, as one op, under conditions if it has any.
     pub fn batch(&self) -> Batch<'_> {
         Batch::new(&self.engine)
     }
 
-    /// The store as it is now.
+    /// A snapshot of the current store.
     ///
     /// # Errors
-    /// What the engine underneath reports; so for all that reads.
+    /// Errors of the backend; the same holds for all methods that read.
     pub fn snapshot(&self) -> Result<KvSnapshot, BackendError> {
         Ok(KvSnapshot::new(self.engine.snapshot()?))
     }
 
-    /// The value of a key; of concurrent values, the one with the greatest `(hlc, op id)`. It is
-    /// one lookup, however many there are.
+    /// The value of a key; of concurrent values, the one with the greatest `(hlc, op id)`. It takes
+    /// one look-up, however many values the key has.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, BackendError> {
         self.snapshot()?.get(key)
     }
@@ -115,7 +115,7 @@ impl KvStore {
         self.snapshot()?.contains(key)
     }
 
-    /// All keys and their values, in the order of keys, lazily and from either end.
+    /// All keys and their values, in order of keys, lazily and from either end.
     pub fn iter(&self) -> Result<Scan, BackendError> {
         Ok(self.snapshot()?.iter())
     }
@@ -145,13 +145,13 @@ impl KvStore {
         Ok(self.snapshot()?.prefix(prefix))
     }
 
-    /// How many keys have a value. It does not read them: it counts only what is in conflict.
+    /// The number of keys with a value. Does not read the keys: it scans only those in conflict.
     pub fn count(&self) -> Result<u64, BackendError> {
         self.snapshot()?.count()
     }
 
-    /// All concurrent values of a key, the winner first; none or one if there is no conflict. The
-    /// next put or delete of anyone who has seen them replaces them all.
+    /// All concurrent values of a key, the current one first; at most one if there is no conflict.
+    /// The next put or delete by an author who has seen them replaces them all.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -189,14 +189,14 @@ impl KvStore {
         self.snapshot()?.conflicts(key)
     }
 
-    /// The keys that have more than one value, in the order of their lengths first. What it costs
-    /// grows with their number and not with that of all keys.
+    /// The keys with more than one value, ordered by length, then by bytes. The cost grows with
+    /// their number, not with the number of all keys.
     pub fn conflicted_keys(&self) -> Result<ConflictedKeys, BackendError> {
         Ok(self.snapshot()?.conflicted_keys())
     }
 
-    /// What is written to keys from a cursor on, in the order in which it arrives here, and every
-    /// change that is to come: each once, none left out.
+    /// The changes of keys from a cursor on, in the order in which this replica applies them, and
+    /// then every new change: each once, none skipped.
     ///
     /// ```
     /// # use lattice_backend::engine::read::Cursor;
@@ -214,8 +214,8 @@ impl KvStore {
     /// ```
     ///
     /// # Errors
-    /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to an
-    /// earlier state, or the cursor is another replica's.
+    /// [`FeedError::Rewound`] if the cursor does not belong to this history: the store was restored
+    /// to an earlier state, or the cursor is from another replica.
     pub fn changes(&self, since: Cursor) -> Result<Changes, FeedError> {
         self.changes_to([], since)
     }
@@ -234,10 +234,10 @@ impl KvStore {
         self.engine.changes(since, events)
     }
 
-    /// The cursor behind everything applied so far.
+    /// The cursor after all ops applied so far.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// Errors of the backend.
     pub fn cursor(&self) -> Result<Cursor, BackendError> {
         self.engine.cursor_after(u64::MAX)
     }

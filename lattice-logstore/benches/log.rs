@@ -1,7 +1,7 @@
-//! What a log costs, beside the same bytes in bare redb files on the same disk in the same run.
+//! Compares a log with the same bytes in bare redb files, on the same disk in the same run.
 //!
-//! The bare file has one table, a row an entry under a key of the same length, and no history,
-//! signatures or hashes. Both commit in single-writer mode.
+//! The bare file has one table with a row for each entry, under a key of the same length, and no
+//! history, signatures or hashes. Both commit in single-writer mode.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -20,7 +20,7 @@ use redb::{ReadableDatabase, ReadableTable};
 
 const CONTENT: [u8; 100] = [0x5a; 100];
 const BATCH: usize = 100;
-/// Entries of the logs that are read.
+/// Entries in the logs that the benchmarks read.
 const ENTRIES: u64 = 100_000;
 const ROWS: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("rows");
 const KEY_LEN: usize = 44;
@@ -68,12 +68,12 @@ impl Bare {
         tx.commit().expect("commits");
     }
 
-    /// Bytes of the newest rows, of all if `count` is not less than there are.
+    /// Bytes of the newest `count` rows, or of all rows if there are fewer.
     fn read(&self, count: usize) -> usize {
         let tx = self.database.begin_read().expect("begins");
         let table = tx.open_table(ROWS).expect("opens the table");
         let rows = table.iter().expect("reads").rev().take(count);
-        // As owned as the entries of a log are.
+        // Copied, as the entries of a log are.
         rows.map(|row| row.expect("reads").1.value().to_vec().len())
             .sum()
     }

@@ -1,4 +1,4 @@
-//! A new log with the entries of another.
+//! Copies the entries of a log to a new one.
 
 use lattice_backend::backend::Cause;
 use lattice_backend::chunks::Chunks;
@@ -7,17 +7,17 @@ use lattice_registry::{Calls, StoreHandle};
 
 use crate::{LogStore, Selection};
 
-/// The most entries that one op appends.
+/// Maximum number of entries that one op appends.
 const BATCH_ENTRIES: usize = 4096;
-/// The most bytes that one op appends, but for a longer entry.
+/// Maximum bytes that one op appends; a single longer entry may exceed it.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Makes a log out of another, for a registry's
+/// Makes a log from another one, for a registry's
 /// [`register_migration`](lattice_registry::Registry::register_migration): the same contents in the
-/// same order, with a history of its own. Their times and authors are those of the copy.
+/// same order, with a history of its own. The copied entries have new times and authors.
 ///
 /// # Errors
-/// The old store is of another type, or cannot be read.
+/// The old store has a different type, or cannot be read.
 pub fn copy_entries(old: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
     let log = old.downcast_ref::<LogStore>().ok_or_else(|| {
         let found = old.store_type();

@@ -1,4 +1,4 @@
-//! Entries read lazily.
+//! Iterates over entries lazily.
 
 use std::vec;
 
@@ -8,23 +8,23 @@ use lattice_backend::engine::read::Snapshot;
 use crate::run::Run;
 use crate::{Entry, Selection};
 
-/// Rows of the first page: a caller may want but a few entries.
+/// Rows of the first page; small, since a caller may want only a few entries.
 const FIRST_PAGE: usize = 16;
-/// Rows of a page at the most.
+/// Maximum number of rows of a page.
 const LARGEST_PAGE: usize = 512;
 
-/// Entries of one view of a log, read an op at a time. After an error there is nothing more.
+/// Entries of a snapshot, read an op at a time. After an error the iterator ends.
 #[derive(Debug)]
 pub struct Entries {
     snapshot: Snapshot,
     selection: Selection,
-    /// Rows that are not read yet; nothing once all are.
+    /// Rows that are not read yet; `None` once all are read.
     rest: Option<Selection>,
     page: vec::IntoIter<Run>,
     page_rows: usize,
-    /// What is left of the op that is read.
+    /// The remaining entries of the current op.
     op: vec::IntoIter<Entry>,
-    /// How many entries are wanted still.
+    /// How many more entries the caller wants.
     left: u64,
 }
 
@@ -41,7 +41,7 @@ impl Entries {
         }
     }
 
-    /// Reads the next op with entries that are wanted, if there is one.
+    /// Reads the next op that has selected entries, if there is one.
     fn turn(&mut self) -> Result<(), BackendError> {
         while self.left > 0 && self.op.as_slice().is_empty() {
             let Some(run) = self.next_run()? else {

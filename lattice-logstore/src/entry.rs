@@ -1,4 +1,4 @@
-//! Entries and the rows they stand in.
+//! Entries of a log.
 
 use alloc::vec::Vec;
 
@@ -11,13 +11,13 @@ use crate::Position;
 pub struct Entry {
     /// When its op was made, by its author's hybrid clock.
     pub hlc: Hlc,
-    /// Who appended it.
+    /// The author who appended it.
     pub author: PubKey,
     /// The op that carries it.
     pub op: OpId,
     /// Its index in the op, from 0.
     pub index: u32,
-    /// What was appended.
+    /// The appended bytes.
     pub content: Vec<u8>,
 }
 
@@ -27,7 +27,7 @@ impl Entry {
         self.hlc.ms()
     }
 
-    /// Where it stands in the log.
+    /// The entry's position in the log.
     pub fn position(&self) -> Position {
         Position {
             hlc: self.hlc,

@@ -6,12 +6,12 @@ use lattice_backend::op::Op;
 use crate::payload::decode_payload;
 use crate::{Entry, LogMachine};
 
-/// Entries from a cursor on, in the order in which this replica applied them: first those that are
-/// there, then those to come. Iterating waits for as long as it takes; the iterator ends after an
-/// error only, that the log was closed included.
+/// Entries from a cursor on, in the order in which this replica applied them: first the existing
+/// ones, then new ones. Iterating blocks until the next entry. The iterator ends only after an
+/// error, which includes that the log was closed.
 pub type Follow = ChangeFeed<LogMachine, Entry>;
 
-/// The entries of an op, by their indexes. An op with an invalid payload and a merge have none.
+/// The entries of an op, with their indexes. An invalid payload and a merge have none.
 pub(crate) fn entries(op: &Op) -> Vec<(u32, Entry)> {
     let entry = |(index, content): (u32, &[u8])| Entry {
         hlc: op.hlc(),

@@ -1,6 +1,6 @@
-//! The module that this state machine makes, which computes the same state: the suite for state
-//! machines compares them call by call. A module does not know its own content id, so this is left
-//! out of it.
+//! The module built from this state machine. It computes the same state: the conformance suite
+//! compares the two call by call. A module does not know its own content id, so this constant is
+//! empty there.
 
 use lattice_backend::machine::LogicVersion;
 

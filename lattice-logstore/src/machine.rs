@@ -16,19 +16,19 @@ use crate::payload::{decode_payload, encode_payload};
 use crate::run::Run;
 use crate::{guest, methods};
 
-/// The store type's name.
+/// The name of the store type.
 pub const STORE_TYPE: &str = "core:logstore";
-/// The layout of rows that this version writes.
+/// The schema of rows that this version writes.
 pub const SCHEMA_VERSION: SchemaVersion = SchemaVersion::new(1);
-/// The most entries of one op.
+/// Maximum number of entries in one op.
 pub const MAX_BATCH: usize = 65_536;
-/// To be changed with every change of what [`LogMachine::apply`] makes of an op.
+/// Must change whenever the effect of [`LogMachine::apply`] on an op changes.
 const LOGIC_VERSION: &str = "core:logstore/1";
 
 /// Appends entries, as one op.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
-    /// What is appended, in this order. An empty entry is an entry.
+    /// The entries, in this order. An empty entry is an entry.
     pub entries: Vec<Vec<u8>>,
 }
 
@@ -36,24 +36,24 @@ pub struct Append {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogRefusal {
-    /// There is nothing to append.
+    /// The append has no entries.
     #[error("there is nothing to append; give at least one entry, which may be empty")]
     Nothing,
-    /// More entries than one op may carry.
+    /// The append has more entries than one op may carry.
     #[error("one append takes at most {limit} entries, found {found}; append them in several")]
     TooMany {
-        /// The most entries of one append.
+        /// Maximum number of entries of one append.
         limit: usize,
-        /// Entries given; counting may have stopped here.
+        /// Entries found; counting may have stopped here.
         found: usize,
     },
 }
 
 /// The logic of `core:logstore`.
 ///
-/// A row of `data` is an op that appends; its entries stand in the op. Keys tell ops apart by their ids,
-/// so no op can touch a row of another, and the order in which ops arrive cannot matter. An element of the
-/// state is an entry: its [`Position`] as a key, its author and content as the value.
+/// Each op that appends has one row in `data`; the entries stay in the op. Keys contain the op's
+/// id, so no op can touch a row of another, and the order of arrival cannot matter. Each entry is
+/// an element of the state: its [`Position`] is the key, its author and content are the value.
 ///
 /// [`Position`]: crate::Position
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ pub struct LogMachine;
 static LOGIC: Logic = Logic::constant_with(STORE_TYPE, LOGIC_VERSION, guest::EQUAL);
 
 impl LogMachine {
-    /// The logic, which has no settings.
+    /// Returns the logic, which has no settings.
     pub const fn new() -> Self {
         Self
     }

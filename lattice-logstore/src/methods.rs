@@ -1,4 +1,4 @@
-//! The methods of logs that can be called by name.
+//! The methods of logs that callers can call by name.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -13,12 +13,12 @@ use lattice_backend::params;
 use crate::select::{self, Scan};
 use crate::{Append, Entry, LogMachine, Position, Selection};
 
-/// Entries that `read` gives if a call sets no limit: one call holds them all in memory.
+/// Limit of `read` if a call sets none: one call holds all its entries in memory.
 const DEFAULT_READ: u64 = 1000;
-/// Entries that `tail` gives if a call does not say.
+/// Entries that `tail` returns if a call sets no count.
 const DEFAULT_TAIL: u64 = 10;
 
-/// What can be called.
+/// The methods of the store type.
 pub(crate) const METHODS: &[MethodEntry<LogMachine>] = &[
     MethodEntry::command(
         "append",

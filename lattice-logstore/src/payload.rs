@@ -11,11 +11,11 @@ use serde_bytes::Bytes;
 
 use crate::{LogRefusal, MAX_BATCH};
 
-/// The only format of a payload so far.
+/// The only known format of a payload.
 const FORMAT: u8 = 1;
 
-/// A payload as it is encoded. The whole of its validity: the format is known, there are 1 to
-/// [`MAX_BATCH`] entries, and the bytes are the canonical ones.
+/// A payload as it is encoded. It is valid if and only if the format is known, there are 1 to
+/// [`MAX_BATCH`] entries, and the encoding is canonical.
 #[derive(Serialize, Deserialize)]
 struct Payload<'a> {
     format: u8,
@@ -26,10 +26,10 @@ struct Payload<'a> {
     entries: Vec<&'a Bytes>,
 }
 
-/// Encodes entries, in the order in which they are appended.
+/// Encodes entries in the order of appending.
 ///
 /// # Errors
-/// [`LogRefusal`] for no entries and for too many.
+/// [`LogRefusal`] for no entries, and for too many.
 pub fn encode_payload<E: AsRef<[u8]>>(entries: &[E]) -> Result<Vec<u8>, LogRefusal> {
     match entries.len() {
         0 => Err(LogRefusal::Nothing),
@@ -54,12 +54,12 @@ pub fn encode_payload<E: AsRef<[u8]>>(entries: &[E]) -> Result<Vec<u8>, LogRefus
     }
 }
 
-/// Decodes the entries of a payload, borrowed from it.
+/// Decodes the entries of a payload; they borrow from it.
 ///
 /// # Errors
-/// [`Invalid`] for bytes that are not a payload: such an op has no effect on any replica.
+/// [`Invalid`] if the bytes are not a payload: such an op has no effect on any replica.
 pub fn decode_payload(payload: &[u8]) -> Result<Vec<&[u8]>, Invalid> {
-    // A later format may lay out the rest otherwise; it is told apart before it is read.
+    // A later format may have a different layout, so the format is checked first.
     match payload.first() {
         Some(&FORMAT) => {}
         Some(found) => {

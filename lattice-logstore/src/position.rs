@@ -1,4 +1,4 @@
-//! Where an entry stands in a log.
+//! Positions of entries in a log.
 
 use alloc::string::String;
 use core::fmt;
@@ -8,8 +8,8 @@ use lattice_meta::{Hlc, OpId};
 
 use crate::run::Run;
 
-/// Where an entry stands: logs are ordered by the time of the op, its id, and the index of the
-/// entry in it. An entry's position never changes, while its ordinal does as soon as an older
+/// The position of an entry: logs are ordered by the time of the op, its id, and the index of the
+/// entry in it. An entry's position never changes, while its ordinal changes as soon as an older
 /// entry arrives from another replica.
 ///
 /// As text it is the timestamp in hexadecimal, the op's id and the index:
@@ -39,15 +39,15 @@ impl Position {
     /// Length of [`Self::to_key`], in bytes.
     pub const KEY_LEN: usize = 8 + 32 + 4;
 
-    /// Behind every entry that there can be: no op holds so many.
+    /// After every possible entry: no op holds this many.
     pub(crate) const END: Self = Self {
         hlc: Hlc::from_u64(u64::MAX),
         op: OpId::from_bytes([0xff; 32]),
         index: u32::MAX,
     };
 
-    /// In front of every entry of this millisecond or later, [`Self::END`] for a time that no
-    /// entry can have.
+    /// Before every entry of this millisecond or later; [`Self::END`] for a time that no entry can
+    /// have.
     pub(crate) fn at_ms(ms: u64) -> Self {
         Hlc::from_parts(ms, 0).map_or(Self::END, |hlc| Self {
             hlc,
@@ -56,8 +56,8 @@ impl Position {
         })
     }
 
-    /// The position as a key whose bytes order as positions do: timestamp, op id, index, integers
-    /// big endian.
+    /// The position as a key whose byte order is that of positions: timestamp, op id, index, with
+    /// integers in big endian.
     pub fn to_key(&self) -> [u8; Self::KEY_LEN] {
         let mut key = [0; Self::KEY_LEN];
         key[..8].copy_from_slice(&self.hlc.to_u64().to_be_bytes());
@@ -66,7 +66,7 @@ impl Position {
         key
     }
 
-    /// The first part of the key, which all entries of an op have in common.
+    /// The first part of the key, which all entries of an op share.
     pub(crate) fn run_key(&self) -> [u8; Run::KEY_LEN] {
         *self
             .to_key()
@@ -74,7 +74,7 @@ impl Position {
             .expect("a key begins with that of its run")
     }
 
-    /// Reads what [`Self::to_key`] made; nothing for another length.
+    /// Parses the result of [`Self::to_key`]; `None` for any other length.
     pub fn from_key(key: &[u8]) -> Option<Self> {
         let (hlc, rest) = key.split_first_chunk::<8>()?;
         let (op, index) = rest.split_first_chunk::<32>()?;
@@ -92,19 +92,19 @@ impl fmt::Display for Position {
     }
 }
 
-/// A text that is no position.
+/// Error of a text that is not a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PositionError {
-    /// Not the three parts of one.
+    /// The text does not have the three parts of a position.
     #[error("expected a position (16 digits, an op id, an index, with hyphens), found {found:?}")]
     Form {
-        /// The beginning of what was given.
+        /// The beginning of the text.
         found: String,
     },
 }
 
-/// Takes what `Display` gives and nothing else, so that every position has one text.
+/// Parses only the output of `Display`, so that every position has one text.
 impl FromStr for Position {
     type Err = PositionError;
 

@@ -1,4 +1,4 @@
-//! What a log is as a replica: where it is, what it has, and what it takes from others.
+//! A log as a replica: its location, its history, and the ops it ingests.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ impl NamedType for LogStore {
 }
 
 impl LogStore {
-    /// Makes an empty store in memory, for tests and trials; it lives as long as its handles.
+    /// Creates an empty store in memory, for tests and trials. It lives as long as its handles.
     ///
     /// # Errors
-    /// [`StandaloneError`] if the operating system gives no random bytes, or its clock is far off.
+    /// [`StandaloneError`] if the system has no random bytes, or its clock is far off.
     ///
     /// ```
     /// use lattice_logstore::LogStore;
@@ -32,8 +32,8 @@ impl LogStore {
         standalone::in_memory(LogMachine::new())
     }
 
-    /// Makes an empty store in a new file, for programs that need one store and no data directory.
-    /// It is written with the key of the file `<path>.key`, which is made if it is missing.
+    /// Creates an empty store in a new file, for programs that need no data directory. It writes
+    /// with the key in the file `<path>.key`, which is created if missing.
     ///
     /// # Errors
     /// See [`StandaloneError`]. A file at `path` is never replaced.
@@ -42,11 +42,11 @@ impl LogStore {
         standalone::create(path, LogMachine::new())
     }
 
-    /// Opens the store of a file for writing, as it is. Without a file `<path>.key` beside it, the
-    /// handle reads and takes in ops of others, and does not write.
+    /// Opens an existing store file for writing. Without a key file `<path>.key`, the handle reads
+    /// and ingests foreign ops, and cannot write.
     ///
     /// # Errors
-    /// See [`StandaloneError`]. A refusal changes nothing of the store.
+    /// See [`StandaloneError`]. A refusal does not change the store.
     #[cfg(feature = "files")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StandaloneError> {
         standalone::open(path, LogMachine::new())
@@ -57,17 +57,17 @@ impl LogStore {
         self.engine().store_id()
     }
 
-    /// The record that the store began with: another replica begins with the same.
+    /// The genesis record of the store, which all its replicas share.
     pub fn genesis(&self) -> &Genesis {
         self.engine().genesis()
     }
 
-    /// The file that was opened.
+    /// The path of the open file.
     pub fn path(&self) -> &Path {
         self.engine().path()
     }
 
-    /// The author that this handle writes as, if it writes.
+    /// The author that this handle writes as, if it can write.
     pub fn author(&self) -> Option<PubKey> {
         self.engine().author()
     }
@@ -75,27 +75,27 @@ impl LogStore {
     /// The hash of the whole state: equal on replicas that have applied the same ops.
     ///
     /// # Errors
-    /// What the backend reports; so for all that reads.
+    /// Errors of the backend; the same holds for all methods that read.
     pub fn state_hash(&self) -> Result<StateHash, BackendError> {
         self.engine().state_hash()
     }
 
-    /// How many ops have been applied.
+    /// The number of applied ops.
     pub fn op_count(&self) -> Result<u64, BackendError> {
         self.engine().op_count()
     }
 
-    /// The ends of all authors' branches: what another replica needs to know to send the rest.
+    /// The ends of all branches of all authors: with them another replica can send the rest.
     pub fn branch_tips(&self) -> Result<BranchTips, BackendError> {
         self.engine().branch_tips()
     }
 
-    /// The ops that a replica which has these lacks, in causal order.
+    /// The ops that a replica with these branch tips lacks, in causal order.
     pub fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError> {
         self.engine().ops_after(known)
     }
 
-    /// Takes in ops of others, in any order.
+    /// Ingests foreign ops, in any order.
     ///
     /// # Errors
     /// See [`IngestError`].
@@ -107,10 +107,10 @@ impl LogStore {
         self.engine().ingest(ops, whose)
     }
 
-    /// Closes the store for every clone of the handle: the file is released when this returns.
+    /// Closes the store for every clone of the handle. The file is released when this returns.
     ///
     /// # Errors
-    /// What the backend reports; the file is released all the same.
+    /// Errors of the backend; the file is released all the same.
     pub fn close(&self) -> Result<(), BackendError> {
         self.engine().close()
     }

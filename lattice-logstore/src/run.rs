@@ -4,9 +4,9 @@
 //! | --- | --- | --- |
 //! | run | hlc (u64 BE), op id | apply index of the op (varint), number of entries (varint) |
 //!
-//! A varint is the shortest unsigned LEB128. The entries are in the op, once and in their order; its apply
-//! index finds it. The element of an entry is its [`Position`] as a key, and author and content as the
-//! value.
+//! A varint is the shortest unsigned LEB128. The entries are stored once, in the op, which the
+//! apply index locates. The element of an entry has its [`Position`] as key, and its author and
+//! content as value.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -46,7 +46,7 @@ impl Run {
         value
     }
 
-    /// Reads a row.
+    /// Decodes a row.
     pub(crate) fn from_row(row: Row<'_>) -> Result<Self, BackendError> {
         let read = || {
             let (hlc, op) = row.key.split_first_chunk::<8>()?;
@@ -69,7 +69,7 @@ impl Run {
         })
     }
 
-    /// Where one of its entries stands.
+    /// The position of one of its entries.
     pub(crate) fn position(&self, index: u32) -> Position {
         Position {
             hlc: self.hlc,
@@ -78,7 +78,7 @@ impl Run {
         }
     }
 
-    /// Shows its author and its entries, in their order.
+    /// Passes its author and its entries, in order, to `see`.
     pub(crate) fn show<T>(
         &self,
         history: &dyn History,
@@ -104,7 +104,7 @@ impl Run {
         (found == (self.hlc, self.op, self.count)).then_some(entries)
     }
 
-    /// Copies of some of its entries, by their indexes.
+    /// Copies of the entries with these indexes.
     pub(crate) fn entries(
         &self,
         history: &dyn History,
@@ -124,7 +124,7 @@ impl Run {
         })
     }
 
-    /// Gives the elements of its entries.
+    /// Passes the elements of its entries to `each`.
     pub(crate) fn elements(
         &self,
         history: &dyn History,

@@ -1,4 +1,4 @@
-//! Which entries are read, and from which end.
+//! Selections of entries, and the order of reading.
 
 use alloc::vec::{self, Vec};
 use core::ops::{Bound, Range};
@@ -9,8 +9,8 @@ use lattice_backend::machine::{DataRead, History};
 use crate::run::Run;
 use crate::{Entry, Position};
 
-/// Which entries of a log are read, and from which end. Bounds narrow one another: of two starts
-/// the later one counts, of two ends the earlier one.
+/// Selects entries of a log, and the end from which they are read. Bounds narrow each other: of two
+/// starts the later one counts, of two ends the earlier one.
 ///
 /// ```
 /// use lattice_logstore::Selection;
@@ -22,7 +22,7 @@ use crate::{Entry, Position};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     start: Bound<Position>,
-    /// The end lies in front of this position.
+    /// The selection ends before this position.
     end: Option<Position>,
     direction: Direction,
     limit: u64,
@@ -49,7 +49,7 @@ impl Selection {
         self.before(Position::at_ms(ms))
     }
 
-    /// Only entries at this position or behind it.
+    /// Selects only entries at or after this position.
     pub fn starting_at(mut self, position: Position) -> Self {
         if starts_later(Bound::Included(position), self.start) {
             self.start = Bound::Included(position);
@@ -57,7 +57,7 @@ impl Selection {
         self
     }
 
-    /// Only entries behind this position, e.g. behind the last one read.
+    /// Selects only entries after this position, e.g. after the last one read.
     pub fn after(mut self, position: Position) -> Self {
         if starts_later(Bound::Excluded(position), self.start) {
             self.start = Bound::Excluded(position);
@@ -65,7 +65,7 @@ impl Selection {
         self
     }
 
-    /// Only entries in front of this position.
+    /// Selects only entries before this position.
     pub fn before(mut self, position: Position) -> Self {
         if self.end.is_none_or(|end| position < end) {
             self.end = Some(position);
@@ -73,21 +73,21 @@ impl Selection {
         self
     }
 
-    /// From the newest entry to the oldest.
+    /// Reads from the newest entry to the oldest.
     pub fn newest_first(mut self) -> Self {
         self.direction = Direction::Backward;
         self
     }
 
-    /// So many entries at the most, counted from the end that is read first.
+    /// At most this many entries, counted from the end that is read first.
     pub fn limit(mut self, limit: u64) -> Self {
         self.limit = self.limit.min(limit);
         self
     }
 
-    /// The rows in which selected entries stand, and from which end they are read.
+    /// The rows of selected entries, and the direction in which they are read.
     pub(crate) fn runs<'a>(&self, data: &'a dyn DataRead) -> Result<Rows<'a>, BackendError> {
-        // Behind the last place that an entry can have nothing of its op is left.
+        // An op has no entry after the greatest possible index, so its row is excluded.
         let start = match self.start {
             Bound::Unbounded => None,
             Bound::Included(position) => Some((position.run_key(), true)),
@@ -98,7 +98,7 @@ impl Selection {
             Some((start, true)) => Bound::Included(&start[..]),
             Some((start, false)) => Bound::Excluded(&start[..]),
         };
-        // In front of an op's first entry nothing of it is selected.
+        // An end at an op's first entry selects none of its entries.
         let end = self.end.map(|end| (end.run_key(), end.index));
         let end = match &end {
             None => Bound::Unbounded,
@@ -108,7 +108,7 @@ impl Selection {
         data.range((start, end), self.direction)
     }
 
-    /// The entries of a run that are selected, in the order in which they are read, `most` of them.
+    /// At most `most` selected entries of a run, in the order of reading.
     pub(crate) fn entries(
         &self,
         run: &Run,
@@ -131,7 +131,7 @@ impl Selection {
         Ok(entries)
     }
 
-    /// Which entries of a run are selected, by their indexes.
+    /// The indexes of the selected entries of a run.
     fn places(&self, run: &Run) -> Range<u32> {
         let this = |position: &Position| (position.hlc, position.op) == (run.hlc, run.op);
         let start = match self.start {
@@ -143,7 +143,7 @@ impl Selection {
         start..end.min(run.count)
     }
 
-    /// The selection of what is left once a run has been read.
+    /// The selection that remains after a run has been read.
     #[cfg(feature = "std")]
     pub(crate) fn beyond(self, run: &Run) -> Self {
         match self.direction {
@@ -173,13 +173,13 @@ fn starts_later(one: Bound<Position>, other: Bound<Position>) -> bool {
     rank(one) > rank(other)
 }
 
-/// Entries read one after another from a view that outlives it.
+/// Reads entries one after another from a state that outlives it.
 pub(crate) struct Scan<'a> {
     rows: Rows<'a>,
     history: &'a dyn History,
     selection: Selection,
     left: u64,
-    /// What is left of the op that is read.
+    /// The remaining entries of the current op.
     op: vec::IntoIter<Entry>,
 }
 
@@ -217,13 +217,13 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Counts every entry without reading one.
+/// Counts the entries without reading their ops.
 pub(crate) fn count(data: &dyn DataRead) -> Result<u64, BackendError> {
     let mut rows = data.range(lattice_backend::backend::EVERYTHING, Direction::Forward)?;
     let mut count: u64 = 0;
     while let Some(row) = rows.next()? {
         let more = u64::from(Run::from_row(row)?.count);
-        // Only rows that are damaged can say so much.
+        // Only damaged rows can exceed a `u64`.
         count = count.saturating_add(more);
     }
     Ok(count)

@@ -18,15 +18,15 @@ use crate::{
 /// Why nothing was appended.
 pub type LogAppendError = AppendError<LogRefusal>;
 
-/// What opens logs, for a registry: `registry.register(store_type(), log_opener())`.
+/// Opener of logs, for a registry: `registry.register(store_type(), log_opener())`.
 pub type LogOpener = EngineOpener<LogStore>;
 
-/// An opener of logs.
+/// Returns an opener of logs.
 pub fn log_opener() -> LogOpener {
     EngineOpener::new(LogMachine::new)
 }
 
-/// An open log. Clones are cheap and are the same log; any thread may use any of them.
+/// An open log. Clones are cheap and share the log; any thread may use any of them.
 ///
 /// ```
 /// use lattice_logstore::{LogStore, Selection};
@@ -60,7 +60,7 @@ impl TypedStore for LogStore {
 }
 
 impl LogStore {
-    /// Appends one entry, which may be empty. It is durable when this returns.
+    /// Appends one entry, which may be empty. The entry is durable when this returns.
     ///
     /// # Errors
     /// See [`AppendError`].
@@ -70,18 +70,18 @@ impl LogStore {
         })
     }
 
-    /// Appends 1 to 65,536 entries as one op: all of them, or none. They stand next to each other
-    /// in the log, in their order, on every replica.
+    /// Appends 1 to 65,536 entries as one op: all of them, or none. They are adjacent and in this
+    /// order in the log of every replica.
     ///
     /// # Errors
-    /// [`LogRefusal`] for none and for too many, [`AppendError::TooLong`] for more than fits in
-    /// an op (16 MiB); see [`AppendError`].
+    /// [`LogRefusal`] for no entries and for too many, [`AppendError::TooLong`] if they do not fit
+    /// in an op (16 MiB); see [`AppendError`].
     pub fn append_many<I>(&self, entries: I) -> Result<Receipt, LogAppendError>
     where
         I: IntoIterator,
         I::Item: Into<Vec<u8>>,
     {
-        // What is too much is not collected to its end, which it may not have.
+        // Stops collecting when the limit is exceeded: the iterator may be endless.
         let mut len = 0;
         let fits = |entry: &Vec<u8>| {
             let fitted = len <= MAX_OP_BYTES;
@@ -94,18 +94,18 @@ impl LogStore {
         self.engine.append(Append { entries })
     }
 
-    /// The log as it is now, for several reads that are to agree.
+    /// A snapshot of the log, for several reads that must be consistent.
     ///
     /// # Errors
-    /// What the engine underneath reports; so for all that reads.
+    /// Errors of the backend; the same holds for all methods that read.
     pub fn snapshot(&self) -> Result<LogSnapshot, BackendError> {
         Ok(LogSnapshot {
             snapshot: self.engine.snapshot()?,
         })
     }
 
-    /// Reads entries of the log as it is now, one after another. Whatever the log's length, no
-    /// more than one op's entries are in memory.
+    /// Reads entries of the current log, one after another. At most one op's entries are in memory,
+    /// whatever the log's length.
     pub fn read(&self, selection: Selection) -> Result<Entries, BackendError> {
         Ok(self.snapshot()?.read(selection))
     }
@@ -120,7 +120,7 @@ impl LogStore {
         self.snapshot()?.get(position)
     }
 
-    /// How many entries the log has; as fast for a long one as for a short one.
+    /// The number of entries; the time does not depend on the log's length.
     pub fn len(&self) -> Result<u64, BackendError> {
         self.snapshot()?.len()
     }
@@ -130,9 +130,9 @@ impl LogStore {
         self.snapshot()?.is_empty()
     }
 
-    /// The entries that are applied here from a cursor on, in the order in which they arrive, and
-    /// then every one that is to come: each once, none left out. An entry of another replica may
-    /// stand anywhere in the log; its [`Entry::position`] tells where.
+    /// The entries from a cursor on, in the order in which this replica applies them, and then
+    /// every new one: each once, none skipped. An entry of another replica may be anywhere in the
+    /// log; [`Entry::position`] returns its position.
     ///
     /// ```
     /// # use lattice_logstore::LogStore;
@@ -152,40 +152,40 @@ impl LogStore {
     /// ```
     ///
     /// # Errors
-    /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to
-    /// an earlier state, or the cursor is another replica's.
+    /// [`FeedError::Rewound`] if the cursor does not belong to this history: the store was restored
+    /// to an earlier state, or the cursor is from another replica.
     pub fn follow(&self, from: Cursor) -> Result<Follow, FeedError> {
         self.engine.changes(from, entries)
     }
 
-    /// The cursor after everything applied so far.
+    /// The cursor after all ops applied so far.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// Errors of the backend.
     pub fn cursor(&self) -> Result<Cursor, BackendError> {
         self.cursor_after(&self.snapshot()?)
     }
 
-    /// The cursor after everything that a snapshot shows: a reader that follows from there gets
-    /// what the snapshot does not have, and nothing twice.
+    /// The cursor after everything that a snapshot contains: a reader that follows from there gets
+    /// exactly the entries that the snapshot does not have.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// Errors of the backend.
     pub fn cursor_after(&self, snapshot: &LogSnapshot) -> Result<Cursor, BackendError> {
         self.engine.cursor_after(snapshot.snapshot.op_count()?)
     }
 }
 
-/// A log as it was at one moment. Clones are the same view; while one is held, a log that is
-/// written to takes more space.
+/// A log as it was at one moment. Clones share the same view. While a snapshot exists, the file of
+/// a log that is written grows.
 #[derive(Debug, Clone)]
 pub struct LogSnapshot {
     snapshot: Snapshot,
 }
 
 impl LogSnapshot {
-    /// Reads entries, one after another. Whatever the log's length, no more than one op's entries are in
-    /// memory.
+    /// Reads entries, one after another. At most one op's entries are in memory, whatever the log's
+    /// length.
     pub fn read(&self, selection: Selection) -> Entries {
         Entries::new(self.snapshot.clone(), selection)
     }
@@ -193,7 +193,7 @@ impl LogSnapshot {
     /// The newest `count` entries, oldest first.
     ///
     /// # Errors
-    /// What the engine underneath reports; so for all methods below.
+    /// Errors of the backend; the same holds for all methods below.
     pub fn tail(&self, count: u64) -> Result<Vec<Entry>, BackendError> {
         let newest = self.read(Selection::all().newest_first().limit(count));
         let mut entries = newest.collect::<Result<Vec<_>, _>>()?;
@@ -219,13 +219,13 @@ impl LogSnapshot {
         Ok(entries.into_iter().next())
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> Result<u64, BackendError> {
-        // Every entry is an element, and the host counts elements.
+        // Every entry is an element, and the host counts the elements.
         self.snapshot.element_count()
     }
 
-    /// Whether there are no entries.
+    /// Whether the log has no entries.
     pub fn is_empty(&self) -> Result<bool, BackendError> {
         Ok(self.len()? == 0)
     }

@@ -1,4 +1,4 @@
-//! Content ids: bytes named by their hash.
+//! Content ids: hashes that name bytes.
 
 use alloc::string::String;
 use core::fmt;
@@ -13,16 +13,16 @@ const RAW: u8 = 0x55;
 const DIGEST_LEN: u8 = 32;
 /// The multibase prefix of lower-case base32 without padding.
 const BASE32: char = 'b';
-/// Characters of the text: the prefix, and 36 bytes in base32.
+/// The length of the text: the prefix, and 36 bytes in base32.
 const TEXT_LEN: usize = 59;
 
-/// How content is hashed.
+/// The hash function of a content id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CidHash {
-    /// BLAKE3 with 256 bits: what Lattice names code by.
+    /// BLAKE3 with 256 bits, which Lattice uses to name code.
     Blake3,
-    /// SHA2-256: what others name the same bytes by.
+    /// SHA2-256, which other systems use.
     Sha256,
 }
 
@@ -36,8 +36,8 @@ impl CidHash {
     }
 }
 
-/// A content id, version 1, of raw bytes, by a hash of 256 bits; see
-/// <https://github.com/multiformats/cid>. The text is lower-case base32: 59 characters, which fit
+/// A content id, version 1, of raw bytes with a 256-bit hash; see
+/// <https://github.com/multiformats/cid>. The text is 59 characters of lower-case base32, which fit
 /// into a logic version and a file name.
 ///
 /// ```
@@ -54,29 +54,29 @@ pub struct Cid {
     digest: [u8; 32],
 }
 
-/// Why bytes or a text are not a content id that Lattice takes.
+/// Why bytes or a text are not a content id that Lattice accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CidError {
-    /// The text has another length.
+    /// The text has the wrong length.
     #[error("a content id has {TEXT_LEN} characters, found {found}")]
     Length {
-        /// Bytes of the text.
+        /// Bytes found.
         found: usize,
     },
-    /// The text is not lower-case base32 with its prefix.
+    /// The text is not lower-case base32 with the prefix.
     #[error("a content id is `b` and lower-case base32, found something else at offset {offset}")]
     Base32 {
-        /// Byte offset of the first character that does not fit.
+        /// Byte offset of the first invalid character.
         offset: usize,
     },
-    /// The bytes have another length.
+    /// The bytes have the wrong length.
     #[error("a content id has {} bytes, found {found}", Cid::LEN)]
     Bytes {
-        /// How many there are.
+        /// Bytes found.
         found: usize,
     },
-    /// The id is of another version, content type, hash or digest length.
+    /// The id has an unsupported version, content type, hash function or digest length.
     #[error(
         "expected a content id of version 1, raw bytes (0x55), BLAKE3 (0x1e) or SHA2-256 (0x12) of \
          32 bytes, found the header {found:02x?}"
@@ -91,27 +91,27 @@ impl Cid {
     /// Length in bytes.
     pub const LEN: usize = 36;
 
-    /// The id of content, by its BLAKE3 hash.
+    /// The content id of `content`, with BLAKE3.
     pub fn of(content: &[u8]) -> Self {
         Self::from_digest(CidHash::Blake3, *blake3::hash(content).as_bytes())
     }
 
-    /// The id of content with this digest.
+    /// The content id for a digest.
     pub const fn from_digest(hash: CidHash, digest: [u8; 32]) -> Self {
         Self { hash, digest }
     }
 
-    /// How the content was hashed.
+    /// The hash function.
     pub const fn hash(&self) -> CidHash {
         self.hash
     }
 
-    /// The hash of the content.
+    /// The digest of the content.
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// Whether this is the id of the content.
+    /// Whether this is the content id of `content`.
     pub fn is_of(&self, content: &[u8]) -> bool {
         match self.hash {
             CidHash::Blake3 => blake3::hash(content) == self.digest,
@@ -127,7 +127,7 @@ impl Cid {
         bytes
     }
 
-    /// Reads the binary form.
+    /// Decodes the binary form.
     ///
     /// # Errors
     /// [`CidError::Bytes`] and [`CidError::Unsupported`].
@@ -167,7 +167,7 @@ impl fmt::Debug for Cid {
 impl FromStr for Cid {
     type Err = CidError;
 
-    /// Reads the one text of an id: other bases, upper case and padding are refused.
+    /// Parses the canonical text of an id; refuses other bases, upper case and padding.
     fn from_str(text: &str) -> Result<Self, CidError> {
         if text.len() != TEXT_LEN {
             return Err(CidError::Length { found: text.len() });

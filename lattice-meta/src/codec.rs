@@ -1,15 +1,14 @@
-//! The strict codec of every record that Lattice stores or signs.
+//! The strict codec of all records that Lattice stores or signs.
 //!
-//! The encoding is bincode 2's fixed-width, little-endian form of a serde type: integers take
-//! their full width, `Option` and enums take a tag (one byte and a `u32`), sequences and strings
-//! take a `u64` length. Types that go through it use no maps, sets, floats, or zero-sized
-//! elements.
+//! The encoding is bincode 2's fixed-width, little-endian form of a serde type: integers have their
+//! full width, `Option` and enums have a tag (one byte and a `u32`), sequences and strings have a
+//! `u64` length. Encoded types contain no maps, sets, floats, or zero-sized elements.
 //!
-//! Decoding is total and canonical: it refuses an input longer than the format's limit before it
-//! starts, borrows byte strings from the input, demands that every byte is consumed, and that
-//! encoding the decoded value gives the input again. Sequences are declared with [`bounded_seq`],
-//! which never allocates by a length that the input claims. An owned string or byte string makes room
-//! for at most 1 KiB, or sixty-four times the input. Inputs have at most 256 MiB.
+//! Decoding is total and canonical. It first refuses an input that is longer than the format's
+//! limit. It borrows byte strings from the input. It requires that every byte is consumed, and that
+//! encoding the decoded value reproduces the input. Sequences use [`bounded_seq`], which never
+//! allocates by a length that the input claims. An owned string or byte string allocates at most 1
+//! KiB, or sixty-four times the input. Inputs have at most 256 MiB.
 //!
 //! This is the only module that names bincode.
 
@@ -30,7 +29,7 @@ const CONFIG: Configuration<LittleEndian, Fixint> = bincode::config::standard()
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// Longer than the format allows. Nothing was read.
+    /// The input is longer than the format allows. Nothing was decoded.
     #[error("at most {limit} bytes are allowed, found {found}")]
     TooLong {
         /// The format's limit in bytes.
@@ -38,27 +37,27 @@ pub enum CodecError {
         /// The input's length in bytes.
         found: usize,
     },
-    /// The bytes end early or hold a value that the format does not have.
+    /// The bytes end early, or contain an invalid value.
     #[error("malformed bytes: {reason}")]
     Malformed {
         /// What the decoder expected and found.
         reason: String,
     },
-    /// Bytes are left over after the value.
+    /// Bytes follow the value.
     #[error("the value ends after {consumed} bytes, found {found}")]
     TrailingBytes {
-        /// Where the value ended.
+        /// The length of the value in bytes.
         consumed: usize,
         /// The input's length in bytes.
         found: usize,
     },
-    /// The value decodes, but its one true encoding is another.
+    /// The value decodes, but the input is not its canonical encoding.
     #[error("the bytes are not the canonical encoding of their value")]
     NotCanonical,
-    /// The value cannot be encoded (a type that this codec does not support).
+    /// The value cannot be encoded: the codec does not support its type.
     #[error("the value cannot be encoded: {reason}")]
     Unsupported {
-        /// What the encoder said.
+        /// The encoder's error.
         reason: String,
     },
 }
@@ -66,13 +65,13 @@ pub enum CodecError {
 /// Encodes a value.
 ///
 /// # Errors
-/// [`CodecError::Unsupported`] for a type outside this codec's data model; never for the types
+/// [`CodecError::Unsupported`] if the type is outside the codec's data model; never for the types
 /// of this workspace.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     let unsupported = |error: EncodeError| CodecError::Unsupported {
         reason: error.to_string(),
     };
-    // Counted first: memory that grows as it is written costs more.
+    // Measure first: growing a buffer while writing costs more.
     let mut length = Length(0);
     bincode::serde::encode_into_writer(value, &mut length, CONFIG).map_err(unsupported)?;
     let mut bytes = Vec::with_capacity(length.0);
@@ -80,7 +79,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(bytes)
 }
 
-/// A writer that counts.
+/// A writer that counts bytes.
 struct Length(usize);
 
 impl Writer for Length {
@@ -90,7 +89,7 @@ impl Writer for Length {
     }
 }
 
-/// A writer that appends.
+/// A writer that appends to a buffer.
 struct Appender<'a>(&'a mut Vec<u8>);
 
 impl Writer for Appender<'_> {
@@ -100,10 +99,10 @@ impl Writer for Appender<'_> {
     }
 }
 
-/// Decodes a value that takes all of `bytes`, of which there may be `limit_bytes` at the most.
+/// Decodes a value that takes all of `bytes`, which may have at most `limit_bytes`.
 ///
 /// # Errors
-/// Every input that [`encode`] did not make is refused; see [`CodecError`].
+/// If [`encode`] did not produce the input; see [`CodecError`].
 pub fn decode<'a, T>(bytes: &'a [u8], limit_bytes: usize) -> Result<T, CodecError>
 where
     T: Deserialize<'a> + Serialize,
@@ -130,9 +129,9 @@ where
     }
 }
 
-/// Decodes a value from the start of the bytes. An owned string or byte string makes room for the
-/// length that the input claims, so the decoder refuses lengths beyond a limit: the least of these
-/// that all the input fits in.
+/// Decodes a value from the start of the bytes. An owned string or byte string allocates the length
+/// that the input claims, so the decoder refuses lengths over a limit: the smallest of these limits
+/// that the whole input fits in.
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, usize), DecodeError> {
     match bytes.len() {
         0..=0x400 => borrow_decode_from_slice(bytes, CONFIG.with_limit::<0x400>()),
@@ -145,7 +144,7 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, usize), DecodeErr
     }
 }
 
-/// A writer that compares what is written with what was read, without a second buffer.
+/// A writer that compares the bytes written with the input, without a second buffer.
 struct Comparison<'a> {
     rest: &'a [u8],
 }
@@ -162,8 +161,8 @@ impl Writer for Comparison<'_> {
     }
 }
 
-/// `#[serde(deserialize_with)]` for a sequence of at most `MAX` elements, which refuses a longer
-/// one before it reads an element and grows with what is really there.
+/// `#[serde(deserialize_with)]` for a sequence of at most `MAX` elements. It refuses a longer
+/// sequence before it reads an element, and grows with the elements that are actually there.
 pub mod bounded_seq {
     use alloc::vec::Vec;
     use core::fmt;
@@ -171,13 +170,13 @@ pub mod bounded_seq {
 
     use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-    /// Elements made room for before the first is read, whatever the input claims.
+    /// Capacity allocated before the first element is read, whatever length the input claims.
     const FIRST_CAPACITY: usize = 64;
 
-    /// Reads a sequence of at most `MAX` elements.
+    /// Deserializes a sequence of at most `MAX` elements.
     ///
     /// # Errors
-    /// A longer sequence, and whatever the elements refuse.
+    /// If the sequence is longer or an element does not deserialize.
     pub fn deserialize<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
     where
         D: Deserializer<'de>,

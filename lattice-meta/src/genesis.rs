@@ -1,4 +1,4 @@
-//! The record a store begins with, and that its id certifies.
+//! The genesis record of a store. The store's id certifies it.
 
 use alloc::vec::Vec;
 
@@ -16,9 +16,9 @@ pub const MAX_GENESIS_BYTES: usize = 1 + (8 + 128) + 32 + 16 + 8 + (1 + 16 + 32)
 /// BLAKE3 key derivation context of the genesis hash.
 const CONTEXT: &str = "lattice 2026 store id v1";
 
-/// What a store was born as: fixed for ever by the store's id.
+/// The initial record of a store; the store's id fixes it permanently.
 ///
-/// The record is not signed. Its owner and origin are claims of whoever made the store.
+/// The record is not signed. Owner and origin are claims of the store's creator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Genesis {
     format: u8,
@@ -29,11 +29,11 @@ pub struct Genesis {
     migrated_from: Option<(StoreId, StateHash)>,
 }
 
-/// Why bytes are no genesis record.
+/// Why bytes are not a genesis record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenesisError {
-    /// The bytes are not a record's encoding.
+    /// The bytes do not decode to a record.
     #[error("not a genesis record")]
     Codec(#[from] CodecError),
     /// A format that this version does not know.
@@ -45,8 +45,8 @@ pub enum GenesisError {
 }
 
 impl Genesis {
-    /// A new store's record. `nonce` must be random: it is what tells two stores of the same
-    /// owner, type and instant apart.
+    /// A new store's record. `nonce` must be random: it alone distinguishes two stores with the
+    /// same owner, type and creation time.
     pub fn new(
         store_type: StoreType,
         owner: PubKey,
@@ -67,7 +67,7 @@ impl Genesis {
     /// Decodes a record.
     ///
     /// # Errors
-    /// See [`GenesisError`]. The format is looked at first, so that a newer record is told from a
+    /// See [`GenesisError`]. The format is checked first, to distinguish a newer record from a
     /// damaged one.
     pub fn decode(bytes: &[u8]) -> Result<Self, GenesisError> {
         match bytes.first() {
@@ -76,12 +76,12 @@ impl Genesis {
         }
     }
 
-    /// The record's bytes, at most [`MAX_GENESIS_BYTES`].
+    /// The record's encoding, at most [`MAX_GENESIS_BYTES`].
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self).expect("a genesis is made of types that the codec supports")
     }
 
-    /// BLAKE3, in key derivation mode, of the record's bytes.
+    /// The BLAKE3 hash of the encoding, in key derivation mode.
     pub fn hash(&self) -> GenesisHash {
         GenesisHash::from_bytes(blake3::derive_key(CONTEXT, &self.encode()))
     }
@@ -91,12 +91,12 @@ impl Genesis {
         StoreId::certifying(&self.hash())
     }
 
-    /// The logic that interprets the store.
+    /// The name of the logic that interprets the store.
     pub fn store_type(&self) -> &StoreType {
         &self.store_type
     }
 
-    /// Who made the store, by their own claim.
+    /// The owner that the record claims.
     pub fn owner(&self) -> PubKey {
         self.owner
     }
@@ -106,12 +106,12 @@ impl Genesis {
         self.nonce
     }
 
-    /// When the store was made, by its maker's clock.
+    /// The creator's clock when the store was created.
     pub fn created(&self) -> Hlc {
         self.created
     }
 
-    /// The store, and its state hash, that this one was migrated from.
+    /// The store that this one was migrated from, and its state hash.
     pub fn migrated_from(&self) -> Option<(StoreId, StateHash)> {
         self.migrated_from
     }

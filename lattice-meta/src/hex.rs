@@ -11,10 +11,10 @@ pub enum ParseHexError {
     Length {
         /// Digits of the full form.
         expected: usize,
-        /// Bytes of the text that was given.
+        /// Bytes in the given text.
         found: usize,
     },
-    /// The text contains something else than `0-9a-fA-F`.
+    /// The text contains a character other than `0-9a-fA-F`.
     #[error("expected hexadecimal digits only, found something else at offset {offset}")]
     Digit {
         /// Byte offset of the first character that is not a digit.
@@ -39,8 +39,8 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Result<[u8; N], ParseHexErro
     Ok(bytes)
 }
 
-/// Defines a newtype over `[u8; $len]`: ordered by its bytes, shown and parsed as lower-case
-/// hexadecimal, serialized as its raw bytes without a length (as hexadecimal text in
+/// Defines a newtype over `[u8; $len]`. It is ordered by its bytes, formatted and parsed as
+/// lower-case hexadecimal, and serialized as raw bytes without a length (as hexadecimal text in
 /// human-readable formats).
 macro_rules! byte_newtype {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
@@ -62,8 +62,7 @@ macro_rules! byte_newtype {
                 &self.0
             }
 
-            /// Takes the raw bytes of a slice, or nothing if its length differs from
-            /// [`Self::LEN`].
+            /// Takes the raw bytes of a slice; `None` if its length differs from [`Self::LEN`].
             pub fn from_slice(bytes: &[u8]) -> Option<Self> {
                 bytes.try_into().ok().map(Self)
             }

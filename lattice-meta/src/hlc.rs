@@ -4,8 +4,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A hybrid logical timestamp: 48 bits of milliseconds since the Unix epoch, then 16 bits of a
-/// counter, in one `u64` that orders as time does.
+/// A hybrid logical timestamp in one `u64`: 48 bits of milliseconds since the Unix epoch, then a
+/// 16-bit counter. Timestamps order by time.
 ///
 /// The counter carries over into the milliseconds, so the successor of a timestamp is its number
 /// plus one (Kulkarni, Demirbas et al., "Logical Physical Clocks", 2014).
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Hlc(u64);
 
-/// A timestamp that does not fit.
+/// A time that a timestamp cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HlcError {
@@ -23,7 +23,7 @@ pub enum HlcError {
         Hlc::MAX_MS
     )]
     Milliseconds {
-        /// What was given.
+        /// The given milliseconds.
         found_ms: u64,
     },
 }
@@ -34,7 +34,7 @@ impl Hlc {
     /// The greatest number of milliseconds a timestamp holds: `2^48 - 1`.
     pub const MAX_MS: u64 = (1 << 48) - 1;
 
-    /// Takes the number as it stands in an op.
+    /// Takes the number as ops encode it.
     pub const fn from_u64(value: u64) -> Self {
         Self(value)
     }
@@ -50,7 +50,7 @@ impl Hlc {
         ))
     }
 
-    /// The number as it stands in an op.
+    /// The number as ops encode it.
     pub const fn to_u64(self) -> u64 {
         self.0
     }
@@ -60,7 +60,7 @@ impl Hlc {
         self.0 >> 16
     }
 
-    /// The next timestamp, or nothing after the last one.
+    /// The next timestamp; `None` after the last one.
     pub const fn successor(self) -> Option<Self> {
         match self.0.checked_add(1) {
             Some(value) => Some(Self(value)),

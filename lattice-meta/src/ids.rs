@@ -1,4 +1,4 @@
-//! Ids, keys and hashes, each a type of its own.
+//! Ids, keys and hashes, each with its own type.
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::hex::{self, ParseHexError, byte_newtype};
 
 byte_newtype! {
-    /// An author: the 32 bytes of an ed25519 public key. Whether they are a point of the curve
-    /// is found out when a signature is checked.
+    /// An author: the 32 bytes of an ed25519 public key. Verifying a signature detects bytes that
+    /// are not a point of the curve.
     PubKey, 32
 }
 
@@ -20,27 +20,27 @@ byte_newtype! {
 }
 
 byte_newtype! {
-    /// One hash over the whole logical state of a store.
+    /// The hash of the whole logical state of a store.
     StateHash, 32
 }
 
 byte_newtype! {
-    /// The full 32-byte hash of a genesis record. A store's id is made of its first 16 bytes;
-    /// op ids and the state hash are computed over all of it.
+    /// The full 32-byte hash of a genesis record. A store's id consists of its first 16 bytes; op
+    /// ids and the state hash depend on all of it.
     GenesisHash, 32
 }
 
 byte_newtype! {
-    /// Sixteen random bytes that make two stores of one owner and instant differ.
+    /// Sixteen random bytes that distinguish two stores with the same owner and creation time.
     Nonce, 16
 }
 
 impl OpId {
-    /// All zeroes: what the first op of an author names as its `prev`.
+    /// All zeroes: the `prev` of an author's first op.
     pub const ZERO: Self = Self::from_bytes([0; 32]);
 }
 
-/// A store's id: a version 8 UUID made of the first 16 bytes of its genesis hash.
+/// A store's id: a version 8 UUID with the first 16 bytes of its genesis hash.
 ///
 /// ```
 /// use lattice_meta::StoreId;
@@ -55,7 +55,7 @@ impl StoreId {
     /// Length in bytes.
     pub const LEN: usize = 16;
 
-    /// Takes the raw bytes as they are. An id that is no version 8 UUID matches no genesis.
+    /// Takes the raw bytes unchanged. An id that is not a version 8 UUID matches no genesis.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
@@ -94,7 +94,7 @@ impl FromStr for StoreId {
     type Err = ParseHexError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        /// Where the hyphenated form has its hyphens.
+        /// The positions of the hyphens.
         const HYPHENS: [usize; 4] = [8, 13, 18, 23];
         if text.len() != 36 {
             return hex::decode(text).map(Self::from_bytes);
@@ -132,8 +132,8 @@ impl<'de> Deserialize<'de> for StoreId {
     }
 }
 
-/// The layout of a store's state on disk. It is owned by the store type's migrations and never
-/// changes what the state means.
+/// The layout of a store's state on disk. The store type's migrations define it; it never changes
+/// the meaning of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SchemaVersion(u64);

@@ -1,4 +1,4 @@
-//! The `meta` table: four kinds of rows, read and written totally.
+//! The `meta` table: four kinds of rows, with total encoding and decoding.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ const STORE_TYPE: &[u8] = b"store_type";
 const SCHEMA_VERSION: &[u8] = b"schema_version";
 const TIP_PREFIX: &[u8] = b"tip/";
 
-/// The key of a row that Lattice keeps in `meta`.
+/// The key of a row of Lattice in `meta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetaKey {
     /// `store_id`.
@@ -26,11 +26,11 @@ pub enum MetaKey {
     Tip(PubKey),
 }
 
-/// A key that looks like one of Lattice's and is not.
+/// A key that starts like one of Lattice's but is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetaKeyError {
-    /// A tip key with something else than a public key in it.
+    /// A tip key without a valid public key.
     #[error("expected `tip/` and 32 bytes of a public key, found `tip/` and {found} bytes")]
     TipLength {
         /// Bytes after `tip/`.
@@ -39,7 +39,7 @@ pub enum MetaKeyError {
 }
 
 impl MetaKey {
-    /// The key's bytes.
+    /// Encodes the key.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::StoreId => STORE_ID.to_vec(),
@@ -49,10 +49,10 @@ impl MetaKey {
         }
     }
 
-    /// Recognises a key: nothing for one that is not Lattice's.
+    /// Decodes a key; `None` for a key that Lattice does not define.
     ///
     /// # Errors
-    /// A `tip/` key without exactly 32 bytes behind it.
+    /// If a `tip/` key does not have exactly 32 bytes after the prefix.
     pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, MetaKeyError> {
         if let Some(author) = bytes.strip_prefix(TIP_PREFIX) {
             return PubKey::from_slice(author)
@@ -81,11 +81,11 @@ impl fmt::Display for MetaKey {
     }
 }
 
-/// Why a `meta` table does not describe a store. Nothing is ever defaulted in its place.
+/// Why a `meta` table does not describe a store. Missing values are never defaulted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetaError {
-    /// A row that every store has is not there.
+    /// A required row is missing.
     #[error("meta row `{key}` is missing")]
     Missing {
         /// The row's key.
@@ -96,7 +96,7 @@ pub enum MetaError {
     Length {
         /// The row's key.
         key: MetaKey,
-        /// Bytes that the value has in every store.
+        /// The required length in bytes.
         expected: usize,
         /// Bytes found.
         found: usize,
@@ -104,10 +104,10 @@ pub enum MetaError {
     /// The store type breaks the grammar.
     #[error("meta row `store_type` is no store type")]
     StoreType(#[source] StoreTypeError),
-    /// A key looks like one of Lattice's and is not.
+    /// A key that starts like one of Lattice's but is malformed.
     #[error("a meta row has a malformed key")]
     Key(#[from] MetaKeyError),
-    /// The same key was given twice; a table cannot hold this.
+    /// A key occurs twice, which is impossible in a table.
     #[error("meta row `{key}` was given twice")]
     Twice {
         /// The row's key.
@@ -115,24 +115,24 @@ pub enum MetaError {
     },
 }
 
-/// What a store's `meta` table says.
+/// The contents of a store's `meta` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MetaInfo {
-    /// Which store it is.
+    /// The store's id.
     pub store_id: StoreId,
-    /// Which logic interprets it.
+    /// The name of the logic that interprets the store.
     pub store_type: StoreType,
-    /// Which layout its data has.
+    /// The layout of its data.
     pub schema_version: SchemaVersion,
-    /// Of each author whose ops were applied, the id of the last one.
+    /// For each author with applied ops, the id of the last one.
     pub tips: BTreeMap<PubKey, OpId>,
-    /// Keys of rows that this version does not know: ignored by peek, reported by verify.
+    /// Keys of unknown rows: peek ignores them, verify reports them.
     #[serde(skip)]
     pub unknown_keys: Vec<Vec<u8>>,
 }
 
 impl MetaInfo {
-    /// The table of a store that has just been made.
+    /// The table of a new store.
     pub fn new(genesis: &Genesis, schema_version: SchemaVersion) -> Self {
         Self {
             store_id: genesis.store_id(),
@@ -146,8 +146,8 @@ impl MetaInfo {
     /// Reads the rows of a table, in any order.
     ///
     /// # Errors
-    /// See [`MetaError`]: a missing or repeated row, a value of the wrong length, a type that
-    /// breaks the grammar, a tip key of the wrong length.
+    /// See [`MetaError`]: a missing or repeated row, a value of the wrong length, an invalid store
+    /// type, or a tip key of the wrong length.
     pub fn from_rows<K, V>(rows: impl IntoIterator<Item = (K, V)>) -> Result<Self, MetaError>
     where
         K: AsRef<[u8]>,
@@ -160,7 +160,7 @@ impl MetaInfo {
         builder.finish()
     }
 
-    /// The rows that make up the table, without unknown ones.
+    /// The rows of the table, except unknown ones.
     pub fn rows(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
         let fixed = [
             (MetaKey::StoreId, self.store_id.as_bytes().to_vec()),
@@ -184,7 +184,7 @@ impl MetaInfo {
     }
 }
 
-/// What has been read of a table so far.
+/// The part of a table that has been read so far.
 #[derive(Default)]
 struct Builder {
     store_id: Option<StoreId>,

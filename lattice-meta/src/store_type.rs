@@ -1,4 +1,4 @@
-//! The names of store logic.
+//! The names of store types.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -15,7 +15,7 @@ pub const MIN_STORE_TYPE_BYTES: usize = 3;
 /// The longest store type, in bytes.
 pub const MAX_STORE_TYPE_BYTES: usize = 128;
 
-/// The name of the logic that interprets a store, e.g. `core:kvstore` or `org.example.chat`.
+/// The name of the logic that interprets a store, for example `core:kvstore` or `org.example.chat`.
 ///
 /// Grammar: `segment (separator segment)+`, where a segment is `[a-z0-9][a-z0-9_-]*` and a
 /// separator is `.` or `:`, with at most one `:`; 3 to 128 bytes. Types under `core:` are
@@ -35,11 +35,11 @@ enum Text {
     Shared(Arc<str>),
 }
 
-/// Why a text is no store type.
+/// Why a text is not a store type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreTypeError {
-    /// Shorter or longer than a store type can be.
+    /// The text is too short or too long.
     #[error(
         "a store type has {MIN_STORE_TYPE_BYTES} to {MAX_STORE_TYPE_BYTES} bytes, found {found}"
     )]
@@ -47,13 +47,13 @@ pub enum StoreTypeError {
         /// Bytes found.
         found: usize,
     },
-    /// Not UTF-8.
+    /// The bytes are not UTF-8.
     #[error("a store type is ASCII text, found a byte that is no UTF-8 at offset {offset}")]
     Encoding {
-        /// Offset of the first wrong byte.
+        /// Offset of the first invalid byte.
         offset: usize,
     },
-    /// A character that the grammar does not have at this place.
+    /// The grammar does not allow a character at its position.
     #[error("a store type's segments are [a-z0-9][a-z0-9_-]*, found {found:?} at offset {offset}")]
     Character {
         /// The character.
@@ -61,16 +61,16 @@ pub enum StoreTypeError {
         /// Its byte offset.
         offset: usize,
     },
-    /// Ends with a separator.
+    /// The text ends with a separator.
     #[error("a store type ends with a segment, found a separator at its end")]
     TrailingSeparator,
-    /// More than one `:`.
+    /// The text has more than one `:`.
     #[error("a store type has at most one ':', found a second one at offset {offset}")]
     SecondColon {
         /// Byte offset of the second colon.
         offset: usize,
     },
-    /// No separator at all.
+    /// The text has no separator.
     #[error("a store type has at least two segments, as in `org.example`, found one")]
     OneSegment,
 }
@@ -82,7 +82,7 @@ impl StoreType {
         Ok(Self(Text::Shared(Arc::from(text))))
     }
 
-    /// A store type that is known when the program is compiled, for constants and statics.
+    /// A store type known at compile time, for constants and statics.
     ///
     /// ```
     /// # use lattice_meta::StoreType;
@@ -91,7 +91,7 @@ impl StoreType {
     /// ```
     ///
     /// # Panics
-    /// If the text is no store type. In a constant, that is an error of the compiler.
+    /// If the text is not a store type. In a constant, that is a compile error.
     pub const fn constant(text: &'static str) -> Self {
         assert!(
             fault(text.as_bytes()).is_none(),
@@ -100,7 +100,7 @@ impl StoreType {
         Self(Text::Constant(text))
     }
 
-    /// Checks bytes, as they stand in a `meta` row, against the grammar.
+    /// Checks the bytes of a `meta` row against the grammar.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoreTypeError> {
         if !(MIN_STORE_TYPE_BYTES..=MAX_STORE_TYPE_BYTES).contains(&bytes.len()) {
             return Err(StoreTypeError::Length { found: bytes.len() });
@@ -119,13 +119,13 @@ impl StoreType {
         }
     }
 
-    /// Whether the name stands under `core:`, which is reserved for Lattice's own types.
+    /// Whether the name starts with `core:`, which is reserved for Lattice's own types.
     pub fn is_core(&self) -> bool {
         self.as_str().starts_with("core:")
     }
 }
 
-/// Where a text departs from the grammar.
+/// How and where a text violates the grammar.
 enum Fault {
     Length,
     Character(usize),
@@ -166,7 +166,7 @@ fn check(text: &str) -> Result<(), StoreTypeError> {
         None => return Ok(()),
         Some(Fault::Length) => StoreTypeError::Length { found: text.len() },
         Some(Fault::Character(offset)) => StoreTypeError::Character {
-            // Before the first wrong byte all are ASCII: a character begins there.
+            // All bytes before the first invalid one are ASCII, so a character starts there.
             found: text[offset..].chars().next().expect("it is in the text"),
             offset,
         },
@@ -238,7 +238,7 @@ impl Serialize for StoreType {
 
 impl<'de> Deserialize<'de> for StoreType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Borrowed where the format can: nothing is allocated for a text that is refused.
+        // Borrows where the format can, so that nothing is allocated for a text that is refused.
         #[derive(Deserialize)]
         #[serde(transparent)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);

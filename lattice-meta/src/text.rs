@@ -1,10 +1,10 @@
-//! Bytes of others, for people.
+//! Formats foreign bytes for people.
 
 use alloc::format;
 use alloc::string::String;
 
-/// Bytes as one line of text: what is UTF-8 as it is, but for a backslash, which is doubled, and
-/// controls; those and what is no UTF-8 are escaped.
+/// Formats bytes as one line of text. UTF-8 is kept, except that backslashes are doubled. Control
+/// characters and bytes that are not UTF-8 are escaped.
 ///
 /// ```
 /// assert_eq!(lattice_meta::readable("café\n".as_bytes()), "café\\n");
@@ -27,13 +27,13 @@ pub fn readable(bytes: &[u8]) -> String {
     text
 }
 
-/// The first bytes of something long, by [`readable`], and dots if there are more. No character is
-/// cut that needs not be.
+/// The first bytes of a long byte string, formatted with [`readable`], and dots if there are more.
+/// Does not cut a character unless it has to.
 pub fn readable_start(bytes: &[u8], most_bytes: usize) -> String {
     if bytes.len() <= most_bytes {
         return readable(bytes);
     }
-    // The bytes of a character that follow its first one begin with the bits 10.
+    // The continuation bytes of a character begin with the bits 10.
     let is_inside = |place: usize| bytes[place] & 0b1100_0000 == 0b1000_0000;
     let least = most_bytes.saturating_sub(3);
     let cut = (least..=most_bytes).rfind(|&place| !is_inside(place));

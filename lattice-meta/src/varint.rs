@@ -1,21 +1,22 @@
-//! Short unsigned integers in rows: LEB128, seven bits a byte, the least significant first.
+//! Short unsigned integers in rows: LEB128, seven bits per byte, least significant first.
 //!
-//! Numbers below 2^63 have one encoding each, the shortest, of 1 to 9 bytes; no others can be read.
+//! Numbers below 2^63 have exactly one encoding, the shortest, of 1 to 9 bytes; no other encoding
+//! can be read.
 
 use alloc::vec::Vec;
 
 use unsigned_varint::{decode, encode};
 
-/// The most bytes that a number takes.
+/// The most bytes of an encoding.
 pub const MAX_LEN: usize = 9;
 
-/// Appends a number. One that is 2^63 or greater is not read again.
+/// Appends a number. A number of 2^63 or more cannot be read back.
 pub fn append(number: u64, bytes: &mut Vec<u8>) {
     let mut buffer = encode::u64_buffer();
     bytes.extend_from_slice(encode::u64(number, &mut buffer));
 }
 
-/// Takes a number from the front of `rest`; nothing, if none stands there in its one encoding.
+/// Splits a number off the start of `rest`; `None` if there is no canonical encoding of one.
 ///
 /// ```
 /// use lattice_meta::varint;
@@ -35,7 +36,7 @@ pub fn take(rest: &mut &[u8]) -> Option<u64> {
         return Some(byte.into());
     }
     let (number, behind) = decode::u64(rest).ok()?;
-    // A tenth byte can hold bits that do not count.
+    // A tenth byte can hold bits that the decoder ignores.
     if rest.len() - behind.len() > MAX_LEN {
         return None;
     }

@@ -11,10 +11,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut changes = kv.changes(Cursor::START)?;
     let first = changes.next().ok_or("there are two changes")??;
     assert_eq!(first.value.as_deref(), Some(&b"green"[..]));
-    // Keep the cursor, and continue after it when the program starts again:
+    // Keep the cursor, and resume from it after a restart:
     let cursor = changes.cursor();
     let mut rest = kv.changes(cursor)?;
-    // An iterator waits for changes to come; `next_timeout` waits for so long.
+    // The iterator blocks until the next change; `next_timeout` waits at most that long.
     while let Some(change) = rest.next_timeout(std::time::Duration::ZERO)? {
         let what = if change.value.is_some() {
             "put"

@@ -1,5 +1,5 @@
-//! Prints the reference of the `lattice` program, from its own help: `cargo xtask docs` keeps it in
-//! `docs/cli.md`.
+//! Prints the command reference of the `lattice` program, generated from its help.
+//! `cargo xtask docs` writes it to `docs/cli.md`.
 
 fn main() {
     print!("{}", lattice_node::program::reference());

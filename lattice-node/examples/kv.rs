@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kv = Node::open(home.path())?.open_or_create::<KvStore>("settings")?;
 
     kv.put("colour", "green")?;
-    // Both or neither, and only if the colour is what was read:
+    // Writes both or neither, and only if the colour is still the expected one:
     let batch = kv.batch().expect_value("colour", "green");
     batch.put("colour", "blue").put("size", "7").commit()?;
     // A batch whose expectation fails writes nothing.

@@ -1,4 +1,4 @@
-//! What a store says of itself, read with plain redb and `lattice-meta`: no Lattice engine, no
+//! Reads the self-description of a store with plain redb and `lattice-meta`: no Lattice engine, no
 //! knowledge of the store's type.
 
 use lattice_meta::MetaInfo;

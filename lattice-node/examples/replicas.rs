@@ -1,5 +1,5 @@
-//! Two replicas of one store that write without seeing each other, and then exchange what they
-//! lack. Where both put a value under one key, both values are kept until a writer replaces them.
+//! Two replicas of one store that write independently and then exchange the missing ops. If both
+//! put a value under one key, both values are kept until a writer replaces them.
 
 use lattice_node::prelude::*;
 
@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ann = Node::open(home.path().join("ann"))?;
     let bob = Node::open(home.path().join("bob"))?;
     let anns = ann.open_or_create::<KvStore>("drinks")?;
-    // Bob's replica begins with the same genesis record, and so has the same id.
+    // Bob's replica starts from the same genesis record, so it has the same id.
     let id = bob.manager().create_replica(anns.genesis())?;
     let bobs: KvStore = bob.open_as(id, Access::ReadWrite)?;
 

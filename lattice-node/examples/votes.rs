@@ -1,5 +1,5 @@
-//! A short store type of one's own, with a Serde payload: each author has one vote, and the latest
-//! one counts. `cargo run -q --example votes` makes a store, votes and counts.
+//! A short custom store type with a Serde payload: each author has one vote, and the latest one
+//! counts. `cargo run -q --example votes` creates a store, votes and counts.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use lattice_node::store_type::*;
 use lattice_node::{Node, core_registry};
 use serde::{Deserialize, Serialize};
 
-/// A choice: the command, and the payload that every replica reads.
+/// A choice: both the command and the payload that every replica decodes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Vote(pub(crate) String);
 
@@ -37,7 +37,7 @@ impl StateMachine for Machine {
         codec::encode(vote).map_err(MachineError::Refused)
     }
 
-    /// Each author has a row: time, op and choice. Ops come in any order; the greatest row stays.
+    /// Each author has a row: time, op and choice. Ops arrive in any order; the greatest row stays.
     fn apply(
         &self,
         op: &OpView<'_>,

@@ -1,4 +1,4 @@
-//! Human names of stores: a convenience, kept in one small file. Losing it loses no data.
+//! Human-readable store names, kept in one small file. Losing the file loses no data.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 pub const ALIASES_FILE: &str = "aliases.toml";
 /// The longest alias, in bytes.
 pub const MAX_ALIAS_BYTES: usize = 64;
-/// What the file begins with.
+/// The first line of the file.
 const HEADER: &str = "# Names of stores, for people. Losing this file loses no data.\n";
 
-/// A name for a store: letters, digits, `-` and `_`, at most 64 bytes. It does not begin with `-`,
-/// and it is not all hexadecimal digits, so that it is never taken for an id.
+/// A name for a store: letters, digits, `-` and `_`, at most 64 bytes. It does not begin with `-`.
+/// It is not all hexadecimal digits, so that it cannot be confused with an id.
 ///
 /// ```
 /// use lattice_node::Alias;
@@ -79,19 +79,19 @@ impl<'de> Deserialize<'de> for Alias {
     }
 }
 
-/// What is wrong with an alias, or with the file of them.
+/// What is wrong with an alias, or with the aliases file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AliasError {
-    /// The text is no alias.
+    /// The text is not a valid alias.
     #[error("{found:?} is no alias: expected {expected}")]
     Form {
-        /// What was given.
+        /// The text as given.
         found: String,
-        /// What an alias is.
+        /// The rule for aliases.
         expected: &'static str,
     },
-    /// The alias names another store.
+    /// The alias already names another store.
     #[error("alias {alias} is that of store {store_id}; remove it there first")]
     Taken {
         /// The alias.
@@ -105,7 +105,7 @@ pub enum AliasError {
         /// The alias.
         alias: Alias,
     },
-    /// The file is not what it should be.
+    /// The file's contents are invalid.
     #[error("{} is no list of aliases ({found}); mend it, or remove it to start anew", path.display())]
     NotAliases {
         /// The file.
@@ -116,11 +116,11 @@ pub enum AliasError {
     /// The file cannot be read or written.
     #[error("cannot {doing} {}", path.display())]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// What was reported.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -135,10 +135,10 @@ pub struct Aliases {
 }
 
 impl Aliases {
-    /// Reads the aliases of a data directory; there are none if the file is missing.
+    /// Reads the aliases of a data directory. A missing file means no aliases.
     ///
     /// # Errors
-    /// A file that cannot be read, or is none of ours.
+    /// The file cannot be read, or is not an aliases file.
     pub fn load(dir: &Path) -> Result<Self, AliasError> {
         let path = dir.join(ALIASES_FILE);
         let failed = |source| AliasError::Io {
@@ -161,36 +161,37 @@ impl Aliases {
         toml::from_str(text).map_err(|error| not_aliases(error.message()))
     }
 
-    /// No aliases at all.
+    /// An empty set of aliases.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The store that is called so.
+    /// The store that an alias names.
     pub fn store(&self, alias: &str) -> Option<StoreId> {
-        // A text that is no alias is not among them.
+        // Compared as text: an invalid alias matches none.
         let found = self.aliases.iter().find(|(name, _)| name.0 == alias);
         found.map(|(_, store_id)| *store_id)
     }
 
-    /// The first of a store's aliases, in the order of names.
+    /// The first of a store's aliases, in name order.
     pub fn alias_of(&self, store_id: StoreId) -> Option<&Alias> {
         self.iter()
             .find(|(_, id)| *id == store_id)
             .map(|(alias, _)| alias)
     }
 
-    /// All aliases, in the order of names.
+    /// All aliases, in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&Alias, StoreId)> {
         self.aliases
             .iter()
             .map(|(alias, store_id)| (alias, *store_id))
     }
 
-    /// Gives a store of a data directory an alias. That it has it already is fine.
+    /// Gives a store of a data directory an alias. Setting an alias that the store already has
+    /// succeeds.
     ///
     /// # Errors
-    /// [`AliasError::Taken`] if another store has it, and what reading and writing report.
+    /// [`AliasError::Taken`] if another store has the alias, and errors of reading and writing.
     pub fn set(dir: &Path, alias: &Alias, store_id: StoreId) -> Result<(), AliasError> {
         Self::update(dir, |aliases| {
             match aliases.insert(alias.clone(), store_id) {
@@ -203,10 +204,10 @@ impl Aliases {
         })
     }
 
-    /// Takes an alias away and gives the store that had it.
+    /// Removes an alias and returns the store that it named.
     ///
     /// # Errors
-    /// [`AliasError::NotFound`], and what reading and writing report.
+    /// [`AliasError::NotFound`], and errors of reading and writing.
     pub fn remove(dir: &Path, alias: &Alias) -> Result<StoreId, AliasError> {
         Self::update(dir, |aliases| {
             aliases.remove(alias).ok_or_else(|| AliasError::NotFound {
@@ -215,8 +216,8 @@ impl Aliases {
         })
     }
 
-    /// Changes the file as a whole: other processes wait meanwhile, and a reader sees it before or
-    /// after.
+    /// Updates the file atomically, under a lock: other processes that update it wait, and a reader
+    /// sees the contents before or after.
     fn update<T>(
         dir: &Path,
         change: impl FnOnce(&mut BTreeMap<Alias, StoreId>) -> Result<T, AliasError>,

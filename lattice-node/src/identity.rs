@@ -17,8 +17,8 @@ pub fn load_identity(dir: &Path) -> Result<Arc<SecretKey>, IdentityError> {
     lattice_registry::load_identity(&dir.join(IDENTITY_FILE))
 }
 
-/// Reads the identity of a data directory, or makes one if there is none. An identity file is
-/// never overwritten; of several processes that make one at once, one does, and all get it.
+/// Reads the identity of a data directory, or creates one if it has none. An identity file is never
+/// overwritten: if several processes create one at once, one succeeds, and all return its key.
 ///
 /// # Errors
 /// See [`IdentityError`].

@@ -27,7 +27,7 @@ pub use node::{Node, NodeBuilder, NodeError};
 pub use openers::core_registry;
 pub use tips::{TipsError, TipsFile};
 
-/// What an application that keeps data needs: `use lattice_node::prelude::*;`.
+/// The items that an application needs: `use lattice_node::prelude::*;`.
 pub mod prelude {
     pub use crate::{Access, Authors, KvStore, LogStore, Node, NodeError};
     pub use lattice_backend::engine::read::Cursor;
@@ -37,8 +37,8 @@ pub mod prelude {
     pub use lattice_meta::{PubKey, StateHash, StoreId, StoreType};
 }
 
-/// What an author of a store type needs: `use lattice_node::store_type::*;`. The tests of the type
-/// need `lattice-backend` with its feature `conformance` beside it.
+/// The items that an author of a store type needs: `use lattice_node::store_type::*;`. The type's
+/// tests also need `lattice-backend` with its feature `conformance`.
 pub mod store_type {
     pub use lattice_backend::backend::{
         BackendError, Cause, Direction, EVERYTHING, PrefixSpan, Result, Row, Span,
@@ -62,7 +62,7 @@ pub mod store_type {
     };
 }
 
-/// The example of the workspace's README, compiled and run; a package does not have it.
+/// Compiles and runs the example of the workspace's README, which packages do not contain.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct WorkspaceReadme;

@@ -1,4 +1,4 @@
-//! A node.
+//! A node: an identity and the stores of a data directory.
 
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ pub struct Node {
     manager: StoreManager,
 }
 
-/// What a node is opened with.
+/// The options of a node.
 #[derive(Debug)]
 pub struct NodeBuilder {
     dir: PathBuf,
@@ -32,28 +32,28 @@ pub struct NodeBuilder {
 }
 
 impl NodeBuilder {
-    /// Knows these store types: [`core_registry`] if not said, or that and types of your own.
+    /// The store types that the node knows. Default: [`core_registry`].
     #[must_use]
     pub fn registry(mut self, registry: Registry) -> Self {
         self.registry = Some(registry);
         self
     }
 
-    /// Treats stores whose state other logic computed in this way.
+    /// What to do with stores whose state was computed by another logic version.
     #[must_use]
     pub fn logic(mut self, logic: LogicPolicy) -> Self {
         self.options = self.options.logic(logic);
         self
     }
 
-    /// Shares stores with other processes in this way.
+    /// How to share stores with other processes.
     #[must_use]
     pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.options = self.options.sharing(sharing);
         self
     }
 
-    /// Gives the caches of all open stores together this many bytes.
+    /// The cache budget in bytes, shared by all open stores.
     #[must_use]
     pub fn cache_budget_bytes(mut self, cache_budget_bytes: usize) -> Self {
         self.options = self.options.cache_budget_bytes(cache_budget_bytes);
@@ -67,8 +67,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Opens the node for reading and writing. The data directory and the identity are made if
-    /// they are missing.
+    /// Opens the node for reading and writing. Creates the data directory and the identity if they
+    /// are missing.
     ///
     /// # Errors
     /// See [`NodeError`].
@@ -78,7 +78,7 @@ impl NodeBuilder {
         Ok(node)
     }
 
-    /// Opens the node for reading: it needs no identity, and makes neither one nor a directory.
+    /// Opens the node for reading. Needs no identity, and creates neither one nor a directory.
     ///
     /// # Errors
     /// See [`NodeError`].
@@ -90,35 +90,35 @@ impl NodeBuilder {
     }
 }
 
-/// Why a node cannot be opened, or a store cannot be opened as what was asked for.
+/// Why a node cannot be opened, or a store cannot be opened as the requested type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// The data directory cannot be made.
+    /// The data directory cannot be created.
     #[error("cannot make the data directory {}", path.display())]
     Dir {
         /// The directory.
         path: PathBuf,
-        /// What was reported.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// The identity cannot be had.
+    /// The identity cannot be read or created.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The alias is not one, or cannot be read, set or found.
+    /// The alias is invalid, or cannot be read, set or found.
     #[error(transparent)]
     Alias(#[from] AliasError),
     /// The handle's store type does not follow the grammar of store types.
     #[error(transparent)]
     StoreType(StoreTypeError),
-    /// Two built-in types have one name.
+    /// Two built-in types have the same name.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The manager cannot do it.
+    /// The manager failed.
     #[error(transparent)]
     Manager(#[from] ManagerError),
-    /// The store opens, as something else.
+    /// The store opens, but with a different type.
     #[error("store {store_id} is of type {found}, which is not what was asked for")]
     OtherType {
         /// The store.
@@ -129,8 +129,8 @@ pub enum NodeError {
 }
 
 impl Node {
-    /// Opens the node of a data directory, with the built-in store types. The directory and the
-    /// identity are made if they are missing.
+    /// Opens the node of a data directory, with the built-in store types. Creates the directory and
+    /// the identity if they are missing.
     ///
     /// # Errors
     /// See [`NodeError`].
@@ -138,7 +138,7 @@ impl Node {
         Self::builder(dir).open()
     }
 
-    /// Says how the node of a data directory is opened.
+    /// Starts building the node of a data directory.
     pub fn builder(dir: impl AsRef<Path>) -> NodeBuilder {
         NodeBuilder {
             dir: dir.as_ref().to_path_buf(),
@@ -147,9 +147,9 @@ impl Node {
         }
     }
 
-    /// Opens the store of an alias for writing, as a typed handle. If no store has the alias, makes
-    /// an empty one of the handle's type and names it so. Of several threads
-    /// that do this at once, all get one store.
+    /// Opens the store of an alias for writing, as a typed handle. If no store has the alias,
+    /// creates an empty store of the handle's type and gives it the alias. Threads that call this
+    /// concurrently all get the same store.
     ///
     /// ```
     /// use lattice_node::{KvStore, Node};
@@ -163,8 +163,8 @@ impl Node {
     /// ```
     ///
     /// # Errors
-    /// A name that is no [`Alias`], a store of another type ([`NodeError::OtherType`]), and what
-    /// the manager reports.
+    /// An invalid [`Alias`], a store of another type ([`NodeError::OtherType`]), and errors of the
+    /// manager.
     pub fn open_or_create<T: NamedType>(&self, name: &str) -> Result<T, NodeError> {
         let alias: Alias = name.parse()?;
         let dir = self.manager.dir();
@@ -176,7 +176,7 @@ impl Node {
         match Aliases::set(dir, &alias, made) {
             Ok(()) => self.open_as(made, Access::ReadWrite),
             Err(error) => {
-                // Nobody knows the store that was made: it goes again.
+                // The new store has no alias and no handle: remove it.
                 self.manager.destroy(made)?;
                 match error {
                     AliasError::Taken { store_id, .. } => self.open_as(store_id, Access::ReadWrite),
@@ -189,8 +189,8 @@ impl Node {
     /// Opens the store of an alias as a typed handle.
     ///
     /// # Errors
-    /// [`NodeError::Alias`] if no store has the alias, [`NodeError::OtherType`], and what the
-    /// manager reports.
+    /// [`NodeError::Alias`] if no store has the alias, [`NodeError::OtherType`], and errors of the
+    /// manager.
     pub fn open_alias<T: TypedStore>(&self, name: &str, access: Access) -> Result<T, NodeError> {
         let alias: Alias = name.parse()?;
         let store_id = Aliases::load(self.manager.dir())?.store(alias.as_str());
@@ -198,8 +198,8 @@ impl Node {
         self.open_as(store_id, access)
     }
 
-    /// Lets a node that reads write, too. The data directory and the identity are made if they are
-    /// missing. Stores that are open already keep the author that they were opened with.
+    /// Turns a reading node into a writing one. Creates the data directory and the identity if they
+    /// are missing. Stores that are already open keep the author that they were opened with.
     ///
     /// # Errors
     /// [`NodeError::Dir`] and [`NodeError::Identity`].
@@ -214,7 +214,7 @@ impl Node {
         Ok(())
     }
 
-    /// The stores.
+    /// The manager of the node's stores.
     pub fn manager(&self) -> &StoreManager {
         &self.manager
     }
@@ -222,7 +222,7 @@ impl Node {
     /// Opens a store as a typed handle.
     ///
     /// # Errors
-    /// What the manager reports, and [`NodeError::OtherType`].
+    /// Errors of the manager, and [`NodeError::OtherType`].
     pub fn open_as<T: TypedStore>(
         &self,
         store_id: StoreId,
@@ -231,10 +231,10 @@ impl Node {
         typed(&*self.manager.open(store_id, access)?)
     }
 
-    /// Opens a store, found by path, as a typed handle.
+    /// Opens the store at a path as a typed handle.
     ///
     /// # Errors
-    /// What the manager reports, and [`NodeError::OtherType`].
+    /// Errors of the manager, and [`NodeError::OtherType`].
     pub fn open_path_as<T: TypedStore>(
         &self,
         path: impl AsRef<Path>,
@@ -243,10 +243,10 @@ impl Node {
         typed(&*self.manager.open_path(path, access)?)
     }
 
-    /// Opens a store that the caller has found as a typed handle.
+    /// Opens a store that the caller has already found, as a typed handle.
     ///
     /// # Errors
-    /// What the manager reports, and [`NodeError::OtherType`].
+    /// Errors of the manager, and [`NodeError::OtherType`].
     pub fn open_found_as<T: TypedStore>(
         &self,
         found: Found,

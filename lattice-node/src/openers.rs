@@ -1,11 +1,10 @@
-//! The store types that come with Lattice, and what they can become. This is the one place that lists
-//! them.
+//! The built-in store types and their migrations. This is the only place that lists them.
 
 use lattice_kvstore::{KvMachine, KvOpener};
 use lattice_logstore::{LogMachine, LogOpener};
 use lattice_registry::{RegisterError, Registry};
 
-/// A registry of the built-in store types. Register your own beside them.
+/// A registry of the built-in store types, to which callers can add their own.
 ///
 /// # Errors
 /// None in a build where the built-in types have different names.
@@ -16,7 +15,8 @@ pub fn core_registry() -> Result<Registry, RegisterError> {
         lattice_logstore::store_type(),
         LogOpener::new(LogMachine::new),
     )?;
-    // A store of the same type with a history of its own, e.g. where the old one's was misdated.
+    // A migration to the same type makes a store with a history of its own, e.g. because ops of the
+    // old one have wrong timestamps.
     let (kv, log) = (
         lattice_kvstore::store_type(),
         lattice_logstore::store_type(),

@@ -1,4 +1,5 @@
-//! What a replica has, as a text that can be sent to a peer, who makes a bundle of the rest.
+//! The ops that a replica has, as text to send to a peer; the peer makes a bundle of the missing
+//! ops.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,14 +7,15 @@ use std::str::FromStr;
 use lattice_backend::op::{BranchTips, OpRef};
 use lattice_meta::StoreId;
 
-/// The first word of the text, and its version.
+/// The first words of the text: format name and version.
 const HEADER: &str = "lattice tips v1";
-/// The first words of lines.
+/// The first words of the following lines.
 const TIP: &str = "tip";
 const HAS: &str = "has";
 
-/// What a replica of a store has: a line that names the store; then for the end of each branch, and for
-/// each older op that is named, a line of `tip` or `has`, author, sequence number and op id.
+/// The ops that a replica of a store has. The first line names the store. One line follows for each
+/// branch tip (`tip`) and for each older op that is listed (`has`), with author, sequence number
+/// and op id.
 ///
 /// ```
 /// # use lattice_node::TipsFile;
@@ -27,21 +29,21 @@ const HAS: &str = "has";
 pub struct TipsFile {
     /// The store.
     pub store_id: StoreId,
-    /// The ends of its branches, and older ops.
+    /// The branch tips, and older ops.
     pub tips: BranchTips,
 }
 
-/// A text that is not a tips file.
+/// A text that is not a valid tips file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TipsError {
-    /// The first line differs.
+    /// The first line is not a valid header.
     #[error("expected `{HEADER}` and a store id, found {found:?}")]
     Header {
         /// The line.
         found: String,
     },
-    /// A line names no op.
+    /// A line does not name an op.
     #[error(
         "line {line}: expected `tip` or `has`, an author, a sequence number and an op id, found {found:?}"
     )]
@@ -51,7 +53,7 @@ pub enum TipsError {
         /// The line.
         found: String,
     },
-    /// The lines do not ascend.
+    /// The lines are not in ascending order.
     #[error("line {line} does not ascend from the one before")]
     Order {
         /// Its number, from 1.
@@ -103,7 +105,7 @@ impl FromStr for TipsFile {
     }
 }
 
-/// Whether the line names the end of a branch, and the op.
+/// Returns whether the line names a branch tip, and the op.
 fn parse_line(line: &str) -> Option<(bool, OpRef)> {
     let mut words = line.split(' ');
     let is_tip = match words.next()? {

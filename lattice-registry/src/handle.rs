@@ -1,4 +1,4 @@
-//! A store seen without its type.
+//! Store handles independent of the store's type.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpKind, OpRef};
 use lattice_backend::progress::ProgressSink;
 use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, StateHash, StoreId, StoreType};
 
-/// An open store, whatever its type: it describes its methods, can be called by name, and gives
-/// and takes history. Its own type is one [downcast](#method.downcast_ref) away.
+/// An open store of any type. It describes its methods, calls them by name, and reads and ingests
+/// history. [`downcast_ref`](#method.downcast_ref) returns the handle of the store's own type.
 pub trait StoreHandle: Any + Debug + Send + Sync {
     /// The store's id.
     fn store_id(&self) -> StoreId;
@@ -26,19 +26,19 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// The store's type.
     fn store_type(&self) -> &StoreType;
 
-    /// The record that the store began with.
+    /// The store's genesis record.
     fn genesis(&self) -> &Genesis;
 
-    /// The fingerprint of the logic that the store is open with.
+    /// The version of the logic that the store was opened with.
     fn logic_version(&self) -> LogicVersion;
 
-    /// What the store was opened for.
+    /// The access that the store was opened with.
     fn access(&self) -> Access;
 
     /// The file that was opened.
     fn path(&self) -> &Path;
 
-    /// What peek would say.
+    /// The information that peek returns.
     ///
     /// # Errors
     /// See [`InfoError`].
@@ -53,7 +53,7 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// See [`MethodError`].
     fn call(&self, method: &str, args: Value) -> Result<Value, MethodError>;
 
-    /// Of each author, the last op applied.
+    /// The last applied op of each author.
     ///
     /// # Errors
     /// See [`InfoError`].
@@ -62,10 +62,10 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// The frontier of history.
     ///
     /// # Errors
-    /// What the engine underneath reports; so for all methods below.
+    /// What the backend reports; this holds for all methods below.
     fn frontier(&self) -> Result<Vec<OpRef>, BackendError>;
 
-    /// The ends of all authors' branches.
+    /// The ends of all branches of all authors.
     fn branch_tips(&self) -> Result<BranchTips, BackendError>;
 
     /// The forks found so far, with their evidence.
@@ -74,32 +74,33 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// The hash of the whole state.
     fn state_hash(&self) -> Result<StateHash, BackendError>;
 
-    /// How many ops have been applied.
+    /// The number of applied ops.
     fn op_count(&self) -> Result<u64, BackendError>;
 
-    /// The op with an apply index; nothing after the last.
+    /// The op at an apply index; `None` after the last.
     fn op_at(&self, index: ApplyIndex) -> Result<Option<Op>, BackendError>;
 
-    /// What an op does, in a few words for people: a line without line ends.
+    /// Describes an op for people: a few words without line breaks.
     fn describe(&self, op: &Op) -> String;
 
-    /// Waits until more than `index` ops are applied, for at most `timeout`; returns how many are.
+    /// Waits until more than `index` ops are applied, for at most `timeout`. Returns the number of
+    /// applied ops.
     fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64, BackendError>;
 
-    /// Takes in ops of others, in any order.
+    /// Ingests ops of other authors, in any order.
     fn ingest(
         &self,
         ops: &mut dyn Iterator<Item = Result<Vec<u8>, Cause>>,
         whose: &Authors,
     ) -> Result<IngestReport, IngestError<Cause>>;
 
-    /// The ops that are held: this code could not apply them, or they follow such an op.
+    /// The held ops: this code could not apply them, or they follow such an op.
     fn held_ops(&self) -> Result<HeldOps, BackendError>;
 
-    /// The ops that a replica which has these lacks, in causal order.
+    /// The ops that a replica with these tips lacks, in causal order.
     fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError>;
 
-    /// Verifies the store as it is now; see [`Engine::verify`].
+    /// Verifies the store in its current state; see [`Engine::verify`].
     fn verify(
         &self,
         depth: Depth,
@@ -107,50 +108,51 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
         progress: &ProgressSink,
     ) -> Result<Verification, BackendError>;
 
-    /// Looks whether the history is made of the ops that were applied; see [`Engine::check_ops`].
+    /// Checks that the history consists of exactly the applied ops; see [`Engine::check_ops`].
     fn check_ops(&self) -> Result<(), BackendError>;
 
-    /// Gives unused space of the file back; see [`Engine::compact`].
+    /// Frees unused space in the file; see [`Engine::compact`].
     fn compact(&self) -> Result<(), BackendError>;
 
-    /// Whether the store has not been closed and its storage has not failed.
+    /// Whether the store is open and its storage has not failed.
     fn is_usable(&self) -> bool;
 
-    /// Whether there are clones of this handle, of its own type, that callers still hold.
+    /// Whether callers hold clones of this handle's typed form.
     fn is_shared(&self) -> bool;
 
-    /// Closes the store and all its handles; the file is released before this returns.
+    /// Closes the store and all its handles, and releases the file before it returns.
     fn close(&self) -> Result<(), BackendError>;
 }
 
 impl dyn StoreHandle {
-    /// The store as what it is, if that is `T`: handles are cheap to clone from there.
+    /// The typed handle, if its type is `T`. Typed handles are cheap to clone.
     pub fn downcast_ref<T: StoreHandle>(&self) -> Option<&T> {
         let any: &dyn Any = self;
         any.downcast_ref()
     }
 }
 
-/// A typed handle over an engine. Implementing this makes it a [`StoreHandle`], and
-/// [`EngineOpener`](crate::EngineOpener) an opener for it.
+/// A typed handle over an engine. A type that implements this trait is a [`StoreHandle`], and
+/// [`EngineOpener`](crate::EngineOpener) can open its stores.
 pub trait TypedStore: Debug + Clone + Send + Sync + 'static {
-    /// The logic behind the handle.
+    /// The state machine of the handle.
     type Machine: StateMachine;
 
-    /// The handle over an open engine.
+    /// Makes a handle from an open engine.
     fn from_engine(engine: Engine<Self::Machine>) -> Self;
 
-    /// The engine underneath.
+    /// The handle's engine.
     fn engine(&self) -> &Engine<Self::Machine>;
 }
 
-/// A typed handle whose stores are all of one type, so that they can be made by the handle's name.
+/// A typed handle whose stores all have one type, so that the handle type alone names the stores to
+/// create.
 pub trait NamedType: TypedStore {
     /// The store type.
     const STORE_TYPE: &'static str;
 }
 
-/// An engine is a handle itself, for store types that need no methods of their own in Rust.
+/// An engine is itself a handle, for store types without methods of their own in Rust.
 impl<M: StateMachine> TypedStore for Engine<M> {
     type Machine = M;
 

@@ -1,4 +1,4 @@
-//! The file that holds a secret key.
+//! The identity file, which holds a secret key.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -11,20 +11,20 @@ use zeroize::Zeroizing;
 
 /// The file's first line; the second is the key as 64 hexadecimal digits.
 const HEADER: &str = "lattice identity v1\n";
-/// The file's length in bytes: header, digits, line end.
+/// The file's length in bytes: header, digits and newline.
 const FILE_BYTES: usize = HEADER.len() + 64 + 1;
 
-/// Why an identity cannot be had. No message tells anything of a key.
+/// Why an identity cannot be loaded or created. No message reveals anything about a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// There is no identity file.
+    /// The identity file does not exist.
     #[error("no identity at {}", path.display())]
     NotFound {
-        /// Where it was looked for.
+        /// The path.
         path: PathBuf,
     },
-    /// The file is something else.
+    /// The file is not an identity file.
     #[error("{} is not an identity file: expected {FILE_BYTES} bytes that start with `{}`, found {found}; put the right one there, or move it away for a new identity", path.display(), HEADER.trim_end())]
     NotAnIdentity {
         /// The file.
@@ -32,7 +32,7 @@ pub enum IdentityError {
         /// What was found.
         found: String,
     },
-    /// Others than its owner can read the file.
+    /// Users other than its owner can read the file.
     #[error("{} can be read by others (mode {mode:03o}); make it private with `chmod 600` and consider the key known to them", path.display())]
     Exposed {
         /// The file.
@@ -40,13 +40,13 @@ pub enum IdentityError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The operating system gave no random bytes.
+    /// The operating system provided no random bytes.
     #[error("no random bytes for a new identity: {reason}")]
     Random {
         /// What was reported.
         reason: String,
     },
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("cannot {doing} {}", path.display())]
     Io {
         /// What was being done.
@@ -80,7 +80,7 @@ pub fn load_identity(path: &Path) -> Result<Arc<SecretKey>, IdentityError> {
     }
     let file = fs::File::open(&path).map_err(failed)?;
     check_private(&file, &path)?;
-    // One byte more than the file has, to see a longer one without reading all of it.
+    // One byte more than the file has, to detect a longer file without reading all of it.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES + 1));
     let limit = u64::try_from(FILE_BYTES + 1).expect("a small number");
     (&file)
@@ -90,8 +90,9 @@ pub fn load_identity(path: &Path) -> Result<Arc<SecretKey>, IdentityError> {
     parse(&bytes).map_err(|found| IdentityError::NotAnIdentity { path, found })
 }
 
-/// Reads an identity file, or makes one with a new key if there is none. An identity file is never
-/// overwritten; of several processes that make one at once, one does, and all get it.
+/// Reads an identity file, or creates one with a new key if none exists. Never overwrites an
+/// identity file. If several processes create one at the same time, one of them succeeds, and all
+/// return its key.
 ///
 /// # Errors
 /// See [`IdentityError`].
@@ -103,7 +104,7 @@ pub fn load_or_create_identity(path: &Path) -> Result<Arc<SecretKey>, IdentityEr
     load_identity(path)
 }
 
-/// The file appears whole, private from its first moment, or not at all.
+/// The file is created atomically, and is private from the start.
 fn create(path: &Path) -> Result<(), IdentityError> {
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -132,7 +133,7 @@ fn create(path: &Path) -> Result<(), IdentityError> {
     }
 }
 
-/// The bytes of a new key, from the operating system.
+/// A new key's bytes, from the operating system.
 pub(crate) fn random_secret() -> Result<Zeroizing<[u8; 32]>, IdentityError> {
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(|error| IdentityError::Random {
@@ -173,7 +174,7 @@ fn check_private(file: &fs::File, path: &Path) -> Result<(), IdentityError> {
     }
 }
 
-/// Where there are no permission bits, the directory's access rules hold.
+/// Without permission bits, the access rules of the directory apply.
 #[cfg(not(unix))]
 fn check_private(_: &fs::File, _: &Path) -> Result<(), IdentityError> {
     Ok(())

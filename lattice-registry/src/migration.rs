@@ -1,4 +1,4 @@
-//! How a store of one type becomes a new store of another.
+//! Migrations from stores of one type to new stores of another.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -8,23 +8,23 @@ use lattice_backend::machine::{Conversion, Query, Step, Value};
 
 use crate::handle::StoreHandle;
 
-/// A call by name: method and arguments.
+/// A method name and its arguments.
 pub type NamedCall = (Cow<'static, str>, Value);
 
-/// Calls by name, each a command that becomes one op.
+/// Calls by name. Each is a command that becomes one op.
 pub type Calls<'a> = Box<dyn Iterator<Item = Result<NamedCall, Cause>> + 'a>;
 
-/// Feeds the state of an old store to a new one, as calls of the new one's commands. A plain
-/// closure is one.
+/// Converts the state of an old store to calls of the new store's commands. A plain closure
+/// implements it.
 ///
-/// The calls must be a function of the old store's state: a migration that was interrupted goes on
-/// behind the calls that became ops before.
+/// The calls must be a function of the old store's state: a resumed migration skips the calls that
+/// already became ops.
 pub trait Migration: Send + Sync {
-    /// The calls that make the new store's state. They read the old one, which is open for reading
-    /// only, through a snapshot.
+    /// The calls that build the new store's state. They read a snapshot of the old store, which is
+    /// open for reading only.
     ///
     /// # Errors
-    /// Why the old store cannot be read as what it must be.
+    /// Why the old store cannot be converted.
     fn calls<'a>(&'a self, old: &'a dyn StoreHandle) -> Result<Calls<'a>, Cause>;
 }
 
@@ -37,16 +37,16 @@ where
     }
 }
 
-/// A migration by steps: code of the new type asks queries of the old store and gives commands for
-/// the new one. It knows the old type by the names of its queries alone, so it works for stores that
-/// native code opens and for those that a module does.
+/// A migration in steps: code of the new type asks queries of the old store and returns commands
+/// for the new one. It only needs the names of the old type's queries, so it works for stores
+/// opened by native code and by modules.
 pub struct Converting<F>(F);
 
 impl<F> Converting<F>
 where
     F: Fn(Step) -> Result<Conversion, Cause> + Send + Sync,
 {
-    /// By the code of the new type, e.g. [`StoreCode::convert`].
+    /// Uses code of the new type, for example [`StoreCode::convert`].
     ///
     /// [`StoreCode::convert`]: lattice_backend::machine::manifest::StoreCode::convert
     pub fn new(convert: F) -> Self {
@@ -79,7 +79,7 @@ where
     }
 }
 
-/// The calls of a conversion, as the steps give them.
+/// The calls of a conversion, computed step by step.
 struct Steps<'a, F> {
     convert: &'a F,
     old: &'a dyn StoreHandle,

@@ -1,4 +1,4 @@
-//! What makes a running store out of a peeked one.
+//! Turns a peeked store into an open one.
 
 use std::fmt;
 use std::path::Path;
@@ -14,27 +14,27 @@ use lattice_meta::MetaInfo;
 
 use crate::handle::{StoreHandle, TypedStore};
 
-/// A store that has been peeked at, and how it is to be opened.
+/// A store that has been peeked at, and the request to open it.
 #[derive(Debug, Clone)]
 pub struct Peeked {
-    /// What its `meta` table says, and the logic that it records.
+    /// Its `meta` table and its recorded logic.
     pub peek: Peek,
-    /// The file and the way to open it, with the id that was peeked as the one expected.
+    /// The file and how to open it; expects the peeked store id.
     pub request: OpenRequest,
 }
 
-/// A store that is to be computed from its history.
+/// A request to rebuild a store from its history.
 #[derive(Debug)]
 pub struct Rebuild<'a> {
-    /// What its `meta` table says.
+    /// The store's `meta` table.
     pub meta: &'a MetaInfo,
-    /// The backend that keeps both files.
+    /// The backend of both files.
     pub backend: &'a dyn StateBackend,
-    /// The store's file, open for writing, which keeps other writers out.
+    /// The store's file, open for writing to keep other writers out.
     pub held: &'a dyn StateDb,
-    /// Where that file is.
+    /// The path of the store's file.
     pub path: &'a Path,
-    /// The file to be made.
+    /// The path of the new file.
     pub target: &'a Path,
     /// Receives progress reports.
     pub progress: &'a ProgressSink,
@@ -42,19 +42,19 @@ pub struct Rebuild<'a> {
 
 /// Opens stores of one type.
 pub trait StoreOpener: Send + Sync {
-    /// What the code says of itself. A new store starts with its newest schema and its version.
+    /// The description of the code. A new store starts with its newest schema and its version.
     fn logic(&self) -> Logic;
 
-    /// The methods that a caller can name, for callers that have no open store.
+    /// The methods that can be called by name, for callers without an open store.
     fn methods(&self) -> Vec<Method>;
 
-    /// Computes a store from its history, into another file.
+    /// Rebuilds a store from its history in another file.
     ///
     /// # Errors
     /// See [`rebuild_store`]; [`OpenError::NoRebuild`] if this opener cannot rebuild stores.
     fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError>;
 
-    /// Replays a store's history by this code, and changes nothing.
+    /// Replays a store's history with this code. Changes nothing.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -63,18 +63,18 @@ pub trait StoreOpener: Send + Sync {
     /// Opens a store.
     ///
     /// # Errors
-    /// See [`OpenError`]; the store is then as it was.
+    /// See [`OpenError`]; the store has not changed then.
     fn open(&self, store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError>;
 }
 
-/// Opens stores as the typed handle `T`, each with logic that a closure makes.
+/// Opens stores with the typed handle `T`, each with a state machine that a closure makes.
 pub struct EngineOpener<T: TypedStore> {
     machine: Box<dyn Fn() -> T::Machine + Send + Sync>,
 }
 
 impl<T: TypedStore> EngineOpener<T> {
-    /// Calls `machine` once for every store that is opened, made or rebuilt, and for every question
-    /// about the type. It may capture configuration.
+    /// The opener calls `machine` once for every store that it opens, creates or rebuilds, and for
+    /// every question about the type. The closure may capture configuration.
     pub fn new(machine: impl Fn() -> T::Machine + Send + Sync + 'static) -> Self {
         Self {
             machine: Box::new(machine),

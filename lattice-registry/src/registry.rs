@@ -12,8 +12,8 @@ use crate::handle::StoreHandle;
 use crate::migration::{Calls, Converting, Migration};
 use crate::opener::StoreOpener;
 
-/// What a store records of the code that it needs. For a store that is to be made, that is its type
-/// alone.
+/// What a store records about the code that it needs. For a store that is to be created, that is
+/// only its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recorded<'a> {
@@ -45,20 +45,19 @@ impl<'a> From<&'a Peek> for Recorded<'a> {
     }
 }
 
-/// Finds an opener for a store whose state no registered opener computes, e.g. among state machines
-/// that are kept as content-addressed code. A plain closure is one.
+/// Finds an opener for a store whose state no registered opener computes, for example in a
+/// collection of content-addressed code. A plain closure implements it.
 pub trait Resolver: Send + Sync {
-    /// An opener for the store, or nothing if this resolver has none.
+    /// An opener for the store; `None` if this resolver has none.
     ///
     /// # Errors
-    /// Why a store that it knows the code of cannot be opened.
+    /// Why a store whose code the resolver knows cannot be opened.
     fn resolve(&self, recorded: &Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause>;
 
-    /// How stores of one type become stores of another, if this resolver knows it. The default knows
-    /// none.
+    /// The migration between two types, if this resolver knows one. The default knows none.
     ///
     /// # Errors
-    /// Why the code that would do it cannot be used.
+    /// Why the migration's code cannot be used.
     fn migration(
         &self,
         from: &StoreType,
@@ -82,13 +81,13 @@ where
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// The type has an opener already.
+    /// The type already has an opener.
     #[error("store type {store_type} is registered already")]
     Duplicate {
         /// The type.
         store_type: StoreType,
     },
-    /// There is a migration already.
+    /// The migration is already registered.
     #[error("a migration from {from} to {to} is registered already")]
     DuplicateMigration {
         /// The old type.
@@ -98,7 +97,7 @@ pub enum RegisterError {
     },
 }
 
-/// Why a type has no opener.
+/// Why a type does not resolve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
@@ -107,7 +106,7 @@ pub enum ResolveError {
     Unknown {
         /// The type.
         store_type: StoreType,
-        /// The types that are registered.
+        /// The registered types.
         known: Vec<StoreType>,
     },
     /// No migration between the two types is registered.
@@ -120,15 +119,15 @@ pub enum ResolveError {
         from: StoreType,
         /// The new type.
         to: StoreType,
-        /// Where migrations lead from there.
+        /// The types that migrations from the old type lead to.
         known: Vec<StoreType>,
     },
-    /// A resolver knows the type and failed.
+    /// A resolver knows the type, but failed.
     #[error("store type {store_type} could not be resolved")]
     Resolver {
         /// The type.
         store_type: StoreType,
-        /// What it reported.
+        /// The resolver's error.
         #[source]
         source: Cause,
     },
@@ -145,8 +144,8 @@ fn list(types: &[StoreType]) -> String {
         .join(", ")
 }
 
-/// Store types, each with its opener, and resolvers for types that are not among them. Clones are
-/// cheap and share the openers.
+/// Openers of store types, and resolvers for types without an opener. Clones are cheap and share
+/// the openers.
 #[derive(Clone, Default)]
 pub struct Registry {
     openers: BTreeMap<StoreType, Arc<dyn StoreOpener>>,
@@ -163,7 +162,7 @@ impl Registry {
     /// Registers the opener of a type.
     ///
     /// # Errors
-    /// [`RegisterError::Duplicate`] for a type that has one; it stays as it is.
+    /// [`RegisterError::Duplicate`] if the type has an opener, which then stays.
     pub fn register(
         &mut self,
         store_type: StoreType,
@@ -176,12 +175,12 @@ impl Registry {
         Ok(())
     }
 
-    /// Registers how a store of one type becomes one of another: from the old store, the calls that
-    /// make the new one; see [`Migration::calls`]. Both may be the same type: what is made is a new
-    /// store with a history of its own.
+    /// Registers a migration from one type to another. It maps the old store to the calls that
+    /// build the new one; see [`Migration::calls`]. Both types may be the same: the result is a new
+    /// store with its own history.
     ///
     /// # Errors
-    /// [`RegisterError::DuplicateMigration`]; the first one stays as it is.
+    /// [`RegisterError::DuplicateMigration`]; the first one stays.
     pub fn register_migration(
         &mut self,
         from: StoreType,
@@ -194,8 +193,8 @@ impl Registry {
         self.insert_migration(from, to, Arc::new(migration))
     }
 
-    /// Registers a migration by steps: code of the new type asks queries of the old store, and gives
-    /// commands for the new one; see [`Converting`].
+    /// Registers a migration in steps: code of the new type asks queries of the old store and
+    /// returns commands for the new one; see [`Converting`].
     ///
     /// # Errors
     /// [`RegisterError::DuplicateMigration`].
@@ -223,13 +222,13 @@ impl Registry {
         Ok(())
     }
 
-    /// The types that a store of this one can become.
+    /// The types that a store of this type can be migrated to.
     pub fn migrations_from(&self, from: &StoreType) -> impl Iterator<Item = &StoreType> {
         let of_it = self.migrations.keys().filter(move |(old, _)| old == from);
         of_it.map(|(_, to)| to)
     }
 
-    /// How a store of one type becomes one of another.
+    /// The migration between two types.
     ///
     /// # Errors
     /// [`ResolveError::NoMigration`].
@@ -258,32 +257,32 @@ impl Registry {
         })
     }
 
-    /// Adds a resolver. Resolvers are asked in the order in which they were added.
+    /// Adds a resolver. Resolvers are tried in the order in which they were added.
     pub fn add_resolver(&mut self, resolver: impl Resolver + 'static) {
         self.resolvers.push(Arc::new(resolver));
     }
 
-    /// The types that are registered, in order.
+    /// The registered types, in order.
     pub fn types(&self) -> impl Iterator<Item = &StoreType> {
         self.openers.keys()
     }
 
-    /// What the registered openers say of their code, in the order of types.
+    /// The logic of the registered openers, in the order of types.
     pub fn logics(&self) -> impl Iterator<Item = Logic> {
         self.openers.values().map(|opener| opener.logic())
     }
 
-    /// Registers the opener of a type in place of the one that it has.
+    /// Registers the opener of a type. Replaces an existing one.
     pub fn replace(&mut self, store_type: StoreType, opener: impl StoreOpener + 'static) {
         self.openers.insert(store_type, Arc::new(opener));
     }
 
     /// The opener for a store, or for new stores of a type: the first of
-    /// 1. the opener that is registered for the type, if its code computes the state that the
-    ///    recorded logic did, or nothing is recorded;
-    /// 2. what a resolver gives, asked in the order in which resolvers were added;
-    /// 3. the opener that is registered for the type: it opens the store if a replay of the history
-    ///    proves its code equal.
+    /// 1. the opener registered for the type, if its code computes the same state as the recorded
+    ///    logic, or no logic is recorded;
+    /// 2. the opener that a resolver returns, in the order in which resolvers were added;
+    /// 3. the opener registered for the type: it opens the store if a replay of the history proves
+    ///    that its code computes the same state.
     ///
     /// # Errors
     /// See [`ResolveError`].

@@ -17,35 +17,35 @@ use crate::identity::{IdentityError, random_secret};
 #[cfg(feature = "files")]
 use crate::identity::{load_identity, load_or_create_identity};
 
-/// What is appended to the name of a store's file for the file of the key that it is written with.
+/// Appended to the name of a store's file, it names the file of the key to write with.
 pub const KEY_SUFFIX: &str = ".key";
 
-/// Why a single store cannot be made or opened.
+/// Why a single store cannot be created or opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StandaloneError {
-    /// The key to write with cannot be read or made.
+    /// The key to write with cannot be read or created.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The file cannot be made.
+    /// The file cannot be created.
     #[error(transparent)]
     Create(#[from] FileError),
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The machine's clock shows a time that no store can begin at.
+    /// The system's clock shows a time that a store's timestamp cannot hold.
     #[error(transparent)]
     Clock(#[from] HlcError),
 }
 
-/// The file of the key that a store is written with, beside the store's own.
+/// The path of a store's key file, beside the store's file.
 pub fn key_path(store: &Path) -> PathBuf {
     let mut name = OsString::from(store);
     name.push(KEY_SUFFIX);
     name.into()
 }
 
-/// Makes an empty store in memory, with a new key, and opens it for writing. It lives as long as
+/// Creates an empty store in memory, with a new key, and opens it for writing. It lives as long as
 /// its handle.
 ///
 /// # Errors
@@ -56,11 +56,11 @@ pub fn in_memory<T: TypedStore>(machine: T::Machine) -> Result<T, StandaloneErro
     begin(backend, Path::new("state.db"), identity, machine)
 }
 
-/// Makes an empty store in a new file and opens it for writing. The key that it is written with is
-/// that of the file `<path>.key`, which is made if it is missing.
+/// Creates an empty store in a new file and opens it for writing. The key is in the file
+/// `<path>.key`, which is created if it is missing.
 ///
 /// # Errors
-/// See [`StandaloneError`]; a file at `path` is never replaced.
+/// See [`StandaloneError`]; an existing file at `path` is never replaced.
 #[cfg(feature = "files")]
 pub fn create<T: TypedStore>(
     path: impl AsRef<Path>,
@@ -74,11 +74,11 @@ pub fn create<T: TypedStore>(
     begin(lattice_backend::file_backend(), path, identity, machine)
 }
 
-/// Opens the store of a file for writing, as it is. Without a file `<path>.key` it takes in ops of
-/// others, and makes none.
+/// Opens an existing store file for writing. Without a file `<path>.key`, the store ingests ops of
+/// other authors and makes none of its own.
 ///
 /// # Errors
-/// See [`StandaloneError`]. A refusal changes nothing of the store.
+/// See [`StandaloneError`]. A failed call does not change the store.
 #[cfg(feature = "files")]
 pub fn open<T: TypedStore>(
     path: impl AsRef<Path>,

@@ -1,11 +1,11 @@
-//! What `core:kvstore` costs as a module, beside the native code, in turns: durable puts, batches of
+//! Compares `core:kvstore` as a module with the native code, alternating: durable puts, batches of
 //! 100 and their replay, loading, and, on Linux, the memory of open stores.
 //!
 //! ```console
 //! $ cargo run --release -p lattice-wasm --example measure
 //! ```
 //!
-//! With a file as argument, it measures that module of `core:kvstore`.
+//! With a file as argument, it measures that module instead of the built-in one.
 
 use std::error::Error;
 use std::path::Path;
@@ -35,7 +35,8 @@ fn put(key: String) -> Value {
     Value::record([("key", Value::Text(key)), ("value", value)])
 }
 
-/// Times of a store: the least and the median of a put, a batch, and the replay of an op of 100 puts.
+/// Times of a store: the least and the median of a put, a batch, and the replay of an op of 100
+/// puts.
 struct Times {
     put_least: Duration,
     put_median: Duration,
@@ -85,14 +86,14 @@ fn run<M: StateMachine + Clone>(dir: &Path, machine: M) -> Done<Times> {
     })
 }
 
-/// Memory that the process has, in bytes.
+/// Resident memory of the process, in bytes.
 fn resident() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(4096 * pages)
 }
 
-/// Opens stores that are idle then; gives the memory of each in KiB, and the stores.
+/// Opens stores that then stay idle; returns the memory of each in KiB, and the stores.
 fn idle<M: StateMachine + Clone>(machine: &M) -> Done<(Option<u64>, Vec<Engine<M>>)> {
     let backend = Arc::new(RedbBackend::on_files());
     let me = Arc::new(SecretKey::from_bytes(&[7; 32]));
@@ -158,7 +159,8 @@ fn main() -> Done<()> {
     show("a durable put, median", |times| times.put_median);
     show("a batch of 100 puts", |times| times.batch);
     show("verify, for each batch of 100 puts", |times| times.replay);
-    // All stay open: memory that is given back would be found again. The first ones find some.
+    // All stores stay open: freed memory would be reused. The first stores reuse memory that is
+    // already free, so their figure is not printed.
     let warm = idle(&KvMachine::new())?;
     let native = idle(&KvMachine::new())?;
     let module = idle(&WasmMachine::new(code, &[])?)?;

@@ -3,22 +3,22 @@
 
 use wasmparser::ValType::{self, I32, I64};
 
-/// The module that everything is imported from.
+/// The name of the module that all imports come from.
 pub(crate) const IMPORT_MODULE: &str = "lattice1";
-/// What the names of its exports begin with.
+/// Prefix of the names of exported functions.
 pub(crate) const EXPORT_PREFIX: &str = "lattice1_";
-/// The export of the memory.
+/// Name of the exported memory.
 pub(crate) const MEMORY: &str = "memory";
 
-/// The longest module, in bytes.
+/// Maximum length of a module, in bytes.
 pub const MAX_CODE_BYTES: usize = 1 << 20;
-/// Pages of 64 KiB that a memory may begin with.
+/// Maximum initial size of a memory, in pages of 64 KiB.
 pub(crate) const MAX_FIRST_PAGES: u64 = 256;
-/// Pages of 64 KiB that a memory may grow to: 128 MiB.
+/// Maximum size of a memory, in pages of 64 KiB: 128 MiB.
 pub const MAX_PAGES: usize = 2_048;
-/// Bytes of a page.
+/// Size of a page, in bytes.
 pub(crate) const PAGE_BYTES: usize = 65_536;
-/// Elements of the table.
+/// Maximum number of elements of the table.
 pub(crate) const MAX_TABLE: u64 = 4_096;
 pub(crate) const MAX_TYPES: u32 = 512;
 pub(crate) const MAX_PARAMS: usize = 16;
@@ -31,43 +31,44 @@ pub(crate) const MAX_LOCALS: u32 = 512;
 pub(crate) const MAX_BRANCHES: u32 = 1_024;
 pub(crate) const MAX_NESTING: u32 = 512;
 pub(crate) const MAX_BODY_BYTES: usize = 256 << 10;
-/// How deep calls of functions may be nested while a module runs.
+/// Maximum depth of nested calls while a module runs.
 pub(crate) const MAX_CALL_DEPTH: usize = 1_000;
-/// Bytes of the stack of values while a module runs.
+/// Size of the value stack while a module runs, in bytes.
 pub(crate) const MAX_STACK_BYTES: usize = 1_000_000;
 
-/// Gas that each op may use; an instruction takes one, or more.
+/// Gas that each op may use; an instruction costs at least one.
 pub const BASE_GAS: u64 = 50_000_000;
 /// Gas for each byte of a payload, or of the arguments of a call.
 pub const GAS_PER_BYTE: u64 = 2_048;
-/// Gas for each row that the host hands in.
+/// Gas earned by each row that the host passes in.
 pub const GAS_PER_ROW: u64 = 20_000;
-/// Gas for each byte of a row that the host hands in.
+/// Gas earned by each byte of a row that the host passes in.
 pub const GAS_PER_ROW_BYTE: u64 = 64;
-/// Rows that earn gas, beside one for each byte of the payload and 16 for each row of the longest
-/// range.
+/// Number of rows that earn gas, in addition to one for each byte of the payload and 16 for each
+/// row of the longest range.
 pub const BASE_EARNING_ROWS: u64 = 1 << 16;
-/// How often the rows of the longest range earn gas.
+/// How many times the rows of the longest range earn gas.
 pub const EARNING_PASSES: u64 = 16;
-/// Bytes that one instruction on a range of memory, or one call of the host, handles for one gas.
+/// Bytes that one bulk memory instruction, or one call of the host, handles for one gas.
 pub(crate) const BULK_BYTES_PER_GAS: u32 = 16;
 
-/// Gas that a call of the host takes, beside one for each 16 bytes that it hands over or gets.
+/// Cost of a call of the host in gas, in addition to one for each 16 bytes that it passes or
+/// receives.
 pub const GAS_PER_CALL: u64 = 100;
-/// Gas that an element takes more: the host hashes it.
+/// Additional cost of an element in gas: the host hashes it.
 pub const GAS_PER_ELEMENT: u64 = 500;
 
-/// Elements that a row may have.
+/// Maximum number of elements of a row.
 pub const MAX_ELEMENTS: u64 = 1 << 16;
-/// The longest message of a module, in bytes; more is cut.
+/// Maximum length of a message of a module, in bytes; a longer one is truncated.
 pub const MAX_MESSAGE_BYTES: usize = 1_024;
-/// Lines that a module may log in one call.
+/// Maximum number of lines that a module may log in one call.
 pub(crate) const MAX_LOG_LINES: u32 = 64;
 
-/// Set in what `scan` gives if the range ends with the page.
+/// Set in the result of `scan` if the range ends with the page.
 pub(crate) const SCAN_ENDED: i64 = 1 << 62;
 
-/// A function that is imported or exported: name, parameters, results.
+/// An imported or exported function: name, parameters, results.
 pub(crate) struct Signature {
     pub(crate) name: &'static str,
     pub(crate) params: &'static [ValType],
@@ -86,7 +87,7 @@ const fn signature(
     }
 }
 
-/// What a module may import.
+/// The functions that a module may import.
 pub(crate) const IMPORTS: &[Signature] = &[
     signature("get", &[I32, I32, I32, I32], &[I64]),
     signature("take", &[I32], &[]),

@@ -1,4 +1,4 @@
-//! A module that can be run.
+//! A compiled module.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::error::CodeError;
 use crate::text::text;
 use crate::validate::validate;
 
-/// A checked and compiled module. Clones are cheap and share it: one for all stores whose code it
-/// is.
+/// A checked and compiled module. Clones are cheap and share it: one serves all stores with this
+/// code.
 #[derive(Clone)]
 pub struct Code(Arc<Compiled>);
 
@@ -21,17 +21,17 @@ struct Compiled {
     cid: Cid,
     manifest: Manifest,
     exports: Vec<Export>,
-    /// Of this module alone, so that what it takes is given back with it.
+    /// Used by this module only, so that dropping the module frees what the engine has allocated.
     engine: Engine,
     module: Module,
     bytes: usize,
 }
 
-/// Gas of a call of another function of the module.
+/// Gas cost of a call of another function of the module.
 const CALL_GAS: u8 = 6;
 
-/// What the interface allows of WebAssembly: what compilers of Rust and C emit, and no floating
-/// point, whose results differ in the bits of what is not a number.
+/// The WebAssembly features that the interface allows: what Rust and C compilers emit, without
+/// floating point, whose results differ in the bits of NaNs.
 fn config() -> Config {
     let mut config = Config::default();
     config
@@ -45,19 +45,19 @@ fn config() -> Config {
         .wasm_extended_const(false)
         .set_max_recursion_depth(MAX_CALL_DEPTH)
         .set_max_stack_height(MAX_STACK_BYTES)
-        // A call clears the locals of the function, which are up to 4 KiB.
+        // A call clears the locals of the function, up to 4 KiB.
         .operator_cost(OperatorCost {
             call: CALL_GAS,
             call_indirect: 2 * CALL_GAS,
             ..OperatorCost::default()
         })
-        // Translation costs no gas: an op would pay for being the first to call a function.
+        // Translation costs no gas: otherwise the first op that calls a function would pay for it.
         .fuel_cost(CustomFuelCosts {
             bytes_copied_per_fuel: BULK_BYTES_PER_GAS,
             fuel_per_bytes_translated: 0,
             fuel_per_bytes_validated: 0,
         })
-        // Everything is validated now, and translated when it is first called.
+        // Everything is validated here; a function is translated when it is first called.
         .compilation_mode(CompilationMode::LazyTranslation);
     config
 }
@@ -71,7 +71,7 @@ impl Code {
         let checked = validate(wasm)?;
         let engine = Engine::new(&config());
         let module = Module::new(&engine, wasm).map_err(|error| CodeError::Compile {
-            // It can quote names of the module.
+            // The message can quote names of the module.
             reason: text(error.to_string().as_bytes(), MAX_MESSAGE_BYTES),
         })?;
         Ok(Self(Arc::new(Compiled {
@@ -84,7 +84,7 @@ impl Code {
         })))
     }
 
-    /// The same, for code of a store type.
+    /// The same, for code of one store type.
     ///
     /// # Errors
     /// [`CodeError::OtherType`], and as for [`new`](Self::new).
@@ -105,17 +105,17 @@ impl Code {
         self.0.cid
     }
 
-    /// What the module says of itself.
+    /// The manifest of the module.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
     }
 
-    /// The store type that it is code for.
+    /// The store type that the module implements.
     pub fn store_type(&self) -> &StoreType {
         &self.0.manifest.store_type
     }
 
-    /// How long the module is, in bytes.
+    /// The length of the module, in bytes.
     pub fn bytes(&self) -> usize {
         self.0.bytes
     }

@@ -3,41 +3,41 @@
 use lattice_backend::machine::manifest::ManifestError;
 use lattice_meta::StoreType;
 
-/// A module that is refused.
+/// Why a module is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeError {
-    /// It exceeds a limit of the interface.
+    /// The module exceeds a limit of the interface.
     #[error("the module has {found} {what}, at most {limit} are allowed")]
     Limit {
-        /// What is limited.
+        /// The limited quantity.
         what: &'static str,
-        /// How much is allowed.
+        /// The maximum.
         limit: u64,
-        /// How much there is.
+        /// The actual quantity.
         found: u64,
     },
-    /// The bytes are not a module, or one that needs what is not offered.
+    /// The bytes are not a module, or the module needs an unsupported feature.
     #[error("the bytes are not a module that can be run: {reason} (at byte {at})")]
     Malformed {
         /// What the validator expected and found.
         reason: String,
-        /// Where.
+        /// The offset in the module.
         at: usize,
     },
-    /// It imports what is not there.
+    /// The module imports something that does not exist.
     #[error("the module imports {found}; expected functions of `lattice1` with their signatures")]
     Import {
-        /// Module, name and what it is.
+        /// Module, name and kind of the import.
         found: String,
     },
-    /// It was made for a later version of the interface.
+    /// The module was built for a later version of the interface.
     #[error(
         "the module imports from `{module}`: it was made for a later version of the interface than \
          this program knows"
     )]
     NewerImports {
-        /// The module that is imported from.
+        /// The module that it imports from.
         module: String,
     },
     /// An export is missing, or has a different signature or kind.
@@ -45,42 +45,42 @@ pub enum CodeError {
     Export {
         /// Name and signature.
         expected: String,
-        /// What is there.
+        /// What the module has instead.
         found: String,
     },
-    /// It has a part that is not allowed.
+    /// The module has a part that is not allowed.
     #[error("the module has {what}, which is not allowed")]
     Forbidden {
         /// The part.
         what: &'static str,
     },
-    /// It has no manifest, or several.
+    /// The module has no manifest, or several.
     #[error("expected one custom section `lattice.store`, found {found}")]
     NoManifest {
-        /// How many there are.
+        /// The number of manifests.
         found: usize,
     },
-    /// Its manifest cannot be read.
+    /// The module's manifest cannot be decoded.
     #[error("the manifest of the module cannot be read")]
     Manifest(#[from] ManifestError),
-    /// It is the code of another store type.
+    /// The module is code of a different store type.
     #[error("the module is code for {found}, asked for was {asked}")]
     OtherType {
-        /// The store type that was asked for.
+        /// The requested store type.
         asked: StoreType,
         /// The store type of the module.
         found: StoreType,
     },
-    /// The engine does not take it.
+    /// The engine cannot compile the module.
     #[error("the module cannot be compiled: {reason}")]
     Compile {
-        /// What the engine reports.
+        /// The engine's error message.
         reason: String,
     },
 }
 
 impl CodeError {
-    /// Whether a later version of this program could take the module.
+    /// Whether a later version of this program might accept the module.
     pub fn is_newer(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,5 @@
-//! One instance of a module: made for a call, and dropped after it, so that nothing outlives an op.
+//! An instance of a module: created for one call and dropped after it, so that no state outlives an
+//! op.
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Limit, LogicFault};
@@ -17,7 +18,7 @@ pub(crate) struct Running<'a> {
     memory: Memory,
 }
 
-/// Where an input or an output is in the memory of a module.
+/// The place of an input or an output in the memory of a module.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) at: u32,
@@ -25,7 +26,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The last bytes of it.
+    /// The last `len` bytes of it.
     pub(crate) fn last(self, len: usize) -> Self {
         let len = u32::try_from(len).unwrap_or(self.len).min(self.len);
         let at = self.at + (self.len - len);
@@ -41,8 +42,8 @@ impl<'a> Running<'a> {
         store
             .set_fuel(gas)
             .map_err(|error| trap(error.to_string()))?;
-        // In the order of the module's imports, which were checked: a table of all imports by their names
-        // takes longer to make than all else of an instance.
+        // In the order of the module's imports, which were checked: building a table of all imports
+        // by name takes longer than everything else for an instance.
         let mut imports = Vec::with_capacity(IMPORTS.len());
         for import in code.module().imports() {
             let function = function(&mut store, import.name());
@@ -51,7 +52,7 @@ impl<'a> Running<'a> {
         }
         let instance = Instance::new(&mut store, code.module(), &imports);
         let instance = instance.map_err(|error| fault(&mut store, &error))?;
-        // It is exported, as the module was checked.
+        // The check of the module ensures that it exports its memory.
         let memory = instance.get_memory(&store, MEMORY);
         let memory = memory.ok_or_else(|| trap("the module has no memory"))?;
         store.data_mut().memory = Some(memory);
@@ -81,7 +82,7 @@ impl<'a> Running<'a> {
             .map_err(|error| fault(&mut self.store, &error))
     }
 
-    /// Writes an input to memory that the module gives.
+    /// Writes an input to memory that the module allocates.
     pub(crate) fn input(&mut self, parts: &[&[u8]]) -> Result<Place> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let len = u32::try_from(len).map_err(|_| trap("an input of more than 4 GiB"))?;
@@ -101,7 +102,7 @@ impl<'a> Running<'a> {
         Ok(Place { at, len })
     }
 
-    /// What is at an address (the upper half) with a length (the lower half).
+    /// The output at an address (the upper half) with a length (the lower half).
     pub(crate) fn output(&self, place: u64) -> Result<&[u8]> {
         let [at, len] = [place >> 32, place & u64::from(u32::MAX)].map(usize::try_from);
         let memory = self.memory.data(&self.store);
@@ -113,7 +114,7 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Why a call ended.
+/// Determines why a call ended.
 fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
     let context = store.data_mut();
     if let Some(error) = context.error.take() {
@@ -130,7 +131,8 @@ fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
         }
         (_, Some(Refused::Table)) => trap("the table cannot grow beyond its limit"),
         (_, None) => match error.kind() {
-            // The engine's message has the table's number in the store, which differs between runs.
+            // The engine's message contains the table's number in the store, which differs between
+            // runs.
             ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
                 trap("out of bounds table access by an element segment")
             }
@@ -139,8 +141,8 @@ fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
     }
 }
 
-/// The host could not do what the code may ask for: no fault of the code, for which an op would be
-/// held until other code comes.
+/// The host lacks memory that the code is entitled to. This is not a fault of the code: a fault
+/// would hold the op until other code settles it.
 fn no_memory() -> BackendError {
     BackendError::Storage {
         doing: "giving memory to the code of the store",

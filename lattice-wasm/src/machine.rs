@@ -1,4 +1,4 @@
-//! A state machine whose code is a module.
+//! The state machine of a module.
 
 use std::sync::Arc;
 
@@ -16,42 +16,43 @@ use crate::code::Code;
 use crate::host::{Context, Data, Each, Elements, Gas, trap};
 use crate::instance::Running;
 
-/// Bytes of rows whose elements the module is asked for in one call, and how many rows.
+/// Maximum bytes and number of rows whose elements the module returns in one call.
 const PAGE_BYTES: usize = 64 << 10;
 const PAGE_ROWS: usize = 1_024;
-/// The longest description of a payload that is shown, in bytes.
+/// Maximum length of a payload's description, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 400;
 
-/// A call of a command by its number.
+/// A call of a command, by its number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WasmCommand {
     method: u32,
     args: Value,
 }
 
-/// Why a module makes no payload of a command.
+/// Why a module makes no payload from a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WasmRefusal {
-    /// The module refuses, in its own words.
+    /// The module refuses the command, with a message of its own.
     #[error("{message}")]
     Refused {
-        /// What it says.
+        /// The module's message.
         message: String,
     },
-    /// An argument cannot be taken.
+    /// The module does not accept an argument.
     #[error(transparent)]
     Argument(CallError),
 }
 
-/// A payload that the module has read.
+/// A payload after decoding by the module.
 #[derive(Debug)]
 pub enum WasmPayload<'a> {
-    /// It is valid.
+    /// The payload is valid.
     Valid(&'a [u8]),
-    /// The module's `prepare` has made it, and its `decode` reads it when the op is run.
+    /// The module's `prepare` has made the payload, and its `decode` reads it when the op is
+    /// applied.
     Own(&'a [u8]),
-    /// The module failed, or its host did.
+    /// The module or its host failed.
     Failed(BackendError),
 }
 
@@ -64,10 +65,10 @@ pub struct WasmMachine {
 }
 
 impl WasmMachine {
-    /// The machine of a module. Its logic version is the module's content id.
+    /// The state machine of a module. Its logic version is the module's content id.
     ///
     /// # Errors
-    /// [`LogicError`] for one of the versions that it is said to be equal to.
+    /// [`LogicError`] for an invalid version in `equal_to`.
     pub fn new(code: Code, equal_to: &[&str]) -> Result<Self, LogicError> {
         let manifest = code.manifest();
         let logic = Logic::new(manifest.store_type.as_str(), &code.cid().to_string())?;
@@ -96,10 +97,10 @@ impl WasmMachine {
         &self.code
     }
 
-    /// Takes a step of a conversion of a store of an old type.
+    /// Makes one step of the conversion of a store of an old type.
     ///
     /// # Errors
-    /// [`BackendError::Fault`] if the module gives no answer, or one that is no conversion.
+    /// [`BackendError::Fault`] if the module returns no answer, or one that is not a conversion.
     pub fn convert(&self, step: Step) -> Result<Conversion> {
         if !self.code.has(Export::Convert) {
             return Err(trap("the module converts no stores"));
@@ -128,7 +129,7 @@ impl WasmMachine {
         Running::start(&self.code, Context::new(data, history, gas))
     }
 
-    /// What the module makes of an input that it sees alone.
+    /// Calls an export that sees only its input; returns its output, if any.
     fn pure(&self, export: Export, input: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut running = self.start(Data::None, None, Gas::new(input.len()))?;
         let place = running.input(&[input])?;
@@ -138,8 +139,7 @@ impl WasmMachine {
         }
     }
 
-    /// Calls a method: what the module answers, without the tag, or the argument that it does not
-    /// take.
+    /// Calls a method: returns the module's answer without its tag, or the error of an argument.
     fn answer<'a>(
         &self,
         export: Export,
@@ -162,7 +162,7 @@ impl WasmMachine {
         }
     }
 
-    /// The parameter's name, a zero byte, and why its argument cannot be taken.
+    /// Parses the parameter's name, a zero byte, and the reason why its argument is refused.
     fn argument(&self, method: u32, message: &[u8]) -> CallError {
         let mut parts = message.splitn(2, |byte| *byte == 0);
         match (parts.next().unwrap_or(b""), parts.next()) {
@@ -182,7 +182,7 @@ impl WasmMachine {
     }
 }
 
-/// A text of the module, for people: one line without controls.
+/// A text of the module, for display: one line without control characters.
 fn text(bytes: &[u8]) -> String {
     crate::text::text(bytes, MAX_DESCRIPTION_BYTES)
 }
@@ -357,7 +357,7 @@ impl StateMachine for WasmMachine {
     }
 }
 
-/// A payload that the module failed to read is applied by none.
+/// No op is applied with a payload that the module failed to read.
 fn check(payload: WasmPayload<'_>) -> Result<()> {
     match payload {
         WasmPayload::Valid(_) | WasmPayload::Own(_) => Ok(()),
@@ -365,15 +365,15 @@ fn check(payload: WasmPayload<'_>) -> Result<()> {
     }
 }
 
-/// What is done for an op in one instance.
+/// The steps for an op in one instance.
 #[derive(Clone, Copy)]
 struct Steps {
     apply: bool,
     settle: bool,
 }
 
-/// Rows in the form in which a module reads them: key length and value length (u32, little endian),
-/// key, value.
+/// Rows in the encoding that a module reads: key length and value length (u32, little endian), key,
+/// value.
 #[derive(Default)]
 struct Page {
     bytes: Vec<u8>,
@@ -391,7 +391,7 @@ impl Page {
         self.rows += 1;
     }
 
-    /// Takes the next rows. Whether there were any.
+    /// Reads the next rows; returns whether there were any.
     fn fill(&mut self, rows: &mut dyn RowCursor) -> Result<bool> {
         self.bytes.clear();
         self.rows = 0;
@@ -424,7 +424,7 @@ impl WasmMachine {
         let hlc = op.hlc.to_u64().to_le_bytes();
         let place = running.input(&[&index, &hlc, &op.reference.to_key(), op.payload])?;
         if steps.apply {
-            // It sees the payload alone, as when it was asked whether the payload is valid.
+            // `decode` sees only the payload, as when the host checked its validity.
             let payload = place.last(op.payload.len());
             match running.call(Export::Decode, (payload.at, payload.len))? {
                 0_u64 => {}
@@ -453,7 +453,7 @@ impl WasmMachine {
         Ok(())
     }
 
-    /// Asks for the elements of a page of rows.
+    /// Requests the elements of a page of rows.
     fn page(
         &self,
         schema: SchemaVersion,

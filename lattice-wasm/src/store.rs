@@ -1,4 +1,4 @@
-//! Stores whose code is a module, for a registry.
+//! Stores of modules, for a registry.
 
 use lattice_backend::engine::Engine;
 use lattice_backend::machine::LogicError;
@@ -7,7 +7,7 @@ use lattice_registry::{EngineOpener, TypedStore};
 use crate::code::Code;
 use crate::machine::WasmMachine;
 
-/// An open store whose code is a module. It is called by the names of its methods, as a
+/// An open store whose code is a module. Callers call its methods by name, through
 /// [`StoreHandle`](lattice_registry::StoreHandle).
 #[derive(Debug, Clone)]
 pub struct WasmStore {
@@ -26,14 +26,13 @@ impl TypedStore for WasmStore {
     }
 }
 
-/// What opens the stores of a module's type with the module.
+/// Opener of the stores of a module's type.
 pub type WasmStoreOpener = EngineOpener<WasmStore>;
 
-/// An opener of stores by a module, which computes the same state as the logic versions of
-/// `equal_to`.
+/// Returns an opener for a module that computes the same state as the logic versions in `equal_to`.
 ///
 /// # Errors
-/// [`LogicError`] for one of these versions.
+/// [`LogicError`] for an invalid version in `equal_to`.
 pub fn wasm_store_opener(code: Code, equal_to: &[&str]) -> Result<WasmStoreOpener, LogicError> {
     let machine = WasmMachine::new(code, equal_to)?;
     Ok(EngineOpener::new(move || machine.clone()))

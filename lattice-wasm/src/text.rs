@@ -1,9 +1,9 @@
-//! Texts of a module, for people.
+//! Texts of a module, for display.
 
 use lattice_meta::readable_start;
 
-/// The start of a text as one line: what a terminal might act on is escaped, and so is what turns the
-/// direction of a text or cannot be seen.
+/// The start of a text as one line. Escapes characters that a terminal might interpret, that change
+/// the direction of text, or that are invisible.
 pub(crate) fn text(bytes: &[u8], most_bytes: usize) -> String {
     let readable = readable_start(bytes, most_bytes);
     let mut text = String::with_capacity(readable.len());
@@ -16,7 +16,7 @@ pub(crate) fn text(bytes: &[u8], most_bytes: usize) -> String {
     text
 }
 
-/// Whether all of a text is safe to show as it is.
+/// Whether a text is safe to display unchanged.
 pub(crate) fn is_plain(text: &str) -> bool {
     !text
         .chars()

@@ -1,5 +1,5 @@
-//! What a module must be before it is compiled: everything here looks at its bytes alone. What holds
-//! for every WebAssembly module, the engine validates when it compiles.
+//! Checks the bytes of a module before it is compiled. The engine validates the rules of
+//! WebAssembly when it compiles.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use crate::abi::*;
 use crate::error::CodeError;
 use crate::text::{is_plain, text};
 
-/// What every module begins with.
+/// Magic bytes at the start of every module.
 const MAGIC: &[u8] = b"\0asm";
 
-/// A module that may be compiled.
+/// A module that passed the checks.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) manifest: Manifest,
-    /// Which of the functions that it may export it does.
+    /// The exports of the interface that the module has.
     pub(crate) exports: Vec<Export>,
 }
 
-/// What the reader of modules says of bytes that are none.
+/// Converts an error of the module parser.
 fn malformed(error: BinaryReaderError) -> CodeError {
     CodeError::Malformed {
         reason: text(error.message().as_bytes(), MAX_MESSAGE_BYTES),
@@ -88,11 +88,11 @@ pub(crate) fn validate(wasm: &[u8]) -> Result<Checked, CodeError> {
     Ok(Checked { manifest, exports })
 }
 
-/// What is counted, and known so far, of a module.
+/// The counts and the parts of a module found so far.
 #[derive(Default)]
 struct Module {
     types: Vec<FuncType>,
-    /// The type of each function, imported ones first.
+    /// The type of each function, imported functions first.
     functions: Vec<u32>,
     exports: BTreeMap<String, (ExternalKind, u32)>,
     memories: u32,
@@ -119,7 +119,7 @@ impl Module {
                 }
             }
             Payload::ImportSection(imports) => {
-                // One function can be imported twice; nothing needs that.
+                // A module could import one function twice, but none needs to.
                 limit("imports", size(IMPORTS.len()), imports.count())?;
                 for import in imports.clone() {
                     self.import(&import.map_err(malformed)?)?;
@@ -167,7 +167,7 @@ impl Module {
             }
             Payload::ElementSection(segments) => {
                 limit("element segments", MAX_SEGMENTS, segments.count())?;
-                // Each instance copies them, before there is gas.
+                // Each instance copies the segments before gas is charged.
                 let mut elements = 0;
                 for segment in segments.clone() {
                     elements += match segment.map_err(malformed)?.items {
@@ -221,7 +221,7 @@ impl Module {
         self.types.get(usize::try_from(index).ok()?)
     }
 
-    /// The functions that the module exports, among those that it may.
+    /// The functions of the interface that the module exports.
     fn check_exports(&self, manifest: &Manifest) -> Result<Vec<Export>, CodeError> {
         let has = |kind| manifest.methods.iter().any(|method| method.kind == kind);
         if has(MethodKind::Stream) {
@@ -300,7 +300,7 @@ impl Module {
     }
 }
 
-/// Names and descriptions are shown to people, in lists and errors.
+/// Users see names and descriptions in lists and errors, so control characters are refused.
 fn has_controls(method: &Method) -> bool {
     let params = method.params.iter();
     let params = params.flat_map(|param| [&param.name, &param.doc]);
@@ -326,7 +326,7 @@ fn shown(params: &[wasmparser::ValType], results: &[wasmparser::ValType]) -> Str
     format!("({}) -> ({})", names(params), names(results))
 }
 
-/// Counts what a compiler could take long for.
+/// Limits the constructs that take a compiler long.
 fn check_body(body: &FunctionBody<'_>) -> Result<(), CodeError> {
     limit(
         "bytes in a function",
@@ -348,8 +348,8 @@ fn check_body(body: &FunctionBody<'_>) -> Result<(), CodeError> {
     limit("branches in a table", MAX_BRANCHES, counts.most_branches)
 }
 
-/// What is counted in the operators of a function. A visitor sees them in half the time that it takes to
-/// make a value of each.
+/// Counts of a function's operators. A visitor takes half the time of constructing a value for
+/// each.
 #[derive(Default)]
 struct Counts {
     nesting: u32,

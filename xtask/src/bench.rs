@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: Lattice beside its engine and others.
+//! `cargo xtask bench`: compares Lattice with redb and other stores.
 //!
-//! The program is `bench-peers`, a workspace of its own. All of it, at full size, writes BENCHMARKS.md;
-//! `--quick`, `--rounds N` and names of groups measure less and write nothing. `--criterion` runs the
-//! benches of the crates instead, the lowest layer first; further arguments go to them.
+//! The program is `bench-peers`, a separate workspace. A full run writes BENCHMARKS.md; `--quick`,
+//! `--rounds N` and names of groups reduce the run, which then writes nothing. `--criterion` runs
+//! the benches of the crates instead, lowest layer first, and passes further arguments to them.
 
 use std::path::Path;
 
@@ -43,13 +43,14 @@ fn program(built: &Path) -> std::path::PathBuf {
         .with_extension(std::env::consts::EXE_EXTENSION)
 }
 
-/// Arguments go to every benchmark program: a part of a benchmark's name, or criterion's options.
+/// Passes the arguments to every benchmark program: a part of a benchmark's name, or criterion's
+/// options.
 fn criterion(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
     let metadata = workspace.metadata()?;
     let order = in_order(&metadata.packages);
     for (package, bench) in &order {
         println!("==> {package}: {bench}");
-        // By name, since `cargo bench` also runs unit tests, whose harness knows no such options.
+        // By name: `cargo bench` would also run unit tests, whose harness rejects these options.
         let mut cargo = workspace.cargo();
         cargo
             .args(["bench", "--package", package, "--bench", bench, "--"])
@@ -65,7 +66,7 @@ fn criterion(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure>
     Ok(())
 }
 
-/// The benchmark programs with their packages, in order of layers.
+/// The benchmark programs and their packages, in the order of layers.
 fn in_order(packages: &[Package]) -> Vec<(&str, &str)> {
     let mut order = Vec::new();
     for layer in LAYERS {

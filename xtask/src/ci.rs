@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: the one list of what a change must pass.
+//! `cargo xtask ci`: the single list of checks that a change must pass.
 
 use std::fs;
 use std::io;
@@ -10,13 +10,13 @@ use crate::failure::{Failure, no_arguments};
 use crate::workspace::{LAYERS, Workspace};
 use crate::{api, crash, docs, guest, layers, tidy};
 
-/// The README's test command.
+/// The test command in the README.
 const TEST_COMMAND: &str = "cargo test --workspace";
-/// The README's main command.
+/// The main command in the README.
 const MAIN_COMMAND: &str = "cargo run --release -- tour";
 const README: &str = "README.md";
 
-/// Why the README's commands do not keep its promise.
+/// Why the README's commands do not work as promised.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CiError {
     #[error("{README} has no line `{command}`, which is what it promises to work")]
@@ -38,7 +38,7 @@ fn shown(paths: &[PathBuf]) -> String {
         .join(", ")
 }
 
-/// One thing a change must pass.
+/// One check that a change must pass.
 struct Step {
     name: &'static str,
     run: fn(&Workspace) -> Result<(), Failure>,
@@ -60,6 +60,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "tidy",
         run: |workspace| tidy::run(workspace, &[]),
+    },
+    Step {
+        name: "spelling",
+        run: spelling,
     },
     Step {
         name: "layers",
@@ -137,12 +141,13 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// Runs cargo in the root with the words of a command line.
+/// Runs cargo in the root with the given arguments.
 fn cargo(workspace: &Workspace, words: &[&str]) -> Result<(), Failure> {
     Ok(command::run(workspace.cargo().args(words))?)
 }
 
-/// Small programs that show the interfaces; each ends by itself. The test command has built them.
+/// Small programs that show the interfaces; each terminates by itself. The test command has built
+/// them.
 const EXAMPLES: [&str; 9] = [
     "kv",
     "log",
@@ -176,6 +181,22 @@ fn clippy(workspace: &Workspace) -> Result<(), Failure> {
     cargo(workspace, &[&scope[..], &["--", "-D", "warnings"]].concat())
 }
 
+/// With `typos`, where it is installed.
+fn spelling(workspace: &Workspace) -> Result<(), Failure> {
+    let typos = || {
+        let mut typos = std::process::Command::new("typos");
+        typos.current_dir(workspace.root());
+        typos
+    };
+    match command::output(typos().arg("--version")) {
+        Ok(_) => Ok(command::run(&mut typos())?),
+        Err(_) => {
+            println!("spelling: skipped, `cargo install typos-cli` adds `typos`");
+            Ok(())
+        }
+    }
+}
+
 fn documentation(workspace: &Workspace) -> Result<(), Failure> {
     let mut cargo = workspace.cargo();
     cargo.env("RUSTDOCFLAGS", "-Dwarnings");
@@ -187,8 +208,8 @@ fn documentation(workspace: &Workspace) -> Result<(), Failure> {
     ]))?)
 }
 
-/// Every crate that ships packs as what crates.io takes. The packages are not built: their sources are
-/// those of the workspace.
+/// Packages every published crate as crates.io accepts it. The packages are not built: their
+/// sources are those of the workspace.
 fn packages(workspace: &Workspace) -> Result<(), Failure> {
     let words = [
         "package",
@@ -210,7 +231,7 @@ fn readme(workspace: &Workspace) -> Result<(), Failure> {
     }
 }
 
-/// The first of the two commands that does not stand on a line of its own.
+/// The first of the two commands that has no line of its own.
 fn missing_command(readme: &str) -> Option<&'static str> {
     [TEST_COMMAND, MAIN_COMMAND]
         .into_iter()
@@ -221,7 +242,7 @@ fn test(workspace: &Workspace) -> Result<(), Failure> {
     cargo(workspace, &after_cargo(TEST_COMMAND))
 }
 
-/// A program that leaves the feature out has no interpreter, and builds all the same.
+/// Without the feature `wasm` the program has no interpreter, and must still build.
 fn without_modules(workspace: &Workspace) -> Result<(), Failure> {
     let words = ["clippy", "--quiet", "--package", "lattice-node"];
     let features = ["--no-default-features", "--features", "program"];
@@ -231,8 +252,8 @@ fn without_modules(workspace: &Workspace) -> Result<(), Failure> {
     )
 }
 
-/// Frozen bytes, replicas that agree and bounded costs, in the build that ships: without debug assertions,
-/// and optimised.
+/// Tests frozen bytes, convergence and bounded costs in the published build: optimised, without
+/// debug assertions.
 fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
     let crates = [
         "lattice-meta",
@@ -251,7 +272,7 @@ fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
         "state_hash",
         "xof",
         "lthash",
-        // Limits on the time of hostile modules, and loops on a small stack.
+        // Time limits of hostile modules, and loops on a small stack.
         "hostile",
         "bombs",
         "limits",
@@ -259,7 +280,7 @@ fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
     let words = ["test", "--release", "--lib", "--test", "it"].into_iter();
     let words: Vec<&str> = words.chain(packages).chain(["--"]).chain(names).collect();
     cargo(workspace, &words)?;
-    // The allocator is counted in a process of its own.
+    // The test that counts allocations runs in its own process.
     cargo(
         workspace,
         &[
@@ -273,13 +294,13 @@ fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
     )
 }
 
-/// The words of a command line after `cargo`.
+/// The arguments of a cargo command line.
 fn after_cargo(command: &str) -> Vec<&str> {
     command.split_whitespace().skip(1).collect()
 }
 
-/// Runs the main command where a visitor's first try might be: an empty directory, no data of
-/// earlier runs. It must end well and leave neither files nor temporary files.
+/// Runs the main command as a first-time user would: in an empty directory, without data of earlier
+/// runs. It must succeed and leave neither files nor temporary files.
 fn main_command(workspace: &Workspace) -> Result<(), Failure> {
     let manifest = workspace.root().join("Cargo.toml");
     cargo(workspace, &["build", "--release", "--bin", "lattice"])?;
@@ -303,7 +324,7 @@ fn main_command(workspace: &Workspace) -> Result<(), Failure> {
         .arg("--manifest-path")
         .arg(manifest)
         .args(rest);
-    // What is built stays where it is, also if the environment names it relative to the root.
+    // Keep the target directory, even if the environment names it relative to the root.
     run.env("CARGO_TARGET_DIR", workspace.metadata()?.target_directory);
     run.env("TMPDIR", &temporary)
         .env("XDG_DATA_HOME", &data)
@@ -322,7 +343,7 @@ fn main_command(workspace: &Workspace) -> Result<(), Failure> {
     }
 }
 
-/// What stands directly in the directories.
+/// The entries of the directories.
 fn files_in(directories: &[&Path]) -> Result<Vec<PathBuf>, CiError> {
     let mut paths = Vec::new();
     for directory in directories {

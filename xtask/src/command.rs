@@ -1,11 +1,11 @@
-//! Running other programs, cargo foremost.
+//! Runs other programs, mainly cargo.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// Why another program did not do its work.
+/// Why another program failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error("`{command}` could not be started")]
@@ -27,7 +27,8 @@ pub(crate) enum CommandError {
     Read { command: String, source: io::Error },
 }
 
-/// The cargo that runs this program, or the one on the path; it works in `directory`.
+/// The cargo that runs this program, else the one on `PATH`, with `directory` as its working
+/// directory.
 pub(crate) fn cargo(directory: &Path) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -35,7 +36,7 @@ pub(crate) fn cargo(directory: &Path) -> Command {
     command
 }
 
-/// The command line as a reader would type it.
+/// The command line as a user would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let mut line = program
@@ -50,7 +51,7 @@ pub(crate) fn shown(command: &Command) -> String {
     line
 }
 
-/// Runs a command to its end without input; its output goes where ours goes.
+/// Runs a command without input; its output goes to this process's output.
 pub(crate) fn run(command: &mut Command) -> Result<(), CommandError> {
     let status = command
         .stdin(Stdio::null())
@@ -69,8 +70,8 @@ pub(crate) fn run(command: &mut Command) -> Result<(), CommandError> {
     }
 }
 
-/// Runs a command to its end without input and gives its standard output; standard error is shown
-/// only when it fails, as part of the error.
+/// Runs a command without input and returns its standard output. Standard error is shown only on
+/// failure, as part of the error.
 pub(crate) fn output(command: &mut Command) -> Result<String, CommandError> {
     let output = command
         .stdin(Stdio::null())

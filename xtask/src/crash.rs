@@ -1,6 +1,6 @@
-//! `cargo xtask crash`: stores under a writer that is killed at any moment.
+//! `cargo xtask crash`: kills a writer at random moments and checks its stores.
 //!
-//! The work and the checks are the example `crash` of lattice-node; arguments go to it: `--rounds N`,
+//! Runs the example `crash` of lattice-node and passes the arguments to it: `--rounds N`,
 //! `--seconds N`, `--seed N`.
 
 use crate::command;

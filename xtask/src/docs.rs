@@ -1,7 +1,7 @@
-//! `cargo xtask docs`: pages that are made from the code.
+//! `cargo xtask docs`: generates pages from the code.
 //!
-//! `docs/cli.md` is the reference of the program: an example of lattice-node prints it from the
-//! program's own help. `--check` compares instead of writing.
+//! `docs/cli.md` is the command reference of the program: an example of lattice-node prints it from
+//! the program's own help. `--check` compares instead of writing.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ const GENERATOR: &[&str] = &[
     "cli_reference",
 ];
 
-/// Why a page could not be made, or is not what it should be.
+/// Why a page could not be generated, or is out of date.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocsError {
     #[error("{PAGE} is not what the program says: `cargo xtask docs` writes it anew")]
@@ -52,7 +52,7 @@ fn write(workspace: &Workspace) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fails if the page in the repository is another than the program makes.
+/// Fails if the page in the repository differs from the generated one.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     if workspace.read(PAGE)? != reference(workspace)?.into_bytes() {
         return Err(DocsError::Stale.into());

@@ -1,14 +1,14 @@
-//! How a workflow ends when it does not end well.
+//! Failures of workflows.
 
 use std::error::Error;
 use std::fmt;
 
-/// Why a workflow failed. Any error becomes one by `?`.
+/// Why a workflow failed. `?` converts any error.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The command line is not understood; exit code 2.
+    /// The command line is invalid; exit code 2.
     Argument { argument: String },
-    /// The findings themselves have been printed before.
+    /// The number of findings, which have already been printed.
     Findings { count: usize },
     /// A step of the workflow failed.
     Step(Box<dyn Error + Send + Sync>),
@@ -25,7 +25,7 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// The cause underneath, for a message.
+    /// The underlying cause, for a message.
     pub(crate) fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Step(error) => error.source(),
@@ -40,7 +40,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-/// Refuses arguments for a workflow that has none.
+/// Rejects arguments of a workflow that takes none.
 pub(crate) fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
     match arguments.first() {
         None => Ok(()),

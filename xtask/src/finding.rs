@@ -1,10 +1,10 @@
-//! What a check found, and where.
+//! Findings of checks and their locations.
 
 use std::fmt;
 
 use crate::failure::Failure;
 
-/// One broken rule at one place. Sorts by place.
+/// One violation of a rule at one location. Sorts by location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     path: String,
@@ -22,7 +22,7 @@ impl Finding {
         }
     }
 
-    /// For a rule about a file as a whole, or about one that should be there.
+    /// A violation that concerns a whole file, or a missing one.
     pub(crate) fn file(path: &str, message: impl Into<String>) -> Self {
         Self::new(path, 1, message)
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Prints every finding, in order of place; fails when there is one.
+/// Prints all findings, sorted by location; fails if there are any.
 pub(crate) fn report(mut findings: Vec<Finding>) -> Result<(), Failure> {
     findings.sort();
     findings.dedup();
@@ -47,7 +47,7 @@ pub(crate) fn report(mut findings: Vec<Finding>) -> Result<(), Failure> {
     }
 }
 
-/// The lines of the findings, for the tests of rules.
+/// The line numbers of the findings, for the tests of rules.
 #[cfg(test)]
 pub(crate) fn lines_of(findings: &[Finding]) -> Vec<usize> {
     findings.iter().map(|finding| finding.line).collect()

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: the fuzz targets under libFuzzer, on the stable compiler.
 //!
-//! `--seconds N` is the time for each target, 60 if it is not given; names of targets choose among
-//! them. Inputs that reach more code are kept under the target directory, for the next time.
+//! `--seconds N` sets the time per target (default: 60). Names of targets select targets. Inputs
+//! that reach new code are kept in the target directory for the next run.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use crate::workspace::Workspace;
 
 const DEFAULT_SECONDS: u64 = 60;
 const MAX_INPUT_BYTES: u32 = 4096;
-/// The longest that one input may take.
+/// The time limit of one input.
 const TIMEOUT_SECONDS: u32 = 10;
 
-/// What cargo-fuzz passes to the compiler for coverage, on any channel.
+/// The compiler flags that cargo-fuzz uses for coverage, which work on any channel.
 const COVERAGE: &[&str] = &[
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -27,7 +27,7 @@ const COVERAGE: &[&str] = &[
     "--cfg=fuzzing",
 ];
 
-/// Why fuzzing did not come to a good end.
+/// Why fuzzing failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FuzzError {
     #[error("no target is called `{name}`; there are {}", known.join(", "))]
@@ -70,7 +70,7 @@ fn file_error(path: &Path) -> impl Fn(io::Error) -> FuzzError {
     }
 }
 
-/// Every target has a directory of inputs.
+/// The targets: each has a corpus directory.
 fn targets(workspace: &Workspace) -> Result<Vec<String>, FuzzError> {
     let corpus = workspace.root().join("fuzz/corpus");
     let mut names = Vec::new();
@@ -107,7 +107,7 @@ fn parse(arguments: &[String], known: &[String]) -> Result<(u64, Vec<String>), F
     Ok((seconds, chosen))
 }
 
-/// Builds the runner for the host by name, so that what the build itself runs is not instrumented.
+/// Builds the runner with an explicit host target, so that build scripts are not instrumented.
 fn build(workspace: &Workspace, place: &Path) -> Result<PathBuf, Failure> {
     let version = command::output(Command::new("rustc").arg("-vV"))?;
     let host = version
@@ -126,7 +126,7 @@ fn build(workspace: &Workspace, place: &Path) -> Result<PathBuf, Failure> {
     Ok(place.join(host).join("release/lattice-fuzz-runner"))
 }
 
-/// Runs one target; gives the number of executions.
+/// Runs one target; returns the number of executions.
 fn fuzz(
     workspace: &Workspace,
     runner: &Path,

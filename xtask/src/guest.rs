@@ -1,5 +1,5 @@
-//! `cargo xtask guest`: the modules that come with Lattice, built from their sources and compared with
-//! those in the tree.
+//! `cargo xtask guest`: builds the modules that come with Lattice from their sources, and compares
+//! them with those in the repository.
 
 use std::fs;
 use std::io;
@@ -10,12 +10,12 @@ use crate::failure::Failure;
 use crate::workspace::{Workspace, WorkspaceError};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Another compiler makes other bytes of the same sources.
+/// The pinned compiler: another version generates other bytes from the same sources.
 const TOOLCHAIN: &str = "1.95.0";
-/// Where the built modules are kept.
+/// The directory of the committed modules.
 const KEPT: &str = "lattice-wasm/guests";
-/// Arguments of the linker. It places a stack of 64 KiB before all data, so that an overflow of the
-/// stack traps and a new instance is small.
+/// Linker arguments. A stack of 64 KiB before all data makes stack overflows trap and new instances
+/// small.
 const LINK: [&str; 4] = [
     "-C",
     "link-arg=-zstack-size=65536",
@@ -23,7 +23,7 @@ const LINK: [&str; 4] = [
     "link-arg=--stack-first",
 ];
 
-/// A module: its name, the package that it is made of, and the features of the package.
+/// A module: its name, its package, and the features of the package.
 struct Guest {
     name: &'static str,
     package: &'static str,
@@ -111,7 +111,7 @@ fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
         let path = kept.join(format!("{}.wasm", guest.name));
         built.push((guest.name, path, build(workspace, guest, &target)?));
     }
-    // All or none, whatever becomes of what is printed.
+    // Writes all modules before it prints: a failed print must not leave only some of them written.
     let mut differ = Vec::new();
     for (_, path, built) in &built {
         match write {
@@ -139,7 +139,7 @@ fn file(path: &Path, source: io::Error) -> GuestError {
     }
 }
 
-/// Why this machine does not make the same bytes, if it does not.
+/// Why this machine cannot reproduce the bytes, if it cannot.
 fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
     let rustc = || {
         let mut rustc = std::process::Command::new("rustc");
@@ -173,7 +173,7 @@ fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>,
     ]);
     cargo.args(["--features", guest.features, "--profile", "guest"]);
     cargo.args(["--target", TARGET, "--crate-type", "cdylib"]);
-    // Messages of panics name source files: by the same paths on every machine.
+    // Panic messages contain source paths, which must be the same on every machine.
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let remap = |path: &Path, name: &str| format!("--remap-path-prefix={}={name}", path.display());

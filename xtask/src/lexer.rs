@@ -1,13 +1,13 @@
-//! Rust source as a flat list of tokens, without comments.
+//! Splits Rust source into a flat list of tokens, without comments.
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An identifier or a keyword; `r#type` is `type`.
     Ident,
-    /// A string or byte string of any sort; the text is its value.
+    /// A string or byte string of any form; the text is its value.
     Str,
     /// A character, a byte or a number.
     Other,
@@ -32,18 +32,18 @@ impl Token {
         self.kind == Kind::Punct && self.text == mark
     }
 
-    /// True for an opening bracket of any sort but `<`.
+    /// True for an opening bracket, except `<`.
     pub(crate) fn opens(&self) -> bool {
         self.kind == Kind::Punct && matches!(self.text.as_str(), "(" | "[" | "{")
     }
 
-    /// True for a closing bracket of any sort but `>`.
+    /// True for a closing bracket, except `>`.
     pub(crate) fn closes(&self) -> bool {
         self.kind == Kind::Punct && matches!(self.text.as_str(), ")" | "]" | "}")
     }
 }
 
-/// True if the tokens start with these texts, none of them a string's content.
+/// True if the tokens start with these texts, none of which is the contents of a string.
 pub(crate) fn starts_with(tokens: &[Token], texts: &[&str]) -> bool {
     tokens.len() >= texts.len()
         && tokens
@@ -52,11 +52,11 @@ pub(crate) fn starts_with(tokens: &[Token], texts: &[&str]) -> bool {
             .all(|(token, text)| token.kind != Kind::Str && token.text == *text)
 }
 
-/// The tokens of a source text.
+/// Splits a source text into tokens.
 ///
 /// # Errors
 ///
-/// What is not Rust: an unterminated string, a bracket without its other half.
+/// The text is not Rust: an unterminated string or an unmatched bracket.
 pub(crate) fn lex(text: &str) -> Result<Vec<Token>, LexError> {
     let mut tokens = Vec::new();
     flatten(text.parse()?, &mut tokens);
@@ -70,7 +70,7 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
         match tree {
             TokenTree::Group(group) => {
                 if is_doc(group.stream()) {
-                    // A doc comment is lexed as an attribute; its `#` and `!` go with it.
+                    // A doc comment is lexed as an attribute: remove its `#` and `!` too.
                     while tokens
                         .last()
                         .is_some_and(|token| token.is_punct("#") || token.is_punct("!"))

@@ -1,8 +1,8 @@
 //! Developer workflows of the Lattice workspace: `cargo xtask <workflow>`.
 //!
-//! Every check that a contributor or a build server runs is one of the entries of [`WORKFLOWS`]. A
-//! workflow is a file of its own; it takes the [`Workspace`] and the arguments after its name, and
-//! ends well or with a typed [`Failure`]. This crate depends on none of the crates it checks.
+//! Every check that a contributor or a build server runs is an entry of [`WORKFLOWS`]. A workflow
+//! has its own file. It takes the [`Workspace`] and its arguments, and returns a typed [`Failure`]
+//! if it fails. This crate depends on none of the crates that it checks.
 
 mod api;
 mod bench;
@@ -17,6 +17,7 @@ mod golden;
 mod guest;
 mod layers;
 mod lexer;
+mod matrix;
 mod source;
 mod tidy;
 mod workspace;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use failure::Failure;
 use workspace::Workspace;
 
-/// One entry of the table of workflows.
+/// An entry of the table of workflows.
 struct Workflow {
     name: &'static str,
     about: &'static str,
@@ -68,6 +69,11 @@ const WORKFLOWS: &[Workflow] = &[
         name: "guest",
         about: "builds the modules in lattice-wasm/guests and compares; --write keeps them",
         run: guest::run,
+    },
+    Workflow {
+        name: "matrix",
+        about: "each crate with each feature alone and with none, the oldest Rust, other systems",
+        run: matrix::run,
     },
     Workflow {
         name: "crash",

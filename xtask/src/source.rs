@@ -1,4 +1,4 @@
-//! The workspace's Rust files, told apart into what ships and what tests it.
+//! The Rust files of the workspace, split into shipped code and tests.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ use crate::workspace::{Workspace, WorkspaceError};
 const TEST_DIRECTORIES: &[&str] = &["tests", "benches", "examples"];
 const TEST_FILE: &str = "tests.rs";
 
-/// Words that begin an item, as opposed to a field, a variant or an arm that a comma ends.
+/// Words that begin an item. Fields, variants and match arms, which end at a comma, begin with
+/// others.
 const ITEM_WORDS: &[&str] = &[
     "async",
     "const",
@@ -34,11 +35,11 @@ const ITEM_WORDS: &[&str] = &[
 /// One Rust file.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
-    /// From the workspace's root, with `/`.
+    /// The path from the workspace's root, with `/`.
     pub(crate) path: String,
-    /// Everything but comments.
+    /// All tokens, without comments.
     pub(crate) tokens: Vec<Token>,
-    /// What ships: without the items under `#[cfg(test)]`, and empty for a test file.
+    /// The shipped tokens: without items under `#[cfg(test)]`, and empty for a test file.
     pub(crate) shipped: Vec<Token>,
 }
 
@@ -60,7 +61,7 @@ impl SourceFile {
         })
     }
 
-    /// True for a file of the `src` of the named member crate.
+    /// True for a file in `src` of the member crate.
     pub(crate) fn in_crate(&self, package: &str) -> bool {
         self.path
             .strip_prefix(package)
@@ -86,7 +87,7 @@ pub(crate) fn load(
     Ok(sources)
 }
 
-/// Empties the shipped tokens of files that their parent declares under `#[cfg(test)]`, and of the
+/// Clears the shipped tokens of files whose parent declares them under `#[cfg(test)]`, and of the
 /// files below those.
 fn leave_out_test_modules(sources: &mut [SourceFile]) {
     let modules: BTreeSet<String> = sources
@@ -109,7 +110,7 @@ fn leave_out_test_modules(sources: &mut [SourceFile]) {
     }
 }
 
-/// True for files that are tests by their place or name.
+/// True for test files, by directory or name.
 pub(crate) fn is_test_path(path: &str) -> bool {
     let (directories, name) = path.rsplit_once('/').unwrap_or(("", path));
     name == TEST_FILE
@@ -118,7 +119,7 @@ pub(crate) fn is_test_path(path: &str) -> bool {
             .any(|part| TEST_DIRECTORIES.contains(&part))
 }
 
-/// Where the child modules of a file live.
+/// The directory of a file's child modules.
 fn module_directory(path: &str) -> &str {
     let stem = path.strip_suffix(".rs").unwrap_or(path);
     match stem.rsplit_once('/') {
@@ -127,7 +128,7 @@ fn module_directory(path: &str) -> &str {
     }
 }
 
-/// The names of modules in files of their own that are declared under `#[cfg(test)]`.
+/// The names of modules in separate files that are declared under `#[cfg(test)]`.
 fn test_modules(tokens: &[Token]) -> impl Iterator<Item = &str> {
     (0..tokens.len()).filter_map(|at| {
         let rest = &tokens[at..];
@@ -165,7 +166,7 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
     kept
 }
 
-/// True at `#[cfg(test)]` and `#[cfg(all(test, ...))]`; `any(test, ...)` also ships.
+/// True at `#[cfg(test)]` and `#[cfg(all(test, ...))]`; code under `any(test, ...)` also ships.
 fn is_cfg_test(tokens: &[Token]) -> bool {
     starts_with(tokens, &["#", "["]) && is_cfg_test_list(&tokens[2..])
 }
@@ -176,7 +177,7 @@ fn is_cfg_test_list(tokens: &[Token]) -> bool {
         || starts_with(tokens, &["cfg", "(", "all", "(", "test", ")"])
 }
 
-/// The length of the attribute that the tokens begin with.
+/// The length of the attribute at the start of the tokens.
 pub(crate) fn attribute_len(tokens: &[Token]) -> usize {
     let mut depth = 0usize;
     for (at, token) in tokens.iter().enumerate() {
@@ -192,8 +193,9 @@ pub(crate) fn attribute_len(tokens: &[Token]) -> usize {
     tokens.len()
 }
 
-/// The length of the attributes that the tokens begin with and of what they stand on: an item up to
-/// its `;` or its block; a field, a variant or an arm up to its comma or to its parent's end.
+/// The length of the leading attributes and the element that they apply to: an item up to its `;`
+/// or the end of its block; a field, a variant or a match arm up to its comma or the end of its
+/// parent.
 fn item_len(tokens: &[Token]) -> usize {
     let mut at = 0;
     while starts_with(&tokens[at..], &["#", "["]) {
@@ -212,7 +214,7 @@ fn item_len(tokens: &[Token]) -> usize {
             }
             depth -= 1;
             if depth == 0 && token.is_punct("}") {
-                // `use a::{b, c};` and `const A: B = B { c };` go on after their block.
+                // `use a::{b, c};` and `const A: B = B { c };` continue after their block.
                 let ended_by = tokens.get(at + 1).is_some_and(|token| token.is_punct(";"));
                 return at + 1 + usize::from(ended_by);
             }

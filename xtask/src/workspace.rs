@@ -1,4 +1,4 @@
-//! The workspace as the workflows see it: its root, its files, its packages.
+//! The workspace: its root, its files, its packages.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::command::{self, CommandError};
 
-/// The crates of the workspace, each after those it stands on.
+/// The crates of the workspace, each after its dependencies.
 pub(crate) const LAYERS: &[&str] = &[
     "lattice-meta",
     "lattice-backend",
@@ -23,7 +23,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "lattice-node",
 ];
 
-/// Why the workspace could not be looked at.
+/// Why the workspace could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WorkspaceError {
     #[error("{} has no parent directory to be the workspace's root", .path.display())]
@@ -50,7 +50,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// The workspace this crate belongs to: where cargo says it runs it, else where it was built.
+    /// The workspace of this crate: from cargo's environment at run time, else from build time.
     pub(crate) fn locate() -> Result<Self, WorkspaceError> {
         let own = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
@@ -66,13 +66,13 @@ impl Workspace {
         &self.root
     }
 
-    /// A cargo command that works in the root.
+    /// A cargo command with the root as its working directory.
     pub(crate) fn cargo(&self) -> Command {
         command::cargo(&self.root)
     }
 
-    /// Every file of the repository, tracked or about to be: paths from the root with `/`, sorted.
-    /// Deleted files and symbolic links are left out.
+    /// Every tracked or untracked, not ignored file of the repository: paths from the root with
+    /// `/`, sorted. Omits deleted files and symbolic links.
     pub(crate) fn files(&self) -> Result<Vec<String>, WorkspaceError> {
         let mut git = Command::new("git");
         git.current_dir(&self.root)
@@ -91,13 +91,13 @@ impl Workspace {
         Ok(files)
     }
 
-    /// The bytes of a file named from the root.
+    /// The contents of a file, given by its path from the root.
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, WorkspaceError> {
         let path = self.root.join(path);
         fs::read(&path).map_err(|source| WorkspaceError::Read { path, source })
     }
 
-    /// What cargo knows of the workspace's own packages, as declared: no resolution, no network.
+    /// Cargo's metadata of the workspace's own packages, as declared: no resolution, no network.
     pub(crate) fn metadata(&self) -> Result<Metadata, WorkspaceError> {
         let mut cargo = self.cargo();
         cargo.args(["metadata", "--format-version", "1", "--no-deps"]);
@@ -120,20 +120,21 @@ pub(crate) struct Package {
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) features: BTreeMap<String, Vec<String>>,
     pub(crate) targets: Vec<Target>,
+    pub(crate) rust_version: Option<String>,
 }
 
 /// A dependency as a manifest declares it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
-    /// Absent in the JSON for a normal dependency.
+    /// Missing in the JSON for a normal dependency.
     pub(crate) kind: Option<DependencyKind>,
     pub(crate) optional: bool,
     pub(crate) features: Vec<String>,
 }
 
 impl Dependency {
-    /// True unless only tests, examples and benchmarks see it.
+    /// True unless only tests, examples and benchmarks use it.
     pub(crate) fn is_shipped(&self) -> bool {
         self.kind != Some(DependencyKind::Dev)
     }
@@ -146,7 +147,7 @@ pub(crate) enum DependencyKind {
     Build,
 }
 
-/// Something a package builds.
+/// A build target of a package.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Target {
     pub(crate) name: String,

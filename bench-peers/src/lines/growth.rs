@@ -1,4 +1,4 @@
-//! How cost grows: with keys and ops, with authors, with stores.
+//! How cost grows with the numbers of keys and ops, of authors, and of stores.
 
 use std::convert::Infallible;
 
@@ -17,16 +17,17 @@ use crate::plan::Plan;
 /// Seconds of one operation at several sizes.
 #[derive(Debug, Clone)]
 pub struct Growth {
-    /// What is done.
+    /// The operation.
     pub what: &'static str,
-    /// What there is more and more of.
+    /// The quantity that grows.
     pub with: &'static str,
-    /// Size and median seconds.
+    /// Sizes and median seconds.
     pub points: Vec<(usize, f64)>,
 }
 
 impl Growth {
-    /// The name of the growth: constant if all are within a factor, else the curve that comes closer.
+    /// The name of the growth: constant if all points are within a factor, else the curve that fits
+    /// best.
     pub fn name(&self) -> &'static str {
         let seconds = || self.points.iter().map(|(_, seconds)| *seconds);
         let (least, most) = (
@@ -42,8 +43,8 @@ impl Growth {
         }
     }
 
-    /// The sum of squares of what is left, relative to the points, by the best `a + b * curve(size)`
-    /// with weights that make small points count as much as large ones.
+    /// The sum of squared relative residuals of the best fit `a + b * curve(size)`. The weights
+    /// make small points count as much as large ones.
     fn misfit(&self, curve: fn(f64) -> f64) -> f64 {
         let rows: Vec<(f64, f64, f64)> = self
             .points
@@ -62,12 +63,12 @@ impl Growth {
     }
 }
 
-/// What differs by less than this factor is the same, on a machine as noisy as this.
+/// Points that differ by less than this factor count as equal, on a machine as noisy as this.
 const CONSTANT_WITHIN: f64 = 1.6;
 
 const TRIES: usize = 300;
 
-/// All of it.
+/// All measurements of growth.
 pub fn all(plan: &Plan) -> Vec<Growth> {
     let mut all = with_keys(plan);
     all.extend(with_authors(plan));
@@ -75,7 +76,7 @@ pub fn all(plan: &Plan) -> Vec<Growth> {
     all
 }
 
-/// What is measured of a store at each size.
+/// The costs measured of a store at each size.
 fn costs(file: &std::path::Path, keys: &[Key], random: &mut Random) -> [f64; 4] {
     let kv = open_kv(file, Sharing::SingleWriter);
     let gets = (0..TRIES * 10).map(|_| {
@@ -118,7 +119,7 @@ fn growths(with: &'static str, sizes: &[usize], costs: &[[f64; 4]]) -> Vec<Growt
         .collect()
 }
 
-/// Single-put ops of one author, each a new key.
+/// Ops of one author, each a put of a new key.
 fn with_keys(plan: &Plan) -> Vec<Growth> {
     let place = plan.place();
     let file = place.path().join("state.db");
@@ -141,7 +142,7 @@ fn with_keys(plan: &Plan) -> Vec<Growth> {
     growths("keys and ops", &sizes, &measured)
 }
 
-/// Authors of twenty ops each, joined by this node's next put.
+/// Authors with twenty ops each; a put by this node then joins their branches.
 fn with_authors(plan: &Plan) -> Vec<Growth> {
     const EACH: usize = 20;
     let sizes = [1, 10, 100, 1000_u16];

@@ -1,4 +1,4 @@
-//! Ops of others, and the whole history once more.
+//! Ingest of ops by other authors, and full verification.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::plan::Plan;
 
 const AUTHORS: u16 = 4;
 
-/// Ingest of single puts of four authors, and full verification, each against what two threads verify
-/// alone.
+/// Ingest of single puts by four authors, and full verification, each compared with two threads
+/// that only verify signatures.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let each = plan.size(25_000);
     let ops = foreign_ops(AUTHORS, each, &mut Random(0x9e37_79b9_7f4a_7c15));
@@ -72,7 +72,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     ]
 }
 
-/// Signatures a second by two threads that do nothing else.
+/// Signatures per second of two threads that only verify.
 fn verify_alone(kv: &KvStore, ops: &[Vec<u8>]) -> f64 {
     let hasher = kv.engine().hasher();
     let decoded: Vec<Op> = ops

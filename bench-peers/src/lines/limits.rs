@@ -1,4 +1,4 @@
-//! What the engine underneath allows: the rows that Lattice writes, by redb alone.
+//! The limits of the backend: the rows that Lattice writes, written by redb alone.
 
 use lattice_backend::backend::Sharing;
 
@@ -8,10 +8,11 @@ use crate::measure::{Line, Wanted, ratio_line, turns};
 use crate::plan::Plan;
 use crate::subjects::{Raw, SameOp, SameRows, Subject};
 
-/// Puts that share a commit.
+/// The number of puts in a shared commit.
 const SHARED: usize = 16;
 
-/// Sixteen puts a commit against one, bare rows and the rows of Lattice; the rows of appends against bare ones.
+/// Sixteen puts per commit compared with one, for bare rows and for Lattice's rows; the rows of
+/// appends compared with bare ones.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let dirs = ["many", "one"].map(|name| place.path().join(name));
@@ -32,7 +33,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     ]
 }
 
-/// Keys in commits of sixteen against as many in commits of one.
+/// Keys in commits of sixteen, compared with as many keys in commits of one.
 fn shared(plan: &Plan, what: &str, [mut many, mut one]: [impl Subject; 2]) -> Line {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for keys in random.batches(plan.size(4000) / SHARED, SHARED) {
@@ -55,7 +56,7 @@ fn shared(plan: &Plan, what: &str, [mut many, mut one]: [impl Subject; 2]) -> Li
     ratio_line(what, "one a commit", keys, "keys/s", &times, Wanted::Shown)
 }
 
-/// The rows of appends of 100 entries against as many rows.
+/// The rows of appends of 100 entries, compared with as many bare rows.
 fn appends(plan: &Plan) -> Line {
     let place = plan.place();
     let mut same = SameRows::new(place.path(), "same.db");

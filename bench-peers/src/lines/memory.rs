@@ -1,4 +1,4 @@
-//! Memory of many open stores: in a process that does nothing else.
+//! Memory of many open stores, measured in a separate process.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,11 +12,11 @@ use crate::data::{Random, VALUE};
 use crate::measure::{Line, Wanted, number};
 use crate::plan::Plan;
 
-/// The budget that a manager has unless it is told otherwise, in MiB.
+/// The default cache budget of a manager, in MiB.
 const BUDGET_MIB: f64 = 256.0;
 const READS: usize = 200_000;
 
-/// A thousand stores, open and idle, and under random reads.
+/// A thousand open stores, idle and under random reads.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let (stores, keys) = (plan.size(1000), plan.size(2000));
@@ -65,7 +65,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     ]
 }
 
-/// What that process does: prints what the open stores take, and what they take after reads.
+/// The work of the child process: prints the memory of the open stores, before and after reads.
 pub fn measure(dir: &Path, stores: usize, keys: usize) {
     let made = many_stores(dir, stores);
     let mut ids = Vec::new();
@@ -80,7 +80,7 @@ pub fn measure(dir: &Path, stores: usize, keys: usize) {
         ids.push(id);
     }
     drop(made);
-    // A manager that has nothing in its caches yet.
+    // A new manager, whose caches are empty.
     let manager = many_stores(dir, 0);
     let before = resident_mib();
     let open: Vec<_> = ids

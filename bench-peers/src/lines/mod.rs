@@ -1,4 +1,4 @@
-//! The lines of the table, by what they need.
+//! The lines of the table, grouped by the data that they need.
 
 pub mod disk;
 pub mod growth;

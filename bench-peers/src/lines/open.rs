@@ -8,7 +8,7 @@ use crate::plan::Plan;
 
 const OPENS: usize = 10;
 
-/// A store of a million ops, against raw redb's open of the same file.
+/// A store of a million ops, compared with raw redb's open of the same file.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let file = place.path().join("state.db");

@@ -1,4 +1,5 @@
-//! What a store is, at any size and however its last writer ended; and of ten thousand of them.
+//! Peeks at stores of several sizes, whether or not their last writer closed them, and a list of
+//! ten thousand stores.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,7 +31,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         };
         add("clean", &clean);
         add("crashed", &crashed);
-        // Live at last: its writer changes it.
+        // Last, live: a writer changes the store.
         let live = place.path().join("live.db");
         std::fs::rename(&crashed, &live).expect("a name");
         let writer = open_kv(&live, Sharing::SingleWriter);
@@ -40,7 +41,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     lines
 }
 
-/// A store with about so many MiB, half of them values.
+/// Creates a store of about this many MiB, half of them values.
 fn fill(file: &Path, mib: usize) {
     let kv = make_kv(file, Sharing::SingleWriter);
     let value = vec![7; 256 << 10];
@@ -80,7 +81,7 @@ fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path) -> Line {
     }
 }
 
-/// Opens a file with redb alone, for reading, and gets three rows.
+/// Opens a file read-only with redb alone, and reads three rows.
 pub fn raw_peek(file: &Path) {
     let database: ReadOnlyDatabase = redb::Builder::new()
         .set_cache_size(256 << 10)
@@ -95,7 +96,7 @@ pub fn raw_peek(file: &Path) {
     }
 }
 
-/// Has another process write to a store until it is killed.
+/// Starts a process that writes to a store, and kills it.
 fn kill_writer(file: &Path) {
     let mut child: Child = Command::new(std::env::current_exe().expect("this program"))
         .arg("--write")
@@ -103,7 +104,7 @@ fn kill_writer(file: &Path) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
-    // It says when it has written.
+    // The child prints a byte after its first write.
     let mut said = [0];
     let out = child.stdout.as_mut().expect("it is piped");
     std::io::Read::read_exact(out, &mut said).expect("it writes");
@@ -111,7 +112,7 @@ fn kill_writer(file: &Path) {
     child.wait().expect("it ends");
 }
 
-/// What that process does.
+/// The work of the child process.
 pub fn write_for_ever(file: &Path) {
     let kv = open_kv(file, Sharing::SingleWriter);
     for nth in 0_u64.. {
@@ -123,7 +124,7 @@ pub fn write_for_ever(file: &Path) {
     }
 }
 
-/// A manager of so many stores.
+/// A manager with this many stores.
 pub fn many_stores(dir: &Path, count: usize) -> StoreManager {
     let identity = SecretKey::from_bytes(&[1; 32]);
     let backend = std::sync::Arc::new(RedbBackend::on_files());
@@ -146,7 +147,7 @@ pub fn files_of(manager: &StoreManager) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A list of ten thousand stores, against as many raw peeks one after another.
+/// A list of ten thousand stores, compared with as many sequential raw peeks.
 pub fn list(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let count = plan.size(10_000);
@@ -171,7 +172,7 @@ pub fn list(plan: &Plan) -> Vec<Line> {
     }]
 }
 
-/// Keeps `timed` at hand for growth.
+/// The time of one list, for the measurement of growth.
 pub fn list_seconds(manager: &StoreManager) -> f64 {
     timed(|| manager.list().expect("it lists").len()).0
 }

@@ -1,4 +1,4 @@
-//! The program as a process.
+//! The `lattice` program as a process.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use crate::plan::Plan;
 
 const RUNS: usize = 60;
 
-/// `lattice peek`, from the start of the process to its end.
+/// `lattice peek`, from process start to exit.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let Some(program) = &plan.program else {
         return Vec::new();

@@ -10,7 +10,7 @@ use crate::measure::{Line, Wanted, number, ratio_line, turns};
 use crate::plan::Plan;
 use crate::subjects::{Lattice, ROWS, Raw, Subject};
 
-/// Gets through a handle and through a snapshot; scans that copy and that do not.
+/// Gets through a handle and through a snapshot; scans with and without copies.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let mut lattice = Lattice::new(place.path(), Sharing::SingleWriter);

@@ -1,4 +1,4 @@
-//! The same on others, held against raw redb.
+//! The same operations on other stores, compared with raw redb.
 
 use lattice_backend::backend::Sharing;
 
@@ -7,7 +7,7 @@ use crate::measure::{Line, Wanted, median, number, timed};
 use crate::plan::Plan;
 use crate::subjects::{Fjall, Iroh, Lattice, Raw, Sqlite, Subject};
 
-/// Puts, batches, gets and scans, every subject in turn in every round.
+/// Puts, batches, gets and scans; every subject once per round.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let mut subjects: Vec<Box<dyn Subject>> = vec![
@@ -76,7 +76,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     lines
 }
 
-/// Who comes when: another one first in every round.
+/// The order of the subjects in a round, rotated so that each comes first in turn.
 fn order(round: usize, subjects: usize) -> impl Iterator<Item = usize> {
     (0..subjects).map(move |nth| (nth + round) % subjects)
 }

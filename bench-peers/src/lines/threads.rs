@@ -1,4 +1,4 @@
-//! Many threads, one durable put each at a time.
+//! Many threads, each with one durable put at a time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::subjects::Lattice;
 
 const THREADS: u64 = 16;
 
-/// Sixteen threads against one.
+/// Sixteen threads, compared with one.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let Lattice(kv) = Lattice::new(place.path(), Sharing::SingleWriter);
@@ -43,7 +43,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     }]
 }
 
-/// Puts a second.
+/// Puts per second.
 fn puts(kv: &KvStore, threads: u64, time: Duration) -> f64 {
     let (done, started) = (AtomicU64::new(0), Instant::now());
     std::thread::scope(|scope| {

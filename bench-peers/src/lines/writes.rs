@@ -78,10 +78,10 @@ fn commits_line(
     ratio_line(what, name, keys, "keys/s", &times, wanted)
 }
 
-/// Entries of an append.
+/// Entries per append.
 pub const ENTRIES: usize = 100;
 
-/// Entries in batches of 100, against rows with ascending keys.
+/// Batches of 100 entries, compared with rows with ascending keys.
 fn appends(plan: &Plan) -> Line {
     let place = plan.place();
     let log = make_log(&place.path().join("log.db"));
@@ -94,7 +94,7 @@ fn appends(plan: &Plan) -> Line {
     appends_line(plan, what, append, raw, "raw redb", Wanted::AtLeast(0.8))
 }
 
-/// What appends a batch of entries, against as many rows of redb.
+/// An append of a batch of entries, compared with as many rows of redb.
 pub fn appends_line(
     plan: &Plan,
     what: &str,
@@ -119,7 +119,7 @@ pub fn appends_line(
     ratio_line(what, against, entries, "entries/s", &times, wanted)
 }
 
-/// Keys behind those that were given before.
+/// Keys that ascend from the keys returned before.
 fn ascending<const COUNT: usize>(nth: &mut u64) -> [Key; COUNT] {
     std::array::from_fn(|_| {
         *nth += 1;

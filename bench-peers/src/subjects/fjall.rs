@@ -1,4 +1,4 @@
-//! fjall, every commit synced.
+//! fjall, with every commit synced.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub struct Fjall {
 }
 
 impl Fjall {
-    /// A new one.
+    /// Creates an empty store.
     pub fn new(dir: &Path) -> Self {
         let database = Database::builder(dir.join("fjall"))
             .cache_size(u64::try_from(CACHE_BYTES).expect("it fits"))

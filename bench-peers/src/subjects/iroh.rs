@@ -1,12 +1,12 @@
 //! iroh-docs: signed entries on redb.
 //!
-//! Only the store of a replica, through its own API and without the network. An entry has the key, the
-//! BLAKE3 hash and the length of a value, a time, and two signatures (of the author and of the document);
-//! the value itself would stand in the blob store of iroh-blobs, which is not written here, so iroh-docs
-//! writes 100 bytes a key less than the others do. `flush` commits the pending redb transaction: a
-//! one-phase commit with immediate durability, in redb's exclusive mode with its default cache of 1 GiB,
-//! neither of which the API lets choose. A transaction older than 500 ms is committed by the next insert,
-//! so that a batch that takes longer is more than one commit.
+//! Measures only the store of a replica, through its own API and without the network. An entry has
+//! the key, the BLAKE3 hash and the length of a value, a time, and two signatures (of the author
+//! and of the document). The value itself belongs in the blob store of iroh-blobs, which is not
+//! written here: iroh-docs writes 100 bytes per key less than the others. `flush` commits the
+//! pending redb transaction: a one-phase commit with immediate durability, in redb's exclusive mode
+//! with its default cache of 1 GiB. The API offers no choice of mode and cache. The next insert
+//! commits a transaction older than 500 ms, so a batch that takes longer is more than one commit.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub struct Iroh {
 }
 
 impl Iroh {
-    /// A new one.
+    /// Creates an empty document.
     pub fn new(dir: &Path) -> Self {
         let mut store = Store::persistent(dir.join("iroh.db")).expect("it opens");
         let author = Author::from_bytes(&[1; 32]);

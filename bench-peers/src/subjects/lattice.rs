@@ -12,7 +12,7 @@ use crate::data::{Key, VALUE, look, make_kv};
 pub struct Lattice(pub KvStore);
 
 impl Lattice {
-    /// A new one.
+    /// Creates an empty store.
     pub fn new(dir: &Path, sharing: Sharing) -> Self {
         Self(make_kv(&dir.join("lattice.db"), sharing))
     }

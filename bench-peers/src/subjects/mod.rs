@@ -1,4 +1,4 @@
-//! What is compared: the same keys, values and durability.
+//! The stores under comparison: same keys, values and durability.
 
 mod fjall;
 mod iroh;
@@ -16,15 +16,15 @@ use crate::data::Key;
 
 /// A store of keys and values, on disk.
 pub trait Subject {
-    /// What it is called in the table.
+    /// The name in the table.
     fn name(&self) -> &'static str;
 
-    /// Puts new keys, durably when this returns.
+    /// Puts new keys. They are durable when this returns.
     fn commit(&mut self, keys: &[Key]);
 
-    /// Gets a key in a transaction of its own; gives the length of its value.
+    /// Gets a key in its own transaction; returns the length of the value.
     fn get(&mut self, key: &Key) -> usize;
 
-    /// Reads all keys and values; gives how many there are.
+    /// Reads all keys and values; returns their number.
     fn scan(&mut self) -> usize;
 }

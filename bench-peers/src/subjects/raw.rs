@@ -1,4 +1,4 @@
-//! Raw redb: the limit.
+//! Raw redb: the upper limit.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn open(path: &Path, sharing: Sharing) -> Database {
 pub struct Raw(pub Database);
 
 impl Raw {
-    /// A new one.
+    /// Creates an empty table.
     pub fn new(dir: &Path, sharing: Sharing) -> Self {
         Self(open(&dir.join("raw.db"), sharing))
     }
@@ -68,7 +68,7 @@ impl Subject for Raw {
 }
 
 impl Raw {
-    /// Reads all keys and values into memory of their own; gives how many there are.
+    /// Copies all keys and values into owned memory; returns their number.
     pub fn scan_owned(&self) -> usize {
         let tx = self.0.begin_read().expect("it reads");
         let rows = tx.open_table(ROWS).expect("a table");
@@ -84,8 +84,8 @@ impl Raw {
     }
 }
 
-/// What Lattice writes, by redb alone: the same tables, keys and lengths, no signature and no hash.
-/// FORMAT.md has the rows.
+/// The rows that Lattice writes, written by redb alone: same tables, keys and lengths, no
+/// signatures and no hashes. FORMAT.md describes the rows.
 pub struct SameRows {
     database: Database,
     applied: u64,
@@ -93,7 +93,7 @@ pub struct SameRows {
     head: [u8; 72],
 }
 
-/// The rows of an op that are its own.
+/// The rows that are specific to one op.
 pub struct SameOp {
     row: Vec<u8>,
     cell: Vec<u8>,
@@ -105,9 +105,9 @@ const TABLES: [&str; 5] = ["meta", "system", "ops", "applied", "data"];
 const BARE_RECORD_BYTES: usize = 16 + 114 + 64;
 /// The payload of one put.
 const PUT_BYTES: usize = 158;
-/// Records are cut after this.
+/// The length after which records are split.
 const PART_BYTES: usize = 1340;
-/// In front of a value: the number of an op.
+/// The length of the op number before a value.
 const CELL_HEADER_BYTES: usize = 2;
 const LEDGER_BYTES: usize = 2080;
 const STEP: usize = 256;
@@ -122,7 +122,7 @@ impl SameOp {
         }
     }
 
-    /// An append of so many entries to a log, later than those before it.
+    /// An append of entries to a log, later than the appends before it.
     pub fn append(nth: u64, entries: usize) -> Self {
         let mut row = vec![8; 40];
         row[..8].copy_from_slice(&nth.to_be_bytes());
@@ -135,7 +135,7 @@ impl SameOp {
 }
 
 impl SameRows {
-    /// A new one.
+    /// Creates an empty store.
     pub fn new(dir: &Path, name: &str) -> Self {
         let database = open(&dir.join(name), Sharing::SingleWriter);
         let tail = Vec::new();

@@ -1,4 +1,4 @@
-//! SQLite in WAL mode, every commit synced.
+//! SQLite in WAL mode, with every commit synced.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::data::{Key, VALUE, look};
 pub struct Sqlite(Connection);
 
 impl Sqlite {
-    /// A new one.
+    /// Creates an empty table.
     pub fn new(dir: &Path) -> Self {
         let connection = Connection::open(dir.join("sqlite.db")).expect("it opens");
         connection

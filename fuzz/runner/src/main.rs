@@ -1,4 +1,4 @@
-//! The target that `LATTICE_FUZZ_TARGET` names, under libFuzzer.
+//! Runs the target that `LATTICE_FUZZ_TARGET` names under libFuzzer.
 #![no_main]
 
 use std::alloc::System;
@@ -7,15 +7,15 @@ use std::sync::OnceLock;
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 
-/// The most memory that a target may have, in bytes: inputs are far shorter, whatever lengths they
-/// claim. One that wants more ends the process.
+/// Memory limit of a target, in bytes. Inputs are far shorter, whatever lengths they claim. An
+/// input that makes a target exceed the limit ends the process.
 const MAX_MEMORY_BYTES: usize = 64 << 20;
 
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, MAX_MEMORY_BYTES);
 
-/// The same for targets that run modules, whose memory may grow to 128 MiB. The engine reserves twice as
-/// much, and copies what there was.
+/// The limit for targets that run modules, whose memory may grow to 128 MiB. On growth the engine
+/// reserves twice the new size and copies the old contents.
 const MAX_MODULE_MEMORY_BYTES: usize = 512 << 20;
 
 static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();

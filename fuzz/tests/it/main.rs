@@ -1,5 +1,5 @@
-//! The inputs that are kept, as tests: every one runs on the target that it was kept for. Those of
-//! targets that run modules have a process of their own.
+//! Runs every input of the corpus on its target. Targets that run modules have a process of their
+//! own.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -10,7 +10,7 @@ use std::fs;
 use cap::Cap;
 use lattice_fuzz::{MODULE_TARGETS, TARGETS, Target};
 
-/// What the tests may have at once: no input is worth a fraction of it, whatever lengths it claims.
+/// Memory limit of the tests: no input needs a fraction of it, whatever lengths it claims.
 #[global_allocator]
 static MEMORY: Cap<std::alloc::System> = Cap::new(std::alloc::System, 256 << 20);
 

@@ -1,5 +1,5 @@
-//! Targets that run modules: each module is refused or comes to an end, within bounds of time and
-//! memory. In a process of its own, since a module may have 128 MiB.
+//! Targets that run modules: each module is refused, or ends within bounds of time and memory. They
+//! run in a process of their own, since a module may have 128 MiB.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use cap::Cap;
 use lattice_fuzz::MODULE_TARGETS;
 
-/// Two tests run at a time. The memory of a module has at most 128 MiB, of which the engine reserves
-/// the double and copies what there was.
+/// Two tests run at a time. The memory of a module is at most 128 MiB. On growth the engine
+/// reserves twice the new size and copies the old contents.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 1 << 30);
 
 const MODULES: u64 = 400;
 
-/// Bytes that look random, and are the same for each run.
+/// Pseudorandom bytes, the same for each run.
 fn random_bytes(seed: u64, count: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(count + 8);
@@ -51,7 +51,8 @@ fn generated_modules_are_refused_or_come_to_an_end() {
         accepted += u64::from(is_accepted);
         applied += u64::from(is_applied);
         longest = longest.max(begin.elapsed());
-        // Eleven calls of 50 million gas take two seconds, and rows that are handed in earn more.
+        // Eleven calls of 50 million gas take two seconds; rows that the host passes in earn more
+        // gas.
         assert!(
             longest < Duration::from_secs(60),
             "seed {seed}: {longest:?}"

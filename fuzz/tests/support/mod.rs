@@ -1,4 +1,4 @@
-//! The inputs that are kept, and what a fuzzer tries first.
+//! The inputs of the corpus, and mutations that a fuzzer tries first.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn inputs(target: &str) -> Vec<PathBuf> {
     inputs
 }
 
-/// Runs a target on all its inputs.
+/// Runs a target on all its inputs in the corpus.
 pub(crate) fn take_kept(name: &str, target: Target) {
     let inputs = inputs(name);
     assert!(inputs.len() > 2, "{name} has no inputs to speak of");
@@ -28,7 +28,7 @@ pub(crate) fn take_kept(name: &str, target: Target) {
     }
 }
 
-/// Cuts and flipped bits of what is kept: what a fuzzer tries first, without one.
+/// Runs a target on truncated and bit-flipped inputs: what a fuzzer tries first, without a fuzzer.
 pub(crate) fn take_near(name: &str, target: Target) {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     for input in inputs(name) {

@@ -1,12 +1,12 @@
-//! A store type of one's own: `org.example.chat`, and its successor with new rules.
+//! A third-party store type: `org.example.chat`, and its successor with new rules.
 //!
 //! A store type is a state machine: `prepare` makes the payload of an op from a command, `decode`
 //! reads it on every replica, `apply` writes the rows that follow from it, and queries read them.
 //! Replicas take in ops in different orders, so `apply` must not depend on the order. The simplest
-//! way is a state that only grows: here every message is a row, every edit is a row, and the text
-//! of a message is chosen when it is read.
+//! way is a state that only grows: here every message is a row, every edit is a row, and a query
+//! chooses the text of a message when it reads the message.
 //!
-//! The same source runs natively and as a module: the last lines export it.
+//! The same source compiles natively and as a module; the last lines export the module.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
@@ -19,16 +19,16 @@ use core::marker::PhantomData;
 
 use lattice_guest::store_type::*;
 
-/// The rules of a store. They never change under a store: new rules are a new type, and the old
-/// stores are migrated.
+/// The rules of a store. They never change within a store type: new rules are a new store type, and
+/// the old stores are migrated to it.
 pub trait Rules: Send + Sync + 'static {
     /// The store type.
     const STORE_TYPE: &'static str;
-    /// The types that stores of this one are made from.
+    /// The store types that stores of this type can be made from.
     const CONVERTS: &'static [&'static str];
-    /// The room that a name means.
+    /// The room that a name refers to.
     fn room(name: &str) -> String;
-    /// Whether a message with this text is shown.
+    /// Whether queries show a message with this text.
     fn is_shown(text: &str) -> bool;
 }
 
@@ -36,7 +36,7 @@ pub trait Rules: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 pub struct First;
 
-/// Also, an empty text removes a message, and upper and lower case (of ASCII) name one room.
+/// As above. An empty text also removes a message, and room names ignore ASCII case.
 #[derive(Debug, Clone, Copy)]
 pub struct Second;
 
@@ -58,7 +58,7 @@ impl Rules for Second {
     const CONVERTS: &'static [&'static str] = &[First::STORE_TYPE];
 
     fn room(name: &str) -> String {
-        // Of ASCII alone: what is a small letter beyond it depends on the Unicode version.
+        // ASCII only: case beyond ASCII depends on the Unicode version.
         name.to_ascii_lowercase()
     }
 
@@ -67,26 +67,26 @@ impl Rules for Second {
     }
 }
 
-/// What a caller asks for, and what a payload says: fields with a NUL after each.
+/// A command, and the content of a payload: fields with a NUL after each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Says something in a room.
     Post {
         /// The room.
         room: String,
-        /// What is said.
+        /// The text of the message.
         text: String,
     },
     /// Changes the text of a message.
     Edit {
-        /// The op that posted it.
+        /// The op that posted the message.
         message: OpId,
         /// The new text.
         text: String,
     },
 }
 
-/// Why a command is refused; it does not become an op.
+/// Why a command is refused. A refused command does not become an op.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a room has a name, and neither name nor text has a NUL")]
 pub struct Refusal;
@@ -100,7 +100,7 @@ impl Command {
         }
     }
 
-    /// The command that a payload says.
+    /// Parses the command in a payload.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(payload).ok()?;
         let command = match *text.split('\0').collect::<Vec<_>>() {
@@ -114,13 +114,13 @@ impl Command {
             },
             _ => return None,
         };
-        // One meaning, one form: an id has several spellings.
+        // One encoding for each command: an id has several spellings.
         (command.encode() == payload).then_some(command)
     }
 }
 
-/// Rows of a message or an edit: a prefix, then time and id, so that they are in the order of time
-/// and no two are the same.
+/// The key of a message or an edit: a prefix, then time and id, so that rows are in the order of
+/// time and no two have the same key.
 fn row_key(prefix: &[u8], hlc: Hlc, id: &OpId) -> Vec<u8> {
     [prefix, &hlc.to_u64().to_be_bytes(), id.as_bytes()].concat()
 }
@@ -135,12 +135,12 @@ fn edit_prefix(message: &OpId) -> Vec<u8> {
     [b"e", &message.as_bytes()[..]].concat()
 }
 
-/// The code of both types.
+/// The state machine of both store types.
 pub struct ChatMachine<R> {
     rules: PhantomData<R>,
 }
 
-/// Programs that do not know this type call its methods by name.
+/// The methods by which programs that do not know this type call it.
 impl<R: Rules> ChatMachine<R> {
     const POST: &'static [Param] = params![
         Param::required("room", ValueType::Text, "the room"),
@@ -160,17 +160,17 @@ impl<R: Rules> ChatMachine<R> {
         Param::optional("limit", ValueType::Integer, "at most this many; else 100"),
     ];
 
-    /// The version changes with what `decode` and `apply` compute: stores notice, and replay their
-    /// history.
+    /// The version changes with what `decode` and `apply` compute. A store detects a new version
+    /// and replays its history.
     const LOGIC: &'static Logic = &Logic::constant(R::STORE_TYPE, "chat/1");
 
-    /// The code.
+    /// The state machine.
     pub fn new() -> Self {
         Self { rules: PhantomData }
     }
 
-    /// The messages whose rows have a prefix and come after a place, with the text that their authors
-    /// last gave them.
+    /// The messages whose rows have this prefix and follow `after`, with the text that their
+    /// authors last gave them.
     fn messages(
         &self,
         prefix: &[u8],
@@ -228,7 +228,7 @@ fn author_and_text(value: &[u8]) -> (PubKey, String) {
     (author, String::from_utf8_lossy(text).into_owned())
 }
 
-/// Any author can send an edit; only those of the message's author count.
+/// Any author can send an edit; only edits by the message's author count.
 fn last_edit(message: &OpId, author: &PubKey, data: &dyn DataRead) -> Result<Option<String>> {
     let span = PrefixSpan::new(&edit_prefix(message));
     let mut rows = data.range(span.span(), Direction::Backward)?;
@@ -254,7 +254,7 @@ impl<R: Rules> StateMachine for ChatMachine<R> {
         Command::parse(payload).ok_or_else(|| Invalid::new("expected a post or an edit"))
     }
 
-    /// Runs on the author's replica alone. It could also look at the state.
+    /// Runs on the author's replica only. It could also read the state.
     fn prepare(
         &self,
         command: &Command,
@@ -286,7 +286,7 @@ impl<R: Rules> StateMachine for ChatMachine<R> {
     }
 
     fn describe(&self, payload: &[u8]) -> String {
-        // And of code that computes the same one: it describes in other words.
+        // The hotfix computes the same state and differs in the wording here.
         let said = match cfg!(feature = "hotfix") {
             true => "message in",
             false => "post in",
@@ -303,7 +303,7 @@ impl<R: Rules> StateMachine for ChatMachine<R> {
     }
 }
 
-/// What is known when the code is compiled, for its manifest.
+/// Constants of the code, for its manifest.
 impl<R: Rules> StoreCode for ChatMachine<R> {
     const STORE_TYPE: &'static str = R::STORE_TYPE;
     const CONVERTS: &'static [&'static str] = R::CONVERTS;
@@ -331,7 +331,7 @@ impl<R: Rules> StoreCode for ChatMachine<R> {
         ),
     ];
 
-    /// From the first rules to the second: the last text of each message is posted again. The calls
+    /// From the first rules to the second: posts the last text of each message again. The calls
     /// follow from the old state in one order, so that an interrupted migration can resume.
     fn convert(&self, step: Step) -> Result<Conversion, String> {
         let ask = |after: Value| Query {
@@ -357,7 +357,7 @@ impl<R: Rules> StoreCode for ChatMachine<R> {
     }
 }
 
-/// What the tour shows of code that computes another state, and what tests show of code that panics.
+/// The tour shows it as code that computes a different state; tests use it as code that panics.
 #[cfg(all(feature = "broken", target_arch = "wasm32"))]
 fn shouted(text: &str) -> String {
     assert!(!text.is_empty(), "there is nothing to shout");
@@ -373,7 +373,7 @@ fn post_again(message: Value) -> Option<(String, Value)> {
         _ => None,
     };
     let (room, author, text) = (take("room")?, take("author")?, take("text")?);
-    // The new op is ours: the text names the author.
+    // The converting author signs the new op, so the text names the message's author.
     let said = format!("{author:.8}: {text}");
     let (room, text) = (Value::Text(room), Value::Text(said));
     Some((

@@ -1,4 +1,4 @@
-//! `core:kvstore` as a module: the state machine that runs natively, exported.
+//! Exports the native state machine of `core:kvstore` as a module.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 lattice_guest::export!(

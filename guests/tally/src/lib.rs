@@ -1,9 +1,9 @@
 //! `org.example.tally` sums numbers by name, and shows how code changes the layout of its rows.
 //!
-//! A layout is how the state stands in rows; the state itself is its elements. A new layout has a
+//! A layout is how rows represent the state; the state itself is its elements. A new layout has a
 //! number, [`migrate`](StateMachine::migrate) rewrites the rows, and
-//! [`elements`](StateMachine::elements) gives the same elements for the rows of each layout. The
-//! host compares the state hash before and after, and undoes the migration if it differs.
+//! [`elements`](StateMachine::elements) returns the same elements for the rows of each layout. The
+//! host compares the state hash before and after, and rolls back the migration if it differs.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
@@ -17,17 +17,17 @@ use lattice_guest::store_type::*;
 
 /// The first layout: the key is the name, the value the sum in decimal digits.
 const DIGITS: u64 = 1;
-/// Before the name in a key of the second layout, whose value is the sum in 8 bytes, little endian.
-/// No UTF-8 text has this byte, so no row of the one layout takes the place of a row of the other.
+/// Precedes the name in a key of the second layout, whose value is the sum in 8 bytes, little
+/// endian. No UTF-8 text has this byte, so a key of one layout never equals a key of the other.
 const PREFIX: u8 = 0xff;
-/// Rows that a migration holds in memory at a time.
+/// Rows that a migration holds in memory at one time.
 const PAGE: usize = 256;
 
-/// The code that knows the layouts up to `LAST`.
+/// The state machine that knows the layouts up to `LAST`.
 pub struct TallyMachine<const LAST: u64>;
 
-/// A number to be added to the sum of a name. The payload is the number in 8 bytes, little endian,
-/// then the name.
+/// Adds a number to the sum of a name. The payload is the number in 8 bytes, little endian, then
+/// the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Add {
     /// The name.
@@ -36,7 +36,7 @@ pub struct Add {
     pub number: i64,
 }
 
-/// Why a number is not added.
+/// Why the number is not added.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoName;
 
@@ -93,7 +93,7 @@ impl<const LAST: u64> TallyMachine<LAST> {
     ];
     const SUM: &'static [Param] = params![Param::required("name", ValueType::Text, "the name")];
 
-    /// The version of native code changes with the layouts.
+    /// The version of the native code changes with the layouts.
     const LOGIC: &'static Logic = &Logic::constant(
         Self::STORE_TYPE,
         match LAST {
@@ -103,7 +103,7 @@ impl<const LAST: u64> TallyMachine<LAST> {
     )
     .schemas(SchemaVersion::new(Self::SCHEMAS.0)..=SchemaVersion::new(Self::SCHEMAS.1));
 
-    /// The code.
+    /// The state machine.
     pub fn new() -> Self {
         Self
     }
@@ -156,7 +156,7 @@ impl<const LAST: u64> StateMachine for TallyMachine<LAST> {
         }
     }
 
-    /// Sums wrap around, so that the order of ops does not matter.
+    /// Sums wrap around, so that the result does not depend on the order of ops.
     fn apply(
         &self,
         _: &OpView<'_>,
@@ -168,7 +168,7 @@ impl<const LAST: u64> StateMachine for TallyMachine<LAST> {
         data.put(&key(LAST, name), &value(LAST, sum))
     }
 
-    /// The name, and the sum in 8 bytes, in whichever layout the row is.
+    /// The name, and the sum in 8 bytes, whichever layout the row has.
     fn elements(
         &self,
         schema: SchemaVersion,
@@ -181,7 +181,7 @@ impl<const LAST: u64> StateMachine for TallyMachine<LAST> {
         Ok(())
     }
 
-    /// Rewrites the rows a page at a time: what is left of the first layout comes first.
+    /// Rewrites the rows a page at a time: rows of the first layout sort before rows of the second.
     fn migrate(
         &self,
         from: SchemaVersion,

@@ -1,4 +1,4 @@
-//! What can go wrong below the state machine.
+//! Errors below the state machine.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,10 +8,10 @@ use lattice_meta::SchemaVersion;
 use crate::backend::Table;
 use crate::machine::LogicFault;
 
-/// The underlying cause of an error, of whatever backend.
+/// The underlying cause of an error, from any backend.
 pub type Cause = Box<dyn core::error::Error + Send + Sync>;
 
-/// A failure of the storage underneath a store, or of the handle to it.
+/// A failure of the storage below a store, or of the handle to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
@@ -30,17 +30,17 @@ pub enum BackendError {
         /// What the backend found.
         detail: String,
     },
-    /// A row of Lattice's own tables does not have the form it must have.
+    /// A row of one of Lattice's own tables does not have the required form.
     #[error("table `{table}` is damaged: expected {expected}, found {found}")]
     Row {
         /// The table.
         table: Table,
-        /// What stands there in every intact store.
+        /// What every intact store has there.
         expected: &'static str,
         /// What was found.
         found: String,
     },
-    /// The code of the store type failed. It says nothing of the storage.
+    /// The code of the store type failed. This says nothing about the storage.
     #[error(transparent)]
     Fault(LogicFault),
     /// The store was opened for reading only.
@@ -54,15 +54,15 @@ pub enum BackendError {
         "the store was migrated from schema {opened} to {found} since it was opened; open it again"
     )]
     SchemaChanged {
-        /// The layout that it had.
+        /// The layout when the store was opened.
         opened: SchemaVersion,
-        /// The layout that it has.
+        /// The layout now.
         found: SchemaVersion,
     },
-    /// Another file has taken the place of the one that was opened, or it was removed.
+    /// The file that was opened has been replaced by another one, or removed.
     #[error("the store's file was replaced or removed since it was opened; open the store again")]
     Replaced,
-    /// There are readers of the store, in this process or another, so that it cannot be compacted.
+    /// Readers of the store, in this process or another, prevent the compaction.
     #[error(
         "the store cannot be compacted while it is being read; try again when its readers are done"
     )]
@@ -71,7 +71,7 @@ pub enum BackendError {
     #[cfg(feature = "std")]
     #[error(transparent)]
     Shared(alloc::sync::Arc<BackendError>),
-    /// An earlier failure left it unknown what is on disk.
+    /// After an earlier failure it is unknown what is on disk.
     #[error(
         "the handle is no longer usable after an earlier failure; close the store and open it again"
     )]
@@ -79,10 +79,10 @@ pub enum BackendError {
 }
 
 impl BackendError {
-    /// The same error for one more caller who shares the transaction that failed.
+    /// The same error for another caller that shares the failed transaction.
     #[cfg(feature = "std")]
     pub(crate) fn share(self: &alloc::sync::Arc<Self>) -> Self {
-        // What has no cause is said to each alike, so that callers need not look behind it.
+        // Return variants without a cause as they are, so that callers need not unwrap `Shared`.
         match **self {
             Self::Closed => Self::Closed,
             Self::ReadOnly => Self::ReadOnly,
@@ -99,7 +99,7 @@ impl BackendError {
         }
     }
 
-    /// A row that is not what it must be.
+    /// A row that does not have the required form.
     pub fn row(table: Table, expected: &'static str, found: impl Into<String>) -> Self {
         Self::Row {
             table,

@@ -1,7 +1,7 @@
-//! Why a `state.db` cannot be opened, made or peeked at.
+//! Why a `state.db` cannot be opened, created or peeked at.
 //!
-//! What opens a file gives a [`FileFault`] or a [`PeekFault`], which name no file. The backend that
-//! was given the path puts it in, once, with `at`.
+//! Code that opens a file returns a [`FileFault`] or a [`PeekFault`], which do not name the file.
+//! The backend that received the path adds it, once, with `at`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,29 +9,29 @@ use lattice_meta::MetaError;
 
 use crate::backend::{BackendError, Cause};
 
-/// Why a `state.db` cannot be opened or made.
+/// Why a `state.db` cannot be opened or created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// There is no such file.
+    /// No such file.
     #[error("no store at {}", path.display())]
     NotFound {
         /// The file.
         path: PathBuf,
     },
-    /// There is a file already.
+    /// The file exists already.
     #[error("{} exists already; a new store never replaces a file", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// Another handle or process has it open in a way that excludes this one.
+    /// Another handle or process has the file open in a conflicting mode.
     #[error("{} is in use by another handle or process; close it there and try again", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// The file is something else.
+    /// The file is not a store.
     #[error("{} is not a store: {detail}", path.display())]
     NotAStore {
         /// The file.
@@ -47,7 +47,7 @@ pub enum FileError {
         /// What the backend found.
         detail: String,
     },
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("cannot open {}", path.display())]
     Io {
         /// The file.
@@ -74,7 +74,7 @@ pub enum PeekError {
         #[source]
         source: MetaError,
     },
-    /// The file opened, and then failed to be read.
+    /// The file opened, but reading it failed.
     #[error("cannot read {}", path.display())]
     Backend {
         /// The file.
@@ -85,7 +85,7 @@ pub enum PeekError {
     },
 }
 
-/// A [`FileError`] that does not say of which file.
+/// A [`FileError`] without the path.
 #[derive(Debug)]
 pub(crate) enum FileFault {
     NotFound,
@@ -101,7 +101,7 @@ pub(crate) enum FileFault {
 }
 
 impl FileFault {
-    /// The error, of the file at a path.
+    /// The error for the file at `path`.
     pub(crate) fn at(self, path: &Path) -> FileError {
         let path = path.to_path_buf();
         match self {
@@ -115,7 +115,7 @@ impl FileFault {
     }
 }
 
-/// A file that opened and then failed to be read or written.
+/// The file opened, but reading or writing it failed.
 impl From<BackendError> for FileFault {
     fn from(error: BackendError) -> Self {
         match error {
@@ -125,7 +125,7 @@ impl From<BackendError> for FileFault {
     }
 }
 
-/// A [`PeekError`] that does not say of which file.
+/// A [`PeekError`] without the path.
 #[derive(Debug)]
 pub(crate) enum PeekFault {
     File(FileFault),
@@ -134,7 +134,7 @@ pub(crate) enum PeekFault {
 }
 
 impl PeekFault {
-    /// The error, of the file at a path.
+    /// The error for the file at `path`.
     pub(crate) fn at(self, path: &Path) -> PeekError {
         let file = path.to_path_buf();
         match self {

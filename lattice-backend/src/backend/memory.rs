@@ -1,4 +1,4 @@
-//! A backend in memory: for tests, and for scratch copies of a history.
+//! An in-memory backend, for tests and for scratch copies of a history.
 
 use std::collections::{BTreeMap, HashMap, btree_map};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use crate::backend::{
 
 type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Stores in memory, found by path like files. They live as long as the backend; clones share
-/// them. A snapshot is free, and the first write to a table while one is alive copies the table.
+/// In-memory stores, found by path like files. They live as long as the backend; clones share them.
+/// A snapshot costs nothing; the first write to a table while a snapshot is alive copies the table.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBackend {
     files: Arc<Mutex<HashMap<PathBuf, Arc<MemoryFile>>>>,
@@ -30,8 +30,8 @@ struct MemoryFile {
 #[derive(Debug, Clone, Default)]
 struct Tables([Arc<TableRows>; Table::ALL.len()]);
 
-/// Rows behind these locks are replaced whole, so a panic elsewhere while one was held is no
-/// reason to stop.
+/// Writers replace the values behind these locks as a whole. A panic while a lock was held leaves
+/// them consistent, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -117,11 +117,11 @@ impl StateBackend for MemoryBackend {
     }
 }
 
-/// The locks are taken in the order of the fields, then those of the file.
+/// Lock order: the fields in this order, then those of the file.
 #[derive(Debug)]
 struct MemoryDb {
-    /// Held by a write transaction from begin to end, and while the store is closed. Only one handle
-    /// of a file can write.
+    /// A write transaction holds it from begin to end, and `close` while it closes the store. Only
+    /// one handle of a file can write.
     writing: Mutex<()>,
     open: Mutex<Option<Arc<MemoryFile>>>,
     access: Access,
@@ -164,7 +164,7 @@ impl StateDb for MemoryDb {
         }))
     }
 
-    /// Memory has no holes, so there is nothing that snapshots could be in the way of.
+    /// Memory has no unused pages, so nothing is compacted, and snapshots do not prevent it.
     fn compact(&self) -> Result<()> {
         let _open = self.file()?;
         match self.access {
@@ -220,7 +220,7 @@ impl WriteTx for Tables {
     }
 }
 
-/// A copy of the tables, of which only those that are written to are copied.
+/// A copy of the tables. A table's rows are copied on the first write to it.
 struct MemoryTransaction<'db> {
     tables: Tables,
     file: Arc<MemoryFile>,

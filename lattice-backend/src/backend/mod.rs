@@ -1,4 +1,4 @@
-//! What a storage backend is: it opens `state.db` files and gives transactions over them.
+//! Storage backends: they open `state.db` files and provide transactions over them.
 
 mod error;
 #[cfg(feature = "std")]

@@ -1,4 +1,4 @@
-//! What every backend does with the rows of a store in the same way: peeking and copying.
+//! What all backends do alike with the rows of a store: peek and copy.
 
 use std::path::Path;
 
@@ -22,10 +22,10 @@ pub(crate) fn read_meta(tx: &dyn ReadTx) -> Result<MetaInfo, PeekFault> {
     Ok(MetaInfo::from_rows(rows)?)
 }
 
-/// Reads what peek shows of an open store.
+/// Reads an open store's peek data.
 pub(crate) fn read_peek(tx: &dyn ReadTx) -> Result<Peek, PeekFault> {
     let meta = read_meta(tx)?;
-    // Damage beside `meta` is found when the store is opened; peek shows what can be read.
+    // Opening the store detects damage outside `meta`; peek shows what can be read.
     let logic = match tx.get(Table::System, LOGIC) {
         Err(BackendError::Damaged { .. }) => None,
         row => row?.and_then(logic_text),
@@ -33,7 +33,7 @@ pub(crate) fn read_peek(tx: &dyn ReadTx) -> Result<Peek, PeekFault> {
     Ok(Peek { meta, logic })
 }
 
-/// What [`StateBackend::peek`] would show of a file that is open already.
+/// What [`StateBackend::peek`] would return for a file that is already open.
 ///
 /// # Errors
 /// See [`PeekError`].
@@ -43,7 +43,7 @@ pub fn peek_open(db: &dyn StateDb, path: &Path) -> Result<Peek, PeekError> {
     peek.map_err(|fault| fault.at(path))
 }
 
-/// The recorded logic, if the row has the form of one.
+/// The recorded logic version, if the row is a valid one.
 fn logic_text(row: Vec<u8>) -> Option<String> {
     let text = String::from_utf8(row).ok()?;
     LogicVersion::new(&text).is_ok().then_some(text)
@@ -58,7 +58,7 @@ pub(crate) fn copy_store(
     let unreadable = |error: BackendError| FileFault::from(error).at(path);
     let from = backend.open(path, &OpenOptions::read_only())?;
     let tx = from.snapshot().map_err(unreadable)?;
-    // The file that is written would be blamed for what `create` is given.
+    // `create` would attribute a read error of the source to the target file.
     let mut unread = None;
     let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to) {
         Ok(()) => Ok(()),
@@ -72,12 +72,12 @@ pub(crate) fn copy_store(
         }
     });
     drop(tx);
-    // The copy is complete or gone; a file that was only read loses nothing when it fails to close.
+    // The copy is complete or gone. A file that was only read loses nothing if closing it fails.
     let _ = from.close();
     unread.map_or(copied, |error| Err(unreadable(error)))
 }
 
-/// Why rows were not copied.
+/// Why copying rows failed.
 enum CopyError {
     Read(BackendError),
     Write(BackendError),

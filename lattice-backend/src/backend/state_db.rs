@@ -1,4 +1,4 @@
-//! What opens `state.db` files and gives transactions over them.
+//! Opens `state.db` files and provides transactions over them.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::backend::{FileError, Integrity, PeekError, ReadTx, Result, Transactio
 /// What an open store may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Access {
-    /// Reading: takes no writer's lock and writes nothing.
+    /// Reading: takes no writer lock and writes nothing.
     ReadOnly,
     /// Reading and writing.
     ReadWrite,
@@ -25,23 +25,23 @@ pub enum Sharing {
     /// One process writes, and others may read the live store.
     #[default]
     SingleWriter,
-    /// One process has the store to itself; its commits are about a fifth faster.
+    /// One process has exclusive use of the store; its commits are about a fifth faster.
     Exclusive,
 }
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// What it may be used for.
+    /// The allowed access.
     pub access: Access,
-    /// How processes share it.
+    /// How processes share the store.
     pub sharing: Sharing,
-    /// The most memory for the backend's cache, in bytes.
+    /// The backend's cache limit, in bytes.
     pub cache_bytes: usize,
 }
 
 impl OpenOptions {
-    /// The cache of a store that is opened without saying more: 16 MiB.
+    /// The default cache limit: 16 MiB.
     pub const DEFAULT_CACHE_BYTES: usize = 16 << 20;
 
     /// For reading only.
@@ -64,11 +64,11 @@ impl OpenOptions {
 
 /// One open `state.db`.
 pub trait StateDb: Debug + Send + Sync {
-    /// What it was opened for.
+    /// The access that the store was opened with.
     fn access(&self) -> Access;
 
-    /// Whether another file has taken the place of this one, or it was removed: what is written to
-    /// the store from then on does not show here.
+    /// Whether the file has been replaced by another one, or removed. Later writes to the store are
+    /// then not visible here.
     ///
     /// # Errors
     /// What the storage reports.
@@ -76,55 +76,56 @@ pub trait StateDb: Debug + Send + Sync {
         Ok(false)
     }
 
-    /// A consistent view of the store as the last durable commit left it. It stays as it is while
-    /// writes go on, and never shows what could still be lost: a commit shows in the snapshots taken
-    /// after its ticket has been waited for, and before that only if it is durable already.
+    /// A consistent view of the store as of the last durable commit. Later writes do not change it.
+    /// It never shows data that a crash could lose: snapshots that are taken after a ticket was
+    /// waited for show its commit, earlier ones only if the commit was already durable.
     ///
     /// # Errors
     /// [`BackendError::Closed`] after [`close`](Self::close), and what the backend reports.
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>>;
 
-    /// Begins a write transaction, after the one before it has been committed or dropped. It sees
-    /// what was committed before, also if no ticket of those commits has been waited for yet.
+    /// Begins a write transaction once the previous one has been committed or dropped. It sees all
+    /// earlier commits, including those whose tickets nothing has waited for yet.
     ///
     /// # Errors
-    /// [`BackendError::ReadOnly`] and [`BackendError::Closed`]; and what the backend reports. Nothing
-    /// was begun, and the store is as it was. [`BackendError::Unusable`] says that an earlier failure
-    /// demands that the store be opened again.
+    /// [`BackendError::ReadOnly`], [`BackendError::Closed`] and what the backend reports. No
+    /// transaction was begun, and the store is unchanged. After [`BackendError::Unusable`] the
+    /// store must be opened again, because of an earlier failure.
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>>;
 
-    /// Gives back the space that is no longer used, after the transaction before it has ended; reads
-    /// and writes that begin during it wait. It may write all rows again to fill pages, and need as
-    /// much room as they take while it lasts. If it is cut off, everything committed is still there.
+    /// Frees unused space, once the previous transaction has ended. Reads and writes that begin
+    /// during the compaction wait for its end. It may rewrite all rows to fill pages, and then
+    /// temporarily needs as much space as they take. If it is interrupted, no committed data is
+    /// lost.
     ///
     /// # Errors
-    /// [`BackendError::SnapshotsLive`] while there are snapshots in its way, here or in another
-    /// process; [`BackendError::ReadOnly`], [`BackendError::Closed`]; and what the backend reports.
+    /// [`BackendError::SnapshotsLive`] while snapshots in this or another process prevent it;
+    /// [`BackendError::ReadOnly`], [`BackendError::Closed`]; and what the backend reports.
     fn compact(&self) -> Result<()>;
 
-    /// Releases the file before it returns, after the transaction before it has ended. Everything
-    /// that was committed is durable then. Later calls give [`BackendError::Closed`]; closing again
-    /// does nothing.
+    /// Closes the store once the previous transaction has ended, and releases the file before it
+    /// returns. All commits are durable then. Later calls return [`BackendError::Closed`]; closing
+    /// again does nothing.
     ///
     /// # Errors
-    /// What the backend reports; the file is released all the same.
+    /// What the backend reports; the file is released in any case.
     fn close(&self) -> Result<()>;
 }
 
-/// What a closed or live file says of its store, without any store logic.
+/// What a file, closed or in use, says about its store without any store logic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peek {
     /// Its `meta` table.
     pub meta: MetaInfo,
-    /// The version of the logic that computed its state, as the store has it recorded: 1 to 64
-    /// visible ASCII characters. None if nothing is recorded, or nothing that can be read.
+    /// The recorded version of the logic that computed the state: 1 to 64 visible ASCII
+    /// characters. `None` if no version is recorded or the record cannot be read.
     pub logic: Option<String>,
 }
 
-/// One storage backend, as a value.
+/// A storage backend.
 pub trait StateBackend: Debug + Send + Sync {
-    /// Reads the `meta` table and the recorded logic, without writing to the file, whichever process
-    /// has it open and however its last writer ended.
+    /// Reads the `meta` table and the recorded logic. Never writes to the file, and works whichever
+    /// process has it open and however its last writer ended.
     ///
     /// # Errors
     /// See [`PeekError`].
@@ -138,42 +139,43 @@ pub trait StateBackend: Debug + Send + Sync {
         Ok(self.peek(path)?.meta)
     }
 
-    /// Makes a new file whose first transaction is `birth`, and closes it again. If `birth` returns
-    /// `Ok`, what it wrote is durable when this returns. If it fails or panics, there is no file.
+    /// Creates a file with `birth` as its first transaction, and closes it. If `birth` returns
+    /// `Ok`, its writes are durable when this function returns. If it fails or panics, no file is
+    /// left.
     ///
     /// # Errors
-    /// [`FileError::Exists`] if there is a file, and `birth` did not run; what `birth` and the backend
-    /// report, as errors of this file. Nothing is left behind on failure.
+    /// [`FileError::Exists`] if the file exists; `birth` does not run then. Otherwise what `birth`
+    /// and the backend report, as errors of this file. Nothing is left behind on failure.
     fn create(
         &self,
         path: &Path,
         birth: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
     ) -> Result<(), FileError>;
 
-    /// Makes a database with empty tables that nothing else can open, and that is gone when it is
-    /// closed or dropped: for what is computed beside a store. It need not be in memory, and need
-    /// not survive a crash.
+    /// Creates a database with empty tables for computations beside a store. Nothing else can open
+    /// it; closing or dropping it removes it. It need not be in memory, and need not survive a
+    /// crash.
     ///
     /// # Errors
     /// See [`FileError`].
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError>;
 
-    /// Makes a copy of a store, as it is now, in a new file: consistent while the store is written
-    /// to, and without the space that the original no longer uses.
+    /// Copies the store's current state to a new file. The copy is consistent even while a writer
+    /// is active, and does not include unused space.
     ///
     /// # Errors
-    /// [`FileError::Exists`] if there is a file at `target`; what reading and writing report, each
-    /// with the path of the file that it concerns. Nothing is left behind on failure.
+    /// [`FileError::Exists`] if `target` exists; otherwise read and write errors, each with the
+    /// path of the file that it concerns. Nothing is left behind on failure.
     fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError>;
 
-    /// Checks the checksums that the backend keeps of its own, if no process has the file open for
-    /// writing. Nothing is written to it.
+    /// Verifies the backend's own checksums, unless a process has the file open for writing. Does
+    /// not write to the file.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no store's.
+    /// If the file cannot be read or is not a store.
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError>;
 
-    /// Opens a file that is there.
+    /// Opens an existing file.
     ///
     /// # Errors
     /// See [`FileError`].

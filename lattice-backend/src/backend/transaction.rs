@@ -5,56 +5,57 @@ use std::fmt;
 use crate::backend::{Result, WriteTx};
 
 /// One write transaction, from [`StateDb::begin_write`](crate::backend::StateDb::begin_write) to
-/// [`commit`](Self::commit). Dropping it without a commit undoes everything that it wrote, also when
-/// a panic drops it.
+/// [`commit`](Self::commit). Dropping it without a commit rolls back all its writes, also when a
+/// panic drops it.
 ///
-/// Reads inside see what the transaction has written; snapshots and other processes do not. This
-/// holds whatever the transaction's size: a backend may write rows to its file before the commit,
-/// when they outgrow its memory.
+/// Reads through the transaction see its writes; snapshots and other processes do not. This holds
+/// for any size: a backend may write rows to its file before the commit, when they outgrow its
+/// memory.
 ///
-/// A thread that has a transaction open must end it before it begins another one, or closes or
+/// A thread with an open transaction must end it before the thread begins another one, or closes or
 /// compacts the store: each of these waits for the open transaction.
 ///
-/// After a call on a transaction has failed, drop the transaction; committing it then is an error or
-/// gives one. What was committed before is not touched.
+/// After a call on a transaction has failed, drop the transaction. Committing it then is a
+/// programming error or returns an error. Earlier commits are not affected.
 pub trait Transaction: WriteTx {
-    /// Makes everything that was written visible to the transactions after this one, and ends the
-    /// transaction. The next one can begin as soon as this returns. What was committed is durable
-    /// when the ticket's [`wait`](Ticket::wait) returns; snapshots show it from then on at the latest,
-    /// and never before it is durable.
+    /// Ends the transaction and makes its writes visible to later transactions. The next one can
+    /// begin as soon as this returns. The writes are durable when the ticket's
+    /// [`wait`](Ticket::wait) returns. Snapshots show them never before they are durable, and
+    /// always after `wait`.
     ///
     /// # Errors
     /// After [`BackendError::ReadOnly`](crate::backend::BackendError::ReadOnly) and
-    /// [`BackendError::Closed`](crate::backend::BackendError::Closed) the store is as it was. After
+    /// [`BackendError::Closed`](crate::backend::BackendError::Closed) the store is unchanged. After
     /// any other error it is unknown whether the commit is on disk: the store must be opened again
-    /// before it is written to.
+    /// before the next write.
     fn commit(self: Box<Self>) -> Result<Ticket>;
 }
 
-/// What a commit gives: a way to wait until it is durable.
+/// Returned by a commit, to wait until it is durable.
 ///
-/// A commit does not depend on its ticket. One whose ticket is dropped stays committed, and is
+/// A commit does not depend on its ticket. If the ticket is dropped, the commit stays, and is
+/// durable once a later ticket has been waited for or the store is closed.
 /// durable at the latest when a later ticket has been waited for, or the store is closed.
 #[must_use = "what was committed may be lost until its ticket has been waited for"]
 pub struct Ticket(Option<Box<dyn FnOnce() -> Result<()> + Send>>);
 
 impl Ticket {
-    /// The ticket of a commit that was durable when it returned.
+    /// The ticket of a commit that is already durable.
     pub const fn durable() -> Self {
         Self(None)
     }
 
-    /// The ticket of a commit that is durable once `wait` has returned without an error.
+    /// The ticket of a commit that is durable once `wait` has returned `Ok`.
     pub fn new(wait: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
         Self(Some(Box::new(wait)))
     }
 
-    /// Waits until the commit, and every commit before it, is durable. Snapshots taken from then on
-    /// show it. Other transactions may be open in the meantime, also on this thread.
+    /// Waits until this commit and all earlier ones are durable. Snapshots taken afterwards show
+    /// it. During the wait, other transactions may be open, also on this thread.
     ///
     /// # Errors
-    /// What the storage reports. It is then unknown whether the commit is on disk: the store must be
-    /// opened again before it is written to.
+    /// What the storage reports. It is then unknown whether the commit is on disk: the store must
+    /// be opened again before the next write.
     pub fn wait(self) -> Result<()> {
         self.0.map_or(Ok(()), |wait| wait())
     }

@@ -1,6 +1,6 @@
-//! Transactions over the tables of a store, and what a state machine sees of them.
+//! Transactions over the tables of a store, and the part of them that a state machine sees.
 //!
-//! All tables map bytes to bytes: a backend knows nothing of what the rows mean.
+//! All tables map bytes to bytes; a backend does not interpret rows.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use core::ops::{Bound, ControlFlow};
 
 use crate::backend::BackendError;
 
-/// Shorthand for what a transaction's calls give.
+/// The result of a transaction's calls.
 pub type Result<T, E = BackendError> = core::result::Result<T, E>;
 
 /// The tables of a `state.db`.
@@ -17,15 +17,15 @@ pub type Result<T, E = BackendError> = core::result::Result<T, E>;
 pub enum Table {
     /// The boot sector: what peek reads.
     Meta,
-    /// What Lattice keeps beside it: genesis, accumulator, frontier, forks.
+    /// Lattice's own records beside the boot sector: genesis, accumulator, frontier, forks.
     System,
-    /// The ops in the order in which they were applied here.
+    /// The ops in the local order of application.
     Ops,
-    /// Which ops were applied, by author.
+    /// The applied ops by author.
     Applied,
     /// The state machine's own rows.
     Data,
-    /// Ops that the code of the store type could not apply, and those that follow them.
+    /// Ops that the code of the store type could not apply, and their descendants.
     Held,
 }
 
@@ -52,7 +52,7 @@ impl Table {
         }
     }
 
-    /// The table's place in [`Self::ALL`].
+    /// The table's position in [`Self::ALL`].
     #[cfg(feature = "std")]
     pub(crate) const fn position(self) -> usize {
         match self {
@@ -72,7 +72,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// From which end a range is read.
+/// The end that a range is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Ascending keys.
@@ -81,7 +81,7 @@ pub enum Direction {
     Backward,
 }
 
-/// A range of keys. A range whose start lies after its end is empty.
+/// A range of keys. If its start is greater than its end, it is empty.
 pub type Span<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// The range of all keys.
@@ -109,7 +109,7 @@ impl PrefixSpan {
         }
     }
 
-    /// The range in the form that transactions take.
+    /// The range as transactions take it.
     pub fn span(&self) -> Span<'_> {
         let end = self
             .end
@@ -119,7 +119,7 @@ impl PrefixSpan {
     }
 }
 
-/// Whether no key can lie in the range. Backends differ in what they make of such ranges.
+/// Whether no key can lie in the range. Backends treat such ranges differently.
 #[cfg(feature = "std")]
 pub(crate) fn is_empty_span(span: Span<'_>) -> bool {
     match span {
@@ -139,16 +139,16 @@ pub struct Row<'a> {
     pub value: &'a [u8],
 }
 
-/// Rows read one after another, each lent until the next is asked for: a scan allocates nothing.
+/// Reads rows one by one. Each is borrowed until the next call: a scan allocates nothing.
 pub trait RowCursor {
-    /// The next row, or nothing at the end.
+    /// The next row, or `None` at the end.
     ///
     /// # Errors
     /// What the backend reports while it reads.
     fn next(&mut self) -> Result<Option<Row<'_>>>;
 
-    /// Shows the rows that are left, one after another, until `each` has had enough. For many rows this
-    /// is faster than asking for each.
+    /// Passes the remaining rows to `each` until it breaks. For many rows this is faster than
+    /// [`next`](Self::next).
     ///
     /// # Errors
     /// What the backend reports while it reads.
@@ -162,10 +162,10 @@ pub trait RowCursor {
     }
 }
 
-/// A cursor whose type the caller need not know.
+/// A boxed cursor of any type.
 pub type Rows<'a> = Box<dyn RowCursor + 'a>;
 
-/// A cursor over nothing.
+/// An empty cursor.
 #[cfg(feature = "std")]
 pub(crate) struct NoRows;
 
@@ -184,8 +184,8 @@ pub trait ReadTx {
     /// What the backend reports while it reads.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Shows the value under a key, if there is one, without copying it where the backend can; returns
-    /// whether there is one.
+    /// Passes the value under a key to `see`, if there is one, without a copy where the backend can
+    /// avoid it. Returns whether there is one.
     ///
     /// # Errors
     /// What the backend reports while it reads.
@@ -194,29 +194,29 @@ pub trait ReadTx {
         Ok(value.inspect(|value| see(value)).is_some())
     }
 
-    /// The rows in a range, from either end.
+    /// The rows in a range, in either direction.
     ///
     /// # Errors
     /// What the backend reports while it reads.
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>>;
 }
 
-/// The rows of a write transaction: a view that sees its own writes. Others see them once the
-/// transaction has been committed, which only its owner can do.
+/// The rows of a write transaction, including its own writes. Other transactions see the writes
+/// once the owner has committed the transaction.
 pub trait WriteTx: ReadTx {
-    /// Writes a row, in place of one that has the key already.
+    /// Writes a row. Replaces a row with the same key.
     ///
     /// # Errors
     /// What the backend reports.
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()>;
 
-    /// Writes a row and gives the value that stood there.
+    /// Writes a row and returns the value that it replaces.
     ///
     /// # Errors
     /// What the backend reports.
     fn replace(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Removes a row and gives the value that stood there.
+    /// Removes a row and returns its value.
     ///
     /// # Errors
     /// What the backend reports.

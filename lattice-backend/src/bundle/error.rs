@@ -9,7 +9,7 @@ use crate::backend::BackendError;
 use crate::bundle::MAGIC;
 use crate::op::OpError;
 
-/// Why a bundle cannot be written, or is refused.
+/// Why a bundle cannot be written or is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
@@ -22,16 +22,16 @@ pub enum BundleError {
     /// The store's ops cannot be read.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The input has no bytes: what makes bundles failed before it wrote one.
+    /// The input is empty: the program that makes the bundle failed before it wrote a byte.
     #[error("expected a bundle, found no bytes")]
     Empty,
-    /// It starts with something else.
+    /// It starts with other bytes than a bundle.
     #[error("expected a bundle, found something that starts with \"{found}\"")]
     NotABundle {
         /// What it starts with.
         found: String,
     },
-    /// Its format is not known.
+    /// Its format is unknown.
     #[error("expected a bundle of format {}, found format {found}; a newer program may take it", MAGIC[15])]
     Format {
         /// Its format.
@@ -40,48 +40,48 @@ pub enum BundleError {
     /// Its genesis record does not decode.
     #[error("the bundle's genesis record is damaged")]
     Genesis(#[from] GenesisError),
-    /// It ends too early.
+    /// It ends early.
     #[error("the bundle is cut: {part} is incomplete")]
     Cut {
         /// What is incomplete.
         part: BundlePart,
     },
-    /// A length in it is over its limit.
+    /// One of its lengths exceeds the limit.
     #[error("the bundle is damaged: {part} claims {found} bytes, and at most {limit} are allowed")]
     Length {
         /// What has the length.
         part: BundlePart,
-        /// The length that it claims, in bytes.
+        /// The claimed length, in bytes.
         found: u32,
-        /// The greatest length, in bytes.
+        /// The limit, in bytes.
         limit: u32,
     },
-    /// The number of ops differs from the one at its end.
+    /// The number of ops differs from the count at the end.
     #[error("the bundle is damaged: it claims to hold {claimed} ops, and holds {found}")]
     OpCount {
-        /// The number at its end.
+        /// The count at the end.
         claimed: u64,
         /// How many ops were read.
         found: u64,
     },
-    /// The bytes of all ops differ from the number at its end.
+    /// The bytes of all ops differ from the count at the end.
     #[error("the bundle is damaged: it claims to hold {claimed} bytes of ops, and holds {found}")]
     ByteCount {
-        /// The number at its end.
+        /// The count at the end.
         claimed: u64,
         /// How many bytes of ops were read.
         found: u64,
     },
-    /// Its bytes are not those that were written.
+    /// The digest differs: the bytes are not the ones that were written.
     #[error("the bundle is altered: its digest differs")]
     Digest,
     /// Bytes follow the digest.
     #[error("data follows the end of the bundle")]
     Trailing,
-    /// The store holds an invalid op, and every reader would refuse the bundle.
+    /// The store holds an invalid op, so every reader would refuse the bundle.
     #[error("the store's history is damaged: op {index} of those to be written is not a valid op")]
     BadOp {
-        /// Which one of those to be written, from 0.
+        /// Its index among the ops to write, from 0.
         index: u64,
         /// What is wrong with it.
         #[source]
@@ -90,18 +90,18 @@ pub enum BundleError {
     /// It holds an invalid op.
     #[error("op {index} is not a valid op")]
     Op {
-        /// Which one, from 0.
+        /// Its index, from 0.
         index: u64,
         /// What is wrong with it.
         #[source]
         source: OpError,
     },
-    /// An earlier call reported why the bundle is refused.
+    /// An earlier call refused the bundle and reported why.
     #[error("the bundle was refused before this read")]
     Refused,
 }
 
-/// A part of a bundle, in the order in which the parts come.
+/// A part of a bundle. The variants are in the order of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BundlePart {
@@ -109,7 +109,7 @@ pub enum BundlePart {
     Magic,
     /// The genesis record, with its length.
     Genesis,
-    /// The length of an op, or the mark that no op follows.
+    /// The length of an op, or the end mark.
     Next {
         /// The op's index, from 0.
         index: u64,
@@ -119,7 +119,7 @@ pub enum BundlePart {
         /// Its index, from 0.
         index: u64,
     },
-    /// The numbers of ops and bytes.
+    /// The counts of ops and bytes.
     Counts,
     /// The digest.
     Digest,

@@ -1,8 +1,8 @@
 //! Bundles: a store's history, or a part of it, as one stream that is verified without a store.
 //!
-//! FORMAT.md has the bytes. Counts and digest come last, so a writer never seeks and a reader can be
-//! at the other end of a pipe. Memory does not grow with a bundle: a reader holds one op, and its buffer
-//! grows with the bytes that arrive, not with what a length claims.
+//! FORMAT.md specifies the bytes. Counts and digest come last, so that a writer never seeks and the
+//! reader can be at the other end of a pipe. Memory does not grow with the bundle: a reader holds
+//! one op, and its buffer grows with the bytes that arrive, not with a claimed length.
 
 mod error;
 mod read;
@@ -18,32 +18,32 @@ pub use error::{BundleError, BundlePart};
 pub use read::BundleReader;
 pub use write::write_bundle;
 
-/// The first bytes of every bundle; the last one is the number of the format.
+/// The first bytes of every bundle; the last one is the format number.
 const MAGIC: [u8; 16] = *b"lattice bundle\n\x01";
 const CONTEXT: &str = "lattice 2026 bundle v1";
 const DIGEST_BYTES: usize = 32;
-/// The longest genesis record, with room for what later formats add.
+/// The longest genesis record, with room for additions of later formats.
 const MAX_GENESIS_BYTES: u32 = 1024;
-/// It stands where the length of the next op would; no op is empty.
+/// Stands in place of the next op's length; no op is empty.
 const END_MARK: u32 = 0;
 
-/// How much a bundle holds; known once it has been written, or read to its end.
+/// The size of a bundle; known once it has been written, or read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BundleCounts {
-    /// How many ops.
+    /// Number of ops.
     pub ops: u64,
     /// Bytes of all ops.
     pub op_bytes: u64,
 }
 
-/// What a bundle holds; known once it has been verified to its end.
+/// The contents of a bundle; known once it has been verified to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleSummary {
-    /// The record that the store began with.
+    /// The store's genesis record.
     pub genesis: Genesis,
-    /// How many ops, and their bytes.
+    /// Number and bytes of all ops.
     pub counts: BundleCounts,
-    /// Ops of each author, of the first 65,536 authors that come.
+    /// Ops by author, for the first 65,536 authors in the bundle.
     pub authors: BTreeMap<PubKey, u64>,
     /// Ops of all other authors.
     pub other_ops: u64,
@@ -99,7 +99,7 @@ fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).expect("genesis records and ops are far shorter than 4 GiB")
 }
 
-/// An op with a valid form and signature.
+/// Decodes an op and verifies its signature.
 fn checked(bytes: Vec<u8>, hasher: &OpHasher) -> Result<Op, OpError> {
     let op = Op::decode(bytes, hasher)?;
     op.verify()?;

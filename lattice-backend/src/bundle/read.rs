@@ -1,4 +1,4 @@
-//! The reader of bundles.
+//! Reads bundles.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,13 +12,13 @@ use crate::bundle::{
 use crate::op::{MAX_OP_BYTES, OpHasher};
 use lattice_meta::readable;
 
-/// Bytes that are allocated before any of a record has arrived.
+/// Bytes to allocate before any byte of a record has arrived.
 const FIRST_BYTES: usize = 4096;
-/// Authors whose ops are counted apart.
+/// Authors whose ops are counted separately.
 const MAX_AUTHORS: usize = 1 << 16;
 
-/// Reads a bundle op by op, front to back, to the end of its input. Nothing it returns is known to
-/// be intact until [`next_op`](Self::next_op) returns `None`: counts and digest come last.
+/// Reads a bundle op by op, to the end of its input. Treat nothing it returns as intact until
+/// [`next_op`](Self::next_op) returns `None`: counts and digest come last.
 #[derive(Debug)]
 pub struct BundleReader<R> {
     reader: R,
@@ -33,12 +33,12 @@ enum State {
     Reading,
     /// Counts and digest match, and nothing follows them.
     Ended,
-    /// An error was returned. No later call may take what is left for an intact end.
+    /// An error was returned. No later call may report an intact end.
     Refused,
 }
 
 impl<R: Read> BundleReader<R> {
-    /// Reads what precedes the ops. The input gets many short reads, so a file wants a
+    /// Reads the part before the ops. It makes many short reads of the input, so wrap a file in a
     /// [`BufReader`](io::BufReader).
     ///
     /// # Errors
@@ -56,22 +56,22 @@ impl<R: Read> BundleReader<R> {
         })
     }
 
-    /// The record that the store began with, as the bundle claims.
+    /// The store's genesis record, as the bundle claims it.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
     }
 
-    /// The digest, once [`next_op`](Self::next_op) has returned `None`. Two bundles of equal digests
+    /// The digest, once [`next_op`](Self::next_op) has returned `None`. Bundles with equal digests
     /// hold the same ops in the same order.
     pub fn digest(&self) -> Option<[u8; DIGEST_BYTES]> {
         (self.state == State::Ended).then(|| self.total.digest())
     }
 
-    /// The next op's bytes, whose form and signature are not checked. `None` at the end of an
+    /// The next op's bytes. Their form and signature are not checked. `None` at the end of an
     /// intact bundle.
     ///
     /// # Errors
-    /// See [`BundleError`]. Every later call fails, too.
+    /// See [`BundleError`]. All later calls fail, too.
     pub fn next_op(&mut self) -> Result<Option<Vec<u8>>, BundleError> {
         match self.state {
             State::Reading => {}
@@ -93,7 +93,7 @@ impl<R: Read> BundleReader<R> {
         Ok(Some(op))
     }
 
-    /// Compares what was read with what follows the end mark.
+    /// Compares counts and digest after the end mark with what was read.
     fn read_end(&mut self) -> Result<(), BundleError> {
         let claimed = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
         let claimed_bytes = u64::from_le_bytes(read_array(&mut self.reader, BundlePart::Counts)?);
@@ -120,8 +120,8 @@ impl<R: Read> BundleReader<R> {
         }
     }
 
-    /// Reads to the end, and checks the form and signature of each op that was not read before. An
-    /// invalid op is reported only if the digest matches: else the bundle was altered on its way.
+    /// Reads to the end, and checks form and signature of each op that was not read before. Reports
+    /// an invalid op only if the digest matches; if it does not, the bundle was altered in transit.
     ///
     /// # Errors
     /// See [`BundleError`].
@@ -151,7 +151,7 @@ impl<R: Read> BundleReader<R> {
     }
 }
 
-/// Counts ops by author, of so many authors at most: a bundle can have as many authors as ops.
+/// Counts ops by author, for at most `limit` authors: a bundle can have as many authors as ops.
 struct OpsOfAuthors {
     limit: usize,
     counted: BTreeMap<PubKey, u64>,
@@ -200,7 +200,7 @@ fn read_magic(reader: &mut impl Read) -> Result<(), BundleError> {
     Ok(())
 }
 
-/// Fills as much of the buffer as there is; returns how much.
+/// Reads until the buffer is full or the input ends; returns the number of bytes.
 fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, BundleError> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -238,7 +238,7 @@ fn read_bytes(
     let length = usize::try_from(length).expect("the limit is far below 4 GiB");
     let mut bytes = Vec::new();
     while bytes.len() < length {
-        // It at most doubles what has arrived, and ends at exactly the length.
+        // At most doubles what has arrived, and ends at exactly the length.
         let filled = bytes.len();
         let more = filled.max(FIRST_BYTES).min(length - filled);
         bytes.reserve_exact(more);

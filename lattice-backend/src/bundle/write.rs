@@ -1,4 +1,4 @@
-//! The writer of bundles.
+//! Writes bundles.
 
 use std::io::{self, Write};
 
@@ -8,13 +8,13 @@ use crate::backend::BackendError;
 use crate::bundle::{BundleCounts, BundleError, END_MARK, MAGIC, Total, checked, length};
 use crate::op::OpHasher;
 
-/// Writes a bundle of ops, which must be in causal order, front to back: `out` can be a pipe. It gets
-/// many short writes, so a file wants a [`BufWriter`](io::BufWriter). The next op is asked for after
-/// the one before it has been written. Each op's form and signature are checked first, so that no
-/// reader refuses what is written.
+/// Writes a bundle. `ops` must be in causal order. `out` is written front to back, so it can be a
+/// pipe; it gets many short writes, so wrap a file in a [`BufWriter`](io::BufWriter). The next op
+/// is taken from `ops` after the previous one has been written. The writer first checks each op's
+/// form and signature, so that no reader refuses the bundle.
 ///
 /// # Errors
-/// See [`BundleError`]. What has been written is then a bundle that is cut.
+/// See [`BundleError`]. The bytes written so far are then a truncated bundle.
 pub fn write_bundle<W: Write + ?Sized>(
     out: &mut W,
     genesis: &Genesis,

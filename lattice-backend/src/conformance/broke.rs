@@ -1,4 +1,4 @@
-//! The text of errors in the messages of failures.
+//! Formats errors for failure messages.
 
 /// An error and its causes, in one line.
 pub(super) fn broke(doing: &str, error: &dyn std::error::Error) -> String {

@@ -9,8 +9,8 @@ use crate::backend::{
     RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx,
 };
 
-/// What was read and written: rows, and the bytes of their keys and values. A look-up that finds nothing
-/// counts as a row read; a row that is replaced or removed counts its old value as read.
+/// Rows read and written, and the bytes of their keys and values. A lookup that finds nothing
+/// counts as a row read. Replacing or removing a row counts its old value as read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
     /// Rows read.
@@ -24,7 +24,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// What was done since an earlier count.
+    /// The work since an earlier count.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -36,8 +36,8 @@ impl Work {
     }
 }
 
-/// Counts what transactions read and write, over a backend that does it. Copies and checks of whole
-/// files are not counted.
+/// Wraps a backend and counts what transactions read and write. Copies and checks of whole files
+/// are not counted.
 #[derive(Debug, Clone)]
 pub struct CountingBackend {
     backend: Arc<dyn StateBackend>,
@@ -75,7 +75,7 @@ impl Counts {
 }
 
 impl CountingBackend {
-    /// Counts over this backend, from zero.
+    /// Wraps a backend; counts from zero.
     pub fn new(backend: Arc<dyn StateBackend>) -> Self {
         Self {
             backend,
@@ -83,7 +83,7 @@ impl CountingBackend {
         }
     }
 
-    /// What has been read and written so far, through all clones.
+    /// The total so far, of all clones.
     pub fn work(&self) -> Work {
         let Counts {
             rows_read,

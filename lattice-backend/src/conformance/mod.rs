@@ -1,32 +1,32 @@
-//! Suites that test any backend and any state machine, for the tests of their authors.
+//! Suites with which authors of backends and state machines test their code.
 //!
-//! | suite | proves | does not prove |
+//! | suite | checks | does not check |
 //! | --- | --- | --- |
-//! | [`backend()`] | transactions, ranges, locks and snapshots of a backend | that it survives a crash |
-//! | [`MachineSuite`] | replicas of a history are equal, whatever the order and the payloads | that the state is what commands mean |
-//! | [`MigrationSuite`] | a newer layout has the state of the older one | that an older program can go back |
-//! | [`CostSuite`] | the work for an op does not grow with the history, in the shapes given | how long anything takes |
+//! | [`backend()`] | transactions, ranges, locks and snapshots of a backend | crash safety |
+//! | [`MachineSuite`] | replicas are equal, for all orders and payloads | the meaning of commands |
+//! | [`MigrationSuite`] | a newer layout keeps the state | a way back to older code |
+//! | [`CostSuite`] | the work per op does not grow with the history, for given shapes | time |
 //!
-//! All panic with a message that says what was expected and found. What is random in them is drawn
-//! from a seed that the message carries, so that a failure can be run again alone. [`MachineSuite`]
-//! shrinks a failure to the ops that show it.
+//! All suites panic with a message that says what was expected and found. Random choices come from
+//! a seed that the message contains, so that a failure can be rerun alone. [`MachineSuite`] shrinks
+//! a failure to the ops that show it.
 //!
 //! # Profile
 //!
-//! Cargo builds dependencies without optimisation in tests, unless a workspace says otherwise. The
-//! suites want
+//! Cargo builds dependencies without optimisation in tests unless the workspace configures it. The
+//! suites need
 //!
 //! ```toml
 //! [profile.dev.package."*"]
 //! opt-level = 2
 //! ```
 //!
-//! With it [`MachineSuite`] takes a fraction of a second for the state machine below. Without it,
-//! it takes two to five: nearly all of that is spent on signatures and hashes of the few histories
-//! that are delivered to stores. `LATTICE_SUITE=long` in the environment, or
-//! [`MachineSuite::thorough`], tries ten times as many histories in twice as many orders, for nightly
-//! runs. Suites that take longer than two seconds report their progress on standard error, which
-//! `cargo test -- --nocapture` shows.
+//! With it, [`MachineSuite`] takes a fraction of a second for the state machine below. Without it,
+//! the suite takes two to five seconds, nearly all of them for signatures and hashes of the few
+//! histories that are delivered to stores. `LATTICE_SUITE=long` in the environment, or
+//! [`MachineSuite::thorough`], tries ten times as many histories in twice as many orders, for
+//! nightly runs. Suites report their progress on standard error after two seconds;
+//! `cargo test -- --nocapture` shows it.
 //!
 //! # Examples
 //!
@@ -41,7 +41,7 @@
 //! conformance::backend(|| (Arc::new(MemoryBackend::new()), PathBuf::from("state.db")));
 //! ```
 //!
-//! A state machine that keeps a set of byte strings to which elements are only added:
+//! A state machine that keeps a grow-only set of byte strings:
 //!
 //! ```
 //! use std::convert::Infallible;

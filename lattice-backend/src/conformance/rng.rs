@@ -1,19 +1,19 @@
-//! Random choices that a seed repeats.
+//! Random choices that a seed reproduces.
 
-/// A small generator of random numbers: the same seed gives the same choices on every machine.
-/// Not for secrets.
+/// A small random number generator: the same seed leads to the same choices on every machine. Not
+/// for secrets.
 ///
 /// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// Starts from a seed.
+    /// Starts with a seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Any number.
+    /// A random number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -22,13 +22,13 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`; 0 if `end` is 0.
+    /// A number less than `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.number() % end).expect("it is below a usize")
     }
 
-    /// True in one of `times` cases.
+    /// True with probability 1 / `times`.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -45,13 +45,13 @@ impl Rng {
         bytes.try_into().expect("it has that many bytes")
     }
 
-    /// One of several things; nothing if there are none.
+    /// A random element of the slice; `None` if it is empty.
     pub fn pick<'a, T>(&mut self, things: &'a [T]) -> Option<&'a T> {
         let place = self.below(things.len());
         things.get(place)
     }
 
-    /// Brings things into random order.
+    /// Shuffles the slice.
     pub fn shuffle<T>(&mut self, things: &mut [T]) {
         for last in (1..things.len()).rev() {
             let other = self.below(last + 1);

@@ -1,4 +1,4 @@
-//! Running the code of a store type, whose panics say nothing about the store.
+//! Runs the code of a store type, whose panics say nothing about the store.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use crate::backend::BackendError;
 use crate::machine::{Invalid, LogicFault, StateMachine};
 use crate::op::{Op, OpKind};
 
-/// Runs code of a store type. A panic becomes a [`LogicFault`].
+/// Runs code of a store type, and turns a panic into a [`LogicFault`].
 pub(crate) fn contain<T, E: From<BackendError>>(
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
@@ -23,22 +23,22 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("a panic without a message").to_owned()
 }
 
-/// What the code of a store type makes of an op's payload.
+/// The result of decoding an op's payload with the code of a store type.
 pub(crate) enum Decoded<P> {
-    /// It is valid.
+    /// The payload is valid.
     Valid(P),
-    /// It is invalid, or the op is a merge and has none.
+    /// The payload is invalid, or the op is a merge, which has no payload.
     Nothing,
     /// The code failed.
     Failed(LogicFault),
 }
 
-/// Reads the payload of an op.
+/// Decodes the payload of an op.
 pub(crate) fn decode<'a, M: StateMachine>(machine: &M, op: &'a Op) -> Decoded<M::Payload<'a>> {
     read(op, |payload| machine.decode(payload))
 }
 
-/// Reads the payload of an op that this thread has just made.
+/// Decodes the payload of an op that this thread has just made.
 pub(crate) fn decode_own<'a, M: StateMachine>(machine: &M, op: &'a Op) -> Decoded<M::Payload<'a>> {
     read(op, |payload| machine.decode_own(payload))
 }
@@ -51,7 +51,7 @@ fn read<'a, P>(op: &'a Op, decode: impl FnOnce(&'a [u8]) -> Result<P, Invalid>) 
         Ok(Ok(payload)) => Decoded::Valid(payload),
         Ok(Err(_)) => Decoded::Nothing,
         Err(BackendError::Fault(fault)) => Decoded::Failed(fault),
-        // `contain` makes no other error.
+        // `contain` returns no other error.
         Err(error) => Decoded::Failed(LogicFault::Panic {
             message: error.to_string(),
         }),

@@ -1,11 +1,12 @@
-//! Work on many items by all cores.
+//! Distributes work on many items over all cores.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 
-/// Does `each` to all items, by a thread for each core: a helper begins with the items at once,
-/// while this thread does `meanwhile` first. Gives the results in the order of the items.
+/// Runs `each` on all items, with one thread per core. The helpers start with the items
+/// immediately; this thread first runs the last argument. Returns the results in the order of the
+/// items.
 ///
 /// `state` makes what a thread keeps between its items. A thread takes `share` items at a time;
 /// there are no more threads than shares.

@@ -1,7 +1,7 @@
-//! What all clones of a handle share, and the one frame of its write transactions.
+//! What all clones of a handle share, and the frame of every write transaction.
 //!
-//! Locks and their order: `writer` before those of [`Signing`] and before `progress.applied`. The
-//! locks of [`GroupCommit`] are released while a leader holds `writer`.
+//! Lock order: `writer` before the locks of [`Signing`] and before `progress.applied`. A leader
+//! that holds `writer` does not hold a lock of [`GroupCommit`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) hashed: Hashed,
     pub(crate) identity: Option<Arc<SecretKey>>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// What the single writer knows; nothing in a store opened for reading.
+    /// The state of the single writer; `None` in a store opened for reading.
     writer: Option<Mutex<WriterState>>,
     pub(crate) group: GroupCommit<M::Command, Answer<M>>,
     pub(crate) signing: Signing,
@@ -43,20 +43,20 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) progress: Progress,
 }
 
-/// What a handle has hashed for the state hash.
+/// The elements and bytes that a handle has hashed for the state hash.
 #[derive(Debug, Default)]
 pub(crate) struct Hashed {
     pub(crate) elements: AtomicU64,
     pub(crate) bytes: AtomicU64,
 }
 
-/// How many ops are applied, for threads that wait for more.
+/// The number of applied ops, for threads that wait for more.
 pub(crate) struct Progress {
     pub(crate) applied: Mutex<u64>,
     pub(crate) changed: Condvar,
 }
 
-/// What a running store is made of.
+/// The parts of a running store.
 pub(crate) struct Parts<M> {
     pub(crate) machine: Arc<M>,
     pub(crate) db: Arc<dyn StateDb>,
@@ -65,17 +65,17 @@ pub(crate) struct Parts<M> {
     pub(crate) schema: SchemaVersion,
     pub(crate) identity: Option<Arc<SecretKey>>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Ops applied.
+    /// The number of applied ops.
     pub(crate) applied: u64,
-    /// What a writer needs to know; nothing for a reader.
+    /// The writer's state; `None` for a reader.
     pub(crate) writer: Option<WriterState>,
 }
 
-/// Why a transaction is undone.
+/// Why a transaction is rolled back.
 pub(crate) enum Undo<E> {
-    /// The caller's request is refused; the store and the handle are as they were.
+    /// The caller's request is refused; the store and the handle are unchanged.
     Refused(E),
-    /// The backend failed: the handle must not be used until the store is opened again.
+    /// The backend failed: the handle must not be used until the store is reopened.
     Backend(BackendError),
 }
 
@@ -117,7 +117,7 @@ impl<M: StateMachine> Inner<M> {
         self.writer.is_some()
     }
 
-    /// The writer's state, between two transactions. A poisoned lock says no more than `unusable`.
+    /// The writer's state between two transactions. A poisoned lock says no more than `unusable`.
     pub(crate) fn writer(&self) -> Result<MutexGuard<'_, WriterState>> {
         let writer = self.writer.as_ref().ok_or(BackendError::ReadOnly)?;
         Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
@@ -135,13 +135,14 @@ impl<M: StateMachine> Inner<M> {
         self.unusable.store(true, Ordering::Release);
     }
 
-    /// Does `work` in one write transaction, which is durable when this returns. All writes of a
-    /// handle pass through here: had a failed commit reached the disk, another op with the same
-    /// sequence number would fork the author, so that the handle refuses further use.
+    /// Runs `work` in one write transaction, which is durable when this returns. All writes of a
+    /// handle go through here. After a failed commit the handle refuses further use: if that commit
+    /// did reach the disk, another op with the same sequence number would fork the author.
     ///
     /// # Errors
-    /// What `work` refuses, with nothing written and the handle usable, and what the backend
-    /// reports, after which the handle is [`BackendError::Unusable`] unless nothing had begun.
+    /// What `work` refuses: nothing is written, and the handle stays usable. What the backend
+    /// reports: the handle is then [`BackendError::Unusable`], unless the transaction had not
+    /// begun.
     pub(crate) fn transact<T, E: From<BackendError>>(
         &self,
         work: impl FnOnce(&mut Recorder<'_, M>) -> Result<T, Undo<E>>,
@@ -186,8 +187,8 @@ impl<M: StateMachine> Inner<M> {
         Ok(value)
     }
 
-    /// Forgets what a transaction that was undone has left in memory. If the store cannot be read
-    /// for it, the handle is of no further use.
+    /// Discards what a rolled-back transaction left in memory by reading the state again. If that
+    /// fails, the handle becomes unusable.
     fn forget(&self, state: &mut WriterState) {
         let reloaded = self
             .db
@@ -198,8 +199,8 @@ impl<M: StateMachine> Inner<M> {
         }
     }
 
-    /// Another process can migrate a store that is open for reading only; this handle then does not
-    /// know its rows.
+    /// Fails if another process has migrated the store since this handle opened it for reading: the
+    /// handle does not know the new rows.
     pub(crate) fn check_schema(&self, tx: &dyn ReadTx) -> Result<()> {
         if self.db.access() == Access::ReadWrite {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The engine: turns commands into signed ops, applies ops of others, and answers for the state.
+//! The engine: turns commands into signed ops, applies ops of others, and serves reads of the
+//! state.
 
 pub(crate) mod contain;
 pub(crate) mod cores;
@@ -35,24 +36,25 @@ use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
 use crate::progress::ProgressSink;
 use crate::state::EffectHash;
 
-/// A fork: an author made several ops that follow one op, as after writing to a restored backup. All
-/// of them are applied; the signed ops ([`Engine::op`]) are the evidence.
+/// A fork: an author made several ops that follow the same op, as after writing to a restored
+/// backup. All of them are applied; the signed ops ([`Engine::op`]) are the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
     /// The author.
     pub author: PubKey,
-    /// The sequence number at which branches begin.
+    /// The sequence number at which the branches diverge.
     pub seq: u64,
-    /// The ops that begin a branch there, and those on the branches that they left; ascending by id.
+    /// The ops that start a branch there, and the ops beside them on the branches that they left;
+    /// ascending by id.
     pub ops: Vec<OpRef>,
 }
 
-/// A running store. Clones are cheap and are the same store.
+/// A running store. Clones are cheap and share the store.
 pub struct Engine<M: StateMachine> {
     inner: Arc<Inner<M>>,
 }
 
-/// How often a waiter looks at a store that another process may write.
+/// How often a waiting thread polls a store that another process may write.
 const FOREIGN_POLL: Duration = Duration::from_millis(50);
 
 impl<M: StateMachine> Clone for Engine<M> {
@@ -74,11 +76,12 @@ impl<M: StateMachine> fmt::Debug for Engine<M> {
 }
 
 impl<M: StateMachine> Engine<M> {
-    /// Makes an empty store with the newest schema of its logic. It is closed when this returns.
+    /// Creates an empty store with the newest schema of its logic. The store is closed when this
+    /// returns.
     ///
     /// # Errors
-    /// [`FileError::Exists`] if there is a file, and what the backend reports; nothing is left
-    /// behind.
+    /// [`FileError::Exists`] if the file exists, and what the backend reports. After an error, no
+    /// new file is left.
     pub fn create(
         backend: &dyn StateBackend,
         path: &Path,
@@ -95,13 +98,13 @@ impl<M: StateMachine> Engine<M> {
         )
     }
 
-    /// Opens a store. Its `meta` table is compared with its genesis, and the id asked for, the type,
-    /// the schema and the version of the logic are checked, while the file is open for reading only,
-    /// and again in what is then opened for writing. An older layout is migrated, and other logic
-    /// replays the history, as the request says.
+    /// Opens a store. First opens the file for reading only, compares its `meta` table with its
+    /// genesis, and checks the expected id, the type, the schema and the version of the logic. A
+    /// file that is then opened for writing is checked again. Migrates an older layout, and replays
+    /// the history if other logic computed the state, as the request says.
     ///
     /// # Errors
-    /// See [`OpenError`]. A refusal changes nothing of the store.
+    /// See [`OpenError`]. A refusal leaves the store unchanged.
     pub fn open(request: OpenRequest, machine: M) -> Result<Self, OpenError> {
         let inner = Arc::new(open::open(request, machine)?);
         Ok(Self { inner })
@@ -112,7 +115,7 @@ impl<M: StateMachine> Engine<M> {
         &self.inner.machine
     }
 
-    /// The record that the store began with.
+    /// The record that the store was created with.
     pub fn genesis(&self) -> &Genesis {
         &self.inner.genesis
     }
@@ -132,7 +135,7 @@ impl<M: StateMachine> Engine<M> {
         &self.inner.path
     }
 
-    /// What the store was opened for.
+    /// Whether the store was opened for reading or also for writing.
     pub fn access(&self) -> Access {
         self.inner.db.access()
     }
@@ -150,7 +153,7 @@ impl<M: StateMachine> Engine<M> {
         &self.inner.hasher
     }
 
-    /// A consistent view of the state as it is now.
+    /// A consistent view of the current state.
     ///
     /// # Errors
     /// What the backend reports.
@@ -161,7 +164,7 @@ impl<M: StateMachine> Engine<M> {
         Ok(Snapshot::new(tx, self.inner.genesis_hash))
     }
 
-    /// What peek would say.
+    /// What the `meta` table says of the store, as peeking reports it.
     ///
     /// # Errors
     /// See [`InfoError`].
@@ -187,7 +190,7 @@ impl<M: StateMachine> Engine<M> {
         Ok(frontier.into_iter().map(|(op, _)| op).collect())
     }
 
-    /// How many ops have been applied.
+    /// The number of applied ops.
     ///
     /// # Errors
     /// What the backend reports.
@@ -195,7 +198,7 @@ impl<M: StateMachine> Engine<M> {
         Ok(Ledger::read(&*self.inner.db.snapshot()?)?.applied)
     }
 
-    /// The op with an apply index; nothing after the last.
+    /// The op with this apply index; `None` beyond the last one.
     ///
     /// # Errors
     /// What the backend reports.
@@ -203,7 +206,7 @@ impl<M: StateMachine> Engine<M> {
         read_op(&*self.inner.db.snapshot()?, &self.inner.hasher, index)
     }
 
-    /// The effect of the op with an apply index.
+    /// The effect of the op with this apply index; `None` beyond the last one.
     ///
     /// # Errors
     /// What the backend reports.
@@ -212,13 +215,15 @@ impl<M: StateMachine> Engine<M> {
         Ok(applied.map(|applied| applied.effect))
     }
 
-    /// Waits until more than `index` ops are applied, `timeout` at the most; gives how many are.
+    /// Waits until more than `index` ops are applied, but at most for `timeout`. Returns the number
+    /// of applied ops.
     ///
     /// # Errors
-    /// What the backend reports; [`BackendError::Closed`] when the store is closed
-    /// meanwhile, and [`BackendError::Replaced`] when another process restores or rebuilds it.
+    /// What the backend reports; [`BackendError::Closed`] if the store is closed during the wait;
+    /// [`BackendError::Replaced`] if another process restores or rebuilds it.
     pub fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64> {
-        // Nothing for a timeout beyond what the clock can show: it is never reached.
+        // `None` for a timeout beyond what the clock can represent: such a deadline is never
+        // reached.
         let deadline = Instant::now().checked_add(timeout);
         loop {
             let applied = self.op_count()?;
@@ -228,7 +233,7 @@ impl<M: StateMachine> Engine<M> {
             if applied > index || left.is_zero() {
                 return Ok(applied);
             }
-            // Nobody can replace what is open for writing here.
+            // No process can replace a file that this handle has open for writing.
             if !self.inner.is_writer() && self.inner.db.is_replaced()? {
                 return Err(BackendError::Replaced);
             }
@@ -237,7 +242,8 @@ impl<M: StateMachine> Engine<M> {
                 .applied
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            // An op that was applied since the count was read has notified nobody yet.
+            // An op that was applied after the count was read has not notified yet in this case, so
+            // the wait cannot miss it.
             if *seen <= applied {
                 let pause = left.min(FOREIGN_POLL);
                 drop(progress.changed.wait_timeout(seen, pause));
@@ -245,8 +251,8 @@ impl<M: StateMachine> Engine<M> {
         }
     }
 
-    /// The ends of all authors' branches, and a few older ops of each: what another replica needs to
-    /// know to send the rest. Costs a few look-ups a branch, however long the history.
+    /// The tips of all authors' branches, and a few older ops of each branch. Another replica needs
+    /// them to send the rest. Costs a few look-ups per branch, however long the history is.
     ///
     /// # Errors
     /// What the backend reports.
@@ -254,7 +260,7 @@ impl<M: StateMachine> Engine<M> {
         exchange::tips(&*self.inner.db.snapshot()?, &self.inner.hasher)
     }
 
-    /// An applied op.
+    /// An applied op; `None` if the op is not applied here.
     ///
     /// # Errors
     /// What the backend reports.
@@ -267,8 +273,8 @@ impl<M: StateMachine> Engine<M> {
         }
     }
 
-    /// How many elements this handle has hashed for ops that it applied, and the bytes of their keys
-    /// and values.
+    /// How many elements this handle has hashed for the ops that it applied, and the bytes of their
+    /// keys and values.
     pub fn hashed(&self) -> (u64, u64) {
         let Hashed { elements, bytes } = &self.inner.hashed;
         (
@@ -277,7 +283,7 @@ impl<M: StateMachine> Engine<M> {
         )
     }
 
-    /// The forks found so far, by author and sequence number.
+    /// The forks found so far, ordered by author and sequence number.
     ///
     /// # Errors
     /// What the backend reports.
@@ -285,9 +291,10 @@ impl<M: StateMachine> Engine<M> {
         forks::forks(&*self.inner.db.snapshot()?, &self.inner.hasher)
     }
 
-    /// The ops applied now that a replica which has these does not have, in causal order; see
-    /// [`OpsAfter`]. Ops of `known` that are not applied here are ignored: of each branch at most what
-    /// the other replica lacks is sent, and as many ops as it is ahead.
+    /// The currently applied ops that a replica with these tips lacks, in causal order; see
+    /// [`OpsAfter`]. Ops of `known` that are not applied here are ignored. For each branch this
+    /// sends at most the ops that the other replica lacks plus as many ops as that replica is
+    /// ahead.
     ///
     /// # Errors
     /// What the backend reports.
@@ -296,7 +303,7 @@ impl<M: StateMachine> Engine<M> {
         OpsAfter::new(db, self.inner.hasher.clone(), known)
     }
 
-    /// Calls a command or a query by name. A command gives the record of its receipt: `author`,
+    /// Calls a command or a query by name. A command returns its receipt as a record: `author`,
     /// `seq`, `op`, `index`.
     ///
     /// # Errors
@@ -336,27 +343,27 @@ impl<M: StateMachine> Engine<M> {
         }
     }
 
-    /// Makes an op of a command, applies it and gives its receipt. It is durable when this
-    /// returns. Threads that call this at the same time share commits.
+    /// Turns a command into an op, applies it and returns its receipt. The op is durable when this
+    /// returns. Concurrent callers share commits.
     ///
     /// # Errors
-    /// See [`AppendError`]. After a failure of the storage the handle gives
-    /// [`BackendError::Unusable`] until the store is opened again: had the failed commit reached
-    /// the disk, another op with the same sequence number would fork this author.
+    /// See [`AppendError`]. After a failure of the storage the handle returns
+    /// [`BackendError::Unusable`] until the store is reopened: if the failed commit did reach the
+    /// disk, another op with the same sequence number would fork this author.
     pub fn append(&self, command: M::Command) -> Result<Receipt, AppendError<M::Refusal>> {
         write::append(&self.inner, command)
     }
 
-    /// Makes an op of each command, in one transaction: when this returns, all are applied and
-    /// durable, or none is. Gives how many commands there were.
+    /// Turns each command into an op, in one transaction: when this returns, all of them are
+    /// applied and durable, or none of them. Returns the number of commands.
     ///
-    /// Commands are taken one by one, and each sees what those before it have written; whatever
-    /// their number, only one is in memory. Other writers of this handle wait until it returns, so
-    /// a source that waits for them would wait for ever.
+    /// Takes the commands one by one, keeping only one in memory. Each command sees what the
+    /// earlier ones wrote. Other writers of this handle wait until this returns, so a source that
+    /// waits for one of them deadlocks.
     ///
     /// # Errors
-    /// The first error of the source, or that of the first command that cannot be carried out; see
-    /// [`AppendAllError`]. Nothing has changed then.
+    /// The first error of the source, or of the first command that cannot be carried out; see
+    /// [`AppendAllError`]. After an error, nothing has changed.
     pub fn append_all<E>(
         &self,
         commands: impl IntoIterator<Item = Result<M::Command, E>>,
@@ -364,18 +371,17 @@ impl<M: StateMachine> Engine<M> {
         write::append_all(&self.inner, commands)
     }
 
-    /// Takes in ops of others, in any order, and says of each what became of it. Ops whose parents
-    /// are missing, and ops dated ahead, are pending: they stay in memory, within bounds, until an
-    /// ingest brings the last missing parent, or finds that their time has come. They are lost on
-    /// close. Taking in an op twice changes nothing, and one bad op stops nothing but what causally
-    /// follows it.
+    /// Ingests ops of others, in any order, and reports the outcome of each. Ops whose parents are
+    /// missing and ops dated ahead are pending: they stay in memory, within bounds, until an ingest
+    /// brings the last missing parent or runs after their time has come. Closing the store drops
+    /// them. Ingesting an op twice changes nothing. A bad op blocks only its causal successors.
     ///
-    /// An op that the code of the store type cannot apply is [held](ingest::Outcome::Held), and so is what
-    /// follows it.
+    /// An op that the code of the store type cannot apply is [held](ingest::Outcome::Held), and so
+    /// are the ops that follow it.
     ///
     /// # Errors
-    /// The source's and the storage's; what was applied before stays applied, and
-    /// [`IngestError::Source`] has the report of it.
+    /// The errors of the source and of the storage. What was applied before the error stays
+    /// applied, and [`IngestError::Source`] carries the report of it.
     pub fn ingest<E>(
         &self,
         ops: impl IntoIterator<Item = Result<Vec<u8>, E>>,
@@ -384,13 +390,13 @@ impl<M: StateMachine> Engine<M> {
         ingest::ingest(&self.inner, ops, whose)
     }
 
-    /// How many ops are pending: their parents are missing, or they are dated ahead.
+    /// The number of pending ops: those whose parents are missing, and those dated ahead.
     pub fn pending_ops(&self) -> usize {
         self.inner.writer().map_or(0, |state| state.pending.len())
     }
 
-    /// The ops that are held, in causal order: the code of the store type could not apply them, or
-    /// they follow such an op. They are read one by one, each from a snapshot of its own.
+    /// The held ops, in causal order: those that the code of the store type could not apply, and
+    /// those that follow one of them. Each is read from its own snapshot.
     ///
     /// # Errors
     /// What the backend reports.
@@ -398,11 +404,11 @@ impl<M: StateMachine> Engine<M> {
         HeldOps::new(Arc::clone(&self.inner.db), self.inner.hasher.clone())
     }
 
-    /// Verifies the store; see [`Depth`] for how thoroughly. `backend` makes the store that the
-    /// history is applied to once more. Writes that go on do not disturb it.
+    /// Verifies the store; see [`Depth`] for how thoroughly. `backend` creates the scratch store in
+    /// which the history is replayed. Concurrent writes do not disturb it.
     ///
     /// # Errors
-    /// What the backend reports. What is wrong with the store is a finding, not an error.
+    /// What the backend reports. A defect of the store is a finding, not an error.
     pub fn verify(
         &self,
         depth: Depth,
@@ -412,9 +418,9 @@ impl<M: StateMachine> Engine<M> {
         verify::verify(&self.inner, depth, backend, progress)
     }
 
-    /// Reads every op, and compares it with the index by author, by the id that its bytes hash to;
-    /// of the last few, which are in no index yet, it checks the signature. That takes about as long
-    /// as copying the ops: [`verify`](Self::verify) checks every signature, too.
+    /// Reads every op and compares the id that its bytes hash to with the index by author. For the
+    /// last few ops, which are not indexed yet, it checks the signature instead. Takes about as
+    /// long as copying the ops. [`verify`](Self::verify) also checks every signature.
     ///
     /// # Errors
     /// [`BackendError::Row`] for the first op that differs, and what the backend reports.
@@ -422,12 +428,12 @@ impl<M: StateMachine> Engine<M> {
         verify::check_ops(&self.inner)
     }
 
-    /// Events of the ops that are applied from a cursor on, in the order in which they are, and of
-    /// every one that is to come.
+    /// The events of all ops after a cursor, in the order of application, and then of every op
+    /// applied later.
     ///
     /// # Errors
-    /// [`FeedError::Rewound`] if the cursor is not of this history: the store was restored to an
-    /// earlier state, or the cursor is another replica's.
+    /// [`FeedError::Rewound`] if the cursor does not belong to this history: the store was restored
+    /// to an earlier state, or the cursor comes from another replica.
     pub fn changes<E>(
         &self,
         from: Cursor,
@@ -436,8 +442,8 @@ impl<M: StateMachine> Engine<M> {
         ChangeFeed::new(self.clone(), from, Box::new(events))
     }
 
-    /// The cursor after the first `count` ops that were applied here, or after all of them if there
-    /// are fewer.
+    /// The cursor after the first `count` ops that were applied here, or after all ops if there are
+    /// fewer.
     ///
     /// # Errors
     /// What the backend reports.
@@ -445,12 +451,12 @@ impl<M: StateMachine> Engine<M> {
         read::cursor_after(self, count)
     }
 
-    /// Gives the space that the file no longer uses back to the file system, between two commits. Tables are
-    /// written anew, so that their pages are full; meanwhile the file is up to twice as long. Whoever
-    /// reads or writes meanwhile waits. Whenever the process ends, everything is there.
+    /// Returns unused space of the file to the file system, between two commits. Rewrites the
+    /// tables so that their pages are full; during that time the file is up to twice as long, and
+    /// readers and writers wait. If the process ends at any point, no data is lost.
     ///
     /// # Errors
-    /// [`BackendError::SnapshotsLive`] while a snapshot lives, here or in another process;
+    /// [`BackendError::SnapshotsLive`] while a snapshot lives, in this process or another;
     /// [`BackendError::ReadOnly`]; and what the backend reports, after which the handle is
     /// unusable.
     pub fn compact(&self) -> Result<()> {
@@ -463,21 +469,21 @@ impl<M: StateMachine> Engine<M> {
         })
     }
 
-    /// Whether the store has not been closed, and no failure has made the handle unusable.
+    /// Whether the store is not closed and no failure has made the handle unusable.
     pub fn is_usable(&self) -> bool {
         !self.inner.closed.load(Ordering::Acquire) && self.inner.check_usable().is_ok()
     }
 
-    /// Whether there are clones of this handle.
+    /// Whether this handle has clones.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.inner) > 1
     }
 
-    /// Closes the store, for every clone of the handle: the file is released before this returns.
+    /// Closes the store for every clone of the handle, and releases the file before it returns.
     /// Closing again does nothing.
     ///
     /// # Errors
-    /// What the backend reports; the file is released all the same.
+    /// What the backend reports. The file is released even then.
     pub fn close(&self) -> Result<()> {
         self.inner.closed.store(true, Ordering::Release);
         let closed = self.inner.db.close();

@@ -1,10 +1,10 @@
 //! The branches of an author: one while the author's ops form a chain, more after a fork.
 //!
 //! A branch is a run of ops, each the `prev` of the next. An op whose `prev` is the end of a branch
-//! extends it; any other op of an author who has written before begins a branch. Branches are
-//! numbered in the order in which their first ops were applied here, so the numbers are this
-//! replica's own. Rows exist for the branches of authors who have forked, and for no others: the only
-//! branch of an author without a fork begins with sequence number 0 and ends with the author's tip.
+//! extends that branch; any other op of an author who has written before begins one. Branches are
+//! numbered in the order in which their first ops were applied here, so the numbers are local to
+//! this replica. Only branches of authors who have forked have rows: the only branch of any other
+//! author begins with sequence number 0 and ends with the author's tip.
 
 use std::ops::Bound;
 
@@ -15,7 +15,7 @@ use crate::history::system::SystemKey;
 use crate::history::{Index, applied_key, read_applied_key, read_applied_value};
 use crate::op::OpRef;
 
-/// The number of a branch among those of its author, from 0.
+/// The number of a branch among its author's branches, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct BranchNo(pub(crate) u64);
 
@@ -23,8 +23,8 @@ impl BranchNo {
     /// The branch of an author's first op.
     pub(crate) const FIRST: Self = Self(0);
 
-    /// Appends the number to a key so that keys order as numbers do: how many bytes follow, and the
-    /// number without leading zeroes, big endian. The first branch takes one byte.
+    /// Appends the number to a key so that keys sort like numbers: the count of the bytes that
+    /// follow, then the number, big endian without leading zeroes. The first branch takes one byte.
     pub(crate) fn append_to_key(self, key: &mut Vec<u8>) {
         let bytes = self.0.to_be_bytes();
         let zeroes = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -32,7 +32,7 @@ impl BranchNo {
         key.extend_from_slice(&bytes[zeroes..]);
     }
 
-    /// Takes a number off the start of `rest`, if it is there in its one encoding.
+    /// Splits a number off the start of `rest`, if it has its canonical encoding.
     pub(crate) fn split_from_key(rest: &[u8]) -> Option<(Self, &[u8])> {
         let (&length, rest) = rest.split_first()?;
         let (digits, rest) = rest.split_at_checked(usize::from(length))?;
@@ -46,7 +46,7 @@ impl BranchNo {
     }
 }
 
-/// Whether any author of a store has forked: only then can an op be on another branch than the first.
+/// Whether any author of a store has forked. Without forks, all ops are on first branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forks {
     None,
@@ -72,7 +72,7 @@ pub(crate) struct Branch {
     /// Its last op.
     pub(crate) end_seq: u64,
     pub(crate) end: OpId,
-    /// The branch of the `prev` of its first op, if that has one.
+    /// The branch of its first op's `prev`, if that op has one.
     pub(crate) parent: Option<BranchNo>,
 }
 
@@ -118,7 +118,7 @@ impl Branch {
         })
     }
 
-    /// A branch of an author who has forked.
+    /// Reads a branch of an author who has forked.
     pub(crate) fn read(tx: &dyn ReadTx, author: &PubKey, branch: BranchNo) -> Result<Self> {
         let row = tx.get(
             Table::System,
@@ -144,7 +144,7 @@ impl Branch {
         tx.put(Table::System, &key, &self.encode())
     }
 
-    /// Shows all branches of all authors who have forked, ascending by author and number.
+    /// Passes all branches of all authors who have forked to `see`, ascending by author and number.
     pub(crate) fn each(
         tx: &dyn ReadTx,
         see: &mut dyn FnMut(PubKey, BranchNo, Self) -> Result<()>,
@@ -170,10 +170,11 @@ fn branch_of(key: &[u8]) -> Result<(PubKey, BranchNo)> {
     }
 }
 
-/// What a writer needs to know of an author to apply the author's next op.
+/// What a writer needs to know about an author to apply the author's next op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct AuthorState {
-    /// The applied op with the greatest sequence number, and of those the greatest id; and its branch.
+    /// The applied op with the greatest sequence number, the greatest id among equals; and its
+    /// branch.
     pub(crate) tip: Option<(OpRef, BranchNo)>,
     /// How many branches have rows: 0 if the author has not forked.
     pub(crate) branches: u64,
@@ -186,7 +187,7 @@ impl Default for BranchNo {
 }
 
 impl Index<'_> {
-    /// Reads an author's state, with at most three look-ups.
+    /// Reads an author's state in at most three lookups.
     pub(crate) fn author(&self, author: &PubKey) -> Result<AuthorState> {
         let branches = match self.forks {
             Forks::None => 0,
@@ -295,7 +296,7 @@ mod tests {
             );
             assert_eq!(BranchNo::split_from_key(&key[..key.len() - 1]), None);
         }
-        // One number has one key.
+        // A number has only one key.
         assert_eq!(BranchNo::split_from_key(&[1, 0]), None);
         assert_eq!(
             BranchNo::split_from_key(&[9, 1, 0, 0, 0, 0, 0, 0, 0, 0]),

@@ -1,18 +1,19 @@
-//! Ops that are held: the code of the store type could not apply them, or they follow such an op.
+//! Held ops: ops that the code of the store type could not apply, and their descendants.
 //!
-//! A held op counts as one that this replica has: it is handed on, and it is not asked for again.
-//! It changes nothing of the state, stands in no frontier, and is named by no op that is made here.
-//! Other code settles it. The table `held` is empty, and need not exist, while all ops are applied.
+//! This replica counts a held op as received: it sends the op to peers, and does not request it
+//! again. A held op does not change the state, is not in the frontier, and no op made here names
+//! it. Other code can apply it later. The table `held` is empty, and need not exist, while all ops
+//! are applied.
 //!
-//! Three kinds of rows, told apart by the first byte of their keys:
+//! There are three kinds of rows, distinguished by the first byte of the key:
 //! * 0, number (8 bytes, big endian), and for all parts of a record but the first the number of the
 //!   part (4 bytes, big endian): the record of an op. Numbers ascend in causal order.
-//! * 1, op reference (72 bytes): the op's number and timestamp (8 bytes each, little endian), and the
-//!   id of its `prev`.
+//! * 1, op reference (72 bytes): the op's number and timestamp (8 bytes each, little endian), and
+//!   the id of its `prev`.
 //! * 2, op reference: empty; for a held op that is the `prev` of no other held op.
 //!
-//! A record is the length of the logic version (1 byte) and the version, the kind of reason
-//! (1 byte; 0: it follows a held op, 1: the code failed), the length of the reason (`u16`, little
+//! A record is the length of the logic version (1 byte) and the version, the kind of reason (1
+//! byte; 0: it follows a held op, 1: the code failed), the length of the reason (`u16`, little
 //! endian) and the reason (the parent's reference, or a message in UTF-8), then the op.
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use crate::op::{MAX_OP_BYTES, Op, OpHasher, OpRef};
 
 /// The longest value of a row; longer records continue in further rows.
 const PART_BYTES: usize = 1340;
-/// The longest message of a fault that is kept, in bytes.
+/// The most bytes of a fault's message that are stored.
 const MAX_MESSAGE_BYTES: usize = 1024;
 /// The most bytes of a record before its op.
 const MAX_HEAD_BYTES: usize = 1 + 255 + 1 + 2 + MAX_MESSAGE_BYTES;
@@ -41,32 +42,32 @@ const FAILED: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeldReason {
-    /// The code of the store type failed on it.
+    /// The code of the store type failed to apply it.
     #[error("{message}")]
     Fault {
-        /// What the code did.
+        /// The code's fault.
         message: String,
     },
-    /// It follows an op that is held.
+    /// It follows a held op.
     #[error("it follows op {parent}, which is held")]
     Follows {
-        /// That op.
+        /// The held op.
         parent: OpRef,
     },
 }
 
-/// An op that is held.
+/// A held op.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldOp {
     /// The op.
     pub op: Op,
-    /// The version of the code that did not apply it.
+    /// The version of the code that did not apply the op.
     pub logic: String,
     /// Why it was not applied.
     pub reason: HeldReason,
 }
 
-/// What is known of a held op without its record.
+/// What the store knows about a held op without its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     number: u64,
@@ -110,7 +111,7 @@ impl Entry {
     }
 }
 
-/// How many numbers of held ops are taken; without any, no table is read.
+/// The next free number of a held op. At 0 there are none, and no table is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Held {
     next: u64,
@@ -136,7 +137,7 @@ impl Held {
         Ok(!self.is_empty() && tx.get(Table::Held, &ref_key(NUMBER, op))?.is_some())
     }
 
-    /// The timestamp of a held op, in one look-up.
+    /// The timestamp of a held op; one lookup.
     pub(crate) fn hlc_of(self, tx: &dyn ReadTx, op: &OpRef) -> Result<Option<Hlc>> {
         if self.is_empty() {
             return Ok(None);
@@ -145,7 +146,7 @@ impl Held {
         row.map(|row| Ok(Entry::decode(&row)?.hlc)).transpose()
     }
 
-    /// A held op.
+    /// Finds a held op.
     pub(crate) fn find(
         self,
         tx: &dyn ReadTx,
@@ -169,7 +170,7 @@ impl Held {
         }
     }
 
-    /// The last op of an author that is held.
+    /// The last held op of an author.
     pub(crate) fn of_author(self, tx: &dyn ReadTx, author: &PubKey) -> Result<Option<OpRef>> {
         let mut prefix = vec![TIP];
         prefix.extend_from_slice(author.as_bytes());
@@ -178,7 +179,7 @@ impl Held {
         rows.next()?.map(|row| op_of(row.key)).transpose()
     }
 
-    /// Holds an op.
+    /// Records an op as held.
     pub(crate) fn push(&mut self, tx: &mut dyn WriteTx, held: &HeldOp) -> Result<()> {
         write_held(tx, self.next, held)?;
         let op = held.op.reference();
@@ -192,7 +193,7 @@ impl Held {
         Ok(())
     }
 
-    /// Lets go of an op that has been applied.
+    /// Removes a held op after it has been applied.
     pub(crate) fn remove(tx: &mut dyn WriteTx, number: u64, op: &OpRef) -> Result<()> {
         for part in 0.. {
             if tx.remove(Table::Held, &record_key(number, part))?.is_none() {
@@ -204,7 +205,7 @@ impl Held {
         Ok(())
     }
 
-    /// The numbers of held ops from `first` on, ascending, at most `most`.
+    /// The numbers of held ops, ascending from `first`, at most `most`.
     pub(crate) fn numbers(tx: &dyn ReadTx, first: u64, most: usize) -> Result<Vec<u64>> {
         let (start, end) = (record_key(first, 0), [NUMBER]);
         let span: Span<'_> = (Bound::Included(&start), Bound::Excluded(&end));
@@ -223,7 +224,7 @@ impl Held {
         Ok(numbers)
     }
 
-    /// The keys of all rows but those of records.
+    /// The keys of all rows except records.
     pub(crate) fn beside_records() -> [Span<'static>; 2] {
         [
             (Bound::Unbounded, Bound::Excluded(&[RECORD])),
@@ -241,7 +242,7 @@ impl Held {
         Ok(())
     }
 
-    /// Whether a held op follows this one on its author's chain.
+    /// Whether a held op is the next op on the author's chain after this one.
     pub(crate) fn extends(self, tx: &dyn ReadTx, op: &OpRef) -> Result<bool> {
         let (Some(seq), false) = (op.seq.checked_add(1), self.is_empty()) else {
             return Ok(false);
@@ -262,7 +263,7 @@ impl Held {
         Ok(false)
     }
 
-    /// The last held ops of the chains of all authors, ascending.
+    /// The last held op of each chain of each author, ascending.
     pub(crate) fn tips(tx: &dyn ReadTx) -> Result<Vec<OpRef>> {
         let span = PrefixSpan::new(&[TIP]);
         let mut rows = tx.range(Table::Held, span.span(), Direction::Forward)?;
@@ -274,12 +275,12 @@ impl Held {
     }
 }
 
-/// The rows beside the records of held ops, as they follow from the records.
+/// The rows other than records, as the records determine them.
 #[derive(Debug, Default)]
 pub(crate) struct HeldIndex(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl HeldIndex {
-    /// Adds the rows of a held op. Ops come in the order of their numbers.
+    /// Adds the rows of a held op. Call it in the order of the numbers.
     pub(crate) fn push(&mut self, number: u64, op: &Op) {
         let reference = op.reference();
         let key = ref_key(NUMBER, &reference);
@@ -290,13 +291,13 @@ impl HeldIndex {
         self.0.insert(ref_key(TIP, &reference), Vec::new());
     }
 
-    /// All these rows, by their keys.
+    /// All these rows by key.
     pub(crate) fn into_rows(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         self.0
     }
 }
 
-/// Writes the record of an op, in place of the one that has its number.
+/// Writes the record of an op. Replaces the record with the same number.
 pub(crate) fn write_held(tx: &mut dyn WriteTx, number: u64, held: &HeldOp) -> Result<()> {
     for part in 0.. {
         if tx.remove(Table::Held, &record_key(number, part))?.is_none() {
@@ -310,7 +311,7 @@ pub(crate) fn write_held(tx: &mut dyn WriteTx, number: u64, held: &HeldOp) -> Re
     Ok(())
 }
 
-/// The version of the code that did not apply the held op with a number, without reading the op.
+/// The version of the code that did not apply the held op with this number; does not read the op.
 pub(crate) fn read_held_logic(tx: &dyn ReadTx, number: u64) -> Result<Option<String>> {
     let mut logic = None;
     tx.show(Table::Held, &record_key(number, 0), &mut |part| {
@@ -326,7 +327,7 @@ pub(crate) fn read_held_logic(tx: &dyn ReadTx, number: u64) -> Result<Option<Str
     })
 }
 
-/// The held op with a number.
+/// Reads the held op with this number.
 pub(crate) fn read_held(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Option<HeldOp>> {
     let Some(mut record) = tx.get(Table::Held, &record_key(number, 0))? else {
         return Ok(None);
@@ -369,7 +370,7 @@ fn encode(held: &HeldOp) -> Vec<u8> {
     record
 }
 
-/// The start of a text, at most so many bytes.
+/// The start of a text, at most `most` bytes.
 fn cut(text: &str, most: usize) -> &str {
     if text.len() <= most {
         return text;
@@ -386,7 +387,7 @@ fn decode(mut record: Vec<u8>, hasher: &OpHasher) -> Result<HeldOp, String> {
     Ok(HeldOp { op, logic, reason })
 }
 
-/// Logic version, reason, and how many bytes they take.
+/// Decodes logic version and reason, and returns how many bytes they take.
 fn decode_head(record: &[u8]) -> Option<(String, HeldReason, usize)> {
     let (&length, rest) = record.split_first()?;
     let (logic, rest) = rest.split_at_checked(usize::from(length))?;

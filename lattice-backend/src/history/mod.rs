@@ -1,9 +1,9 @@
 //! Reading and writing the ops of a store: `ops` in the order of application, `applied` by author,
 //! branch and sequence number.
 //!
-//! An op is written to `ops` once, in parts that fill pages, after its branch and the hash of its
-//! effect. The index by author, `applied`, is written in steps: ops since the last step form the
-//! tail, which is held in memory and read again from `ops` on open.
+//! `ops` holds each op once, after its branch and its effect hash, in parts that fill pages. The
+//! index by author, `applied`, is written in batches. Ops since the last batch form the tail: it is
+//! held in memory, and read again from `ops` on open.
 
 mod branches;
 pub(crate) mod held;
@@ -24,33 +24,33 @@ use crate::op::{ApplyIndex, MAX_OP_BYTES, Op, OpHasher, OpRef, Stamp};
 use crate::state::{EFFECT_BYTES, EffectHash};
 
 /// The longest value of a row in `ops`: three fill a page of 4 KiB. Longer records continue in rows
-/// whose keys carry the number of the part, from 1.
+/// whose keys end with the number of the part, from 1.
 const PART_BYTES: usize = 1340;
 /// The tail is written to the index when it has this many ops or bytes.
 const TAIL_OPS: usize = 256;
 const TAIL_BYTES: usize = 256 << 10;
-/// No tail that was committed is as long as this.
+/// Every committed tail is shorter than this.
 const MAX_TAIL: u64 = 256;
 
-/// Where an applied op is: its apply index, and the branch of its author that it is on.
+/// The position of an applied op: its apply index and the branch of its author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) index: ApplyIndex,
     pub(crate) branch: BranchNo,
 }
 
-/// Ops that are applied and not yet indexed.
+/// Applied ops that are not indexed yet.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     ops: BTreeMap<OpRef, Place>,
-    /// The same in the order of application, from this index on.
+    /// The same ops in the order of application, from index `first` on.
     stamps: Vec<Stamp>,
     first: u64,
     bytes: usize,
 }
 
 impl Tail {
-    /// Reads the ops from `indexed` to `applied` again.
+    /// Rereads the ops from `indexed` to `applied`.
     pub(crate) fn read(
         tx: &dyn ReadTx,
         hasher: &OpHasher,
@@ -61,7 +61,7 @@ impl Tail {
             first: indexed,
             ..Self::default()
         };
-        // The op that would make the tail longer is written to the index with it.
+        // The writer indexes the tail together with the op that would make it longer.
         let behind = applied.checked_sub(indexed);
         if behind.is_none_or(|behind| behind >= MAX_TAIL) {
             return Err(BackendError::row(
@@ -84,7 +84,7 @@ impl Tail {
         self.bytes += op.bytes().len();
     }
 
-    /// The op under an index, if it is in the tail.
+    /// The op at an apply index, if it is in the tail.
     fn stamp(&self, index: ApplyIndex) -> Option<&Stamp> {
         let place = usize::try_from(index.get().checked_sub(self.first)?).ok()?;
         self.stamps.get(place)
@@ -95,7 +95,7 @@ impl Tail {
         ApplyIndex::new(self.first)
     }
 
-    /// The ops of the tail with their places, ascending by reference.
+    /// The ops of the tail with their positions, ascending by reference.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&OpRef, &Place)> {
         self.ops.iter()
     }
@@ -104,7 +104,7 @@ impl Tail {
         self.ops.len() >= TAIL_OPS || self.bytes >= TAIL_BYTES
     }
 
-    /// Moves the tail to the index.
+    /// Moves the tail into the index.
     pub(crate) fn index(&mut self, tx: &mut dyn WriteTx) -> Result<()> {
         for (op, place) in std::mem::take(&mut self.ops) {
             let key = applied_key(&op.author, place.branch, op.seq);
@@ -138,7 +138,7 @@ fn row_key(index: ApplyIndex, part: u32) -> Vec<u8> {
     key
 }
 
-/// Writes an op under the next index.
+/// Writes an op at the next apply index.
 pub(crate) fn write_op(
     tx: &mut dyn WriteTx,
     place: Place,
@@ -159,7 +159,7 @@ pub(crate) fn write_op(
     Ok(())
 }
 
-/// The record under an index: branch, effect and op bytes.
+/// Reads the record at an apply index: branch, effect hash and op bytes.
 fn read_record(tx: &dyn ReadTx, index: ApplyIndex) -> Result<Option<Vec<u8>>> {
     let Some(mut record) = tx.get(Table::Ops, &row_key(index, 0))? else {
         return Ok(None);
@@ -172,7 +172,7 @@ fn read_record(tx: &dyn ReadTx, index: ApplyIndex) -> Result<Option<Vec<u8>>> {
             let Some(part) = parts.next()? else {
                 break;
             };
-            // Damage could have put any number of rows here.
+            // A damaged table can have any number of rows here.
             if part.key != row_key(index, nth) || record.len() > HEAD_BYTES + MAX_OP_BYTES {
                 let found = format!("op {index}: part {nth} and {} bytes", record.len());
                 return Err(BackendError::row(Table::Ops, "parts of one op", found));
@@ -186,7 +186,7 @@ fn read_record(tx: &dyn ReadTx, index: ApplyIndex) -> Result<Option<Vec<u8>>> {
 /// The most bytes of a record before its op.
 const HEAD_BYTES: usize = varint::MAX_LEN + EFFECT_BYTES;
 
-/// An applied op, with what was recorded of it.
+/// An applied op and its recorded branch and effect hash.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied {
     pub(crate) branch: BranchNo,
@@ -194,7 +194,7 @@ pub(crate) struct Applied {
     pub(crate) op: Op,
 }
 
-/// Splits the start of a record: branch, effect, and the bytes of the op that follow.
+/// Splits a record into branch, effect hash and op bytes.
 fn split_record(record: &[u8]) -> Option<(BranchNo, EffectHash, &[u8])> {
     let mut rest = record;
     let branch = BranchNo(varint::take(&mut rest)?);
@@ -210,7 +210,7 @@ fn not_a_record(index: ApplyIndex, length: usize) -> BackendError {
     )
 }
 
-/// The op under an index, and what was recorded of it.
+/// Reads the op at an apply index, and what was recorded with it.
 pub(crate) fn read_applied(
     tx: &dyn ReadTx,
     hasher: &OpHasher,
@@ -229,12 +229,12 @@ pub(crate) fn read_applied(
     Ok(Some(Applied { branch, effect, op }))
 }
 
-/// The op under an index.
+/// Reads the op at an apply index.
 pub(crate) fn read_op(tx: &dyn ReadTx, hasher: &OpHasher, index: ApplyIndex) -> Result<Option<Op>> {
     Ok(read_applied(tx, hasher, index)?.map(|applied| applied.op))
 }
 
-/// Branch, author, sequence number and timestamp of the op under an index, from its first part.
+/// Branch, author, sequence number and timestamp of the op at an apply index, from its first part.
 fn read_head(tx: &dyn ReadTx, index: ApplyIndex) -> Result<(BranchNo, PubKey, u64, Hlc)> {
     let mut head = None;
     let is_there = tx.show(Table::Ops, &row_key(index, 0), &mut |row| {
@@ -279,7 +279,7 @@ pub(crate) fn read_applied_value(value: &[u8]) -> Result<(ApplyIndex, OpId)> {
     })
 }
 
-/// The indexed op of an author on a branch with a sequence number: its apply index and id.
+/// The indexed op with this author, branch and sequence number: its apply index and id.
 pub(crate) fn read_indexed(
     tx: &dyn ReadTx,
     author: &PubKey,
@@ -295,8 +295,8 @@ pub(crate) fn read_indexed(
     found.transpose()
 }
 
-/// Where an op is, by the index alone. Costs one look-up if the op is on its author's first branch, or the
-/// store has no forks.
+/// The position of an op, from the index alone. Costs one lookup if the op is on its author's first
+/// branch or the store has no forks.
 pub(crate) fn read_place(tx: &dyn ReadTx, op: &OpRef, forks: Forks) -> Result<Option<Place>> {
     let first = read_indexed(tx, &op.author, BranchNo::FIRST, op.seq)?;
     if let Some((index, _)) = first.filter(|(_, id)| *id == op.id) {
@@ -320,7 +320,7 @@ pub(crate) fn read_place(tx: &dyn ReadTx, op: &OpRef, forks: Forks) -> Result<Op
     }
 }
 
-/// What a transaction knows of the ops applied so far.
+/// What a transaction knows about the ops applied so far.
 pub(crate) struct Index<'a> {
     pub(crate) tx: &'a dyn ReadTx,
     pub(crate) tail: &'a Tail,
@@ -328,7 +328,7 @@ pub(crate) struct Index<'a> {
 }
 
 impl Index<'_> {
-    /// Where an op is, if it has been applied.
+    /// The position of an op, if it has been applied.
     pub(crate) fn place_of(&self, op: &OpRef) -> Result<Option<Place>> {
         match self.tail.ops.get(op) {
             Some(place) => Ok(Some(*place)),

@@ -1,4 +1,4 @@
-//! The `system` table: what Lattice keeps beside the boot sector.
+//! The `system` table: Lattice's own records beside the boot sector.
 
 use lattice_meta::{Genesis, Hlc, PubKey};
 
@@ -17,7 +17,7 @@ pub(crate) const LOGIC: &[u8] = b"logic";
 pub(crate) const LEDGER: &[u8] = b"ledger";
 const LEDGER_BYTES: usize = 4 * 8 + LTHASH_BYTES;
 
-/// What the key of a row in `system` says.
+/// The decoded key of a row in `system`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SystemKey {
     /// The genesis record.
@@ -54,7 +54,7 @@ impl SystemKey {
         }
     }
 
-    /// Reads the key of a row; nothing from one that Lattice does not write.
+    /// Decodes the key of a row; `None` for a key that Lattice does not write.
     pub(crate) fn from_bytes(key: &[u8]) -> Option<Self> {
         match key {
             GENESIS => return Some(Self::Genesis),
@@ -105,11 +105,11 @@ pub(crate) fn read_u64(value: &[u8]) -> Result<u64> {
 pub(crate) struct Ledger {
     /// Ops applied.
     pub(crate) applied: u64,
-    /// Of these, how many stand in the table `applied`; the rest is the tail.
+    /// How many of them are in the table `applied`; the others are the tail.
     pub(crate) indexed: u64,
     /// The greatest timestamp applied.
     pub(crate) clock: Hlc,
-    /// The state hash before it is finished.
+    /// The accumulator of the state hash, not yet finalized.
     pub(crate) state: Accumulator,
 }
 
@@ -164,7 +164,7 @@ impl Ledger {
     }
 }
 
-/// Writes what a new store's `system` table holds.
+/// Writes the `system` rows of a new store.
 pub(crate) fn write_birth(
     tx: &mut dyn WriteTx,
     genesis: &Genesis,

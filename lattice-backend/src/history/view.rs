@@ -1,4 +1,4 @@
-//! What a state machine is told of history.
+//! The view of history that a state machine gets.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -12,11 +12,11 @@ use crate::machine::History;
 use crate::op::{ApplyIndex, Op, OpHasher, OpRef, OpView, Stamp};
 use crate::state::EffectHash;
 
-/// Stamps that are remembered, at the most.
+/// The most stamps in the cache.
 const REMEMBERED: usize = 4096;
 
-/// Stamps of ops that are in the index: they never change. Only ever looked up, so no order of a hash map
-/// can show.
+/// Caches stamps of indexed ops, which never change. It is only used for lookups, so the order of
+/// the hash map cannot show.
 #[derive(Debug, Default)]
 pub(crate) struct Stamps(RefCell<HashMap<ApplyIndex, Stamp>>);
 
@@ -35,8 +35,8 @@ impl Stamps {
     }
 }
 
-/// Which op has an apply index. The index by author has its id, in one look-up; an op that is not in the
-/// index yet is short, and is hashed.
+/// Reads which op has an apply index. The index by author holds its id: one lookup. An op that is
+/// not indexed yet is short, so its id is computed.
 fn read_stamp(tx: &dyn ReadTx, hasher: &OpHasher, index: ApplyIndex) -> Result<Stamp> {
     let (branch, author, seq, hlc) = read_head(tx, index)?;
     match read_indexed(tx, &author, branch, seq)? {
@@ -61,14 +61,14 @@ fn show_op(
     Ok(())
 }
 
-/// History as the writer of a store sees it, who may be about to apply one more op.
+/// History as the writer of a store sees it, possibly while it applies an op.
 pub(crate) struct Past<'a> {
     pub(crate) index: Index<'a>,
     pub(crate) hasher: &'a OpHasher,
     pub(crate) stamps: &'a Stamps,
-    /// Ops that are applied and not written yet, in the order of their numbers.
+    /// Applied ops that are not written yet, in the order of their apply indexes.
     pub(crate) unwritten: &'a [(Place, EffectHash, Op)],
-    /// The op that is being applied, and its index.
+    /// The op being applied, and its apply index.
     pub(crate) current: Option<(ApplyIndex, &'a Op)>,
 }
 
@@ -78,7 +78,7 @@ impl Past<'_> {
         (current == index).then_some(op)
     }
 
-    /// An op that is in no table yet.
+    /// Finds an op that is in no table yet.
     fn unwritten(&self, index: ApplyIndex) -> Option<&Op> {
         let place = self
             .unwritten
@@ -122,7 +122,7 @@ impl History for Past<'_> {
     }
 }
 
-/// History as a view of a store shows it. It remembers what it has read.
+/// History as a snapshot shows it. It caches what it has read.
 pub(crate) struct View<'a> {
     tx: &'a dyn ReadTx,
     hasher: OpHasher,
@@ -199,7 +199,7 @@ mod tests {
         ops
     }
 
-    /// Where an op is when it is asked for: in the index, in the tail, not written yet, or being applied.
+    /// The four positions of an op: indexed, in the tail, not written yet, and being applied.
     #[test]
     fn an_op_is_found_wherever_it_is() {
         let hasher = OpHasher::new(&GenesisHash::from_bytes([3; 32]));

@@ -8,7 +8,8 @@ use core::fmt;
 use crate::machine::value_codec::{self, Given, Named};
 use crate::machine::{CallError, Fields, Method, Value, ValueError, ValueType};
 
-/// The arguments of a call, checked against the method's parameters. Each is taken out once.
+/// The arguments of a call, checked against the method's parameters. Each argument can be taken
+/// once.
 #[derive(Debug)]
 pub struct Args<'a> {
     method: &'a Method,
@@ -16,7 +17,7 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Checks names and types. `args` is a record, or null for no arguments.
+    /// Checks the names and types of `args`, a record, or null for no arguments.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -39,8 +40,8 @@ impl<'a> Args<'a> {
         Self::check(method, given.collect())
     }
 
-    /// Reads the [bytes](Value::to_bytes) of what [`new`](Self::new) takes. A list is left as it is until
-    /// it is taken.
+    /// Decodes the arguments of [`new`](Self::new) from their [bytes](Value::to_bytes). A list is
+    /// decoded only when it is taken.
     ///
     /// # Errors
     /// [`CallError::Encoding`], and as for [`new`](Self::new).
@@ -81,7 +82,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The arguments as they were given, without those that are null.
+    /// The arguments as given, except those that are null.
     ///
     /// # Errors
     /// [`CallError::Encoding`].
@@ -93,12 +94,12 @@ impl<'a> Args<'a> {
         Ok(Value::Record(fields))
     }
 
-    /// The method that is called.
+    /// The called method.
     pub fn method(&self) -> &'a Method {
         self.method
     }
 
-    /// The error for an argument of the right type that the method cannot take.
+    /// The error for an argument that has the right type but that the method does not accept.
     pub fn refused(&self, param: &str, reason: impl Into<String>) -> CallError {
         CallError::Argument {
             method: self.method.name.to_string(),
@@ -130,16 +131,16 @@ impl<'a> Args<'a> {
         Some(self.given.swap_remove(place).1)
     }
 
-    /// Takes an argument; nothing if it was not given.
+    /// Takes an argument; `None` if it was not given.
     ///
     /// # Errors
-    /// [`CallError::Encoding`]; so for all of these.
+    /// [`CallError::Encoding`]; this holds for all `take` methods.
     pub fn take(&mut self, name: &str) -> Result<Option<Value>, CallError> {
         let given = self.take_given(name);
         Ok(given.map(Given::into_value).transpose()?)
     }
 
-    /// Takes an argument that the call must have given.
+    /// Returns the taken value of an argument that the call must give.
     ///
     /// # Errors
     /// [`CallError::MissingParam`].
@@ -147,11 +148,11 @@ impl<'a> Args<'a> {
         taken.ok_or_else(|| self.missing(name))
     }
 
-    /// Takes a byte string, or a text as its UTF-8; nothing if it was not given.
+    /// Takes a byte string, or a text as UTF-8 bytes; `None` if it was not given.
     ///
     /// # Errors
-    /// [`CallError::ParamType`] if the method describes the parameter as another type; so for all
-    /// of these.
+    /// [`CallError::ParamType`] if the method declares another type for the parameter; this holds
+    /// for all typed `take` methods.
     pub fn take_bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, CallError> {
         match self.take_given(name) {
             None => Ok(None),
@@ -161,7 +162,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// Takes a text; nothing if it was not given.
+    /// Takes a text; `None` if it was not given.
     ///
     /// # Errors
     /// As for [`take_bytes`](Self::take_bytes).
@@ -173,7 +174,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// Takes a truth value; false if it was not given.
+    /// Takes a Boolean; false if it was not given.
     ///
     /// # Errors
     /// As for [`take_bytes`](Self::take_bytes).
@@ -185,7 +186,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// Takes an integer of 0 to 2^64 - 1; nothing if it was not given.
+    /// Takes an integer from 0 to 2^64 - 1; `None` if it was not given.
     ///
     /// # Errors
     /// [`CallError::Argument`] for a number out of that range, and as for
@@ -194,7 +195,7 @@ impl<'a> Args<'a> {
         self.take_integer(name, u64::MIN, u64::MAX)
     }
 
-    /// Takes an integer of -2^63 to 2^63 - 1; nothing if it was not given.
+    /// Takes an integer from -2^63 to 2^63 - 1; `None` if it was not given.
     ///
     /// # Errors
     /// As for [`take_u64`](Self::take_u64).
@@ -218,9 +219,9 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// Takes a list of records, and shows one after another. What `each` finds wrong with a record
-    /// becomes the reason of a [`CallError::Argument`], with the record's place. Nothing is copied
-    /// of a record but what `each` copies.
+    /// Takes a list of records, and passes them to `each` one by one. If `each` returns an error,
+    /// it becomes the reason of a [`CallError::Argument`], with the record's position. Only `each`
+    /// copies parts of a record.
     ///
     /// # Errors
     /// As for [`take_bytes`](Self::take_bytes).
@@ -249,7 +250,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// Takes the values of a list; nothing if it was not given.
+    /// Takes the values of a list; `None` if it was not given.
     ///
     /// # Errors
     /// As for [`take_bytes`](Self::take_bytes).
@@ -263,14 +264,14 @@ impl<'a> Args<'a> {
     }
 }
 
-/// A record of a list, while [`Args::take_records`] shows it.
+/// A record of a list, lent by [`Args::take_records`].
 #[derive(Debug, Default)]
 pub struct Record<'a> {
     pub(super) fields: Vec<(&'a [u8], Field<'a>)>,
 }
 
 impl<'a> Record<'a> {
-    /// Calls `each` for the values that `next` reads, until it refuses one: why.
+    /// Calls `each` for the values that `next` reads until it returns an error; returns that error.
     fn show_all(
         each: &mut dyn FnMut(&Record<'_>) -> Result<(), String>,
         mut next: impl FnMut(&mut Self) -> Result<Option<ValueType>, ValueError>,
@@ -289,7 +290,7 @@ impl<'a> Record<'a> {
         Ok(None)
     }
 
-    /// Takes the fields of a value, if it is a record; its type.
+    /// Takes the fields of a value if it is a record; returns the value's type.
     fn read(&mut self, value: &'a Value) -> ValueType {
         self.fields.clear();
         if let Value::Record(fields) = value {
@@ -300,7 +301,7 @@ impl<'a> Record<'a> {
         value.value_type()
     }
 
-    /// The fields: the bytes of a name, and a value. Names are in ascending order.
+    /// The fields: name bytes and value. Names are in ascending order.
     #[inline]
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], Field<'a>)> {
         self.fields.iter().copied()
@@ -311,7 +312,7 @@ impl<'a> Record<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Field<'a>(pub(super) Plain<'a>);
 
-/// A value as far as a field shows it.
+/// A value as a field stores it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Plain<'a> {
     Null,
@@ -346,10 +347,10 @@ impl<'a> Field<'a> {
         format!("expected {expected}, found {found}")
     }
 
-    /// A byte string, or a text as its UTF-8; nothing if it is null.
+    /// A byte string, or a text as UTF-8 bytes; `None` if it is null.
     ///
     /// # Errors
-    /// Says what was found.
+    /// The type that was found.
     #[inline]
     pub fn bytes(self) -> Result<Option<&'a [u8]>, String> {
         match self.0 {
@@ -359,10 +360,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A text; nothing if it is null.
+    /// A text; `None` if it is null.
     ///
     /// # Errors
-    /// Says what was found.
+    /// What was found.
     pub fn text(self) -> Result<Option<&'a str>, String> {
         match self.0 {
             Plain::Null => Ok(None),
@@ -374,10 +375,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// An integer; nothing if it is null.
+    /// An integer; `None` if it is null.
     ///
     /// # Errors
-    /// Says what was found.
+    /// What was found.
     pub fn integer(self) -> Result<Option<i128>, String> {
         match self.0 {
             Plain::Null => Ok(None),

@@ -1,4 +1,4 @@
-//! The methods of a store type: their descriptions and their code.
+//! The methods of a store type: descriptions and code.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -11,14 +11,14 @@ use crate::machine::{
     Args, DataRead, History, MachineError, StateMachine, Value, ValueError, ValueType,
 };
 
-/// What a method does to its store.
+/// What a method does with its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MethodKind {
     /// Makes an op; its result is the op's receipt.
     Command,
     /// Reads a consistent view.
     Query,
-    /// Gives values one after another, and waits for more.
+    /// Returns values one by one, and waits for more.
     Stream,
 }
 
@@ -40,14 +40,14 @@ pub struct Param {
     pub name: Cow<'static, str>,
     /// Its type.
     pub value_type: ValueType,
-    /// Whether a call must give it. A parameter that is not given is as one that is null.
+    /// Whether a call must give it. An omitted argument is the same as null.
     pub required: bool,
     /// One line on what it means, with its unit.
     pub doc: Cow<'static, str>,
 }
 
 impl Param {
-    /// A parameter that a call must give.
+    /// A required parameter.
     pub const fn required(name: &'static str, value_type: ValueType, doc: &'static str) -> Self {
         Self {
             name: Cow::Borrowed(name),
@@ -57,7 +57,7 @@ impl Param {
         }
     }
 
-    /// A parameter that a call may leave out.
+    /// An optional parameter.
     pub const fn optional(name: &'static str, value_type: ValueType, doc: &'static str) -> Self {
         Self {
             name: Cow::Borrowed(name),
@@ -68,13 +68,12 @@ impl Param {
     }
 }
 
-/// The description of one method of a store type. It holds no code, so that it can come from a
-/// file.
+/// The description of a method of a store type. It holds no code, so it can be read from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Method {
     /// Its name.
     pub name: Cow<'static, str>,
-    /// What it does to its store.
+    /// What it does with its store.
     pub kind: MethodKind,
     /// One line on what it does.
     pub doc: Cow<'static, str>,
@@ -84,7 +83,7 @@ pub struct Method {
     pub result: ValueType,
 }
 
-/// Makes a command of the arguments of a call.
+/// Turns the arguments of a call into a command.
 pub type CommandFn<M> = fn(&M, Args<'_>) -> Result<<M as StateMachine>::Command, CallError>;
 
 /// Answers a call from a consistent view.
@@ -93,19 +92,19 @@ pub type QueryFn<M> =
 
 /// The code of a method.
 pub enum MethodCall<M: StateMachine> {
-    /// Makes a command of the arguments.
+    /// Turns the arguments into a command.
     Command(CommandFn<M>),
     /// Answers from a consistent view.
     Query(QueryFn<M>),
-    /// None here: values come one after another, from the typed handle of the store.
+    /// No code here: the typed handle of the store provides the values.
     Stream,
 }
 
-/// One method of a store type: its description and its code.
+/// A method of a store type: description and code.
 pub struct MethodEntry<M: StateMachine> {
-    /// What it is called, takes and gives.
+    /// Its description.
     pub method: Method,
-    /// What it does.
+    /// Its code.
     pub call: MethodCall<M>,
 }
 
@@ -152,7 +151,7 @@ impl<M: StateMachine> MethodEntry<M> {
         Self::new(MethodKind::Query, name, doc, params, result, call)
     }
 
-    /// A method that gives values one after another, of which each has the type `result`.
+    /// A method that returns values of type `result` one by one.
     pub const fn stream(
         name: &'static str,
         doc: &'static str,
@@ -164,7 +163,7 @@ impl<M: StateMachine> MethodEntry<M> {
     }
 }
 
-/// The parameters of a method, for a table of methods that is a constant.
+/// A method's parameters, for constant method tables.
 ///
 /// ```
 /// use lattice_backend::machine::{Param, ValueType};
@@ -204,7 +203,7 @@ impl<M: StateMachine> fmt::Debug for MethodEntry<M> {
     }
 }
 
-/// Why a call by name cannot be made.
+/// Why a call by name fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -213,9 +212,9 @@ pub enum CallError {
     UnknownMethod {
         /// The store type.
         store_type: StoreType,
-        /// The method asked for.
+        /// The requested method.
         method: String,
-        /// The methods there are.
+        /// The existing methods.
         known: Vec<String>,
     },
     /// The method has no such parameter.
@@ -248,7 +247,7 @@ pub enum CallError {
         /// The type it has.
         found: ValueType,
     },
-    /// An argument of the right type that the method cannot take.
+    /// An argument has the right type, but the method does not accept it.
     #[error("method `{method}`, parameter `{param}`: {reason}")]
     Argument {
         /// The method.
@@ -258,7 +257,7 @@ pub enum CallError {
         /// What was expected and found.
         reason: String,
     },
-    /// The bytes of the arguments are not the encoding of a value.
+    /// The bytes of the arguments do not decode to a value.
     #[error("the arguments of a call: {0}")]
     Encoding(#[from] ValueError),
 }

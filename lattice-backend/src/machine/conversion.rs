@@ -1,5 +1,5 @@
-//! How code makes a store of its type from one of an old type: steps between the code, which asks
-//! queries of the old store and gives commands for the new one, and the host, which carries both out.
+//! How code turns a store of an old type into one of its own type, in steps: the code asks queries
+//! of the old store and returns commands for the new one; the host runs both.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -8,34 +8,34 @@ use lattice_meta::StoreType;
 
 use crate::machine::Value;
 
-/// A step of a conversion: what the host has for the code.
+/// A step of a conversion: the host's input to the code.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The type of the old store.
     pub from: StoreType,
-    /// What the code gave as [`Query::state`] in the step before; null in the first one.
+    /// The [`Query::state`] that the code returned in the previous step; null in the first one.
     pub state: Value,
-    /// The result of the query of the step before; null in the first one.
+    /// The result of the previous step's query; null in the first one.
     pub result: Value,
 }
 
-/// What the code gives in a step of a conversion.
+/// The code's output in a step of a conversion.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Conversion {
-    /// Commands to be carried out in the new store: method and arguments.
+    /// Commands to run in the new store: method and arguments.
     pub calls: Vec<(String, Value)>,
-    /// What the code wants to know next; nothing at the end.
+    /// The next query; `None` at the end.
     pub next: Option<Query>,
 }
 
-/// What the code asks of the old store.
+/// A query that the code asks of the old store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// A query of the old type.
+    /// A query method of the old type.
     pub method: String,
     /// Its arguments.
     pub args: Value,
-    /// What the code gets back in the next step.
+    /// What the code gets back as [`Step::state`] in the next step.
     pub state: Value,
 }
 
@@ -72,7 +72,7 @@ impl From<Conversion> for Value {
     }
 }
 
-/// A value that is not what the two sides of a conversion exchange.
+/// A value without the form that the two sides of a conversion exchange.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}")]
 pub struct ConversionError {

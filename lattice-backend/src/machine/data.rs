@@ -1,10 +1,10 @@
-//! What a state machine sees of a store: its own rows, and the history that they come from.
+//! A state machine's view of a store: its own rows, and the history that they come from.
 
 use crate::backend::{Direction, Result, Rows, Span};
 use crate::op::{ApplyIndex, OpRef, OpView, Stamp};
 use alloc::vec::Vec;
 
-/// What a state machine may read: its own rows, and nothing else.
+/// Read access of a state machine, to its own rows only.
 pub trait DataRead {
     /// The value under a key.
     ///
@@ -12,8 +12,8 @@ pub trait DataRead {
     /// What the backend reports while it reads.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Shows the value under a key, if there is one, without copying it where the host can; whether
-    /// there is one.
+    /// Passes the value under a key to `see`, if there is one, without a copy where the host can
+    /// avoid it. Returns whether there is one.
     ///
     /// # Errors
     /// What the backend reports while it reads.
@@ -22,16 +22,17 @@ pub trait DataRead {
         Ok(value.inspect(|value| see(value)).is_some())
     }
 
-    /// The rows in a range, from either end.
+    /// The rows in a range, in either direction.
     ///
     /// # Errors
     /// What the backend reports while it reads.
     fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>>;
 }
 
-/// What a state machine may write: its own rows, into a buffer that the host keeps or drops.
+/// Write access of a state machine, to its own rows. The writes go to a buffer that the host keeps
+/// or drops.
 pub trait DataWrite: DataRead {
-    /// Writes a row, over whatever stood there.
+    /// Writes a row. Replaces a row with the same key.
     ///
     /// # Errors
     /// What the backend reports.
@@ -48,30 +49,29 @@ pub trait DataWrite: DataRead {
 ///
 /// An applied op has an [`ApplyIndex`]. Rows may hold it; elements and payloads may not.
 pub trait History {
-    /// How many ops have been applied: their apply indexes are those below. The op that is being
+    /// The number of applied ops; their apply indexes are the numbers below it. The op being
     /// applied is not counted.
     ///
     /// # Errors
-    /// What the backend reports while it reads; so for all of these.
+    /// What the backend reports while it reads; this holds for all methods here.
     fn count(&self) -> Result<u64>;
 
     /// The apply index of exactly this op (author, sequence number and id), if it has been applied.
-    /// The op that is being applied has not been.
+    /// The op being applied does not count as applied.
     fn index_of(&self, op: &OpRef) -> Result<Option<ApplyIndex>>;
 
-    /// Which op has an apply index, and when it was made; the op that is being applied is known,
-    /// too.
+    /// The op at an apply index, and when it was made. The op being applied is included.
     ///
     /// # Errors
-    /// [`BackendError::Row`](crate::backend::BackendError::Row) if no op has it: the row that names
-    /// it is damaged.
+    /// [`BackendError::Row`](crate::backend::BackendError::Row) if there is no such op: the row
+    /// that names it is damaged.
     fn stamp(&self, index: ApplyIndex) -> Result<Stamp>;
 
-    /// Shows the op that has an apply index as [`StateMachine::apply`] sees it; the one that is
-    /// being applied, too.
+    /// Passes the op at an apply index to `see`, as [`StateMachine::apply`] sees it. The op being
+    /// applied is included.
     ///
     /// # Errors
-    /// [`BackendError::Row`](crate::backend::BackendError::Row) if no op has it.
+    /// [`BackendError::Row`](crate::backend::BackendError::Row) if there is no such op.
     ///
     /// [`StateMachine::apply`]: super::StateMachine::apply
     fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()>;

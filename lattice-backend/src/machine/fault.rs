@@ -1,11 +1,11 @@
-//! Why the code of a store type has no result.
+//! Why the code of a store type returned no result.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 
 use crate::backend::BackendError;
 
-/// A payload that is not one of its store type. The op stays in history and changes nothing.
+/// The payload is not valid for its store type. The op stays in history and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Invalid {
@@ -13,7 +13,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// For a payload that is not valid, with what was expected and found.
+    /// The error for an invalid payload, with what was expected and found.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             reason: reason.into(),
@@ -26,8 +26,8 @@ impl Invalid {
     }
 }
 
-/// Code of a store type that did not end as it should. That says nothing about the op: other code
-/// may apply it. So the op is neither valid nor invalid; it is held until other code settles it.
+/// The code of a store type failed. That says nothing about the op: other code may be able to apply
+/// it. So the op is neither valid nor invalid; it is held until other code applies it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogicFault {
@@ -37,27 +37,27 @@ pub enum LogicFault {
         /// The panic's message.
         message: String,
     },
-    /// The code used more of the host than an op may; see [`Limits`](super::Limits).
+    /// The code exceeded a limit of an op; see [`Limits`](super::Limits).
     #[error("the store type's code exceeded the limit of {allowed} {limit}")]
     Limit {
-        /// What is limited.
+        /// The limit.
         limit: Limit,
-        /// How much the op may use.
+        /// How much an op may use.
         allowed: u64,
     },
-    /// Foreign code trapped, or could not be run.
+    /// Foreign code trapped or could not be run.
     #[error("the store type's code trapped: {message}")]
     Trap {
-        /// What the host of the code reports.
+        /// What the runtime of the code reports.
         message: String,
     },
 }
 
-/// What is limited of the work for one op.
+/// The limited resources of an op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Limit {
-    /// Calls of the host.
+    /// Host calls.
     Calls,
     /// Rows read by ranges.
     RowsRead,
@@ -65,9 +65,9 @@ pub enum Limit {
     RowsWritten,
     /// Bytes of keys and values written.
     BytesWritten,
-    /// Gas of foreign code: an instruction takes one, or more.
+    /// Gas of foreign code: at least one per instruction.
     Gas,
-    /// Bytes of memory of foreign code.
+    /// Bytes of foreign code's memory.
     Memory,
 }
 
@@ -84,15 +84,15 @@ impl core::fmt::Display for Limit {
     }
 }
 
-/// Why a state machine gives no payload or no answer: it refuses, for a reason of its own, or what
-/// is underneath failed. `?` makes one of a [`BackendError`].
+/// Why a state machine returns no payload or answer: it refuses, for a reason of its own, or a
+/// layer below failed. `?` converts a [`BackendError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MachineError<R> {
     /// The state machine refuses.
     #[error(transparent)]
     Refused(R),
-    /// The backend failed, or the code of the store type did.
+    /// The backend or the code of the store type failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
 }

@@ -8,10 +8,10 @@ use core::ops::Index;
 
 use crate::machine::Value;
 
-/// The fields of a record: values by name, in the ascending order of the names' bytes.
+/// The fields of a record: values by name, ascending by the bytes of the names.
 ///
-/// A record has few fields, so they stand in one sorted vector. A field that comes in order is added
-/// in constant time, any other in time that grows with the number of fields.
+/// A record has few fields, so they are in one sorted vector. Adding a field in order takes
+/// constant time; out of order, the time grows with the number of fields.
 ///
 /// ```
 /// use lattice_backend::machine::{Fields, Value};
@@ -27,7 +27,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// No fields.
+    /// A record without fields.
     pub const fn new() -> Self {
         Self { fields: Vec::new() }
     }
@@ -43,12 +43,12 @@ impl Fields {
         self.fields.last().map(|(name, _)| &**name)
     }
 
-    /// Adds a field whose name comes after all others.
+    /// Appends a field whose name is greater than all others.
     pub(crate) fn push(&mut self, name: &str, value: Value) {
         self.fields.push((name.into(), value));
     }
 
-    /// Where a name stands, or would stand.
+    /// The index of a name, or where it would be inserted.
     fn place(&self, name: &str) -> Result<usize, usize> {
         match self.fields.last() {
             Some((last, _)) if name <= last.as_str() => self
@@ -58,7 +58,7 @@ impl Fields {
         }
     }
 
-    /// Gives a field a value; what it had, if it was there.
+    /// Sets a field. Returns its previous value, if any.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) -> Option<Value> {
         let name = name.into();
         match self.place(&name) {
@@ -70,7 +70,7 @@ impl Fields {
         }
     }
 
-    /// Removes a field; its value, if it was there.
+    /// Removes a field. Returns its value, if any.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let place = self.place(name).ok()?;
         Some(self.fields.remove(place).1)
@@ -82,27 +82,27 @@ impl Fields {
         Some(&self.fields[place].1)
     }
 
-    /// Whether there is such a field.
+    /// Whether the record has the field.
     pub fn contains(&self, name: &str) -> bool {
         self.place(name).is_ok()
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// The fields, in the order of their names.
+    /// The fields, ascending by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
         self.fields.iter().map(|(name, value)| (&**name, value))
     }
 
-    /// Removes fields for which `keep` is false.
+    /// Removes the fields for which `keep` returns false.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &Value) -> bool) {
         self.fields.retain(|(name, value)| keep(name, value));
     }

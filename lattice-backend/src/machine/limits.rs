@@ -1,9 +1,10 @@
-//! How much of its host the code of a store type may use for one op.
+//! Limits on the host resources that the code of a store type may use for one op.
 //!
-//! The limits end code that would never end, or would take all memory. A part of them is a
-//! constant, a part comes with the payload, which its author paid for, and a part is earned by the
-//! rows that the host hands in: what others wrote pays for its own handling. So no history of
-//! others makes code fault whose work is proportional to its payload and to the rows that it reads.
+//! The limits stop code that would not terminate or would use all memory. A limit has a constant
+//! part, a part for the payload, which its author paid for, and a part that is earned by the rows
+//! that the host returns: rows of other authors pay for their own handling. So code whose work is
+//! proportional to its payload and the rows that it reads never faults, whatever history other
+//! authors write.
 
 use core::cell::Cell;
 use core::fmt;
@@ -12,29 +13,30 @@ use core::num::NonZero;
 use crate::backend::{BackendError, Result};
 use crate::machine::{Limit, LogicFault};
 
-/// Calls and rows that each op may use.
+/// Constant limit of calls, and of rows read, per op.
 const BASE: u64 = 1 << 20;
-/// Rows that each op may write.
+/// Constant limit of rows written per op.
 const BASE_ROWS: u64 = 1 << 16;
-/// Bytes that each op may write.
+/// Constant limit of bytes written per op.
 const BASE_BYTES: u64 = 64 << 20;
-/// The most bytes that what an op reads lets it write, so that reading one long row again and again
-/// does not let it fill the memory.
+/// The most bytes that an op earns for writing by reading. Without this limit, code could read one
+/// long row repeatedly and fill the memory.
 const MAX_EARNED_BYTES: u64 = 256 << 20;
-/// How often code may read as many rows as its longest range has, or call the host for each.
+/// How many times code may read as many rows as its longest range has, and how many calls it may
+/// make per row of that range.
 const PASSES: u64 = 16;
 
-/// What one op may use of the host, and what it has used.
+/// Counts what one op uses of the host, and enforces the limits.
 ///
 /// With p bytes of payload, r rows and b bytes read, and l rows in the longest range read:
-/// * calls of the host: 2^20 + 16 p + 16 l;
+/// * host calls: 2^20 + 16 p + 16 l;
 /// * rows read by ranges: 2^20 + 16 p + 16 l;
 /// * rows written: 2^16 + p + 2 r;
 /// * bytes of keys and values written: 64 MiB + 4 p + 2 b, of which 2 b counts up to 256 MiB.
 #[derive(Debug)]
 pub struct Limits {
     payload: u64,
-    /// What the constant parts are divided by: 1 in a store.
+    /// Divides the constant parts: 1 in a store.
     divisor: u64,
     calls: Cell<u64>,
     rows_read: Cell<u64>,
@@ -63,13 +65,13 @@ fn check(limit: Limit, used: u64, allowed: u64) -> Result<()> {
 }
 
 impl Limits {
-    /// For an op with a payload of so many bytes.
+    /// The limits for an op with a payload of this many bytes.
     pub fn new(payload_bytes: usize) -> Self {
         Self::tightened(payload_bytes, NonZero::<u64>::MIN)
     }
 
-    /// The same with the constant parts divided: 2^20, 2^16 and 64 MiB. Tests find with it code
-    /// whose work grows with what others wrote, in histories that are short.
+    /// The same with the constant parts (2^20, 2^16 and 64 MiB) divided. With short histories,
+    /// tests can then find code whose work grows with what other authors wrote.
     pub fn tightened(payload_bytes: usize, divisor: NonZero<u64>) -> Self {
         let zero = || Cell::new(0);
         Self {
@@ -94,29 +96,29 @@ impl Limits {
         self.base(BASE).saturating_add(paid).saturating_add(passes)
     }
 
-    /// Counts a call of the host.
+    /// Counts a host call.
     ///
     /// # Errors
-    /// [`LogicFault::Limit`]; so for all of these.
+    /// [`LogicFault::Limit`]; this holds for all methods here.
     pub fn call(&self) -> Result<()> {
         check(Limit::Calls, add(&self.calls, 1), self.earned())
     }
 
-    /// Counts a row that was read by its key.
+    /// Counts a row read by its key.
     pub fn value_read(&self, bytes: usize) -> Result<()> {
         add(&self.bytes_read, count(bytes));
         add(&self.rows_read, 1);
         Ok(())
     }
 
-    /// Counts a row that a range gave, the `nth` of its range, from 1.
+    /// Counts a row that a range returned, the `nth` of its range, from 1.
     pub fn row_read(&self, nth: u64, bytes: usize) -> Result<()> {
         self.longest_range.set(self.longest_range.get().max(nth));
         add(&self.bytes_read, count(bytes));
         check(Limit::RowsRead, add(&self.rows_read, 1), self.earned())
     }
 
-    /// Counts a row that is written or removed.
+    /// Counts a row written or removed.
     pub fn row_written(&self, bytes: usize) -> Result<()> {
         let rows = add(&self.rows_written, 1);
         let earned = self.rows_read.get().saturating_mul(2);
@@ -134,7 +136,7 @@ impl Limits {
     }
 }
 
-/// What has been used.
+/// Formats the usage so far.
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -156,7 +158,7 @@ impl fmt::Display for Limits {
 mod tests {
     use super::*;
 
-    /// Calls that are made before the limit stops them.
+    /// The number of calls before the limit stops them.
     fn calls(limits: &Limits) -> u64 {
         (0..).find(|_| limits.call().is_err()).expect("it stops")
     }

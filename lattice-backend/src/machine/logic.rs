@@ -1,4 +1,4 @@
-//! What the code of a store type says of itself.
+//! The self-description of a store type's code.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -10,12 +10,12 @@ use lattice_meta::{SchemaVersion, StoreType, StoreTypeError};
 /// The longest logic version, in bytes.
 pub const MAX_LOGIC_VERSION_BYTES: usize = 64;
 
-/// A fingerprint of the code that computes a store's state. Its maintainer changes it whenever
-/// that code changes, so that a store knows which logic its state was computed with.
+/// A fingerprint of the code that computes a store's state. Its maintainer changes it with every
+/// change of that code, so that a store knows which logic computed its state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogicVersion(Cow<'static, str>);
 
-/// A text that is not a logic.
+/// Why a text does not name a logic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogicError {
@@ -24,7 +24,7 @@ pub enum LogicError {
         "a logic version is 1 to {MAX_LOGIC_VERSION_BYTES} visible ASCII characters, found {found:?}"
     )]
     Version {
-        /// What was given, at most 80 characters of it.
+        /// The given text, at most 80 characters.
         found: String,
     },
     /// The store type does not follow the grammar of store types.
@@ -33,7 +33,7 @@ pub enum LogicError {
 }
 
 impl LogicVersion {
-    /// Takes 1 to 64 visible ASCII characters, e.g. a name and a number or a hash.
+    /// Takes 1 to 64 visible ASCII characters, for example a name and a number, or a hash.
     ///
     /// # Errors
     /// [`LogicError::Version`] for anything else.
@@ -47,10 +47,10 @@ impl LogicVersion {
         }
     }
 
-    /// A version that is known when the program is compiled, for constants and statics.
+    /// A version known at compile time, for constants and statics.
     ///
     /// # Panics
-    /// If the text is no logic version. In a constant, that is an error of the compiler.
+    /// If the text is not a logic version. In a constant, that is a compile error.
     pub const fn constant(text: &'static str) -> Self {
         assert!(
             is_version(text.as_bytes()),
@@ -59,7 +59,7 @@ impl LogicVersion {
         Self(Cow::Borrowed(text))
     }
 
-    /// The fingerprint's text.
+    /// The version's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,8 +79,8 @@ impl fmt::Display for LogicVersion {
     }
 }
 
-/// What the code of a store type says of itself: the type, the layouts that it opens, its version,
-/// and the versions that it computes the same state as.
+/// Describes the code of a store type: the type, the layouts that it opens, its version, and the
+/// other versions that compute the same state.
 ///
 /// ```
 /// use lattice_backend::machine::Logic;
@@ -104,7 +104,7 @@ pub struct Logic {
 }
 
 impl Logic {
-    /// Code for stores of a type, under a version, with the one layout 1.
+    /// Describes code for stores of a type, with layout 1 only.
     ///
     /// # Errors
     /// See [`LogicError`].
@@ -118,17 +118,16 @@ impl Logic {
         })
     }
 
-    /// Code of a type and a version that are known when the program is compiled, with the one
-    /// layout 1, for constants and statics.
+    /// Code with a type and a version known at compile time, with layout 1 only; for constants and
+    /// statics.
     ///
     /// # Panics
-    /// If one of the texts is malformed. In a constant, that is an error of the compiler.
+    /// If one of the texts is malformed. In a constant, that is a compile error.
     pub const fn constant(store_type: &'static str, version: &'static str) -> Self {
         Self::constant_with(store_type, version, &[])
     }
 
-    /// As [`constant`](Self::constant), and the versions that it is
-    /// [equal to](Self::equal_to).
+    /// As [`constant`](Self::constant), with the versions that it is [equal to](Self::equal_to).
     ///
     /// # Panics
     /// As above.
@@ -146,7 +145,8 @@ impl Logic {
         }
     }
 
-    /// The layouts that it opens: it writes the last one, and migrates the earlier ones to it.
+    /// Sets the layouts that the code opens. It writes the last one, and migrates earlier ones to
+    /// it.
     #[must_use]
     pub const fn schemas(mut self, schemas: RangeInclusive<SchemaVersion>) -> Self {
         self.schemas = schemas;
@@ -154,8 +154,8 @@ impl Logic {
     }
 
     /// Names another version that computes the same state from every history, as the conformance
-    /// suite has shown. A store that was computed by it opens without a replay, and keeps its
-    /// record of that version, so that two programs with the two versions can take turns.
+    /// suite has shown. A store with a state that this version computed opens without a replay, and
+    /// keeps its record of that version, so that two programs with the two versions can alternate.
     ///
     /// # Errors
     /// [`LogicError::Version`].
@@ -174,7 +174,7 @@ impl Logic {
         &self.version
     }
 
-    /// The earliest layout that it opens.
+    /// The oldest layout that it opens.
     pub fn oldest_schema(&self) -> SchemaVersion {
         *self.schemas.start()
     }
@@ -189,8 +189,8 @@ impl Logic {
         &self.equal
     }
 
-    /// Whether a state that the recorded version computed is one that this code computes: it is
-    /// this version, or one that this version is equal to.
+    /// Whether this code computes the same state as the recorded version: it is that version or is
+    /// equal to it.
     pub fn computes_as(&self, recorded: &str) -> bool {
         let mut known = core::iter::once(&self.version).chain(self.equals());
         known.any(|version| version.as_str() == recorded)

@@ -1,7 +1,7 @@
-//! What a module says of itself, readable without running it.
+//! Describes a module. The description can be read without running the module.
 //!
-//! A state machine that implements [`StoreCode`] has a manifest, which is made when it is compiled
-//! and stands in the custom section `lattice.store` of its module.
+//! A state machine that implements [`StoreCode`] has a manifest. The compiler computes it, and it
+//! is in the custom section `lattice.store` of the module.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -23,7 +23,7 @@ pub const SECTION: &str = "lattice.store";
 pub const ABI: u16 = 1;
 /// The longest manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 64 << 10;
-/// The most methods, and the most store types that are converted.
+/// The most methods, and the most store types in `converts`.
 const MAX_METHODS: usize = 256;
 /// The most parameters of a method.
 const MAX_PARAMS: usize = 64;
@@ -31,15 +31,15 @@ const MAX_PARAMS: usize = 64;
 /// Where the elements of the state hash come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Elements {
-    /// Each row is an element: the code is not asked.
+    /// Each row is an element; the code is not called.
     Rows,
     /// The code maps rows to elements.
     Code,
 }
 
-/// A state machine of which all that it says of itself is known when it is compiled, so that it can
-/// be exported from a module. The constants say what [`logic`](StateMachine::logic) and
-/// [`methods`](StateMachine::methods) say; [`check`] compares.
+/// A state machine whose description is known at compile time, so that it can be exported from a
+/// module. The constants repeat what [`logic`](StateMachine::logic) and
+/// [`methods`](StateMachine::methods) return; [`check`] compares the two.
 pub trait StoreCode: StateMachine + Sized {
     /// The store type.
     const STORE_TYPE: &'static str;
@@ -47,54 +47,54 @@ pub trait StoreCode: StateMachine + Sized {
     const SCHEMAS: (u64, u64) = (1, 1);
     /// The methods.
     const METHODS: &'static [MethodEntry<Self>] = &[];
-    /// Whether [`elements`](StateMachine::elements) is the default.
+    /// Where elements come from; `Rows` requires the default [`elements`](StateMachine::elements).
     const ELEMENTS: Elements = Elements::Rows;
-    /// The store types whose stores [`convert`](Self::convert) makes stores of this type from.
+    /// The store types that [`convert`](Self::convert) can convert to this type.
     const CONVERTS: &'static [&'static str] = &[];
 
-    /// Takes a step of a conversion of a store of an old type.
+    /// Runs one step of the conversion of a store of an old type.
     ///
     /// # Errors
-    /// Why the old store cannot be converted. The default converts nothing.
+    /// Why the old store cannot be converted. The default converts no type.
     fn convert(&self, step: Step) -> Result<Conversion, String> {
         Err(format!("{} is not converted by this code", step.from))
     }
 }
 
-/// What a module says of itself.
+/// The description of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// The version of the interface, [`ABI`].
+    /// The version of the interface; see [`ABI`].
     pub abi: u16,
     /// The store type.
     pub store_type: StoreType,
-    /// The layouts of rows that it opens.
+    /// The layouts of rows that the module opens.
     pub schemas: RangeInclusive<SchemaVersion>,
     /// Where elements come from.
     pub elements: Elements,
     /// Its methods.
     pub methods: Vec<Method>,
-    /// The store types that it converts.
+    /// The store types that the module can convert.
     pub converts: Vec<StoreType>,
 }
 
-/// Bytes that are not a manifest.
+/// Why bytes are not a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// The interface is one of a later version.
+    /// The interface has another version.
     #[error("the module has version {found} of the interface, this program knows version {ABI}")]
     Abi {
         /// The module's version.
         found: u16,
     },
-    /// They are not the encoding of a manifest.
+    /// The bytes are malformed.
     #[error("the bytes are not a manifest")]
     Codec(#[from] CodecError),
     /// A store type does not follow the grammar.
     #[error(transparent)]
     StoreType(#[from] StoreTypeError),
-    /// A number that names nothing, or a name that is used twice.
+    /// An undefined number, or a duplicate name.
     #[error("expected {expected}, found {found}")]
     Field {
         /// What was expected.
@@ -104,7 +104,8 @@ pub enum ManifestError {
     },
 }
 
-/// A manifest as it is encoded. The version comes first, so that it can be read from any.
+/// The encoded form of a manifest. The interface version comes first, so that it can be read from
+/// every version's manifest.
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     abi: u16,
@@ -172,7 +173,7 @@ const fn elements_number(elements: Elements) -> u8 {
     }
 }
 
-/// The member of `all` with a number.
+/// The member of `all` with this number.
 fn by_number<T: Copy>(
     all: impl IntoIterator<Item = T>,
     number_of: impl Fn(T) -> u8,
@@ -213,10 +214,10 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), ManifestError>
 }
 
 impl Manifest {
-    /// The manifest of a state machine.
+    /// The manifest of a state machine, from its constants.
     ///
     /// # Errors
-    /// [`StoreTypeError`] for a constant that is not a store type.
+    /// [`StoreTypeError`] if a constant is not a store type.
     pub fn of<M: StoreCode>() -> Result<Self, StoreTypeError> {
         let converts = M::CONVERTS.iter().map(|text| text.parse());
         Ok(Self {
@@ -232,7 +233,7 @@ impl Manifest {
         })
     }
 
-    /// The manifest's bytes.
+    /// Encodes the manifest.
     pub fn encode(&self) -> Vec<u8> {
         let methods = self.methods.iter().map(|method| WireMethod {
             kind: kind_number(method.kind),
@@ -262,7 +263,7 @@ impl Manifest {
         codec::encode(&wire).expect("the codec knows all of its fields")
     }
 
-    /// Reads the bytes of a manifest: all of them, in their one form.
+    /// Decodes a manifest: all bytes, in canonical form only.
     ///
     /// # Errors
     /// See [`ManifestError`].
@@ -318,7 +319,7 @@ fn method_of(wire: WireMethod<'_>) -> Result<Method, ManifestError> {
     })
 }
 
-/// Compares what a state machine says of itself with its constants.
+/// Compares the self-description of a state machine with its constants.
 ///
 /// # Errors
 /// What differs.
@@ -349,7 +350,7 @@ pub fn check<M: StoreCode>(machine: &M) -> Result<(), String> {
     }
 }
 
-/// Writes the encoding when a program is compiled; or counts its bytes, if it has no room.
+/// Writes the encoding at compile time. Without room, only counts its bytes.
 struct Writer<const N: usize> {
     bytes: [u8; N],
     len: usize,
@@ -372,7 +373,7 @@ impl<const N: usize> Writer<N> {
     }
 
     const fn len(&mut self, len: usize) {
-        // There is no other conversion in a constant. A length is of 64 bits at most.
+        // Constants have no other conversion. A length has at most 64 bits.
         #[allow(clippy::as_conversions)]
         self.append(&(len as u64).to_le_bytes());
     }
@@ -432,17 +433,17 @@ impl<const N: usize> Writer<N> {
     }
 }
 
-/// How many bytes the manifest of a state machine has.
+/// The length of a state machine's manifest, in bytes.
 pub const fn encoded_len<M: StoreCode>() -> usize {
     let mut writer = Writer { bytes: [], len: 0 };
     writer.manifest::<M>();
     writer.len
 }
 
-/// The bytes of a state machine's manifest, `N` of them, which is [`encoded_len`].
+/// A state machine's manifest. `N` must be [`encoded_len`].
 ///
 /// # Panics
-/// When the program is compiled, if `N` differs from [`encoded_len`].
+/// At compile time, if `N` differs from [`encoded_len`].
 pub const fn encode<M: StoreCode, const N: usize>() -> [u8; N] {
     let mut writer = Writer {
         bytes: [0; N],

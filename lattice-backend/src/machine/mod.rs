@@ -1,9 +1,10 @@
-//! What a store type is made of.
+//! The parts of a store type.
 //!
-//! An author of a store type implements [`StateMachine`]: [`logic`](StateMachine::logic) says what
-//! the code is, [`decode`](StateMachine::decode) reads a payload, [`prepare`](StateMachine::prepare)
-//! makes one of a command, and [`apply`](StateMachine::apply) writes the rows that follow from it.
-//! Everything else has a default. The suites of [`conformance`](crate::conformance) test it.
+//! An author of a store type implements [`StateMachine`]. [`logic`](StateMachine::logic) describes
+//! the code, [`decode`](StateMachine::decode) decodes a payload, [`prepare`](StateMachine::prepare)
+//! turns a command into a payload, and [`apply`](StateMachine::apply) writes the rows that follow
+//! from it. All other methods have defaults. The suites of [`conformance`](crate::conformance) test
+//! an implementation.
 
 mod args;
 mod call;
@@ -39,38 +40,38 @@ use crate::op::{OpKind, OpView};
 
 /// The code of a store type.
 ///
-/// One source runs natively and as Wasm, on every replica alike. So `decode`, `apply` and `settle`
-/// look at nothing but their arguments: no clock, randomness, environment, floating point or order
-/// of a hash map, and no state of their own.
+/// One source runs natively and as Wasm, with equal results on every replica. So `decode`, `apply`
+/// and `settle` use only their arguments: no clock, randomness, environment, floating point, order
+/// of a hash map, or state of their own.
 ///
 /// The rules that keep replicas equal, tested by [`conformance`](crate::conformance):
-/// * for every order of ops that respects `prev` and `deps`, the elements of the state are the same;
-/// * [`elements`](Self::elements) gives every state one set of elements, and different states
-///   different ones; the keys of a state's elements are unique;
-/// * rows may hold apply indexes, which are this replica's own; elements and payloads may not;
-/// * nothing that others wrote makes `apply` fail: its work is proportional to its payload and to
+/// * for all orders of ops that respect `prev` and `deps`, the elements of the state are the same;
+/// * [`elements`](Self::elements) maps each state to one set of elements, and different states to
+///   different sets; the keys of a state's elements are unique;
+/// * rows may hold apply indexes, which are local to a replica; elements and payloads may not;
+/// * no data of other authors makes `apply` fail: its work is proportional to its payload and to
 ///   the rows that it reads (see [`Limits`]).
 ///
-/// Whether a payload is valid depends on its bytes alone, since `decode` sees nothing else.
+/// The bytes of a payload alone determine whether it is valid, since `decode` sees nothing else.
 pub trait StateMachine: Send + Sync + 'static {
-    /// What a caller asks for; [`prepare`](Self::prepare) makes a payload of it.
+    /// What a caller asks for; [`prepare`](Self::prepare) turns it into a payload.
     type Command: Send;
-    /// Why a command cannot be carried out.
+    /// Why a command is refused.
     type Refusal: core::error::Error + Send + Sync + 'static;
-    /// What a valid payload says. It may borrow from the payload's bytes.
+    /// The decoded form of a valid payload. It may borrow from the payload's bytes.
     type Payload<'a>: Send;
 
-    /// What this code is: store type, layouts, version.
+    /// Describes this code: store type, layouts, version.
     fn logic(&self) -> &Logic;
 
-    /// Reads a payload. The host calls it before the write transaction, on all cores.
+    /// Decodes a payload. The host calls it before the write transaction, on all cores.
     ///
     /// # Errors
-    /// [`Invalid`] for bytes that are not a payload of this type: the op stays in history and
-    /// changes nothing.
+    /// [`Invalid`] if the bytes are not a payload of this type; the op stays in history and changes
+    /// nothing.
     fn decode<'a>(&self, payload: &'a [u8]) -> Result<Self::Payload<'a>, Invalid>;
 
-    /// Turns a command into a payload, from what the state is now, or refuses it.
+    /// Turns a command into a payload, given the current state, or refuses it.
     ///
     /// # Errors
     /// [`MachineError::Refused`], and what the backend reports while it reads.
@@ -81,7 +82,7 @@ pub trait StateMachine: Send + Sync + 'static {
         history: &dyn History,
     ) -> Result<Vec<u8>, MachineError<Self::Refusal>>;
 
-    /// Writes what follows from a valid payload. It cannot refuse.
+    /// Writes the rows that follow from a valid payload. It cannot refuse.
     ///
     /// # Errors
     /// What the backend reports.
@@ -93,8 +94,8 @@ pub trait StateMachine: Send + Sync + 'static {
         history: &dyn History,
     ) -> Result<()>;
 
-    /// Called last for every op, of every kind, whether its payload is valid or not. A state
-    /// machine that keeps rows about ops as such writes them here. The default writes nothing.
+    /// The host calls it last for every op, of every kind, valid or not. A state machine that keeps
+    /// rows about ops as such writes them here. The default writes nothing.
     ///
     /// # Errors
     /// What the backend reports.
@@ -103,14 +104,13 @@ pub trait StateMachine: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Maps a row to the elements that it stands for in the state hash: a key and a value each.
-    /// The default is the row itself. A later schema may lay its rows out otherwise, if their
-    /// elements stay the same. A row that holds apply indexes has elements that name the ops in
-    /// full.
+    /// Maps a row to its elements in the state hash, a key and a value each. The default is the row
+    /// itself. A later schema may change the layout of rows if their elements stay the same. The
+    /// elements of a row with apply indexes must name the ops in full.
     ///
     /// # Errors
-    /// What the backend reports; [`BackendError::Row`](crate::backend::BackendError::Row) for a row
-    /// that is damaged.
+    /// What the backend reports; [`BackendError::Row`](crate::backend::BackendError::Row) if the
+    /// row is damaged.
     fn elements(
         &self,
         schema: SchemaVersion,
@@ -123,15 +123,15 @@ pub trait StateMachine: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Changes the rows of schema `from` into those of the next one. What the state means must stay
-    /// the same: the host computes the state hash of the new rows, by [`elements`](Self::elements)
-    /// of the new schema, and undoes everything unless it is the old one.
+    /// Converts the rows of schema `from` to the next schema. The meaning of the state must not
+    /// change: the host computes the state hash of the new rows, with [`elements`](Self::elements)
+    /// of the new schema, and rolls back everything if it differs from the old hash.
     ///
-    /// All steps are one transaction, and rows are written to it as they come, so a migration need
-    /// not hold them in memory. The default changes nothing.
+    /// All steps run in one transaction, and rows are written to it immediately, so a migration
+    /// need not hold them in memory. The default changes nothing.
     ///
     /// # Errors
-    /// What the backend reports; the store is then unchanged.
+    /// What the backend reports; the store is unchanged then.
     fn migrate(
         &self,
         from: SchemaVersion,
@@ -142,14 +142,14 @@ pub trait StateMachine: Send + Sync + 'static {
         Ok(())
     }
 
-    /// What a payload does, in a few words for people: a line without line ends. Any author may
-    /// have made the payload, and it may be invalid. The default says how long it is.
+    /// Describes a payload for people: a few words without line breaks. Any author may have made
+    /// the payload, and it may be invalid. The default returns its length.
     fn describe(&self, payload: &[u8]) -> String {
         format!("{} bytes", payload.len())
     }
 
-    /// The methods that can be called by name, with the functions that carry them out. The default
-    /// has none.
+    /// The methods that can be called by name, and the functions that implement them. The default
+    /// has no methods.
     fn methods(&self) -> &[MethodEntry<Self>]
     where
         Self: Sized,
@@ -157,10 +157,10 @@ pub trait StateMachine: Send + Sync + 'static {
         &[]
     }
 
-    /// Reads a payload that [`prepare`](Self::prepare) of this machine has just made, on the thread that
-    /// then [runs](Self::run) the op. The default is [`decode`](Self::decode). Code that is foreign to the
-    /// host may put it off to `run`, by which it is entered in any case; a payload that turns out to be
-    /// invalid there is a [fault][`BackendError::Fault`].
+    /// Decodes a payload that [`prepare`](Self::prepare) of this machine has just returned, on the
+    /// thread that then [runs](Self::run) the op. The default is [`decode`](Self::decode). A host
+    /// of foreign code may defer the decoding to `run`, which calls the code anyway; if the payload
+    /// turns out to be invalid there, that is a [fault][`BackendError::Fault`].
     ///
     /// # Errors
     /// As for [`decode`](Self::decode).
@@ -170,12 +170,11 @@ pub trait StateMachine: Send + Sync + 'static {
         self.decode(payload)
     }
 
-    /// All that an op does: applies its payload if it has a valid one, and settles. The host enters
-    /// a state machine by this once for each op. Code that is foreign to the host replaces the
-    /// default by one call of its own.
+    /// Runs one op: applies its payload if it is valid, and settles. The host calls this once per
+    /// op. For foreign code, the host replaces the default by a single call into the code.
     ///
     /// # Errors
-    /// What the backend reports; [`BackendError::Fault`] if the code did not end as it should.
+    /// What the backend reports; [`BackendError::Fault`] if the code failed.
     ///
     /// [`BackendError::Fault`]: crate::backend::BackendError::Fault
     fn run(
@@ -192,8 +191,8 @@ pub trait StateMachine: Send + Sync + 'static {
         self.settle(kind, op, data)
     }
 
-    /// The elements of many rows, each with the place of its row among those that were taken, from
-    /// 0. Code that is foreign to the host replaces the default by one call of its own.
+    /// The elements of many rows. Each comes with the position of its row in `rows`, from 0. For
+    /// foreign code, the host replaces the default by a single call into the code.
     ///
     /// # Errors
     /// As for [`elements`](Self::elements) and [`run`](Self::run).

@@ -12,7 +12,7 @@ use crate::machine::Fields;
 pub enum Value {
     /// Nothing.
     Null,
-    /// A truth value.
+    /// A Boolean.
     Bool(bool),
     /// An integer; wide enough for every `u64` and `i64`.
     Integer(i128),
@@ -68,7 +68,7 @@ pub enum ValueType {
     Bool,
     /// [`Value::Integer`].
     Integer,
-    /// [`Value::Bytes`]; where it is expected, [`Value::Text`] does too, as its UTF-8.
+    /// [`Value::Bytes`]; a parameter of this type also accepts [`Value::Text`], as UTF-8 bytes.
     Bytes,
     /// [`Value::Text`].
     Text,

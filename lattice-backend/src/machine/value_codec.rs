@@ -1,10 +1,11 @@
-//! The bytes of a [`Value`], for calls that cross the border of a module.
+//! The encoding of a [`Value`], for calls across the boundary of a module.
 //!
-//! A byte for the kind, then: nothing for null (0), false (1) and true (2); the number, in zigzag
-//! and LEB128, for an integer (3); a length in LEB128 and so many bytes for a byte string (4) and a
-//! text (5); a count in LEB128 and the values for a list (6); a count, and a text without its kind
-//! byte and a value for each field of a record (7), the names in ascending order of their bytes.
-//! A value has one encoding: numbers are of the shortest form, names are unique.
+//! A value starts with a byte for its kind. Then come: nothing for null (0), false (1) and true
+//! (2); the number in zigzag and LEB128 for an integer (3); a length in LEB128 and the bytes for a
+//! byte string (4) and a text (5); a count in LEB128 and the values for a list (6); a count, and
+//! for each field a text without its kind byte and a value, for a record (7), with names in
+//! ascending order of their bytes. A value has exactly one encoding: numbers have the shortest
+//! form, names are unique.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -18,12 +19,12 @@ use crate::machine::{Fields, Value, ValueType};
 
 /// The longest encoding of a value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 64 << 20;
-/// The most values in a value, itself and those in lists and records.
+/// The most values in a value: itself and all values in lists and records.
 pub const MAX_VALUES: usize = 1 << 20;
 /// How deep lists and records may be nested.
 pub const MAX_VALUE_DEPTH: usize = 32;
 
-/// Values that room is made for before the first of a list is read.
+/// Capacity that is allocated before the first value of a list is read.
 const FIRST_CAPACITY: usize = 256;
 
 const NULL: u8 = 0;
@@ -35,11 +36,11 @@ const TEXT: u8 = 5;
 const LIST: u8 = 6;
 const RECORD: u8 = 7;
 
-/// Bytes that are not the encoding of a value.
+/// Why bytes are not the encoding of a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the encoding of a value, at byte {at}: expected {expected}")]
 pub struct ValueError {
-    /// Where reading ended.
+    /// Where decoding stopped.
     pub at: usize,
     /// What was expected there.
     pub expected: String,
@@ -56,7 +57,7 @@ fn append_bytes(content: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(content);
 }
 
-/// Numbers near zero become small ones: 0, -1, 1, -2, ... are 0, 1, 2, 3, ...
+/// Maps numbers near zero to small ones: 0, -1, 1, -2, ... to 0, 1, 2, 3, ...
 fn zigzag(number: i128) -> u128 {
     ((number << 1) ^ (number >> 127)).cast_unsigned()
 }
@@ -99,8 +100,8 @@ fn append(value: &Value, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Bytes that are read from the front. What cannot be read is `None`, and why is kept: a module spends
-/// much of a call here, and a result with an error in it is twice as large as a value.
+/// Reads bytes from the front. A read that fails returns `None` and stores the reason: a module
+/// spends much of a call here, and a result that holds an error is twice as large as a value.
 struct Reader<'a> {
     bytes: &'a [u8],
     rest: &'a [u8],
@@ -140,7 +141,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number of one byte, as most are.
+    /// A number of one byte, which most are.
     #[inline(always)]
     fn short(&mut self) -> Option<u8> {
         let (&byte, rest) = self.rest.split_first().filter(|(byte, _)| **byte < 0x80)?;
@@ -148,7 +149,7 @@ impl<'a> Reader<'a> {
         Some(byte)
     }
 
-    /// A number in its shortest form. The package also reads some that are too long for the type.
+    /// A number in its shortest form. The crate also accepts some that are too long for the type.
     #[inline(never)]
     fn number(&mut self) -> Option<u128> {
         if let Some(byte) = self.short() {
@@ -165,12 +166,12 @@ impl<'a> Reader<'a> {
         Some(number)
     }
 
-    /// A length or a count, of at most as much as there are bytes.
+    /// A length or a count, at most the number of remaining bytes.
     #[inline]
     fn len(&mut self) -> Option<usize> {
         let len = match self.short() {
             Some(byte) => byte.into(),
-            // What does not fit is too long in any case.
+            // A number that exceeds `usize` is too long in any case.
             None => usize::try_from(self.number()?).unwrap_or(usize::MAX),
         };
         let most = self.rest.len();
@@ -196,7 +197,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value that is in so many lists and records.
+    /// A value nested in `depth` lists and records.
     #[inline]
     fn value(&mut self, depth: usize) -> Option<Value> {
         let kind = self.kind()?;
@@ -219,7 +220,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list or a record that is in so many others.
+    /// A list or record nested in `depth` others.
     #[inline(never)]
     fn nested(&mut self, kind: u8, depth: usize) -> Option<Value> {
         if depth == MAX_VALUE_DEPTH {
@@ -234,7 +235,7 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn list(&mut self, count: usize, depth: usize) -> Option<Vec<Value>> {
-        // A count is a claim: room is made for the first ones, and more as they come.
+        // The count is only a claim: allocate for the first values, and grow as more arrive.
         let mut values = Vec::with_capacity(count.min(FIRST_CAPACITY));
         for _ in 0..count {
             values.push(self.value(depth)?);
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What was read, or why it was not.
+    /// Turns a failed read into its stored error.
     fn result<T>(&mut self, read: Option<T>) -> Result<T, ValueError> {
         read.ok_or_else(|| {
             let error = self.error.take();
@@ -278,7 +279,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     fn skip(&mut self, depth: usize) -> Option<()> {
         match self.kind()? {
             NULL | FALSE | TRUE => {}
@@ -308,7 +309,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    /// The fields of a record; a list is passed over.
+    /// The fields of a record; lists are skipped.
     fn fields(&mut self) -> Option<Vec<Named<'a>>> {
         let count = self.len()?;
         let mut fields: Vec<Named<'a>> = Vec::with_capacity(count.min(FIRST_CAPACITY));
@@ -333,7 +334,8 @@ impl<'a> Reader<'a> {
         Some(fields)
     }
 
-    /// The next value of a list, if it is a record; else its type. Texts are left unread.
+    /// Reads the next value of a list if it is a record; returns its type otherwise. Texts stay
+    /// undecoded.
     fn plain_record(&mut self, fields: &mut Vec<(&'a [u8], Field<'a>)>) -> Option<ValueType> {
         fields.clear();
         if self.rest.first() != Some(&RECORD) {
@@ -363,20 +365,20 @@ impl<'a> Reader<'a> {
 /// An argument and its name.
 pub(super) type Named<'a> = (Cow<'a, str>, Given<'a>);
 
-/// An argument as it was given.
+/// An argument as the caller gave it.
 #[derive(Debug)]
 pub(super) enum Given<'a> {
     Value(Value),
     List(List<'a>),
 }
 
-/// The bytes of a list.
+/// The encoded bytes of a list.
 #[derive(Debug)]
 pub(super) struct List<'a> {
     bytes: &'a [u8],
 }
 
-/// The values of a list, while they are read.
+/// Reads the values of a list.
 pub(super) struct Values<'a> {
     reader: Reader<'a>,
     left: usize,
@@ -401,7 +403,7 @@ impl Given<'_> {
 impl<'a> List<'a> {
     pub(super) fn values(&self) -> Values<'a> {
         let mut reader = Reader::new(self.bytes);
-        // It has been passed over, so there are a kind and a count.
+        // The list has been skipped before, so it has a valid kind and count.
         let left = reader.kind().and_then(|_| reader.len()).unwrap_or(0);
         Values { reader, left }
     }
@@ -414,7 +416,7 @@ impl<'a> List<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Reads the next value, if there is one, into `record`; its type.
+    /// Reads the next value, if any, into `record`; returns its type.
     pub(super) fn next_record(
         &mut self,
         record: &mut Record<'a>,
@@ -430,7 +432,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The fields of a record, of which lists are left as they are; nothing for a value of another type.
+/// The fields of a record, with lists undecoded; `None` for a value of another type.
 pub(super) fn fields(bytes: &[u8]) -> Result<Option<Vec<Named<'_>>>, ValueError> {
     if bytes.len() > MAX_VALUE_BYTES || bytes.first() != Some(&RECORD) {
         return Ok(None);
@@ -442,18 +444,19 @@ pub(super) fn fields(bytes: &[u8]) -> Result<Option<Vec<Named<'_>>>, ValueError>
 }
 
 impl Value {
-    /// The value's bytes: a kind, and what is of that kind.
+    /// Encodes the value: kind byte and contents.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         append(self, &mut bytes);
         bytes
     }
 
-    /// Reads the bytes of a value: all of them, in their one form. What is allocated is bounded by
-    /// the number of bytes and by [`MAX_VALUES`].
+    /// Decodes a value: all bytes, in canonical form only. The number of bytes and [`MAX_VALUES`]
+    /// bound what it allocates.
     ///
     /// # Errors
-    /// [`ValueError`] for anything else, and past [`MAX_VALUE_BYTES`] and [`MAX_VALUE_DEPTH`].
+    /// [`ValueError`] if the bytes are malformed or exceed [`MAX_VALUE_BYTES`] or
+    /// [`MAX_VALUE_DEPTH`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ValueError> {
         let mut reader = Reader::new(bytes);
         let value = match bytes.len() <= MAX_VALUE_BYTES {

@@ -1,4 +1,4 @@
-//! An op's bytes.
+//! The encoding of ops.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,9 +18,9 @@ const FORMAT: u8 = 1;
 /// BLAKE3 key derivation context of op ids.
 const CONTEXT: &str = "lattice 2026 op v1";
 const SIGNATURE_LEN: usize = 64;
-/// Bytes of a body in front of its deps: format, kind, store id, author, seq, prev, hlc.
+/// Bytes of a body before its deps: format, kind, store id, author, seq, prev, hlc.
 const FIXED_LEN: usize = 1 + 1 + 16 + 32 + 8 + 32 + 8;
-/// Where `hlc` stands in a body.
+/// The offset of `hlc` in a body.
 #[cfg(feature = "std")]
 const HLC_OFFSET: usize = FIXED_LEN - 8;
 #[cfg(feature = "std")]
@@ -28,7 +28,7 @@ const AUTHOR_OFFSET: usize = 1 + 1 + 16;
 #[cfg(feature = "std")]
 const SEQ_OFFSET: usize = AUTHOR_OFFSET + 32;
 
-/// What an op is for.
+/// The purpose of an op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpKind {
@@ -55,7 +55,7 @@ impl OpKind {
     }
 }
 
-/// Why bytes are not an op of a store. Such an op is not recorded.
+/// Why bytes are not a valid op of a store. Such bytes are not recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpError {
@@ -85,13 +85,13 @@ pub enum OpError {
         /// The kind number found.
         found: u8,
     },
-    /// The body is not the encoding of one.
+    /// The body is malformed.
     #[error("the op's body is malformed")]
     Body(#[from] CodecError),
     /// An op of another store.
     #[error("the op belongs to store {found}, not to {expected}")]
     OtherStore {
-        /// The store that was to take it.
+        /// The receiving store.
         expected: StoreId,
         /// The store named in it.
         found: StoreId,
@@ -99,10 +99,10 @@ pub enum OpError {
     /// Deps that are not in strictly ascending order.
     #[error("the op's deps are not in strictly ascending order")]
     DepsOrder,
-    /// The previous op of the author stands among the deps too.
+    /// The deps name the author's previous op too.
     #[error("the op's deps name its prev again")]
     DepIsPrev,
-    /// A first op that has a predecessor, or a later one that has none.
+    /// A first op that has a predecessor, or a later op without one.
     #[error("op {seq} of its author names {} as prev", if *zero_prev { "none" } else { "one" })]
     PrevAgainstSeq {
         /// The op's sequence number.
@@ -110,18 +110,18 @@ pub enum OpError {
         /// Whether its prev is all zeroes.
         zero_prev: bool,
     },
-    /// A merge that carries something.
+    /// A merge with a payload.
     #[error("a merge carries no payload, found {found} bytes")]
     MergePayload {
         /// Bytes of payload.
         found: usize,
     },
-    /// The signature does not hold.
+    /// The signature is invalid.
     #[error("the op's signature does not hold")]
     Signature(#[from] SignatureError),
 }
 
-/// Computes op ids of one store: the derivation context and the genesis are hashed once.
+/// Computes op ids of one store. The derivation context and the genesis are hashed only once.
 #[derive(Clone)]
 pub struct OpHasher {
     base: blake3::Hasher,
@@ -129,7 +129,7 @@ pub struct OpHasher {
 }
 
 impl OpHasher {
-    /// For the store with this genesis.
+    /// A hasher for the store with this genesis.
     pub fn new(genesis: &GenesisHash) -> Self {
         let mut base = blake3::Hasher::new_derive_key(CONTEXT);
         base.update(genesis.as_bytes());
@@ -139,7 +139,7 @@ impl OpHasher {
         }
     }
 
-    /// The store whose ops these are.
+    /// The id of the store.
     pub fn store_id(&self) -> StoreId {
         self.store_id
     }
@@ -155,7 +155,7 @@ impl fmt::Debug for OpHasher {
     }
 }
 
-/// An op's body as it is encoded.
+/// The encoded form of an op's body.
 #[derive(Serialize, Deserialize)]
 struct Body<'a> {
     format: u8,
@@ -171,18 +171,18 @@ struct Body<'a> {
     payload: &'a serde_bytes::Bytes,
 }
 
-/// What an author has to say to make an op; the rest follows from it.
+/// The fields that an author chooses for an op; the others follow from them.
 #[derive(Debug, Clone)]
 pub struct OpDraft<'a> {
-    /// What the op is for.
+    /// The purpose of the op.
     pub kind: OpKind,
-    /// The place in the author's chain.
+    /// The position in the author's chain.
     pub seq: u64,
-    /// The author's op before it, or [`OpId::ZERO`].
+    /// The author's previous op, or [`OpId::ZERO`].
     pub prev: OpId,
     /// Its timestamp.
     pub hlc: Hlc,
-    /// Other ops it follows, strictly ascending.
+    /// Other ops that it follows, strictly ascending.
     pub deps: Vec<OpRef>,
     /// The state machine's payload.
     pub payload: &'a [u8],
@@ -199,7 +199,7 @@ impl OpDraft<'_> {
         Ok(op)
     }
 
-    /// Encodes the op; a signature of zeroes stands where its own is to be.
+    /// Encodes the op, with zeroes in place of the signature.
     pub(crate) fn compose(self, hasher: &OpHasher, author: PubKey) -> Result<Op, OpError> {
         let body = Body {
             format: FORMAT,
@@ -214,11 +214,12 @@ impl OpDraft<'_> {
         };
         let mut bytes = codec::encode(&body)?;
         let id = hasher.id(&bytes);
-        // A long op is not to take twice its memory for the sake of its last bytes.
+        // Reserve exactly: growth by doubling would double the memory of a long op for its last
+        // bytes.
         bytes.reserve_exact(SIGNATURE_LEN);
         bytes.extend_from_slice(&[0; SIGNATURE_LEN]);
         if bytes.len() > MAX_OP_BYTES || body.deps.len() > MAX_DEPS {
-            // Whoever reads it says what is too much.
+            // `decode` returns the error that names the exceeded limit.
             return Op::decode(bytes, hasher);
         }
         check(&body, self.kind, hasher.store_id)?;
@@ -238,8 +239,8 @@ impl OpDraft<'_> {
     }
 }
 
-/// One op whose form is right: every rule that needs nothing but its bytes and its store's
-/// genesis holds. [`Op::verify`] checks the signature. Clones share the bytes.
+/// A well-formed op: it meets every rule that depends only on its bytes and its store's genesis.
+/// [`Op::verify`] checks the signature. Clones share the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Op(Arc<Parts>);
 
@@ -255,10 +256,10 @@ struct Parts {
 }
 
 impl Op {
-    /// Reads an op of the store that `hasher` was made for.
+    /// Decodes an op of the store that `hasher` belongs to.
     ///
     /// # Errors
-    /// See [`OpError`]. Limits, format and kind are looked at before anything is allocated.
+    /// See [`OpError`]. Limits, format and kind are checked before anything is allocated.
     pub fn decode(bytes: Vec<u8>, hasher: &OpHasher) -> Result<Self, OpError> {
         let expected = FIXED_LEN + 8 + 8 + SIGNATURE_LEN;
         if bytes.len() > MAX_OP_BYTES {
@@ -301,10 +302,10 @@ impl Op {
         })))
     }
 
-    /// Checks the signature, by ed25519's strict rules.
+    /// Verifies the signature by ed25519's strict rules.
     ///
     /// # Errors
-    /// [`SignatureError`] names the author.
+    /// [`SignatureError`], which names the author.
     pub fn verify(&self) -> Result<(), SignatureError> {
         key::verify(
             &self.0.reference.author,
@@ -313,7 +314,7 @@ impl Op {
         )
     }
 
-    /// The same by one who checks many.
+    /// Verifies the signature with a [`Verifier`](key::Verifier), for callers that verify many.
     #[cfg(feature = "std")]
     pub(crate) fn verify_by(&self, verifier: &mut key::Verifier) -> Result<(), SignatureError> {
         verifier.verify(
@@ -323,7 +324,7 @@ impl Op {
         )
     }
 
-    /// Puts the author's signature in its place.
+    /// Sets the author's signature.
     pub(crate) fn set_signature(&mut self, signature: &[u8; SIGNATURE_LEN]) {
         let bytes = &mut Arc::make_mut(&mut self.0).bytes;
         let body_len = bytes.len() - SIGNATURE_LEN;
@@ -337,12 +338,12 @@ impl Op {
             .expect("decode has checked the length")
     }
 
-    /// The op's bytes, as they are stored and exchanged.
+    /// The op's bytes, as stores and peers hold them.
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 
-    /// The op's bytes, taken out; copied if there are clones of the op.
+    /// Returns the op's bytes; copies them if the op has clones.
     pub fn into_bytes(self) -> Vec<u8> {
         Arc::unwrap_or_clone(self.0).bytes
     }
@@ -352,22 +353,22 @@ impl Op {
         self.0.reference
     }
 
-    /// What the op is for.
+    /// The purpose of the op.
     pub fn kind(&self) -> OpKind {
         self.0.kind
     }
 
-    /// When it was made, by its author's hybrid clock.
+    /// Its author's hybrid clock when it was made.
     pub fn hlc(&self) -> Hlc {
         self.0.hlc
     }
 
-    /// Other ops it follows, strictly ascending.
+    /// Other ops that it follows, strictly ascending.
     pub fn deps(&self) -> &[OpRef] {
         &self.0.deps
     }
 
-    /// The author's op before it; nothing for the first one.
+    /// The author's previous op; `None` for the first one.
     pub fn prev(&self) -> Option<OpRef> {
         let seq = self.0.reference.seq.checked_sub(1)?;
         Some(OpRef {
@@ -377,7 +378,7 @@ impl Op {
         })
     }
 
-    /// The ops it names: its prev, if it has one, and its deps.
+    /// The ops that it names: its `prev`, if any, and its deps.
     pub fn parents(&self) -> impl Iterator<Item = OpRef> + '_ {
         self.prev().into_iter().chain(self.0.deps.iter().copied())
     }
@@ -388,7 +389,7 @@ impl Op {
         &self.0.bytes[end - self.0.payload_len..end]
     }
 
-    /// Which op it is, and when it was made.
+    /// The op's reference and timestamp.
     pub fn stamp(&self) -> Stamp {
         Stamp {
             hlc: self.0.hlc,
@@ -396,7 +397,7 @@ impl Op {
         }
     }
 
-    /// What a state machine sees of it, at this position in the local order of application.
+    /// The view that a state machine gets of it at this apply index.
     pub fn view(&self, index: ApplyIndex) -> OpView<'_> {
         OpView {
             index,
@@ -406,8 +407,7 @@ impl Op {
         }
     }
 
-    /// Author, sequence number and timestamp of an op from the first bytes of its body, without reading
-    /// the rest.
+    /// Reads author, sequence number and timestamp of an op from the start of its body only.
     #[cfg(feature = "std")]
     pub(crate) fn peek(bytes: &[u8]) -> Option<(PubKey, u64, Hlc)> {
         let author = bytes.get(AUTHOR_OFFSET..)?.first_chunk()?;
@@ -434,14 +434,14 @@ impl fmt::Debug for Op {
     }
 }
 
-/// What a state machine sees of an op: nothing that depends on the signature.
+/// The view that a state machine gets of an op; independent of the signature.
 #[derive(Debug, Clone, Copy)]
 pub struct OpView<'a> {
     /// Its position in the local order of application; see [`History`](crate::machine::History).
     pub index: ApplyIndex,
     /// Author, sequence number and id.
     pub reference: OpRef,
-    /// When it was made, by its author's hybrid clock.
+    /// Its author's hybrid clock when it was made.
     pub hlc: Hlc,
     /// The state machine's payload; empty in a merge.
     pub payload: &'a [u8],

@@ -1,26 +1,26 @@
-//! Signing and checking.
+//! Signing and verification.
 
 use core::fmt;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use lattice_meta::{OpId, PubKey};
 
-/// What is signed: this, then the op's id. The prefix keeps a signature of an op from being one
-/// of anything else.
+/// The signed message is this prefix and the op's id. The prefix keeps an op's signature from being
+/// valid for anything else.
 const PREFIX: &[u8; 14] = b"lattice/op/v1\0";
 const MESSAGE_LEN: usize = PREFIX.len() + OpId::LEN;
 
-/// An author's ed25519 secret key. It shows nothing of itself in `Debug`, and its memory is
-/// cleared when it is dropped.
+/// An author's ed25519 secret key. Its `Debug` output does not reveal it, and dropping it clears
+/// its memory.
 pub struct SecretKey(SigningKey);
 
 impl SecretKey {
-    /// Takes the 32 secret bytes (the seed of RFC 8032).
+    /// Takes the 32 secret bytes, which are the seed of RFC 8032.
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
         Self(SigningKey::from_bytes(bytes))
     }
 
-    /// The secret bytes, in a buffer that clears itself.
+    /// The secret bytes, in a buffer that is cleared on drop.
     pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
         zeroize::Zeroizing::new(self.0.to_bytes())
     }
@@ -42,11 +42,11 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// A signature that does not hold.
+/// Why a signature is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// The author is no public key.
+    /// The author is not a public key.
     #[error("author {author} is not an ed25519 public key")]
     NoKey {
         /// The author named in the op.
@@ -60,8 +60,9 @@ pub enum SignatureError {
     },
 }
 
-/// Checks a signature by the strict rules of ed25519-dalek: a canonical encoding, no key or point
-/// of small order. The batch equation accepts what these refuse, so it is never used.
+/// Verifies a signature by the strict rules of ed25519-dalek: a canonical encoding, and no key or
+/// point of small order. Batch verification accepts signatures that these rules refuse, so it is
+/// never used.
 pub(crate) fn verify(
     author: &PubKey,
     id: &OpId,
@@ -74,7 +75,8 @@ pub(crate) fn verify(
 #[cfg(feature = "std")]
 const KEPT_KEYS: usize = 256;
 
-/// Checks many signatures by the same rules: public keys stay unpacked, which is a tenth of the work.
+/// Verifies many signatures by the same rules. It caches decompressed public keys, which are a
+/// tenth of the work.
 #[cfg(feature = "std")]
 #[derive(Default)]
 pub(crate) struct Verifier {

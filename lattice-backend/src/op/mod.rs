@@ -24,35 +24,35 @@ use serde::{Deserialize, Serialize};
 pub const MAX_OP_BYTES: usize = 16 << 20;
 /// The most ops that one op may name as deps.
 pub const MAX_DEPS: usize = 1024;
-/// The longest payload of an op that is made here, in bytes: what is left when it has all the deps
-/// that it may have.
+/// The longest payload of an op made here, in bytes: the rest of [`MAX_OP_BYTES`] beside the most
+/// deps that an op may have.
 pub const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 256;
 
-/// Names one op: whose it is, its place in the author's chain, and its id.
+/// Identifies one op: author, position in the author's chain, and id.
 ///
 /// The order is that of the fields, which is also the order of [`OpRef::to_key`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OpRef {
     /// The author.
     pub author: PubKey,
-    /// The place in the author's chain, from 0.
+    /// The position in the author's chain, from 0.
     pub seq: u64,
     /// The op's id.
     pub id: OpId,
 }
 
-/// Which op it was, and when it was made by its author's hybrid clock. The order is that of time, and of
-/// ids where times are equal: no two ops have the same.
+/// An op and its author's hybrid clock when the op was made. Stamps order by time, then by id, so
+/// no two ops have equal stamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp {
-    /// When the op was made.
+    /// Its author's hybrid clock when it was made.
     pub hlc: Hlc,
     /// The op.
     pub op: OpRef,
 }
 
 impl Stamp {
-    /// Time and id, by which stamps are ordered.
+    /// The order of stamps: time, then id.
     pub fn rank(&self) -> (Hlc, OpId) {
         (self.hlc, self.op.id)
     }
@@ -62,8 +62,7 @@ impl OpRef {
     /// Length of [`Self::to_key`], in bytes.
     pub const KEY_LEN: usize = 72;
 
-    /// The reference as a key whose bytes order as references do: author, sequence number (big
-    /// endian), id.
+    /// The reference as a key: author, sequence number (big endian), id. Keys sort like references.
     pub fn to_key(&self) -> [u8; Self::KEY_LEN] {
         let mut key = [0; Self::KEY_LEN];
         key[..32].copy_from_slice(self.author.as_bytes());
@@ -72,7 +71,7 @@ impl OpRef {
         key
     }
 
-    /// Reads what [`Self::to_key`] made; nothing for another length.
+    /// Decodes a key that [`Self::to_key`] made; `None` for any other length.
     pub fn from_key(key: &[u8]) -> Option<Self> {
         let (author, rest) = key.split_first_chunk::<32>()?;
         let (seq, id) = rest.split_first_chunk::<8>()?;
@@ -102,25 +101,26 @@ pub(crate) fn strictly_ascending(refs: &[OpRef]) -> bool {
     refs.is_sorted_by(|a, b| a < b)
 }
 
-/// What a replica has, as it tells another: these ops, and all that they follow.
+/// Tells a peer what a replica has: these ops and all their ancestors.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchTips {
-    /// The ends of all branches of all authors, ascending.
+    /// The end of every branch of every author, ascending.
     pub tips: Vec<OpRef>,
-    /// Older ops of the branches of the 1,000 authors whose ops were applied last: as many places before
-    /// the end as powers of two, ascending. A sender that does not know a tip finds one of these.
+    /// Older ops of the branches of the 1,000 authors whose ops were applied last: 1, 2, 4, ...
+    /// positions before the end, ascending. A sender that does not know a tip can find one of
+    /// these.
     pub earlier: Vec<OpRef>,
 }
 
 impl BranchTips {
-    /// All ops that are named.
+    /// All ops named here.
     pub fn iter(&self) -> impl Iterator<Item = &OpRef> {
         self.tips.iter().chain(&self.earlier)
     }
 }
 
 impl From<Vec<OpRef>> for BranchTips {
-    /// Ends of branches alone.
+    /// Branch tips only.
     fn from(tips: Vec<OpRef>) -> Self {
         let earlier = Vec::new();
         Self { tips, earlier }

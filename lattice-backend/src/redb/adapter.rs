@@ -1,4 +1,4 @@
-//! Our `Storage` as redb's `StorageBackend`.
+//! Adapts our `Storage` to redb's `StorageBackend`.
 
 use std::io;
 use std::ops::Bound;
@@ -8,24 +8,24 @@ use redb::{BackendError, StorageBackend};
 use crate::redb::page::check_page;
 use crate::storage::{LockKind, LockRange, Storage};
 
-/// Held by a live writer from the moment its file is consistent (redb's design document, "lock
+/// A live writer locks this byte as soon as its file is consistent (redb's design document, "lock
 /// bytes").
 pub(super) const CONSISTENT_BYTE: u64 = (1 << 62) + 4;
 
-/// Where the header keeps its flags, and the mark of a last commit whose last phase is perhaps not on
-/// disk.
+/// The offset of the header's flags, and the flag `primary_unflushed`: the last phase of the last
+/// commit may not be on disk.
 pub(super) const FLAGS_OFFSET: u64 = 9;
 pub(super) const PRIMARY_UNFLUSHED: u8 = 8;
 
-/// What redb learns about locks.
+/// The lock state that redb sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LockView {
-    /// The truth.
+    /// The actual locks.
     Real,
-    /// That a live writer vouches for the file. It is what lets a reader in on a file whose writer
-    /// was killed: the header's flag then reads as "a writer is live" and the last commit, made in
-    /// two phases, is read as it stands; also if the header has the mark that this commit is perhaps
-    /// not on disk.
+    /// Pretends that a live writer vouches for the file. This lets a reader open a file whose
+    /// writer was killed: the header's flag then means "a writer is live", and redb reads the last
+    /// commit, made in two phases, without a repair. This holds even if the header has the flag
+    /// that this commit may not be on disk.
     Vouched,
 }
 
@@ -49,7 +49,7 @@ fn lock_error(error: io::Error) -> BackendError {
     }
 }
 
-/// Takes the mark of a commit that is perhaps not on disk out of what was read of the header.
+/// Clears the flag of a commit that may not be on disk in bytes read from the header.
 fn clear_unflushed(offset: u64, out: &mut [u8]) {
     let place = FLAGS_OFFSET.checked_sub(offset).map(usize::try_from);
     if let Some(Ok(place)) = place

@@ -14,16 +14,16 @@ use crate::redb::tx::RedbReadTx;
 use crate::redb::write::RedbTransaction;
 use crate::storage::{Disk, FileId, Storage};
 
-/// The ways in which a file is open.
+/// How a file is open.
 pub(super) enum Opened {
-    /// For writing too.
+    /// For reading and writing.
     Writer(Database),
-    /// For reading; the guard keeps writers from a file that crashed.
+    /// For reading; the guard keeps writers from opening a file whose writer crashed.
     Reader {
         database: ReadOnlyDatabase,
         _guard: Option<Box<dyn Storage>>,
     },
-    /// For reading what was repaired in memory.
+    /// For reading a file that redb repaired in memory.
     Repaired {
         database: Database,
         _guard: Box<dyn Storage>,
@@ -53,18 +53,18 @@ impl Opened {
     }
 }
 
-/// The locks are taken in the order of the fields.
+/// Lock order: the fields in this order.
 pub(super) struct RedbDb {
-    /// Held by a write transaction from begin to end, and by compacting and closing, which wait for
-    /// it. A transaction holds no other lock, so that a snapshot never waits for one.
+    /// A write transaction holds it from begin to end; compacting and closing wait for it. A
+    /// transaction holds no other lock, so that a snapshot never waits for a transaction.
     writing: Mutex<()>,
-    /// None once it is closed.
+    /// `None` after closing.
     opened: RwLock<Option<Opened>>,
     access: Access,
     place: Option<Place>,
 }
 
-/// Where a database was opened, and which file that was.
+/// Where a database was opened, and the identity of the file.
 pub(super) struct Place {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) path: PathBuf,
@@ -72,7 +72,7 @@ pub(super) struct Place {
 }
 
 impl RedbDb {
-    /// One that has no name, or is not going to keep it.
+    /// A database without a path, or with a temporary one.
     pub(super) fn new(opened: Opened, access: Access) -> Self {
         Self {
             writing: Mutex::default(),
@@ -141,7 +141,7 @@ impl StateDb for RedbDb {
 
     fn compact(&self) -> Result<()> {
         let _writing = self.wait_to_write();
-        // Readers that begin during it wait.
+        // Readers that begin during the compaction wait for its end.
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         match opened.as_mut().ok_or(BackendError::Closed)? {
             Opened::Writer(database) => contain(|| pack::compact(database)),

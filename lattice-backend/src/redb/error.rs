@@ -1,4 +1,5 @@
-//! From redb's errors to ours, in functions: a conversion would show redb in the public API.
+//! Converts redb's errors to ours. Uses functions, because `From` impls would show redb in the
+//! public API.
 
 use std::any::Any;
 use std::io;
@@ -10,11 +11,11 @@ use crate::backend::BackendError;
 use crate::backend::file_error::FileFault;
 use crate::storage::Storage;
 
-/// What every redb file starts with.
+/// The first bytes of every redb file.
 const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Refuses a file that is not redb's before redb touches it. Returns the header's flags; none are set
-/// in a file that ends before them.
+/// Refuses a file that is not a redb file before redb touches it. Returns the header's flags; a
+/// file that ends before them has no flags set.
 pub(super) fn check_magic(storage: &dyn Storage) -> Result<u8, FileFault> {
     let len = storage.len_bytes().map_err(open_error)?;
     // The flags follow the magic number.
@@ -35,10 +36,10 @@ pub(super) fn check_magic(storage: &dyn Storage) -> Result<u8, FileFault> {
     }))
 }
 
-/// An error of the operating system while a file is opened.
+/// Converts an error of the operating system at open.
 pub(super) fn open_error(error: io::Error) -> FileFault {
     match error.kind() {
-        // Also where a file stands in place of a directory on the way.
+        // `NotADirectory`: a parent in the path is a file.
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileFault::NotFound,
         io::ErrorKind::AlreadyExists => FileFault::Exists,
         io::ErrorKind::IsADirectory => {
@@ -51,7 +52,7 @@ pub(super) fn open_error(error: io::Error) -> FileFault {
     }
 }
 
-/// An error of redb while a database is opened.
+/// Converts a redb error at open.
 pub(super) fn file_error(error: DatabaseError) -> FileFault {
     match error {
         DatabaseError::DatabaseAlreadyOpen => FileFault::InUse,
@@ -69,12 +70,12 @@ pub(super) fn file_error(error: DatabaseError) -> FileFault {
     }
 }
 
-/// An error of redb while an open database is used.
+/// Converts a redb error of an open database.
 pub(super) fn storage_error(doing: &'static str, error: StorageError) -> BackendError {
     wrapped_error(doing, error)
 }
 
-/// The same for an error that redb has wrapped once more.
+/// The same for an error that redb has wrapped.
 pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) -> BackendError {
     match error.into() {
         redb::Error::Corrupted(detail) => BackendError::Damaged { detail },
@@ -85,7 +86,7 @@ pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) 
                 detail: "the file ends before its last page".into(),
             }
         }
-        // The operating system's error, for callers who search the causes for it.
+        // The operating system's error, for callers that search the error's causes for it.
         redb::Error::Io(error) => BackendError::storage(doing, error),
         error @ (redb::Error::TableTypeMismatch { .. }
         | redb::Error::TypeDefinitionChanged { .. }
@@ -96,15 +97,15 @@ pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) 
     }
 }
 
-/// Runs a call of redb. redb trusts a file that says it was closed cleanly and panics over some
-/// damage; nothing of ours outlives such a panic, so it is an error of this store like any other.
+/// Runs a call of redb. redb trusts a file that was marked as closed cleanly, and panics on some
+/// damage. None of our data outlives such a panic, so it becomes an error of this store.
 pub(super) fn contain<T, E: From<BackendError>>(
     call: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(damage(&*panic).into()))
 }
 
-/// The error that a panic of redb is.
+/// Converts a panic of redb to an error.
 pub(super) fn damage(panic: &(dyn Any + Send)) -> BackendError {
     let text = panic
         .downcast_ref::<&str>()

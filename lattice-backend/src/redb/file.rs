@@ -1,4 +1,4 @@
-//! Storages that are files.
+//! Storages in files.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -29,7 +29,8 @@ impl Disk for FileDisk {
         };
         let opened = FileStorage::new(file, path, mode);
         if opened.is_err() && mode == FileMode::CreateNew {
-            // The file is ours, and empty; the first error is the one to report.
+            // This call created the file, and it is empty. Report the first error, not that of the
+            // removal.
             let _ = std::fs::remove_file(path);
         }
         Ok(Box::new(opened?))
@@ -45,7 +46,7 @@ impl Disk for FileDisk {
         }))
     }
 
-    /// A file without a name in the system's directory for temporary files.
+    /// An unnamed file in the system's temporary directory.
     fn scratch(&self) -> io::Result<Box<dyn Storage>> {
         let locks = FileBackend::new(tempfile::tempfile()?).map_err(io::Error::other)?;
         Ok(Box::new(FileStorage { locks }))
@@ -56,8 +57,8 @@ impl Disk for FileDisk {
     }
 }
 
-/// Opens a regular file only. Opening a pipe would wait for a process at its other end without the
-/// flag; that it is a pipe shows once it is open, which saves one lookup of the path.
+/// Opens regular files only. Without the flag, opening a pipe would wait for a process at its other
+/// end. Whether it is a pipe is checked after opening, which saves a lookup of the path.
 #[cfg(unix)]
 fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -80,7 +81,7 @@ fn check_is_file(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// A new file is durable once its directory is.
+/// A new file is durable only once its directory is synced.
 fn sync_parent(path: &Path) -> io::Result<()> {
     match path
         .parent()
@@ -91,8 +92,8 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A file. Its byte-range locks are redb's own, so that other programs built on redb agree with us
-/// about which processes have a store open.
+/// A file. It uses redb's own byte-range locks, so that other programs built on redb agree with us
+/// on which processes have a store open.
 #[derive(Debug)]
 struct FileStorage {
     locks: FileBackend,

@@ -1,4 +1,4 @@
-//! The redb backend. This module, and nothing else in Lattice, names redb.
+//! The redb backend. Only this module names redb.
 
 mod adapter;
 mod db;
@@ -32,19 +32,19 @@ use error::{check_magic, contain, file_error, open_error};
 use pack::shrink;
 use scratch::Unsynced;
 
-/// Cache of a database that is opened to be peeked at; it reads a handful of pages.
+/// Cache for a peek, which reads a handful of pages.
 const PEEK_CACHE_BYTES: usize = 256 << 10;
-/// How often a writer asks again for a lock that a passing peek of a crashed store may hold, and
-/// how long it waits in between.
+/// How often a writer retries a lock that a short peek of a crashed store may hold, and the wait
+/// between tries.
 const LOCK_TRIES: u32 = 10;
 const LOCK_WAIT: Duration = Duration::from_millis(2);
 
 /// Stores as redb files on a [`Disk`].
 ///
-/// A store that is open in the default sharing mode can be read by other processes. One whose
-/// last writer was killed can be peeked at and read without being changed: its last commit was
-/// made in two phases and is intact, so no repair is needed to read it. While a crashed store is
-/// being read, it is in use for writers, since they would repair it underneath.
+/// Other processes can read a store that is open in the default sharing mode. A store whose last
+/// writer was killed can be peeked at and read without being changed: its last commit was made in
+/// two phases and is intact, so reading needs no repair. While a crashed store is being read,
+/// writers get an in-use error, since they would repair the file under the reader.
 #[derive(Clone)]
 pub struct RedbBackend {
     disk: Arc<dyn Disk>,
@@ -65,12 +65,12 @@ impl fmt::Debug for RedbBackend {
 }
 
 impl RedbBackend {
-    /// On the file system.
+    /// A backend on the file system.
     pub fn on_files() -> Self {
         Self::on_disk(FileDisk)
     }
 
-    /// On any disk.
+    /// A backend on any disk.
     pub fn on_disk(disk: impl Disk) -> Self {
         Self {
             disk: Arc::new(disk),
@@ -89,7 +89,7 @@ impl RedbBackend {
         let mut tries = 1;
         loop {
             let storage = self.storage(path, FileMode::ReadWrite)?;
-            // An empty file would be taken for a new database and written to.
+            // redb would take an empty file for a new database and write to it.
             check_magic(&*storage)?;
             match create_database(storage, options) {
                 Err(FileFault::InUse) if tries < LOCK_TRIES => {
@@ -101,7 +101,7 @@ impl RedbBackend {
         }
     }
 
-    /// Opens a file that is still in its place once it is locked.
+    /// Opens a file, and checks after locking it that it is still the file at the path.
     fn open_file(&self, path: &Path, options: &OpenOptions) -> Result<RedbDb, FileFault> {
         loop {
             let file = self.disk.file_id(path).map_err(open_error)?;
@@ -109,9 +109,9 @@ impl RedbBackend {
                 Access::ReadWrite => self.open_writer(path, options),
                 Access::ReadOnly => self.open_reader(path, options),
             }?;
-            // Another file may have taken its place before it was locked. A process that puts one
-            // there holds the writer's lock on the one before, so a writer's stays in its place
-            // from here.
+            // Another file may have replaced it before it was locked. A process that replaces a
+            // file holds the writer lock on the old one, so from here on a writer's file is not
+            // replaced.
             if self.disk.file_id(path).map_err(open_error)? == file {
                 let place = Place {
                     disk: Arc::clone(&self.disk),
@@ -142,7 +142,7 @@ impl RedbBackend {
         let database = create_database(storage, &OpenOptions::read_write())?;
         let db = RedbDb::new(Opened::Writer(database), Access::ReadWrite);
         let mut tx = db.begin_write()?;
-        // Looking into a table makes it: a store has all five from the beginning.
+        // Accessing a table creates it: a new store has all its tables from the beginning.
         for table in Table::ALL {
             tx.get(table, &[])?;
         }
@@ -164,7 +164,7 @@ impl RedbBackend {
         Ok(RedbDb::new(Opened::Writer(database), options.access))
     }
 
-    /// Gives back the space that copying rows into a new file took.
+    /// Frees the unused space that copying rows into a new file leaves.
     fn shrink_file(&self, path: &Path) -> Result<(), FileFault> {
         let storage = self.storage(path, FileMode::ReadWrite)?;
         contain(|| {
@@ -175,8 +175,8 @@ impl RedbBackend {
     }
 }
 
-/// A file that was made just now. It is removed when this is dropped, unless it is worth keeping:
-/// also when a panic drops this.
+/// A newly created file. Dropping this value removes the file unless it is marked as kept, also
+/// when a panic drops it.
 struct NewFile<'a> {
     disk: &'a dyn Disk,
     path: &'a Path,
@@ -200,7 +200,7 @@ impl<'a> NewFile<'a> {
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
-            // The error that came first is the one to report.
+            // Report the first error, not that of the removal.
             let _ = self.disk.remove(self.path);
         }
     }
@@ -230,7 +230,7 @@ impl StateBackend for RedbBackend {
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
         let db = self.create_scratch();
-        // What it is called if it fails: the directory, which the environment can set.
+        // Errors name the temporary directory, which the environment can set.
         Ok(Arc::new(
             db.map_err(|fault| fault.at(&std::env::temp_dir()))?,
         ))
@@ -250,7 +250,7 @@ impl StateBackend for RedbBackend {
     }
 }
 
-/// Opens the database in a storage for writing; makes one in an empty storage.
+/// Opens the database in a storage for writing; creates one if the storage is empty.
 fn create_database(
     storage: Box<dyn Storage>,
     options: &OpenOptions,

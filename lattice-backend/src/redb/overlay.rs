@@ -1,4 +1,4 @@
-//! A storage that keeps what is written in memory and leaves the one underneath as it is.
+//! A storage that keeps all writes in memory and does not change its base.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -7,11 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::storage::{LockKind, LockRange, Storage};
 
-/// Bytes kept together; redb writes in multiples of it, but for its header.
+/// The unit of storage; redb writes multiples of it, except for its header.
 const BLOCK: usize = 4096;
 const BLOCK_U64: u64 = 4096;
 
-/// Lets redb repair a file in memory, for reading one whose last writer was killed in
+/// Lets redb repair a file in memory, in order to read a file whose last writer was killed in
 /// exclusive mode.
 #[derive(Debug)]
 pub(super) struct Overlay {
@@ -22,8 +22,8 @@ pub(super) struct Overlay {
 #[derive(Debug)]
 struct Changed {
     len: u64,
-    /// How far the storage underneath still shows: what has been cut off reads as zero if this
-    /// one grows again.
+    /// The bytes of the base that are still visible: after a truncation, what was cut off reads as
+    /// zeroes even if the overlay grows again.
     base_len: u64,
     blocks: BTreeMap<u64, Box<[u8; BLOCK]>>,
 }
@@ -43,7 +43,7 @@ impl Overlay {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block as it is underneath; zeroes beyond what shows of it.
+    /// Reads a block of the base, with zeroes beyond its visible part.
     fn base_block(&self, number: u64, base_len: u64) -> io::Result<Box<[u8; BLOCK]>> {
         let mut block = Box::new([0; BLOCK]);
         let start = number * BLOCK_U64;
@@ -56,7 +56,7 @@ impl Overlay {
     }
 }
 
-/// The pieces of a byte range by blocks: block number, first byte in the block, length.
+/// Splits a byte range at block boundaries: block number, first byte in the block, length.
 fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let mut at = offset;
     let mut left = len;
@@ -138,7 +138,7 @@ impl Storage for Overlay {
         Ok(())
     }
 
-    // No other process sees what is in memory: every lock is free.
+    // Other processes do not see the memory, so every lock is free.
     fn try_lock(&self, _: LockRange, _: LockKind) -> io::Result<bool> {
         Ok(true)
     }
@@ -168,8 +168,8 @@ mod tests {
     use crate::conformance::Rng;
     use crate::storage::{Disk, FileMode, MemoryDisk};
 
-    /// Random writes, cuts and extensions do the same to an overlay as to a file, and nothing to
-    /// the file underneath.
+    /// Random writes, truncations and extensions have the same effect on an overlay as on a file,
+    /// and do not change the base.
     #[test]
     fn an_overlay_is_as_the_file_would_be() {
         let mut rng = Rng::new(11);

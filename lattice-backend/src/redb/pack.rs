@@ -1,4 +1,4 @@
-//! Giving back the space that a database does not use.
+//! Compaction of a database.
 
 use std::ops::ControlFlow;
 
@@ -8,12 +8,12 @@ use crate::backend::{BackendError, Direction, EVERYTHING, Result, Table};
 use crate::redb::error::{storage_error, wrapped_error};
 use crate::redb::tx::{Bytes, definition, range};
 
-/// Packs the tables of a database and makes its file as short as it can be.
+/// Packs the tables of a database and shrinks its file as far as possible.
 ///
-/// Rows that came in any order leave pages that are two thirds full; redb moves such pages, and does not
-/// fill them. Rows that come in their order fill them.
+/// Rows inserted in random order leave pages two thirds full. redb's compaction moves such pages
+/// but does not fill them. Rows inserted in ascending order fill their pages.
 pub(super) fn compact(database: &mut Database) -> Result<()> {
-    // First, because it is refused while there are readers.
+    // First, because redb refuses it while there are readers.
     shrink(database)?;
     let tx = database
         .begin_write()
@@ -26,7 +26,7 @@ pub(super) fn compact(database: &mut Database) -> Result<()> {
     shrink(database)
 }
 
-/// Moves pages to the start of the file, and cuts off what comes after them.
+/// Moves pages to the start of the file, and truncates the rest.
 pub(super) fn shrink(database: &mut Database) -> Result<()> {
     match database.compact() {
         Ok(_) => Ok(()),
@@ -35,8 +35,8 @@ pub(super) fn shrink(database: &mut Database) -> Result<()> {
     }
 }
 
-/// Copies a table's rows in their order, and puts the copy in its place. The transaction leaves one or
-/// the other.
+/// Copies a table's rows in order, and replaces the table by the copy. The transaction leaves
+/// either the table or the copy.
 fn pack(tx: &WriteTransaction, table: Table) -> Result<()> {
     let name = format!("{}-packed", table.name());
     let packed: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new(&name);

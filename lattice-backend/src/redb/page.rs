@@ -1,26 +1,27 @@
-//! What redb believes of a page without a check.
+//! Checks page contents that redb trusts without a check.
 
 use std::io;
 
 use crate::storage::Storage;
 
-/// A page of the smallest order; the header has the first one to itself.
+/// The size of the smallest page; the header has the first one to itself.
 const PAGE_BYTES: u64 = 4096;
-/// The first byte of a page that names other pages, and of no page.
+/// The first byte of a branch page, and of a byte sequence that is not a page.
 const BRANCH: u8 = 2;
 const NO_TYPE: u8 = 0;
-/// Where a branch counts its keys, of which it has one less than children.
+/// The position of a branch's key count, which is one less than its number of children.
 const KEY_COUNT: std::ops::Range<usize> = 2..4;
-/// Where the checksums of the children begin; their numbers follow.
+/// The position of the children's checksums; the children's page numbers follow them.
 const CHILDREN: usize = 8;
 const CHECKSUM_BYTES: usize = 16;
 const NUMBER_BYTES: usize = 8;
-/// The highest bits of a page's number are the binary logarithm of its length in pages.
+/// The highest bits of a page number are the page's order: the binary logarithm of its length in
+/// pages.
 const ORDER_SHIFT: u32 = 59;
 
-/// Makes a page that names one which is longer than the file unreadable. redb reserves the memory for
-/// a page before it reads it, up to 4 GiB, and one wrong bit in a page's number is enough to ask for
-/// that much. What it does not recognise as a page it reports as damage.
+/// Makes a branch page unreadable if it names a page that is longer than the file. redb allocates
+/// memory for a page before it reads it, up to 4 GiB, and one flipped bit in a page number can
+/// request that much. redb reports a page that it does not recognise as damage.
 pub(super) fn check_page(storage: &dyn Storage, offset: u64, page: &mut [u8]) -> io::Result<()> {
     if offset < PAGE_BYTES || page.first() != Some(&BRANCH) {
         return Ok(());
@@ -34,7 +35,8 @@ pub(super) fn check_page(storage: &dyn Storage, offset: u64, page: &mut [u8]) ->
     Ok(())
 }
 
-/// The order of the longest child of a branch; nothing if it has more children than fit.
+/// The greatest order of a branch's children; `None` if it claims more children than fit in the
+/// page.
 fn greatest_order(page: &[u8]) -> Option<u64> {
     let count: [u8; 2] = page.get(KEY_COUNT)?.try_into().ok()?;
     let children = usize::from(u16::from_le_bytes(count)) + 1;

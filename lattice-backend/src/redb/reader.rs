@@ -1,4 +1,4 @@
-//! Opening for reading, however the last writer ended.
+//! Opens files for reading, however their last writer ended.
 
 use std::io;
 use std::ops::Bound;
@@ -12,7 +12,7 @@ use crate::redb::overlay::Overlay;
 use crate::redb::{LOCK_TRIES, LOCK_WAIT, builder};
 use crate::storage::{LockKind, LockRange, Storage};
 
-/// The byte that a writer locks before it does anything else (redb's design document).
+/// A writer locks this byte before it does anything else (redb's design document).
 const WRITER_MODE_BYTE: u64 = (1 << 62) + 1;
 const WRITER_MODE: LockRange = (
     Bound::Included(WRITER_MODE_BYTE),
@@ -22,12 +22,12 @@ const CONSISTENT: LockRange = (
     Bound::Included(CONSISTENT_BYTE),
     Bound::Included(CONSISTENT_BYTE),
 );
-/// The flag of a file that was not closed, or is open for writing.
+/// The flag of a file that is open for writing, or was not closed.
 const RECOVERY_REQUIRED: u8 = 2;
-/// The flag of a last commit made in two phases.
+/// The flag that the last commit was made in two phases.
 const TWO_PHASE_COMMIT: u8 = 4;
 
-/// Opens a file for reading. Nothing is written to it. `open_file` opens it once more at each call.
+/// Opens a file for reading, without writing to it. Each call of `open_file` opens the file again.
 pub(super) fn open(
     open_file: &dyn Fn() -> io::Result<Box<dyn Storage>>,
     options: &OpenOptions,
@@ -37,8 +37,8 @@ pub(super) fn open(
     loop {
         let storage = open_file()?;
         let flags = check_magic(&*storage)?;
-        // Most files that need a repair and that no live writer vouches for had a writer that was
-        // killed: redb need not be asked first.
+        // Most files that need a repair and have no live writer had a writer that was killed. For
+        // them, skip the first attempt to open the file with redb.
         if flags & RECOVERY_REQUIRED != 0
             && !storage.is_locked(CONSISTENT).map_err(open_error)?
             && keeps_writers_out(&*storage).map_err(open_error)?
@@ -57,7 +57,7 @@ pub(super) fn open(
             Err(redb::DatabaseError::RepairAborted) => {}
             Err(error) => return Err(file_error(error)),
         }
-        // No writer vouches for the file: the last one was killed, or one is opening it just now.
+        // No writer vouches for the file: the last one was killed, or one is just opening it.
         let guard = open_file()?;
         if keeps_writers_out(&*guard).map_err(open_error)? {
             return crashed(open_file()?, guard, options);
@@ -70,12 +70,13 @@ pub(super) fn open(
     }
 }
 
-/// Locks a file so that no writer repairs it. Returns whether it is locked: no writer has it open.
+/// Locks a file so that no writer can repair it. Returns whether the lock was taken: then no writer
+/// has the file open.
 fn keeps_writers_out(guard: &dyn Storage) -> io::Result<bool> {
     guard.try_lock(WRITER_MODE, LockKind::Shared)
 }
 
-/// Opens a file whose writer was killed. `guard` keeps writers out: they would repair it.
+/// Opens a file whose writer was killed. `guard` locks out writers, which would repair the file.
 fn crashed(
     storage: Box<dyn Storage>,
     guard: Box<dyn Storage>,
@@ -112,28 +113,29 @@ fn crashed(
     })
 }
 
-/// Syncs a file whose header says that its last commit is perhaps not on disk: the adapter hides that
-/// mark. redb takes it away after the commit's last sync and does not sync that, so after a loss of
-/// power it stands beside commits that were acknowledged. Readers would be shown the commit before; a
-/// backup made of that and written to would fork its author. If only the process was killed, the
-/// commit may not be on disk yet, and no reader may see what a loss of power could still take back.
+/// Syncs a file whose header has the flag that its last commit may not be on disk. The adapter
+/// hides the flag. redb clears it after the commit's last sync and does not sync the cleared flag,
+/// so after a power loss the flag can stand beside acknowledged commits. With the flag, readers
+/// would get the previous commit, and a backup made of that would fork its author at the next
+/// write. If only the process was killed, the commit may not be on disk yet, and readers must not
+/// see what a power loss could still undo.
 fn flush(storage: &dyn Storage) -> io::Result<()> {
     match storage.sync() {
-        // Some systems let only writers sync.
+        // Some systems allow only writers to sync.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
 }
 
-/// Has redb check all its checksums, in memory over the file: it may repair, and it does not open a
-/// file that has a writer. `open_file` opens the file once more at each call.
+/// Lets redb verify all its checksums. It works on an overlay in memory, because it may repair, and
+/// it does not open a file that has a writer. Each call of `open_file` opens the file again.
 pub(super) fn check_integrity(
     open_file: &dyn Fn() -> io::Result<Box<dyn Storage>>,
 ) -> Result<Integrity, FileFault> {
     let storage = open_file().map_err(open_error)?;
     let guard = open_file().map_err(open_error)?;
     check_magic(&*storage)?;
-    // A writer that opened it during the check would change the file underneath.
+    // A writer that opened the file during the check would change it.
     if !keeps_writers_out(&*guard).map_err(open_error)? {
         return Ok(Integrity::InUse);
     }
@@ -156,7 +158,7 @@ pub(super) fn check_integrity(
     })
 }
 
-/// Readers share the file, whatever mode the store is written in.
+/// Readers share the file, in whatever mode the store is written.
 fn shared(options: &OpenOptions) -> redb::Builder {
     builder(&OpenOptions {
         sharing: Sharing::SingleWriter,

@@ -1,10 +1,11 @@
-//! A storage that need not survive anything.
+//! A storage that need not survive a crash.
 
 use std::io;
 
 use crate::storage::{LockKind, LockRange, Storage};
 
-/// Passes everything on but what only matters to others, or after a crash.
+/// Forwards I/O. Syncs and locks, which only matter after a crash or to other processes, do
+/// nothing.
 #[derive(Debug)]
 pub(super) struct Unsynced(pub(super) Box<dyn Storage>);
 

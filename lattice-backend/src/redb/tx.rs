@@ -1,4 +1,4 @@
-//! Snapshots, and how rows of a table are read.
+//! Snapshots, and reading rows of a table.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -18,13 +18,13 @@ use crate::redb::error::{contain, damage, storage_error, wrapped_error};
 
 pub(super) type Bytes = &'static [u8];
 
-/// Every table maps bytes to bytes: redb's typed keys have changed their encoding before.
+/// Every table maps bytes to bytes, because redb has changed the encoding of its typed keys before.
 pub(super) fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
     TableDefinition::new(table.name())
 }
 
-/// A snapshot. Tables are opened when they are first asked for and stay open; one that is not
-/// there reads as empty, so that the caller reports which rows are missing.
+/// A snapshot. It opens a table on its first use and keeps it open. A missing table reads as empty,
+/// so that the caller reports which rows are missing.
 pub(super) struct RedbReadTx {
     tx: ReadTransaction,
     tables: [OnceLock<Option<ReadOnlyTable<Bytes, Bytes>>>; Table::ALL.len()],
@@ -48,7 +48,7 @@ impl RedbReadTx {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(wrapped_error("opening a table", error)),
         })?;
-        // Another thread may have been faster with the same table; either will do.
+        // Another thread may have opened the same table first; either handle will do.
         Ok(cell.get_or_init(|| opened).as_ref())
     }
 }
@@ -102,7 +102,7 @@ pub(super) fn show(
         let found = table.get(key);
         found.map_err(|error| storage_error("reading a row", error))
     })?;
-    // In a damaged page a value can end beyond the page, which the guard finds when it is asked.
+    // In a damaged page a value can end beyond the page; the guard detects that when it is read.
     let value = contain(|| Ok(found.as_ref().map(AccessGuard::value)))?;
     Ok(value.inspect(|value| see(value)).is_some())
 }
@@ -120,7 +120,7 @@ pub(super) fn range<'a>(
         Direction::Forward => (start, end),
         Direction::Backward => (end, start),
     };
-    // redb gets where to begin; where the range ends is checked here, and only once.
+    // redb gets only the start of the range; the cursor itself checks the end, and only once.
     let ahead = match direction {
         Direction::Forward => (start, Bound::Unbounded),
         Direction::Backward => (Bound::Unbounded, end),
@@ -142,28 +142,28 @@ pub(super) fn range<'a>(
     }))
 }
 
-/// Rows of a range. A damaged tree gives rows in any order and from anywhere, and a reader that
-/// follows them after the last row would read for ever: such rows are damage, and not rows.
+/// Rows of a range. A damaged tree can return rows in any order and from anywhere, and a reader
+/// that followed them after the last row would never end. The cursor reports such rows as damage.
 struct RedbCursor<'a> {
-    /// All rows from where the range begins.
+    /// All rows from the start of the range on.
     rows: redb::Range<'a, Bytes, Bytes>,
     direction: Direction,
-    /// Where the range begins and ends, in the direction of reading.
+    /// The start and end of the range, in reading direction.
     from: Bound<Vec<u8>>,
     to: Bound<Vec<u8>>,
-    /// The key of the row that was given last.
+    /// The key of the last row that was returned.
     last: Vec<u8>,
     has_last: bool,
-    /// There was a row after the range.
+    /// A row after the end of the range was read.
     is_done: bool,
-    /// The row that the caller holds now.
+    /// The row that the caller borrows.
     lent: Option<Guards<'a>>,
 }
 
 type Guards<'a> = (AccessGuard<'a, Bytes>, AccessGuard<'a, Bytes>);
 
 impl<'a> RedbCursor<'a> {
-    /// How a key stands to another in the direction of reading.
+    /// Compares two keys in reading direction.
     #[inline(always)]
     fn order(&self, one: &[u8], other: &[u8]) -> Ordering {
         match self.direction {
@@ -172,7 +172,7 @@ impl<'a> RedbCursor<'a> {
         }
     }
 
-    /// Whether a row can be the next one, or one after the range.
+    /// Whether a row with this key can be the next row, or the first one after the range.
     #[inline(always)]
     fn can_follow(&self, key: &[u8]) -> bool {
         if self.has_last {
@@ -194,7 +194,7 @@ impl<'a> RedbCursor<'a> {
         }
     }
 
-    /// Takes the next row, if there is one.
+    /// Reads the next row, if there is one.
     #[inline(always)]
     fn step(&mut self) -> Option<std::result::Result<Guards<'a>, StorageError>> {
         match self.direction {
@@ -204,7 +204,7 @@ impl<'a> RedbCursor<'a> {
         }
     }
 
-    /// Whether a row is of the range; remembers it.
+    /// Whether a row is in the range; remembers its key.
     #[inline(always)]
     fn check(&mut self, key: &[u8]) -> Result<bool> {
         if !self.can_follow(key) {
@@ -223,7 +223,8 @@ impl<'a> RedbCursor<'a> {
     }
 }
 
-/// The order of keys. Most differ in their first bytes, and so without a call.
+/// The order of keys. Most keys differ in their first eight bytes, which are compared without a
+/// call.
 #[inline(always)]
 fn order(one: &[u8], other: &[u8]) -> Ordering {
     match (one.first_chunk::<8>(), other.first_chunk::<8>()) {
@@ -282,7 +283,7 @@ impl RowCursor for RedbCursor<'_> {
             Ok(())
         }));
         match visited {
-            // The caller's panic is not redb's.
+            // The panic is the caller's, not redb's.
             Err(panic) if is_callers.get() => resume_unwind(panic),
             Err(panic) => Err(damage(&*panic)),
             Ok(visited) => visited,

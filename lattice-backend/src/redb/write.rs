@@ -10,13 +10,13 @@ use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table, Ticket, Trans
 use crate::redb::error::{contain, storage_error, wrapped_error};
 use crate::redb::tx::{Bytes, definition, get, owned, range, show};
 
-/// The tables of a transaction. They are opened when they are first used, which makes those that are
-/// not there: one that is not used costs nothing.
+/// The tables of a transaction. The first use of a table opens it, or creates it if it is missing.
+/// An unused table costs nothing.
 #[derive(Default)]
 struct Tables<'tx>([OnceCell<redb::Table<'tx, Bytes, Bytes>>; Table::ALL.len()]);
 
 self_cell!(
-    /// A transaction and the tables that borrow it: they stay open from one call to the next.
+    /// A transaction and the tables that borrow it. The tables stay open between calls.
     struct Open {
         owner: WriteTransaction,
 
@@ -52,9 +52,9 @@ impl<'tx> Tables<'tx> {
         Ok(opened.expect("it has just been opened"))
     }
 
-    /// Closes each table by itself. A panic of redb over a damaged file poisons a lock of the
-    /// transaction, which every table takes when it is dropped: the second panic in one drop would
-    /// end the process.
+    /// Closes the tables one by one. If redb panics on a damaged file, it poisons a lock of the
+    /// transaction that every table takes when it is dropped. A second panic in one drop would
+    /// abort the process.
     fn close(&mut self) -> Result<()> {
         let mut closed = Ok(());
         for cell in &mut self.0 {
@@ -69,14 +69,14 @@ impl<'tx> Tables<'tx> {
     }
 }
 
-/// Gives back a transaction without its tables, and whether they were closed.
+/// Closes the tables. Returns the transaction, and whether closing succeeded.
 fn close_tables(mut open: Open) -> (WriteTransaction, Result<()>) {
     let closed = open.with_dependent_mut(|_, tables| tables.close());
     (open.into_owner(), closed)
 }
 
-/// Undoes a transaction. redb's own drop does not while a panic unwinds: it leaves the pages
-/// allocated, and the next open has to repair the file.
+/// Rolls a transaction back. redb's own drop does not do so during a panic: it would leave the
+/// pages allocated, and the next open would have to repair the file.
 fn abort(tx: WriteTransaction) -> Result<()> {
     contain(|| {
         tx.abort()
@@ -85,9 +85,9 @@ fn abort(tx: WriteTransaction) -> Result<()> {
 }
 
 pub(super) struct RedbTransaction<'db> {
-    /// None once it has ended.
+    /// `None` after the transaction has ended.
     open: Option<Open>,
-    /// Dropped last: then the next transaction begins.
+    /// Dropped last, so that the next transaction begins after this one has ended.
     _writing: MutexGuard<'db, ()>,
 }
 
@@ -164,7 +164,7 @@ impl Transaction for RedbTransaction<'_> {
     fn commit(mut self: Box<Self>) -> Result<Ticket> {
         let (tx, closed) = close_tables(self.open.take().expect(NOT_ENDED));
         if let Err(error) = closed {
-            // The error of the tables is the one to report.
+            // Report the error of the tables, not that of the abort.
             let _ = abort(tx);
             return Err(error);
         }
@@ -180,7 +180,7 @@ impl Drop for RedbTransaction<'_> {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
             let (tx, _) = close_tables(open);
-            // A storage that cannot undo it refuses the next transaction.
+            // If the storage cannot roll back, it refuses the next transaction.
             let _ = abort(tx);
         }
     }

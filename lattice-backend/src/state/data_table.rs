@@ -20,8 +20,8 @@ impl<T: ReadTx + ?Sized> DataRead for DataTable<'_, T> {
     }
 }
 
-/// The same of a transaction that writes: without a buffer, for what happens as a whole or not at
-/// all with its transaction.
+/// The `data` table of a write transaction, without a buffer: for changes that are committed or
+/// rolled back together with the transaction.
 pub(crate) struct DataTableMut<'a>(pub(crate) &'a mut dyn WriteTx);
 
 impl DataRead for DataTableMut<'_> {

@@ -1,6 +1,7 @@
-//! LtHash16: a hash of a set that takes elements in and out one at a time, in any order.
+//! LtHash16: a set hash to which elements are added and from which they are removed one at a time,
+//! in any order.
 //!
-//! The sum, lane by lane and modulo 2^16, of 1,024 pseudo-random lanes for each element
+//! The hash is the sum, lane by lane and modulo 2^16, of 1,024 pseudo-random lanes for each element
 //! (Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing", 1997; Lewi, Kim, Maykov
 //! and Weis, "Securing Update Propagation with Homomorphic Hashing", 2019, which gives these
 //! parameters more than 200 bits of security).
@@ -15,12 +16,12 @@ pub const LANES: usize = 1024;
 /// Bytes of a sum: each lane as a `u16`, little endian.
 pub const LTHASH_BYTES: usize = 2 * LANES;
 
-/// Lanes as they are held in memory: two to a word, and the words in the order in which a vector of eight
-/// gives them. The output of BLAKE3 comes in blocks of 16 words; row `16 * g + i` has word `i` of the blocks
-/// `8 * g` to `8 * g + 7`. An element is added as it is made, and only sums are put in order.
+/// Lanes in memory: two to a word, and the words in the order in which eight-lane vectors produce
+/// them. BLAKE3's output comes in blocks of 16 words; row `16 * g + i` has word `i` of blocks
+/// `8 * g` to `8 * g + 7`. Elements are added in this order; only sums are reordered.
 pub(crate) type Words = [[u32; 8]; LANES / 16];
 
-/// Where a word of the output stands.
+/// The position of a word of the output.
 fn place(word: usize) -> (usize, usize) {
     let (block, word) = (word / 16, word % 16);
     (block / 8 * 16 + word, block % 8)
@@ -46,10 +47,10 @@ fn bytes_of(words: &Words) -> [u8; LTHASH_BYTES] {
     bytes
 }
 
-/// The highest bit of each of two lanes: what is carried into it stays in it.
+/// The highest bit of each of the two lanes in a word. A carry into it does not leave its lane.
 const HIGH: u32 = 0x8000_8000;
 
-/// Adds two lanes to two others.
+/// Adds two pairs of lanes.
 #[inline(always)]
 fn add_lanes(sum: u32, word: u32) -> u32 {
     (sum & !HIGH).wrapping_add(word & !HIGH) ^ ((sum ^ word) & HIGH)
@@ -67,7 +68,7 @@ impl Default for LtHash {
 }
 
 impl LtHash {
-    /// Reads a sum as [`Self::to_bytes`] wrote it.
+    /// Reads a sum that [`Self::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8; LTHASH_BYTES]) -> Self {
         Self(Box::new(words_of(bytes)))
     }
@@ -77,12 +78,12 @@ impl LtHash {
         bytes_of(&self.0)
     }
 
-    /// Takes in the element that was expanded to these bytes.
+    /// Adds the element that was expanded to these bytes.
     pub fn add(&mut self, element: &[u8; LTHASH_BYTES]) {
         self.change(element, add_lanes);
     }
 
-    /// Takes out the element that was expanded to these bytes.
+    /// Removes the element that was expanded to these bytes.
     pub fn remove(&mut self, element: &[u8; LTHASH_BYTES]) {
         self.change(element, |sum, word| {
             (sum | HIGH).wrapping_sub(word & !HIGH) ^ ((sum ^ !word) & HIGH)
@@ -98,7 +99,7 @@ impl LtHash {
         }
     }
 
-    /// The sum as it is held in memory.
+    /// The sum's representation in memory.
     pub(crate) fn words_mut(&mut self) -> &mut Words {
         &mut self.0
     }

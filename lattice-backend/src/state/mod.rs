@@ -23,12 +23,12 @@ const EFFECT_CONTEXT: &str = "lattice 2026 effect v1";
 /// Bytes of an [`EffectHash`].
 pub const EFFECT_BYTES: usize = 16;
 
-/// The first 16 bytes of a BLAKE3 over the net change that an op makes to the sum of the elements: a
-/// replay in the order of application gives it again.
+/// The first 16 bytes of a BLAKE3 hash of an op's net change to the sum of the elements. A replay
+/// in the order of application reproduces it.
 pub type EffectHash = [u8; EFFECT_BYTES];
 
-/// What one op changes of a state's elements: hashed as they come, so that nothing of them is kept but
-/// the sum. An element that is taken out and put in again leaves no trace.
+/// One op's changes to a state's elements. They are hashed as they come, and only their sum is
+/// kept. An element that is removed and inserted again leaves no trace.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ElementChanges {
     inserted: u64,
@@ -39,7 +39,7 @@ pub(crate) struct ElementChanges {
 }
 
 impl ElementChanges {
-    /// Takes in changes, which is less work for many together.
+    /// Takes changes; many together cost less work.
     pub(crate) fn gather<'a>(&'a mut self, hasher: &'a ElementHasher) -> Gathering<'a> {
         Gathering {
             changes: self,
@@ -49,13 +49,13 @@ impl ElementChanges {
         }
     }
 
-    /// How many elements were hashed, and the bytes of their keys and values.
+    /// The number of elements hashed, and the bytes of their keys and values.
     pub(crate) fn hashed(&self) -> (u64, u64) {
         (self.inserted + self.removed, self.bytes)
     }
 
-    /// The hash of the net change: how many elements there are more (`i64`, little endian), then the sum
-    /// of those put in less the sum of those taken out.
+    /// The hash of the net change: the change of the element count (`i64`, little endian), then the
+    /// sum of the inserted elements less that of the removed ones.
     pub(crate) fn effect(&self) -> EffectHash {
         let mut hasher = blake3::Hasher::new_derive_key(EFFECT_CONTEXT);
         hasher.update(&self.inserted.wrapping_sub(self.removed).to_le_bytes());
@@ -66,7 +66,8 @@ impl ElementChanges {
     }
 }
 
-/// Lengths of rows fit: an op, and so everything it writes, is far shorter than 4 GiB.
+/// The length of a key or value. It fits: an op, and so everything it writes, is far shorter than 4
+/// GiB.
 fn len_u32(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).expect("a key or value of the state is shorter than 4 GiB")
 }
@@ -95,14 +96,14 @@ impl Accumulator {
     /// Removes one element.
     ///
     /// # Errors
-    /// [`BackendError::Damaged`] if no element is left to remove.
+    /// [`BackendError::Damaged`] if the count of elements is already 0.
     pub fn remove(&mut self, hasher: &ElementHasher, key: &[u8], value: &[u8]) -> Result<()> {
         let mut changes = ElementChanges::default();
         changes.gather(hasher).remove(key, value);
         self.change(&changes)
     }
 
-    /// Carries out the changes of one op.
+    /// Applies the changes of one op.
     pub(crate) fn change(&mut self, changes: &ElementChanges) -> Result<()> {
         let more = self.elements.checked_add(changes.inserted);
         let left = more.and_then(|more| more.checked_sub(changes.removed));
@@ -123,22 +124,22 @@ impl Accumulator {
     }
 }
 
-/// How elements of at most one chunk are expanded. Both give the same lanes; which is faster depends on
-/// the processor and on how the program was built. The library's is the faster one with AVX-512, and
-/// without optimisation; the vectors of `xof.rs` are with AVX2, NEON and less.
+/// How elements of at most one chunk are expanded. Both variants produce the same lanes. Which is
+/// faster depends on the processor and on the build: `Library` with AVX-512 and in unoptimised
+/// builds, `Vectors` with AVX2, NEON and below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expansion {
-    /// Each element by the package `blake3`.
+    /// Each element by the crate `blake3`.
     Library,
-    /// Eight elements together, by `xof.rs`.
+    /// Eight elements at a time, by `xof.rs`.
     Vectors,
 }
 
 impl Expansion {
-    /// Both ways, for tests that must hold for either.
+    /// Both variants, for tests that must hold for either.
     pub const EACH: [Self; 2] = [Self::Library, Self::Vectors];
 
-    /// The faster way here, measured when it is first asked for.
+    /// The faster variant on this machine, measured on first use.
     fn fastest() -> Self {
         static FASTEST: OnceLock<Expansion> = OnceLock::new();
         *FASTEST.get_or_init(|| {
@@ -150,8 +151,8 @@ impl Expansion {
         })
     }
 
-    /// The least time of some rounds of eight elements. Gives up on a way that takes twice as long as the
-    /// other one.
+    /// The shortest time of several rounds of eight elements. Stops early if this variant takes
+    /// twice as long as the other one.
     fn measure(self, other: Duration) -> Duration {
         let hasher = ElementHasher::by(self);
         let mut least = Duration::MAX;
@@ -172,7 +173,7 @@ impl Expansion {
     }
 }
 
-/// Expands elements; holds the derivation context hashed once.
+/// Expands elements. The derivation context is hashed only once.
 #[derive(Clone, Debug)]
 pub struct ElementHasher {
     short: ShortXof,
@@ -181,14 +182,14 @@ pub struct ElementHasher {
 }
 
 impl Default for ElementHasher {
-    /// By the way that is faster here.
+    /// A hasher with the variant that is faster on this machine.
     fn default() -> Self {
         Self::by(Expansion::fastest())
     }
 }
 
 impl ElementHasher {
-    /// Expands short elements in this way.
+    /// A hasher that expands short elements in this way.
     pub fn by(expansion: Expansion) -> Self {
         Self {
             short: ShortXof::new(ELEMENT_CONTEXT),
@@ -197,8 +198,8 @@ impl ElementHasher {
         }
     }
 
-    /// The extendable output of BLAKE3 over the key's length (`u32`, little endian), the key and
-    /// the value.
+    /// Expands an element: BLAKE3's extendable output over the key's length (`u32`, little endian),
+    /// the key and the value.
     pub fn expand(&self, key: &[u8], value: &[u8]) -> [u8; LTHASH_BYTES] {
         let mut alone = Accumulator::default();
         alone.insert(self, key, value);
@@ -206,7 +207,7 @@ impl ElementHasher {
     }
 }
 
-/// Takes in changes of elements; they are all in the sum when this is dropped.
+/// Takes changes of elements. All of them are in the sum once this value is dropped.
 pub(crate) struct Gathering<'a> {
     changes: &'a mut ElementChanges,
     short: Batch<'a>,

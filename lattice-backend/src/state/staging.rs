@@ -1,4 +1,4 @@
-//! The buffer that an op's writes go to before anything of them is real.
+//! Buffers an op's writes until the op is accepted.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -9,11 +9,11 @@ use crate::backend::{Direction, Result, Row, RowCursor, Rows, Span};
 use crate::machine::{DataRead, DataWrite, History, Limits};
 use crate::op::{ApplyIndex, OpRef, OpView, Stamp};
 
-/// What was written: a value, or nothing where a row was removed.
+/// The written rows by key: a value, or `None` for a removed row.
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// Rows as they are underneath, seen through the writes of one op. It counts what the op uses of
-/// its host and stops an op that uses too much.
+/// The base rows, seen through the writes of one op. It counts the op's use of the host, and stops
+/// an op that exceeds its limits.
 pub struct Staged<'a> {
     base: &'a dyn DataRead,
     limits: &'a Limits,
@@ -21,7 +21,7 @@ pub struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    /// A buffer over `base`, empty at first.
+    /// An empty buffer over `base`.
     pub fn new(base: &'a dyn DataRead, limits: &'a Limits) -> Self {
         Self {
             base,
@@ -30,7 +30,7 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Takes out everything written.
+    /// Returns all writes.
     pub(crate) fn into_writes(self) -> Writes {
         self.writes
     }
@@ -118,7 +118,7 @@ impl DataWrite for Staged<'_> {
     }
 }
 
-/// Rows of a range, counted as they are given.
+/// Rows of a range; each row that is returned counts towards the limits.
 struct Counted<'a> {
     rows: Rows<'a>,
     limits: &'a Limits,
@@ -137,14 +137,14 @@ impl RowCursor for Counted<'_> {
     }
 }
 
-/// History whose calls count as those of the host.
+/// History; each call counts as a host call.
 pub struct CountedHistory<'a> {
     history: &'a dyn History,
     limits: &'a Limits,
 }
 
 impl<'a> CountedHistory<'a> {
-    /// The same history, counted.
+    /// Counts the calls to `history`.
     pub fn new(history: &'a dyn History, limits: &'a Limits) -> Self {
         Self { history, limits }
     }
@@ -172,16 +172,16 @@ impl History for CountedHistory<'_> {
     }
 }
 
-/// Two ordered sources in one: a written row replaces the base row of its key.
+/// Merges two ordered sources: a written row replaces the base row with its key.
 struct Merged<'a> {
     base: Rows<'a>,
     limits: &'a Limits,
-    /// The base's next row, read ahead to compare keys; copied, since the base lends it.
+    /// The base's next row, read ahead to compare keys. It is a copy, since the base only lends it.
     ahead: Option<(Vec<u8>, Vec<u8>)>,
     base_done: bool,
     writes: btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>,
     write: Option<(&'a [u8], Option<&'a [u8]>)>,
-    /// The base row that the caller holds now.
+    /// The base row that the caller borrows.
     lent: Option<(Vec<u8>, Vec<u8>)>,
     direction: Direction,
 }
@@ -233,7 +233,7 @@ impl RowCursor for Merged<'_> {
             if let Some((key, Some(value))) = self.write.take() {
                 return Ok(Some(Row { key, value }));
             }
-            // A removed row is passed over, which is work too.
+            // Skipping a removed row is work too.
             self.limits.call()?;
         }
         self.lent = self.ahead.take();

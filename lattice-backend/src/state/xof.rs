@@ -1,11 +1,12 @@
-//! The extendable output of BLAKE3 over a short input, many blocks at once.
+//! BLAKE3's extendable output over short inputs, many blocks at once.
 //!
-//! An element of the state is expanded to 32 blocks, each the same compression under another counter: lanes of a
-//! vector take as many of them as fit (BLAKE3 specification, sections 2.2 to 2.6). The library does so with
-//! AVX-512 alone, and one after another elsewhere, which was a third of the work of a batch of writes. The
-//! blocks of one input depend on each other, so there the lanes take one of as many inputs. Inputs of more
-//! than one chunk are left to the library, and all inputs where it is faster ([`Expansion`]): with AVX-512 it
-//! does the same, and without optimisation the lanes here are calls.
+//! An element of the state is expanded to 32 blocks. Each is the same compression with another
+//! counter, so the lanes of a vector compute as many of them as fit (BLAKE3 specification, sections
+//! 2.2 to 2.6). The crate `blake3` does so with AVX-512 only, and computes them one by one
+//! elsewhere; that was a third of the work of a batch of writes. The blocks of one input depend on
+//! each other, so for input blocks each lane takes another input. The crate expands all inputs
+//! longer than one chunk, and all inputs where it is faster ([`Expansion`]): with AVX-512 it does
+//! the same, and in unoptimised builds the lane operations here are function calls.
 //!
 //! [`Expansion`]: crate::state::Expansion
 
@@ -17,10 +18,10 @@ use fearless_simd::{Level, dispatch, u8x32, u16x16, u32x8};
 
 use crate::state::lthash::Words;
 
-/// Bytes of a chunk: the longest input.
+/// Bytes of a chunk, which is the longest input.
 pub(crate) const CHUNK_LEN: usize = 1024;
 const BLOCK_LEN: usize = 64;
-/// Blocks that are made at a time.
+/// Blocks that are computed at a time.
 const LANES: usize = 8;
 
 const CHUNK_START: u32 = 1;
@@ -39,7 +40,7 @@ const IV: [u32; 8] = [
     0x5be0_cd19,
 ];
 const PERMUTATION: [usize; 16] = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
-/// Which word of the block each round takes where.
+/// The order in which each round takes the words of the block.
 const SCHEDULE: [[usize; 16]; 7] = schedule();
 
 const fn schedule() -> [[usize; 16]; 7] {
@@ -63,7 +64,7 @@ const fn schedule() -> [[usize; 16]; 7] {
     rounds
 }
 
-/// BLAKE3 in its key derivation mode under one context.
+/// BLAKE3 in key derivation mode, for one context.
 #[derive(Debug, Clone)]
 pub(crate) struct ShortXof {
     key: [u32; 8],
@@ -80,7 +81,7 @@ impl ShortXof {
         }
     }
 
-    /// Begins with no inputs.
+    /// An empty batch.
     pub(crate) fn batch(&self) -> Batch<'_> {
         Batch {
             xof: self,
@@ -91,13 +92,14 @@ impl ShortXof {
     }
 }
 
-/// Inputs whose outputs are added to a sum, or taken out of it; they are never written down. Up to eight of as
-/// many blocks each are taken together, since each block of an input waits for the one before.
+/// Inputs whose outputs are added to a sum or removed from it; the outputs are never stored. Up to
+/// eight inputs with equal numbers of blocks are processed together, since each block of an input
+/// depends on the previous one.
 pub(crate) struct Batch<'a> {
     xof: &'a ShortXof,
-    /// How many inputs wait.
+    /// The number of queued inputs.
     count: usize,
-    /// Their blocks but the last ones: words, each in as many lanes as there are inputs.
+    /// All their blocks except the last ones: words, each with one lane per input.
     front: Vec<[[u32; LANES]; 16]>,
     last: [Last; LANES],
 }
@@ -119,7 +121,8 @@ impl Last {
 }
 
 impl Batch<'_> {
-    /// Takes an input of at most [`CHUNK_LEN`] bytes, and perhaps works off those that wait.
+    /// Queues an input of at most [`CHUNK_LEN`] bytes, and processes the queue if it is full or its
+    /// inputs have another number of blocks.
     pub(crate) fn change(&mut self, input: &[u8], sum: &mut Words, change: Change) {
         debug_assert!(input.len() <= CHUNK_LEN, "longer inputs are the library's");
         let front = input.len().saturating_sub(1) / BLOCK_LEN;
@@ -135,13 +138,13 @@ impl Batch<'_> {
         }
         self.last[self.count] = Last {
             block: words(last),
-            len: u32::try_from(last.len()).expect("a block has 64 bytes at the most"),
+            len: u32::try_from(last.len()).expect("a block has at most 64 bytes"),
             change,
         };
         self.count += 1;
     }
 
-    /// Works off the inputs that wait: before that, the sum is without them.
+    /// Processes the queued inputs. Until then the sum does not include them.
     pub(crate) fn finish(&mut self, sum: &mut Words) {
         if self.count > 0 {
             dispatch!(self.xof.level, simd => self.work(simd, sum));
@@ -176,16 +179,16 @@ impl Batch<'_> {
     }
 }
 
-/// What becomes of a sum.
+/// The direction of a change to a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// An element is added.
+    /// The element is added.
     Add,
-    /// An element is taken out.
+    /// The element is removed.
     Remove,
 }
 
-/// The words of a block, zeroes behind a short one.
+/// The words of a block; a short block is padded with zeroes.
 fn words(block: &[u8]) -> [u32; 16] {
     let mut bytes = [0; BLOCK_LEN];
     bytes[..block.len()].copy_from_slice(block);
@@ -193,7 +196,7 @@ fn words(block: &[u8]) -> [u32; 16] {
     array::from_fn(|place| u32::from_le_bytes(words[place]))
 }
 
-/// A vector of words, one of each of so many compressions.
+/// A vector of words, one per compression.
 #[derive(Clone, Copy)]
 struct Lanes<S: Simd>(u32x8<S>);
 
@@ -210,7 +213,7 @@ impl<S: Simd> Lanes<S> {
 
     #[inline(always)]
     fn rotate<const BITS: u32>(self) -> Self {
-        // Whole bytes move in one instruction.
+        // Rotations by whole bytes take one instruction.
         Self(match BITS {
             8 | 16 if cfg!(target_endian = "little") => {
                 let places = u8x32::from_slice(self.0.simd, const { &rotation(BITS) });
@@ -221,7 +224,8 @@ impl<S: Simd> Lanes<S> {
     }
 }
 
-/// From where each byte of a block of 16 comes when words are rotated to the right by whole bytes.
+/// The source position of each byte when words are rotated right by whole bytes, for vectors with
+/// blocks of 16 bytes.
 const fn rotation(bits: u32) -> [u8; 32] {
     let bytes = if bits == 8 { 1 } else { 2 };
     let mut places = [0; 32];
@@ -234,7 +238,7 @@ const fn rotation(bits: u32) -> [u8; 32] {
     places
 }
 
-/// The state of a compression, or a block: sixteen words.
+/// Sixteen words: the state of a compression, or a block.
 type State<S> = [Lanes<S>; 16];
 
 /// The quarter round.
@@ -264,7 +268,7 @@ fn round<S: Simd>(mut state: State<S>, block: &State<S>, order: [usize; 16]) -> 
     state
 }
 
-/// All rounds. Their orders are constants, so that the state stays in registers.
+/// All rounds. The schedules are constants, so that the state stays in registers.
 #[inline(always)]
 fn rounds<S: Simd>(state: State<S>, block: &State<S>) -> State<S> {
     let state = round(state, block, const { SCHEDULE[0] });
@@ -276,7 +280,7 @@ fn rounds<S: Simd>(state: State<S>, block: &State<S>) -> State<S> {
     round(state, block, const { SCHEDULE[6] })
 }
 
-/// The chaining values behind whole blocks of the first chunk.
+/// The chaining values after the full blocks of the first chunk.
 #[inline(always)]
 fn compress<S: Simd>(
     simd: S,
@@ -288,7 +292,7 @@ fn compress<S: Simd>(
     let state = array::from_fn(|place| match place {
         0..8 => chain[place],
         8..12 => all(IV[place - 8]),
-        // The length of a block; the counter, which stands in front of it, is 0.
+        // Word 14 is the length of a block. The counter before it is 0.
         14 => all(64),
         15 => all(flags),
         _ => all(0),
@@ -297,7 +301,7 @@ fn compress<S: Simd>(
     array::from_fn(|place| state[place].xor(state[place + 8]))
 }
 
-/// What every block of the output is made of.
+/// The inputs of every output block.
 struct Root {
     chain: [u32; 8],
     block: [u32; 16],
@@ -306,7 +310,7 @@ struct Root {
 }
 
 impl Root {
-    /// Makes eight blocks at a time: each word of them is a row of the sum.
+    /// Computes eight blocks at a time; each of their words is a row of the sum.
     #[inline(always)]
     fn change<S: Simd>(&self, simd: S, sum: &mut Words, change: Change) {
         let change = |row: &mut [u32; LANES], element: Lanes<S>| {
@@ -358,7 +362,7 @@ mod tests {
             .collect()
     }
 
-    /// What the library makes of an input.
+    /// The output of the crate `blake3`.
     fn expected(input: &[u8]) -> [u8; LTHASH_BYTES] {
         let mut library = blake3::Hasher::new_derive_key(CONTEXT);
         library.update(input);
@@ -367,7 +371,7 @@ mod tests {
         expanded
     }
 
-    /// With the vectors of this processor and with the least.
+    /// With this processor's vectors, and with the baseline's.
     fn levels() -> [ShortXof; 2] {
         let xof = ShortXof::new(CONTEXT);
         [Level::new(), Level::baseline()].map(|level| ShortXof {
@@ -376,7 +380,7 @@ mod tests {
         })
     }
 
-    /// Lengths up to a chunk.
+    /// All short lengths, and longer ones up to a chunk in steps.
     #[test]
     fn gives_what_the_library_gives() {
         for xof in levels() {
@@ -393,7 +397,7 @@ mod tests {
         }
     }
 
-    /// Inputs of all lengths after one another, of equal ones more and fewer than go together.
+    /// Inputs of many lengths in a row; runs of equal lengths are longer and shorter than a batch.
     #[test]
     fn takes_many_together() {
         let lens = [64, 65, 65, 100, 128, 129, 0, 1024, 5, 6].into_iter();

@@ -1,4 +1,4 @@
-//! A disk that fails where a test wants it to.
+//! A disk that fails at the calls that a test chooses.
 
 use std::io;
 use std::path::Path;
@@ -6,35 +6,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 
-/// The calls to a storage that can be made to fail.
+/// The storage calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskCall {
-    /// Bytes are read.
+    /// Reading bytes.
     Read,
-    /// Bytes are written.
+    /// Writing bytes.
     Write,
-    /// The storage is cut or extended.
+    /// Truncating or extending the storage.
     Resize,
-    /// What was written is to be on stable storage.
+    /// Syncing written bytes to stable storage.
     Sync,
 }
 
 impl DiskCall {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Resize, Self::Sync];
 }
 
-/// What a disk says when it fails.
+/// The error that a failing disk returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskFault {
-    /// That input or output failed: `EIO`.
+    /// An I/O error: `EIO`.
     Io,
-    /// That it is full: `ENOSPC`.
+    /// The disk is full: `ENOSPC`.
     Full,
 }
 
 impl DiskFault {
-    /// The error's number in a Unix system.
+    /// The error number on Unix.
     pub const fn os_code(self) -> i32 {
         match self {
             Self::Io => 5,
@@ -43,29 +43,29 @@ impl DiskFault {
     }
 }
 
-/// How long a disk goes on failing.
+/// How long a failure lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lasting {
     /// One call fails.
     Once,
-    /// Every call of the kind fails from then on.
+    /// Every later call of the kind fails.
     FromThenOn,
 }
 
-/// Which calls fail, and how.
+/// Which calls fail, and with which error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Failure {
-    /// The kind of calls; those of other kinds pass, and are not counted.
+    /// The kind of calls that fail. Calls of other kinds succeed and are not counted.
     pub call: DiskCall,
-    /// How many calls of the kind pass before the first that fails.
+    /// How many calls of the kind succeed before the first failure.
     pub after: u64,
-    /// How long it lasts.
+    /// How long the failure lasts.
     pub lasting: Lasting,
-    /// What the caller is told.
+    /// The error that the caller gets.
     pub fault: DiskFault,
 }
 
-/// When a [`FailingDisk`] fails; never, at first. Clones are the same point.
+/// Controls when a [`FailingDisk`] fails; initially never. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct FailurePoint(Arc<Mutex<Plan>>);
 
@@ -77,7 +77,7 @@ struct Plan {
 }
 
 impl FailurePoint {
-    /// Makes calls fail, counted from now on.
+    /// Makes calls fail as described, counted from now on.
     pub fn fail(&self, failure: Failure) {
         *self.plan() = Plan {
             failure: Some(failure),
@@ -85,7 +85,7 @@ impl FailurePoint {
         };
     }
 
-    /// Lets every call pass.
+    /// Lets all calls succeed.
     pub fn heal(&self) {
         *self.plan() = Plan::default();
     }
@@ -114,7 +114,7 @@ impl FailurePoint {
     }
 }
 
-/// Another disk, with failures injected into reads, writes, resizes and syncs.
+/// Wraps a disk and injects failures into reads, writes, resizes and syncs.
 #[derive(Debug)]
 pub struct FailingDisk<D> {
     disk: D,
@@ -122,7 +122,7 @@ pub struct FailingDisk<D> {
 }
 
 impl<D> FailingDisk<D> {
-    /// Over `disk`, failing at `point`.
+    /// Wraps `disk`, with failures controlled by `point`.
     pub fn new(disk: D, point: FailurePoint) -> Self {
         Self { disk, point }
     }

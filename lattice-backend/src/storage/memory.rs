@@ -1,4 +1,4 @@
-//! A disk in memory, with the locks of a real one.
+//! An in-memory disk with the lock semantics of a real one.
 
 use std::collections::HashMap;
 use std::io;
@@ -42,7 +42,7 @@ impl MemoryDisk {
         Self::default()
     }
 
-    /// A copy of a file's bytes, or nothing if there is no such file.
+    /// A copy of a file's bytes; `None` if the file does not exist.
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
         let file = lock(&self.files).get(path).cloned()?;
         Some(
@@ -53,7 +53,7 @@ impl MemoryDisk {
         )
     }
 
-    /// Puts a file there, over whatever there was.
+    /// Inserts a file. Replaces an existing one.
     pub fn insert(&self, path: &Path, bytes: Vec<u8>) {
         let file = MemoryFile {
             bytes: RwLock::new(bytes),
@@ -63,8 +63,8 @@ impl MemoryDisk {
     }
 }
 
-/// The data behind these locks is whole after every statement, so a panic elsewhere while one was
-/// held is no reason to stop.
+/// The data behind these locks is consistent after every statement. A panic while a lock was held
+/// does no harm, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -207,7 +207,7 @@ impl Storage for MemoryStorage {
     }
 }
 
-/// A storage dropped without being closed, as by a killed process, holds nothing any more.
+/// A storage that is dropped without being closed, as by a killed process, releases its locks.
 impl Drop for MemoryStorage {
     fn drop(&mut self) {
         lock(&self.file.locks).retain(|held| held.owner != self.owner);
@@ -215,7 +215,7 @@ impl Drop for MemoryStorage {
     }
 }
 
-/// First and last offset of a range.
+/// The first and last offset of a range.
 fn ends(range: LockRange) -> (u64, u64) {
     let first = match range.0 {
         Bound::Included(start) => start,

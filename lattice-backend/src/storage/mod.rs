@@ -1,4 +1,4 @@
-//! The bytes underneath a database: a file, memory, or a test's failing disk.
+//! The bytes below a database: a file, memory, or a test's failing disk.
 
 #[cfg(feature = "conformance")]
 mod failing;
@@ -20,61 +20,60 @@ use std::path::Path;
 /// A range of byte offsets to lock; it may lie beyond the end of the storage.
 pub type LockRange = (Bound<u64>, Bound<u64>);
 
-/// Whether others may hold a lock of the same range too.
+/// Whether a lock admits other locks on the same range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LockKind {
-    /// Others may hold it shared.
+    /// Others may hold shared locks.
     Shared,
-    /// Nobody else may hold any.
+    /// No other value may hold a lock.
     Exclusive,
 }
 
 /// One open random-access storage.
-///
-/// Locks are advisory, belong to this value and conflict with those of every other value that
-/// was opened on the same storage, in this process or another; [`close`](Self::close) releases
-/// them all.
+/// Locks are advisory and belong to this value. They conflict with the locks of every other value
+/// opened on the same storage, in this process or another. [`close`](Self::close) releases all of
+/// them.
 pub trait Storage: Debug + Send + Sync + 'static {
     /// Its length in bytes.
     ///
     /// # Errors
-    /// What the operating system reports; so for every method here.
+    /// What the operating system reports; this holds for all methods here.
     fn len_bytes(&self) -> io::Result<u64>;
 
-    /// Fills `buffer` with the bytes from `offset` on; an error if it ends before.
+    /// Fills `buffer` with the bytes from `offset` on; fails if the storage ends before.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
     /// Writes `bytes` from `offset` on.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts or extends it; new bytes are zero.
+    /// Truncates or extends the storage; new bytes are zero.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// Returns once everything written is on stable storage.
     fn sync(&self) -> io::Result<()>;
 
-    /// Takes a lock if nobody holds a conflicting one; whether it was taken.
+    /// Takes a lock unless another value holds a conflicting one. Returns whether it was taken.
     fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool>;
 
-    /// Takes a lock, waiting for conflicting ones to go.
+    /// Takes a lock; waits until conflicting ones are released.
     fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()>;
 
     /// Releases a lock of exactly this range.
     fn unlock(&self, range: LockRange) -> io::Result<()>;
 
-    /// Whether somebody else holds any lock in the range.
+    /// Whether another value holds a lock in the range.
     fn is_locked(&self, range: LockRange) -> io::Result<bool>;
 
-    /// Releases all locks; nothing else is called afterwards.
+    /// Releases all locks. No other method is called afterwards.
     fn close(&self) -> io::Result<()>;
 }
 
-/// What tells a file from every other that exists at the same time, whatever its name.
+/// Identifies a file among all files that exist at the same time, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {
-    /// The device that it is on.
+    /// The file's device.
     pub device: u64,
-    /// Its number there.
+    /// The file's number on the device.
     pub number: u64,
 }
 
@@ -85,21 +84,21 @@ pub enum FileMode {
     Read,
     /// Reading and writing.
     ReadWrite,
-    /// Reading and writing a file that is made by this; it must not exist.
+    /// Creating a file, for reading and writing; the file must not exist.
     CreateNew,
 }
 
-/// Where storages are found by path.
+/// Opens storages by path.
 pub trait Disk: Debug + Send + Sync + 'static {
-    /// Opens one.
+    /// Opens a storage.
     ///
     /// # Errors
     /// What the operating system reports, with the kinds `NotFound` and `AlreadyExists` where
     /// they apply.
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>>;
 
-    /// Which file it is that stands at a path, if the disk can tell: another one is another file,
-    /// even under the same name.
+    /// The identity of the file at a path, if the disk provides one. A new file under the same name
+    /// has another identity.
     ///
     /// # Errors
     /// What the operating system reports.
@@ -108,8 +107,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Makes one that has no path and is gone when it is closed or dropped. It is in memory if the
-    /// disk has nothing better.
+    /// Creates a storage without a path; closing or dropping it removes it. It is in memory unless
+    /// the disk provides something better.
     ///
     /// # Errors
     /// What the operating system reports.
@@ -117,7 +116,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
         MemoryDisk::new().open(Path::new("scratch"), FileMode::CreateNew)
     }
 
-    /// Removes one.
+    /// Removes a storage.
     ///
     /// # Errors
     /// What the operating system reports.

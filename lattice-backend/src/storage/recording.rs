@@ -1,4 +1,4 @@
-//! A disk that loses power where a test wants it to.
+//! A disk that loses power at the step that a test chooses.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::conformance::Rng;
 use crate::storage::{Disk, FileMode, LockKind, LockRange, MemoryDisk, Storage};
 
-/// What a disk writes as a whole or not at all, if it does that much.
+/// The unit that a disk writes atomically, if it does so at all.
 const SECTOR_BYTES: usize = 512;
 
-/// A disk in memory that remembers all that was done to its files, and can say what it would hold
-/// if power had failed after any step of it: what was synced, and of the rest whatever the disk
-/// happened to have written. Clones are the same disk.
+/// An in-memory disk that records all changes to its files. For every step, it can tell what it
+/// would hold if power had failed after that step: everything that was synced, and any part of the
+/// rest. Clones share the disk.
 ///
-/// That a file was made or removed is taken to be durable at once: a [`Disk`] syncs directories
+/// Creating and removing files counts as durable at once, because a [`Disk`] syncs directories
 /// itself.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingDisk {
@@ -23,15 +23,15 @@ pub struct RecordingDisk {
     steps: Arc<Mutex<Vec<Step>>>,
 }
 
-/// What becomes of changes that were not synced when power fails.
+/// What a power failure does to unsynced changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unsynced {
-    /// All of them are lost.
+    /// All are lost.
     Lost,
-    /// All of them are there, as after the kill of a process.
+    /// All are kept, as after a process was killed.
     Kept,
-    /// Each is there, lost or torn, as chance wants: a write in any of its sectors or up to any of
-    /// its bytes. So they can be there in any order.
+    /// Each is kept, lost or torn at random. A torn write keeps any of its sectors, or a prefix of
+    /// any length. So changes can be kept in any order.
     Torn,
 }
 
@@ -55,7 +55,7 @@ impl RecordingDisk {
         Self::default()
     }
 
-    /// Puts a file there, as one that has been there for long.
+    /// Inserts a file that counts as synced.
     pub fn insert(&self, path: &Path, bytes: Vec<u8>) {
         let whole = Change::Write {
             offset: 0,
@@ -68,17 +68,17 @@ impl RecordingDisk {
         steps.push(Step::Sync(path.to_path_buf()));
     }
 
-    /// How many steps there were: files made and removed, writes, resizes and syncs.
+    /// The number of steps so far: files created and removed, writes, resizes and syncs.
     pub fn step_count(&self) -> usize {
         self.steps().len()
     }
 
-    /// Whether a step is a sync; it is durable from the step after it on.
+    /// Whether a step is a sync. Its effect is durable from the next step on.
     pub fn is_sync(&self, step: usize) -> bool {
         matches!(self.steps().get(step), Some(Step::Sync(_)))
     }
 
-    /// What is on the disk if power fails after so many steps.
+    /// The contents of the disk if power fails after this many steps.
     pub fn after_power_loss(&self, steps: usize, unsynced: Unsynced, rng: &mut Rng) -> MemoryDisk {
         let recorded = self.steps();
         let mut files = BTreeMap::<&Path, (Vec<u8>, Vec<&Change>)>::new();
@@ -125,7 +125,7 @@ impl Change {
         }
     }
 
-    /// Makes a part of the change, or none of it.
+    /// Applies a random part of the change, or nothing.
     fn make_some(&self, file: &mut Vec<u8>, rng: &mut Rng) {
         match (rng.below(4), self) {
             (0, _) => {}
@@ -191,7 +191,7 @@ struct RecordingStorage {
 }
 
 impl RecordingStorage {
-    /// Does something and remembers it; nothing comes between the two.
+    /// Runs a step and records it. No other step comes between the two.
     fn record(
         &self,
         work: impl FnOnce() -> io::Result<()>,

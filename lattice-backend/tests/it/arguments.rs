@@ -1,4 +1,4 @@
-//! Arguments of calls: as values and as bytes, and the fields of records.
+//! Arguments of calls, as values and as bytes; fields of records.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn shown((name, field): (&[u8], Field<'_>)) -> Shown {
     (name.to_vec(), [bytes, text, integer])
 }
 
-/// The records of the list, as far as they are shown, and how that ended.
+/// The records of the list, up to an error, and the outcome.
 fn records(mut args: Args<'_>) -> (Vec<Vec<Shown>>, Result<(), CallError>) {
     let mut all = Vec::new();
     let outcome = args.take_records("list", &mut |record| {
@@ -91,7 +91,7 @@ proptest! {
         let bytes = changed(given.to_bytes(), &changes);
         let of_bytes = || Args::from_bytes(&method, &bytes);
         match Value::from_bytes(&bytes) {
-            // What is the encoding of a value means the same in both forms.
+            // The encoding of a value means the same as the value.
             Ok(value) => match (of_bytes(), Args::new(&method, value)) {
                 (Ok(one), Ok(other)) => prop_assert_eq!(records(one), records(other)),
                 (one, other) => prop_assert_eq!(one.unwrap_err(), other.unwrap_err()),

@@ -1,4 +1,4 @@
-//! The suites, on what keeps the rules and on what breaks them.
+//! Runs the conformance suites on correct implementations and on incorrect ones.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ fn effects_from_state_are_caught() {
 
 #[test]
 fn validity_from_outside_is_caught() {
-    // Already a command of its own can turn out invalid.
+    // A command of the machine itself can turn out invalid.
     let text = message(|| suite(Lie::ValidityFromOutside).run());
     assert!(text.contains("valid"), "{text}");
 }
@@ -166,7 +166,7 @@ fn an_invalid_payload_of_its_own_is_caught() {
     );
 }
 
-/// The failure's seed alone runs the failing history again.
+/// The seed in a failure's message reproduces the failing history.
 #[test]
 fn a_failure_can_be_run_again_by_its_seed() {
     let first = message(|| suite(Lie::LastArrivalWins).run());

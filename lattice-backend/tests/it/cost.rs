@@ -1,4 +1,4 @@
-//! The work of the engine for histories that one author, or many, could send to make others work.
+//! The engine's work for histories that one or many authors could send to make other replicas work.
 //!
 //! `cargo test -p lattice-backend --test it cost -- --nocapture` shows the counts.
 
@@ -43,7 +43,7 @@ fn run(shapes: impl IntoIterator<Item = Shape<'static>>) {
     }
 }
 
-/// Ops of an author that all follow one op, or none.
+/// Ops of an author that all follow the same op, or no op.
 fn siblings(forge: &mut Forge, prev: Option<&Op>, count: usize) -> Vec<Op> {
     let op = |nth| forge.op(1, prev, &[], &value(nth));
     (0..count).map(op).collect()
@@ -115,7 +115,7 @@ fn chains_and_forks() {
     ]);
 }
 
-/// Ops that arrive before what they follow.
+/// Ops that arrive before their parents.
 #[test]
 fn pending_ops() {
     run([
@@ -176,7 +176,7 @@ fn pending_ops() {
     ]);
 }
 
-/// First ops of so many authors, and their names in order.
+/// First ops of this many authors, and their references in order.
 fn parents(forge: &mut Forge, count: usize) -> (Vec<Op>, Vec<OpRef>) {
     let op = |nth| forge.op(1_000_000 + number(nth), None, &[], &value(nth));
     let ops: Vec<Op> = (0..count).map(op).collect();
@@ -185,7 +185,7 @@ fn parents(forge: &mut Forge, count: usize) -> (Vec<Op>, Vec<OpRef>) {
     (ops, names)
 }
 
-/// A store with these ops, and what counts its work.
+/// A store with these ops, and the backend that counts its work.
 fn store(forge_genesis: &lattice_meta::Genesis, ops: &[Op]) -> (Store, Arc<CountingBackend>) {
     let backend = Arc::new(CountingBackend::new(in_redb()));
     let path = Path::new("state.db");
@@ -216,8 +216,8 @@ fn rows(work: Work) -> u64 {
     work.rows_read + work.rows_written
 }
 
-/// What one side says that it has, and the ops that the other finds it lacks: O(branches) look-ups,
-/// however long the history, wherever the forks.
+/// Computing tips, and finding the ops that the other replica lacks: O(branches) look-ups, however
+/// long the history and wherever the forks.
 #[test]
 fn an_exchange_costs_what_the_branches_do() {
     let mut counts = Vec::new();
@@ -237,7 +237,7 @@ fn an_exchange_costs_what_the_branches_do() {
         let (found, after) = work(&backend, || here.ops_after(&tips).unwrap());
         assert_eq!(after.len(), 0);
         drop(after);
-        // One new op: it is found and read, and no other.
+        // The exchange finds and reads only the new op.
         let last = forge.next_op(1, &value(3));
         take(&here, std::slice::from_ref(&last));
         let (sent, ops) = work(&backend, || {
@@ -245,8 +245,8 @@ fn an_exchange_costs_what_the_branches_do() {
             after.collect::<Result<Vec<_>, _>>().unwrap()
         });
         assert_eq!(ops, [last.bytes()]);
-        // A view reads the tail of the index again, which is empty here but for that op: what is taken
-        // in at once is in the index if it has 256 ops or more.
+        // A view reads the tail of the index again, which holds only that op here: an ingest of 256
+        // or more ops indexes them at once.
         counts.push([asked, found, sent].map(rows));
         println!("{size} ops: tips {asked:?}, nothing to send {found:?}, one op {sent:?}");
     }
@@ -255,8 +255,8 @@ fn an_exchange_costs_what_the_branches_do() {
     }
 }
 
-/// What is remembered of an author is gone after a while, or when the store was closed. To read it again
-/// takes a few look-ups, however long the author's branches are and however many.
+/// The engine forgets what it cached about an author after a while, and when the store closes. To
+/// read it again takes a few look-ups, however long the author's branches and however many.
 #[test]
 fn an_author_who_is_read_again_costs_a_few_look_ups() {
     let first_op_after_opening = |ops: &[Op], next: &Op, forge: &Forge| {
@@ -285,8 +285,8 @@ fn an_author_who_is_read_again_costs_a_few_look_ups() {
     }
 }
 
-/// The other side has newer ops of an author than we do, and lacks one of another: it gets that one, and
-/// of the first author at most as many as it is ahead.
+/// The other replica has newer ops of an author than we do, and lacks one of another author. It
+/// gets that op, and at most as many ops of the first author as it is ahead.
 #[test]
 fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
     let mut forge = Forge::for_store(Registers::store_type());
@@ -308,7 +308,7 @@ fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
     }
 }
 
-/// A tips file stays small: of authors beyond the newest thousand it names the ends of branches alone.
+/// A tips file stays small: for authors beyond the newest thousand it has only branch tips.
 #[test]
 fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
     let mut forge = Forge::for_store(Registers::store_type());
@@ -330,7 +330,7 @@ fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
     for author in 1..4 {
         assert!(!located.contains(&Forge::author(author)), "{author}");
     }
-    // Those that are named are one and two places before the end.
+    // The earlier ops are one and two places before the end.
     let of_first: Vec<u64> = (tips.earlier.iter())
         .filter(|op| op.author == Forge::author(0))
         .map(|op| op.seq)
@@ -338,8 +338,8 @@ fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
     assert_eq!(of_first, [0, 1]);
 }
 
-/// The same with forks, against the definition: nothing that is missing is left out, and of each branch
-/// fewer ops are resent than the other side is ahead on it.
+/// The same with forks, compared with the definition: no missing op is left out, and of each branch
+/// fewer ops are resent than the other replica is ahead on it.
 #[test]
 fn forks_are_sent_as_little_as_chains() {
     for seed in 0..60 {
@@ -361,7 +361,7 @@ fn forks_are_sent_as_little_as_chains() {
             ops.push(op);
         }
         let part = |rng: &mut Rng| -> Vec<Op> {
-            // A set that has what its ops follow: some prefixes of some chains.
+            // A causally closed set: prefixes of some chains.
             let mut has = BTreeSet::new();
             let leave_out = 1 + rng.below(6);
             for op in &ops {
@@ -393,7 +393,7 @@ fn forks_are_sent_as_little_as_chains() {
     }
 }
 
-/// A verification of forks reads and writes as many rows an op as one of a chain does.
+/// Verifying forks reads and writes as many rows for each op as verifying a chain.
 #[test]
 fn a_verification_of_forks_costs_what_one_of_a_chain_does() {
     let verify = |ops: &dyn Fn(&mut Forge) -> Vec<Op>| {
@@ -414,7 +414,7 @@ fn a_verification_of_forks_costs_what_one_of_a_chain_does() {
     assert!(forks <= 2 * chain, "{chain}, {forks}");
 }
 
-/// A slow reader of ops keeps no snapshot: the file does not grow because of it.
+/// A slow reader of ops holds no snapshot: it does not make the file grow.
 #[test]
 fn a_slow_reader_of_ops_holds_no_snapshot() {
     let mut forge = Forge::for_store(Registers::store_type());
@@ -422,7 +422,7 @@ fn a_slow_reader_of_ops_holds_no_snapshot() {
     let (store, _) = store(forge.genesis(), &ops);
     let mut after = store.ops_after(&BranchTips::default()).unwrap();
     assert_eq!(after.next().unwrap().unwrap(), ops[0].bytes());
-    // Compaction is refused while a snapshot is alive.
+    // Compaction is refused while a snapshot exists.
     store.compact().unwrap();
     let more: Vec<Op> = (0..300).map(|nth| forge.next_op(1, &value(nth))).collect();
     take(&store, &more);

@@ -1,4 +1,4 @@
-//! Damage that redb believes, and that must not get further.
+//! Damage that redb does not detect, and that must not spread.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn filled() -> Vec<u8> {
     disk.bytes(path).unwrap()
 }
 
-/// The pages of a type that hold some bytes.
+/// The pages of a type that contain these bytes.
 fn pages(file: &[u8], page_type: u8, bytes: &[u8]) -> Vec<usize> {
     let holds = |page: &[u8]| page.windows(bytes.len()).any(|found| found == bytes);
     let pages = file.chunks_exact(PAGE).enumerate().skip(1);
@@ -50,7 +50,7 @@ fn view(file: Vec<u8>) -> Arc<dyn ReadTx + Send + Sync> {
     db.snapshot().unwrap()
 }
 
-/// Reads until the end or the first error, and gives how many rows came before it.
+/// Reads until the end or the first error; returns the number of rows before it.
 fn read(tx: &dyn ReadTx, direction: Direction) -> (usize, Option<BackendError>) {
     let mut rows = tx.range(Table::Data, EVERYTHING, direction).unwrap();
     for count in 0..=2000 {
@@ -63,7 +63,7 @@ fn read(tx: &dyn ReadTx, direction: Direction) -> (usize, Option<BackendError>) 
     panic!("there are more rows than were written");
 }
 
-/// A reader that continues after the last row it has read would never end.
+/// A reader that continues after the last row it has read would loop without end.
 #[test]
 fn rows_out_of_their_order_are_damage() {
     let file = filled();
@@ -88,7 +88,7 @@ fn rows_out_of_their_order_are_damage() {
         );
         assert!(count > 100, "{count}");
     }
-    // Rows of elsewhere are none of a range.
+    // Rows outside a range are not returned for it.
     let start = key(290);
     let span = (
         std::ops::Bound::Included(&start[..]),
@@ -107,7 +107,7 @@ fn rows_out_of_their_order_are_damage() {
     }
 }
 
-/// redb reserves memory for a page before it reads it: four gigabytes, by one wrong byte.
+/// redb allocates memory for a page before it reads it: one wrong byte costs four gigabytes.
 #[test]
 fn a_page_longer_than_the_file_is_damage_before_there_is_memory_for_it() {
     let mut file = filled();
@@ -116,7 +116,7 @@ fn a_page_longer_than_the_file_is_damage_before_there_is_memory_for_it() {
     for place in places {
         let keys = u16::from_le_bytes([file[place + 2], file[place + 3]]);
         let numbers = place + 8 + (usize::from(keys) + 1) * 16;
-        // The first child's order are the highest five bits of its number.
+        // The highest five bits of the first child's page number are its order.
         file[numbers + 7] |= 20 << 3;
     }
     let tx = view(file);

@@ -1,4 +1,4 @@
-//! What one replica tells and sends another.
+//! What one replica advertises and sends to another.
 
 use std::collections::BTreeSet;
 
@@ -32,9 +32,9 @@ fn after_an_op_of_a_straight_history_come_the_ops_behind_it() {
     for known in [0, 1, 254, 255, 256, 257, 298, 299] {
         assert_eq!(after(&store, &ops[known..=known]), ops[known + 1..]);
     }
-    // Several ops of one chain are as the last of them.
+    // Several ops of one chain have the same effect as the last of them.
     assert_eq!(after(&store, &[ops[7], ops[100], ops[9]]), ops[101..]);
-    // An op that is not known here says nothing.
+    // An op that is unknown here is ignored.
     let unknown = chain(&secret(2), 1)[0].reference();
     assert_eq!(after(&store, &[unknown, ops[298]]), ops[299..]);
     let other_id = OpRef {
@@ -44,7 +44,7 @@ fn after_an_op_of_a_straight_history_come_the_ops_behind_it() {
     assert_eq!(after(&store, &[other_id]), ops);
 }
 
-/// Tips alone would lose the op of the other branch.
+/// With tips alone, the op of the other branch would be lost.
 #[test]
 fn after_one_branch_of_a_fork_comes_the_other() {
     let store = replica(1);
@@ -62,8 +62,8 @@ fn after_one_branch_of_a_fork_comes_the_other() {
     assert_eq!(store.branch_tips().unwrap().tips.len(), 2);
 }
 
-/// Random forked histories and random known ops, against the definition: every op that is not on the
-/// `prev` chain of an op that is known here, in causal order.
+/// Random forked histories and random known ops, compared with the definition: every op that is not
+/// on the `prev` chain of an op that is known here, in causal order.
 #[test]
 fn what_is_sent_agrees_with_the_definition() {
     for seed in 0..40 {
@@ -140,7 +140,7 @@ fn two_replicas_converge() {
     assert_eq!(one.op_count().unwrap(), 20);
 }
 
-/// Ops reach a third replica by way of the others, in other orders.
+/// Ops reach a third replica through the others, in other orders.
 #[test]
 fn three_replicas_converge_by_way_of_each_other() {
     let stores = [replica(1), replica(2), replica(3)];
@@ -163,8 +163,8 @@ fn three_replicas_converge_by_way_of_each_other() {
     assert!(stores[0].forks().unwrap().is_empty());
 }
 
-/// More ops of the frontier than one op can name are joined by merges, in the transaction of the op that
-/// follows them all.
+/// If the frontier has more ops than one op can name, merges join them in the transaction of the op
+/// that follows them all.
 #[test]
 fn a_frontier_of_more_ops_than_deps_is_merged_in_the_same_transaction() {
     let backend = Late::new(Flaw::None);

@@ -1,5 +1,5 @@
-//! A state machine that keeps every valid payload, and whose code faults on the kinds of payloads
-//! that its version is told to. Other versions apply them.
+//! A state machine that stores every valid payload, and whose code faults on the kinds of payloads
+//! that its version is set to fault on. Other versions apply them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use lattice_meta::SchemaVersion;
 use crate::registers::Registers;
 use crate::support::{NOW_MS, bytes_of, genesis, given, secret};
 
-/// The first byte of a payload says what faulting code does with it.
+/// The first byte of a payload selects what faulting code does with it.
 pub(crate) const PLAIN: u8 = b'.';
 pub(crate) const INVALID: u8 = b'!';
 pub(crate) const DECODE: u8 = b'D';
@@ -40,22 +40,22 @@ pub(crate) const PUTS: u8 = b'p';
 pub(crate) const REMOVES: u8 = b'x';
 pub(crate) const LONG_PUTS: u8 = b'l';
 pub(crate) const HISTORY: u8 = b'c';
-/// A row for each byte of the payload.
+/// Writes a row for each byte of the payload.
 pub(crate) const FILL: u8 = b'F';
-/// Every row written again.
+/// Rewrites every row.
 pub(crate) const REWRITE: u8 = b'R';
-/// A command that makes faulting code panic before there is a payload.
+/// A command on which faulting code panics in `prepare`.
 pub(crate) const PREPARE: u8 = b'P';
 
 pub(crate) const MESSAGE: &str = "told to panic";
 pub(crate) const V1: &str = "faulty/1";
 
-/// Panics without the text that the hook of panics prints.
+/// Panics without the message that the panic hook prints.
 fn panic_quietly() -> ! {
     std::panic::resume_unwind(Box::new(MESSAGE))
 }
 
-/// How often the code was called, whatever the version.
+/// Counts calls of the code, of all versions.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) decode: AtomicU64,
@@ -92,7 +92,7 @@ impl Faulty {
         Self::version(V1, &[&PANICS[..], &loops, &[PREPARE]].concat())
     }
 
-    /// A version that applies all.
+    /// A version that applies all kinds.
     pub(crate) fn v2() -> Self {
         Self::version("faulty/2", &[])
     }
@@ -164,7 +164,7 @@ impl StateMachine for Faulty {
         history: &dyn History,
     ) -> Result<()> {
         self.calls.apply.fetch_add(1, Ordering::SeqCst);
-        // Of code that faults nothing remains.
+        // Nothing of a faulting call remains.
         data.put(b"scratch", payload)?;
         if self.faults_on(payload[0]) {
             fault(payload[0], data, history)?;
@@ -223,7 +223,7 @@ pub(crate) fn settled(op: &OpRef) -> Vec<u8> {
     [b"settled/", &op.id.as_bytes()[..]].concat()
 }
 
-/// Does what ends in a fault.
+/// Does the work of this kind that ends in a fault.
 fn fault(kind: u8, data: &mut dyn DataWrite, history: &dyn History) -> Result<()> {
     match kind {
         APPLY => panic_quietly(),
@@ -275,7 +275,7 @@ fn panic_query(
 
 pub(crate) type Store = Engine<Faulty>;
 
-/// A place with a store of this type in it.
+/// A location with a store of this type.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) backend: Arc<dyn StateBackend>,
@@ -322,7 +322,7 @@ impl Place {
     }
 }
 
-/// A store in memory that has taken in these ops.
+/// A store in memory that has ingested these ops.
 pub(crate) fn with(machine: &Faulty, ops: &[&Op]) -> Store {
     let store = Place::memory().open(machine);
     take(&store, ops);
@@ -339,7 +339,7 @@ pub(crate) fn take(store: &Store, ops: &[&Op]) -> Vec<Outcome> {
     outcomes.map(|(_, outcome)| outcome).collect()
 }
 
-/// Brings everything that `to` lacks from `from`; gives how many ops were sent.
+/// Sends everything that `to` lacks from `from`; returns how many ops were sent.
 pub(crate) fn pull(from: &Store, to: &Store) -> usize {
     let ops = from.ops_after(&to.branch_tips().unwrap()).unwrap();
     let sent = ops.len();

@@ -1,5 +1,5 @@
-//! A backend whose commits are durable, and shown, only once they are waited for. Its flaws are for
-//! testing the suite.
+//! A backend whose commits become durable and visible only when the caller waits for them. Its
+//! flaws test the suite.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -12,7 +12,7 @@ use lattice_backend::backend::{
     WriteTx,
 };
 
-/// How it breaks the rules.
+/// How it breaks the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
@@ -20,9 +20,9 @@ pub(crate) enum Flaw {
     ShowsUncommitted,
     /// Dropping a transaction commits it.
     KeepsDropped,
-    /// Closing loses what was committed and not waited for.
+    /// Closing loses commits that no caller has waited for.
     ForgetsUnwaited,
-    /// Waiting for a commit makes that one durable, and not those before it.
+    /// Waiting for a commit makes only that one durable, not those before it.
     SkipsEarlier,
     /// Peek does not read the recorded logic.
     HidesLogic,
@@ -44,7 +44,7 @@ impl Late {
         }
     }
 
-    /// How many transactions were committed.
+    /// The number of committed transactions.
     pub(crate) fn commits(&self) -> usize {
         self.commits.load(Ordering::SeqCst)
     }
@@ -108,23 +108,23 @@ fn copy(from: &dyn StateDb, to: &dyn StateDb) -> Result<()> {
     to.commit()?.wait()
 }
 
-/// A row that was written, or removed.
+/// A row that was written or removed.
 type Change = (Table, Vec<u8>, Option<Vec<u8>>);
 
 #[derive(Debug)]
 struct LateDb {
-    /// What the next transaction sees.
+    /// The state that the next transaction sees.
     ahead: Arc<dyn StateDb>,
     later: Arc<Mutex<Later>>,
     backend: Late,
 }
 
-/// What snapshots show, and the commits that have not been waited for.
+/// The state that snapshots show, and the commits that no caller has waited for.
 #[derive(Debug)]
 struct Later {
     durable: Arc<dyn StateDb>,
     changes: VecDeque<Vec<Change>>,
-    /// The number of the first of them.
+    /// The number of the first of these commits.
     first: u64,
     skips: bool,
 }
@@ -192,7 +192,7 @@ impl StateDb for LateDb {
 }
 
 struct LateTransaction<'db> {
-    /// None once it has ended.
+    /// `None` once it has ended.
     tx: Option<Box<dyn Transaction + 'db>>,
     changes: Vec<Change>,
     db: &'db LateDb,
@@ -214,7 +214,7 @@ impl LateTransaction<'_> {
     }
 
     fn finish(&mut self, tx: Box<dyn Transaction + '_>) -> Result<Ticket> {
-        // Before the next transaction can begin: the order of commits is that of the transactions.
+        // Before the next transaction can begin: commits are in the order of their transactions.
         let mut later = self.db.later.lock().unwrap();
         tx.commit()?.wait()?;
         let number = later.push(std::mem::take(&mut self.changes));

@@ -1,4 +1,4 @@
-//! What an op may use of its host.
+//! Limits on the host's work for one op.
 
 use lattice_backend::backend::{BackendError, Result};
 use lattice_backend::engine::ingest::Outcome;
@@ -17,7 +17,7 @@ fn fault(limit: Limit, allowed: u64) -> LogicFault {
     LogicFault::Limit { limit, allowed }
 }
 
-/// The step may be made exactly so often.
+/// The step is allowed exactly this many times.
 fn allows(limit: Limit, allowed: u64, mut step: impl FnMut() -> Result<()>) {
     for nth in 0..allowed {
         step().unwrap_or_else(|error| panic!("step {nth} of {allowed}: {error}"));
@@ -43,7 +43,7 @@ fn the_payload_and_the_longest_range_pay_for_calls() {
 #[test]
 fn code_may_read_its_longest_range_sixteen_times_more() {
     let limits = Limits::new(10);
-    // A range of seven rows, read over and over.
+    // A range of seven rows, read repeatedly.
     let mut nth = 0;
     allows(Limit::RowsRead, BASE + 160 + 16 * 7, || {
         nth = nth % 7 + 1;
@@ -79,7 +79,7 @@ fn the_payload_and_bytes_that_are_read_pay_for_bytes_that_are_written() {
     );
 }
 
-/// Counts saturate: no length makes them wrap around.
+/// Counts saturate: no length makes them overflow.
 #[test]
 fn the_greatest_lengths_do_not_wrap() {
     let limits = Limits::new(usize::MAX);
@@ -90,7 +90,7 @@ fn the_greatest_lengths_do_not_wrap() {
     limits.row_written(usize::MAX).unwrap();
 }
 
-/// Code that would call its host for ever is ended, at the count that is documented.
+/// Code that would call its host forever is ended at the documented count.
 #[test]
 fn endless_code_is_ended() {
     let payload = |kind| vec![kind; 5];
@@ -127,7 +127,7 @@ fn endless_code_is_ended() {
     store.append(vec![PLAIN]).unwrap();
 }
 
-/// Work that is proportional to the payload, or to the rows that are there, is not limited.
+/// Work in proportion to the payload or to the existing rows is not limited.
 #[test]
 fn work_that_is_paid_for_is_not_ended() {
     let rows = (1 << 16) + 4000;
@@ -138,7 +138,7 @@ fn work_that_is_paid_for_is_not_ended() {
     let snapshot = store.snapshot().unwrap();
     let last = [b"fill/", &(rows - 1).to_be_bytes()[..]].concat();
     assert_eq!(snapshot.get(&last).unwrap(), Some(b"2".to_vec()));
-    // The rows of `apply` and `settle` beside them.
+    // Beside them, the rows of `apply` and `settle`.
     assert_eq!(
         snapshot.element_count().unwrap(),
         u64::try_from(rows).unwrap() + 4

@@ -1,5 +1,5 @@
-//! Tests of this crate's public face, in one binary.
-// The exemption of tests does not reach their helpers.
+//! Tests of this crate's public API, in one binary.
+// Clippy exempts tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod golden;

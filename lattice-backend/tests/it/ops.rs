@@ -86,7 +86,7 @@ proptest! {
     #[test]
     fn are_not_made_of_random_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(Op::decode(bytes.clone(), &hasher()).is_err());
-        // Nor behind a true beginning.
+        // Nor after a valid first byte.
         if let Some(first) = bytes.first_mut() {
             *first = 1;
         }
@@ -124,7 +124,7 @@ fn are_refused_cut_or_extended() {
     assert!(Op::decode(longer, &hasher()).is_err());
 }
 
-/// One test for each way in which bytes are no op.
+/// One test for each way in which bytes fail to decode as an op.
 mod errors {
     use super::*;
 
@@ -165,7 +165,7 @@ mod errors {
 
     #[test]
     fn body() {
-        // A count of deps, then a length of the payload, beyond what is there.
+        // A count of deps, then a length of the payload, beyond the end of the bytes.
         for (place, byte) in [(FIXED, 3), (FIXED + 7, 1), (FIXED + 8 + 144 + 7, 0x7f)] {
             let error = decode(changed(place, byte));
             assert!(matches!(error, OpError::Body(_)), "{error:?}");
@@ -229,7 +229,7 @@ mod errors {
         let op = Op::decode(changed(OP.len() - 1, OP[OP.len() - 1] ^ 1), &hasher()).unwrap();
         let author = owner().public();
         assert_eq!(op.verify(), Err(SignatureError::Wrong { author }));
-        // An author that is no point of the curve.
+        // An author that is not a point of the curve.
         let op = Op::decode(changed(18 + 31, 0xff), &hasher()).unwrap();
         assert!(matches!(
             op.verify(),

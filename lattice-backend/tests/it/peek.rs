@@ -1,6 +1,6 @@
-//! Peeking and reading whatever another process does with a store, or did when it was killed.
+//! Peeking and reading, whatever another process does with a store or did before it was killed.
 //!
-//! The other process is this test binary again, in a role that an environment variable names.
+//! The other process is this test binary, in a role that an environment variable names.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn options(sharing: Sharing) -> OpenOptions {
     }
 }
 
-/// What the other process does; as a test of its own, nothing.
+/// The other process's work; as a test of its own it does nothing.
 #[test]
 fn child() {
     let (Ok(role), Ok(path)) = (std::env::var(ROLE), std::env::var(STORE)) else {
@@ -48,7 +48,7 @@ fn child() {
     }
 }
 
-/// Writes ops without end, and says of each when it is durable.
+/// Writes ops without end, and reports each one when it is durable.
 fn write_on(site: &Site, sharing: Sharing) {
     let mut request = site.request().identity(owner());
     request.options = options(sharing);
@@ -59,7 +59,7 @@ fn write_on(site: &Site, sharing: Sharing) {
     }
 }
 
-/// Makes the file a hundred megabytes long, and waits to be killed.
+/// Grows the file to a hundred megabytes, and waits for the kill.
 fn fill(site: &Site, sharing: Sharing) {
     let db = site.backend.open(&site.path, &options(sharing)).unwrap();
     for part in 0..5_u8 {
@@ -74,7 +74,7 @@ fn fill(site: &Site, sharing: Sharing) {
     drop(std::io::stdin().read(&mut [0]));
 }
 
-/// Another process that has the store open; killed when this is dropped.
+/// Another process that has the store open; dropping this kills it.
 struct Other {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -94,7 +94,7 @@ impl Other {
         Self { process, output }
     }
 
-    /// Reads until the process has said that an op at or after this one is durable.
+    /// Reads until the process reports that an op at or after this one is durable.
     fn wait_for(&mut self, nth: u64) -> u64 {
         let mut line = String::new();
         loop {
@@ -110,13 +110,13 @@ impl Other {
         }
     }
 
-    /// Kills it without a warning; gives the last op that it has said is durable.
+    /// Kills the process without warning; returns the last op that it reported as durable.
     fn kill(mut self) -> Option<u64> {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
-        // The last line may be cut off.
+        // The last line may be truncated.
         let whole = rest.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let last = whole.lines().next_back()?;
         last.strip_prefix("durable ")?.parse().ok()
@@ -207,7 +207,7 @@ fn a_store_in_exclusive_use_elsewhere_is_in_use() {
     assert_whole(&site.open());
 }
 
-/// redb by itself does not read such a file: the test would prove nothing if it did.
+/// redb alone does not read such a file; if it did, the test would prove nothing.
 fn assert_crashed(path: &Path) {
     let opened = redb::Builder::new()
         .set_concurrency_mode(redb::ConcurrencyMode::SingleWriter)
@@ -222,7 +222,7 @@ fn assert_crashed(path: &Path) {
 fn crashed(role: &str) {
     let (dir, site) = on_files();
     let mut acknowledged = 0;
-    // Again over what the crash before has left.
+    // Again over what the previous crash has left.
     for round in 1..=3 {
         let mut other = Other::start(role, &site.path);
         let waited = other.wait_for(acknowledged + 20 * round);
@@ -230,7 +230,7 @@ fn crashed(role: &str) {
         assert_crashed(&site.path);
         let before = std::fs::read(&site.path).unwrap();
         let info = site.backend.peek_info(&site.path).unwrap();
-        // Reading goes on while others read.
+        // Reading still works while others read.
         let (store, second) = (reader(&site).unwrap(), reader(&site).unwrap());
         assert_eq!(site.backend.peek_info(&site.path).unwrap(), info);
         assert_in_use(site.try_open(site.request()).unwrap_err());
@@ -246,7 +246,7 @@ fn crashed(role: &str) {
             "reading wrote"
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        // A writer recovers the same.
+        // A writer recovers the same state.
         let store = site.open();
         assert!(history(&store) == read);
         append(&store, "after", "the crash");
@@ -265,8 +265,8 @@ fn a_store_that_crashed_in_exclusive_use_is_read_as_it_stands_and_recovers() {
     crashed("write-exclusive");
 }
 
-/// In exclusive use a commit is made in one phase: power may fail when its header is on disk and
-/// its pages are not. The commit before it is what counts then, for readers too.
+/// With exclusive use, a commit has one phase: power may fail when its header is on disk and its
+/// pages are not. Then the commit before it counts, for readers too.
 #[test]
 fn a_commit_that_is_torn_in_exclusive_use_is_not_read() {
     let (site, disk) = Site::redb();
@@ -299,7 +299,7 @@ fn a_commit_that_is_torn_in_exclusive_use_is_not_read() {
     assert_whole(&store);
 }
 
-/// Peeking at a crashed store takes no longer for its size.
+/// The time to peek at a crashed store does not depend on its size.
 #[test]
 fn a_crashed_store_of_100_megabytes_is_peeked_at_in_no_time() {
     let (_dir, site) = on_files();

@@ -1,8 +1,8 @@
-//! Power that fails at every sync of a piece of work, and between, with whatever part of the
-//! unsynced writes happens to be on the disk.
+//! Power fails at every sync of a task, and between syncs, with any part of the unsynced writes on
+//! the disk.
 //!
 //! `LATTICE_POWER_CUTS=n` tries n random states of the disk between any two syncs, and
-//! `LATTICE_POWER_SEED` draws them from another seed.
+//! `LATTICE_POWER_SEED` sets the seed.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -33,25 +33,25 @@ const STORE: &str = "state.db";
 const BACKUP: &str = "backup.db";
 const REBUILT: &str = "rebuilt.db";
 
-/// What holds from a step of the disk on.
+/// A guarantee that holds from a step of the disk on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Promise {
-    /// The store has been made.
+    /// The store exists.
     Created,
-    /// So many ops are in the store.
+    /// The store has this many ops.
     Ops(usize),
-    /// There is a copy with so many ops.
+    /// A copy exists with this many ops.
     Copied(&'static str, usize),
 }
 
-/// A piece of work that was done.
+/// A completed task.
 struct Work {
     disk: RecordingDisk,
     sharing: Sharing,
     promises: Vec<(usize, Promise)>,
     /// All ops, in the order in which they were applied.
     ops: Vec<OpRef>,
-    /// Hashes of the files that have been checked, and of what was asked of them.
+    /// Hashes of the files that have been checked, with the guarantees that applied.
     checked: RefCell<HashSet<u64>>,
 }
 
@@ -74,7 +74,7 @@ fn open(site: &Site, access: Access, sharing: Sharing) -> Result<Store, OpenErro
     site.try_open(request)
 }
 
-/// Ops of others, of which two are a fork.
+/// Foreign ops; two of them are a fork.
 fn foreign() -> Vec<Op> {
     let author = secret(2);
     let root = op(&author, None, &[], 0, &payload(b"k", b"root"));
@@ -103,7 +103,7 @@ impl Work {
             work.append(&store, "old", 10 + nth);
         }
         store.close().unwrap();
-        // The layout is migrated.
+        // Opening migrates the layout.
         let store = open(&site, Access::ReadWrite, sharing).unwrap();
         work.write(&store);
         store.close().unwrap();
@@ -129,7 +129,7 @@ impl Work {
         work
     }
 
-    /// Single writes, a batch, ops of others, and large and small values in turn.
+    /// Single writes, a batch, foreign ops, and large and small values, alternating.
     fn write(&mut self, store: &Store) {
         for (key, length) in [("a", 10), ("b", 70_000), ("a", 0), ("b", 3)] {
             self.append(store, key, length);
@@ -172,7 +172,7 @@ impl Work {
         made.map(|(_, made)| *made).any(promise)
     }
 
-    /// How many ops were promised up to a step.
+    /// How many ops were acknowledged up to a step.
     fn ops_at(&self, step: usize) -> usize {
         let made = self.promises.iter().filter(|(from, _)| *from <= step);
         let counts = made.filter_map(|(_, promise)| match promise {
@@ -182,7 +182,8 @@ impl Work {
         counts.max().unwrap_or(0)
     }
 
-    /// How many ops there may be at a step: what was promised, or with what was under way.
+    /// How many ops there may be at a step: the acknowledged ones, with or without those in
+    /// progress.
     fn may_have(&self, step: usize) -> Vec<usize> {
         let promised = self.ops_at(step);
         let next = self.promises.iter().find_map(|(_, promise)| match promise {
@@ -192,7 +193,7 @@ impl Work {
         std::iter::once(promised).chain(next).collect()
     }
 
-    /// Holds what is on a disk after a loss of power against what was promised.
+    /// Compares the disk after a power loss with what was acknowledged.
     fn check(&self, step: usize, disk: &MemoryDisk) {
         if disk.bytes(Path::new(STORE)).is_some() {
             let must_be_there = self.holds(step, |promise| promise == Promise::Created);
@@ -207,7 +208,7 @@ impl Work {
                 panic!("{path} was made");
             };
             if disk.bytes(Path::new(path)).is_some() {
-                // A rebuilt store is made in several transactions.
+                // Several transactions make a rebuilt store.
                 let made: Vec<usize> = match from <= step {
                     true => vec![ops],
                     false => (0..=ops).collect(),
@@ -256,7 +257,7 @@ impl Work {
         let checked = site.backend.check_integrity(path).unwrap();
         assert_eq!(checked, Integrity::Intact);
         assert_eq!(disk.bytes(path), Some(bytes), "reading wrote");
-        // Whoever opens it migrates it, if that has not been done.
+        // Opening for writing migrates the store, unless that has been done.
         site.machine = Registers::default();
         let store = open(&site, Access::ReadWrite, self.sharing).unwrap();
         assert_eq!(store.state_hash().unwrap(), hash);
@@ -274,7 +275,7 @@ impl Work {
     }
 }
 
-/// The errors that a store may give which was never promised to be there.
+/// The errors allowed for a store whose creation was not acknowledged.
 fn assert_half_made(error: &PeekError) {
     assert!(
         matches!(
@@ -311,7 +312,7 @@ fn cut_everywhere(sharing: Sharing) {
     };
     let mut from = 0;
     for sync in syncs {
-        // Just before the sync returns, all that it is for is at stake.
+        // Just before the sync returns, everything that it covers is at risk.
         cut(sync, Unsynced::Lost, &mut rng);
         for _ in 0..images {
             let step = from + rng.below(sync + 1 - from);
@@ -335,8 +336,8 @@ fn lost_anywhere_in_exclusive_use_leaves_an_op_boundary_with_everything_acknowle
     cut_everywhere(Sharing::Exclusive);
 }
 
-/// The engine does not sync its note that a commit is on disk. Without the note the commit before
-/// was shown to readers, though the last one had been acknowledged.
+/// Regression: redb does not sync its note that a commit is on disk. Without the note, readers saw
+/// the commit before, although the last one had been acknowledged.
 #[test]
 fn lost_after_a_commit_leaves_the_commit_to_readers_as_to_writers() {
     let disk = RecordingDisk::new();

@@ -1,5 +1,5 @@
-//! A state machine for tests: named registers, of whose writes the last one wins by
-//! `(hlc, op_id)`; and machines that break the rules, one each.
+//! A state machine for tests: named registers where the write with the greatest `(hlc, op_id)`
+//! wins; and machines that each break one rule.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub(crate) enum Command {
     Set(Vec<u8>, Vec<u8>),
     /// Is refused.
     Refuse,
-    /// Becomes a payload as it is, valid or not.
+    /// Becomes a payload unchanged, valid or not.
     Raw(Vec<u8>),
     /// Panics while it is prepared.
     Panic,
@@ -41,17 +41,17 @@ pub(crate) enum Lie {
     None,
     /// The write that arrives last wins.
     LastArrivalWins,
-    /// A write to a register is ignored if it holds the same value.
+    /// A write to a register is ignored if it does not change the value.
     EffectFromState,
-    /// Whether a payload is valid depends on how many came before in this process.
+    /// Validity of a payload depends on how many this process has seen before.
     ValidityFromOutside,
-    /// A row counts calls of this process.
+    /// A row counts the calls in this process.
     Nondeterminism,
     /// All rows have one element.
     ElementsCollide,
-    /// BranchTips carry a number that changes.
+    /// Elements carry a number that changes.
     ElementsFromOutside,
-    /// BranchTips carry the numbers of ops, which are another replica's own.
+    /// Elements carry apply indexes, which differ between replicas.
     NumbersInElements,
     /// Commands become payloads that are invalid.
     PreparesInvalid,
@@ -59,7 +59,7 @@ pub(crate) enum Lie {
     MigrationLoses,
 }
 
-/// Up to this schema the rows of registers stand behind [`OLD_PREFIX`].
+/// Up to this schema, register rows have the prefix [`OLD_PREFIX`].
 const OLD_LAYOUT: SchemaVersion = SchemaVersion::new(2);
 const OLD_PREFIX: u8 = 1;
 
@@ -67,7 +67,7 @@ const OLD_PREFIX: u8 = 1;
 pub(crate) struct Registers {
     pub(crate) logic: Logic,
     pub(crate) lie: Lie,
-    /// Values of registers whose names begin so are stored backwards.
+    /// The machine stores values of registers whose names have this prefix backwards.
     pub(crate) backwards: Option<&'static [u8]>,
     /// Makes `apply` panic.
     pub(crate) panics: Arc<AtomicBool>,
@@ -76,7 +76,7 @@ pub(crate) struct Registers {
 
 const STORE_TYPE: &str = "org.example.registers";
 
-/// Logic that opens the layouts from 2 on.
+/// Logic that opens layout 2 and later ones.
 fn logic(store_type: &str, version: &str, newest: u64) -> Logic {
     let schemas = OLD_LAYOUT..=SchemaVersion::new(newest);
     Logic::new(store_type, version).unwrap().schemas(schemas)
@@ -114,7 +114,7 @@ impl Registers {
         }
     }
 
-    /// The same logic up to another layout.
+    /// The same logic up to a different layout.
     pub(crate) fn up_to_layout(newest: u64) -> Self {
         Self {
             logic: logic(STORE_TYPE, "registers-1", newest),
@@ -127,7 +127,7 @@ impl Registers {
         Self::up_to_layout(OLD_LAYOUT.get())
     }
 
-    /// Another build: another version, and perhaps other results.
+    /// A different build: another version, and perhaps other results.
     pub(crate) fn build(version: &str, backwards: Option<&'static [u8]>) -> Self {
         Self {
             logic: logic(STORE_TYPE, version, 4),
@@ -160,7 +160,7 @@ fn parse(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     parts.filter(|(key, _)| !key.is_empty())
 }
 
-/// One row names the greatest write of all; it moves, so that rows are removed too.
+/// One row names the greatest write of all. It moves, so that rows are removed too.
 fn mark_latest(data: &mut dyn DataWrite, rank: &[u8]) -> Result<()> {
     const PREFIX: &[u8] = b"\xfflatest/";
     let span = PrefixSpan::new(PREFIX);
@@ -287,7 +287,7 @@ impl StateMachine for Registers {
         data: &mut dyn DataWrite,
         _: &dyn History,
     ) -> Result<()> {
-        // Without the message that the hook of panics would print.
+        // Without the message that the panic hook would print.
         if self.panics.load(Ordering::SeqCst) {
             std::panic::resume_unwind(Box::new("told to panic"));
         }
@@ -337,7 +337,7 @@ fn get(
 ) -> Result<Value, MachineError<CallError>> {
     let key = args.take_bytes("key")?;
     let key = args.required("key", key)?;
-    // Through a range, so that a snapshot's cursor is used as well.
+    // Through a range, so that the test covers a snapshot's cursor as well.
     let span = (
         std::ops::Bound::Included(&key[..]),
         std::ops::Bound::Included(&key[..]),

@@ -1,4 +1,4 @@
-//! Stores to test with, ops made by hand, and a check of everything that a store says of itself.
+//! Stores to test with, hand-made ops, and a check of everything that a store reports about itself.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey};
 
 use crate::registers::{self, Command, Registers};
 
-/// When tests take place, in milliseconds since the Unix epoch.
+/// The time of the tests, in milliseconds since the Unix epoch.
 pub(crate) const NOW_MS: u64 = 1_700_000_000_000;
 pub(crate) const MINUTE_MS: u64 = 60_000;
 
@@ -32,7 +32,7 @@ pub(crate) fn secret(seed: u8) -> Arc<SecretKey> {
     Arc::new(SecretKey::from_bytes(&[seed; 32]))
 }
 
-/// The author of a replica, if a test does not say another.
+/// The author of a replica, unless a test names another.
 pub(crate) fn owner() -> Arc<SecretKey> {
     secret(1)
 }
@@ -51,7 +51,7 @@ pub(crate) fn hasher() -> OpHasher {
     OpHasher::new(&genesis().hash())
 }
 
-/// A place with one store in it.
+/// A location with one store.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     pub(crate) backend: Arc<dyn StateBackend>,
@@ -108,7 +108,7 @@ pub(crate) fn replica(seed: u8) -> Store {
     Site::memory().open_as(secret(seed))
 }
 
-/// An op by hand: after `prev` and `deps`, dated so many milliseconds after [`NOW_MS`].
+/// A hand-made op: after `prev` and `deps`, this many milliseconds after [`NOW_MS`].
 pub(crate) fn op(
     author: &SecretKey,
     prev: Option<&Op>,
@@ -191,7 +191,7 @@ pub(crate) fn applied(index: u64) -> Outcome {
     Outcome::Applied { index }
 }
 
-/// Brings everything that `to` lacks from `from`.
+/// Sends everything that `to` lacks from `from`.
 pub(crate) fn pull(from: &Store, to: &Store) -> IngestReport {
     let ops = from.ops_after(&to.branch_tips().unwrap()).unwrap();
     to.ingest(ops, &Authors::Any).unwrap()
@@ -215,8 +215,8 @@ pub(crate) fn history(store: &Store) -> Vec<Op> {
         .collect()
 }
 
-/// Reads the whole history and the whole state, and holds against them everything that the store
-/// keeps beside: state hash, frontier, tips, branches, forks.
+/// Reads the whole history and the whole state, and compares everything that the store keeps beside
+/// them: state hash, frontier, tips, branches, forks.
 pub(crate) fn assert_whole(store: &Store) {
     let ops = history(store);
     let count = u64::try_from(ops.len()).unwrap();
@@ -263,7 +263,7 @@ pub(crate) fn assert_whole(store: &Store) {
         .into_iter()
         .map(|fork| ((fork.author, fork.seq), fork.ops.into_iter().collect()))
         .collect();
-    // An author forks where several ops follow one.
+    // An author forks where several of its ops follow the same op.
     let mut expected = BTreeMap::<_, BTreeSet<OpRef>>::new();
     for ((author, seq, _), ops) in children {
         if ops.len() > 1 {
@@ -285,7 +285,7 @@ pub(crate) fn assert_whole(store: &Store) {
     );
 }
 
-/// The state hash by a scan of the state.
+/// Computes the state hash by a scan of the state.
 pub(crate) fn rescan(store: &Store) -> lattice_meta::StateHash {
     let snapshot = store.snapshot().unwrap();
     let (mut sum, leaf_hasher) = (Accumulator::default(), ElementHasher::default());
@@ -297,7 +297,7 @@ pub(crate) fn rescan(store: &Store) -> lattice_meta::StateHash {
     sum.state_hash(&store.genesis().hash())
 }
 
-/// What two replicas of one history agree on.
+/// Checks what replicas of one history must agree on.
 pub(crate) fn assert_converged(stores: &[&Store]) {
     for store in stores {
         assert_whole(store);

@@ -1,4 +1,5 @@
-//! Encoded values and manifests: decoding is the inverse of encoding, and there is one encoding.
+//! Encoded values and manifests: decoding is the inverse of encoding, and each value has one
+//! encoding.
 
 use lattice_backend::machine::manifest::{ABI, Elements, Manifest};
 use lattice_backend::machine::{
@@ -27,7 +28,7 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Changes bytes in one place.
+/// Changes bytes at one position.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     Set(Index, u8),
@@ -38,7 +39,7 @@ pub(crate) enum Change {
 }
 
 pub(crate) fn change() -> impl Strategy<Value = Change> {
-    // Bytes that mean something: kinds, small lengths, and numbers that go on.
+    // Bytes with a meaning: kinds, small lengths, and varints that continue.
     let byte = prop_oneof![0..10_u8, Just(0x80), any::<u8>()];
     prop_oneof![
         (any::<Index>(), byte.clone()).prop_map(|(place, byte)| Change::Set(place, byte)),
@@ -170,7 +171,7 @@ proptest! {
     }
 }
 
-/// Lists in one another.
+/// Nested lists.
 fn nested(depth: usize) -> Value {
     (1..depth).fold(Value::List(Vec::new()), |inner, _| Value::List(vec![inner]))
 }

@@ -1,5 +1,5 @@
-//! A library of code, and stores that it opens.
-// The exemption of tests does not reach their helpers.
+//! A code library, and the stores that it opens.
+// Clippy exempts tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod migrating;

@@ -1,4 +1,4 @@
-//! New stores made of stores of another type, by the code of either a module or a program.
+//! Migrates stores to another type, with the code of a module and of a program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn filled(place: &Place) -> StoreId {
     id
 }
 
-/// Migrates, and compares what the new store says with the old one.
+/// Migrates, and compares the content of the new store with the old one.
 fn migrated(place: &Place, id: StoreId) -> u64 {
     let made = place
         .manager
@@ -86,7 +86,7 @@ fn building(dir: &Path, id: StoreId) -> PathBuf {
     dir.join("stores").join(format!("migrating-{id}-{CHAT_V2}"))
 }
 
-/// What a migration leaves that is killed before its third step.
+/// What a migration leaves if it is killed before its third step.
 fn killed(dir: &Path, id: StoreId) -> Vec<u8> {
     let left = Arc::new(Mutex::new(Vec::new()));
     let (file, save) = (building(dir, id).join("state.db"), Arc::clone(&left));

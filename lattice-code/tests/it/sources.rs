@@ -47,7 +47,7 @@ fn what_is_added_is_kept_trusted_and_found_by_another_process() {
     assert!(trusted.added(&chat()).unwrap().ends_with('Z'));
 }
 
-/// Each change reads the list, and writes it with one more.
+/// Each change reads the list and writes it with one more entry.
 #[test]
 fn threads_that_add_at_once_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn threads_that_add_at_once_lose_nothing() {
     assert_eq!(library.cached().unwrap().len(), modules.len());
 }
 
-/// The cache is hashed at every read: a file that is damaged there is set aside.
+/// Every read hashes the cached file: a damaged one is renamed.
 #[test]
 fn a_damaged_file_of_the_cache_is_set_aside_and_others_are_tried() {
     let (dir, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -88,7 +88,7 @@ fn a_damaged_file_of_the_cache_is_set_aside_and_others_are_tried() {
     );
     assert!(!cached.exists());
     assert_eq!(fs::read(cached.with_extension("bad")).unwrap(), bytes);
-    // One of the search path, by any name, among files that are something else.
+    // A module on the search path, under any name, among other files.
     fs::write(others.path().join("a.wasm"), b"no module").unwrap();
     fs::write(others.path().join("b.wasm"), guests::CHAT).unwrap();
     let found = library.find(&chat()).unwrap().unwrap();
@@ -217,7 +217,7 @@ fn a_list_that_cannot_be_read_trusts_nothing() {
             matches!(refused, LibraryError::Trust { .. }),
             "{broken}: {refused:?}"
         );
-        // It is the user's to mend, and still there.
+        // The user has to fix the file, so it is still there.
         assert_eq!(
             fs::read_to_string(dir.path().join("code.toml")).unwrap(),
             broken
@@ -225,7 +225,7 @@ fn a_list_that_cannot_be_read_trusts_nothing() {
     }
 }
 
-/// All stores of a content id share what was compiled.
+/// All stores with one content id share the compiled module.
 #[test]
 fn a_module_is_compiled_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -238,7 +238,7 @@ fn a_module_is_compiled_once() {
     assert!(std::ptr::eq(one.manifest(), other.manifest()));
 }
 
-/// A file that was named is an error if nothing can run it, and is left out if it may not run.
+/// A named file that cannot run is an error; one that is not trusted is skipped.
 #[test]
 fn files_that_were_named_are_preferred_if_they_are_trusted() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Stores that modules open, and other code for them.
+//! Stores that modules open, and upgrades to other code.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use lattice_wasm::{Code, guests};
 
 use crate::support::*;
 
-/// What the library reports when it is asked for the code of a store.
+/// The library's error for a request for the code of a store.
 fn refusal(error: &ManagerError) -> &LibraryError {
     let ManagerError::Resolve(ResolveError::Resolver { source, .. }) = error else {
         panic!("{error:?}");
@@ -83,7 +83,7 @@ fn other_code_is_taken_if_a_replay_proves_it_equal() {
     place.manager.upgrade(&path, &fixed).unwrap();
     let second = Cid::of(guests::CHAT_HOTFIX);
     assert_eq!(place.recorded(id), second.to_string());
-    // It is the recorded code that opens the store, and it was not added.
+    // The recorded code opens the store, and it was not added.
     let refused = place.manager.open(id, Access::ReadOnly).unwrap_err();
     assert!(
         matches!(refusal(&refused), LibraryError::Missing { .. }),
@@ -93,14 +93,14 @@ fn other_code_is_taken_if_a_replay_proves_it_equal() {
     assert_eq!(texts(&*place.open(id), "tea"), ["no shouting"]);
 }
 
-/// Of several modules a new store takes the one that was added last; other stores keep theirs.
+/// A new store takes the most recently added module; existing stores keep theirs.
 #[test]
 fn new_stores_take_the_module_that_was_added_last() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
     let first = place.add(guests::CHAT);
     let id = place.manager.create(&of(CHAT)).unwrap();
-    // Times have milliseconds.
+    // Times of addition have milliseconds.
     std::thread::sleep(std::time::Duration::from_millis(5));
     let second = place.add(guests::CHAT_HOTFIX);
     let newer = place.manager.create(&of(CHAT)).unwrap();
@@ -110,7 +110,8 @@ fn new_stores_take_the_module_that_was_added_last() {
     assert_eq!(place.recorded(id), first.to_string());
     place.manager.close_all().unwrap();
 
-    // Trust that is taken back: the next one is the newest, and the store of the other waits.
+    // After the trust is revoked, the other module is the newest, and the store that needs the
+    // revoked one does not open.
     assert!(place.library.remove(&second).unwrap());
     assert!(!place.library.remove(&second).unwrap());
     let missing = place.manager.open(newer, Access::ReadOnly).unwrap_err();
@@ -122,7 +123,7 @@ fn new_stores_take_the_module_that_was_added_last() {
     assert_eq!(place.recorded(third), first.to_string());
 }
 
-/// Native code and the module take turns over one store, and neither replays the other's work.
+/// Native code and the module alternate on one store, and neither replays the other's work.
 #[test]
 fn a_store_goes_back_and_forth_between_native_code_and_the_module_of_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -160,7 +161,7 @@ fn a_store_goes_back_and_forth_between_native_code_and_the_module_of_it() {
     assert_eq!((verified.findings.len(), verified.ops), (0, 6));
 }
 
-/// The second version of the code lays rows out otherwise, and computes the same state.
+/// The second version of the code has a different row layout, and computes the same state.
 #[test]
 fn a_module_migrates_the_rows_of_an_earlier_layout() {
     let dir = tempfile::tempdir().unwrap();

@@ -30,7 +30,7 @@ impl Place {
         Self::with(dir, Registry::new())
     }
 
-    /// With native code.
+    /// With native code too.
     pub(crate) fn with(dir: &Path, mut registry: Registry) -> Self {
         let library = Arc::new(CodeLibrary::new(dir).pinned_by(&registry));
         library.attach(&mut registry);

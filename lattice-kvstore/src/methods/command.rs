@@ -1,4 +1,4 @@
-//! Commands by name.
+//! Commands called by name.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ pub(super) fn delete(_: &KvMachine, mut args: Args<'_>) -> Result<Command, CallE
     Ok(command)
 }
 
-/// The key of a call, and a command that so far has the conditions on it.
+/// The key of a call, and a command with the call's conditions on that key.
 fn conditions(args: &mut Args<'_>) -> Result<(Vec<u8>, Command), CallError> {
     let key = bytes(args, "key")?;
     let mut command = Command::new();
@@ -49,13 +49,13 @@ pub(super) fn batch(_: &KvMachine, mut args: Args<'_>) -> Result<Command, CallEr
     Ok(command)
 }
 
-/// A byte string that the call must have given.
+/// A required argument of bytes.
 pub(super) fn bytes(args: &mut Args<'_>, name: &str) -> Result<Vec<u8>, CallError> {
     let bytes = args.take_bytes(name)?;
     args.required(name, bytes)
 }
 
-/// Takes a list of records of a key and, maybe, a value.
+/// Takes a list of records, each with a key and an optional value.
 fn pairs(
     args: &mut Args<'_>,
     param: &str,

@@ -1,4 +1,4 @@
-//! The methods that can be called by name.
+//! The methods that callers can call by name.
 
 mod command;
 mod query;
@@ -37,7 +37,7 @@ const EXPECT_PRESENT: Param = Param::optional(
     "refuse unless the key has a value",
 );
 
-/// What can be called.
+/// The methods of the store type.
 pub(crate) const METHODS: &[MethodEntry<KvMachine>] = &[
     MethodEntry::query(
         "get",

@@ -1,4 +1,4 @@
-//! Queries by name.
+//! Queries called by name.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -142,7 +142,7 @@ fn range(args: &mut Args<'_>) -> Result<KeyRange, CallError> {
     Ok(range)
 }
 
-/// How many things the caller wants; more than fit into memory are all of them.
+/// The caller's limit; a limit beyond `usize` means no limit.
 fn limit(args: &mut Args<'_>) -> Result<usize, CallError> {
     let limit = args.take_u64("limit")?;
     Ok(limit.map_or(usize::MAX, |limit| {

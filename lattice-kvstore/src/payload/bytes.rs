@@ -1,8 +1,8 @@
-//! The bytes of a payload. They are those that the codec of stored records gives: integers in their
-//! full width, little endian; lengths and counts of 64 bits; a byte that says whether there is a value.
+//! The bytes of a payload, equal to those of the codec of stored records: integers in full width,
+//! little endian; lengths and counts of 64 bits; a byte that says whether a value follows.
 //!
-//! The codec reads a reference byte by byte, through a chain of generic calls. As a module that takes
-//! ten times as long, so this reads slices; a test compares it with the codec.
+//! The codec reads a reference byte by byte, through a chain of generic calls, which takes ten
+//! times as long in a module. This code therefore reads slices; a test compares it with the codec.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use lattice_meta::{OpId, PubKey};
 use super::{EMPTY_LEN, FORMAT, MAX_REFS, MAX_SUPERSEDES, Payload, PayloadError, WRITE_LEN, Write};
 use crate::MAX_BATCH;
 
-/// Elements that room is made for before the first is read, whatever a count claims.
+/// Capacity reserved before the first element is read, whatever a count claims.
 const FIRST_CAPACITY: usize = 64;
 
 impl Payload<'_> {
@@ -57,7 +57,7 @@ fn append_bytes(content: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(content);
 }
 
-/// Reads all bytes of a payload; its rules are checked elsewhere.
+/// Parses a payload; the caller checks its rules.
 pub(super) fn read(bytes: &[u8]) -> Result<Payload<'_>, PayloadError> {
     let mut reader = Reader { bytes, at: 0 };
     let [format] = reader.array()?;
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         Ok(taken.try_into().expect("so many were taken"))
     }
 
-    /// A length or a count of at most `most`.
+    /// A length or a count, at most `most`.
     fn len(&mut self, most: usize) -> Result<usize, PayloadError> {
         let len = u64::from_le_bytes(self.array()?);
         let len = usize::try_from(len).ok().filter(|len| *len <= most);

@@ -1,11 +1,11 @@
 //! The payload of an op, format 1.
 //!
-//! In the form of every stored record: `{ format: u8, refs: [OpRef], writes: [{ key: bytes,
+//! Encoded as every stored record: `{ format: u8, refs: [OpRef], writes: [{ key: bytes,
 //! supersedes: [u32], value: bytes or none }] }`, where `supersedes` are places in `refs`. A write
 //! with a value is a put, one without is a delete.
 //!
-//! Whether a payload is valid depends on its bytes alone. Every state has one encoding of what can
-//! be said about it: keys, refs and places stand in strictly ascending order, and each ref is used.
+//! Whether a payload is valid depends on its bytes alone. Each meaning has one encoding: keys, refs
+//! and places are in strictly ascending order, and each ref is used.
 
 mod bytes;
 
@@ -16,39 +16,39 @@ use lattice_backend::op::{MAX_OP_BYTES, OpRef};
 
 use crate::MAX_KEY_BYTES;
 
-/// The only format so far.
+/// The only known format.
 pub(crate) const FORMAT: u8 = 1;
 
-/// Refs of which not one more fits into an op.
+/// Upper bound of the number of refs that fit into an op.
 const MAX_REFS: usize = MAX_OP_BYTES / OpRef::KEY_LEN;
-/// At most so many superseded siblings fit into an op, at four bytes each.
+/// Upper bound of superseded siblings in an op, at four bytes each.
 const MAX_SUPERSEDES: usize = MAX_OP_BYTES / 4;
 
-/// How many values one op may supersede. Each can become a mark, a row of 65 bytes for 4 bytes of payload
-/// or more, so this bounds the memory that an op takes while it is applied.
+/// Maximum number of values that one op may supersede. Each can become a mark, a row of 65 bytes
+/// for at least 4 bytes of payload, so this bounds the memory that applying an op takes.
 pub(crate) const MAX_SUPERSEDED: usize = 1 << 18;
-/// How many times as long as the payload the keys of superseded values may be together, each counted as often
-/// as it is superseded: rows of siblings are looked up by key, and a place in a payload takes 4 bytes.
+/// Limit on the keys of superseded values, in payload lengths. A key counts each time it is
+/// superseded: sibling rows are looked up by key, and a place takes 4 bytes.
 pub(crate) const MAX_KEY_WEIGHT: usize = 64;
-/// The most bytes of these keys, which bounds the memory that removing their rows takes.
+/// Maximum bytes of these keys, which bounds the memory that removing their rows takes.
 pub(crate) const MAX_SUPERSEDED_KEY_BYTES: usize = 32 << 20;
 
 /// Bytes of a payload without refs and writes.
 pub(crate) const EMPTY_LEN: usize = 1 + 8 + 8;
-/// Bytes of a write in front of and between its key, supersedes and value; one without a value has
-/// eight less.
+/// Bytes of a write apart from its key, supersedes and value. A write without a value has eight
+/// bytes less.
 pub(crate) const WRITE_LEN: usize = 8 + 8 + 1 + 8;
-/// At most the bytes of one more superseded sibling: a ref of its own, and its place.
+/// Maximum bytes of one more superseded sibling: a ref of its own, and its place.
 pub(crate) const SUPERSEDED_LEN: usize = OpRef::KEY_LEN + 4;
 
-/// A payload as it is encoded; valid if `KvMachine` decoded it.
+/// A payload as it is encoded; it is valid if `KvMachine` decoded it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Payload<'a> {
     pub(crate) refs: Vec<OpRef>,
     pub(crate) writes: Vec<Write<'a>>,
 }
 
-/// What a payload says about one key.
+/// The write of a payload to one key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Write<'a> {
     pub(crate) key: &'a [u8],
@@ -56,7 +56,7 @@ pub(crate) struct Write<'a> {
     pub(crate) value: Option<&'a [u8]>,
 }
 
-/// Why bytes are no valid payload. An op that carries them has no effect.
+/// Why bytes are not a valid payload. An op with such a payload has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PayloadError {
     #[error("at most {MAX_OP_BYTES} bytes are allowed, found {found}")]
@@ -90,14 +90,14 @@ pub(crate) enum PayloadError {
     TooHeavy { found: usize, len: usize },
 }
 
-/// The most bytes of keys of superseded values, each key counted as often as it is superseded, for a
-/// payload of so many bytes.
+/// Maximum bytes of keys of superseded values for a payload of `len` bytes. A key counts as often
+/// as it is superseded.
 pub(crate) fn max_key_bytes(len: usize) -> usize {
     MAX_SUPERSEDED_KEY_BYTES.min(MAX_KEY_WEIGHT.saturating_mul(len))
 }
 
 impl<'a> Payload<'a> {
-    /// Reads a payload and checks every rule.
+    /// Parses a payload and checks every rule.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, PayloadError> {
         if bytes.len() > MAX_OP_BYTES {
             return Err(PayloadError::TooLong { found: bytes.len() });
@@ -113,7 +113,7 @@ impl<'a> Payload<'a> {
         let Some(first) = self.writes.first() else {
             return Err(PayloadError::NoWrites);
         };
-        // In strictly ascending order only the first key can be empty.
+        // In strictly ascending order, only the first key can be empty.
         if first.key.is_empty() {
             return Err(PayloadError::EmptyKey);
         }
@@ -163,7 +163,7 @@ impl<'a> Payload<'a> {
     }
 
     fn check_weight(&self, len: usize) -> Result<(), PayloadError> {
-        // Both factors are bounded: keys by 4,096, places by what fits in an op.
+        // Neither factor can overflow: a key has at most 4,096 bytes, places must fit in an op.
         let weights = self.writes.iter();
         let found = weights
             .map(|write| write.supersedes.len() * write.key.len())
@@ -175,7 +175,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// A place in the refs that [`Payload::decode`] has checked.
+/// Converts a place in the refs that [`Payload::decode`] has checked.
 pub(crate) fn place_of(place: u32) -> usize {
     usize::try_from(place).expect("decode has found this place in refs")
 }

@@ -126,7 +126,7 @@ fn one_write_too_many_is_refused() {
     ));
 }
 
-/// Each can become a mark: an op of 1 MB must not write millions of rows.
+/// Each superseded value can become a mark: an op of 1 MB must not write millions of rows.
 #[test]
 fn one_superseded_value_too_many_is_refused() {
     let refs: Vec<OpRef> = (0..512).map(|seq| op(1, seq, 1)).collect();
@@ -255,7 +255,7 @@ fn golden_hostile_payloads() {
     }
 }
 
-/// The form of a payload, by the codec of stored records.
+/// The record form of a payload, for the codec of stored records.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Record<'a> {
     format: u8,
@@ -286,7 +286,7 @@ fn record<'a>(payload: &Payload<'a>) -> Record<'a> {
     }
 }
 
-/// The codec reads the bytes, and makes them of what this reads.
+/// Whether the codec accepts the bytes and encodes this payload to the same bytes.
 fn is_record(bytes: &[u8], payload: &Payload<'_>) -> bool {
     let read: Result<Record<'_>, _> = lattice_meta::codec::decode(bytes, MAX_OP_BYTES);
     read.is_ok() && lattice_meta::codec::encode(&record(payload)).unwrap() == bytes
@@ -344,7 +344,7 @@ proptest! {
         prop_assert_eq!(Payload::decode(&bytes).unwrap(), payload);
     }
 
-    /// What the codec refuses is refused here; what it reads is refused by a rule only.
+    /// This decoder refuses what the codec refuses; it refuses other bytes only by a rule.
     #[test]
     fn the_codec_reads_the_same_bytes(
         owned in arb_payload(), place: proptest::sample::Index, flip in 0..=u8::MAX, cut in 0..4_usize,
@@ -371,7 +371,7 @@ proptest! {
         prop_assert!(Payload::decode(&bytes).is_err());
     }
 
-    /// A changed byte makes another payload or none: two encodings never mean the same.
+    /// A changed byte gives a different payload or an error: no meaning has two encodings.
     #[test]
     fn a_changed_byte_never_reads_as_the_same_payload(
         owned in arb_payload(), place: proptest::sample::Index, flip in 1..=u8::MAX,

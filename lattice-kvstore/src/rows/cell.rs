@@ -1,4 +1,4 @@
-//! Cells: what a key's values are, and where.
+//! Cells: the form of a key's values, and where they are stored.
 
 use alloc::vec::Vec;
 
@@ -8,10 +8,10 @@ use lattice_meta::varint;
 
 use super::{MAX_INSIDE, damaged};
 
-/// A cell as it is in its row.
+/// A cell as its row encodes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cell<'a> {
-    /// The key has one value, which is here.
+    /// The key has one value, inline in the cell.
     Inside {
         /// The apply index of the op that put it.
         index: ApplyIndex,
@@ -24,9 +24,9 @@ pub(crate) enum Cell<'a> {
     },
     /// The key has several values, each in a row of its own.
     Siblings {
-        /// The apply index of the op that put the current one.
+        /// The apply index of the op that put the current value.
         current: ApplyIndex,
-        /// How many there are, 2 or more.
+        /// The number of values, at least 2.
         count: u64,
     },
 }
@@ -36,7 +36,7 @@ const APART: u64 = 1;
 const SIBLINGS: u64 = 2;
 
 impl<'a> Cell<'a> {
-    /// Reads a cell's row.
+    /// Decodes a cell's row.
     #[inline]
     pub(crate) fn decode(row: &'a [u8]) -> Result<Self> {
         let read = || {
@@ -58,7 +58,7 @@ impl<'a> Cell<'a> {
         read().ok_or_else(|| damaged("a cell of a key-value store", row))
     }
 
-    /// The row of a cell.
+    /// Encodes a cell's row.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (first, count, value) = match *self {
             Self::Inside { index, value } => (index.get() << 2 | INSIDE, None, value),

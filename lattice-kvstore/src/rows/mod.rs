@@ -2,29 +2,29 @@
 //!
 //! | row | key | value |
 //! | --- | --- | --- |
-//! | cell, value inside | `c`, key | 4 times the apply index (varint), value of at most 1,024 bytes |
-//! | cell, value apart | `c`, key | 4 times the apply index, and 1 (varint) |
-//! | cell of siblings | `c`, key | 4 times the apply index of the current value's op, and 2 (varint), number of siblings (varint) |
-//! | value | `v`, key length (u16 BE), key, apply index (u64 BE) | value |
-//! | sibling | `s`, key length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), apply index (varint) |
+//! | cell, value inside | `c`, key | 4 times the apply index, value (at most 1,024 bytes) |
+//! | cell, value apart | `c`, key | 4 times the apply index plus 1 |
+//! | cell of siblings | `c`, key | 4 times the current value's index plus 2, number of siblings |
+//! | value | `v`, length (u16 BE), key, apply index (u64 BE) | value |
+//! | sibling | `s`, length (u16 BE), key, hlc (u64 BE), op id | author, seq (u64), apply index |
 //! | mark | `m`, BLAKE3 of author, seq (u64 BE) and op id, BLAKE3 of the key | empty |
 //!
-//! Integers are little endian where nothing else is said; big endian ones stand where the order of
-//! rows is to be that of numbers. A varint is the shortest unsigned LEB128. The apply index of an op is
-//! this replica's own: elements name ops by their ids.
+//! Integers are little endian unless the table says otherwise; big endian integers make the order
+//! of rows that of the numbers. Indexes and counts in values are varints (shortest unsigned
+//! LEB128). The apply index of an op is local to this replica, so elements name ops by their ids.
 //!
-//! A value is written once and stays where it is until it is removed, whether it is current or not. There
-//! is one exception, bounded by 1,024 bytes: a short value that is alone is inside the cell, and the first
-//! sibling that joins it moves it to a row of its own. So what others do to a key costs a constant
-//! amount, however long its values are.
+//! A value is written once and stays in its row until it is removed, whether it is current or not.
+//! One exception is bounded by 1,024 bytes: a short value is inside the cell while it is the only
+//! one, and the first sibling moves it to a row of its own. The cost of another author's write to a
+//! key is thus constant, however long the key's values are.
 //!
-//! The siblings of a key are its concurrent values; the current one has the greatest `(hlc, op id)`. A
-//! key with one value has no sibling rows. The element of a value is its key and the id of its op, and
-//! the value; cells of siblings, sibling rows and marks have no elements.
+//! The siblings of a key are its concurrent values; the current one has the greatest
+//! `(hlc, op id)`. A key with one value has no sibling rows. A value's element has the key and the
+//! op's id as key, and the value. Cells of siblings, sibling rows and marks have no elements.
 //!
 //! A mark says that an applied op supersedes the value that another op puts at a key, and that this
-//! other op was not applied then. It is looked for when that op is applied. Marks at keys that the op
-//! does not write are never read again, and stay.
+//! other op was not applied at that time. Applying that op looks for its marks. Marks at keys that
+//! the op does not write are never read again, and stay.
 
 mod cell;
 
@@ -42,22 +42,22 @@ const VALUE: u8 = b'v';
 const SIBLING: u8 = b's';
 const MARK: u8 = b'm';
 
-/// The longest value that is inside a cell, in bytes.
+/// Maximum length of a value inside a cell, in bytes.
 pub(crate) const MAX_INSIDE: usize = 1024;
 
-/// The range of all cells: from here ...
+/// The start of the range of all cells, inclusive.
 pub(crate) const FIRST_CELL: [u8; 1] = [CELL];
-/// ... to before here.
+/// The end of the range of all cells, exclusive.
 pub(crate) const AFTER_CELLS: [u8; 1] = [CELL + 1];
-/// What the keys of marks start with.
+/// Prefix of the keys of marks.
 pub(crate) const MARK_PREFIX: [u8; 1] = [MARK];
-/// What the keys of siblings start with.
+/// Prefix of the keys of siblings.
 pub(crate) const SIBLING_PREFIX: [u8; 1] = [SIBLING];
 
 /// Bytes after the user's key in the key of a sibling.
 const SIBLING_SUFFIX_LEN: usize = 8 + 32;
 
-/// What a row is.
+/// The kind of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowKind {
     Cell,
@@ -66,7 +66,7 @@ pub(crate) enum RowKind {
     Mark,
 }
 
-/// What a row is, by its key.
+/// The kind of a row, by its key.
 pub(crate) fn kind(row_key: &[u8]) -> Result<RowKind> {
     match row_key.first() {
         Some(&CELL) => Ok(RowKind::Cell),
@@ -82,7 +82,7 @@ pub(crate) fn cell_key(key: &[u8]) -> Vec<u8> {
     [&[CELL], key].concat()
 }
 
-/// Does something with the key of a cell's row, which is on the stack if it is short.
+/// Calls `work` with the key of a cell's row, which is on the stack if it is short.
 pub(crate) fn with_cell_key<T>(key: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
     let mut short = [CELL; 64];
     match short.get_mut(1..=key.len()) {
@@ -116,7 +116,7 @@ pub(crate) fn split_value_key(row_key: &[u8]) -> Result<(&[u8], ApplyIndex)> {
     split.ok_or_else(|| damaged("the key of a value", row_key))
 }
 
-/// The range of a key's siblings, the least first.
+/// The range of a key's sibling rows; the current one is last.
 pub(crate) fn sibling_span(key: &[u8]) -> PrefixSpan {
     PrefixSpan::new(&with_length(SIBLING, key, &[]))
 }
@@ -129,7 +129,7 @@ pub(crate) fn sibling_key(key: &[u8], stamp: &Stamp) -> Vec<u8> {
     with_length(SIBLING, key, &suffix)
 }
 
-/// The row of a sibling.
+/// The value of a sibling's row.
 pub(crate) fn sibling_row(sibling: &SiblingRow) -> Vec<u8> {
     let mut row = Vec::with_capacity(32 + 8 + varint::MAX_LEN);
     row.extend_from_slice(sibling.stamp.op.author.as_bytes());
@@ -147,7 +147,7 @@ pub(crate) struct SiblingRow {
     pub(crate) index: ApplyIndex,
 }
 
-/// Reads the row of a sibling.
+/// Decodes the row of a sibling.
 pub(crate) fn decode_sibling(row_key: &[u8], row: &[u8]) -> Result<SiblingRow> {
     let sibling = (|| {
         let (_, mut suffix) = split_sibling_key(row_key)?;
@@ -181,8 +181,8 @@ pub(crate) fn mark_span(op: OpHash) -> PrefixSpan {
     PrefixSpan::new(&[&[MARK], &op.0.as_bytes()[..]].concat())
 }
 
-/// The hash of a reference, which an op's marks are named by: it is hashed once, however many keys it
-/// is marked at.
+/// The hash of a reference, which names an op in its marks. It is computed once, however many keys
+/// have marks of the op.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OpHash(blake3::Hash);
 
@@ -192,8 +192,8 @@ impl OpHash {
     }
 }
 
-/// The hash of a user's key, which marks at the key are named by: a long key is hashed once, however many
-/// ops are marked there.
+/// The hash of a user's key, which names the key in its marks. A long key is hashed once, however
+/// many ops have marks there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyHash(blake3::Hash);
 
@@ -216,15 +216,15 @@ pub(crate) fn element_key(key: &[u8], op: &OpId) -> Vec<u8> {
     [key, op.as_bytes()].concat()
 }
 
-/// A row key in which the length of the user's key stands before it, so that no other key's rows lie
-/// between.
+/// A row key with the length of the user's key before the key, so that no other key's rows are in
+/// its range.
 fn with_length(tag: u8, key: &[u8], suffix: &[u8]) -> Vec<u8> {
-    // No valid payload has a key this long. One that a damaged cell shows finds no rows here.
+    // No valid payload has a longer key; a longer key of a damaged cell finds no rows.
     let len = u16::try_from(key.len()).unwrap_or(u16::MAX);
     [&[tag], &len.to_be_bytes()[..], key, suffix].concat()
 }
 
-/// The user's key, and what is after it.
+/// The user's key, and the bytes after it.
 fn split_key(tag: u8, row_key: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut rest = row_key.strip_prefix(&[tag])?;
     let key_len = usize::from(u16::from_be_bytes(take(&mut rest)?));

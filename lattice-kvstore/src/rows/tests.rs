@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::golden;
 
-/// The greatest apply index that a cell can hold: four times it is a varint below 2^63.
+/// The greatest apply index in a cell: four times it is a varint below 2^63.
 const GREATEST: u64 = u64::MAX >> 3;
 
 const fn at(index: u64) -> ApplyIndex {
@@ -83,7 +83,7 @@ fn marks_and_elements_have_the_bytes_of_the_table() {
     let hash = blake3::hash(&named);
     let mark = [&b"m"[..], hash.as_bytes(), key_hash.as_bytes()].concat();
     assert_eq!(mark_at(&stamp.op, b"key"), mark);
-    // However long the user's key.
+    // The length of the user's key does not matter.
     let long = [b'k'; 4096];
     assert_eq!(mark_at(&stamp.op, &long).len(), 65);
     let element = [&b"key"[..], &[5; 32]].concat();
@@ -120,9 +120,9 @@ fn a_value_inside_a_cell_has_at_most_1024_bytes() {
 
 #[test]
 fn damaged_cells_are_errors_that_say_what_was_expected() {
-    // Nothing; a varint that goes on, is longer than it need be or has more than 64 bits; form 3; a
-    // byte after a cell without a value; a count that is missing, goes on, is 0 or 1, or has a byte
-    // after it.
+    // Empty; a varint that is unfinished, too long or beyond 64 bits; form 3; a byte after a
+    // cell without a value; a count that is missing, unfinished, 0 or 1, or followed by a
+    // byte.
     for row in [
         &b""[..],
         b"\x80",
@@ -168,7 +168,7 @@ fn damaged_values_and_siblings_are_errors_that_say_what_was_expected() {
         assert!(error.contains("a sibling of 41 to 49 bytes"), "{error}");
     }
     assert!(decode_sibling(&sibling, &[&row[..], &[0]].concat()).is_err());
-    // An index that is longer than it need be; the key of another row.
+    // An index that is not the shortest varint; the key of a different kind of row.
     let header = &row[..40];
     assert!(decode_sibling(&sibling, &[header, &[0x85, 0]].concat()).is_err());
     assert!(decode_sibling(&value, &row).is_err());
@@ -276,7 +276,7 @@ proptest! {
         prop_assert_eq!(key_of_sibling(&row_key).unwrap(), &key[..]);
     }
 
-    /// Every state has one encoding: what reads as a cell is what that cell is written as.
+    /// Each cell has one encoding: bytes that decode as a cell are its encoding.
     #[test]
     fn any_bytes_are_refused_or_the_only_encoding_of_a_cell(row in proptest::collection::vec(any::<u8>(), 0..24)) {
         if let Ok(cell) = Cell::decode(&row) {
@@ -307,7 +307,7 @@ proptest! {
         prop_assert!(within(&mark_span(OpHash::of(&stamp.op)), &mark_at(&stamp.op, &b)));
     }
 
-    /// A mark is of a whole reference: one that lies about author or number has other marks.
+    /// A mark is for a whole reference: a reference with a false author or number has other marks.
     #[test]
     fn a_mark_says_author_and_number_too(key in arb_key(), stamp in arb_stamp(), more in 1_u64..) {
         use core::ops::RangeBounds;

@@ -1,4 +1,4 @@
-//! What single ops do, and what they cost.
+//! The effects of single ops, and their cost.
 
 use std::collections::BTreeSet;
 
@@ -35,8 +35,8 @@ fn a_put_on_a_fresh_key_costs_one_get_and_one_put() {
         put(b"c", &[], b"3"),
     ];
     host.apply_only(&op(op_ref(1, 0, 1), 1, &writes));
-    // The one range looks for marks of the op; it is one however many keys are written. A cell has a
-    // key of 2 bytes, and 2 bytes for the index and the value.
+    // The only range looks for marks of the op, however many keys it writes. A cell has a key of 2
+    // bytes, and 2 bytes for the index and the value.
     let cost = Cost {
         gets: 3,
         ranges: 1,
@@ -54,7 +54,7 @@ fn a_put_over_the_value_it_has_seen_costs_the_same() {
     host.record(&op(first, 1, &[put(b"a", &[], b"1")]));
     host.take_cost();
     host.apply_only(&op(op_ref(1, 1, 2), 2, &[put(b"a", &[first], b"2")]));
-    // The cell is read, and written in its place. History is asked once for the op that is named.
+    // The cell is read and replaced. History is queried once, for the superseded op.
     let cost = Cost {
         gets: 1,
         ranges: 1,
@@ -66,8 +66,8 @@ fn a_put_over_the_value_it_has_seen_costs_the_same() {
     assert_eq!((host.take_cost(), host.take_asked()), (cost, 1));
 }
 
-/// Ten thousand authors saw the same value and wrote over it: a scan of the siblings for each would
-/// be fifty million rows.
+/// Ten thousand authors saw the same value and replaced it: a scan of the siblings for each op
+/// would read fifty million rows.
 #[test]
 fn a_late_superseder_of_a_value_that_is_gone_does_not_scan_the_siblings() {
     let mut host = Host::new();
@@ -83,10 +83,10 @@ fn a_late_superseder_of_a_value_that_is_gone_does_not_scan_the_siblings() {
     host.take_cost();
     host.take_asked();
     host.apply_only(&op(op_ref(201, 0, 201), 2, &[put(b"a", &[first], b"201")]));
-    // The cell and the sibling row of the value that is gone are looked up, and the greatest sibling is
-    // read (a row of 44 and 42 bytes). Put are the row of the value (a key of 12 bytes), its sibling row
-    // (44, and 42 for author, number and index) and the cell, with two bytes each for the current index and
-    // the count.
+    // The ops look up the cell and the sibling row of the removed value, and read the greatest
+    // sibling (a row of 44 and 42 bytes). They put the row of the value (a key of 12 bytes), its
+    // sibling row (44, and 42 for author, number and index) and the cell, with two bytes each for
+    // the current index and the count.
     let cost = Cost {
         gets: 2,
         ranges: 2,
@@ -151,17 +151,17 @@ fn marks_at_keys_that_the_op_does_not_write_stay_and_mean_nothing() {
         assert_eq!(host.rows().len(), 2);
         assert_eq!(host.record(&op_of_late), is_valid);
         assert_eq!(host.rows().len(), 2 + values, "both marks are there");
-        // What comes later leaves no more of them: it finds the op applied.
+        // A later delete leaves no more marks: it finds the op applied.
         host.record(&op(op_ref(1, 1, 3), 2, &[delete(b"d", &[late])]));
         assert_eq!(host.rows().len(), 2 + values);
-        // Nor do they stop other values from being put there.
+        // The marks do not affect puts of other values there.
         host.record(&op(op_ref(1, 2, 4), 3, &[put(b"a", &[], b"2")]));
         assert_eq!(get(&host, b"a"), Value::Bytes(b"2".to_vec()));
         assert_eq!(host.elements().len(), 1 + values);
     }
 }
 
-/// A delete takes the mark at its key as a put does.
+/// A delete takes the mark at its key, as a put does.
 #[test]
 fn a_marked_delete_leaves_no_mark() {
     let late = op_ref(2, 0, 2);

@@ -1,4 +1,4 @@
-//! The feed of changes.
+//! The change feed.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn a_prefix_passes_over_the_rest_and_resumes_at_every_change() {
         let mut changes = replica.kv.changes_to("a", cursor).unwrap();
         assert_eq!(changes.next().unwrap().unwrap(), *expected);
         cursor = changes.cursor();
-        // The place of a change says where it stands, also of the last one of its op.
+        // The place of a change is its place within its op, also for the last change of the op.
         let passed = changes.place().unwrap() + 1;
         if place % 2 == 0 {
             let op = cursor.op.map(|at| CursorOp { passed, ..at });
@@ -83,7 +83,7 @@ fn a_prefix_passes_over_the_rest_and_resumes_at_every_change() {
     assert_eq!(all(&replica.kv, "a", cursor).0, []);
 }
 
-/// A hundred thousand changes while the watcher does not look: all of them come, in order.
+/// A hundred thousand changes while the reader does not read: it gets all of them, in order.
 #[test]
 fn a_slow_watcher_misses_nothing() {
     let replica = Replica::new(On::Redb);
@@ -97,7 +97,7 @@ fn a_slow_watcher_misses_nothing() {
                 writes.commit().unwrap();
             }
         });
-        // It looks at one, and then not before everything is written.
+        // It reads one change, and then none until all are written.
         assert_eq!(changes.next().unwrap().unwrap().key, 0_u32.to_be_bytes());
         writer.join().unwrap();
     });
@@ -121,7 +121,8 @@ fn ops_of_others_come_in_the_order_of_their_arrival_and_a_restore_is_noticed() {
     let (changes, cursor) = all(&here.kv, "", Cursor::START);
     let keys: Vec<_> = changes.iter().map(|change| &change.key[..]).collect();
     assert_eq!(keys, [&b"mine"[..], b"theirs"]);
-    // On the other replica the order of arrival is another: the cursor is none of its history.
+    // The other replica has a different order of arrival, so the cursor does not belong to its
+    // history.
     there.pull(&here);
     let rewound = there.kv.changes(cursor).unwrap_err();
     assert!(

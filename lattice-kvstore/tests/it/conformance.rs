@@ -1,4 +1,4 @@
-//! The suite that every state machine runs.
+//! Runs the conformance suite for state machines.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn key(rng: &mut Rng) -> Vec<u8> {
     vec![b'a', u8::try_from(rng.below(4)).unwrap()][..1 + rng.below(2)].to_vec()
 }
 
-/// Values inside cells and, now and then, longer ones.
+/// Lengths of values that fit in cells and, sometimes, of longer ones.
 fn length(rng: &mut Rng) -> usize {
     match rng.below(8) {
         0 => 1024,
@@ -43,7 +43,7 @@ fn command(rng: &mut Rng) -> Command {
     command
 }
 
-/// Valid payloads that supersede any ops, seen or not, and ops that never come.
+/// Valid payloads that supersede any ops, seen or unseen, and ops that never arrive.
 fn hostile(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
     let target = |rng: &mut Rng| {
         let mut target = rng.pick(ops).map_or(op_ref(9, 9, 9), Op::reference);

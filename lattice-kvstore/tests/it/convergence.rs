@@ -1,6 +1,7 @@
-//! Replicas that write apart and exchange bundles, in any order, partly, twice, with forks from
-//! restored copies and with ops that no honest replica makes: replicas with the same ops have the
-//! same state, and it is the one that the set of ops says.
+//! Replicas that write independently and exchange bundles, in any order, partially, repeatedly,
+//! with forks from restored copies and with ops that no honest replica makes. Replicas with the
+//! same ops must have the same state, and it must be the one that a model derives from the set of
+//! ops.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,16 +17,17 @@ use crate::support::bytes::{TestWrite, payload_writes};
 use crate::support::op_ref;
 use crate::support::replica::{On, Replica, genesis};
 
-/// Schedules that are tried; each is a seed of its own.
+/// Number of schedules; each one is a seed.
 const SCHEDULES: u64 = 1000;
 const STEPS: usize = 18;
 /// Threads that share the schedules.
 const THREADS: u64 = 2;
 const KEYS: [&str; 4] = ["a", "b", "c", "ab"];
-/// Lengths of values: the longest that a cell holds, and the shortest that it does not, among them.
+/// Lengths of values, among them the longest that a cell holds and the shortest that it does not.
 const LENGTHS: [usize; 5] = [0, 1, 1024, 1025, 3000];
 
-/// A bundle of what one replica has and a replica with these branch tips lacks; some of it is left out.
+/// A bundle of the ops that one replica has and a replica with these branch tips lacks; some ops
+/// may be left out.
 fn bundle(from: &Replica, known: &BranchTips, rng: &mut Rng) -> Vec<u8> {
     let ops = from.kv.ops_after(known).unwrap().map(Result::unwrap);
     let partly = rng.one_in(3);
@@ -47,8 +49,8 @@ fn apply(to: &Replica, bundle: &[u8]) {
     to.take(ops);
 }
 
-/// The values that keys have by the set of all ops: puts that no op supersedes, the greatest
-/// `(hlc, op id)` first. Nothing of the state machine is used for it but its payloads' meaning.
+/// The values of keys by the set of all ops: puts that no op supersedes, the greatest
+/// `(hlc, op id)` first. Of the state machine it uses only the meaning of payloads.
 fn model(ops: &[Op]) -> BTreeMap<Vec<u8>, Vec<(OpRef, Vec<u8>)>> {
     let mut writes = Vec::new();
     for op in ops {
@@ -151,13 +153,14 @@ fn step(rng: &mut Rng, replicas: &mut Vec<Replica>, hostile: &mut u32) {
             }
         }
         9 if replicas.len() < 6 => {
-            // A copy from before is restored and written on under the same author: a fork.
+            // An old copy is restored and continues under the same author: a fork.
             let old = replicas[place].restored_copy();
             old.clock.advance(5);
             replicas.push(old);
         }
         _ => {
-            // An op that supersedes what is not there, or what its author cannot have seen.
+            // An op that supersedes a value that does not exist, or that its author cannot have
+            // seen.
             let replica = &replicas[place];
             let count = replica.kv.op_count().unwrap();
             let target = match count.checked_sub(1) {
@@ -200,7 +203,7 @@ fn schedule(seed: u64) {
     for replica in &replicas {
         check(replica);
     }
-    // In the end each replica sends all it has to each other one, and what was missing comes.
+    // At the end, each replica sends all its ops to each other one, so that missing ops arrive.
     for _ in 0..2 {
         for from in 0..replicas.len() {
             for to in 0..replicas.len() {

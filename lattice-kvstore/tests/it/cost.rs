@@ -1,4 +1,5 @@
-//! The work of a key-value store for histories that one author, or many, could send to make others work.
+//! The work of a key-value store for histories that one or many authors could send to make other
+//! replicas work.
 //!
 //! `cargo test -p lattice-kvstore --test it cost -- --nocapture` shows the counts.
 
@@ -45,7 +46,7 @@ fn number(nth: usize) -> u64 {
     u64::try_from(nth).unwrap()
 }
 
-/// A first op of an author that does not exist otherwise.
+/// A first op of an author with no other ops.
 fn alone(forge: &mut Forge, author: usize, writes: &[TestWrite]) -> Op {
     forge.op(1_000_000 + number(author), None, &[], &payload(writes))
 }
@@ -66,7 +67,7 @@ fn delivery(before: Vec<Op>, counted: Vec<Op>) -> Delivery {
     }
 }
 
-/// Ops that each supersede what `late` puts at 64 keys.
+/// Ops that each supersede the values that `late` puts at 64 keys.
 fn marking(forge: &mut Forge, late: &Op, marks: usize) -> Vec<Op> {
     let op = |nth| {
         let keys = (nth * 64..(nth + 1) * 64).map(key);
@@ -156,8 +157,8 @@ fn siblings_of_one_key() {
     ]);
 }
 
-/// Keys with values of a length; then small puts beside all of them in one op, and a delete of just
-/// those, in turns.
+/// Values of a length at many keys; then, alternating, one op that puts small concurrent values at
+/// all of them, and one that deletes just those.
 fn in_turns(forge: &mut Forge, keys: usize, value_len: usize) -> Delivery {
     let value = vec![0x5a; value_len];
     let put = |nth| {
@@ -199,9 +200,9 @@ fn small_ops_over_large_values() {
     ]);
 }
 
-/// Keys with two values of a length each; then small puts beside both by an op for all keys, and a
-/// delete of just those, in turns. The small values are the current ones while they are there, or older
-/// than the others.
+/// Two values of a length at each key; then, alternating, one op that puts small concurrent values
+/// at all keys, and one that deletes just those. The small values are current while they exist, or
+/// older than the others.
 fn beside_two(forge: &mut Forge, value_len: usize, is_current: bool) -> Delivery {
     const KEYS: usize = 16;
     let small = |forge: &mut Forge| -> Vec<Op> {
@@ -232,8 +233,8 @@ fn beside_two(forge: &mut Forge, value_len: usize, is_current: bool) -> Delivery
     }
 }
 
-/// While a key keeps several values, that another one comes or goes costs them nothing: not the one
-/// that is current, nor the one that becomes it again.
+/// While a key keeps several values, adding or removing another one costs those nothing: neither
+/// the current one, nor the one that becomes current again.
 #[test]
 fn small_values_beside_two_large_ones() {
     run([
@@ -282,7 +283,7 @@ fn what_honest_authors_do() {
     ]);
 }
 
-/// Bytes read, hashed and written for a byte of the last ops, after the ops before.
+/// Bytes read, hashed and written for each byte of the last ops, after the ops before them.
 fn bytes_per_byte(forge: &Forge, before: &[Op], counted: &[Op]) -> u64 {
     let backend = CountingBackend::new(Arc::new(RedbBackend::on_disk(MemoryDisk::new())));
     let path = Path::new("state.db");
@@ -305,8 +306,8 @@ fn bytes_per_byte(forge: &Forge, before: &[Op], counted: &[Op]) -> u64 {
     (work.bytes_read + work.bytes_written + store.hashed().1 - hashed) / number(sent)
 }
 
-/// More ops are named, or stand in cells, than stamps are remembered: each is looked up once for an op, not
-/// once for each of the four bytes that name it.
+/// More ops are named, or are in cells, than the cache of stamps holds: each is looked up once per
+/// op, not once for each four-byte place that names it.
 #[test]
 fn ops_that_are_named_at_many_keys_are_looked_up_once() {
     let named = |count: usize| {

@@ -1,4 +1,4 @@
-//! The store as one that does not know its type sees it.
+//! The store as a caller uses it that does not know its type.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The history that another implementation made, through the logic alone and through the engine.
+//! The history of an independent implementation, through the logic alone and through the engine.
 
 use lattice_backend::backend::{Direction, EVERYTHING};
 use lattice_backend::machine::DataRead;
@@ -22,7 +22,7 @@ struct Golden {
     rows: Rows,
 }
 
-/// An op, its effect, and what the store is after it.
+/// An op, its effect, and the store's hashes after it.
 struct Step {
     op: Vec<u8>,
     effect: Vec<u8>,
@@ -94,7 +94,7 @@ fn digest(rows: &Rows) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Elements, rows and state hash after each op, in the order in which the file has them.
+/// Checks elements, rows and state hash after each op, in the order of the file.
 #[test]
 fn golden_history() {
     let golden = golden();
@@ -118,7 +118,7 @@ fn golden_history() {
     assert_eq!(shown(host.rows()), shown(&golden.rows));
 }
 
-/// The engine finds the same effects, and the same state after each op.
+/// The engine computes the same effects, and the same state after each op.
 #[test]
 fn golden_effects_in_an_engine() {
     let golden = golden();
@@ -141,7 +141,7 @@ fn golden_effects_in_an_engine() {
     }
 }
 
-/// The engine takes the ops in any order; what waits for others is applied after them.
+/// The engine ingests the ops in any order; pending ones are applied after their parents.
 #[test]
 fn golden_history_in_an_engine() {
     let golden = golden();

@@ -1,5 +1,5 @@
-//! One binary for all integration tests: it links once.
-// Clippy allows it in tests by itself, but not in what they share.
+//! All integration tests in one binary, which links once.
+// Clippy exempts tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod apply;

@@ -1,4 +1,4 @@
-//! What commands become, and why they are refused.
+//! The payloads of commands, and the reasons for refusals.
 
 use lattice_backend::machine::Value;
 use lattice_backend::op::{MAX_OP_BYTES, MAX_PAYLOAD_BYTES, OpRef};
@@ -20,7 +20,7 @@ fn expecting(key: &[u8], expectation: Expectation) -> Command {
     command
 }
 
-/// Gives a key concurrent values, the last one current.
+/// A key with concurrent values, the last one current.
 fn with_siblings(key: &[u8], count: u16) -> (Host, Vec<OpRef>) {
     let mut host = Host::new();
     let ops: Vec<OpRef> = (0..count).map(|number| numbered(1, number)).collect();
@@ -113,7 +113,7 @@ fn expectations_hold_or_say_what_was_found() {
     for good in [Expectation::Absent, Expectation::Siblings(Vec::new())] {
         assert!(host.prepare(&expecting(b"b", good)).is_ok());
     }
-    // The current one first.
+    // The current value comes first.
     let siblings = || Found::Siblings(backwards.clone());
     let failing = [
         (&b"a"[..], Expectation::Absent, Found::Value(winner.clone())),
@@ -162,7 +162,8 @@ fn refusals_show_little_of_what_may_be_long() {
     );
 }
 
-/// Long keys that have values of the same ops: what is prepared is valid, and each put leaves fewer.
+/// Long keys with values of the same ops: the prepared payload is valid, and each put leaves fewer
+/// values.
 #[test]
 fn long_keys_with_many_shared_values_stay_writable() {
     let mut host = Host::new();
@@ -202,11 +203,11 @@ fn long_keys_with_many_shared_values_stay_writable() {
     }
 }
 
-/// A key with more values than the rest of an op has room for must stay writable.
+/// A key with more values than fit in the rest of an op must stay writable.
 #[test]
 fn more_values_than_one_op_replaces_shrink_with_every_put() {
     let (mut host, ops) = with_siblings(b"key", 2500);
-    // Beside its value an op has room for 1,000 references and places.
+    // Beside its value, an op has room for 1,000 references and places.
     let fixed = 17 + 25 + 3;
     let value = vec![7; MAX_PAYLOAD_BYTES - fixed - 1000 * (OpRef::KEY_LEN + 4)];
     let mut delete = Command::new();
@@ -220,7 +221,7 @@ fn more_values_than_one_op_replaces_shrink_with_every_put() {
     for left in [1501, 502, 1] {
         let payload = host.run(op_ref(99, seq, 99), 100_000 + seq, &put(b"key", &value));
         assert!(payload.unwrap().len() <= MAX_PAYLOAD_BYTES);
-        // The values that are left, one more that is new, and their cell.
+        // The remaining values, a new one, and their cell.
         let rows = if left > 1 { 2 * left + 1 } else { 2 };
         assert_eq!(host.rows().len(), rows, "op {seq}");
         assert_eq!(host.elements().len(), left);

@@ -1,4 +1,4 @@
-//! What ops cost: rows and bytes, counted by the host that holds the rows.
+//! The cost of ops in rows and bytes, counted by the host that holds the rows.
 
 use lattice_backend::machine::Value;
 use lattice_backend::op::OpRef;
@@ -8,10 +8,10 @@ use crate::support::bytes::TestWrite;
 use crate::support::host::{Cost, Host, TestOp};
 use crate::support::numbered;
 
-/// An op that writes one key may read and write so many bytes, however long the values that it leaves.
+/// Limit on the bytes that an op on one key reads and writes, however long the values that remain.
 const CAP_BYTES: usize = 2 << 10;
 
-/// Records an op and gives what that cost.
+/// Records an op and returns its cost.
 fn cost(host: &mut Host, reference: OpRef, hlc: u64, write: TestWrite) -> Cost {
     let op = TestOp::new(reference, hlc, &[write]);
     host.take_cost();
@@ -38,12 +38,12 @@ fn with_value(len: usize) -> (Host, OpRef) {
 
 const LENGTHS: [usize; 4] = [0, 1024, 1025, 1 << 20];
 
-/// Values that others put beside a long one and take away again: the long one is neither read nor
+/// Other authors put values beside a long one and delete them: the long value is neither read nor
 /// written.
 #[test]
 fn siblings_that_come_and_go_cost_nothing_for_the_value_that_stays() {
     for len in LENGTHS {
-        // Siblings that are current, and that are not.
+        // Siblings that become current, and siblings that do not.
         for hlc in [1, 2000] {
             let (mut host, _) = with_value(len);
             for round in 0..20 {
@@ -69,7 +69,8 @@ fn a_concurrent_put_beside_a_lone_value_costs_four_rows_and_its_delete_four() {
     let (mut host, _) = with_value(1 << 20);
     let put = TestWrite::put(b"key", &[], b"small");
     let found = cost(&mut host, numbered(2, 0), 1, put);
-    // The cell is read. Put are the sibling rows of both, the row of the new value, and the cell.
+    // The cell is read. The sibling rows of both values, the row of the new value, and the cell are
+    // put.
     let expected = Cost {
         gets: 1,
         ranges: 1,
@@ -81,8 +82,8 @@ fn a_concurrent_put_beside_a_lone_value_costs_four_rows_and_its_delete_four() {
     assert_eq!(found, expected);
     let delete = TestWrite::delete(b"key", &[numbered(2, 0)]);
     let found = cost(&mut host, numbered(2, 1), 2, delete);
-    // The cell and the sibling row are looked up, and the last sibling is the end of a range beside
-    // the one of marks. Removed are both sibling rows and the row of the value; the cell is put.
+    // The cell and the sibling row are looked up; a range finds the last sibling, beside the range
+    // for marks. Both sibling rows and the row of the value are removed; the cell is put.
     let expected = Cost {
         gets: 2,
         ranges: 2,
@@ -95,7 +96,7 @@ fn a_concurrent_put_beside_a_lone_value_costs_four_rows_and_its_delete_four() {
     assert_eq!(found, expected);
 }
 
-/// The op that replaces a long value pays for its key only; the host pays for the value that goes.
+/// An op that replaces a long value pays only for its key; the host pays for the removed value.
 #[test]
 fn a_put_over_a_long_value_reads_none_of_it() {
     for len in LENGTHS {
@@ -139,7 +140,7 @@ fn reads_of_other_things_than_a_long_value_read_none_of_it() {
     assert!(cost.read_bytes < CAP_BYTES, "prepare: {cost:?}");
 }
 
-/// Bytes may differ by those of a varint, rows may not.
+/// Bytes may differ by the length of a varint, rows must not.
 fn check_same(tenth: Cost, late: Cost) {
     let rows = |cost: Cost| Cost {
         read_bytes: 0,
@@ -164,7 +165,8 @@ fn one_of_300_siblings_costs_what_one_of_10_costs() {
             })
             .collect();
         check_same(added[10], added[290]);
-        // From the first on, no current value is superseded until the last; from the last on, each is.
+        // In ascending order, no current value is superseded until the last; in reverse order, each
+        // one is.
         let mut order: Vec<u16> = (0..SIBLINGS).collect();
         if is_reversed {
             order.reverse();
@@ -181,7 +183,7 @@ fn one_of_300_siblings_costs_what_one_of_10_costs() {
     }
 }
 
-/// What an op removes, it pays for once: the same for each value.
+/// An op pays once for each value that it removes, and the same for each.
 #[test]
 fn an_op_that_supersedes_siblings_costs_the_same_for_each() {
     let of = |siblings: u16| {
@@ -196,12 +198,12 @@ fn an_op_that_supersedes_siblings_costs_the_same_for_each() {
         assert_eq!(host.rows().len(), 1);
         cost.rows()
     };
-    // Beside the cell, which is read and put, for each sibling: its row is looked up and removed,
-    // and the row of the value is removed.
+    // Beside reading and putting the cell, for each sibling: its row is looked up and removed, and
+    // the row of the value is removed.
     assert_eq!((of(100), of(200)), (2 + 3 * 100, 2 + 3 * 200));
 }
 
-/// An op supersedes what another one puts at 1,000 keys, which that one never wrote: the other op
+/// An op supersedes the values of another op at 1,000 keys, which that op never wrote: the other op
 /// must not pay for these marks.
 #[test]
 fn an_op_with_a_thousand_marks_looks_up_those_at_its_own_keys() {
@@ -211,15 +213,15 @@ fn an_op_with_a_thousand_marks_looks_up_those_at_its_own_keys() {
         .map(|number| TestWrite::delete(&key(number), &[late]))
         .collect();
     let hostile = TestOp::new(numbered(3, 0), 1, &writes);
-    // A key that is marked: the put never counts. One that is not: it does.
+    // A put at a marked key never counts; a put at an unmarked key does.
     for (written, values, marks_left) in [(key(500), 0, 999), (b"other".to_vec(), 1, 1000)] {
         let mut host = Host::new();
         host.record(&hostile);
         assert_eq!(host.rows().len(), 1000, "a mark for each");
         let put = TestWrite::put(&written, &[], b"value");
         let found = cost(&mut host, late, 1, put.clone());
-        // One mark tells that the store has any, and one that the op has; the cell and the mark at the key
-        // are looked up.
+        // Two ranges find one mark each: the store has marks, and the op has marks. The cell and
+        // the mark at the key are looked up.
         let rows = (found.gets, found.ranges, found.ranged);
         assert_eq!(rows, (2, 2, 2));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Scans from both ends against a map.
+//! Compares scans from both ends with a map.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -17,7 +17,7 @@ fn rows(
     scan.map(Result::unwrap).collect()
 }
 
-/// More rows than several pages have, some of them large, with keys that extend each other.
+/// More rows than several pages hold, some of them large, with keys that are prefixes of others.
 fn filled(on: On) -> (KvStore, Map) {
     let kv = Replica::new(on).kv;
     let mut map = Map::new();
@@ -140,7 +140,7 @@ fn step(scan: &mut Scan, back: bool) -> Option<(Vec<u8>, Vec<u8>)> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
-    /// Both ends in turn, by any pattern, over any range: each row once, as a map gives them.
+    /// Both ends alternating, by any pattern, over any range: each row once, in the order of a map.
     #[test]
     fn scans_are_those_of_a_map(
         keys in proptest::collection::btree_set(proptest::collection::vec(0..4_u8, 1..5), 0..120),

@@ -1,4 +1,4 @@
-//! Many who write one key.
+//! Many authors who write the same key.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -38,7 +38,7 @@ fn threads_that_put_one_key_leave_one_head() {
     }
 }
 
-/// They all saw one value and wrote over it: nothing may take a look at each other's.
+/// All authors saw one value and replaced it: no op may scan the values of the others.
 fn ten_thousand_siblings(on: On) {
     let mut replica = Replica::new(on);
     let first = replica.kv.put("key", "seen by all").unwrap().op;

@@ -182,7 +182,7 @@ fn a_failed_expectation_writes_nothing_of_the_batch() {
     }
 }
 
-/// Sixteen threads count with conditional writes: none is lost, however they share commits.
+/// Sixteen threads count with conditional writes: no increment is lost, however they share commits.
 #[test]
 fn expectations_hold_when_threads_race() {
     for on in On::EACH {

@@ -1,7 +1,8 @@
-//! The memory that small ops over large values take: counted by the allocator, in a process of its own.
+//! The memory that small ops over large values take: the allocator counts it, in a process of its
+//! own.
 //!
-//! `LATTICE_MEMORY_KEYS=600 cargo test --release -p lattice-kvstore --test memory -- --nocapture` is the
-//! long form.
+//! For the long form:
+//! `LATTICE_MEMORY_KEYS=600 cargo test --release -p lattice-kvstore --test memory -- --nocapture`.
 #![allow(clippy::unwrap_used)]
 
 use std::alloc::System;
@@ -27,7 +28,7 @@ static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 /// The backend's cache.
 const CACHE: usize = 16 << 20;
-/// What an op may take beside the cache, and four times its size.
+/// Memory that an op may take beyond the cache and four times its size.
 const ROOM: usize = 64 << 20;
 const VALUE_LEN: usize = 1 << 20;
 const LONG_LEN: usize = 15 << 20;
@@ -55,7 +56,7 @@ fn pull(from: &KvStore, to: &KvStore, known: &BranchTips) -> usize {
     bytes
 }
 
-/// The most that has been allocated so far must fit what the largest op may take.
+/// Checks that the peak so far fits the limit of the largest op.
 fn check_peak(phase: &str, op_bytes: usize) {
     let peak = MEMORY.max_allocated();
     println!("{phase}: a peak of {} KiB so far", peak >> 10);
@@ -67,8 +68,9 @@ fn bytes(work: Work) -> u64 {
     work.bytes_read + work.bytes_written
 }
 
-/// One test, since the peak is the process's: 1 MiB values at many keys; small concurrent puts at all of
-/// them and deletes of just those, in turns; a delete of all; verification and rebuilding.
+/// One test, since the peak is that of the process: 1 MiB values at many keys; small concurrent
+/// puts at all of them and deletes of just those, alternating; a delete of all; verification and
+/// rebuilding.
 #[test]
 fn small_ops_over_large_values_take_little_memory_and_work() {
     let keys = std::env::var("LATTICE_MEMORY_KEYS").map_or(120, |keys| keys.parse().unwrap());
@@ -82,7 +84,7 @@ fn small_ops_over_large_values_take_little_memory_and_work() {
     }
     check_peak("puts of 1 MiB", VALUE_LEN);
 
-    // Another author, who has seen none of it.
+    // Another author, who has seen none of these ops.
     let memory = CountingBackend::new(Arc::new(MemoryBackend::new()));
     let there = open(&memory, Path::new("there"), 2);
     for round in 0..3 {
@@ -116,7 +118,7 @@ fn small_ops_over_large_values_take_little_memory_and_work() {
     assert_eq!(here.count().unwrap(), 0);
     check_peak("one op that deletes all", VALUE_LEN);
 
-    // The longest values and batches that an op has room for, put and replaced.
+    // Puts and replaces the longest values and batches that an op has room for.
     for round in 0..2_u8 {
         here.put("long", vec![round; LONG_LEN]).unwrap();
         let mut batch = here.batch();

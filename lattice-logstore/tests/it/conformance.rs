@@ -1,4 +1,4 @@
-//! The suite that any state machine can run.
+//! Runs the conformance suite for state machines.
 
 use lattice_backend::conformance::{MachineSuite, Rng};
 use lattice_logstore::{Append, LogMachine, encode_payload};

@@ -1,4 +1,4 @@
-//! Following a log as entries arrive.
+//! Follows a log while entries arrive.
 
 use std::convert::Infallible;
 
@@ -14,9 +14,9 @@ use lattice_meta::{Genesis, OpId};
 use crate::golden::lines;
 use crate::support::{On, Replica, contents, genesis};
 
-/// Nothing is waited for.
+/// A timeout that never waits.
 const NOW: Duration = Duration::ZERO;
-/// Far longer than anything here takes.
+/// A timeout far longer than any test takes.
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -34,7 +34,7 @@ fn entries_come_in_the_order_of_their_arrival() {
         here.pull(&there);
         let arrived = follow.next_timeout(LONG).unwrap().unwrap();
         assert_eq!(arrived.content, b"older, arrives later");
-        // What is given is what stands in the log, although it stands at its beginning.
+        // The follower returns the entry as it is in the log, although it is the first one there.
         assert_eq!(
             here.log.get(arrived.position()).unwrap(),
             Some(arrived.clone())
@@ -113,7 +113,7 @@ fn invalid_ops_and_merges_are_passed_over() {
         while let Some(entry) = follow.next_timeout(NOW).unwrap() {
             given.push(entry);
         }
-        // The cursor stands behind the op, whether it has entries or not.
+        // The cursor is after the op, whether the op has entries or not.
         assert_eq!(
             follow.cursor().op.unwrap().index.get() + 1,
             replica.log.op_count().unwrap()
@@ -153,7 +153,7 @@ fn a_follower_on_another_thread_gets_everything_once() {
             }
         });
         let mut given: Vec<_> = hear.iter().map(|entry| entry.position()).collect();
-        // One author, so the order of application is that of time.
+        // There is one author, so the order of application is that of time.
         assert!(given.is_sorted());
         given.dedup();
         assert_eq!(given.len(), 300, "on {on:?}");

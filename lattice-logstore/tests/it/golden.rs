@@ -1,4 +1,4 @@
-//! The committed bytes, which another implementation made (`tests/golden/generate.py`).
+//! The committed bytes, made by an independent implementation (`tests/golden/generate.py`).
 
 use lattice_backend::op::{ApplyIndex, Op, OpHasher, OpKind};
 use lattice_backend::state::{Accumulator, ElementHasher, Expansion};
@@ -43,7 +43,7 @@ fn golden_hostile_payloads() {
     }
 }
 
-/// The lines of the history that have a name.
+/// The lines of the history with this name.
 fn of<'a>(
     lines: &'a [(String, Vec<Vec<u8>>)],
     name: &'static str,
@@ -52,8 +52,8 @@ fn of<'a>(
     found.map(|(_, words)| &words[..])
 }
 
-/// State hashes after each op of a history with concurrent ops, an invalid one and a merge; elements
-/// and rows in the end.
+/// State hashes after each op of a history with concurrent ops, an invalid one and a merge; the
+/// final elements and rows.
 #[test]
 fn golden_history() {
     let lines = lines("history.txt");

@@ -1,5 +1,5 @@
 //! Logs: payloads, rows, selections, calls by name, the handle.
-// The exemption of tests does not reach their helpers.
+// Clippy exempts tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod conformance;

@@ -1,4 +1,4 @@
-//! Payloads: one form for a list of entries, everything else is invalid.
+//! Payloads: each list of entries has one encoding, and all other bytes are invalid.
 
 use lattice_logstore::{LogRefusal, MAX_BATCH, decode_payload, encode_payload};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn a_batch_has_a_limit() {
     };
     assert_eq!(encode_payload(&vec![b""; MAX_BATCH + 1]), Err(refusal));
 
-    // The same by hand: the count in front is one greater, and one more entry is there.
+    // The same by hand: increments the count at the front, and appends one more entry.
     let mut more = payload;
     more[1..9].copy_from_slice(&u64::try_from(MAX_BATCH + 1).unwrap().to_le_bytes());
     more.extend_from_slice(&[0; 8]);

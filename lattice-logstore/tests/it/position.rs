@@ -5,7 +5,7 @@ use lattice_meta::{Hlc, OpId};
 use proptest::prelude::*;
 
 fn positions() -> impl Strategy<Value = Position> {
-    // Small ranges make equal parts, and so comparisons of the next part, likely.
+    // Small ranges make equal parts likely, and so comparisons of the next part.
     let number = prop_oneof![0..4_u64, any::<u64>()];
     (number, 0..3_u8, prop_oneof![0..4_u32, any::<u32>()]).prop_map(|(hlc, op, index)| Position {
         hlc: Hlc::from_u64(hlc),

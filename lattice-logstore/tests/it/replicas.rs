@@ -1,4 +1,4 @@
-//! Several replicas of one log, and the history that another implementation made.
+//! Several replicas of one log, and the history of an independent implementation.
 
 use std::convert::Infallible;
 
@@ -79,13 +79,13 @@ fn an_op_with_an_invalid_payload_is_history_without_effect() {
     assert_eq!(replica.log.state_hash().unwrap(), before);
     assert_eq!(replica.log.len().unwrap(), 1);
     assert_eq!(replica.log.op_count().unwrap(), 4);
-    // The next op stands on top of all of them.
+    // The next op follows all of them.
     replica.log.append("goes on").unwrap();
     assert_eq!(replica.log.frontier().unwrap().len(), 1);
     assert_eq!(replica.contents(), [&b"good"[..], b"goes on"]);
 }
 
-/// The engine's state hashes and effects are those of the other implementation.
+/// The engine's state hashes and effects match those of the independent implementation.
 #[test]
 fn golden_history_through_the_engine() {
     let lines = lines("history.txt");
@@ -136,7 +136,7 @@ fn golden_history_in_reverse_ends_in_the_same_state() {
     );
 }
 
-/// What happens to three replicas, one step at a time.
+/// One step of a random history of three replicas.
 #[derive(Debug, Clone)]
 enum Step {
     Append { replica: usize, entries: Vec<u8> },
@@ -169,7 +169,8 @@ proptest! {
                 }
                 Step::Pull { to, from } => {
                     let report = replicas[to].pull(&replicas[from]);
-                    // Of branch tips that the sender lacks it learns nothing: it sends too much.
+                    // The sender learns nothing from branch tips that it lacks, and so sends too
+                    // much.
                     let taken = |(_, outcome): &(_, Outcome)| {
                         matches!(outcome, Outcome::Applied { .. } | Outcome::Known)
                     };

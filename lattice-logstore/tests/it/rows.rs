@@ -1,4 +1,4 @@
-//! Rows: what ops make of a log's `data`, whatever order they come in.
+//! The rows that ops make in a log's `data`, in any order of arrival.
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{CallError, MachineError, StateMachine, Value};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::support::{FakeOp, Host, MapData};
 
-/// An op with its entries; none if its payload is invalid.
+/// An op with its entries; no entries if its payload is invalid.
 #[derive(Debug, Clone)]
 struct TestOp {
     op: FakeOp,
@@ -50,7 +50,7 @@ fn scrambled(number: u64) -> [u8; 32] {
 /// Time, op, index in it, author, content.
 type Line = (u64, [u8; 32], usize, u8, Vec<u8>);
 
-/// The log as a sorted list, made without keys.
+/// The log as a sorted list, computed without keys.
 fn model(ops: &[TestOp]) -> Vec<Line> {
     let mut log: Vec<_> = ops
         .iter()
@@ -139,7 +139,7 @@ fn identity_of_the_logic() {
     assert_eq!(logic.version().as_str(), "core:logstore/1");
     assert_eq!(logic.oldest_schema(), SchemaVersion::new(1));
     assert_eq!(logic.newest_schema(), SchemaVersion::new(1));
-    // The module that is made of it.
+    // The module built from it.
     let equal: Vec<_> = logic
         .equals()
         .iter()
@@ -155,7 +155,7 @@ fn is_damage(found: &Result<Value, MachineError<CallError>>) -> bool {
     matches!(found, Err(MachineError::Backend(BackendError::Row { .. })))
 }
 
-/// Reading is total: a row that no log wrote is damage, not a panic and not skipped.
+/// Reading is total: a row that no log has written is damage; it neither panics nor is skipped.
 #[test]
 fn rows_of_another_form_are_damage() {
     for (key, value) in [
@@ -167,7 +167,7 @@ fn rows_of_another_form_are_damage() {
         (vec![0; 40], vec![0]),
         (vec![0; 40], vec![0, 0x80]),
         (vec![0; 40], vec![0, 1, 0]),
-        // A varint that is longer than it need be.
+        // A varint that is not the shortest.
         (vec![0; 40], vec![0x80, 0, 1]),
     ] {
         let host = Host {
@@ -181,7 +181,7 @@ fn rows_of_another_form_are_damage() {
     }
 }
 
-/// A row names an op: that it is the one of its key, and has so many entries.
+/// A row names an op: its id must be that of the key, and it must have this many entries.
 #[test]
 fn rows_that_name_another_op_are_damage() {
     let payload = encode_payload(&[b"x", b"y"]).unwrap();

@@ -1,4 +1,4 @@
-//! Selections against a sorted list that is filtered.
+//! Compares selections with a sorted list that is filtered.
 
 use lattice_backend::machine::Value;
 use lattice_logstore::{Position, encode_payload};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::support::{FakeOp, Host};
 
-/// What a caller asks for; nothing where a bound is not given.
+/// A caller's request; `None` for a bound that is not given.
 #[derive(Debug, Clone)]
 struct Question {
     from_ms: Option<u64>,
@@ -53,7 +53,7 @@ impl Question {
     }
 }
 
-/// Timestamps of few milliseconds and counters, and the last ones there are.
+/// Timestamps of few milliseconds and counters, and the greatest ones.
 fn hlcs() -> impl Strategy<Value = u64> {
     prop_oneof![
         (0..5_u64, 0..3_u64).prop_map(|(ms, counter)| ms << 16 | counter),

@@ -1,4 +1,4 @@
-//! The handle of one log, on every engine.
+//! The handle of a log, on every backend.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ fn refusals_change_nothing() {
         matches!(nothing, Err(AppendError::Refused(LogRefusal::Nothing))),
         "{nothing:?}"
     );
-    // An iterator without an end is not collected to its end.
+    // An endless iterator is not collected to its end.
     let too_many = log.append_many(std::iter::repeat("x"));
     let found = MAX_BATCH + 1;
     let expected = LogRefusal::TooMany {
@@ -119,7 +119,7 @@ fn reads_longer_than_a_page_agree_with_what_was_appended() {
         let mut backward = contents(log.read(Selection::all().newest_first()).unwrap());
         backward.reverse();
         assert_eq!(backward, expected);
-        // Limits at, before and behind the ends of pages (16, 48, 112, 240, 496, 1008 ...).
+        // Limits at, before and after the ends of pages (16, 48, 112, 240, 496, 1008 ...).
         for limit in [
             0, 1, 15, 16, 17, 47, 48, 49, 1007, 1008, 1009, 2999, 3000, 3001,
         ] {
@@ -214,7 +214,7 @@ fn threads_append_without_losing_or_tearing_anything() {
         assert_eq!(replica.log.len().unwrap(), 300);
         let contents = replica.contents();
         for op in contents.chunks(3) {
-            // The entries of one op stand next to each other.
+            // The entries of one op are adjacent.
             assert!(
                 op.iter()
                     .zip(0..)
@@ -262,7 +262,7 @@ fn a_manager_makes_and_opens_logs_of_the_registry() {
     assert_eq!(StoreHandle::store_id(&log), id);
 }
 
-/// In whatever order bounds are given, the narrower one counts.
+/// The narrower bound counts, in whatever order bounds are given.
 #[test]
 fn bounds_narrow_one_another() {
     let replica = Replica::new(On::Memory);

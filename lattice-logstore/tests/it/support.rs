@@ -26,11 +26,11 @@ use lattice_registry::TypedStore;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MapData(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
 
-/// Ops in memory, under their apply indexes.
+/// Ops in memory; the position of an op is its apply index.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past(Vec<(Stamp, Vec<u8>)>);
 
-/// A state and where it comes from.
+/// A state and the history that it was computed from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Host {
     pub(crate) data: MapData,
@@ -38,7 +38,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Applies an op as the host does; whether its payload is valid.
+    /// Applies an op as the engine does; returns whether its payload is valid.
     pub(crate) fn apply(&mut self, op: &OpView<'_>) -> bool {
         let index = ApplyIndex::new(self.past.count().unwrap());
         let op = OpView { index, ..*op };
@@ -58,7 +58,7 @@ impl Host {
         is_valid
     }
 
-    /// Takes up an op that the logic does not see.
+    /// Records an op without applying it.
     pub(crate) fn record(&mut self, op: &OpView<'_>) {
         let stamp = Stamp {
             hlc: op.hlc,
@@ -117,7 +117,7 @@ impl DataRead for MapData {
 
     fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>, BackendError> {
         let rows = match span {
-            // A `BTreeMap` panics where a span is merely empty.
+            // `BTreeMap::range` panics on a span that is merely empty.
             (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
                 if start >= end =>
             {
@@ -182,7 +182,7 @@ impl History for Past {
     }
 }
 
-/// What a log sees of an op.
+/// The fields of an op that a log sees.
 #[derive(Debug, Clone)]
 pub(crate) struct FakeOp {
     pub(crate) author: u8,
@@ -210,21 +210,21 @@ impl FakeOp {
     }
 }
 
-/// Milliseconds at which the clocks of these tests stand at first.
+/// Initial time of the clocks of these tests, in milliseconds.
 pub(crate) const NOW_MS: u64 = 1_800_000_000_000;
 
-/// A log on an engine of its own, with a clock that a test sets.
+/// A log on a backend of its own, with a clock that the test sets.
 pub(crate) struct Replica {
     pub(crate) log: LogStore,
     pub(crate) clock: Arc<ManualClock>,
     backend: Arc<dyn StateBackend>,
     path: PathBuf,
     secret: [u8; 32],
-    /// Removed when the last of its replicas is dropped.
+    /// Removed when the last replica in it is dropped.
     _dir: Option<Arc<tempfile::TempDir>>,
 }
 
-/// Which engine a replica is on.
+/// The backend of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum On {
     Memory,
@@ -284,7 +284,7 @@ impl Replica {
         Self { log, ..self }
     }
 
-    /// Takes what the other one has and this one has not.
+    /// Ingests the ops that the other replica has and this one lacks.
     pub(crate) fn pull(&self, from: &Self) -> IngestReport {
         let known = self.log.branch_tips().unwrap();
         let ops = from.log.ops_after(&known).unwrap();

@@ -1,7 +1,7 @@
-//! A store type of one's own, natively: `org.example.chat`, and its successor with new rules.
+//! A custom store type, natively: `org.example.chat`, and its successor with new rules.
 //!
-//! The state machine is in `guests/chat`: it runs here as it is, and as a module in any `lattice`
-//! program. What a native program adds is a typed handle, and an entry in the registry.
+//! The state machine is in `guests/chat`: it runs unchanged here, and as a module in any `lattice`
+//! program. A native program adds a typed handle and an entry in the registry.
 
 use guest_chat::{ChatMachine, First, Rules, Second};
 use lattice_node::core_registry;
@@ -38,12 +38,12 @@ fn register<R: Rules + std::fmt::Debug>(
     Ok(store_type)
 }
 
-/// The types that come with Lattice, and these two.
+/// The built-in types and these two.
 pub(crate) fn registry() -> Result<Registry, RegisterError> {
     let mut registry = core_registry()?;
     let first = register::<First>(&mut registry)?;
     let second = register::<Second>(&mut registry)?;
-    // From the first rules to the second, by the code of the second.
+    // Converts stores of the first rules to the second, with the code of the second.
     let convert = |step| Ok(ChatMachine::<Second>::new().convert(step)?);
     registry.register_conversion(first, second, convert)?;
     Ok(registry)

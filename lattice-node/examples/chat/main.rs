@@ -1,4 +1,4 @@
-//! The `lattice` program with a store type that did not come with it: rooms, messages, edits.
+//! The `lattice` program with a custom store type: rooms, messages, edits.
 //!
 //! ```console
 //! $ cargo run -q --example chat -- create org.example.chat --alias lobby
@@ -7,7 +7,7 @@
 //! $ cargo run -q --example chat -- migrate lobby --to org.example.chat.v2
 //! ```
 //!
-//! `chat.rs` is all there is to it; `tests/it/chat.rs` runs the published suites over it.
+//! The whole type is in `chat.rs`; `tests/it/chat.rs` runs the published suites on it.
 
 mod chat;
 

@@ -1,4 +1,4 @@
-//! What a killed worker has left.
+//! Checks the stores after a worker was killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,13 +18,13 @@ use crate::notes;
 use crate::script::{Kind, Side, Step, Work};
 use crate::site::{Stores, backup_path, manager};
 
-/// What was seen, over all rounds.
+/// Counts over all rounds.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Totals {
     acknowledged: u64,
-    /// What was under way when the worker was killed.
+    /// Steps in progress when the worker was killed.
     interrupted: BTreeMap<&'static str, u64>,
-    /// How often that was there all the same, of work that makes ops.
+    /// How many of the interrupted steps that make ops were committed anyway.
     completed: u64,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Totals {
     }
 }
 
-/// A store or a copy beside the two, and what it must have: so many ops of A and of B.
+/// A store or a copy besides the two, and how many ops of A and of B it must have.
 #[derive(Debug, Clone, Copy)]
 struct Beside {
     side: Side,
@@ -60,17 +60,17 @@ struct Beside {
     counts: [usize; 2],
 }
 
-/// What the notes of one worker say.
+/// The contents of one worker's notes.
 #[derive(Debug, Default)]
 struct Said {
     created: BTreeMap<StoreId, Side>,
     migrated: BTreeMap<StoreId, Beside>,
     backups: BTreeMap<u64, Beside>,
-    /// What was under way.
+    /// The step in progress when the worker was killed.
     last: Option<(Step, Option<StoreId>)>,
 }
 
-/// What was found in a store: how many ops of A and of B, and what they make.
+/// What a store has: the numbers of ops of A and of B, and the resulting content.
 struct Found {
     counts: Vec<usize>,
     content: Content,
@@ -88,7 +88,7 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Makes the two replicas.
+    /// Creates the two replicas.
     pub(crate) fn begin(dir: &Path) -> Outcome<Self> {
         let [a, b] = Side::BOTH.map(|side| manager(dir, side, Sharing::SingleWriter));
         let (a, b) = (a?, b?);
@@ -141,7 +141,7 @@ impl Checker {
                     .map_err(|error| format!("{kind:?} of {}: {error}", side.name()))?;
             }
         }
-        // Only now is it known what of the work that was under way is there.
+        // Only now is it known which ops of the interrupted step exist.
         for side in Side::BOTH {
             let manager = manager(&self.dir, side, Sharing::SingleWriter)?;
             self.check_list(&manager, side, &said)?;
@@ -150,7 +150,7 @@ impl Checker {
         self.check_backups(&said)
     }
 
-    /// What the worker said it did, and what it was at.
+    /// Reads what the worker completed, and the step in progress.
     fn read_notes(&mut self, seed: u64) -> Outcome<Said> {
         let mut said = Said::default();
         for noted in notes::read(&self.dir)? {
@@ -222,8 +222,8 @@ impl Checker {
         if meta.store_id != id || fs::read(&file)? != before {
             return Err("peek changed the file, or found another store".into());
         }
-        // A reader shows the last commit that was made known. The repair of a writer may find that the
-        // one behind it is whole, too: then what was under way is there after all.
+        // A reader sees the last published commit. A writer's repair may find that the commit after
+        // it is complete too; then the interrupted step exists after all.
         let read = self.read(manager, &file, kind, Access::ReadOnly)?;
         self.resolve(side, kind, said, &read)?;
         let found = self.read(manager, &file, kind, Access::ReadWrite)?;
@@ -270,15 +270,15 @@ impl Checker {
         })
     }
 
-    /// Holds what was found against what must be there. Gives the history with what is there of the
-    /// work that was under way.
+    /// Compares a store with its model. Returns the history with those ops of the interrupted step
+    /// that exist.
     fn resolve(&self, side: Side, kind: Kind, said: &Said, found: &Found) -> Outcome<History> {
         let (own, foreign) = match side {
             Side::A => (found.counts[0], found.counts[1]),
             Side::B => (found.counts[1], found.counts[0]),
         };
         let found = &found.content;
-        // Only the last step may be there in part: of the ops of several threads, any.
+        // Only the last step may exist in part: of ops by several threads, any subset.
         let under_way = match &said.last {
             Some((step, _)) if step.side == side => ops(step),
             _ => None,
@@ -296,7 +296,8 @@ impl Checker {
         let acknowledged = history.own(side).len();
         if let Some((_, done)) = under_way {
             let new: Vec<_> = match done[..] {
-                // What it leaves is what would be there if the key never was.
+                // A delete leaves the content as if the key had never existed, so the op count
+                // decides.
                 [Done::Delete(_)] if own > acknowledged => done,
                 _ => done.into_iter().filter(is_there).collect(),
             };
@@ -322,7 +323,7 @@ impl Checker {
         Ok(history)
     }
 
-    /// Every store that shows is whole; those that were acknowledged show; none shows unasked.
+    /// Every listed store is intact, every acknowledged store is listed, and no other is.
     fn check_list(&mut self, manager: &StoreManager, side: Side, said: &Said) -> Outcome<()> {
         let mut shown = BTreeSet::new();
         for listed in manager.list()? {
@@ -350,7 +351,7 @@ impl Checker {
                 return Err(format!("new {store_id}: {}", found.difference(&expected)).into());
             }
         }
-        // One that was being removed may be there or not.
+        // A store that was being removed may exist or not.
         let going = match said.last {
             Some((step, store)) if step.work == Work::Destroy => store,
             _ => None,
@@ -412,7 +413,7 @@ fn manager_of(dir: &Path, side: Side) -> Outcome<StoreManager> {
     manager(dir, side, Sharing::SingleWriter)
 }
 
-/// What can be read of a store.
+/// Reads all keys or entries of a store.
 fn content(manager: &StoreManager, file: &Path, kind: Kind) -> Outcome<Content> {
     let store = manager.open_path(file, Access::ReadOnly)?;
     let mut content = Content::default();
@@ -432,7 +433,7 @@ fn content(manager: &StoreManager, file: &Path, kind: Kind) -> Outcome<Content> 
     Ok(content)
 }
 
-/// Full verification finds nothing, and has seen everything.
+/// Full verification has no findings and covers the whole store.
 fn whole(manager: &StoreManager, file: &Path) -> Outcome<()> {
     let verified = manager.verify_path(file, Depth::Full)?;
     match (verified.findings.first(), &verified.checksums) {
@@ -442,7 +443,7 @@ fn whole(manager: &StoreManager, file: &Path) -> Outcome<()> {
     }
 }
 
-/// Old files that rebuilds keep are not looked at, and would grow without end.
+/// Removes the old files that rebuilds keep. They are not checked, and would accumulate.
 fn tidy(manager: &StoreManager, stores: Stores) -> Outcome<()> {
     for kind in Kind::BOTH {
         let file = manager.store_path(stores.of(kind));

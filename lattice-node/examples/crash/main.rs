@@ -1,13 +1,13 @@
-//! Stores under a writer that is killed at any moment.
+//! Crash test: kills a writer at random moments and checks its stores.
 //!
 //! ```console
 //! $ cargo run --release --example crash -- --rounds 1000
 //! ```
 //!
-//! Each round starts a worker, kills it, and looks at what it left. The worker writes down each piece of
-//! work before it begins and after it was acknowledged; whatever was acknowledged must be there, and
-//! what was under way must be there whole or not at all. A failure prints the seed, which repeats the
-//! work, though not the moment of the kill, and keeps the files.
+//! Each round starts a worker, kills it, and checks what it left. The worker notes each step before
+//! it begins and after it is acknowledged. Acknowledged steps must exist; the step in progress must
+//! exist in full or not at all. On a failure the program prints the seed and keeps the files. The
+//! seed repeats the steps, but not the moment of the kill.
 
 mod check;
 mod model;
@@ -26,7 +26,7 @@ use script::Random;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Rounds on the same stores: what is checked grows with their history.
+/// Rounds on the same stores; the cost of a check grows with their history.
 const ROUNDS_A_PLACE: u64 = 25;
 const USAGE: &str = "usage: crash [--rounds N | --seconds N] [--seed N]";
 
@@ -56,7 +56,7 @@ fn work(dir: &Path, seed: &str, first: &str) -> Outcome<()> {
     work::work(dir, seed.parse()?, first.parse()?)
 }
 
-/// When it ends.
+/// When the test ends.
 #[derive(Debug, Clone, Copy)]
 enum Until {
     Rounds(u64),
@@ -134,7 +134,7 @@ impl Plan {
     }
 }
 
-/// Starts a worker, kills it and looks at what is left.
+/// Starts a worker, kills it and checks what it left.
 fn round(dir: &Path, checker: &mut Checker, seed: u64, random: &mut Random) -> Outcome<()> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("work")
@@ -142,14 +142,14 @@ fn round(dir: &Path, checker: &mut Checker, seed: u64, random: &mut Random) -> O
         .args([seed.to_string(), checker.next_step().to_string()])
         .stdin(Stdio::null())
         .spawn()?;
-    // One in eight is killed while it opens and repairs what the one before has left.
+    // Kill one in eight workers while it opens the stores and repairs what its predecessor left.
     let most_us = if random.below(8) == 0 { 8_000 } else { 120_000 };
     std::thread::sleep(Duration::from_micros(random.below(most_us)));
     kill(&mut child)?;
     checker.check(seed)
 }
 
-/// A worker goes on until it is killed: one that ended by itself has failed.
+/// A worker runs until it is killed, so one that has already exited has failed.
 fn kill(child: &mut Child) -> Outcome<()> {
     let ended = child.try_wait()?;
     child.kill()?;

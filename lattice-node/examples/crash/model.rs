@@ -1,10 +1,10 @@
-//! What the stores must have.
+//! The model: what the stores must contain.
 
 use std::collections::BTreeMap;
 
 use crate::script::{Kind, Side, Step, Work};
 
-/// What one op has done.
+/// The effect of one op.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Done {
     Put(Vec<(Vec<u8>, Vec<u8>)>),
@@ -12,7 +12,7 @@ pub(crate) enum Done {
     Append(Vec<Vec<u8>>),
 }
 
-/// The ops that a step makes, in an order that nobody can tell from another.
+/// The ops that a step makes. A reader cannot observe the order among them.
 pub(crate) fn ops(step: &Step) -> Option<(Kind, Vec<Done>)> {
     let Step { number, side, work } = *step;
     let row = |index| {
@@ -37,15 +37,15 @@ pub(crate) fn ops(step: &Step) -> Option<(Kind, Vec<Done>)> {
     })
 }
 
-/// Of one store, the ops of each author, and how many of them each replica has. An author's ops
-/// follow one another, so the number says which.
+/// The ops of each author in one store, and how many of them each replica has. An author's ops form
+/// a sequence, so a count identifies them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     pub(crate) by_a: Vec<Done>,
     pub(crate) by_b: Vec<Done>,
-    /// What B is known to have of A's.
+    /// How many of A's ops B is known to have.
     pub(crate) a_at_b: usize,
-    /// What A is known to have of B's.
+    /// How many of B's ops A is known to have.
     pub(crate) b_at_a: usize,
 }
 
@@ -57,7 +57,7 @@ impl History {
         }
     }
 
-    /// What one side has of the other's.
+    /// How many ops of the other side one side has.
     pub(crate) fn taken(&mut self, side: Side) -> &mut usize {
         match side {
             Side::A => &mut self.b_at_a,
@@ -73,7 +73,7 @@ impl History {
         }
     }
 
-    /// What a store has that has so many ops of A and of B.
+    /// The content of a store with this many ops of A and of B.
     pub(crate) fn content(&self, [of_a, of_b]: [usize; 2]) -> Content {
         let mut content = Content::default();
         for done in self.by_a[..of_a].iter().chain(&self.by_b[..of_b]) {
@@ -84,7 +84,8 @@ impl History {
     }
 }
 
-/// What can be read of a store; entries ascending, since the clock orders those of two authors.
+/// The readable content of a store. Entries are ascending, because timestamps order the entries of
+/// the two authors.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -102,7 +103,7 @@ impl Content {
         }
     }
 
-    /// How it differs from what was expected, in a few words.
+    /// The first difference from the expected content, for a message.
     pub(crate) fn difference(&self, expected: &Self) -> String {
         let shown = |bytes: &[u8]| bytes[..bytes.len().min(40)].escape_ascii().to_string();
         for (key, value) in &expected.keys {

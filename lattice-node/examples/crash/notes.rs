@@ -1,4 +1,4 @@
-//! The file in which a worker says what it begins and what was acknowledged.
+//! The file in which a worker notes the steps that it begins and completes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ pub(crate) fn path(dir: &Path) -> PathBuf {
     dir.join("notes")
 }
 
-/// Writes notes, each at once: a killed process loses nothing that it has handed to the system.
+/// Writes each note immediately: a killed process loses nothing that it has passed to the kernel.
 pub(crate) struct Notes(File);
 
 impl Notes {
@@ -24,25 +24,25 @@ impl Notes {
         Ok(Self(file))
     }
 
-    /// Work begins; on this store, if it is one that the script does not name.
+    /// Notes that a step begins; `store` is its store, if the script does not determine it.
     pub(crate) fn begins(&mut self, number: u64, store: Option<StoreId>) -> io::Result<()> {
         self.note("begin", number, store)
     }
 
-    /// Work was acknowledged, and has made this store, if it makes one.
+    /// Notes that a step was acknowledged; `store` is the store that it created, if any.
     pub(crate) fn done(&mut self, number: u64, store: Option<StoreId>) -> io::Result<()> {
         self.note("done", number, store)
     }
 
     fn note(&mut self, word: &str, number: u64, store: Option<StoreId>) -> io::Result<()> {
         let store = store.map_or("-".to_owned(), |store| store.to_string());
-        // One write: half a line is none.
+        // A single write, so that a kill leaves no partial line.
         self.0
             .write_all(format!("{word} {number} {store}\n").as_bytes())
     }
 }
 
-/// What is known of one piece of work.
+/// The note of one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noted {
     pub(crate) number: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Noted {
     pub(crate) is_done: bool,
 }
 
-/// All notes of a worker. Every piece but the last is done.
+/// All notes of a worker. Every step but the last is done.
 pub(crate) fn read(dir: &Path) -> Outcome<Vec<Noted>> {
     let text = match std::fs::read_to_string(path(dir)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

@@ -1,5 +1,5 @@
-//! What a worker does: a function of its seed and of the number of the step, so that whoever checks it
-//! knows what was under way.
+//! The script of a worker: a function of its seed and of the step number, so that the checker knows
+//! which step was in progress.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 pub(crate) struct Random(u64);
@@ -22,7 +22,7 @@ impl Random {
     }
 }
 
-/// The two replicas, each with a writer of its own.
+/// The two replicas, each with its own writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     A,
@@ -58,30 +58,30 @@ impl Kind {
     pub(crate) const BOTH: [Self; 2] = [Self::Kv, Self::Log];
 }
 
-/// Threads of a [`Work::Burst`].
+/// Number of threads of a [`Work::Burst`].
 pub(crate) const BURST: u64 = 6;
 
-/// One piece of work.
+/// One kind of step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Puts one key.
     Put,
-    /// Puts so many keys in one op.
+    /// Puts this many keys in one op.
     Batch(u64),
-    /// Removes the first key of an earlier step, if it has one.
+    /// Removes the first key of an earlier step, if the key exists.
     Delete(u64),
-    /// Puts of [`BURST`] threads at the same time, which share commits.
+    /// Puts of [`BURST`] concurrent threads, which share commits.
     Burst,
-    /// Appends so many entries in one op.
+    /// Appends this many entries in one op.
     Append(u64),
-    /// Takes in what the other replica has.
+    /// Ingests the ops of the other replica.
     Ingest(Kind),
     Migrate(Kind),
     Rebuild(Kind),
     Compact(Kind),
     Backup(Kind),
     Reopen,
-    /// Makes a store, and removes it again in a piece of work of its own.
+    /// Creates a store; a later step removes it.
     Create,
     Destroy,
 }
@@ -106,7 +106,7 @@ impl Work {
     }
 }
 
-/// A piece of work, and where it is done.
+/// A step: its number, its replica and its work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) number: u64,
@@ -142,7 +142,8 @@ impl Step {
         format!("{}/{number:06}/{index:02}", side.name()).into_bytes()
     }
 
-    /// The value of that key, and the content of that entry: up to some pages long.
+    /// The value of the `index`-th key or the content of the `index`-th entry: up to a few pages
+    /// long.
     pub(crate) fn value(side: Side, number: u64, index: u64) -> Vec<u8> {
         let mut random = Random::new(number << 8 | index);
         let len = match random.below(20) {

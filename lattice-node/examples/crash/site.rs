@@ -11,7 +11,7 @@ use lattice_node::{ManagerOptions, StoreManager, core_registry, load_or_create_i
 use crate::Outcome;
 use crate::script::{Kind, Side};
 
-/// The ids of the two stores, which both replicas have.
+/// The ids of the two stores, which are the same on both replicas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stores {
     pub(crate) kv: StoreId,
@@ -26,7 +26,7 @@ impl Stores {
         }
     }
 
-    /// Remembers them for the workers.
+    /// Saves the ids for the workers.
     pub(crate) fn write(&self, dir: &Path) -> Outcome<()> {
         Ok(std::fs::write(
             dir.join("ids"),
@@ -52,7 +52,7 @@ pub(crate) fn manager(dir: &Path, side: Side, sharing: Sharing) -> Outcome<Store
     Ok(StoreManager::new(dir, backend, core_registry()?, options))
 }
 
-/// Where the backup is that a step makes.
+/// The path of the backup that a step makes.
 pub(crate) fn backup_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("backup-{number}.db"))
 }

@@ -1,4 +1,4 @@
-//! The worker.
+//! The worker process.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::notes::Notes;
 use crate::script::{BURST, Kind, Side, Step, Work};
 use crate::site::{Stores, backup_path, manager};
 
-/// How this worker shares its stores: one in four has them to itself.
+/// How this worker shares its stores: one worker in four opens them exclusively.
 fn sharing(seed: u64) -> Sharing {
     match seed % 4 {
         0 => Sharing::Exclusive,
@@ -20,7 +20,7 @@ fn sharing(seed: u64) -> Sharing {
     }
 }
 
-/// Works until it is killed.
+/// Runs steps until the process is killed.
 pub(crate) fn work(dir: &Path, seed: u64, first: u64) -> Outcome<()> {
     let mut worker = Worker {
         dir: dir.to_path_buf(),
@@ -176,7 +176,7 @@ impl Worker {
         }
     }
 
-    /// A copy is made of a store that is not open exclusively.
+    /// Closes the store first: a store that is open exclusively cannot be copied.
     fn backup(&self, side: Side, kind: Kind, number: u64) -> Outcome<()> {
         let manager = self.manager(side);
         manager.close(self.stores.of(kind))?;

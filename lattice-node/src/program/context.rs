@@ -1,4 +1,4 @@
-//! What all commands need.
+//! State shared by all commands.
 
 use std::cell::RefCell;
 use std::env;
@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::store_ref::resolve;
 use crate::{Access, Alias, AliasError, Aliases, Node, NodeError, Registry, StoreHandle};
 
-/// Commands that are for stores of one type, to name in a refusal of another command.
+/// Commands for one store type, named when another command refuses a store of that type.
 const COMMANDS: [(&str, &str); 2] = [
     (
         lattice_kvstore::STORE_TYPE,
@@ -26,26 +26,26 @@ const COMMANDS: [(&str, &str); 2] = [
     (lattice_logstore::STORE_TYPE, "`append`, `tail`"),
 ];
 
-/// Where commands run.
+/// Where a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Host {
-    /// In a process of their own: signals and standard input are theirs.
+    /// In its own process: it owns signals and standard input.
     Process,
-    /// In the tour, which has both.
+    /// In the tour, which owns both.
     Tour,
 }
 
-/// What all commands need.
+/// State shared by all commands.
 pub(super) struct Context<'a> {
     pub(super) host: Host,
     pub(super) data_dir: PathBuf,
-    /// The store that the command is about.
+    /// The path of the store that the command works on.
     place: RefCell<Option<PathBuf>>,
-    /// Finds and reads stores, and makes nothing until the command makes it a writer.
+    /// Finds and reads stores. Creates nothing until the command makes it a writer.
     pub(super) node: Node,
-    /// The types whose code is the program's own.
+    /// The store types of the program's native code.
     pub(super) native: Registry,
-    /// The code that comes as modules.
+    /// The code of modules.
     #[cfg(feature = "wasm")]
     pub(super) code: std::sync::Arc<lattice_code::CodeLibrary>,
     pub(super) out: Output<'a>,
@@ -78,13 +78,13 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Ends the command's output.
+    /// Flushes the command's output.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         self.clear_progress();
         self.out.flush()
     }
 
-    /// Makes room for what is printed past the output.
+    /// Clears the progress bar before something is printed directly.
     pub(super) fn clear_progress(&self) {
         self.out.clear_bar();
     }
@@ -99,12 +99,12 @@ impl<'a> Context<'a> {
         Ok(path)
     }
 
-    /// The store that the command is about, once it has been found.
+    /// The path of the store that the command works on, once it is found.
     pub(super) fn place(&self) -> Option<PathBuf> {
         self.place.borrow().clone()
     }
 
-    /// The aliases; none, and a note, if their file cannot be read.
+    /// The aliases; if their file cannot be read, prints a note and returns an empty set.
     pub(super) fn aliases(&mut self) -> Aliases {
         Aliases::load(&self.data_dir).unwrap_or_else(|error| {
             self.out
@@ -113,7 +113,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Refuses an alias that another store has, before anything is made that is to have it.
+    /// Refuses an alias that names another store, before the command creates anything.
     pub(super) fn check_alias(&self, alias: Option<&Alias>) -> Result<(), Failure> {
         let aliases = Aliases::load(&self.data_dir)?;
         match alias.and_then(|alias| Some((alias.clone(), aliases.store(alias.as_str())?))) {
@@ -122,7 +122,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Finds a store for a command that is for one type of stores only.
+    /// Finds a store for a command that supports one store type only.
     fn find_typed(
         &self,
         store: &OsStr,
@@ -149,7 +149,7 @@ impl<'a> Context<'a> {
         self.open_typed(found, access)
     }
 
-    /// Opens a store of a type as the handle of the program's own code.
+    /// Opens a store as the handle of the program's native code.
     fn open_typed<T: TypedStore>(&self, found: Found, access: Access) -> Result<T, Failure> {
         self.node.open_found_as(found, access).map_err(|error| match error {
             NodeError::OtherType { store_id, .. } => Failure::usage(format!(
@@ -168,17 +168,16 @@ impl<'a> Context<'a> {
     ) -> Result<T, Failure> {
         let access = Access::ReadWrite;
         let found = self.find_typed(store, expected, access)?;
-        // A store of the wrong type is refused before an identity is made.
+        // A store of the wrong type is refused before an identity is created.
         self.node.become_writer()?;
         self.open_typed(found, access)
     }
 
-    /// The whole of standard input. A terminal is asked for nothing: a forgotten value would look
-    /// like a program that hangs.
+    /// Reads all of standard input. Refuses a terminal: a forgotten value would look like a hang.
     pub(super) fn read_stdin(&self, missing: &str) -> Result<Vec<u8>, Failure> {
         self.check_stdin(missing)?;
         let mut value = Vec::new();
-        // One byte more than fits, so that the store says what is wrong.
+        // One byte beyond the limit, so that the store reports the error.
         let limit = u64::try_from(lattice_backend::op::MAX_OP_BYTES + 1).expect("16 MiB");
         io::stdin().lock().take(limit).read_to_end(&mut value)?;
         Ok(value)
@@ -195,7 +194,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The modules of a data directory, which its registry asks for code that this program lacks.
+/// The code library of a data directory. The registry asks it for code that this program lacks.
 #[cfg(feature = "wasm")]
 fn library(
     host: Host,
@@ -203,7 +202,7 @@ fn library(
     global: &Global,
     mut registry: Registry,
 ) -> Result<(std::sync::Arc<lattice_code::CodeLibrary>, Registry), Failure> {
-    // The tour shows a directory that lacks a module, whatever its user has.
+    // The tour demonstrates a missing module, so it ignores the user's code path.
     let dirs = env::var_os("LATTICE_CODE_PATH").filter(|_| host == Host::Process);
     let dirs = dirs.iter().flat_map(env::split_paths);
     let dirs = dirs.filter(|dir| !dir.as_os_str().is_empty());
@@ -248,7 +247,7 @@ fn other_type(meta: &MetaInfo, expected: &StoreType) -> Failure {
     ))
 }
 
-/// The bytes that an argument gives: its own, or those that it is the base64 of.
+/// Returns the bytes of an argument, decoded if the arguments are base64.
 pub(super) fn given(argument: OsString, encoding: Encoding) -> Result<Vec<u8>, Failure> {
     let bytes = argument.into_encoded_bytes();
     if !encoding.b64 {
@@ -257,14 +256,14 @@ pub(super) fn given(argument: OsString, encoding: Encoding) -> Result<Vec<u8>, F
     from_base64(&bytes).map_err(|reason| Failure::usage(format!("{}: {reason}", escape(&bytes))))
 }
 
-/// The bytes that base64 stands for; else why it is not base64.
+/// Decodes base64. The error says why the text is not base64.
 pub(super) fn from_base64(text: &[u8]) -> Result<Vec<u8>, String> {
     BASE64
         .decode(text)
         .map_err(|error| format!("expected padded base64, found something else ({error})"))
 }
 
-/// Bytes as they are printed in a line.
+/// Formats bytes for one line of output.
 pub(super) fn shown(bytes: &[u8], encoding: Encoding) -> String {
     if encoding.b64 {
         BASE64.encode(bytes)
@@ -273,7 +272,7 @@ pub(super) fn shown(bytes: &[u8], encoding: Encoding) -> String {
     }
 }
 
-/// Closes a store that was written: an error here is one of the command.
+/// Closes a store after writes; the command fails if closing fails.
 pub(super) fn close(store: &impl StoreHandle) -> Result<(), Failure> {
     Ok(store.close()?)
 }

@@ -1,12 +1,13 @@
-//! Ways for fuzz targets to reach what reads files and arguments. Not part of the library.
+//! Entry points for fuzz targets to the parsers of files and arguments. Not part of the library's
+//! API.
 
 use std::io::Cursor;
 
 use super::args::ImportFormat;
 use super::{bulk, commands};
 
-/// Reads rows of a file; the choice says how it is written, for which store, and with which columns.
-/// Gives how many there are before the end or the first one that is none.
+/// Parses rows of a file. `choice` selects the format, the store type and the columns. Returns how
+/// many rows come before the end or the first invalid one.
 pub fn import(choice: u8, file: &[u8]) -> usize {
     let format = match choice % 3 {
         0 => ImportFormat::Jsonl,
@@ -24,7 +25,7 @@ pub fn import(choice: u8, file: &[u8]) -> usize {
     )
 }
 
-/// Reads JSON as a value of a call by name; what it is printed as is read as the same value.
+/// Parses JSON as a value of a call by name, and checks that its output parses as the same value.
 pub fn value(json: &[u8]) {
     commands::check_value(json);
 }

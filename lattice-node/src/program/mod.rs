@@ -1,7 +1,7 @@
-//! The `lattice` program, for those who ship it with store types of their own: a registry is all
-//! it is given.
+//! The `lattice` program, also for callers that ship it with their own store types: its only input
+//! is a registry.
 //!
-//! Data go to standard output, everything else to standard error.
+//! Data goes to standard output, everything else to standard error.
 
 mod args;
 mod bulk;
@@ -36,7 +36,7 @@ use output::Output;
 
 pub use reference::reference;
 
-/// Runs the program with this process's arguments and the store types of a registry.
+/// Runs the program with the arguments of this process and the store types of a registry.
 ///
 /// ```no_run
 /// # fn main() -> std::process::ExitCode {
@@ -64,7 +64,7 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     try_parse(&words).map_err(|error| {
-        // Errors repeat what was typed: no control sequence of it is to reach a terminal.
+        // Errors repeat the arguments, whose control sequences must not reach a terminal.
         let safe: Vec<OsString> = words.iter().map(safe_word).collect();
         match safe == words {
             true => error,
@@ -86,7 +86,7 @@ fn try_parse(words: &[OsString]) -> Result<Args, clap::Error> {
     <Args as clap::FromArgMatches>::from_arg_matches(&matches)
 }
 
-/// Errors and help are printed before `--color` has been understood.
+/// Errors and help are printed before clap has parsed `--color`.
 fn clap_colors(words: &[OsString]) -> clap::ColorChoice {
     let is_given = |when: &str| {
         let pairs = words.windows(2);
@@ -104,7 +104,7 @@ fn clap_colors(words: &[OsString]) -> clap::ColorChoice {
     }
 }
 
-/// Runs one command. What it printed is handed on, also if it then failed.
+/// Runs one command. Flushes its output even if it fails.
 fn run(args: Args, host: Host, registry: Registry, out: Output<'_>) -> Result<(), Failure> {
     let mut context = Context::new(host, &args.global, registry, out)?;
     let done = commands::run(&mut context, args.command);
@@ -113,7 +113,7 @@ fn run(args: Args, host: Host, registry: Registry, out: Output<'_>) -> Result<()
     done.and(finished)
 }
 
-/// Runs one command of the tour; gives what it printed.
+/// Runs one command of the tour and returns its output.
 fn run_kept(words: &[OsString], registry: Registry) -> Result<String, Failure> {
     let args = Args::try_parse_from([OsString::from("lattice")].iter().chain(words))
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -123,7 +123,7 @@ fn run_kept(words: &[OsString], registry: Registry) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&printed.into_inner()).into_owned())
 }
 
-/// Data and notes, one behind the other.
+/// A writer that interleaves data and notes.
 struct Shared<'a>(&'a std::cell::RefCell<Vec<u8>>);
 
 impl io::Write for Shared<'_> {
@@ -136,7 +136,7 @@ impl io::Write for Shared<'_> {
     }
 }
 
-/// Prints a usage error, or the help that was asked for.
+/// Prints a usage error, or the requested help.
 fn usage(error: &clap::Error) -> ExitCode {
     let asked_for_json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && asked_for_json {

@@ -1,4 +1,4 @@
-//! Bytes on their way to a terminal, a pipe, or JSON.
+//! Output to a terminal, a pipe, or as JSON.
 
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::Failure;
 use super::args::{Color, Global};
 
-/// How parts of the program's text look, where there are colours.
+/// Styles of the program's text on outputs with colours.
 pub(super) mod styles {
     use super::{AnsiColor, Style};
 
@@ -21,7 +21,7 @@ pub(super) mod styles {
     pub(in super::super) const BAD: Style = AnsiColor::Red.on_default().bold();
 }
 
-/// Where a command prints: data to standard output, everything else to standard error.
+/// The outputs of a command: data to standard output, everything else to standard error.
 pub(super) struct Output<'a> {
     data: BufWriter<Box<dyn Write + 'a>>,
     notes: Box<dyn Write + 'a>,
@@ -30,12 +30,12 @@ pub(super) struct Output<'a> {
     data_terminal: bool,
     notes_terminal: bool,
     data_colors: bool,
-    /// On a terminal it stands where the next line is to begin.
+    /// The progress bar. On a terminal it occupies the line where output continues.
     bar: Option<ProgressBar>,
 }
 
 impl Output<'static> {
-    /// That of this process.
+    /// The outputs of this process.
     pub(super) fn of_process(global: &Global) -> Self {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let (data_terminal, notes_terminal) = (stdout.is_terminal(), stderr.is_terminal());
@@ -53,7 +53,7 @@ impl Output<'static> {
 }
 
 impl<'a> Output<'a> {
-    /// One that is kept: it is no terminal.
+    /// Outputs that are captured, not a terminal.
     pub(super) fn kept(data: impl Write + 'a, notes: impl Write + 'a, global: &Global) -> Self {
         Self {
             data: BufWriter::new(Box::new(data)),
@@ -67,7 +67,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// One that is kept as if it were a terminal.
+    /// Outputs that are captured and behave like a terminal.
     #[cfg(test)]
     pub(super) fn on_terminal(
         data: impl Write + 'a,
@@ -89,24 +89,24 @@ impl<'a> Output<'a> {
         self.data_terminal
     }
 
-    /// Whether a bar can show how far a command is.
+    /// True if a progress bar can be shown.
     pub(super) fn shows_progress(&self) -> bool {
         self.notes_terminal && !self.quiet && !self.json
     }
 
-    /// The bar that is to be gone when something is printed.
+    /// Sets the bar that is cleared before anything is printed.
     pub(super) fn set_bar(&mut self, bar: ProgressBar) {
         self.bar = Some(bar);
     }
 
-    /// Makes room for what is printed.
+    /// Clears the bar before something is printed.
     pub(super) fn clear_bar(&self) {
         if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
             bar.finish_and_clear();
         }
     }
 
-    /// Text in a style, if there are colours.
+    /// Applies a style, if colours are enabled.
     pub(super) fn paint(&self, style: Style, text: &str) -> String {
         if self.data_colors {
             format!("{style}{text}{style:#}")
@@ -126,7 +126,7 @@ impl<'a> Output<'a> {
         self.line(&json_text(value))
     }
 
-    /// Prints JSON if that was asked for, else a line of text.
+    /// Prints JSON if requested, else a line of text.
     pub(super) fn either(
         &mut self,
         value: impl Into<Value>,
@@ -148,36 +148,36 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Prints bytes as they are.
+    /// Prints bytes unchanged.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.clear_bar();
         self.data.write_all(bytes).map_err(Failure::output)
     }
 
-    /// Where data of a command are written that are no lines and no values.
+    /// The writer for data that is neither lines nor values.
     pub(super) fn data(&mut self) -> &mut impl Write {
         self.clear_bar();
         &mut self.data
     }
 
-    /// Hands on what was printed so far.
+    /// Flushes the data printed so far.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.clear_bar();
         self.data.flush().map_err(Failure::output)
     }
 
-    /// Says something that is no data, unless it is to be quiet.
+    /// Prints a message on standard error, unless `--quiet` is set.
     pub(super) fn note(&mut self, text: &str) {
         if !self.quiet {
             self.clear_bar();
-            // Whoever closed standard error does not want to know.
+            // A failed write is ignored: standard error has no reader.
             let _ = writeln!(self.notes, "{}", escape_text(text));
         }
     }
 }
 
-/// Whether there are colours on something that is a terminal or not. `NO_COLOR` is that of
-/// no-color.org: set, and not empty.
+/// Decides whether an output uses colours. `NO_COLOR` follows no-color.org: it counts if it is set
+/// and not empty.
 pub(super) fn colors(choice: Color, is_terminal: bool) -> bool {
     let no_color = || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = || env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -188,8 +188,8 @@ pub(super) fn colors(choice: Color, is_terminal: bool) -> bool {
     }
 }
 
-/// Bytes as text that is safe on a terminal: printable characters as they are, a backslash doubled,
-/// everything else escaped.
+/// Escapes bytes so that they are safe on a terminal: printable characters unchanged, backslashes
+/// doubled, everything else as escapes.
 pub(super) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -206,7 +206,7 @@ pub(super) fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// A message as one line of text that is safe on a terminal. Its own backslashes stay.
+/// Escapes a message so that it is safe on a terminal and on one line. Keeps its backslashes.
 pub(super) fn escape_text(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for character in message.chars() {
@@ -225,7 +225,7 @@ fn push_safe(text: &mut String, character: char) {
     }
 }
 
-/// Controls, and what turns the direction of text or cannot be seen.
+/// Control characters, invisible characters, and characters that change the direction of text.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -234,8 +234,8 @@ fn is_unsafe(character: char) -> bool {
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// JSON that is safe on a terminal, and the same everywhere: what a terminal might act on is
-/// escaped in strings.
+/// Serialises JSON that is safe on a terminal. Characters that a terminal might act on are escaped
+/// in strings, whatever the output.
 pub(super) fn json_text(value: &Value) -> String {
     let text = value.to_string();
     if !text.chars().any(is_unsafe) {
@@ -244,8 +244,8 @@ pub(super) fn json_text(value: &Value) -> String {
     let mut safe = String::with_capacity(text.len() + 16);
     let mut units = [0; 2];
     for character in text.chars() {
-        // Between strings there is nothing but ASCII, and in strings serde_json escapes the
-        // controls of ASCII: what is left stands in a string.
+        // Outside strings JSON is ASCII, and inside strings serde_json escapes ASCII controls: any
+        // remaining unsafe character is inside a string.
         if is_unsafe(character) {
             for unit in character.encode_utf16(&mut units) {
                 safe.push_str(&format!("\\u{unit:04x}"));
@@ -257,7 +257,7 @@ pub(super) fn json_text(value: &Value) -> String {
     safe
 }
 
-/// Puts bytes into a JSON object: under `name` if they are UTF-8, else under `name_b64`.
+/// Adds bytes to a JSON object: as `name` if they are UTF-8, else as `name_b64`.
 pub(super) fn json_bytes(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => object.insert(name.to_owned(), text.into()),
@@ -265,7 +265,7 @@ pub(super) fn json_bytes(object: &mut Map<String, Value>, name: &str, bytes: &[u
     };
 }
 
-/// Puts bytes into a JSON object under `name_b64`.
+/// Adds bytes to a JSON object as `name_b64`.
 pub(super) fn json_base64(
     object: &mut Map<String, Value>,
     name: &str,

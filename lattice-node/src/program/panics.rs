@@ -1,19 +1,19 @@
-//! Panics: none reaches the user as a trace of calls.
+//! Panics: none reaches the user as a backtrace.
 //!
-//! The engine underneath panics over some damage. The library makes errors of such panics, and the
-//! program prints the error, once. Any other panic is a mistake of the program's own.
+//! The backend panics on some kinds of damage. The library converts such panics to errors, which
+//! the program prints once. Any other panic is a bug in the program.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
 use super::failure::Failure;
 
-/// Where the last panic was, and what it said.
+/// The location and the message of the last panic.
 static LAST: Mutex<String> = Mutex::new(String::new());
 
-/// Runs something; a panic that nobody made an error of becomes a failure.
+/// Calls `run`; converts a panic that the library did not convert to a failure.
 pub(super) fn contain<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    // Set to print a trace, the standard library still does.
+    // With `LATTICE_BACKTRACE` set, the default hook prints the backtrace.
     if std::env::var_os("LATTICE_BACKTRACE").is_none() {
         panic::set_hook(Box::new(|info| {
             *LAST.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();

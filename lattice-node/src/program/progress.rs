@@ -1,4 +1,4 @@
-//! How far long pieces of work are, on a terminal.
+//! Progress of long operations on a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lattice_backend::progress::Stage;
@@ -6,7 +6,7 @@ use lattice_backend::progress::Stage;
 use super::output::Output;
 use crate::ProgressSink;
 
-/// A bar that appears once there is something to show, and goes when something is printed.
+/// A bar that appears with the first progress report and is cleared before output.
 pub(super) struct Progress {
     bar: ProgressBar,
 }
@@ -28,7 +28,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// Options that have a node show how far it is.
+    /// The sink through which a node reports its progress.
     pub(super) fn sink(&self) -> ProgressSink {
         if self.bar.is_hidden() {
             return ProgressSink::none();
@@ -36,7 +36,7 @@ impl Progress {
         let bar = self.bar.clone();
         ProgressSink::new(move |progress| {
             if bar.is_finished() {
-                // Something was printed in between.
+                // Output has cleared the bar since the last report.
                 bar.reset();
             }
             bar.set_message(words(progress.stage));
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::program::args::Args;
 
-    /// What reaches a terminal, by whichever way. Lines that are cleared are told as such.
+    /// Everything written to a terminal, by any path. Cleared lines are recorded as such.
     #[derive(Debug, Clone, Default)]
     struct Screen(Arc<Mutex<String>>);
 

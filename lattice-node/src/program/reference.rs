@@ -1,13 +1,13 @@
-//! The reference of the program's commands, from what the program says of itself.
+//! Generates the command reference from the program's own help.
 
 use clap::CommandFactory;
 
 use super::args::Args;
 
-/// Columns of the help texts.
+/// Width of the help texts, in columns.
 const WIDTH: usize = 96;
 
-/// All commands with their help, in Markdown: `docs/cli.md`.
+/// All commands and their help as Markdown: `docs/cli.md`.
 pub fn reference() -> String {
     let mut program = Args::command()
         .term_width(WIDTH)
@@ -32,7 +32,7 @@ pub fn reference() -> String {
     text
 }
 
-/// The options of all commands stand once, with the program.
+/// Global options are listed once, with the program.
 fn without_globals(command: &clap::Command) -> clap::Command {
     command.clone().mut_args(|arg| match arg.is_global_set() {
         true => arg.hide(true),

@@ -1,4 +1,4 @@
-//! Which store is meant.
+//! Resolves the STORE argument.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,13 +12,13 @@ use super::output::escape;
 use super::suggest::did_you_mean;
 use crate::{Aliases, StoreManager};
 
-/// The fewest digits that a prefix of an id has.
+/// The minimum number of digits in an id prefix.
 const MIN_PREFIX_DIGITS: usize = 4;
-/// The most ids that a message names.
+/// The maximum number of ids in a message.
 const SHOWN_IDS: usize = 5;
 
-/// The file or directory of the store that is meant: a path if there is a `/` in it, else a full
-/// id, else an alias, else a prefix that only one store's id has.
+/// The path of the store that an argument names. Tried in this order: a path if the argument
+/// contains `/`, a full id, an alias, a prefix that exactly one store's id has.
 pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, Failure> {
     if store.as_encoded_bytes().contains(&b'/') {
         return Ok(PathBuf::from(store));
@@ -35,7 +35,7 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
         return existing(manager, id, &format!("no store {id}"));
     }
     let digits: String = text.chars().filter(|&digit| digit != '-').collect();
-    // No alias is digits alone: what is can only be the beginning of an id.
+    // Aliases are never all digits, so this can only be a prefix of an id.
     if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         if digits.len() < MIN_PREFIX_DIGITS {
             return Err(Failure::not_found(format!("no store {shown}; {what}")));
@@ -56,7 +56,7 @@ fn existing(manager: &StoreManager, id: StoreId, missing: &str) -> Result<PathBu
     let path = manager.store_path(id);
     match path.try_exists() {
         Ok(true) => Ok(path),
-        // A directory that has lost its file can be restored, or removed.
+        // A directory without its file can be restored or removed.
         Ok(false) if path.parent().is_some_and(std::path::Path::is_dir) => Ok(path),
         Ok(false) => Err(Failure::not_found(format!(
             "{missing}; `lattice list` shows all"

@@ -1,7 +1,6 @@
-//! What a user may have meant.
+//! Suggestions for mistyped names.
 
-/// The name that comes closest to what was given, as words that follow an error; nothing if none
-/// comes close.
+/// The most similar name, as a question to append to an error; `None` if no name is similar.
 pub(super) fn did_you_mean<'a>(
     given: &str,
     names: impl IntoIterator<Item = &'a str>,
@@ -9,8 +8,8 @@ pub(super) fn did_you_mean<'a>(
     closest(given, names).map(|name| format!("did you mean {name}?"))
 }
 
-/// At most one letter in three may differ, and two in short names; or the name's last part was
-/// given.
+/// Accepts a name if at most a third of the letters differ, or two in short names. Also accepts the
+/// last part of a name.
 fn closest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let differs_at_most = (given.chars().count() / 3).max(2);
     let distance = |name: &str| {

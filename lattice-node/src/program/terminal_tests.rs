@@ -1,4 +1,4 @@
-//! Foreign bytes on a terminal: whatever is in a store, a name or a path, none of it acts on one.
+//! Hostile bytes in stores, names and paths must not act on a terminal.
 #![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
@@ -10,10 +10,10 @@ use super::output::{Output, escape_text};
 use super::{Shared, parse, run};
 use crate::core_registry;
 
-/// Clears a screen, sets a title, rings, turns text round, hides it, and breaks the line.
+/// Clears the screen, sets the title, rings the bell, reverses and hides text, and breaks the line.
 const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\u{200b}\r\n\u{8}\u{7f}x\u{2066}\u{61c}\u{ad}\u{e0001}";
 
-/// What a command prints on a terminal, errors and notes too.
+/// Everything that a command prints on a terminal, with errors and notes.
 fn shown(dir: &Path, words: &[&str]) -> String {
     let mut all = vec![OsString::from("lattice"), "--data-dir".into(), dir.into()];
     all.extend(words.iter().map(OsString::from));
@@ -26,14 +26,14 @@ fn shown(dir: &Path, words: &[&str]) -> String {
     let outcome = run(args, Host::Tour, core_registry().unwrap(), out);
     let mut text = String::from_utf8(printed.into_inner()).unwrap();
     if let Err(failure) = outcome {
-        // As `Failure::print` does.
+        // The same escaping as in `Failure::print`.
         text.push_str(&escape_text(failure.message()));
         text.push('\n');
     }
     text
 }
 
-/// Nothing but printable characters, and what the program itself separates columns and lines by.
+/// Asserts that all characters are printable, or separators that the program prints.
 fn assert_safe(words: &[&str], text: &str) {
     let acts = |character: char| match character {
         '\n' | '\t' => false,
@@ -57,7 +57,7 @@ fn assert_safe(words: &[&str], text: &str) {
 #[test]
 fn nothing_foreign_acts_on_a_terminal() {
     let home = tempfile::tempdir().unwrap();
-    // The path is foreign, too.
+    // The path itself is hostile, too.
     let dir = home.path().join(HOSTILE);
     std::fs::create_dir(&dir).unwrap();
     let file = |name: &str| dir.join(format!("{name}{HOSTILE}"));

@@ -1,4 +1,4 @@
-//! Names, ids and links from outside lead nowhere but where they should.
+//! Names, ids and links from outside must not lead out of the data directory.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{lattice, printed};
 
-/// Everything below a directory that is no link, with the bytes of files.
+/// Everything below a directory that is not a link, with the contents of files.
 pub(crate) fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];
@@ -70,21 +70,21 @@ fn names_cannot_leave_the_data_directory() {
             let code = code(&dir, command);
             assert!(code == 3 || code == 2, "{command:?} ended with {code}");
         }
-        // Names that a store cannot have, and types that are none.
+        // Names that a store cannot have, and invalid types.
         if !["stores", "con"].contains(&name) {
             assert_eq!(code(&dir, &["alias", "set", "--", name, "kv"]), 2, "{name}");
         }
         let created = code(&dir, &["create", "--", name]);
         assert!(created == 2 || created == 6, "{name}: {created}");
     }
-    // Paths are followed, and what stands there is no store.
+    // Paths are followed, but these lead to no store.
     for path in ["../", "./..", "/etc/passwd", "/dev/null", "/"] {
         let code = code(&dir, &["put", path, "key", "value"]);
         assert!(code == 3 || code == 4 || code == 1, "{path}: {code}");
         let destroyed = self::code(&dir, &["destroy", "--yes", path]);
         assert!(destroyed > 0, "{path}: {destroyed}");
     }
-    // A file of aliases that was written by somebody else.
+    // An aliases file that another program wrote.
     for text in [
         format!("[aliases]\n\"../../x\" = \"{id}\"\n"),
         "[aliases]\nevil = \"../../../etc\"\n".to_owned(),
@@ -94,14 +94,14 @@ fn names_cannot_leave_the_data_directory() {
         let good = fs::read(dir.join("aliases.toml")).unwrap();
         fs::write(dir.join("aliases.toml"), &text).unwrap();
         assert_eq!(code(&dir, &["get", "evil", "key"]), 1, "{text}");
-        // A store is found by its id all the same.
+        // The store is still found by its id.
         assert_eq!(code(&dir, &["peek", id]), 0);
         fs::write(dir.join("aliases.toml"), good).unwrap();
     }
     assert_eq!(contents(outside.path()), before);
 }
 
-/// Links among the stores are followed to read and to write; what is removed is the link.
+/// Links among the stores are followed to read and to write; `destroy` removes the link.
 #[test]
 fn a_link_is_removed_and_not_what_it_leads_to() {
     let outside = tempfile::tempdir().unwrap();
@@ -114,21 +114,21 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     printed(&elsewhere, &["put", "kv", "key", "value"]);
     let stores = dir.join("stores");
     fs::create_dir_all(&stores).unwrap();
-    // The directory of a store is a link.
+    // The store's directory is a link.
     symlink(elsewhere.join("stores").join(id), stores.join(id)).unwrap();
     assert_eq!(printed(&dir, &["get", id, "key"]), "value");
     let before = contents(&elsewhere);
     printed(&dir, &["destroy", "--yes", id]);
     assert_eq!(contents(&elsewhere), before);
     assert_eq!(fs::read_dir(&stores).unwrap().count(), 0);
-    // Its file is one.
+    // The store's file is a link.
     fs::create_dir(stores.join(id)).unwrap();
     let file = elsewhere.join("stores").join(id).join("state.db");
     symlink(&file, stores.join(id).join("state.db")).unwrap();
     assert_eq!(printed(&dir, &["get", id, "key"]), "value");
     printed(&dir, &["destroy", "--yes", id]);
     assert_eq!(contents(&elsewhere), before);
-    // A copy is put in the place of a link, not into what it leads to.
+    // A restored copy replaces the link, not its target.
     let copy = outside.path().join("copy.db");
     printed(&elsewhere, &["backup", "kv", copy.to_str().unwrap()]);
     fs::create_dir_all(stores.join(id)).unwrap();
@@ -138,14 +138,14 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     let placed = fs::symlink_metadata(stores.join(id).join("state.db")).unwrap();
     assert!(placed.is_file());
     assert_eq!(printed(&dir, &["get", id, "key"]), "value");
-    // Links to themselves, to nothing and to devices are none of our stores.
+    // Links to themselves, to nothing and to devices are not stores.
     for (name, target) in [("loop", "loop"), ("none", "nowhere"), ("null", "/dev/null")] {
         symlink(target, stores.join(name)).unwrap();
     }
     assert_eq!(code(&dir, &["list"]), 0);
 }
 
-/// What is to be made never follows a link, and never replaces a file.
+/// New files are never written through a link, and never replace a file.
 #[test]
 fn new_files_do_not_go_through_links() {
     let outside = tempfile::tempdir().unwrap();
@@ -162,7 +162,7 @@ fn new_files_do_not_go_through_links() {
         assert_eq!(code(&dir, &words), 1, "{command}");
         assert!(!target.exists(), "{command} wrote through a link");
     }
-    // An identity is not made through one, either.
+    // Nor is an identity created through a link.
     let other = outside.path().join("other");
     fs::create_dir(&other).unwrap();
     symlink(&target, other.join("identity.key")).unwrap();
@@ -170,7 +170,7 @@ fn new_files_do_not_go_through_links() {
     assert!(!target.exists());
 }
 
-/// No secret shows in what is printed about it.
+/// Secrets do not appear in output about the identity.
 #[test]
 fn secrets_do_not_show() {
     let dir = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ fn secrets_do_not_show() {
         said.push_str(&String::from_utf8_lossy(&output.stdout));
         said.push_str(&String::from_utf8_lossy(&output.stderr));
     }
-    // Also where the file is not what it should be.
+    // Nor if the identity file is invalid.
     fs::write(dir.path().join("identity.key"), format!("{digits}\n{file}")).unwrap();
     let output = lattice(dir.path(), &["identity"]);
     assert!(!output.status.success());

@@ -1,4 +1,4 @@
-//! Many rows through the program: pipes, interruptions, other processes.
+//! Import and export of many rows: pipes, interruptions, other processes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn give(child: &mut Child, input: &[u8]) {
     child.stdin.as_mut().unwrap().write_all(input).unwrap();
 }
 
-/// Interrupts the program while it waits for more input, and waits for its end.
+/// Interrupts the program while it waits for more input, and waits for it to exit.
 fn interrupt(mut child: Child) -> Output {
     let _open = child.stdin.take();
     let pid = child.id().to_string();
@@ -46,7 +46,7 @@ fn create(dir: &Path, store_type: &str, alias: &str) -> String {
         .to_owned()
 }
 
-/// Asks until it is so; what is asked for is on its way.
+/// Polls until the condition holds; it is expected to become true soon.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -94,7 +94,7 @@ fn every_key_and_value_goes_through_export_and_import() {
         .unwrap();
     let mut batch = kv.batch();
     for nth in 0..=255_u8 {
-        // Every byte alone, and in text; texts that JSON must escape; long ones.
+        // Every byte alone, and within text; texts that JSON must escape; long texts.
         batch = batch.put([nth], [nth, b'x', nth]).put([b'k', nth], []);
         batch = batch.put(
             format!("{}\u{1f980}\"\\", char::from(nth)),
@@ -141,13 +141,13 @@ fn an_interrupted_atomic_import_leaves_nothing() {
     let begin = || {
         let words = ["--json", "import", "kv", "-", "--atomic", "--batch", "10"];
         let mut import = start(dir.path(), &words);
-        // It holds the store from its first row on.
+        // The import holds the store from its first row on.
         give(&mut import, &rows(0, 95));
         import
     };
     let mut import = begin();
     eventually("the transaction", || {
-        // The put that asks can hold the store when the import opens it.
+        // The probing put can hold the store when the import tries to open it.
         if import.try_wait().unwrap().is_some() {
             import = begin();
         }

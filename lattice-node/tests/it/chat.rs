@@ -1,4 +1,4 @@
-//! The example of a store type of one's own, `examples/chat`, by the published suites.
+//! Runs the published suites on the custom store type of `examples/chat`.
 
 #[path = "../../examples/chat/chat.rs"]
 mod example;
@@ -15,13 +15,13 @@ use lattice_meta::{OpId, StoreId};
 use lattice_node::{Access, Node, StoreHandle};
 use lattice_registry::TypedStore;
 
-/// Posts and edits, of messages that are there and of such that are not.
+/// Posts, and edits of messages that exist or do not.
 fn hostile(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
     let message = rng.pick(ops).map_or(OpId::ZERO, |op| op.reference().id);
     match rng.below(4) {
         0 => format!("post\0room\0text {}\0", rng.below(9)).into_bytes(),
         1 => format!("edit\0{message}\0text {}\0", rng.below(9)).into_bytes(),
-        // An id that is spelled otherwise is no id.
+        // An id in another spelling is not an id.
         2 => format!("edit\0{}\0text\0", message.to_string().to_uppercase()).into_bytes(),
         _ => format!("post\0\0text\0{}", rng.below(9)).into_bytes(),
     }
@@ -98,7 +98,8 @@ fn rooms_messages_edits_and_a_migration_to_new_rules() {
     );
     call(&*store, "edit", &[("message", &gone), ("text", "")]);
 
-    // Bob has a replica, and edits what is not his: it is history, and has no effect.
+    // Bob has a replica, and edits a message of another author: the edit is history, but has no
+    // effect.
     let bob = Node::builder(bob_dir.path())
         .registry(example::registry().unwrap())
         .open()
@@ -141,7 +142,7 @@ fn rooms_messages_edits_and_a_migration_to_new_rules() {
         .unwrap();
     let author = ann.manager().author().unwrap();
     let said = |text| format!("{author:.8}: {text}");
-    // One room now, whichever way it is written.
+    // The spellings of the room's name now mean one room.
     assert_eq!(
         texts(&*new, "TEA"),
         [said("hello"), said("anyone here?"), said("")]

@@ -1,4 +1,4 @@
-//! Copies of damaged stores, damaged copies, and removals at once.
+//! Copies of damaged stores, damaged copies, and concurrent removals.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ fn state_db(dir: &Path, id: &str) -> PathBuf {
     dir.join("stores").join(id).join("state.db")
 }
 
-/// It failed over damage, and its message names this file and nothing temporary.
+/// The command failed over damage; its message names this file and no temporary one.
 fn assert_refused(refused: &Output, file: &str) {
     let error = json(&refused.stderr);
     assert_eq!(refused.status.code(), Some(4), "{error}");
@@ -47,7 +47,7 @@ fn a_copy_with_one_wrong_byte_takes_no_good_stores_place() {
         fs::write(&copy, damaged).unwrap();
         let restore = ["--json", "restore", copy_text, "--yes"];
         assert_refused(&lattice(dir.path(), &restore), "copy.db");
-        // Nobody is asked about what cannot be.
+        // An impossible restore fails without asking for confirmation.
         assert_refused(&lattice(dir.path(), &restore[..3]), "copy.db");
         assert!(fs::read(&place).unwrap() == before);
         assert_refused(&lattice(other.path(), &restore), "copy.db");
@@ -56,7 +56,7 @@ fn a_copy_with_one_wrong_byte_takes_no_good_stores_place() {
     fs::write(&copy, whole).unwrap();
     let restored = lattice(dir.path(), &["--json", "restore", copy_text, "--yes"]);
     let kept = json(&restored.stdout)["kept"].as_str().unwrap().to_owned();
-    // It was opened on the way, and is otherwise what it was.
+    // The kept store was opened once, and is otherwise unchanged.
     printed(dir.path(), &["verify", &kept]);
 }
 
@@ -69,7 +69,7 @@ fn a_store_whose_rows_are_not_those_of_its_state_hash_is_neither_backed_up_nor_r
     let backup = ["--json", "backup", "kv", copy.to_str().unwrap()];
     assert_refused(&lattice(dir.path(), &backup), "state.db");
     assert!(!copy.exists());
-    // By other means it can be copied.
+    // Another program can still copy it.
     fs::copy(state_db(dir.path(), &id), &copy).unwrap();
     let other = tempfile::tempdir().unwrap();
     let restore = ["--json", "restore", copy.to_str().unwrap()];
@@ -77,7 +77,7 @@ fn a_store_whose_rows_are_not_those_of_its_state_hash_is_neither_backed_up_nor_r
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
 }
 
-/// Changes the first op's last byte, which is in a value that was written.
+/// Changes the last byte of the first op, which is in a value.
 fn alter_first_op(dir: &Path, id: &str) {
     let first = 0_u64.to_be_bytes();
     let ops: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("ops");
@@ -92,7 +92,7 @@ fn alter_first_op(dir: &Path, id: &str) {
 
 #[test]
 fn a_store_whose_history_was_altered_is_not_backed_up() {
-    // The op is in the index by author, or not yet.
+    // The op is in the author index, or not yet.
     for ops in [1, 300] {
         let dir = tempfile::tempdir().unwrap();
         let id = filled(dir.path(), 100 * ops);

@@ -11,12 +11,12 @@ use lattice_registry::TypedStore;
 
 const WRITERS: u64 = 12;
 const READERS: u64 = 4;
-/// Keys that a batch writes together: they are equal in every view.
+/// Keys that one batch writes, so that their values are equal in every view.
 const TOGETHER: u64 = 8;
-/// Says to a process of this test which store to read.
+/// The environment variable that names the store for a child process of this test.
 const STORE: &str = "LATTICE_CROWD_STORE";
 
-/// How long it goes on; `LATTICE_CROWD_SECONDS` says otherwise.
+/// The duration of the test, or `LATTICE_CROWD_SECONDS`.
 fn time() -> Duration {
     let seconds = std::env::var("LATTICE_CROWD_SECONDS").map_or(3, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
@@ -26,7 +26,7 @@ fn together(writer: u64, nth: u64) -> String {
     format!("together/{writer:02}/{nth}")
 }
 
-/// What one writer did last, as a view shows it: all keys that were written together say the same.
+/// The last write of a writer that a view shows. All keys written together have the same value.
 fn last_of(kv: &KvStore, writer: u64) -> u64 {
     let rows: Vec<_> = kv
         .prefix(format!("together/{writer:02}/"))
@@ -42,7 +42,7 @@ fn last_of(kv: &KvStore, writer: u64) -> u64 {
     std::str::from_utf8(value).unwrap().parse().unwrap()
 }
 
-/// Reads until the time is up; what it has seen once is never gone.
+/// Reads until the time is up. A write that was seen once is never missing later.
 fn read(kv: &KvStore, until: Instant) -> u64 {
     let mut seen = [0; 12];
     let mut reads = 0;
@@ -57,7 +57,7 @@ fn read(kv: &KvStore, until: Instant) -> u64 {
     reads
 }
 
-/// Writes until the time is up: every key that it was told is there can be read at once.
+/// Writes until the time is up. Every acknowledged key can be read immediately.
 fn write(kv: &KvStore, writer: u64, until: Instant) -> u64 {
     let mut round = 0;
     while Instant::now() < until {
@@ -74,7 +74,7 @@ fn write(kv: &KvStore, writer: u64, until: Instant) -> u64 {
     round
 }
 
-/// One of the three processes that read. It is nothing unless the test below starts it.
+/// One of the three reader processes. Does nothing unless the test below starts it.
 #[test]
 fn reader_process() {
     let Some(store) = std::env::var_os(STORE) else {
@@ -87,7 +87,7 @@ fn reader_process() {
     let kv: KvStore = node.open_as(id, Access::ReadOnly).unwrap();
     let reads = read(&kv, Instant::now() + time());
     assert!(reads > 50, "{reads} reads are none");
-    // A store can be looked at again and again while it is written.
+    // A store can be opened and peeked repeatedly while it is written.
     for _ in 0..20 {
         node.manager().close(id).unwrap();
         let kv: KvStore = node.open_as(id, Access::ReadOnly).unwrap();
@@ -134,7 +134,7 @@ fn nothing_is_torn_lost_or_locked_for_ever() {
         let ends = writers.into_iter().map(|writer| writer.join().unwrap());
         ends.collect::<Vec<_>>()
     });
-    // Whoever is still at work a minute later is stuck.
+    // A process that still runs a minute later is stuck.
     let deadline = Instant::now() + Duration::from_secs(60);
     for process in &mut processes {
         let status = loop {

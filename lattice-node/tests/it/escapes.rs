@@ -1,4 +1,4 @@
-//! What a module says is shown by the program, and does not act on a terminal.
+//! The program shows the texts of a module, but a terminal must not act on them.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use lattice_meta::SchemaVersion;
 
 use crate::{lattice, printed};
 
-/// Clears the screen, names the window, begins a line, turns the direction of the text.
+/// Clears the screen, sets the window title, starts a line, reverses the direction of text.
 const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\n\0\u{7f}\u{9b}31m\u{202e}\u{2028}";
 
 fn escaped(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("\\{byte:02x}")).collect()
 }
 
-/// A module that answers with hostile texts wherever it can.
+/// A module that returns hostile text wherever it can.
 fn module() -> Vec<u8> {
     let method = |name: &'static str, kind| Method {
         name: name.into(),

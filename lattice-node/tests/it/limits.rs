@@ -1,4 +1,4 @@
-//! The limits of docs/limits.md that show through a node: at each, and one past it.
+//! The limits of docs/limits.md that are visible through a node: at each limit, and one past it.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -54,7 +54,7 @@ fn keys_have_a_longest() {
         matches!(refused, AppendError::Refused(KvRefusal::KeyTooLong { len }) if len == longer.len()),
         "{refused}"
     );
-    // What cannot be there is looked for all the same.
+    // Lookups of impossible keys succeed and find nothing.
     assert_eq!(kv.get(&longer).unwrap(), None);
     assert_eq!(kv.get("").unwrap(), None);
     assert_eq!(kv.prefix(&longer).unwrap().count(), 0);
@@ -122,10 +122,10 @@ fn batches_have_a_most() {
     assert_eq!(kv.count().unwrap(), u64::try_from(MAX_BATCH).unwrap());
 }
 
-/// Says to a process of this test which data directory to open all stores of.
+/// The environment variable that names the data directory whose stores a child process opens.
 const STORES: &str = "LATTICE_LIMITS_STORES";
 
-/// It is nothing unless the test below starts it, in a process that may open few files.
+/// Does nothing unless the test below starts it, in a process that may open few files.
 #[test]
 fn opens_as_many_as_it_may() {
     let Some(dir) = std::env::var_os(STORES) else {
@@ -162,7 +162,7 @@ fn opens_as_many_as_it_may() {
         cause = error.source();
     }
     assert!(text.contains("Too many open files"), "{text}");
-    // Those that are open go on, and when one is closed there is room for another.
+    // The open stores continue to work, and closing one makes room for another.
     let first = open.remove(0);
     let kv = first.downcast_ref::<KvStore>().unwrap();
     kv.put("still", "works").unwrap();
@@ -193,7 +193,7 @@ fn open_stores_are_limited_by_the_system_alone() {
     assert!(printed.contains("1 passed"), "{printed}");
 }
 
-/// Authors are not limited: ten thousand of them put one key, none having seen another.
+/// Authors are not limited: ten thousand of them put one key concurrently.
 #[test]
 fn ten_thousand_authors_cost_ten_thousand_rows() {
     const AUTHORS: u64 = 10_000;

@@ -1,4 +1,4 @@
-//! The node and the program, from outside.
+//! Tests of the node and the program from outside.
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
@@ -33,7 +33,7 @@ pub(crate) fn lattice(dir: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What a successful run printed.
+/// The standard output of a successful run.
 pub(crate) fn printed(dir: &Path, arguments: &[&str]) -> String {
     let output = lattice(dir, arguments);
     let errors = String::from_utf8_lossy(&output.stderr);

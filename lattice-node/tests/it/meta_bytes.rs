@@ -1,4 +1,4 @@
-//! `meta`, byte for byte, by the storage engine alone.
+//! The `meta` table, byte for byte, read with redb alone.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The program's first commands.
+//! The basic commands of the program.
 
 use std::fs;
 use std::io::Write;

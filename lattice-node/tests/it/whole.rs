@@ -1,4 +1,4 @@
-//! Verifying, rebuilding and migrating through the program, also when it is killed.
+//! `verify`, `rebuild` and `migrate` through the program, also when it is killed.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{lattice, printed};
 
-/// A key-value store with so many keys, in ops of a hundred; gives its id.
+/// Creates a key-value store with this many keys, in ops of a hundred; returns its id.
 pub(crate) fn filled(dir: &Path, keys: usize) -> String {
     let id = printed(dir, &["create", "core:kvstore", "--alias", "kv"])
         .trim()
@@ -31,7 +31,7 @@ pub(crate) fn filled(dir: &Path, keys: usize) -> String {
     id
 }
 
-/// Changes one row underneath, by the storage engine alone.
+/// Writes one row with redb alone.
 pub(crate) fn put(dir: &Path, id: &str, table: &str, key: &[u8], value: &[u8]) {
     let definition: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
     let database = Database::open(dir.join("stores").join(id).join("state.db")).unwrap();
@@ -84,7 +84,7 @@ fn findings_are_told_with_all_that_is_known_and_a_code_of_their_own() {
             .unwrap()
             .starts_with("state_hash: state hash: computed ")
     );
-    // The history is whole: it says what the state must be.
+    // The history is intact, and determines what the state must be.
     let rebuilt = json(&lattice(dir.path(), &["--json", "rebuild", "kv"]).stdout);
     assert_eq!(rebuilt["state_hash"], whole["state_hash"]);
     assert_eq!(
@@ -115,7 +115,7 @@ fn a_store_that_does_not_open_is_a_finding_too() {
     );
 }
 
-/// Kills a command after so long; gives whether it had ended by itself.
+/// Kills a command after this time; returns whether it had already ended.
 fn killed_after(dir: &Path, arguments: &[&str], after: Duration) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lattice"))
         .env("LATTICE_DATA_DIR", dir)
@@ -144,11 +144,11 @@ fn a_migration_that_is_killed_again_and_again_ends_whole_and_shows_nothing_befor
     let migrate = ["migrate", "kv", "--to", "core:kvstore"];
     let mut kills = 0;
     for nth in 0_u64.. {
-        assert!(nth < 400, "it never ends");
-        if killed_after(dir.path(), &migrate, Duration::from_millis(3 + 15 * nth)) {
+        assert!(nth < 1_200, "it never ends");
+        if killed_after(dir.path(), &migrate, Duration::from_millis(3 + 5 * nth)) {
             break;
         }
-        // It may have ended just before it was killed.
+        // The command may have ended just before the kill.
         if stores(dir.path()) == 2 {
             break;
         }
@@ -168,7 +168,7 @@ fn a_migration_that_is_killed_again_and_again_ends_whole_and_shows_nothing_befor
     assert!(export(new) == export("kv"));
     let info = json(&lattice(dir.path(), &["--json", "info", new]).stdout);
     assert_eq!(info["migrated_from"]["store_id"], *id);
-    // Nothing of the attempts is left.
+    // The attempts have left no files.
     let left = fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name());

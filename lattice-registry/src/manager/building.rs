@@ -1,4 +1,4 @@
-//! Stores that are made beside the others, by one process at a time.
+//! Builds stores in directories of their own, each by one process at a time.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,15 +11,15 @@ use lattice_meta::StoreId;
 use super::fs::{FsError, IfHeld, Made, empty_dir, hold, is_taken, lock_of, place_new, sync_dir};
 use super::{ManagerError, STATE_DB, StoreManager};
 
-/// Begins the names of directories in which new stores are made; the id follows.
+/// The prefix of directories in which new stores are built; the id follows.
 const NEW: &str = "building-";
 
-/// A directory in which one process makes a store. It may have what a killed attempt left. The
-/// directory is removed on drop, unless the store is placed.
+/// A directory in which one process builds a store. It may contain what a killed attempt left.
+/// Dropping this value removes the directory, unless the store has been placed.
 pub(super) struct Building {
     dir: PathBuf,
     lock: PathBuf,
-    /// Locked for as long as this lives.
+    /// Locked while this value lives.
     _held: File,
     made: Made,
 }
@@ -29,13 +29,14 @@ impl Building {
         Self::begin_as(manager, name, IfHeld::Return)
     }
 
-    /// An empty one, for an id that only this call makes. Removes what killed makers have left.
+    /// An empty directory for an id that only this call makes. First removes what killed processes
+    /// left.
     pub(super) fn begin_new(
         manager: &StoreManager,
         store_id: StoreId,
     ) -> Result<Self, ManagerError> {
         clear_left(&manager.dir);
-        // Another process that clears what is left may hold the lock for a moment.
+        // Another process that removes leftovers may briefly hold the lock.
         let building = Self::begin_as(manager, &format!("{NEW}{store_id}"), IfHeld::Wait)?;
         building.empty()?;
         Ok(building)
@@ -59,14 +60,14 @@ impl Building {
         })
     }
 
-    /// One with nothing in it.
+    /// An empty directory of this name.
     pub(super) fn begin_empty(manager: &StoreManager, name: &str) -> Result<Self, ManagerError> {
         let building = Self::begin(manager, name)?;
         building.empty()?;
         Ok(building)
     }
 
-    /// Removes what is in the directory.
+    /// Empties the directory.
     pub(super) fn empty(&self) -> Result<(), ManagerError> {
         Ok(empty_dir(&self.dir)?)
     }
@@ -75,12 +76,12 @@ impl Building {
         &self.dir
     }
 
-    /// Where the store's file is to be.
+    /// The path of the store's file in the directory.
     pub(super) fn file(&self) -> PathBuf {
         self.dir.join(STATE_DB)
     }
 
-    /// Moves the finished store among the others.
+    /// Moves the finished store to its place under `stores/`.
     pub(super) fn place(
         mut self,
         manager: &StoreManager,
@@ -89,7 +90,7 @@ impl Building {
         let stores = self.made.dir(&manager.stores_dir())?;
         let place = stores.join(store_id.to_string());
         match fs::rename(&self.dir, &place) {
-            // The store's directory has no store, but may have what was kept of one.
+            // The target directory has no store, but may have kept files of one.
             Err(error) if is_taken(&error) => {
                 let placed = place_new(&self.file(), &place.join(STATE_DB));
                 placed.map_err(|error| match error.source.kind() {
@@ -106,7 +107,7 @@ impl Building {
         Ok(())
     }
 
-    /// Ends it once what was made is in its place.
+    /// Ends the build once the store is in its place: keeps the directories created for it.
     pub(super) fn keep(mut self) {
         std::mem::take(&mut self.made).keep();
     }
@@ -114,7 +115,8 @@ impl Building {
 
 impl Drop for Building {
     fn drop(&mut self) {
-        // The caller reports the error that led here. The lock's file goes while it is locked.
+        // The caller reports the error that led here. Remove the lock's file while it is still
+        // locked.
         let _ = fs::remove_dir_all(&self.dir);
         if cfg!(unix) {
             let _ = fs::remove_file(&self.lock);
@@ -122,8 +124,8 @@ impl Drop for Building {
     }
 }
 
-/// Removes new stores whose makers were killed. What another process holds stays, and what cannot
-/// be removed does no harm.
+/// Removes new stores whose processes were killed. Skips those that another process holds. What
+/// cannot be removed does no harm.
 fn clear_left(data_dir: &Path) {
     let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
     for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {

@@ -1,4 +1,4 @@
-//! Stores without unused space.
+//! Compaction of stores.
 
 use std::fs;
 use std::io;
@@ -10,25 +10,26 @@ use lattice_meta::StoreId;
 use super::open::{canonical, state_db};
 use super::{ManagerError, StoreManager};
 
-/// What a compaction has done.
+/// The result of a compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
     /// The store.
     pub store_id: StoreId,
-    /// The length that its file had, in bytes.
+    /// The file's length before, in bytes.
     pub before_bytes: u64,
-    /// The length that it has.
+    /// The file's length after, in bytes.
     pub after_bytes: u64,
 }
 
 impl StoreManager {
-    /// Gives the space that a store no longer uses back to the file system. One that this manager
-    /// has open for writing stays so, and what it still keeps ready is given back when it is
-    /// closed. Its type need not be known: no row is changed.
+    /// Returns a store's unused space to the file system. If this manager has the store open for
+    /// writing, the store stays open; closing it frees the space that it still keeps in reserve.
+    /// The type need not be known, since no row changes.
     ///
     /// # Errors
-    /// A store that another process writes or any handle reads; what the file system reports.
+    /// If another process writes the store, or any handle reads it; and what the file system
+    /// reports.
     pub fn compact(&self, path: impl AsRef<Path>) -> Result<Compacted, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let len = || {
@@ -36,7 +37,7 @@ impl StoreManager {
             metadata.map(|found| found.len()).map_err(|source| {
                 let path = file.clone();
                 match source.kind() {
-                    // It was removed after it was found.
+                    // The file was removed after it was found.
                     io::ErrorKind::NotFound => {
                         ManagerError::Peek(FileError::NotFound { path }.into())
                     }

@@ -1,4 +1,4 @@
-//! Copies of stores.
+//! Copies of stores: replicas, backups and restores.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,28 +14,28 @@ use super::rebuild::kept_as;
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
 
-/// What happens to a store that is there already when a copy of it is restored.
+/// How a restore treats an existing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IfThere {
-    /// It stays, and the copy is refused.
+    /// The restore fails, and the store stays.
     Refuse,
-    /// The copy takes its place; its file is kept beside the new one.
+    /// The copy replaces the store; the old file is kept beside the new one.
     Replace,
 }
 
-/// What a restore has done.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestoredStore {
-    /// What the store is now.
+    /// The restored store's `meta` table.
     pub meta: MetaInfo,
-    /// The file that was in its place.
+    /// Where the replaced file is kept.
     pub kept: Option<PathBuf>,
 }
 
 impl StoreManager {
-    /// Makes an empty replica of a store of another node, whose genesis is known: its ops are to be
-    /// ingested. The replica is written by this node, and owned by whom the genesis says.
+    /// Creates an empty replica of another node's store from its genesis; the caller then ingests
+    /// the store's ops. This node writes to the replica. Its owner is the one in the genesis.
     ///
     /// # Errors
     /// An unknown type, [`ManagerError::StoreExists`], and what the file system reports.
@@ -51,14 +51,14 @@ impl StoreManager {
         Ok(store_id)
     }
 
-    /// Copies any store, as it is now, to a new file, which is a store itself. Readers and writers
-    /// are not interrupted; one that is open exclusively must be closed first. The copy has none of
-    /// the space that the original no longer uses. It is made beside its place, as
-    /// `<name>.partial-<process>`, and appears there whole.
+    /// Copies the current state of any store to a new file, which is a store itself. Readers and
+    /// writers are not interrupted, but a store that is open exclusively must be closed first. The
+    /// copy has no unused space. It is written beside the target, as `<name>.partial-<process>`,
+    /// and then placed there atomically.
     ///
     /// # Errors
-    /// A file that is there already, or no directory for it; a store whose ops are not those that
-    /// were applied, or whose rows are not what its state hash says; and what reading and writing
+    /// If the target exists or its directory does not; if the store's history does not consist of
+    /// the applied ops, or its rows do not match its state hash; and what reading and writing
     /// report.
     pub fn backup(&self, path: impl AsRef<Path>, target: &Path) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
@@ -80,27 +80,26 @@ impl StoreManager {
         copied.map_err(ManagerError::Create)?;
         let placed = place_new(&partial, target);
         if placed.is_err() {
-            // The file is ours; the error is the one to report.
+            // This call created the file. Report the first error, not that of the removal.
             let _ = fs::remove_file(&partial);
         }
         placed?;
         Ok(peek.meta)
     }
 
-    /// Puts a copy of a store, a file that [`backup`](Self::backup) made, among the stores of this
-    /// data directory. Writing on from an old copy as the same author forks that author: both
-    /// branches are kept, and shown as a fork.
+    /// Restores a file that [`backup`](Self::backup) made to this data directory. If an author
+    /// writes to an old copy and had written more before, the author is forked: both branches are
+    /// kept, and shown as a fork.
     ///
     /// # Errors
-    /// A file that is no store, or a damaged one: nothing takes the place of a store that is there
-    /// before the backend's checksums and the rows have been checked; [`ManagerError::StoreExists`]
-    /// for one that is there already, unless it is to be replaced; one that is in use; and what the
-    /// file system reports.
+    /// If the file is not a store, or is damaged: backend checksums and rows are checked before an
+    /// existing store is replaced. [`ManagerError::StoreExists`] if the store exists, unless it is
+    /// to be replaced. If the store is in use; and what the file system reports.
     pub fn restore(&self, copy: &Path, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
         let peek = self.backend.peek(copy)?;
         let store_id = peek.meta.store_id;
         let place = self.store_path(store_id);
-        // Damage is reported before a caller has to decide whether to replace a store.
+        // Report damage before the caller has to decide whether to replace a store.
         self.check_copied(&peek, copy, Checksums::Check)?;
         let is_there = place.exists();
         if is_there && if_there == IfThere::Refuse {
@@ -122,7 +121,7 @@ impl StoreManager {
         Ok(RestoredStore { meta, kept })
     }
 
-    /// Gives where the old file is kept.
+    /// Returns the path where the old file is kept.
     fn replace(
         &self,
         store_id: StoreId,
@@ -130,7 +129,7 @@ impl StoreManager {
         place: &Path,
     ) -> Result<PathBuf, ManagerError> {
         self.close(store_id)?;
-        // This keeps writers of the old file out until it has been replaced.
+        // Keeps writers from opening the old file until it has been replaced.
         let held = self.hold(place)?;
         let kept = replace(place, file, &kept_as("before-restore"))?;
         let closed = held.map_or(Ok(()), |held| held.close());
@@ -138,8 +137,9 @@ impl StoreManager {
         Ok(kept)
     }
 
-    /// Opens a store for writing to keep other writers out. A damaged store is not held, since no
-    /// writer can open it. Nor is one behind a link: the link goes and the store stays.
+    /// Opens a store for writing to keep other writers out. Returns `None` for a damaged store,
+    /// which no writer can open, and for a store behind a link: only the link is replaced or
+    /// removed, and the store stays.
     pub(super) fn hold(&self, file: &Path) -> Result<Option<Arc<dyn StateDb>>, ManagerError> {
         let links = [file.parent(), Some(file)].into_iter().flatten();
         if links.into_iter().any(|path| path.is_symlink()) {

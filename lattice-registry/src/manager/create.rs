@@ -1,4 +1,4 @@
-//! Making stores.
+//! Creating stores.
 
 use std::path::Path;
 
@@ -9,23 +9,23 @@ use super::building::Building;
 use super::{ManagerError, StoreManager};
 
 impl StoreManager {
-    /// Makes an empty store of a type and gives its id. It appears under `stores/` whole or not at
-    /// all.
+    /// Creates an empty store of a type, and returns its id. The store appears under `stores/`
+    /// atomically.
     ///
     /// # Errors
-    /// A manager without an identity, an unknown type, and what the file system reports.
+    /// If the manager has no identity or does not know the type; and what the file system reports.
     pub fn create(&self, store_type: &StoreType) -> Result<StoreId, ManagerError> {
         self.registry.resolve(store_type)?;
         let genesis = self.genesis(store_type, None)?;
         let store_id = genesis.store_id();
-        // A directory of its own in which it is built: others build beside it.
+        // Each store is built in its own directory, because others may be built at the same time.
         let building = Building::begin_new(self, store_id)?;
         self.create_file(&building.file(), &genesis)?;
         building.place(self, store_id)?;
         Ok(store_id)
     }
 
-    /// Makes the file of a new store.
+    /// Creates the file of a new store.
     pub(super) fn create_file(&self, file: &Path, genesis: &Genesis) -> Result<(), ManagerError> {
         let opener = self.registry.resolve(genesis.store_type())?;
         let logic = opener.logic();
@@ -33,7 +33,7 @@ impl StoreManager {
         create_store(&*self.backend, file, genesis, schema, logic).map_err(ManagerError::Create)
     }
 
-    /// The record that a new store begins with.
+    /// The genesis record of a new store.
     pub(super) fn genesis(
         &self,
         store_type: &StoreType,

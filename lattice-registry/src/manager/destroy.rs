@@ -1,4 +1,4 @@
-//! The end of stores.
+//! Destroying stores.
 
 use std::fs;
 use std::io;
@@ -9,22 +9,22 @@ use lattice_meta::StoreId;
 use super::fs::{is_taken, sync_dir};
 use super::{ManagerError, StoreManager};
 
-/// What the directories of stores are called that are being removed, before their ids.
+/// The prefix of directories of stores that are being removed; the id follows.
 const GOING: &str = "destroying-";
 /// The length of a store id as text.
 const ID_CHARS: usize = 36;
-/// The most removals of one store that were killed before their end.
+/// The most interrupted removals of one store.
 const MAX_LEFT: u32 = 1000;
-/// How often a directory is removed that another process removes, too.
+/// The most tries to remove a directory that another process removes at the same time.
 const REMOVALS: u32 = 100;
 
 impl StoreManager {
-    /// Removes a store of this data directory with everything in its directory, and what killed
-    /// removals have left. Handles that this manager has open are closed first. Of a link, nothing
-    /// is removed or touched but the link.
+    /// Removes a store of this data directory with everything in its directory, and the leftovers
+    /// of interrupted removals. First closes the handles that this manager has open. If the
+    /// directory is a link, only the link is removed; its target is not touched.
     ///
     /// # Errors
-    /// No such store, one that another process writes, and what the file system reports.
+    /// If there is no such store, or another process writes it; and what the file system reports.
     pub fn destroy(&self, store_id: StoreId) -> Result<(), ManagerError> {
         let file = self.store_path(store_id);
         let dir = self.stores_dir().join(store_id.to_string());
@@ -33,9 +33,9 @@ impl StoreManager {
             return Err(ManagerError::NoSuchStore { store_id, dir });
         }
         self.close(store_id)?;
-        // A damaged store can be removed, too: only one that another process writes cannot.
+        // A damaged store can be removed too. Only a store that another process writes cannot.
         let held = self.hold(&file)?;
-        // It is out of sight at once, and then goes piece by piece.
+        // Rename the directory out of `stores/` at once, then remove its contents.
         let going = self.take_away(&dir, store_id)?;
         sync_dir(&self.stores_dir())?;
         drop(held);
@@ -44,8 +44,8 @@ impl StoreManager {
         Ok(())
     }
 
-    /// Gives a store's directory a name that nothing has: a removal that was killed has left its
-    /// own.
+    /// Renames a store's directory to an unused name. An interrupted removal may have left the
+    /// first ones.
     fn take_away(&self, dir: &Path, store_id: StoreId) -> Result<PathBuf, ManagerError> {
         let failed = |source| ManagerError::io("remove", dir, source);
         for nth in 1..=MAX_LEFT {
@@ -58,7 +58,7 @@ impl StoreManager {
             }
             match fs::rename(dir, &going) {
                 Ok(()) => return Ok(going),
-                // Another process was faster.
+                // Another process removed it first.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let dir = self.stores_dir();
                     return Err(ManagerError::NoSuchStore { store_id, dir });
@@ -70,8 +70,8 @@ impl StoreManager {
         Err(failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Removes what is left of stores that are removed. Another process may be removing it, too,
-    /// and what cannot be removed does no harm.
+    /// Removes leftovers of stores. Another process may remove them at the same time. What cannot
+    /// be removed does no harm.
     fn clear_going(&self) {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         for entry in entries {
@@ -85,7 +85,7 @@ impl StoreManager {
     }
 }
 
-/// Removes a directory with all that is in it; of a link, the link. Another process may do so, too.
+/// Removes a directory with its contents, or a link itself. Other processes may do the same.
 fn remove_all(path: &Path) -> io::Result<()> {
     let mut removed = Ok(());
     for _ in 0..REMOVALS {

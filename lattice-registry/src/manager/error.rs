@@ -1,4 +1,4 @@
-//! What a manager's calls can fail with.
+//! The errors of a manager's calls.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,60 +10,60 @@ use lattice_meta::{HlcError, StoreId};
 use super::fs::FsError;
 use crate::ResolveError;
 
-/// Why a manager cannot do what it was asked for. Nothing has been changed or left behind.
+/// Why a manager's call failed. Nothing has been changed or left behind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManagerError {
-    /// There is no store of this id.
+    /// No store has this id.
     #[error("no store {store_id} in {}", dir.display())]
     NoSuchStore {
-        /// The id asked for.
+        /// The requested id.
         store_id: StoreId,
-        /// Where stores are.
+        /// The directory of the stores.
         dir: PathBuf,
     },
     /// The store cannot be peeked at.
     #[error(transparent)]
     Peek(#[from] PeekError),
-    /// Its type is not known.
+    /// No opener resolves for the store's type.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
-    /// It does not open.
+    /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A store's directory bears the id of another.
+    /// A store's directory is named by another store's id.
     #[error("{} holds store {found}; it must be named after it", path.display())]
     Misplaced {
         /// The store's file.
         path: PathBuf,
-        /// The id that its directory says.
+        /// The id in the directory's name.
         expected: StoreId,
-        /// The id that it has.
+        /// The store's id.
         found: StoreId,
     },
-    /// A copy of the store is open from another place; writing both would fork their author.
+    /// A copy of the store at another path is open; writing to both would fork the author.
     #[error("store {store_id} is open from {}; close it before opening the copy at {}", open.display(), path.display())]
     OpenElsewhere {
         /// The store.
         store_id: StoreId,
-        /// Where it is open from.
+        /// The path of the open copy.
         open: PathBuf,
-        /// What was to be opened.
+        /// The path of the copy to open.
         path: PathBuf,
     },
-    /// A new store needs an owner.
+    /// A new store needs an owner, and the manager has no identity.
     #[error("a new store needs an owner, and this manager has no identity")]
     NoIdentity,
-    /// The file of a new store cannot be made.
+    /// The file of a new store cannot be created.
     #[error(transparent)]
     Create(FileError),
-    /// The clock shows no date that a store can have.
+    /// The clock shows a time that a store's timestamp cannot hold.
     #[error("the clock cannot date a new store")]
     Clock(#[from] HlcError),
-    /// The operating system gave no random bytes.
+    /// The operating system provided no random bytes.
     #[error("no random bytes for a new store")]
     Random(#[source] Cause),
-    /// The operating system failed with a file or directory.
+    /// An operation on a file or directory failed.
     #[error("cannot {doing} {}", path.display())]
     Io {
         /// What was being done.
@@ -74,13 +74,13 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
-    /// There is a store of this id.
+    /// The store exists already.
     #[error("store {store_id} is there already")]
     StoreExists {
         /// The store.
         store_id: StoreId,
     },
-    /// The store could not be verified to its end.
+    /// The verification of the store failed before its end.
     #[error("store {store_id} cannot be verified")]
     Verify {
         /// The store.
@@ -89,7 +89,7 @@ pub enum ManagerError {
         #[source]
         source: BackendError,
     },
-    /// The store could not be compacted. All its rows are as they were.
+    /// The compaction failed. No row has changed.
     #[error("store {store_id} was not compacted, and has all its rows")]
     Compact {
         /// The store.
@@ -98,7 +98,7 @@ pub enum ManagerError {
         #[source]
         source: BackendError,
     },
-    /// The store could not be migrated. It is as it was.
+    /// The migration failed. The old store has not changed.
     #[error("store {store_id} was not migrated, and is as it was")]
     Migrate {
         /// The old store.
@@ -107,7 +107,7 @@ pub enum ManagerError {
         #[source]
         source: Cause,
     },
-    /// The old store was written while it was migrated.
+    /// The old store was written during its migration.
     #[error(
         "store {store_id} was written while it was migrated; try again while no process writes it"
     )]
@@ -115,7 +115,7 @@ pub enum ManagerError {
         /// The old store.
         store_id: StoreId,
     },
-    /// The old store's rows are not what its state hash says.
+    /// The old store's rows do not match its state hash.
     #[error("store {store_id} is damaged and not migrated: {finding}")]
     MigrateDamaged {
         /// The old store.
@@ -123,7 +123,7 @@ pub enum ManagerError {
         /// What is wrong with it.
         finding: String,
     },
-    /// A store is damaged, and no copy of it was made.
+    /// A store is damaged, so it was not copied.
     #[error("{} is damaged, and was not copied: {finding}", path.display())]
     CopyDamaged {
         /// The store's file.
@@ -131,15 +131,15 @@ pub enum ManagerError {
         /// What is wrong with it.
         finding: String,
     },
-    /// A file cannot be made where there is no directory.
+    /// The directory of the file to create does not exist.
     #[error("cannot make {}: there is no directory {}", path.display(), dir.display())]
     NoDirectory {
         /// The file.
         path: PathBuf,
-        /// The directory that it is to be in.
+        /// The missing directory.
         dir: PathBuf,
     },
-    /// The store did not close as it should; its file is released.
+    /// Closing the store failed; its file is released.
     #[error("store {store_id} was not closed cleanly")]
     Close {
         /// The store.

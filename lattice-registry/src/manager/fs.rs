@@ -1,13 +1,13 @@
-//! Directories, names and locks of files. Nothing here knows what a store is.
+//! Operations on directories, file names and file locks, independent of stores.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The most old files that are kept beside one.
+/// The most old files that are kept beside a file.
 const MAX_KEPT: u32 = 1000;
 
-/// A call that the operating system refused.
+/// A failed call of the operating system.
 #[derive(Debug)]
 pub(super) struct FsError {
     /// What the call was for, as in "cannot {doing} {path}".
@@ -26,14 +26,14 @@ impl FsError {
     }
 }
 
-/// Names in a directory are on disk once this returns.
+/// Syncs a directory, so that changes of names in it are durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), FsError> {
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(|source| FsError::new("sync", dir, source))
 }
 
-/// The directory that a file is in, or is to be in.
+/// The directory that contains, or will contain, a file.
 pub(super) fn directory_of(file: &Path) -> &Path {
     match file.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -41,7 +41,7 @@ pub(super) fn directory_of(file: &Path) -> &Path {
     }
 }
 
-/// Whether a directory could not be renamed because another one has the new name.
+/// Whether renaming a directory failed because the new name exists.
 pub(super) fn is_taken(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -49,7 +49,7 @@ pub(super) fn is_taken(error: &io::Error) -> bool {
     )
 }
 
-/// Removes a file; one that is not there is no error.
+/// Removes a file, if it exists.
 pub(super) fn remove_if_there(file: &Path) -> Result<(), FsError> {
     match fs::remove_file(file) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -59,7 +59,7 @@ pub(super) fn remove_if_there(file: &Path) -> Result<(), FsError> {
     }
 }
 
-/// Removes a directory with all that is in it, if it is there, and makes it again.
+/// Removes a directory with its contents, if it exists, and creates it again.
 pub(super) fn empty_dir(dir: &Path) -> Result<(), FsError> {
     match fs::remove_dir_all(dir) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -70,25 +70,25 @@ pub(super) fn empty_dir(dir: &Path) -> Result<(), FsError> {
     fs::create_dir(dir).map_err(|source| FsError::new("make directory", dir, source))
 }
 
-/// Gives a file a new name, which no other file may have.
+/// Renames a file. Fails if the new name exists.
 pub(super) fn place_new(file: &Path, target: &Path) -> Result<(), FsError> {
     let linked = fs::hard_link(file, target);
     let placed = match &linked {
         Ok(()) => fs::remove_file(file),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => linked,
-        // Not every file system has hard links.
+        // Some file systems have no hard links.
         Err(_) => fs::rename(file, target),
     };
     placed.map_err(|source| FsError::new("make", target, source))?;
     sync_dir(directory_of(target))
 }
 
-/// Puts a file in the place of another and returns the name under which the old one is kept: the
-/// first of `<kept_as>-1`, `<kept_as>-2`, ... that is free. A failure leaves everything as it was.
+/// Replaces a file by another one, and returns the name under which the old one is kept: the first
+/// unused one of `<kept_as>-1`, `<kept_as>-2`, ... On failure, nothing has changed.
 pub(super) fn replace(place: &Path, new: &Path, kept_as: &str) -> Result<PathBuf, FsError> {
     let dir = directory_of(place);
     let kept = keep(place, kept_as)?;
-    // The second name must be on disk before the old file loses its first.
+    // The second name must be on disk before the old file loses its first one.
     let replaced = sync_dir(dir).and_then(|()| {
         fs::rename(new, place).map_err(|source| FsError::new("replace", place, source))
     });
@@ -99,7 +99,7 @@ pub(super) fn replace(place: &Path, new: &Path, kept_as: &str) -> Result<PathBuf
     Ok(kept)
 }
 
-/// Gives a file a second name, which it keeps when another file takes its first.
+/// Gives a file a second name, which it keeps when another file replaces it.
 fn keep(file: &Path, kept_as: &str) -> Result<PathBuf, FsError> {
     let mut nth = 1;
     loop {
@@ -109,7 +109,7 @@ fn keep(file: &Path, kept_as: &str) -> Result<PathBuf, FsError> {
             Ok(()) => return Ok(kept),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let (there, old) = (fs::metadata(&kept), fs::metadata(file));
-                // A replacement that was cut off before the rename has left this name.
+                // A replacement that was interrupted before the rename left this name.
                 if cfg!(unix) && is_same(&there.map_err(failed)?, &old.map_err(failed)?) {
                     return Ok(kept);
                 }
@@ -119,7 +119,7 @@ fn keep(file: &Path, kept_as: &str) -> Result<PathBuf, FsError> {
                 nth += 1;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(failed(error)),
-            // Not every file system has hard links.
+            // Some file systems have no hard links.
             Err(_) => {
                 let copied = fs::copy(file, &kept);
                 let synced = copied.and_then(|_| File::open(&kept)?.sync_all());
@@ -130,21 +130,21 @@ fn keep(file: &Path, kept_as: &str) -> Result<PathBuf, FsError> {
     }
 }
 
-/// What is done about a lock that another handle holds.
+/// What to do if another handle holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IfHeld {
-    /// Return without it.
+    /// Return without the lock.
     Return,
-    /// Wait until it is free.
+    /// Wait for the lock.
     Wait,
 }
 
-/// The lock file of a name in a directory.
+/// The lock file for a name in a directory.
 pub(super) fn lock_of(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.lock"))
 }
 
-/// Locks a file, which is made if it is not there. Returns no file if another handle holds the lock
+/// Locks a file, and creates it if it is missing. Returns `None` if another handle holds the lock
 /// and the caller does not wait.
 pub(super) fn hold(path: &Path, if_held: IfHeld) -> io::Result<Option<File>> {
     loop {
@@ -160,7 +160,8 @@ pub(super) fn hold(path: &Path, if_held: IfHeld) -> io::Result<Option<File>> {
             (IfHeld::Wait, Err(TryLockError::WouldBlock)) => file.lock()?,
             (_, Err(TryLockError::Error(error))) => return Err(error),
         }
-        // The holder before may have removed the file: later callers lock a new one of its name.
+        // The previous holder may have removed the file. Later callers then lock a new file of this
+        // name.
         match fs::metadata(path) {
             Ok(there) if is_same(&there, &file.metadata()?) => return Ok(Some(file)),
             Ok(_) => {}
@@ -170,28 +171,28 @@ pub(super) fn hold(path: &Path, if_held: IfHeld) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether both describe one file.
+/// Whether both describe the same file.
 #[cfg(unix)]
 fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Files that are open are not removed here, so a name stays with its file.
+/// On these systems open files are not removed, so a name keeps its file.
 #[cfg(not(unix))]
 fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
     true
 }
 
-/// Directories made for something new. Those that are still empty are removed on drop, unless they
-/// are kept.
+/// Directories created for a new file or store. Dropping this value removes those that are empty,
+/// unless they are marked as kept.
 #[derive(Debug, Default)]
 pub(super) struct Made {
     paths: Vec<PathBuf>,
 }
 
 impl Made {
-    /// Makes a directory and its missing parents.
+    /// Creates a directory and its missing parents.
     pub(super) fn dir(&mut self, dir: &Path) -> Result<PathBuf, FsError> {
         let missing: Vec<_> = dir
             .ancestors()
@@ -215,7 +216,7 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         for path in self.paths.drain(..).rev() {
-            // This fails for a directory that is not empty, which is to stay.
+            // This fails for a directory that is not empty, which must stay.
             let _ = fs::remove_dir(&path);
         }
     }

@@ -1,4 +1,4 @@
-//! What stores there are.
+//! Lists stores.
 
 use std::fs;
 use std::io;
@@ -17,18 +17,18 @@ use super::{ManagerError, STATE_DB, StoreManager};
 pub struct Listed {
     /// The store's directory.
     pub path: PathBuf,
-    /// What peek says of it, or why it says nothing.
+    /// The store's `meta` table, or why peek failed.
     pub meta: Result<MetaInfo, ManagerError>,
     /// The size of its file in bytes; `None` if there is no file.
     pub size_bytes: Option<u64>,
 }
 
 impl StoreManager {
-    /// Peeks at every store, on all cores; ordered by directory name. A damaged store is an entry
-    /// with its error.
+    /// Peeks at all stores, on all cores; ordered by directory name. The entry of a damaged store
+    /// holds the error.
     ///
     /// # Errors
-    /// Only if `stores/` itself cannot be read. If it is not there, there are no stores.
+    /// If `stores/` itself cannot be read. If it does not exist, the list is empty.
     pub fn list(&self) -> Result<Vec<Listed>, ManagerError> {
         let stores = self.stores_dir();
         let failed = |source| ManagerError::io("list", &stores, source);
@@ -41,7 +41,7 @@ impl StoreManager {
         for entry in entries {
             let entry = entry.map_err(failed)?;
             let path = entry.path();
-            // The directory says what its entries are; only a link must be followed.
+            // The directory entry has the type; only links must be followed.
             let is_dir = match entry.file_type() {
                 Ok(kind) if !kind.is_symlink() => kind.is_dir(),
                 _ => path.is_dir(),
@@ -93,7 +93,7 @@ impl StoreManager {
     }
 }
 
-/// A store whose directory is named by an id must have that id.
+/// Checks that a store whose directory is named by an id has that id.
 pub(super) fn check_place(file: &Path, meta: &MetaInfo) -> Result<(), ManagerError> {
     let name = file
         .parent()

@@ -1,4 +1,4 @@
-//! New stores made of old ones of another type.
+//! Migrates stores to new stores of other types.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,36 +14,37 @@ use super::fs::sync_dir;
 use super::{ManagerError, StoreManager};
 use crate::{Migration, Peeked, StoreHandle};
 
-/// The cache of a store that is being made, in bytes.
+/// The cache of a store that is being built, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// What a migration has made.
+/// The result of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Migrated {
     /// The new store.
     pub store_id: StoreId,
-    /// The old one, which is as it was.
+    /// The old store, which has not changed.
     pub from: StoreId,
-    /// Its state hash, which the new store's genesis names.
+    /// The old store's state hash, which the new store's genesis names.
     pub state_hash: StateHash,
-    /// Ops of the new store.
+    /// The number of ops of the new store.
     pub ops: u64,
-    /// How many of them a migration had made that was killed.
+    /// How many of them an interrupted migration had made before.
     pub resumed: u64,
 }
 
-/// The old store, as the new one names it.
+/// The old store, as the new store's genesis names it.
 struct Origin {
     store: Arc<dyn StoreHandle>,
     store_id: StoreId,
     state_hash: StateHash,
-    /// How many ops it has.
+    /// The number of its ops.
     ops: u64,
 }
 
 impl Origin {
-    /// The rows must be what the state hash says, or another state would go by its name.
+    /// Checks that the rows match the state hash; otherwise the new store would name a state that
+    /// it was not made from.
     fn check_rows(&self, manager: &StoreManager) -> Result<(), ManagerError> {
         let store_id = self.store_id;
         let (backend, progress) = (&*manager.backend, &manager.options.progress);
@@ -72,17 +73,17 @@ impl Origin {
 }
 
 impl StoreManager {
-    /// Makes a new store of a type out of an old one, by the migration that is registered for the
-    /// two types. The old one stays as it is, and is named by the new one's genesis.
+    /// Makes a new store of type `to` from an old store, with the migration that is registered for
+    /// the two types. The old store does not change; the new one's genesis names it.
     ///
-    /// The new store is built beside the others and appears among them whole. A migration that was
-    /// killed is resumed if the old store's state and the new store's logic are still the same;
-    /// else it starts over. One that fails leaves nothing.
+    /// The new store is built in a separate directory, and appears under `stores/` atomically. An
+    /// interrupted migration is resumed if the old store's state and the new store's logic have not
+    /// changed; otherwise it starts over. A failed migration leaves nothing behind.
     ///
     /// # Errors
-    /// No such migration, an old store that changes during the migration or whose rows are not what
-    /// its state hash says, one that another process migrates at the same time, a call that the new
-    /// store refuses; and what opening and making stores reports.
+    /// If no such migration is registered; if the old store changes during the migration, or its
+    /// rows do not match its state hash; if another process migrates the store at the same time; if
+    /// the new store refuses a call; and what opening and creating stores report.
     pub fn migrate(
         &self,
         path: impl AsRef<Path>,
@@ -96,7 +97,7 @@ impl StoreManager {
             store_id,
             source: Box::new(source),
         };
-        // Ops are never taken back: as long as there are as many, the state is the same.
+        // Ops are never removed, so as long as their number is the same, the state is the same.
         let ops = store.op_count().map_err(failed)?;
         let state_hash = store.state_hash().map_err(failed)?;
         let origin = Origin {
@@ -106,7 +107,7 @@ impl StoreManager {
             ops,
         };
         origin.check_rows(self)?;
-        // A type has no `+`, and a name of a file no `:` on some systems.
+        // `+` does not occur in a type, and some systems do not allow `:` in file names.
         let name = format!("migrating-{store_id}-{}", to.as_str().replace(':', "+"));
         let building = Building::begin(self, &name)?;
         let mut begun = self.begun(&building, to, &origin)?;
@@ -120,7 +121,7 @@ impl StoreManager {
             let (ops, resumed) = fed?;
             closed.map_err(failed)?;
             if resumed > ops {
-                // What was there is not of this migration.
+                // The existing store does not come from this migration.
                 continue;
             }
             building.place(self, new.store_id())?;
@@ -134,7 +135,7 @@ impl StoreManager {
         }
     }
 
-    /// The store that a migration of the same state has begun which was killed.
+    /// The store that an interrupted migration of the same state left.
     fn begun(
         &self,
         building: &Building,
@@ -143,12 +144,13 @@ impl StoreManager {
     ) -> Result<Option<Arc<dyn StoreHandle>>, ManagerError> {
         let new = match self.open_building(building) {
             Ok(new) => new,
-            // Another process has it open by its path and must not lose it.
+            // Another process has the file open by its path. It must not be removed under that
+            // process.
             Err(
                 error @ (ManagerError::Open(OpenError::File(FileError::InUse { .. }))
                 | ManagerError::Peek(PeekError::File(FileError::InUse { .. }))),
             ) => return Err(error),
-            // It was killed before there was a store.
+            // The migration was interrupted before the store existed.
             Err(_) => return Ok(None),
         };
         let genesis = new.genesis();
@@ -182,13 +184,14 @@ impl StoreManager {
         let peek = self.backend.peek(&file)?;
         let opener = self.registry.resolve(&peek)?;
         let request = self.request(&peek.meta, &file, Access::ReadWrite, CACHE_BYTES);
-        // A migration that other logic has begun is not resumed.
+        // Do not resume a migration that other logic started.
         let request = request.logic(LogicPolicy::Refuse);
         Ok(opener.open(Peeked { peek, request })?)
     }
 }
 
-/// Feeds the old state to the new store. Gives how many ops that makes, and how many it had before.
+/// Feeds the old state to the new store. Returns the number of ops in total, and how many of them
+/// existed before.
 fn feed(
     new: &dyn StoreHandle,
     migration: &dyn Migration,
@@ -201,7 +204,7 @@ fn feed(
     let mut ops = 0;
     for call in migration.calls(&*origin.store).map_err(failed)? {
         let (method, args) = call.map_err(failed)?;
-        // What has been read so far is of the state that the new store names.
+        // Everything read so far belongs to the state that the new store names.
         origin.check_unchanged()?;
         if ops >= done {
             let called = new.call(&method, args);

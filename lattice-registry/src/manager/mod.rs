@@ -51,24 +51,24 @@ const STATE_DB: &str = "state.db";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ManagerOptions {
-    /// The author that writes, and that owns new stores. A manager that only reads has none.
+    /// The author of writes, and the owner of new stores. A manager that only reads has none.
     pub identity: Option<Arc<SecretKey>>,
-    /// Gives the time.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
     /// How processes share the stores.
     pub sharing: Sharing,
-    /// The most memory for the caches of all open stores together, in bytes. Every store gets half
-    /// of what is left, and at least 64 KiB.
+    /// The limit for the caches of all open stores together, in bytes. Each store gets half of the
+    /// rest, and at least 64 KiB.
     pub cache_budget_bytes: usize,
-    /// What is done about stores whose state other logic has computed.
+    /// What to do about stores whose state other logic computed.
     pub logic: LogicPolicy,
     /// Receives progress reports.
     pub progress: ProgressSink,
 }
 
 impl ManagerOptions {
-    /// Writes as this author, by the system's clock, with readers in other processes and 256 MiB
-    /// for caches.
+    /// Writes as this author, with the system's clock, readers in other processes, and 256 MiB of
+    /// cache.
     pub fn new(identity: impl Into<Arc<SecretKey>>) -> Self {
         Self::reader().identity(identity)
     }
@@ -85,42 +85,42 @@ impl ManagerOptions {
         }
     }
 
-    /// Writes as this author.
+    /// Sets the author to write as.
     #[must_use]
     pub fn identity(mut self, identity: impl Into<Arc<SecretKey>>) -> Self {
         self.identity = Some(identity.into());
         self
     }
 
-    /// Takes the time from this clock.
+    /// Sets the clock.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Shares the stores with other processes in this way.
+    /// Sets how processes share the stores.
     #[must_use]
     pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.sharing = sharing;
         self
     }
 
-    /// Gives all caches together this many bytes.
+    /// Sets the limit for all caches together, in bytes.
     #[must_use]
     pub fn cache_budget_bytes(mut self, cache_budget_bytes: usize) -> Self {
         self.cache_budget_bytes = cache_budget_bytes;
         self
     }
 
-    /// Treats stores of other logic in this way.
+    /// Sets what to do about stores whose state other logic computed.
     #[must_use]
     pub fn logic(mut self, logic: LogicPolicy) -> Self {
         self.logic = logic;
         self
     }
 
-    /// Reports progress to this sink.
+    /// Sets the sink for progress reports.
     #[must_use]
     pub fn progress(mut self, progress: ProgressSink) -> Self {
         self.progress = progress;
@@ -128,23 +128,23 @@ impl ManagerOptions {
     }
 }
 
-/// Owns the stores of a data directory: `<dir>/stores/<store id>/state.db`. It can be shared by
-/// threads; opening a store from many of them at once gives one instance.
+/// Manages the stores of a data directory: `<dir>/stores/<store id>/state.db`. Threads can share
+/// it; if several open the same store at once, they get the same instance.
 ///
-/// The manager works on files: its backend must keep a store at the path that it is given.
+/// The manager works on files: its backend must keep each store at the path that it is given.
 #[derive(Debug)]
 pub struct StoreManager {
     dir: PathBuf,
     backend: Arc<dyn StateBackend>,
     registry: Registry,
     options: ManagerOptions,
-    /// `open.rs` says in which order this lock and those below it are taken.
+    /// `open.rs` documents the lock order.
     slots: Mutex<Slots>,
     cache_left_bytes: Mutex<usize>,
 }
 
 impl StoreManager {
-    /// A manager of the stores in `dir`. Nothing is read or made yet.
+    /// A manager of the stores in `dir`. Does not read or create anything yet.
     pub fn new(
         dir: impl Into<PathBuf>,
         backend: Arc<dyn StateBackend>,
@@ -163,8 +163,7 @@ impl StoreManager {
         }
     }
 
-    /// Writes as this author from now on. Stores that are open already keep the author that they
-    /// were opened with.
+    /// Sets the author of future writes. Stores that are already open keep their author.
     pub fn set_identity(&mut self, identity: impl Into<Arc<SecretKey>>) {
         self.options.identity = Some(identity.into());
     }
@@ -174,12 +173,12 @@ impl StoreManager {
         &self.dir
     }
 
-    /// Which types there are.
+    /// The registered types.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// The author that the stores are written as, if this manager writes.
+    /// The author that the manager writes as, if any.
     pub fn author(&self) -> Option<PubKey> {
         self.options
             .identity
@@ -187,12 +186,12 @@ impl StoreManager {
             .map(|identity| identity.public())
     }
 
-    /// Where all stores are.
+    /// The directory of all stores.
     pub fn stores_dir(&self) -> PathBuf {
         self.dir.join("stores")
     }
 
-    /// Where a store of this id is, or would be.
+    /// The path of the store with this id, whether it exists or not.
     pub fn store_path(&self, store_id: StoreId) -> PathBuf {
         self.stores_dir().join(store_id.to_string()).join(STATE_DB)
     }

@@ -2,14 +2,14 @@
 //!
 //! # Locks and their order
 //!
-//! 1. `Slot::open` of one store is held while that store is opened or closed. No thread holds
+//! 1. A thread holds `Slot::open` of a store while it opens or closes that store. No thread holds
 //!    those of two stores.
-//! 2. Under it, the backend takes the locks of the store's file. A file that is locked elsewhere is
-//!    refused, not waited for.
-//! 3. `slots` and `cache_left_bytes` of the manager are innermost, with or without a slot: no other
-//!    lock is taken under either of them.
+//! 2. Below it, the backend takes the locks of the store's file. If another process holds them, the
+//!    backend returns an error and does not wait.
+//! 3. `slots` and `cache_left_bytes` of the manager are innermost, with or without a slot: a thread
+//!    that holds one of them takes no other lock.
 //!
-//! The lock file of a new store that is being made (`building.rs`) comes before all of these.
+//! The lock file of a store that is being built (`building.rs`) comes before all of these.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -26,17 +26,17 @@ use super::list::check_place;
 use super::{ManagerError, STATE_DB, StoreManager};
 use crate::{Peeked, Recorded, StoreHandle, StoreOpener};
 
-/// The least cache of an open store, in bytes.
+/// The smallest cache of an open store, in bytes.
 const MIN_CACHE_BYTES: usize = 64 << 10;
 
-/// The stores that are or were open.
+/// The stores that are open, or were open before.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     by_id: HashMap<StoreId, Arc<Slot>>,
     by_path: HashMap<PathBuf, Arc<Slot>>,
 }
 
-/// The open instances of one store: one for reading only, one for writing too. The lock is held
+/// The open instances of one store: one for reading only, one for writing as well. The lock is held
 /// while the store is opened, so that other threads wait and get the same instance.
 #[derive(Debug, Default)]
 struct Slot {
@@ -56,18 +56,18 @@ struct Instance {
     cache_bytes: usize,
 }
 
-/// What these locks guard is consistent after every statement, so a panic of a thread that held one
-/// does no harm.
+/// What these locks protect is consistent after every statement. A panic while a lock was held does
+/// no harm, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A store that was found and peeked at, and is not open yet.
+/// A store that was found and peeked at, but is not open yet.
 #[derive(Debug)]
 pub struct Found {
     file: PathBuf,
     peek: Peek,
-    /// The file, open for reading, if it is to be opened for writing.
+    /// The file, open for reading, if the store is to be opened for writing.
     reader: Option<Arc<dyn StateDb>>,
 }
 
@@ -76,17 +76,17 @@ impl Found {
         Self { file, peek, reader }
     }
 
-    /// What its `meta` table says.
+    /// Its `meta` table.
     pub fn meta(&self) -> &MetaInfo {
         &self.peek.meta
     }
 
-    /// What it records of the code that it needs.
+    /// What it records about the code that it needs.
     pub fn recorded(&self) -> Recorded<'_> {
         (&self.peek).into()
     }
 
-    /// Its file, by its one name.
+    /// The canonical path of its file.
     pub fn path(&self) -> &Path {
         &self.file
     }
@@ -95,13 +95,13 @@ impl Found {
 impl Drop for Found {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.take() {
-            // Nothing was written to it.
+            // Nothing was written through it.
             let _ = reader.close();
         }
     }
 }
 
-/// What peek would show of a store that is open here.
+/// Peek data of a store that is open here.
 fn peek_handle(open: &dyn StoreHandle, file: &Path) -> Result<Peek, PeekError> {
     let meta = open.info().map_err(|failed| match failed {
         InfoError::Meta(found) => found,
@@ -135,7 +135,7 @@ impl StoreManager {
         self.peek_file(&state_db(path.as_ref()))
     }
 
-    /// Peeks at any store, and at the logic that it records: a `state.db` or the directory that holds
+    /// Peeks at any store, including its recorded logic: a `state.db` or the directory that holds
     /// one.
     ///
     /// # Errors
@@ -144,13 +144,13 @@ impl StoreManager {
         self.peek_recorded(&state_db(path.as_ref()))
     }
 
-    /// Peeks at a file. One that is open exclusively cannot be peeked at; if this manager has it
-    /// so, its handle answers.
+    /// Peeks at a file. A file that is open exclusively cannot be peeked at; if this manager has it
+    /// open, the open handle answers.
     pub(super) fn peek_file(&self, file: &Path) -> Result<MetaInfo, ManagerError> {
         Ok(self.peek_recorded(file)?.meta)
     }
 
-    /// The same with the recorded logic.
+    /// The same, with the recorded logic.
     pub(super) fn peek_recorded(&self, file: &Path) -> Result<Peek, ManagerError> {
         let peek = match self.backend.peek(file) {
             Err(error @ PeekError::File(FileError::InUse { .. })) => {
@@ -165,9 +165,9 @@ impl StoreManager {
         Ok(peek)
     }
 
-    /// Finds a store, a `state.db` or the directory that holds one, and peeks at it, for callers
-    /// that check what it is before they [open](Self::open_found) it for this access. A file that
-    /// is to be written is opened for reading here, and is not opened for that again.
+    /// Finds a store (a `state.db` or the directory that holds one) and peeks at it, for callers
+    /// that check the store before they [open](Self::open_found) it with this access. A file that
+    /// is to be written is opened for reading here, and need not be opened for reading again.
     ///
     /// # Errors
     /// See [`ManagerError`].
@@ -189,7 +189,7 @@ impl StoreManager {
         let peek = match peek_open(&*reader, &file) {
             Ok(peek) => peek,
             Err(error) => {
-                // The error is the one to report.
+                // Report the first error.
                 let _ = reader.close();
                 return Err(error.into());
             }
@@ -200,11 +200,11 @@ impl StoreManager {
     }
 
     /// Opens a store of this data directory: peeks at it, resolves its type, and opens it with the
-    /// logic of that type. A store that is open already is given again; one that is open for
+    /// logic of that type. Returns the existing instance if the store is open; an instance for
     /// writing serves readers too.
     ///
     /// # Errors
-    /// See [`ManagerError`]. A refusal changes nothing.
+    /// See [`ManagerError`]. A failed call changes nothing.
     pub fn open(
         &self,
         store_id: StoreId,
@@ -216,14 +216,14 @@ impl StoreManager {
     /// Opens any store: a `state.db` or the directory that holds one.
     ///
     /// # Errors
-    /// See [`ManagerError`]. A refusal changes nothing.
+    /// See [`ManagerError`]. A failed call changes nothing.
     pub fn open_path(
         &self,
         path: impl AsRef<Path>,
         access: Access,
     ) -> Result<Arc<dyn StoreHandle>, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
-        // A store that is open exclusively cannot be peeked at, not even from here.
+        // A store that is open exclusively cannot be peeked at, not even by this process.
         if let Some(open) = self.opened(&file, access) {
             return Ok(open);
         }
@@ -231,11 +231,11 @@ impl StoreManager {
         self.open_found(found, access)
     }
 
-    /// Opens a store that was found, if it is still the one that was peeked at.
+    /// Opens a store that was found, if the file still holds the same store.
     ///
     /// # Errors
-    /// See [`ManagerError`]; [`OpenError::OtherStore`] if the file holds another store by now. A
-    /// refusal changes nothing.
+    /// See [`ManagerError`]; [`OpenError::OtherStore`] if the file holds another store now. A
+    /// failed call changes nothing.
     pub fn open_found(
         &self,
         mut found: Found,
@@ -271,7 +271,7 @@ impl StoreManager {
         Ok(handle)
     }
 
-    /// Replays the history of a store by other code of its type, and changes nothing.
+    /// Replays the history of a store with other code of its type. Changes nothing.
     ///
     /// # Errors
     /// See [`ManagerError`].
@@ -286,12 +286,12 @@ impl StoreManager {
         Ok(opener.prove(Peeked { peek, request })?)
     }
 
-    /// Has a store record other code of its type, if a replay of its history proves that the code
+    /// Makes a store record other code of its type, if a replay of its history proves that the code
     /// computes the same state. The store must not be open here.
     ///
     /// # Errors
     /// See [`ManagerError`]; [`OpenError::LogicDiffers`] if the code computes another state. The
-    /// store is then as it was.
+    /// store has not changed then.
     pub fn upgrade(
         &self,
         path: impl AsRef<Path>,
@@ -308,20 +308,20 @@ impl StoreManager {
         closed.map_err(|source| ManagerError::Close { store_id, source })
     }
 
-    /// The instance of a file, by its one name, that serves this access, if it is open.
+    /// The open instance of a file, given by its canonical path, that serves this access.
     pub(super) fn opened(&self, file: &Path, access: Access) -> Option<Arc<dyn StoreHandle>> {
         let slot = lock(&self.slots).by_path.get(file).cloned()?;
         let mut open = lock(&slot.open);
         let instance = self.usable(&mut open).serving(access)?;
-        // Its slot may serve another place by now.
+        // The slot may serve another path now.
         (instance.path == file).then(|| Arc::clone(&instance.handle))
     }
 
-    /// Closes a store and all handles to it; its file is released when this
-    /// returns. A store that is not open stays so.
+    /// Closes a store and all its handles, and releases its file before it returns. Does nothing if
+    /// the store is not open.
     ///
     /// # Errors
-    /// [`ManagerError::Close`]; the file is released all the same.
+    /// [`ManagerError::Close`]; the file is released in any case.
     pub fn close(&self, store_id: StoreId) -> Result<(), ManagerError> {
         let Some(slot) = lock(&self.slots).by_id.get(&store_id).cloned() else {
             return Ok(());
@@ -338,7 +338,7 @@ impl StoreManager {
         closed.map_err(|source| ManagerError::Close { store_id, source })
     }
 
-    /// Closes all stores. The first error is given; the others are closed all the same.
+    /// Closes all stores, even if some fail. Returns the first error.
     ///
     /// # Errors
     /// See [`StoreManager::close`].
@@ -362,8 +362,8 @@ impl StoreManager {
         }
     }
 
-    /// Closes the instance for reading if no caller holds a handle to it, and returns whether it
-    /// did. A writer that opens the store exclusively, or repairs it, must wait for all readers.
+    /// Closes the read-only instance if no caller holds a handle to it, and returns whether it did.
+    /// A writer that opens the store exclusively, or repairs it, must wait for all readers.
     fn let_go(&self, instances: &mut Instances) -> bool {
         let unused = instances.read_only.take_if(|instance| {
             Arc::strong_count(&instance.handle) == 1 && !instance.handle.is_shared()
@@ -371,7 +371,7 @@ impl StoreManager {
         let Some(unused) = unused else {
             return false;
         };
-        // It wrote nothing.
+        // The instance wrote nothing.
         let _ = unused.handle.close();
         self.give_back(unused.cache_bytes);
         true
@@ -396,7 +396,7 @@ impl StoreManager {
         }
     }
 
-    /// How a store is opened.
+    /// The request to open a store.
     pub(super) fn request(
         &self,
         meta: &MetaInfo,
@@ -415,11 +415,11 @@ impl StoreManager {
             .progress(self.options.progress.clone())
     }
 
-    /// Lets go of instances that were closed by a handle, or that a failure made unusable.
+    /// Drops instances that a handle closed or that a failure made unusable.
     fn usable<'a>(&self, open: &'a mut Instances) -> &'a mut Instances {
         for place in [&mut open.read_write, &mut open.read_only] {
             if let Some(instance) = place.take_if(|instance| !instance.handle.is_usable()) {
-                // It failed before; that it cannot be closed cleanly is no news.
+                // It failed before, so an error at closing adds nothing.
                 let _ = instance.handle.close();
                 self.give_back(instance.cache_bytes);
             }
@@ -427,7 +427,7 @@ impl StoreManager {
         open
     }
 
-    /// Half of what is left of the budget.
+    /// Takes half of the remaining budget.
     fn take_cache(&self) -> usize {
         let mut left = lock(&self.cache_left_bytes);
         let share = *left / 2;
@@ -466,9 +466,9 @@ impl Instances {
     }
 }
 
-/// The file meant by a path to it or to its directory.
+/// The file that a path means: the path itself, or `state.db` in the directory.
 pub(super) fn state_db(path: &Path) -> PathBuf {
-    // A directory of the file's name holds no store: it stands where the file should.
+    // A directory named `state.db` does not hold a store: it is where the file should be.
     if path.is_dir() && path.file_name() != Some(STATE_DB.as_ref()) {
         path.join(STATE_DB)
     } else {
@@ -476,8 +476,8 @@ pub(super) fn state_db(path: &Path) -> PathBuf {
     }
 }
 
-/// One name for a file, whichever way it was named. A path that cannot be followed is peeked at as
-/// it is, and fails there with its own error.
+/// The canonical path of a file. If the path cannot be resolved, it is returned unchanged; peeking
+/// at it then reports the error.
 pub(super) fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }

@@ -1,4 +1,4 @@
-//! Stores rebuilt from their history.
+//! Rebuilds stores from their history.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,32 +12,32 @@ use super::open::{canonical, state_db};
 use super::{ManagerError, STATE_DB, StoreManager};
 use crate::Rebuild;
 
-/// What a rebuild has done.
+/// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RebuiltStore {
     /// The store.
     pub store_id: StoreId,
-    /// The old file.
+    /// Where the old file is kept.
     pub kept: PathBuf,
-    /// Ops of the history.
+    /// The number of ops in the history.
     pub ops: u64,
-    /// The state hash that the store had.
+    /// The state hash before.
     pub before: StateHash,
-    /// The state hash that it has.
+    /// The state hash after.
     pub after: StateHash,
-    /// The first op that has another effect than it had, if there is one.
+    /// The first op whose effect differs from its recorded effect, if any.
     pub difference: Difference,
 }
 
 impl StoreManager {
-    /// Rebuilds a store from its history, by the logic at hand: the way out for a state that this
-    /// logic does not compute. The old file is kept beside the new one, which takes its place at
-    /// once or not at all. Handles that this manager has open are closed first.
+    /// Rebuilds a store from its history with the current logic. Use it when this logic does not
+    /// compute the store's state. The new file replaces the old one atomically, and the old one is
+    /// kept beside it. First closes the handles that this manager has open.
     ///
     /// # Errors
-    /// A store that another process writes, a history with gaps, and what the file system reports.
-    /// The store is then as it was.
+    /// If another process writes the store, or its history has gaps; and what the file system
+    /// reports. The store has not changed then.
     pub fn rebuild(&self, path: impl AsRef<Path>) -> Result<RebuiltStore, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let peek = self.peek_recorded(&file)?;
@@ -45,13 +45,13 @@ impl StoreManager {
         let store_id = meta.store_id;
         let opener = self.registry.resolve(&peek)?;
         self.close(store_id)?;
-        // This keeps other writers, rebuilds and restores out until the new file is in its place.
+        // Keeps other writers, rebuilds and restores out until the new file is in its place.
         let held = self
             .backend
             .open(&file, &OpenOptions::read_write())
             .map_err(|error| ManagerError::Open(error.into()))?;
         let target = file.with_file_name(format!("{STATE_DB}.rebuilding"));
-        // An interrupted rebuild has left its file.
+        // Remove the file of an interrupted rebuild.
         remove_if_there(&target)?;
         let rebuilt = opener.rebuild(Rebuild {
             meta,
@@ -68,7 +68,7 @@ impl StoreManager {
             ))
         });
         let (rebuilt, kept) = replaced.inspect_err(|_| {
-            // The error is what counts.
+            // Report the first error, not that of the removal.
             let _ = fs::remove_file(&target);
         })?;
         let closed = held.close();
@@ -84,7 +84,7 @@ impl StoreManager {
     }
 }
 
-/// Begins the names of the files that are kept when a store's file is replaced.
+/// The prefix of the names under which replaced files are kept.
 pub(super) fn kept_as(why: &str) -> String {
     format!("{STATE_DB}.{why}")
 }

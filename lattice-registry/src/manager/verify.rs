@@ -1,4 +1,4 @@
-//! Whether stores are intact.
+//! Verifies stores.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use super::open::{canonical, state_db};
 use super::{ManagerError, StoreManager};
 use crate::{Peeked, ResolveError, StoreHandle};
 
-/// The cache of a store that is read through once, in bytes.
+/// The cache of a store that is read once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Whether the backend checks its own checksums before a store is copied. The check keeps writers
-/// out.
+/// Whether the backend verifies its own checksums before a store is copied. During that check no
+/// writer can open the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Checksums {
     Check,
@@ -22,16 +22,16 @@ pub(super) enum Checksums {
 }
 
 impl StoreManager {
-    /// Verifies any store, open or not: a `state.db` or the directory that holds one. It is opened
-    /// for reading only, as it is: an older layout is verified as what it is, and other logic than
-    /// the recorded one is what a full verification replays.
+    /// Verifies any store, open or not: a `state.db` or the directory that holds one. The store is
+    /// opened as it is, for reading only: an older layout is verified in that layout, and a full
+    /// verification replays the history even with other logic than the recorded one.
     ///
     /// A full verification also checks the backend's own checksums, unless the file is open for
     /// writing.
     ///
     /// # Errors
-    /// A store that does not open, and what keeps the verification from going on. What is wrong
-    /// with a store that opens is a finding.
+    /// If the store cannot be opened or the verification cannot continue. Defects of a store that
+    /// opens are findings.
     pub fn verify_path(
         &self,
         path: impl AsRef<Path>,
@@ -60,16 +60,16 @@ impl StoreManager {
                 verified.checksums = checksums;
                 Ok(verified)
             }
-            // Whatever it cannot be opened for, its bytes are not those that were written.
+            // The file's bytes are not those that were written, whatever error the open reports.
             Err(_) => Err(ManagerError::Peek(
                 FileError::Damaged { path: file, detail }.into(),
             )),
         }
     }
 
-    /// Refuses to copy damage: what the backend's checksums find, if they are to be checked, ops
-    /// that are not those that were applied, and rows that do not match the state hash. Of an
-    /// unknown type or layout, only the checksums are checked.
+    /// Refuses to copy damage: a mismatch of the backend's checksums (if they are to be checked), a
+    /// history that does not consist of the applied ops, or rows that do not match the state hash.
+    /// For an unknown type or layout, only the checksums are checked.
     pub(super) fn check_copied(
         &self,
         peek: &Peek,
@@ -118,7 +118,7 @@ impl StoreManager {
         self.look_at(peek, file, &|store| store.verify(depth, backend, progress))
     }
 
-    /// Opens a store as it is, and closes it again.
+    /// Opens a store as it is, runs `look`, and closes it.
     fn look_at<T>(
         &self,
         peek: Peek,
@@ -131,7 +131,7 @@ impl StoreManager {
         let request = self.request(&peek.meta, file, Access::ReadOnly, CACHE_BYTES);
         let request = request.logic(LogicPolicy::Trust);
         let store = match opener.open(Peeked { peek, request }) {
-            // One that is open exclusively here has a view for us all the same.
+            // If the store is open exclusively here, its open handle provides a view.
             Err(error @ OpenError::File(FileError::InUse { .. })) => {
                 let open = self.opened(file, Access::ReadOnly).ok_or(error)?;
                 return look(&*open).map_err(failed);

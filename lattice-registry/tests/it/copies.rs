@@ -1,4 +1,4 @@
-//! Replicas, backups, restored and removed stores.
+//! Replicas, backups, restores and removal of stores.
 
 use std::fs;
 use std::path::Path;
@@ -64,7 +64,7 @@ fn a_backup_of_a_store_that_is_written_is_a_store() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     let copy = dir.path().join("copy.db");
-    // Open for writing here; copied by somebody else, while ops come in.
+    // Open for writing here, and another manager copies it while ops arrive.
     let writer = live.open(id, Access::ReadWrite).unwrap();
     let counter = writer.downcast_ref::<Counter>().unwrap();
     let other = manager(dir.path());
@@ -116,14 +116,14 @@ fn a_restored_store_replaces_nothing_unasked_and_keeps_the_old_file() {
     assert_eq!(restored.kept.as_ref(), Some(&kept.canonicalize().unwrap()));
     let old = live.verify_path(&kept, Depth::Full).unwrap();
     assert_eq!((old.ops, old.findings), (15, vec![]));
-    // Where it is not there, it comes to be.
+    // Where the store does not exist, the restore creates it.
     live.close_all().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let other = manager(elsewhere.path());
     other.restore(&copy, IfThere::Refuse).unwrap();
     assert_eq!(ops(&other, id), 10);
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
-    // What is no store is not restored, and leaves nothing.
+    // A file that is not a store is not restored, and leaves no files.
     fs::write(&copy, b"something else").unwrap();
     let before = contents(elsewhere.path());
     other.close_all().unwrap();
@@ -180,7 +180,7 @@ fn a_removed_store_is_gone_and_nothing_else_is() {
     assert!(matches!(missing, ManagerError::NoSuchStore { .. }));
     assert_eq!(live.list().unwrap().len(), 1);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    // A damaged one, too.
+    // Removes a damaged store, too.
     live.close_all().unwrap();
     fs::write(live.store_path(other), b"").unwrap();
     live.destroy(other).unwrap();
@@ -228,7 +228,7 @@ fn a_store_is_compacted_unless_somebody_reads_it() {
     assert!(is_read(&refused), "{refused:?}");
     assert!(open.is_usable(), "a refusal breaks nothing");
     drop(view);
-    // Another handle, which could be another process.
+    // A second manager, which could be in another process.
     let other = self::manager(dir.path());
     let reader = other.open(id, Access::ReadOnly).unwrap();
     let reader = reader.downcast_ref::<Counter>().unwrap();
@@ -256,7 +256,7 @@ fn a_store_is_compacted_unless_somebody_reads_it() {
     other.close_all().unwrap();
     other.compact(other.store_path(id)).unwrap();
     let after = other.open(id, Access::ReadOnly).unwrap();
-    // What was appended above adds nothing to the sum.
+    // The op appended above adds zero to the sum.
     assert_eq!(after.state_hash().unwrap(), hash);
     assert_whole(&other, id);
 }

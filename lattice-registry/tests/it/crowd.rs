@@ -1,4 +1,4 @@
-//! Many threads on the same stores.
+//! Many threads that use the same stores.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use lattice_registry::{Access, ManagerError, StoreManager, TypedStore};
 
 use crate::counter::{COUNTER, Counter, manager};
 
-/// How long the crowds work; `LATTICE_CROWD_SECONDS` says otherwise.
+/// How long the threads work; `LATTICE_CROWD_SECONDS` overrides it.
 fn time() -> Duration {
     let seconds = std::env::var("LATTICE_CROWD_SECONDS").map_or(2, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
 }
 
-/// Ends the process if the work does not end: a deadlock is a failure that says so.
+/// Aborts the process if the work does not end, so that a deadlock is reported as a failure.
 fn watched<T>(work: impl FnOnce() -> T) -> T {
     let limit = time() + Duration::from_secs(60);
     let done = Arc::new(AtomicBool::new(false));
@@ -39,7 +39,7 @@ fn watched<T>(work: impl FnOnce() -> T) -> T {
     worked
 }
 
-/// Somebody else has closed, removed or opened it meanwhile.
+/// Whether another thread may have closed, removed or opened the store concurrently.
 fn is_meanwhile(error: &ManagerError) -> bool {
     let of_file =
         |error: &FileError| matches!(error, FileError::InUse { .. } | FileError::NotFound { .. });
@@ -65,7 +65,7 @@ fn allow<T>(done: Result<T, ManagerError>) -> Option<T> {
     }
 }
 
-/// Stores that threads make, use and remove, with how much each must count to, if it is known.
+/// Stores that threads create, use and remove, with the least sum of each, if it is known.
 struct Field {
     manager: StoreManager,
     ids: Mutex<Vec<StoreId>>,
@@ -172,7 +172,7 @@ fn makes_opens_closes_and_removes_the_same_stores() {
         let id = listed.meta.unwrap().store_id;
         assert!(ids.contains(&id));
         let store = field.manager.open(id, Access::ReadOnly).unwrap();
-        // A commit may have been made whose caller was told that the store was closed meanwhile.
+        // A commit may succeed although its caller got the error that the store was closed.
         let ops = store.op_count().unwrap();
         let acknowledged = sums.get(&id).copied().unwrap_or(0);
         assert!(
@@ -184,7 +184,7 @@ fn makes_opens_closes_and_removes_the_same_stores() {
         assert_eq!(verified.unwrap().findings, []);
     }
     assert!(counted > 10, "{counted} appends are no crowd");
-    // What was removed has left nothing.
+    // Removed stores leave no files.
     let left: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -203,7 +203,7 @@ fn closing_releases_the_file_at_once_a_thousand_times() {
         if round % 100 == 0 {
             store.downcast_ref::<Counter>().unwrap().append(1).unwrap();
         }
-        // By the manager or by the handle, with the handle alive.
+        // Closed by the manager or through the handle, while the handle exists.
         match round % 4 {
             0 | 1 => manager.close(id).unwrap(),
             _ => store.close().unwrap(),

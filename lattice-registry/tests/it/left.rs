@@ -1,4 +1,4 @@
-//! What killed processes leave behind, and directories that have lost their store.
+//! Leftovers of killed processes, and directories that have lost their store.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -31,7 +31,7 @@ fn what_a_killed_removal_left_is_in_no_later_ones_way_and_goes_with_it() {
         fs::create_dir_all(left.join("more")).unwrap();
         fs::write(left.join("state.db"), b"left").unwrap();
     }
-    // Not of ours.
+    // A directory of another program.
     fs::create_dir(dir.path().join("destroying-angels")).unwrap();
     live.destroy(id).unwrap();
     assert_eq!(names(dir.path()), ["destroying-angels", "stores"]);
@@ -56,7 +56,7 @@ fn what_a_killed_creation_left_goes_with_the_next_one_unless_somebody_holds_it()
     drop(held);
     live.create(&COUNTER.parse().unwrap()).unwrap();
     assert_eq!(names(dir.path()), ["stores"]);
-    // One from before there were locks.
+    // A leftover of a version without locks.
     leave();
     fs::create_dir(dir.path().join("building-site")).unwrap();
     live.create(&COUNTER.parse().unwrap()).unwrap();
@@ -121,8 +121,8 @@ fn a_backup_into_no_directory_is_told_of_the_file_that_was_named() {
     );
 }
 
-/// Every page of a store's file lost in turn: what cannot be copied is told of the file that is read,
-/// and no restore puts any of it in a good store's place.
+/// Each page of a store's file is overwritten in turn. An error of copying must name the source
+/// file, and no restore may replace a good store with the damaged one.
 #[test]
 fn a_store_that_lacks_a_page_is_not_restored_and_failures_to_copy_it_name_it() {
     const PAGE: usize = 4096;
@@ -154,7 +154,7 @@ fn a_store_that_lacks_a_page_is_not_restored_and_failures_to_copy_it_name_it() {
                 assert!(told.contains("copy.db"), "page {page}: {error:?}");
                 assert_eq!(fs::read(live.store_path(id)).unwrap(), place);
             }
-            // A page that is not in use.
+            // This page is not in use.
             Ok(_) => {
                 assert_whole(&live, id);
                 live.close_all().unwrap();

@@ -1,4 +1,4 @@
-//! The registry and the manager, over a store type that a third party would write.
+//! The registry and the manager, with a store type as a third party would write it.
 #![allow(clippy::unwrap_used)]
 
 mod copies;

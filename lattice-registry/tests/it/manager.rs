@@ -1,4 +1,4 @@
-//! Making, listing and peeking.
+//! Creating, listing and peeking.
 
 use std::fs;
 use std::path::Path;

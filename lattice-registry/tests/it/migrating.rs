@@ -1,4 +1,4 @@
-//! Migrating through a manager.
+//! Migrations through a manager.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use lattice_registry::{
 use crate::counter::{COUNTER, Counter, manager, options, registry};
 use crate::manager::contents;
 use crate::whole::{counter, filled, tamper};
-/// Feeds 1 to 10 to the new store, and ends with an error before call `stop`.
+/// Feeds 1 to 10 to the new store; fails before call `stop`.
 fn feeding(
     stop: Arc<AtomicU64>,
 ) -> impl for<'a> Fn(&'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
@@ -32,7 +32,8 @@ fn feeding(
     }
 }
 
-/// A manager whose counters can become counters, and where the next time is to end early.
+/// A manager whose counters can migrate to counters, and the call before which the next migration
+/// fails.
 pub(crate) fn migrating(dir: &Path) -> (StoreManager, Arc<AtomicU64>) {
     let (mut registry, stop) = (registry(), Arc::new(AtomicU64::new(0)));
     let migration = feeding(Arc::clone(&stop));
@@ -66,7 +67,7 @@ fn a_migrated_store_is_a_new_one_that_names_the_old() {
         "the old store changed"
     );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    // Of one state, each time another store is made.
+    // Each migration of the same state makes a new store.
     let again = manager.migrate(manager.store_path(id), &counter()).unwrap();
     assert_ne!(again.store_id, migrated.store_id);
     assert_eq!(
@@ -93,8 +94,7 @@ fn a_failed_migration_leaves_nothing() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// What a migration leaves in its directory that is killed before its fourth call: the files as they
-/// are then.
+/// The files that a migration leaves in its directory if it is killed before its fourth call.
 fn killed(dir: &Path, id: StoreId) -> Vec<u8> {
     let file = building(dir, id).join("state.db");
     let saved = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -148,9 +148,9 @@ fn a_killed_migration_goes_on_or_starts_over() {
         (migrated.ops, migrated.resumed)
     };
     assert_eq!(migrate_over(&left), (10, 3));
-    // What was cut before it was a store is of no use,
+    // A file truncated before it was a store is discarded,
     assert_eq!(migrate_over(b"torn"), (10, 0));
-    // and neither is what was made of another state.
+    // and so is a store that was made from a different state.
     manager.close(id).unwrap();
     let writer = manager.open(id, Access::ReadWrite).unwrap();
     writer.downcast_ref::<Counter>().unwrap().append(1).unwrap();

@@ -1,4 +1,4 @@
-//! Opening and closing, from many threads and by many names.
+//! Opening and closing, from many threads and under many paths.
 
 use std::fs;
 use std::path::Path;
@@ -85,7 +85,7 @@ fn a_closed_store_is_free_at_once_and_its_handles_say_so() {
             .close()
             .unwrap();
     }
-    // A handle that closes its store by itself is noticed, too.
+    // The manager also detects that a handle has closed its store itself.
     manager
         .open(id, Access::ReadWrite)
         .unwrap()
@@ -114,7 +114,7 @@ fn a_second_writer_is_told_that_the_store_is_in_use() {
         )
     };
     assert!(refused.as_ref().is_err_and(in_use), "{refused:?}");
-    // Reading goes on, and follows what is written.
+    // The reader still works, and sees new writes.
     let reader = other.open(id, Access::ReadOnly).unwrap();
     store.downcast_ref::<Counter>().unwrap().append(1).unwrap();
     assert_eq!(reader.op_count().unwrap(), 1);
@@ -138,7 +138,7 @@ fn an_exclusive_store_opens_again_here_and_not_elsewhere() {
     assert!(other.open(id, Access::ReadOnly).is_err());
 }
 
-/// Changes rows of a closed store and gives what opening it says.
+/// Changes rows of a closed store; returns the error of opening it.
 fn refusal(change: impl Fn(&mut dyn lattice_backend::backend::WriteTx)) -> ManagerError {
     use lattice_backend::backend::OpenOptions;
     let (dir, manager, id) = created();
@@ -241,7 +241,7 @@ fn exclusive(dir: &Path) -> StoreManager {
     StoreManager::new(dir, Arc::new(RedbBackend::on_files()), registry(), options)
 }
 
-/// Nobody can peek at a store in exclusive use; who has it so can answer all the same.
+/// No other process can peek at a store in exclusive use; its own manager still answers.
 #[test]
 fn a_store_in_exclusive_use_answers_to_its_own_manager() {
     let dir = tempfile::tempdir().unwrap();
@@ -265,7 +265,7 @@ fn a_store_in_exclusive_use_answers_to_its_own_manager() {
     assert_eq!(mine.peek(id).unwrap().tips.len(), 1);
 }
 
-/// A reader that nobody uses any more does not keep its own manager's writer out.
+/// A reader without remaining handles does not block a writer of the same manager.
 #[test]
 fn a_writer_does_not_wait_for_readers_that_are_gone() {
     let dir = tempfile::tempdir().unwrap();

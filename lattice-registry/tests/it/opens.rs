@@ -13,14 +13,14 @@ use lattice_registry::{Access, ManagerError, StoreManager};
 
 use crate::counter::{COUNTER, Counter, options, registry};
 
-/// One time that a store's file was opened.
+/// One open of a store's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opened {
     Peek,
     For(Access),
 }
 
-/// Notes every open of a file, over a backend that does it.
+/// Records every open of a file, over a real backend.
 #[derive(Debug)]
 struct Noting {
     backend: RedbBackend,
@@ -82,7 +82,8 @@ fn noting() -> (tempfile::TempDir, Arc<Noting>, StoreManager, StoreId) {
     (dir, noting, manager, id)
 }
 
-/// All checks before anything can change, peek among them; then writing.
+/// The read-only open makes all checks, peek included, before anything can change; then the open
+/// for writing.
 const WRITE: [Opened; 2] = [
     Opened::For(Access::ReadOnly),
     Opened::For(Access::ReadWrite),
@@ -113,7 +114,7 @@ fn a_write_opens_its_file_twice_and_so_does_one_that_checks_the_type_first() {
     assert_eq!(noting.take(), read);
 }
 
-/// A store that was found and is not opened after all is free for others.
+/// A store that is found and then not opened is released for others.
 #[test]
 fn a_found_store_is_released() {
     let (_dir, _, manager, id) = noting();

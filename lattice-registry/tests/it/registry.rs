@@ -14,7 +14,7 @@ use lattice_registry::{
 
 use crate::counter::{COUNTER, Counter, CounterMachine, manager_of, opener, registry};
 
-/// An opener that cannot rebuild, and whose new stores have a layout of their own.
+/// An opener that cannot rebuild, and that creates stores with a different layout.
 pub(crate) struct Partial(EngineOpener<Counter>);
 
 impl Partial {
@@ -51,7 +51,7 @@ fn kind(store_type: &str) -> StoreType {
     store_type.parse().unwrap()
 }
 
-/// What a store of the counter's type records that this logic computed.
+/// The peek of a counter store whose recorded logic is this one.
 fn peek_of(logic: &str) -> Peek {
     let genesis = Genesis::new(
         kind(COUNTER),
@@ -66,8 +66,9 @@ fn peek_of(logic: &str) -> Peek {
     }
 }
 
-/// A registered opener comes first for what it computes alike; for other logic the resolvers, who
-/// learn what the store records, and then the registered opener after all.
+/// A registered opener is used first, if it computes the recorded state. For other logic the
+/// registry asks the resolvers, with what the store records, and uses the registered opener if none
+/// answers.
 #[test]
 fn resolvers_come_after_openers_that_compute_what_is_recorded() {
     let own = opener().logic().version().as_str().to_owned();
@@ -92,7 +93,7 @@ fn a_type_is_registered_once() {
     let again = registry.register(COUNTER.parse().unwrap(), Partial::new());
     let store_type = COUNTER.parse().unwrap();
     assert_eq!(again, Err(RegisterError::Duplicate { store_type }));
-    // The first one is still there: its stores start with another layout.
+    // The first one is still registered: its stores start with a different layout.
     let first = registry.resolve(&kind(COUNTER)).unwrap();
     assert_eq!(first.logic().newest_schema(), SchemaVersion::new(3));
 }

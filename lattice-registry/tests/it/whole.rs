@@ -1,4 +1,4 @@
-//! Verifying and rebuilding through a manager.
+//! Verification and rebuilds through a manager.
 
 use std::fs;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn a_store_is_verified_whoever_has_it_open() {
     let writer = manager.open(id, Access::ReadWrite).unwrap();
     assert_eq!(verify(Depth::Full).findings, []);
     assert_eq!(verify(Depth::Quick).ops, 10);
-    // The instance that is open stays so.
+    // The open instance stays open.
     assert!(writer.is_usable());
     manager.close(id).unwrap();
     edit(&path, |tx| tx.put(Table::Data, b"more", b"row").unwrap());
@@ -107,7 +107,7 @@ fn a_rebuild_keeps_the_old_file_and_mends_what_is_computed() {
     );
     assert_eq!(open().state_hash().unwrap(), hash);
     manager.close(id).unwrap();
-    // The old one is still there, and still damaged.
+    // The old file is still there, and still damaged.
     let kept = fs::read(&rebuilt.kept).unwrap();
     assert_eq!(kept.len(), old.len());
     let findings = manager
@@ -115,7 +115,7 @@ fn a_rebuild_keeps_the_old_file_and_mends_what_is_computed() {
         .unwrap()
         .findings;
     assert_eq!(findings.len(), 1);
-    // Once more: it is kept beside the first.
+    // A second rebuild keeps its old file beside the first one.
     let again = manager.rebuild(&path).unwrap();
     assert_ne!(again.kept, rebuilt.kept);
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 3);
@@ -138,7 +138,7 @@ fn what_cannot_be_rebuilt_stays_as_it_was() {
         "{refused:?}"
     );
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-    // Not every opener can.
+    // Not every opener can rebuild.
     let mut registry = Registry::new();
     registry.register(counter(), Partial::new()).unwrap();
     let partial = manager_of(dir.path(), registry);
@@ -150,7 +150,7 @@ fn what_cannot_be_rebuilt_stays_as_it_was() {
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 }
 
-/// Writes to a row of a closed store, past all logic.
+/// Changes rows of a closed store, bypassing its logic.
 pub(crate) fn tamper(path: &Path, change: &mut dyn FnMut(&mut dyn WriteTx)) {
     let backend = RedbBackend::on_files();
     let db = backend.open(path, &OpenOptions::read_write()).unwrap();
@@ -213,7 +213,7 @@ fn rebuilds_at_once_lose_nothing_and_a_reader_notices() {
     );
     let verified = manager.verify_path(&path, Depth::Full).unwrap();
     assert_eq!((verified.ops, verified.findings), (ops, vec![]));
-    // No file has two names, and none is left half made.
+    // No file has two names, and none is left incomplete.
     for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
         let entry = entry.unwrap();
         assert!(!entry.path().ends_with("state.db.rebuilding"));

@@ -1,12 +1,12 @@
-//! Records what the host does with modules, for the oracles in `lattice-wasm/oracles`: other engines
-//! replay the recording and compare. Everything follows from a fixed seed.
+//! Records the host's calls of modules, for the oracles in `lattice-wasm/oracles`: other engines
+//! replay the recording and compare. A fixed seed determines everything.
 //!
 //! ```console
 //! $ cargo run --release -p lattice-wasm --example record -- DIR
 //! ```
 //!
 //! Writes `NAME.wasm` and `NAME.jsonl` for each module that ships, and for `probe`, which calls
-//! imports with arguments that are mostly wrong. `oracles/README.md` describes the lines.
+//! imports with arguments that are mostly invalid. `oracles/README.md` describes the lines.
 
 mod probe;
 mod replica;
@@ -48,7 +48,7 @@ fn main() -> Done<()> {
     let mut successor = Session::new(&CHAT_V2)?;
     successor.play()?;
     successor.convert(&chat)?;
-    // A step that the module does not take.
+    // A step that the module refuses.
     successor.convert_step(
         &chat,
         Value::Null,

@@ -1,4 +1,4 @@
-//! A module that calls imports as it is asked to, and programs for it.
+//! A module that calls imports as a program says, and such programs.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use crate::Done;
 use crate::session::{Call, Subject};
 
 const PARAMS: &[Param] = &[Param::required("arg", ValueType::Bytes, "a program")];
-/// Where a program's data is when the module carries it out.
+/// Address of a program's data while the module executes it.
 const DATA: u32 = 0x1004;
 const DATA_BYTES: usize = 512;
 const MAX_CALLS: usize = 24;
 
-/// A varint of a length below 2^14.
+/// The varint of a length below 2^14.
 fn varint(len: usize) -> Done<Vec<u8>> {
     let low = u8::try_from(len & 0x7f)?;
     match u8::try_from(len >> 7)? {
@@ -87,7 +87,7 @@ fn small(rng: &mut Rng, end: usize) -> u32 {
     u32::try_from(rng.below(end)).expect("it is small")
 }
 
-/// A buffer; seldom any address.
+/// The address of a buffer; rarely any address.
 fn buffer(rng: &mut Rng) -> u32 {
     match rng.below(400) {
         0 => u32::MAX - small(rng, 9),
@@ -97,7 +97,7 @@ fn buffer(rng: &mut Rng) -> u32 {
     }
 }
 
-/// A length; seldom one that does not fit in the memory.
+/// A length; rarely one that exceeds the memory.
 fn len(rng: &mut Rng, end: usize) -> u32 {
     match rng.below(600) {
         0 => u32::MAX - small(rng, 9),
@@ -106,8 +106,7 @@ fn len(rng: &mut Rng, end: usize) -> u32 {
     }
 }
 
-/// A program of calls of some imports. Its data begins with two references, and with bytes that are
-/// keys.
+/// A program of calls of some imports. Its data begins with two references and with bytes for keys.
 fn program(rng: &mut Rng, ops: &[Op], export: u8, imports: &[u32]) -> Vec<u8> {
     let mut program = vec![0, export, 0, 0];
     for _ in 0..2 {
@@ -124,7 +123,7 @@ fn program(rng: &mut Rng, ops: &[Op], export: u8, imports: &[u32]) -> Vec<u8> {
         let call = call(rng, ops, imports);
         push(&mut program, call);
         if [GET, OP].contains(&call[0]) && rng.one_in(8) {
-            // Most values do not fit.
+            // Most values do not fit into the buffer.
             push(&mut program, [TAKE, buffer(rng), 0, 0, 0, 0, 0, 0]);
         }
     }
@@ -143,14 +142,14 @@ const OP: u32 = 8;
 const ELEMENT: u32 = 9;
 const FAIL: u32 = 10;
 const LOG: u32 = 11;
-/// What is available in `apply`, in `settle` and in `query`.
+/// The imports available in `apply`, in `settle` and in `query`.
 const ALL: &[u32] = &[
     GET, GET, PUT, PUT, PUT, REMOVE, SCAN, SCAN, SCAN, COUNT, NUMBER, STAMP, OP, LOG,
 ];
 const ROWS: &[u32] = &[GET, PUT, PUT, REMOVE, SCAN, LOG];
 const READS: &[u32] = &[GET, GET, SCAN, SCAN, SCAN, COUNT, NUMBER, STAMP, OP, LOG];
 
-/// A key of 0 to 3 bytes, of few different bytes.
+/// A key of 0 to 3 bytes, with few distinct bytes.
 fn key(rng: &mut Rng) -> [u32; 2] {
     [DATA + 144 + small(rng, 250), len(rng, 4)]
 }
@@ -159,12 +158,12 @@ fn apply_index(rng: &mut Rng, ops: &[Op]) -> u32 {
     match rng.below(100) {
         0 => u32::MAX,
         1 => small(rng, 2_000),
-        // The last one is that of the op itself.
+        // The last one is the index of the op itself.
         _ => small(rng, ops.len() + 1),
     }
 }
 
-/// The number of an import, and arguments.
+/// The number of an import, and its arguments.
 fn call(rng: &mut Rng, ops: &[Op], imports: &[u32]) -> [u32; 8] {
     let import = match rng.below(900) {
         0 => ELEMENT,
@@ -195,7 +194,7 @@ fn call(rng: &mut Rng, ops: &[Op], imports: &[u32]) -> [u32; 8] {
             call.extend(key(rng));
             call.extend([buffer(rng), len(rng, 128)]);
         }
-        // Seldom one that is no op's.
+        // Rarely a reference that no op has.
         NUMBER => call.extend([DATA + 72 * small(rng, 2) + small(rng, 9) / 8, buffer(rng)]),
         STAMP => call.extend([apply_index(rng, ops), buffer(rng)]),
         OP => call.extend([apply_index(rng, ops), buffer(rng), len(rng, 400)]),

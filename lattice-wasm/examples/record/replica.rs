@@ -41,7 +41,7 @@ impl Replica {
         Ok(Self { engine, ops })
     }
 
-    /// Reads the ops that were applied since it was last called.
+    /// Reads the ops applied since the last call.
     pub(crate) fn read_ops(&mut self) -> Done<()> {
         let mut next = u64::try_from(self.ops.len())?;
         while let Some(op) = self.engine.op_at(ApplyIndex::new(next))? {
@@ -51,20 +51,20 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes in an op.
+    /// Ingests an op.
     pub(crate) fn take(&self, op: &Op) -> Done<IngestReport> {
         let ops = [Ok::<_, Infallible>(op.bytes().to_vec())];
         Ok(self.engine.ingest(ops, &Authors::Any)?)
     }
 
-    /// Takes in what another replica has, or the start of it.
+    /// Ingests the first ops that the other replica has and this one lacks, at most `most`.
     pub(crate) fn pull(&self, from: &Self, most: usize) -> Done<()> {
         let ops = from.engine.ops_after(&self.engine.branch_tips()?)?;
         self.engine.ingest(ops.take(most), &Authors::Any)?;
         Ok(())
     }
 
-    /// An op that keeps the rules of history and that no replica makes: it follows any ops, and forks
+    /// An op that is valid in the history but that no replica makes: it follows any ops, and forks
     /// its author.
     pub(crate) fn forge(
         &self,

@@ -1,5 +1,5 @@
-//! A recorded history of one module: replicas that write apart, exchange ops, and take in hostile
-//! ones. What the first of them does is recorded.
+//! A recorded history of one module: replicas that write independently, exchange ops, and ingest
+//! hostile ones. The calls of the first replica are recorded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ const REPLICAS: usize = 3;
 const BEGINNING_MS: u64 = 1_700_000_000_000;
 
 pub(crate) type Call = (&'static str, Value);
-/// Makes a call, which may name ops.
+/// Makes a call, which may refer to ops.
 pub(crate) type Calls = fn(&mut Rng, &[Op]) -> Call;
 
-/// Makes a payload, which may name ops.
+/// Makes a payload, which may refer to ops.
 pub(crate) type Payloads = fn(&mut Rng, &[Op]) -> Vec<u8>;
 
-/// A module, and what it is called with.
+/// A module, with its calls and payloads.
 pub(crate) struct Subject<'a> {
     pub(crate) name: &'static str,
     pub(crate) wasm: &'a [u8],
     pub(crate) command: Calls,
     pub(crate) query: Calls,
-    /// Payloads that `command` does not make; else payloads are copied and damaged.
+    /// Payloads that `command` does not make; without it, existing payloads are copied and damaged.
     pub(crate) payload: Option<Payloads>,
 }
 
-/// What a recording has.
+/// Statistics of a recording.
 pub(crate) struct Counts {
     ops: usize,
     invalid: usize,
@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
     pub(crate) fn new(subject: &'a Subject<'a>) -> Done<Self> {
         let machine = WasmMachine::new(Code::new(subject.wasm)?, &[])?;
         let author = |nth| Arc::new(SecretKey::from_bytes(&[nth; 32]));
-        // The last one has no replica.
+        // The last author has no replica.
         let authors: Vec<_> = (1..=u8::try_from(REPLICAS + 1)?).map(author).collect();
         let clock = Arc::new(ManualClock::new(BEGINNING_MS));
         let genesis = Genesis::new(
@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
             false => OpKind::Application,
         };
         let payload = self.payload(kind);
-        // Any author but that of the recorded replica, most often one without a replica.
+        // Any author except that of the recorded replica, most often the one without a replica.
         let author = [1, 2, 3, 3][self.rng.below(4)];
         let author = self.authors[author].clone();
         let op = self.replicas[at].forge(&mut self.rng, &author, kind, &payload)?;
@@ -211,7 +211,7 @@ impl<'a> Session<'a> {
         decoded.err().map(|invalid| invalid.reason().to_owned())
     }
 
-    /// Records the ops that were applied since the last time.
+    /// Records the ops applied since the last call.
     fn catch_up(&mut self, at: usize) -> Done<()> {
         self.replicas[at].read_ops()?;
         if at == 0 {
@@ -251,7 +251,7 @@ impl<'a> Session<'a> {
         self.tape.line(line, &fields);
     }
 
-    /// Has a replica carry out a command. That of the first is recorded.
+    /// Executes a command on a replica. A command of the first replica is recorded.
     fn command(&mut self, at: usize) -> Done<()> {
         let (name, args) = (self.subject.command)(&mut self.rng, &self.replicas[at].ops);
         let (number, entry) = method(&self.machine, name)?;
@@ -306,7 +306,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Takes one step: state and result of the next one.
+    /// Makes one step; returns state and result for the next one.
     pub(crate) fn convert_step(
         &mut self,
         old: &Session<'_>,
@@ -334,7 +334,7 @@ impl<'a> Session<'a> {
         Ok(Some((next.state, result)))
     }
 
-    /// Records rows and elements; gives all lines.
+    /// Records rows and elements; returns all lines.
     pub(crate) fn finish(mut self) -> Done<(String, Counts)> {
         let engine = &self.replicas[0].engine;
         let snapshot = engine.snapshot()?;
@@ -355,7 +355,7 @@ impl<'a> Session<'a> {
         let (schema, history) = (engine.schema_version(), snapshot.history());
         self.machine
             .elements_of(schema, &mut *cursor, &history, &mut each)?;
-        // The state hash is over so many.
+        // The state hash covers this many elements.
         if index(elements) != snapshot.element_count()? {
             return Err(format!("{elements} elements, other than the state hash has").into());
         }
@@ -399,7 +399,7 @@ fn refused(error: CallError) -> Done<Outcome> {
     }
 }
 
-/// A payload as it is, cut, longer, or changed in a bit; nothing, or random bytes.
+/// A payload unchanged, truncated, lengthened, or with a flipped bit; or empty, or random bytes.
 fn damaged(rng: &mut Rng, mut payload: Vec<u8>) -> Vec<u8> {
     match rng.below(8) {
         0 => {

@@ -1,4 +1,4 @@
-//! What the modules that ship are called with.
+//! The calls of the modules that ship.
 
 use lattice_backend::conformance::Rng;
 use lattice_backend::machine::Value;
@@ -66,7 +66,7 @@ fn one(rng: &mut Rng, values: &[&str]) -> Value {
     rng.pick(values).map_or(Value::Null, |found| text(found))
 }
 
-/// Often the same few keys, else one of many; now and then one that is refused.
+/// Often one of a few keys, otherwise one of many; sometimes an invalid one.
 fn key(rng: &mut Rng) -> Value {
     match rng.below(60) {
         0 => Value::Bytes(Vec::new()),
@@ -77,7 +77,7 @@ fn key(rng: &mut Rng) -> Value {
     }
 }
 
-/// Values inside cells and, now and then, longer ones.
+/// Values that fit in cells and, sometimes, longer ones.
 fn value(rng: &mut Rng) -> Value {
     let len = match rng.below(16) {
         0 => 1_024,

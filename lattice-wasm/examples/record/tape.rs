@@ -9,18 +9,18 @@ pub(crate) enum Field<'a> {
     Number(u64),
     /// A byte string.
     Hex(&'a [u8]),
-    /// A name without quotes and backslashes.
+    /// A name without quotes or backslashes.
     Name(&'a str),
     Null,
 }
 
 /// How a call of the module ended.
 pub(crate) enum Outcome {
-    /// With an answer.
+    /// The module returned an answer.
     Answer(Vec<u8>),
-    /// Refused: a parameter, or none, and the reason.
+    /// The module refused: a parameter, or an empty name, and the reason.
     Refused(String, String),
-    /// It trapped.
+    /// The module trapped.
     Fault,
 }
 

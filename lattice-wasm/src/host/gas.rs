@@ -1,22 +1,22 @@
-//! How long the code of a module may run.
+//! Limits how long the code of a module may run.
 
 use crate::abi::{
     BASE_EARNING_ROWS, BASE_GAS, BULK_BYTES_PER_GAS, EARNING_PASSES, GAS_PER_BYTE, GAS_PER_CALL,
     GAS_PER_ROW, GAS_PER_ROW_BYTE,
 };
 
-/// Bytes of rows that earn gas at most.
+/// Maximum bytes of rows that earn gas.
 const MAX_EARNING_BYTES: u64 = 256 << 20;
 
-/// The gas of one call: a part is constant, a part comes with the input, which its author paid for,
-/// and a part is earned by the rows that the host hands in, so that what others wrote pays for its
-/// own handling.
+/// The gas of one call. It has a constant part, a part for the input, which the author of the op
+/// pays for, and a part earned by the rows that the host passes in. Data that others wrote thus
+/// pays for its own handling.
 ///
-/// With p bytes of input, r rows and b bytes of them, and l rows in the longest range:
-/// 50,000,000 + 2,048 p + 20,000 r + 64 b, of which r counts up to 2^16 + p + 16 l, and b up to
-/// 256 MiB.
+/// With p bytes of input, r rows that have b bytes, and l rows in the longest range:
+/// 50,000,000 + 2,048 p + 20,000 r + 64 b, where r counts up to 2^16 + p + 16 l, and b up to 256
+/// MiB.
 ///
-/// The engine counts instructions. A call of the host is one instruction however many bytes it
+/// The engine counts instructions. A call of the host is one instruction, however many bytes it
 /// handles, so the host counts its own work.
 #[derive(Debug)]
 pub(crate) struct Gas {
@@ -25,7 +25,7 @@ pub(crate) struct Gas {
     bytes: u64,
     longest_range: u64,
     allowed: u64,
-    /// What the host's work takes that the engine does not know of yet.
+    /// Gas for the host's work that the engine has not been charged for yet.
     due: u64,
 }
 
@@ -46,12 +46,12 @@ impl Gas {
         }
     }
 
-    /// All that the call may use, so far.
+    /// The total gas that the call may use so far.
     pub(crate) fn allowed(&self) -> u64 {
         self.allowed
     }
 
-    /// Counts bytes that the host reads from the module's memory, or copies to it.
+    /// Charges for bytes that the host reads from the module's memory, or copies to it.
     pub(crate) fn handle(&mut self, bytes: usize) {
         self.spend(count(bytes) / u64::from(BULK_BYTES_PER_GAS));
     }
@@ -60,12 +60,12 @@ impl Gas {
         self.due = self.due.saturating_add(gas);
     }
 
-    /// What a call of the host takes, which has now ended.
+    /// The charge for a call of the host that has ended.
     pub(crate) fn settle_call(&mut self) -> u64 {
         GAS_PER_CALL.saturating_add(std::mem::take(&mut self.due))
     }
 
-    /// What the call may use more, for a row that the host hands in, the `nth` of its range, from 1.
+    /// The gas earned by a row that the host passes in, the `nth` of its range, counted from 1.
     pub(crate) fn earn(&mut self, nth: u64, bytes: usize) -> u64 {
         self.longest_range = self.longest_range.max(nth);
         let passes = EARNING_PASSES.saturating_mul(self.longest_range);

@@ -1,4 +1,4 @@
-//! How far the memory and the table of a module may grow.
+//! Limits the growth of a module's memory and table.
 
 use wasmi::ResourceLimiter;
 use wasmi::errors::{MemoryError, TableError};
@@ -6,17 +6,17 @@ use wasmi_core::LimiterError;
 
 use crate::abi::{MAX_PAGES, MAX_TABLE, PAGE_BYTES};
 
-/// Why the engine does not let a memory or a table grow. Growth that is refused ends the call, so
-/// that a module does not see how much memory its host has.
+/// Why the engine does not let a memory or a table grow. A refusal ends the call, so that a module
+/// cannot observe how much memory its host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// The memory would exceed the limit.
     Memory,
     /// The table would exceed its limit.
     Table,
-    /// There is not enough gas to clear what is added.
+    /// There is not enough gas to clear the added part.
     Gas,
-    /// The host has no more memory, which is no fault of the code.
+    /// The host has no memory left, which is not a fault of the code.
     Host,
 }
 

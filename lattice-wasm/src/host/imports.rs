@@ -14,7 +14,7 @@ use crate::text::text;
 
 type Result<T> = std::result::Result<T, BackendError>;
 
-/// Ends a call; why is in the context.
+/// Ends a call; the context has the reason.
 #[derive(Debug)]
 struct Ended;
 
@@ -78,7 +78,7 @@ fn write(memory: &mut [u8], address: u32, len: u32) -> Result<&mut [u8]> {
     bytes.ok_or_else(|| beyond(address, len))
 }
 
-/// A length as the module gets it. Nothing that a store holds is as long as 2 GiB.
+/// A length as the module gets it. Nothing in a store reaches 2 GiB.
 fn length(len: usize) -> Result<i64> {
     let len = i64::try_from(len)
         .ok()
@@ -102,7 +102,8 @@ fn history<'a>(context: &Context<'a>, name: &str) -> Result<&'a dyn History> {
     context.history.ok_or_else(|| unavailable(name))
 }
 
-/// Keeps what is too long for the module's buffer, until the module takes it.
+/// Copies bytes to the module's buffer, or parks them until the module takes them if they do not
+/// fit.
 fn deliver(bytes: &[u8], buffer: &mut [u8], parked: &mut Option<Vec<u8>>) {
     match buffer.get_mut(..bytes.len()) {
         Some(buffer) => buffer.copy_from_slice(bytes),
@@ -122,7 +123,7 @@ fn get(
         .extend_from_slice(read(memory, key, key_len)?);
     let buffer = write(memory, buffer, capacity)?;
     context.parked = None;
-    // Not by `show`: the host keeps the rows that an op has got, and compares them with those that it puts.
+    // Not by `show`: the host caches the rows that an op has read, and compares its puts with them.
     let found = rows(&context.data, "get")?.get(&context.scratch)?;
     context.gas.handle(context.scratch.len());
     match found {
@@ -168,7 +169,7 @@ fn remove(memory: &[u8], context: &mut Context<'_>, key: u32, key_len: u32) -> R
     }
 }
 
-/// The bounds of a range, as a module gives them.
+/// The bounds of a range, as a module passes them.
 struct Range {
     flags: u32,
     start: (u32, u32),
@@ -264,8 +265,9 @@ fn append_stamp(stamp: &Stamp, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&stamp.op.to_key());
 }
 
-/// What history gives for an apply index. One that no op has is an error of the store where a row
-/// of the store names it; a module can make up any.
+/// Reads history at an apply index that the module passed. A module can make up any index, so one
+/// that no op has is a fault of the module. If a row of the store itself contains such an index,
+/// that is a storage error.
 fn of_index<T>(
     history: &dyn History,
     index: u64,
@@ -359,11 +361,11 @@ fn log(memory: &[u8], context: &mut Context<'_>, message: u32, len: u32) -> Resu
     if context.log_lines > MAX_LOG_LINES {
         return Err(trap(format!("more than {MAX_LOG_LINES} lines in the log")));
     }
-    // The text is checked and dropped: what a module logs is part of no result.
+    // The text is checked and discarded: log lines are part of no result.
     read(memory, message, len).map(drop)
 }
 
-/// An import by its name, for the instance that this store is for.
+/// An import by its name, for the instance of this store.
 pub(crate) fn function<'a>(store: &mut Store<Context<'a>>, name: &str) -> Option<Func> {
     Some(match name {
         "get" => Func::wrap(

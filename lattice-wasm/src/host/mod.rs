@@ -1,4 +1,4 @@
-//! The host's side of a call: what the module sees of the store, and what it has used.
+//! The host's side of a call: the data that the module can access, and the resources it has used.
 
 mod gas;
 mod growth;
@@ -12,7 +12,7 @@ pub(crate) use gas::Gas;
 pub(crate) use growth::{Growth, Refused};
 pub(crate) use imports::function;
 
-/// What a module may do with the rows of the store.
+/// The module's access to the rows of the store.
 pub(crate) enum Data<'a> {
     None,
     Read(&'a dyn DataRead),
@@ -22,29 +22,29 @@ pub(crate) enum Data<'a> {
 /// Receives elements: the row's number, key and value.
 pub(crate) type Each<'a> = &'a mut dyn FnMut(u32, &[u8], &[u8]);
 
-/// What belongs to one instance.
+/// The state of one instance.
 pub(crate) struct Context<'a> {
     pub(crate) data: Data<'a>,
     pub(crate) history: Option<&'a dyn History>,
     pub(crate) elements: Option<Elements<'a>>,
     pub(crate) gas: Gas,
-    /// Why the call was ended, if the host did it.
+    /// Why the call ended, if the host ended it.
     pub(crate) error: Option<BackendError>,
     pub(crate) memory: Option<Memory>,
     pub(crate) growth: Growth,
-    /// What did not fit into the module's buffer.
+    /// A result that did not fit into the module's buffer.
     parked: Option<Vec<u8>>,
-    /// Keys, while the memory that they come from is written to.
+    /// Buffer for a key, while the module's memory that it comes from is written to.
     scratch: Vec<u8>,
     log_lines: u32,
 }
 
-/// The elements of a page of rows, while the module gives them.
+/// The elements of a page of rows, while the module passes them.
 pub(crate) struct Elements<'a> {
     pub(crate) each: Each<'a>,
-    /// Rows of the page.
+    /// The number of rows of the page.
     pub(crate) rows: u32,
-    /// The row that the last element was of, and how many it has.
+    /// The row of the last element, and how many elements it has.
     row: u32,
     count: u64,
 }

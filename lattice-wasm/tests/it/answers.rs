@@ -1,4 +1,4 @@
-//! What a module gives back: addresses, answers, texts, and what it would remember.
+//! What a module returns: addresses, answers and texts; and that it keeps no state.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use lattice_wasm::{WasmMachine, WasmPayload};
 
 use crate::guest::*;
 
-/// Bytes of memory of a module of these tests.
+/// The size of the memory of the modules in these tests, in bytes.
 const END: u32 = 4 << 16;
 
 fn allocating(body: &str) -> WasmMachine {
@@ -41,7 +41,7 @@ fn memory_for_an_input_that_is_beyond_the_memory() {
         let payload = vec![1; len];
         let expected = format!("`lattice1_alloc` gave address {address} for {len} bytes");
         assert_eq!(message_of(failed(&machine, &payload)), expected);
-        // An op is 88 bytes more, in four parts.
+        // An op has 88 more bytes, in four parts.
         let expected = format!(
             "`lattice1_alloc` gave address {address} for {} bytes",
             len + 88
@@ -60,7 +60,7 @@ fn memory_for_an_input_that_is_beyond_the_memory() {
         );
         assert_eq!(trapped(ended), expected);
     }
-    // The last byte is one that a module has; and an input of no bytes is anywhere in it.
+    // The last byte is valid. An empty input may be anywhere, also at the end.
     for (address, len) in [(END - 1, 1), (END, 0), (0, 0), (0, 1)] {
         let machine = allocating(&format!("(i32.const {address})"));
         machine.decode(&vec![1; len]).unwrap();
@@ -88,13 +88,14 @@ fn memory_for_an_input_that_is_never_given() {
     }
     let machine = allocating("(loop (br 0)) (i32.const 0)");
     assert!(matches!(failed(&machine, b"p"), LogicFault::Limit { .. }));
-    // It may grow the memory for the input.
+    // The module may grow the memory for the input.
     let machine = allocating("(i32.shl (memory.grow (i32.const 1)) (i32.const 16))");
     machine.decode(&[1; 65_536]).unwrap();
     failed(&machine, &[1; 65_537]);
 }
 
-/// An input over what the module keeps there is the module's own doing, and the same everywhere.
+/// The host overwrites the module's own data if the module returns its address, and every engine
+/// computes the same result.
 #[test]
 fn memory_for_an_input_over_another() {
     let body = r#"(data (i32.const 0) "constant")
@@ -106,7 +107,7 @@ fn memory_for_an_input_over_another() {
     assert_eq!(rows.0.values().next().unwrap()[88..], *b"pp");
 }
 
-/// An export that gives an output.
+/// A module with an export that returns this output.
 fn giving(export: &str, place: u64, data: &[u8]) -> WasmMachine {
     let params = match export {
         "prepare" | "query" => "i32 i32 i32",
@@ -131,7 +132,7 @@ fn giving(export: &str, place: u64, data: &[u8]) -> WasmMachine {
     machine(&methods(), &text)
 }
 
-/// The output of these bytes.
+/// A module with an export that returns these bytes.
 fn giving_bytes(export: &str, data: &[u8]) -> WasmMachine {
     giving(export, 16 << 32 | u64::try_from(data.len()).unwrap(), data)
 }
@@ -166,7 +167,7 @@ fn outputs_beyond_the_memory() {
             }
         }
     }
-    // All of the memory is a long reason.
+    // The whole memory is a long reason.
     let Err(invalid) = giving("decode", end, b"").decode(b"p") else {
         panic!("the payload is invalid");
     };
@@ -193,7 +194,7 @@ fn answers_that_are_none() {
     assert_eq!(make(&giving_bytes("prepare", b"\0")).unwrap(), b"");
 }
 
-/// Not one byte of an answer is taken for a value that is not its encoding.
+/// An answer that is not exactly the encoding of a value is refused.
 #[test]
 fn answers_that_are_no_values() {
     let null = ask(&giving_bytes("query", b"\0\0")).unwrap();
@@ -228,7 +229,7 @@ fn answers_that_are_no_values() {
     }
 }
 
-/// A text that a terminal would act on, of more than one line, and not all UTF-8.
+/// A text with terminal escapes, several lines, and invalid UTF-8.
 const HOSTILE: &[u8] =
     b"\x1b[2J\x1b]0;owned\x07\r\n\t\0\x7f\xc2\x9b31m\xe2\x80\xae\xe2\x80\xa8\xff\xfe";
 
@@ -243,7 +244,7 @@ fn assert_one_line(text: &str) {
     assert!(text.len() < 9_000, "{} bytes", text.len());
 }
 
-/// Each text that a module gives: a reason, a description, a refusal, an argument and a fault.
+/// Each kind of text of a module: a reason, a description, a refusal, an argument and a fault.
 fn texts(text: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
     match giving_bytes("decode", text).decode(b"p") {
@@ -289,7 +290,7 @@ fn texts_are_one_line_without_controls() {
 
 #[test]
 fn texts_of_a_mebibyte_are_cut() {
-    // As long as the module may be, and all of it to be escaped.
+    // As long as a module may be, and all of it needs escapes.
     let long = HOSTILE.repeat(190_000 / HOSTILE.len());
     let begin = Instant::now();
     for text in texts(&long) {
@@ -297,7 +298,7 @@ fn texts_of_a_mebibyte_are_cut() {
         assert!(text.ends_with("..."), "{text}");
     }
     println!("{:?}", begin.elapsed());
-    // Of 128 MiB, which need not be in the module.
+    // 128 MiB, which the module fills at run time.
     let body = r#"(func (export "lattice1_describe") (param i32 i32) (result i64)
         (drop (memory.grow (i32.const 2044)))
         (memory.fill (i32.const 0) (i32.const 27) (i32.const 0x8000000))
@@ -307,7 +308,7 @@ fn texts_of_a_mebibyte_are_cut() {
     assert!(text.starts_with("\\u{1b}\\u{1b}") && text.ends_with("..."));
 }
 
-/// What the validator quotes of a module is a text of the module.
+/// Names that the validator quotes are texts of the module.
 #[test]
 fn names_that_a_refusal_quotes() {
     let body = r#"(func (export "first name")) (func (export "other name"))"#;
@@ -323,7 +324,7 @@ fn names_that_a_refusal_quotes() {
     let message = error.to_string();
     assert!(message.contains("duplicate export name"), "{message}");
     assert_one_line(&message);
-    // So does what it says of imports and exports.
+    // The same holds for messages about imports and exports.
     for body in [
         r#"(import "lattice1" "a\1b[2J\e2\80\ae\0a" (func))"#,
         r#"(import "a\1b[2J\e2\80\ae\0a" "b" (func))"#,
@@ -345,7 +346,7 @@ fn an_argument_that_is_refused_names_its_parameter() {
     assert_eq!(refused(b"\x01"), "");
 }
 
-/// Counts its calls in a global and in memory, and writes both counts.
+/// Counts its calls in a global and in memory, and writes both counts to a row.
 const COUNTING: &str = r#"
     (global $calls (mut i32) (i32.const 0))
     (data (i32.const 0) "\00\00\00\00\00\00\00\00")
@@ -383,9 +384,9 @@ const COUNTING: &str = r#"
         (call $count_up)
         (call $put (i32.const 999) (i32.const 1) (i32.const 0) (i32.const 16)))"#;
 
-/// The first count of all: one call, five pages, two elements of the table.
+/// The counts after the first call: one call, five pages, two elements of the table.
 const FIRST: [u8; 16] = [1, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0];
-/// The count in `apply`, which follows `decode` in its instance.
+/// The counts in `apply`, which runs after `decode` in the same instance.
 const APPLIED: [u8; 16] = [2, 0, 0, 0, 2, 0, 0, 0, 6, 0, 0, 0, 3, 0, 0, 0];
 
 #[test]
@@ -396,7 +397,7 @@ fn a_module_remembers_nothing() {
     let clone = machine.clone();
     for machine in [&machine, &clone, &machine] {
         for _ in 0..3 {
-            // `apply` and `settle` are one call of the module, so that the count is the same.
+            // `apply` and `settle` run in one instance, so that the count is the same.
             let rows = run(machine, b"p").unwrap();
             assert_eq!(rows.get(&[0]).unwrap().unwrap(), APPLIED);
             assert_eq!(rows.0.len(), 1);
@@ -406,7 +407,7 @@ fn a_module_remembers_nothing() {
             assert_eq!(machine.describe(b"p"), "1");
         }
     }
-    // A call that fails leaves nothing, either.
+    // A failed call leaves no state either.
     let failing = COUNTING.replace(
         "(call $put (i32.const 999)",
         "(if (i32.eq (i32.load8_u (local.get 0)) (i32.const 3)) (then (call $count_up)))
@@ -426,7 +427,7 @@ fn a_module_remembers_nothing() {
     }
 }
 
-/// Threads share the module, and no instance.
+/// Threads share the module, but no instance.
 #[test]
 fn threads_share_no_state() {
     let mut manifest = methods();
@@ -444,7 +445,8 @@ fn threads_share_no_state() {
     });
 }
 
-/// What others take in as a fault, the host gives as one: never a panic, and never a verdict.
+/// The host reports a failure to read a payload as a fault: it neither panics nor decides on
+/// validity.
 #[test]
 fn a_payload_whose_reading_fails_is_neither_valid_nor_invalid() {
     for body in ["unreachable", "(loop (br 0)) (i64.const 0)"] {
@@ -459,7 +461,8 @@ fn a_payload_whose_reading_fails_is_neither_valid_nor_invalid() {
     }
 }
 
-/// Elements that the code does not give are the rows, whatever it exports.
+/// Unless the manifest says that the code computes elements, the rows are the elements, whatever
+/// the module exports.
 #[test]
 fn rows_are_elements_unless_the_manifest_says_otherwise() {
     let body = r#"(func (export "lattice1_elements") (param i64 i32 i32) unreachable)"#;

@@ -1,4 +1,4 @@
-//! Modules that are within the limits, and as hard to compile and to run as they can be.
+//! Modules within the limits that are as costly to compile and to run as possible.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ fn many(count: usize, part: impl Fn(usize) -> String) -> String {
     (0..count).map(part).collect()
 }
 
-/// As many functions with this body as fit into a module, and an `apply` that calls each, so that
-/// all are translated. What they have to do is nothing.
+/// A module with as many functions with this body as fit, and an `apply` that calls each, so that
+/// all are translated. The functions do no work.
 fn filled(body: &str) -> Vec<u8> {
     let argument = if body.starts_with("(param i32)") {
         "(i32.const 0)"
@@ -20,7 +20,7 @@ fn filled(body: &str) -> Vec<u8> {
         ""
     };
     let module = |count: usize| {
-        // After 12 imports.
+        // The functions have numbers after those of the 12 imports.
         let calls = many(count, |nth| format!("(call {} {argument})", 12 + nth));
         let functions = format!("(func {body})").repeat(count);
         wasm(&manifest(), &format!("{functions} {}", apply(&calls)))
@@ -30,7 +30,7 @@ fn filled(body: &str) -> Vec<u8> {
     module(count)
 }
 
-/// The worst modules that the limits allow, by name.
+/// The most costly modules that the limits allow, by name.
 fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let locals = format!("(local {})", "i64 ".repeat(512));
     let mut targets = String::new();
@@ -164,8 +164,8 @@ fn time_of<T>(work: impl Fn() -> T) -> (Duration, T) {
     (begin.elapsed(), result)
 }
 
-/// In release all take less than 20 ms a MiB, except for blocks of four results: 32 ms. In debug the
-/// host's own code is not optimised; and other tests run beside this one.
+/// In release, all take less than 20 ms per MiB, except blocks of four results with 32 ms. In
+/// debug, the host's own code is not optimised. Other tests run beside this one.
 #[test]
 fn modules_compile_in_time_that_is_bounded_by_their_length() {
     let most_ms: u64 = if cfg!(debug_assertions) { 600 } else { 60 };
@@ -180,7 +180,7 @@ fn modules_compile_in_time_that_is_bounded_by_their_length() {
         let allowed = Duration::from_millis((most_ms * bytes) >> 20);
         let (mut best, code) =
             time_of(|| Code::new(&wasm).unwrap_or_else(|error| panic!("{name}: {error:?}")));
-        // Other work of the machine lengthens some of the times.
+        // Other work on the machine lengthens some of the times.
         for nth in 0..10 {
             if nth > 1 && best <= allowed {
                 break;
@@ -188,7 +188,8 @@ fn modules_compile_in_time_that_is_bounded_by_their_length() {
             best = best.min(time_of(|| Code::new(&wasm).unwrap()).0);
         }
         let machine = WasmMachine::new(code, &[]).unwrap();
-        // The first op translates what it calls; the second one makes an instance alone.
+        // The first op translates the functions that it calls; the second one only makes an
+        // instance.
         let first = time_of(|| drop(run(&machine, b"p"))).0;
         let second = time_of(|| drop(run(&machine, b"p"))).0;
         println!(
@@ -207,7 +208,7 @@ fn clones_share_the_module() {
     let code = Code::new(guests::KVSTORE).unwrap();
     let begin = Instant::now();
     let clones: Vec<Code> = (0..100_000).map(|_| code.clone()).collect();
-    // Compiling takes a millisecond.
+    // Compiling takes a millisecond, so 100,000 compilations would take longer.
     assert!(begin.elapsed() < Duration::from_secs(1));
     assert!(clones.iter().all(|clone| clone.cid() == code.cid()));
     let machine = WasmMachine::new(code.clone(), &[]).unwrap();

@@ -1,5 +1,5 @@
-//! A state machine natively and as a module, side by side: each call goes to both, and whatever they
-//! answer differently is a failure.
+//! A state machine natively and as a module, side by side: each call goes to both, and a difference
+//! between their answers is a failure.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -111,10 +111,10 @@ fn query<M: StoreCode>(
     from_native
 }
 
-/// What was written, in order.
+/// The writes, in order.
 type Written = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-/// Rows over others, which stay as they are.
+/// Rows over others, which stay unchanged.
 struct Overlay<'a> {
     under: &'a dyn DataRead,
     rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -196,7 +196,7 @@ impl DataWrite for Overlay<'_> {
     }
 }
 
-/// Has both write, compares what they wrote and what they report, and carries it out.
+/// Runs both writers, compares their writes and results, and applies the writes.
 fn compare(
     data: &mut dyn DataWrite,
     native: impl FnOnce(&mut dyn DataWrite) -> Result<()>,
@@ -237,7 +237,8 @@ impl<M: StoreCode> StateMachine for Both<M> {
         let (one, other) = (self.native.decode(payload), self.wasm.decode(payload));
         match (one, other) {
             (Ok(one), Ok(other @ WasmPayload::Valid(_))) => Ok((one, other)),
-            // The verdict is the same. The reason may name a length that does not fit in 32 bits.
+            // Both refuse. The reasons may differ, since one may contain a length that does not fit
+            // in 32 bits.
             (Err(one), Err(_)) => Err(one),
             (one, other) => panic!("natively {:?}, as a module {other:?}", one.map(drop)),
         }

@@ -1,4 +1,4 @@
-//! The suite for state machines over every store type that ships, each call natively and as a module.
+//! The conformance suite over every store type that ships, each call natively and as a module.
 
 use std::num::NonZero;
 
@@ -16,7 +16,7 @@ use lattice_wasm::{Code, guests};
 use crate::both::Both;
 use crate::kv;
 
-/// A page of rows reads ahead, so that the limits are less tight than natively.
+/// The module's calls read rows ahead by the page, so the limits are less tight than natively.
 const DIVISOR: NonZero<u64> = NonZero::new(256).expect("it is not zero");
 
 type Call = (&'static str, Value);
@@ -46,7 +46,7 @@ fn key(rng: &mut Rng) -> Vec<u8> {
     vec![b'a', u8::try_from(rng.below(4)).unwrap()][..1 + rng.below(2)].to_vec()
 }
 
-/// Values inside cells and, now and then, longer ones.
+/// Values that fit in cells and, sometimes, longer ones.
 fn value(rng: &mut Rng) -> Vec<u8> {
     let length = match rng.below(8) {
         0 => 1024,
@@ -56,7 +56,7 @@ fn value(rng: &mut Rng) -> Vec<u8> {
     rng.bytes(length)
 }
 
-/// Valid payloads that supersede any ops, seen or not, and ops that never come.
+/// Valid payloads that supersede any ops, seen or unseen, and ops that never arrive.
 fn hostile_puts(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
     let mut refs: Vec<OpRef> = (0..=rng.below(3))
         .filter_map(|_| rng.pick(ops).map(Op::reference))
@@ -169,7 +169,7 @@ fn add(rng: &mut Rng) -> Call {
     ("add", Value::record([("name", name), ("number", number)]))
 }
 
-/// Numbers without a name, names that are not UTF-8 or too long, and nothing.
+/// Numbers without a name, names that are too long or not UTF-8, and empty payloads.
 fn hostile_numbers(rng: &mut Rng, _: &[Op]) -> Vec<u8> {
     let length = [0, 7, 8, 9, 12, 263, 264][rng.below(7)];
     match rng.one_in(2) {

@@ -1,4 +1,4 @@
-//! A module that was written in C, from the description of the interface.
+//! A module written in C from the specification of the interface.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ fn of(author: &str) -> Value {
     Value::record([("author", Value::Text(author.into()))])
 }
 
-/// The message of a call that is refused.
+/// The message of a refused call.
 fn refusal(engine: &Engine<WasmMachine>, method: &str, args: Value) -> String {
     engine.call(method, args).unwrap_err().to_string()
 }
@@ -176,7 +176,7 @@ fn it_refuses_what_it_cannot_take() {
             "method `of`, parameter `author`: expected 64 digits of lower-case hexadecimal"
         );
     }
-    // The host refuses these without the module.
+    // The host refuses these without calling the module.
     let text = Value::record([("n", Value::Text("1".into()))]);
     assert_eq!(
         refusal(&engine, "add", text),

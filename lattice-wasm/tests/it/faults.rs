@@ -1,4 +1,4 @@
-//! Modules that fail in a store: the op is held or refused, and everything else goes on.
+//! Modules that fail in a store: the op is held or refused, and the store continues to work.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ fn genesis() -> Genesis {
     )
 }
 
-/// An op by hand, dated so many milliseconds after the store was made.
+/// A hand-made op, this many milliseconds after the creation of the store.
 fn op(seed: u8, prev: Option<&Op>, after_ms: u64, payload: &[u8]) -> Op {
     let draft = OpDraft {
         kind: OpKind::Application,
@@ -56,7 +56,7 @@ fn op(seed: u8, prev: Option<&Op>, after_ms: u64, payload: &[u8]) -> Op {
     draft.sign(&hasher, &secret(seed)).unwrap()
 }
 
-/// A place with a store in it.
+/// A location with a store.
 struct Place {
     backend: Arc<dyn StateBackend>,
     path: PathBuf,
@@ -100,15 +100,16 @@ fn take(store: &Store, ops: &[&Op]) -> Vec<Outcome> {
         .collect()
 }
 
-/// A store in memory that has taken in these ops.
+/// A store in memory that has ingested these ops.
 fn with(machine: &WasmMachine, ops: &[&Op]) -> Store {
     let store = Place::memory(machine).open(machine);
     take(&store, ops);
     store
 }
 
-/// A module that makes every call of the host that it may. Before each call it counts, and if the
-/// payload is `T`, a count and a kind of fault, it fails there. A fixed module does not.
+/// A module that makes every call of the host that it may. It counts its calls, and if the payload
+/// is `T`, a count and a kind of fault, it fails before the call with this count. A fixed module
+/// does not fail.
 fn steps(fault: &str) -> WasmMachine {
     let body = format!(
         r#"
@@ -209,7 +210,7 @@ fn steps(fault: &str) -> WasmMachine {
     machine(&manifest, &body)
 }
 
-/// The kinds of faults: a message, an instruction, gas, an address.
+/// The kinds of faults: a message, a trapping instruction, gas, an address.
 const FAULTS: &str = "(block (block (block (block (br_table 0 1 2 3 (local.get $kind)))
         (call $fail (i32.const 256) (i32.const 16)))
         (unreachable))
@@ -230,7 +231,7 @@ fn version(machine: &WasmMachine) -> String {
     machine.code().cid().to_string()
 }
 
-/// Counts at which an op fails: those of `apply` and `settle`, and those of `elements`.
+/// The counts at which an op fails: those of `apply` and `settle`, and those of `elements`.
 const COUNTS: [u8; 18] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 101, 102, 103,
 ];
@@ -263,7 +264,7 @@ fn a_local_op_that_fails_at_any_call_is_refused() {
         let mut faults = 0;
         for count in COUNTS {
             for kind in [0, 1, 2, 3] {
-                // Gas takes its time.
+                // Using up the gas takes long, so only a few counts are tested.
                 if kind == 2 && ![3, 14, 102].contains(&count) {
                     continue;
                 }
@@ -285,7 +286,7 @@ fn a_local_op_that_fails_at_any_call_is_refused() {
             assert_eq!(next.index.get() + 1, store.op_count().unwrap());
         }
         assert_eq!(faults, 3 * COUNTS.len() + 3);
-        // There are no calls but those.
+        // The module makes no other calls.
         for count in [0, 16, 17, 100, 104] {
             store.append(command(&machine, &[b'T', count, 0])).unwrap();
         }
@@ -310,7 +311,7 @@ fn a_payload_that_prepare_makes_and_decode_refuses_is_a_fault() {
     assert!(store.is_usable());
     assert_eq!(store.op_count().unwrap(), 0);
     assert_eq!(store.state_hash().unwrap(), hash);
-    // The same payload of another author is an op without effect.
+    // The same payload from another author is an op without effect.
     assert!(matches!(
         take(&store, &[&op(2, None, 0, b"I am invalid")])[..],
         [Outcome::Applied { .. }]
@@ -366,7 +367,7 @@ fn an_op_of_another_that_fails_at_any_call_is_held_until_other_code_settles_it()
                 .map(|(op, reason)| (op.clone(), version(&failing), reason))
                 .collect();
             assert_eq!(held, expected);
-            // Another copy of the same, and ops of the store's own author.
+            // A second delivery is known. With fixed code, the store's own author writes again.
             assert_eq!(take(&store, &[&bad])[..], [Outcome::Known]);
             assert!(store.is_usable());
             store.close().unwrap();
@@ -435,7 +436,7 @@ fn a_call_that_fails_leaves_the_store_usable() {
     assert_eq!(fixed(&[]).describe(b"any"), "told to");
 }
 
-/// Code that fails on what is applied is refused when a store is opened with it.
+/// A store refuses code that fails on an applied op.
 #[test]
 fn a_module_that_fails_on_an_applied_op_does_not_take_its_place() {
     let (old, new) = (fixed(&[]), failing());
@@ -465,8 +466,8 @@ fn a_module_that_fails_on_an_applied_op_does_not_take_its_place() {
     }
 }
 
-/// An index of no op is an error of the store where the store's own rows name it. A module that
-/// makes one up must not stop the store with it.
+/// An unknown apply index is a storage error where the store's own rows contain it. A module that
+/// makes one up must not be able to stop the store with it.
 #[test]
 fn a_made_up_index_does_not_stop_the_store() {
     for body in [
@@ -484,7 +485,7 @@ fn a_made_up_index_does_not_stop_the_store() {
     }
 }
 
-/// Work that never ends, in the parts of an op: it ends by a limit, soon.
+/// Endless work, in each part of an op, ends by a limit within a bounded time.
 #[test]
 fn floods_end_by_limits() {
     let element = "(call $element (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 0)

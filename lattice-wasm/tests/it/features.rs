@@ -1,4 +1,4 @@
-//! What WebAssembly has and modules may use, and what grows and nests while they run.
+//! The features of WebAssembly that modules may use, and growth and nesting at run time.
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Limit, LogicFault, StateMachine};
@@ -11,7 +11,7 @@ const MANIFEST: &str = "\\01\\00\\03\\00\\00\\00\\00\\00\\00\\00a.b\
 
 const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 
-/// A module that returns an output of `decode`, beside other parts.
+/// A module whose `decode` returns this output, with other parts.
 fn module(memory: &str, parts: &str, decode: &str) -> Result<Code, CodeError> {
     let text = format!(
         r#"(module {memory} {parts}
@@ -27,9 +27,9 @@ fn machine(memory: &str, parts: &str, decode: &str) -> WasmMachine {
     WasmMachine::new(module(memory, parts, decode).unwrap(), &[]).unwrap()
 }
 
-/// Whether an expression that gives an `i32` gives this one; or the fault.
+/// Whether an `i32` expression has this value; or the fault.
 fn gives(memory: &str, parts: &str, body: &str, number: i32) -> Result<bool, LogicFault> {
-    // Valid payloads are 0; an output of no bytes is a reason.
+    // 0 means valid; any other output, also an empty one, is a reason.
     let decode = format!(
         "(select (i64.const 0) (i64.shl (i64.const 8) (i64.const 32))
             (i32.eq {body} (i32.const {number})))"
@@ -127,7 +127,8 @@ fn memory_grows_to_the_modules_limit_or_to_the_hosts() {
     assert_eq!(gives(MEMORY, "", &grow(65_536), -1), Ok(true));
 }
 
-/// Past the module's own limit, too: the engine does not ask which one it is.
+/// Growth beyond the module's own maximum is a fault, too: the engine does not report which limit
+/// it exceeds.
 #[test]
 fn the_table_grows_to_a_limit() {
     let grow = |more: u32| format!("(table.grow (ref.null func) (i32.const {more}))");
@@ -153,7 +154,7 @@ fn calls_nest_to_a_depth() {
             7,
         )
     };
-    // The call that the host makes is one, and the last one calls nothing.
+    // The host's call counts as one, and the last function calls nothing.
     let most = (0..2_000).rev().find(|depth| nested(*depth) == Ok(true));
     assert_eq!(most, Some(998));
     assert!(matches!(nested(999), Err(LogicFault::Trap { .. })));

@@ -1,5 +1,5 @@
-//! Histories that make the work for one op as large as others can: the module applies them in each
-//! order of delivery, and computes what the native code computes.
+//! Histories that maximise the work that other authors can cause for one op. The module applies
+//! them in each order of delivery, and computes the same state as the native code.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -33,24 +33,24 @@ fn key(nth: usize) -> Vec<u8> {
     format!("key {nth:08}").into_bytes()
 }
 
-/// Keys of this length, which is 12 or more.
+/// Keys of this length, at least 12.
 fn keys(count: usize, length: usize) -> Vec<Vec<u8>> {
     let long = |nth| [key(nth), vec![b'x'; length - 12]].concat();
     (0..count).map(long).collect()
 }
 
-/// A first op of an author that does not exist otherwise.
+/// A first op of an author with no other ops.
 fn alone(forge: &mut Forge, author: usize, payload: &[u8]) -> Op {
     forge.op(u64::try_from(author).unwrap(), None, &[], payload)
 }
 
-/// Puts a value at each key without a look at others.
+/// Puts a value at each key without superseding others.
 fn puts(keys: &[Vec<u8>], value: &[u8]) -> Vec<u8> {
     let put = |key| kv::write(key, &[], Some(value.to_vec()));
     kv::payload(&[], keys.iter().map(|key| put(key)).collect())
 }
 
-/// Supersedes, at each key, what each of these ops puts there.
+/// Supersedes the values of each of these ops at each key.
 fn superseding(keys: &[Vec<u8>], ops: &[OpRef], value: Option<&[u8]>) -> Vec<u8> {
     let mut refs = ops.to_vec();
     refs.sort_unstable();
@@ -63,8 +63,8 @@ fn references(ops: &[Op]) -> Vec<OpRef> {
     ops.iter().map(Op::reference).collect()
 }
 
-/// Authors who put values at the same keys, and one op that supersedes all of them. Delivered first,
-/// it leaves a mark for each.
+/// Authors who put values at the same keys, and one op that supersedes all of them. If that op is
+/// delivered first, it leaves a mark for each value.
 fn siblings(authors: usize, keys: &[Vec<u8>], value: &[u8]) -> Flood {
     let mut forge = Forge::for_store(lattice_kvstore::store_type());
     let payload = puts(keys, value);
@@ -81,7 +81,7 @@ fn siblings(authors: usize, keys: &[Vec<u8>], value: &[u8]) -> Flood {
     }
 }
 
-/// Authors who each supersede, at keys of their own, what one op puts at all these keys.
+/// Authors who each supersede, at keys of their own, the values that one op puts at all these keys.
 fn marks(authors: usize, keys: usize) -> Flood {
     let mut forge = Forge::for_store(lattice_kvstore::store_type());
     let keys: Vec<_> = (0..authors * keys).map(key).collect();
@@ -100,8 +100,8 @@ fn marks(authors: usize, keys: usize) -> Flood {
     }
 }
 
-/// Two siblings at each key, and ops of other keys, which an op names at all of these. It changes
-/// nothing, and looks for each name at each key.
+/// Two siblings at each key, and ops at other keys, all of which one op names at each of these
+/// keys. It changes nothing, and looks up each name at each key.
 fn wrong_names(names: usize, keys: &[Vec<u8>]) -> Flood {
     let mut forge = Forge::for_store(lattice_kvstore::store_type());
     let mut many: Vec<Op> = (0..names)
@@ -149,7 +149,7 @@ where
     store.state_hash().unwrap().to_string()
 }
 
-/// Applies a flood in orders of delivery: by the native code, and by the module.
+/// Applies a flood in several orders of delivery, with the native code and with the module.
 fn apply_in_each_order(flood: &Flood) {
     let Flood {
         name,
@@ -191,8 +191,8 @@ fn an_op_that_all_marks_name() {
     apply_in_each_order(&marks(128, 64));
 }
 
-/// As many names as one op may have, 2^18, and as long keys as these may have. In debug there are
-/// fewer.
+/// The maximum of names in one op, 2^18, with the longest keys that these allow. Fewer in debug
+/// builds.
 #[test]
 fn as_many_names_as_an_op_may_have() {
     let shorter = if cfg!(debug_assertions) { 16 } else { 1 };

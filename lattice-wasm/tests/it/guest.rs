@@ -1,4 +1,4 @@
-//! Modules that tests write in text form, and what they run on.
+//! Modules that tests write in text form, and a host for them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -32,8 +32,8 @@ pub(crate) const IMPORTS: &str = r#"
     (import "lattice1" "log" (func $log (param i32 i32 i32)))
 "#;
 
-/// What stands in a module whose body has nothing of the kind: the text that a body has it by, and
-/// the part. Memory has 4 pages; an input is written to its second half.
+/// Default parts of a module: the text that shows that a body has a part of its own, and the part.
+/// Memory has 4 pages; the host writes inputs to its second half.
 const PARTS: [(&str, &str); 4] = [
     ("\"memory\"", r#"(memory (export "memory") 4)"#),
     (
@@ -81,7 +81,7 @@ pub(crate) fn methods() -> Manifest {
     }
 }
 
-/// The same with elements that the code gives.
+/// The same with elements that the code computes.
 pub(crate) fn coded() -> Manifest {
     Manifest {
         elements: Elements::Code,
@@ -112,14 +112,14 @@ pub(crate) fn custom(name: &str, content: &[u8]) -> Vec<u8> {
     section(0, &[&name_len, name.as_bytes(), content].concat())
 }
 
-/// A module of this text and no more, with a manifest.
+/// A module with this text, a manifest, and nothing else.
 pub(crate) fn bare(manifest: &Manifest, text: &str) -> Vec<u8> {
     let mut wasm = wat::parse_str(format!("(module {text})")).unwrap();
     wasm.extend(custom(SECTION, &manifest.encode()));
     wasm
 }
 
-/// A module: the imports, unless the body has imports of its own, the body, and what it lacks.
+/// A module: the imports, unless the body has its own, the body, and the parts that it lacks.
 pub(crate) fn wasm(manifest: &Manifest, body: &str) -> Vec<u8> {
     let mut text = String::new();
     if !body.contains("(import") {
@@ -142,7 +142,7 @@ pub(crate) fn machine(manifest: &Manifest, body: &str) -> WasmMachine {
     WasmMachine::new(load(manifest, body).unwrap(), &[]).unwrap()
 }
 
-/// A module whose `apply` does this.
+/// A module whose `apply` has this body.
 pub(crate) fn applying(body: &str) -> WasmMachine {
     machine(&manifest(), &apply(body))
 }
@@ -200,7 +200,7 @@ impl DataWrite for MapRows {
     }
 }
 
-/// The op with a number.
+/// A reference to the op with this sequence number.
 pub(crate) fn op_ref(seq: u64) -> OpRef {
     OpRef {
         author: PubKey::from_bytes([7; 32]),
@@ -209,7 +209,7 @@ pub(crate) fn op_ref(seq: u64) -> OpRef {
     }
 }
 
-/// A history of so many ops; the one that is being applied is the next.
+/// A history of this many ops; the op that is being applied is the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Ops {
     pub(crate) count: u64,
@@ -268,7 +268,7 @@ impl History for Ops {
     }
 }
 
-/// Applies an op with this payload to rows, after so many others.
+/// Applies an op with this payload to rows, after the ops of a history.
 pub(crate) fn run_on(
     machine: &WasmMachine,
     payload: &[u8],
@@ -285,14 +285,14 @@ pub(crate) fn run_on(
     machine.run(OpKind::Application, &view, decoded, rows, history)
 }
 
-/// Applies an op to no rows; gives the rows.
+/// Applies an op to an empty state; returns the rows.
 pub(crate) fn run(machine: &WasmMachine, payload: &[u8]) -> Result<MapRows> {
     let mut rows = MapRows::default();
     run_on(machine, payload, &mut rows, &Ops::new(3))?;
     Ok(rows)
 }
 
-/// The number of a row, and the key and the value of an element of it.
+/// The number of a row, and the key and the value of one of its elements.
 pub(crate) type Element = (usize, Vec<u8>, Vec<u8>);
 
 /// The elements of rows of one byte each.
@@ -322,7 +322,7 @@ pub(crate) fn ask(machine: &WasmMachine) -> std::result::Result<Value, MachineEr
     })
 }
 
-/// Calls the command `make`: the payload.
+/// Calls the command `make`; returns the payload.
 pub(crate) fn make(machine: &WasmMachine) -> std::result::Result<Vec<u8>, MachineError<String>> {
     let entry = entry(machine, "make");
     let MethodCall::Command(command) = entry.call else {
@@ -346,7 +346,7 @@ fn entry<'a>(
     entries.find(|entry| entry.method.name == name).unwrap()
 }
 
-/// The fault of what must fault.
+/// The fault of a call that must fault.
 #[track_caller]
 pub(crate) fn fault<T: std::fmt::Debug>(result: Result<T>) -> LogicFault {
     match result {

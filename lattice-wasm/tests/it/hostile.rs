@@ -1,4 +1,4 @@
-//! Modules that mean harm: each is refused when it is loaded, or ends as a fault of the code.
+//! Hostile modules: each is refused when it is loaded, or ends with a fault of the code.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ fn an_endless_recursion_ends_by_the_stack() {
     let deep = format!("(func $deep (call $deep)) {}", apply("(call $deep)"));
     let machine = crate::guest::machine(&manifest(), &deep);
     assert_eq!(trapped(run(&machine, b"p")), "call stack exhausted");
-    // Wide frames exhaust the stack of values.
+    // Wide frames exhaust the value stack.
     let wide = format!(
         "(func $wide (local {}) (call $wide)) {}",
         "i64 ".repeat(512),
@@ -58,7 +58,7 @@ fn an_endless_recursion_ends_by_the_stack() {
 fn memory_that_grows_without_end_is_a_fault_and_no_value() {
     let grow = "(loop (drop (memory.grow (i32.const 1))) (br 0))";
     assert_eq!(fault(run(&applying(grow), b"p")), memory());
-    // At once, by more than there are pages.
+    // In one step, by more than the allowed pages.
     let grow = |pages: u32| {
         let grow = format!("(i32.store (i32.const 0) (memory.grow (i32.const {pages})))");
         let put = "(call $put (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 4))";
@@ -67,7 +67,7 @@ fn memory_that_grows_without_end_is_a_fault_and_no_value() {
     for pages in [2_045, 10_000, 65_532] {
         assert_eq!(fault(grow(pages)), memory(), "{pages}");
     }
-    // More than an address of 32 bits reaches is a value that every engine gives.
+    // Growth beyond a 32-bit address space returns -1 in every engine.
     for pages in [65_533, 65_536, u32::MAX] {
         let rows = grow(pages).unwrap();
         assert_eq!(rows.0[&b"\xff"[..]], [0xff; 4], "{pages}");
@@ -85,7 +85,7 @@ fn a_memory_of_65_536_first_pages_is_refused() {
     assert_eq!(error, expected);
 }
 
-/// The time of an op that ends by gas.
+/// The time of an op that runs out of gas.
 fn time_of(body: &str) -> Duration {
     let machine = applying(body);
     let begin = Instant::now();
@@ -93,7 +93,7 @@ fn time_of(body: &str) -> Duration {
     begin.elapsed()
 }
 
-/// Instructions on ranges of memory and tables take about as much time for their gas as others.
+/// Bulk instructions on memory and tables take about as much time per gas as others.
 #[test]
 fn instructions_on_ranges_are_priced_by_their_length() {
     let plain = "(local $n i32)
@@ -168,7 +168,7 @@ fn a_table_of_200_000_branches_is_refused() {
     };
     let reason = malformed(&body(200_000));
     assert!(reason.contains("br_table size"), "{reason}");
-    // The validator takes as many as this.
+    // The validator accepts at most this many.
     let expected = CodeError::Limit {
         what: "branches in a table",
         limit: 1_024,
@@ -260,7 +260,7 @@ fn accesses_out_of_bounds_and_divisions_by_zero_trap() {
     assert!(message.contains("undefined element"), "{message}");
 }
 
-/// Segments that do not fit are found when an instance is made.
+/// Segments out of bounds are detected when an instance is made.
 #[test]
 fn segments_out_of_bounds_are_faults() {
     for body in [
@@ -271,12 +271,12 @@ fn segments_out_of_bounds_are_faults() {
         let machine = crate::guest::machine(&manifest(), body);
         let message = trapped(run(&machine, b"p"));
         assert!(message.contains("out of bounds"), "{body}: {message}");
-        // It is part of why an op is held, and is the same again.
+        // The message is part of the reason for which an op is held, so it must be the same again.
         assert_eq!(trapped(run(&machine, b"p")), message);
     }
 }
 
-/// Loops without any work, with little stack: they end by gas, and never by the stack of the host.
+/// Loops without work, with little stack: they run out of gas, and never overflow the host's stack.
 #[test]
 fn loops_of_nothing_need_no_stack_of_the_host() {
     for body in [
@@ -324,7 +324,7 @@ fn bytes_that_are_no_module_are_refused() {
         );
         assert!(is_no_module, "{error:?}");
     }
-    // A component is no module, with a module inside it or without.
+    // A component is not a module, whether it contains one or not.
     for inside in [Vec::new(), crate::guest::section(1, &whole)] {
         let mut component = b"\0asm\x0d\0\x01\0".to_vec();
         component.extend(inside);

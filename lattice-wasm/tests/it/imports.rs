@@ -1,4 +1,4 @@
-//! Imports that a module calls with lies, or where it may not.
+//! Imports called with invalid arguments, or in calls where they are unavailable.
 
 use lattice_backend::backend::Result;
 use lattice_backend::machine::{Limit, LogicFault, MachineError, StateMachine, Step, Value};
@@ -8,11 +8,11 @@ use lattice_wasm::{WasmMachine, WasmPayload, abi};
 
 use crate::guest::*;
 
-/// Bytes of memory of a module of these tests.
+/// The size of the memory of the modules in these tests, in bytes.
 const END: u32 = 4 << 16;
 
-/// Each import that takes addresses: its arguments, of which `A` and `L` are an address and a length
-/// that are in order, and whether it has a result.
+/// Each import that takes addresses: its arguments, where `A` and `L` stand for an address and its
+/// length, and whether it has a result.
 const WITH_PLACES: [(&str, &[&str], bool); 10] = [
     ("get", &["A", "L", "0", "0"], true),
     ("get", &["0", "0", "A", "L"], true),
@@ -70,7 +70,7 @@ fn places_beyond_the_memory() {
             let body = call(name, arguments, has_result, address, len);
             assert_eq!(trapped(tried(&body)), beyond(address, len), "{body}");
         }
-        // To the very end, and nothing after it.
+        // Up to the very end of the memory, and an empty range at the end.
         for (address, len) in [(END - 1, 1), (END, 0)] {
             let body = call(name, arguments, has_result, address, len);
             match name {
@@ -111,7 +111,7 @@ fn places_of_a_fixed_length_beyond_the_memory() {
 
 #[test]
 fn places_that_overlap() {
-    // The key, the value and the buffer are the same place; so are both bounds and the page.
+    // Key, value and buffer are the same place; so are both bounds and the page.
     let store = "(i32.store (i32.const 0) (i32.const 0))";
     for body in [
         "(drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 400)))",
@@ -125,7 +125,7 @@ fn places_that_overlap() {
     ] {
         tried(&format!("{store} {body}")).unwrap();
     }
-    // What comes out is the value, and its first four bytes.
+    // The result is the value, and its first four bytes.
     let body = "(drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 400)))
         (call $put (i32.const 299) (i32.const 1) (i32.const 0) (i32.const 301))";
     let rows = tried(body).unwrap();
@@ -154,7 +154,7 @@ fn take_without_something_to_take() {
     assert_eq!(trapped(tried(&format!("{get} {take} {take}"))), nothing);
     assert_eq!(trapped(tried(&format!("{fits} {take}"))), nothing);
     assert_eq!(trapped(tried(&format!("{none} {take}"))), nothing);
-    // What a call has left is gone after the next one.
+    // A parked result is gone after the next call.
     assert_eq!(trapped(tried(&format!("{get} {none} {take}"))), nothing);
     tried(&format!("{get} {take}")).unwrap();
 }
@@ -190,7 +190,7 @@ fn flags_of_a_range() {
     }
 }
 
-/// A range from after its end is empty, whatever the backend does with such bounds.
+/// A range that starts after its end is empty, whatever the backend does with such bounds.
 #[test]
 fn a_range_that_ends_before_it_begins_is_empty() {
     let mut rows = MapRows([(vec![0], vec![5])].into());
@@ -214,13 +214,13 @@ fn apply_indexes_that_no_op_has() {
             assert_eq!(trapped(tried(&body)), expected);
         }
     }
-    // The op that is being applied has one.
+    // The op that is being applied has a stamp.
     for index in 0..4 {
         tried(&format!("(call $stamp (i64.const {index}) (i32.const 0))")).unwrap();
     }
 }
 
-/// A damaged history is an error of the store, and no fault of the code.
+/// A damaged history is a storage error, not a fault of the code.
 #[test]
 fn an_op_that_history_lacks_is_no_fault_of_the_code() {
     struct Lost(Ops);
@@ -269,12 +269,12 @@ fn view(payload: &[u8]) -> OpView<'_> {
     }
 }
 
-/// The calls in which a module runs.
+/// The calls of the host that run a module.
 const CALLS: [&str; 9] = [
     "decode", "apply", "settle", "elements", "prepare", "query", "describe", "migrate", "convert",
 ];
 
-/// Where each import is available.
+/// The calls in which each import is available.
 const AVAILABLE: [(&str, &str, &[&str]); 12] = [
     (
         "get",
@@ -327,12 +327,12 @@ const AVAILABLE: [(&str, &str, &[&str]); 12] = [
         "(call $log (i32.const 0) (i32.const 0) (i32.const 1))",
         &CALLS,
     ),
-    // Those end every call, with another message.
+    // These end every call, with a different message.
     ("take", "(call $take (i32.const 0))", &[]),
     ("fail", "(call $fail (i32.const 0) (i32.const 0))", &[]),
 ];
 
-/// A module that has all exports, of which one does this.
+/// A module with all exports, one of which has this body.
 fn only(export: &str, body: &str) -> WasmMachine {
     let mut manifest = methods();
     manifest.elements = coded().elements;
@@ -361,7 +361,7 @@ fn only(export: &str, body: &str) -> WasmMachine {
             "(i64.const 0xee4800000010)",
         ),
     ];
-    // The answers are at 60,000: a byte 0 and nothing, or the value null; and at 61,000 a conversion
+    // The answers are at 60,000: byte 0 and nothing, or the value null; and at 61,000 a conversion
     // that has ended, `{calls: [], next: null}`.
     let mut text = String::from(r#"(data (i32.const 61000) "\07\02\05calls\06\00\04next\00")"#);
     for (name, signature, result) in functions {
@@ -397,7 +397,7 @@ fn enter(machine: &WasmMachine, call: &str) -> Result<()> {
     }
 }
 
-/// The type that modules of these tests convert stores of.
+/// The type from which the modules of these tests convert stores.
 const OLD: &str = "org.example.old";
 
 fn step() -> Step {
@@ -414,7 +414,7 @@ fn imports_where_they_are_not_available() {
         for call in CALLS {
             let machine = only(call, body);
             if call == "describe" {
-                // A description that fails is the length.
+                // A failed description is the length of the payload.
                 let is_there = available.contains(&call);
                 let expected = if is_there { "" } else { "1 bytes" };
                 assert_eq!(machine.describe(b"p"), expected, "{name}");
@@ -430,7 +430,7 @@ fn imports_where_they_are_not_available() {
                 true => ended.unwrap(),
                 false => assert_eq!(trapped(ended), expected, "{name} in {call}"),
             }
-            // The other calls of this module end well.
+            // The other calls of this module succeed.
             for other in CALLS.into_iter().filter(|other| *other != "describe") {
                 let is_same = other == call
                     || [other, call] == ["apply", "settle"]
@@ -479,7 +479,7 @@ fn elements_out_of_order() {
     }
 }
 
-/// A module may export an import: it is called as any function.
+/// A module may export an import: the host calls it as any function.
 #[test]
 fn an_import_that_is_exported() {
     let body = r#"(export "lattice1_apply" (func $remove)) (export "lattice1_settle" (func $log))"#;
@@ -489,7 +489,7 @@ fn an_import_that_is_exported() {
     assert!(trapped(run(&machine(&manifest(), body), b"p")).starts_with("\\u{3}"));
 }
 
-/// How often an op calls the host before its gas is used up.
+/// How many host calls an op makes before it runs out of gas.
 fn calls(body: &str) -> u64 {
     let history = Ops::new(3);
     let body = format!("(local $spin i32) (loop (drop (call $count)) {body} (br 0))");
@@ -512,14 +512,14 @@ fn calls(body: &str) -> u64 {
     history.calls.get()
 }
 
-/// A call of the host is one instruction. Without a price of its own, keys of 8 MiB would take an
-/// hour of copying for the gas of a quarter of a second.
+/// A call of the host is one instruction. Without a price of its own, calls with keys of 8 MiB
+/// would copy for an hour at the gas of a quarter of a second.
 #[test]
 fn calls_of_the_host_are_priced_by_what_they_handle() {
     let gas = abi::BASE_GAS + abi::GAS_PER_BYTE;
     let plain = calls("");
     assert!((gas / 120..gas / 100).contains(&plain), "{plain}");
-    // All handle 8 MiB: half a million gas.
+    // Each handles 8 MiB, which costs half a million gas.
     for body in [
         "(drop (call $get (i32.const 0) (i32.const 0x800000) (i32.const 0) (i32.const 0)))",
         "(call $remove (i32.const 0) (i32.const 0x800000))",
@@ -536,10 +536,10 @@ fn calls_of_the_host_are_priced_by_what_they_handle() {
     }
 }
 
-/// A long row is copied as often as it is read; it earns gas for 256 MiB of that.
+/// Each read copies a long row; the reads earn gas for 256 MiB only.
 #[test]
 fn long_rows_that_are_read_again_and_again() {
-    // The row has 1 MiB, which the first 256 times earns 64 Mi gas, less what is copied.
+    // The row has 1 MiB. Each of the first 256 reads earns 64 Mi gas, less the price of the copy.
     for body in [
         "(drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0)))",
         "(drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0)))
@@ -555,8 +555,8 @@ const SPIN: &str = "(local.set $spin (i32.const 64))
     (loop (memory.fill (i32.const 0) (i32.const 0) (i32.const 0x1000000))
         (br_if 0 (local.tee $spin (i32.sub (local.get $spin) (i32.const 1)))))";
 
-/// A merge, and an op whose payload is invalid, are settled alone: no export of the module sees
-/// history then, whichever function of the machine the host calls.
+/// The host settles a merge, and an op with an invalid payload, without applying them: no export of
+/// the module sees history then, whichever function of the machine the host calls.
 #[test]
 fn what_is_settled_alone_sees_no_history() {
     let machine = machine(

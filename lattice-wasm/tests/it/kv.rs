@@ -5,7 +5,7 @@ use lattice_meta::codec;
 use serde::Serialize;
 use serde_bytes::{ByteBuf, Bytes};
 
-/// What a payload does at one key: `supersedes` has places in the refs.
+/// The write of a payload to one key: `supersedes` has places in the refs.
 #[derive(Serialize)]
 pub(crate) struct Write<'a> {
     key: &'a Bytes,
@@ -28,7 +28,7 @@ pub(crate) fn write<'a>(key: &'a [u8], supersedes: &[u32], value: Option<Vec<u8>
     }
 }
 
-/// A payload, valid if keys and refs ascend and each ref is used.
+/// A payload; it is valid if keys and refs ascend and each ref is used.
 pub(crate) fn payload(refs: &[OpRef], writes: Vec<Write<'_>>) -> Vec<u8> {
     let payload = Payload {
         format: 1,

@@ -1,4 +1,4 @@
-//! Each limit of the interface, at the last count that is allowed and at the next.
+//! Each limit of the interface, at the greatest allowed count and at the next one.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use lattice_wasm::{Code, CodeError, abi, read_manifest};
 
 use crate::guest::*;
 
-/// What the limit says, or nothing if the module is accepted.
+/// The exceeded limit, or `None` if the module is accepted.
 #[track_caller]
 fn limit(wasm: &[u8]) -> Option<(&'static str, u64, u64)> {
     match Code::new(wasm) {
@@ -19,7 +19,7 @@ fn limit(wasm: &[u8]) -> Option<(&'static str, u64, u64)> {
     }
 }
 
-/// A module with so many of something is accepted up to a limit, and refused beyond.
+/// A module is accepted up to this count, and refused beyond.
 #[track_caller]
 fn at(what: &'static str, most: usize, module: impl Fn(usize) -> Vec<u8>) {
     assert_eq!(limit(&module(most)), None, "{most} {what}");
@@ -49,7 +49,7 @@ const EXPORTS: usize = 4;
 fn bytes_of_a_module() {
     let whole = wasm(&manifest(), "");
     let filled = |length: usize| {
-        // The header of a custom section of this length has 6 bytes, its name 5.
+        // A custom section of this length has a header of 6 bytes and a name of 5.
         let name = [&[4][..], b"fill"].concat();
         let content = [name, vec![0; length - whole.len() - 9]].concat();
         let filled = [whole.clone(), section(0, &content)].concat();
@@ -78,7 +78,7 @@ fn types_and_what_they_have() {
     at_body("results of a function", 2, |count| {
         format!("(func (result {}) unreachable)", list(count))
     });
-    // So for a type that only a block has.
+    // The same for a type that only a block has.
     at_body("results of a function", 2, |count| {
         let (block, drops) = (list(count), "drop ".repeat(count));
         format!("(func (block (result {block}) unreachable) {drops})")
@@ -133,7 +133,7 @@ fn locals_branches_and_nesting() {
     at_body("locals in a function", 512, |count| {
         format!("(func (local {}))", "i32 ".repeat(count))
     });
-    // In groups, of which the counts would overflow.
+    // Groups of locals whose sum would overflow.
     for groups in [&[500, 13][..], &[u32::MAX, 2], &[1, u32::MAX]] {
         let mut body = vec![u8::try_from(groups.len()).unwrap()];
         for (count, kind) in groups.iter().zip([0x7f, 0x7e]) {
@@ -156,7 +156,7 @@ fn locals_branches_and_nesting() {
             format!("(func {} {})", open.repeat(count), close.repeat(count))
         });
     }
-    // Blocks one after another are not nested.
+    // Successive blocks are not nested.
     assert_eq!(
         limit(&wasm(
             &manifest(),
@@ -166,10 +166,10 @@ fn locals_branches_and_nesting() {
     );
 }
 
-/// A module with a function of these bytes, after the functions that it must have.
+/// A module with a function of these bytes, after the functions that every module needs.
 fn with_function(body: &[u8]) -> Vec<u8> {
     let text = wasm(&manifest(), "(func $last (type 0)) (type (func))");
-    // The code section is rebuilt: the bodies of the others, and this one.
+    // Rebuilds the code section from the bodies of the other functions, and this one.
     let mut wasm = b"\0asm\x01\0\0\0".to_vec();
     for payload in wasmparser::Parser::new(0).parse_all(&text) {
         let payload = payload.unwrap();
@@ -177,7 +177,7 @@ fn with_function(body: &[u8]) -> Vec<u8> {
             let old = &text[range.clone()];
             assert_eq!(usize::try_from(*count).unwrap(), 1 + FUNCTIONS);
             let bodies = &old[1..];
-            // The first function of the text is the one to replace.
+            // Replaces the first function of the text.
             let first = usize::from(bodies[0]);
             let rest = &bodies[1 + first..];
             let content = [&old[..1], &leb(body.len()), body, rest].concat();
@@ -201,7 +201,7 @@ fn bytes_of_a_function() {
 
 #[test]
 fn imports() {
-    // Each once is allowed; one more is one twice.
+    // Each import once is allowed; one more is a duplicate.
     let code = load(&manifest(), IMPORTS).unwrap();
     assert_eq!(code.store_type().as_str(), "org.example.hostile");
     let twice = format!(r#"{IMPORTS} (import "lattice1" "count" (func (result i64)))"#);
@@ -265,10 +265,10 @@ fn parts_of_a_manifest() {
     });
 }
 
-/// An answer is as long as a value may be, and no longer.
+/// An answer may be as long as a value, and no longer.
 #[test]
 fn bytes_of_an_answer() {
-    // A byte for the tag, one for the kind, and four for the length of a byte string.
+    // One byte for the tag, one for the kind, and four for the length of a byte string.
     let answer = |length: u32| {
         let bytes = length - 5;
         let mut varint = leb(usize::try_from(bytes).unwrap());
@@ -321,11 +321,11 @@ fn elements_of_the_table_at_run_time() {
         let message = trapped(run(&grow(more), b"p"));
         assert_eq!(message, "the table cannot grow beyond its limit");
     }
-    // More than a number of 32 bits counts is a value that every engine gives.
+    // Growth beyond a 32-bit number of elements returns -1 in every engine.
     run(&grow(u32::MAX - 95), b"p").unwrap();
 }
 
-/// Gas for a payload of so many bytes.
+/// The gas limit for a payload of this many bytes.
 fn gas(payload: u64) -> LogicFault {
     LogicFault::Limit {
         limit: Limit::Gas,
@@ -333,7 +333,7 @@ fn gas(payload: u64) -> LogicFault {
     }
 }
 
-/// Fills 64 KiB so often, and then as many bytes more.
+/// Fills 64 KiB `rounds` times, and then `bytes` more.
 fn filling(payload: &[u8], rounds: u64, bytes: u64) -> Result<(), LogicFault> {
     let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0x10000))";
     let last = format!("(memory.fill (i32.const 0) (i32.const 0) (i32.const {bytes}))");
@@ -345,7 +345,7 @@ fn filling(payload: &[u8], rounds: u64, bytes: u64) -> Result<(), LogicFault> {
     }
 }
 
-/// The greatest number for which something can be done.
+/// The greatest number for which `can` is true.
 fn most(mut too_many: u64, can: impl Fn(u64) -> bool) -> u64 {
     let mut most = 0;
     while too_many - most > 1 {
@@ -361,17 +361,17 @@ fn most(mut too_many: u64, can: impl Fn(u64) -> bool) -> u64 {
 #[test]
 fn gas_to_the_last() {
     let rounds = most(20_000, |rounds| filling(b"p", rounds, 0).is_ok());
-    // Less is left than 64 KiB take.
+    // Less gas is left than 64 KiB cost.
     let steps = most(4_200, |steps| filling(b"p", rounds, 16 * steps).is_ok());
     assert_eq!(filling(b"p", rounds, 16 * steps + 16), Err(gas(1)));
-    // Another byte of payload is 2,048 gas more, and 16 bytes are one gas.
+    // One more byte of payload is 2,048 more gas, and 16 bytes cost one gas.
     let steps = steps + abi::GAS_PER_BYTE;
     filling(b"pp", rounds, 16 * steps).unwrap();
     assert_eq!(filling(b"pp", rounds, 16 * steps + 16), Err(gas(2)));
 }
 
-/// The engine clears what it adds to a memory or a table, and takes gas for that. A module without gas
-/// fails by the gas limit, not by the limit of the memory.
+/// The engine clears the added part of a memory or a table, and charges gas for it. A module that
+/// lacks the gas fails by the gas limit, not by the limit of the memory.
 #[test]
 fn growth_without_gas() {
     let table = "(table 1 funcref)";
@@ -386,7 +386,7 @@ fn growth_without_gas() {
     }
 }
 
-/// Frames of 512 numbers, so deep that they fill the stack of values.
+/// Frames of 512 numbers, nested until they fill the value stack.
 #[test]
 fn bytes_of_the_stack() {
     let nested = |depth: u32| {
@@ -401,12 +401,12 @@ fn bytes_of_the_stack() {
         run(&machine(&manifest(), &deep), b"p").is_ok()
     };
     let most = (1..1_000).rev().find(|depth| nested(*depth)).unwrap();
-    // A frame has 4,096 bytes, and a few more for what is computed.
+    // A frame has 4,096 bytes, and a few more for operands.
     let frames = 1_000_000 / 4_096;
     assert!((frames - 5..=frames).contains(&most), "{most}");
 }
 
-/// A loop that runs so often.
+/// A loop that runs `count` times.
 fn times(count: u64, body: &str) -> String {
     format!(
         "(local $n i64)
@@ -441,7 +441,7 @@ fn lines_of_the_log() {
     };
     logs(64).unwrap();
     assert_eq!(trapped(logs(65)), "more than 64 lines in the log");
-    // Each call of a module has as many.
+    // The limit applies to each call of a module.
     let both = format!(
         "{} {}",
         apply(&times(
@@ -467,7 +467,7 @@ fn bytes_of_a_message() {
     assert_eq!(fails(200_000), cut);
 }
 
-/// A section of the interface is there once, and is one that this program knows.
+/// A module has exactly one section of the interface, of a version that this program knows.
 #[test]
 fn sections_of_a_manifest() {
     let whole = wasm(&manifest(), "");
@@ -484,14 +484,14 @@ fn sections_of_a_manifest() {
         assert_eq!(Code::new(&wasm).unwrap_err(), expected);
         assert_eq!(read_manifest(&wasm).unwrap_err(), expected);
     }
-    // Of a later interface: nothing but the version is read.
+    // Of a manifest for a later interface, only the version is read.
     let mut later = bytes.clone();
     later[0] = 2;
     for manifest in [later, vec![2, 0], vec![0xff, 0xff, 1]] {
         let error = Code::new(&[missing, &custom(SECTION, &manifest)].concat()).unwrap_err();
         assert!(error.is_newer(), "{error:?}");
     }
-    // Cut, lengthened and changed manifests; none is taken for another one.
+    // Truncated, lengthened and changed manifests: none decodes as a different one.
     for cut in 0..bytes.len() {
         let wasm = [missing, &custom(SECTION, &bytes[..cut])].concat();
         let error = Code::new(&wasm).unwrap_err();
@@ -611,7 +611,7 @@ fn exports_that_are_missing_or_others() {
     );
 }
 
-/// A method's name stands in lists and in errors.
+/// Lists and errors show a method's name.
 #[test]
 fn controls_in_the_text_of_a_method_are_refused() {
     let body = "(func (export \"lattice1_prepare\") (export \"lattice1_query\")

@@ -1,5 +1,5 @@
 //! Modules and their host.
-// The exemption of tests does not reach their helpers.
+// Clippy exempts tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod answers;

@@ -1,4 +1,4 @@
-//! The modules that ship, with some of their bytes changed: what is accepted of them runs to an end.
+//! The modules that ship, with some bytes changed: every call of an accepted one must end.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -19,14 +19,14 @@ use proptest::prelude::*;
 
 use crate::guest::*;
 
-/// A change of a module: what, where, and with which byte.
+/// A change of a module: its kind, with its byte or its length.
 #[derive(Debug, Clone, Copy)]
 enum Edit {
     Set(u8),
     Flip(u8),
     Remove,
     Insert(u8),
-    /// Copies so many bytes over others.
+    /// Copies this many bytes over others.
     Copy(usize),
 }
 
@@ -53,7 +53,7 @@ fn change(wasm: &mut Vec<u8>, at: usize, from: usize, edit: Edit) {
     }
 }
 
-/// Payloads of the store types, valid and not.
+/// Payloads of the store types, valid and invalid.
 fn payloads() -> Vec<Vec<u8>> {
     let log = lattice_logstore::encode_payload(&[b"one".to_vec(), Vec::new()]).unwrap();
     let mut kv = vec![1];
@@ -74,8 +74,8 @@ fn payloads() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Has a store of a module take in ops, and calls what else the module exports: nothing of it may
-/// panic or run on, and an op that is held changes nothing. Whether the module is accepted.
+/// Ingests ops into a store of a module, and calls the module's other exports: nothing may panic or
+/// run on, and a held op must change nothing. Returns whether the module is accepted.
 fn exercise(wasm: &[u8]) -> bool {
     let Ok(code) = Code::new(wasm) else {
         return false;
@@ -103,11 +103,11 @@ fn exercise(wasm: &[u8]) -> bool {
             other => panic!("{other:?}"),
         }
         assert!(store.is_usable());
-        // Four calls of at most 50 million gas, and what the rows earn.
+        // Four calls of at most 50 million gas, and the gas that rows earn.
         assert!(begin.elapsed() < Duration::from_secs(20));
     }
     for entry in machine.methods() {
-        // Most of them need arguments, and are refused.
+        // Most methods need arguments, and refuse.
         drop(store.call(&entry.method.name, Value::Null));
     }
     drop(store.verify(Depth::Full, &*backend, &ProgressSink::none()));
@@ -150,7 +150,7 @@ proptest! {
     }
 }
 
-/// Every bit of the parts that are not code: types, imports, tables, exports, the manifest.
+/// Flips every bit of the parts that are not code: types, imports, tables, exports, the manifest.
 #[test]
 fn each_bit_outside_of_the_code() {
     let wasm = guests::CHAT;
@@ -171,7 +171,7 @@ fn each_bit_outside_of_the_code() {
             changed[place] ^= 1 << bit;
         }
     }
-    // Letters of documentation may change, and little else.
+    // Letters of documentation may change, but little else.
     println!("{} bits, {accepted} accepted", 8 * places.len());
     assert!(accepted > 0 && accepted < u32::try_from(4 * places.len()).unwrap());
 }

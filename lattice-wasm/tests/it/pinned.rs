@@ -1,4 +1,4 @@
-//! The modules that come with Lattice, by their content ids.
+//! The content ids of the modules that ship with Lattice.
 
 use std::fs;
 use std::path::{Path, PathBuf};

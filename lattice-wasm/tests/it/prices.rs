@@ -1,4 +1,4 @@
-//! What gas costs: the time of an op that uses up its gas, for loops of many kinds.
+//! The time that gas buys: ops that use up their gas in loops of many kinds.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use lattice_wasm::{WasmMachine, abi};
 
 use crate::guest::*;
 
-/// How many times as long as a loop that adds numbers another loop may take for the same gas. In release
-/// the slowest one, calls of a function with 512 locals, takes about 5 times as long. In debug the
+/// How many times longer a loop may take than a loop of additions, for the same gas. In release the
+/// slowest one, calls of a function with 512 locals, takes about 5 times as long. In debug the
 /// host's own code is not optimised.
 const MOST_TIMES: u32 = 12;
 
 const ADD: &str = "(local i32)
     (loop (local.set 2 (i32.add (local.get 2) (i32.const 1))) (br 0))";
 
-/// A module whose `apply` is a loop.
+/// A module whose `apply` has this loop.
 fn looping(body: &str) -> WasmMachine {
     let locals = "i64 ".repeat(512);
     let parts = format!(
@@ -27,7 +27,7 @@ fn looping(body: &str) -> WasmMachine {
     machine(&manifest(), &parts)
 }
 
-/// The time of an op that ends by gas, for the gas of an op that earns none.
+/// The time of an op that runs out of gas, for the gas of an op that earns none.
 fn time_of(machine: &WasmMachine) -> Duration {
     let begin = Instant::now();
     let fault = fault(run(machine, b"p"));
@@ -71,7 +71,7 @@ fn no_instruction_takes_much_longer_than_its_gas_pays_for() {
         ("get of nothing, 128 KiB", "(loop (drop (call $get (i32.const 0) (i32.const 0x20000) (i32.const 0) (i32.const 0))) (br 0))".into()),
         ("scan of nothing", "(loop (drop (call $scan (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))) (br 0))".into()),
     ];
-    // What history hands in earns gas, so that these run 30 times as long.
+    // Data from history earns gas, so that these run 30 times as long.
     let of_history = [
         (
             "number",
@@ -91,7 +91,7 @@ fn no_instruction_takes_much_longer_than_its_gas_pays_for() {
     for (name, body) in loops.into_iter().chain(of_history) {
         let machine = looping(&body);
         let (mut least, mut add_most) = (Duration::MAX, Duration::ZERO);
-        // Other work of the machine lengthens some of the times.
+        // Other work on the machine lengthens some of the times.
         for _ in 0..5 {
             add_most = add_most.max(time_of(&add));
             least = least.min(time_of(&machine));

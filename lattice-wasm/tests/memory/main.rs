@@ -1,4 +1,4 @@
-//! The memory that modules take: counted by the allocator, in a process of its own.
+//! The memory that modules take: the allocator counts it, in a process of its own.
 #![allow(clippy::unwrap_used)]
 
 use std::alloc::System;
@@ -13,10 +13,10 @@ use lattice_wasm::{Code, WasmMachine, WasmPayload};
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
-/// The memory of a module may have so many bytes.
+/// Maximum size of the memory of a module, in bytes.
 const GUEST: usize = 128 << 20;
 
-/// A module whose `decode` does this, with 5 pages at the start.
+/// A module whose `decode` has this body, with 5 initial pages.
 fn decoding(body: &str) -> WasmMachine {
     let first = SchemaVersion::new(1);
     let manifest = Manifest {
@@ -41,7 +41,7 @@ fn decoding(body: &str) -> WasmMachine {
     WasmMachine::new(code, &[]).unwrap()
 }
 
-/// The result of a call while the process may have so many bytes more than it has.
+/// The result of a call while the process may allocate only `room` more bytes.
 fn within(room: usize, machine: &WasmMachine) -> Result<(), BackendError> {
     MEMORY.set_limit(MEMORY.allocated() + room).unwrap();
     let decoded = machine.decode(b"p");
@@ -56,10 +56,10 @@ fn is_storage(result: &Result<(), BackendError>) -> bool {
     matches!(result, Err(BackendError::Storage { .. }))
 }
 
-/// One test: others would count into its figures.
+/// A single test, since others in the process would change its figures.
 #[test]
 fn memory_is_bounded_and_a_lack_of_it_is_no_fault_of_the_code() {
-    // A page after the other: the engine doubles what it has reserved, and copies.
+    // Page by page: the engine doubles its reservation, and copies.
     let pages = decoding(
         "(loop (drop (memory.grow (i32.const 1)))
             (br_if 0 (i32.lt_u (memory.size) (i32.const 2048))))",
@@ -67,11 +67,11 @@ fn memory_is_bounded_and_a_lack_of_it_is_no_fault_of_the_code() {
     let before = MEMORY.max_allocated();
     within(3 * GUEST, &pages).unwrap();
     println!("{} MiB at most", (MEMORY.max_allocated() - before) >> 20);
-    // At once.
+    // In one step.
     let all = decoding("(drop (memory.grow (i32.const 2043)))");
     within(GUEST + (8 << 20), &all).unwrap();
     assert!(MEMORY.allocated() < 16 << 20, "memory is given back");
-    // A host that has less: the op is not held, for a replica with more memory applies it.
+    // A host with less memory does not hold the op, since a replica with more memory applies it.
     for machine in [&pages, &all] {
         let ended = within(GUEST / 2, machine);
         assert!(is_storage(&ended), "{ended:?}");

@@ -1,4 +1,4 @@
-//! What one public item consists of, a line for each part.
+//! Describes one public item, one line per part.
 
 use syn::visit_mut::VisitMut;
 use syn::{Attribute, Fields, Generics, Item, TraitItem};
@@ -8,7 +8,7 @@ use super::names::Renamer;
 use super::text::text;
 use super::tree::{guards, is_public, is_shipped, shown_attributes};
 
-/// Bounds of an `impl` as predicates, so that they can stand on the line of each method.
+/// The bounds of an `impl` as predicates, so that each method's line can include them.
 pub(super) fn bounds(generics: &Generics) -> Vec<String> {
     let mut found: Vec<String> = generics
         .type_params()
@@ -25,13 +25,13 @@ fn predicates(generics: &Generics) -> Vec<String> {
     all.map(text).collect()
 }
 
-/// A signature whose name is a path, with the bounds of the block that it stands in.
+/// A signature with a path as its name, and with the bounds of the enclosing block.
 pub(super) fn function(signature: &syn::Signature, path: &str, outer: &[String]) -> String {
     let mut bare = signature.clone();
     bare.generics.where_clause = None;
     for input in &mut bare.inputs {
         match input {
-            // Whether a parameter is mutable or taken apart is the body's business.
+            // `mut` and patterns of parameters do not affect callers.
             syn::FnArg::Typed(input) => match &mut *input.pat {
                 syn::Pat::Ident(name) => {
                     name.by_ref = None;
@@ -82,7 +82,7 @@ impl Describe<'_, '_, '_> {
         self.list.push(self.path, part, place, line, crates);
     }
 
-    /// The name with generics, and the `where` that follows it.
+    /// The name with generics, and the `where` clause.
     fn with_generics(&self, generics: &Generics) -> (String, String) {
         let mut bare = generics.clone();
         let clause = bare.where_clause.take();
@@ -135,7 +135,7 @@ impl Describe<'_, '_, '_> {
                     self.renamer.visit_fields_mut(&mut variant.fields);
                     let attributes = std::mem::take(&mut variant.attrs);
                     for field in variant.fields.iter_mut() {
-                        // What thiserror makes a conversion of.
+                        // Keep `#[from]`: thiserror generates a conversion from it.
                         field
                             .attrs
                             .retain(|attribute| attribute.path().is_ident("from"));

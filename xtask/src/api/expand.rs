@@ -1,4 +1,4 @@
-//! `macro_rules!` with one arm, expanded: what a crate defines by such a macro is part of its API.
+//! Expands `macro_rules!` with one arm: items that such a macro defines are part of the API.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 
-/// The arms of the macros of a crate, by name.
+/// The arm of each macro of a crate, by name.
 #[derive(Debug, Default)]
 pub(super) struct Macros(BTreeMap<String, TokenStream>);
 
-/// What a macro's variable stands for: one piece, or a piece for each repetition.
+/// The binding of a macro variable: one piece, or one piece per repetition.
 #[derive(Clone)]
 enum Bound {
     One(TokenStream),
@@ -28,11 +28,11 @@ impl Macros {
         }
     }
 
-    /// The items that a call makes; nothing for a macro of another crate.
+    /// The items that a call expands to; `None` for a macro of another crate.
     ///
     /// # Errors
     ///
-    /// The macro has several arms or repetitions in one another, or the call does not fit it.
+    /// The macro has several arms or nested repetitions, or the call does not match it.
     pub(super) fn expand(&self, call: &syn::Macro) -> syn::Result<Option<Vec<syn::Item>>> {
         let Some(arm) = call
             .path
@@ -77,7 +77,7 @@ enum Piece {
     Tree(TokenTree),
 }
 
-/// Takes a pattern or a body apart; the kinds of a pattern's variables stand beside them.
+/// Splits a pattern or a body into pieces; in a pattern each variable has its kind.
 fn pieces(stream: TokenStream, with_kinds: bool) -> syn::Result<Vec<(Piece, String)>> {
     let mut trees = stream.into_iter().peekable();
     let mut found = Vec::new();
@@ -115,7 +115,7 @@ fn pieces(stream: TokenStream, with_kinds: bool) -> syn::Result<Vec<(Piece, Stri
     Ok(found)
 }
 
-/// Reads what a pattern wants from a call.
+/// Matches a call against a pattern.
 fn read(pattern: TokenStream, input: ParseStream<'_>, bound: &mut Bindings) -> syn::Result<()> {
     for (piece, kind) in pieces(pattern, true)? {
         match piece {
@@ -179,7 +179,7 @@ fn repeated(
     Ok(())
 }
 
-/// The names behind a `$` at any depth.
+/// The names after a `$`, at any depth.
 fn variables(stream: TokenStream) -> Vec<String> {
     let mut names = Vec::new();
     let mut after_dollar = false;
@@ -211,7 +211,7 @@ fn fragment(kind: &str, input: ParseStream<'_>) -> syn::Result<TokenStream> {
     }
 }
 
-/// A body with what its variables stand for.
+/// Substitutes the variables of a body.
 fn write(body: TokenStream, bound: &Bindings) -> syn::Result<TokenStream> {
     let mut made = TokenStream::new();
     for (piece, _) in pieces(body, false)? {

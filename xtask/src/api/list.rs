@@ -1,4 +1,4 @@
-//! The public API of a crate, a line for each item.
+//! The public API of a crate, one line per item.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,16 @@ use super::names::{Definition, Renamer, Target};
 use super::text::text;
 use super::tree::{Crate, guards, is_public, is_shipped, named, shown_attributes};
 
-/// A line of the API, in the order in which lines stand: an item, what it consists of, what it does.
+/// A line of the API. Sorts in the order of the list: item, part, position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line {
     /// The path of the item that the line belongs to.
     item: String,
     part: Part,
-    /// The place of a field, a variant or a trait's item, which is part of what it means.
+    /// The position of a field, a variant or a trait item, which is part of its meaning.
     place: usize,
     pub(crate) text: String,
-    /// Other crates that the line names, by their names in the sources.
+    /// Other crates in the line, by their names in the sources.
     pub(crate) crates: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Part {
     Trait,
 }
 
-/// Something public: where, under which name, on which conditions.
+/// A public place of an item: its path and its conditions.
 struct Place {
     path: String,
     guards: Vec<String>,
@@ -45,7 +45,7 @@ pub(super) struct List<'a> {
     lines: BTreeSet<Line>,
 }
 
-/// The lines of a crate's API, sorted; `others` are the crates that it may publish from.
+/// The sorted lines of a crate's API; `others` are the crates that it may re-export from.
 pub(crate) fn list(krate: &Crate, others: &[Crate]) -> Vec<Line> {
     let mut list = List {
         krate,
@@ -59,7 +59,7 @@ pub(crate) fn list(krate: &Crate, others: &[Crate]) -> Vec<Line> {
     list.lines.into_iter().collect()
 }
 
-/// The public items of a crate by their paths.
+/// The paths of a crate's public items.
 fn public_paths(krate: &Crate) -> Vec<String> {
     let lines = list(krate, &[]).into_iter();
     lines
@@ -76,7 +76,7 @@ pub(super) fn joined(path: &str, name: &str) -> String {
     }
 }
 
-/// The conditions of a line as a comment at its end.
+/// Formats the conditions of a line as a trailing comment.
 pub(super) fn comment(guards: &[String]) -> String {
     let unique: BTreeSet<&String> = guards.iter().collect();
     let all: Vec<&str> = unique.into_iter().map(String::as_str).collect();
@@ -105,8 +105,9 @@ impl List<'_> {
         });
     }
 
-    /// Notes what is public in a module and below. `guards` are those of private modules and of uses
-    /// on the way; a public module has its own on a line of its own.
+    /// Records the public items of a module and its descendants. `guards` are the conditions of
+    /// private modules and uses on the path; a public module has its own conditions on its own
+    /// line.
     fn walk(&mut self, at: usize, path: &str, guards: &[String], visited: &mut Vec<usize>) {
         if visited.contains(&at) {
             return;
@@ -153,7 +154,7 @@ impl List<'_> {
         visited.pop();
     }
 
-    /// The conditions of the modules from one down to another below it.
+    /// The conditions of the modules between a module and a descendant.
     fn private_guards(&self, from: usize, to: usize) -> Vec<String> {
         let mut guards = Vec::new();
         let mut at = to;
@@ -169,7 +170,7 @@ impl List<'_> {
         self.places.entry(definition).or_default().push(place);
     }
 
-    /// A line for each item of another crate that this one publishes.
+    /// A line for each re-exported item of another crate.
     fn republished(&mut self, path: &str, full: &[String], name: Option<&str>, guards: &[String]) {
         let target = full.join("::");
         let root = full.first().cloned().into_iter().collect::<Vec<String>>();
@@ -202,7 +203,7 @@ impl List<'_> {
         }
     }
 
-    /// The shortest path of each public item; a line for each of its other paths.
+    /// The shortest path of each public item; adds a line for each other path.
     fn canonical(&mut self) -> BTreeMap<Definition, String> {
         let mut canonical = BTreeMap::new();
         for (definition, mut places) in std::mem::take(&mut self.places) {
@@ -262,7 +263,7 @@ impl List<'_> {
                 if let Some((path, _)) = &mut block.trait_ {
                     renamer.visit_path_mut(path);
                 }
-                // An item that is not public, as a type or as a trait, hides the whole.
+                // A private type or trait hides the whole implementation.
                 if renamer.private > 0 || renamer.public == 0 {
                     continue;
                 }
@@ -278,7 +279,7 @@ impl List<'_> {
         }
     }
 
-    /// The guards without those that the type's own line, or the module's, already has.
+    /// The guards that are not already on the line of the type or its module.
     fn beyond_item(&self, of: &syn::Type, guards: Vec<String>) -> Vec<String> {
         let path = item_path(of);
         let parents = |line: &&Line| {

@@ -1,9 +1,9 @@
-//! `cargo xtask api`: the public API of every crate that ships, kept in the tree, so that a review sees
-//! what changes of it.
+//! `cargo xtask api`: the public API of every published crate, kept in the repository, so that a
+//! review shows its changes.
 //!
-//! The sources are parsed, modules and `pub use` followed, and what callers can name is written to the
-//! crate's `api.txt`, one item a line. Without arguments the workflow compares; `--write` writes. Paths
-//! in signatures are public paths, types of other crates as the sources write them.
+//! Parses the sources, follows modules and `pub use`, and writes everything that callers can name
+//! to the crate's `api.txt`, one item per line. Without arguments the workflow compares; `--write`
+//! writes. Signatures show public paths, and types of other crates as the sources write them.
 
 mod describe;
 mod expand;
@@ -26,7 +26,7 @@ use crate::workspace::{LAYERS, Workspace};
 const WRITE: &str = "--write";
 const FILE: &str = "api.txt";
 
-/// Why an API could not be told, or is not what is kept.
+/// Why an API could not be determined, or differs from the committed one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("{path} is missing or is not text")]
@@ -66,13 +66,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Fai
     }
 }
 
-/// The crates that ship, in order of layers.
+/// The published crates, in the order of layers.
 pub(crate) fn crates(workspace: &Workspace) -> Result<Vec<Crate>, ApiError> {
     let read = |path: &str| String::from_utf8(workspace.read(path).ok()?).ok();
     LAYERS.iter().map(|name| Crate::read(name, &read)).collect()
 }
 
-/// The contents of each crate's file, beside the name of the crate.
+/// The name of each crate and the contents of its file.
 fn snapshots(workspace: &Workspace) -> Result<Vec<(&'static str, String)>, ApiError> {
     let crates = crates(workspace)?;
     let named = LAYERS.iter().zip(&crates);
@@ -106,7 +106,7 @@ fn check(workspace: &Workspace) -> Result<(), ApiError> {
     let mut count = 0;
     for (name, text) in snapshots(workspace)? {
         let path = format!("{name}/{FILE}");
-        // A file that is not there yet differs in every line.
+        // A missing file differs in every line.
         let kept = workspace.read(&path).unwrap_or_else(|_| Vec::new());
         for line in differences(&String::from_utf8_lossy(&kept), &text) {
             println!("{path}: {line}");
@@ -122,7 +122,7 @@ fn check(workspace: &Workspace) -> Result<(), ApiError> {
     }
 }
 
-/// The lines that one text has and the other has not, those that are gone first.
+/// The lines that only one of the texts has, removed lines first.
 fn differences(kept: &str, now: &str) -> Vec<String> {
     let [old, new]: [BTreeSet<&str>; 2] = [kept, now].map(|text| text.lines().collect());
     let gone = old.difference(&new).map(|line| format!("- {line}"));

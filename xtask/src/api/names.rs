@@ -1,4 +1,4 @@
-//! What a path in a crate's sources leads to.
+//! Resolves paths in a crate's sources.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,35 @@ use syn::visit_mut::{self, VisitMut};
 
 use super::tree::{Crate, Use, is_public, named};
 
-/// A module and an item's place in it.
+/// A module, and the index of an item in it.
 pub(super) type Definition = (usize, usize);
 
-/// Where a path leads.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     Module(usize),
-    /// All items of this name: a type and a function may share it, as may the halves of a `cfg`.
+    /// All items of this name: a type and a function can share it, and so can both branches of a
+    /// `cfg`.
     Items(Vec<Definition>),
     /// A path that begins with the name of another crate.
     External(Vec<String>),
 }
 
-/// The uses that are being followed, so that a circle of them ends.
+/// The uses being followed, to detect cycles.
 type Followed = Vec<(usize, String)>;
 
 impl Crate {
-    /// Follows a path as far as it leads: the target, and how many of the names it took.
+    /// Follows a path as far as possible: returns the target, and the number of names consumed.
     pub(super) fn resolve(&self, from: usize, path: &[String]) -> Option<(Target, usize)> {
         self.follow(from, path, &mut Vec::new())
     }
 
-    /// Where a `use` leads.
+    /// The target of a `use`.
     pub(super) fn resolve_use(&self, from: usize, used: &Use) -> Option<Target> {
         self.used(from, used, &mut Vec::new())
     }
 
-    /// True if a module imports all names of another crate, or of a module of it.
+    /// True if a module glob-imports another crate, or a module of it.
     pub(crate) fn has_globs_of(&self, other: &str) -> bool {
         self.modules.iter().enumerate().any(|(at, module)| {
             let mut globs = module.uses.iter().filter(|used| used.name.is_none());
@@ -77,7 +78,7 @@ impl Crate {
                     path.push(name.clone());
                     Target::External(path)
                 }
-                // A variant or an associated item.
+                // The next name is a variant or an associated item.
                 Target::Items(items) => return Some((Target::Items(items), taken)),
             };
             taken += 1;
@@ -85,7 +86,7 @@ impl Crate {
         Some((target, taken))
     }
 
-    /// What a name means in a module.
+    /// Resolves a name in a module.
     fn lookup(&self, at: usize, name: &str, followed: &mut Followed) -> Option<Target> {
         let module = &self.modules[at];
         let step = (at, name.to_owned());
@@ -127,15 +128,15 @@ impl Crate {
     }
 }
 
-/// Writes the public paths of items in place of the names by which a module knows them.
+/// Replaces the names that a module uses for items by the items' public paths.
 pub(super) struct Renamer<'a> {
     pub(super) krate: &'a Crate,
     pub(super) module: usize,
     /// The public path of each public item.
     pub(super) places: &'a BTreeMap<Definition, String>,
-    /// The crates that were named, as the sources know them.
+    /// The crates named so far, by their names in the sources.
     pub(super) crates: Vec<String>,
-    /// The items of this crate that were named: public ones, and ones that are not.
+    /// The numbers of this crate's items named so far, public and private.
     pub(super) public: usize,
     pub(super) private: usize,
 }
@@ -156,7 +157,7 @@ impl<'a> Renamer<'a> {
         }
     }
 
-    /// The public path of what the names lead to, and how many of them it stands for.
+    /// The public path of a name's target, and the number of names that it replaces.
     fn renamed(&mut self, path: &[String], external: bool) -> Option<(String, usize)> {
         if external {
             self.crates.push(path.first()?.clone());
@@ -186,7 +187,7 @@ impl<'a> Renamer<'a> {
 }
 
 impl Renamer<'_> {
-    /// What a private alias stands for: callers see through it.
+    /// The target of a private alias, which is transparent to callers.
     fn behind_alias(&mut self, of: &syn::Type) -> Option<syn::Type> {
         let syn::Type::Path(of) = of else { return None };
         let names: Vec<String> = of
@@ -212,7 +213,7 @@ impl Renamer<'_> {
         Some(behind)
     }
 
-    /// Fields that are not public are not looked at.
+    /// Skips private fields.
     pub(super) fn visit_public_fields(&mut self, fields: &mut syn::Fields) {
         let public = fields.iter_mut().filter(|field| is_public(&field.vis));
         public.for_each(|field| self.visit_type_mut(&mut field.ty));

@@ -36,7 +36,7 @@ const HIDDEN: &str = "
     pub(crate) use ids;
 ";
 
-/// The lines of a crate, in which a text is replaced by another.
+/// The lines of a crate, with one text replaced by another.
 fn lines(from: &str, to: &str) -> Vec<String> {
     let read = |path: &str| {
         let text = match path {
@@ -54,7 +54,7 @@ fn lines(from: &str, to: &str) -> Vec<String> {
     text.lines().skip(1).map(str::to_owned).collect()
 }
 
-/// What a change takes away and adds.
+/// The lines that a change removes and adds.
 fn change(from: &str, to: &str) -> Vec<String> {
     assert!([LIB, STORE, HIDDEN].iter().any(|text| text.contains(from)));
     differences(&lines("", "").join("\n"), &lines(from, to).join("\n"))

@@ -1,16 +1,16 @@
-//! Tokens as rustfmt would put them on one line.
+//! Formats tokens on one line, as rustfmt would.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// The text of a piece of syntax, on one line.
+/// The text of a syntax element on one line.
 pub(super) fn text(syntax: impl ToTokens) -> String {
     let mut writer = Writer::default();
     writer.stream(syntax.into_token_stream());
     writer.out
 }
 
-/// Marks of several characters; `>>` ends two lists of generics far more often than it shifts.
+/// Tokens of several characters. `>>` is missing: it mostly closes two lists of generics.
 const LONG_MARKS: &[&str] = &[
     "::", "->", "=>", "..", "..=", "<<", "==", "!=", "<=", ">=", "&&", "||",
 ];
@@ -18,7 +18,7 @@ const LONG_MARKS: &[&str] = &[
 #[derive(Default)]
 struct Writer {
     out: String,
-    /// No space before the next token.
+    /// True if no space precedes the next token.
     tight: bool,
 }
 
@@ -73,7 +73,7 @@ impl Writer {
         self.word(open);
         self.tight = true;
         self.stream(group.stream());
-        // A trailing comma belongs to several lines; a tuple of one keeps its own.
+        // A trailing comma comes from a multi-line list; a tuple of one element keeps its comma.
         if let Some(shorter) = self.out.strip_suffix(',')
             && group.stream().into_iter().count() != 2
         {
@@ -101,7 +101,7 @@ impl Writer {
             _ => (true, true),
         };
         if !before {
-            // `a: ::b` and `+ ?Sized` keep the space that the token before them wants.
+            // `a: ::b` and `+ ?Sized` keep the space after the previous token.
             let leads = matches!(mark, "::" | "?") && self.out.ends_with([':', '+', ',', '=']);
             self.tight = self.tight || !leads;
         }

@@ -1,4 +1,4 @@
-//! A crate as a tree of modules, read from its sources.
+//! A crate as a tree of modules, parsed from its sources.
 
 use std::collections::BTreeMap;
 
@@ -9,46 +9,47 @@ use super::ApiError;
 use super::expand::Macros;
 use super::text::text;
 
-/// What only tests and documentation tests see.
+/// The predicates of tests and documentation tests.
 const UNSHIPPED: &[&str] = &["test", "doctest"];
 
 /// A crate of the workspace.
 pub(crate) struct Crate {
-    /// As paths write it: `lattice_meta`.
+    /// The name in paths: `lattice_meta`.
     pub(crate) name: String,
-    /// The first is the root.
+    /// The first module is the root.
     pub(super) modules: Vec<Module>,
 }
 
-/// A module and what stands in it.
+/// A module and its contents.
 #[derive(Default)]
 pub(super) struct Module {
     pub(super) parent: usize,
     pub(super) children: BTreeMap<String, usize>,
     pub(super) public: bool,
-    /// The conditions under which the module is compiled, those of its parents not repeated.
+    /// The conditions of the module, without those of its parents.
     pub(super) guards: Vec<String>,
     pub(super) items: Vec<Item>,
     pub(super) uses: Vec<Use>,
 }
 
-/// One name that a `use` brings into a module.
+/// One name that a `use` imports into a module.
 pub(super) struct Use {
     pub(super) public: bool,
     pub(super) path: Vec<String>,
-    /// The path begins with `::`, so its first name is a crate.
+    /// True if the path begins with `::`, so that its first name is a crate.
     pub(super) external: bool,
-    /// The name here; none for a glob.
+    /// The name in this module; `None` for a glob.
     pub(super) name: Option<String>,
     pub(super) guards: Vec<String>,
 }
 
 impl Crate {
-    /// Reads the crate in `directory`; `read` gives the text of a file, nothing if there is none.
+    /// Reads the crate in `directory`; `read` returns the text of a file, or `None` if it is
+    /// missing.
     ///
     /// # Errors
     ///
-    /// A file is missing or is not Rust, or a macro is not understood.
+    /// A file is missing or is not Rust, or a macro is not supported.
     pub(crate) fn read(
         directory: &str,
         read: &dyn Fn(&str) -> Option<String>,
@@ -80,7 +81,7 @@ struct Reader<'a> {
     modules: Vec<Module>,
 }
 
-/// A macro that a module calls. It may be defined further on.
+/// A macro call of a module. The macro may be defined later.
 struct Call {
     at: usize,
     call: syn::Macro,
@@ -97,7 +98,7 @@ impl Reader<'_> {
         Ok(file.items)
     }
 
-    /// Puts what macros make into the modules that call them.
+    /// Adds the items of expanded macros to the modules that call them.
     fn expand(&mut self) -> Result<(), ApiError> {
         while let Some(call) = self.calls.pop() {
             let made = self.macros.expand(&call.call);
@@ -109,7 +110,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Puts items into a module, which is in the file `path` and whose children are in `directory`.
+    /// Adds items to a module whose file is `path` and whose children are in `directory`.
     fn fill(
         &mut self,
         at: usize,
@@ -187,7 +188,7 @@ impl Reader<'_> {
     }
 }
 
-/// Takes a `use` apart; `found` has what holds for all of its names.
+/// Splits a `use` into names; `found` has the properties common to all of them.
 fn imports(tree: &syn::UseTree, found: &mut Use, uses: &mut Vec<Use>) {
     let mut push = |last: Option<&syn::Ident>, name: Option<&syn::Ident>| {
         let mut path = found.path.clone();
@@ -225,7 +226,7 @@ pub(super) fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// The predicates of the `#[cfg(...)]` of an item, those of tests excepted.
+/// The predicates of an item's `#[cfg(...)]`, without those for tests.
 pub(super) fn guards(attributes: &[Attribute]) -> Vec<String> {
     cfgs(attributes).map(text).collect()
 }
@@ -237,7 +238,7 @@ fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = Meta> {
         .filter_map(|attribute| attribute.parse_args::<Meta>().ok())
 }
 
-/// False for what stands under `#[cfg(test)]` or `#[cfg(all(test, ...))]`.
+/// False for items under `#[cfg(test)]` or `#[cfg(all(test, ...))]`.
 pub(super) fn is_shipped(attributes: &[Attribute]) -> bool {
     let names_test = |meta: &Meta| UNSHIPPED.iter().any(|name| meta.path().is_ident(name));
     !cfgs(attributes).any(|meta| match &meta {
@@ -266,7 +267,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// The name of an item that can be public, its attributes, and whether it is.
+/// The name of an item that can be public, its attributes, and whether it is public.
 pub(super) fn named(item: &Item) -> Option<(String, &[Attribute], bool)> {
     let (name, visibility) = match item {
         Item::Const(item) => (&item.ident, &item.vis),
@@ -283,7 +284,7 @@ pub(super) fn named(item: &Item) -> Option<(String, &[Attribute], bool)> {
     Some((name.to_string(), attributes(item), is_public(visibility)))
 }
 
-/// The attributes that callers notice.
+/// The attributes that callers can observe.
 pub(super) fn shown_attributes(attributes: &[Attribute]) -> String {
     const SHOWN: &[&str] = &["non_exhaustive", "must_use", "deprecated", "repr"];
     let mut line = String::new();

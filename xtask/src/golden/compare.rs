@@ -1,4 +1,4 @@
-//! Committed golden files beside freshly computed ones.
+//! Compares committed golden files with newly computed ones.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 type Contents = BTreeMap<String, Vec<u8>>;
 
-/// The names, from a directory, of the files below it.
+/// The names of the files below a directory, relative to it.
 pub(super) fn below<'a>(directory: &str, files: &[&'a str]) -> Vec<&'a str> {
     files
         .iter()
@@ -22,7 +22,7 @@ pub(super) fn below<'a>(directory: &str, files: &[&'a str]) -> Vec<&'a str> {
         .collect()
 }
 
-/// Where the committed files of a golden directory differ from those in `written`.
+/// The differences between the committed files of a golden directory and those in `written`.
 pub(super) fn differences(
     workspace: &Workspace,
     directory: &str,

@@ -1,8 +1,8 @@
-//! `cargo xtask golden`: the bytes that must never change, and where they come from.
+//! `cargo xtask golden`: checks the bytes that must never change, and their origin.
 //!
-//! Without arguments it runs the tests with `golden` in their names. `--check-vectors` also runs the
-//! Python programs that computed the golden files, independently of the encoders under test, and
-//! compares what they write with what is committed.
+//! Without arguments it runs the tests with `golden` in their names. `--check-vectors` also runs
+//! the Python programs that computed the golden files, independently of the encoders under test,
+//! and compares their output with the committed files.
 
 mod compare;
 
@@ -20,7 +20,7 @@ const FILTER: &str = "golden";
 const CHECK_VECTORS: &str = "--check-vectors";
 const PYTHON: &str = "python3";
 const PYTHON_PACKAGES: &[&str] = &["blake3", "cryptography"];
-/// Writes all golden files of its directory into the directory that its only argument names.
+/// The program that writes all golden files of its directory to the directory in its only argument.
 const GENERATOR: &str = "generate.py";
 
 /// Why the golden files could not be checked.
@@ -56,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Fai
         }
     };
     let mut cargo = workspace.cargo();
-    // This crate's own tests of this workflow have the word in their names too.
+    // Excludes this crate, whose own tests of this workflow also have the word in their names.
     cargo.args(["test", "--workspace", "--exclude", "xtask", "--", FILTER]);
     match run_counting_tests(&mut cargo)? {
         0 => return Err(GoldenError::NoTests.into()),
@@ -69,7 +69,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Fai
     }
 }
 
-/// Runs a test command, passes its output on, and gives the number of tests it ran.
+/// Runs a test command, forwards its output, and returns the number of tests.
 fn run_counting_tests(command: &mut Command) -> Result<usize, CommandError> {
     let shown = command::shown(command);
     let mut child = command
@@ -114,7 +114,7 @@ fn run_counting_tests(command: &mut Command) -> Result<usize, CommandError> {
     }
 }
 
-/// The number of a line such as `running 3 tests`, else none.
+/// The number in a line such as `running 3 tests`, else 0.
 fn tests_run(line: &str) -> usize {
     line.strip_prefix("running ")
         .and_then(|rest| {
@@ -152,7 +152,7 @@ fn check_vectors(workspace: &Workspace) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The directories `*/tests/golden` that have a generator.
+/// The directories `*/tests/golden` with a generator.
 fn golden_directories(files: &[String]) -> Vec<&str> {
     let generator = format!("/tests/golden/{GENERATOR}");
     files
@@ -163,8 +163,8 @@ fn golden_directories(files: &[String]) -> Vec<&str> {
         .collect()
 }
 
-/// Runs a directory's generator in a copy of it, so that it cannot touch what is committed, and gives
-/// the directory it wrote to.
+/// Runs a directory's generator in a copy, so that it cannot change committed files, and returns
+/// the output directory.
 fn generate(
     workspace: &Workspace,
     directory: &str,

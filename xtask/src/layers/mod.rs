@@ -1,8 +1,8 @@
-//! `cargo xtask layers`: what each crate must not know, checked.
+//! `cargo xtask layers`: checks what each crate must not know.
 //!
-//! Three kinds of evidence: which crate depends on which ([`graph`]), which names a crate's sources
-//! use ([`names`]) and its public API shows ([`surface`]), and a static library that links the crates meant to run without an
-//! operating system ([`no_std`]).
+//! It checks the dependencies between crates ([`graph`]), the names in a crate's sources
+//! ([`names`]), the names in its public API ([`surface`]), and links the crates that must run
+//! without an operating system into a static library ([`no_std`]).
 
 mod graph;
 mod names;

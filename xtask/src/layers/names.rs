@@ -1,4 +1,4 @@
-//! Which names a crate's sources must not use. Tests and comments may name anything.
+//! Names that a crate's sources must not use. Tests and comments may use any name.
 
 use crate::finding::Finding;
 use crate::lexer::{Kind, Token, starts_with};
@@ -9,15 +9,15 @@ const ENGINE: &str = "redb";
 const META: &str = "lattice-meta";
 const NODE: &str = "lattice-node";
 
-/// Where the backend keeps its engine.
+/// The backend's module for redb.
 const ENGINE_MODULE_FILE: &str = "lattice-backend/src/redb.rs";
 const ENGINE_MODULE_DIRECTORY: &str = "lattice-backend/src/redb/";
 const BACKEND_ROOT: &str = "lattice-backend/src/lib.rs";
 
-/// The built-in openers, which one file of lattice-node lists.
+/// The built-in openers, which only one file of lattice-node may list.
 const OPENERS: &[&str] = &["KvOpener", "LogOpener"];
 
-/// Names that a crate must not use, not in its strings either.
+/// Names that a crate must not use, not even in strings.
 struct Unnamed {
     package: &'static str,
     /// Parts of identifiers and strings.
@@ -64,7 +64,7 @@ pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
     findings
 }
 
-/// True for the files of the backend's engine module.
+/// True for the files of the backend's redb module.
 fn in_engine_module(source: &SourceFile) -> bool {
     source.path == ENGINE_MODULE_FILE || source.path.starts_with(ENGINE_MODULE_DIRECTORY)
 }
@@ -86,7 +86,7 @@ fn unnamed(source: &SourceFile) -> Vec<Finding> {
     findings
 }
 
-/// Elsewhere in the backend only its root names the module, to declare it and to publish from it.
+/// Outside the module, only the crate's root may name it, to declare it and to re-export from it.
 fn engine_outside_its_module(source: &SourceFile) -> Vec<Finding> {
     if !source.in_crate(BACKEND) || in_engine_module(source) {
         return Vec::new();
@@ -101,8 +101,8 @@ fn engine_outside_its_module(source: &SourceFile) -> Vec<Finding> {
         .collect()
 }
 
-/// True if the name at this place is that of the crate's own module, which hides the crate redb in the
-/// file that declares it.
+/// True if the name at `at` is the crate's own module, which shadows the crate redb in the file
+/// that declares it.
 fn names_own_module(tokens: &[Token], at: usize) -> bool {
     let before = &tokens[..at];
     let ends_with = |texts: &[&str]| {
@@ -117,7 +117,7 @@ fn names_own_module(tokens: &[Token], at: usize) -> bool {
     own_path || (declared && !external)
 }
 
-/// The compiler would allow it behind the feature `std`, which is there for the hash alone.
+/// The compiler would allow `std` behind the feature `std`, which exists for the hash alone.
 fn std_in_meta(source: &SourceFile) -> Vec<Finding> {
     if !source.in_crate(META) {
         return Vec::new();

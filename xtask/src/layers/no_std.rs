@@ -1,8 +1,8 @@
-//! The proof that the crates of state machines run without an operating system.
+//! Proves that the crates of state machines run without an operating system.
 //!
-//! A host build proves nothing: `#![no_std]` crates may depend on crates that link `std`, and the
-//! host has it. A static library is whole, so it needs a panic handler; ours conflicts with that of
-//! `std` (`panic_impl` is a language item), and rustc refuses a library that has both.
+//! A host build proves nothing: `#![no_std]` crates may depend on crates that link `std`, which the
+//! host has. A static library is complete, so it needs a panic handler. Ours conflicts with that of
+//! `std` (`panic_impl` is a language item), and rustc rejects a library with both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,8 @@ const EXPLANATION: &str = "the static library does not build; \"duplicate lang i
     or \"can't find crate for `std`\" below means that a crate links std";
 const NAME: &str = "no-std-proof";
 
-/// Builds the proof below the workspace's target directory; finds what cargo says if that fails.
+/// Builds the proof in the workspace's target directory; on failure the finding contains cargo's
+/// output.
 pub(super) fn prove(
     workspace: &Workspace,
     metadata: &Metadata,
@@ -33,13 +34,13 @@ pub(super) fn prove(
         .iter()
         .map(|name| (*name, workspace.root().join(name)))
         .collect();
-    // The same versions as the workspace's, so that the proof is about what ships.
+    // The workspace's lock file, so that the proof uses the shipped versions.
     let lock = workspace.root().join("Cargo.lock");
     let directory = metadata.target_directory.join("xtask").join("no-std");
     build(&directory, &packages, Some(&lock))
 }
 
-/// Writes and builds a static library of the packages, which are named with their directories.
+/// Writes and builds a static library of the packages, given with their directories.
 fn build(
     directory: &Path,
     packages: &[(&str, PathBuf)],
@@ -82,7 +83,8 @@ fn manifest(packages: &[(&str, PathBuf)]) -> String {
     text
 }
 
-/// The handler, an allocator for `alloc`, and the crates: naming one is enough to link it whole.
+/// The source: a panic handler, an allocator for `alloc`, and the crates. Naming a crate links all
+/// of it.
 fn library(packages: &[(&str, PathBuf)]) -> String {
     let mut text = String::from(HANDLERS);
     for (name, _) in packages {
@@ -120,7 +122,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 mod tests {
     use super::*;
 
-    /// Proves, or not, a library of two crates: `outer` depends on `inner`, whose source is given.
+    /// Runs the proof on two crates: `outer` depends on `inner`, which has the given source.
     fn prove_source(inner: &str) -> Option<Finding> {
         let scratch = tempfile::tempdir().unwrap();
         let package = |name: &str, dependencies: &str, source: &str| {

@@ -1,5 +1,5 @@
-//! No type of the engine is public, and no conversion from or to one exists: no line of the backend's
-//! API names the crate.
+//! No type of redb is public, and no conversion from or to one exists: no line of the backend's API
+//! names the crate.
 
 use crate::api::{Crate, list};
 use crate::finding::Finding;
@@ -7,7 +7,7 @@ use crate::finding::Finding;
 const BACKEND: &str = "lattice_backend";
 const ENGINE: &str = "redb";
 
-/// Looks through the API of the backend, which is among the crates.
+/// Checks the API of the backend.
 pub(super) fn check(crates: &[Crate]) -> Vec<Finding> {
     let backend = crates.iter().filter(|krate| krate.name == BACKEND);
     backend
@@ -29,7 +29,7 @@ pub(super) fn check(crates: &[Crate]) -> Vec<Finding> {
 mod tests {
     use super::*;
 
-    /// The findings for a backend whose module `redb` has this source.
+    /// The number of findings for a backend whose module `redb` has this source.
     fn seen(module: &str) -> usize {
         let read = |path: &str| match path {
             "lattice-backend/src/lib.rs" => Some("pub mod redb; pub struct Own;".to_owned()),

@@ -1,4 +1,4 @@
-//! Rules for Rust code that clippy has no lint for.
+//! Rules for Rust code that no clippy lint covers.
 
 use crate::finding::Finding;
 use crate::lexer::starts_with;

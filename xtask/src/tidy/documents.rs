@@ -1,4 +1,4 @@
-//! Rules for documents: those that must exist, and the links between them.
+//! Rules for documents: required files and valid links.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ const REQUIRED: &[&str] = &[
     "LICENSE-APACHE",
 ];
 
-/// The documents that every clone has at its root.
+/// The documents that the repository must have at its root.
 pub(super) fn required(known: &BTreeSet<&str>) -> Vec<Finding> {
     REQUIRED
         .iter()
@@ -23,13 +23,13 @@ pub(super) fn required(known: &BTreeSet<&str>) -> Vec<Finding> {
         .collect()
 }
 
-/// Every crate says for whom it is.
+/// Every crate must have a README that states its audience.
 pub(super) fn crate_readme(member: &str, known: &BTreeSet<&str>) -> Option<Finding> {
     let path = format!("{member}/README.md");
     (!known.contains(path.as_str())).then(|| Finding::file(&path, "the crate has no README.md"))
 }
 
-/// Relative links lead to files or directories of the repository.
+/// Relative links must lead to files or directories of the repository.
 pub(super) fn links(path: &str, text: &str, known: &BTreeSet<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in prose(text) {
@@ -42,7 +42,7 @@ pub(super) fn links(path: &str, text: &str, known: &BTreeSet<&str>) -> Vec<Findi
     findings
 }
 
-/// The lines outside fenced code, numbered from 1, without their code spans.
+/// The lines outside fenced code, numbered from 1, without code spans.
 fn prose(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut fence: Option<&str> = None;
@@ -65,7 +65,7 @@ fn without_code_spans(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<&str>>().join("`")
 }
 
-/// What `[text](target "title")` and `[label]: target` lead to.
+/// The targets of `[text](target "title")` and `[label]: target`.
 fn targets(line: &str) -> Vec<&str> {
     let mut found: Vec<&str> = line
         .match_indices("](")
@@ -83,7 +83,7 @@ fn targets(line: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Why a link leads nowhere, if it does.
+/// Why a link is broken, if it is.
 fn broken(path: &str, target: &str, known: &BTreeSet<&str>) -> Option<String> {
     let file = target.split(['#', '?']).next().unwrap_or(target);
     if target.starts_with('#') || file.contains(':') {
@@ -103,7 +103,7 @@ fn broken(path: &str, target: &str, known: &BTreeSet<&str>) -> Option<String> {
     (!exists).then(|| format!("the link to `{target}` leads to no file of the repository"))
 }
 
-/// Joins two paths with `/`; nothing if the result lies outside the root.
+/// Joins two paths with `/`; `None` if the result is outside the root.
 fn resolve(directory: &str, relative: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in directory.split('/').chain(relative.split('/')) {

@@ -7,7 +7,7 @@ use crate::workspace::WorkspaceError;
 
 const DEPENDENCY_TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// A manifest as a table.
+/// Parses a manifest.
 pub(super) fn parse(path: &str, text: &str) -> Result<Table, WorkspaceError> {
     text.parse().map_err(|source| WorkspaceError::Toml {
         path: path.to_owned(),
@@ -26,7 +26,7 @@ pub(super) fn members(root: &Table) -> Vec<String> {
         .collect()
 }
 
-/// The crates with unsafe code, which declare their lints themselves.
+/// The crates with unsafe code, which declare their own lints.
 const UNSAFE: &[&str] = &[
     "lattice-guest/Cargo.toml",
     "guests/chat/Cargo.toml",
@@ -36,7 +36,7 @@ const UNSAFE: &[&str] = &[
     "guests/tally/Cargo.toml",
 ];
 
-/// Every crate takes its lints and its edition from the workspace.
+/// Every crate must inherit its lints and its edition from the workspace.
 pub(super) fn inherited_settings(path: &str, manifest: &Table) -> Vec<Finding> {
     let inherits = |table: &str, key: Option<&str>| {
         let table = manifest.get(table)?;
@@ -61,8 +61,8 @@ pub(super) fn inherited_settings(path: &str, manifest: &Table) -> Vec<Finding> {
     findings
 }
 
-/// Versions, sources and their reasons stand once, in the root manifest. A crate whose tests depend on
-/// itself with other features has neither.
+/// Versions, sources and their reasons are declared once, in the root manifest. A crate whose tests
+/// depend on the crate itself with other features specifies neither version nor source.
 pub(super) fn inherited_dependencies(path: &str, manifest: &Table) -> Vec<Finding> {
     let targets = manifest
         .get("target")
@@ -86,8 +86,8 @@ pub(super) fn inherited_dependencies(path: &str, manifest: &Table) -> Vec<Findin
         .collect()
 }
 
-/// Every third-party dependency of the workspace stands below a comment that says what it is for;
-/// a comment holds down to the next empty line.
+/// Every third-party dependency of the workspace must follow a comment that states its purpose; a
+/// comment applies up to the next empty line.
 pub(super) fn uncommented_dependencies(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut inside = false;
@@ -111,7 +111,7 @@ pub(super) fn uncommented_dependencies(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// The name of the third-party dependency that a line begins, if it begins one.
+/// The name of the third-party dependency that the line declares, if it declares one.
 fn third_party_entry(line: &str) -> Option<&str> {
     let (key, value) = line.split_once('=')?;
     let indented = line.starts_with(char::is_whitespace);

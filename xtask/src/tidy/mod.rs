@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the house rules that neither rustfmt nor clippy knows.
+//! `cargo xtask tidy`: project rules that neither rustfmt nor clippy checks.
 //!
 //! A rule is a function from a file's path and contents to findings. All findings are reported, not
 //! only the first.
@@ -6,6 +6,7 @@
 mod code;
 mod documents;
 mod manifests;
+mod prose;
 mod text;
 
 use std::collections::BTreeSet;
@@ -27,9 +28,10 @@ fn findings(workspace: &Workspace, files: &[String]) -> Result<Vec<Finding>, Wor
     let known: BTreeSet<&str> = files.iter().map(String::as_str).collect();
     let mut findings = documents::required(&known);
     for path in files {
-        // What is not text (golden files, archives) has no lines to keep tidy.
+        // Binary files (golden files, archives) have no lines to check.
         if let Ok(text) = String::from_utf8(workspace.read(path)?) {
             findings.extend(text::check(path, &text));
+            findings.extend(prose::check(path, &text));
             if path.ends_with(".md") {
                 findings.extend(documents::links(path, &text, &known));
             }

@@ -1,12 +1,12 @@
-//! Rules for the lines of any text file.
+//! Rules for lines of text files.
 
 use crate::finding::Finding;
 
-/// First directories of paths that exist on one machine only; written without slashes, so that this
-/// file passes its own rule.
+/// First directories of paths that exist on one machine only. They are written without slashes, so
+/// that this file passes its own rule.
 const MACHINE_DIRECTORIES: &[&str] = &["home", "work", "root"];
 
-/// The most lines a source file may have.
+/// The maximum number of lines of a source file.
 const MAX_SOURCE_LINES: usize = 500;
 
 /// All rules of this module.
@@ -23,7 +23,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// True for files whose every byte is an expectation: data of golden tests, recorded output and
+/// True for files in which every byte is expected output: data of golden tests, recorded output and
 /// recorded sessions.
 fn is_exact(path: &str) -> bool {
     let golden = path.contains("/golden/")
@@ -87,7 +87,8 @@ fn machine_paths(path: &str, text: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// True if the line has an absolute path below the directory; `a/home/b` and `~/home/b` are relative.
+/// True if the line contains an absolute path below the directory; `a/home/b` and `~/home/b` are
+/// relative.
 fn names_directory(line: &str, name: &str) -> bool {
     let needle = format!("/{name}/");
     line.match_indices(&needle).any(|(at, _)| {

@@ -1,10 +1,10 @@
-//! What is visible between a commit and the end of its wait, and what survives a close.
+//! Visibility between a commit and the end of its wait, and durability after a close.
 
 use crate::backend::{OpenOptions, Table};
 use crate::conformance::backend::{Site, begin, commit, committed};
 
-/// Before the commit a snapshot shows nothing of it; after the wait it shows all of it; between them
-/// one or the other, but never what a later snapshot takes back.
+/// Before the commit, a snapshot shows none of it; after the wait, all of it. In between it shows
+/// either, but never anything that a later snapshot no longer shows.
 pub(super) fn a_snapshot_shows_what_was_waited_for(site: &Site) {
     let db = site.writer();
     commit(&*db, |tx| tx.put(Table::Data, b"key", b"old"));
@@ -41,8 +41,8 @@ pub(super) fn a_snapshot_shows_what_was_waited_for(site: &Site) {
     assert_eq!(shown(&*between), is_early, "a snapshot changed");
 }
 
-/// A commit whose ticket is dropped is seen by the next transaction, and is durable when a later
-/// ticket has been waited for or the store is closed.
+/// The next transaction sees a commit whose ticket was dropped. It is durable once a later ticket
+/// has been waited for or the store is closed.
 pub(super) fn a_commit_does_not_need_its_ticket(site: &Site) {
     let db = site.writer();
     let commit_only = |key: &[u8]| {
@@ -73,8 +73,8 @@ pub(super) fn a_commit_does_not_need_its_ticket(site: &Site) {
     }
 }
 
-/// The next transaction begins, reads and is dropped or committed before the first ticket is waited
-/// for, in either order of waiting.
+/// The next transaction can begin, read, and be dropped or committed before the first ticket is
+/// waited for, and the tickets can be waited for in either order.
 pub(super) fn the_next_transaction_needs_no_earlier_ticket(site: &Site) {
     let db = site.writer();
     let count = |expected: u8| {
@@ -91,7 +91,7 @@ pub(super) fn the_next_transaction_needs_no_earlier_ticket(site: &Site) {
     };
     let first = count(0).commit().expect("committed");
     let open = count(1);
-    // Waiting does not need the open transaction to end.
+    // The wait does not need the open transaction to end.
     first.wait().expect("durable");
     assert_eq!(
         committed(&*db, b"count"),
@@ -109,7 +109,7 @@ pub(super) fn the_next_transaction_needs_no_earlier_ticket(site: &Site) {
         Some(vec![3]),
         "waiting for an earlier ticket took a commit back"
     );
-    // A ticket can be waited for by another thread.
+    // Another thread can wait for a ticket.
     let fourth = count(3).commit().expect("committed");
     let waited = std::thread::spawn(|| fourth.wait()).join();
     waited.expect("it waits").expect("durable");

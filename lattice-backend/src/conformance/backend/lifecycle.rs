@@ -1,4 +1,4 @@
-//! Making, opening, sharing and closing stores.
+//! Creating, opening, sharing and closing stores.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,7 +30,7 @@ pub(super) fn is_made_once_and_only_if_the_birth_succeeds(site: &Site) {
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         site.backend.create(&site.path, &mut |tx| {
             tx.put(Table::Data, b"key", b"value")?;
-            // Without a message on the test's output.
+            // `resume_unwind` prints no message to the test's output.
             std::panic::resume_unwind(Box::new("in the birth"))
         })
     }));
@@ -51,7 +51,7 @@ pub(super) fn is_made_once_and_only_if_the_birth_succeeds(site: &Site) {
     );
 }
 
-/// The recorded logic is shown if it has the form of one, and is no reason to refuse if it has not.
+/// Peek shows the recorded logic if it is a valid version, and does not fail if it is not.
 pub(super) fn is_peeked_at_with_its_logic(site: &Site) {
     let peeked = |logic: Option<&str>| {
         let expected = Peek {
@@ -158,7 +158,7 @@ pub(super) fn has_one_writer(site: &Site) {
             "a reader follows the commits of a live writer"
         );
     }
-    // A writer that is dropped without being closed leaves the store to the next one.
+    // If a writer is dropped without a close, the next writer can open the store.
     drop(writer);
     site.open(&OpenOptions::read_write());
 }
@@ -190,7 +190,7 @@ pub(super) fn is_released_by_close(site: &Site) {
             matches!(begun, Err(BackendError::Closed)),
             "beginning to write to a closed store gave {begun:?}"
         );
-        // The handle that is still there excludes no other.
+        // The remaining handle does not exclude others.
         let next = site.open(&OpenOptions::read_write());
         next.close().expect("closing");
     }
@@ -203,7 +203,7 @@ pub(super) fn is_released_under_a_living_snapshot(site: &Site) {
     db.close().expect("closing");
     let next = site.open(&OpenOptions::read_write());
     commit(&*next, |tx| tx.put(Table::Data, b"key", b"after"));
-    // The old view may be gone, but it never shows what came later.
+    // Reading the old view may fail, but it never shows later commits.
     match snapshot.get(Table::Data, b"key") {
         Ok(found) => assert_eq!(found.as_deref(), Some(b"before".as_slice())),
         Err(error) => assert!(matches!(error, BackendError::Closed), "{error:?}"),
@@ -266,7 +266,7 @@ pub(super) fn keeps_what_was_committed(site: &Site) {
             }
             Ok(())
         });
-        // Dropped or closed: what was committed is durable.
+        // Whether dropped or closed: all commits are durable.
         if round % 2 == 0 {
             db.close().expect("closing");
         }
@@ -279,7 +279,7 @@ pub(super) fn keeps_what_was_committed(site: &Site) {
     }
 }
 
-/// Two scratch databases and the store share nothing.
+/// Two scratch databases and the store are separate.
 pub(super) fn scratch_databases_are_empty_and_apart(site: &Site) {
     site.create();
     let scratch = || site.backend.scratch().expect("there is room for one");

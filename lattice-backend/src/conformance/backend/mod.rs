@@ -15,11 +15,11 @@ use crate::backend::{
     Transaction, WriteTx,
 };
 
-/// Tests a storage backend. `fresh` gives the backend and the path of a store that is not there yet
-/// and can be made; every check asks for another one. One check writes 32 MiB.
+/// Tests a storage backend. For every check, `fresh` returns the backend and an unused path at
+/// which a store can be created. One check writes 32 MiB.
 ///
 /// # Panics
-/// If the backend breaks a rule; the message says which.
+/// If the backend breaks a rule; the message names the rule.
 pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
     let checks: [fn(&Site); 24] = [
         lifecycle::is_made_once_and_only_if_the_birth_succeeds,
@@ -59,11 +59,11 @@ struct Site {
     path: PathBuf,
 }
 
-/// Rows as a test writes them.
+/// Rows in a test.
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Site {
-    /// What the `meta` table of the store says.
+    /// The `meta` table of the store.
     fn meta() -> MetaInfo {
         let genesis = Genesis::new(
             StoreType::new("org.example.conformance").expect("it keeps the grammar"),
@@ -100,14 +100,14 @@ impl Site {
         );
     }
 
-    /// Makes the store and opens it for writing.
+    /// Creates the store and opens it for writing.
     fn writer(&self) -> Arc<dyn StateDb> {
         self.create();
         self.open(&OpenOptions::read_write())
     }
 }
 
-/// Commits what the body writes, and waits until it is durable.
+/// Commits the writes of `body`, and waits until they are durable.
 fn commit(db: &dyn StateDb, body: impl FnOnce(&mut dyn WriteTx) -> Result<()>) {
     let mut tx = begin(db);
     body(&mut *tx).expect("rows are written");
@@ -134,7 +134,7 @@ fn rows(tx: &dyn ReadTx, table: Table, span: Span<'_>, direction: Direction) -> 
     rows
 }
 
-/// The value of a row of `data` in what is committed.
+/// The committed value of a row of `data`.
 fn committed(db: &dyn StateDb, key: &[u8]) -> Option<Vec<u8>> {
     let snapshot = db.snapshot().expect("an open store gives a snapshot");
     snapshot.get(Table::Data, key).expect("a row is read")

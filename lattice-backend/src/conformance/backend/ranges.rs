@@ -1,4 +1,4 @@
-//! Ranges, from either end.
+//! Ranges, in both directions.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -7,7 +7,7 @@ use crate::backend::{Direction, EVERYTHING, PrefixSpan, ReadTx, Span, Table};
 use crate::conformance::Rng;
 use crate::conformance::backend::{Pairs, Site, commit, rows};
 
-/// What a range holds according to a map.
+/// The rows of a range in the model.
 fn expected(model: &BTreeMap<Vec<u8>, Vec<u8>>, span: Span<'_>) -> Pairs {
     let after_start = |key: &[u8]| match span.0 {
         Bound::Included(start) => start <= key,
@@ -39,7 +39,7 @@ fn bounds(key: &[u8]) -> [Bound<&[u8]>; 3] {
     [Bound::Included(key), Bound::Excluded(key), Bound::Unbounded]
 }
 
-/// Every pair of bounds at, before, between and after the rows, inverted ones too.
+/// All pairs of bounds at, before, between and after the rows, including inverted ones.
 pub(super) fn have_all_kinds_of_bounds(site: &Site) {
     let db = site.writer();
     let keys: [&[u8]; 7] = [
@@ -95,7 +95,7 @@ pub(super) fn have_all_kinds_of_bounds(site: &Site) {
     every_span(&*db.snapshot().expect("a snapshot"), "in a snapshot");
 }
 
-/// Random rows come and go, over enough of them that pages are split and joined.
+/// Inserts and removes random rows, enough of them that pages split and merge.
 pub(super) fn agree_with_a_model(site: &Site) {
     const SEED: u64 = 20_260_101;
     let db = site.writer();
@@ -106,7 +106,7 @@ pub(super) fn agree_with_a_model(site: &Site) {
             .map(|_| {
                 let (key_len, value_len) = (1 + rng.below(3), rng.below(400));
                 let mut key = rng.bytes(key_len);
-                // Few first bytes: keys come again.
+                // Few distinct first bytes, so that keys repeat.
                 key[0] %= 8;
                 let value = (!rng.one_in(3)).then(|| rng.bytes(value_len));
                 (key, value)

@@ -1,4 +1,4 @@
-//! What a write transaction does, and what others see of it.
+//! The effects of a write transaction, and their visibility.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -48,7 +48,7 @@ pub(super) fn survive_a_panic(site: &Site) {
         let mut tx = begin(&*db);
         tx.put(Table::Data, b"key", b"value").expect("written");
         tx.put(Table::System, b"key", &[7; 9000]).expect("written");
-        // Without a message on the test's output.
+        // `resume_unwind` prints no message to the test's output.
         std::panic::resume_unwind(Box::new("with a transaction"))
     }));
     let text = panicked.expect_err("a panic goes on");
@@ -68,7 +68,7 @@ pub(super) fn survive_a_panic(site: &Site) {
     );
 }
 
-/// A transaction that is begun while another one is open begins when that one has ended.
+/// A transaction that is requested while another one is open begins after that one has ended.
 pub(super) fn take_turns(site: &Site) {
     let db = site.writer();
     let mut first = begin(&*db);
@@ -89,7 +89,7 @@ pub(super) fn take_turns(site: &Site) {
         for _ in 0..1000 {
             std::thread::yield_now();
         }
-        // A snapshot waits for no transaction.
+        // A snapshot does not wait for a transaction.
         assert_eq!(committed(&*db, b"second"), None);
         assert!(
             told.try_recv().is_err(),
@@ -103,7 +103,7 @@ pub(super) fn take_turns(site: &Site) {
         );
         ticket.wait().expect("durable");
     });
-    // Many at once: each sees what the ones before it counted.
+    // Several threads at once: each transaction sees the counts of all earlier ones.
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -119,8 +119,8 @@ pub(super) fn take_turns(site: &Site) {
     assert_eq!(committed(&*db, b"count"), Some(vec![20]));
 }
 
-/// 32 MiB in one transaction, with a cache of 1 MiB: all of it is seen inside and nothing outside,
-/// and it is undone or committed as one.
+/// 32 MiB in one transaction, with a cache of 1 MiB. The transaction sees all its writes, other
+/// transactions see none, and it is rolled back or committed as a whole.
 pub(super) fn can_outgrow_memory(site: &Site) {
     const ROWS: u32 = 1024;
     let value = vec![0xa5; 32 << 10];
@@ -202,7 +202,7 @@ pub(super) fn see_their_own_writes(site: &Site) {
             rows(tx, Table::Data, EVERYTHING, Direction::Forward),
             expected
         );
-        // The tables are apart.
+        // Tables are independent.
         assert_eq!(tx.get(Table::System, b"b")?, None);
         Ok(())
     });
@@ -227,7 +227,7 @@ pub(super) fn give_previous_values(site: &Site) {
     assert_eq!(committed(&*db, b"key"), None);
 }
 
-/// Empty keys and values, long keys, values longer than a page.
+/// Empty keys and values, long keys, and values longer than a page.
 pub(super) fn take_all_rows(site: &Site) {
     let db = site.writer();
     let long_key = vec![0xff; 4096];
@@ -284,7 +284,7 @@ pub(super) fn are_isolated_from_snapshots(site: &Site) {
         let round: u8 = round;
         assert_eq!(found, [(b"key".to_vec(), vec![round])], "a snapshot stays");
     }
-    // Readable from several threads at once.
+    // Several threads can read a snapshot at once.
     let last = snapshots.last().expect("there are ten");
     std::thread::scope(|scope| {
         for _ in 0..4 {

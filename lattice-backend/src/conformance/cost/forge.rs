@@ -1,4 +1,4 @@
-//! Ops of any number of authors, signed, dated and chained as the author of a test says.
+//! Makes signed ops of any number of authors, with parents that the test chooses.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use lattice_meta::{Genesis, Hlc, Nonce, OpId, PubKey, StoreType};
 
 use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef, SecretKey};
 
-/// When the first op is dated, in milliseconds since the Unix epoch.
+/// The timestamp of the first op, in milliseconds since the Unix epoch.
 const BEGINNING_MS: u64 = 1_700_000_000_000;
 
-/// Signs ops of authors who are named by numbers. Each op is dated after those that were made before.
+/// Signs ops of numbered authors. Each op has a later timestamp than those made before it.
 #[derive(Debug)]
 pub struct Forge {
     genesis: Genesis,
     hasher: OpHasher,
     made: u64,
-    /// The last op that [`next_op`](Self::next_op) made of each author.
+    /// The last op of each author that [`next_op`](Self::next_op) made.
     last: BTreeMap<u64, Op>,
 }
 
 impl Forge {
-    /// For a new store of a type.
+    /// A forge for a new store of a type.
     pub fn for_store(store_type: StoreType) -> Self {
         let hlc = Hlc::from_parts(BEGINNING_MS, 0).expect("it is within 48 bits");
         let owner = Self::secret(u64::MAX).public();
@@ -33,7 +33,7 @@ impl Forge {
         }
     }
 
-    /// The record that the store begins with.
+    /// The store's genesis record.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
     }
@@ -49,10 +49,10 @@ impl Forge {
         SecretKey::from_bytes(&seed)
     }
 
-    /// Signs an application op of an author after `prev` and `deps`, which must ascend.
+    /// Signs an application op of an author with the given `prev` and `deps`. `deps` must ascend.
     ///
     /// # Panics
-    /// If that breaks a rule of ops.
+    /// If the op would break a rule of ops.
     pub fn op(&mut self, author: u64, prev: Option<&Op>, deps: &[OpRef], payload: &[u8]) -> Op {
         let hlc = Hlc::from_parts(BEGINNING_MS, 0).expect("it is within 48 bits");
         self.made += 1;
@@ -69,10 +69,10 @@ impl Forge {
             .expect("the test keeps the rules of ops")
     }
 
-    /// Signs the op of an author that follows the one before.
+    /// Signs the author's next op, after the last one that this method made.
     ///
     /// # Panics
-    /// As [`op`](Self::op) does.
+    /// As [`op`](Self::op).
     pub fn next_op(&mut self, author: u64, payload: &[u8]) -> Op {
         let prev = self.last.remove(&author);
         let op = self.op(author, prev.as_ref(), &[], payload);

@@ -1,4 +1,4 @@
-//! The suite that finds work which is not bounded by what was sent.
+//! The suite that finds work which is not bounded by the size of the ops that were sent.
 
 mod forge;
 
@@ -19,23 +19,23 @@ use crate::op::Op;
 
 pub use forge::Forge;
 
-/// Long after every op: none is dated ahead.
+/// Later than all ops, so that no op has a timestamp in the future.
 const LATE_MS: u64 = 3_400_000_000_000;
-/// How much more the work for one op may be in a history that is eight times as long, in tenths.
+/// The greatest allowed growth of the work per op in a history eight times as long, in tenths.
 const MOST_GROWTH: u64 = 13;
 
-/// What a shape sends: first ops that only prepare it, then those whose cost is counted.
+/// The ops of a shape: first those that prepare it, then those whose cost is counted.
 #[derive(Debug, Clone, Default)]
 pub struct Delivery {
-    /// Ops that are taken in before anything is counted.
+    /// Ops that are ingested before counting starts.
     pub before: Vec<Op>,
-    /// Ops that are counted, in the order in which they are taken in.
+    /// Ops whose cost is counted, in the order of ingestion.
     pub counted: Vec<Op>,
-    /// How many of them one call of [`Engine::ingest`] takes; 1 if 0.
+    /// The number of ops per call of [`Engine::ingest`]; 0 means 1.
     pub batch: usize,
 }
 
-/// A history that an author without scruples could send, in any size.
+/// A history that a malicious author could send, in any size.
 pub struct Shape<'a> {
     name: &'a str,
     base: usize,
@@ -44,11 +44,11 @@ pub struct Shape<'a> {
     build: Build<'a>,
 }
 
-/// Makes a delivery of a size.
+/// Builds a delivery of a given size.
 type Build<'a> = Box<dyn Fn(&mut Forge, usize) -> Delivery + 'a>;
 
 impl<'a> Shape<'a> {
-    /// A shape that `build` makes in the size that it is given. What its ops may cost must be said by
+    /// A shape that `build` makes in a given size. The caller must set its limits with
     /// [`limits`](Self::limits).
     pub fn new(name: &'a str, build: impl Fn(&mut Forge, usize) -> Delivery + 'a) -> Self {
         Self {
@@ -60,15 +60,15 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// The least size that is tried; also 2, 4 and 8 times that. 64 if not said.
+    /// The smallest size; the suite also tries 2, 4 and 8 times that. The default is 64.
     #[must_use]
     pub fn base(mut self, base: usize) -> Self {
         self.base = base;
         self
     }
 
-    /// At any size: rows that are read and written for an op, and bytes that are read, hashed and
-    /// written for a byte of it.
+    /// Limits for all sizes: rows read and written per op, and bytes read, hashed and written per
+    /// byte of ops.
     #[must_use]
     pub fn limits(mut self, rows_per_op: u64, bytes_per_byte: u64) -> Self {
         self.rows_per_op = rows_per_op;
@@ -86,31 +86,31 @@ impl fmt::Debug for Shape<'_> {
     }
 }
 
-/// What the ops of a shape cost at one size.
+/// The cost of a shape's ops at one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// The size.
     pub size: usize,
-    /// Ops that were sent.
+    /// Ops sent.
     pub ops: u64,
     /// Their bytes.
     pub sent_bytes: u64,
-    /// Rows that were read and written for them.
+    /// Rows read and written for them.
     pub rows: u64,
-    /// Bytes that were read, hashed and written for them.
+    /// Bytes read, hashed and written for them.
     pub bytes: u64,
 }
 
-/// What a shape was found to cost.
+/// The measured costs of a shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The shape's name.
     pub name: String,
-    /// Its costs at the base, and 2, 4 and 8 times that.
+    /// The costs at the base size, and at 2, 4 and 8 times that.
     pub costs: [Cost; 4],
 }
 
-/// A ratio with two decimals, without floating point.
+/// A ratio, formatted with two decimals without floating point.
 struct Ratio(u64, u64);
 
 impl fmt::Display for Ratio {
@@ -120,7 +120,7 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// Whether `last / last_of` is at most 1.3 times `first / first_of`.
+/// Whether `last / last_of` is more than 1.3 times `first / first_of`.
 fn has_grown(first: u64, first_of: u64, last: u64, last_of: u64) -> bool {
     let wide = u128::from;
     wide(last) * wide(first_of) * 10 > wide(first) * wide(last_of) * wide(MOST_GROWTH)
@@ -132,7 +132,7 @@ impl Found {
         (first, last)
     }
 
-    /// What is more than it may be.
+    /// Which costs exceed their limits.
     fn faults(&self, shape: &Shape<'_>) -> Vec<String> {
         let (first, last) = self.ends();
         let mut faults = Vec::new();
@@ -156,7 +156,7 @@ impl Found {
     }
 }
 
-/// One line: rows an op and bytes a byte at the least and the greatest size.
+/// One line: rows per op and bytes per byte at the smallest and the greatest size.
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = self.ends();
@@ -174,12 +174,12 @@ impl fmt::Display for Found {
     }
 }
 
-/// Counts what a store does for hostile histories: at a size n, and 2, 4 and 8 times that, it may read
-/// and write at most 1.3 times as many rows for an op, and 1.3 times as many bytes for a byte, and no
-/// more than each shape's limits. Nothing is timed.
+/// Counts a store's work on hostile histories of sizes n, 2n, 4n and 8n. Over these sizes, the rows
+/// read and written per op, and the bytes per byte, may grow by at most a factor of 1.3, and must
+/// stay within each shape's limits. Nothing is timed.
 ///
-/// Shapes for any state machine (forks, chains, pending ops) are [`Forge`]'s; an author of a store type
-/// adds those that payloads can make.
+/// Shapes for all state machines (forks, chains, pending ops) come from [`Forge`]; the author of a
+/// store type adds shapes that payloads can cause.
 ///
 /// ```no_run
 /// # use lattice_backend::conformance::{CostSuite, Delivery, Shape};
@@ -209,7 +209,7 @@ impl<M: StateMachine> fmt::Debug for CostSuite<'_, M> {
 }
 
 impl<'a, M: StateMachine> CostSuite<'a, M> {
-    /// A suite without shapes, for stores in memory.
+    /// A suite without shapes, with stores in memory.
     pub fn new(make: impl Fn() -> M + 'a) -> Self {
         Self {
             make: Box::new(make),
@@ -218,7 +218,7 @@ impl<'a, M: StateMachine> CostSuite<'a, M> {
         }
     }
 
-    /// Makes the stores in another backend, a fresh one for each.
+    /// Uses another backend, a fresh one for each store.
     #[must_use]
     pub fn backend(mut self, backend: impl Fn() -> Arc<dyn StateBackend> + 'a) -> Self {
         self.backend = Box::new(backend);
@@ -232,10 +232,10 @@ impl<'a, M: StateMachine> CostSuite<'a, M> {
         self
     }
 
-    /// Tries all shapes, and gives what they cost.
+    /// Tries all shapes, and returns their costs.
     ///
     /// # Panics
-    /// If a shape costs more than it may; the message says which, and has the counts of all.
+    /// If a shape exceeds a limit; the message names it, and lists all counts.
     pub fn run(self) -> Vec<Found> {
         let mut all = Vec::new();
         let mut broken = Vec::new();
@@ -305,7 +305,7 @@ fn count(count: usize) -> u64 {
     u64::try_from(count).expect("what is in memory can be counted")
 }
 
-/// Takes ops in, so many at a time.
+/// Ingests ops in batches.
 fn take_in<M: StateMachine>(engine: &Engine<M>, ops: &[Op], batch: usize) -> Result<(), String> {
     for ops in ops.chunks(batch) {
         let bytes = ops

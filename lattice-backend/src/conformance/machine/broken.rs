@@ -5,20 +5,20 @@ use crate::conformance::broke::broke;
 use crate::machine::{LogicFault, MachineError};
 use crate::op::OpRef;
 
-/// The rules. A failure that is shrunk breaks the same rule with fewer ops.
+/// The rules. A shrunk failure breaks the same rule with fewer ops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Whether a payload is valid depends on its bytes alone.
+    /// The bytes of a payload alone determine whether it is valid.
     Decode,
     /// A description is one line.
     Describe,
-    /// Methods can be told apart and called.
+    /// Methods have different names and can be called.
     Methods,
-    /// What `prepare` makes is valid.
+    /// `prepare` returns valid payloads.
     Prepare,
-    /// Code ends, within its limits and without a panic.
+    /// Code terminates within its limits and without a panic.
     Fault,
-    /// Code reports no error of the backend that the backend did not report.
+    /// Code returns no backend errors of its own.
     Error,
     /// Elements depend on their row alone.
     Elements,
@@ -26,24 +26,24 @@ pub(super) enum Rule {
     UniqueKeys,
     /// The elements do not depend on the order of arrival.
     Order,
-    /// The same ops in the same order give the same rows.
+    /// The same ops in the same order result in the same rows.
     Rows,
-    /// The code depends on nothing but its arguments.
+    /// The code depends only on its arguments.
     Purity,
-    /// Overrides do what the defaults do.
+    /// Overrides have the same results as the defaults.
     Override,
-    /// Stores do what the suite's model of a store does.
+    /// Stores have the same results as the suite's model of a store.
     Store,
 }
 
-/// A rule that is broken.
+/// A broken rule.
 #[derive(Debug, Clone)]
 pub(super) struct Broken {
     pub(super) rule: Rule,
     pub(super) message: String,
-    /// The op at which it shows, if it shows at one.
+    /// The op that shows it, if a single op does.
     pub(super) at: Option<OpRef>,
-    /// Whether it is a limit that was exceeded.
+    /// Whether a limit was exceeded.
     pub(super) is_limit: bool,
 }
 
@@ -62,7 +62,7 @@ impl Broken {
         self
     }
 
-    /// The code of the store type failed, or an error came out of it. `used` says what it used.
+    /// The code of the store type failed or returned an error. `used` formats its resource use.
     pub(super) fn failed(doing: &str, error: &BackendError, used: &dyn std::fmt::Display) -> Self {
         let BackendError::Fault(fault) = error else {
             return Self::new(Rule::Error, broke(doing, error));
@@ -74,7 +74,7 @@ impl Broken {
     }
 }
 
-/// Of a call whose refusals are no failures: nothing if it refused.
+/// The result of a call that may refuse; `None` if it refused.
 pub(super) fn unless_refused<T, R>(
     doing: &str,
     answer: Result<T, MachineError<R>>,
@@ -90,7 +90,7 @@ pub(super) fn unless_refused<T, R>(
     }
 }
 
-/// Bytes in a message.
+/// Formats bytes for a message.
 pub(super) fn text(bytes: &[u8]) -> String {
     const MOST: usize = 96;
     match bytes.get(..MOST) {

@@ -1,4 +1,4 @@
-//! One check on given ops: what a failure is shrunk by.
+//! One check on given ops; the unit of shrinking.
 
 use std::num::NonZero;
 
@@ -12,31 +12,31 @@ use crate::engine::contain::decode;
 use crate::machine::StateMachine;
 use crate::op::Op;
 
-/// What is checked.
+/// The kinds of checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// Payloads, also damaged ones, are read and described.
+    /// Decodes and describes payloads, including damaged ones.
     Payloads,
-    /// The ops are applied in one order, within limits.
+    /// Applies the ops in one order, within limits.
     OneOrder,
-    /// One order gives the same rows, whatever is one transaction.
+    /// One order results in the same rows, however it is split into transactions.
     SameRows,
-    /// Fresh machines do the same with each op, and overrides what they override.
+    /// Fresh machines treat each op alike, and overrides agree with the defaults.
     Purity,
-    /// All orders give the same elements.
+    /// All orders result in the same elements.
     Orders,
-    /// A store does the same in any manner of delivery.
+    /// A store has the same result for every way of delivery.
     Store,
 }
 
-/// A check, and the ops that it delivers.
+/// A check and its ops.
 #[derive(Debug, Clone)]
 pub(super) struct Case {
     pub(super) check: Check,
     /// The same ops in different causal orders.
     pub(super) orders: Vec<Vec<Op>>,
     pub(super) seed: u64,
-    /// What the constant parts of limits are divided by.
+    /// Divides the constant parts of limits.
     pub(super) divisor: NonZero<u64>,
 }
 
@@ -50,7 +50,7 @@ impl Case {
         }
     }
 
-    /// The ops of a replica, and then one that failed.
+    /// The ops of a replica, followed by one that failed.
     pub(super) fn failing(model: &Model, op: &Op, divisor: NonZero<u64>) -> Self {
         let mut order = model.applied.ops().to_vec();
         order.retain(|applied| applied.reference() != op.reference());
@@ -120,8 +120,8 @@ impl Case {
         Ok(())
     }
 
-    /// Applies the ops in transactions; all but those of any size end with a new machine, as when a
-    /// store is opened again.
+    /// Applies the ops in transactions of up to `most` ops. Between transactions of random size, a
+    /// new machine sometimes takes over, as when a store is reopened.
     fn in_batches<M: StateMachine>(
         &self,
         make: &dyn Fn() -> M,
@@ -175,7 +175,7 @@ impl Case {
     }
 }
 
-/// What two runs of an op did differently.
+/// Compares two runs of an op.
 fn difference(one: &Step, other: &Step) -> Option<String> {
     if one == other {
         return None;

@@ -1,13 +1,13 @@
-//! What all checks of a history share.
+//! Data shared by all checks of a history.
 
 use lattice_meta::{Genesis, PubKey};
 
 use crate::op::{Op, OpRef, SecretKey};
 
-/// Honest authors.
+/// The number of honest authors.
 const AUTHORS: usize = 3;
 
-/// The keys of all histories: to make one takes longer than to make an op.
+/// The keys for all histories. Making a key takes longer than making an op.
 pub(super) struct Keys(Vec<(PubKey, SecretKey)>);
 
 impl Keys {
@@ -18,7 +18,7 @@ impl Keys {
             let secret = SecretKey::from_bytes(&seed);
             (secret.public(), secret)
         };
-        // The last one is the forger's.
+        // The last key is the forger's.
         Self((0..=AUTHORS).map(key).collect())
     }
 
@@ -27,7 +27,7 @@ impl Keys {
         self.0[0].0
     }
 
-    /// The honest authors, and the forger.
+    /// The honest authors and the forger.
     pub(super) fn authors(&self) -> Vec<PubKey> {
         self.0.iter().map(|(public, _)| *public).collect()
     }
@@ -46,7 +46,7 @@ impl Keys {
     }
 }
 
-/// What all cases of a history share.
+/// Data shared by all cases of a history.
 pub(super) struct Context<'a, M> {
     pub(super) make: &'a dyn Fn() -> M,
     pub(super) genesis: &'a Genesis,

@@ -1,4 +1,4 @@
-//! A long history of many authors: what grows with what others wrote shows in it.
+//! A long history of many authors. It finds work that grows with what other authors wrote.
 
 use lattice_meta::{Genesis, PubKey};
 
@@ -10,8 +10,8 @@ use crate::engine::contain::decode;
 use crate::machine::StateMachine;
 use crate::op::{Op, OpHasher};
 
-/// Applies so many commands, each of an author of its own. Every other one follows the last op;
-/// the others know of nothing, and are concurrent with all.
+/// Applies commands, each of a different author. Every second op follows the last one; the others
+/// have no parents, and are concurrent with all ops.
 pub(super) fn check<M: StateMachine>(
     rng: &mut Rng,
     source: Source<'_, '_, M>,

@@ -1,4 +1,4 @@
-//! The elements of rows: unique, and of their rows alone.
+//! Checks that elements are unique and depend only on their rows.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::state::staging::Writes;
 /// An element: key and value.
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// The elements that an op removes, and those that it inserts.
+/// The elements that an op removes and inserts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Changed {
     removed: Vec<Pair>,
@@ -24,10 +24,10 @@ pub(super) struct Changed {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Elements(pub(super) BTreeMap<Vec<u8>, Vec<u8>>);
 
-/// The rows that an op changes, each as it was and as it is going to be.
+/// The rows that an op changes: each old and each new row.
 struct ChangedRows<'a> {
     rows: Box<dyn Iterator<Item = (bool, &'a [u8], &'a [u8])> + 'a>,
-    /// Of each row that was given, whether it is one that goes.
+    /// For each row returned, whether it is an old one.
     goes: &'a RefCell<Vec<bool>>,
 }
 
@@ -40,7 +40,7 @@ impl RowCursor for ChangedRows<'_> {
     }
 }
 
-/// The elements that the writes of an op change, asked for as a store does.
+/// The elements that an op's writes change, requested as a store does.
 pub(super) fn changed<M: StateMachine>(
     machine: &M,
     rows: &DataRows,
@@ -73,7 +73,7 @@ pub(super) fn changed<M: StateMachine>(
 }
 
 impl Elements {
-    /// Carries out what an op changes.
+    /// Applies an op's changes.
     pub(super) fn change(&mut self, changed: &Changed) -> Result<(), Broken> {
         for (key, value) in &changed.removed {
             let known = self.0.remove(key);
@@ -95,7 +95,7 @@ impl Elements {
         Ok(())
     }
 
-    /// Compares with the elements of all rows, taken row by row and all together.
+    /// Compares with the elements of all rows, computed row by row and all together.
     pub(super) fn compare_with_rows<M: StateMachine>(
         &self,
         machine: &M,

@@ -1,4 +1,4 @@
-//! Random histories: replicas that write apart, exchange some of what they have, and fork.
+//! Random histories: replicas write independently, exchange some of their ops, and fork.
 
 use std::num::NonZero;
 
@@ -16,20 +16,20 @@ use crate::engine::contain::{Decoded, contain, decode};
 use crate::machine::StateMachine;
 use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef};
 
-/// When histories begin, in milliseconds since the Unix epoch.
+/// The start time of histories, in milliseconds since the Unix epoch.
 pub(super) const BEGINNING_MS: u64 = 1_700_000_000_000;
-/// The most replicas, copies under the key of an author included.
+/// The most replicas, including copies with the same author.
 const MAX_REPLICAS: usize = 6;
 
-/// A finished history: its ops in one causal order, not signed.
+/// A finished history: its unsigned ops in one causal order.
 pub(super) struct Story {
     pub(super) ops: Vec<Op>,
 }
 
-/// Why there is no history.
+/// Why building a history failed.
 pub(super) struct Unbuilt {
     pub(super) broken: Broken,
-    /// What shows the same, as far as it is ops that show it.
+    /// A case that reproduces the failure, if ops do.
     pub(super) case: Option<Box<Case>>,
 }
 
@@ -40,7 +40,7 @@ impl From<Broken> for Unbuilt {
     }
 }
 
-/// How often replicas exchange what they have. Those that seldom do have short chains of causes.
+/// How often replicas exchange ops. With `Seldom`, chains of causes are short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Contact {
     Often,
@@ -54,7 +54,7 @@ struct Replica<M> {
     clock_ms: u64,
 }
 
-/// What histories are built with.
+/// What histories are built from.
 pub(super) struct Source<'a, 'b, M: StateMachine> {
     pub(super) make: &'a (dyn Fn() -> M + 'b),
     pub(super) command: &'a mut Commands<'b, M>,
@@ -85,7 +85,7 @@ pub(super) fn genesis<M: StateMachine>(
     Ok(Genesis::new(store_type, owner, nonce, hlc, None))
 }
 
-/// Makes a payload of a command; nothing if the state machine refuses it.
+/// Turns a command into a payload; `None` if the state machine refuses it.
 pub(super) fn prepare<M: StateMachine>(
     machine: &M,
     command: &M::Command,
@@ -95,7 +95,7 @@ pub(super) fn prepare<M: StateMachine>(
     unless_refused("`prepare`", prepared)
 }
 
-/// The op of an author after some ops of a replica, at this time or later.
+/// Makes an author's op after some ops of a replica, at the given time or later.
 pub(super) fn compose(
     hasher: &OpHasher,
     author: PubKey,
@@ -170,7 +170,7 @@ impl<M: StateMachine> Builder<'_, '_, '_, M> {
 
     fn step(&mut self) -> Result<(), Unbuilt> {
         let at = self.rng.below(self.replicas.len());
-        // Often not at all: ops of one instant are told apart by their ids.
+        // Often by 0: ids order ops with equal timestamps.
         self.replicas[at].clock_ms += [0, 0, 1, 1000][self.rng.below(4)];
         match self.rng.below(16) {
             0..=7 => self.append(at),
@@ -217,7 +217,7 @@ impl<M: StateMachine> Builder<'_, '_, '_, M> {
         }
     }
 
-    /// Brings some of what one replica has to another: the first so many ops, or any.
+    /// Sends some ops of one replica to another: a prefix of them, or random ones.
     fn exchange(&mut self, from: usize, to: usize) -> Result<(), Unbuilt> {
         let known = &self.replicas[to].model.applied;
         let ops = self.replicas[from].model.applied.ops().iter();
@@ -238,14 +238,14 @@ impl<M: StateMachine> Builder<'_, '_, '_, M> {
         Ok(())
     }
 
-    /// Copies a replica: both write under one key from here on, and so fork their author.
+    /// Copies a replica. Both then write with the same key, and so fork their author.
     fn copy(&mut self, from: usize) {
         let Replica { author, model, .. } = &self.replicas[from];
         let (author, model) = (*author, model.clone());
         self.add_replica(author, model);
     }
 
-    /// Sends a replica an op that no honest one makes.
+    /// Sends a replica an op that no honest replica would make.
     fn forge(&mut self, at: usize) -> Result<(), Unbuilt> {
         let known = self.replicas[at].model.applied.ops();
         let payload = match self.source.hostile.as_mut() {

@@ -1,4 +1,4 @@
-//! Ops that keep the rules of history and that no honest replica makes.
+//! Ops that are well-formed but that no honest replica would make.
 
 use lattice_meta::{Hlc, OpId, PubKey};
 
@@ -7,8 +7,8 @@ use crate::conformance::broke::broke;
 use crate::conformance::machine::broken::{Broken, Rule};
 use crate::op::{Op, OpDraft, OpHasher, OpKind, OpRef};
 
-/// Makes ops that name anything but the frontier, as an author of its own, or as an
-/// honest one, who is forked by it.
+/// Makes ops with parents other than the frontier. Their author is the forger itself, or an honest
+/// author, who is then forked.
 pub(super) struct Forger {
     authors: Vec<PubKey>,
 }
@@ -16,12 +16,12 @@ pub(super) struct Forger {
 impl Forger {
     pub(super) fn new(own: PubKey, honest: &[PubKey]) -> Self {
         let mut authors = honest.to_vec();
-        // Most forgeries are its own.
+        // Most forgeries have the forger itself as author.
         authors.extend(std::iter::repeat_n(own, 2 * honest.len()));
         Self { authors }
     }
 
-    /// An op after some of those known, dated just behind them or later.
+    /// An op after some of the known ones, with a timestamp just after theirs or later.
     pub(super) fn forge(
         &self,
         rng: &mut Rng,
@@ -65,7 +65,7 @@ impl Forger {
     }
 }
 
-/// A payload of the suite's own: random bytes, or one of the history, intact or damaged.
+/// A payload made by the suite: random bytes, or a payload of the history, intact or damaged.
 pub(super) fn own_payload(rng: &mut Rng, known: &[Op]) -> Vec<u8> {
     let payload = rng.pick(known).map_or(&[][..], Op::payload).to_vec();
     match rng.one_in(6) {
@@ -74,7 +74,7 @@ pub(super) fn own_payload(rng: &mut Rng, known: &[Op]) -> Vec<u8> {
     }
 }
 
-/// A payload that is cut, longer, or changed in a bit; nothing, or random bytes.
+/// A damaged payload: truncated, extended, with a flipped bit, empty, or random.
 pub(super) fn damaged(rng: &mut Rng, mut payload: Vec<u8>) -> Vec<u8> {
     match rng.below(5) {
         0 => {

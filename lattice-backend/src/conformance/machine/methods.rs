@@ -1,4 +1,4 @@
-//! Methods that are called by name.
+//! Checks the methods that can be called by name.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use crate::machine::{
     Args, Fields, MachineError, Method, MethodCall, MethodEntry, StateMachine, Value, ValueType,
 };
 
-/// Names can be told apart, everything is described in a line, and commands and queries answer or
-/// refuse what they are given.
+/// Names are unique, all descriptions are one line, and commands and queries answer or refuse their
+/// arguments.
 pub(super) fn check<M: StateMachine>(machine: &M) -> Result<(), Broken> {
     let methods = contain(|| Ok::<_, BackendError>(machine.methods()))
         .map_err(|error| Broken::new(Rule::Fault, format!("`methods`: {error}")))?;
@@ -74,14 +74,14 @@ fn example(value_type: ValueType) -> Value {
     }
 }
 
-/// Calls a method in an empty store: with all parameters, and with those alone that it requires.
+/// Calls a method on an empty store: with all parameters, and with the required ones only.
 fn call<M: StateMachine>(machine: &M, entry: &MethodEntry<M>) -> Result<(), Broken> {
     let model = Model::default();
     let method = &entry.method;
     for all in [true, false] {
         let given = method.params.iter().filter(|param| all || param.required);
         let args = given.map(|param| (param.name.to_string(), example(param.value_type)));
-        // No argument is refused for its name or its type.
+        // `Args` must accept every argument's name and type.
         let args = Args::new(method, Value::Record(args.collect()));
         let args = args.map_err(|error| broken(error.to_string()))?;
         let doing = format!("method `{}`", method.name);

@@ -14,18 +14,19 @@ use crate::engine::verify::Depth;
 use crate::machine::StateMachine;
 use crate::progress::ProgressSink;
 
-/// Tests that a state machine migrates the stores of an older one: of the same type, with an older
-/// layout.
+/// Tests that a state machine migrates the stores of an older one, of the same type and with an
+/// older layout.
 ///
-/// Random histories, made by the older machine, are delivered to stores of it. Each is then opened
-/// with the newer one, and the suite demands
+/// The older machine makes random histories, and they are delivered to stores of that machine. Then
+/// the newer machine opens each store, and the suite checks
 ///
-/// - that it is migrated, and its state hash is what it was;
-/// - that every row is the one that the newer machine makes of the history by itself;
-/// - that it goes on: what the newer machine takes in afterwards is applied, and verifies.
+/// - that the store is migrated, and its state hash has not changed;
+/// - that every row equals the one that the newer machine makes from the history by itself;
+/// - that the store stays usable: the newer machine applies ops that it ingests afterwards, and the
+///   store verifies.
 ///
-/// The older machine is kept for this: a small copy of the old code, or the same code with the old
-/// layout.
+/// Keep the older machine for this test: a small copy of the old code, or the same code with the
+/// old layout.
 ///
 /// ```no_run
 /// # use lattice_backend::conformance::{MigrationSuite, Rng};
@@ -54,7 +55,8 @@ impl<O: StateMachine, N: StateMachine> std::fmt::Debug for MigrationSuite<'_, O,
 }
 
 impl<'a, O: StateMachine, N: StateMachine> MigrationSuite<'a, O, N> {
-    /// A suite for stores that `old` makes and `new` opens, and random commands for the older one.
+    /// A suite for stores that `old` makes and `new` opens, with random commands for the older
+    /// machine.
     pub fn new(
         old: impl Fn() -> O + 'a,
         new: impl Fn() -> N + 'a,
@@ -70,21 +72,22 @@ impl<'a, O: StateMachine, N: StateMachine> MigrationSuite<'a, O, N> {
         }
     }
 
-    /// How many histories are tried; 12 if not said.
+    /// Sets the number of histories; the default is 12.
     #[must_use]
     pub fn histories(mut self, histories: u64) -> Self {
         self.histories = histories;
         self
     }
 
-    /// How many steps build a history; 48 if not said.
+    /// Sets the number of steps that build a history; the default is 48.
     #[must_use]
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
 
-    /// The seed of the first history; the others follow. A failure names the seed of its history.
+    /// Sets the seed of the first history; later ones use the following numbers. A failure names
+    /// the seed of its history.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -94,7 +97,7 @@ impl<'a, O: StateMachine, N: StateMachine> MigrationSuite<'a, O, N> {
     /// Runs the suite.
     ///
     /// # Panics
-    /// If a migration breaks a rule; the message says which, and how to run it again.
+    /// If a migration breaks a rule; the message names the rule, and how to rerun the history.
     pub fn run(mut self) {
         let keys = Keys::new();
         for nth in 0..self.histories {
@@ -140,7 +143,7 @@ impl<'a, O: StateMachine, N: StateMachine> MigrationSuite<'a, O, N> {
             .close()
             .map_err(|error| broke("closing", &error))?;
         let mut request = store.request;
-        // Versions of the logic differ as their maintainer sees fit; the rows are compared below.
+        // The maintainer decides whether the logic versions differ; the rows are compared below.
         request.logic = LogicPolicy::Trust;
         let engine =
             Engine::open(request.clone(), new).map_err(|error| broke("migrating", &error))?;

@@ -38,55 +38,56 @@ use crate::op::Op;
 
 pub use migrate::MigrationSuite;
 
-/// Makes payloads that no honest replica makes: it is given the ops made so far, whose payloads
-/// and references it may use. They are not signed yet.
+/// Makes payloads that no honest replica would make. It gets the ops made so far, which are not
+/// signed yet, and may use their payloads and references.
 pub type HostilePayloads<'a> = Box<dyn FnMut(&mut Rng, &[Op]) -> Vec<u8> + 'a>;
 
 /// Makes random commands.
 type Commands<'a, M> = Box<dyn FnMut(&mut Rng) -> <M as StateMachine>::Command + 'a>;
 
-/// Histories of which one is delivered to stores, and one has a crowd of authors.
+/// One in this many histories is delivered to stores, and one has a crowd of authors.
 const SPARSE: u64 = 6;
-/// What the constant parts of limits are divided by if not said.
+/// The default divisor of the constant parts of limits.
 const DIVISOR: NonZero<u64> = NonZero::new(4096).expect("it is not zero");
-/// Commands of a history with a crowd of authors.
+/// The number of commands in a history with a crowd of authors.
 const CROWD: usize = 384;
 
-/// Tests a state machine on random histories of several authors, some of whom fork or send what
-/// no honest replica makes.
+/// Tests a state machine on random histories of several authors, some of whom fork or send what no
+/// honest replica would make.
 ///
-/// The suite proves, of the histories that it tries:
+/// For the histories that it tries, the suite checks:
 ///
-/// - The ops of a history, and of its beginning, give the same elements in every order that
-///   respects what they name.
-/// - The same order gives the same rows, byte for byte, and the same elements of each op: whatever
-///   is one transaction, and also if a new machine takes over in the middle.
-/// - No code depends on more than its arguments: a fresh machine does with each op what one does
-///   that applied all ops before it, and `decode` gives the same answer for the same bytes: again,
-///   in a fresh machine, and on another thread.
-/// - The keys of elements are unique, and `elements` depends on its row alone: a scan at the end
-///   gives what was given when the rows were written.
-/// - `run` does what `apply` and `settle` do, and `elements_of` gives what `elements` gives.
+/// - The ops of a history, and of a prefix of it, result in the same elements in every causal
+///   order.
+/// - The same order results in the same rows, byte for byte, and in the same elements for each op,
+///   however it is split into transactions, and also if a new machine takes over in the middle.
+/// - Code depends only on its arguments: a fresh machine treats each op like a machine that applied
+///   all earlier ops, and `decode` returns the same result for the same bytes: repeated, in a fresh
+///   machine, and on another thread.
+/// - The keys of elements are unique, and `elements` depends only on its row: a scan at the end
+///   returns the same elements as the writes of the rows.
+/// - `run` has the same effect as `apply` and `settle`, and `elements_of` returns the same as
+///   `elements`.
 /// - No op, however damaged its payload, makes the code panic or exceed its [`Limits`]. The
-///   constant parts of the limits are divided by 4,096, see [`tightened`](Self::tightened); and one
-///   of six histories is of hundreds of authors who know of nothing or of the last op. So code
-///   whose work grows with what others wrote is found by histories that are short.
-/// - `describe` gives a line, methods have different names and are described, and commands and
-///   queries answer or refuse what they are called with.
-/// - Stores agree with all that: one of six histories is delivered to two stores, shuffled,
-///   repeatedly, and with one closed and opened again. No store holds an op, and rows and state
-///   hashes are those that the suite computes.
+///   constant parts of the limits are divided by 4,096 (see [`tightened`](Self::tightened)), and
+///   one in six histories has hundreds of authors who know no op or only the last one. So short
+///   histories find code whose work grows with what other authors wrote.
+/// - `describe` returns one line, methods have unique names and descriptions, and commands and
+///   queries answer or refuse their arguments.
+/// - Stores agree with the model: one in six histories is delivered to two stores, shuffled and
+///   repeatedly, and one of the stores is closed and reopened. No store holds an op, and rows and
+///   state hashes equal those that the suite computes.
 ///
-/// It does not prove that different states have different elements, that the state is what the
-/// commands mean, or that a migration keeps it ([`MigrationSuite`]). It bounds what an op uses, and
-/// does not compare its cost in short and long histories, as
-/// [`CostSuite`](crate::conformance::CostSuite) does. It cannot stop code that loops without a call
-/// of its host: the test then never ends.
+/// It does not check that different states have different elements, that the state is what the
+/// commands mean, or that a migration keeps the state ([`MigrationSuite`]). It limits what an op
+/// uses, but does not compare its cost in short and long histories;
+/// [`CostSuite`](crate::conformance::CostSuite) does. It cannot stop code that loops without a host
+/// call: such a test never ends.
 ///
-/// A failure is shrunk: ops are left out, each with all that follow it, while the same rule is
-/// broken, for at most 10 seconds. Then those go that are needed only because others name them: the
-/// others are made again, and a payload names the new ids where it named the old. The message lists
-/// the ops that are left, says what differed, and how to run the history again.
+/// The suite shrinks a failure: for at most 10 seconds, it removes ops with all their descendants
+/// as long as the same rule is broken. Then it removes ops that are needed only because others name
+/// them: it makes the others again, and replaces the old ids in payloads by the new ones. The
+/// message lists the remaining ops, what differed, and how to rerun the history.
 ///
 /// [`Limits`]: crate::machine::Limits
 pub struct MachineSuite<'a, M: StateMachine> {
@@ -112,7 +113,7 @@ impl<M: StateMachine> std::fmt::Debug for MachineSuite<'_, M> {
     }
 }
 
-/// A rule that is broken, and what shows it.
+/// A broken rule, and the case that shows it.
 struct Failure {
     broken: Broken,
     case: Option<Box<Case>>,
@@ -120,9 +121,9 @@ struct Failure {
 }
 
 impl<'a, M: StateMachine> MachineSuite<'a, M> {
-    /// A suite for the machines that `make` makes, and random commands for them. Commands that
-    /// the machine refuses are left out of the history. `make` is called about 200 times for each
-    /// history; what takes long to load is to be cloned by it.
+    /// A suite for the machines that `make` returns, with random commands. Commands that the
+    /// machine refuses are not part of the history. The suite calls `make` about 200 times per
+    /// history, so it should clone what takes long to load.
     pub fn new(
         make: impl Fn() -> M + 'a,
         command: impl FnMut(&mut Rng) -> M::Command + 'a,
@@ -140,66 +141,68 @@ impl<'a, M: StateMachine> MachineSuite<'a, M> {
         }
     }
 
-    /// Adds payloads of the caller's to those that the suite makes by itself: random bytes, and
-    /// payloads of the history, intact, cut or changed.
+    /// Adds the caller's payloads to those of the suite: random bytes, and payloads of the history,
+    /// intact, truncated or changed.
     #[must_use]
     pub fn hostile(mut self, payload: impl FnMut(&mut Rng, &[Op]) -> Vec<u8> + 'a) -> Self {
         self.hostile = Some(Box::new(payload));
         self
     }
 
-    /// How many histories are tried; 12 if not said.
+    /// Sets the number of histories; the default is 12.
     #[must_use]
     pub fn histories(mut self, histories: u64) -> Self {
         self.histories = histories;
         self
     }
 
-    /// How many steps build a history: a command, an exchange, a fork, a hostile op; 48 if not
-    /// said.
+    /// Sets the number of steps that build a history; the default is 48. A step is a command, an
+    /// exchange, a fork or a hostile op.
     #[must_use]
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
 
-    /// In how many orders each history is delivered; 6 if not said.
+    /// Sets in how many orders each history is delivered; the default is 6.
     #[must_use]
     pub fn orders(mut self, orders: usize) -> Self {
         self.orders = orders;
         self
     }
 
-    /// The seed of the first history; the others follow. A failure names the seed of its history:
-    /// `.seed(seed).histories(1)` runs it again.
+    /// Sets the seed of the first history; later ones use the following numbers. A failure names
+    /// the seed of its history: `.seed(seed).histories(1)` reruns it.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// What the constant parts of [`Limits`](crate::machine::Limits) are divided by; 4,096 if not
-    /// said, which leaves each op 256 calls, 256 rows read, 16 rows and 16 KiB written, beside what
-    /// it earns. Code that does more for an op of a few bytes, whatever others wrote, needs a
-    /// smaller one; 1 is what a store allows.
+    /// Sets the divisor of the constant parts of [`Limits`](crate::machine::Limits). The default is
+    /// 4,096, which allows each op 256 calls, 256 rows read, and 16 rows and 16 KiB written, beside
+    /// what it earns. Code that needs more for an op of a few bytes, independently of other
+    /// authors, needs a smaller divisor; a store uses 1.
     #[must_use]
     pub fn tightened(mut self, divisor: NonZero<u64>) -> Self {
         self.divisor = divisor;
         self
     }
 
-    /// Tries ten times as many histories in twice as many orders, each with a crowd and stores. The
-    /// environment variable `LATTICE_SUITE=long` does the same to all suites of a test run.
+    /// Tries ten times as many histories in twice as many orders, each with a crowd and with
+    /// stores. The environment variable `LATTICE_SUITE=long` does the same for all suites of a test
+    /// run.
     #[must_use]
     pub fn thorough(mut self) -> Self {
         self.is_thorough = true;
         self
     }
 
-    /// Runs the suite. What takes longer than two seconds reports its progress on standard error.
+    /// Runs the suite. After two seconds it reports its progress on standard error.
     ///
     /// # Panics
-    /// If the state machine breaks a rule; the message says which, and how to run it again.
+    /// If the state machine breaks a rule; the message names the rule, and how to rerun the
+    /// history.
     pub fn run(mut self) {
         let is_long = std::env::var_os("LATTICE_SUITE").is_some_and(|suite| suite == "long");
         self.is_thorough |= is_long;
@@ -226,7 +229,7 @@ impl<'a, M: StateMachine> MachineSuite<'a, M> {
         }
     }
 
-    /// Tries one history; in full also with a crowd of authors, and in stores.
+    /// Tries one history; with `in_full`, also with a crowd of authors and in stores.
     fn try_history(&mut self, keys: &Keys, seed: u64, in_full: bool) -> Result<(), Box<Failure>> {
         let mut rng = Rng::new(seed);
         let orders = self.orders * if self.is_thorough { 2 } else { 1 };
@@ -270,7 +273,7 @@ impl<'a, M: StateMachine> MachineSuite<'a, M> {
         }
     }
 
-    /// What is checked of a history.
+    /// The checks for a history.
     fn cases(&self, rng: &mut Rng, story: &Story, orders: usize, in_full: bool) -> Vec<Case> {
         let seed = rng.number();
         let case = |check, orders| Case {
@@ -283,7 +286,7 @@ impl<'a, M: StateMachine> MachineSuite<'a, M> {
             case(Check::SameRows, vec![causal_order(rng, ops)]),
             case(Check::Purity, vec![causal_order(rng, ops)]),
         ];
-        // What is true of a history is true of its beginning: some faults mend later.
+        // Also check a prefix of the history, because later ops can hide a fault.
         let beginning = &ops[..rng.below(ops.len() + 1)];
         for ops in [ops, beginning] {
             let mut all = vec![ops.to_vec()];
@@ -296,7 +299,7 @@ impl<'a, M: StateMachine> MachineSuite<'a, M> {
         cases
     }
 
-    /// Shrinks a failure, and says what is left of it.
+    /// Shrinks a failure, and formats what remains of it.
     fn explain(&self, keys: &Keys, failure: Box<Failure>, seed: u64) -> String {
         let Failure {
             broken,

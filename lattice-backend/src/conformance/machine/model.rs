@@ -1,8 +1,8 @@
 //! A replica reduced to what a state machine sees of it.
 //!
-//! Rows and history are in memory; nothing is signed, hashed or committed. So many orders of a
-//! history are delivered in the time that a store takes for one. [`store`](super::store) compares
-//! stores with it.
+//! Rows and history are in memory; nothing is signed, hashed or committed. So the suite delivers
+//! many orders of a history in the time that a store takes for one. [`store`](super::store)
+//! compares stores with the model.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZero;
@@ -19,7 +19,7 @@ use crate::op::{ApplyIndex, Op, OpRef, OpView, Stamp};
 use crate::state::staging::Writes;
 use crate::state::{CountedHistory, Staged};
 
-/// The ops that are applied, in their order.
+/// The applied ops, in their order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Applied {
     ops: Vec<Op>,
@@ -38,12 +38,12 @@ impl Applied {
         self.indexes.contains_key(op)
     }
 
-    /// Whether the op is new, and all that it names are applied.
+    /// Whether the op is new and all its parents are applied.
     pub(super) fn can_follow(&self, op: &Op) -> bool {
         !self.contains(&op.reference()) && op.parents().all(|parent| self.contains(&parent))
     }
 
-    /// The ops that no applied op names.
+    /// The applied ops that no applied op names.
     pub(super) fn frontier(&self) -> &BTreeSet<OpRef> {
         &self.frontier
     }
@@ -53,7 +53,7 @@ impl Applied {
         self.tips.get(author).copied()
     }
 
-    /// The greatest timestamp.
+    /// The greatest timestamp of an applied op.
     pub(super) fn clock(&self) -> Option<Hlc> {
         self.clock
     }
@@ -76,7 +76,7 @@ impl Applied {
     }
 }
 
-/// History as a state machine sees it, which may be about to apply one more op.
+/// History as a state machine sees it, possibly while an op is being applied.
 pub(super) struct Past<'a> {
     pub(super) applied: &'a Applied,
     pub(super) current: Option<&'a Op>,
@@ -113,7 +113,7 @@ impl History for Past<'_> {
     }
 }
 
-/// By which functions the host enters a state machine.
+/// The functions through which the host calls a state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     /// `run`.
@@ -122,7 +122,7 @@ pub(super) enum Entry {
     ApplyAndSettle,
 }
 
-/// What one op does.
+/// The effect of one op.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Step {
     pub(super) writes: Writes,
@@ -150,7 +150,7 @@ impl Model {
         }
     }
 
-    /// What an op would do; nothing is changed.
+    /// Computes the effect of an op without changing the replica.
     pub(super) fn try_op<M: StateMachine>(
         &self,
         machine: &M,
@@ -192,7 +192,7 @@ impl Model {
         Ok(Step { writes, changed })
     }
 
-    /// Brings the replica to where it is after an op that has been tried.
+    /// Applies the effect of an op that has been tried.
     pub(super) fn commit(&mut self, op: &Op, step: &Step) -> Result<(), Broken> {
         for (key, value) in &step.writes {
             match value {
@@ -218,7 +218,7 @@ impl Model {
         Ok(step)
     }
 
-    /// Applies ops as one transaction of a store does: all payloads are decoded first.
+    /// Applies ops like one transaction of a store: decodes all payloads first.
     pub(super) fn apply_all<M: StateMachine>(
         &mut self,
         machine: &M,
@@ -232,8 +232,8 @@ impl Model {
             .collect()
     }
 
-    /// Reads all rows again, and compares their elements with those that were given when the rows
-    /// were written.
+    /// Rereads all rows, and compares their elements with those recorded when the rows were
+    /// written.
     pub(super) fn scan<M: StateMachine>(&self, machine: &M) -> Result<(), Broken> {
         self.elements
             .compare_with_rows(machine, &self.rows, &self.past())

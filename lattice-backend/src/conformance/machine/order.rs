@@ -1,4 +1,4 @@
-//! Orders in which a history reaches a replica, and histories with ops left out.
+//! Causal orders of a history, and histories with ops removed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,17 +7,17 @@ use lattice_meta::OpId;
 use crate::conformance::Rng;
 use crate::op::{Op, OpDraft, OpHasher, OpRef};
 
-/// How a random order is chosen. Uniform choices seldom bring an old op last.
+/// How a random order is chosen. Uniform choices rarely put an old op last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taste {
     /// One author comes last.
     HoldOneBack,
-    /// What follows an op comes soon after it.
+    /// Descendants of an op come soon after it.
     DeepFirst,
     Uniform,
 }
 
-/// A random order of these ops in which each comes after those that it names.
+/// A random causal order of these ops: each op comes after those that it names.
 pub(super) fn causal_order(rng: &mut Rng, ops: &[Op]) -> Vec<Op> {
     let held_back = rng.pick(ops).map(|op| op.reference().author);
     let taste = [Taste::HoldOneBack, Taste::DeepFirst, Taste::Uniform][rng.below(3)];
@@ -59,7 +59,7 @@ pub(super) fn causal_order(rng: &mut Rng, ops: &[Op]) -> Vec<Op> {
     order
 }
 
-/// The references of these ops and of all that follow them, of ops in causal order.
+/// The references in `dropped` and of all descendants of those ops. `ops` must be in causal order.
 pub(super) fn with_followers(ops: &[Op], dropped: &BTreeSet<OpRef>) -> BTreeSet<OpRef> {
     let mut all = dropped.clone();
     for op in ops {
@@ -70,9 +70,9 @@ pub(super) fn with_followers(ops: &[Op], dropped: &BTreeSet<OpRef>) -> BTreeSet<
     all
 }
 
-/// The ops made again as if one had never been: what named it names what it named. Their ids are
-/// other ones; payloads name the new ids where they named the old. By the old references; nothing
-/// if there are no such ops.
+/// Makes the ops again without `dropped`: ops that named it name its parents instead. The ops get
+/// new ids, and payloads name the new ids in place of the old ones. The result is keyed by the old
+/// references; `None` if no such ops can be made.
 pub(super) fn without_one(
     hasher: &OpHasher,
     ops: &[Op],
@@ -125,7 +125,7 @@ pub(super) fn without_one(
     (references.len() == made.len()).then_some(made)
 }
 
-/// Puts an id in the place of another one.
+/// Replaces an id in a payload by another one.
 fn rename(payload: &mut [u8], old: &[u8], new: &[u8]) {
     let mut start = 0;
     while let Some(window) = payload.get_mut(start..start + old.len()) {

@@ -1,4 +1,4 @@
-//! Reading and describing payloads, also damaged ones.
+//! Checks decoding and describing of payloads, including damaged ones.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::engine::contain::contain;
 use crate::machine::{LogicFault, StateMachine};
 use crate::op::{Op, OpKind};
 
-/// Damaged payloads that are made of each payload.
+/// The number of damaged payloads made from each payload.
 const DAMAGED: usize = 4;
 
-/// What `decode` says of a payload.
+/// The result of `decode`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
     Valid,
@@ -48,8 +48,8 @@ fn ask<M: StateMachine>(machine: &M, payload: &[u8]) -> Answer {
     }
 }
 
-/// `decode` ends, and gives the same answer for the same bytes: again, in a fresh machine, and on
-/// another thread. `describe` gives a line.
+/// `decode` terminates, and returns the same result for the same bytes: repeated, in a fresh
+/// machine, and on another thread. `describe` returns one line.
 pub(super) fn check<M: StateMachine>(
     make: &dyn Fn() -> M,
     ops: &[Op],
@@ -119,7 +119,7 @@ pub(super) fn check<M: StateMachine>(
     Ok(())
 }
 
-/// What ends a line, by Unicode.
+/// Unicode's line terminators.
 pub(super) const LINE_ENDS: [char; 7] = [
     '\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}',
 ];

@@ -1,13 +1,13 @@
-//! Reports of a suite that takes long.
+//! Progress reports of slow suites.
 
 use std::time::{Duration, Instant};
 
 use lattice_meta::StoreType;
 
-/// The time after which a line is printed, and the least time between two.
+/// The time before the first line, and the minimum between two.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Prints on standard error how many histories have passed.
+/// Prints the number of finished histories on standard error.
 pub(super) struct Progress {
     store_type: StoreType,
     histories: u64,
@@ -26,7 +26,7 @@ impl Progress {
         }
     }
 
-    /// So many histories have passed.
+    /// Records that `count` histories are finished.
     pub(super) fn finished(&mut self, count: u64) {
         if self.printed.elapsed() < PAUSE {
             return;

@@ -1,4 +1,4 @@
-//! Silence for panics that the suite provokes again and again while it shrinks a failure.
+//! Silences the panics that the suite repeatedly provokes while it shrinks a failure.
 
 use std::cell::Cell;
 use std::panic;
@@ -10,10 +10,10 @@ thread_local! {
 }
 
 static INSTALL: Once = Once::new();
-/// Suites of the process that shrink a failure now.
+/// The number of suites in this process that are shrinking a failure.
 static SHRINKING: AtomicUsize = AtomicUsize::new(0);
 
-/// Until it is dropped, panics of this thread print nothing.
+/// While this value lives, panics of this thread print nothing.
 pub(super) struct Quiet {
     before: bool,
     counts: bool,
@@ -38,7 +38,7 @@ pub(super) fn shrinking() -> Quiet {
     on_this_thread(true, true)
 }
 
-/// Silences a helper's thread while a failure is shrunk.
+/// Silences a helper thread while a failure is being shrunk.
 pub(super) fn here() -> Quiet {
     on_this_thread(SHRINKING.load(Ordering::SeqCst) > 0, false)
 }

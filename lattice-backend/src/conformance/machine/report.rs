@@ -13,7 +13,7 @@ const MAX_LISTED: usize = 24;
 /// The most characters of a description.
 const MAX_CHARS: usize = 120;
 
-/// The ops of a case, and its orders.
+/// Lists the ops of a case, and its orders.
 pub(super) fn ops_of<M: StateMachine>(machine: &M, case: &Case) -> String {
     let mut text = String::new();
     for op in case.ops().iter().take(MAX_LISTED) {
@@ -38,7 +38,7 @@ pub(super) fn ops_of<M: StateMachine>(machine: &M, case: &Case) -> String {
     text
 }
 
-/// An op: author, sequence number and id, what it follows, when it was made, and what it says.
+/// One op: reference, parents, timestamp, and description.
 fn line<M: StateMachine>(machine: &M, op: &Op) -> String {
     let mut line = op.reference().to_string();
     match op.prev() {
@@ -61,7 +61,7 @@ fn line<M: StateMachine>(machine: &M, op: &Op) -> String {
     line
 }
 
-/// Milliseconds since the Unix epoch, and the count within the millisecond.
+/// Formats milliseconds since the Unix epoch, and the counter within the millisecond.
 fn time(hlc: Hlc) -> String {
     format!("{}+{}", hlc.ms(), hlc.to_u64() & 0xffff)
 }

@@ -1,4 +1,4 @@
-//! The rows of a state machine, in memory.
+//! A state machine's rows in memory.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -12,7 +12,7 @@ use crate::machine::DataRead;
 #[derive(Debug, Clone, Default)]
 pub(super) struct DataRows(pub(super) BTreeMap<Vec<u8>, Vec<u8>>);
 
-/// A cursor over rows that an iterator lends.
+/// A cursor over rows that an iterator returns.
 pub(super) struct Lent<'a>(Box<dyn Iterator<Item = (&'a [u8], &'a [u8])> + 'a>);
 
 impl<'a> Lent<'a> {
@@ -59,7 +59,7 @@ impl DataRead for DataRows {
     }
 }
 
-/// The first difference of two sets of rows or elements.
+/// The first difference between two sets of rows or elements.
 pub(super) fn first_difference(
     left: &BTreeMap<Vec<u8>, Vec<u8>>,
     right: &BTreeMap<Vec<u8>, Vec<u8>>,
@@ -77,7 +77,7 @@ pub(super) fn first_difference(
     ))
 }
 
-/// That two replicas have the same rows.
+/// Checks that two replicas have the same rows.
 pub(super) fn demand_same_rows(one: &DataRows, other: &DataRows, what: &str) -> Result<(), Broken> {
     match first_difference(&one.0, &other.0) {
         Some(difference) => Err(Broken::new(Rule::Rows, format!("{what}: {difference}"))),

@@ -1,4 +1,4 @@
-//! Shrinking a failure to the fewest ops.
+//! Shrinks a failure to as few ops as possible.
 
 use std::collections::BTreeSet;
 use std::num::NonZero;
@@ -12,21 +12,21 @@ use crate::conformance::machine::quiet;
 use crate::machine::StateMachine;
 use crate::op::{Op, OpHasher, OpRef};
 
-/// The most times that a check is run again.
+/// The most times that a check is rerun.
 const MAX_ATTEMPTS: usize = 4000;
-/// For how long it is.
+/// The most time spent on reruns.
 const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// A failure that has been shrunk.
 pub(super) struct Shrunk {
     pub(super) case: Case,
     pub(super) broken: Broken,
-    /// Whether no op can be left out any more.
+    /// Whether removing any further op makes the failure disappear.
     pub(super) is_least: bool,
 }
 
 impl Shrunk {
-    /// Whether a store would stop the code too, as a line.
+    /// One line that says whether a store would stop the code too.
     pub(super) fn limits<M: StateMachine>(&self, context: &Context<'_, M>) -> String {
         let _quiet = quiet::shrinking();
         let divisor = self.case.divisor;
@@ -51,11 +51,11 @@ struct Shrinker<'a, M> {
     deadline: Instant,
 }
 
-/// Leaves out ops, and orders, as long as the same rule is broken. Each op goes together with all
-/// that follow it, so what is left is a history (Zeller and Hildebrandt, "Simplifying and Isolating
-/// Failure-Inducing Input", 2002, over sets that are closed under causes). At last an op goes that
-/// others follow, and those are made again as if it had never been. Nothing if the failure does not
-/// show again.
+/// Removes ops and orders as long as the same rule is broken. Each op is removed together with its
+/// descendants, so that the rest is a history (Zeller and Hildebrandt, "Simplifying and Isolating
+/// Failure-Inducing Input", 2002, over sets that are closed under causes). Then single ops that
+/// have descendants are removed, and the descendants are made again without them. `None` if the
+/// failure cannot be reproduced.
 pub(super) fn shrink<M: StateMachine>(context: &Context<'_, M>, case: Case) -> Option<Shrunk> {
     let _quiet = quiet::shrinking();
     let broken = case.run(context).err()?;
@@ -72,7 +72,7 @@ pub(super) fn shrink<M: StateMachine>(context: &Context<'_, M>, case: Case) -> O
     while size > 0 && shrinker.has_time() {
         let has_shrunk = shrinker.leave_out(size);
         size = match (has_shrunk, size) {
-            // What was needed by an op that is gone may go now.
+            // Ops that only a removed op needed can be removed now.
             (true, 1) => 1,
             _ => size / 2,
         };
@@ -114,7 +114,7 @@ impl<M: StateMachine> Shrinker<'_, M> {
         case
     }
 
-    /// Ops after the one at which the failure shows do not matter in a single order.
+    /// In a single order, ops after the failing one do not matter: removes them.
     fn leave_out_later_ops(&mut self) {
         let at = self.broken.at;
         let place = self
@@ -139,7 +139,7 @@ impl<M: StateMachine> Shrinker<'_, M> {
         }
     }
 
-    /// Tries to leave out every `size` ops that stand together, the last ones first.
+    /// Tries to remove each run of `size` adjacent ops, from the end.
     fn leave_out(&mut self, size: usize) -> bool {
         let mut has_shrunk = false;
         let mut end = self.case.ops().len();

@@ -1,4 +1,4 @@
-//! Stores that a history is delivered to.
+//! Delivers a history to stores.
 
 use std::convert::Infallible;
 use std::num::NonZero;
@@ -22,19 +22,19 @@ use crate::machine::{DataRead, StateMachine};
 use crate::op::{ApplyIndex, Op};
 use crate::state::{Accumulator, ElementHasher};
 
-/// Long after every op: nothing is dated ahead.
+/// Later than all ops, so that no op has a timestamp in the future.
 const LATE_MS: u64 = 3_400_000_000_000;
 
-/// How a history is handed over.
+/// How a history is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Several at a time.
+    /// In batches.
     Batches,
-    /// Several at a time, some of them again, and each before or after those that it follows.
+    /// In batches, some ops repeatedly, and each before or after its parents.
     Shuffled,
 }
 
-/// A store in memory, in a backend of its own.
+/// A store in its own in-memory backend.
 pub(super) struct Recipient<M: StateMachine> {
     pub(super) engine: Engine<M>,
     pub(super) request: OpenRequest,
@@ -55,7 +55,7 @@ impl<M: StateMachine> Recipient<M> {
         Ok(Self { engine, request })
     }
 
-    /// Closes the store and opens it again.
+    /// Closes and reopens the store.
     fn reopen(&mut self, machine: M) -> Result<(), Broken> {
         self.engine.close().map_err(failed("closing"))?;
         let reopened = Engine::open(self.request.clone(), machine);
@@ -79,7 +79,7 @@ impl<M: StateMachine> Recipient<M> {
         }
     }
 
-    /// Hands the ops over in batches of up to `most`.
+    /// Delivers the ops in batches of up to `most`.
     pub(super) fn in_batches(&self, rng: &mut Rng, ops: &[&Op], most: usize) -> Result<(), Broken> {
         let mut rest = ops;
         while !rest.is_empty() {
@@ -90,7 +90,7 @@ impl<M: StateMachine> Recipient<M> {
         Ok(())
     }
 
-    /// Hands over ops that stand in a causal order; all are applied then, and none is held.
+    /// Delivers ops given in causal order, and checks that all are applied and none is held.
     pub(super) fn deliver(&self, rng: &mut Rng, order: &[Op], how: Manner) -> Result<(), Broken> {
         let mut ops: Vec<&Op> = order.iter().collect();
         if how == Manner::Shuffled {
@@ -102,7 +102,7 @@ impl<M: StateMachine> Recipient<M> {
         self.demand_all_applied(order.len())
     }
 
-    /// That so many ops are applied, and none is held.
+    /// Checks that `expected` ops are applied and none is held.
     pub(super) fn demand_all_applied(&self, expected: usize) -> Result<(), Broken> {
         let mut held = self.engine.held_ops().map_err(failed("reading held ops"))?;
         if let Some(held) = held.next() {
@@ -143,8 +143,8 @@ impl<M: StateMachine> Recipient<M> {
     }
 }
 
-/// Delivers a history to two stores, in batches and shuffled, and compares each with the model that
-/// applies the ops in the store's order. One is closed and opened again in the middle.
+/// Delivers a history to two stores, in batches and shuffled. Compares each with a model that
+/// applies the ops in the store's order. One store is closed and reopened in between.
 pub(super) fn check<M: StateMachine>(
     context: &Context<'_, M>,
     ops: &[Op],

@@ -1,22 +1,22 @@
-//! Why ops could not be taken in.
+//! Why an ingest failed.
 
 use crate::backend::BackendError;
 use crate::engine::ingest::IngestReport;
 
-/// Why an ingest has ended before its source. `E` is what the source of the ops reports.
+/// Why an ingest stopped before the end of its source. `E` is the error of the source of the ops.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IngestError<E> {
-    /// The source of the ops failed. The ops that it gave before are taken in.
+    /// The source of the ops failed. The ops before the error were ingested.
     #[error("the source of the ops failed")]
     Source {
-        /// What the source reported.
+        /// The error of the source.
         #[source]
         error: E,
-        /// What became of the ops that it gave before.
+        /// The outcomes of the ops before the error.
         report: Box<IngestReport>,
     },
-    /// The storage failed. Ops that were applied before are applied.
+    /// The storage failed. Ops applied before the failure stay applied.
     #[error(transparent)]
     Backend(#[from] BackendError),
 }

@@ -1,4 +1,4 @@
-//! One transaction that takes in ops.
+//! One ingest transaction.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,12 +15,12 @@ use crate::history::held::HeldReason;
 use crate::machine::StateMachine;
 use crate::op::{Op, OpRef, Stamp};
 
-/// An op dated at most this far ahead of the local clock is applied, in milliseconds.
+/// An op is applied if it is dated at most this far ahead of the local clock, in milliseconds.
 const DEFER_MS: u64 = 10 * 60 * 1000;
-/// An op dated further ahead than this is not even pending, in milliseconds.
+/// An op dated further ahead than this is rejected instead of pending, in milliseconds.
 const REFUSE_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Takes in a chunk of ops, and every pending op that can follow now.
+/// Ingests a chunk of ops, and every pending op that can now follow.
 pub(crate) struct Intake<'a, 'b, M: StateMachine> {
     recorder: &'a mut Recorder<'b, M>,
     whose: &'a Authors,
@@ -28,7 +28,7 @@ pub(crate) struct Intake<'a, 'b, M: StateMachine> {
     events: Vec<(OpId, Event)>,
 }
 
-/// An op in the queue of an ingest. One that was given comes with its payload.
+/// An op in the queue of an ingest. A given op comes with its decoded payload.
 struct Queued<P> {
     op: Op,
     decoded: Option<Decoded<P>>,
@@ -39,26 +39,26 @@ struct Queued<P> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Checked {
     Nothing,
-    /// Its author was accepted when it came.
+    /// Its author was accepted when the op was first tried.
     Author,
-    /// The same, and its parents are applied and dated before it.
+    /// The same; also, its parents are applied and dated before it.
     AuthorAndParents,
 }
 
 /// Whether an op can follow its parents.
 pub(crate) enum Parents {
-    /// All are applied, and dated before it.
+    /// All parents are applied, and dated before it.
     Applied,
-    /// Some are not there.
+    /// Some parents are neither applied nor held.
     Missing {
-        /// The first of them.
+        /// The first missing parent.
         first: OpRef,
-        /// Their places among all parents.
+        /// The positions of the missing parents among all parents.
         places: Vec<u16>,
     },
-    /// All are there, and this one is held.
+    /// All parents are present, and this one is held.
     Held(OpRef),
-    /// One is there and not dated before it, so the op can never be applied.
+    /// A present parent is not dated before the op, so the op can never be applied.
     Later(Rejection),
 }
 
@@ -73,7 +73,7 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
         }
     }
 
-    /// Takes in ops, and says what became of each, and of pending ops.
+    /// Ingests ops. Returns the outcomes of these and of pending ops.
     pub(crate) fn take_in<'o>(
         mut self,
         ops: Vec<(&'o Op, Decoded<M::Payload<'o>>)>,
@@ -118,12 +118,12 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
     }
 
     /// Queues the pending ops whose last missing parent has arrived, and rejects those not dated
-    /// after it. They come first in the queue: a copy that was given in the same call is known
-    /// then, and its parents are not looked up again.
+    /// after it. They go to the front of the queue: a copy given in the same call is then known,
+    /// and its parents are not looked up again.
     fn release<P>(&mut self, arrived: &Stamp, queue: &mut VecDeque<Queued<P>>) {
         let checked = match self.recorder.state.held.is_empty() {
             true => Checked::AuthorAndParents,
-            // One of the parents may be held.
+            // Another parent may be held.
             false => Checked::Author,
         };
         for op in self
@@ -148,7 +148,7 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
         }
     }
 
-    /// Applies one op, or says why not; with the ops that were evicted.
+    /// Tries one op. Returns its outcome, and the ops that were evicted.
     fn take_in_one(&mut self, queued: Queued<M::Payload<'_>>) -> Result<(Outcome, Vec<OpId>)> {
         let Queued {
             op,
@@ -199,7 +199,7 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
         Ok(self.recorder.place_of(op)?.is_some() || held.contains(&*self.recorder.tx, op)?)
     }
 
-    /// Applies an op whose parents are applied, or holds it if the code of the store type fails.
+    /// Applies an op whose parents are applied; holds it if the code of the store type fails.
     fn apply(&mut self, op: Op, decoded: Option<Decoded<M::Payload<'_>>>) -> Result<Outcome> {
         let reads = ReadCache::default();
         let staged = match decoded {
@@ -238,7 +238,7 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
         if named || *author == inner.genesis.owner() || Some(*author) == own {
             return Ok(AuthorTrust::Known);
         }
-        // Ops of this transaction count too: their authors were accepted already.
+        // Authors of ops in this transaction count too: they were accepted already.
         let tip = MetaKey::Tip(*author).to_bytes();
         let has_tip = self.recorder.tx.get(Table::Meta, &tip)?.is_some();
         Ok(match has_tip || self.recorder.tip(author)?.is_some() {
@@ -287,7 +287,7 @@ fn hlc_of<M: StateMachine>(recorder: &Recorder<'_, M>, op: &OpRef) -> Result<Opt
     }
 }
 
-/// Why an op cannot follow this parent: it is not dated after it.
+/// Rejects an op that is not dated after this parent.
 fn clock_conflict(op: &Op, parent: &Stamp) -> Option<Rejection> {
     (op.hlc() <= parent.hlc).then(|| Rejection::ClockDidNotAdvance {
         found: op.hlc(),

@@ -1,4 +1,4 @@
-//! Taking in ops of others, in any order.
+//! Ingests ops of others, in any order.
 
 mod error;
 mod intake;
@@ -25,32 +25,32 @@ use crate::history::{Forks, read_place};
 use crate::machine::StateMachine;
 use crate::op::{Op, OpError, Verifier};
 
-/// The most ops that one transaction takes in. Fewer cost more commits; with more, local writers wait
-/// longer for the transaction's end.
+/// The most ops in one ingest transaction. Fewer ops cost more commits; more ops make local writers
+/// wait longer for the end of the transaction.
 pub(crate) const CHUNK_OPS: usize = 4096;
-/// The most bytes of ops that one transaction takes in, but for a longer op.
+/// The most bytes of ops in one ingest transaction; a longer op gets a transaction of its own.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
-/// Signatures that a thread checks at a time.
+/// The number of signatures that a thread checks at a time.
 pub(crate) const SIGNATURES: usize = 16;
-/// Payloads that a thread decodes at a time.
+/// The number of payloads that a thread decodes at a time.
 const PAYLOADS: usize = 128;
 
-/// Whose ops are taken in.
+/// The authors whose ops an ingest accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Authors {
-    /// The store's owner, this node itself, and authors of whom ops are applied already.
+    /// The store's owner, this node itself, and authors that already have applied ops.
     Known,
-    /// These, and those known.
+    /// These, and the known ones.
     Named(BTreeSet<PubKey>),
     /// All authors.
     Any,
 }
 
-/// An op whose form and signature hold; else its id, if it has one, and what is wrong with it.
+/// An op whose form and signature are valid, or else the op's id, if it has one, and the error.
 type CheckedOp = Result<Op, (Option<OpId>, OpError)>;
 
-/// Takes in ops chunk by chunk. While a chunk is written, the other cores check the next one.
+/// Ingests ops in chunks. While a chunk is written, the other cores check the next one.
 pub(crate) fn ingest<M: StateMachine, E>(
     inner: &Inner<M>,
     ops: impl IntoIterator<Item = Result<Vec<u8>, E>>,
@@ -70,7 +70,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
         }
         None => None,
     };
-    // A transaction without ops applies what is due, also when nothing was given.
+    // Even without ops, one transaction runs: it applies the deferred ops that are due.
     let first = next_chunk().unwrap_or_else(Vec::new);
     let mut checked = check(inner, first, || ())?.0;
     loop {
@@ -106,7 +106,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
     }
 }
 
-/// Takes in a chunk of ops in one transaction: all cores decode their payloads before it begins.
+/// Ingests a chunk of ops in one transaction. Before it begins, all cores decode the payloads.
 fn take_in<M: StateMachine>(
     inner: &Inner<M>,
     ops: &[Op],
@@ -118,8 +118,8 @@ fn take_in<M: StateMachine>(
     inner.transact(|recorder| Ok(Intake::new(recorder, whose).take_in(decoded)?))
 }
 
-/// Checks forms and signatures on all cores, while this thread does something else first. What is
-/// applied already needs no check: its id is known, and the id leaves out the signature.
+/// Checks forms and signatures on all cores; this thread first runs the last argument. An applied
+/// op needs no signature check: its id is known, and the id does not cover the signature.
 fn check<M: StateMachine, T>(
     inner: &Inner<M>,
     chunk: Vec<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What became of the ops given to an ingest.
+//! The outcomes of the ops given to an ingest.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use lattice_meta::{Hlc, OpId, PubKey};
 use crate::history::held::HeldReason;
 use crate::op::{ApplyIndex, OpError, OpRef};
 
-/// What became of one op.
+/// The outcome of one op.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// It is applied.
     Applied {
-        /// Its position in the local order of application.
+        /// Its apply index.
         index: ApplyIndex,
     },
-    /// It had been applied, or was held, before.
+    /// It was already applied or held.
     Known,
-    /// It is held: it is on disk and counts as one that this replica has, and other code of the
-    /// store type settles it.
+    /// It is held: it is stored, counts as present on this replica, and other code of the store
+    /// type can settle it later.
     Held {
         /// Why it could not be applied.
         reason: HeldReason,
     },
-    /// It is pending until ops that it names are applied. A gap in what was given is seen here.
+    /// It is pending until the ops that it names are applied. A gap in the given ops shows here.
     Waiting {
-        /// The first of them that is missing.
+        /// The first op that is missing.
         missing: OpRef,
     },
-    /// It is dated ahead of the local clock, and pending until the clock shows its time.
+    /// It is dated ahead of the local clock, and pending until the clock reaches its time.
     Deferred {
         /// When it can be applied, in milliseconds since the Unix epoch.
         until_ms: u64,
     },
-    /// It is not recorded, and not pending.
+    /// It is neither recorded nor pending.
     Rejected(Rejection),
 }
 
@@ -45,20 +45,20 @@ pub enum Rejection {
     /// Its bytes or its signature break a rule.
     #[error(transparent)]
     Invalid(#[from] OpError),
-    /// Its author is not among those whose ops are taken in.
+    /// Its author is not among the accepted ones.
     #[error("author {author} is not known to this store and was not named")]
     UnknownAuthor {
         /// The author.
         author: PubKey,
     },
-    /// Its timestamp does not exceed that of an op it follows.
+    /// Its timestamp does not exceed that of an op that it follows.
     #[error("the op's timestamp {found:?} does not exceed {parent:?} of {after}, which it follows")]
     ClockDidNotAdvance {
         /// The op's timestamp.
         found: Hlc,
-        /// The timestamp it had to exceed.
+        /// The timestamp that it must exceed.
         parent: Hlc,
-        /// Whose timestamp that is.
+        /// The op with that timestamp.
         after: OpRef,
     },
     /// It is dated more than a day ahead of the local clock.
@@ -67,24 +67,24 @@ pub enum Rejection {
         /// How far ahead, in milliseconds.
         ahead_ms: u64,
     },
-    /// It was pending, and was evicted to make room for others; send it again later.
+    /// It was pending and was evicted to make room; the sender must send it again later.
     #[error("the op was pending, and was evicted to make room for others; send it again later")]
     NoRoom,
 }
 
-/// What became of the ops given to one ingest.
+/// The outcomes of one ingest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IngestReport {
-    /// Of each op, in the order given: its id, if its bytes had one, and what became of it.
+    /// For each given op, in order: its id, if its bytes decode to one, and its outcome.
     pub outcomes: Vec<(Option<OpId>, Outcome)>,
-    /// Ops that had been pending before, and what became of them now.
+    /// Ops that were pending before, and their outcomes now.
     pub released: Vec<(OpId, Outcome)>,
-    /// Ops that had been pending before and were evicted to make room.
+    /// Ops that were pending before and were evicted to make room.
     pub evicted: Vec<OpId>,
 }
 
 impl IngestReport {
-    /// How many ops were applied, those included that had been pending before.
+    /// The number of applied ops, including those that were pending before.
     pub fn applied(&self) -> usize {
         let given = self.outcomes.iter().map(|(_, outcome)| outcome);
         let released = self.released.iter().map(|(_, outcome)| outcome);
@@ -94,7 +94,7 @@ impl IngestReport {
             .count()
     }
 
-    /// The ops given that were rejected, by their place among those given.
+    /// The rejected ops, each with its position among the given ops.
     pub fn rejected(&self) -> impl Iterator<Item = (usize, &Rejection)> {
         self.outcomes
             .iter()
@@ -105,7 +105,7 @@ impl IngestReport {
             })
     }
 
-    /// How many ops are held that were not before.
+    /// The number of ops that this ingest holds and that were not held before.
     pub fn held(&self) -> usize {
         let given = self.outcomes.iter().map(|(_, outcome)| outcome);
         let released = self.released.iter().map(|(_, outcome)| outcome);
@@ -113,7 +113,7 @@ impl IngestReport {
         given.chain(released).filter(is_held).count()
     }
 
-    /// Whether this replica has every op given: it is applied now, or held.
+    /// Whether this replica now has every given op, applied or held.
     pub fn is_complete(&self) -> bool {
         self.outcomes.iter().all(|(_, outcome)| {
             matches!(
@@ -124,41 +124,41 @@ impl IngestReport {
     }
 }
 
-/// What happened to one op while a transaction took ops in.
+/// What happened to one op during an ingest transaction.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// It was looked at.
+    /// It was tried, with this outcome.
     Tried(Outcome),
-    /// It was held, and had to go to make room.
+    /// It was pending and was evicted to make room.
     Evicted,
 }
 
-/// The report of an ingest while it goes on, over all its transactions: an op may be tried, held
-/// and tried again several times, and what counts is what became of it in the end.
+/// Collects the report of an ingest over all its transactions. An op may be tried, become pending
+/// and be tried again several times; only its last outcome counts.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     outcomes: Vec<(Option<OpId>, Outcome)>,
-    /// Where each op stands among those given.
+    /// The positions of each op among those given.
     places: BTreeMap<OpId, Vec<usize>>,
     released: BTreeMap<OpId, Outcome>,
     evicted: Vec<OpId>,
 }
 
 impl Tally {
-    /// Takes down an op whose form and signature hold; what became of it follows.
+    /// Records an op whose form and signature are valid; its outcome follows.
     pub(crate) fn give(&mut self, id: OpId) {
         let place = self.outcomes.len();
         self.places.entry(id).or_default().push(place);
-        // Whatever is tried is applied, known or something that is said.
+        // A placeholder: every given op is tried, and its outcome replaces this one.
         self.outcomes.push((Some(id), Outcome::Known));
     }
 
-    /// Takes down an op that is none.
+    /// Records an op that failed to decode, or whose signature is invalid.
     pub(crate) fn give_invalid(&mut self, id: Option<OpId>, error: OpError) {
         self.outcomes.push((id, Outcome::Rejected(error.into())));
     }
 
-    /// Takes down what happened to an op.
+    /// Records what happened to an op.
     pub(crate) fn note(&mut self, id: OpId, event: Event) {
         let Some(places) = self.places.get(&id) else {
             match event {
@@ -177,12 +177,12 @@ impl Tally {
             Event::Evicted => Outcome::Rejected(Rejection::NoRoom),
         };
         let (first, again) = places.split_first().expect("a place was noted with the id");
-        // An op that was pending and is given again is tried twice, and known the second time.
+        // A pending op that is given again is tried twice; the second try finds it known.
         if outcome != Outcome::Known || !has_arrived(&self.outcomes[*first].1) {
             self.outcomes[*first].1 = outcome.clone();
         }
         for place in again {
-            // An op that was given twice is applied or held once.
+            // An op that was given twice is applied or held only once.
             self.outcomes[*place].1 = match has_arrived(&outcome) {
                 true => Outcome::Known,
                 false => outcome.clone(),
@@ -191,7 +191,7 @@ impl Tally {
     }
 
     pub(crate) fn finish(mut self) -> IngestReport {
-        // What has gone and was given later has an outcome.
+        // An op that was evicted and later given again has an outcome instead.
         self.evicted.retain(|id| !self.places.contains_key(id));
         IngestReport {
             outcomes: self.outcomes,
@@ -205,7 +205,7 @@ fn is_applied(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied { .. })
 }
 
-/// Whether this replica has an op since it was tried.
+/// Whether this outcome means that the replica obtained the op.
 pub(crate) fn has_arrived(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied { .. } | Outcome::Held { .. })
 }

@@ -1,4 +1,4 @@
-//! The checks of a store before it is opened: nothing is written by them.
+//! Checks a store before it is opened; writes nothing.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use crate::history::system::{GENESIS, LOGIC, Ledger};
 use crate::machine::Logic;
 use crate::op::OpHasher;
 
-/// What the checks of a store found.
+/// The results of the checks.
 pub(crate) struct Checked {
     pub(crate) genesis: Genesis,
     pub(crate) meta: MetaInfo,
     pub(crate) ledger: Ledger,
-    /// The version of the logic that is recorded.
+    /// The recorded version of the logic.
     pub(crate) recorded_logic: String,
-    /// The same, unless the logic at hand computes the same.
+    /// The recorded version, unless the given logic computes the same state.
     pub(crate) other_logic: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn check_db(
     }
 }
 
-/// Checks a store against its genesis and the logic at hand.
+/// Checks a store against its genesis and the given logic.
 pub(crate) fn check(tx: &dyn ReadTx, path: &Path, logic: &Logic) -> Result<Checked, OpenError> {
     let meta = read_meta(tx).map_err(|fault| fault.at(path))?;
     let genesis = check_genesis(tx, &meta)?;
@@ -74,7 +74,7 @@ pub(crate) fn check(tx: &dyn ReadTx, path: &Path, logic: &Logic) -> Result<Check
     })
 }
 
-/// The genesis record certifies the id and the type that `meta` says.
+/// Checks that the genesis record certifies the id and the type in `meta`.
 fn check_genesis(tx: &dyn ReadTx, meta: &MetaInfo) -> Result<Genesis, OpenError> {
     let store_id = meta.store_id;
     let bytes = tx
@@ -100,8 +100,8 @@ fn check_genesis(tx: &dyn ReadTx, meta: &MetaInfo) -> Result<Genesis, OpenError>
     Ok(genesis)
 }
 
-/// The logic is of the store's type and knows its layout. Gives the version of the logic that
-/// computed its state.
+/// Checks that the logic has the store's type and knows its layout. Returns the version of the
+/// logic that computed its state.
 fn check_logic(tx: &dyn ReadTx, meta: &MetaInfo, logic: &Logic) -> Result<String, OpenError> {
     let MetaInfo {
         store_id,

@@ -8,11 +8,12 @@ use crate::backend::{BackendError, FileError, StateBackend, Table, WriteTx};
 use crate::history::system::write_birth;
 use crate::machine::LogicVersion;
 
-/// Makes an empty store, for logic of which only this much is known: its file holds the genesis
-/// record and what `meta` says of it. It is closed when this returns.
+/// Creates an empty store, for logic of which only the schema and the version are known: the file
+/// holds the genesis record and the rows of `meta`. The store is closed when this returns.
 ///
 /// # Errors
-/// [`FileError::Exists`] if there is a file, and what the backend reports; nothing is left behind.
+/// [`FileError::Exists`] if the file exists, and what the backend reports. After an error, no new
+/// file is left.
 pub fn create_store(
     backend: &dyn StateBackend,
     path: &Path,

@@ -8,7 +8,7 @@ use crate::backend::{BackendError, Cause, FileError, PeekError};
 use crate::engine::verify::Difference;
 use crate::machine::LogicVersion;
 
-/// Why a store cannot be opened. Nothing of it has been changed.
+/// Why a store cannot be opened. The store is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -18,12 +18,12 @@ pub enum OpenError {
     /// The `meta` table cannot be read.
     #[error(transparent)]
     Peek(PeekError),
-    /// The file is another store than the one asked for.
+    /// The file holds a different store than the expected one.
     #[error("{} is store {found}, not {expected}", path.display())]
     OtherStore {
         /// The file.
         path: PathBuf,
-        /// The store asked for.
+        /// The expected store.
         expected: StoreId,
         /// The store found.
         found: StoreId,
@@ -41,11 +41,11 @@ pub enum OpenError {
     Genesis {
         /// The id in its `meta` table.
         store_id: StoreId,
-        /// What is wrong with it.
+        /// What is wrong with the record.
         #[source]
         source: GenesisError,
     },
-    /// The id in `meta` is not the one that the genesis certifies.
+    /// The id in `meta` differs from the one that the genesis certifies.
     #[error(
         "the `meta` table says store {found}, the genesis record certifies {certified}: one of them was changed"
     )]
@@ -55,7 +55,7 @@ pub enum OpenError {
         /// What `meta` says.
         found: StoreId,
     },
-    /// The type in `meta` is not the one in the genesis.
+    /// The type in `meta` differs from the one in the genesis.
     #[error(
         "the `meta` table of store {store_id} says type {found}, its genesis record says {certified}: the type was changed"
     )]
@@ -67,12 +67,12 @@ pub enum OpenError {
         /// What `meta` says.
         found: StoreType,
     },
-    /// The store wants other logic than was given.
+    /// The store has a different type than the given logic.
     #[error("store {store_id} is of type {found}, not {expected}")]
     OtherType {
         /// The store.
         store_id: StoreId,
-        /// The type of the logic given.
+        /// The type of the given logic.
         expected: StoreType,
         /// The store's type.
         found: StoreType,
@@ -91,8 +91,8 @@ pub enum OpenError {
         /// The version found.
         found: SchemaVersion,
     },
-    /// The store's layout is older than the newest one, and opening it for reading only cannot
-    /// migrate it.
+    /// The store's layout is older than the newest one, and a store opened for reading only cannot
+    /// be migrated.
     #[error(
         "store {store_id} has schema version {found}, older than {newest}, the oldest that this program reads of {store_type}; opening it for writing migrates it"
     )]
@@ -106,7 +106,7 @@ pub enum OpenError {
         /// The version found.
         found: SchemaVersion,
     },
-    /// The store's layout is older than any that the logic migrates.
+    /// The store's layout is older than any that the logic can migrate.
     #[error(
         "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program migrates of {store_type}; an older program migrates it to that one"
     )]
@@ -120,44 +120,44 @@ pub enum OpenError {
         /// The version found.
         found: SchemaVersion,
     },
-    /// The state was computed by other logic, and it has not been proven that this one agrees.
+    /// Other logic computed the state, and no replay has shown that the given logic agrees.
     #[error(
         "the state of store {store_id} was computed by logic {recorded}, this program has {current}, and that both agree has not been verified; opening it for writing does so once"
     )]
     LogicChanged {
         /// The store.
         store_id: StoreId,
-        /// What the store recorded.
+        /// The version that the store records.
         recorded: String,
-        /// What the given logic says of itself.
+        /// The version of the given logic.
         current: LogicVersion,
     },
-    /// The state is not what this program's logic makes of the history.
+    /// The state differs from the replay of the history by this program's logic.
     #[error(
         "store {store_id} is refused as corrupt: its state was computed by logic {recorded}, and its history replayed by {current} differs: {difference}; open it with the program that wrote it, or rebuild it with this one"
     )]
     LogicDiffers {
         /// The store.
         store_id: StoreId,
-        /// What the store recorded.
+        /// The version that the store records.
         recorded: String,
-        /// What the given logic says of itself.
+        /// The version of the given logic.
         current: LogicVersion,
-        /// Where they part.
+        /// Where the store and the replay differ.
         difference: Box<Difference>,
     },
-    /// A migration of the layout would change what the state means. It was undone.
+    /// A migration of the layout would change the meaning of the state. It was rolled back.
     #[error(
         "migrating store {store_id} from schema {from} to {to} would change its state: {difference}; nothing was changed"
     )]
     MigrationDiffers {
         /// The store.
         store_id: StoreId,
-        /// The layout that it has.
+        /// The current layout.
         from: SchemaVersion,
-        /// The layout that it was to have.
+        /// The layout that the migration would produce.
         to: SchemaVersion,
-        /// Where the states part.
+        /// Where the states differ.
         difference: Box<Difference>,
     },
     /// The store's history cannot be replayed to its end.
@@ -165,7 +165,7 @@ pub enum OpenError {
     History {
         /// The store.
         store_id: StoreId,
-        /// What is wrong with it.
+        /// What is wrong with the history.
         faults: Vec<String>,
     },
     /// The opener of the store's type cannot rebuild stores.
@@ -179,7 +179,7 @@ pub enum OpenError {
     Opener {
         /// The store's type.
         store_type: StoreType,
-        /// What the opener reported.
+        /// The opener's error.
         #[source]
         source: Cause,
     },
@@ -188,7 +188,7 @@ pub enum OpenError {
     Backend {
         /// The store.
         store_id: StoreId,
-        /// What was reported.
+        /// The backend's error.
         #[source]
         source: BackendError,
     },

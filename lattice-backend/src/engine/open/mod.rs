@@ -1,4 +1,4 @@
-//! Making stores, and opening them with every check before anything is written.
+//! Creates stores, and opens them; every check runs before the first write.
 
 pub(crate) mod checks;
 pub(crate) mod create;
@@ -45,7 +45,7 @@ pub(crate) fn open<M: StateMachine>(
         )?;
         return Ok(assemble(db, request, checked, machine, None));
     }
-    // What only a writer reads is read here too, before the file is opened for writing.
+    // Reads what only a writer needs too, before the file is opened for writing.
     closing(&*db, upgrade::load_writer(&*db, &checked))?;
     closing(&*db, check_settling(&*db, &checked, machine.logic()))?;
     let proven = closing(&*db, upgrade::prove(&*db, &request, &checked, &machine))?;
@@ -105,10 +105,10 @@ fn close(db: &dyn StateDb, store_id: StoreId) -> Result<(), OpenError> {
         .map_err(|source| OpenError::Backend { store_id, source })
 }
 
-/// Closes a file over which something was refused.
+/// Closes the file if the outcome is an error.
 fn closing<T>(db: &dyn StateDb, outcome: Result<T, OpenError>) -> Result<T, OpenError> {
     if outcome.is_err() {
-        // The refusal is what counts.
+        // The original error counts, not that of closing.
         let _ = db.close();
     }
     outcome

@@ -1,4 +1,4 @@
-//! What is opened, and how.
+//! Which store is opened, and how.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,33 +10,33 @@ use crate::clock::{Clock, SystemClock};
 use crate::op::SecretKey;
 use crate::progress::ProgressSink;
 
-/// What is opened, and how.
+/// Which store is opened, and how.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OpenRequest {
-    /// The backend that keeps the store.
+    /// The backend that stores the data.
     pub backend: Arc<dyn StateBackend>,
     /// The store's `state.db`.
     pub path: PathBuf,
-    /// Access, sharing and cache.
+    /// Access, sharing and cache size.
     pub options: OpenOptions,
-    /// The same file, open for reading already. A store that is opened for writing is checked
-    /// there, in place of opening the file once more, and it is closed then.
+    /// The same file, already open for reading. A store opened for writing is first checked through
+    /// this handle instead of a new one, and the handle is then closed.
     pub reader: Option<Arc<dyn StateDb>>,
-    /// The store that it must be, if the caller knows.
+    /// The expected store, if the caller knows it.
     pub expected: Option<StoreId>,
-    /// The author that writes; needed for commands, not for reading or ingest.
+    /// The author that writes; required for commands, not for reading or ingest.
     pub identity: Option<Arc<SecretKey>>,
-    /// Gives the time.
+    /// The source of the time.
     pub clock: Arc<dyn Clock>,
-    /// What is done if other logic computed the state.
+    /// What to do if other logic computed the state.
     pub logic: LogicPolicy,
     /// Receives progress reports of a replay or a migration.
     pub progress: ProgressSink,
 }
 
 impl OpenRequest {
-    /// For reading and writing, whichever store it is, by the system's clock.
+    /// Requests read and write access to any store, with the system's clock.
     pub fn new(backend: Arc<dyn StateBackend>, path: impl Into<PathBuf>) -> Self {
         Self {
             backend,
@@ -51,14 +51,14 @@ impl OpenRequest {
         }
     }
 
-    /// Opens the file with these options, all of them at once.
+    /// Replaces all options of the file.
     #[must_use]
     pub fn options(mut self, options: OpenOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Checks the store in this open file before it is opened for writing; see
+    /// Checks the store through this open file before it is opened for writing; see
     /// [`reader`](Self::reader).
     #[must_use]
     pub fn reader(mut self, reader: Arc<dyn StateDb>) -> Self {
@@ -66,7 +66,7 @@ impl OpenRequest {
         self
     }
 
-    /// Opens the file for this.
+    /// Opens the file with this access.
     #[must_use]
     pub fn access(mut self, access: Access) -> Self {
         self.options.access = access;
@@ -80,14 +80,14 @@ impl OpenRequest {
         self
     }
 
-    /// Gives the cache this many bytes.
+    /// Sets the size of the cache in bytes.
     #[must_use]
     pub fn cache_bytes(mut self, cache_bytes: usize) -> Self {
         self.options.cache_bytes = cache_bytes;
         self
     }
 
-    /// Refuses every store but this one.
+    /// Refuses every other store.
     #[must_use]
     pub fn expected(mut self, store_id: StoreId) -> Self {
         self.expected = Some(store_id);
@@ -101,14 +101,14 @@ impl OpenRequest {
         self
     }
 
-    /// Takes the time from this clock.
+    /// Reads the time from this clock.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Treats a store of other logic in this way.
+    /// Applies this policy to a store whose state other logic computed.
     #[must_use]
     pub fn logic(mut self, logic: LogicPolicy) -> Self {
         self.logic = logic;
@@ -123,21 +123,21 @@ impl OpenRequest {
     }
 }
 
-/// What is done about a store whose state was computed by another version of the logic.
+/// What to do with a store whose state was computed by another version of the logic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum LogicPolicy {
-    /// Its history is replayed by the logic at hand, and effects, state hash and rows are compared.
-    /// Where they are equal the new version is recorded, and not replayed again; else the store is
-    /// refused. A store that is opened for reading only is refused without a replay, since nothing
-    /// could be recorded.
+    /// Replays the history by the given logic and compares effects, state hash and rows. If all are
+    /// equal, records the new version, so that later opens need no replay; otherwise refuses the
+    /// store. A store opened for reading only is refused without a replay, since the result could
+    /// not be recorded.
     #[default]
     Replay,
-    /// The same, also for a version that the logic at hand is said to be equal to. The store then
-    /// records the version at hand.
+    /// The same, even for a version that the given logic declares itself equal to. The store then
+    /// records the given logic's version.
     Prove,
-    /// The version is recorded as it is, on the caller's word. A store that is opened for reading
-    /// only is taken as it is, an older layout included.
+    /// Records the given logic's version without a replay, on the caller's word. A store opened for
+    /// reading only is accepted unchanged, even with an older layout.
     Trust,
-    /// It is refused.
+    /// Refuses the store.
     Refuse,
 }

@@ -1,4 +1,4 @@
-//! Settling held ops: other code than the one that failed on them tries them again.
+//! Settles held ops: code other than the code that failed on them tries to apply them again.
 
 use crate::backend::{BackendError, ReadTx, Result};
 use crate::engine::contain::decode;
@@ -10,11 +10,11 @@ use crate::history::held::{Held, HeldOp, HeldReason, read_held, read_held_logic,
 use crate::machine::{Logic, StateMachine};
 use crate::op::{Op, OpHasher};
 
-/// Ops that one transaction settles.
+/// The number of ops that one transaction settles.
 const CHUNK_OPS: usize = 64;
 
-/// Tries the held ops in causal order, if other code held them. Those that it applies are held no
-/// more; of the others it keeps why it could not apply them.
+/// Tries the held ops in causal order, if other code held them. An applied op is no longer held;
+/// for every other op it stores why the op could not be applied.
 pub(crate) fn settle_held<M: StateMachine>(inner: &Inner<M>) -> Result<()> {
     let mut first = 0;
     if inner.writer()?.held.is_empty() {
@@ -35,8 +35,8 @@ pub(crate) fn settle_held<M: StateMachine>(inner: &Inner<M>) -> Result<()> {
     }
 }
 
-/// Reads the held ops that [`settle_held`] would try: a record that cannot be read refuses the store
-/// before anything is changed.
+/// Reads the held ops that [`settle_held`] would try, so that an unreadable record refuses the
+/// store before anything is changed.
 pub(crate) fn check_held(tx: &dyn ReadTx, hasher: &OpHasher, logic: &Logic) -> Result<()> {
     let mut first = 0;
     loop {
@@ -77,10 +77,10 @@ fn settle_one<M: StateMachine>(recorder: &mut Recorder<'_, M>, number: u64) -> R
     Ok(())
 }
 
-/// Applies an op that was held; gives the reason if it cannot be applied by this code either.
+/// Applies a held op. Returns the reason if this code cannot apply it either.
 fn apply<M: StateMachine>(recorder: &mut Recorder<'_, M>, op: &Op) -> Result<Option<HeldReason>> {
     let fault = match check_parents(recorder, op)? {
-        // An op is held once its parents are there, and they are dated before it.
+        // An op is held only once its parents are present and dated before it.
         Parents::Held(parent) | Parents::Missing { first: parent, .. } => {
             return Ok(Some(HeldReason::Follows { parent }));
         }
@@ -100,8 +100,8 @@ fn apply<M: StateMachine>(recorder: &mut Recorder<'_, M>, op: &Op) -> Result<Opt
     Ok(Some(HeldReason::Fault { message: fault }))
 }
 
-/// Brings the held ops of one store to another that is made of the same history: applied if they
-/// can be, held if not.
+/// Carries the held ops of one store over to another store with the same history: applies those
+/// that it can, and holds the rest.
 pub(crate) fn carry_over<M: StateMachine>(from: &dyn ReadTx, to: &Inner<M>) -> Result<()> {
     let mut first = 0;
     loop {

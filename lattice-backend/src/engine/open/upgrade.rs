@@ -1,5 +1,5 @@
-//! What happens to a store that older code has written: its layout is migrated, and other logic
-//! proves itself on the history.
+//! Upgrades a store that older code wrote: migrates its layout, and replays the history to prove
+//! that other logic agrees.
 
 use std::sync::Arc;
 
@@ -20,14 +20,13 @@ use crate::op::OpHasher;
 use crate::progress::Stage;
 use crate::state::data_table::DataTableMut;
 
-/// That other logic agrees with a store's history, up to this state of it.
+/// The proof that other logic agrees with a store's history, up to this state of the store.
 pub(crate) struct Proven<M: StateMachine> {
     ledger: Ledger,
     replay: Replay<M>,
 }
 
-/// A store that is opened for reading must need nothing to be written, unless it is to be taken as
-/// it is.
+/// Checks that a store opened for reading needs no write, unless the policy accepts it unchanged.
 pub(crate) fn check_reader(
     request: &OpenRequest,
     checked: &Checked,
@@ -60,7 +59,7 @@ fn refuse_other_logic(checked: &Checked, logic: &Logic) -> Result<(), OpenError>
     }
 }
 
-/// Replays the history by other logic, if the policy says so. Gives what was proven.
+/// If the policy requires it, replays the history by the given logic and returns the proof.
 pub(crate) fn prove<M: StateMachine>(
     db: &dyn StateDb,
     request: &OpenRequest,
@@ -90,21 +89,21 @@ pub(crate) fn prove<M: StateMachine>(
     })
 }
 
-/// What a replay of a store's history by other logic has shown.
+/// The result of replaying a store's history by other logic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Proof {
     /// The store.
     pub store_id: StoreId,
-    /// The version of the logic that is recorded.
+    /// The recorded version of the logic.
     pub recorded: String,
-    /// Ops that were replayed.
+    /// The number of replayed ops.
     pub ops: u64,
-    /// Where the logic differs: nothing if it computes the same state.
+    /// Where the logic differs; empty if it computes the same state.
     pub difference: Difference,
 }
 
-/// Replays a store's history by any logic of its type, and changes nothing.
+/// Replays a store's history by any logic of its type, without changing the store.
 ///
 /// # Errors
 /// See [`OpenError`].
@@ -138,7 +137,7 @@ pub fn prove_store<M: StateMachine>(request: OpenRequest, machine: M) -> Result<
     }
 }
 
-/// Replays a store's history, and says where it differs from the store.
+/// Replays a store's history and returns where it differs from the store.
 fn replay<M: StateMachine>(
     tx: &(dyn ReadTx + Send + Sync),
     request: &OpenRequest,
@@ -173,7 +172,7 @@ fn replay<M: StateMachine>(
         };
         let row = match checked.meta.schema_version == replay.schema() {
             true => compared.table(Table::Data)?,
-            // The rows are compared once they have been migrated.
+            // Rows of different layouts are compared after the migration.
             false => None,
         };
         Ok(Difference {
@@ -187,8 +186,7 @@ fn replay<M: StateMachine>(
     Ok((Proven { ledger, replay }, difference))
 }
 
-/// Brings a store that is open for writing up to date: everything in one transaction, or nothing.
-/// Gives what its writer needs to know.
+/// Upgrades a store that is open for writing, in one transaction. Returns the state of its writer.
 pub(crate) fn upgrade<M: StateMachine>(
     db: &dyn StateDb,
     request: &OpenRequest,
@@ -198,7 +196,7 @@ pub(crate) fn upgrade<M: StateMachine>(
 ) -> Result<(Checked, WriterState), OpenError> {
     let store_id = checked.meta.store_id;
     let failed = |source| OpenError::Backend { store_id, source };
-    // Somebody may have written since the history was replayed.
+    // Another process may have written since the replay.
     let is_still_so = proven
         .as_ref()
         .is_some_and(|proven| proven.ledger == checked.ledger);
@@ -232,7 +230,7 @@ pub(crate) fn upgrade<M: StateMachine>(
     Ok((checked, writer))
 }
 
-/// Reads what a writer needs to know.
+/// Reads the state of the writer.
 pub(crate) fn load_writer(db: &dyn StateDb, checked: &Checked) -> Result<WriterState, OpenError> {
     let store_id = checked.meta.store_id;
     let hasher = checked.hasher();
@@ -245,13 +243,13 @@ struct Upgrade<'a, M: StateMachine> {
     request: &'a OpenRequest,
     checked: &'a Checked,
     machine: &'a M,
-    /// The store before it; its history is what it is going to be.
+    /// Snapshot before the upgrade; an upgrade does not change history.
     past: &'a dyn ReadTx,
     proven: Option<&'a Proven<M>>,
 }
 
 impl<M: StateMachine> Upgrade<'_, M> {
-    /// Writes all of it; gives the difference that forbids it, if there is one.
+    /// Writes the upgrade. Returns the difference that forbids it, if there is one.
     fn write(
         &self,
         tx: &mut dyn WriteTx,
@@ -293,7 +291,7 @@ impl<M: StateMachine> Upgrade<'_, M> {
             found: state.state_hash(&genesis),
         });
         let row = match self.proven {
-            // Logic that makes the new rows out of the history knows what they must be.
+            // A replay computes the new rows from the history, so they can be compared.
             Some(proven) => {
                 let second = proven.replay.inner.db.snapshot()?;
                 Comparison {

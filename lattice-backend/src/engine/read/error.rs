@@ -1,10 +1,10 @@
-//! Why a store cannot be read or called.
+//! Why reading a store or calling its methods failed.
 
 use crate::backend::{BackendError, Cause, PeekError};
 use crate::engine::write::AppendError;
 use crate::machine::{CallError, MachineError};
 
-/// Why what a store says of itself cannot be read from an open one.
+/// Why the `meta` table of an open store cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InfoError {
@@ -23,13 +23,13 @@ pub enum MethodError {
     /// The call itself is wrong.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The method is a stream: it is followed, not called.
+    /// The method is a stream, which callers follow instead of calling it once.
     #[error("method `{method}` is a stream; it cannot be called once")]
     Stream {
         /// The method.
         method: String,
     },
-    /// The command was refused, or could not be recorded.
+    /// The command was refused or could not be recorded.
     #[error(transparent)]
     Append(Cause),
     /// The storage failed, or the code of the store type did.

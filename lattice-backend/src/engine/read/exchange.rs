@@ -1,11 +1,12 @@
-//! What one replica says it has, and the ops that it sends another.
+//! What one replica says that it has, and the ops that it sends to another.
 //!
-//! A replica's ops are closed: it has every op that one of its ops follows. So an op says that all before
-//! it on its author's chain are there, and the ends of an author's branches say all of it. The other side
-//! may be ahead of those ends or behind them, so a replica names a few older ops of each branch too: as
-//! many places before its end as powers of two, like the block locators of Bitcoin (`getheaders`). A sender
-//! that knows none of the newer ones finds the greatest that it knows, and resends fewer ops than the
-//! other side is ahead.
+//! A replica's ops are causally closed: it has every op that one of its ops follows. An op
+//! therefore says that all earlier ops of its author's chain are present, and the tips of an
+//! author's branches say which of the author's ops are. The other replica may be ahead of those
+//! tips or behind them. A replica therefore also names a few older ops of each branch, at distances
+//! of powers of two before the tip, like the block locators of Bitcoin (`getheaders`). A sender
+//! that knows none of the newer ones finds the latest one that it knows, and resends fewer ops than
+//! the other replica is ahead.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -19,20 +20,20 @@ use crate::history::system::Ledger;
 use crate::history::{Branch, BranchNo, Forks, Index, Place, Tail, missing, read_indexed, read_op};
 use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
 
-/// Authors of whom older ops are named; of the others only the ends of branches are.
+/// The most authors whose older ops are named; of further authors only the tips are.
 const LOCATED_AUTHORS: usize = 1000;
-/// Ops and bytes that are read from one view.
+/// The most ops and bytes that are read from one snapshot.
 const SLICE_OPS: usize = 1024;
 const SLICE_BYTES: usize = 256 << 10;
 
-/// Everything applied in one view, with the ops that are not indexed yet.
+/// All applied ops of one snapshot, including those that are not indexed yet.
 pub(crate) struct View<'a> {
     tx: &'a dyn ReadTx,
     tail: Tail,
     forks: Forks,
 }
 
-/// A branch of an author, of those who have not forked too.
+/// A branch of an author. An author without a fork has one as well.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     branch: BranchNo,
@@ -57,7 +58,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The authors of whom ops are applied.
+    /// The authors with applied ops.
     fn authors(&self) -> Result<Vec<PubKey>> {
         let span = PrefixSpan::new(b"tip/");
         let mut rows = self
@@ -111,7 +112,7 @@ impl<'a> View<'a> {
         Ok(segments)
     }
 
-    /// The op of an author's branch with a sequence number, and its apply index.
+    /// The op with this sequence number on an author's branch, and its apply index.
     pub(crate) fn on_branch(
         &self,
         author: &PubKey,
@@ -141,7 +142,7 @@ fn unindexed(author: &PubKey, branch: BranchNo, seq: u64) -> BackendError {
     )
 }
 
-/// The ends of all branches, and older ops of those of the newest authors, ascending.
+/// The tips of all branches, and older ops on branches of the newest authors, ascending.
 pub(crate) fn tips(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<BranchTips> {
     let view = View::new(tx, hasher)?;
     let segments = view.segments()?;
@@ -150,7 +151,7 @@ pub(crate) fn tips(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<BranchTips> {
     let mut tips = BranchTips::default();
     for (author, segments) in &segments {
         for segment in segments {
-            // A held op that follows it is the end of the branch.
+            // A held op that follows the last applied op is the tip of the branch instead.
             match held.extends(tx, &segment.end)? {
                 true => tips.earlier.push(segment.end),
                 false => tips.tips.push(segment.end),
@@ -177,7 +178,8 @@ pub(crate) fn tips(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<BranchTips> {
     Ok(tips)
 }
 
-/// The authors whose ops were applied last, if there are more than are located.
+/// The `LOCATED_AUTHORS` authors whose ops were applied last; `None` if there are no more than
+/// that.
 fn newest_authors(
     view: &View<'_>,
     segments: &BTreeMap<PubKey, Vec<Segment>>,
@@ -200,25 +202,25 @@ fn newest_authors(
     Ok(Some(authors.collect()))
 }
 
-/// The ops that another replica lacks, in causal order: those that were applied when this was made. They
-/// are read in slices of at most 1,024 ops or 256 KiB (a longer op is a slice by itself), each from a
-/// snapshot of its own, so that a slow consumer keeps no snapshot alive. Memory: a slice, and a constant
-/// amount for each branch of which ops are sent.
+/// The ops that another replica lacks, in causal order, as of the time when this was created. They
+/// are read in slices of at most 1,024 ops or 256 KiB; a longer op is a slice by itself. Each slice
+/// is read from its own snapshot, so a slow consumer keeps no snapshot alive. Memory: one slice,
+/// and a constant amount for each branch with ops to send.
 pub struct OpsAfter {
     db: Arc<dyn StateDb>,
     hasher: OpHasher,
     ranges: Vec<Range>,
-    /// The next op of each range: its apply index, and the range.
+    /// The next op of each range: its apply index, and the position of the range.
     next: BinaryHeap<Reverse<(ApplyIndex, usize)>>,
-    /// Ops that were not indexed when this was made; they come last.
+    /// Ops that were not indexed when this was created; they come after the indexed ones.
     tail: VecDeque<ApplyIndex>,
-    /// Held ops and their numbers; they come after all that are applied.
+    /// Held ops and their numbers; they come after all applied ops.
     held: VecDeque<(u64, OpRef)>,
-    /// The apply index of the first of the ops that were not indexed.
+    /// The apply index of the first op that was not indexed when this was created.
     indexed: ApplyIndex,
-    /// Ops that have been read and not been given.
+    /// Ops that have been read and not returned yet.
     slice: VecDeque<Vec<u8>>,
-    /// How many ops have not been given.
+    /// The number of ops not returned yet.
     left: usize,
     has_failed: bool,
 }
@@ -272,7 +274,7 @@ impl OpsAfter {
         Ok(after)
     }
 
-    /// Queues the next op of a range, if it was indexed when this was made.
+    /// Queues the next op of a range, if it was indexed when this was created.
     fn queue(&mut self, tx: &dyn ReadTx, place: usize) -> Result<()> {
         let range = &self.ranges[place];
         if range.next_seq > range.last_seq {
@@ -285,7 +287,7 @@ impl OpsAfter {
         Ok(())
     }
 
-    /// The apply index of the next op.
+    /// The apply index of the next applied op.
     fn next_index(&mut self, tx: &dyn ReadTx) -> Result<Option<ApplyIndex>> {
         let Some(Reverse((index, place))) = self.next.pop() else {
             return Ok(self.tail.pop_front());
@@ -299,7 +301,7 @@ impl OpsAfter {
         Ok(Some(index))
     }
 
-    /// Reads a held op, which may have been settled since its number was read: it is applied then.
+    /// Reads a held op, or the applied op if it was settled after its number was read.
     fn read_held(&self, tx: &dyn ReadTx, number: u64, op: &OpRef) -> Result<Op> {
         if let Some(held) = read_held(tx, &self.hasher, number)?
             && held.op.reference() == *op
@@ -314,7 +316,7 @@ impl OpsAfter {
         })
     }
 
-    /// Reads the next slice from a view as it is now: what is applied does not change.
+    /// Reads the next slice from a new snapshot; applied ops do not change.
     fn fill(&mut self) -> Result<()> {
         let snapshot = self.db.snapshot()?;
         let mut bytes = 0;
@@ -372,8 +374,8 @@ impl ExactSizeIterator for OpsAfter {}
 
 impl std::iter::FusedIterator for OpsAfter {}
 
-/// The held ops that the other replica lacks, in causal order: all but those that it names and those
-/// before them on their authors' chains.
+/// The held ops that the other replica lacks, in causal order: all except those that it names and
+/// those before them on their authors' chains.
 fn missing_held(
     view: &View<'_>,
     hasher: &OpHasher,
@@ -402,7 +404,7 @@ fn missing_held(
     Ok(lacking.into())
 }
 
-/// The apply indexes of the ops of the tail that are in the ranges, ascending.
+/// The apply indexes of the tail's ops that are in the ranges, ascending.
 fn tail_of(tail: &Tail, ranges: &[Range]) -> VecDeque<ApplyIndex> {
     let wanted: BTreeMap<_, _> = ranges
         .iter()
@@ -421,9 +423,9 @@ fn tail_of(tail: &Tail, ranges: &[Range]) -> VecDeque<ApplyIndex> {
     indexes.into()
 }
 
-/// Of each branch the ops after the last one that the other replica has.
+/// For each branch, the ops after the last one that the other replica has.
 fn missing_ranges(view: &View<'_>, known: &BranchTips) -> Result<Vec<Range>> {
-    // Of each branch, the first sequence number that the other replica lacks.
+    // For each branch, the first sequence number that the other replica lacks.
     let mut lacks = BTreeMap::<(PubKey, BranchNo), u64>::new();
     let mut note = |author, branch, seq| {
         let next = lacks.entry((author, branch)).or_insert(seq);
@@ -436,8 +438,8 @@ fn missing_ranges(view: &View<'_>, known: &BranchTips) -> Result<Vec<Range>> {
     }
     let mut ranges = Vec::new();
     for (author, segments) in view.segments()? {
-        // A branch is begun after its parent: from the last to the first, what is known of a branch is
-        // known of its parent when that comes.
+        // A branch starts after its parent, so its number is greater. In descending order, each
+        // branch therefore notes what the other replica has of the parent before the parent's turn.
         for segment in segments.iter().rev() {
             let Some(next) = lacks.get(&(author, segment.branch)).copied() else {
                 ranges.push(Range {

@@ -12,33 +12,33 @@ use crate::history::missing;
 use crate::machine::StateMachine;
 use crate::op::{ApplyIndex, Op};
 
-/// How long one wait lasts that is to have no end; it is begun again.
+/// The longest single wait of the iterator, which repeats it without end.
 const AN_AGE: Duration = Duration::from_secs(3600);
 
-/// How far somebody has followed a store: everything up to an event of an op, in the order in which
-/// this replica applied ops. Its fields are there to be kept across restarts.
+/// A position in a store's change feed: everything up to an event of an op, in the order in which
+/// this replica applied ops. Its fields are public so that a program can keep them across restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The op followed last; nothing at the start.
+    /// The last op that was followed; `None` at the start.
     pub op: Option<CursorOp>,
 }
 
-/// The op that a cursor stands at.
+/// The op that a cursor points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CursorOp {
-    /// Its position in the local order of application.
+    /// Its apply index.
     pub index: ApplyIndex,
-    /// Its id: a history that has another op in this place is not the one that was followed.
+    /// Its id. A history with a different op at this index is not the one that was followed.
     pub id: OpId,
-    /// How many of its events have been passed; `u32::MAX` stands for all.
+    /// The number of its events that the cursor has passed; `u32::MAX` stands for all.
     pub passed: u32,
 }
 
 impl Cursor {
-    /// In front of the first op.
+    /// Before the first op.
     pub const START: Self = Self { op: None };
 
-    /// The op to be looked at next.
+    /// The apply index of the op to read next.
     fn next_index(&self) -> u64 {
         self.op.map_or(0, |op| op.index.get().saturating_add(1))
     }
@@ -48,15 +48,15 @@ impl Cursor {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {
-    /// The cursor is of another history than the store now has.
+    /// The cursor belongs to a different history than the store now has.
     #[error(
         "the store no longer has op {expected} as number {index} of those it applied; it was \
          restored to an earlier state, so follow it from the start or from where it is now"
     )]
     Rewound {
-        /// The position in the local order of application.
+        /// The apply index that the cursor points at.
         index: ApplyIndex,
-        /// The op that the cursor says is there.
+        /// The op that the cursor expects there.
         expected: OpId,
         /// The op that is there, if any.
         found: Option<OpId>,
@@ -66,21 +66,21 @@ pub enum FeedError {
     Backend(#[from] BackendError),
 }
 
-/// What of an op is told: events, each with its place among all that the op has. Whoever wants only
-/// some of them leaves the others out, and the places stay the same.
+/// Extracts an op's events, each with its index among all events of the op. A filter may omit
+/// events but must not renumber the others.
 pub type Events<E> = Box<dyn Fn(&Op) -> Vec<(u32, E)> + Send>;
 
-/// Events from a cursor on: first of the ops that are there, then of those to come. Each is given
-/// once, and none is left out, however slow the caller. Iterating waits for as long as it takes; the
-/// iterator ends after an error only, that the store was closed included.
+/// Events after a cursor: first of the ops applied already, then of ops applied later. Returns each
+/// event once and skips none, however slow the caller is. The iterator blocks without a time limit.
+/// It ends only after an error; closing the store is one.
 pub struct ChangeFeed<M: StateMachine, E> {
     engine: Engine<M>,
     events: Events<E>,
     cursor: Cursor,
-    /// Events of the op at the cursor that have not been given.
+    /// Events of the op at the cursor that have not been returned yet.
     pending: VecDeque<(u32, E)>,
     place: Option<u32>,
-    /// So many ops are known to be applied.
+    /// At least this many ops are applied.
     applied: u64,
     has_failed: bool,
 }
@@ -126,24 +126,24 @@ impl<M: StateMachine, E> ChangeFeed<M, E> {
         Ok(feed)
     }
 
-    /// Where the next event will be given from: keep it, and go on there after a restart.
+    /// The position after the last returned event: keep it, and resume from it after a restart.
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// The place of the event given last among all that its op has, from 0; nothing before the first.
-    /// A [`CursorOp`] that has passed one more goes on behind it.
+    /// The index of the last returned event among all events of its op, from 0; `None` before the
+    /// first event. A [`CursorOp`] whose `passed` is one greater resumes after that event.
     pub fn place(&self) -> Option<u32> {
         self.place
     }
 
-    /// The next event, waiting for one for this long at the most; nothing if none has come.
+    /// The next event. Waits for it at most for `timeout`, and returns `None` if none arrives.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<E>, FeedError> {
         let begun = Instant::now();
-        // Ops without events are passed over; they do not prolong the wait.
+        // Ops without events are skipped and do not prolong the wait.
         while self.pending.is_empty() {
             let index = self.cursor.next_index();
             if self.applied <= index {
@@ -196,8 +196,7 @@ impl<M: StateMachine, E> Iterator for ChangeFeed<M, E> {
 
 impl<M: StateMachine, E> std::iter::FusedIterator for ChangeFeed<M, E> {}
 
-/// The cursor after the first `count` ops that were applied, or after all of them if there are
-/// fewer.
+/// The cursor after the first `count` applied ops, or after all ops if there are fewer.
 pub(crate) fn cursor_after<M: StateMachine>(engine: &Engine<M>, count: u64) -> Result<Cursor> {
     let Some(index) = engine.op_count()?.min(count).checked_sub(1) else {
         return Ok(Cursor::START);

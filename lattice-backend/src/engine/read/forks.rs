@@ -10,8 +10,8 @@ use crate::engine::read::exchange::View;
 use crate::history::{Branch, BranchNo};
 use crate::op::{OpHasher, OpRef};
 
-/// All forks: for each sequence number at which a branch begins, the ops that begin there and those that
-/// they stand beside.
+/// All forks: for each sequence number at which a branch starts, the ops that start branches there
+/// and the ops beside them on the parent branches.
 pub(crate) fn forks(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<Vec<Fork>> {
     let view = View::new(tx, hasher)?;
     let mut forks = BTreeMap::<(PubKey, u64), BTreeSet<OpRef>>::new();
@@ -34,7 +34,7 @@ pub(crate) fn forks(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<Vec<Fork>> {
     Ok(forks.into_iter().map(fork).collect())
 }
 
-/// How many forks there are.
+/// The number of forks.
 pub(crate) fn count_forks(tx: &dyn ReadTx) -> Result<u64> {
     let mut places = BTreeSet::new();
     Branch::each(tx, &mut |author, branch, found| {

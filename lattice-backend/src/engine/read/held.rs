@@ -1,4 +1,4 @@
-//! The ops that are held.
+//! Reads the held ops of a store.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::backend::{Result, StateDb};
 use crate::history::held::{Held, HeldOp, read_held};
 use crate::op::OpHasher;
 
-/// Numbers that are read from one snapshot.
+/// The number of held op numbers that are read from one snapshot.
 const SLICE: usize = 1024;
 
 /// The held ops of a store, in causal order.
@@ -54,7 +54,7 @@ impl HeldOps {
             let Some(number) = self.numbers.pop_front() else {
                 continue;
             };
-            // An op that has been settled since its number was read is not held any more.
+            // An op that was settled after its number was read is no longer held.
             if let Some(held) = read_held(&*snapshot, &self.hasher, number)? {
                 return Ok(Some(held));
             }

@@ -1,4 +1,4 @@
-//! Reading: snapshots, the change feed, held ops, and what another replica lacks.
+//! Reading: snapshots, the change feed, held ops, and the ops that another replica lacks.
 
 mod error;
 pub(crate) mod exchange;

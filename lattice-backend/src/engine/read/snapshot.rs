@@ -11,10 +11,10 @@ use crate::history::system::Ledger;
 use crate::machine::{DataRead, History};
 use crate::op::OpHasher;
 
-/// The state as it was at one moment; writes that go on do not show. Clones are the same view.
+/// The state at one moment; later writes do not change it. Clones share the view.
 ///
-/// It keeps the engine from reusing what it shows, so a store that is written while a snapshot is
-/// held for long grows.
+/// While a snapshot lives, the backend cannot reuse the space that it shows, so writes make the
+/// file grow.
 #[derive(Clone)]
 pub struct Snapshot {
     tx: Arc<dyn ReadTx + Send + Sync>,
@@ -26,12 +26,12 @@ impl Snapshot {
         Self { tx, genesis }
     }
 
-    /// The history that the state comes from. It remembers ops that were asked for.
+    /// The history that led to this state. It caches the ops that it looks up.
     pub fn history(&self) -> impl History + '_ {
         View::new(&*self.tx, OpHasher::new(&self.genesis))
     }
 
-    /// How many elements the state has.
+    /// The number of elements in the state.
     ///
     /// # Errors
     /// What the backend reports.
@@ -39,10 +39,10 @@ impl Snapshot {
         Ok(Ledger::read(&*self.tx)?.state.element_count())
     }
 
-    /// How many ops the state comes from.
+    /// The number of ops that led to this state.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn op_count(&self) -> Result<u64> {
         Ok(Ledger::read(&*self.tx)?.applied)
     }
@@ -50,7 +50,7 @@ impl Snapshot {
     /// The hash of the whole state.
     ///
     /// # Errors
-    /// What the engine underneath reports.
+    /// What the backend reports.
     pub fn state_hash(&self) -> Result<StateHash> {
         Ok(Ledger::read(&*self.tx)?.state.state_hash(&self.genesis))
     }

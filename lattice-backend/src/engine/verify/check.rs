@@ -1,4 +1,4 @@
-//! Whether a history is made of the ops that were applied.
+//! Checks every op record against the index by author.
 
 use crate::backend::{BackendError, Result, Table};
 use crate::engine::Inner;

@@ -1,4 +1,4 @@
-//! A store held against what its history makes of it, table by table.
+//! Compares a store with the replay of its history, table by table.
 
 use lattice_meta::MetaKey;
 
@@ -8,10 +8,10 @@ use crate::history::system::{Ledger, SystemKey, read_u64};
 use crate::history::{BranchNo, applied_key, read_applied_value};
 use crate::progress::{ProgressSink, Stage};
 
-/// Rows of an unknown form that are told one by one.
+/// The most rows with unknown keys that are reported.
 const MAX_UNKNOWN: usize = 64;
 
-/// A store, and what its history makes of it.
+/// A store, and the replay of its history.
 pub(crate) struct Comparison<'a> {
     pub(crate) first: &'a dyn ReadTx,
     pub(crate) second: &'a dyn ReadTx,
@@ -19,7 +19,7 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// The first row of a table that is another.
+    /// The first row of a table that differs.
     pub(crate) fn table(&self, table: Table) -> Result<Option<RowDifference>> {
         let mut found = self.first.range(table, EVERYTHING, Direction::Forward)?;
         let mut expected = self.second.range(table, EVERYTHING, Direction::Forward)?;
@@ -39,8 +39,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// The first op that is another, or has another effect. Where its record was cut into parts does not
-    /// count.
+    /// The first op that differs, or whose effect differs. It does not matter where a record was
+    /// split into parts.
     pub(crate) fn ops(&self) -> Result<Option<RowDifference>> {
         let mut found = Records::new(self.first)?;
         let mut expected = Records::new(self.second)?;
@@ -57,7 +57,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// The first row of a table that differs, of the rows that count.
+    /// The first row of a table that differs, among the rows that pass the filters.
     fn rows(
         &self,
         table: Table,
@@ -94,7 +94,7 @@ impl Comparison<'_> {
                 found: found.state.state_hash(genesis),
             };
             let finding = Finding::StateHash(difference);
-            // The rows may have said so already.
+            // The rescan of the rows may have reported the same.
             if !findings.contains(&finding) {
                 findings.push(finding);
             }
@@ -111,7 +111,7 @@ impl Comparison<'_> {
     pub(crate) fn meta(&self, findings: &mut Vec<Finding>) -> Result<()> {
         let is_known = |key: &[u8]| matches!(MetaKey::from_bytes(key), Ok(Some(_)));
         self.unknown(Table::Meta, &is_known, findings)?;
-        // The layout is what the store has, and it need not be the newest one.
+        // The schema version is not compared: the store's layout need not be the newest one.
         let counts = |row: Row<'_>| {
             let key = MetaKey::from_bytes(row.key);
             Ok(matches!(key, Ok(Some(key)) if key != MetaKey::SchemaVersion))
@@ -120,9 +120,9 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Compares `system`, and the index by author. The index is written in steps: which ones, history does
-    /// not say. A store has the rows of the ops that it counts as indexed, and no others; the replay has
-    /// indexed all.
+    /// Compares `system` and the index by author. The index is written in steps, which the history
+    /// does not determine. A store must have index rows for exactly the ops that it counts as
+    /// indexed; the replay has indexed all ops.
     pub(crate) fn system_and_index(&self, findings: &mut Vec<Finding>) -> Result<()> {
         let is_known = |key: &[u8]| SystemKey::from_bytes(key).is_some();
         self.unknown(Table::System, &is_known, findings)?;
@@ -153,7 +153,7 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Rows with keys that are not known; not more than so many of them are told.
+    /// Reports rows with unknown keys, at most `MAX_UNKNOWN`.
     fn unknown(
         &self,
         table: Table,
@@ -179,7 +179,7 @@ impl Comparison<'_> {
 /// The records of ops, each under the key of its first part.
 struct Records<'a> {
     rows: Rows<'a>,
-    /// The row behind the last record.
+    /// The row after the last returned record.
     ahead: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -190,7 +190,7 @@ impl<'a> Records<'a> {
         Ok(Self { rows, ahead })
     }
 
-    /// The next record. A row that is no part of one stands for itself.
+    /// The next record. A row that is not part of a record counts as one by itself.
     fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let Some((key, mut record)) = self.ahead.take() else {
             return Ok(None);
@@ -214,10 +214,10 @@ fn is_part(key: &[u8], first: &[u8], part: u32) -> bool {
     key.strip_prefix(first) == Some(&part.to_be_bytes())
 }
 
-/// Says whether a row counts.
+/// Whether a row is compared.
 type RowFilter<'a> = &'a dyn Fn(Row<'_>) -> Result<bool>;
 
-/// The next row that counts.
+/// The next row that is compared.
 fn next_of(rows: &mut dyn RowCursor, counts: RowFilter<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
     while let Some(row) = rows.next()? {
         if counts(row)? {
@@ -241,7 +241,7 @@ fn difference(table: Table, found: Option<Row<'_>>, expected: Option<Row<'_>>) -
             expected: value(expected),
             found: value(found),
         },
-        // A row too few, and then one too many: the first of them is named.
+        // The keys differ; the smaller one is reported.
         (there, Some(key)) if there.is_none_or(|there| key < there) => RowDifference {
             table,
             key: key.to_vec(),

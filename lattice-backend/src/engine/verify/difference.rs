@@ -1,4 +1,4 @@
-//! How a state differs from what its history says.
+//! How a state differs from the replay of its history.
 
 use std::fmt;
 
@@ -8,61 +8,61 @@ use crate::backend::Table;
 use crate::op::{ApplyIndex, OpRef};
 use crate::state::EffectHash;
 
-/// Bytes of a key or value that a message shows.
+/// The most bytes of a key or value that a message shows.
 const SHOWN_BYTES: usize = 64;
 
-/// The first op that does something else than was recorded of it.
+/// The first op whose effect differs from the recorded one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpDifference {
-    /// Its position in the order of application.
+    /// Its apply index.
     pub index: ApplyIndex,
     /// The op.
     pub op: OpRef,
-    /// When it was made.
+    /// Its timestamp.
     pub hlc: Hlc,
-    /// The hash of what it did, as it was recorded.
+    /// The recorded hash of its effect.
     pub expected: EffectHash,
-    /// The hash of what it does by the logic at hand.
+    /// The hash of its effect by the given logic.
     pub found: EffectHash,
-    /// Keys of the state that it changes by the logic at hand; the first sixteen.
+    /// The first sixteen keys of the state that it changes by the given logic.
     pub keys: Vec<Vec<u8>>,
 }
 
-/// The first row of a table that is not what history makes of it.
+/// The first row of a table that differs from the replay of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowDifference {
     /// The table.
     pub table: Table,
     /// The row's key.
     pub key: Vec<u8>,
-    /// What history makes of it; nothing if there is to be no such row.
+    /// The value that the replay yields; `None` if there should be no such row.
     pub expected: Option<Vec<u8>>,
-    /// What stands there; nothing if there is no such row.
+    /// The value found; `None` if there is no such row.
     pub found: Option<Vec<u8>>,
 }
 
-/// A state hash that is not what history, or the state itself, makes of it.
+/// A recorded state hash that differs from the one computed from the history or the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashDifference {
-    /// What was computed.
+    /// The computed hash.
     pub expected: StateHash,
-    /// What the store says.
+    /// The recorded hash.
     pub found: StateHash,
 }
 
-/// How a replay of the whole history differs from a store: nothing where they agree.
+/// How the replay of the whole history differs from a store; empty where they agree.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
-    /// The first op with another effect.
+    /// The first op whose effect differs.
     pub op: Option<OpDifference>,
-    /// The state hash, if it is another.
+    /// The state hash, if it differs.
     pub state: Option<HashDifference>,
-    /// The first row of the state that is another.
+    /// The first row of the state that differs.
     pub row: Option<RowDifference>,
 }
 
 impl Difference {
-    /// Whether there is none.
+    /// Whether the replay and the store agree.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -72,7 +72,7 @@ fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
-/// Bytes in a message: escaped, quoted, and not too many of them.
+/// Formats bytes for a message: escaped, quoted, and shortened.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(SHOWN_BYTES)];
     if cut.len() < bytes.len() {

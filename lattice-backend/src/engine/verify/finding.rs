@@ -1,4 +1,4 @@
-//! What a verification can find.
+//! The findings of a verification.
 
 use lattice_meta::{Hlc, PubKey, StateHash};
 
@@ -12,33 +12,33 @@ use crate::op::{ApplyIndex, OpRef};
 /// How thoroughly a store is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Depth {
-    /// The rows of the state are counted and hashed again, and held against the state hash.
+    /// Counts and hashes the rows of the state again, and compares the result with the state hash.
     Quick,
-    /// Every signature, chain and clock is checked, the whole history is applied once more beside
-    /// the store, and everything that the store keeps is held against what comes of it.
+    /// Checks every signature, chain and clock, replays the whole history beside the store, and
+    /// compares everything that the store keeps with the result.
     Full,
 }
 
-/// What is wrong with one op.
+/// What is wrong with an op.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpFault {
-    /// There is none in its place.
+    /// There is no op at its apply index.
     #[error("there is no op in this place")]
     Missing,
-    /// There is one behind the last that the store counts.
+    /// It stands after the last op that the store counts.
     #[error("it is behind the last op that the store counts")]
     Uncounted,
-    /// Its bytes are no op.
+    /// Its bytes do not decode as an op.
     #[error("it cannot be read: {found}")]
     Unreadable {
         /// What was found.
         found: String,
     },
-    /// Its author did not sign it.
+    /// Its signature is not its author's.
     #[error("its signature does not hold")]
     Signature,
-    /// It was applied before.
+    /// It was already applied before.
     #[error("it was applied before")]
     Twice,
     /// It names an op that was not applied before it.
@@ -53,25 +53,25 @@ pub enum OpFault {
         /// What the code did.
         fault: LogicFault,
     },
-    /// It is not dated after what it follows.
+    /// It is not dated after an op that it follows.
     #[error("{reason}")]
     Clock {
-        /// What was expected and found.
+        /// The timestamps expected and found.
         reason: String,
     },
 }
 
-/// Something that is not as it should be.
+/// A defect of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
-    /// The engine's own checksums do not hold.
+    /// The database is damaged: a checksum of the backend fails, or a table cannot be read.
     #[error("the database is damaged: {detail}")]
     Damaged {
-        /// What the engine found.
+        /// The damage found.
         detail: String,
     },
-    /// A row that no version of the format has.
+    /// A row that no version of the format allows.
     #[error(
         "table `{table}` has a row {} that the format does not know",
         shown(key)
@@ -82,21 +82,21 @@ pub enum Finding {
         /// The row's key.
         key: Vec<u8>,
     },
-    /// An op that is not as it should be.
+    /// An op with a fault.
     #[error("op number {index}{}: {fault}", named(op, author, hlc))]
     Op {
-        /// Its position in the order of application.
+        /// Its apply index.
         index: ApplyIndex,
-        /// The op, if it can be read.
+        /// The op, if its bytes decode to one.
         op: Option<OpRef>,
-        /// Its author, if it can be read.
+        /// Its author, if its bytes decode to an op.
         author: Option<PubKey>,
-        /// When it was made, if it can be read.
+        /// Its timestamp, if its bytes decode to an op.
         hlc: Option<Hlc>,
         /// What is wrong.
         fault: OpFault,
     },
-    /// A held op that is not as it should be.
+    /// A held op with a fault.
     #[error("held op {op}: {fault}")]
     HeldOp {
         /// The op.
@@ -104,27 +104,27 @@ pub enum Finding {
         /// What is wrong.
         fault: OpFault,
     },
-    /// More ops that are not as they should be.
+    /// More ops with faults.
     #[error("{count} more ops have something wrong")]
     MoreOps {
-        /// How many.
+        /// The number of those ops.
         count: u64,
     },
-    /// An op has another effect than was recorded.
+    /// The effect of an op differs from the recorded one.
     #[error("{0}")]
     Effect(OpDifference),
-    /// The state hash is another.
+    /// The state hash differs.
     #[error("{0}")]
     StateHash(HashDifference),
-    /// A row is another.
+    /// A row differs.
     #[error("{0}")]
     Row(RowDifference),
-    /// The greatest timestamp that the store keeps is not the greatest one applied.
+    /// The recorded greatest timestamp differs from the greatest applied one.
     #[error("the store keeps {found} as the greatest timestamp, and it is {expected}")]
     Clock {
         /// The greatest timestamp applied, as a number.
         expected: u64,
-        /// The one that the store keeps.
+        /// The recorded timestamp.
         found: u64,
     },
 }
@@ -140,7 +140,7 @@ fn named(op: &Option<OpRef>, author: &Option<PubKey>, hlc: &Option<Hlc>) -> Stri
 }
 
 impl Finding {
-    /// The kind of the finding in a word, for programs.
+    /// The kind of the finding in one word, for programs.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Damaged { .. } => "damaged",
@@ -156,37 +156,37 @@ impl Finding {
     }
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// How thorough it was.
+    /// How thorough the verification was.
     pub depth: Depth,
-    /// Ops of the history; a quick verification does not look at them.
+    /// The number of ops in the history; a quick verification does not read them.
     pub ops: u64,
-    /// Elements of the state.
+    /// The number of elements in the state.
     pub elements: u64,
     /// The hash of the state, computed from its rows.
     pub state_hash: StateHash,
-    /// Sequence numbers of which an author made several ops. They are history, and nothing is wrong
-    /// with the store for it.
+    /// The number of sequence numbers at which an author made several ops. Forks are part of the
+    /// history and no defect of the store.
     pub forks: u64,
-    /// Ops that are held: the code of the store type could not apply them, or they follow such an
-    /// op. They are not part of the state.
+    /// The number of held ops: those that the code of the store type could not apply, and those
+    /// that follow one of them. They are not part of the state.
     pub held: u64,
-    /// The first 64 of them.
+    /// The first 64 held ops.
     pub held_ops: Vec<HeldOp>,
-    /// The logic that the state is recorded as computed by, its bytes escaped.
+    /// The recorded version of the logic that computed the state, its bytes escaped.
     pub recorded_logic: String,
-    /// The logic that it was verified by.
+    /// The version of the logic that verified it.
     pub logic: LogicVersion,
-    /// What the engine's own checksums say; [`Integrity::None`] if nobody has looked at them.
+    /// The result of the backend's checksums; [`Integrity::None`] if nothing has checked them.
     pub checksums: Integrity,
-    /// What is wrong; nothing in a whole store.
+    /// What is wrong; empty for an intact store.
     pub findings: Vec<Finding>,
 }
 
 impl Verification {
-    /// Whether nothing is wrong.
+    /// Whether the store is intact.
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }

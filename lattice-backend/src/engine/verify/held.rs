@@ -1,4 +1,4 @@
-//! Whether the table of held ops is intact.
+//! Checks the table of held ops.
 
 use crate::backend::{BackendError, Direction, ReadTx, Result, Table};
 use crate::engine::Inner;
@@ -7,13 +7,14 @@ use crate::engine::verify::{Finding, OpFault, RowDifference};
 use crate::history::held::{Held, HeldIndex, HeldOp, read_held};
 use crate::machine::StateMachine;
 
-/// Numbers of held ops that are read at a time.
+/// The number of held op numbers that are read at a time.
 const NUMBERS: usize = 1024;
-/// Rows that are reported one by one.
+/// The most rows that are reported.
 const MAX_ROWS: usize = 64;
 
-/// Checks that each held op is an op of its author, and that the rows beside the records of held
-/// ops are those that follow from them. Gives how many held ops there are, and the first of them.
+/// Checks that each held op is signed by its author, and that the rows beside the records of held
+/// ops are the ones that follow from the records. Returns the number of held ops, and the first of
+/// them.
 pub(crate) fn check_held<M: StateMachine>(
     inner: &Inner<M>,
     tx: &dyn ReadTx,
@@ -52,7 +53,7 @@ pub(crate) fn check_held<M: StateMachine>(
     Ok((count, shown))
 }
 
-/// Compares the rows beside the records with those that follow from them.
+/// Compares the rows beside the records with those that follow from the records.
 fn compare(tx: &dyn ReadTx, index: HeldIndex, findings: &mut Vec<Finding>) -> Result<()> {
     let table = Table::Held;
     let mut left = index.into_rows();

@@ -1,4 +1,4 @@
-//! Whether a store's state is what its history says, and its history whole.
+//! Checks that a store's state matches its history, and that the history is intact.
 
 mod check;
 pub(crate) mod compare;
@@ -35,7 +35,7 @@ use crate::op::ApplyIndex;
 use crate::progress::{ProgressSink, Stage};
 use crate::state::{Accumulator, ElementChanges, ElementHasher};
 
-/// Rows after which the progress is reported again.
+/// The number of rows between two progress reports.
 pub(crate) const TELL_ROWS: u64 = 4096;
 
 /// Verifies a store; see [`Engine::verify`](crate::engine::Engine::verify).
@@ -55,7 +55,7 @@ pub(crate) fn verify<M: StateMachine>(
     let mut of_history = Vec::new();
     let (state, history) = match depth {
         Depth::Quick => (rescan_state(inner, &*tx, progress), Ok(())),
-        // The rows are read beside the replay, which reports the progress.
+        // Another thread reads the rows during the replay, which alone reports progress.
         Depth::Full => std::thread::scope(|scope| {
             let rescan = scope.spawn(|| rescan_state(inner, &*tx, &ProgressSink::default()));
             let history = verify_history(inner, &*tx, backend, progress, &mut of_history);
@@ -68,7 +68,7 @@ pub(crate) fn verify<M: StateMachine>(
     let held = check_held(inner, &*tx, &mut of_held);
     let (held, held_ops) = found_damage(held, &mut findings)?.unwrap_or((0, Vec::new()));
     findings.append(&mut of_held);
-    // Rows that cannot be read have no hash: the recorded one is all that is known.
+    // Rows that cannot be read have no hash: only the recorded one is known.
     let state = state.unwrap_or_else(|| ledger.state.clone());
     let mut verification = Verification {
         depth,
@@ -94,7 +94,7 @@ pub(crate) fn verify<M: StateMachine>(
     Ok(verification)
 }
 
-/// Damage that the tables cannot be read over is what is looked for: it is a finding.
+/// Turns damage that prevents reading a table into a finding: a verification looks for damage.
 fn found_damage<T>(read: Result<T>, findings: &mut Vec<Finding>) -> Result<Option<T>> {
     match read {
         Err(error @ (BackendError::Damaged { .. } | BackendError::Row { .. })) => {
@@ -106,7 +106,8 @@ fn found_damage<T>(read: Result<T>, findings: &mut Vec<Finding>) -> Result<Optio
     }
 }
 
-/// The logic that is recorded, which can be another than the one at hand, but must be one.
+/// The recorded version of the logic. It may differ from the given logic's version, but it must be
+/// a well-formed one.
 fn recorded_logic(
     tx: &dyn ReadTx,
     logic: &LogicVersion,
@@ -154,7 +155,7 @@ pub(crate) fn rescan<M: StateMachine>(
     Ok(sum)
 }
 
-/// Rows whose number is reported as they are read.
+/// Rows whose number is reported while they are read.
 struct Reported<'a> {
     rows: Rows<'a>,
     count: u64,
@@ -171,8 +172,8 @@ impl RowCursor for Reported<'_> {
     }
 }
 
-/// What two threads have found. A disk that failed under one of them gives the other an error without a
-/// cause, which is not the one to report.
+/// Combines the results of two threads. If the disk fails under one thread, the other one fails
+/// with an error without a cause, which is not the one to report.
 fn of_both<A, B>(one: Result<A>, other: Result<B>) -> Result<(Result<A>, Result<B>)> {
     match (one, other) {
         (Err(BackendError::Unusable), Err(cause)) => Err(cause),
@@ -180,7 +181,7 @@ fn of_both<A, B>(one: Result<A>, other: Result<B>) -> Result<(Result<A>, Result<
     }
 }
 
-/// What another thread has found; its panic goes on here.
+/// The result of another thread, whose panic continues here.
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
@@ -196,7 +197,7 @@ fn rescan_state<M: StateMachine>(
     rescan(&*inner.machine, inner.schema, tx, &history, progress)
 }
 
-/// Makes a second store out of the history.
+/// Replays the history in a second store.
 fn replay<M: StateMachine>(
     inner: &Inner<M>,
     tx: &(dyn ReadTx + Send + Sync),
@@ -242,7 +243,7 @@ fn verify_history<M: StateMachine>(
     let has_other_effect = replayed.difference.is_some();
     findings.extend(replayed.difference.map(Finding::Effect));
     if replayed.is_cut {
-        // The rest of the history is not known, and so is what the tables must hold.
+        // The rest of the history is unknown, and so are the expected tables.
         return Ok(());
     }
     let second = replay.inner.db.snapshot()?;
@@ -254,7 +255,7 @@ fn verify_history<M: StateMachine>(
     compared.ledgers(&inner.genesis_hash, findings)?;
     let is_same_schema = inner.schema == replay.schema();
     let (data, ops) = std::thread::scope(|scope| {
-        // Beside the ops, whose comparison tells the watcher nothing.
+        // In parallel with the ops, whose comparison reports no progress.
         let data = scope.spawn(|| match is_same_schema {
             true => Comparison {
                 first: tx,

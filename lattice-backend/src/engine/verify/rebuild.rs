@@ -1,4 +1,4 @@
-//! A store computed anew from its history.
+//! Recomputes a store from its history.
 
 use std::ops::Bound;
 use std::path::Path;
@@ -16,26 +16,26 @@ use crate::history::system::Ledger;
 use crate::machine::StateMachine;
 use crate::progress::ProgressSink;
 
-/// What a rebuild has made.
+/// The result of a rebuild.
 #[derive(Debug)]
 pub struct Rebuilt {
-    /// Ops of the history.
+    /// The number of ops in the history.
     pub ops: u64,
-    /// The state hash that the old file has.
+    /// The state hash of the old file.
     pub before: StateHash,
-    /// The state hash of the new one.
+    /// The state hash of the new file.
     pub after: StateHash,
-    /// The first op that now has another effect, if there is one.
+    /// The first op whose effect has changed, if there is one.
     pub difference: Difference,
 }
 
-/// Makes a store at `target` out of the history of the one at `path`, by the logic at hand. All
-/// signatures are checked. The old store stays as it is. It is `held`: open for writing, so that
-/// nobody else writes to it, and to be closed once the new file has taken its place.
+/// Creates a store at `target` from the history of the store at `path`, by the given logic. Checks
+/// all signatures. The old store stays unchanged. `held` is the old store, open for writing so that
+/// no other process writes to it; the caller closes it once the new file has replaced the old one.
 ///
 /// # Errors
-/// See [`OpenError`]; [`OpenError::History`] for a history that is not whole. A file at `target`
-/// may be left, which is of no use.
+/// See [`OpenError`]; [`OpenError::History`] for a history with faults. An error may leave an
+/// unusable file at `target`.
 pub fn rebuild_store<M: StateMachine>(
     backend: &dyn StateBackend,
     held: &dyn StateDb,
@@ -63,7 +63,7 @@ pub fn rebuild_store<M: StateMachine>(
     let mut replayed = replay
         .run(&*tx, Signatures::Check, progress)
         .map_err(failed)?;
-    // What history has beyond what the store counts would be lost.
+    // A rebuild would lose ops beyond those that the store counts.
     let applied = checked.ledger.applied;
     if has_ops_from(&*tx, applied).map_err(failed)? {
         let fault = OpFault::Uncounted;
@@ -91,7 +91,7 @@ pub fn rebuild_store<M: StateMachine>(
     })
 }
 
-/// Whether there is anything in the table of ops from a place on.
+/// Whether the table of ops has a row at this apply index or after it.
 fn has_ops_from(tx: &dyn ReadTx, index: u64) -> crate::backend::Result<bool> {
     let from = index.to_be_bytes();
     let span = (Bound::Included(&from[..]), Bound::Unbounded);

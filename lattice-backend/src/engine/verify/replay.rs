@@ -1,4 +1,4 @@
-//! The whole history once more, beside the store: what its state must be.
+//! Replays the whole history in a second store, to compute what the state must be.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,33 +23,33 @@ use crate::machine::StateMachine;
 use crate::op::{ApplyIndex, OpHasher, OpRef, Verifier};
 use crate::progress::{ProgressSink, Stage};
 
-/// Whether a replay checks signatures. They were checked when the ops were applied.
+/// Whether a replay checks signatures. They were already checked when the ops were applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signatures {
     Check,
     Trust,
 }
 
-/// A store that is made of the history of another.
+/// A store that is created from the history of another store.
 pub(crate) struct Replay<M: StateMachine> {
-    /// The store that is made.
+    /// The created store.
     pub(crate) inner: Inner<M>,
 }
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
-    /// Ops with something wrong, in the order of application.
+    /// The first faults, in the order of application.
     pub(crate) faults: Vec<(u64, Option<OpRef>, OpFault)>,
-    /// Faults that are not among them: there were too many.
+    /// The number of further faults, beyond `MAX_FAULTS`.
     pub(crate) more_faults: u64,
-    /// The first op with another effect.
+    /// The first op whose effect differs.
     pub(crate) difference: Option<OpDifference>,
-    /// Whether the replay could not go on after the last fault.
+    /// Whether the replay stopped at the last fault.
     pub(crate) is_cut: bool,
 }
 
-/// Faults that are told one by one.
+/// The most faults that are reported one by one.
 pub(crate) const MAX_FAULTS: usize = 64;
 
 impl Replayed {
@@ -58,7 +58,7 @@ impl Replayed {
         self.cut_short();
     }
 
-    /// Takes in the ops of a chunk whose signatures do not hold; the first of all faults are kept.
+    /// Adds the ops of a chunk with invalid signatures; keeps the first of all faults.
     fn take_in(&mut self, bad: impl Iterator<Item = (u64, OpRef)>) {
         let before = self.faults.len();
         self.faults
@@ -75,14 +75,14 @@ impl Replayed {
         self.more_faults += u64::try_from(more).expect("what is in memory can be counted");
     }
 
-    /// A fault behind which there is no way to go on.
+    /// Records a fault after which the replay cannot continue.
     fn cut(&mut self, index: u64, op: Option<OpRef>, fault: OpFault) {
         self.fault(index, op, fault);
         self.is_cut = true;
     }
 }
 
-/// Ops in the order of application, and the fault that ended the reading of them.
+/// Ops in the order of application, and the fault that ended reading them.
 struct Chunk {
     first: u64,
     ops: Vec<Applied>,
@@ -96,7 +96,7 @@ impl Chunk {
 }
 
 impl<M: StateMachine> Replay<M> {
-    /// Begins in an empty database, or one in which a replay of the same store was begun.
+    /// Begins in an empty database, or in one in which a replay of the same store was begun.
     pub(crate) fn begin(
         db: Arc<dyn StateDb>,
         path: PathBuf,
@@ -126,13 +126,13 @@ impl<M: StateMachine> Replay<M> {
         Ok(Self { inner })
     }
 
-    /// The layout of what is made.
+    /// The layout of the created store.
     pub(crate) fn schema(&self) -> SchemaVersion {
         self.inner.schema
     }
 
     /// Applies the ops of `source` in the order in which they were applied there. While this thread
-    /// applies a chunk and reads the next one, the other cores check the signatures of the chunk.
+    /// applies a chunk and reads the next one, the other cores check the chunk's signatures.
     pub(crate) fn run(
         &self,
         source: &(dyn ReadTx + Send + Sync),
@@ -175,7 +175,7 @@ impl<M: StateMachine> Replay<M> {
         Ok(replayed)
     }
 
-    /// Writes the ops that are not in the index by author yet.
+    /// Indexes by author the ops that are not indexed yet.
     fn index_all(&self) -> Result<()> {
         self.inner.transact(|recorder| {
             recorder.index_all()?;
@@ -197,7 +197,7 @@ impl<M: StateMachine> Replay<M> {
                     chunk.ops.push(applied);
                 }
                 Ok(None) => chunk.fault = Some(OpFault::Missing),
-                // An op that cannot be read is a fault of that op; a disk that fails is not.
+                // An op that cannot be read is a fault of that op; a failing disk is an error.
                 Err(error @ BackendError::Row { .. }) => {
                     chunk.fault = Some(OpFault::Unreadable {
                         found: error.to_string(),
@@ -272,7 +272,7 @@ impl<M: StateMachine> Replay<M> {
     }
 }
 
-/// The op, if its signature does not hold.
+/// Returns the op if its signature is invalid.
 fn check_signature(
     verifier: &mut Verifier,
     (index, applied): (u64, &Applied),

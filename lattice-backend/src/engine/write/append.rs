@@ -1,4 +1,4 @@
-//! Commands of this author, which become ops.
+//! Turns commands of this author into ops.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::machine::StateMachine;
 use crate::op::{MAX_DEPS, MAX_PAYLOAD_BYTES, Op, OpDraft, OpKind, OpRef, SecretKey};
 use crate::state::data_table::DataTable;
 
-/// How far ahead of the local clock a local op may be dated, in milliseconds.
+/// The most milliseconds by which a local op's timestamp may exceed the local clock.
 const MAX_LEAD_MS: u64 = 20 * 60 * 1000;
 
-/// What the caller of one command gets.
+/// What the caller of one command receives.
 pub(crate) type Answer<M> = Result<Receipt, AppendError<<M as StateMachine>::Refusal>>;
 
 /// Commands of threads that share a commit.
 type Commands<'a, M> = Batch<'a, <M as StateMachine>::Command, Answer<M>>;
 
-/// Makes an op of a command in the next group commit, which this thread may lead.
+/// Turns a command into an op in the next group commit, which this thread may lead.
 pub(crate) fn append<M: StateMachine>(inner: &Inner<M>, command: M::Command) -> Answer<M> {
     let help = || {
         if let Some(secret) = &inner.identity {
@@ -55,7 +55,7 @@ fn carry_out<M: StateMachine>(
     batch: &mut Commands<'_, M>,
     answers: &mut Vec<Answer<M>>,
 ) -> Result<(), BackendError> {
-    // The end of the transaction closes it, however it ends: a follower that helps waits for that.
+    // `transact` closes the round, however the transaction ends. A helping follower waits for that.
     if batch.expected() > 1 {
         recorder.inner.signing.open();
     }
@@ -69,7 +69,7 @@ fn carry_out<M: StateMachine>(
         if batch.take_more() {
             continue;
         }
-        // A leader that would linger signs first.
+        // The leader signs queued ops instead of lingering.
         let secret = recorder.inner.identity.as_ref();
         let secret = secret.filter(|_| !batch.is_complete());
         if secret.is_some_and(|secret| recorder.sign_one(secret)) {
@@ -81,7 +81,7 @@ fn carry_out<M: StateMachine>(
     }
 }
 
-/// Gives the error of a transaction to each of the callers that had a command in it.
+/// Returns the error of a transaction once for each caller whose command was part of it.
 fn share<R>(error: BackendError, callers: usize) -> Vec<Result<Receipt, AppendError<R>>> {
     if callers == 1 {
         return vec![Err(error.into())];
@@ -91,8 +91,8 @@ fn share<R>(error: BackendError, callers: usize) -> Vec<Result<Receipt, AppendEr
     (0..callers).map(one).collect()
 }
 
-/// Carries out one command. After [`AppendError::Backend`] the transaction is of no further use;
-/// after any other error nothing has been written for the command.
+/// Carries out one command. After [`AppendError::Backend`] the transaction must be abandoned. After
+/// any other error, nothing was written for the command.
 pub(crate) fn append_one<M: StateMachine>(
     recorder: &mut Recorder<'_, M>,
     command: &M::Command,
@@ -122,11 +122,11 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         while self.other_parents()? > MAX_DEPS {
             let merge = self.compose(OpKind::Merge, &[])?;
             self.record(merge, &ReadCache::default())?;
-            // A state machine may write rows for a merge, too.
+            // A state machine may write rows for a merge too, so the cached rows may be stale.
             reads = ReadCache::default();
         }
         let op = self.compose(OpKind::Application, &payload)?;
-        // The op has a copy of it.
+        // The op has its own copy.
         drop(payload);
         self.record(op, &reads)
     }
@@ -142,7 +142,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         Ok(contain(|| machine.prepare(command, &data, &past))?)
     }
 
-    /// How many ops of the frontier the next op of this author names as deps.
+    /// How many ops of the frontier this author's next op names as deps.
     fn other_parents(&mut self) -> Result<usize, BackendError> {
         let own_tip = self.recorder.tip(&self.secret.public())?;
         let frontier = &self.recorder.state.frontier;
@@ -150,7 +150,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         Ok(frontier.len() - usize::from(is_there))
     }
 
-    /// The author's next op, after all ops of the frontier, or after as many as it can name.
+    /// The author's next op. It follows all ops of the frontier, or as many as one op can name.
     fn compose(&mut self, kind: OpKind, payload: &[u8]) -> Result<Op, AppendError<M::Refusal>> {
         let hlc = self.next_hlc()?;
         let author = self.secret.public();
@@ -174,8 +174,8 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         composed.map_err(|error| AppendError::Invalid(Some(error)))
     }
 
-    /// An op of this author that is held comes before the next one: to leave it out would fork the
-    /// author.
+    /// Refuses to write while an op of this author is held: the next op must follow it, since
+    /// leaving it out would fork the author.
     fn check_held(&self, tip: Option<OpRef>) -> Result<(), AppendError<M::Refusal>> {
         let recorder = &self.recorder;
         if recorder.state.held.is_empty() {
@@ -210,7 +210,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         })
     }
 
-    /// The timestamp of the next local op: after everything applied, and not before now.
+    /// The timestamp of the next local op: greater than every applied one, and not before now.
     fn next_hlc(&self) -> Result<Hlc, AppendError<M::Refusal>> {
         let ledger = &self.recorder.state.ledger;
         let now_ms = self.recorder.inner.clock.now_ms().min(Hlc::MAX_MS);

@@ -7,7 +7,7 @@ use crate::engine::write::append::append_one;
 use crate::engine::write::{AppendAllError, AppendError};
 use crate::machine::StateMachine;
 
-/// Makes an op of each command, all in one transaction, and counts them.
+/// Turns each command into an op, all in one transaction, and returns their number.
 pub(crate) fn append_all<M: StateMachine, E>(
     inner: &Inner<M>,
     commands: impl IntoIterator<Item = Result<M::Command, E>>,
@@ -29,7 +29,7 @@ pub(crate) fn append_all<M: StateMachine, E>(
         Ok(())
     });
     appended.map(|()| done).map_err(|error| match error {
-        // A failure of the transaction is that of the command it was at.
+        // A failed transaction is reported for the command that it had reached.
         AppendAllError::Command { source, .. } => AppendAllError::Command {
             index: done,
             source,

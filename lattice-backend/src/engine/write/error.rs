@@ -1,80 +1,80 @@
-//! Why a command has not become an op.
+//! Why a command did not become an op.
 
 use crate::backend::BackendError;
 use crate::machine::{LogicFault, MachineError};
 use crate::op::{OpError, OpRef};
 
-/// Why a command has not become an op. Nothing has changed, except as said.
+/// Why a command did not become an op. Nothing has changed, except where a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError<R> {
-    /// The state machine refuses the command.
+    /// The state machine refused the command.
     #[error(transparent)]
     Refused(R),
-    /// The op would be dated too far ahead of the local clock: the clock, or that of another
-    /// author, was or is wrong.
+    /// The op's timestamp would be too far ahead of the local clock. Either this clock or another
+    /// author's clock is or was wrong.
     #[error(
         "the store's history is {ahead_ms} ms ahead of this machine's clock, more than {allowed_ms} ms; set the clock right, or migrate the store if its history was misdated"
     )]
     ClockBehind {
         /// How far ahead of the local clock the op would be, in milliseconds.
         ahead_ms: u64,
-        /// How far ahead it may be, in milliseconds.
+        /// The greatest lead allowed, in milliseconds.
         allowed_ms: u64,
     },
-    /// No timestamp is left after the greatest one applied.
+    /// No timestamp exceeds the greatest one applied.
     #[error("the store's history has used up the last timestamp there is")]
     ClockExhausted,
-    /// The author's sequence numbers are used up.
+    /// The author has used its last sequence number.
     #[error("the author has used up the last sequence number there is")]
     SeqExhausted,
-    /// The payload does not fit in an op.
+    /// The payload is too long for an op.
     #[error("the payload has {found} bytes, an op holds at most {limit}")]
     TooLong {
-        /// The longest payload, in bytes.
+        /// The length of the longest payload, in bytes.
         limit: usize,
         /// The payload's length, in bytes.
         found: usize,
     },
-    /// The state machine made a payload that is no op's, or that it does not accept itself.
+    /// The state machine made a payload that no op can have, or that it does not accept itself.
     #[error("the state machine made an invalid op")]
     Invalid(#[source] Option<OpError>),
     /// The code of the store type failed. Nothing was written for the command, and the handle stays
     /// usable.
     #[error("the command could not be carried out")]
     Fault(#[source] LogicFault),
-    /// An op of this author is held: the next one must follow it, and could not be applied either.
+    /// An op of this author is held. The next op must follow it and could not be applied either.
     #[error(
         "op {held} of this author is held, since the store type's code could not apply it; open \
          the store with code that can, and write then"
     )]
     OwnOpHeld {
-        /// The last op of this author that is held.
+        /// The author's last held op.
         held: OpRef,
     },
     /// The handle has no identity to sign with.
     #[error("the store was opened without an identity to write as")]
     NoIdentity,
-    /// The storage failed. If it was while committing, it shows after a reopen whether the op
-    /// is there.
+    /// The storage failed. If the commit failed, only reopening the store shows whether the op was
+    /// written.
     #[error(transparent)]
     Backend(#[from] BackendError),
 }
 
-/// Why none of many commands has become an op. `R` is the state machine's refusal, `E` what the
-/// source of the commands reports.
+/// Why none of many commands became an op. `R` is the state machine's refusal, `E` the error of the
+/// source of the commands.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendAllError<R, E> {
     /// The source of the commands failed.
     #[error(transparent)]
     Source(E),
-    /// A command cannot be carried out.
+    /// A command could not be carried out.
     #[error("command {index} of many failed, and all are undone")]
     Command {
-        /// Which command it was, from 0.
+        /// The position of the command, from 0.
         index: u64,
-        /// Why.
+        /// Why it failed.
         #[source]
         source: AppendError<R>,
     },

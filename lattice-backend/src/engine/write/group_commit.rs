@@ -1,42 +1,42 @@
-//! GroupCommit commit: a thread that finds no leader leads, and does the jobs of all threads that wait.
+//! Group commit: the first thread that finds no leader becomes the leader and does all queued jobs.
 //!
-//! Locks and their order: `queue` before `done`, and `queue` before a `Slot`. No thread holds two
-//! slots, or any of these locks while it does jobs.
+//! Lock order: `queue` before `done`, and `queue` before a `Slot`. No thread holds two slots. No
+//! thread holds any of these locks while it does jobs.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most jobs that one leader takes on; the rest wait for the next.
+/// The most jobs in one batch; the next batch takes the rest.
 const MAX_GROUP: usize = 1024;
-/// The longest that a leader lingers, and the part of the time that the last batch took.
+/// A leader lingers at most this long, and at most the last batch's time / `LINGER_DIVISOR`.
 const MAX_LINGER: Duration = Duration::from_micros(500);
 const LINGER_DIVISOR: u32 = 4;
 
-/// Jobs of many threads, done in groups by one of them at a time.
+/// Does the jobs of many threads in batches, one batch at a time, each on one of these threads.
 ///
-/// A job that comes alone is done at once. The threads whose jobs shared a batch come back one after
-/// another: the first of them leads the next batch. It begins, takes jobs as they arrive, and
-/// lingers until there are as many as in the last batch, or for a small part of the time that the
-/// last batch took. Else batches would be small and large in turns.
+/// A lone job is done at once. After a batch of several jobs, their threads return one by one, and
+/// the first of them leads the next batch. That leader starts, takes jobs as they arrive, and
+/// lingers until the batch is as long as expected or the linger time, a fraction of the last
+/// batch's time, has passed. Without the linger, batch sizes would oscillate.
 pub(crate) struct GroupCommit<J, R> {
     queue: Mutex<Queue<J, R>>,
-    /// Notified of each job that arrives while a leader lingers.
+    /// Notified of each job that arrives while the leader lingers.
     arrived: Condvar,
-    /// How many batches are done.
+    /// The number of finished batches.
     done: Mutex<u64>,
-    /// Notified of each batch that is done. One call wakes all followers.
+    /// Notified of each finished batch. One call wakes all followers.
     finished: Condvar,
 }
 
 struct Queue<J, R> {
     waiting: Vec<Waiting<J, R>>,
     has_leader: bool,
-    /// A leader lingers.
+    /// The leader lingers.
     is_lingering: bool,
-    /// How many jobs there were when the last batch was done: its own, and those that had arrived.
+    /// The last batch's jobs plus the jobs that were queued when it finished.
     expected: usize,
     linger_time: Duration,
-    /// A leader panicked, and its batch is lost.
+    /// A leader panicked, and the results of its batch are lost.
     broken: bool,
 }
 
@@ -76,7 +76,7 @@ impl<J, R> GroupCommit<J, R> {
     }
 
     /// Queues a job and waits until this thread or another has done it. `work` does the jobs of a
-    /// [`Batch`] and returns a result for each, in their order. Returns nothing once a leader has
+    /// [`Batch`] and returns one result for each, in order. Returns `None` once a leader has
     /// panicked. A follower calls `help` once before it waits.
     pub(crate) fn submit(
         &self,
@@ -95,7 +95,8 @@ impl<J, R> GroupCommit<J, R> {
             self.arrived.notify_one();
         }
         loop {
-            // The batch of the present leader is not counted yet, so its end cannot be missed.
+            // Under the `queue` lock, a current leader has not counted its batch yet. A follower
+            // that waits for a count above `seen` therefore cannot miss the end of that batch.
             let seen = *lock(&self.done);
             if let Some(result) = lock(&slot).take() {
                 return Some(result);
@@ -123,7 +124,7 @@ impl<J, R> GroupCommit<J, R> {
         }
     }
 
-    /// Waits until more batches are done than `seen`.
+    /// Waits until more than `seen` batches are finished.
     fn wait_behind(&self, seen: u64) {
         let still = |done: &mut u64| *done == seen;
         let done = self.finished.wait_while(lock(&self.done), still);
@@ -135,8 +136,8 @@ impl<J, R> GroupCommit<J, R> {
         let results = work(&mut batch);
         let linger_time = (started.elapsed() / LINGER_DIVISOR).min(MAX_LINGER);
         batch.is_done = true;
-        // Before another thread can lead: a follower that finds no leader has its result, or its job
-        // is still queued.
+        // Stored before another thread can lead: a follower that finds no leader either has its
+        // result, or its job is still queued.
         for (slot, result) in batch.slots.iter().zip(results) {
             *lock(slot) = Some(result);
         }
@@ -148,15 +149,14 @@ impl<J, R> GroupCommit<J, R> {
         self.finish();
     }
 
-    /// Wakes all followers: to take their results, or to lead.
+    /// Wakes all followers, which then take their results or lead.
     fn finish(&self) {
         *lock(&self.done) += 1;
         self.finished.notify_all();
     }
 }
 
-/// Jobs that are done together: those that were queued when the work began, and those that arrived
-/// since.
+/// Jobs that are done together: those queued when the leader started, and those that arrived later.
 pub(crate) struct Batch<'a, J, R> {
     group: &'a GroupCommit<J, R>,
     jobs: Vec<J>,
@@ -180,22 +180,22 @@ impl<'a, J, R> Batch<'a, J, R> {
         batch
     }
 
-    /// The jobs so far.
+    /// The jobs taken so far.
     pub(crate) fn jobs(&self) -> &[J] {
         &self.jobs
     }
 
-    /// How many jobs the leader expects.
+    /// The number of jobs that the leader expects.
     pub(crate) fn expected(&self) -> usize {
         self.expected.max(self.jobs.len())
     }
 
-    /// Whether there are as many jobs as the leader expects.
+    /// Whether the batch has as many jobs as the leader expects.
     pub(crate) fn is_complete(&self) -> bool {
         self.jobs.len() >= self.expected
     }
 
-    /// Takes the jobs that have arrived. Whether there are more jobs now.
+    /// Takes the jobs that have arrived. Returns whether the batch grew.
     pub(crate) fn take_more(&mut self) -> bool {
         let before = self.jobs.len();
         let mut queue = self.group.queue();
@@ -203,8 +203,9 @@ impl<'a, J, R> Batch<'a, J, R> {
         self.jobs.len() > before
     }
 
-    /// Takes the jobs that have arrived. If there are fewer than the leader expects, waits a little
-    /// for them. Whether there are more jobs now.
+    /// Takes the jobs that have arrived. If there are none and the batch is shorter than expected,
+    /// first waits for one, at most for the rest of the linger time. Returns whether the batch
+    /// grew.
     pub(crate) fn linger(&mut self) -> bool {
         let mut queue = self.group.queue();
         if queue.waiting.is_empty() && self.jobs.len() < self.expected {
@@ -235,7 +236,7 @@ impl<'a, J, R> Batch<'a, J, R> {
 }
 
 impl<J, R> Drop for Batch<'_, J, R> {
-    /// If the work panics, the followers must not wait for ever.
+    /// If `work` panics, wakes the followers, which would otherwise wait forever.
     fn drop(&mut self) {
         if self.is_done {
             return;
@@ -255,7 +256,7 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Does all jobs; each learns how many there were.
+    /// Does all jobs; the result of each is the size of the batch.
     fn count(batch: &mut Batch<'_, u8, usize>) -> Vec<usize> {
         while batch.linger() {}
         vec![batch.jobs().len(); batch.jobs().len()]
@@ -303,7 +304,7 @@ mod tests {
             let queue = group.queue();
             assert_eq!((queue.expected, queue.waiting.len()), (1, 0));
         }
-        // While one job is done another comes: whoever leads next expects two.
+        // A second job arrives while the first is done, so the next leader expects two.
         let (begun, go_on) = (Barrier::new(2), Barrier::new(2));
         std::thread::scope(|scope| {
             let first = scope.spawn(|| {
@@ -323,10 +324,10 @@ mod tests {
             while group.queue().waiting.is_empty() {
                 std::thread::yield_now();
             }
-            // Long enough for the first to come back.
+            // Long enough for the first thread to return.
             go_on.wait();
             assert_eq!(first.join().unwrap(), Some(1));
-            // Nobody else came, and the work goes on all the same.
+            // No other job arrived; the leader stopped lingering and did its own.
             assert_eq!(second.join().unwrap(), Some(1));
         });
         assert_eq!(group.queue().expected, 1);

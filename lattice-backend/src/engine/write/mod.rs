@@ -1,4 +1,4 @@
-//! Writing: commands of this author, and the transactions that all writes are part of.
+//! Writing: commands of this author, and the transactions that all writes go through.
 
 mod append;
 mod batch;
@@ -17,13 +17,13 @@ use lattice_meta::Hlc;
 
 use crate::op::{ApplyIndex, OpRef};
 
-/// What an op that was made here has become.
+/// The receipt of a local op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// The op.
     pub op: OpRef,
     /// Its timestamp.
     pub hlc: Hlc,
-    /// Its position in the local order of application.
+    /// Its apply index.
     pub index: ApplyIndex,
 }

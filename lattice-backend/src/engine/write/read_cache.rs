@@ -1,4 +1,4 @@
-//! Rows that were read for an op, so that the steps after it need not read them again: `prepare`
+//! Caches rows that were read for an op, so that later steps need not read them again: `prepare`
 //! reads what `apply` reads, and `apply` reads what it replaces.
 
 use std::cell::{Cell, RefCell};
@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use crate::backend::{Direction, Result, Rows, Span};
 use crate::machine::DataRead;
 
-/// The most bytes of keys and values that are kept.
+/// The most bytes of keys and values that the cache keeps.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Values by key, as they are before the op. Only single keys are kept, and only looked up, so the
-/// order of the hash map cannot show.
+/// Values by key, as they are before the op. The map holds single keys and is never iterated, so
+/// its random order has no effect.
 #[derive(Debug, Default)]
 pub(crate) struct ReadCache {
     rows: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
@@ -19,18 +19,18 @@ pub(crate) struct ReadCache {
 }
 
 impl ReadCache {
-    /// The row under a key as it was read, if it was: its value, or nothing where there is no row.
+    /// Takes a row that was read: `None` if the key was not read, `Some(None)` if it has no row.
     pub(crate) fn take(&self, key: &[u8]) -> Option<Option<Vec<u8>>> {
         self.rows.borrow_mut().remove(key)
     }
 
-    /// Rows seen through the cache.
+    /// Reads the rows of `base` through the cache.
     pub(crate) fn over<'a>(&'a self, base: &'a dyn DataRead) -> Cached<'a> {
         Cached { base, cache: self }
     }
 }
 
-/// Rows that are read once.
+/// Rows of `base`, read through the cache.
 pub(crate) struct Cached<'a> {
     base: &'a dyn DataRead,
     cache: &'a ReadCache,

@@ -1,4 +1,4 @@
-//! Recording one op: its effect on the state, and its position in history.
+//! Records one op: its effect on the state, and its position in history.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,38 +20,38 @@ use crate::state::data_table::DataTable;
 use crate::state::staging::Writes;
 use crate::state::{CountedHistory, EffectHash, ElementChanges, Staged};
 
-/// Records ops in one transaction. [`Recorder::finish`] writes what all of them changed together.
+/// Records ops in one transaction. [`Recorder::finish`] writes what they changed together.
 pub(crate) struct Recorder<'a, M: StateMachine> {
     pub(crate) inner: &'a Inner<M>,
     pub(crate) tx: &'a mut dyn WriteTx,
     pub(crate) state: &'a mut WriterState,
     has_changes: bool,
-    /// Ops that joined the frontier (with their timestamps) and that left it.
+    /// Ops that joined the frontier, with their timestamps, and ops that left it.
     frontier: BTreeMap<OpRef, Option<Hlc>>,
     tips: BTreeMap<PubKey, OpId>,
-    /// Ops that wait for their signatures, in the order of their apply indexes.
+    /// Local ops that are not signed yet, ascending by apply index.
     unsigned: Vec<(Place, EffectHash, Op)>,
     unsigned_bytes: usize,
-    /// The first keys of elements that the last op changed; kept only if asked for.
+    /// The first keys of elements that the last op changed, if the caller asked for them.
     pub(crate) changed_keys: Option<Vec<Vec<u8>>>,
 }
 
-/// Bytes of ops that wait for their signatures, after which they are signed and written.
+/// Once unsigned ops exceed this many bytes, they are signed and written.
 const MAX_UNSIGNED_BYTES: usize = 8 << 20;
-/// Keys of elements that are kept of an op.
+/// The most element keys that are kept for one op.
 pub(crate) const MAX_CHANGED_KEYS: usize = 16;
 
-/// What an op does to the state, before any of it is written.
+/// The changes that an op makes to the state, none of them written yet.
 pub(crate) struct StagedOp {
     writes: Writes,
     changes: ElementChanges,
 }
 
-/// An op that was recorded.
+/// A recorded op.
 pub(crate) struct Recorded {
-    /// Where it is.
+    /// Its position.
     pub(crate) place: Place,
-    /// The hash of what it did.
+    /// The hash of its changes.
     pub(crate) effect: EffectHash,
 }
 
@@ -74,17 +74,17 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         }
     }
 
-    /// Whether anything is to be committed.
+    /// Whether there is anything to commit.
     pub(crate) fn has_changes(&self) -> bool {
         self.has_changes
     }
 
-    /// Has the transaction committed, for rows that were written beside the recorder.
+    /// Makes the transaction commit: rows were written without the recorder.
     pub(crate) fn note_change(&mut self) {
         self.has_changes = true;
     }
 
-    /// What is applied so far, in this transaction too.
+    /// The ops applied so far, including those of this transaction.
     pub(crate) fn index(&self) -> Index<'_> {
         Index {
             tx: &*self.tx,
@@ -93,7 +93,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         }
     }
 
-    /// The same for a state machine, and the op that it is about to apply.
+    /// The same for a state machine, with the op that it is about to apply.
     pub(crate) fn past<'b>(&'b self, current: Option<&'b Op>) -> Past<'b> {
         Past {
             index: self.index(),
@@ -117,7 +117,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.state.author(&*self.tx, author)
     }
 
-    /// Where an op is, if it is applied. An op beyond its author's tip needs no look-up.
+    /// The position of an op, if it is applied. An op beyond its author's tip needs no look-up.
     pub(crate) fn place_of(&mut self, op: &OpRef) -> Result<Option<Place>> {
         match self.tip(&op.author)? {
             Some(tip) if op.seq <= tip.seq => self.index().place_of(op),
@@ -130,8 +130,8 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.state.held.hlc_of(&*self.tx, op)
     }
 
-    /// What an op does to the state. Nothing is written, so a fault of the store type's code leaves
-    /// the transaction as it is. `reads` are rows that have been read for it.
+    /// Computes what an op changes in the state. It writes nothing, so a fault of the store type's
+    /// code leaves the transaction unchanged. `reads` holds rows already read for the op.
     ///
     /// # Errors
     /// [`BackendError::Fault`] if the code of the store type failed.
@@ -193,15 +193,14 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         Ok(StagedOp { writes, changes })
     }
 
-    /// Records an op that has been staged and that follows from what is applied: its parents are,
-    /// and its timestamp exceeds theirs.
+    /// Records a staged op. Its parents must be applied, and its timestamp must exceed theirs.
     pub(crate) fn record(&mut self, op: &Op, staged: StagedOp) -> Result<Recorded> {
         let recorded = self.advance(op, staged)?;
         write_op(self.tx, recorded.place, &recorded.effect, op)?;
         Ok(recorded)
     }
 
-    /// Records a local op that has been staged and is not signed yet; gives its apply index. It is
+    /// Records a staged local op that is not signed yet, and returns its apply index. The op is
     /// signed and written before the transaction ends.
     pub(crate) fn record_unsigned(&mut self, op: Op, staged: StagedOp) -> Result<ApplyIndex> {
         let Recorded { place, effect } = self.advance(&op, staged)?;
@@ -215,7 +214,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         Ok(place.index)
     }
 
-    /// Signs the ops that wait for it, and writes them.
+    /// Signs the unsigned ops and writes them.
     pub(crate) fn sign_all(&mut self) -> Result<()> {
         let Some(secret) = &self.inner.identity else {
             return Ok(());
@@ -230,7 +229,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         Ok(())
     }
 
-    /// Makes the signature of one op that waits for it. Whether there was one.
+    /// Signs one queued op. Returns whether there was one.
     pub(crate) fn sign_one(&self, secret: &SecretKey) -> bool {
         self.inner.signing.make_one(secret)
     }
@@ -244,8 +243,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         Ok(())
     }
 
-    /// Brings state and history to where they are after an op that has been staged; all but the
-    /// op's own rows.
+    /// Updates state and history for a staged op, except for the op's own rows.
     fn advance(&mut self, op: &Op, staged: StagedOp) -> Result<Recorded> {
         let StagedOp { writes, changes } = staged;
         for (key, value) in &writes {
@@ -270,7 +268,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         })
     }
 
-    /// Signs what is not signed, and writes what the ops of this transaction changed together:
+    /// Signs the unsigned ops and writes what the ops of this transaction changed together:
     /// frontier, tips, counters and, when it is due, the index.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.sign_all()?;
@@ -300,7 +298,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.state.ledger.write(self.tx)
     }
 
-    /// Writes the ops that are not in the index by author yet.
+    /// Indexes by author the ops that are not indexed yet.
     pub(crate) fn index_all(&mut self) -> Result<()> {
         if self.state.ledger.indexed < self.state.ledger.applied {
             self.state.tail.index(self.tx)?;
@@ -310,7 +308,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         Ok(())
     }
 
-    /// Keeps the author's tip and branches. Gives the branch that the op is on.
+    /// Updates the author's tip and branches. Returns the op's branch.
     fn link_branch(&mut self, op: &Op) -> Result<BranchNo> {
         let reference = op.reference();
         let mut author = self.author(&reference.author)?;
@@ -324,7 +322,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             }
             Some((tip, _)) => self.leave_tip(op, &tip, &mut author)?,
         };
-        // References of one author order by sequence number, then id: as tips do.
+        // References of one author order by sequence number, then by id, as tips do.
         let tip = author.tip.max(Some((reference, branch)));
         self.state
             .set_author(reference.author, AuthorState { tip, ..author });
@@ -343,7 +341,8 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         extended.write(self.tx, &op.author, branch)
     }
 
-    /// Finds or begins the branch of an op that does not follow its author's tip: the author has forked.
+    /// Extends or starts the branch of an op that does not follow its author's tip: the author has
+    /// forked.
     fn leave_tip(&mut self, op: &Op, tip: &OpRef, author: &mut AuthorState) -> Result<BranchNo> {
         let reference = op.reference();
         if author.branches == 0 {
@@ -359,7 +358,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         }
         let mut parent = None;
         if let Some(prev) = op.prev() {
-            // Its parents are applied; a replay reports those of a damaged history.
+            // The op's parents are applied; for a damaged history, the replay reports missing ones.
             let place = self.index().place_of(&prev)?;
             if let Some(Place { branch, .. }) = place {
                 let found = Branch::read(&*self.tx, &prev.author, branch)?;
@@ -397,23 +396,23 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     }
 }
 
-/// Whether a row is as it was before the op, or as it is after.
+/// Whether a row shows the state before the op or after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Before,
     After,
 }
 
-/// The rows that an op changes, each as it was and as it is going to be. Of each, what it was is
-/// dropped before the next one is read, so memory does not grow with what an op removes.
+/// The rows that an op changes, each before and after the op. The old value of a row is dropped
+/// before the next row is read, so memory does not grow with the rows that an op removes.
 struct ChangedRows<'a> {
     tx: &'a dyn ReadTx,
     reads: &'a ReadCache,
     writes: btree_map::Iter<'a, Vec<u8>, Option<Vec<u8>>>,
-    /// The row that takes the place of the one given last.
+    /// The row that replaces the one returned last.
     replacement: Option<Row<'a>>,
     before: Vec<u8>,
-    /// What each of the rows given so far is.
+    /// The side of each row returned so far.
     sides: &'a RefCell<Vec<Side>>,
 }
 
@@ -456,7 +455,7 @@ impl RowCursor for ChangedRows<'_> {
     }
 }
 
-/// Keeps the first keys of elements that an op changes, each once.
+/// Keeps the first keys of elements that an op changes, without adjacent duplicates.
 fn keep_key(keys: &mut Option<Vec<Vec<u8>>>, key: &[u8]) {
     if let Some(keys) = keys.as_mut().filter(|keys| keys.len() < MAX_CHANGED_KEYS)
         && keys.last().is_none_or(|last| last != key)

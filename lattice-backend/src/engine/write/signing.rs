@@ -1,4 +1,5 @@
-//! Signing beside the writer: nothing that an op does depends on its signature, so that it can come last.
+//! Signs ops beside the writer. No effect of an op depends on its signature, so ops can be signed
+//! last.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,25 +10,25 @@ use crate::op::SecretKey;
 
 type Signature = [u8; 64];
 
-/// Ops of a transaction that wait for their signatures. One of the threads whose work the transaction does
-/// signs them, while it would wait; the writer makes what is missing in the end.
+/// Unsigned ops of a transaction. One waiting follower signs them while the leader applies more;
+/// the leader signs the rest before it commits.
 #[derive(Debug, Default)]
 pub(crate) struct Signing {
     signatures: Mutex<Signatures>,
-    /// Told of ops, where the helper waits for them, and of the end.
+    /// Notified of ops while the helper waits for them, and of the end of the round.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Signatures {
-    /// There may be more ops.
+    /// More ops may follow.
     is_open: bool,
-    /// Which transaction they are of.
+    /// The number of the round, which identifies the transaction.
     round: u64,
     /// A thread helps in this round.
     has_helper: bool,
     wanted: VecDeque<OpId>,
-    /// Only ever looked up, so no order of a hash map can show.
+    /// Never iterated, so the random order of the hash map has no effect.
     made: HashMap<OpId, Signature>,
 }
 
@@ -38,7 +39,7 @@ impl Signing {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins: whoever offers help from now on is kept until the end.
+    /// Opens a round. A thread that offers help from now on stays until the round closes.
     pub(crate) fn open(&self) {
         let mut signatures = self.signatures();
         signatures.is_open = true;
@@ -46,7 +47,7 @@ impl Signing {
         signatures.has_helper = false;
     }
 
-    /// Ends: nobody waits for signatures any more.
+    /// Closes the round: the transaction needs no more signatures.
     pub(crate) fn close(&self) {
         let mut signatures = self.signatures();
         signatures.is_open = false;
@@ -59,7 +60,7 @@ impl Signing {
         }
     }
 
-    /// Asks for an op's signature.
+    /// Queues an op for signing.
     pub(crate) fn want(&self, id: OpId) {
         let mut signatures = self.signatures();
         signatures.wanted.push_back(id);
@@ -70,8 +71,9 @@ impl Signing {
         }
     }
 
-    /// Signs what is wanted until the end, unless another thread does. The next round may have begun before
-    /// this thread sees the end: its own work is done then, and it is not kept.
+    /// Signs queued ops until the round closes, unless another thread already helps. A helper that
+    /// wakes in a later round returns: its own command is already answered. A signature that it
+    /// finishes too late is dropped.
     pub(crate) fn help(&self, secret: &SecretKey) {
         let mut signatures = self.signatures();
         if signatures.has_helper || !signatures.is_open {
@@ -100,7 +102,7 @@ impl Signing {
         }
     }
 
-    /// Signs one op that is wanted, from the other end than the helper. Whether there was one.
+    /// Signs one op from the other end of the queue than the helper. Returns whether there was one.
     pub(crate) fn make_one(&self, secret: &SecretKey) -> bool {
         let Some(id) = self.signatures().wanted.pop_back() else {
             return false;
@@ -110,7 +112,8 @@ impl Signing {
         true
     }
 
-    /// An op's signature. Ed25519 gives one for each op: if the helper is at it still, it is made twice.
+    /// An op's signature. If the helper has not finished it, this thread signs the op too: Ed25519
+    /// is deterministic, so both signatures are equal.
     pub(crate) fn signature(&self, id: &OpId, secret: &SecretKey) -> Signature {
         let made = self.signatures().made.remove(id);
         made.unwrap_or_else(|| secret.sign(id))
@@ -124,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// A helper whose work is done must not be kept by the round that begins at once.
+    /// A helper whose round is over must not stay for a round that opens immediately.
     #[test]
     fn a_helper_is_kept_for_one_round_only() {
         let (signing, secret) = (Signing::default(), SecretKey::from_bytes(&[7; 32]));

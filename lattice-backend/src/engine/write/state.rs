@@ -1,4 +1,4 @@
-//! What the single writer of a store holds in memory.
+//! What the single writer of a store keeps in memory.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::history::system::{Ledger, read_frontier};
 use crate::history::{AuthorState, Forks, Index, Stamps, Tail};
 use crate::op::{OpHasher, OpRef};
 
-/// Authors that are remembered; beyond that they are read again.
+/// The most authors that are cached; a further one empties the cache.
 const REMEMBERED_AUTHORS: usize = 1024;
 
-/// Mirrors what is on disk, except for the pending ops, which are only here.
+/// Mirrors the disk, except for the pending ops, which exist only here.
 pub(crate) struct WriterState {
     pub(crate) ledger: Ledger,
     pub(crate) frontier: BTreeMap<OpRef, Hlc>,
     pub(crate) tail: Tail,
     pub(crate) forks: Forks,
-    /// Ops that rows name by their apply indexes.
+    /// Ops that rows name by apply index.
     pub(crate) stamps: Stamps,
-    /// Authors asked for so far.
+    /// Authors read so far.
     authors: BTreeMap<PubKey, AuthorState>,
     pub(crate) pending: PendingOps,
     pub(crate) held: Held,
@@ -45,7 +45,7 @@ impl WriterState {
         })
     }
 
-    /// Reads everything again except for the pending ops, which are only here.
+    /// Reads everything again except the pending ops, which exist only here.
     pub(crate) fn reload(&mut self, tx: &dyn ReadTx, hasher: &OpHasher) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
         *self = Self {

@@ -1,4 +1,4 @@
-//! Bundles that are not what was written.
+//! Bundles that differ from what the writer wrote.
 
 use lattice_backend::bundle::{BundleError, write_bundle};
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn golden_bundle_with_any_bit_changed_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Bundles of none to some ops, short and long, of two authors.
+    /// Bundles of zero or more ops, short and long, of two authors.
     #[test]
     fn a_bundle_with_a_bit_changed_cut_or_continued_is_refused(
         lengths in prop::collection::vec((0_usize..2000, any::<bool>()), 0..8),
@@ -46,7 +46,7 @@ proptest! {
         let authors = [owner(), secret(2)];
         let mut made = Vec::new();
         for (after_ms, (length, second)) in (0_u64..).zip(&lengths) {
-            // Each is the first op of its author: forks are in causal order, too.
+            // Each op is the first of its author: forks are in causal order, too.
             let author = &authors[usize::from(*second)];
             made.push(op(author, None, &[], after_ms, &vec![0x5a; *length]));
         }
@@ -78,6 +78,6 @@ fn an_op_with_an_invalid_signature_is_not_written() {
         matches!(refused, BundleError::BadOp { index: 1, .. }),
         "{refused:?}"
     );
-    // What was written before it is a bundle that is cut, and its reader says so.
+    // The bytes written before the failure are a truncated bundle, and a reader reports that.
     assert!(matches!(verify(&out), Err(BundleError::Cut { .. })));
 }

@@ -1,4 +1,4 @@
-//! The committed bundles, which another implementation made (`tests/golden/generate.py`).
+//! The committed bundles, made by an independent implementation (`tests/golden/generate.py`).
 
 use std::fs;
 
@@ -41,7 +41,7 @@ fn the_genesis_is_known_at_the_start_and_the_digest_at_the_end() {
     assert_eq!(reader.digest().unwrap(), bytes[bytes.len() - 32..]);
 }
 
-/// The name that the hostile bundles have for an error.
+/// The name of an error in the hostile bundles.
 fn name(error: &BundleError) -> &'static str {
     match error {
         BundleError::Empty => "empty",
@@ -86,7 +86,8 @@ fn golden_hostile_bundles_are_refused_each_for_its_reason() {
         };
         let refused = verify(&bytes).unwrap_err();
         assert_eq!(name(&refused), expected, "{vector}: {refused}");
-        // A reader that checks no signatures refuses the same, an op under a right digest excepted.
+        // A reader that does not check signatures refuses the same bundles, except an op under a
+        // right digest.
         match ops(&bytes) {
             Ok(_) => assert_eq!(expected, "op", "{vector}"),
             Err(refused) => assert_eq!(name(&refused), expected, "{vector}: {refused}"),

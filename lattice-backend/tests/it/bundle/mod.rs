@@ -1,4 +1,4 @@
-//! Bundles: the frozen bytes, streams that stall or end anywhere, and everything that is altered.
+//! Bundles: the frozen bytes, streams that stall or end anywhere, and alterations.
 
 mod altered;
 mod golden;
@@ -23,14 +23,14 @@ fn ops(bytes: &[u8]) -> Result<Vec<Vec<u8>>, BundleError> {
             Ok(Some(op)) => ops.push(op),
             Ok(None) => break,
             Err(error) => {
-                // No second call takes what is left for an intact end.
+                // A second call must not report the rest as an intact end.
                 assert!(matches!(reader.next_op(), Err(BundleError::Refused)));
                 assert_eq!(reader.digest(), None);
                 return Err(error);
             }
         }
     }
-    // The end stays the end.
+    // A call after the end reports the end again.
     assert!(reader.next_op().unwrap().is_none());
     assert!(reader.digest().is_some());
     Ok(ops)

@@ -1,4 +1,4 @@
-//! Bundles through pipes, and through readers and writers that do as little as they may.
+//! Bundles through pipes, and through readers and writers that do the minimum of their contract.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::mpsc;
@@ -11,7 +11,7 @@ use super::golden::golden;
 use super::{ops, verify, written};
 use crate::support::{chain, genesis, op, owner};
 
-/// After this long a test is stuck.
+/// A test that takes longer hangs.
 const STUCK: Duration = Duration::from_secs(60);
 
 #[test]
@@ -39,7 +39,7 @@ fn a_bundle_passes_through_a_pipe() {
     let mut reader = BundleReader::new(BufReader::new(pipe_reader)).unwrap();
     let mut received = Vec::new();
     while let Some(op) = reader.next_op().unwrap() {
-        // Ops that are collected have no room to spare.
+        // Collected ops have no spare capacity.
         assert_eq!(op.capacity(), op.len());
         received.push(op);
     }
@@ -48,7 +48,7 @@ fn a_bundle_passes_through_a_pipe() {
     assert_eq!(counts.ops, 301);
 }
 
-/// Each op can be read before the next one is made: neither side needs the end to begin.
+/// A reader can read each op before the writer makes the next: neither side waits for the end.
 #[test]
 fn ops_arrive_while_the_writer_waits_for_the_next() {
     let (pipe_reader, mut pipe_writer) = io::pipe().unwrap();
@@ -71,12 +71,12 @@ fn ops_arrive_while_the_writer_waits_for_the_next() {
     assert!(reader.next_op().unwrap().is_none());
 }
 
-/// A writer that can do nothing but write, and blocks in every call until its bytes are taken.
+/// A writer without vectored writes that blocks in every call until its bytes are taken.
 struct Stalling(mpsc::SyncSender<Vec<u8>>);
 
 impl Write for Stalling {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A write may take a part of what it is given.
+        // A write may take only part of its buffer.
         let taken = &bytes[..bytes.len().min(7)];
         let sent = self.0.send(taken.to_vec());
         sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
@@ -117,7 +117,7 @@ fn a_reader_that_goes_away_is_an_error_of_the_output() {
     );
 }
 
-/// Gives a byte at a time, interrupted before each; and notes the longest buffer it was to fill.
+/// Returns one byte at a time, interrupted before each, and records the longest buffer.
 struct Dripping<'a> {
     bytes: &'a [u8],
     interrupted: bool,
@@ -154,7 +154,7 @@ fn a_bundle_that_drips_in_is_read() {
     assert_eq!(summary, verify(&bytes).unwrap());
 }
 
-/// A length of 16 MiB that few bytes follow makes no buffer of 16 MiB.
+/// A length of 16 MiB followed by few bytes must not allocate 16 MiB.
 #[test]
 fn a_length_alone_allocates_nothing() {
     let bytes = golden();

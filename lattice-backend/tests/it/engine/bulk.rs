@@ -19,7 +19,7 @@ fn all_are_applied_in_one_transaction() {
     let backend = Late::new(Flaw::None);
     let site = Site::new(backend.clone(), "state.db");
     let store = site.open();
-    // More than an index step, so that the tail is written too.
+    // More ops than an index step, so that the tail is written too.
     assert_eq!(store.append_all(&mut commands(700)).unwrap(), 700);
     assert_eq!(backend.commits(), 1);
     assert_eq!(store.op_count().unwrap(), 700);
@@ -30,8 +30,8 @@ fn all_are_applied_in_one_transaction() {
     assert_whole(&site.open());
 }
 
-/// It ends at every place, for either reason; the store is as it was, in memory and on disk, and
-/// what it held back for others is still there.
+/// The call ends early at every place, for either reason. The store is unchanged, in memory and on
+/// disk, and its pending ops are still there.
 #[test]
 fn what_ends_early_leaves_nothing() {
     for early in [0, 1, 5, 300] {

@@ -51,7 +51,7 @@ fn that_are_wrong_say_how() {
     ));
     let stream = store.call("follow", Value::Null).unwrap_err();
     assert!(matches!(stream, MethodError::Stream { method } if method == "follow"));
-    // An empty key makes an invalid payload: a refusal of the store, not of the call.
+    // An empty key makes an invalid payload: the store refuses it, not the call.
     let refused = store.call("set", pair("", "value")).unwrap_err();
     assert!(matches!(refused, MethodError::Append(_)), "{refused:?}");
     assert_eq!(

@@ -73,7 +73,7 @@ fn the_last_sequence_number_is_the_end() {
         payload: b"\x01k",
     };
     let last = draft.sign(&hasher(), &owner()).unwrap();
-    // Nobody can have the op before it; it waits for ever and does no harm.
+    // Its parent cannot exist, so the op waits forever and does no harm.
     let report = ingest(&store, &[&last]);
     assert!(matches!(
         outcomes(&report)[0],

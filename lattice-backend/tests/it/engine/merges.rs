@@ -1,4 +1,5 @@
-//! Merges that change rows: what was read before them must not be taken for the state after.
+//! Merges that change rows: the engine must not take rows read before a merge for the state after
+//! it.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -123,7 +124,7 @@ fn a_command_that_needs_merges_sees_what_they_wrote() {
     assert_eq!(here.op_count().unwrap(), parents + 2);
     assert_eq!(count(&here.snapshot().unwrap()).unwrap(), parents + 2);
 
-    // A replica that takes the same ops in has read nothing ahead.
+    // A replica that ingests the same ops has read nothing ahead.
     let ops = here.ops_after(&BranchTips::default()).unwrap();
     assert!(there.ingest(ops, &Authors::Any).unwrap().is_complete());
     assert_eq!(there.state_hash().unwrap(), here.state_hash().unwrap());

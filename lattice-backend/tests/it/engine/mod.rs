@@ -30,7 +30,7 @@ fn a_receipt_names_the_op_and_its_place() {
         assert_eq!(receipt.index, at(nth));
         assert_eq!(receipt.op.seq, nth);
         assert_eq!(receipt.op.author, owner().public());
-        // The clock stands still: the counter goes on.
+        // The clock stands still, so the counter advances.
         assert_eq!(receipt.hlc.to_u64(), (NOW_MS << 16) + nth);
         let op = store.op_at(at(nth)).unwrap().unwrap();
         assert_eq!((op.reference(), op.hlc()), (receipt.op, receipt.hlc));
@@ -65,7 +65,7 @@ fn an_invalid_payload_is_refused_here_and_recorded_of_others() {
     let refused = store.append(Command::Raw(vec![0])).unwrap_err();
     assert!(matches!(refused, AppendError::Invalid(None)), "{refused:?}");
     assert_eq!(store.op_count().unwrap(), 0);
-    // From another author it is recorded, without a trace in the state.
+    // From another author it is recorded and leaves the state unchanged.
     let invalid = op(&secret(2), None, &[], 0, &[0]);
     assert_eq!(outcomes(&ingest(&store, &[&invalid])), [applied(0)]);
     assert_eq!(store.snapshot().unwrap().element_count().unwrap(), 0);
@@ -93,7 +93,7 @@ fn a_payload_that_is_too_long_is_refused_and_the_longest_is_taken() {
 mod durability {
     use super::*;
 
-    /// The index is written in steps of 256 ops: a reopen at any count around it finds all.
+    /// The index is written in steps of 256 ops: a reopen at any count around a step finds all ops.
     #[test]
     fn every_count_around_an_index_step_survives_a_reopen() {
         let (site, _) = Site::redb();
@@ -123,7 +123,7 @@ mod durability {
         }
     }
 
-    /// Ops that stand in the index; the others are read on open.
+    /// The number of indexed ops; the others are read on open.
     fn indexed(site: &Site) -> usize {
         let options = OpenOptions::read_only();
         let db = site.backend.open(&site.path, &options).unwrap();
@@ -138,7 +138,7 @@ mod durability {
         count
     }
 
-    /// The tail is indexed by its bytes too.
+    /// The tail is indexed once it has many bytes, too.
     #[test]
     fn long_ops_are_indexed_before_there_are_many() {
         let (site, _) = Site::redb();
@@ -154,7 +154,7 @@ mod durability {
         }
     }
 
-    /// Ops are stored in parts of 2,000 bytes; lengths around the ends of parts come back.
+    /// Ops are stored in parts of 2,000 bytes; ops of lengths around the part boundary survive.
     #[test]
     fn ops_of_every_length_around_a_part_survive_a_reopen() {
         let (site, _) = Site::redb();
@@ -239,7 +239,7 @@ mod durability {
             matches!(refused, Err(IngestError::Backend(BackendError::Closed))),
             "{refused:?}"
         );
-        // The file is free while the handle still stands.
+        // The file is released while the handle still exists.
         assert_eq!(get(&site.open(), "key"), Some(b"value".to_vec()));
     }
 }
@@ -258,7 +258,8 @@ mod group {
                 scope.spawn(move || {
                     start.wait();
                     for nth in 0..10_u8 {
-                        // A refusal or an invalid payload in the same group harms nobody.
+                        // A refusal or an invalid payload in the same batch does not affect the
+                        // other requests.
                         let refused = match nth % 3 {
                             0 => store.append(Command::Refuse),
                             _ => store.append(Command::Raw(vec![0])),
@@ -305,8 +306,8 @@ mod group {
     }
 }
 
-/// A writer that offered to sign for a leader whose transaction never began waited for ever: the
-/// leader opens the signing when the transaction has begun.
+/// Regression: a writer that offered to sign for a leader whose transaction never began waited
+/// forever. The leader now opens the signing round once the transaction has begun.
 #[test]
 fn writers_of_a_store_that_is_closed_under_them_all_return() {
     const WRITERS: usize = 4;
@@ -316,7 +317,7 @@ fn writers_of_a_store_that_is_closed_under_them_all_return() {
         let start = Arc::new(Barrier::new(WRITERS + 1));
         for writer in 0..WRITERS {
             let (store, start, answered) = (store.clone(), start.clone(), answered.clone());
-            // Not scoped: a writer that does not return must not keep the test.
+            // Not scoped: a writer that does not return must not block the test.
             std::thread::spawn(move || {
                 start.wait();
                 let last = loop {

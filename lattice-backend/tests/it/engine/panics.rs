@@ -1,4 +1,4 @@
-//! State machines that panic, and iterators that do.
+//! State machines that panic, and iterators that panic.
 
 use lattice_backend::engine::write::AppendAllError;
 use lattice_backend::machine::LogicFault;
@@ -7,8 +7,8 @@ use super::*;
 
 const TOLD: &str = "told to panic";
 
-/// A panic of the store type's code says nothing of the store: it is an error, nothing is written,
-/// and the handle stays usable.
+/// A panic in the store type's code does not mean that the store is damaged: the call returns an
+/// error, nothing is written, and the handle stays usable.
 fn check(site: &Site, break_it: impl Fn(&Store) -> LogicFault) {
     let store = site.open();
     let first = append(&store, "key", "before");
@@ -54,7 +54,7 @@ fn in_append_all_undo_all_of_it() {
         check(&Site::redb().0, |store| {
             let good = (0..300).map(|nth| Command::set(format!("{nth}"), "value"));
             let commands = good.chain([Command::Panic]).inspect(|command| {
-                // Only the second is applied by code that panics.
+                // The code panics only when it applies the second command.
                 let at = matches!(command, Command::Set(key, _) if key == b"1");
                 if at && !panics_late {
                     store.machine().panics.store(true, Ordering::SeqCst);
@@ -73,7 +73,7 @@ fn in_append_all_undo_all_of_it() {
     }
 }
 
-/// The iterator is the caller's, and so is its panic. The handle is of no further use.
+/// The iterator belongs to the caller, and so does its panic. The handle becomes unusable.
 #[test]
 fn of_an_iterator_leave_the_file_whole() {
     let site = Site::redb().0;
@@ -103,7 +103,7 @@ fn of_an_iterator_leave_the_file_whole() {
     assert_whole(&store);
 }
 
-/// A panic of one command is the error of its caller alone: the others of the group are applied.
+/// A panic in one command is an error for its caller only: the rest of the batch is applied.
 #[test]
 fn reach_no_other_thread_of_the_group() {
     let store = Arc::new(replica(1));

@@ -1,5 +1,5 @@
-//! A disk that fails at the n-th read, write, resize or sync, for every n of a piece of work: once,
-//! or from then on; broken, or full.
+//! A disk whose n-th read, write, resize or sync fails, for every n of a task: once or permanently,
+//! with an I/O error or because it is full.
 
 mod reading;
 
@@ -23,16 +23,16 @@ use crate::support::*;
 
 const PATH: &str = "state.db";
 
-/// What was promised to be on disk, and whether the work ended early.
+/// What the store has acknowledged as durable, and whether the task ended early.
 #[derive(Debug, Default)]
 struct Promises {
     created: bool,
     ops: Vec<OpRef>,
-    /// Ops that were under way when the disk failed.
+    /// Ops in progress when the disk failed.
     attempted: usize,
 }
 
-/// Ops of others: a fork, and one that comes before what it follows.
+/// Foreign ops: a fork, and an op that arrives before its parent.
 fn foreign() -> Vec<Op> {
     let author = secret(2);
     let root = op(&author, None, &[], 0, &payload(b"k", b"root"));
@@ -48,7 +48,7 @@ fn foreign() -> Vec<Op> {
     vec![joined, root, left, right]
 }
 
-/// A site whose disk may fail. It is not created yet.
+/// A site whose disk may fail. The store does not exist yet.
 fn site(disk: &MemoryDisk, point: &FailurePoint) -> Site {
     Site {
         backend: Arc::new(RedbBackend::on_disk(FailingDisk::new(
@@ -61,7 +61,7 @@ fn site(disk: &MemoryDisk, point: &FailurePoint) -> Site {
     }
 }
 
-/// What the operating system said is among the causes, so that whoever reads them knows.
+/// The operating system's error is in the chain of causes, so that a reader of the error sees it.
 fn assert_says(error: &(dyn Error + 'static), fault: DiskFault) {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let said = causes
@@ -70,21 +70,21 @@ fn assert_says(error: &(dyn Error + 'static), fault: DiskFault) {
     assert!(said, "{error:?} does not say {fault:?}");
 }
 
-/// A handle that has failed says so, or what the disk still says.
+/// A failed handle reports that it is unusable, or the disk's error.
 fn assert_useless(error: &BackendError, fault: DiskFault) {
     if !matches!(error, BackendError::Unusable) {
         assert_says(error, fault);
     }
 }
 
-/// Calls `case` for every call of these kinds that a piece of work makes, until it makes no more,
-/// with both faults. It gives whether the disk has failed.
+/// Calls `case` for every call of these kinds that a task makes, until it makes no more, with both
+/// faults. `case` returns whether the disk has failed.
 fn every_failure(calls: &[DiskCall], mut case: impl FnMut(Failure) -> bool) -> usize {
     let mut cases = 0;
     for &call in calls {
         for lasting in [Lasting::Once, Lasting::FromThenOn] {
             for after in 0.. {
-                // A full disk can be read.
+                // A full disk can still be read.
                 let is_full =
                     call != DiskCall::Read && (after % 2 == 0) == (lasting == Lasting::Once);
                 let fault = match is_full {
@@ -113,7 +113,7 @@ fn every_failure(calls: &[DiskCall], mut case: impl FnMut(Failure) -> bool) -> u
     cases
 }
 
-/// Creates, opens, writes, ingests and closes, and gives what it was promised on the way.
+/// Creates, opens, writes, ingests and closes; returns what it acknowledged.
 fn work(site: &Site, sharing: Sharing, fault: DiskFault) -> Promises {
     let mut promises = Promises::default();
     match Store::create(&*site.backend, &site.path, &genesis(), &site.machine) {
@@ -178,8 +178,8 @@ fn assert_refused(error: &OpenError, fault: DiskFault) {
     assert_says(error, fault);
 }
 
-/// The handle promises nothing any more, even if the disk has recovered: the commit that failed
-/// may be on disk, and the next op would fork the author.
+/// The handle acknowledges nothing more, even if the disk has recovered: the failed commit may be
+/// on disk, and then the next op would fork the author.
 fn after_the_failure(store: &Store, fault: DiskFault) {
     let mut is_useless = !store.is_usable();
     for _ in 0..2 {
@@ -190,7 +190,7 @@ fn after_the_failure(store: &Store, fault: DiskFault) {
         match store.ingest(given([]), &Authors::Any) {
             Err(IngestError::Backend(error)) => assert_useless(&error, fault),
             Err(error) => panic!("{error:?}"),
-            // Nothing was held, so there was nothing to write.
+            // There were no pending ops, so there was nothing to write.
             Ok(report) => assert_eq!(report.applied(), 0),
         }
         match store.snapshot() {
@@ -214,7 +214,7 @@ fn after_the_failure(store: &Store, fault: DiskFault) {
     );
 }
 
-/// The store is whole, has everything that was promised, and at the most what was under way.
+/// The store is intact and has everything that was acknowledged, and at most the ops in progress.
 fn check(site: &Site, promises: &Promises) {
     let store = site.open();
     assert_whole(&store);
@@ -243,7 +243,7 @@ fn every_failure_of_writing(sharing: Sharing) {
         let has_failed = point.has_failed();
         point.heal();
         if promises.created {
-            // What a killed process leaves, and what one leaves that goes on.
+            // After a killed process, and after a process that continues.
             let left = MemoryDisk::new();
             left.insert(Path::new(PATH), bytes.unwrap());
             check(&self::site(&left, &FailurePoint::default()), &promises);
@@ -270,8 +270,8 @@ fn leave_an_op_boundary_in_exclusive_use_too() {
     every_failure_of_writing(Sharing::Exclusive);
 }
 
-/// A commit that fails may be on disk or not: the handle writes nothing more, lest it sign a fork
-/// of its own, even if the disk has recovered.
+/// A failed commit may be on disk or not: the handle writes nothing more, because it could fork its
+/// own author, even if the disk has recovered.
 #[test]
 fn of_a_commit_make_the_handle_unusable() {
     let mut unusable = 0;

@@ -1,4 +1,4 @@
-//! Everything that reads a store, or makes another of it, over a disk that fails.
+//! Everything that reads, copies or rebuilds a store, over a disk that fails.
 
 use lattice_backend::backend::{Access, Integrity, OpenOptions};
 use lattice_backend::engine::verify::{Depth, Verification, rebuild_store};
@@ -11,7 +11,7 @@ use super::*;
 
 const COPY: &str = "copy.db";
 
-/// What is done with a store.
+/// A task on a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
     Peek,
@@ -54,7 +54,7 @@ fn fill(store: &Store) {
     ingest(store, &ops.iter().collect::<Vec<_>>());
 }
 
-/// The tips of that store's authors.
+/// The tips of the authors of that store.
 fn tips() -> (OpId, OpId) {
     let site = Site::memory();
     let store = site.open();
@@ -64,7 +64,7 @@ fn tips() -> (OpId, OpId) {
 }
 
 fn check_verified(verified: &Verification) {
-    // What a disk does not read is not damage.
+    // A read error of the disk is not damage.
     assert_eq!(verified.findings, []);
     assert_eq!(verified.ops, 44);
 }
@@ -106,7 +106,7 @@ fn open(site: &Site) -> Result<Store, OpenError> {
     site.try_open(request)
 }
 
-/// Reads all that a handle can be asked for.
+/// Makes every read that a handle offers.
 fn read(site: &Site) -> Result<(), Box<dyn Error>> {
     let store = open(site)?;
     let count = store.op_count()?;
@@ -138,7 +138,7 @@ fn every_failure_of(task: Task, left: Left) {
     let bytes = filled(left);
     let calls = match task {
         Task::Peek | Task::Read | Task::Checksums => &[DiskCall::Read][..],
-        // What is made beside a store to verify it need not survive anything.
+        // A store that verification makes temporarily need not survive anything.
         Task::Verify => &[DiskCall::Read, DiskCall::Write, DiskCall::Resize],
         Task::Backup | Task::Rebuild => &DiskCall::ALL,
     };

@@ -9,7 +9,7 @@ use lattice_meta::codec;
 
 use super::Word;
 
-/// Rows written as a payload says: the least a state machine can do.
+/// Writes the rows that a payload lists: the minimal state machine.
 pub(super) struct RowMachine(Logic);
 
 impl RowMachine {

@@ -1,5 +1,5 @@
-//! The committed bytes of ops and state hashes, which another implementation made
-//! (`tests/golden/generate.py`), and vectors that others have published.
+//! The committed bytes of ops and state hashes, made by an independent implementation
+//! (`tests/golden/generate.py`), and published vectors of other projects.
 
 mod machine;
 mod ops;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use lattice_backend::op::{OpHasher, OpRef};
 use lattice_meta::{Genesis, GenesisHash, OpId, PubKey};
 
-/// A byte string of a line; nothing where it says `none`.
+/// A byte string of a line; `None` where the file has `none`.
 type Word = Option<Vec<u8>>;
 
 fn read(file: &str) -> Vec<u8> {
@@ -35,7 +35,7 @@ fn lines(file: &str) -> Vec<(String, Vec<Word>)> {
         .collect()
 }
 
-/// A golden file as the lines under each name.
+/// The lines of a golden file, grouped by name.
 struct Fields(BTreeMap<String, Vec<Vec<Word>>>);
 
 impl Fields {

@@ -79,7 +79,7 @@ fn golden_ops_of_another_store_are_no_ops_of_this_one() {
     assert_eq!(Op::decode(bytes, &other), Err(refusal));
 }
 
-/// Whether a hostile op of this name is refused as it has to be.
+/// Whether a hostile op of this name is refused with the required error.
 fn is_expected(name: &str, found: &OpError) -> bool {
     use OpError as E;
     match name {
@@ -139,7 +139,7 @@ fn golden_hostile_ops() {
     assert_eq!(seen, 31);
 }
 
-/// The hostile vector bites: ed25519's plain equation holds for it, for any message at all.
+/// The hostile vector is effective: ed25519's plain equation holds for it, for any message.
 #[test]
 fn golden_key_of_small_order_passes_the_plain_equation() {
     use ed25519_dalek::{Signature, Verifier, VerifyingKey};

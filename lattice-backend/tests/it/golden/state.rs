@@ -59,7 +59,7 @@ fn check_state_hashes(hasher: &ElementHasher) {
     }
     assert_eq!(state.element_count(), 7);
 
-    // Taken out again in another order, every element leaves no trace.
+    // Removing the elements in a different order restores the empty accumulator.
     elements.rotate_left(3);
     for (key, value) in &elements {
         state.remove(hasher, key, value).unwrap();
@@ -71,7 +71,7 @@ fn check_state_hashes(hasher: &ElementHasher) {
     );
 }
 
-/// Every effect of the golden file, made by one op on a store that holds what was there before.
+/// Every effect of the golden file, made by one op on a store that holds the rows before it.
 #[test]
 fn golden_effects() {
     let mut changes = Vec::new();
@@ -113,8 +113,8 @@ fn effect_of(changes: &[Change]) -> EffectHash {
     engine
         .append(before.chain(steady.clone()).collect())
         .unwrap();
-    // Written in another order than that of keys, every key twice, and beside a row that is
-    // removed although it is not there and one that is written as it was: the net change counts.
+    // Written in a different order than that of keys, every key twice, beside a row that is removed
+    // although it does not exist and one that is written unchanged: only the net change counts.
     let after = changes
         .iter()
         .rev()

@@ -53,8 +53,8 @@ fn golden_tables() {
     }
 }
 
-/// Two authors, an op in several parts, a fork, two ops that are long enough to bring the index up to
-/// date, and an op that is not in the index yet.
+/// Two authors, an op in several parts, a fork, two ops that are long enough to trigger an update
+/// of the index, and an op that is not indexed yet.
 fn fixed_history() -> (Arc<MemoryBackend>, Engine<RowMachine>) {
     let secret =
         |file| SecretKey::from_bytes(&Fields::read(file).bytes("secret").try_into().unwrap());

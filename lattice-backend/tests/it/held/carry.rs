@@ -1,4 +1,4 @@
-//! Rebuilt stores and backups have the held ops.
+//! Rebuilt stores and backups keep the held ops.
 
 use lattice_backend::backend::OpenOptions;
 use lattice_backend::engine::verify::rebuild_store;
@@ -40,7 +40,7 @@ fn a_rebuilt_store_holds_what_its_code_cannot_apply() {
         assert_eq!(store.state_hash().unwrap(), hash);
         assert_eq!(pull(&with(&Faulty::v1(), &story.all()), &store), 0);
         store.close().unwrap();
-        // And the copy settles as the first does.
+        // The copy settles them as the first store does.
         let direct = with(&Faulty::v2(), &story.all());
         let store = same.open(&Faulty::v2());
         assert_eq!(store.state_hash().unwrap(), direct.state_hash().unwrap());

@@ -1,4 +1,4 @@
-//! A held op counts as one that the replica has.
+//! In an exchange, a held op counts as present.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,8 @@ fn held_ops_are_known_and_not_sent_again() {
         again.iter().all(|outcome| *outcome == Outcome::Known),
         "{again:?}"
     );
-    // Neither to a replica that holds the same ops, nor to or from one that has applied them.
+    // Nothing is sent to a replica that holds the same ops, nor to or from one that has applied
+    // them.
     let there = with(&Faulty::v1(), &story.all());
     let newer = with(&Faulty::v2(), &story.all());
     for (from, to) in [(&here, &there), (&here, &newer), (&newer, &here)] {
@@ -45,7 +46,7 @@ fn held_ops_are_handed_on_in_causal_order() {
         assert!(seen.insert(op.reference()));
     }
     assert_eq!(seen.len(), 8);
-    // A third replica by the same code holds the same ops, and hands them on to newer code.
+    // A third replica with the same code holds the same ops, and passes them on to newer code.
     let third = Place::redb().open(&Faulty::v1());
     assert_eq!(pull(&here, &third), 8);
     assert_eq!(held_names(&third), story.stuck_names());
@@ -57,7 +58,7 @@ fn held_ops_are_handed_on_in_causal_order() {
     assert_eq!(held(&newer), []);
 }
 
-/// A replica that has a part of a held chain gets the rest of it, and no more.
+/// A replica that has part of a held chain gets the rest of it, and no more.
 #[test]
 fn of_a_held_chain_the_rest_is_sent() {
     let author = secret(2);
@@ -93,7 +94,7 @@ fn a_bundle_carries_held_ops() {
     assert_eq!(newer.state_hash().unwrap(), direct.state_hash().unwrap());
 }
 
-/// Ops that waited are held when the last of their missing parents is, whichever comes first.
+/// Pending ops become held when their last missing parent is held, whichever parent comes first.
 #[test]
 fn pending_ops_whose_last_missing_parent_is_held_are_held() {
     let story = Story::new(APPLY);
@@ -111,7 +112,7 @@ fn pending_ops_whose_last_missing_parent_is_held_are_held() {
         "the others miss an op still"
     );
     assert_eq!(store.pending_ops(), 2);
-    // The last missing parent of `b1` is applied; the other is held.
+    // The last missing parent of `b1` is applied; the other one is held.
     let report = report_of(&store, &[b0]);
     assert!(matches!(report.outcomes[0].1, Outcome::Applied { .. }));
     let mut released = [
@@ -127,7 +128,7 @@ fn pending_ops_whose_last_missing_parent_is_held_are_held() {
     assert_eq!(all, story.stuck_names().into_iter().collect());
 }
 
-/// A report counts an op that it holds once, as one that is held, however often it was given.
+/// A report lists a held op once, as held, however often it was delivered.
 #[test]
 fn a_report_says_of_each_op_once_that_it_is_held() {
     let story = Story::new(APPLY);
@@ -137,7 +138,7 @@ fn a_report_says_of_each_op_once_that_it_is_held() {
     let found: Vec<_> = report.outcomes.iter().map(|(_, outcome)| outcome).collect();
     assert_eq!(found, [&is_held(fault()), &Outcome::Known]);
     assert_eq!(report.held(), 1);
-    // It was pending, is released in this call, and is met again in the queue.
+    // The op was pending, this call releases it, and the queue then delivers it again.
     let store = with(&Faulty::v1(), &[a0, a2]);
     assert_eq!(store.pending_ops(), 1);
     let report = report_of(&store, &[a1, a2]);

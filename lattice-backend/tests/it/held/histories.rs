@@ -1,4 +1,4 @@
-//! Random histories: what is held follows from the ops alone, in whatever order they arrive.
+//! Random histories: the ops alone determine what is held, whatever the order of arrival.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::*;
 
 const KINDS: [u8; 8] = [PLAIN, PLAIN, PLAIN, PLAIN, INVALID, DECODE, APPLY, ELEMENTS];
 
-/// What one op is made of: its author, its kind, whether it forks, and what it names.
+/// The plan of one op: its author, its kind, whether it forks, and the ops that it names.
 type Plan = (u8, usize, bool, Vec<usize>);
 
 fn plans() -> impl Strategy<Value = Vec<Plan>> {
@@ -21,7 +21,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
     prop::collection::vec(plan, 1..40)
 }
 
-/// Ops in a causal order, and those that code which faults must hold.
+/// Ops in a causal order, and the ops that faulting code must hold.
 fn history(plans: &[Plan]) -> (Vec<Op>, BTreeSet<OpRef>) {
     let (mut ops, mut stuck) = (Vec::<Op>::new(), BTreeSet::new());
     for (after_ms, (author, kind, forks, deps)) in (0..).zip(plans) {
@@ -37,7 +37,7 @@ fn history(plans: &[Plan]) -> (Vec<Op>, BTreeSet<OpRef>) {
         let deps = deps.iter().filter(|_| !ops.is_empty());
         let deps: BTreeSet<usize> = deps.map(|dep| dep % ops.len()).collect();
         let deps: Vec<&Op> = deps.into_iter().map(|dep| &ops[dep]).collect();
-        // An author's own ops are no deps of it.
+        // An op does not name ops of its own author as deps.
         let is_other = |dep: &&Op| dep.reference().author != author.public();
         let deps: Vec<&Op> = deps.into_iter().filter(is_other).collect();
         let payload = [KINDS[*kind], u8::try_from(after_ms % 251).unwrap()];
@@ -63,7 +63,7 @@ fn deliver(place: &Place, machine: &Faulty, ops: &[Op], rng: &mut Rng) -> Store 
             take(&store, batch);
         }
         order = rest.to_vec();
-        // What is pending would be lost.
+        // A reopen would lose pending ops.
         if store.pending_ops() == 0 && rng.one_in(3) {
             store.close().unwrap();
             store = place.open(machine);
@@ -100,7 +100,7 @@ proptest! {
                 all.branch_tips().unwrap().tips,
                 "held ops count as had"
             );
-            // Faults stay with the ops that they are of; the others follow one that is held.
+            // Only the faulting op has the fault as its reason; the others follow a held op.
             for held in held(&store) {
                 match &held.reason {
                     HeldReason::Follows { parent } => {
@@ -113,7 +113,8 @@ proptest! {
             let verified = store.verify(Depth::Full, &*place.backend, &ProgressSink::none()).unwrap();
             prop_assert_eq!(verified.findings, vec![]);
             prop_assert_eq!(verified.held, u64::try_from(stuck.len()).unwrap());
-            // A newer replica gets everything from it, and settling here gives the same.
+            // A newer replica gets everything from this one, and settling here gives the same
+            // state.
             let newer = Place::memory().open(&Faulty::v2());
             prop_assert_eq!(pull(&store, &newer), ops.len());
             prop_assert_eq!(newer.state_hash().unwrap(), all.state_hash().unwrap());

@@ -1,4 +1,5 @@
-//! Ops that the code of a store type cannot apply: they are held until other code settles them.
+//! Ops that the code of a store type cannot apply: the store holds them until other code settles
+//! them.
 
 mod carry;
 mod exchange;
@@ -15,7 +16,7 @@ use lattice_backend::op::{Op, OpRef};
 use crate::faulty::*;
 use crate::support::{op, secret};
 
-/// What the message of a panic of the test machine is.
+/// The message of a panic of the test machine.
 fn panicked() -> String {
     let message = MESSAGE.to_owned();
     LogicFault::Panic { message }.to_string()
@@ -35,13 +36,13 @@ fn is_held(reason: HeldReason) -> Outcome {
     Outcome::Held { reason }
 }
 
-/// Two chains of which an op that faults holds the ends, and one that it does not touch.
+/// Two chains whose ends a faulting op holds, and one that it does not affect.
 struct Story {
     /// The second op faults, the third follows it.
     a: [Op; 3],
     /// The second op names the faulting one, the third follows.
     b: [Op; 3],
-    /// It names the first ops of the others.
+    /// Names the first ops of the others.
     c: [Op; 2],
 }
 
@@ -67,12 +68,12 @@ impl Story {
         self.a.iter().chain(&self.b).chain(&self.c).collect()
     }
 
-    /// The ops that any version applies.
+    /// The ops that every version applies.
     fn free(&self) -> Vec<&Op> {
         vec![&self.a[0], &self.b[0], &self.c[0], &self.c[1]]
     }
 
-    /// The others, in the order in which [`all`](Self::all) brings them.
+    /// The others, in the order of [`all`](Self::all).
     fn stuck(&self) -> [&Op; 4] {
         [&self.a[1], &self.a[2], &self.b[1], &self.b[2]]
     }
@@ -97,8 +98,8 @@ impl Story {
     }
 }
 
-/// Whatever part of the code faults: the op and what follows it are held across a reopen, the rest
-/// is applied, and the state is that of a replica that never had them.
+/// Whichever part of the code faults: the op and the ops that follow it are held across a reopen,
+/// the rest is applied, and the state is that of a replica that never received them.
 #[test]
 fn a_fault_holds_the_op_and_what_follows_it() {
     for kind in PANICS {
@@ -125,13 +126,13 @@ fn a_fault_holds_the_op_and_what_follows_it() {
             assert_eq!(store.pending_ops(), 0);
             assert_eq!(store.state_hash().unwrap(), never.state_hash().unwrap());
             assert_eq!(store.frontier().unwrap(), never.frontier().unwrap());
-            // An author of ops that do not follow the held one goes on.
+            // An author whose ops do not follow the held one can continue.
             let next = op(&secret(4), Some(&story.c[1]), &[], 6, b".c2");
             assert!(matches!(
                 take(&store, &[&next])[..],
                 [Outcome::Applied { .. }]
             ));
-            // So does the author of the op that faulted, on a branch that does not follow it.
+            // So can the author of the faulting op, on a branch that does not follow it.
             let fork = op(&secret(2), Some(&story.a[0]), &[], 7, b".fork");
             assert!(matches!(
                 take(&store, &[&fork])[..],

@@ -1,4 +1,4 @@
-//! Local ops beside held ones, and faults of local ops.
+//! Local ops beside held ones, and local ops that fault.
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::engine::read::MethodError;
@@ -30,8 +30,8 @@ fn no_local_op_names_a_held_one() {
     assert_eq!(held_names(&store), story.stuck_names());
 }
 
-/// Another copy of the author has made an op that this code cannot apply. The next op would have
-/// to follow it; one that did not would fork the author.
+/// Another copy of the author has made an op that this code cannot apply. The next op would have to
+/// follow it; an op that does not would fork the author.
 #[test]
 fn an_author_whose_own_op_is_held_does_not_write() {
     let story = Story::new(APPLY);
@@ -70,7 +70,7 @@ fn an_author_whose_own_op_is_held_does_not_write() {
         assert!(store.is_usable());
         assert_eq!(store.op_count().unwrap(), applied);
         assert_eq!(store.forks().unwrap(), []);
-        // Ops of others are taken in, and code that applies the op lets its author go on.
+        // Foreign ops are ingested, and code that applies the held op lets its author continue.
         take(&store, &[&story.c[0]]);
         assert_eq!(store.op_count().unwrap(), applied + 1);
         store.close().unwrap();
@@ -93,7 +93,7 @@ fn a_fault_of_a_local_op_is_typed_and_writes_nothing() {
                 Err(AppendError::Fault(fault)) => assert_eq!(fault, told()),
                 other => panic!("{}: {other:?}", kind.escape_ascii()),
             }
-            // In the midst of many, after more ops than an index step has.
+            // In the middle of many ops, after more ops than an index step has.
             let many = (0..300)
                 .map(|_| vec![PLAIN])
                 .chain([vec![kind], vec![PLAIN]]);

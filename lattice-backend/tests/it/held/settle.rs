@@ -1,4 +1,4 @@
-//! Other code settles what is held.
+//! Other code settles held ops.
 
 use lattice_backend::backend::{OpenOptions, Table};
 use lattice_backend::engine::Engine;
@@ -31,7 +31,7 @@ fn code_that_applies_the_ops_settles_them_in_causal_order() {
             filled(&place, &Faulty::v1(), &story.all());
             let v2 = Faulty::v2();
             let store = place.open(&v2);
-            // The replay of what was applied, and what was held.
+            // It replays the applied ops, and applies the held ones.
             assert_eq!(v2.applied(), 4 + 4);
             assert_eq!(held(&store), []);
             assert_eq!(store.op_count().unwrap(), 8);
@@ -71,7 +71,7 @@ fn code_that_faults_too_keeps_them_under_its_own_version_and_reason() {
     assert_eq!(held(&store), story.held("faulty/3"));
     assert_eq!(store.op_count().unwrap(), 4);
     store.close().unwrap();
-    // A second time it is not tried.
+    // It does not try a second time.
     let calls = v3.applied();
     let store = place.open(&v3);
     assert_eq!(v3.applied(), calls);
@@ -81,7 +81,7 @@ fn code_that_faults_too_keeps_them_under_its_own_version_and_reason() {
     assert_eq!((held(&store).len(), store.op_count().unwrap()), (0, 8));
 }
 
-/// Of two faults, the code mends one: what follows that one alone is settled.
+/// The code mends one of two faults: it settles the ops that follow only that one.
 #[test]
 fn code_settles_the_part_that_it_can() {
     let story = Story::new(APPLY);
@@ -103,8 +103,8 @@ fn code_settles_the_part_that_it_can() {
     assert_eq!(store.state_hash().unwrap(), direct.state_hash().unwrap());
 }
 
-/// A version that is equal to the one that held the ops replays nothing, and the store keeps its
-/// record of the other, so that the two can take turns.
+/// A version equal to the one that held the ops replays nothing, and the store keeps its record of
+/// the other version, so that the two can alternate.
 #[test]
 fn an_equal_version_settles_without_a_replay() {
     let story = Story::new(APPLY);
@@ -123,8 +123,8 @@ fn an_equal_version_settles_without_a_replay() {
     assert_eq!((v1.applied(), store.op_count().unwrap()), (0, 8));
 }
 
-/// More ops than one transaction settles, with records of several rows and of the lengths around
-/// their ends.
+/// More ops than one transaction settles, with records of several rows and of lengths around the
+/// row boundary.
 #[test]
 fn many_and_long_ops_are_held_and_settled() {
     let author = secret(2);
@@ -169,7 +169,7 @@ fn many_and_long_ops_are_held_and_settled() {
     }
 }
 
-/// A version that faults on what is applied proves nothing: it is refused, and changes nothing.
+/// A version that faults on an applied op proves nothing: it is refused, and changes nothing.
 #[test]
 fn a_hot_fix_that_faults_on_an_applied_op_is_refused() {
     let story = Story::new(APPLY);
@@ -182,7 +182,7 @@ fn a_hot_fix_that_faults_on_an_applied_op_is_refused() {
         panic!("{refused:?}");
     };
     assert_eq!(faults[..], [format!("op number 1: {}", panicked())]);
-    // A full verification by that code says the same, by its type.
+    // A full verification with that code reports the same, as a typed fault.
     let mut request = place.request();
     (request.logic, request.options) = (LogicPolicy::Trust, OpenOptions::read_only());
     let reader = Engine::open(request, bad).unwrap();

@@ -18,7 +18,7 @@ fn verify(place: &Place, depth: Depth) -> Verification {
     verified.unwrap()
 }
 
-/// A store that holds the ops of a story, the faulting one with a record of several rows.
+/// A store that holds the ops of a story; the faulting op has a record of several rows.
 fn long_story(place: &Place) -> Story {
     let mut story = Story::new(APPLY);
     let long = [&[APPLY][..], &[7; 4000]].concat();
@@ -129,8 +129,8 @@ fn a_missing_row_of_the_index_is_found() {
     }
 }
 
-/// Every row of the table, removed, cut, emptied, lengthened and changed in every byte: it is
-/// found, and nothing that reads held ops panics.
+/// Each row of the table is removed, cut, emptied, lengthened and changed in every byte:
+/// verification finds it, and no reader of held ops panics.
 #[test]
 fn damage_to_any_row_is_found() {
     let place = Place::memory();
@@ -140,7 +140,7 @@ fn damage_to_any_row_is_found() {
         db.unwrap().snapshot().unwrap()
     };
     let whole = rows(&*snapshot(&place));
-    // Four records, one of them in four rows; four of the index; two ends of chains.
+    // Four records, one of them in four rows; four index rows; two ends of chains.
     assert_eq!(whole.len(), 4 + 3 + 4 + 2);
     type Edit = fn(&mut Vec<u8>);
     let edits: [Edit; 4] = [
@@ -196,7 +196,7 @@ fn damage_to_any_row_is_found() {
     assert_eq!(verify(&place, Depth::Full).findings, []);
 }
 
-/// Reads held ops in every way; results may be errors.
+/// Reads held ops in every way; errors are allowed.
 fn read_all(place: &Place, story: &Story) {
     let mut request = place.request();
     request.options = OpenOptions::read_only();
@@ -210,8 +210,8 @@ fn read_all(place: &Place, story: &Story) {
     store.close().unwrap();
 }
 
-/// A store with a damaged record opens for the code that held it, and takes in ops; other code, which
-/// would try the op, refuses the store.
+/// A store with a damaged record opens for the code that held it, and ingests ops. Other code,
+/// which would try the op, refuses the store.
 #[test]
 fn damage_that_meets_a_writer_is_an_error() {
     for (number, version) in [(0, "faulty/1"), (0, "faulty/2"), (3, "faulty/2")] {
@@ -240,7 +240,7 @@ fn damage_that_meets_a_writer_is_an_error() {
                 let next = op(&secret(9), None, &[&story.a[1]], 9, b".next");
                 let bytes = crate::support::given([next.into_bytes()]);
                 let taken = store.ingest(bytes, &lattice_backend::engine::ingest::Authors::Any);
-                // The row of the index has what the op that follows needs.
+                // The index row has what the op that follows needs.
                 assert_eq!(taken.unwrap().held(), 1);
             }
         }

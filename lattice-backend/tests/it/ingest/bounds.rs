@@ -1,8 +1,8 @@
-//! What is held is bounded, and a long call is reported as one.
+//! Pending ops are bounded, and a long call is reported as one.
 
 use super::*;
 
-/// A flood of one author's ops that wait for ever does not push out another's.
+/// A flood of one author's ops that wait forever does not evict another author's.
 #[test]
 fn a_flood_of_one_author_is_at_its_own_cost() {
     let store = replica(1);
@@ -23,9 +23,9 @@ fn a_flood_of_one_author_is_at_its_own_cost() {
     let oldest: Vec<OpId> = flood[..3].iter().map(|op| op.reference().id).collect();
     assert_eq!(evicted, oldest, "the flood's own oldest ops go");
     assert_eq!(store.pending_ops(), 8);
-    // The modest author's op is still there, and released.
+    // The modest author's op is still pending, and is released.
     assert_eq!(ingest(&store, &[&modest[0], &modest[1]]).applied(), 3);
-    // In one call, what had to go is told of the ops given.
+    // In one call, the report of an evicted op is among the outcomes of the delivered ops.
     let report = ingest(&store, &flood.iter().collect::<Vec<_>>());
     let mut expected = vec![Outcome::Rejected(Rejection::NoRoom); 3];
     expected.resize(10, waiting(&missing));
@@ -37,7 +37,7 @@ fn a_flood_of_one_author_is_at_its_own_cost() {
     assert_whole(&store);
 }
 
-/// More than one transaction takes in, given backwards and twice: the report is about the
+/// More ops than one transaction takes in, delivered backwards and twice: the report covers the
 /// whole call.
 #[test]
 fn a_long_history_backwards_is_applied_in_one_call() {

@@ -1,4 +1,4 @@
-//! A peer that sends more than can be held.
+//! A peer that sends more ops than the store keeps pending.
 
 use std::time::Instant;
 
@@ -6,13 +6,13 @@ use lattice_backend::op::SecretKey;
 
 use super::*;
 
-/// Ops of the flood; `LATTICE_FLOOD_OPS` says otherwise, e.g. a million.
+/// Ops of the flood; `LATTICE_FLOOD_OPS` overrides the number, e.g. with a million.
 fn flood_ops() -> usize {
     let few = MAX_PENDING_OPS + 2000;
     std::env::var("LATTICE_FLOOD_OPS").map_or(few, |text| text.parse().unwrap())
 }
 
-/// The most memory that this process has had, in MiB; nothing where the system does not say.
+/// The peak memory of this process, in MiB; `None` where the system does not report it.
 fn peak_memory_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -20,15 +20,15 @@ fn peak_memory_mib() -> Option<u64> {
     Some(kib / 1024)
 }
 
-/// An op that waits for one that nobody has.
+/// An op that waits for one that no replica has.
 fn hopeless(author: &SecretKey, missing: &Op, nth: usize) -> Vec<u8> {
     op(author, None, &[missing], 1, &nth.to_le_bytes())
         .bytes()
         .to_vec()
 }
 
-/// Ops of one author, and then one of each of many: neither pushes out what an author has waiting of
-/// whom ops are known, and none of it keeps this node from writing.
+/// Ops of one author, and then one op of each of many authors: neither evicts the pending ops of an
+/// author with applied ops, and this node can still write.
 #[test]
 fn stays_within_its_bound_and_starves_nobody() {
     let (site, _disk) = Site::redb();
@@ -39,7 +39,7 @@ fn stays_within_its_bound_and_starves_nobody() {
     let missing = op(&secret(4), None, &[], 0, &set("nobody has this"));
     let hostile = secret(3);
 
-    // As many as can be held, then one more.
+    // As many as can be pending, then one more.
     let room = MAX_PENDING_OPS - 1;
     let flood = (0..room).map(|nth| hopeless(&hostile, &missing, nth));
     let report = store.ingest(given(flood), &Authors::Any).unwrap();
@@ -54,7 +54,7 @@ fn stays_within_its_bound_and_starves_nobody() {
     let made = |nth: usize| {
         let mut seed = [9; 32];
         seed[..8].copy_from_slice(&nth.to_le_bytes());
-        // Every other op is of an author that nobody has heard of.
+        // Every other op is of an unknown author.
         match nth % 2 {
             0 => hopeless(&SecretKey::from_bytes(&seed), &missing, nth),
             _ => hopeless(&hostile, &missing, nth),
@@ -85,10 +85,10 @@ fn stays_within_its_bound_and_starves_nobody() {
     );
     assert!(writes > 5, "{writes} writes were made beside the flood");
     assert_eq!(store.pending_ops(), MAX_PENDING_OPS);
-    // What waits is 64 MiB; beside it are indexes, and what this test has made.
+    // Pending ops take 64 MiB; indexes and this test's own ops come on top.
     if let Some(peak) = peak_memory_mib() {
         assert!(peak < 600, "{peak} MiB");
     }
-    // The modest author's op has been there all the time.
+    // The modest author's op was pending all the time.
     assert_eq!(ingest(&store, &[&modest[1]]).applied(), 2);
 }

@@ -37,8 +37,7 @@ fn are_kept_as_evidence_whatever_comes_first() {
     }
 }
 
-/// A restored backup is written on under the same key: both branches count, and the next op
-/// joins them.
+/// A restored backup continues under the same key: both branches count, and the next op joins them.
 #[test]
 fn of_the_node_itself_are_joined_by_its_next_op() {
     let (one, two) = (replica(1), replica(1));

@@ -1,4 +1,4 @@
-//! Taking in ops of others: every outcome, every rejection, and what pending ops may cost.
+//! Ingesting foreign ops: every outcome, every rejection, and the cost of pending ops.
 
 mod bounds;
 mod flood;
@@ -92,7 +92,7 @@ fn a_gap_waits_and_is_released_by_a_later_call() {
     assert_whole(&store);
 }
 
-/// An op that is held and given again in the call that releases it: it was applied by that call.
+/// A waiting op that is delivered again in the call that applies it is reported as applied.
 #[test]
 fn an_op_that_was_held_and_comes_again_is_reported_as_applied() {
     let site = Site::memory();
@@ -151,7 +151,7 @@ fn more_than_ten_minutes_ahead_is_deferred_until_the_clock_shows_it() {
     assert_eq!(ingest(&store, &[]).applied(), 1);
     assert_eq!(store.pending_ops(), 0);
     assert_whole(&store);
-    // Its own ops follow what is ahead of its clock.
+    // The store's own ops follow ops that are ahead of its clock.
     append(&store, "key", "value");
     assert_whole(&store);
 }
@@ -198,7 +198,7 @@ fn a_timestamp_that_does_not_exceed_its_parents_is_rejected_for_ever() {
     let same = op(&secret(2), Some(&first), &[], 5, &set("same"));
     let late_dep = op(&secret(2), Some(&first), &[&dep], 7, &set("late"));
     let unknown = op(&secret(4), None, &[], 0, &set("unknown"));
-    // Invalid already, whatever else is missing.
+    // Already invalid, whatever else is missing.
     let both = op(&secret(5), None, &[&unknown, &dep], 6, &set("both"));
     let report = ingest(&store, &[&first, &dep, &same, &late_dep, &both]);
     let rejected = |found: &Op, after: &Op| {
@@ -261,7 +261,7 @@ mod authors {
                 unknown(firsts[3])
             ]
         );
-        // Author 2 is known from now on.
+        // Author 2 is known from here on.
         let seconds: Vec<&Op> = ops.iter().skip(1).step_by(2).collect();
         let report = ingest_from(&store, &seconds, &Authors::Known);
         assert_eq!(
@@ -284,7 +284,7 @@ mod authors {
         assert_eq!(report.applied(), 1);
     }
 
-    /// Ops of this very call count: the author of one that was held is known from then on.
+    /// Ops of the same call count: once a waiting op is applied, its author is known.
     #[test]
     fn become_known_within_a_call() {
         let site = Site::memory();
@@ -298,7 +298,8 @@ mod authors {
         assert_whole(&store);
     }
 
-    /// What was accepted and held is applied when it can be, whoever is let in then.
+    /// An op that was accepted and waits is applied when possible, whichever authors are allowed
+    /// then.
     #[test]
     fn were_asked_for_when_an_op_came() {
         let store = replica(1);
@@ -396,7 +397,7 @@ mod bad_ops {
         );
     }
 
-    /// An op with an invalid signature is no second op of its author.
+    /// An op with an invalid signature does not count as a second op of its author.
     #[test]
     fn that_are_forged_forge_nothing_of_a_known_op() {
         let store = replica(1);

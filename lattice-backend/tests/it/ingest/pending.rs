@@ -1,5 +1,5 @@
-//! Pending ops: what they cost while they wait, and when they are applied or rejected. Costs are
-//! rows read, not time.
+//! Pending ops: what they cost while they wait, and when they are applied or rejected. The cost is
+//! the number of rows read, not time.
 
 use lattice_backend::backend::{MemoryBackend, StateBackend};
 use lattice_backend::op::{MAX_DEPS, OpRef, SecretKey};
@@ -11,11 +11,11 @@ use super::*;
 use crate::registers::Command;
 use lattice_backend::conformance::CountingBackend;
 
-/// Reads that any delivered op may cost, however many parents it names and however many ops wait.
+/// Reads that a delivered op may cost, however many parents it names and however many ops wait.
 const READS_OF_AN_OP: u64 = 10;
 
-/// How many ops wait, and how many deps each has: more than the store keeps in memory.
-/// `LATTICE_PENDING_FULL` makes them as many as fit.
+/// How many ops wait, and how many deps each has: more than the store keeps in memory. With
+/// `LATTICE_PENDING_FULL`, as many as fit.
 fn size() -> (usize, usize) {
     match std::env::var_os("LATTICE_PENDING_FULL") {
         Some(_) => (880, MAX_DEPS),
@@ -31,7 +31,7 @@ impl Reads {
         self.0.work().rows_read
     }
 
-    /// What `work` reads.
+    /// Counts what `work` reads.
     fn during<T>(&self, work: impl FnOnce() -> T) -> (T, u64) {
         let before = self.total();
         let result = work();
@@ -39,7 +39,7 @@ impl Reads {
     }
 }
 
-/// A store and the count of what it reads.
+/// A store, and the count of its reads.
 fn counted(backend: impl StateBackend + 'static) -> (Store, Reads) {
     let backend = CountingBackend::new(std::sync::Arc::new(backend));
     let reads = Reads(backend.clone());
@@ -52,7 +52,7 @@ fn author(kind: u8, nth: usize) -> SecretKey {
     SecretKey::from_bytes(&seed)
 }
 
-/// First ops of so many authors.
+/// First ops of this many authors.
 fn firsts(kind: u8, count: usize) -> Vec<Op> {
     let first = |nth: usize| {
         op(
@@ -66,7 +66,7 @@ fn firsts(kind: u8, count: usize) -> Vec<Op> {
     (0..count).map(first).collect()
 }
 
-/// An op of an author of its own that names these.
+/// An op of an author of its own that names these as deps.
 fn after(nth: usize, deps: &[&Op]) -> Op {
     op(
         &author(200, nth),
@@ -77,7 +77,7 @@ fn after(nth: usize, deps: &[&Op]) -> Op {
     )
 }
 
-/// A random order that is the same in every run.
+/// A pseudorandom order that is the same in every run.
 fn shuffle<T>(items: &mut [T]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for last in (1..items.len()).rev() {
@@ -93,7 +93,7 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap()
 }
 
-/// The state hash after a delivery in which every op comes after its parents.
+/// The state hash after a delivery in which parents precede their children.
 fn causal(deps: &[Op], ops: &[Op]) -> StateHash {
     let (site, _disk) = Site::redb();
     let store = site.open_as(secret(1));
@@ -103,7 +103,7 @@ fn causal(deps: &[Op], ops: &[Op]) -> StateHash {
     store.state_hash().unwrap()
 }
 
-/// Delivers ops one by one, and then what they wait for, in a random order.
+/// Delivers ops one by one, and then the ops that they wait for, in a random order.
 fn deliver(store: &Store, reads: &Reads, ops: &[Op], mut deps: Vec<Op>) {
     let started = std::time::Instant::now();
     let names: u64 = ops.iter().map(|op| count(op.deps().len())).sum();
@@ -143,7 +143,7 @@ fn deliver(store: &Store, reads: &Reads, ops: &[Op], mut deps: Vec<Op>) {
     );
     assert_eq!(store.pending_ops(), 0);
     assert_eq!(store.op_count().unwrap(), count(ops.len() + deps.len()));
-    // One look-up a parent, and nothing when it arrives.
+    // One look-up for each parent, and none when it arrives.
     let others = READS_OF_AN_OP * count(ops.len() + deps.len());
     assert!(reads.total() <= names + others, "{} reads", reads.total());
     assert_eq!(store.state_hash().unwrap(), causal(&deps, ops));
@@ -174,9 +174,9 @@ fn ops_that_miss_parents_of_their_own_look_up_each_once() {
     deliver(&store, &reads, &ops, [common, own].concat());
 }
 
-/// What each of the ops reads that are delivered while others wait for them.
+/// Reads of each op that is delivered while others wait for it.
 fn reads_beside(pending: usize) -> Vec<u64> {
-    // In this order each of them is the first missing parent when it comes.
+    // In this order, each dep is the first missing parent when it arrives.
     let mut deps = firsts(100, 24);
     deps.sort_by_key(Op::reference);
     let named: Vec<&Op> = deps.iter().collect();
@@ -186,7 +186,7 @@ fn reads_beside(pending: usize) -> Vec<u64> {
     }
     assert_eq!(store.pending_ops(), pending);
     let other = chain(&secret(3), 8);
-    // The last dep would release all that wait.
+    // The last dep would release all pending ops.
     let delivered = deps[..23].iter().chain(&other);
     let each = delivered.map(|op| reads.during(|| ingest(&store, &[op])).1);
     let each = each.collect();
@@ -215,7 +215,7 @@ fn an_op_that_comes_again_looks_up_no_parent() {
         assert!(read <= READS_OF_AN_OP, "{read} reads");
         assert_eq!(store.pending_ops(), 1);
         let report = ingest(&store, &[dep]);
-        // The report says which parent is missing now.
+        // The report names the parent that is missing now.
         let now = deps.get(nth + 1).map_or(applied(64), waiting);
         assert_eq!(report.released, [(pending.reference().id, now)]);
     }
@@ -237,7 +237,7 @@ fn the_parent_that_a_report_names_is_missing_after_the_call() {
     assert_whole(&store);
 }
 
-/// A reference with the right id, and another author or sequence number, names no op that exists.
+/// A reference with the right id and a wrong author or sequence number names no existing op.
 #[test]
 fn a_reference_that_is_wrong_in_part_never_matches() {
     let store = replica(1);
@@ -281,7 +281,7 @@ fn a_parent_that_arrives_and_is_not_earlier_rejects_the_op() {
         parent: late.hlc(),
         after: late.reference(),
     });
-    // As the last parent, as the first of two, and in the call that brings the op, too.
+    // The same op as the last parent, as the first of two, and in the call that delivers the op.
     for order in [[&early, &late], [&late, &early]] {
         let store = replica(1);
         ingest(&store, &[&same]);
@@ -308,7 +308,7 @@ fn a_parent_that_arrives_and_is_not_earlier_rejects_the_op() {
 }
 
 /// A copy of a store made an op, and another author followed it. The op is lost here, and its
-/// author makes it again: what waits for it is applied by the next ingest.
+/// author makes it again: the next ingest applies the op that waits for it.
 #[test]
 fn a_local_op_is_a_parent_as_any_other() {
     let copy = replica(1);

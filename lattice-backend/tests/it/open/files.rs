@@ -1,9 +1,9 @@
-//! Files that are no stores, damaged ones, and ones in use.
+//! Files that are not stores, damaged files, and files in use.
 
 use super::*;
 
-/// The error of a file with these bytes; peek gives the same, if the part that it reads is
-/// not there.
+/// The error of a file with these bytes. Peek returns the same one if the part that it reads is
+/// missing.
 fn refused_bytes(bytes: &[u8]) -> OpenError {
     let store = OnFiles::new();
     std::fs::write(&store.site.path, bytes).unwrap();
@@ -34,7 +34,7 @@ fn that_are_no_databases() {
     }
 }
 
-/// Whatever is left of a cut file: damage, never a panic, and no byte changed.
+/// Whatever is left of a truncated file: damage, never a panic, and no byte changes.
 #[test]
 fn that_are_cut_off() {
     let whole = std::fs::read(&OnFiles::new().site.path).unwrap();
@@ -97,7 +97,7 @@ fn that_another_handle_writes() {
         matches!(error, OpenError::File(FileError::InUse { .. })),
         "{error:?}"
     );
-    // It is none the worse for it, and readers are welcome.
+    // The writer is unaffected, and readers can open the store.
     append(&writer, "key", "value");
     let mut request = store.site.request();
     request.options.access = Access::ReadOnly;

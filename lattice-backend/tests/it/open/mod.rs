@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::registers::Registers;
 use crate::support::*;
 
-/// Everything in a directory: names and bytes.
+/// Names and contents of everything in a directory.
 fn contents(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let entries = std::fs::read_dir(dir).unwrap();
     entries
@@ -48,7 +48,7 @@ impl OnFiles {
         Self { dir, site }
     }
 
-    /// Changes rows underneath the engine.
+    /// Changes rows in the backend, bypassing the engine.
     fn edit(&self, edit: impl Fn(&mut dyn WriteTx)) -> &Self {
         let options = OpenOptions::read_write();
         let db = self.site.backend.open(&self.site.path, &options).unwrap();
@@ -63,7 +63,7 @@ impl OnFiles {
         self.edit(|tx| tx.put(Table::Meta, &key.to_bytes(), value).unwrap())
     }
 
-    /// Opens for reading and for writing in both modes; each is refused alike and changes nothing.
+    /// Opens for reading and for writing in both modes: each is refused alike and changes nothing.
     fn refused(&self) -> OpenError {
         self.refused_as(&Registers::default())
     }
@@ -319,7 +319,7 @@ mod damage {
         ledger[8] = 1;
         store.edit(|tx| tx.put(Table::System, b"ledger", &ledger).unwrap());
         assert!(store.refused_backend().contains("1 indexed of 0"));
-        // More ops applied than are there.
+        // More ops applied than exist.
         ledger[0] = 200;
         store.edit(|tx| tx.put(Table::System, b"ledger", &ledger).unwrap());
         let writing = store.site.try_open(store.site.request()).unwrap_err();
@@ -338,7 +338,7 @@ mod damage {
         );
     }
 
-    /// What only a writer reads is checked only for a writer, and still leaves no byte changed.
+    /// Rows that only a writer reads are checked only for a writer, still before any byte changes.
     #[test]
     fn to_the_last_ops_or_to_a_head() {
         let truncate = |tx: &mut dyn WriteTx| {

@@ -1,4 +1,4 @@
-//! The `meta` table is for everybody to read and write, with redb alone.
+//! Any program can read and write the `meta` table, with redb alone.
 
 use super::*;
 

@@ -1,10 +1,10 @@
-//! Other versions of the logic on a history that is there.
+//! Other versions of the logic on an existing history.
 
 use lattice_backend::backend::BackendError;
 
 use super::*;
 
-/// A build that computes the same, only otherwise.
+/// A build that computes the same state in a different way.
 fn faster() -> Registers {
     Registers::build("registers-faster", None)
 }
@@ -27,7 +27,7 @@ fn the_same_results_are_accepted_recorded_and_not_replayed_again() {
     assert_eq!(replayed.last(), Some(&(ops, Some(ops))));
     assert_whole_at(&store, &old.site);
     store.close().unwrap();
-    // From now on it is the logic of the store, also for those who only read.
+    // From now on it is the store's logic, also for read-only opens.
     told.0.lock().unwrap().clear();
     Engine::open(request, faster()).unwrap().close().unwrap();
     assert_eq!(told.of(Stage::Replay), []);
@@ -87,7 +87,7 @@ fn other_results_for_what_this_store_does_not_have_are_accepted() {
     assert_eq!(get(&store, "never before"), Some(b"cba".to_vec()));
     assert_whole_at(&store, &old.site);
     store.close().unwrap();
-    // And now it has it.
+    // The store now has such a row: the first logic no longer computes its state.
     let back = old.open(&Registers::default());
     assert!(matches!(back, Err(OpenError::LogicDiffers { .. })));
 }
@@ -118,7 +118,7 @@ fn the_policies() {
     ));
     reader.close().unwrap();
     assert!(old.bytes() == bytes);
-    // On the caller's word.
+    // The caller vouches for the logic.
     let trusted = old.open_with(&changed, LogicPolicy::Trust).unwrap();
     append(&trusted, "key 7", "abc");
     trusted.close().unwrap();
@@ -130,7 +130,7 @@ fn the_policies() {
     assert!(matches!(back, Err(OpenError::LogicDiffers { .. })));
 }
 
-/// A history that cannot be replayed is no proof, and no reason to panic.
+/// A history that cannot be replayed proves nothing, and must not cause a panic.
 #[test]
 fn a_history_with_a_hole_is_refused_as_such() {
     let old = Old::written_by(Registers::default());
@@ -150,6 +150,6 @@ fn a_history_with_a_hole_is_refused_as_such() {
         panic!("{refused:?}");
     };
     assert_eq!(faults[..], ["op number 5: there is no op in this place"]);
-    // By the logic that wrote it, it opens: opening scans nothing.
+    // It opens with the logic that wrote it: opening scans nothing.
     old.open(&Registers::default()).unwrap();
 }

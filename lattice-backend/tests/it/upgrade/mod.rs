@@ -87,7 +87,7 @@ impl Old {
     }
 }
 
-/// The store says of itself what is so. (The rows of an old layout are not their elements.)
+/// Verifies the store. (The rows of an old layout are not their elements.)
 fn assert_whole_at(store: &Store, site: &Site) {
     let verified = store
         .verify(
@@ -100,7 +100,7 @@ fn assert_whole_at(store: &Store, site: &Site) {
     assert_eq!(verified.state_hash, store.state_hash().unwrap());
 }
 
-/// Keeps what a watch is told.
+/// Records the reports to a progress sink.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<Progress>>>);
 

@@ -1,4 +1,4 @@
-//! Computing a store anew.
+//! Rebuilding a store.
 
 use lattice_backend::backend::Table;
 use lattice_backend::engine::verify::rebuild_store;

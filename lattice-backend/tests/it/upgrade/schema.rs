@@ -40,7 +40,7 @@ fn a_migration_changes_the_rows_and_not_the_state() {
     append(&store, "key 7", "new");
     assert_whole_at(&store, &old.site);
     store.close().unwrap();
-    // The old program does not open it any more.
+    // The old program no longer opens it.
     let back = old.open(&Registers::old_layout());
     assert!(matches!(back, Err(OpenError::NewerSchema { .. })));
 }
@@ -80,7 +80,7 @@ fn a_reader_that_is_open_across_a_migration_notices() {
         "{noticed:?}"
     );
     assert!(reader.call("get", key_args()).is_err());
-    // What it had seen before stays as it was.
+    // Snapshots from before the upgrade do not change.
     assert_eq!(seen.state_hash().unwrap(), hash);
     drop(writer);
 }
@@ -145,7 +145,7 @@ fn layout_and_logic_can_change_together() {
     assert_eq!(difference.row.unwrap().table, Table::Data);
 }
 
-/// The disk fails at every call that a migration makes: the store is the old one or the new one.
+/// The disk fails at every call of a migration: the store is the old one or the new one.
 #[test]
 fn a_migration_that_is_cut_anywhere_leaves_the_old_store_or_the_new_one() {
     let (disk, path) = (MemoryDisk::new(), PathBuf::from("state.db"));
@@ -183,7 +183,7 @@ fn a_migration_that_is_cut_anywhere_leaves_the_old_store_or_the_new_one() {
         let has_failed = point.has_failed();
         point.heal();
         drop(outcome);
-        // A commit that failed may be there all the same: whoever opens it finds out.
+        // A failed commit may still be on disk; the next open shows which.
         let store = match site(Registers::old_layout()).try_open(old.request()) {
             Err(OpenError::NewerSchema { .. }) => {
                 migrated += 1;

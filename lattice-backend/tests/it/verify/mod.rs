@@ -1,4 +1,4 @@
-//! Verification: a whole store is found whole, and everything else is found.
+//! Verification: an intact store has no findings, and every other store has some.
 
 use std::sync::Arc;
 
@@ -74,14 +74,14 @@ fn index(nth: u64) -> [u8; 8] {
     nth.to_be_bytes()
 }
 
-/// Changes the record of an op; the last part of it, if it has several.
+/// Changes the record of an op; of several parts, the last one.
 fn change(tx: &mut dyn WriteTx, nth: u64, change: impl Fn(&mut Vec<u8>)) {
     let mut record = tx.get(Table::Ops, &index(nth)).unwrap().unwrap();
     change(&mut record);
     tx.put(Table::Ops, &index(nth), &record).unwrap();
 }
 
-/// The first row of a table behind a key.
+/// The first row of a table at or after a key.
 fn first_row(tx: &dyn WriteTx, table: Table, from: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let span = (std::ops::Bound::Included(from), std::ops::Bound::Unbounded);
     let mut rows = tx
@@ -212,7 +212,8 @@ fn a_changed_signature_is_found_and_the_rest_goes_on() {
 fn an_op_that_is_changed_missing_or_moved_cuts_the_history() {
     type Edit = fn(&mut dyn WriteTx);
     let edits: [(Edit, &str); 5] = [
-        // A byte of the payload: it is another op, and the next one follows none that is there.
+        // A byte of the payload changes the op's id, so the next op follows one that does not
+        // exist.
         (
             |tx| {
                 change(tx, 30, |record| {
@@ -371,7 +372,7 @@ fn every_other_row_that_is_kept_is_held_against_history() {
     }
 }
 
-/// Bytes all over the file are changed: what the checksums cover is found by them.
+/// Changes bytes throughout the file: verification finds those that the checksums cover.
 #[test]
 fn checksums_that_do_not_hold_are_found_and_the_file_stays_as_it_is() {
     let store = OnFiles::new();

@@ -1,4 +1,4 @@
-//! Histories made of plans, and orders that respect their causality.
+//! Histories made from plans, and causal orders of them.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use crate::support::bytes::{TestWrite, payload, payload_of};
 use crate::support::host::TestOp;
 use crate::support::op_ref;
 
-/// An op of a history: what the state machine gets, what it means, and what it follows.
+/// An op of a history: the op as the state machine gets it, its writes, and its parents.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) op: TestOp,
-    /// The writes of a valid payload; none for a merge and an invalid one.
+    /// The writes of a valid payload; empty for a merge and for an invalid payload.
     pub(super) writes: Vec<TestWrite>,
     pub(super) parents: BTreeSet<usize>,
 }
 
-/// The places of an op's ancestors, itself not among them.
+/// The places of an op's ancestors, without the op itself.
 fn past(entries: &[Entry], parents: &BTreeSet<usize>) -> BTreeSet<usize> {
     let mut past = BTreeSet::new();
     let mut open: Vec<usize> = parents.iter().copied().collect();
@@ -33,7 +33,7 @@ fn past(entries: &[Entry], parents: &BTreeSet<usize>) -> BTreeSet<usize> {
     past
 }
 
-/// Places ops in chains first and fills them then, so that an op can name later ones.
+/// Places ops in chains first and fills them afterwards, so that an op can name later ones.
 pub(super) fn history(plans: &[Plan]) -> Vec<Entry> {
     let mut entries = Vec::<Entry>::new();
     for (place, plan) in plans.iter().enumerate() {
@@ -78,7 +78,7 @@ fn in_chain(entries: &[Entry], place: usize, plan: &Plan) -> Entry {
         .map(|&parent| entries[parent].op.hlc)
         .max()
         .unwrap_or(0);
-    // Random first bytes decide between equal times; the place makes the id unique.
+    // Random first bytes break ties between equal times; the place makes the id unique.
     let mut id = [0; 32];
     id[..4].copy_from_slice(&plan.id);
     id[31] = u8::try_from(place).unwrap();
@@ -112,7 +112,7 @@ fn writes(entries: &[Entry], named: &[OpRef], place: usize, plan: &Plan) -> Vec<
         for (target, twist) in &write.targets {
             let mut target = named[target.index(named.len())];
             match twist {
-                // An id is a hash of what it names, so no op can name itself.
+                // An id is a hash that covers the references, so no op can name itself.
                 Twist::Exact if target == named[place] => continue,
                 Twist::Exact => {}
                 Twist::OtherAuthor => target.author = PubKey::from_bytes([9; 32]),
@@ -130,7 +130,7 @@ fn writes(entries: &[Entry], named: &[OpRef], place: usize, plan: &Plan) -> Vec<
     plan.writes.iter().map(write).collect()
 }
 
-/// A payload that would say all this, if it had not one flaw.
+/// A payload with these writes and exactly one flaw.
 fn spoiled(mut writes: Vec<TestWrite>, flaw: Flaw) -> Vec<u8> {
     let mut good = payload(&writes);
     match flaw {
@@ -158,7 +158,7 @@ fn spoiled(mut writes: Vec<TestWrite>, flaw: Flaw) -> Vec<u8> {
     }
 }
 
-/// The places of all ops in an order that respects causality, chosen by these numbers.
+/// A causal order of all ops, selected by these numbers.
 pub(super) fn causal_order(entries: &[Entry], choices: &[Index]) -> Vec<usize> {
     let mut order = Vec::<usize>::new();
     let mut choices = choices.iter().cycle();

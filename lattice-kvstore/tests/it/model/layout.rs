@@ -1,4 +1,4 @@
-//! The rows that a store has to have: its values laid out, and its marks.
+//! The rows that a store must have: its values in their layout, and its marks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use crate::support::rows::{
     MAX_INSIDE, cell_apart, cell_inside, cell_of_siblings, mark_row, sibling_row, value_row,
 };
 
-/// What the order of arrival has decided so far. It leaves exactly one legal set of rows.
+/// The layout decisions of the order of arrival so far. They leave exactly one valid set of rows.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     indexes: BTreeMap<OpRef, u64>,
-    /// Values that have a row of their own, by key and op: a value that was long or had a sibling, if
-    /// only once.
+    /// Values with a row of their own, by key and op: values that are long, or that have had a
+    /// sibling at any time.
     apart: BTreeSet<(Vec<u8>, OpRef)>,
-    /// Marks of ops that are not applied, and those at keys that the marked op did not write.
+    /// Marks of ops that are not applied, and marks at keys that the marked op did not write.
     marks: BTreeSet<(OpRef, Vec<u8>)>,
 }
 
@@ -28,7 +28,7 @@ fn keys<'a>(applied: &[&'a Entry]) -> BTreeSet<&'a [u8]> {
 }
 
 impl Layout {
-    /// Takes in the last of the ops that are applied.
+    /// Updates the layout for the last of the applied ops.
     pub(super) fn take_last(&mut self, applied: &[&Entry]) {
         let (last, before) = applied.split_last().unwrap();
         let index = u64::try_from(before.len()).unwrap();

@@ -1,9 +1,9 @@
-//! The rules of values and marks against a model that knows nothing but sets.
+//! Compares values and marks with a model that uses only sets.
 //!
-//! The model takes all ops at once and says which values each key has. The state machine takes the
-//! same ops one by one, in six orders that respect causality, and must end with the model's elements
-//! each time, bit for bit. Its rows depend on the order: after each op they must be those that the
-//! layout allows after this order, and there is one such set of rows.
+//! The model takes all ops at once and computes the values of each key. The state machine applies
+//! the same ops one by one, in six causal orders, and must end with the model's elements each time,
+//! bit for bit. Its rows depend on the order: after each op they must be the only set of rows that
+//! the layout allows after this order.
 
 mod history;
 mod layout;
@@ -59,7 +59,7 @@ fn elements(entries: &[&Entry]) -> Rows {
 }
 
 fn same(found: &Rows, expected: &Rows, order: &[usize]) -> Result<(), TestCaseError> {
-    // Long values are shown only if they differ.
+    // Long values are printed only if they differ.
     if found != expected {
         prop_assert_eq!(shown(found), shown(expected), "in order {:?}", order);
     }

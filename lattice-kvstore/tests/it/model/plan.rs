@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// What an op is to be, in numbers that make sense once the ops before it are there.
+/// The plan of an op, in numbers that are resolved once the ops before it exist.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) author: u8,
     pub(super) id: [u8; 4],
-    /// The author's op to follow instead of the last; the first of all choices is none.
+    /// The author's op to follow instead of the last one; the first choice is to follow none.
     pub(super) fork: Option<Index>,
     pub(super) deps: Vec<Index>,
     pub(super) hlc_step: u64,
@@ -37,7 +37,7 @@ pub(super) enum Flaw {
 #[derive(Debug, Clone)]
 pub(super) struct WritePlan {
     pub(super) value: Option<Vec<u8>>,
-    /// Supersede the values that the author can know of.
+    /// Supersede the values that the author can have seen.
     pub(super) honest: bool,
     pub(super) targets: Vec<(Index, Twist)>,
 }
@@ -109,7 +109,7 @@ pub(super) fn hostile() -> impl Strategy<Value = Plan> {
         })
 }
 
-/// One author who lies about nothing and never forks.
+/// A single author who makes only honest ops and never forks.
 pub(super) fn honest() -> impl Strategy<Value = Plan> {
     hostile().prop_map(|mut plan| {
         plan.author = 0;

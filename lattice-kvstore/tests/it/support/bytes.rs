@@ -1,10 +1,10 @@
-//! Payloads, written byte by byte from their documentation.
+//! Payloads, encoded byte by byte from the specification.
 
 use std::collections::BTreeSet;
 
 use lattice_backend::op::OpRef;
 
-/// What a payload says about one key.
+/// The write of a payload to one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TestWrite {
     pub(crate) key: Vec<u8>,
@@ -37,7 +37,7 @@ fn length(bytes: usize) -> [u8; 8] {
     u64::try_from(bytes).unwrap().to_le_bytes()
 }
 
-/// A payload of format 1. The writes must stand in ascending order of keys to be valid.
+/// A payload of format 1. To be valid, its writes must be in ascending order of keys.
 pub(crate) fn payload(writes: &[TestWrite]) -> Vec<u8> {
     let refs: BTreeSet<OpRef> = writes
         .iter()
@@ -73,7 +73,7 @@ pub(crate) fn payload_of(refs: &[OpRef], writes: &[TestWrite]) -> Vec<u8> {
     bytes
 }
 
-/// What a payload that is known to be valid says; a merge's says nothing.
+/// The writes of a valid payload; a merge has none.
 pub(crate) fn payload_writes(payload: &[u8]) -> Vec<TestWrite> {
     let mut rest = payload;
     let mut take = |count: usize| {

@@ -1,4 +1,4 @@
-//! The committed bytes, which another implementation made (`tests/golden/generate.py`).
+//! The committed bytes, made by an independent implementation (`tests/golden/generate.py`).
 
 use std::borrow::ToOwned;
 use std::string::String;
@@ -18,7 +18,7 @@ pub(crate) fn lines(file: &str) -> Vec<(String, Vec<Vec<u8>>)> {
         .collect()
 }
 
-/// The first byte string after a name; an empty one if there is none.
+/// The first byte string of a line, or an empty one.
 pub(crate) fn first(words: &[Vec<u8>]) -> &[u8] {
     words.first().map_or(&[], Vec::as_slice)
 }

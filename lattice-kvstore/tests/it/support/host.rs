@@ -1,4 +1,4 @@
-//! A host of the state machine: rows in a map, applied ops in a set.
+//! A host of the state machine: rows in a map, and the applied ops.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -39,10 +39,10 @@ impl TestOp {
 /// What the state machine read and wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// Rows that were asked for by their keys, found or not.
+    /// Rows looked up by key, found or not.
     pub(crate) gets: u32,
     pub(crate) ranges: u32,
-    /// Rows that ranges gave.
+    /// Rows that ranges returned.
     pub(crate) ranged: u32,
     pub(crate) puts: u32,
     pub(crate) removes: u32,
@@ -53,7 +53,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// Rows that were read or asked for, written or removed.
+    /// Rows looked up or read, written or removed.
     pub(crate) fn rows(&self) -> u32 {
         self.gets + self.ranged + self.puts + self.removes
     }
@@ -117,7 +117,7 @@ impl Host {
         }
     }
 
-    /// Records an op as the engine does; whether it has a valid payload.
+    /// Records an op as the engine does; returns whether its payload is valid.
     pub(crate) fn record(&mut self, op: &TestOp) -> bool {
         let view = self.view(op);
         let payload = match op.kind {
@@ -170,7 +170,7 @@ impl Host {
         self.try_query(method, args).unwrap()
     }
 
-    /// Calls a query that may not be able to take these arguments.
+    /// Calls a query that may refuse these arguments.
     pub(crate) fn try_query<'a>(
         &self,
         method: &str,
@@ -189,17 +189,17 @@ impl Host {
         query(&self.machine, args, &self.data, &self.applied).map_err(refusal)
     }
 
-    /// What was read and written since the last time.
+    /// The cost since the last call.
     pub(crate) fn take_cost(&self) -> Cost {
         self.data.cost.take()
     }
 
-    /// How often history was asked since the last time.
+    /// How often history was queried since the last call.
     pub(crate) fn take_asked(&self) -> u32 {
         self.applied.asked.take()
     }
 
-    /// Applies an op's payload and nothing else, to see what that costs.
+    /// Only applies an op's payload, to measure its cost.
     pub(crate) fn apply_only(&mut self, op: &TestOp) {
         let view = self.view(op);
         let payload = self.machine.decode(&op.payload).unwrap();
@@ -209,7 +209,7 @@ impl Host {
     }
 }
 
-/// A refusal; rows in a map do not fail.
+/// Unwraps a refusal; rows in a map cannot fail.
 fn refusal<R: std::fmt::Debug>(error: MachineError<R>) -> R {
     match error {
         MachineError::Refused(refusal) => refusal,
@@ -335,7 +335,7 @@ impl RowCursor for Cursor<'_> {
     }
 }
 
-/// Rows in a form that shows in a failed test.
+/// Rows in a readable form for failure messages.
 pub(crate) fn shown(rows: &Rows) -> BTreeMap<String, String> {
     let show = |bytes: &Vec<u8>| bytes.escape_ascii().to_string();
     rows.iter()

@@ -1,5 +1,5 @@
-//! What the tests stand on: a host of rows in a map, and encoders of their own, written from the
-//! documentation and not from the code.
+//! Shared parts of the tests: a host with rows in a map, and independent encoders, written from the
+//! specification and not from the code.
 
 pub(crate) mod bytes;
 pub(crate) mod golden;
@@ -22,7 +22,7 @@ pub(crate) fn op_ref(author: u8, seq: u64, id: u8) -> OpRef {
     }
 }
 
-/// A made-up reference whose id tells the author and the number: for many ops.
+/// A made-up reference whose id encodes the author and the number, for many ops.
 pub(crate) fn numbered(author: u8, number: u16) -> OpRef {
     let mut id = [0; 32];
     id[..2].copy_from_slice(&number.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Stores on real engines.
+//! Stores on real backends.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use lattice_registry::TypedStore;
 
 use super::bytes::{TestWrite, payload};
 
-/// Milliseconds at which the clocks of these tests stand at first.
+/// Initial time of the clocks of these tests, in milliseconds.
 pub(crate) const NOW_MS: u64 = 1_800_000_000_000;
 
-/// Which engine is underneath.
+/// The backend of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum On {
     Memory,
@@ -30,7 +30,7 @@ impl On {
     pub(crate) const EACH: [Self; 2] = [Self::Memory, Self::Redb];
 }
 
-/// A store on an engine of its own, with a clock that a test sets.
+/// A store on a backend of its own, with a clock that the test sets.
 pub(crate) struct Replica {
     pub(crate) kv: KvStore,
     pub(crate) clock: Arc<ManualClock>,
@@ -86,7 +86,7 @@ impl Replica {
         self.kv = open(&self.backend, &self.path, self.author, &self.clock);
     }
 
-    /// A copy of the store as it is now, written on as the same author.
+    /// A copy of the current store, which continues as the same author.
     pub(crate) fn restored_copy(&self) -> Self {
         let backend: Arc<dyn StateBackend> = Arc::clone(&self.backend);
         let count = self.kv.op_count().unwrap();
@@ -107,7 +107,7 @@ impl Replica {
         }
     }
 
-    /// Takes in all that the other has.
+    /// Ingests all ops that the other replica has and this one lacks.
     pub(crate) fn pull(&self, other: &Self) -> IngestReport {
         let ops = other.kv.ops_after(&self.kv.branch_tips().unwrap()).unwrap();
         let report = self.kv.engine().ingest(ops, &Authors::Any).unwrap();
@@ -115,13 +115,13 @@ impl Replica {
         report
     }
 
-    /// Takes in these ops.
+    /// Ingests these ops.
     pub(crate) fn take(&self, ops: impl IntoIterator<Item = Vec<u8>>) -> IngestReport {
         let mut ops = ops.into_iter().map(Ok::<_, std::convert::Infallible>);
         self.kv.ingest(&mut ops, &Authors::Any).unwrap()
     }
 
-    /// The first op of an author whose secret is made of this number.
+    /// The first op of an author whose secret is derived from this number.
     pub(crate) fn foreign(&self, author: u32, deps: &[OpRef], writes: &[TestWrite]) -> Op {
         let mut secret = [0xfe; 32];
         secret[..4].copy_from_slice(&author.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Rows and elements, written byte by byte from the table in `src/rows.rs`.
+//! Rows and elements, encoded byte by byte from the table in `src/rows.rs`.
 
 use lattice_backend::op::OpRef;
 

@@ -1,4 +1,4 @@
-//! Commands of code.
+//! Arguments of `lattice code`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,7 +30,8 @@ JSON: cid, store_type, schema_version, methods (how many), bytes, added (whether
 JSON, a line each: cid, store_type, schema_version, bytes, trusted, found, error (why this program \
 cannot read it), stores (ids of those that record it)")]
     List,
-    /// Say what a module is: its type, schemas, methods, where it was found, and whether it is trusted
+    /// Say what a module is: its type, schemas and methods, where it was found, and whether it is
+    /// trusted
     #[command(after_help = "Example: lattice code show chat.wasm
          lattice code show org.example.chat
 
@@ -40,8 +41,8 @@ JSON: cid, store_type, first_schema, schema_version, bytes, trusted, found, conv
         #[arg(value_name = "CID|FILE|TYPE")]
         what: OsString,
     },
-    /// Take back the trust in a module, and remove it from the data directory; stores that record it do
-    /// not open until it is added again
+    /// Stop trusting a module, and remove it from the data directory; stores that record it do not
+    /// open until it is added again
     #[command(after_help = "Example: lattice code remove chat.wasm
 
 JSON: cid, removed (whether it was trusted), stores (ids of those that record it)")]
@@ -63,7 +64,8 @@ JSON: store_id, recorded, logic_version, ops, proven, difference")]
         #[arg(value_name = "CID|FILE|native")]
         by: OsString,
     },
-    /// Have a store use other code, if a replay of its history proves that it computes the same state
+    /// Switch a store to other code, if a replay of its history proves that it computes the same
+    /// state
     #[command(after_help = "Example: lattice code upgrade lobby chat-fixed.wasm
 
 JSON: store_id, recorded, logic_version")]

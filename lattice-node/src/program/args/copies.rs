@@ -1,4 +1,4 @@
-//! Commands that copy stores, and look at what happens to them.
+//! Arguments of commands that copy, remove and observe stores.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What stands below the options in a command's help: examples, and what `--json` prints.
+//! The help text below a command's options: examples, and the output of `--json`.
 
 pub(super) const PROGRAM: &str = "\
 STORE is a path with a / in it, to a store's directory or file; else a store id, an alias, or at least \
@@ -142,10 +142,10 @@ JSON: author, path";
 
 pub(super) const VERIFY: &str = "\
 A full verification checks every signature, chain and clock, applies the whole history once more beside \
-the store, and compares every row; the database's own checksums are looked at if nobody writes the \
-store. It works while another process writes, and changes nothing; while the checksums are looked at, \
-whoever is about to open the store for writing is told that it is in use. What the history makes is \
-kept in a temporary file about as large as the store, where TMPDIR says. Findings end it with exit code 4.
+the store, and compares every row; it checks the database's own checksums if no process writes the \
+store. It works while another process writes, and changes nothing; while it checks the checksums, a \
+process that opens the store for writing finds it in use. The replayed state is kept in a temporary file \
+about as large as the store, in TMPDIR. Findings end it with exit code 4.
 
 Example: lattice verify fruit
          lattice verify fruit --quick
@@ -156,24 +156,24 @@ recorded_logic, code (where its module is), checksums (intact, damaged, in_use o
 
 pub(super) const MIGRATE: &str = "\
 The new store has an id and a history of its own, and names the old one and its state; `info` shows them. \
-A migration that was killed shows nothing; the next one goes on where it was, or starts over if the \
-old store has changed. One of a store that is written meanwhile ends with exit code 5.
+A migration that was killed shows nothing; the next one resumes, or starts over if the old store has \
+changed. If a process writes the old store during the migration, it ends with exit code 5.
 
 Example: lattice migrate fruit --to core:kvstore --alias fruit-2
 
 JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops, resumed";
 
 pub(super) const REBUILD: &str = "\
-The way out for a store that this program's logic differs from. Its history stays as it is, and must be \
-whole; the old file is kept beside the new one.
+For a store whose state this program's logic computes differently. Its history must be intact and stays \
+as it is; the old file is kept beside the new one.
 
 Example: lattice rebuild fruit
 
 JSON: store_id, ops, state_hash, before (the state hash that it had), kept";
 
 pub(super) const COMPACT: &str = "\
-Nothing is changed but the length of the file. A store that somebody has open, for writing or with a view of it, \
-ends it with exit code 5.
+Changes nothing but the length of the file. If a process has the store open, for writing or with a \
+view of it, it ends with exit code 5.
 
 Example: lattice compact fruit
 
@@ -215,10 +215,10 @@ Example: lattice history fruit --limit 20
 JSON, a line each: index, op, author, seq, time, kind, after (the ops it follows), what";
 
 pub(super) const WATCH: &str = "\
-Without --since or --all it begins with what comes next. With --json every change says where it stands: \
-give --since the last one's index, op and change, and nothing is missed or repeated, also behind a \
-change in the middle of an op; if the store was restored to an earlier state meanwhile, it says so. An \
-index alone cannot notice that: it goes on behind whatever op now has that number. It works on a store \
+Without --since or --all it begins with the next change. With --json every change says its position: \
+give --since the last one's index, op and change, and nothing is missed or repeated, even after a \
+change in the middle of an op; if the store has been restored to an earlier state since, it says so. An \
+index alone cannot show that: it continues after the op that has that index now. It works on a store \
 that another process writes.
 
 Example: lattice watch fruit --prefix ap

@@ -1,4 +1,4 @@
-//! Commands of key-value stores.
+//! Arguments of the commands for key-value stores.
 
 use std::ffi::OsString;
 
@@ -47,7 +47,7 @@ pub(in super::super) struct Scan {
     /// Only this key and those behind it
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(in super::super) from: Option<OsString>,
-    /// Only keys in front of this one
+    /// Only keys before this one
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(in super::super) to: Option<OsString>,
     /// At most this many

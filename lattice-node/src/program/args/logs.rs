@@ -1,4 +1,4 @@
-//! Commands of log stores.
+//! Arguments of the commands for log stores.
 
 use std::ffi::OsString;
 

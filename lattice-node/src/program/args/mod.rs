@@ -1,4 +1,4 @@
-//! What can be typed.
+//! Command line arguments.
 
 #[cfg(feature = "wasm")]
 mod code;
@@ -49,8 +49,8 @@ pub(super) struct Global {
     /// in the user's data directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// A module to look for code in, after the cache; it is run only if it was added. Directories in
-    /// LATTICE_CODE_PATH come next
+    /// A file with a module, which is searched after the cache; it runs only if it was added. The
+    /// directories in LATTICE_CODE_PATH come next
     #[cfg(feature = "wasm")]
     #[arg(long = "code", global = true, value_name = "FILE")]
     pub(super) code: Vec<PathBuf>,
@@ -132,7 +132,7 @@ pub(super) enum Command {
     /// Make a new store of a type out of an old one; the old one stays as it is
     #[command(after_help = help::MIGRATE)]
     Migrate(Migrate),
-    /// Compute a store's state anew from its history, by this program's logic
+    /// Recompute a store's state from its history, by this program's logic
     #[command(after_help = help::REBUILD)]
     Rebuild(Store),
     /// Give the space that a store's file no longer uses back

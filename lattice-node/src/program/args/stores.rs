@@ -1,4 +1,4 @@
-//! Commands of stores of any type.
+//! Arguments of the commands for stores of any type.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ pub(in super::super) struct Call {
     pub(in super::super) store: Store,
     /// The method; `lattice describe STORE` lists all
     pub(in super::super) method: String,
-    /// Arguments: NAME=TEXT for texts and bytes, NAME:=JSON for any value, NAME=@FILE for what a file
-    /// holds. A name that ends in _b64 gives bytes in base64
+    /// Arguments: NAME=TEXT for texts and bytes, NAME:=JSON for any value, NAME=@FILE for the
+    /// content of a file. A name that ends in _b64 gives bytes in base64
     #[arg(value_name = "NAME=VALUE")]
     pub(in super::super) arguments: Vec<OsString>,
 }
@@ -53,7 +53,7 @@ pub(in super::super) struct Import {
     pub(in super::super) store: Store,
     /// The file; `-` is standard input
     pub(in super::super) file: PathBuf,
-    /// How the file is written [default: by its ending (.jsonl .ndjson .json, .csv, .log .txt .tsv);
+    /// The format of the file [default: by its ending (.jsonl .ndjson .json, .csv, .log .txt .tsv);
     /// jsonl for standard input]
     #[arg(long)]
     pub(in super::super) format: Option<ImportFormat>,
@@ -67,7 +67,7 @@ pub(in super::super) struct Import {
     /// Everything or nothing: one transaction, in which also a broken line undoes all before it
     #[arg(long)]
     pub(in super::super) atomic: bool,
-    /// Rows that become one op, at the most
+    /// The most rows that become one op
     #[arg(long, value_name = "ROWS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(in super::super) batch: u32,
@@ -111,7 +111,7 @@ pub(in super::super) enum AliasCommand {
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Identity {
-    /// Make an identity if there is none; else that is left to the first command that writes
+    /// Make an identity unless there is one; otherwise the first command that writes makes it
     #[arg(long)]
     pub(in super::super) create: bool,
 }

@@ -1,4 +1,4 @@
-//! Everything in a store, as JSON Lines.
+//! Exports all rows of a store as JSON Lines.
 
 use lattice_logstore::Selection;
 use serde_json::{Map, json};

@@ -1,4 +1,4 @@
-//! How much of many rows is in, also when the user stops it.
+//! Counts committed rows, and reports them when the user interrupts the command.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +12,11 @@ use crate::StoreHandle;
 use crate::program::context::{Context, Host};
 use crate::program::failure::Failure;
 
-/// How long a command that is told to stop may take to do so by itself. It cannot while it waits
-/// for its input.
+/// How long an interrupted command may take to end by itself. While it waits for input, it cannot.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// A command that writes many rows in several commits, or all in one. Ctrl-C and termination end it
-/// between two commits, and it says what is in.
+/// A command that writes many rows, in one commit or in several. Ctrl-C and termination end it
+/// between two commits, and it reports how many rows are committed.
 pub(in crate::program) struct Bulk {
     shared: Arc<Shared>,
     bar: ProgressBar,
@@ -26,15 +25,15 @@ pub(in crate::program) struct Bulk {
 struct Shared {
     counts: Mutex<Counts>,
     interrupted: AtomicBool,
-    /// All rows are one transaction, which is open until the last.
+    /// All rows form one transaction, which is open until the last row.
     is_atomic: AtomicBool,
-    /// Somebody tells the user; only one does.
+    /// Set by the thread that reports to the user; only one thread reports.
     told: AtomicBool,
     nouns: (&'static str, &'static str),
     json: bool,
 }
 
-/// What is in. Held locked while a commit is under way.
+/// What is committed. The lock is held during a commit.
 #[derive(Debug, Default)]
 pub(in crate::program) struct Counts {
     rows: u64,
@@ -67,7 +66,7 @@ impl Shared {
 }
 
 impl Bulk {
-    /// Begins: from now on an interruption is answered.
+    /// Starts the count and installs the signal handler.
     pub(in crate::program) fn start(
         context: &Context<'_>,
         store: impl StoreHandle,
@@ -83,8 +82,8 @@ impl Bulk {
         });
         if context.host == Host::Process {
             let theirs = Arc::clone(&shared);
-            // Without a handler an interruption ends the process at once: the store is whole then,
-            // too, only nobody says how much is in.
+            // Without a handler an interruption ends the process at once. The store stays intact,
+            // but the number of committed rows is not reported.
             let _ = ctrlc::set_handler(move || interrupted(&theirs, &store));
         }
         Self {
@@ -93,17 +92,18 @@ impl Bulk {
         }
     }
 
-    /// Shows progress.
+    /// Shows progress on a bar.
     pub(in crate::program) fn with_bar(self, bar: ProgressBar) -> Self {
         Self { bar, ..self }
     }
 
-    /// All rows are to be one transaction.
+    /// Declares that all rows form one transaction.
     pub(in crate::program) fn promise_all(&mut self) {
         self.shared.is_atomic.store(true, Ordering::Release);
     }
 
-    /// Runs a commit of so many rows as one op. Nobody stops the process in the middle of it.
+    /// Commits `rows` rows as one op. The signal handler does not end the process during the
+    /// commit.
     pub(in crate::program) fn commit<T, E>(
         &self,
         rows: usize,
@@ -116,7 +116,7 @@ impl Bulk {
         Ok(done)
     }
 
-    /// Keeps the process from being stopped until this is dropped.
+    /// Keeps the signal handler from ending the process until the guard is dropped.
     pub(in crate::program) fn hold(&self) -> MutexGuard<'_, Counts> {
         self.shared.counts()
     }
@@ -125,10 +125,10 @@ impl Bulk {
         self.shared.interrupted.load(Ordering::Acquire)
     }
 
-    /// Ends the command if the user wants that.
+    /// Ends the command if the user interrupted it.
     ///
     /// # Errors
-    /// The failure that an interruption is.
+    /// The failure of an interrupted command.
     pub(in crate::program) fn check(&self) -> Result<(), Failure> {
         if self.is_interrupted() {
             return Err(self.failure(Failure::interrupted()));
@@ -136,14 +136,14 @@ impl Bulk {
         Ok(())
     }
 
-    /// A failure on the way, with how much is in.
+    /// Adds the number of committed rows to a failure.
     pub(in crate::program) fn failure(&self, failure: Failure) -> Failure {
         self.shared.told.store(true, Ordering::Release);
         self.bar.finish_and_clear();
         failure.and(&self.shared.counts().text(self.shared.nouns))
     }
 
-    /// How many rows and ops are in.
+    /// Returns how many rows and ops are committed.
     pub(in crate::program) fn finish(&self) -> (u64, u64) {
         self.bar.finish_and_clear();
         let counts = self.shared.counts();
@@ -151,18 +151,20 @@ impl Bulk {
     }
 }
 
-/// Runs on a thread of its own once a signal has come.
+/// Runs on a thread of its own after a signal.
 fn interrupted(shared: &Shared, store: &impl StoreHandle) {
     shared.interrupted.store(true, Ordering::Release);
     thread::sleep(GRACE);
-    // The command waits for its input, or for a commit. After the commit nothing more begins.
+    // The command is waiting for input or for a commit. The lock waits for the commit, and keeps
+    // the next one from starting.
     let counts = shared.counts();
     if shared.told.swap(true, Ordering::AcqRel) {
-        // It is about to end by itself.
+        // The command is about to end by itself.
         return;
     }
     if !shared.is_atomic.load(Ordering::Acquire) {
-        // What is in was committed; that the file is not marked as closed costs time, not data.
+        // The rows are committed. If the file is not marked as closed, the next open takes longer,
+        // but no data is lost.
         let _ = store.close();
     }
     let failure = Failure::interrupted().and(&counts.text(shared.nouns));
@@ -170,7 +172,7 @@ fn interrupted(shared: &Shared, store: &impl StoreHandle) {
     process::exit(i32::from(failure.code()));
 }
 
-/// A bar on a terminal, which shows how much of so many bytes has been read.
+/// A progress bar over the bytes read, if standard error is a terminal.
 pub(super) fn bar(context: &Context<'_>, len_bytes: Option<u64>) -> ProgressBar {
     if !context.out.shows_progress() {
         return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! One JSON object on a line, its values as they stand there.
+//! Parses one JSON object on a line and keeps its values as raw text.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 use crate::program::context::from_base64;
 use crate::program::output::escape;
 
-/// The fields of an object, in their order; none twice.
+/// The fields of an object, in order, without duplicates.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
-/// Whether there is nothing on a line.
+/// True if a line is blank.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.trim_ascii().is_empty()
 }
 
-/// Reads a line as one object; else what was expected and found.
+/// Parses a line as one object. The error says what was expected and what was found.
 pub(super) fn fields(line: &[u8]) -> Result<Fields<'_>, String> {
     serde_json::from_slice(line).map_err(|error| {
         let first = line.trim_ascii_start().first();
@@ -25,7 +25,7 @@ pub(super) fn fields(line: &[u8]) -> Result<Fields<'_>, String> {
             Some(b'{') | None => "",
             _ => "; is it another --format?",
         };
-        // The position that serde_json gives is one in this line.
+        // serde_json reports the position within this line.
         let text = error.to_string();
         let text = text.replace(" at line 1 column ", " at column ");
         format!("expected a JSON object, found {text}{hint}")
@@ -33,13 +33,13 @@ pub(super) fn fields(line: &[u8]) -> Result<Fields<'_>, String> {
 }
 
 impl<'a> Fields<'a> {
-    /// Takes a field out.
+    /// Removes and returns a field.
     pub(super) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let place = self.0.iter().position(|(found, _)| found == name)?;
         Some(self.0.remove(place).1)
     }
 
-    /// Takes out the bytes that stand under a name, or in base64 under the name and `_b64`.
+    /// Removes and returns the bytes of field `name`, or of `name_b64` as base64.
     pub(super) fn take_bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, String> {
         let encoded = format!("{name}_b64");
         match (self.take(name), self.take(&encoded)) {
@@ -62,12 +62,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A name that is left.
+    /// The first remaining field.
     pub(super) fn left(&self) -> Option<&str> {
         self.0.first().map(|(name, _)| name.as_str())
     }
 
-    /// The names, for messages.
+    /// The names of the fields, for messages.
     pub(super) fn names(&self) -> String {
         let names: Vec<_> = self
             .0
@@ -78,7 +78,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The bytes that a value stands for: those of a text, or the JSON of anything else but null.
+/// The bytes of a value: those of a string, else the JSON text. Null is an error.
 pub(super) fn bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
     match value.get() {
         "null" => Err(format!("`{name}`: expected a value, found null")),
@@ -89,7 +89,7 @@ pub(super) fn bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The bytes of a key: those of a text or of a number.
+/// The bytes of a key, which is a string or a number.
 pub(super) fn key_bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
     match value.get().bytes().next() {
         Some(b'"' | b'-' | b'0'..=b'9') => bytes(name, value),
@@ -100,7 +100,7 @@ pub(super) fn key_bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String>
     }
 }
 
-/// The beginning of a value, for messages.
+/// The first 40 characters of a value, for messages.
 fn shown(value: &RawValue) -> String {
     let text: String = value.get().chars().take(40).collect();
     escape(text.as_bytes())

@@ -1,50 +1,49 @@
-//! On which line a byte of a file stands, and whether its quotes are closed.
+//! Maps byte offsets of a CSV file to line numbers, and checks its quotes.
 //!
-//! The reader of comma-separated values says where a record begins, but in front of the line ends
-//! that it has yet to pass over: behind a carriage return, or on empty lines, its line numbers are
-//! too small. It also takes an open quote at the end of the file, and letters behind a closing one,
-//! for what they look like.
+//! The `csv` reader reports the position of a record before it skips line ends. After a carriage
+//! return or an empty line its line numbers are therefore too small. It also accepts an unclosed
+//! quote at the end of the file, and characters after a closing quote.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// Passes bytes on, and remembers where lines end until it has been asked about what follows.
+/// A reader that remembers the offsets of line ends until the caller has asked for a later line.
 pub(super) struct LineCount<R> {
     reader: R,
     ends: LineEnds,
 }
 
-/// What it remembers. Clones are the same memory.
+/// The remembered offsets. Clones share them.
 #[derive(Clone)]
 pub(super) struct LineEnds(Rc<RefCell<Ends>>);
 
 struct Ends {
-    /// Bytes passed on.
+    /// Bytes read so far.
     offset: u64,
-    /// Bytes of line ends, and whether each is one that a line ends with.
+    /// Offsets of line end bytes; true for a byte that completes a line.
     ends: VecDeque<(u64, bool)>,
-    /// The line of the byte asked for last, from 1.
+    /// The last line number returned, from 1.
     line: u64,
     quoting: Quoting,
-    /// Where the quote was opened that is open, or was open last.
+    /// The offset of the last opening quote.
     opened: u64,
-    /// Where letters stand behind a closing quote.
+    /// Offsets of characters after a closing quote.
     strays: VecDeque<u64>,
     at_end: bool,
 }
 
-/// Where in a cell the last byte stood (RFC 4180).
+/// Position of the last byte within a cell (RFC 4180).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quoting {
-    /// In front of a cell.
+    /// Before a cell.
     Before,
     /// In a cell without quotes.
     Plain,
     /// Between quotes.
     Quoted,
-    /// Behind a quote that closes, or is the first of two that stand for one.
+    /// After a quote that closes the cell, or that is the first of an escaped pair.
     Closed,
 }
 
@@ -100,8 +99,8 @@ impl<R: Read> Read for LineCount<R> {
 }
 
 impl LineEnds {
-    /// What is wrong with the quotes of a record that ends in front of this byte: the offset of it,
-    /// and what it is.
+    /// The first quoting error of a record that ends before `record_end`: its offset and a
+    /// description.
     pub(super) fn bad_quote(&self, record_end: u64) -> Option<(u64, &'static str)> {
         let ends = self.0.borrow();
         if let Some(stray) = ends.strays.front().filter(|stray| **stray < record_end) {
@@ -117,8 +116,8 @@ impl LineEnds {
         ))
     }
 
-    /// The line, from 1, on which the first byte from here on stands that is no line end. What is
-    /// asked for must not come before what was asked for last.
+    /// The line, from 1, of the first byte at or after `byte` that is not part of a line end. Calls
+    /// must not go backwards.
     pub(super) fn line_from(&self, byte: u64) -> u64 {
         let ends = &mut *self.0.borrow_mut();
         let mut byte = byte;
@@ -145,7 +144,7 @@ mod tests {
         let text = b"a\r\nb\n\n\r\nc\nd";
         let (mut count, ends) = LineCount::new(&text[..]);
         io::copy(&mut count, &mut io::sink()).unwrap();
-        // The `a`; then from in front of each line end to the letter behind it.
+        // The `a`; then each offset from a line end to the letter after it.
         for (byte, line) in [
             (0, 1),
             (1, 2),

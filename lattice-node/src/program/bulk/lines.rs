@@ -1,19 +1,18 @@
-//! Lines of bytes.
+//! Reads lines of bytes.
 
 use std::io::{BufRead, BufReader, Read};
 
 use super::Stop;
 
-/// The longest line, in bytes: the longest value there can be, every byte of it escaped in JSON.
+/// The longest line, in bytes: the longest possible value, with every byte escaped in JSON.
 const MAX_LINE_BYTES: usize = 6 * lattice_backend::op::MAX_OP_BYTES + 1024;
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// What some editors put in front of a text file.
+/// The byte order mark that some editors write at the start of a text file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The lines of what is read, without their line ends (LF or CR LF) and without a byte order mark in
-/// front of the first, numbered from 1. No more than a line is in
-/// memory.
+/// The lines of a reader, numbered from 1, without their line ends (LF or CR LF) and without a
+/// leading byte order mark. Keeps one line in memory.
 pub(in crate::program) struct Lines<R> {
     reader: BufReader<R>,
     number: u64,
@@ -27,7 +26,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Whether the next line is here already, and need not be waited for.
+    /// True if the next line is already buffered, so that reading it does not block.
     pub(in crate::program) fn is_ready(&self) -> bool {
         self.reader.buffer().contains(&b'\n')
     }

@@ -1,4 +1,4 @@
-//! Many rows at once: into a store, and out of it.
+//! Import and export of many rows.
 
 mod export;
 mod interrupt;
@@ -32,25 +32,25 @@ use super::output::escape;
 use crate::{Access, StoreHandle};
 use rows::{KvRow, LogRow, Row, Shape};
 
-/// Bytes after which an op takes no more rows.
+/// Once an op has this many bytes, it gets no more rows.
 const BYTES_PER_OP: usize = MAX_OP_BYTES / 4;
 
-/// Why no more rows come.
+/// Why the rows end early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stop {
-    /// A line that is no row.
+    /// A line that is not a valid row.
     #[error("line {line}: {reason}")]
     Broken { line: u64, reason: String },
-    /// The file cannot be read any further.
+    /// The file cannot be read further.
     #[error("it cannot be read")]
     Read(#[source] io::Error),
-    /// The user does not want any more.
+    /// The user interrupted the command.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl Stop {
-    /// The failure that it is, of what was read from there.
+    /// The failure for the file `name`.
     pub(super) fn into_failure(self, name: &str) -> Failure {
         match self {
             broken @ Self::Broken { .. } => Failure::failed(format!("{name}, {broken}")),
@@ -60,14 +60,14 @@ impl Stop {
     }
 }
 
-/// A row, or why there is none; with the number of its first line, from 1.
+/// Rows or errors, each row with the number of its first line, from 1.
 type Rows<R> = Box<dyn Iterator<Item = Result<(u64, R), Stop>>>;
 
-/// What is imported from.
+/// The file or stream to import.
 struct Source {
     name: String,
     reader: Box<dyn Read>,
-    /// Its length in bytes, if that is known.
+    /// Its length in bytes, if known.
     len: Option<u64>,
 }
 
@@ -100,7 +100,7 @@ fn import_rows<R: Row>(
         value: args.value.clone(),
     };
     R::check(format, &shape)?;
-    // The file is looked into before anything is made or opened for it.
+    // Reads the start of the file before anything is created or opened for it.
     let source = open(context, &args.file)?;
     let (name, len) = (source.name, source.len);
     let bar = interrupt::bar(context, len);
@@ -132,7 +132,7 @@ fn import_rows<R: Row>(
     Ok(())
 }
 
-/// That a file is not there is told before anything that its name may lack.
+/// Reports a missing file before a problem with its name.
 fn check_there(file: &Path) -> Result<(), Failure> {
     if file == Path::new("-") {
         return Ok(());
@@ -177,7 +177,8 @@ fn all_at_once<R: Row>(
         }
         Some(Err(stop)) => Some(Err(stop)),
         None => {
-            // From here to the end of the commit nobody may say that nothing is in.
+            // The last commit starts here. From now on the signal handler must not report that
+            // nothing is committed.
             last = Some(bulk.hold());
             None
         }
@@ -196,7 +197,7 @@ fn all_at_once<R: Row>(
     }
 }
 
-/// A refusal is about rows of the file; every other error is about the store.
+/// A refusal concerns rows of the file; any other error concerns the store.
 fn placed<E: std::error::Error + 'static>(error: AppendError<E>, place: &str) -> Failure {
     let is_refusal = matches!(
         error,
@@ -227,14 +228,14 @@ impl<R: Row> Batch<R> {
     }
 }
 
-/// The batches of an import. What stops them comes after the rows before it; an interruption stops
-/// them at once.
+/// The batches of an import. A read error comes after the rows before it; an interruption comes at
+/// once.
 fn batches<R: Row>(
     mut rows: Rows<R>,
     args: &args::Import,
     bulk: &Bulk,
 ) -> impl Iterator<Item = Result<Batch<R>, Stop>> {
-    // An interruption can end what is read, too, and in the middle of a row.
+    // An interruption can also end the input, even within a row.
     let rows = iter::from_fn(move || match (rows.next(), bulk.is_interrupted()) {
         (_, true) => Some(Err(Stop::Interrupted)),
         (next, false) => next,
@@ -317,7 +318,7 @@ fn read<R: Row>(
     })
 }
 
-/// How many rows there are before the end, or before what is none.
+/// Returns how many rows come before the end or the first invalid one.
 #[cfg(feature = "fuzzing")]
 pub(super) fn count_rows(
     format: ImportFormat,

@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180), below a line of column names.
+//! Comma-separated values (RFC 4180) with a header line.
 
 use std::io::Read;
 
@@ -10,10 +10,10 @@ use super::line_count::{LineCount, LineEnds};
 use super::rows::{Row, Shape};
 use crate::program::output::escape;
 
-/// The names of the columns, each there once.
+/// The column names, without duplicates.
 pub(super) struct Columns(Vec<String>);
 
-/// Which columns a row is made of; without one for the value the whole record is, as a JSON object.
+/// The selected columns. Without a value column, the value is the whole record as a JSON object.
 pub(super) struct Picked {
     pub(super) key: Option<usize>,
     pub(super) value: Option<usize>,
@@ -35,13 +35,13 @@ impl Columns {
         Ok(Self(names))
     }
 
-    /// Where a column is.
+    /// The index of a column.
     pub(super) fn place(&self, name: &str) -> Result<usize, String> {
         let place = self.0.iter().position(|known| known == name);
         place.ok_or_else(|| format!("there is no column `{name}`, but {}", self.names()))
     }
 
-    /// The names, for messages.
+    /// The column names, for messages.
     pub(super) fn names(&self) -> String {
         let names: Vec<_> = self.0.iter().map(|name| escape(name.as_bytes())).collect();
         names.join(", ")
@@ -59,7 +59,7 @@ impl Columns {
     }
 }
 
-/// A table that is being read.
+/// A table being read.
 struct Table<R: Read> {
     reader: Reader<LineCount<R>>,
     ends: LineEnds,
@@ -67,7 +67,7 @@ struct Table<R: Read> {
     picked: Picked,
 }
 
-/// The rows of a table. Its first line is read, and the columns are picked, before this returns.
+/// The rows of a table. Reads the header line and selects the columns before it returns.
 pub(super) fn rows<R: Row>(
     reader: impl Read + 'static,
     shape: Shape,

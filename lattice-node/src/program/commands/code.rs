@@ -1,4 +1,4 @@
-//! Code that is kept as modules: added, listed, shown, proven, and taken by stores.
+//! `lattice code`: adds, lists, shows and proves modules, and upgrades stores to them.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -30,7 +30,7 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
     }
 }
 
-/// Reads a module: at most one byte more than one may have.
+/// Reads a module, at most one byte beyond the limit.
 fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
     let most = u64::try_from(abi::MAX_CODE_BYTES + 1).unwrap_or(u64::MAX);
     let mut wasm = Vec::new();
@@ -55,7 +55,7 @@ fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
 
 fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
     let wasm = read_module(context, file)?;
-    // What is refused makes no data directory.
+    // A rejected module must not create a data directory.
     let name = file.display().to_string();
     context.code.check(&wasm, &name)?;
     context.node.become_writer()?;
@@ -87,15 +87,15 @@ fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
     context.out.either(value, |_| code.cid().to_string())
 }
 
-/// A module that was asked for, and where it was.
+/// A module that the user named, and its location.
 struct Asked {
     code: Code,
-    /// Where it is, for people.
+    /// The location, for display.
     place: String,
     file: PathBuf,
 }
 
-/// The module that a content id or a file names. It need not be trusted.
+/// The module with a content id, or in a file. It need not be trusted.
 fn named(context: &Context<'_>, name: &OsStr) -> Result<Asked, Failure> {
     if let Some(cid) = name.to_str().and_then(|text| text.parse::<Cid>().ok()) {
         let found = context.code.find(&cid)?;
@@ -120,14 +120,14 @@ fn missing(context: &Context<'_>, cid: &Cid) -> Failure {
     Failure::not_found(format!("no code {cid}; looked in {places}"))
 }
 
-/// The stores of the data directory that record a logic.
+/// The stores of the data directory that record a logic version.
 fn users(context: &Context<'_>, logic: &str) -> Result<Vec<StoreId>, Failure> {
     let manager = context.node.manager();
     let listed = manager.list()?;
     let paths = listed.iter().filter(|listed| listed.meta.is_ok());
     let mut users = Vec::new();
     for listed in paths {
-        // A store that cannot be read by now uses nothing.
+        // A store that has become unreadable does not count.
         if let Ok(found) = manager.find(&listed.path, crate::Access::ReadOnly)
             && found.recorded().logic == Some(logic)
         {
@@ -138,7 +138,7 @@ fn users(context: &Context<'_>, logic: &str) -> Result<Vec<StoreId>, Failure> {
 }
 
 fn remove(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
-    // A module that is not there any more can still be in the list.
+    // The trust list can contain a module whose file is gone.
     let cid = match what.to_str().and_then(|text| text.parse::<Cid>().ok()) {
         Some(cid) => cid,
         None => Cid::of(&read_module(context, Path::new(what))?),
@@ -173,7 +173,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
     cids.dedup();
     for cid in &cids {
         let located = context.code.find(cid)?;
-        // Another program may have added what this one cannot read.
+        // Another program may have added a module that this one cannot read.
         let manifest = located.as_ref().map(|located| read_manifest(&located.wasm));
         let (manifest, error) = match manifest {
             Some(Ok(manifest)) => (Some(manifest), None),
@@ -282,14 +282,14 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
     })
 }
 
-/// Whether code must be trusted: a proof runs any code in the sandbox, and keeps nothing of it.
+/// Whether code must be trusted. A proof runs any code in the sandbox, and keeps no result of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
     Needed,
     NotNeeded,
 }
 
-/// Code that is to open a store: by its logic version, and what opens stores with it alone.
+/// The code proposed for a store: its logic version, and an opener that uses this code alone.
 fn candidate(
     context: &Context<'_>,
     store_type: &StoreType,
@@ -381,7 +381,7 @@ fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(),
     })
 }
 
-/// Why code was not taken: of a difference the first op, the rest is for `prove`.
+/// Why code was not accepted. Names only the first op that differs; `prove` shows the rest.
 fn not_equal(error: ManagerError, code: &OsStr) -> Failure {
     let ManagerError::Open(OpenError::LogicDiffers {
         store_id,
@@ -406,14 +406,14 @@ fn not_equal(error: ManagerError, code: &OsStr) -> Failure {
     ))
 }
 
-/// The types whose code was added, as `types` lists those of the program.
+/// The types of added modules, in the format of `types`.
 pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
     let trusted = context.code.trusted()?;
     for cid in trusted.iter() {
         let Some(located) = context.code.find(cid)? else {
             continue;
         };
-        // Nothing is compiled for a list.
+        // A list needs no compilation.
         let manifest = read_manifest(&located.wasm);
         let manifest = manifest.map_err(|source| LibraryError::Refused {
             name: cid.to_string(),
@@ -440,7 +440,7 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the module of a logic version is, and whether it is trusted; nothing for native code.
+/// The location of a logic version's module, and whether it is trusted; `None` for native code.
 pub(super) fn place_of(context: &Context<'_>, logic: &str) -> Option<String> {
     let cid: Cid = logic.parse().ok()?;
     let trust = match context.code.is_trusted(&cid) {

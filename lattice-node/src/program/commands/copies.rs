@@ -1,4 +1,4 @@
-//! Copies of whole stores, and the end of stores.
+//! `backup`, `restore` and `destroy`.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -74,8 +74,8 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
         .out
         .either(value, |_| restored.meta.store_id.to_string())?;
     context.out.note(
-        "whoever wrote to this store after the copy was made forks its author by writing on from \
-         here; both ways are kept",
+        "an author who wrote to this store after the copy was made and writes again from here \
+         forks its history; both branches are kept",
     );
     Ok(())
 }
@@ -83,7 +83,7 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
 pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Result<(), Failure> {
     let path = context.path(&destroy.store.store)?;
     let manager = context.node.manager();
-    // A damaged store has no id but the name of its directory.
+    // A damaged store has no readable id except in its directory name.
     let named = path.ancestors().take(2).find_map(|dir| {
         let name = dir.file_name()?.to_str()?;
         name.parse::<lattice_meta::StoreId>().ok()
@@ -97,7 +97,8 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
         }
     };
     let dir = manager.stores_dir().join(store_id.to_string());
-    // Found by its id it is there, also if a link leads to it; else it must lie there.
+    // A path found by id is accepted, even through a symbolic link; any other path must be the
+    // store's directory or file.
     let lies_there = || {
         let path = path.canonicalize().ok();
         let dir = dir.canonicalize().ok();
@@ -130,7 +131,7 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
     let aliases = context.aliases();
     for (alias, _) in aliases.iter().filter(|(_, id)| *id == store_id) {
         match crate::Aliases::remove(&context.data_dir, alias) {
-            // Somebody else has removed it.
+            // Another process has removed it.
             Err(AliasError::NotFound { .. }) => {}
             removed => {
                 removed?;
@@ -143,7 +144,7 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
     Ok(())
 }
 
-/// Asks on a terminal; elsewhere nobody can be asked.
+/// Asks for confirmation. Without a terminal it fails, because no user can answer.
 fn confirm(context: &Context<'_>, yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Stores through the description of their methods, whatever their type.
+//! Commands that use the self-description of a store's methods, for any type.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -44,7 +44,7 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
-    // Neither an id nor an alias has the separators that every type has.
+    // Every type name contains a separator that no id and no alias has.
     let is_type = |text: &str| !text.contains('/') && text.contains(['.', ':']);
     let (store_type, methods, store_id, logic) = match what.to_str().filter(|text| is_type(text)) {
         Some(text) => {
@@ -160,7 +160,7 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
     print(&mut context.out, &result)
 }
 
-/// A wrong type is told with the way to give the right one.
+/// A failed call; for a wrong type, says how to write a value of the right type.
 fn explained(error: MethodError) -> Failure {
     let step = match &error {
         MethodError::Call(CallError::ParamType {
@@ -194,7 +194,7 @@ fn example(expected: ValueType) -> &'static str {
     }
 }
 
-/// Reads `NAME=TEXT`, `NAME:=JSON` or `NAME=@FILE`.
+/// Parses `NAME=TEXT`, `NAME:=JSON` or `NAME=@FILE`.
 fn argument(method: &Method, word: &OsStr) -> Result<(String, Value), Failure> {
     let bytes = word.as_encoded_bytes();
     let wrong = |reason: &str| Failure::usage(format!("argument {}: {reason}", escape(bytes)));
@@ -231,7 +231,7 @@ fn argument(method: &Method, word: &OsStr) -> Result<(String, Value), Failure> {
     }
 }
 
-/// What a file holds is bytes, and a text where a text is wanted.
+/// The contents of a file are bytes; converts them to text for a parameter of type text.
 fn as_text(method: &Method, name: &str, value: Value) -> Value {
     let wants_text = method
         .params
@@ -260,7 +260,7 @@ fn os_string(bytes: &[u8]) -> Result<OsString, Failure> {
     }
 }
 
-/// A file as bytes, one more than any argument may have at the most.
+/// A file as bytes, read at most one byte beyond the limit of an argument.
 fn read_file(file: &OsStr) -> Result<Value, Failure> {
     let path = Path::new(file);
     let limit = u64::try_from(lattice_backend::op::MAX_OP_BYTES + 1).expect("16 MiB");
@@ -271,7 +271,7 @@ fn read_file(file: &OsStr) -> Result<Value, Failure> {
     Ok(Value::Bytes(bytes))
 }
 
-/// A single value as it is, a record by lines, a list in a line each.
+/// Prints a single value as it is, a record as lines, a list with one line per element.
 fn print(out: &mut Output<'_>, result: &Value) -> Result<(), Failure> {
     match result {
         Value::List(values) => values.iter().try_for_each(|value| {

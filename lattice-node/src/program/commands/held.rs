@@ -1,4 +1,4 @@
-//! How held ops are shown.
+//! Display of held ops.
 
 use lattice_backend::engine::read::HeldOp;
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use crate::StoreHandle;
 use crate::program::failure::Failure;
 use crate::program::output::escape_text;
 
-/// Held ops that are shown one by one.
+/// The most held ops listed individually.
 const SHOWN: usize = 64;
 
-/// How many ops a store holds, and the first of them.
+/// Returns how many ops a store holds, and the first of them.
 pub(super) fn held_ops(store: &dyn StoreHandle) -> Result<(u64, Vec<HeldOp>), Failure> {
     let (mut count, mut first) = (0, Vec::new());
     for held in store.held_ops()? {
@@ -23,7 +23,7 @@ pub(super) fn held_ops(store: &dyn StoreHandle) -> Result<(u64, Vec<HeldOp>), Fa
     Ok((count, first))
 }
 
-/// A held op in a line.
+/// Formats a held op as one line.
 pub(super) fn held_line(held: &HeldOp) -> String {
     let op = held.op.reference();
     let reason = escape_text(&held.reason.to_string());
@@ -31,7 +31,7 @@ pub(super) fn held_line(held: &HeldOp) -> String {
     format!("{} by {:.8}, by {logic}: {reason}", op.id, op.author)
 }
 
-/// A held op in fields.
+/// Formats a held op as JSON.
 pub(super) fn held_json(held: &HeldOp) -> Value {
     let op = held.op.reference();
     json!({

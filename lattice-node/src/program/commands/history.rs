@@ -1,4 +1,4 @@
-//! The ops of a store, as lines or as a graph.
+//! `lattice history`: the ops of a store, as lines or as a graph.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,9 +14,9 @@ use crate::program::failure::Failure;
 use crate::program::output::{escape_text, styles};
 use crate::{Access, StoreHandle};
 
-/// In a graph of more ops than this, linear runs are drawn as one.
+/// In a graph of more ops than this, each linear run is drawn as one node.
 const DRAWN_OPS: usize = 2000;
-/// What stands for an op that is older than those that were asked for.
+/// The label for ops older than those requested.
 const OLDER: &str = "older ops";
 
 pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Result<(), Failure> {
@@ -83,18 +83,18 @@ fn print_op(
     })
 }
 
-/// What is drawn: an op, or a run of ops that follow one another.
+/// A node of the graph: an op, or a linear run of ops.
 struct Node {
-    /// The newest op of it.
+    /// The newest op of the run.
     op: OpRef,
     index: u64,
-    /// How many ops it stands for.
+    /// The number of ops in the run.
     ops: u64,
-    /// The nodes that it follows.
+    /// The parent nodes.
     parents: Vec<OpRef>,
 }
 
-/// Ops that nodes follow and that are not drawn, each once.
+/// Parents of nodes that are not drawn themselves, without duplicates.
 fn not_drawn(nodes: &[Node]) -> Vec<OpRef> {
     let drawn: HashSet<OpRef> = nodes.iter().map(|node| node.op).collect();
     let parents = nodes.iter().flat_map(|node| &node.parents).copied();
@@ -104,7 +104,7 @@ fn not_drawn(nodes: &[Node]) -> Vec<OpRef> {
         .collect()
 }
 
-/// The nodes of a part of history, the newest first.
+/// The nodes of a range of history, newest first.
 fn nodes(store: &dyn StoreHandle, first: u64, count: u64) -> Result<Vec<Node>, Failure> {
     let mut nodes = Vec::new();
     let mut children = HashMap::<OpRef, u32>::new();
@@ -127,10 +127,9 @@ fn nodes(store: &dyn StoreHandle, first: u64, count: u64) -> Result<Vec<Node>, F
     Ok(collapse(nodes, &children))
 }
 
-/// Joins every op that follows one op and is followed by one to the node that follows it, if that is
-/// such an op too.
+/// Joins each op that has one parent and one child to its child, if the child is such an op too.
 fn collapse(nodes: Vec<Node>, children: &HashMap<OpRef, u32>) -> Vec<Node> {
-    // Of each op in a run, the newest op of the run; and where that is among the nodes drawn.
+    // The parent of each run's oldest op, mapped to the run's index in `drawn`.
     let mut runs = HashMap::<OpRef, usize>::new();
     let mut drawn = Vec::<Node>::new();
     for node in nodes {
@@ -154,7 +153,7 @@ fn collapse(nodes: Vec<Node>, children: &HashMap<OpRef, u32>) -> Vec<Node> {
     drawn
 }
 
-/// What stands beside a node.
+/// The label of a node.
 fn label(store: &dyn StoreHandle, node: &Node) -> Result<String, Failure> {
     let op = op_at(store, node.index)?;
     let time = timestamp(op.hlc().ms());
@@ -251,7 +250,7 @@ mod tests {
         }
     }
 
-    /// Collapses a history, told as the parents of each op from the first on.
+    /// Collapses a history, given as the parents of each op from the first on.
     fn collapsed(parents: &[&[u64]]) -> Vec<(u64, u64, Vec<u64>)> {
         let mut children = HashMap::new();
         let mut nodes = Vec::new();
@@ -281,7 +280,7 @@ mod tests {
     #[test]
     fn a_line_is_its_ends_and_one_run() {
         let line: [&[u64]; 5] = [&[], &[0], &[1], &[2], &[3]];
-        // The first op follows none, and the last is followed by none.
+        // The first op has no parent, and the last has no child.
         assert_eq!(
             collapsed(&line),
             [(4, 1, vec![3]), (3, 3, vec![0]), (0, 1, vec![])]
@@ -290,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_parts_and_meets_stays() {
-        // 1 and 2 follow 0; 3 and 4 follow 1; 5 follows 2; 6 follows 4 and 5.
+        // The parent of 1 and 2 is 0; of 3 and 4, 1; of 5, 2; 6 has the parents 4 and 5.
         let history: [&[u64]; 7] = [&[], &[0], &[0], &[1], &[3], &[2], &[4, 5]];
         assert_eq!(
             collapsed(&history),

@@ -1,4 +1,4 @@
-//! Commands of key-value stores.
+//! Commands for key-value stores.
 
 use std::ffi::OsString;
 use std::ops::Bound;
@@ -29,7 +29,7 @@ pub(super) fn put(context: &mut Context<'_>, put: args::Put) -> Result<(), Failu
     print_receipt(&mut context.out, &receipt)
 }
 
-/// Base64 comes with a line end, as programs print it.
+/// Decodes the value. Programs print base64 with a line end, which is removed.
 fn from_stdin(mut value: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, Failure> {
     if encoding.b64 {
         while value.last().is_some_and(u8::is_ascii_whitespace) {
@@ -41,7 +41,7 @@ fn from_stdin(mut value: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, Failure
     Ok(value)
 }
 
-/// A person is told nothing: what was asked for is done.
+/// Prints a receipt in JSON only; text output is silent on success.
 fn print_receipt(
     out: &mut Output<'_>,
     receipt: &lattice_backend::engine::write::Receipt,
@@ -79,7 +79,7 @@ fn no_key(kv: &KvStore, key: &[u8]) -> Failure {
     ))
 }
 
-/// A key, and its value, as an object of JSON.
+/// A key, and its value if given, as a JSON object.
 fn entry(key: &[u8], value: Option<&[u8]>, encoding: Encoding) -> Map<String, Value> {
     let mut object = Map::new();
     put_bytes(&mut object, "key", key, encoding);
@@ -159,7 +159,7 @@ pub(super) fn scan(context: &mut Context<'_>, scan: args::Scan) -> Result<(), Fa
         })
     };
     let out = &mut context.out;
-    // The four ways to go have iterators of four types.
+    // The four combinations have iterators of four different types.
     match (scan.keys_only, scan.reverse) {
         (true, false) => rows
             .keys()

@@ -1,4 +1,4 @@
-//! Commands of log stores.
+//! Commands for log stores.
 
 use std::io;
 
@@ -16,11 +16,11 @@ use crate::program::context::{Context, close, from_base64, given, shown};
 use crate::program::failure::Failure;
 use crate::program::output::{json_base64, json_bytes, styles};
 
-/// Lines of standard input that become one op, at the most.
+/// The most lines of standard input in one op.
 const LINES_PER_OP: usize = 10_000;
-/// What messages call it.
+/// The name of the input in messages.
 const STDIN: &str = "standard input";
-/// Bytes after which an op takes no more lines.
+/// Once an op has this many bytes, it gets no more lines.
 const BYTES_PER_OP: usize = MAX_OP_BYTES / 4;
 
 pub(super) fn append(context: &mut Context<'_>, append: args::Append) -> Result<(), Failure> {
@@ -51,8 +51,8 @@ pub(super) fn append(context: &mut Context<'_>, append: args::Append) -> Result<
     Ok(())
 }
 
-/// Appends each line of standard input: those that are there together become one op, so that a slow
-/// writer's lines are not kept waiting. Gives how many entries and ops it were.
+/// Appends each line of standard input. Lines that are already buffered become one op, so that
+/// lines of a slow writer are not delayed. Returns the numbers of entries and ops.
 fn append_lines(
     context: &Context<'_>,
     log: &LogStore,
@@ -66,7 +66,7 @@ fn append_lines(
             .next()
             .transpose()
             .map_err(|stop| bulk.failure(stop.into_failure(STDIN)))?;
-        // An interruption can end what is read, too, and in the middle of a line.
+        // An interruption can also end the input, even within a line.
         bulk.check()?;
         let is_last = line.is_none();
         if let Some((number, line)) = line {
@@ -115,7 +115,7 @@ pub(super) fn tail(context: &mut Context<'_>, tail: &args::Tail) -> Result<(), F
     Ok(())
 }
 
-/// Prints every entry that is not in the snapshot, as it arrives.
+/// Prints every entry after the snapshot as it arrives.
 fn follow(
     context: &mut Context<'_>,
     log: &LogStore,
@@ -126,7 +126,7 @@ fn follow(
     let mut place: Option<(OpId, u64)> = None;
     for entry in log.follow(log.cursor_after(snapshot)?)? {
         let entry = entry?;
-        // An op's entries stand together: where its first one stands is found once.
+        // An op's entries are consecutive, so the index of the first is looked up once.
         let first = match place {
             Some((op, first)) if op == entry.op => first,
             _ => place_of(log, &entry)?,
@@ -138,7 +138,7 @@ fn follow(
     Ok(())
 }
 
-/// The index in the log, as it is now, of the first entry of this entry's op.
+/// The current index in the log of the first entry of this entry's op.
 fn place_of(log: &LogStore, entry: &Entry) -> Result<u64, Failure> {
     let snapshot = log.snapshot()?;
     let first = lattice_logstore::Position {

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 mod bundles;
 #[cfg(feature = "wasm")]
@@ -59,13 +59,13 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
     }
 }
 
-/// Milliseconds since the Unix epoch as RFC 3339 text in UTC.
+/// Formats milliseconds since the Unix epoch as RFC 3339 in UTC.
 fn timestamp(ms: u64) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// Where the module is that a logic version names; nothing for native code.
+/// The location of a logic version's module; `None` for native code.
 fn code_of(context: &Context<'_>, logic: &str) -> Option<String> {
     #[cfg(feature = "wasm")]
     return code::place_of(context, logic);

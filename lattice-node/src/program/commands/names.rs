@@ -1,4 +1,4 @@
-//! Names of stores, and of this node.
+//! `lattice alias` and `lattice identity`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), 
             let path = context.path(&store.store)?;
             let manager = context.node.manager();
             let store_id = manager.peek_path(&path)?.store_id;
-            // A copy of a store elsewhere has its id, and is not what the alias would name.
+            // A copy of a store at another path has the same id, but the alias would name the
+            // original.
             if real(&path) != real(&manager.store_path(store_id)) {
                 return Err(Failure::usage(format!(
                     "store {store_id} at {} is not in {}, and aliases are for stores that are",
@@ -51,7 +52,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A person is told nothing: what was asked for is done.
+/// Prints the alias in JSON only; text output is silent on success.
 fn say(
     context: &mut Context<'_>,
     alias: &crate::Alias,
@@ -90,7 +91,7 @@ pub(super) fn identity(
     })
 }
 
-/// The directory that a store is in, by its one name.
+/// The canonical path of the directory that a store is in.
 fn real(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     match path.is_dir() {

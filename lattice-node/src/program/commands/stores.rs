@@ -1,4 +1,4 @@
-//! Commands of stores of any type.
+//! Commands for stores of any type.
 
 use std::ffi::OsStr;
 
@@ -16,7 +16,7 @@ use crate::{Access, Aliases};
 
 pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result<(), Failure> {
     let store_type = parse_type(context, &create.store_type)?;
-    // An unknown type and a taken alias are refused before an identity is made for them.
+    // Unknown types and taken aliases are refused before an identity is created.
     context.registry().resolve(&store_type)?;
     context.check_alias(create.alias.as_ref())?;
     context.node.become_writer()?;
@@ -40,7 +40,7 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
         .map_err(|failure| failure.and(&format!("store {id} was made")))
 }
 
-/// Reads a store type; says what was meant if it comes close to one that is known.
+/// Parses a store type; the error suggests a similar known type.
 pub(super) fn parse_type(context: &Context<'_>, text: &str) -> Result<StoreType, Failure> {
     StoreType::new(text).map_err(|error| {
         let failure = Failure::usage(format!("{}: {error}", escape(text.as_bytes())));

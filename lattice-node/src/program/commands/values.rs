@@ -1,7 +1,8 @@
-//! Values of calls by name, as JSON and as text.
+//! Converts values of calls by name to JSON and text, and back from JSON.
 //!
-//! A byte string in a record stands under its name if it is UTF-8, else in base64 under its name
-//! and `_b64`; elsewhere one that is no UTF-8 is an object with the only field `b64`. Both ways.
+//! In a record, a byte string has its field's name if it is UTF-8; else the name ends in `_b64` and
+//! the value is base64. Elsewhere a byte string that is not UTF-8 is an object with the single
+//! field `b64`.
 
 use data_encoding::BASE64;
 use lattice_backend::machine::{Fields, Value};
@@ -10,16 +11,16 @@ use serde_json::{Map, Value as Json, json};
 use crate::program::context::from_base64;
 use crate::program::output::{escape, json_bytes, json_text};
 
-/// What the names of fields in base64 end in.
+/// The suffix of the names of base64 fields.
 pub(super) const B64_SUFFIX: &str = "_b64";
 const B64: &str = "b64";
 
-/// A value as JSON.
+/// Converts a value to JSON.
 pub(super) fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(truth) => Json::Bool(*truth),
-        // What fits neither is no integer that a store type gives.
+        // No store type returns an integer that fits neither `u64` nor `i64`.
         Value::Integer(number) => match (u64::try_from(*number), i64::try_from(*number)) {
             (Ok(number), _) => number.into(),
             (_, Ok(number)) => number.into(),
@@ -47,7 +48,7 @@ pub(super) fn to_json(value: &Value) -> Json {
     }
 }
 
-/// JSON as a value; else what of it is none.
+/// Converts JSON to a value. The error names the part that is not a value.
 pub(super) fn from_json(json: Json) -> Result<Value, String> {
     Ok(match json {
         Json::Null => Value::Null,
@@ -99,7 +100,7 @@ fn field(name: String, json: Json) -> Result<(String, Value), String> {
     }
 }
 
-/// Reads a value, prints it, and reads what was printed.
+/// Parses a value, prints it, and parses the output again.
 #[cfg(feature = "fuzzing")]
 pub(in crate::program) fn check(json: &[u8]) {
     let read = serde_json::from_slice::<Json>(json).ok();
@@ -114,7 +115,7 @@ pub(in crate::program) fn check(json: &[u8]) {
     assert!(!line.chars().any(char::is_control), "{line:?}");
 }
 
-/// A value in a line of text: bytes and texts escaped, what has parts as JSON.
+/// A value on one line: bytes and texts are escaped, values with parts are JSON.
 pub(super) fn in_line(value: &Value) -> String {
     match value {
         Value::Bytes(bytes) => escape(bytes),
@@ -123,7 +124,7 @@ pub(super) fn in_line(value: &Value) -> String {
     }
 }
 
-/// The fields of a record in a line of text.
+/// The fields of a record on one line.
 pub(super) fn fields_in_line(fields: &Fields) -> String {
     let field =
         |(name, value): (&str, _)| format!("{}={}", escape(name.as_bytes()), in_line(value));

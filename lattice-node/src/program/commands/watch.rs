@@ -1,4 +1,4 @@
-//! Changes as they arrive.
+//! `lattice watch`: prints changes as they arrive.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::program::failure::Failure;
 use crate::program::output::{escape, escape_text, json_base64, json_bytes, styles};
 use crate::{Access, KvStore, LogStore, StoreHandle};
 
-/// How long one wait for ops of an unknown type lasts; it is begun again.
+/// How long one wait for ops of an unknown type lasts before it is repeated.
 const WAIT: Duration = Duration::from_secs(60);
 
 pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(), Failure> {
@@ -62,24 +62,24 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
     watch_ops(context, &*store, first, limit)
 }
 
-/// What was seen last.
+/// The last change that the user has seen.
 struct Since {
     index: ApplyIndex,
     id: Option<OpId>,
-    /// Which of the op's changes, from 0; nothing for all of them.
+    /// The index of the change within the op; `None` for all of the op's changes.
     change: Option<u32>,
 }
 
 impl Since {
-    /// All that an op did.
+    /// All changes of an op.
     const fn whole(index: ApplyIndex, id: Option<OpId>) -> Self {
         let change = None;
         Self { index, id, change }
     }
 }
 
-/// Where to begin. What is behind the op that was seen last is known to be of the same history if
-/// its id was given too.
+/// The cursor to start from. If the user gave the op's id too, the cursor proves that the position
+/// belongs to the same history.
 fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cursor, Failure> {
     let count = store.op_count()?;
     let Since { index, id, change } = match since {
@@ -139,7 +139,7 @@ fn parse(since: &str) -> Result<Since, Failure> {
     }
 }
 
-/// Where a change stands: what `--since` goes on behind.
+/// The position of a change, which `--since` accepts.
 fn head(cursor: Cursor, place: Option<u32>) -> Map<String, Value> {
     let mut object = Map::new();
     if let Some(op) = cursor.op {
@@ -206,7 +206,7 @@ fn print_entry(
     })
 }
 
-/// Ops of a type that has no events here: what each does, in words.
+/// Prints ops of a type whose events this program does not know, each op as a description.
 fn watch_ops(
     context: &mut Context<'_>,
     store: &dyn StoreHandle,

@@ -1,4 +1,4 @@
-//! Whether stores are whole, and what to do about those that are not, or are no longer what is wanted.
+//! `verify`, `rebuild`, `compact` and `migrate`.
 
 use std::ffi::OsStr;
 
@@ -27,7 +27,7 @@ pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result
     let store_id = manager.peek_path(&path).map(|meta| meta.store_id).ok();
     let verified = match manager.verify_path(&path, depth) {
         Ok(verified) => verified,
-        // A store that damage keeps from being opened is one with a finding.
+        // A store that is too damaged to open is reported as a finding.
         Err(error) if manager_kind(&error).is_damage() => {
             let failure = Failure::from(error);
             let finding = failure.to_json();
@@ -62,7 +62,7 @@ const fn depth_name(depth: Depth) -> &'static str {
     }
 }
 
-/// What the engine's checksums say.
+/// The JSON name of the result of the backend's checksums.
 const fn checksums_name(checksums: &Integrity) -> &'static str {
     match checksums {
         Integrity::Intact => "intact",
@@ -145,7 +145,7 @@ fn print_verified(
     })
 }
 
-/// A finding, with what is known of it in fields of their own.
+/// A finding as JSON, with its details in separate fields.
 fn finding_json(finding: &Finding) -> Value {
     let mut object = Map::new();
     object.insert("kind".into(), finding.kind().into());
@@ -218,7 +218,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     let path = context.path(&migrate.store.store)?;
     context.check_alias(migrate.alias.as_ref())?;
     let meta = context.node.manager().peek_path(&path)?;
-    // What cannot be is refused before an identity is made for it.
+    // Impossible migrations are refused before an identity is created.
     context.registry().resolve(&to)?;
     context.registry().migration(&meta.store_type, &to)?;
     context.node.become_writer()?;
@@ -275,7 +275,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
         false => format!("its state was {}, and is {}", rebuilt.before, rebuilt.after),
     };
     context.out.note(&format!(
-        "computed anew from {}; {state}; the old file is {}",
+        "recomputed from {}; {state}; the old file is {}",
         plural(rebuilt.ops, ("op", "ops")),
         rebuilt.kept.display()
     ));

@@ -1,4 +1,4 @@
-//! How a command on code fails.
+//! Failures of commands on modules.
 
 use std::io;
 

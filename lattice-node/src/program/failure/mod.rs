@@ -1,4 +1,4 @@
-//! How a command fails: a kind, a message, an exit code.
+//! Failures of commands: a kind, a message, an exit code.
 
 #[cfg(feature = "wasm")]
 mod code;
@@ -20,15 +20,15 @@ use crate::program::output::{escape_text, json_text};
 use crate::program::suggest::did_you_mean;
 use crate::{AliasError, IdentityError, ManagerError, NodeError};
 
-/// What scripts tell failures apart by.
+/// The kinds of failures that scripts distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Failed,
     Usage,
     NotFound,
-    /// Bytes are not what they must be, and the message says what helps or nothing does.
+    /// Bytes are invalid. The message names the remedy, if there is one.
     Damaged,
-    /// Bytes of a store are not those that were written.
+    /// Bytes of a store differ from those written.
     DamagedStore,
     InUse,
     UnknownType,
@@ -56,7 +56,7 @@ impl Kind {
             Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
             Self::UnknownType => 6,
-            // What a shell gives for a command that Ctrl-C ended.
+            // The exit code that a shell reports for a command ended by Ctrl-C.
             Self::Interrupted => 130,
         }
     }
@@ -65,7 +65,7 @@ impl Kind {
         matches!(self, Self::Damaged | Self::DamagedStore)
     }
 
-    /// What helps against every failure of this kind.
+    /// The remedy that applies to every failure of this kind.
     const fn next_step(self) -> Option<&'static str> {
         match self {
             Self::DamagedStore => Some(
@@ -76,13 +76,13 @@ impl Kind {
     }
 }
 
-/// The end of a command that could not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug)]
 pub(super) struct Failure {
     kind: Kind,
     message: String,
     closed_pipe: bool,
-    /// The message does not say which store it is about.
+    /// True if the message does not name the store.
     lacks_place: bool,
 }
 
@@ -134,7 +134,7 @@ impl Failure {
         Self::new(Kind::Damaged, message)
     }
 
-    /// An error and its causes, and what to do about it where that is known.
+    /// An error with its causes, and the remedy if one is known.
     pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
         let message = chain(error);
         match next_step(error).or_else(|| kind.next_step()) {
@@ -143,7 +143,7 @@ impl Failure {
         }
     }
 
-    /// What was to be printed cannot be.
+    /// The output cannot be written.
     pub(super) fn output(error: io::Error) -> Self {
         let closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
         let failed = Self::of(Kind::Failed, &error);
@@ -154,7 +154,7 @@ impl Failure {
         }
     }
 
-    /// The same failure, with more words in front.
+    /// Prefixes the message.
     pub(super) fn within(self, context: &str) -> Self {
         Self {
             message: format!("{context}: {}", self.message),
@@ -162,7 +162,7 @@ impl Failure {
         }
     }
 
-    /// The same failure, of this store if it does not say of which.
+    /// Prefixes the message with the store's path, if the message does not name the store.
     pub(super) fn at(self, place: Option<&Path>) -> Self {
         match place.filter(|_| self.lacks_place) {
             Some(place) => self.within(&place.display().to_string()),
@@ -170,7 +170,7 @@ impl Failure {
         }
     }
 
-    /// The same failure, with more words behind.
+    /// Appends to the message.
     pub(super) fn and(self, more: &str) -> Self {
         Self {
             message: format!("{}; {more}", self.message),
@@ -178,7 +178,7 @@ impl Failure {
         }
     }
 
-    /// Whether the reader of the output closed it, and nothing else failed.
+    /// True if the reader closed the output, and nothing else failed.
     pub(super) fn is_closed_pipe(&self) -> bool {
         self.closed_pipe
     }
@@ -187,7 +187,7 @@ impl Failure {
         ExitCode::from(self.kind.code())
     }
 
-    /// The failure as an entry of a list, or a finding of a verification, shows it.
+    /// The failure as JSON, for an entry of a list or a finding of a verification.
     pub(super) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({ "kind": self.kind.name(), "message": self.message })
     }
@@ -207,11 +207,11 @@ pub(super) fn print_json(kind: &str, message: &str) {
 }
 
 fn print_error(line: &str) {
-    // Where errors cannot be told, the exit code still tells.
+    // If standard error cannot be written, the exit code still reports the failure.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// What helps against what the operating system reported, wherever it is among the causes.
+/// The remedy for an error of the operating system, at any depth among the causes.
 fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -235,8 +235,7 @@ fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
     None
 }
 
-/// An error and what caused it, in one line. A cause that its error has said already is not said
-/// again.
+/// An error and its causes on one line. Omits a cause whose text the error already contains.
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
@@ -417,7 +416,7 @@ impl<R: Error + 'static> From<AppendError<R>> for Failure {
     }
 }
 
-/// The kind of what a manager reports, also where it is an entry of a list.
+/// The kind of a manager's error, also for an entry of a list.
 pub(super) fn manager_kind(error: &ManagerError) -> Kind {
     match error {
         ManagerError::NoSuchStore { .. } | ManagerError::NoDirectory { .. } => Kind::NotFound,

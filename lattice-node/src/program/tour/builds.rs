@@ -1,4 +1,4 @@
-//! Other builds of the key-value store's logic, as a maintainer might ship them.
+//! Other builds of the key-value store's logic, as a maintainer could ship them.
 
 use lattice_backend::backend::{Direction, Result, Row, Rows, Span};
 use lattice_backend::engine::Engine;
@@ -10,7 +10,7 @@ use lattice_kvstore::{Command, KvMachine, KvRefusal, Payload, STORE_TYPE};
 use lattice_meta::SchemaVersion;
 use lattice_registry::{EngineOpener, RegisterError, Registry, TypedStore};
 
-/// The logic of key-value stores, changed or only said to be.
+/// The logic of key-value stores with another version: unchanged, or with a bug.
 pub(super) struct Build {
     machine: KvMachine,
     logic: Logic,
@@ -18,12 +18,12 @@ pub(super) struct Build {
 }
 
 impl Build {
-    /// Computes the same, only otherwise.
+    /// Computes the same state under a new version.
     fn faster() -> Self {
         Self::new("core:kvstore/2", false)
     }
 
-    /// Takes a delete for nothing.
+    /// Ignores deletes.
     fn mistaken() -> Self {
         Self::new("core:kvstore/3", true)
     }
@@ -53,12 +53,12 @@ impl TypedStore for Built {
     }
 }
 
-/// The registry of the build that computes the same.
+/// The registry of the build that computes the same state.
 pub(super) fn faster() -> Result<Registry, RegisterError> {
     registry(Build::faster)
 }
 
-/// The registry of the build with a mistake.
+/// The registry of the build with the bug.
 pub(super) fn mistaken() -> Result<Registry, RegisterError> {
     registry(Build::mistaken)
 }
@@ -72,7 +72,7 @@ fn registry(build: fn() -> Build) -> Result<Registry, RegisterError> {
     Ok(registry)
 }
 
-/// What the mistaken build makes of the state: a row is never removed.
+/// The state as the buggy build writes it: rows are never removed.
 struct Keeping<'a>(&'a mut dyn DataWrite);
 
 impl DataRead for Keeping<'_> {

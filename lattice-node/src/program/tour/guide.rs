@@ -1,4 +1,4 @@
-//! What the tour prints, and remembers of its own steps.
+//! Prints the tour and records its steps.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,19 @@ use crate::program::output::styles;
 use crate::program::run_kept;
 
 const WIDTH: usize = 80;
-/// Columns in front of what comes of a step.
+/// Indentation of a step's output.
 const INDENT: &str = "    ";
 
 /// A word of a command line.
 #[derive(Debug, Clone)]
 pub(super) enum Word {
-    /// Taken as it is.
+    /// Used as it is.
     Plain(String),
-    /// A file or directory of the tour's.
+    /// A file or directory of the tour.
     Path(PathBuf),
 }
 
-/// A word that is taken as it is.
+/// A word that is used as it is.
 pub(super) fn word(text: impl Into<String>) -> Word {
     Word::Plain(text.into())
 }
@@ -35,13 +35,13 @@ pub(super) fn path(path: impl Into<PathBuf>) -> Word {
     Word::Path(path.into())
 }
 
-/// Prints the walk: headings, what a user would type (`$`) or call (`>`), and what comes of it.
+/// Prints the walk: headings, commands of a user (`$`), calls of a program (`>`), and their output.
 pub(super) struct Guide<'a, 'b> {
     context: &'a mut Context<'b>,
     registry: Registry,
     dir: PathBuf,
     step: u32,
-    /// What was typed and called so far and is not in the log store yet.
+    /// Commands and calls that are not in the log store yet.
     steps: Vec<String>,
 }
 
@@ -56,12 +56,12 @@ impl<'a, 'b> Guide<'a, 'b> {
         }
     }
 
-    /// A file or directory of the tour's.
+    /// The path of a file or directory of the tour.
     pub(super) fn place(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Prints one thing: a line of text, or in JSON what it is and what it says.
+    /// Prints one item: a line of text, or a JSON object with its kind and its text.
     fn print(&mut self, what: &str, said: &str, line: &str) -> Result<(), Failure> {
         self.context
             .out
@@ -69,7 +69,7 @@ impl<'a, 'b> Guide<'a, 'b> {
     }
 
     pub(super) fn heading(&mut self, text: &str) -> Result<(), Failure> {
-        // Whoever watches sees a step once it is done.
+        // Flush, so that the user sees each step when it is done.
         self.context.out.flush()?;
         self.step += 1;
         let heading = format!("{}. {text}", self.step);
@@ -77,12 +77,12 @@ impl<'a, 'b> Guide<'a, 'b> {
         self.print("heading", &heading, &format!("\n{painted}\n"))
     }
 
-    /// Plain words, wrapped.
+    /// Prints wrapped prose.
     pub(super) fn say(&mut self, text: &str) -> Result<(), Failure> {
         self.print("text", text, &wrapped(text, WIDTH).join("\n"))
     }
 
-    /// Runs a command of this program as a user would, shows it, and what it printed.
+    /// Runs a command of this program as a user would; prints the command and its output.
     pub(super) fn run(&mut self, words: &[Word]) -> Result<String, Failure> {
         self.typed(&line(words))?;
         let printed = self.printed(words)?;
@@ -90,7 +90,7 @@ impl<'a, 'b> Guide<'a, 'b> {
         Ok(printed)
     }
 
-    /// Runs a command that fails, shows it, and the error.
+    /// Runs a command that fails; prints the command and the error.
     #[cfg(feature = "wasm")]
     pub(super) fn run_refused(&mut self, words: &[Word]) -> Result<(), Failure> {
         self.typed(&line(words))?;
@@ -107,7 +107,7 @@ impl<'a, 'b> Guide<'a, 'b> {
         self.print("error", &message, &lines.join("\n"))
     }
 
-    /// Runs a command with what it prints in a file of the tour's.
+    /// Runs a command with its output redirected to a file of the tour.
     pub(super) fn run_into(&mut self, words: &[Word], file: &str) -> Result<(), Failure> {
         self.typed(&format!("{} > {file}", line(words)))?;
         let printed = self.printed(words)?;
@@ -126,12 +126,12 @@ impl<'a, 'b> Guide<'a, 'b> {
         Ok(printed.replace(&format!("{}/", self.dir.display()), ""))
     }
 
-    /// A command that a user would type.
+    /// Prints a command of a user.
     fn typed(&mut self, command: &str) -> Result<(), Failure> {
         self.step_taken("command", "$", command)
     }
 
-    /// A call that a program would make.
+    /// Prints a call of a program.
     pub(super) fn called(&mut self, call: &str) -> Result<(), Failure> {
         self.step_taken("call", ">", call)
     }
@@ -142,7 +142,7 @@ impl<'a, 'b> Guide<'a, 'b> {
         self.print(what, step, &format!("  {sign} {painted}"))
     }
 
-    /// What came of it; long lines are folded.
+    /// Prints the output of a step; wraps long lines.
     pub(super) fn result(&mut self, text: &str) -> Result<(), Failure> {
         for line in text.lines() {
             let lines = folded(line, WIDTH - INDENT.len());
@@ -173,7 +173,7 @@ impl<'a, 'b> Guide<'a, 'b> {
     }
 }
 
-/// Text in lines of at most this many bytes; a longer word has a line of its own.
+/// Splits text into lines of at most `width` bytes; a longer word has a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split_whitespace() {
@@ -189,8 +189,8 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A line of output in lines of at most this many characters, which end between words if they can.
-/// All but the first begin with spaces.
+/// Splits a line of output into lines of at most `width` characters, between words if possible. All
+/// lines but the first are indented.
 fn folded(line: &str, width: usize) -> Vec<String> {
     let (mut lines, mut rest, mut indent) = (Vec::new(), line, "");
     loop {
@@ -208,13 +208,13 @@ fn folded(line: &str, width: usize) -> Vec<String> {
     }
 }
 
-/// A command of this program as it is typed.
+/// Formats a command of this program as a user types it.
 fn line(words: &[Word]) -> String {
     let words: Vec<_> = words.iter().map(shown).collect();
     format!("lattice {}", words.join(" "))
 }
 
-/// A word as a shell wants it.
+/// Quotes a word for a shell.
 fn shown(word: &Word) -> String {
     let text = match word {
         Word::Plain(text) => text.clone(),

@@ -42,7 +42,7 @@ pub(super) fn run(context: &mut Context<'_>, keep: Option<&Path>) -> Result<(), 
     place.leave()
 }
 
-/// Where the tour takes place.
+/// The directory of the tour.
 enum Place {
     Temporary(tempfile::TempDir),
     Kept(PathBuf),
@@ -55,7 +55,7 @@ impl Place {
                 tempfile::Builder::new().prefix("lattice-tour-").tempdir()?,
             ));
         };
-        // A directory that is there already may hold somebody's stores.
+        // An existing directory may contain the user's stores.
         fs::create_dir(dir).map_err(|error| {
             Failure::usage(format!(
                 "cannot make {} for the tour: {error}",

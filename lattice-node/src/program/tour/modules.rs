@@ -1,4 +1,4 @@
-//! Code as data: a store type that comes as a module.
+//! Code as data: a store type in a module.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::guide::{Guide, path, word};
 use super::walk::on;
 use crate::program::failure::Failure;
 
-/// The modules, as files of the tour's directory.
+/// The modules and their file names in the tour's directory.
 const FILES: [(&str, &[u8]); 3] = [
     ("chat.wasm", guests::CHAT),
     ("hotfix.wasm", guests::CHAT_HOTFIX),
@@ -60,7 +60,7 @@ pub(super) fn add_and_move(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Other code for the store: one that computes the same state, and one that does not.
+/// Proposes two other modules for the store: one computes the same state, the other does not.
 pub(super) fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.heading("A replay decides whether a new version of the code is a hot fix")?;
     let file = |command, words: &[&'static str], file| {

@@ -1,9 +1,9 @@
-//! The tour's data: the packages that this program was built from.
+//! The data of the tour: the packages that this program was built from.
 
 use serde::Deserialize;
 use serde_json::json;
 
-/// The lock file of the workspace at the time of the build.
+/// The workspace's lock file at build time.
 const LOCK_FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
 
 /// One package of a lock file.
@@ -20,8 +20,9 @@ struct LockFile {
     package: Vec<Package>,
 }
 
-/// The packages as JSON Lines for `import`, in the order of the lock file, and the key of one that
-/// the tour looks at. Several versions of a package can be locked, so the version is in the key.
+/// The packages as JSON Lines for `import`, in the order of the lock file, and the key of the
+/// package `shown`. A lock file can contain several versions of a package, so the key includes the
+/// version.
 pub(super) fn packages(shown: &str) -> Result<(String, Option<String>), toml::de::Error> {
     let mut lines = String::new();
     let mut found = None;

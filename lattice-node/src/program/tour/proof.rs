@@ -17,7 +17,7 @@ use crate::{
     Access, ManagerError, Node, NodeError, ProgressSink, Registry, StoreHandle, core_registry,
 };
 
-/// Holds the store against its history, by this program and by others.
+/// Verifies a store against its history, with this program and with other builds.
 pub(super) fn prove(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
     guide.heading("Anybody can ask whether a store is what its history says")?;
     guide.run(&on("alice", ["verify", "packages"]))?;
@@ -95,14 +95,14 @@ pub(super) fn prove(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Fa
     Ok(())
 }
 
-/// Somebody with other programs.
+/// A user with other builds of the program.
 struct Carol {
     dir: PathBuf,
     file: PathBuf,
 }
 
 impl Carol {
-    /// Opens the store for writing; says how many ops were replayed for it.
+    /// Opens the store for writing; also returns how many ops were replayed.
     fn open(&self, registry: Registry) -> (Result<Arc<dyn StoreHandle>, NodeError>, u64) {
         let replayed = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&replayed);

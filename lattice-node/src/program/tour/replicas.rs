@@ -1,4 +1,4 @@
-//! Two replicas of one store that part and meet.
+//! Two replicas of one store that diverge and converge.
 
 use super::guide::{Guide, Word, path, word};
 use super::walk::{Stores, on, open_kv};
@@ -6,8 +6,8 @@ use crate::program::failure::Failure;
 
 const SHARED_KEY: &str = "note/redb";
 
-/// Bob makes a replica from a bundle of Alice's; both edit it apart, exchange what the other lacks,
-/// and agree.
+/// Bob makes a replica from a bundle of Alice's. Both write independently, exchange the ops that
+/// the other lacks, and converge.
 pub(super) fn part_and_meet(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
     guide.heading("Bob makes a replica of the key-value store from a file")?;
     guide.run(&with(
@@ -62,7 +62,7 @@ fn with<const N: usize>(mut words: Vec<Word>, more: [Word; N]) -> Vec<Word> {
     words
 }
 
-/// Sends one replica in a bundle what it lacks of another.
+/// Sends a replica a bundle of the ops that it lacks.
 fn send(
     guide: &mut Guide<'_, '_>,
     from: &'static str,
@@ -82,7 +82,7 @@ fn send(
     Ok(())
 }
 
-/// Shows the state hashes of both; says whether they are equal.
+/// Prints the state hashes of both replicas; returns whether they are equal.
 fn compare(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<bool, Failure> {
     guide.called("(alice.state_hash()?, bob.state_hash()?)")?;
     let mut hashes = Vec::new();

@@ -1,4 +1,4 @@
-//! The walk of one node: making stores, and finding out what they are.
+//! The walk of one node: creating stores, and discovering what they are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use super::packages::packages;
 use crate::program::failure::Failure;
 use crate::{Access, KvStore, LogStore, ManagerError, Node};
 
-/// The package that the tour looks at.
+/// The package that the tour shows.
 const PACKAGE: &str = "redb";
 const PACKAGES_FILE: &str = "packages.jsonl";
 
-/// The stores that the tour has made.
+/// The stores of the tour.
 pub(super) struct Stores {
     pub(super) kv_id: StoreId,
     pub(super) log_id: StoreId,
@@ -46,7 +46,7 @@ pub(super) fn on(node: &str, words: impl IntoIterator<Item = &'static str>) -> V
         .collect()
 }
 
-/// Makes a key-value store and a log store, fills both, and closes everything.
+/// Creates and fills a key-value store and a log store, and closes everything.
 pub(super) fn make(guide: &mut Guide<'_, '_>) -> Result<Stores, Failure> {
     guide.heading("Alice makes two stores")?;
     let mut create = |store_type, alias| -> Result<StoreId, Failure> {
@@ -80,7 +80,7 @@ pub(super) fn make(guide: &mut Guide<'_, '_>) -> Result<Stores, Failure> {
     })
 }
 
-/// Appends the steps since the last time to the log, as one op.
+/// Appends the steps since the last call to the log, as one op.
 fn keep_steps(guide: &mut Guide<'_, '_>, log_id: StoreId) -> Result<usize, Failure> {
     let node = Node::open(guide.place("alice"))?;
     let log: LogStore = node.open_as(log_id, Access::ReadWrite)?;
@@ -91,12 +91,12 @@ fn keep_steps(guide: &mut Guide<'_, '_>, log_id: StoreId) -> Result<usize, Failu
     Ok(count)
 }
 
-/// A node that knows nothing peeks at the files, resolves their types, and opens them.
+/// A node without prior knowledge peeks at the files, resolves their types, and opens them.
 pub(super) fn rediscover(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
-    guide.heading("Somebody finds two files and is not told what they are")?;
-    let node = Node::builder(guide.place("nobody")).open_reader()?;
+    guide.heading("Carol finds two files and does not know what they are")?;
+    let node = Node::builder(guide.place("carol")).open_reader()?;
     for dir in [stores.kv_dir("alice"), stores.log_dir("alice")] {
-        guide.run(&[word("--data-dir"), path("nobody"), word("peek"), path(&dir)])?;
+        guide.run(&[word("--data-dir"), path("carol"), word("peek"), path(&dir)])?;
         guide.called("let opener = registry.resolve(&meta.store_type)?")?;
         let real = guide.place(&dir);
         let meta = node.manager().peek_path(&real)?;
@@ -113,7 +113,7 @@ pub(super) fn rediscover(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(
     }
     node.manager().close_all()?;
     let kv = |command: &'static str, rest: &[&str]| {
-        let mut words = on("nobody", [command]);
+        let mut words = on("carol", [command]);
         words.push(path(stores.kv_dir("alice")));
         words.extend(rest.iter().map(|text| word(*text)));
         words
@@ -125,13 +125,13 @@ pub(super) fn rediscover(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(
         &["--prefix", "serde", "--keys-only", "--limit", "3"],
     ))?;
     guide.run(&kv("call", &["count"]))?;
-    let mut tail = on("nobody", ["tail"]);
+    let mut tail = on("carol", ["tail"]);
     tail.extend([path(stores.log_dir("alice")), word("-n"), word("2")]);
     guide.run(&tail)?;
     Ok(())
 }
 
-/// The rest of the walk goes into the log, which is read once more.
+/// Appends the remaining steps to the log, and reads it again.
 pub(super) fn look_back(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
     guide.heading("The log has kept the walk")?;
     guide.called("log.append_many(steps_since)?")?;

@@ -22,7 +22,7 @@ fn a_reader_that_goes_away_ends_the_writer_quietly() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     assert_eq!(text(&ended.stderr), "");
-    // Every command ends so when its output is closed.
+    // Every command ends this way when its output is closed.
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let child = start(
@@ -50,7 +50,7 @@ fn an_output_that_is_full_is_an_error() {
     assert!(text(&ended.stderr).starts_with("lattice: cannot print: "));
 }
 
-/// Files of a directory whose names have to do with bundles.
+/// The files of a directory with `bundle` in their names.
 fn left_in(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -73,7 +73,7 @@ fn a_create_that_fails_or_is_killed_leaves_no_file() {
     let target = site.path("target");
     fs::create_dir(&target).unwrap();
     let file = target.join("x.bundle");
-    // Files may have 64 KiB; beyond that a write fails, or the signal kills.
+    // Files may have 64 KiB. Beyond that, a write fails or the signal kills the process.
     let limited = |trap: &str| {
         Command::new("sh")
             .args([
@@ -141,11 +141,11 @@ fn an_interrupted_create_leaves_nothing() {
                 interruptions += 1;
                 assert_eq!(text(&ended.stderr), "lattice: interrupted\n");
             }
-            // It was done before the signal came.
+            // The command ended before the signal arrived.
             Some(0) => assert!(file.exists()),
             code => panic!("ended with {code:?}: {}", text(&ended.stderr)),
         }
-        // Nothing hidden is left, and what has its name is intact.
+        // No hidden file is left, and a file with the final name is intact.
         for name in left_in(&target) {
             printed(
                 &site.alice(),

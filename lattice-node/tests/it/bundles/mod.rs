@@ -1,4 +1,4 @@
-//! Bundles through pipes, and what is left when a command fails.
+//! Bundles through pipes, and what failed commands leave.
 
 mod failures;
 mod pipes;
@@ -24,11 +24,11 @@ fn start(dir: &Path, words: &[&str], stdin: Stdio, stdout: Stdio) -> Child {
         .unwrap()
 }
 
-/// Runs the program with a pipe of these bytes as its standard input.
+/// Runs the program with these bytes piped to its standard input.
 fn fed(dir: &Path, words: &[&str], input: &[u8]) -> Output {
     let mut child = start(dir, words, Stdio::piped(), Stdio::piped());
     let mut stdin = child.stdin.take().unwrap();
-    // A program that refuses its input early closes the pipe: that is not an error here.
+    // A program that rejects its input early closes the pipe, which is not an error here.
     let _ = stdin.write_all(input);
     drop(stdin);
     child.wait_with_output().unwrap()
@@ -42,8 +42,8 @@ fn assert_done(output: &Output) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-/// A data directory with a key-value store `kv` of three ops; a second one beside it is not there
-/// yet.
+/// A data directory with a key-value store `kv` of three ops, and the path of a second one that
+/// does not exist yet.
 struct Site {
     home: TempDir,
 }

@@ -122,7 +122,7 @@ fn what_is_no_regular_file_is_taken_by_any_of_its_names() {
             Stdio::null(),
             Stdio::piped(),
         );
-        // Opening it waits for the program to do the same.
+        // Opening the FIFO blocks until the program opens it, too.
         File::options()
             .write(true)
             .open(&fifo)
@@ -138,7 +138,7 @@ fn what_is_no_regular_file_is_taken_by_any_of_its_names() {
         let dir = site.path(&format!("name-{place}"));
         assert_done(&fed(&dir, &["bundle", "apply", name], &bytes));
         assert_eq!(site.state_hash(&dir), site.state_hash(&site.alice()));
-        // The same names of a regular file.
+        // The same names, for a regular file.
         let file = File::open(site.path("made.bundle")).unwrap();
         let child = start(
             &dir,

@@ -1,4 +1,4 @@
-//! One damaged store, and all that can be done with it.
+//! One damaged store, and every operation on it.
 
 use std::fmt::{Display, Formatter};
 use std::fs;
@@ -20,39 +20,39 @@ use super::stores::{Kind, manager, owners_manager};
 
 type Rows = Vec<(Table, Vec<u8>, Vec<u8>)>;
 
-/// A whole store.
+/// An intact store.
 pub(super) struct Original {
     kind: Kind,
     bytes: Vec<u8>,
     rows: Rows,
-    /// The rows before the last commit, where that can come undone.
+    /// The rows before the last commit, if that commit can be lost.
     rows_before: Option<Rows>,
 }
 
-/// What the damage has done to the rows.
+/// The effect of the damage on the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Live {
-    /// All are as they were.
+    /// All rows are unchanged.
     Same,
-    /// At least one is another.
+    /// At least one row differs.
     Changed,
-    /// They are those before the last commit, which looks as if it had never been acknowledged.
+    /// The rows are those before the last commit, which looks as if it was never acknowledged.
     OneCommitBack,
-    /// They cannot all be read.
+    /// Not all rows can be read.
     Unreadable,
 }
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outcome {
     pub(super) kind: Kind,
     pub(super) damage: Damage,
     pub(super) live: Live,
-    /// Whether a full verification found something, the engine's checksums among it.
+    /// True if full verification, with the backend's checksums, found something.
     pub(super) found: bool,
-    /// Whether the replay of history alone did, if the store opens.
+    /// True if the replay of history alone found something; `None` if the store does not open.
     pub(super) found_by_replay: Option<bool>,
-    /// Whether it could be written to.
+    /// True if a write succeeded.
     pub(super) wrote: bool,
 }
 
@@ -94,7 +94,7 @@ impl Original {
         }
     }
 
-    /// What has become of the rows, read one after another and each by its key.
+    /// Classifies the rows, which are read both in sequence and by key.
     fn live(&self, path: &Path) -> Live {
         match (rows(path), self.by_key(path)) {
             (Ok(rows), Ok(true)) if rows == self.rows => Live::Same,
@@ -143,8 +143,8 @@ fn rows(path: &Path) -> Result<Rows, Unread> {
     Ok(found)
 }
 
-/// Damages a store, does all that can be done with it, and gives what came of that. It panics if
-/// damage of a row is not found, or if reading writes.
+/// Damages a store, runs every operation on it, and returns the result. Panics if damage of a row
+/// is not found, or if reading writes.
 pub(super) fn run(originals: &[Original], seed: u64, dir: &Path) -> Outcome {
     let mut rng = Rng::new(seed);
     let place = rng.below(originals.len());
@@ -156,7 +156,7 @@ pub(super) fn run(originals: &[Original], seed: u64, dir: &Path) -> Outcome {
 
     let reader = manager(dir, ManagerOptions::reader());
     let file = reader.store_path(original.kind.store_id());
-    // What a case that went wrong has left.
+    // Remove what a failed case has left.
     drop(fs::remove_dir_all(dir.join("stores")));
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(&file, &bytes).unwrap();
@@ -192,12 +192,12 @@ pub(super) fn run(originals: &[Original], seed: u64, dir: &Path) -> Outcome {
     }
 }
 
-/// Whether an error blames something else than the file.
+/// True if an error is not about the file's contents.
 fn is_refusal_of_a_whole_store(error: &ManagerError) -> bool {
     matches!(error, ManagerError::OpenElsewhere { .. })
 }
 
-/// Reads all that there is, and gives whether a replay of the history finds something.
+/// Reads everything, and returns whether a replay of the history finds something.
 fn read(manager: &StoreManager, file: &PathBuf) -> Option<bool> {
     let store = manager.open_path(file, Access::ReadOnly).ok()?;
     drop(store.info());
@@ -263,7 +263,7 @@ fn read_entries(log: &LogStore) {
     }
 }
 
-/// Tries to write, and gives whether that went well.
+/// Tries to write, and returns whether that succeeded.
 fn write(dir: &Path, file: &PathBuf) -> bool {
     let manager = owners_manager(dir);
     let Ok(store) = manager.open_path(file, Access::ReadWrite) else {

@@ -1,34 +1,34 @@
-//! What can happen to the bytes of a file.
+//! Kinds of damage to the bytes of a file.
 
 use lattice_backend::conformance::Rng;
 
-/// The engine's pages.
+/// The backend's page size.
 const PAGE: usize = 4096;
-/// Where its header keeps its flags.
+/// The offset of the flags in redb's header.
 const FLAGS: usize = 9;
 
-/// What happens to a file.
+/// A kind of damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Damage {
-    /// One bit is another.
+    /// One bit is flipped.
     Flip,
-    /// Some bytes, anywhere.
+    /// Some bytes change, anywhere.
     Bytes,
-    /// A few bits of the engine's header.
+    /// A few bits of redb's header are flipped.
     Header,
-    /// A bit of its flags, one of which says which of two commits is the last.
+    /// A bit of the header's flags is flipped; one of them selects the current commit slot.
     Flags,
-    /// Pages hold zeroes or noise.
+    /// Pages contain zeroes or noise.
     Page,
-    /// A page holds what another page of the file holds.
+    /// A page contains a copy of another page of the file.
     OtherPage,
-    /// Pages hold those of another store's file.
+    /// Pages contain those of another store's file.
     ForeignPage,
-    /// The file ends early.
+    /// The file is truncated.
     Cut,
-    /// Something stands behind its end.
+    /// Bytes are appended to the file.
     Longer,
-    /// Another file stands in its place.
+    /// Another file replaces it.
     OtherFile,
 }
 
@@ -46,7 +46,7 @@ impl Damage {
         Self::OtherFile,
     ];
 
-    /// One of them; the commonest are flips.
+    /// A random kind; flips are the most common.
     pub(super) fn any(rng: &mut Rng) -> Self {
         let common = [Self::Flip, Self::Flip, Self::Bytes, Self::OtherPage];
         match rng.one_in(3) {
@@ -55,7 +55,7 @@ impl Damage {
         }
     }
 
-    /// Does it to a file, of which `foreign` is one of another store.
+    /// Damages a file; `foreign` is the file of another store.
     pub(super) fn does(self, file: &mut Vec<u8>, foreign: &[u8], rng: &mut Rng) {
         let end = file.len();
         match self {
@@ -96,7 +96,7 @@ impl Damage {
                 *file = match rng.below(4) {
                     0 => Vec::new(),
                     1 => rng.bytes(end),
-                    // With the header of the file before.
+                    // With the header of the original file.
                     2 => [&file[..PAGE], &foreign[PAGE..]].concat(),
                     _ => foreign.to_vec(),
                 }

@@ -1,4 +1,4 @@
-//! Damaged stores: by the program, and by thousands through the library.
+//! Damaged stores: a few through the program, thousands through the library.
 
 mod case;
 mod kinds;
@@ -9,8 +9,8 @@ use std::fs;
 
 use crate::{lattice, printed};
 
-/// Bytes all over the file are changed, one or many at a time: every command ends with its code,
-/// and nothing of the engine's own words about it comes through.
+/// Changes bytes all over the file, one or many at a time. Every command must end with its exit
+/// code, and no text of the backend's panics may appear.
 #[test]
 fn damage_is_an_error_with_its_code_and_never_a_panic() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! Random damage by the hundred, or by the thousand if asked for, in processes whose memory is
-//! bounded and whose time is watched.
+//! Hundreds of random cases of damage, or thousands on request, in child processes with bounded
+//! memory and a watchdog.
 //!
-//! `LATTICE_DAMAGE_COUNT=5000 cargo test --release -p lattice-node --test it damage` for the
-//! thousands; `LATTICE_DAMAGE_SEED` draws others.
+//! `LATTICE_DAMAGE_COUNT=5000 cargo test --release -p lattice-node --test it damage` runs
+//! thousands; `LATTICE_DAMAGE_SEED` selects other cases.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use super::case::{Original, run};
 
-/// Names the cases that a child goes through: `from..to`.
+/// The range of cases that a child runs: `from..to`.
 const CASES: &str = "LATTICE_DAMAGE_CASES";
-/// How many cases there are.
+/// The number of cases.
 const COUNT: &str = "LATTICE_DAMAGE_COUNT";
-/// Draws other damage.
+/// The seed of the damage.
 const SEED: &str = "LATTICE_DAMAGE_SEED";
-/// The most address space of a child, in KiB: caches, threads and a hundred times its files.
+/// The maximum address space of a child, in KiB: caches, threads and a hundred times its files.
 const MAX_KIB: u64 = 1 << 20;
-/// How long nothing may be heard of a child.
+/// How long a child may print nothing.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
 
-/// What a child does; as a test of its own, nothing.
+/// Runs the cases of a child; does nothing as an ordinary test.
 #[test]
 fn child() {
     let Ok(cases) = std::env::var(CASES) else {
@@ -33,7 +33,7 @@ fn child() {
     let (from, to) = cases.split_once("..").unwrap();
     let cases: Range<u64> = from.parse().unwrap()..to.parse().unwrap();
     let seed: u64 = std::env::var(SEED).map_or(0, |seed| seed.parse().unwrap());
-    // The engine's panics are errors by the time they reach us.
+    // The library converts the backend's panics to errors, so they are not printed.
     std::panic::set_hook(Box::new(|_| {}));
     let originals = Original::all();
     let dir = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ fn say(line: &str) {
     writeln!(out, "\n{line}").unwrap();
 }
 
-/// A child that goes through cases.
+/// A child process that runs cases.
 struct Cases {
     process: Child,
     lines: Receiver<String>,
@@ -76,7 +76,7 @@ impl Cases {
                 "--test-threads=1",
             ])
             .env(CASES, format!("{}..{}", cases.start, cases.end))
-            // Each arena of the allocator takes address space that nobody uses.
+            // Each allocator arena reserves address space that stays unused.
             .env("MALLOC_ARENA_MAX", "2")
             .stdout(Stdio::piped())
             .spawn()
@@ -90,7 +90,7 @@ impl Cases {
         Self { process, lines }
     }
 
-    /// What came of each case that was gone through, and what went wrong.
+    /// The outcomes of all cases that ran, and the failures.
     fn finish(mut self) -> (Vec<String>, Vec<String>) {
         let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
         let mut case = "before the first case".to_owned();

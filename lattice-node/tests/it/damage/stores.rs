@@ -1,4 +1,4 @@
-//! Stores to damage: the same bytes in every run.
+//! Stores to damage, with the same bytes in every run.
 
 use std::fs;
 use std::path::Path;
@@ -63,14 +63,14 @@ impl Kind {
         self.genesis().store_id()
     }
 
-    /// Whether its writer did not end cleanly. Then a damaged flag, and in exclusive use a damaged
-    /// page, can look as if it had ended before its last commit was acknowledged, and the commit
-    /// before is what counts: nobody can tell the one from the other.
+    /// True if the writer did not end cleanly. Then a damaged flag, or a damaged page under
+    /// exclusive use, can look as if the writer had ended before its last commit was acknowledged.
+    /// The commit before then counts, because a reader cannot tell these cases apart.
     pub(super) fn has_crashed(self) -> bool {
         matches!(self, Self::KvCrashed | Self::LogCrashedInExclusiveUse)
     }
 
-    /// The file's bytes, before the last op and after it.
+    /// The file's bytes before and after the last op.
     pub(super) fn make(self) -> [Vec<u8>; 2] {
         let dirs = [1, 2, 1].map(|author| Replica::new(self, author));
         let [first, other, fork] = &dirs;
@@ -86,7 +86,7 @@ impl Kind {
         }
         pull(&*other, &*store);
         first.manager.close_all().unwrap();
-        // Written on from a copy, by the same author.
+        // The same author writes to a copy, which forks its chain.
         fs::copy(first.file(), fork.file()).unwrap();
         let store = first.open(Access::ReadWrite);
         write(&*store, 40, 3);
@@ -106,7 +106,7 @@ fn secret(seed: u8) -> SecretKey {
     SecretKey::from_bytes(&[seed; 32])
 }
 
-/// A data directory with one store in it.
+/// A data directory with one store.
 struct Replica {
     _dir: tempfile::TempDir,
     manager: StoreManager,
@@ -135,7 +135,7 @@ impl Replica {
     }
 }
 
-/// A manager of a data directory, by a clock that stands still.
+/// A manager of a data directory, with a clock that stands still.
 pub(super) fn manager(dir: &Path, options: ManagerOptions) -> StoreManager {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW_MS));
     let options = options.clock(clock);
@@ -143,12 +143,12 @@ pub(super) fn manager(dir: &Path, options: ManagerOptions) -> StoreManager {
     StoreManager::new(dir, backend, core_registry().unwrap(), options)
 }
 
-/// One that writes as the stores' owner.
+/// A manager that writes as the owner of the stores.
 pub(super) fn owners_manager(dir: &Path) -> StoreManager {
     manager(dir, ManagerOptions::new(secret(1)))
 }
 
-/// An op of so many rows, some of them long.
+/// Writes an op with this many rows, some of them long.
 fn write(store: &dyn StoreHandle, nth: usize, rows: usize) {
     let content = |row: usize| {
         let len = if (nth + row).is_multiple_of(29) {
@@ -173,7 +173,7 @@ fn write(store: &dyn StoreHandle, nth: usize, rows: usize) {
     }
 }
 
-/// Brings everything that `to` lacks from `from`.
+/// Copies to `to` all ops that it lacks of `from`.
 fn pull(from: &dyn StoreHandle, to: &dyn StoreHandle) {
     let ops = from.ops_after(&to.branch_tips().unwrap()).unwrap();
     let report = to.ingest(&mut ops.map(|op| Ok(op?)), &Authors::Any);

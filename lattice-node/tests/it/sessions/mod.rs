@@ -1,9 +1,9 @@
-//! Recorded sessions of the program, in `tests/cli/*.md`: what every command prints, for people and
-//! as JSON. A session runs in a directory of its own, which begins with the files of the directory
-//! beside it that has its name, if there is one.
+//! Recorded sessions of the program, in `tests/cli/*.md`: the output of every command, as text and
+//! as JSON. A session runs in its own directory. If a directory of the session's name is next to
+//! it, the session starts with copies of its files.
 //!
-//! After a change that is meant, `UPDATE_SESSIONS=1 cargo test -p lattice-node sessions` writes the
-//! files anew.
+//! After an intended change, `UPDATE_SESSIONS=1 cargo test -p lattice-node sessions` rewrites the
+//! files.
 
 mod shell;
 mod stores;
@@ -63,7 +63,7 @@ fn every_session_prints_what_it_did() {
     );
 }
 
-/// Runs the commands of a session; gives its text with what they printed.
+/// Runs the commands of a session; returns its text with their output.
 fn play(session: &Path, text: &str, fixtures: &Path) -> String {
     let sandbox = tempfile::tempdir().unwrap();
     let files = session.with_extension("");

@@ -1,4 +1,4 @@
-//! Runs one command line after another, and puts names in place of what changes from run to run.
+//! Runs command lines, and replaces output that varies between runs by names.
 
 use std::collections::HashMap;
 use std::env;
@@ -13,9 +13,9 @@ pub(super) struct Shell {
     fixtures: PathBuf,
     path: OsString,
     ids: Regex,
-    /// Patterns, and what takes the place of what they find.
+    /// Patterns and the replacements of their matches.
     varying: Vec<(Regex, &'static str)>,
-    /// Ids in the order in which they appear.
+    /// The name of each id, numbered in order of appearance.
     seen: HashMap<String, String>,
 }
 
@@ -54,7 +54,7 @@ impl Shell {
         }
     }
 
-    /// What a command line prints, to either output, and its exit code if it is not 0.
+    /// The output of a command line on both streams, and its exit code if it is not 0.
     pub(super) fn run(&mut self, command: &str) -> String {
         let output = Command::new("sh")
             .args(["-c", &format!("exec 2>&1\n{command}")])
@@ -89,7 +89,7 @@ impl Shell {
         let seen = &mut self.seen;
         let named = self.ids.replace_all(&text, |found: &Captures<'_>| {
             let id = &found[0];
-            // Ids that a session makes up stay as they are.
+            // Ids that a session makes up are not replaced.
             if id.starts_with("00000000") || id.starts_with("abcd0000") {
                 return id.to_owned();
             }

@@ -1,4 +1,4 @@
-//! Stores that no command of the program can make.
+//! Stores that no command of the program can create.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use lattice_backend::redb::RedbBackend;
 use lattice_meta::{Genesis, Hlc, Nonce, SchemaVersion, StoreId};
 use lattice_node::{Access, Aliases, Authors, KvStore, Node};
 
-/// Makes them in data directories of their own.
+/// Creates them in separate data directories.
 pub(super) fn make(dir: &Path) {
     part(dir);
     empty(&dir.join("foreign"), "org.example.chat", 1, "chat");
@@ -20,7 +20,7 @@ pub(super) fn make(dir: &Path) {
         ("chat2.wasm", lattice_wasm::guests::CHAT_V2),
         ("kvstore.wasm", lattice_wasm::guests::KVSTORE),
     ];
-    // The same code, for a later version of the interface: the version is the manifest's first number.
+    // The same code for a later ABI version, which is the first number of the manifest.
     let mut newer = lattice_wasm::guests::CHAT.to_vec();
     let section = b"lattice.store";
     let at = newer
@@ -34,7 +34,7 @@ pub(super) fn make(dir: &Path) {
     empty(&dir.join("newer"), "core:kvstore", 99, "future");
 }
 
-/// Two replicas of one store that have given a key values apart; Ann has taken in what Bob wrote.
+/// Two replicas of one store that gave a key concurrent values; Ann has ingested Bob's ops.
 fn part(dir: &Path) {
     let (ann_dir, bob_dir) = (dir.join("ann"), dir.join("bob"));
     let (ann, bob) = (Node::open(&ann_dir).unwrap(), Node::open(&bob_dir).unwrap());
@@ -50,14 +50,14 @@ fn part(dir: &Path) {
     let (anns, bobs) = (open(&ann), open(&bob));
     anns.put("hot", "tea").unwrap();
     anns.put("cold", "water").unwrap();
-    // A later clock, so that it is Bob's value that is current.
+    // Bob's clock must be later, so that his value is current.
     while bobs.put("hot", "coffee").unwrap().hlc <= anns.conflicts("hot").unwrap()[0].hlc {}
     let ops = bobs.ops_after(&anns.branch_tips().unwrap()).unwrap();
     anns.ingest(ops, &Authors::Any).unwrap();
     ann.manager().close_all().unwrap();
 }
 
-/// A store of a type or a schema that the program does not know.
+/// A store of a type or a schema version that the program does not know.
 fn empty(dir: &Path, store_type: &str, schema: u64, alias: &str) {
     let node = Node::open(dir).unwrap();
     let genesis = Genesis::new(

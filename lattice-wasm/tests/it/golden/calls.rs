@@ -1,4 +1,4 @@
-//! What the host passes to a module, what a module reads through its imports, and what it answers.
+//! What the host passes to a module, what the module reads through its imports, and its answers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -75,7 +75,7 @@ impl History for Past {
     }
 }
 
-/// The rows that a module reads, and those that it writes.
+/// The rows that a module reads, and the rows that it writes.
 #[derive(Default)]
 struct Data {
     rows: Vec<(&'static [u8], Vec<u8>)>,
@@ -131,7 +131,7 @@ fn rows() -> Data {
     }
 }
 
-/// Bytes as a text of the text format.
+/// Bytes as a string of the text format.
 fn escaped(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "\\{byte:02x}").unwrap();
@@ -139,11 +139,12 @@ fn escaped(bytes: &[u8]) -> String {
     })
 }
 
-/// A module that shows what it gets: `apply` writes it to rows, `elements` makes elements of it, and
-/// `prepare` makes a payload of it. If there is an answer, `prepare` and `query` give that.
+/// A module that returns its inputs: `apply` writes them to rows, `elements` makes elements of
+/// them, and `prepare` makes a payload of them. If there is an answer, `prepare` and `query` return
+/// that instead.
 fn echo(answer: Option<&[u8]>) -> WasmMachine {
     let mut manifest = field("manifest.txt", "full");
-    // Without the method that is a stream, which a module cannot have.
+    // Turns the method that is a stream into a query, since a module cannot have streams.
     let stream = manifest.windows(6).position(|bytes| bytes == b"follow");
     let kind = stream.unwrap() - 9;
     manifest[kind] = 1;
@@ -220,7 +221,7 @@ fn golden_inputs_and_what_imports_give() {
         let expected = field("calls.txt", name);
         assert_eq!(written[name.as_bytes()], expected, "{name}");
     }
-    // The apply index, and that there is one.
+    // The apply index, and the flag that the op is applied.
     assert_eq!(
         written[&b"number"[..]],
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
@@ -281,7 +282,7 @@ fn query(answer: &[u8]) -> std::result::Result<Value, MachineError<CallError>> {
 #[test]
 fn golden_arguments() {
     let [one, two, three] = required();
-    // A null is as an argument that is not given.
+    // A null argument is equivalent to a missing one.
     let integer = ("integer", Value::Integer(i128::MIN));
     let args = Value::record([one, two, three, integer, ("text", Value::Null)]);
     assert_eq!(

@@ -1,5 +1,5 @@
-//! The golden histories of the native store types, through their modules: effects and state hashes are
-//! the same bytes.
+//! Replays the golden histories of the native store types through their modules: effects and state
+//! hashes have the same bytes.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use lattice_wasm::{Code, WasmMachine, guests};
 
 use super::lines_of;
 
-/// Ops one by one; each has its bytes, its effect and the state hash after it.
+/// Applies ops one by one; each comes with its bytes, its effect and the state hash after it.
 fn replay(file: &str, wasm: &[u8]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let lines = lines_of(&root.join(file));

@@ -136,7 +136,7 @@ fn golden_hostile_manifests_are_refused() {
     }
 }
 
-/// What the compiler wrote into a module is what the encoder writes.
+/// The manifest in a compiled module equals the one that the encoder writes.
 fn check_written<M: StoreCode>(module: &[u8]) {
     let manifest = Manifest::of::<M>().unwrap();
     assert_eq!(read_manifest(module), Ok(manifest), "{}", M::STORE_TYPE);

@@ -1,4 +1,4 @@
-//! The committed bytes of the interface, which another implementation made
+//! The committed bytes of the interface, made by an independent implementation
 //! (`tests/golden/generate.py`).
 
 mod calls;
@@ -42,7 +42,7 @@ fn fields(file: &str) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// The byte string of a name.
+/// The byte string with this name.
 fn field(file: &str, name: &str) -> Vec<u8> {
     let mut fields = fields(file).into_iter();
     let found = fields.find(|(known, _)| known == name);

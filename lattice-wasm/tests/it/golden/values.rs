@@ -13,7 +13,7 @@ fn text(text: &str) -> Value {
     Value::Text(text.into())
 }
 
-/// Empty lists in one another.
+/// Nested empty lists.
 fn nested(depth: usize) -> Value {
     (1..depth).fold(Value::List(Vec::new()), |inner, _| Value::List(vec![inner]))
 }

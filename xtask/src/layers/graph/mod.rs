@@ -1,4 +1,4 @@
-//! Which crate may depend on which.
+//! Rules for dependencies between crates.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ const BACKEND: &str = "lattice-backend";
 const ENGINE: &str = "redb";
 const COMPOSITION: &str = "lattice-node";
 
-/// For each crate the crates of the workspace that it may ship with.
+/// For each crate, the workspace crates that its shipped code may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lattice-meta", &[]),
     ("lattice-backend", &["lattice-meta"]),
@@ -49,14 +49,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lattice-wasm",
         ],
     ),
-    // Store types as modules: they see what a module sees, and the code that they export.
+    // Store types as modules: they depend on the module interface and on the code that they export.
     ("guest-kvstore", &["lattice-guest", "lattice-kvstore"]),
     ("guest-logstore", &["lattice-guest", "lattice-logstore"]),
     ("guest-chat", &["lattice-guest"]),
     ("guest-tally", &["lattice-guest"]),
     (NEWCOMER, &["lattice-guest"]),
     ("xtask", &[]),
-    // Stands beside them all: it ships with nothing.
+    // The fuzz targets are outside the layers and are not shipped.
     (
         "lattice-fuzz",
         &[
@@ -71,7 +71,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Pairs that must not see each other, in their tests neither.
+/// Pairs that must not depend on each other, not even in tests.
 const STRANGERS: &[(&str, &str)] = &[
     ("lattice-kvstore", "lattice-logstore"),
     ("lattice-logstore", "lattice-kvstore"),
@@ -80,11 +80,11 @@ const STRANGERS: &[(&str, &str)] = &[
 /// The package of `docs/write-a-store-type.md`, whose example is a native program.
 const NEWCOMER: &str = "guest-poll";
 
-/// The feature by which a layer alone keeps stores in files: it turns the engine on without naming it,
-/// and is never a default.
+/// The feature with which a layer keeps stores in files. It enables redb without naming it, and is
+/// never a default.
 const FILES: &str = "files";
 
-/// Crates that must not be below a crate of the workspace with these features.
+/// Crates that must not be among the dependencies of a workspace crate with these features.
 struct Banned {
     package: &'static str,
     features: &'static [&'static str],
@@ -151,11 +151,11 @@ const BANNED: &[Banned] = &[
     },
 ];
 
-/// Where the banned crates are looked for: an operating system, and a machine without one. The host
-/// is not asked, so that the answer is the same everywhere.
+/// The targets that are searched for banned crates: an operating system, and a machine without one.
+/// The host is not used, so that the result is the same everywhere.
 const TREE_TARGETS: &[&str] = &["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown"];
 
-/// Checks the dependencies as declared.
+/// Checks the declared dependencies.
 pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
     metadata
         .packages
@@ -202,7 +202,7 @@ fn points_left(package: &Package) -> Vec<Finding> {
         .collect()
 }
 
-/// Only the backend knows the engine, as an option that only the composition turns on.
+/// Only the backend crate knows redb, as an option that only the composition enables.
 fn engine_stays_below(package: &Package) -> Vec<Finding> {
     let path = manifest(&package.name);
     let shipped: Vec<&Dependency> = package
@@ -255,7 +255,7 @@ fn engine_stays_below(package: &Package) -> Vec<Finding> {
     findings
 }
 
-/// All features and dependencies that a feature turns on, itself included.
+/// All features and dependencies that a feature enables, itself included.
 fn reached_features<'a>(package: &'a Package, start: &'a str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut waiting = vec![start];
@@ -274,7 +274,7 @@ fn reached_features<'a>(package: &'a Package, start: &'a str) -> BTreeSet<&'a st
     reached
 }
 
-/// True for `redb`, `dep:redb` and `redb/x`; `redb?/x` turns nothing on.
+/// True for `redb`, `dep:redb` and `redb/x`; `redb?/x` enables nothing.
 fn turns_engine_on(feature: &str) -> bool {
     let name = feature.strip_prefix("dep:").unwrap_or(feature);
     name.split('/').next() == Some(ENGINE)
@@ -287,7 +287,7 @@ fn turns_backend_engine_on(feature: &str) -> bool {
     )
 }
 
-/// Checks the dependencies as resolved, indirect ones included.
+/// Checks the resolved dependencies, including indirect ones.
 pub(super) fn check_resolved(workspace: &Workspace) -> Result<Vec<Finding>, WorkspaceError> {
     let mut findings = Vec::new();
     for banned in BANNED {
@@ -302,7 +302,7 @@ pub(super) fn check_resolved(workspace: &Workspace) -> Result<Vec<Finding>, Work
     Ok(findings)
 }
 
-/// Looks for banned crates in the lines `name version ...` of `cargo tree`.
+/// Finds banned crates in the lines `name version ...` of `cargo tree`.
 fn banned_in(banned: &Banned, tree: &str) -> Vec<Finding> {
     let seen: BTreeSet<&str> = tree
         .lines()

@@ -1,4 +1,5 @@
-//! Registers, of whose writes the last one wins by timestamp and id, and faults that it can have.
+//! A state machine with last-writer-wins registers, by timestamp and id, and the faults that it can
+//! have.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(super) enum Fault {
     IndexInElement,
     EqualKeys,
     ElementsFromElsewhere,
-    /// Rows hold how many payloads were decoded when the op was applied.
+    /// Rows hold the number of payloads decoded before the op was applied.
     RowsOfTransaction,
     HiddenState,
     HiddenStateOfSettle,
@@ -50,7 +51,7 @@ pub(super) struct Registers {
     applied: Arc<AtomicU64>,
 }
 
-/// A register's name, and its value.
+/// A register's name and value.
 type Write<'a> = (u8, &'a [u8]);
 
 fn write(payload: &[u8]) -> Option<Write<'_>> {

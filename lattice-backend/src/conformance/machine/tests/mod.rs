@@ -1,4 +1,4 @@
-//! The suite, on state machines that keep the rules and on those that break one each.
+//! Tests the suite, on state machines that follow all rules and on ones that break one rule each.
 
 mod faulty;
 
@@ -28,12 +28,12 @@ fn message(run: impl FnOnce()) -> String {
     panic.downcast_ref::<String>().cloned().unwrap()
 }
 
-/// How many ops a message lists.
+/// The number of ops that a message lists.
 fn listed(text: &str) -> usize {
     text.lines().filter(|line| line.starts_with("    ")).count()
 }
 
-/// The suite finds the fault, says what it is, and names at most so many ops.
+/// Checks that the suite finds the fault, describes it as expected, and lists at most `most` ops.
 #[track_caller]
 fn found(fault: Fault, most: usize, expected: &str) -> String {
     let began = Instant::now();
@@ -189,7 +189,7 @@ fn work_that_grows_with_what_others_wrote() {
             "{text}"
         );
     }
-    // Nothing of it shows within the limits of a store.
+    // With a store's limits the fault does not show.
     suite(Fault::AsksForAllOps)
         .tightened(NonZero::<u64>::MIN)
         .histories(1)
@@ -216,7 +216,7 @@ fn a_prepared_payload_that_is_invalid() {
     );
 }
 
-/// The seed of a message alone shows the same failure again.
+/// The seed in the message suffices to reproduce the same failure.
 #[test]
 fn a_failure_is_run_again_by_its_seed() {
     let first = message(|| suite(Fault::LastArrivalWins).run());
@@ -226,8 +226,7 @@ fn a_failure_is_run_again_by_its_seed() {
     assert_eq!(first, again);
 }
 
-/// Ops on which code panics or loops are held, with all that follow them, and nothing else is: the
-/// same ops in every order.
+/// Exactly the ops on which code panics or loops, and their descendants, are held, in every order.
 #[test]
 fn marked_ops_are_held_and_harm_no_other_author() {
     for fault in [Fault::PanicsOnMark, Fault::LoopsOnMark] {
@@ -260,7 +259,7 @@ fn marked_ops_are_held_and_harm_no_other_author() {
     }
 }
 
-/// Histories have what the suite promises: forks, merges, ops without deps, hostile payloads.
+/// Histories have all that the suite promises: forks, merges, ops without deps, hostile payloads.
 #[test]
 fn histories_are_of_all_kinds() {
     let keys = Keys::new();

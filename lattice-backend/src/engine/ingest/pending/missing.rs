@@ -6,13 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 use crate::engine::ingest::pending::Slot;
 use crate::op::OpRef;
 
-/// Which pending ops miss which parents, and at which place among its parents each names them.
+/// Which pending op lacks which parent, and the position of that parent in the op.
 ///
-/// Ops of [`MAX_PENDING_BYTES`](super::MAX_PENDING_BYTES) name at most 930,000 parents. With entries of
-/// 12 bytes the index then takes 20 to 25 MB. So an entry has a hash of 32 bits in place of a
-/// reference of 72 bytes, and callers compare the whole reference. The hash has a random key: else
-/// a peer could choose references that collide, and each op that matches them would cost a walk
-/// over all.
+/// Ops of [`MAX_PENDING_BYTES`](super::MAX_PENDING_BYTES) name at most 930,000 parents. With
+/// entries of 12 bytes the index then takes 20 to 25 MB. An entry therefore holds a hash of 32 bits
+/// instead of a reference of 72 bytes, and callers compare the full reference. The hash has a
+/// random key. Otherwise a peer could choose references that collide, and each op that matches them
+/// would cost a scan of all of them.
 #[derive(Debug, Default)]
 pub(crate) struct MissingParents {
     entries: BTreeSet<(u32, Slot, u16)>,
@@ -32,7 +32,7 @@ impl MissingParents {
         self.entries.contains(&(self.hash(parent), slot, nth))
     }
 
-    /// Where this parent is missing, or another one with the same hash.
+    /// The entries of this parent, and of others with the same hash.
     pub(crate) fn places(&self, parent: &OpRef) -> Vec<(Slot, u16)> {
         let hash = self.hash(parent);
         let all = (hash, Slot::MIN, u16::MIN)..=(hash, Slot::MAX, u16::MAX);
@@ -40,7 +40,7 @@ impl MissingParents {
         entries.map(|(_, slot, nth)| (*slot, *nth)).collect()
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

@@ -1,9 +1,10 @@
 //! Ops that cannot be applied yet: ops whose parents are missing, and ops dated ahead of the clock,
-//! which are deferred. They are kept in memory, within bounds, and lost on close.
+//! which are deferred. They stay in memory, within bounds, and are lost on close.
 //!
-//! A pending op keeps how many of its parents are missing, and [`MissingParents`] finds it by each
-//! of them. An op that is applied removes its entries there and looks up nothing. An entry stands
-//! for the 72 bytes with which a pending op names a parent, so who sent these has paid for it.
+//! A pending op counts its missing parents, and [`MissingParents`] finds it by each of them. When
+//! such a parent is applied, its entries there are removed, without a look-up of the other parents.
+//! An entry corresponds to the 72 bytes in which a pending op names a parent, so the peer that sent
+//! these bytes has paid for it.
 
 mod missing;
 #[cfg(test)]
@@ -20,19 +21,19 @@ use missing::MissingParents;
 pub const MAX_PENDING_BYTES: usize = 64 << 20;
 /// The most pending ops that a store keeps.
 pub const MAX_PENDING_OPS: usize = MAX_PENDING_BYTES / MIN_COST;
-/// A shorter op counts as this many bytes, so that one bound holds for count and bytes.
+/// A shorter op counts as this many bytes, so that one limit bounds both number and bytes.
 const MIN_COST: usize = 1024;
 
-/// Names a pending op in four bytes. The slot of an op that is gone is used again.
+/// Names a pending op in four bytes. The slot of a removed op is reused.
 type Slot = u32;
 
 /// Why an op is pending.
 #[derive(Debug)]
 enum Reason {
     Missing {
-        /// How many of its parents are missing.
+        /// The number of missing parents.
         count: usize,
-        /// No parent before this place is missing.
+        /// No parent before this position is missing.
         first: u16,
     },
     /// It is dated ahead; due at this time, in milliseconds.
@@ -40,10 +41,10 @@ enum Reason {
 }
 
 /// Whether the store knows an op's author. Ops of unknown authors are evicted first, since a peer
-/// can make any number of authors.
+/// can create any number of authors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum AuthorTrust {
-    /// The owner, this node, an author that the caller named, or one of whom ops are applied.
+    /// The owner, this node, an author that the caller named, or one with applied ops.
     Known,
     /// Any other author.
     #[default]
@@ -66,7 +67,7 @@ struct Share {
 }
 
 impl Share {
-    /// The author with the greatest rank loses an op.
+    /// The author with the greatest rank loses an op first.
     fn rank(&self, author: PubKey) -> (AuthorTrust, usize, PubKey) {
         (self.trust, self.cost, author)
     }
@@ -77,7 +78,7 @@ impl Share {
 pub(crate) struct PendingOps {
     ops: BTreeMap<Slot, Pending>,
     slots: BTreeMap<OpId, Slot>,
-    /// The slots below the number of slots ever used that hold no op.
+    /// Slots that were in use and now hold no op.
     free: Vec<Slot>,
     missing: MissingParents,
     /// Ops whose first missing parent has arrived, and which still miss others.
@@ -86,20 +87,20 @@ pub(crate) struct PendingOps {
     appended: BTreeMap<OpRef, Hlc>,
     deferred: BTreeSet<(u64, Slot)>,
     shares: BTreeMap<PubKey, Share>,
-    /// The authors by trust, and then by what their shares cost.
+    /// The authors, ordered by trust and then by the cost of their shares.
     ranking: BTreeSet<(AuthorTrust, usize, PubKey)>,
     cost: usize,
     arrivals: u64,
 }
 
 impl PendingOps {
-    /// How many ops are pending.
+    /// The number of pending ops.
     pub(crate) fn len(&self) -> usize {
         self.ops.len()
     }
 
-    /// Keeps an op until its missing parents have arrived. `missing` are their places among the
-    /// op's parents, ascending. Returns the ops that were evicted to make room.
+    /// Keeps an op until its missing parents have arrived. `missing` holds their positions among
+    /// the op's parents, ascending. Returns the ops that were evicted to make room.
     pub(crate) fn wait(&mut self, op: Op, missing: &[u16], trust: AuthorTrust) -> Vec<OpId> {
         let reason = Reason::Missing {
             count: missing.len(),
@@ -116,7 +117,7 @@ impl PendingOps {
         self.evict()
     }
 
-    /// Keeps an op until the clock shows `until_ms`. Returns the ops that were evicted to make
+    /// Keeps an op until the clock reaches `until_ms`. Returns the ops that were evicted to make
     /// room.
     pub(crate) fn defer(&mut self, op: Op, until_ms: u64, trust: AuthorTrust) -> Vec<OpId> {
         let slot = self.insert(op, Reason::Deferred { until_ms }, trust);
@@ -130,7 +131,7 @@ impl PendingOps {
         self.find_missing(slot)
     }
 
-    /// Counts a pending op that was delivered again as the last to arrive.
+    /// Makes a pending op that was delivered again the last to arrive.
     pub(crate) fn renew(&mut self, id: &OpId, trust: AuthorTrust) {
         let Some(&slot) = self.slots.get(id) else {
             return;
@@ -149,8 +150,8 @@ impl PendingOps {
         });
     }
 
-    /// Notes an op that was applied. Takes out the ops that stop waiting for it: those that miss no
-    /// other parent, and those not dated after it, which can never be applied.
+    /// Notes that an op was applied. Removes and returns the ops that no longer wait for it: those
+    /// that miss no other parent, and those not dated after it, which can never be applied.
     pub(crate) fn arrive(&mut self, parent: &Stamp) -> Vec<Op> {
         let mut settled = Vec::new();
         for (slot, nth) in self.missing.places(&parent.op) {
@@ -176,7 +177,7 @@ impl PendingOps {
         settled
     }
 
-    /// The ops whose first missing parent has changed since the last call, and that parent.
+    /// The ops whose first missing parent has changed since the last call, each with its new one.
     pub(crate) fn take_moved(&mut self) -> Vec<(OpId, OpRef)> {
         let moved = std::mem::take(&mut self.moved);
         let now_missing = moved.into_iter().filter_map(|slot| {
@@ -187,7 +188,7 @@ impl PendingOps {
     }
 
     /// Remembers a local op that pending ops name: a copy of this author's store made the same op
-    /// before. The next ingest takes it by [`Self::take_appended`], since the transaction of a
+    /// earlier. The next ingest takes it by [`Self::take_appended`], since the transaction of a
     /// local op applies no ops of others and may be rolled back.
     pub(crate) fn note_appended(&mut self, op: Stamp) {
         if !self.missing.places(&op.op).is_empty() {
@@ -195,13 +196,13 @@ impl PendingOps {
         }
     }
 
-    /// Takes out the local ops that were remembered. The caller checks whether they are applied.
+    /// Removes and returns the remembered local ops. The caller checks whether they are applied.
     pub(crate) fn take_appended(&mut self) -> Vec<Stamp> {
         let appended = std::mem::take(&mut self.appended).into_iter();
         appended.map(|(op, hlc)| Stamp { hlc, op }).collect()
     }
 
-    /// Takes out the ops that are no longer dated ahead.
+    /// Removes and returns the deferred ops that are due.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Op> {
         let due = self
             .deferred
@@ -252,9 +253,9 @@ impl PendingOps {
         slot
     }
 
-    /// Evicts ops until the others fit: of the author whose ops cost the most, the op that came
-    /// first; of unknown authors before known ones. So a flood of one author's ops evicts its own,
-    /// and a flood of many new authors' ops evicts none of a known author.
+    /// Evicts ops until the rest fits: the oldest op of the author whose ops cost the most, and ops
+    /// of unknown authors before those of known ones. A flood of one author's ops thus evicts its
+    /// own, and a flood of many new authors' ops evicts none of a known author.
     fn evict(&mut self) -> Vec<OpId> {
         let mut evicted = Vec::new();
         while self.cost > MAX_PENDING_BYTES {

@@ -1,4 +1,4 @@
-//! Nothing of an op that is gone is left in the indexes.
+//! A removed op leaves nothing in the indexes.
 
 use lattice_meta::{GenesisHash, Hlc, OpId};
 
@@ -34,7 +34,7 @@ fn op(seed: u8, deps: impl IntoIterator<Item = u64>, payload_len: usize) -> Op {
         .expect("the draft breaks no rule")
 }
 
-/// Lets an op wait for its parents from this place on.
+/// Makes an op wait for its parents from this position on.
 fn wait(pending: &mut PendingOps, op: &Op, first: u16) -> Vec<OpId> {
     let missing: Vec<u16> = (first..)
         .take(op.deps().len() - usize::from(first))
@@ -73,7 +73,7 @@ fn ops_that_were_released_leave_nothing() {
     }
     assert_eq!(released.len(), 20);
     assert_empty(&pending);
-    // Slots are used again.
+    // Slots are reused.
     wait(&mut pending, &ops[3], 0);
     assert!(pending.ops.keys().all(|slot| *slot < 20));
 }
@@ -85,7 +85,8 @@ fn ops_that_were_evicted_leave_nothing() {
         .map(|nth| op(1, 0..nth * 10, MAX_PENDING_BYTES / 8 - 16_384))
         .collect();
     for (nth, flood) in floods.iter().enumerate() {
-        // Its first parent has arrived, and the next one is looked for when the op is gone.
+        // The first parent arrives; an op may be evicted before the search for its next missing
+        // one.
         assert_eq!(wait(&mut pending, flood, 0).len(), nth / 8);
         pending.arrive(&stamp(0));
     }
@@ -153,7 +154,7 @@ fn parents_with_the_same_hash_are_told_apart() {
     assert_empty(&pending);
 }
 
-/// The op that comes again is the last to be evicted, and its author is trusted as it is now.
+/// An op that is given again is evicted last, and its author's current trust counts.
 #[test]
 fn an_op_that_comes_again_is_the_last_to_arrive() {
     let mut pending = PendingOps::default();

@@ -1,4 +1,4 @@
-//! What a row of a file is to a store.
+//! Converts rows of a file to commands of a store type.
 
 use lattice_kvstore::Command;
 use lattice_kvstore::MAX_KEY_BYTES;
@@ -12,42 +12,42 @@ use crate::program::failure::Failure;
 use crate::program::output::escape;
 use crate::{KvStore, LogStore};
 
-/// Which columns or fields of a file are meant, as the user said.
+/// The columns or fields that the user selected.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     pub(super) key: Option<String>,
     pub(super) value: Option<String>,
 }
 
-/// The command of a store type.
+/// The command type of a store type.
 type CommandOf<S> = <<S as TypedStore>::Machine as lattice_backend::machine::StateMachine>::Command;
 
-/// A row that can be put into stores of one type. A text error says what was expected and found.
+/// A row for stores of one type. A `String` error says what was expected and what was found.
 pub(super) trait Row: Sized + 'static {
-    /// The store's handle.
+    /// The type's handle.
     type Store: TypedStore<Machine: lattice_backend::machine::StateMachine<Refusal: Sized>>;
-    /// What one row is called, and what several are.
+    /// The nouns for one row and for several.
     const NOUNS: (&'static str, &'static str);
 
-    /// Refuses what the user said if it means nothing here.
+    /// Rejects options that have no meaning for this type.
     fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure>;
 
-    /// Of a line of JSON and its fields.
+    /// Parses a line of JSON, given with its fields.
     fn from_object(line: &[u8], fields: Fields<'_>, shape: &Shape) -> Result<Self, String>;
 
-    /// Of a plain line.
+    /// Parses a plain line.
     fn from_line(line: Vec<u8>) -> Result<Self, String>;
 
-    /// Which columns of a table it is made of.
+    /// Selects the columns of a table.
     fn pick(columns: &Columns, shape: &Shape) -> Result<Picked, String>;
 
-    /// Of the columns picked.
+    /// Builds a row from the selected columns.
     fn from_cells(key: Option<Vec<u8>>, value: Vec<u8>) -> Result<Self, String>;
 
-    /// What it takes in an op, in bytes.
+    /// The length in an op, in bytes.
     fn len_bytes(&self) -> usize;
 
-    /// What puts these rows into a store.
+    /// The command that writes these rows.
     fn command(rows: Vec<Self>) -> CommandOf<Self::Store>;
 }
 
@@ -166,7 +166,7 @@ impl Row for KvRow {
 /// An entry of a log.
 pub(super) struct LogRow(Vec<u8>);
 
-/// Fields of what `export` prints of an entry that an import makes anew.
+/// Fields that `export` prints of an entry and that an import assigns again.
 const MADE_ANEW: [&str; 3] = ["index", "time", "author"];
 
 impl Row for LogRow {

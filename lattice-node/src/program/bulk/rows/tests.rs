@@ -1,4 +1,4 @@
-//! Files of rows, right and wrong.
+//! Parsing of valid and invalid files of rows.
 
 use std::io::Cursor;
 

@@ -1,4 +1,4 @@
-//! Takes the ops of a bundle into a store.
+//! `lattice bundle apply`: ingests the ops of a bundle into a store.
 
 use std::path::Path;
 
@@ -13,15 +13,16 @@ use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::{Access, StoreHandle};
 
-/// The most ops of which one report says what became of them.
+/// The most ops in one ingest report.
 const OPS_PER_REPORT: usize = 4096;
-/// The most bytes of these ops that are in memory, but for a longer op.
+/// The most bytes of these ops in memory, unless a single op is longer.
 const BYTES_PER_REPORT: usize = 8 << 20;
 
-/// Takes in a bundle, which is read twice: first to its end, before anything changes, then op by op.
-/// A file that is replaced between the two readings is read on as it was. A file that is written to
-/// in place makes the second reading differ: its end reports that, and ops before it are applied
-/// by then. Each of those is a valid op of the store, by an author that the caller accepts.
+/// Applies a bundle. Reads it twice: once to its end, before anything changes, then op by op. If
+/// the file is replaced between the two passes, the second pass still reads the old file. If the
+/// file is modified in place, the second pass reports the difference at its end, after it has
+/// applied the ops before. Each of those is a valid op of the store, by an author that the caller
+/// accepts.
 pub(super) fn apply(
     context: &mut Context<'_>,
     file: &Path,
@@ -30,7 +31,8 @@ pub(super) fn apply(
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
     let genesis = bundle.genesis();
     let store_id = genesis.store_id();
-    // A store that exists records which code opens it. Several modules of its type may be trusted.
+    // The type of an existing store is not resolved: the store records which code opens it, and
+    // several modules of its type may be trusted.
     if !context.node.manager().store_path(store_id).exists() {
         context.registry().resolve(genesis.store_type())?;
     }
@@ -77,7 +79,7 @@ fn take_in(
 ) -> Result<(), Failure> {
     let mut bundle = bundle.again()?;
     let ops = std::iter::from_fn(|| bundle.next_op().transpose());
-    // A report names each op: what became of a chunk is counted before the next one is taken in.
+    // A report has an entry for every op, so each chunk is counted before the next is ingested.
     for chunk in Chunks::new(ops, OPS_PER_REPORT, BYTES_PER_REPORT, Vec::len) {
         counts.add(&store.ingest(&mut chunk?.into_iter().map(Ok), whose)?);
     }

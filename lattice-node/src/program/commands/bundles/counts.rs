@@ -1,4 +1,4 @@
-//! What became of a bundle's ops.
+//! Counts the outcomes of a bundle's ops.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use serde_json::{Value, json};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 
-/// Reasons that are counted apart; a bundle can bring as many as it has ops.
+/// The most distinct reasons counted; a bundle can cause as many as it has ops.
 const MAX_REASONS: usize = 100;
 const OTHER_REASONS: &str = "for other reasons";
 const NO_ROOM: &str = "evicted while they were pending, to make room for others";
 
-/// What became of a bundle's ops. Memory: the pending ops of a store, which are bounded, and
-/// the reasons above.
+/// The outcomes of a bundle's ops. Memory is bounded by the store's limit on pending ops and by
+/// `MAX_REASONS`.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     applied: u64,
     known: u64,
-    /// Ops on disk that the code of the store type could not apply.
+    /// Ops on disk that the store type's code could not apply.
     held: u64,
-    /// What is pending now; a later op or a later try can release it.
+    /// The ops pending now; a later op or a later attempt can release them.
     pending: BTreeMap<OpId, Pending>,
     rejected: BTreeMap<String, u64>,
-    /// Whether ops were rejected for their author only.
+    /// True if ops were rejected only because of their author.
     unknown_authors: bool,
 }
 
 /// Why an op is pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pending {
-    /// An op that it names is missing.
+    /// A referenced op is missing.
     Waiting,
-    /// It is dated ahead.
+    /// Its timestamp is ahead of the clock.
     Deferred,
 }
 
@@ -54,7 +54,7 @@ impl Counts {
     }
 
     fn count(&mut self, id: Option<OpId>, outcome: &Outcome) {
-        // An op that was pending is tried again at every ingest, or was given again.
+        // Each ingest retries pending ops, and a bundle can contain an op twice.
         if let Some(id) = id {
             self.pending.remove(&id);
         }
@@ -94,7 +94,7 @@ impl Counts {
         u64::try_from(pending.count()).unwrap_or(u64::MAX)
     }
 
-    /// How many ops are not in the store.
+    /// The number of ops that are not in the store.
     pub(super) fn left(&self) -> u64 {
         let pending = self.pending(Pending::Waiting) + self.pending(Pending::Deferred);
         self.rejected.values().sum::<u64>() + pending

@@ -1,4 +1,4 @@
-//! Writes the history of a store, or a part of it, to a file or to standard output.
+//! Writes a store's history, or a part of it, to a file or to standard output.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -52,7 +52,7 @@ pub(super) fn create(
     let value = json!({ "store_id": store_id, "ops": made.ops, "bytes": bytes });
     match (context.out.is_json(), to_stdout) {
         (true, false) => return context.out.json(&value),
-        // The bundle is the data; everything else goes to standard error.
+        // Standard output carries the bundle, so everything else goes to standard error.
         (true, true) => context.out.note(&json_text(&value)),
         (false, _) => {
             let ops = plural(made.ops, ("op", "ops"));
@@ -68,7 +68,7 @@ pub(super) fn create(
     Ok(())
 }
 
-/// Writes the bundle; returns what it holds and its length in bytes.
+/// Writes the bundle; returns its contents and its length in bytes.
 fn write(
     out: &mut dyn Write,
     genesis: &Genesis,
@@ -83,7 +83,7 @@ fn write(
     }
 }
 
-/// Makes a file that appears in full or not at all, and never replaces another.
+/// Creates the file atomically. Never replaces an existing file.
 fn make_file(
     context: &Context<'_>,
     file: &Path,
@@ -112,12 +112,12 @@ fn make_file(
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".bundle-");
-    // It is made to be handed on: like any file, it can be read by those whom the umask lets.
+    // A bundle is made to be shared: as with any file, the umask decides who can read it.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let partial = remove_when_interrupted(context);
     let temporary = {
-        // An interruption waits until the file has its name, or has none.
+        // The lock makes the signal handler wait until the path is stored or creation has failed.
         let mut partial = partial.lock().unwrap_or_else(PoisonError::into_inner);
         let temporary = builder.tempfile_in(dir).map_err(failed)?;
         *partial = Some(temporary.path().to_path_buf());
@@ -133,17 +133,16 @@ fn make_file(
     Ok(made)
 }
 
-/// Ctrl-C and termination end the process at once, and remove the file that is named here: no part
-/// of a bundle stays.
+/// On Ctrl-C or termination, removes the partial file at the returned path and ends the process.
 fn remove_when_interrupted(context: &Context<'_>) -> Arc<Mutex<Option<PathBuf>>> {
     let partial = Arc::new(Mutex::new(None::<PathBuf>));
     if context.host == Host::Process {
         let (theirs, json) = (Arc::clone(&partial), context.out.is_json());
-        // Without a handler the file stays, under its hidden name.
+        // Without a handler the partial file stays, under its hidden name.
         let _ = ctrlc::set_handler(move || {
             let partial = theirs.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(path) = partial.as_ref() {
-                // It is gone if the bundle has just got its name.
+                // The file is already gone if the bundle has just been renamed.
                 let _ = fs::remove_file(path);
             }
             let failure = Failure::interrupted();
@@ -154,7 +153,7 @@ fn remove_when_interrupted(context: &Context<'_>) -> Arc<Mutex<Option<PathBuf>>>
     partial
 }
 
-/// Counts what is written through it.
+/// A writer that counts bytes.
 struct Counted<'a> {
     out: &'a mut dyn Write,
     bytes: u64,

@@ -19,7 +19,7 @@ use crate::program::failure::Failure;
 use crate::{Access, TipsFile};
 use source::Source;
 
-/// Standard input or output in place of a file.
+/// Names standard input or output in place of a file.
 const STDIO: &str = "-";
 
 pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<(), Failure> {

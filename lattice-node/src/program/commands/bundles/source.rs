@@ -1,4 +1,4 @@
-//! What a bundle is read from: a file, or a stream that comes by once.
+//! The input of a bundle: a file, or a stream that can be read only once.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
@@ -13,16 +13,16 @@ use crate::program::failure::Failure;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// A bundle that was opened, and not read yet.
+/// An opened bundle that has not been read yet.
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) input: Input,
 }
 
 pub(super) enum Input {
-    /// A regular file: it can be read again.
+    /// A regular file, which can be read again.
     File(File),
-    /// A pipe, a device, standard input: it comes by once.
+    /// A pipe, a device or standard input, which can be read only once.
     Stream(Box<dyn Read>),
 }
 
@@ -50,7 +50,7 @@ impl Source {
         })
     }
 
-    /// Verifies the bundle in one reading; a stream is not kept.
+    /// Verifies the bundle in one pass; does not keep a copy of a stream.
     pub(super) fn verify(self) -> Result<BundleSummary, Failure> {
         let input: Box<dyn Read> = match self.input {
             Input::File(file) => Box::new(file),
@@ -61,9 +61,8 @@ impl Source {
         verified.map_err(|error| within(&self.name, error))
     }
 
-    /// Reads the bundle to its end, and compares counts and digest. What comes by once is copied on
-    /// the way, to a file without a name in a directory near `dir`, where what it brings will need
-    /// room, too.
+    /// Reads the bundle to its end, and compares counts and digest. Copies a stream to an unnamed
+    /// file in or near `dir`, because applying the bundle will need space there too.
     pub(super) fn read_through(self, dir: &Path) -> Result<Intact, Failure> {
         let Self { name, input } = self;
         let (read, file) = match input {
@@ -105,26 +104,26 @@ fn read_through(input: impl Read) -> Result<(Genesis, Option<[u8; 32]>), BundleE
     Ok((reader.genesis().clone(), reader.digest()))
 }
 
-/// The directory, or the first above it that is there.
+/// The directory, or its nearest ancestor that exists.
 fn nearest(dir: &Path) -> PathBuf {
     let found = dir.ancestors().find(|dir| dir.is_dir());
     found.unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// A file without a name, for this user only.
+/// An unnamed file that only this user can access.
 fn private_file(dir: &Path) -> io::Result<File> {
     let file = tempfile::tempfile_in(dir)?;
-    // The umask alone says who may read it until here.
+    // Until here, only the umask limits who can read it.
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     Ok(file)
 }
 
-/// Copies what is read through it.
+/// A reader that copies what passes through it.
 pub(super) struct Tee<R> {
     reader: R,
     copy: File,
-    /// Why the copy could not be written.
+    /// The error of writing the copy.
     pub(super) failed: Option<io::Error>,
 }
 
@@ -149,8 +148,8 @@ impl<R: Read> Read for Tee<R> {
     }
 }
 
-/// A bundle that was read to its end and found intact. It is read again from the same open file: a
-/// file that has taken its place since is not what is applied.
+/// A bundle that was read to its end and is intact. It is read again through the same open file, so
+/// a file that replaces it is not applied.
 pub(super) struct Intact {
     name: String,
     pub(super) file: File,
@@ -163,7 +162,7 @@ impl Intact {
         &self.genesis
     }
 
-    /// Begins the second reading.
+    /// Starts the second pass.
     pub(super) fn again(&self) -> Result<Again<'_>, Failure> {
         let mut file = &self.file;
         file.rewind()
@@ -179,7 +178,7 @@ impl Intact {
         })
     }
 
-    /// An error that the first reading did not meet.
+    /// An error that the first pass did not report.
     fn changed(&self, error: BundleError) -> Failure {
         let is_change = !matches!(error, BundleError::Read(_));
         let failure = within(&self.name, error);
@@ -190,15 +189,15 @@ impl Intact {
     }
 }
 
-/// The second reading of a bundle.
+/// The second pass over a bundle.
 pub(super) struct Again<'a> {
     bundle: &'a Intact,
     reader: BundleReader<BufReader<&'a File>>,
 }
 
 impl Again<'_> {
-    /// The next op. An error at the end says that the ops before it are not those that were read
-    /// first: a file was changed, and not replaced, between the two readings or during the second.
+    /// The next op. An error at the end means that the ops differ from those of the first pass: the
+    /// file was modified in place between the passes or during the second.
     pub(super) fn next_op(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let op = self.reader.next_op();
         let op = op.map_err(|error| self.bundle.changed(error))?;

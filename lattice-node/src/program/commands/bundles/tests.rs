@@ -1,4 +1,4 @@
-//! Files that change between two readings, streams that are copied, and what is held at a time.
+//! Files that change between two passes, copies of streams, and the memory bound.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use super::source::{Input, Intact, Source, Tee};
 use crate::program::failure::Failure;
 use crate::{KvStore, Node};
 
-/// A bundle of a new store, with an op for each value, of that many bytes.
+/// A bundle of a new store, with one op per value of the given length in bytes.
 fn bundle(values: &[usize]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::open(dir.path()).unwrap();
@@ -34,7 +34,7 @@ fn ops(bundle: &[u8]) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| reader.next_op().unwrap()).collect()
 }
 
-/// The same ops up to one of them, as a bundle that is intact.
+/// An intact bundle of the first `count` ops.
 fn first_ops(bundle: &[u8], count: usize) -> Vec<u8> {
     let genesis = BundleReader::new(bundle).unwrap().genesis().clone();
     let mut first = Vec::new();
@@ -62,7 +62,7 @@ fn second_reading(bundle: &Intact) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(ops)
 }
 
-/// Reads a file through, lets it change, and reads it again.
+/// Reads a file through, applies `change` to it, and reads it again.
 fn read_around(bytes: &[u8], change: impl FnOnce(&Path)) -> Result<Vec<Vec<u8>>, String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.bundle");
@@ -106,7 +106,7 @@ fn a_file_that_was_changed_since_it_was_read_is_reported() {
     flipped[last] ^= 1;
     assert!(refused(&flipped).contains("its digest differs"));
     assert!(refused(&bytes[..last]).contains("is cut"));
-    // Intact, and not what was read first.
+    // Intact, but not the bundle of the first pass.
     assert!(refused(&first_ops(&bytes, 2)).contains("its digest differs"));
     assert!(refused(&bundle(&[10, 20, 30])).contains("its digest differs"));
 }
@@ -127,7 +127,7 @@ fn no_op_is_read_from_the_bundle_of_another_store() {
 fn a_stream_is_copied_to_a_file_without_a_name_and_read_again() {
     let bytes = bundle(&[10, 200_000, 30]);
     let dir = tempfile::tempdir().unwrap();
-    // The data directory need not be there yet.
+    // The data directory may not exist yet.
     for place in [dir.path().to_path_buf(), dir.path().join("not/yet")] {
         let kept = stream(&bytes).read_through(&place).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -140,7 +140,7 @@ fn a_stream_is_copied_to_a_file_without_a_name_and_read_again() {
             assert_eq!(metadata.dev(), dir.path().metadata().unwrap().dev());
         }
         assert_eq!(second_reading(&kept).unwrap(), ops(&bytes));
-        // As often as it is wanted.
+        // A third pass works, too.
         assert_eq!(second_reading(&kept).unwrap(), ops(&bytes));
     }
     for cut in [0, 10, 100, bytes.len() - 1] {
