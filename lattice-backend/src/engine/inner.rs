@@ -1,7 +1,7 @@
 //! What all clones of a handle share, and the frame of every write transaction.
 //!
-//! Lock order: `writer` before the locks of [`Signing`] and before `progress.applied`. A leader
-//! that holds `writer` does not hold a lock of [`GroupCommit`].
+//! Lock order: `writer` before the locks of [`GroupCommit`], of [`Signing`], and before
+//! `progress.applied`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;

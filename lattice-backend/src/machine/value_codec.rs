@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 
 use unsigned_varint::{decode, encode};
 
-use crate::machine::args::{Field, Plain, Record};
+use crate::machine::record::{Field, Plain, Record};
 use crate::machine::{Fields, Value, ValueType};
 
 /// The longest encoding of a value, in bytes.

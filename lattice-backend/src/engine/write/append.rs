@@ -92,7 +92,7 @@ fn share<R>(error: BackendError, callers: usize) -> Vec<Result<Receipt, AppendEr
 }
 
 /// Carries out one command. After [`AppendError::Backend`] the transaction must be abandoned. After
-/// any other error, nothing was written for the command.
+/// any other error, nothing was written for the command but merges.
 pub(crate) fn append_one<M: StateMachine>(
     recorder: &mut Recorder<'_, M>,
     command: &M::Command,

@@ -1,7 +1,8 @@
 //! Group commit: the first thread that finds no leader becomes the leader and does all queued jobs.
 //!
-//! Lock order: `queue` before `done`, and `queue` before a `Slot`. No thread holds two slots. No
-//! thread holds any of these locks while it does jobs.
+//! Lock order: what `work` holds, then `queue`, then `done` or a `Slot`. No thread holds two slots.
+//! `work` locks `queue` only to take jobs and to linger. No thread that holds one of these locks
+//! waits for a lock that `work` holds.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,10 +15,11 @@ const LINGER_DIVISOR: u32 = 4;
 
 /// Does the jobs of many threads in batches, one batch at a time, each on one of these threads.
 ///
-/// A lone job is done at once. After a batch of several jobs, their threads return one by one, and
-/// the first of them leads the next batch. That leader starts, takes jobs as they arrive, and
-/// lingers until the batch is as long as expected or the linger time, a fraction of the last
-/// batch's time, has passed. Without the linger, batch sizes would oscillate.
+/// A leader expects as many jobs as the last batch had, plus those that were queued at its end. The
+/// first thread to lock the queue leads. Its `work` starts, takes jobs as they arrive, and lingers
+/// until the batch is as long as expected or the linger time, a fraction of the last batch's time,
+/// has passed. A thread that was alone for one batch waits for no other. Without the linger, batch
+/// sizes would oscillate.
 pub(crate) struct GroupCommit<J, R> {
     queue: Mutex<Queue<J, R>>,
     /// Notified of each job that arrives while the leader lingers.
@@ -36,7 +38,7 @@ struct Queue<J, R> {
     /// The last batch's jobs plus the jobs that were queued when it finished.
     expected: usize,
     linger_time: Duration,
-    /// A leader panicked, and the results of its batch are lost.
+    /// A leader panicked. The results of its batch and all queued jobs are lost.
     broken: bool,
 }
 
@@ -77,7 +79,7 @@ impl<J, R> GroupCommit<J, R> {
 
     /// Queues a job and waits until this thread or another has done it. `work` does the jobs of a
     /// [`Batch`] and returns one result for each, in order. Returns `None` once a leader has
-    /// panicked. A follower calls `help` once before it waits.
+    /// panicked, whether or not the job was done. A follower calls `help` once before it waits.
     pub(crate) fn submit(
         &self,
         job: J,
