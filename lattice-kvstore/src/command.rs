@@ -1,7 +1,8 @@
 //! Commands of the store.
 
-use alloc::collections::BinaryHeap;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use lattice_backend::op::OpRef;
 
@@ -10,8 +11,7 @@ use lattice_backend::op::OpRef;
 /// If a key is written several times, the last write counts.
 #[derive(Debug, Clone, Default)]
 pub struct Command {
-    /// In the order of the calls.
-    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    writes: Writes,
     pub(crate) expectations: Vec<(Vec<u8>, Expectation)>,
 }
 
@@ -47,7 +47,7 @@ impl Command {
     }
 
     pub(crate) fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> &mut Self {
-        self.writes.push((key, value));
+        self.writes.insert(key, value);
         self
     }
 
@@ -57,42 +57,29 @@ impl Command {
         self
     }
 
-    /// Number of keys written. Takes the time of sorting the writes, unless they were added in
-    /// ascending order.
+    /// Number of keys written.
     pub fn len(&self) -> usize {
-        self.writes().len()
+        match &self.writes {
+            Writes::Ascending(all) => all.len(),
+            Writes::Any(all) => all.len(),
+        }
     }
 
     /// Whether the batch has no writes.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.len() == 0
     }
 
     /// The last write to each key, in ascending order of keys.
     pub(crate) fn writes(&self) -> Vec<Write<'_>> {
-        let given = self.writes.iter();
-        let given = given.map(|(key, value)| (key.as_slice(), value.as_deref()));
-        if self.writes.is_sorted_by(|a, b| a.0 < b.0) {
-            return given.collect();
+        match &self.writes {
+            Writes::Ascending(all) => all.iter().map(|(key, value)| write(key, value)).collect(),
+            Writes::Any(all) => all.iter().map(|(key, value)| write(key, value)).collect(),
         }
-        // By key, then in the order of the calls. A heap, since the sort functions would add tens
-        // of kilobytes to a module.
-        let heap: BinaryHeap<_> = (0_usize..)
-            .zip(given)
-            .map(|(nth, (key, value))| (key, nth, value))
-            .collect();
-        let mut writes: Vec<Write<'_>> = Vec::with_capacity(heap.len());
-        for (key, _, value) in heap.into_sorted_vec() {
-            match writes.last_mut() {
-                Some(last) if last.0 == key => last.1 = value,
-                _ => writes.push((key, value)),
-            }
-        }
-        writes
     }
 }
 
-/// Commands are equal if they have the same effective writes and the same conditions.
+/// Commands are equal if they have the same writes and the same conditions.
 impl PartialEq for Command {
     fn eq(&self, other: &Self) -> bool {
         self.writes() == other.writes() && self.expectations == other.expectations
@@ -103,3 +90,79 @@ impl Eq for Command {}
 
 /// A key with its new value, or `None` to remove all of its values.
 pub(crate) type Write<'a> = (&'a [u8], Option<&'a [u8]>);
+
+fn write<'a>(key: &'a [u8], value: &'a Option<Vec<u8>>) -> Write<'a> {
+    (key, value.as_deref())
+}
+
+/// The last write to each key. Many batches come in ascending order of keys, and a module adds to a
+/// vector in a fraction of the time of a map. The first key out of order makes the map.
+#[derive(Debug, Clone)]
+enum Writes {
+    Ascending(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    Any(BTreeMap<Vec<u8>, Option<Vec<u8>>>),
+}
+
+impl Default for Writes {
+    fn default() -> Self {
+        Self::Ascending(Vec::new())
+    }
+}
+
+impl Writes {
+    fn insert(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let all = match self {
+            Self::Any(all) => {
+                all.insert(key, value);
+                return;
+            }
+            Self::Ascending(all) => all,
+        };
+        match all.last_mut() {
+            Some((last, kept)) => match key.cmp(last) {
+                Ordering::Greater => all.push((key, value)),
+                Ordering::Equal => *kept = value,
+                Ordering::Less => {
+                    // Inserted one by one: to collect them would sort them first.
+                    let mut any = BTreeMap::new();
+                    for (key, value) in core::mem::take(all) {
+                        any.insert(key, value);
+                    }
+                    any.insert(key, value);
+                    *self = Self::Any(any);
+                }
+            },
+            None => all.push((key, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_writes_are_those_of_a_map(given in vec(("[a-c]{0,2}", any::<Option<u8>>()), 0..30)) {
+            let (mut command, mut model) = (Command::new(), BTreeMap::new());
+            for (key, value) in given {
+                let (key, value) = (key.into_bytes(), value.map(|byte| Vec::from([byte])));
+                command.write(key.clone(), value.clone());
+                model.insert(key, value);
+                prop_assert_eq!(command.len(), model.len());
+                prop_assert!(!command.is_empty());
+            }
+            let expected: Vec<Write<'_>> = model.iter().map(|(key, value)| write(key, value)).collect();
+            prop_assert_eq!(command.writes(), expected);
+            let mut ascending = Command::new();
+            for (key, value) in &model {
+                ascending.write(key.clone(), value.clone());
+            }
+            prop_assert!(matches!(ascending.writes, Writes::Ascending(_)));
+            prop_assert_eq!(command, ascending);
+        }
+    }
+}

@@ -431,7 +431,7 @@ impl WasmMachine {
                 reason => {
                     let reason = text(running.output(reason)?);
                     return Err(trap(format!(
-                        "`prepare` made a payload that is invalid: {reason}"
+                        "`decode` refuses the payload that is to be applied: {reason}"
                     )));
                 }
             }

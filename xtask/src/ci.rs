@@ -190,10 +190,11 @@ fn spelling(workspace: &Workspace) -> Result<(), Failure> {
     };
     match command::output(typos().arg("--version")) {
         Ok(_) => Ok(command::run(&mut typos())?),
-        Err(_) => {
+        Err(command::CommandError::Start { .. }) => {
             println!("spelling: skipped, `cargo install typos-cli` adds `typos`");
             Ok(())
         }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -309,6 +309,17 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
+    /// Skips the values of a list that is an argument.
+    fn skip_list(&mut self) -> Option<List<'a>> {
+        let count = self.len()?;
+        let from = self.rest;
+        for _ in 0..count {
+            self.skip(2)?;
+        }
+        let bytes = &from[..from.len() - self.rest.len()];
+        Some(List { count, bytes })
+    }
+
     /// The fields of a record; lists are skipped.
     fn fields(&mut self) -> Option<Vec<Named<'a>>> {
         let count = self.len()?;
@@ -320,12 +331,8 @@ impl<'a> Reader<'a> {
             }
             let given = match self.rest.first() {
                 Some(&LIST) => {
-                    let bytes = self.rest;
-                    self.skip(1)?;
-                    let len = bytes.len() - self.rest.len();
-                    Given::List(List {
-                        bytes: &bytes[..len],
-                    })
+                    self.kind()?;
+                    Given::List(self.skip_list()?)
                 }
                 _ => Given::Value(self.value(1)?),
             };
@@ -372,9 +379,10 @@ pub(super) enum Given<'a> {
     List(List<'a>),
 }
 
-/// The encoded bytes of a list.
+/// The encoded values of a list, and how many they are.
 #[derive(Debug)]
 pub(super) struct List<'a> {
+    count: usize,
     bytes: &'a [u8],
 }
 
@@ -402,9 +410,7 @@ impl Given<'_> {
 
 impl<'a> List<'a> {
     pub(super) fn values(&self) -> Values<'a> {
-        let mut reader = Reader::new(self.bytes);
-        // The list has been skipped before, so it has a valid kind and count.
-        let left = reader.kind().and_then(|_| reader.len()).unwrap_or(0);
+        let (reader, left) = (Reader::new(self.bytes), self.count);
         Values { reader, left }
     }
 

@@ -303,7 +303,7 @@ fn a_payload_that_prepare_makes_and_decode_refuses_is_a_fault() {
     let hash = store.state_hash().unwrap();
     match store.append(command(&machine, b"I am invalid")) {
         Err(AppendError::Fault(LogicFault::Trap { message })) => {
-            let expected = format!("`prepare` made a payload that is invalid: {TOLD}");
+            let expected = format!("`decode` refuses the payload that is to be applied: {TOLD}");
             assert_eq!(message, expected);
         }
         other => panic!("{other:?}"),
