@@ -346,7 +346,7 @@ impl<'a> Reader<'a> {
     fn plain_record(&mut self, fields: &mut Vec<(&'a [u8], Field<'a>)>) -> Option<ValueType> {
         fields.clear();
         if self.rest.first() != Some(&RECORD) {
-            return Some(self.value(1)?.value_type());
+            return Some(self.value(2)?.value_type());
         }
         self.kind()?;
         for _ in 0..self.len()? {
@@ -360,7 +360,7 @@ impl<'a> Reader<'a> {
                 TEXT => Plain::Text(self.content()?),
                 NULL => Plain::Null,
                 INTEGER => Plain::Integer(unzigzag(self.number()?)),
-                LIST | RECORD => Plain::Other(self.nested(kind, 2)?.value_type()),
+                LIST | RECORD => Plain::Other(self.nested(kind, 3)?.value_type()),
                 _ => Plain::Other(self.scalar(kind)?.value_type()),
             };
             fields.push((name, Field(value)));

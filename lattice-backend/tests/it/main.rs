@@ -21,6 +21,7 @@ mod held;
 mod ingest;
 mod late;
 mod limits;
+mod logic;
 mod open;
 mod ops;
 mod peek;

@@ -54,6 +54,35 @@ fn only_core_with_a_colon_is_reserved() {
     }
 }
 
+/// A constant has the same grammar, and is equal to a name that was parsed.
+#[test]
+fn constants_are_names() {
+    use std::collections::HashSet;
+    use std::panic::catch_unwind;
+
+    for text in [
+        "a.b",
+        "core:kvstore",
+        "a-.b_",
+        "ab",
+        "a",
+        "a..b",
+        "a:b:c",
+        "a.",
+        "A.b",
+        "a.ä",
+    ] {
+        let constant = catch_unwind(|| StoreType::constant(text));
+        let parsed = StoreType::new(text);
+        assert_eq!(constant.is_ok(), parsed.is_ok(), "{text}");
+        if let (Ok(constant), Ok(parsed)) = (constant, parsed) {
+            assert_eq!(constant, parsed);
+            assert_eq!(constant.cmp(&parsed), std::cmp::Ordering::Equal);
+            assert!(HashSet::from([constant]).contains(&parsed));
+        }
+    }
+}
+
 #[test]
 fn length_is_3_to_128_bytes() {
     let longest = format!("a.{}", "b".repeat(MAX_STORE_TYPE_BYTES - 2));

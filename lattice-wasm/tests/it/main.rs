@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod availability;
 mod bombs;
 mod both;
 mod conformance;
 mod counter;
+mod failing;
 mod faults;
 mod features;
 mod floods;
@@ -16,6 +18,8 @@ mod hostile;
 mod imports;
 mod kv;
 mod limits;
+mod manifests;
 mod mutations;
 mod pinned;
 mod prices;
+mod run_limits;
