@@ -171,6 +171,9 @@ pub(super) struct Tour {
     /// Keep what the tour makes, in this new directory
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
+    /// Do not wait for Enter between chapters; without a terminal the tour never waits
+    #[arg(long)]
+    pub(super) no_pause: bool,
 }
 
 #[derive(Debug, clap::Args)]

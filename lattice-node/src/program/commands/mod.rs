@@ -25,7 +25,7 @@ pub(super) use values::check as check_value;
 
 pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Tour(args) => tour::run(context, args.keep.as_deref()),
+        Command::Tour(args) => tour::run(context, &args),
         Command::Create(args) => stores::create(context, &args),
         Command::List => stores::list(context),
         Command::Peek(args) => stores::peek(context, &args.store),

@@ -1,8 +1,9 @@
 //! Prints the tour and records its steps.
 
 use std::ffi::OsString;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -16,42 +17,44 @@ const WIDTH: usize = 80;
 /// Indentation of a step's output.
 const INDENT: &str = "    ";
 
-/// A word of a command line.
-#[derive(Debug, Clone)]
-pub(super) enum Word {
-    /// Used as it is.
-    Plain(String),
-    /// A file or directory of the tour.
-    Path(PathBuf),
+/// What a word begins with that names a file in the tour's directory.
+const IN_TOUR: &str = "./";
+
+/// What the user wants at the end of a chapter.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Chapter,
+    Leave,
 }
 
-/// A word that is used as it is.
-pub(super) fn word(text: impl Into<String>) -> Word {
-    Word::Plain(text.into())
-}
-
-/// A file or directory below the tour's directory.
-pub(super) fn path(path: impl Into<PathBuf>) -> Word {
-    Word::Path(path.into())
-}
-
-/// Prints the walk: headings, commands of a user (`$`), calls of a program (`>`), and their output.
+/// Prints the tour: headings, commands of a user (`alice$`), calls of a program (`>`), and their
+/// output.
 pub(super) struct Guide<'a, 'b> {
     context: &'a mut Context<'b>,
     registry: Registry,
     dir: PathBuf,
-    step: u32,
+    /// Where the user presses Enter between chapters; without it the guide does not wait.
+    answers: Option<Box<dyn BufRead>>,
+    started: Instant,
+    /// The time spent on waiting for the user.
+    waited: Duration,
     /// Commands and calls that are not in the log store yet.
     steps: Vec<String>,
 }
 
 impl<'a, 'b> Guide<'a, 'b> {
-    pub(super) fn new(context: &'a mut Context<'b>, dir: &Path) -> Self {
+    pub(super) fn new(
+        context: &'a mut Context<'b>,
+        dir: &Path,
+        answers: Option<Box<dyn BufRead>>,
+    ) -> Self {
         Self {
             registry: context.native.clone(),
             context,
             dir: dir.to_path_buf(),
-            step: 0,
+            answers,
+            started: Instant::now(),
+            waited: Duration::ZERO,
             steps: Vec::new(),
         }
     }
@@ -68,11 +71,31 @@ impl<'a, 'b> Guide<'a, 'b> {
             .either(json!({ what: said }), |_| line.to_owned())
     }
 
-    pub(super) fn heading(&mut self, text: &str) -> Result<(), Failure> {
+    /// Waits for Enter; the first chapter follows the introduction at once.
+    pub(super) fn before_chapter(&mut self, shown: usize, all: usize) -> Result<Next, Failure> {
+        let Some(answers) = self.answers.as_mut().filter(|_| shown > 0) else {
+            return Ok(Next::Chapter);
+        };
+        let began = Instant::now();
+        let question = format!("-- Enter: chapter {} of {all}   q: leave -- ", shown + 1);
+        let painted = self.context.out.paint(styles::FAINT, &question);
+        self.context.out.raw(format!("\n{painted}").as_bytes())?;
+        self.context.out.flush()?;
+        let mut answer = String::new();
+        let bytes = answers.read_line(&mut answer)?;
+        self.waited += began.elapsed();
+        Ok(match answer.trim() {
+            "q" | "Q" | "quit" | "exit" => Next::Leave,
+            // Ctrl-D.
+            _ if bytes == 0 => Next::Leave,
+            _ => Next::Chapter,
+        })
+    }
+
+    pub(super) fn heading(&mut self, number: usize, title: &str) -> Result<(), Failure> {
         // Flush, so that the user sees each step when it is done.
         self.context.out.flush()?;
-        self.step += 1;
-        let heading = format!("{}. {text}", self.step);
+        let heading = format!("{number}. {title}");
         let painted = self.context.out.paint(styles::NAME, &heading);
         self.print("heading", &heading, &format!("\n{painted}\n"))
     }
@@ -82,19 +105,20 @@ impl<'a, 'b> Guide<'a, 'b> {
         self.print("text", text, &wrapped(text, WIDTH).join("\n"))
     }
 
-    /// Runs a command of this program as a user would; prints the command and its output.
-    pub(super) fn run(&mut self, words: &[Word]) -> Result<String, Failure> {
-        self.typed(&line(words))?;
-        let printed = self.printed(words)?;
+    /// Runs a command of this program as a user would; prints the command and its output. A word
+    /// that starts with `./` names a file of the tour.
+    pub(super) fn run(&mut self, user: &str, words: &[&str]) -> Result<String, Failure> {
+        self.typed(user, &line(words))?;
+        let printed = self.printed(user, words)?;
         self.result(&printed)?;
         Ok(printed)
     }
 
     /// Runs a command that fails; prints the command and the error.
     #[cfg(feature = "wasm")]
-    pub(super) fn run_refused(&mut self, words: &[Word]) -> Result<(), Failure> {
-        self.typed(&line(words))?;
-        let message = match self.printed(words) {
+    pub(super) fn run_refused(&mut self, user: &str, words: &[&str]) -> Result<(), Failure> {
+        self.typed(user, &line(words))?;
+        let message = match self.printed(user, words) {
             Err(failure) => failure.message().to_owned(),
             Ok(printed) => {
                 let unexpected = format!("a command of the tour did not fail: {printed}");
@@ -108,27 +132,31 @@ impl<'a, 'b> Guide<'a, 'b> {
     }
 
     /// Runs a command with its output redirected to a file of the tour.
-    pub(super) fn run_into(&mut self, words: &[Word], file: &str) -> Result<(), Failure> {
-        self.typed(&format!("{} > {file}", line(words)))?;
-        let printed = self.printed(words)?;
+    pub(super) fn run_into(
+        &mut self,
+        user: &str,
+        words: &[&str],
+        file: &str,
+    ) -> Result<(), Failure> {
+        self.typed(user, &format!("{} > {file}", line(words)))?;
+        let printed = self.printed(user, words)?;
         Ok(std::fs::write(self.place(file), printed)?)
     }
 
-    fn printed(&self, words: &[Word]) -> Result<String, Failure> {
-        let real: Vec<OsString> = words
-            .iter()
-            .map(|word| match word {
-                Word::Plain(text) => text.into(),
-                Word::Path(path) => self.dir.join(path).into(),
-            })
-            .collect();
-        let printed = run_kept(&real, self.registry.clone())?;
-        Ok(printed.replace(&format!("{}/", self.dir.display()), ""))
+    fn printed(&self, user: &str, words: &[&str]) -> Result<String, Failure> {
+        let real = words.iter().map(|word| match word.strip_prefix(IN_TOUR) {
+            Some(file) => self.dir.join(file).into(),
+            None => OsString::from(word),
+        });
+        let data_dir = ["--data-dir".into(), self.dir.join(user).into()];
+        let words: Vec<OsString> = data_dir.into_iter().chain(real).collect();
+        let printed = run_kept(&words, self.registry.clone())?;
+        Ok(printed.replace(&format!("{}/", self.dir.display()), IN_TOUR))
     }
 
     /// Prints a command of a user.
-    fn typed(&mut self, command: &str) -> Result<(), Failure> {
-        self.step_taken("command", "$", command)
+    fn typed(&mut self, user: &str, command: &str) -> Result<(), Failure> {
+        self.step_taken("command", &format!("{user}$"), command)
     }
 
     /// Prints a call of a program.
@@ -137,15 +165,18 @@ impl<'a, 'b> Guide<'a, 'b> {
     }
 
     fn step_taken(&mut self, what: &str, sign: &str, step: &str) -> Result<(), Failure> {
-        self.steps.push(format!("{sign} {step}"));
+        let said = format!("{sign} {step}");
         let painted = self.context.out.paint(styles::TYPE, step);
-        self.print(what, step, &format!("  {sign} {painted}"))
+        self.print(what, &said, &format!("  {sign} {painted}"))?;
+        self.steps.push(said);
+        Ok(())
     }
 
     /// Prints the output of a step; wraps long lines.
     pub(super) fn result(&mut self, text: &str) -> Result<(), Failure> {
         for line in text.lines() {
-            let lines = folded(line, WIDTH - INDENT.len());
+            let shown = line.replace('\t', "  ");
+            let lines = folded(&shown, WIDTH - INDENT.len());
             let lines: Vec<_> = lines.iter().map(|line| format!("{INDENT}{line}")).collect();
             self.print("output", line, &lines.join("\n"))?;
         }
@@ -157,7 +188,13 @@ impl<'a, 'b> Guide<'a, 'b> {
         std::mem::take(&mut self.steps)
     }
 
-    pub(super) fn close(&mut self, elapsed: Duration, keep: Option<&Path>) -> Result<(), Failure> {
+    /// Ends the tour, also before its last chapter.
+    pub(super) fn close(
+        &mut self,
+        shown: usize,
+        all: usize,
+        keep: Option<&Path>,
+    ) -> Result<(), Failure> {
         let left = match keep {
             Some(dir) => format!(
                 "The stores are in {0}; try `lattice --data-dir {0}/alice list`.",
@@ -165,11 +202,15 @@ impl<'a, 'b> Guide<'a, 'b> {
             ),
             None => "Nothing is left behind; `lattice tour --keep DIR` keeps the stores.".into(),
         };
-        let ended = format!("That took {} ms. {left}", elapsed.as_millis());
+        let chapters = match shown == all {
+            true => format!("{all} chapters"),
+            false => format!("{shown} of {all} chapters"),
+        };
+        let took = self.started.elapsed().saturating_sub(self.waited);
         if !self.context.out.is_json() {
             self.context.out.line("")?;
         }
-        self.say(&ended)
+        self.say(&format!("{chapters} took {} ms. {left}", took.as_millis()))
     }
 }
 
@@ -209,22 +250,17 @@ fn folded(line: &str, width: usize) -> Vec<String> {
 }
 
 /// Formats a command of this program as a user types it.
-fn line(words: &[Word]) -> String {
-    let words: Vec<_> = words.iter().map(shown).collect();
+fn line(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     format!("lattice {}", words.join(" "))
 }
 
 /// Quotes a word for a shell.
-fn shown(word: &Word) -> String {
-    let text = match word {
-        Word::Plain(text) => text.clone(),
-        Word::Path(path) => path.display().to_string(),
-    };
+fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:=@".contains(letter);
-    if text.chars().all(is_plain) && !text.is_empty() {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
+    match word.chars().all(is_plain) && !word.is_empty() {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

@@ -1,45 +1,77 @@
-//! `lattice tour`: a guided walk on real data.
+//! `lattice tour`: a guided tour on real data, in chapters that fit a screen.
 
 mod builds;
+mod chapter;
 mod guide;
 #[cfg(feature = "wasm")]
 mod modules;
 mod packages;
 mod proof;
 mod replicas;
-mod walk;
+mod stores;
 
 use std::fs;
+use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use super::context::Context;
+use super::args::Tour;
+use super::context::{Context, Host};
 use super::failure::Failure;
-use guide::Guide;
+use chapter::Chapter;
+use guide::{Guide, Next};
 
 /// Runs the tour in a temporary directory, or in a new one that is kept.
-pub(super) fn run(context: &mut Context<'_>, keep: Option<&Path>) -> Result<(), Failure> {
-    let started = Instant::now();
+pub(super) fn run(context: &mut Context<'_>, args: &Tour) -> Result<(), Failure> {
+    let waits = !args.no_pause
+        && context.host == Host::Process
+        && context.out.is_terminal()
+        && !context.out.is_json()
+        && io::stdin().is_terminal();
+    let answers = waits.then(|| Box::new(io::stdin().lock()) as Box<dyn BufRead>);
+    show(context, args.keep.as_deref(), answers)
+}
+
+fn show(
+    context: &mut Context<'_>,
+    keep: Option<&Path>,
+    answers: Option<Box<dyn BufRead>>,
+) -> Result<(), Failure> {
     let place = Place::new(keep)?;
-    let mut guide = Guide::new(context, place.dir());
+    let chapters = chapters();
+    let mut guide = Guide::new(context, place.dir(), answers);
     guide.say(
-        "Lattice keeps stores that describe themselves. This walk makes two of them from real data, \
-         forgets what they are, finds out again from the files alone, lets two replicas of one store \
-         part and meet, has history prove the state, and runs a store type that comes as a file. \
-         Commands after a $ are run as they stand there; calls after a > are made in a program.",
+        "Each file of a Lattice store says which store it is, of which type, and which code reads \
+         it. This tour creates stores from real data, copies, merges, verifies and upgrades them. \
+         Each chapter fits a screen.",
     )?;
-    let stores = walk::make(&mut guide)?;
-    walk::rediscover(&mut guide, &stores)?;
-    replicas::part_and_meet(&mut guide, &stores)?;
-    proof::prove(&mut guide, &stores)?;
-    #[cfg(feature = "wasm")]
-    {
-        modules::add_and_move(&mut guide)?;
-        modules::fix(&mut guide)?;
+    guide.say(
+        "`alice$` is the shell of a user, whose data directory is `alice`: the commands work for \
+         you, too. `>` is a call that a program makes.",
+    )?;
+    let mut shown = 0;
+    for chapter in &chapters {
+        if guide.before_chapter(shown, chapters.len())? == Next::Leave {
+            break;
+        }
+        shown += 1;
+        guide.heading(shown, chapter.title)?;
+        (chapter.show)(&mut guide)?;
     }
-    walk::look_back(&mut guide, &stores)?;
-    guide.close(started.elapsed(), keep)?;
+    guide.close(shown, chapters.len(), keep)?;
     place.leave()
+}
+
+/// The chapters in order. Each one finds what those before it have left in the tour's directory.
+fn chapters() -> Vec<Chapter> {
+    let all = [
+        stores::CHAPTERS,
+        replicas::CHAPTERS,
+        proof::CHAPTERS,
+        #[cfg(feature = "wasm")]
+        modules::CHAPTERS,
+        stores::LAST,
+    ];
+    all.concat()
 }
 
 /// The directory of the tour.
@@ -58,7 +90,7 @@ impl Place {
         // An existing directory may contain the user's stores.
         fs::create_dir(dir).map_err(|error| {
             Failure::usage(format!(
-                "cannot make {} for the tour: {error}",
+                "cannot create {} for the tour: {error}",
                 dir.display()
             ))
         })?;
@@ -77,5 +109,65 @@ impl Place {
             Self::Temporary(dir) => Ok(dir.close()?),
             Self::Kept(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::RefCell;
+    use std::io::Cursor;
+
+    use clap::Parser;
+
+    use super::super::Shared;
+    use super::super::args::Args;
+    use super::super::output::Output;
+    use super::*;
+    use crate::core_registry;
+
+    /// What the tour prints for a user who types these answers.
+    fn shown(answers: &str) -> String {
+        let home = tempfile::tempdir().unwrap();
+        let keep = home.path().join("tour");
+        let args = ["lattice", "--data-dir", "none", "tour"];
+        let args = Args::try_parse_from(args).unwrap();
+        let printed = RefCell::new(Vec::new());
+        let out = Output::on_terminal(Shared(&printed), Shared(&printed), &args.global);
+        let registry = core_registry().unwrap();
+        let mut context = Context::new(Host::Tour, &args.global, registry, out).unwrap();
+        show(
+            &mut context,
+            Some(&keep),
+            Some(Box::new(Cursor::new(answers.to_owned()))),
+        )
+        .unwrap();
+        context.finish().unwrap();
+        drop(context);
+        String::from_utf8(printed.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn enter_shows_the_next_chapter_and_q_leaves() {
+        let all = chapters().len();
+        for (answers, count) in [
+            ("q\n", 1),
+            ("\nq\n", 2),
+            ("\n\n Q \n\n", 3),
+            ("\n", 2),
+            ("", 1),
+        ] {
+            let text = shown(answers);
+            let begun = |number: usize| text.contains(&format!("\n{number}. "));
+            assert!(begun(count) && !begun(count + 1), "{answers:?}: {text}");
+            let question = format!("-- Enter: chapter {} of {all}   q: leave -- ", count + 1);
+            assert!(text.contains(&question), "{answers:?}: {text}");
+            let ended = format!("{count} of {all} chapters took ");
+            assert!(text.contains(&ended), "{answers:?}: {text}");
+        }
+        let text = shown(&"\n".repeat(100));
+        assert!(text.contains(&format!("\n{all}. ")), "{text}");
+        assert!(text.contains(&format!("\n{all} chapters took ")), "{text}");
     }
 }

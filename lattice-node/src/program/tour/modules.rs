@@ -1,11 +1,11 @@
-//! Code as data: a store type in a module.
+//! The chapters on code as data: a store type in a module.
 
 use std::fs;
 
 use lattice_wasm::guests;
 
-use super::guide::{Guide, path, word};
-use super::walk::on;
+use super::chapter::{Chapter, chapter};
+use super::guide::Guide;
 use crate::program::failure::Failure;
 
 /// The modules and their file names in the tour's directory.
@@ -15,66 +15,66 @@ const FILES: [(&str, &[u8]); 3] = [
     ("mistake.wasm", guests::CHAT_BROKEN),
 ];
 
-/// Adds a module, uses a store of its type, and moves the store to a directory without the module.
-pub(super) fn add_and_move(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
-    guide.heading("A store type can come as a module, which is data too")?;
-    guide.say(
-        "The file chat.wasm has the code of a store type that this program does not know. \
-         `code add` says that it may run here. Its name is the hash of its bytes, its content id.",
-    )?;
+pub(super) const CHAPTERS: &[Chapter] = &[
+    chapter("The code of a store type can be a file, too", add),
+    chapter("A store names the code that it needs", carry),
+    chapter(
+        "A hot fix is accepted if a replay gives the same state",
+        fix,
+    ),
+    chapter("A version that computes another state is refused", refuse),
+];
+
+/// Adds a module and uses a store of its type.
+fn add(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     for (file, wasm) in FILES {
         fs::write(guide.place(file), wasm)?;
     }
-    let mut add = on("alice", ["code", "add"]);
-    add.push(path("chat.wasm"));
-    guide.run(&add)?;
-    let create = ["create", "org.example.chat", "--alias", "lobby"];
-    let printed = guide.run(&on("alice", create))?;
-    let id = printed.trim();
-    let mut post = on("alice", ["call", "lobby", "post", "room=tea"]);
-    post.push(word("text=Anyone here?"));
-    guide.run(&post)?;
-    guide.run(&on("alice", ["history", "lobby"]))?;
-
-    guide.heading("The store names its code, and waits for it")?;
-    let mut backup = on("alice", ["backup", "lobby"]);
-    backup.push(path("lobby.db"));
-    guide.run(&backup)?;
-    guide.say("Dave restores the copy. His directory lacks the code, and says so:")?;
-    let on_dave = |words: &[&'static str]| {
-        let mut words = on("dave", words.iter().copied());
-        words.push(word(&id[..8]));
-        words
-    };
-    let mut restore = on("dave", ["restore"]);
-    restore.push(path("lobby.db"));
-    guide.run_refused(&restore)?;
-    let mut add = on("dave", ["code", "add"]);
-    add.push(path("chat.wasm"));
-    guide.run(&add)?;
-    guide.run(&restore)?;
-    guide.run(&on_dave(&["verify"]))?;
-    let mut read = on_dave(&["call"]);
-    read.extend([word("read"), word("room=tea")]);
-    guide.run(&read)?;
+    guide.say(
+        "chat.wasm is a WebAssembly module with a store type that this program does not know. \
+         `code add` says that Alice trusts it. The name of code is its content id, the hash of its \
+         bytes.",
+    )?;
+    guide.run("alice", &["code", "add", "./chat.wasm"])?;
+    guide.run("alice", &["create", "org.example.chat", "--alias", "lobby"])?;
+    guide.say("The program runs the module in a sandbox. All commands work for its stores:")?;
+    guide.run(
+        "alice",
+        &["call", "lobby", "post", "room=tea", "text=Anyone here?"],
+    )?;
+    guide.run("alice", &["history", "lobby"])?;
     Ok(())
 }
 
-/// Proposes two other modules for the store: one computes the same state, the other does not.
-pub(super) fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
-    guide.heading("A replay decides whether a new version of the code is a hot fix")?;
-    let file = |command, words: &[&'static str], file| {
-        let words = ["code", command].into_iter().chain(words.iter().copied());
-        let mut words = on("alice", words);
-        words.push(path(file));
-        words
-    };
-    guide.run(&file("add", &[], "hotfix.wasm"))?;
-    guide.run(&file("upgrade", &["lobby"], "hotfix.wasm"))?;
-    guide
-        .say("The next version stores each text in capitals, so it computes a different state:")?;
-    guide.run(&file("add", &[], "mistake.wasm"))?;
-    guide.run_refused(&file("upgrade", &["lobby"], "mistake.wasm"))?;
-    guide.run(&on("alice", ["verify", "lobby"]))?;
+/// Moves the store to a user without the module.
+fn carry(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say("Dave receives a copy of the store. His program lacks the code, and says which:")?;
+    guide.run("alice", &["backup", "lobby", "./lobby.db"])?;
+    guide.run_refused("dave", &["verify", "./lobby.db"])?;
+    guide.say("He adds the code. Now a replay of the history proves the state:")?;
+    guide.run("dave", &["code", "add", "./chat.wasm"])?;
+    guide.run("dave", &["verify", "./lobby.db"])?;
+    guide.run("dave", &["history", "./lobby.db"])?;
+    Ok(())
+}
+
+/// Proposes a module that computes the same state.
+fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "hotfix.wasm is a new version of the code. Before the store changes to it, the program \
+         applies all ops with it and compares what each op wrote.",
+    )?;
+    guide.run("alice", &["code", "add", "./hotfix.wasm"])?;
+    guide.run("alice", &["code", "upgrade", "lobby", "./hotfix.wasm"])?;
+    Ok(())
+}
+
+/// Proposes a module that computes another state.
+fn refuse(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say("mistake.wasm stores each text in capitals: another state than Dave's.")?;
+    guide.run("alice", &["code", "add", "./mistake.wasm"])?;
+    guide.run_refused("alice", &["code", "upgrade", "lobby", "./mistake.wasm"])?;
+    guide.say("The store still uses the hot fix, and is intact:")?;
+    guide.run("alice", &["verify", "lobby"])?;
     Ok(())
 }

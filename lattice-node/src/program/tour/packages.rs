@@ -11,8 +11,15 @@ const LOCK_FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Ca
 struct Package {
     name: String,
     version: String,
-    source: Option<String>,
+    /// Hexadecimal SHA-256 of the source; packages of the workspace have none.
     checksum: Option<String>,
+}
+
+impl Package {
+    /// Name and version: a lock file can contain several versions of a package.
+    fn key(&self) -> String {
+        format!("{}/{}", self.name, self.version)
+    }
 }
 
 #[derive(Deserialize)]
@@ -20,28 +27,23 @@ struct LockFile {
     package: Vec<Package>,
 }
 
-/// The packages as JSON Lines for `import`, in the order of the lock file, and the key of the
-/// package `shown`. A lock file can contain several versions of a package, so the key includes the
-/// version.
-pub(super) fn packages(shown: &str) -> Result<(String, Option<String>), toml::de::Error> {
+fn packages() -> Result<Vec<Package>, toml::de::Error> {
+    Ok(toml::from_str::<LockFile>(LOCK_FILE)?.package)
+}
+
+/// The packages as JSON Lines for `import`, in the order of the lock file.
+pub(super) fn lines() -> Result<String, toml::de::Error> {
     let mut lines = String::new();
-    let mut found = None;
-    for package in toml::from_str::<LockFile>(LOCK_FILE)?.package {
-        let key = format!("{}/{}", package.name, package.version);
-        let value = match (package.source, package.checksum) {
-            (Some(source), checksum) => json!({
-                "name": package.name,
-                "version": package.version,
-                "checksum": checksum,
-                "source": source,
-            }),
-            (None, _) => json!({ "name": package.name, "version": package.version }),
-        };
-        lines.push_str(&json!({ "key": key, "value": value }).to_string());
+    for package in packages()? {
+        let value = package.checksum.as_deref().unwrap_or("in this workspace");
+        lines.push_str(&json!({ "key": package.key(), "value": value }).to_string());
         lines.push('\n');
-        if package.name == shown {
-            found = Some(key);
-        }
     }
-    Ok((lines, found))
+    Ok(lines)
+}
+
+/// The key of a package, if the lock file contains it.
+pub(super) fn key_of(name: &str) -> Result<Option<String>, toml::de::Error> {
+    let mut packages = packages()?.into_iter();
+    Ok(packages.find(|it| it.name == name).map(|it| it.key()))
 }

@@ -1,4 +1,4 @@
-//! History proves the state: verification, hot fixes, a migration.
+//! The chapters on proof: verification, hot fixes, a migration.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,89 +9,95 @@ use lattice_backend::engine::open::OpenError;
 use lattice_backend::progress::Stage;
 
 use super::builds;
-use super::guide::{Guide, path};
-use super::walk::{Stores, on};
+use super::chapter::{Chapter, chapter};
+use super::guide::Guide;
+use super::stores::PACKAGES;
 use crate::program::bulk::plural;
 use crate::program::failure::Failure;
 use crate::{
     Access, ManagerError, Node, NodeError, ProgressSink, Registry, StoreHandle, core_registry,
 };
 
-/// Verifies a store against its history, with this program and with other builds.
-pub(super) fn prove(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
-    guide.heading("Anybody can ask whether a store is what its history says")?;
-    guide.run(&on("alice", ["verify", "packages"]))?;
+const OPEN: &str = "let store = manager.open(id, Access::ReadWrite)?";
 
-    guide.heading("A new build of the logic has to prove itself on the history")?;
-    let mut backup = on("alice", ["backup", "packages"]);
-    backup.push(path("packages.db"));
-    guide.run(&backup)?;
-    let mut restore = on("carol", ["restore"]);
-    restore.push(path("packages.db"));
-    guide.run(&restore)?;
-    guide.say("Carol's program has the same logic, only faster, and says so: core:kvstore/2.")?;
-    let carol = Carol {
-        dir: guide.place("carol"),
-        file: guide.place(stores.kv_dir("carol")).join("state.db"),
-    };
-    for time in ["first", "second"] {
-        guide.called("let store = manager.open(id, Access::ReadWrite)?")?;
-        let (opened, replayed) = carol.open(builds::faster()?);
-        let store = opened?;
-        let logic = store.logic_version();
-        store.close()?;
-        let ops = plural(replayed, ("op", "ops"));
-        guide.result(&match replayed {
-            0 => format!("opened at once the {time} time: {logic} was recorded"),
-            _ => format!("{ops} replayed, all alike: {logic} is recorded"),
-        })?;
-    }
-    guide.say("The next build takes a delete for nothing. One op of this history is a delete:")?;
-    guide.called("let store = manager.open(id, Access::ReadWrite)?")?;
+pub(super) const CHAPTERS: &[Chapter] = &[
+    chapter("Anyone can prove the state from the history", verify),
+    chapter(
+        "New code must compute the same state from the history",
+        accept,
+    ),
+    chapter("Code that computes another state is refused", refuse),
+    chapter(
+        "New rules are a new store, which names the old one",
+        migrate,
+    ),
+];
+
+fn verify(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "`verify` checks every signature, applies all ops to an empty store, and compares each row \
+         with the file. The state hash is the one that Alice and Bob compared.",
+    )?;
+    guide.run("alice", &["verify", PACKAGES])?;
+    Ok(())
+}
+
+/// Opens a store with another version of its code.
+fn accept(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.run("alice", &["backup", PACKAGES, "./packages.db"])?;
+    guide.run("carol", &["restore", "./packages.db"])?;
+    guide.say(
+        "Carol's program has a faster version of the key-value store's code. On the first open for \
+         writing it applies all ops again, and compares what each one wrote:",
+    )?;
+    let carol = Carol::new(guide)?;
+    guide.called(OPEN)?;
+    carol.takes(guide, builds::faster()?)?;
+    guide.say("The store records the version. From then on it opens without a replay:")?;
+    guide.called(OPEN)?;
+    carol.takes(guide, builds::faster()?)
+}
+
+/// Opens a store with a version of its code that has a bug.
+fn refuse(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    let carol = Carol::new(guide)?;
+    guide.say("Carol's next version ignores deletes, which is a bug. One op was a delete:")?;
+    guide.called(OPEN)?;
     let before = fs::read(&carol.file)?;
     match carol.open(builds::mistaken()?).0 {
         Err(NodeError::Manager(ManagerError::Open(OpenError::LogicDiffers {
             difference, ..
         }))) => {
-            guide.result("refused as corrupt")?;
+            guide.result("refused: core:kvstore/3 computes another state")?;
             if let Some(op) = &difference.op {
                 let author = op.op.author;
-                guide.result(&format!(
-                    "first in op number {} by {author:.16}...",
-                    op.index
-                ))?;
+                guide.result(&format!("first in op {} by {author:.16}...", op.index))?;
             }
             if let Some(row) = &difference.row {
                 guide.result(&format!("first in row {}", row.key.escape_ascii()))?;
             }
         }
         Err(error) => return Err(error.into()),
-        Ok(_) => return Err(Failure::damaged("a build with a mistake was let in")),
+        Ok(_) => return Err(Failure::damaged("a version with a bug was accepted")),
     }
     if fs::read(&carol.file)? != before {
         return Err(Failure::damaged("a refusal has changed the file"));
     }
-    guide.result("not a byte of the file has changed")?;
-    guide.say("The first build takes it back in the same way:")?;
-    guide.called("let store = manager.open(id, Access::ReadWrite)?")?;
-    let (opened, replayed) = carol.open(core_registry()?);
-    let ops = plural(replayed, ("op", "ops"));
-    guide.result(&format!(
-        "{ops} replayed, all alike: {} is recorded",
-        opened?.logic_version()
-    ))?;
+    guide.result("no byte of the file has changed")?;
+    guide.say("The first version is accepted again, also after a replay:")?;
+    guide.called(OPEN)?;
+    carol.takes(guide, core_registry()?)
+}
 
-    guide.heading("New rules are a new store, which names the old one")?;
-    let words = [
-        "migrate",
-        "packages",
-        "--to",
-        "core:kvstore",
-        "--alias",
-        "packages-2",
-    ];
-    guide.run(&on("alice", words))?;
-    guide.run(&on("alice", ["verify", "packages-2"]))?;
+fn migrate(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "The type and the rules of a store never change. Other rules need a new store. It starts \
+         from the state of the old one, and its first record names the old store's id and state \
+         hash. The old store stays.",
+    )?;
+    let to = ["--to", "core:kvstore", "--alias", "packages-2"];
+    guide.run("alice", &[&["migrate", PACKAGES][..], &to].concat())?;
+    guide.run("alice", &["verify", "packages-2"])?;
     Ok(())
 }
 
@@ -102,6 +108,32 @@ struct Carol {
 }
 
 impl Carol {
+    /// The only store of Carol's data directory.
+    fn new(guide: &Guide<'_, '_>) -> Result<Self, Failure> {
+        let dir = guide.place("carol");
+        let mut stores = fs::read_dir(dir.join("stores"))?;
+        let store = stores
+            .next()
+            .ok_or_else(|| Failure::not_found("carol has no store"))??;
+        Ok(Self {
+            dir,
+            file: store.path().join("state.db"),
+        })
+    }
+
+    /// Opens the store with code that must be accepted, and closes it.
+    fn takes(&self, guide: &mut Guide<'_, '_>, registry: Registry) -> Result<(), Failure> {
+        let (opened, replayed) = self.open(registry);
+        let store = opened?;
+        let version = store.logic_version();
+        store.close()?;
+        let ops = plural(replayed, ("op", "ops"));
+        guide.result(&match replayed {
+            0 => format!("{ops} replayed: {version} was recorded"),
+            _ => format!("{ops} replayed, same state: {version} is recorded"),
+        })
+    }
+
     /// Opens the store for writing; also returns how many ops were replayed.
     fn open(&self, registry: Registry) -> (Result<Arc<dyn StoreHandle>, NodeError>, u64) {
         let replayed = Arc::new(AtomicU64::new(0));

@@ -1,93 +1,105 @@
-//! Two replicas of one store that diverge and converge.
+//! The chapters on two replicas of one store, which diverge and converge.
 
-use super::guide::{Guide, Word, path, word};
-use super::walk::{Stores, on, open_kv};
+use super::chapter::{Chapter, chapter};
+use super::guide::Guide;
+use super::stores::{PACKAGES, open_kv, sample};
 use crate::program::failure::Failure;
 
 const SHARED_KEY: &str = "note/redb";
 
-/// Bob makes a replica from a bundle of Alice's. Both write independently, exchange the ops that
-/// the other lacks, and converge.
-pub(super) fn part_and_meet(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
-    guide.heading("Bob makes a replica of the key-value store from a file")?;
-    guide.run(&with(
-        on("alice", ["bundle", "create", "packages"]),
-        [path("all.bundle")],
-    ))?;
-    guide.say("It has the history and its signatures, and needs no store to be checked:")?;
-    guide.run(&[word("bundle"), word("verify"), path("all.bundle")])?;
-    guide.run(&with(
-        on("bob", ["bundle", "apply"]),
-        [path("all.bundle"), word("--any-author")],
-    ))?;
-    let id = word(format!("{:.8}", stores.kv_id));
-    guide.run(&with(on("bob", ["alias", "set", "packages"]), [id]))?;
+pub(super) const CHAPTERS: &[Chapter] = &[
+    chapter("Bob makes a replica from a file", replicate),
+    chapter("Alice and Bob write without each other", diverge),
+    chapter("They exchange files, and have the same state", converge),
+    chapter(
+        "Concurrent values of a key are kept until someone decides",
+        decide,
+    ),
+    chapter("History says who wrote what, and after what", history),
+];
 
-    guide.heading("They edit it apart: the same key, and different ones")?;
-    guide.run(&on("alice", ["put", "packages", SHARED_KEY, "our engine"]))?;
-    guide.run(&on(
-        "alice",
-        ["put", "packages", "note/serde", "derive everywhere"],
-    ))?;
-    guide.run(&on(
-        "bob",
-        ["put", "packages", SHARED_KEY, "bytes to bytes"],
-    ))?;
-    let sample = word(&stores.sample);
-    guide.run(&with(on("bob", ["del", "packages"]), [sample]))?;
-    compare(guide, stores)?;
-
-    guide.heading("They exchange what the other lacks, both ways")?;
-    send(guide, "bob", "alice", "from-bob")?;
-    send(guide, "alice", "bob", "from-alice")?;
-    agree(guide, stores)?;
-
-    guide.heading("What both wrote is kept, and one value is current on both")?;
-    guide.run(&on("alice", ["conflicts", "packages"]))?;
-    guide.run(&on("bob", ["get", "packages", SHARED_KEY]))?;
-    guide.say("Whoever has seen both settles it by writing again:")?;
-    let settled = "our engine: bytes to bytes";
-    guide.run(&on("alice", ["put", "packages", SHARED_KEY, settled]))?;
-    send(guide, "alice", "bob", "settled")?;
-    agree(guide, stores)?;
-    guide.run(&on("bob", ["conflicts", "packages", SHARED_KEY]))?;
-
-    guide.heading("History says who did what, and what followed what")?;
-    guide.run(&on("bob", ["history", "packages", "--graph"]))?;
+fn replicate(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "A bundle is a file with ops: signed changes, one after another. Alice writes all ops of \
+         her store to a bundle.",
+    )?;
+    guide.run("alice", &["bundle", "create", PACKAGES, "./all.bundle"])?;
+    guide.say("Bob checks every signature before he has a store:")?;
+    guide.run("bob", &["bundle", "verify", "./all.bundle"])?;
+    guide.say(
+        "He applies the ops to a new replica. By default a replica takes no ops of authors that \
+         are new to it; --any-author lets it.",
+    )?;
+    let printed = guide.run("bob", &["bundle", "apply", "./all.bundle", "--any-author"])?;
+    let id = printed.lines().last().unwrap_or_default();
+    let short = id.get(..8).unwrap_or(id);
+    guide.run("bob", &["alias", "set", PACKAGES, short])?;
     Ok(())
 }
 
-fn with<const N: usize>(mut words: Vec<Word>, more: [Word; N]) -> Vec<Word> {
-    words.extend(more);
-    words
+fn diverge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say("Both write to the same key. Each also changes what the other does not touch.")?;
+    guide.run("alice", &["put", PACKAGES, SHARED_KEY, "our backend"])?;
+    guide.run(
+        "alice",
+        &["put", PACKAGES, "note/serde", "derive everywhere"],
+    )?;
+    guide.run("bob", &["put", PACKAGES, SHARED_KEY, "bytes to bytes"])?;
+    guide.run("bob", &["del", PACKAGES, &sample()?])?;
+    guide.say("The state hash covers what a store contains now. Theirs differ:")?;
+    compare(guide)?;
+    Ok(())
+}
+
+fn converge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "Each says what it has (its tips: the last ops of every author), and the other sends the \
+         ops after those.",
+    )?;
+    send(guide, "bob", "alice", "./from-bob.bundle")?;
+    send(guide, "alice", "bob", "./from-alice.bundle")?;
+    agree(guide)
+}
+
+fn decide(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say("Both replicas have both values of note/redb, and the same one is current:")?;
+    guide.run("alice", &["conflicts", PACKAGES])?;
+    guide.run("bob", &["get", PACKAGES, SHARED_KEY])?;
+    guide.say("Alice has seen both. Her next write replaces both, also at Bob's:")?;
+    let decided = "our backend: bytes to bytes";
+    guide.run("alice", &["put", PACKAGES, SHARED_KEY, decided])?;
+    send(guide, "alice", "bob", "./decided.bundle")?;
+    guide.run("bob", &["get", PACKAGES, SHARED_KEY])?;
+    agree(guide)
+}
+
+fn history(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "Every op names the ops that its author had seen. The columns: op, time, author, and what \
+         the op did; newest first.",
+    )?;
+    guide.run("bob", &["history", PACKAGES, "--graph"])?;
+    Ok(())
 }
 
 /// Sends a replica a bundle of the ops that it lacks.
-fn send(
-    guide: &mut Guide<'_, '_>,
-    from: &'static str,
-    to: &'static str,
-    name: &str,
-) -> Result<(), Failure> {
-    let (tips, bundle) = (format!("{to}.tips"), format!("{name}.bundle"));
-    guide.run_into(&on(to, ["bundle", "tips", "packages"]), &tips)?;
-    guide.run(&with(
-        on(from, ["bundle", "create", "packages"]),
-        [path(&bundle), word("--since"), path(&tips)],
-    ))?;
-    guide.run(&with(
-        on(to, ["bundle", "apply"]),
-        [path(&bundle), word("--any-author")],
-    ))?;
+fn send(guide: &mut Guide<'_, '_>, from: &str, to: &str, bundle: &str) -> Result<(), Failure> {
+    let tips = format!("./{to}.tips");
+    guide.run_into(to, &["bundle", "tips", PACKAGES], &tips)?;
+    guide.run(
+        from,
+        &["bundle", "create", PACKAGES, bundle, "--since", &tips],
+    )?;
+    guide.run(to, &["bundle", "apply", bundle, "--any-author"])?;
     Ok(())
 }
 
 /// Prints the state hashes of both replicas; returns whether they are equal.
-fn compare(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<bool, Failure> {
+fn compare(guide: &mut Guide<'_, '_>) -> Result<bool, Failure> {
     guide.called("(alice.state_hash()?, bob.state_hash()?)")?;
     let mut hashes = Vec::new();
-    for name in ["alice", "bob"] {
-        let (_, kv) = open_kv(guide, name, stores)?;
+    for user in ["alice", "bob"] {
+        let (_, kv) = open_kv(guide, user)?;
         hashes.push(kv.state_hash()?);
         kv.close()?;
     }
@@ -97,15 +109,14 @@ fn compare(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<bool, Failure> 
         false => "different states",
     };
     guide.result(&format!(
-        "alice {:.16}...  bob {:.16}...",
+        "alice {:.16}...  bob {:.16}...  {word}",
         hashes[0], hashes[1]
     ))?;
-    guide.result(word)?;
     Ok(is_same)
 }
 
-fn agree(guide: &mut Guide<'_, '_>, stores: &Stores) -> Result<(), Failure> {
-    match compare(guide, stores)? {
+fn agree(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    match compare(guide)? {
         true => Ok(()),
         false => Err(Failure::damaged(
             "the replicas differ after they exchanged all ops",
