@@ -2,8 +2,9 @@
 //!
 //! Writes the same ops through candidate layouts and the same rows through redb alone, alternating,
 //! in one run and one mode. Prints the median of the ratios of all rounds, and the bytes that a key
-//! takes on disk after compaction. FORMAT.md says which layout was chosen, and why. The candidates
-//! are bare write sets: keys are 16 random bytes, values 100 bytes; hashing and signing are real.
+//! takes on disk after compaction. docs/layout.md says which layout was chosen, and why. The
+//! candidates are bare write sets: keys are 16 random bytes, values 100 bytes; hashing and signing
+//! are real.
 //!
 //! `cargo bench -p lattice-backend --bench write_set` (about two minutes).
 #![allow(clippy::unwrap_used)]
@@ -75,7 +76,7 @@ const SYSTEM_STEPWISE: Layout = Layout {
     ..PARTS
 };
 const SMALL_FRONTIER: Layout = Layout {
-    name: "the one before that, 2 bytes in front of a value (chosen)",
+    name: "the one before that, 2 bytes before a value (chosen)",
     head_bytes: 2,
     ..PARTS
 };

@@ -35,7 +35,6 @@ pub trait Transaction: WriteTx {
 ///
 /// A commit does not depend on its ticket. If the ticket is dropped, the commit stays, and is
 /// durable once a later ticket has been waited for or the store is closed.
-/// durable at the latest when a later ticket has been waited for, or the store is closed.
 #[must_use = "what was committed may be lost until its ticket has been waited for"]
 pub struct Ticket(Option<Box<dyn FnOnce() -> Result<()> + Send>>);
 

@@ -11,7 +11,7 @@ use crate::state::lthash::{LTHASH_BYTES, LtHash};
 
 /// The genesis record's bytes.
 pub(crate) const GENESIS: &[u8] = b"genesis";
-/// The fingerprint of the logic that computed the state.
+/// The version of the logic that computed the state.
 pub(crate) const LOGIC: &[u8] = b"logic";
 /// The [`Ledger`].
 pub(crate) const LEDGER: &[u8] = b"ledger";

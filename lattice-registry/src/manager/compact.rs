@@ -7,7 +7,7 @@ use std::path::Path;
 use lattice_backend::backend::{Access, FileError, OpenOptions};
 use lattice_meta::StoreId;
 
-use super::open::{canonical, state_db};
+use super::find::{canonical, state_db};
 use super::{ManagerError, StoreManager};
 
 /// The result of a compaction.

@@ -8,8 +8,8 @@ use lattice_backend::backend::{FileError, OpenOptions, StateDb};
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
 use super::building::Building;
+use super::find::{canonical, state_db};
 use super::fs::{directory_of, place_new, replace};
-use super::open::{canonical, state_db};
 use super::rebuild::kept_as;
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};

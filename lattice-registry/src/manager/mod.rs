@@ -6,6 +6,7 @@ mod copies;
 mod create;
 mod destroy;
 mod error;
+mod find;
 mod fs;
 mod list;
 mod migrate;
@@ -16,9 +17,9 @@ mod verify;
 pub use compact::Compacted;
 pub use copies::{IfThere, RestoredStore};
 pub use error::ManagerError;
+pub use find::Found;
 pub use list::Listed;
 pub use migrate::Migrated;
-pub use open::Found;
 pub use rebuild::RebuiltStore;
 
 use std::path::{Path, PathBuf};

@@ -1,11 +1,12 @@
-//! Peek, resolve, open; and close.
+//! Resolve, open; and close.
 //!
 //! # Locks and their order
 //!
 //! 1. A thread holds `Slot::open` of a store while it opens or closes that store. No thread holds
 //!    those of two stores.
 //! 2. Below it, the backend takes the locks of the store's file. If another process holds them, the
-//!    backend returns an error and does not wait.
+//!    backend returns an error and does not wait. `find` takes a reader's lock without a slot; a
+//!    thread that must wait for the slot releases it first.
 //! 3. `slots` and `cache_left_bytes` of the manager are innermost, with or without a slot: a thread
 //!    that holds one of them takes no other lock.
 //!
@@ -13,18 +14,15 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use lattice_backend::backend::{
-    Access, BackendError, FileError, OpenOptions, Peek, PeekError, StateDb, peek_open,
-};
+use lattice_backend::backend::{Access, FileError, PeekError};
 use lattice_backend::engine::open::{LogicPolicy, OpenError, OpenRequest, Proof};
-use lattice_backend::engine::read::InfoError;
 use lattice_meta::{MetaInfo, StoreId};
 
-use super::list::check_place;
-use super::{ManagerError, STATE_DB, StoreManager};
-use crate::{Peeked, Recorded, StoreHandle, StoreOpener};
+use super::find::{Found, canonical, state_db};
+use super::{ManagerError, StoreManager};
+use crate::{Peeked, StoreHandle, StoreOpener};
 
 /// The smallest cache of an open store, in bytes.
 const MIN_CACHE_BYTES: usize = 64 << 10;
@@ -62,143 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A store that was found and peeked at, but is not open yet.
-#[derive(Debug)]
-pub struct Found {
-    file: PathBuf,
-    peek: Peek,
-    /// The file, open for reading, if the store is to be opened for writing.
-    reader: Option<Arc<dyn StateDb>>,
-}
-
-impl Found {
-    fn new(file: PathBuf, peek: Peek, reader: Option<Arc<dyn StateDb>>) -> Self {
-        Self { file, peek, reader }
-    }
-
-    /// Its `meta` table.
-    pub fn meta(&self) -> &MetaInfo {
-        &self.peek.meta
-    }
-
-    /// What it records about the code that it needs.
-    pub fn recorded(&self) -> Recorded<'_> {
-        (&self.peek).into()
-    }
-
-    /// The canonical path of its file.
-    pub fn path(&self) -> &Path {
-        &self.file
-    }
-}
-
-impl Drop for Found {
-    fn drop(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            // Nothing was written through it.
-            let _ = reader.close();
-        }
-    }
-}
-
-/// Peek data of a store that is open here.
-fn peek_handle(open: &dyn StoreHandle, file: &Path) -> Result<Peek, PeekError> {
-    let meta = open.info().map_err(|failed| match failed {
-        InfoError::Meta(found) => found,
-        InfoError::Backend(source) => PeekError::Backend {
-            path: file.to_path_buf(),
-            source,
-        },
-        error => PeekError::Backend {
-            path: file.to_path_buf(),
-            source: BackendError::storage("reading the `meta` table", error),
-        },
-    })?;
-    let logic = Some(open.logic_version().to_string());
-    Ok(Peek { meta, logic })
-}
-
 impl StoreManager {
-    /// Peeks at a store of this data directory.
-    ///
-    /// # Errors
-    /// See [`ManagerError`].
-    pub fn peek(&self, store_id: StoreId) -> Result<MetaInfo, ManagerError> {
-        self.peek_path(self.existing(store_id)?)
-    }
-
-    /// Peeks at any store: a `state.db` or the directory that holds one.
-    ///
-    /// # Errors
-    /// See [`ManagerError`].
-    pub fn peek_path(&self, path: impl AsRef<Path>) -> Result<MetaInfo, ManagerError> {
-        self.peek_file(&state_db(path.as_ref()))
-    }
-
-    /// Peeks at any store, including its recorded logic: a `state.db` or the directory that holds
-    /// one.
-    ///
-    /// # Errors
-    /// See [`ManagerError`].
-    pub fn peek_logic(&self, path: impl AsRef<Path>) -> Result<Peek, ManagerError> {
-        self.peek_recorded(&state_db(path.as_ref()))
-    }
-
-    /// Peeks at a file. A file that is open exclusively cannot be peeked at; if this manager has it
-    /// open, the open handle answers.
-    pub(super) fn peek_file(&self, file: &Path) -> Result<MetaInfo, ManagerError> {
-        Ok(self.peek_recorded(file)?.meta)
-    }
-
-    /// The same, with the recorded logic.
-    pub(super) fn peek_recorded(&self, file: &Path) -> Result<Peek, ManagerError> {
-        let peek = match self.backend.peek(file) {
-            Err(error @ PeekError::File(FileError::InUse { .. })) => {
-                let Some(open) = self.opened(&canonical(file), Access::ReadOnly) else {
-                    return Err(error.into());
-                };
-                peek_handle(&*open, file)?
-            }
-            peeked => peeked?,
-        };
-        check_place(file, &peek.meta)?;
-        Ok(peek)
-    }
-
-    /// Finds a store (a `state.db` or the directory that holds one) and peeks at it, for callers
-    /// that check the store before they [open](Self::open_found) it with this access. A file that
-    /// is to be written is opened for reading here, and need not be opened for reading again.
-    ///
-    /// # Errors
-    /// See [`ManagerError`].
-    pub fn find(&self, path: impl AsRef<Path>, access: Access) -> Result<Found, ManagerError> {
-        let file = canonical(&state_db(path.as_ref()));
-        if let Some(open) = self.opened(&file, access) {
-            let peek = peek_handle(&*open, &file)?;
-            return Ok(Found::new(file, peek, None));
-        }
-        if access == Access::ReadOnly {
-            let peek = self.peek_recorded(&file)?;
-            return Ok(Found::new(file, peek, None));
-        }
-        let options = OpenOptions::read_only();
-        let reader = self
-            .backend
-            .open(&file, &options)
-            .map_err(PeekError::File)?;
-        let peek = match peek_open(&*reader, &file) {
-            Ok(peek) => peek,
-            Err(error) => {
-                // Report the first error.
-                let _ = reader.close();
-                return Err(error.into());
-            }
-        };
-        let found = Found::new(file, peek, Some(reader));
-        check_place(&found.file, found.meta())?;
-        Ok(found)
-    }
-
     /// Opens a store of this data directory: peeks at it, resolves its type, and opens it with the
     /// logic of that type. Returns the existing instance if the store is open; an instance for
     /// writing serves readers too.
@@ -227,8 +89,11 @@ impl StoreManager {
         if let Some(open) = self.opened(&file, access) {
             return Ok(open);
         }
-        let found = self.find(&file, access)?;
-        self.open_found(found, access)
+        match self.find(&file, access) {
+            // Another thread may have opened it exclusively since.
+            Err(error) if is_in_use(&error) => self.opened(&file, access).ok_or(error),
+            found => self.open_found(found?, access),
+        }
     }
 
     /// Opens a store that was found, if the file still holds the same store.
@@ -243,8 +108,16 @@ impl StoreManager {
     ) -> Result<Arc<dyn StoreHandle>, ManagerError> {
         let (file, meta) = (found.file.clone(), found.meta().clone());
         let store_id = meta.store_id;
-        let slot = Arc::clone(lock(&self.slots).by_id.entry(store_id).or_default());
-        let mut open = lock(&slot.open);
+        let slot = self.slot(store_id, &file);
+        let mut open = slot.open.try_lock().unwrap_or_else(|held| match held {
+            TryLockError::Poisoned(poisoned) => poisoned.into_inner(),
+            TryLockError::WouldBlock => {
+                // The file is not kept open during the wait: the thread that holds the slot could
+                // not open it exclusively, nor after a crash.
+                found.close();
+                lock(&slot.open)
+            }
+        });
         let instances = self.usable(&mut open);
         if let Some(instance) = instances.any().filter(|instance| instance.path != file) {
             let open = instance.path.clone();
@@ -258,17 +131,22 @@ impl StoreManager {
             return Ok(Arc::clone(&instance.handle));
         }
         let instance = match self.open_new(&mut found, access) {
-            Err(ManagerError::Open(OpenError::File(FileError::InUse { .. })))
-                if self.let_go(instances) =>
-            {
+            Err(error) if is_in_use(&error) && self.let_go(instances) => {
                 self.open_new(&mut found, access)
             }
             opened => opened,
         }?;
         let handle = Arc::clone(&instance.handle);
         *instances.place(access) = Some(instance);
-        lock(&self.slots).by_path.insert(file, Arc::clone(&slot));
         Ok(handle)
+    }
+
+    /// The slot of a store, which is also found by the path of its file from now on.
+    fn slot(&self, store_id: StoreId, file: &Path) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        let slot = Arc::clone(slots.by_id.entry(store_id).or_default());
+        slots.by_path.insert(file.to_path_buf(), Arc::clone(&slot));
+        slot
     }
 
     /// Replays the history of a store with other code of its type. Changes nothing.
@@ -347,19 +225,6 @@ impl StoreManager {
         ids.into_iter()
             .map(|store_id| self.close(store_id))
             .fold(Ok(()), Result::and)
-    }
-
-    fn existing(&self, store_id: StoreId) -> Result<PathBuf, ManagerError> {
-        let path = self.store_path(store_id);
-        let exists = path
-            .try_exists()
-            .map_err(|source| ManagerError::io("look for", &path, source))?;
-        let dir = self.stores_dir();
-        if exists {
-            Ok(path)
-        } else {
-            Err(ManagerError::NoSuchStore { store_id, dir })
-        }
     }
 
     /// Closes the read-only instance if no caller holds a handle to it, and returns whether it did.
@@ -466,18 +331,11 @@ impl Instances {
     }
 }
 
-/// The file that a path means: the path itself, or `state.db` in the directory.
-pub(super) fn state_db(path: &Path) -> PathBuf {
-    // A directory named `state.db` does not hold a store: it is where the file should be.
-    if path.is_dir() && path.file_name() != Some(STATE_DB.as_ref()) {
-        path.join(STATE_DB)
-    } else {
-        path.to_path_buf()
-    }
-}
-
-/// The canonical path of a file. If the path cannot be resolved, it is returned unchanged; peeking
-/// at it then reports the error.
-pub(super) fn canonical(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+/// True if another handle or process has the file open in a way that excludes this one.
+fn is_in_use(error: &ManagerError) -> bool {
+    matches!(
+        error,
+        ManagerError::Peek(PeekError::File(FileError::InUse { .. }))
+            | ManagerError::Open(OpenError::File(FileError::InUse { .. }))
+    )
 }

@@ -7,8 +7,8 @@ use lattice_backend::backend::OpenOptions;
 use lattice_backend::engine::verify::Difference;
 use lattice_meta::{StateHash, StoreId};
 
+use super::find::{canonical, state_db};
 use super::fs::{remove_if_there, replace};
-use super::open::{canonical, state_db};
 use super::{ManagerError, STATE_DB, StoreManager};
 use crate::Rebuild;
 

@@ -6,7 +6,7 @@ use lattice_backend::backend::{Access, BackendError, FileError, Integrity, Peek}
 use lattice_backend::engine::open::{LogicPolicy, OpenError};
 use lattice_backend::engine::verify::{Depth, Finding, Verification};
 
-use super::open::{canonical, state_db};
+use super::find::{canonical, state_db};
 use super::{ManagerError, StoreManager};
 use crate::{Peeked, ResolveError, StoreHandle};
 

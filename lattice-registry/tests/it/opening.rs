@@ -25,24 +25,32 @@ fn created() -> (tempfile::TempDir, StoreManager, StoreId) {
 
 #[test]
 fn sixteen_threads_get_one_instance() {
-    let (_dir, manager, id) = created();
-    let start = Barrier::new(16);
-    let handles: Vec<Arc<dyn StoreHandle>> = std::thread::scope(|scope| {
-        let open = || {
-            start.wait();
-            manager.open(id, Access::ReadWrite).unwrap()
-        };
-        let threads: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    });
-    assert!(
-        handles
-            .iter()
-            .all(|handle| Arc::ptr_eq(handle, &handles[0]))
-    );
+    let shared: fn(&Path) -> StoreManager = manager;
+    for manager_of in [shared, exclusive] {
+        let dir = tempfile::tempdir().unwrap();
+        let manager = manager_of(dir.path());
+        let id = manager.create(&COUNTER.parse().unwrap()).unwrap();
+        for _ in 0..20 {
+            let start = Barrier::new(16);
+            let handles: Vec<Arc<dyn StoreHandle>> = std::thread::scope(|scope| {
+                let open = || {
+                    start.wait();
+                    manager.open(id, Access::ReadWrite).unwrap()
+                };
+                let threads: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            assert!(
+                handles
+                    .iter()
+                    .all(|handle| Arc::ptr_eq(handle, &handles[0]))
+            );
+            manager.close(id).unwrap();
+        }
+    }
 }
 
 #[test]
