@@ -54,7 +54,7 @@ pub enum TipsError {
         found: String,
     },
     /// The lines are not in ascending order.
-    #[error("line {line} does not ascend from the one before")]
+    #[error("line {line}: expected ops in ascending order")]
     Order {
         /// Its number, from 1.
         line: usize,

@@ -54,7 +54,7 @@ fn words(stage: Stage) -> &'static str {
         Stage::Replay => "replaying ops",
         Stage::Rows => "comparing rows",
         Stage::Migration => "migrating the layout",
-        Stage::Transfer => "making ops",
+        Stage::Transfer => "writing ops",
         stage => stage.name(),
     }
 }

@@ -125,7 +125,7 @@ fn an_interrupted_import_says_exactly_what_is_in() {
     let output = interrupt(import);
     assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
     assert!(
-        errors(&output).contains("90 keys in 9 ops are in"),
+        errors(&output).contains("90 rows in 9 ops were written"),
         "{}",
         errors(&output)
     );
@@ -159,7 +159,10 @@ fn an_interrupted_atomic_import_leaves_nothing() {
     assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(error["error"]["kind"], "interrupted");
-    assert_eq!(error["error"]["message"], "interrupted; nothing is in");
+    assert_eq!(
+        error["error"]["message"],
+        "interrupted; nothing was written"
+    );
     assert_eq!(count(dir.path(), "kv"), 1);
     printed(dir.path(), &["put", "kv", "after", "it"]);
 }
@@ -176,7 +179,7 @@ fn a_line_is_in_the_log_before_the_next_one_comes() {
     let output = interrupt(append);
     assert_eq!(output.status.code(), Some(130));
     assert!(
-        errors(&output).contains("3 entries in 3 ops are in"),
+        errors(&output).contains("3 entries in 3 ops were written"),
         "{}",
         errors(&output)
     );

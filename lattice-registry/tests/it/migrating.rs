@@ -279,7 +279,9 @@ fn migrations_are_registered_once_and_looked_up_by_both_types() {
     assert!(known.is_empty());
     let missing = registry.migration(&from, &from).map(drop).unwrap_err();
     assert!(
-        missing.to_string().contains("those to org.example.other"),
+        missing
+            .to_string()
+            .contains("migrated to: org.example.other"),
         "{missing}"
     );
     // The new type has no opener.

@@ -204,7 +204,7 @@ fn an_import_of_something_else_is_refused() {
     );
     assert_eq!(
         found(r#"(import "lattice1" "count" (func (param i32) (result i64)))"#),
-        r#"with another signature the function "count" of "lattice1""#
+        r#"with a different signature the function "count" of "lattice1""#
     );
     for what in [
         "(memory 1)",
@@ -215,7 +215,7 @@ fn an_import_of_something_else_is_refused() {
         let body = format!(r#"(import "lattice1" "count" {what})"#);
         assert_eq!(
             found(&body),
-            r#"something else than a function, "count" of "lattice1""#
+            r#"an item that is not a function, "count" of "lattice1""#
         );
     }
 }

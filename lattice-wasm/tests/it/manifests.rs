@@ -180,7 +180,7 @@ fn exports_that_are_missing_or_others() {
             let other = other.replace('X', &format!("lattice1_{name}"));
             assert_eq!(
                 found(module(name, &other)),
-                "something else than a function"
+                "an item that is not a function"
             );
         }
     }

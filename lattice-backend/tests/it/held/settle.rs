@@ -181,7 +181,7 @@ fn a_hot_fix_that_faults_on_an_applied_op_is_refused() {
     let OpenError::History { faults, .. } = &refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(faults[..], [format!("op number 1: {}", panicked())]);
+    assert_eq!(faults[..], [format!("op at index 1: {}", panicked())]);
     // A full verification with that code reports the same, as a typed fault.
     let mut request = place.request();
     (request.logic, request.options) = (LogicPolicy::Trust, OpenOptions::read_only());

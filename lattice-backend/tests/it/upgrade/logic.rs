@@ -73,7 +73,7 @@ fn other_results_for_old_ops_are_refused_by_op_and_key_and_change_nothing() {
         row.expected.unwrap().ends_with(b"782 eulav") && row.found.unwrap().ends_with(b"value 287")
     );
     assert_eq!(difference.state.unwrap().found, store.state_hash().unwrap());
-    for said in ["refused as corrupt", "number 7", "key 7", "rebuild"] {
+    for said in ["cannot be opened", "index 7", "key 7", "rebuild"] {
         assert!(text.contains(said), "{text}");
     }
 }
@@ -149,7 +149,7 @@ fn a_history_with_a_hole_is_refused_as_such() {
     let OpenError::History { faults, .. } = &refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(faults[..], ["op number 5: there is no op in this place"]);
+    assert_eq!(faults[..], ["op at index 5: there is no op at this index"]);
     // It opens with the logic that wrote it: opening scans nothing.
     old.open(&Registers::default()).unwrap();
 }

@@ -77,7 +77,7 @@ fn a_history_that_is_not_whole_is_not_rebuilt() {
     let Err(OpenError::History { faults, .. }) = refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(faults, ["op number 9: its signature does not hold"]);
+    assert_eq!(faults, ["op at index 9: its signature does not hold"]);
     held.close().unwrap();
     old.open(&Registers::default()).unwrap();
 }

@@ -231,7 +231,7 @@ fn an_op_that_is_changed_missing_or_moved_cuts_the_history() {
             |tx| {
                 tx.remove(Table::Ops, &index(30)).unwrap().unwrap();
             },
-            "no op in this place",
+            "no op at this index",
         ),
         (
             |tx| {

@@ -106,13 +106,13 @@ impl LineEnds {
         if let Some(stray) = ends.strays.front().filter(|stray| **stray < record_end) {
             return Some((
                 *stray,
-                "expected a comma or a line end behind a closing quote",
+                "expected a comma or a line end after a closing quote",
             ));
         }
         let is_open = ends.at_end && ends.quoting == Quoting::Quoted;
         is_open.then_some((
             ends.opened,
-            "a quote is opened here, and not closed to the end",
+            "expected a closing quote, found the end of the file",
         ))
     }
 

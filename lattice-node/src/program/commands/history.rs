@@ -43,7 +43,8 @@ pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Res
 fn op_at(store: &dyn StoreHandle, index: u64) -> Result<Op, Failure> {
     let missing = || {
         Failure::damaged(format!(
-            "the history is damaged: there is no op number {index}"
+            "store {} is damaged: its history has no op with index {index}",
+            store.store_id()
         ))
     };
     store.op_at(ApplyIndex::new(index))?.ok_or_else(missing)

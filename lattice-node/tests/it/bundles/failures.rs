@@ -96,7 +96,7 @@ fn a_create_that_fails_or_is_killed_leaves_no_file() {
     assert_eq!(failed.status.code(), Some(1));
     let message = text(&failed.stderr);
     assert!(
-        message.starts_with(&format!("lattice: cannot make {}: ", file.display())),
+        message.starts_with(&format!("lattice: cannot create {}: ", file.display())),
         "{message}"
     );
     assert_eq!(left_in(&target), [""; 0]);

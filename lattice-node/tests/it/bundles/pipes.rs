@@ -25,10 +25,10 @@ fn a_store_goes_from_one_directory_to_another_through_a_pipe() {
     );
     assert_done(&created);
     assert_done(&applied);
-    assert!(text(&created.stderr).ends_with(" in standard output\n"));
+    assert!(text(&created.stderr).ends_with(" to standard output\n"));
     assert_eq!(
         text(&applied.stderr),
-        "3 ops applied into a new replica, 0 ops known before\n"
+        "3 ops applied to a new replica, 0 ops already known\n"
     );
     assert_eq!(site.state_hash(&site.alice()), site.state_hash(&site.bob()));
 }
@@ -66,7 +66,7 @@ fn tips_come_through_a_pipe_too() {
     assert_done(&news);
     let applied = fed(&site.bob(), &["bundle", "apply", "-"], &news.stdout);
     assert_done(&applied);
-    assert_eq!(text(&applied.stderr), "1 op applied, 0 ops known before\n");
+    assert_eq!(text(&applied.stderr), "1 op applied, 0 ops already known\n");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn every_session_prints_what_it_did() {
     }
     assert!(
         changed.is_empty(),
-        "\n{}\n{UPDATE}=1 records them anew",
+        "\n{}\n{UPDATE}=1 records them again",
         changed.join("\n")
     );
 }

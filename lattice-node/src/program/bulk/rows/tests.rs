@@ -83,7 +83,7 @@ mod json {
             (
                 "tags",
                 None,
-                "expected a text or a number as the key, found [\"a\"]",
+                "expected a string or a number as the key, found [\"a\"]",
             ),
         ] {
             let error = pairs(JSONL, Some(key), value, line).unwrap_err();
@@ -120,7 +120,7 @@ mod json {
             ),
             (
                 "{\"key_b64\": 1, \"value\": \"1\"}",
-                "expected a text in base64, found 1",
+                "expected a string in base64, found 1",
             ),
             (
                 "{\"key\": \"\", \"value\": \"1\"}",
@@ -206,7 +206,7 @@ mod tables {
             Ok(vec![pair(2, "3", "1")])
         );
         let error = pairs(CSV, None, None, "id,value\n1,2").unwrap_err();
-        assert!(error.contains("Name it with --key: id, value"), "{error}");
+        assert!(error.contains("found id, value; --key"), "{error}");
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tables {
             ("id,x\n1,2\n,2\n", "line 3: expected a key of 1 to"),
             (
                 "name,x\n1,2\n",
-                "line 1: there is no column `id`, but name, x",
+                "line 1: expected a column `id`, found name, x",
             ),
         ] {
             let error = pairs(CSV, Some("id"), None, text).unwrap_err();

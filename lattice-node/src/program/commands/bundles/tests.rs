@@ -105,7 +105,7 @@ fn a_file_that_was_changed_since_it_was_read_is_reported() {
     let last = flipped.len() - 100;
     flipped[last] ^= 1;
     assert!(refused(&flipped).contains("its digest differs"));
-    assert!(refused(&bytes[..last]).contains("is cut"));
+    assert!(refused(&bytes[..last]).contains("is truncated"));
     // Intact, but not the bundle of the first pass.
     assert!(refused(&first_ops(&bytes, 2)).contains("its digest differs"));
     assert!(refused(&bundle(&[10, 20, 30])).contains("its digest differs"));
