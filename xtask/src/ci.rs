@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_is_seen() {
+    fn leftover_files_are_found() {
         let scratch = tempfile::tempdir().unwrap();
         assert!(files_in(&[scratch.path()]).unwrap().is_empty());
         fs::create_dir(scratch.path().join("stores")).unwrap();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_glued_to_the_bar() {
+    fn the_bar_is_cleared_before_a_line_is_printed() {
         let screen = Screen::default();
         let words = ["lattice", "list"];
         let global = Args::try_parse_from(words).expect("a command").global;

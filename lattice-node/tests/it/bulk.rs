@@ -82,7 +82,7 @@ fn errors(output: &Output) -> String {
 }
 
 #[test]
-fn every_key_and_value_goes_through_export_and_import() {
+fn every_key_and_value_survives_export_and_import() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (
         create(dir.path(), "core:kvstore", "from"),
@@ -116,7 +116,7 @@ fn every_key_and_value_goes_through_export_and_import() {
 }
 
 #[test]
-fn an_interrupted_import_says_exactly_what_is_in() {
+fn an_interrupted_import_reports_exactly_what_was_written() {
     let dir = tempfile::tempdir().unwrap();
     create(dir.path(), "core:kvstore", "kv");
     let mut import = start(dir.path(), &["import", "kv", "-", "--batch", "10"]);
@@ -168,7 +168,7 @@ fn an_interrupted_atomic_import_leaves_nothing() {
 }
 
 #[test]
-fn a_line_is_in_the_log_before_the_next_one_comes() {
+fn a_line_is_in_the_log_before_the_next_one_is_written() {
     let dir = tempfile::tempdir().unwrap();
     create(dir.path(), "core:logstore", "log");
     let mut append = start(dir.path(), &["append", "log"]);
@@ -215,7 +215,7 @@ fn a_follower_in_another_process_misses_nothing_and_repeats_nothing() {
 }
 
 #[test]
-fn whoever_stops_reading_ends_the_command_quietly() {
+fn a_command_ends_quietly_when_its_reader_stops() {
     let dir = tempfile::tempdir().unwrap();
     create(dir.path(), "core:kvstore", "kv");
     let mut import = start(dir.path(), &["import", "kv", "-"]);
@@ -236,7 +236,7 @@ fn whoever_stops_reading_ends_the_command_quietly() {
 }
 
 #[test]
-fn writing_commands_say_in_use_and_reading_ones_go_on() {
+fn writing_commands_report_in_use_and_reading_ones_work() {
     let dir = tempfile::tempdir().unwrap();
     let id = create(dir.path(), "core:kvstore", "kv");
     let node = Node::open(dir.path()).unwrap();

@@ -83,7 +83,7 @@ fn the_tour_keeps_its_stores_when_asked_and_overwrites_nothing() {
 }
 
 #[test]
-fn keys_and_entries_come_back() {
+fn keys_and_entries_are_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let kv = printed(dir.path(), &["create", "core:kvstore"])
         .trim()
@@ -127,7 +127,7 @@ fn keys_and_entries_come_back() {
 }
 
 #[test]
-fn failures_have_their_codes_and_leave_nothing() {
+fn failures_have_exit_codes_and_leave_no_files() {
     let dir = tempfile::tempdir().unwrap();
     let cases: [(&[&str], i32, &str); 10] = [
         (&["create", "core:kvstor"], 6, "unknown_type"),

@@ -130,7 +130,7 @@ fn imports_of_a_later_interface() {
 }
 
 #[test]
-fn exports_that_are_missing_or_others() {
+fn missing_and_wrong_exports() {
     let mut all = methods();
     all.elements = lattice_backend::machine::manifest::Elements::Code;
     all.schemas = lattice_meta::SchemaVersion::new(1)..=lattice_meta::SchemaVersion::new(2);

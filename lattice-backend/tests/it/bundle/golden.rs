@@ -72,7 +72,7 @@ fn name(error: &BundleError) -> &'static str {
 }
 
 #[test]
-fn golden_hostile_bundles_are_refused_each_for_its_reason() {
+fn golden_hostile_bundles_are_refused_with_their_reasons() {
     let text = String::from_utf8(file("bundle_hostile.txt")).unwrap();
     let mut names = std::collections::BTreeSet::new();
     for line in text.lines() {

@@ -37,7 +37,7 @@ fn the_same_results_are_accepted_recorded_and_not_replayed_again() {
 }
 
 #[test]
-fn other_results_for_old_ops_are_refused_by_op_and_key_and_change_nothing() {
+fn different_results_for_old_ops_are_refused_with_op_and_key() {
     let old = Old::written_by(Registers::default());
     let bytes = old.bytes();
     let changed = Registers::build("registers-changed", Some(b"key 7"));
@@ -79,7 +79,7 @@ fn other_results_for_old_ops_are_refused_by_op_and_key_and_change_nothing() {
 }
 
 #[test]
-fn other_results_for_what_this_store_does_not_have_are_accepted() {
+fn different_results_for_ops_that_the_store_lacks_are_accepted() {
     let old = Old::written_by(Registers::default());
     let elsewhere = Registers::build("registers-elsewhere", Some(b"never"));
     let store = old.open(&elsewhere).unwrap();
@@ -93,7 +93,7 @@ fn other_results_for_what_this_store_does_not_have_are_accepted() {
 }
 
 #[test]
-fn the_policies() {
+fn each_policy_decides_when_to_replay() {
     let changed = Registers::build("registers-changed", Some(b"key 7"));
     let old = Old::written_by(Registers::default());
     let bytes = old.bytes();
@@ -132,7 +132,7 @@ fn the_policies() {
 
 /// A history that cannot be replayed proves nothing, and must not cause a panic.
 #[test]
-fn a_history_with_a_hole_is_refused_as_such() {
+fn a_history_with_a_missing_op_is_refused() {
     let old = Old::written_by(Registers::default());
     let db = old
         .site

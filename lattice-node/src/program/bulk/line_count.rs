@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_ends_in_front_are_passed_over() {
+    fn leading_line_ends_are_skipped() {
         let text = b"a\r\nb\n\n\r\nc\nd";
         let (mut count, ends) = LineCount::new(&text[..]);
         io::copy(&mut count, &mut io::sink()).unwrap();

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_its_ends_and_one_run() {
+    fn a_chain_collapses_to_its_ends_and_one_run() {
         let line: [&[u64]; 5] = [&[], &[0], &[1], &[2], &[3]];
         // The first op has no parent, and the last has no child.
         assert_eq!(
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parts_and_meets_stays() {
+    fn forks_and_merges_are_not_collapsed() {
         // The parent of 1 and 2 is 0; of 3 and 4, 1; of 5, 2; 6 has the parents 4 and 5.
         let history: [&[u64]; 7] = [&[], &[0], &[0], &[1], &[3], &[2], &[4, 5]];
         assert_eq!(

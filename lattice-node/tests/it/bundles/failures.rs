@@ -9,7 +9,7 @@ use super::{Site, assert_done, start, text, text_of};
 use crate::printed;
 
 #[test]
-fn a_reader_that_goes_away_ends_the_writer_quietly() {
+fn a_writer_ends_quietly_when_its_reader_closes_the_pipe() {
     let site = Site::new();
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);

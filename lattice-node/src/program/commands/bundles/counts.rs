@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_op_that_waited_and_is_given_again_is_in_once() {
+    fn an_op_that_waited_and_is_given_again_counts_once() {
         let mut counts = Counts::default();
         counts.add(&given(&[(1, waiting()), (1, waiting())]));
         assert_eq!(counts.left(), 1);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evicted_op_is_rejected_whatever_it_was_pending_for() {
+    fn an_evicted_op_counts_as_rejected() {
         let mut counts = Counts::default();
         let deferred = Outcome::Deferred { until_ms: 1 };
         counts.add(&given(&[(1, deferred), (2, waiting())]));
