@@ -38,8 +38,8 @@ pub enum LibraryError {
     },
     /// A module claims to be code of a store type that only this program provides.
     #[error(
-        "{cid} is code for {store_type}, and types that begin with `core:` come with the program: it \
-         takes no other code for them than what it is built equal to"
+        "{cid} is code for {store_type}; for types that start with `core:` this program accepts only \
+         the modules that match its own code"
     )]
     Reserved {
         /// The type.
@@ -57,7 +57,7 @@ pub enum LibraryError {
         source: CodeError,
     },
     /// The list of trusted modules is malformed.
-    #[error("{} is not a list of trusted code: {reason}", path.display())]
+    #[error("{} is not a valid list of trusted code: {reason}; correct it, or delete it to trust no code", path.display())]
     Trust {
         /// The file.
         path: PathBuf,

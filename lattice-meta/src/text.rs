@@ -45,7 +45,7 @@ mod tests {
     use super::{readable, readable_start};
 
     #[test]
-    fn bytes_are_escaped_once_and_text_is_left_alone() {
+    fn bytes_are_escaped_once_and_text_is_unchanged() {
         assert_eq!(
             readable("ключ \u{1b}[0m\t".as_bytes()),
             "ключ \\u{1b}[0m\\t"
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_is_cut_in_two() {
+    fn text_is_cut_between_characters() {
         assert_eq!(readable_start("ключ".as_bytes(), 8), "ключ");
         assert_eq!(readable_start("ключ".as_bytes(), 5), "кл...");
         assert_eq!(

@@ -64,7 +64,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_the_encoding(bytes: Vec<u8>) {
+        fn decoded_bytes_are_canonical(bytes: Vec<u8>) {
             let mut rest = &bytes[..];
             if let Some(number) = take(&mut rest) {
                 let mut again = Vec::new();

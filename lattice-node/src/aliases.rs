@@ -59,13 +59,15 @@ impl FromStr for Alias {
         }
         let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
         if !text.chars().all(fits) || text.starts_with('-') {
-            return refused("letters, digits, `_` and, not in front, `-`");
+            return refused("letters, digits, `_` and `-`, and no `-` at the start");
         }
         if text
             .bytes()
             .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
         {
-            return refused("a letter that is no hexadecimal digit, or it could be an id");
+            return refused(
+                "`_` or a letter other than a to f, so that it cannot be mistaken for a store id",
+            );
         }
         Ok(Self(text.to_owned()))
     }
@@ -84,7 +86,7 @@ impl<'de> Deserialize<'de> for Alias {
 #[non_exhaustive]
 pub enum AliasError {
     /// The text is not a valid alias.
-    #[error("{found:?} is no alias: expected {expected}")]
+    #[error("{found:?} is not a valid alias: expected {expected}")]
     Form {
         /// The text as given.
         found: String,
@@ -92,7 +94,9 @@ pub enum AliasError {
         expected: &'static str,
     },
     /// The alias already names another store.
-    #[error("alias {alias} is that of store {store_id}; remove it there first")]
+    #[error(
+        "alias {alias} already names store {store_id}; `lattice alias remove {alias}` frees it"
+    )]
     Taken {
         /// The alias.
         alias: Alias,
@@ -100,13 +104,13 @@ pub enum AliasError {
         store_id: StoreId,
     },
     /// There is no such alias.
-    #[error("no alias {alias}")]
+    #[error("no alias {alias}; `lattice alias list` lists all aliases")]
     NotFound {
         /// The alias.
         alias: Alias,
     },
     /// The file's contents are invalid.
-    #[error("{} is no list of aliases ({found}); mend it, or remove it to start anew", path.display())]
+    #[error("{} is not a valid alias file ({found}); correct it, or delete it to start without aliases", path.display())]
     NotAliases {
         /// The file.
         path: PathBuf,
@@ -151,7 +155,7 @@ impl Aliases {
             found: found.to_owned(),
         };
         match fs::metadata(&path) {
-            Ok(metadata) if !metadata.is_file() => return Err(not_aliases("it is no file")),
+            Ok(metadata) if !metadata.is_file() => return Err(not_aliases("it is not a file")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::none()),
             Ok(_) => {}
             Err(error) => return Err(failed(error)),

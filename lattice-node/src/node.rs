@@ -95,7 +95,7 @@ impl NodeBuilder {
 #[non_exhaustive]
 pub enum NodeError {
     /// The data directory cannot be created.
-    #[error("cannot make the data directory {}", path.display())]
+    #[error("cannot create the data directory {}", path.display())]
     Dir {
         /// The directory.
         path: PathBuf,
@@ -119,7 +119,7 @@ pub enum NodeError {
     #[error(transparent)]
     Manager(#[from] ManagerError),
     /// The store opens, but with a different type.
-    #[error("store {store_id} is of type {found}, which is not what was asked for")]
+    #[error("store {store_id} is of type {found}, which is not the requested type")]
     OtherType {
         /// The store.
         store_id: StoreId,

@@ -54,7 +54,7 @@ pub enum TipsError {
         found: String,
     },
     /// The lines are not in ascending order.
-    #[error("line {line} does not ascend from the one before")]
+    #[error("line {line}: expected ops in ascending order")]
     Order {
         /// Its number, from 1.
         line: usize,
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_as_it_is_written_and_no_other_is() {
+    fn a_tips_file_is_read_as_written_and_malformed_ones_are_refused() {
         let lines = [line(TIP, 7), line(TIP, 9), line(HAS, 5), line(HAS, 6)];
         let file = parse(&lines).unwrap();
         assert_eq!((file.tips.tips.len(), file.tips.earlier.len()), (2, 2));

@@ -25,7 +25,7 @@ pub enum IdentityError {
         path: PathBuf,
     },
     /// The file is not an identity file.
-    #[error("{} is not an identity file: expected {FILE_BYTES} bytes that start with `{}`, found {found}; put the right one there, or move it away for a new identity", path.display(), HEADER.trim_end())]
+    #[error("{} is not an identity file: expected {FILE_BYTES} bytes that start with `{}`, found {found}; restore the right file, or move this one away to create a new identity", path.display(), HEADER.trim_end())]
     NotAnIdentity {
         /// The file.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum IdentityError {
         found: String,
     },
     /// Users other than its owner can read the file.
-    #[error("{} can be read by others (mode {mode:03o}); make it private with `chmod 600` and consider the key known to them", path.display())]
+    #[error("other users can read {} (mode {mode:03o}); make it private with `chmod 600`, and consider the key compromised", path.display())]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum IdentityError {
         mode: u32,
     },
     /// The operating system provided no random bytes.
-    #[error("no random bytes for a new identity: {reason}")]
+    #[error("the operating system gave no random bytes for a new identity: {reason}")]
     Random {
         /// What was reported.
         reason: String,
@@ -75,7 +75,7 @@ pub fn load_identity(path: &Path) -> Result<Arc<SecretKey>, IdentityError> {
     };
     let metadata = fs::metadata(&path).map_err(failed)?;
     if !metadata.is_file() {
-        let found = "no file".into();
+        let found = "something that is not a file".into();
         return Err(IdentityError::NotAnIdentity { path, found });
     }
     let file = fs::File::open(&path).map_err(failed)?;
@@ -145,15 +145,15 @@ pub(crate) fn random_secret() -> Result<Zeroizing<[u8; 32]>, IdentityError> {
 fn parse(bytes: &[u8]) -> Result<Arc<SecretKey>, String> {
     let found = |what: &str| Err(format!("{} bytes {what}", bytes.len()));
     let Some(rest) = bytes.strip_prefix(HEADER.as_bytes()) else {
-        return found("that start otherwise");
+        return found("that start differently");
     };
     let Some(digits) = rest.strip_suffix(b"\n").filter(|digits| digits.len() == 64) else {
-        return found("that end otherwise");
+        return found("that end differently");
     };
     let mut secret = Zeroizing::new([0; 32]);
     match HEXLOWER.decode_mut(digits, &mut *secret) {
         Ok(_) => Ok(Arc::new(SecretKey::from_bytes(&secret))),
-        Err(_) => found("with something else than 64 hexadecimal digits on the second line"),
+        Err(_) => found("without 64 hex digits on the second line"),
     }
 }
 

@@ -82,13 +82,13 @@ where
 #[non_exhaustive]
 pub enum RegisterError {
     /// The type already has an opener.
-    #[error("store type {store_type} is registered already")]
+    #[error("store type {store_type} is already registered")]
     Duplicate {
         /// The type.
         store_type: StoreType,
     },
     /// The migration is already registered.
-    #[error("a migration from {from} to {to} is registered already")]
+    #[error("a migration from {from} to {to} is already registered")]
     DuplicateMigration {
         /// The old type.
         from: StoreType,
@@ -102,7 +102,7 @@ pub enum RegisterError {
 #[non_exhaustive]
 pub enum ResolveError {
     /// The type is not registered, and no resolver knows it.
-    #[error("unknown store type {store_type}; known are {}", list(known))]
+    #[error("unknown store type {store_type}; known types: {}", list(known))]
     Unknown {
         /// The type.
         store_type: StoreType,
@@ -111,7 +111,7 @@ pub enum ResolveError {
     },
     /// No migration between the two types is registered.
     #[error(
-        "no migration leads from {from} to {to}; from {from} there are those to {}",
+        "cannot migrate {from} to {to}; {from} can be migrated to: {}",
         list(known)
     )]
     NoMigration {
@@ -123,7 +123,7 @@ pub enum ResolveError {
         known: Vec<StoreType>,
     },
     /// A resolver knows the type, but failed.
-    #[error("store type {store_type} could not be resolved")]
+    #[error("cannot load the code of store type {store_type}")]
     Resolver {
         /// The type.
         store_type: StoreType,

@@ -18,7 +18,7 @@ pub enum CodeError {
         found: u64,
     },
     /// The bytes are not a module, or the module needs an unsupported feature.
-    #[error("the bytes are not a module that can be run: {reason} (at byte {at})")]
+    #[error("the bytes are not a module that this program can run: {reason} (at byte {at})")]
     Malformed {
         /// What the validator expected and found.
         reason: String,
@@ -33,8 +33,8 @@ pub enum CodeError {
     },
     /// The module was built for a later version of the interface.
     #[error(
-        "the module imports from `{module}`: it was made for a later version of the interface than \
-         this program knows"
+        "the module imports from `{module}`: it was built for a later version of the interface than \
+         this program supports; update the program"
     )]
     NewerImports {
         /// The module that it imports from.
@@ -64,7 +64,7 @@ pub enum CodeError {
     #[error("the manifest of the module cannot be read")]
     Manifest(#[from] ManifestError),
     /// The module is code of a different store type.
-    #[error("the module is code for {found}, asked for was {asked}")]
+    #[error("expected code for {asked}, found code for {found}")]
     OtherType {
         /// The requested store type.
         asked: StoreType,

@@ -195,7 +195,7 @@ impl Module {
             ),
         };
         let TypeRef::Func(index) = import.ty else {
-            return Err(shown("something else than a function,"));
+            return Err(shown("an item that is not a function,"));
         };
         if import.module != IMPORT_MODULE {
             let version = import.module.strip_prefix("lattice");
@@ -212,7 +212,7 @@ impl Module {
         let known = known.ok_or_else(|| shown("the unknown function"))?;
         match self.type_of(index).is_some_and(|found| is_of(found, known)) {
             true => self.functions.push(index),
-            false => return Err(shown("with another signature the function")),
+            false => return Err(shown("with a different signature the function")),
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl Module {
             (ExternalKind::Func, Some(found)) => {
                 Err(expected(&shown(found.params(), found.results())))
             }
-            _ => Err(expected("something else than a function")),
+            _ => Err(expected("an item that is not a function")),
         }
     }
 }

@@ -19,7 +19,7 @@ const README: &str = "README.md";
 /// Why the README's commands do not work as promised.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CiError {
-    #[error("{README} has no line `{command}`, which is what it promises to work")]
+    #[error("{README} has no line `{command}`, a command that it must name")]
     NotPromised { command: &'static str },
     #[error("`{command}` left behind: {}", shown(.paths))]
     LeftBehind {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_is_seen() {
+    fn leftover_files_are_found() {
         let scratch = tempfile::tempdir().unwrap();
         assert!(files_in(&[scratch.path()]).unwrap().is_empty());
         fs::create_dir(scratch.path().join("stores")).unwrap();

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_command_says_what_it_was_and_what_it_wrote() {
+    fn a_failed_command_is_reported_with_its_output() {
         let error = output(cargo(directory()).args(["no-such-command", "x"])).unwrap_err();
         let message = error.to_string();
         assert!(

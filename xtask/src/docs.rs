@@ -25,7 +25,7 @@ const GENERATOR: &[&str] = &[
 /// Why a page could not be generated, or is out of date.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocsError {
-    #[error("{PAGE} is not what the program says: `cargo xtask docs` writes it anew")]
+    #[error("{PAGE} differs from the program's help; `cargo xtask docs` updates it")]
     Stale,
     #[error("{} could not be written", .path.display())]
     File { path: PathBuf, source: io::Error },

@@ -82,7 +82,7 @@ pub(crate) enum GuestError {
     Workspace(#[from] WorkspaceError),
     #[error("{} could not be used", .path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("not what their sources make: {}; run `cargo xtask guest --write`", .paths.join(", "))]
+    #[error("modules that differ from a build of their sources: {}; run `cargo xtask guest --write`", .paths.join(", "))]
     Differ { paths: Vec<String> },
 }
 

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_told_from_names() {
+    fn strings_are_distinguished_from_names() {
         let tokens = lex(r####"f("a // \" b", b"c", r#"d "e""#, 'x', 7) r#type"####).unwrap();
         let strings: Vec<&str> = tokens
             .iter()

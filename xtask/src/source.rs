@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_also_ships_is_kept() {
+    fn code_that_also_ships_is_kept() {
         assert!(
             shipped("#[cfg(any(test, feature = \"suites\"))] fn f() {}").contains(&"f".to_owned())
         );
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn crates_are_told_by_their_whole_name() {
+    fn crates_are_distinguished_by_their_full_name() {
         let source = SourceFile::new("lattice-meta/src/lib.rs", "").unwrap();
         assert!(source.in_crate("lattice-meta"));
         assert!(!source.in_crate("lattice"));

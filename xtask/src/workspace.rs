@@ -32,7 +32,7 @@ pub(crate) enum WorkspaceError {
     Command(#[from] CommandError),
     #[error("{} could not be read", .path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("cargo's description of the workspace is not understood")]
+    #[error("cannot parse cargo's description of the workspace")]
     Metadata { source: serde_json::Error },
     #[error("{path} is not Rust")]
     Rust { path: String, source: syn::Error },

@@ -21,12 +21,12 @@ fn targets() -> impl Iterator<Item = &'static (&'static str, Target)> {
 }
 
 #[test]
-fn every_kept_input_is_taken() {
+fn every_kept_input_runs_without_a_panic() {
     targets().for_each(|(name, target)| support::take_kept(name, *target));
 }
 
 #[test]
-fn every_directory_is_that_of_a_target() {
+fn every_directory_belongs_to_a_target() {
     for entry in fs::read_dir(support::corpus()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(
@@ -37,6 +37,6 @@ fn every_directory_is_that_of_a_target() {
 }
 
 #[test]
-fn inputs_near_the_kept_ones_are_taken() {
+fn mutations_of_kept_inputs_run_without_a_panic() {
     targets().for_each(|(name, target)| support::take_near(name, *target));
 }

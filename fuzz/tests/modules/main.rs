@@ -32,7 +32,7 @@ fn random_bytes(seed: u64, count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn kept_modules_and_those_near_them_are_taken() {
+fn kept_modules_and_their_mutations_run_without_a_panic() {
     for name in MODULE_TARGETS {
         let target = lattice_fuzz::target(name).unwrap();
         support::take_kept(name, target);
@@ -41,7 +41,7 @@ fn kept_modules_and_those_near_them_are_taken() {
 }
 
 #[test]
-fn generated_modules_are_refused_or_come_to_an_end() {
+fn generated_modules_are_refused_or_terminate() {
     let (mut accepted, mut applied, mut longest) = (0_u64, 0_u64, Duration::ZERO);
     let begin = Instant::now();
     for seed in 0..MODULES {

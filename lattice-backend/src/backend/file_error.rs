@@ -20,7 +20,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The file exists already.
-    #[error("{} exists already; a new store never replaces a file", path.display())]
+    #[error("{} already exists, and a new store never replaces a file; choose another path", path.display())]
     Exists {
         /// The file.
         path: PathBuf,

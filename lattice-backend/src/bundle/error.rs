@@ -26,13 +26,13 @@ pub enum BundleError {
     #[error("expected a bundle, found no bytes")]
     Empty,
     /// It starts with other bytes than a bundle.
-    #[error("expected a bundle, found something that starts with \"{found}\"")]
+    #[error("expected a bundle, found data that starts with \"{found}\"")]
     NotABundle {
         /// What it starts with.
         found: String,
     },
     /// Its format is unknown.
-    #[error("expected a bundle of format {}, found format {found}; a newer program may take it", MAGIC[15])]
+    #[error("expected a bundle of format {}, found format {found}; a newer program may read it", MAGIC[15])]
     Format {
         /// Its format.
         found: u8,
@@ -41,13 +41,13 @@ pub enum BundleError {
     #[error("the bundle's genesis record is damaged")]
     Genesis(#[from] GenesisError),
     /// It ends early.
-    #[error("the bundle is cut: {part} is incomplete")]
+    #[error("the bundle is truncated: {part} is incomplete")]
     Cut {
         /// What is incomplete.
         part: BundlePart,
     },
     /// One of its lengths exceeds the limit.
-    #[error("the bundle is damaged: {part} claims {found} bytes, and at most {limit} are allowed")]
+    #[error("the bundle is damaged: expected at most {limit} bytes for {part}, found {found}")]
     Length {
         /// What has the length.
         part: BundlePart,
@@ -57,7 +57,7 @@ pub enum BundleError {
         limit: u32,
     },
     /// The number of ops differs from the count at the end.
-    #[error("the bundle is damaged: it claims to hold {claimed} ops, and holds {found}")]
+    #[error("the bundle is damaged: expected {claimed} ops, found {found}")]
     OpCount {
         /// The count at the end.
         claimed: u64,
@@ -65,7 +65,7 @@ pub enum BundleError {
         found: u64,
     },
     /// The bytes of all ops differ from the count at the end.
-    #[error("the bundle is damaged: it claims to hold {claimed} bytes of ops, and holds {found}")]
+    #[error("the bundle is damaged: expected {claimed} bytes of ops, found {found}")]
     ByteCount {
         /// The count at the end.
         claimed: u64,
@@ -73,13 +73,13 @@ pub enum BundleError {
         found: u64,
     },
     /// The digest differs: the bytes are not the ones that were written.
-    #[error("the bundle is altered: its digest differs")]
+    #[error("the bundle is damaged: its digest differs")]
     Digest,
     /// Bytes follow the digest.
-    #[error("data follows the end of the bundle")]
+    #[error("the bundle is damaged: data follows its end")]
     Trailing,
     /// The store holds an invalid op, so every reader would refuse the bundle.
-    #[error("the store's history is damaged: op {index} of those to be written is not a valid op")]
+    #[error("the store's history is damaged: op {index} of the bundle to write is not a valid op")]
     BadOp {
         /// Its index among the ops to write, from 0.
         index: u64,
@@ -97,7 +97,7 @@ pub enum BundleError {
         source: OpError,
     },
     /// An earlier call refused the bundle and reported why.
-    #[error("the bundle was refused before this read")]
+    #[error("an earlier read refused the bundle")]
     Refused,
 }
 

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_branches_order_as_their_numbers() {
+    fn branch_keys_sort_by_branch_number() {
         let numbers = [
             0,
             1,

@@ -380,7 +380,7 @@ fn cut(text: &str, most: usize) -> &str {
 }
 
 fn decode(mut record: Vec<u8>, hasher: &OpHasher) -> Result<HeldOp, String> {
-    let head = decode_head(&record).ok_or("which are none")?;
+    let head = decode_head(&record).ok_or("which do not decode")?;
     let (logic, reason, length) = head;
     record.drain(..length);
     let op = Op::decode(record, hasher).map_err(|error| error.to_string())?;

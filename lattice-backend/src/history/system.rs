@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ledger_has_the_length_its_message_says() {
+    fn the_ledger_has_the_length_that_its_error_names() {
         assert_eq!(LEDGER_BYTES, 2080);
     }
 }

@@ -201,7 +201,7 @@ mod tests {
 
     /// The four positions of an op: indexed, in the tail, not written yet, and being applied.
     #[test]
-    fn an_op_is_found_wherever_it_is() {
+    fn an_op_is_found_before_during_and_after_indexing() {
         let hasher = OpHasher::new(&GenesisHash::from_bytes([3; 32]));
         let ops = ops(&hasher);
         let db = MemoryBackend::new().scratch().expect("there is memory");

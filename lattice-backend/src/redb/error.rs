@@ -112,9 +112,6 @@ pub(super) fn damage(panic: &(dyn Any + Send)) -> BackendError {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     BackendError::Damaged {
-        detail: format!(
-            "the backend stopped over it ({})",
-            text.unwrap_or("without saying why")
-        ),
+        detail: format!("redb panicked ({})", text.unwrap_or("without a message")),
     }
 }

@@ -171,7 +171,7 @@ mod tests {
     /// Random writes, truncations and extensions have the same effect on an overlay as on a file,
     /// and do not change the base.
     #[test]
-    fn an_overlay_is_as_the_file_would_be() {
+    fn an_overlay_reads_like_the_written_file() {
         let mut rng = Rng::new(11);
         for _ in 0..40 {
             let (disk, path) = (MemoryDisk::new(), Path::new("base"));

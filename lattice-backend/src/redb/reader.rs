@@ -151,9 +151,7 @@ pub(super) fn check_integrity(
         Integrity::Intact
     } else {
         Integrity::Damaged {
-            detail: "the backend found checksums that do not match, and could repair what they \
-                     are of"
-                .into(),
+            detail: "redb found checksums that do not match, in parts that it can repair".into(),
         }
     })
 }

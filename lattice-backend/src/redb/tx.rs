@@ -209,7 +209,7 @@ impl<'a> RedbCursor<'a> {
     fn check(&mut self, key: &[u8]) -> Result<bool> {
         if !self.can_follow(key) {
             return Err(BackendError::Damaged {
-                detail: "a table has rows out of their order".into(),
+                detail: "the rows of a table are out of order".into(),
             });
         }
         if !self.is_within(key) {

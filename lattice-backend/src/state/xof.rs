@@ -382,7 +382,7 @@ mod tests {
 
     /// All short lengths, and longer ones up to a chunk in steps.
     #[test]
-    fn gives_what_the_library_gives() {
+    fn output_equals_that_of_the_blake3_crate() {
         for xof in levels() {
             for len in (0..=200)
                 .chain((201..=CHUNK_LEN).step_by(7))
@@ -399,7 +399,7 @@ mod tests {
 
     /// Inputs of many lengths in a row; runs of equal lengths are longer and shorter than a batch.
     #[test]
-    fn takes_many_together() {
+    fn several_inputs_are_hashed_together() {
         let lens = [64, 65, 65, 100, 128, 129, 0, 1024, 5, 6].into_iter();
         let lens = lens.chain(130..150).chain([140; 9]).chain([130; 8]);
         for xof in levels() {

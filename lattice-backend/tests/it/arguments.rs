@@ -67,7 +67,7 @@ fn arguments() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn arguments_as_bytes_are_those_as_values(given in arguments()) {
+    fn arguments_read_from_bytes_equal_those_read_from_values(given in arguments()) {
         let method = method();
         let bytes = given.to_bytes();
         let of_value = || Args::new(&method, given.clone()).unwrap();
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_near_arguments_are_taken_or_refused(
+    fn mutated_argument_bytes_are_accepted_or_refused(
         given in arguments(),
         changes in vec(change(), 1..4),
     ) {
@@ -110,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn fields_are_a_map(changes in vec(("[a-d]{0,2}", any::<Option<u8>>()), 0..40)) {
+    fn fields_behave_like_a_map(changes in vec(("[a-d]{0,2}", any::<Option<u8>>()), 0..40)) {
         let (mut fields, mut model) = (Fields::new(), BTreeMap::new());
         for (name, number) in changes {
             match number {
@@ -134,7 +134,7 @@ proptest! {
 }
 
 #[test]
-fn a_record_that_is_refused_is_named_by_its_place() {
+fn a_refused_record_is_named_by_its_position() {
     let method = method();
     let record = |name| Value::record([(name, Value::Null)]);
     let list = Value::List(vec![record("a"), record("b"), Value::Null]);

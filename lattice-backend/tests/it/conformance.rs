@@ -151,7 +151,7 @@ fn elements_from_outside_are_caught() {
 }
 
 #[test]
-fn numbers_in_elements_are_caught() {
+fn apply_indexes_in_elements_are_caught() {
     caught(
         Lie::NumbersInElements,
         "the state depends on the order of arrival",
@@ -168,7 +168,7 @@ fn an_invalid_payload_of_its_own_is_caught() {
 
 /// The seed in a failure's message reproduces the failing history.
 #[test]
-fn a_failure_can_be_run_again_by_its_seed() {
+fn a_failure_can_be_reproduced_by_its_seed() {
     let first = message(|| suite(Lie::LastArrivalWins).run());
     let digits = first.split(".seed(0x").nth(1).unwrap().split(')').next();
     let seed = u64::from_str_radix(digits.unwrap(), 16).unwrap();

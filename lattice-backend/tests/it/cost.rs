@@ -219,7 +219,7 @@ fn rows(work: Work) -> u64 {
 /// Computing tips, and finding the ops that the other replica lacks: O(branches) look-ups, however
 /// long the history and wherever the forks.
 #[test]
-fn an_exchange_costs_what_the_branches_do() {
+fn the_cost_of_an_exchange_grows_with_the_branches_only() {
     let mut counts = Vec::new();
     for size in [500, 4000] {
         let mut forge = Forge::for_store(Registers::store_type());
@@ -258,7 +258,7 @@ fn an_exchange_costs_what_the_branches_do() {
 /// The engine forgets what it cached about an author after a while, and when the store closes. To
 /// read it again takes a few look-ups, however long the author's branches and however many.
 #[test]
-fn an_author_who_is_read_again_costs_a_few_look_ups() {
+fn reading_an_author_again_costs_a_few_look_ups() {
     let first_op_after_opening = |ops: &[Op], next: &Op, forge: &Forge| {
         let (first, backend) = store(forge.genesis(), ops);
         first.close().unwrap();
@@ -288,7 +288,7 @@ fn an_author_who_is_read_again_costs_a_few_look_ups() {
 /// The other replica has newer ops of an author than we do, and lacks one of another author. It
 /// gets that op, and at most as many ops of the first author as it is ahead.
 #[test]
-fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
+fn only_the_missing_ops_of_an_author_are_sent() {
     let mut forge = Forge::for_store(Registers::store_type());
     let theirs: Vec<Op> = (0..3000).map(|nth| forge.next_op(1, &value(nth))).collect();
     let ours = forge.next_op(2, &value(0));
@@ -310,7 +310,7 @@ fn of_an_author_who_is_ahead_no_more_is_resent_than_that() {
 
 /// A tips file stays small: for authors beyond the newest thousand it has only branch tips.
 #[test]
-fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
+fn tips_name_older_ops_of_the_thousand_most_recent_authors() {
     let mut forge = Forge::for_store(Registers::store_type());
     let mut ops = Vec::new();
     for author in 0..1003 {
@@ -341,7 +341,7 @@ fn older_ops_are_named_of_the_thousand_authors_who_wrote_last() {
 /// The same with forks, compared with the definition: no missing op is left out, and of each branch
 /// fewer ops are resent than the other replica is ahead on it.
 #[test]
-fn forks_are_sent_as_little_as_chains() {
+fn forks_resend_no_more_ops_than_chains() {
     for seed in 0..60 {
         let mut rng = Rng::new(seed);
         let mut forge = Forge::for_store(Registers::store_type());
@@ -395,7 +395,7 @@ fn forks_are_sent_as_little_as_chains() {
 
 /// Verifying forks reads and writes as many rows for each op as verifying a chain.
 #[test]
-fn a_verification_of_forks_costs_what_one_of_a_chain_does() {
+fn verifying_forks_costs_no_more_than_verifying_a_chain() {
     let verify = |ops: &dyn Fn(&mut Forge) -> Vec<Op>| {
         let mut forge = Forge::for_store(Registers::store_type());
         let ops = ops(&mut forge);

@@ -65,7 +65,7 @@ fn read(tx: &dyn ReadTx, direction: Direction) -> (usize, Option<BackendError>) 
 
 /// A reader that continues after the last row it has read would loop without end.
 #[test]
-fn rows_out_of_their_order_are_damage() {
+fn rows_out_of_order_are_damage() {
     let file = filled();
     assert_eq!(read(&*view(file.clone()), Direction::Forward).0, 2000);
     let (early, late) = (
@@ -109,7 +109,7 @@ fn rows_out_of_their_order_are_damage() {
 
 /// redb allocates memory for a page before it reads it: one wrong byte costs four gigabytes.
 #[test]
-fn a_page_longer_than_the_file_is_damage_before_there_is_memory_for_it() {
+fn a_page_longer_than_the_file_is_damage_before_memory_is_allocated() {
     let mut file = filled();
     let places = pages(&file, BRANCH, b"row 0");
     assert!(!places.is_empty());

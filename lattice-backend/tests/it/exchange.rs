@@ -23,7 +23,7 @@ fn after(store: &Store, known: &[OpRef]) -> Vec<OpRef> {
 }
 
 #[test]
-fn after_an_op_of_a_straight_history_come_the_ops_behind_it() {
+fn the_ops_after_an_op_of_a_chain_are_the_later_ones() {
     let store = replica(1);
     let ops: Vec<OpRef> = (0..300)
         .map(|_| append(&store, "key", "value").reference())
@@ -46,7 +46,7 @@ fn after_an_op_of_a_straight_history_come_the_ops_behind_it() {
 
 /// With tips alone, the op of the other branch would be lost.
 #[test]
-fn after_one_branch_of_a_fork_comes_the_other() {
+fn the_ops_after_one_branch_of_a_fork_are_the_other_branch() {
     let store = replica(1);
     let author = secret(2);
     let root = op(&author, None, &[], 0, &payload(b"k", b"root"));
@@ -65,7 +65,7 @@ fn after_one_branch_of_a_fork_comes_the_other() {
 /// Random forked histories and random known ops, compared with the definition: every op that is not
 /// on the `prev` chain of an op that is known here, in causal order.
 #[test]
-fn what_is_sent_agrees_with_the_definition() {
+fn the_ops_sent_equal_those_of_the_definition() {
     for seed in 0..40 {
         let mut rng = Rng::new(seed);
         let store = replica(1);
@@ -116,7 +116,7 @@ fn what_is_sent_agrees_with_the_definition() {
 }
 
 #[test]
-fn a_view_stays_while_the_store_goes_on() {
+fn a_view_does_not_change_while_the_store_is_written() {
     let store = replica(1);
     append(&store, "key", "1");
     let ops = store.ops_after(&BranchTips::default()).unwrap();
@@ -142,7 +142,7 @@ fn two_replicas_converge() {
 
 /// Ops reach a third replica through the others, in other orders.
 #[test]
-fn three_replicas_converge_by_way_of_each_other() {
+fn three_replicas_converge_through_one_another() {
     let stores = [replica(1), replica(2), replica(3)];
     let mut rng = Rng::new(3);
     for round in 0..60_u8 {

@@ -92,7 +92,7 @@ fn the_greatest_lengths_do_not_wrap() {
 
 /// Code that would call its host forever is ended at the documented count.
 #[test]
-fn endless_code_is_ended() {
+fn endless_code_is_stopped() {
     let payload = |kind| vec![kind; 5];
     let calls = fault(Limit::Calls, BASE + 16 * 5);
     // `scratch` is one row written and five bytes of payload.
@@ -129,7 +129,7 @@ fn endless_code_is_ended() {
 
 /// Work in proportion to the payload or to the existing rows is not limited.
 #[test]
-fn work_that_is_paid_for_is_not_ended() {
+fn work_within_the_limits_is_not_stopped() {
     let rows = (1 << 16) + 4000;
     let store = Place::memory().open(&Faulty::v1());
     store.append(vec![FILL; rows]).unwrap();

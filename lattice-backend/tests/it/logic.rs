@@ -6,7 +6,7 @@ use lattice_backend::machine::{Logic, LogicVersion, MAX_LOGIC_VERSION_BYTES};
 
 /// A constant is the same as what is made at run time, and as strict.
 #[test]
-fn constants_are_logics() {
+fn logic_versions_can_be_constants() {
     let longest: &str = Box::leak("v".repeat(MAX_LOGIC_VERSION_BYTES).into_boxed_str());
     let longer: &str = Box::leak("v".repeat(MAX_LOGIC_VERSION_BYTES + 1).into_boxed_str());
     for version in ["rows/1", longest, longer, "", "a b", "v\u{e4}", "\n"] {

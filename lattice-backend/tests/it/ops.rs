@@ -46,7 +46,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn come_back_from_their_bytes(
+    fn decode_from_their_bytes(
         merge: bool,
         seq in prop_oneof![Just(0), Just(1), Just(u64::MAX), any::<u64>()],
         prev in prop::array::uniform32(1_u8..),
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn are_not_made_of_random_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn do_not_decode_from_random_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(Op::decode(bytes.clone(), &hasher()).is_err());
         // Nor after a valid first byte.
         if let Some(first) = bytes.first_mut() {
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn order_of_references_is_that_of_their_keys(left in any_ref(), right in any_ref()) {
+    fn references_sort_like_their_keys(left in any_ref(), right in any_ref()) {
         prop_assert_eq!(left.cmp(&right), left.to_key().cmp(&right.to_key()));
     }
 }
@@ -115,7 +115,7 @@ fn are_refused_with_any_bit_changed() {
 }
 
 #[test]
-fn are_refused_cut_or_extended() {
+fn are_refused_truncated_or_extended() {
     let op = sign(draft(b"payload")).unwrap();
     for length in 0..op.bytes().len() {
         assert!(Op::decode(op.bytes()[..length].to_vec(), &hasher()).is_err());
@@ -287,7 +287,7 @@ fn name_1024_deps_and_not_one_more() {
 }
 
 #[test]
-fn secret_keys_show_nothing_of_themselves() {
+fn debug_output_of_secret_keys_hides_the_secret() {
     let secret = SecretKey::from_bytes(&[0xa5; 32]);
     let shown = format!("{secret:?} {secret:#?}");
     assert!(shown.contains(&secret.public().to_string()));

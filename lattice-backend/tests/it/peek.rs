@@ -256,19 +256,19 @@ fn crashed(role: &str) {
 }
 
 #[test]
-fn a_store_that_crashed_is_read_as_it_stands_and_recovers() {
+fn a_crashed_store_is_read_without_recovery_and_recovers_on_write() {
     crashed("write-single");
 }
 
 #[test]
-fn a_store_that_crashed_in_exclusive_use_is_read_as_it_stands_and_recovers() {
+fn a_store_that_crashed_in_exclusive_use_is_read_without_recovery_and_recovers_on_write() {
     crashed("write-exclusive");
 }
 
 /// With exclusive use, a commit has one phase: power may fail when its header is on disk and its
 /// pages are not. Then the commit before it counts, for readers too.
 #[test]
-fn a_commit_that_is_torn_in_exclusive_use_is_not_read() {
+fn a_torn_commit_in_exclusive_use_is_not_read() {
     let (site, disk) = Site::redb();
     let mut request = site.request().identity(owner());
     request.options = options(Sharing::Exclusive);
@@ -301,7 +301,7 @@ fn a_commit_that_is_torn_in_exclusive_use_is_not_read() {
 
 /// The time to peek at a crashed store does not depend on its size.
 #[test]
-fn a_crashed_store_of_100_megabytes_is_peeked_at_in_no_time() {
+fn peeking_at_a_crashed_store_of_100_megabytes_is_fast() {
     let (_dir, site) = on_files();
     let mut other = Other::start("fill-single", &site.path);
     other.wait_for(0);

@@ -339,7 +339,7 @@ fn lost_anywhere_in_exclusive_use_leaves_an_op_boundary_with_everything_acknowle
 /// Regression: redb does not sync its note that a commit is on disk. Without the note, readers saw
 /// the commit before, although the last one had been acknowledged.
 #[test]
-fn lost_after_a_commit_leaves_the_commit_to_readers_as_to_writers() {
+fn lost_after_a_commit_leaves_the_commit_visible_to_readers_and_writers() {
     let disk = RecordingDisk::new();
     let site = site(RedbBackend::on_disk(disk.clone()), Registers::default());
     Store::create(&*site.backend, &site.path, &genesis(), &site.machine).unwrap();

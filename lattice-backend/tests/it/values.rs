@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_near_a_value_that_decode_are_its_encoding(
+    fn mutated_value_bytes_that_decode_are_canonical(
         value in value(),
         changes in vec(change(), 1..4),
     ) {
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn short_bytes_that_decode_are_the_encoding(bytes in vec(0..10_u8, 0..12)) {
+    fn short_bytes_that_decode_are_canonical(bytes in vec(0..10_u8, 0..12)) {
         check_value(&bytes);
     }
 
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_near_a_manifest_that_decode_are_its_encoding(
+    fn mutated_manifest_bytes_that_decode_are_canonical(
         manifest in manifest(),
         changes in vec(change(), 1..4),
     ) {
@@ -177,7 +177,7 @@ fn nested(depth: usize) -> Value {
 }
 
 #[test]
-fn values_have_32_levels_and_a_leaf_has_none() {
+fn values_nest_at_most_32_levels_and_scalars_count_as_none() {
     let deepest = nested(MAX_VALUE_DEPTH);
     assert_eq!(Value::from_bytes(&deepest.to_bytes()), Ok(deepest));
     let mut with_leaf = b"\x06\x01".repeat(MAX_VALUE_DEPTH);

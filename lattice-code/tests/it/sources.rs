@@ -16,7 +16,7 @@ fn chat() -> Cid {
 }
 
 #[test]
-fn a_library_makes_nothing_until_a_module_is_added() {
+fn a_library_creates_no_files_until_a_module_is_added() {
     let dir = tempfile::tempdir().unwrap();
     let library = CodeLibrary::new(dir.path().join("data"));
     assert_eq!(library.find(&chat()).unwrap(), None);
@@ -27,7 +27,7 @@ fn a_library_makes_nothing_until_a_module_is_added() {
 }
 
 #[test]
-fn what_is_added_is_kept_trusted_and_found_by_another_process() {
+fn an_added_module_is_trusted_and_found_by_another_process() {
     let dir = tempfile::tempdir().unwrap();
     let library = CodeLibrary::new(dir.path());
     let (code, is_new) = library.add(guests::CHAT, "chat.wasm").unwrap();
@@ -97,7 +97,7 @@ fn a_damaged_file_of_the_cache_is_set_aside_and_others_are_tried() {
 }
 
 #[test]
-fn a_source_supplies_bytes_and_no_trust() {
+fn a_source_supplies_bytes_but_not_trust() {
     let (dir, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let file = others.path().join("chat");
     fs::write(&file, guests::CHAT).unwrap();
@@ -128,7 +128,7 @@ fn a_source_supplies_bytes_and_no_trust() {
 }
 
 #[test]
-fn a_missing_module_is_named_with_all_places() {
+fn the_error_for_a_missing_module_names_every_source() {
     let dir = tempfile::tempdir().unwrap();
     let library = CodeLibrary::new(dir.path()).search_path(["somewhere".into(), "nowhere".into()]);
     let missing = library.code(&chat(), &of(CHAT)).unwrap_err();
@@ -143,7 +143,7 @@ fn a_missing_module_is_named_with_all_places() {
 }
 
 #[test]
-fn core_types_come_from_modules_that_native_code_names_alone() {
+fn core_types_accept_only_the_modules_that_native_code_names() {
     let dir = tempfile::tempdir().unwrap();
     let refused = CodeLibrary::new(dir.path())
         .add(guests::KVSTORE, "kvstore")
@@ -168,7 +168,7 @@ fn core_types_come_from_modules_that_native_code_names_alone() {
 }
 
 #[test]
-fn what_is_no_module_is_refused_and_not_kept() {
+fn a_file_that_is_not_a_module_is_refused_and_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let library = CodeLibrary::new(dir.path());
     let long = vec![0; lattice_wasm::abi::MAX_CODE_BYTES + 1];
@@ -183,7 +183,7 @@ fn what_is_no_module_is_refused_and_not_kept() {
 }
 
 #[test]
-fn a_module_opens_stores_of_its_own_type_alone() {
+fn a_module_opens_only_stores_of_its_own_type() {
     let dir = tempfile::tempdir().unwrap();
     let library = CodeLibrary::new(dir.path());
     library.add(guests::CHAT, "chat").unwrap();
@@ -240,7 +240,7 @@ fn a_module_is_compiled_once() {
 
 /// A named file that cannot run is an error; one that is not trusted is skipped.
 #[test]
-fn files_that_were_named_are_preferred_if_they_are_trusted() {
+fn files_named_by_the_user_are_preferred_if_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("named");
     let prefer = || {

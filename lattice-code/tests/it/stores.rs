@@ -22,7 +22,7 @@ fn refusal(error: &ManagerError) -> &LibraryError {
 }
 
 #[test]
-fn a_store_names_its_code_and_opens_wherever_the_code_is() {
+fn a_store_records_its_code_and_opens_where_the_code_is_available() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let place = Place::new(one.path());
     let unknown = place.manager.create(&of(CHAT)).unwrap_err();
@@ -54,7 +54,7 @@ fn a_store_names_its_code_and_opens_wherever_the_code_is() {
 }
 
 #[test]
-fn other_code_is_taken_if_a_replay_proves_it_equal() {
+fn other_code_is_accepted_if_a_replay_proves_it_equal() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
     let first = place.add(guests::CHAT);
@@ -95,7 +95,7 @@ fn other_code_is_taken_if_a_replay_proves_it_equal() {
 
 /// A new store takes the most recently added module; existing stores keep theirs.
 #[test]
-fn new_stores_take_the_module_that_was_added_last() {
+fn new_stores_use_the_module_that_was_added_last() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::new(dir.path());
     let first = place.add(guests::CHAT);
@@ -125,7 +125,7 @@ fn new_stores_take_the_module_that_was_added_last() {
 
 /// Native code and the module alternate on one store, and neither replays the other's work.
 #[test]
-fn a_store_goes_back_and_forth_between_native_code_and_the_module_of_it() {
+fn a_store_switches_between_native_code_and_its_module() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = Registry::new();
     registry

@@ -362,7 +362,7 @@ proptest! {
     }
 
     #[test]
-    fn no_part_and_no_extension_of_a_payload_is_one(owned in arb_payload(), more: u8) {
+    fn truncated_and_extended_payloads_are_invalid(owned in arb_payload(), more: u8) {
         let mut bytes = borrow(&owned).encode();
         for end in 0..bytes.len() {
             prop_assert!(Payload::decode(&bytes[..end]).is_err(), "{} bytes of {}", end, bytes.len());
@@ -396,7 +396,7 @@ proptest! {
     }
 
     #[test]
-    fn what_prepare_reckons_is_what_the_bytes_weigh(owned in arb_payload()) {
+    fn prepare_predicts_the_length_of_the_payload(owned in arb_payload()) {
         let (refs, writes) = &owned;
         let fixed = writes.iter().map(|(key, supersedes, value)| {
             let value_len = value.as_ref().map_or(0, |value| 8 + value.len());

@@ -91,7 +91,7 @@ fn marks_and_elements_have_the_bytes_of_the_table() {
 }
 
 #[test]
-fn the_first_byte_of_a_row_tells_what_it_is() {
+fn the_first_byte_of_a_row_is_its_kind() {
     let stamp = stamp(1, 2, 3, 4);
     for (row_key, expected) in [
         (cell_key(b"key"), RowKind::Cell),
@@ -285,14 +285,14 @@ proptest! {
     }
 
     #[test]
-    fn siblings_are_in_the_order_of_their_ranks(
+    fn siblings_are_sorted_by_rank(
         key in arb_key(), a in arb_stamp(), b in arb_stamp(),
     ) {
         prop_assert_eq!(a.rank().cmp(&b.rank()), sibling_key(&key, &a).cmp(&sibling_key(&key, &b)));
     }
 
     #[test]
-    fn no_other_keys_rows_lie_in_a_keys_ranges(
+    fn a_keys_ranges_contain_no_rows_of_other_keys(
         a in arb_key(), b in arb_key(), extended in any::<bool>(), stamp in arb_stamp(),
     ) {
         let b = if extended { [&a[..], &b].concat() } else { b };
@@ -309,7 +309,7 @@ proptest! {
 
     /// A mark is for a whole reference: a reference with a false author or number has other marks.
     #[test]
-    fn a_mark_says_author_and_number_too(key in arb_key(), stamp in arb_stamp(), more in 1_u64..) {
+    fn a_mark_includes_author_and_sequence_number(key in arb_key(), stamp in arb_stamp(), more in 1_u64..) {
         use core::ops::RangeBounds;
         let op = stamp.op;
         let other = |byte: u8| [byte ^ 1; 32];

@@ -48,7 +48,7 @@ fn a_put_on_a_fresh_key_costs_one_get_and_one_put() {
 }
 
 #[test]
-fn a_put_over_the_value_it_has_seen_costs_the_same() {
+fn a_put_that_supersedes_the_current_value_costs_the_same() {
     let mut host = Host::new();
     let first = op_ref(1, 0, 1);
     host.record(&op(first, 1, &[put(b"a", &[], b"1")]));
@@ -130,7 +130,7 @@ fn a_marked_put_never_becomes_a_value_while_its_other_writes_count() {
 }
 
 #[test]
-fn marks_at_keys_that_the_op_does_not_write_stay_and_mean_nothing() {
+fn marks_at_keys_that_the_op_does_not_write_stay_without_effect() {
     let late = op_ref(2, 0, 2);
     let elsewhere = op(late, 1, &[put(b"c", &[], b"1")]);
     let invalid = TestOp {
@@ -174,7 +174,7 @@ fn a_marked_delete_leaves_no_mark() {
 }
 
 #[test]
-fn a_ref_that_lies_about_author_or_number_names_another_op() {
+fn a_ref_with_a_wrong_author_or_number_names_a_different_op() {
     let first = op_ref(1, 0, 1);
     for lie in [
         OpRef { seq: 1, ..first },
@@ -192,7 +192,7 @@ fn a_ref_that_lies_about_author_or_number_names_another_op() {
 }
 
 #[test]
-fn history_is_asked_once_for_each_ref_however_many_keys_name_it() {
+fn history_is_read_once_for_each_ref() {
     let mut host = Host::new();
     let gone = op_ref(1, 0, 1);
     let writes: Vec<TestWrite> = (0..100).map(|key| put(&[key], &[], b"1")).collect();

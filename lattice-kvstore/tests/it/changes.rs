@@ -27,7 +27,7 @@ fn written(changes: &[Change]) -> Vec<(&[u8], Option<&[u8]>)> {
 }
 
 #[test]
-fn puts_and_deletes_come_with_their_author_and_time() {
+fn puts_and_deletes_are_reported_with_author_and_time() {
     for on in On::EACH {
         let replica = Replica::new(on);
         let put = replica
@@ -50,7 +50,7 @@ fn puts_and_deletes_come_with_their_author_and_time() {
 }
 
 #[test]
-fn a_prefix_passes_over_the_rest_and_resumes_at_every_change() {
+fn a_feed_with_a_prefix_skips_other_keys_and_resumes_at_every_change() {
     let mut replica = Replica::new(On::Redb);
     for round in 0..20 {
         let mut batch = replica.kv.batch();
@@ -109,7 +109,7 @@ fn a_slow_watcher_misses_nothing() {
 }
 
 #[test]
-fn ops_of_others_come_in_the_order_of_their_arrival_and_a_restore_is_noticed() {
+fn ops_of_other_authors_are_reported_in_order_of_arrival_and_a_restore_is_detected() {
     let (here, there) = (
         Replica::new(On::Memory),
         Replica::of(&crate::support::replica::genesis(), On::Memory, 2),

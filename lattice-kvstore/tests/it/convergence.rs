@@ -231,7 +231,7 @@ fn schedule(seed: u64) {
 }
 
 #[test]
-fn replicas_with_the_same_ops_have_the_state_that_the_set_of_ops_says() {
+fn replicas_with_the_same_ops_have_the_state_of_the_model() {
     let share = |first: u64| {
         for nth in (first..SCHEDULES).step_by(usize::try_from(THREADS).unwrap()) {
             let seed = 0x636f_6e76_0000 + nth;

@@ -252,7 +252,7 @@ fn small_values_beside_two_large_ones() {
 }
 
 #[test]
-fn what_honest_authors_do() {
+fn typical_workloads_cost_little() {
     run([
         Shape::new("puts over one's own value", |forge, size| {
             let mut last: Option<Op> = None;
@@ -334,7 +334,7 @@ fn ops_that_are_named_at_many_keys_are_looked_up_once() {
 }
 
 #[test]
-fn a_wrong_name_at_many_keys_reads_no_op_of_theirs() {
+fn a_wrong_ref_at_many_keys_reads_none_of_their_ops() {
     let mut forge = Forge::for_store(lattice_kvstore::store_type());
     let before: Vec<Op> = (0..8192)
         .map(|nth| small_put(&mut forge, nth, key(nth), &[]))
@@ -352,7 +352,7 @@ fn a_wrong_name_at_many_keys_reads_no_op_of_theirs() {
 }
 
 #[test]
-fn puts_beside_siblings_read_no_op_of_the_current_ones() {
+fn puts_beside_siblings_read_no_ops_of_the_siblings() {
     let mut forge = Forge::for_store(lattice_kvstore::store_type());
     let older = |forge: &mut Forge, author| {
         let writes: Vec<TestWrite> = (0..8192)

@@ -50,7 +50,7 @@ fn methods_are_called_by_name() {
 }
 
 #[test]
-fn a_manager_makes_stores_and_opens_them_by_their_type() {
+fn a_manager_creates_stores_and_opens_them_by_type() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = Registry::new();
     registry.register(store_type(), kv_opener()).unwrap();

@@ -31,7 +31,7 @@ fn call<const N: usize>(method: &str, args: [(&str, Value); N]) -> Result<Comman
 }
 
 #[test]
-fn every_method_says_what_it_does_and_takes() {
+fn every_method_describes_itself_and_its_parameters() {
     for entry in KvMachine::new().methods() {
         let method = &entry.method;
         assert!(!method.doc.is_empty() && method.kind != MethodKind::Stream);
@@ -42,7 +42,7 @@ fn every_method_says_what_it_does_and_takes() {
 }
 
 #[test]
-fn scans_take_every_combination_of_ends() {
+fn scans_accept_every_combination_of_bounds() {
     let host = host();
     let scan = |args: &[(&str, Value)]| {
         let all = args
@@ -83,7 +83,7 @@ fn scans_take_every_combination_of_ends() {
 }
 
 #[test]
-fn queries_answer() {
+fn queries_return_their_results() {
     let host = host();
     let key = |key| [("key", bytes(key))];
     assert_eq!(host.query("get", key("ab")), bytes("AB"));
@@ -110,7 +110,7 @@ fn queries_answer() {
 }
 
 #[test]
-fn commands_are_made() {
+fn commands_are_built_from_arguments() {
     let mut expected = Command::new();
     expected.put("k", "v");
     let kv = [("key", bytes("k")), ("value", bytes("v"))];
@@ -156,7 +156,7 @@ fn commands_are_made() {
 }
 
 #[test]
-fn records_that_a_batch_cannot_take_are_named() {
+fn records_that_a_batch_refuses_are_named() {
     let reason = |record: Value| {
         let good = Value::record([("key", bytes("k"))]);
         match call("batch", [("writes", Value::List(vec![good, record]))]).unwrap_err() {
@@ -190,7 +190,7 @@ fn records_that_a_batch_cannot_take_are_named() {
 }
 
 #[test]
-fn a_limit_below_zero_is_the_callers_mistake() {
+fn a_negative_limit_is_refused() {
     let refused = host()
         .try_query("scan", [("limit", Value::Integer(-1))])
         .unwrap_err();

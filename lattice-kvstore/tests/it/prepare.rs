@@ -63,7 +63,7 @@ fn the_last_write_to_a_key_counts() {
 }
 
 #[test]
-fn what_has_not_the_form_of_a_batch_is_refused() {
+fn malformed_batches_are_refused() {
     let host = Host::new();
     let refusal = |command: &Command| host.prepare(command).unwrap_err();
     assert_eq!(refusal(&Command::new()), KvRefusal::EmptyBatch);
@@ -98,7 +98,7 @@ fn what_has_not_the_form_of_a_batch_is_refused() {
 }
 
 #[test]
-fn expectations_hold_or_say_what_was_found() {
+fn expectations_hold_or_report_what_was_found() {
     let (host, ops) = with_siblings(b"a", 3);
     let winner = ops[2].seq.to_be_bytes().to_vec();
     let value = || Expectation::Value(winner.clone());
@@ -146,7 +146,7 @@ fn expectations_hold_or_say_what_was_found() {
 }
 
 #[test]
-fn refusals_show_little_of_what_may_be_long() {
+fn refusals_shorten_long_keys_and_values() {
     let refusal = KvRefusal::Expectation {
         key: b"k\n".to_vec(),
         expected: Expectation::Siblings(vec![op_ref(1, 2, 3); 10_000]),

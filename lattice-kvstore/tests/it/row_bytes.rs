@@ -41,7 +41,7 @@ const LENGTHS: [usize; 4] = [0, 1024, 1025, 1 << 20];
 /// Other authors put values beside a long one and delete them: the long value is neither read nor
 /// written.
 #[test]
-fn siblings_that_come_and_go_cost_nothing_for_the_value_that_stays() {
+fn adding_and_removing_siblings_does_not_rewrite_the_current_value() {
     for len in LENGTHS {
         // Siblings that become current, and siblings that do not.
         for hlc in [1, 2000] {
@@ -109,7 +109,7 @@ fn a_put_over_a_long_value_reads_none_of_it() {
 }
 
 #[test]
-fn reads_of_other_things_than_a_long_value_read_none_of_it() {
+fn reads_that_need_no_value_do_not_read_a_long_one() {
     let (mut host, _) = with_value(1 << 20);
     let put = TestWrite::put(b"key", &[], b"small");
     host.record(&TestOp::new(numbered(2, 0), 2000, &[put]));
@@ -154,7 +154,7 @@ fn check_same(tenth: Cost, late: Cost) {
 }
 
 #[test]
-fn one_of_300_siblings_costs_what_one_of_10_costs() {
+fn a_write_among_300_siblings_costs_as_much_as_among_10() {
     const SIBLINGS: u16 = 300;
     for is_reversed in [false, true] {
         let mut host = Host::new();
@@ -206,7 +206,7 @@ fn an_op_that_supersedes_siblings_costs_the_same_for_each() {
 /// An op supersedes the values of another op at 1,000 keys, which that op never wrote: the other op
 /// must not pay for these marks.
 #[test]
-fn an_op_with_a_thousand_marks_looks_up_those_at_its_own_keys() {
+fn an_op_with_a_thousand_marks_looks_up_only_marks_at_its_own_keys() {
     let late = numbered(2, 0);
     let key = |number: u16| [&b"key "[..], &number.to_be_bytes()].concat();
     let writes: Vec<TestWrite> = (0..1000)

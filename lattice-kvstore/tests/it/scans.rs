@@ -42,7 +42,7 @@ fn filled(on: On) -> (KvStore, Map) {
 }
 
 #[test]
-fn whole_scans_give_every_row_once_from_either_end() {
+fn full_scans_return_every_row_once_in_both_directions() {
     for on in On::EACH {
         let (kv, map) = filled(on);
         let all: Vec<_> = map.clone().into_iter().collect();
@@ -104,7 +104,7 @@ fn prefixes_and_limits() {
 }
 
 #[test]
-fn ranges_that_are_empty_or_turned_round_give_nothing() {
+fn empty_and_reversed_ranges_return_nothing() {
     for on in On::EACH {
         let kv = Replica::new(on).kv;
         assert_eq!(kv.iter().unwrap().count(), 0);
@@ -125,7 +125,7 @@ fn ranges_that_are_empty_or_turned_round_give_nothing() {
 }
 
 #[test]
-fn a_scan_is_over_once_it_has_ended() {
+fn a_finished_scan_stays_finished() {
     let kv = Replica::new(On::Memory).kv;
     kv.put("a", "1").unwrap();
     let mut scan = kv.iter().unwrap();
@@ -142,7 +142,7 @@ proptest! {
 
     /// Both ends alternating, by any pattern, over any range: each row once, in the order of a map.
     #[test]
-    fn scans_are_those_of_a_map(
+    fn scans_equal_those_of_a_map(
         keys in proptest::collection::btree_set(proptest::collection::vec(0..4_u8, 1..5), 0..120),
         start in proptest::collection::vec(0..4_u8, 0..4),
         end in proptest::collection::vec(0..4_u8, 0..4),

@@ -19,7 +19,7 @@ fn put(key: &str, supersedes: &[OpRef], value: &[u8]) -> TestWrite {
 }
 
 #[test]
-fn threads_that_put_one_key_leave_one_head() {
+fn threads_that_put_one_key_leave_one_value() {
     for on in On::EACH {
         let replica = Replica::new(on);
         thread::scope(|scope| {

@@ -15,7 +15,7 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, KvAppendError>) -> KvRefusal {
 }
 
 #[test]
-fn what_is_put_is_read_and_what_is_deleted_is_gone() {
+fn a_put_value_is_read_and_a_deleted_one_is_gone() {
     for on in On::EACH {
         let mut replica = Replica::new(on);
         let kv = &replica.kv;
@@ -68,7 +68,7 @@ fn an_empty_key_is_refused_and_reads_as_absent() {
 }
 
 #[test]
-fn a_batch_over_five_thousand_keys_that_are_there() {
+fn a_batch_replaces_five_thousand_existing_keys() {
     for on in On::EACH {
         let kv = Replica::new(on).kv;
         let key = |number: u32| format!("key {number:05}");
@@ -95,7 +95,7 @@ fn a_batch_over_five_thousand_keys_that_are_there() {
 }
 
 #[test]
-fn a_value_of_a_mebibyte_and_one_that_does_not_fit() {
+fn a_value_of_a_mebibyte_fits_and_one_beyond_the_limit_is_refused() {
     for on in On::EACH {
         let mut replica = Replica::new(on);
         let value: Vec<u8> = (0..1 << 20)
@@ -117,7 +117,7 @@ fn a_value_of_a_mebibyte_and_one_that_does_not_fit() {
 }
 
 #[test]
-fn a_failed_expectation_writes_nothing_of_the_batch() {
+fn a_failed_expectation_undoes_the_whole_batch() {
     for on in On::EACH {
         let kv = Replica::new(on).kv;
         let first = kv
@@ -211,7 +211,7 @@ fn expectations_hold_when_threads_race() {
 }
 
 #[test]
-fn a_snapshot_stays_as_it_was_while_writes_go_on() {
+fn a_snapshot_does_not_change_while_the_store_is_written() {
     for on in On::EACH {
         let kv = Replica::new(on).kv;
         let mut batch = kv.batch();

@@ -20,7 +20,7 @@ const NOW: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
-fn entries_come_in_the_order_of_their_arrival() {
+fn entries_are_reported_in_order_of_arrival() {
     for on in On::ALL {
         let genesis = genesis(1);
         let here = Replica::of(&genesis, on, 1);
@@ -53,7 +53,7 @@ fn entries_come_in_the_order_of_their_arrival() {
 }
 
 #[test]
-fn from_now_on_gives_nothing_that_was_there() {
+fn a_feed_from_the_end_reports_no_earlier_entries() {
     let replica = Replica::new(On::Memory);
     assert_eq!(replica.log.cursor().unwrap(), Cursor::START);
     replica.log.append_many(["old", "old"]).unwrap();
@@ -64,7 +64,7 @@ fn from_now_on_gives_nothing_that_was_there() {
 }
 
 #[test]
-fn a_snapshot_and_what_follows_it_are_everything_once() {
+fn a_snapshot_and_the_feed_after_it_have_every_entry_once() {
     let replica = Replica::new(On::Redb);
     let empty = replica.log.snapshot().unwrap();
     assert_eq!(replica.log.cursor_after(&empty).unwrap(), Cursor::START);
@@ -80,7 +80,7 @@ fn a_snapshot_and_what_follows_it_are_everything_once() {
 }
 
 #[test]
-fn following_resumes_behind_every_single_entry_even_after_a_reopen() {
+fn a_feed_resumes_after_every_entry_even_after_a_reopen() {
     let mut replica = Replica::new(On::Redb);
     replica.log.append_many(["0", "1", "2"]).unwrap();
     replica.log.append("3").unwrap();
@@ -100,7 +100,7 @@ fn following_resumes_behind_every_single_entry_even_after_a_reopen() {
 }
 
 #[test]
-fn invalid_ops_and_merges_are_passed_over() {
+fn invalid_ops_and_merges_are_skipped() {
     let lines = lines("history.txt");
     let genesis = Genesis::decode(&lines[0].1[0]).unwrap();
     let replica = Replica::of(&genesis, On::Memory, 77);
@@ -131,7 +131,7 @@ fn invalid_ops_and_merges_are_passed_over() {
 }
 
 #[test]
-fn a_follower_on_another_thread_gets_everything_once() {
+fn a_feed_on_another_thread_reports_every_entry_once() {
     for on in On::ALL {
         let replica = Replica::new(on);
         let follow = replica.log.follow(Cursor::START).unwrap();
@@ -225,7 +225,7 @@ fn closing_ends_a_wait() {
 }
 
 #[test]
-fn a_wait_ends_with_its_time() {
+fn a_wait_ends_at_its_timeout() {
     let replica = Replica::new(On::Memory);
     let mut follow = replica.log.follow(Cursor::START).unwrap();
     let begun = std::time::Instant::now();

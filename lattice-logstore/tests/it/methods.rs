@@ -74,7 +74,7 @@ fn methods_are_described() {
 }
 
 #[test]
-fn commands_take_bytes_and_texts() {
+fn commands_accept_bytes_and_texts() {
     let one = |content: &[u8]| Append {
         entries: vec![content.to_vec()],
     };
@@ -160,7 +160,7 @@ fn an_entry_is_a_record() {
 }
 
 #[test]
-fn answers_have_a_length_that_a_caller_can_set() {
+fn a_caller_can_limit_the_length_of_a_result() {
     let data = long_log();
     let count = |method, fields| positions_of(&ask(method, fields, &data).unwrap()).len();
     assert_eq!(count("read", Value::Null), 1000);

@@ -4,7 +4,7 @@ use lattice_logstore::{LogRefusal, MAX_BATCH, decode_payload, encode_payload};
 use proptest::prelude::*;
 
 #[test]
-fn no_entries_are_refused_and_an_empty_one_is_an_entry() {
+fn a_batch_without_entries_is_refused_and_an_empty_entry_is_accepted() {
     assert_eq!(encode_payload::<&[u8]>(&[]), Err(LogRefusal::Nothing));
     let payload = encode_payload(&[b""]).unwrap();
     assert_eq!(decode_payload(&payload).unwrap(), [b""]);
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn every_spoilt_payload_is_invalid_or_the_form_of_its_entries(
+    fn every_mutated_payload_is_invalid_or_canonical(
         entries in prop::collection::vec(any::<Vec<u8>>(), 1..5),
         spoils in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {

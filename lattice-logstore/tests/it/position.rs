@@ -15,7 +15,7 @@ fn positions() -> impl Strategy<Value = Position> {
 }
 
 #[test]
-fn other_texts_are_no_positions() {
+fn malformed_positions_are_refused() {
     let op = "ab".repeat(32);
     let good = format!("00000000000000ff-{op}-7");
     assert!(good.parse::<Position>().is_ok());
@@ -46,7 +46,7 @@ fn other_texts_are_no_positions() {
 
 proptest! {
     #[test]
-    fn keys_order_as_positions_do(a in positions(), b in positions()) {
+    fn keys_sort_like_positions(a in positions(), b in positions()) {
         prop_assert_eq!(a.to_key().cmp(&b.to_key()), a.cmp(&b));
     }
 

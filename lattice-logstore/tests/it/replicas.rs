@@ -119,7 +119,7 @@ fn golden_history_through_the_engine() {
 }
 
 #[test]
-fn golden_history_in_reverse_ends_in_the_same_state() {
+fn golden_history_in_reverse_order_reaches_the_same_state() {
     let lines = lines("history.txt");
     let genesis = Genesis::decode(&lines[0].1[0]).unwrap();
     let ops: Vec<_> = lines.iter().filter(|(name, _)| name == "op").collect();
@@ -155,7 +155,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn any_course_of_appends_and_pulls_converges(steps in steps()) {
+    fn any_sequence_of_appends_and_pulls_converges(steps in steps()) {
         let genesis = genesis(0);
         let replicas: Vec<Replica> =
             (0..3).map(|author| Replica::of(&genesis, On::Memory, author)).collect();

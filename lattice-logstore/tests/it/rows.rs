@@ -74,7 +74,7 @@ fn applied<'a>(ops: impl IntoIterator<Item = &'a TestOp>) -> Host {
 }
 
 #[test]
-fn a_row_is_an_op_and_an_element_an_entry() {
+fn each_op_is_a_row_and_each_entry_an_element() {
     let payload = encode_payload(&[&b"x"[..], b""]).unwrap();
     let op = FakeOp {
         author: 9,
@@ -132,7 +132,7 @@ fn an_append_of_nothing_is_refused() {
 }
 
 #[test]
-fn identity_of_the_logic() {
+fn the_logic_has_its_type_version_and_schemas() {
     let machine = LogMachine::new();
     let logic = machine.logic();
     assert_eq!(logic.store_type().as_str(), "core:logstore");
@@ -157,7 +157,7 @@ fn is_damage(found: &Result<Value, MachineError<CallError>>) -> bool {
 
 /// Reading is total: a row that no log has written is damage; it neither panics nor is skipped.
 #[test]
-fn rows_of_another_form_are_damage() {
+fn malformed_rows_are_damage() {
     for (key, value) in [
         (vec![0; 39], vec![0, 1]),
         (vec![0; 41], vec![0, 1]),
@@ -183,7 +183,7 @@ fn rows_of_another_form_are_damage() {
 
 /// A row names an op: its id must be that of the key, and it must have this many entries.
 #[test]
-fn rows_that_name_another_op_are_damage() {
+fn rows_that_name_a_different_op_are_damage() {
     let payload = encode_payload(&[b"x", b"y"]).unwrap();
     let op = FakeOp {
         author: 9,

@@ -135,7 +135,7 @@ pub(crate) fn positions_of(answer: &Value) -> Vec<Position> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
     #[test]
-    fn reads_agree_with_a_filtered_list((host, log) in logs(), question in questions()) {
+    fn reads_equal_a_filtered_list((host, log) in logs(), question in questions()) {
         let answer = host.query("read", question.call()).unwrap();
         prop_assert_eq!(positions_of(&answer), question.answer(&log));
     }

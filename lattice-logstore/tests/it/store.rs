@@ -106,7 +106,7 @@ fn refusals_change_nothing() {
 }
 
 #[test]
-fn reads_longer_than_a_page_agree_with_what_was_appended() {
+fn reads_longer_than_a_page_return_all_entries() {
     for on in On::ALL {
         let replica = Replica::new(on);
         let log = &replica.log;
@@ -154,7 +154,7 @@ fn large_entries_are_read_one_by_one() {
 }
 
 #[test]
-fn a_snapshot_and_a_read_under_way_do_not_see_later_entries() {
+fn snapshots_and_running_reads_do_not_see_later_entries() {
     for on in On::ALL {
         let replica = Replica::new(on);
         let log = &replica.log;
@@ -175,7 +175,7 @@ fn a_snapshot_and_a_read_under_way_do_not_see_later_entries() {
 }
 
 #[test]
-fn a_log_is_there_again_after_a_reopen_and_can_be_read_without_being_written() {
+fn a_log_can_be_reopened_and_read_without_being_written() {
     for on in On::ALL {
         let replica = Replica::new(on);
         replica.log.append_many(["a", "b"]).unwrap();
@@ -197,7 +197,7 @@ fn a_log_is_there_again_after_a_reopen_and_can_be_read_without_being_written() {
 }
 
 #[test]
-fn threads_append_without_losing_or_tearing_anything() {
+fn threads_append_without_losing_or_splitting_entries() {
     for on in On::ALL {
         let replica = Replica::new(on);
         std::thread::scope(|scope| {
@@ -235,7 +235,7 @@ fn threads_append_without_losing_or_tearing_anything() {
 }
 
 #[test]
-fn a_manager_makes_and_opens_logs_of_the_registry() {
+fn a_manager_creates_and_opens_logs() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = Registry::new();
     registry.register(store_type(), log_opener()).unwrap();
@@ -264,7 +264,7 @@ fn a_manager_makes_and_opens_logs_of_the_registry() {
 
 /// The narrower bound counts, in whatever order bounds are given.
 #[test]
-fn bounds_narrow_one_another() {
+fn bounds_are_combined() {
     let replica = Replica::new(On::Memory);
     replica.log.append_many(["0", "1", "2", "3"]).unwrap();
     let entries = replica.log.tail(4).unwrap();

@@ -11,7 +11,7 @@ fn theirs(hash: u64, digest: &[u8]) -> cid::Cid {
 
 proptest! {
     #[test]
-    fn ids_are_those_of_the_package_cid(digest: [u8; 32], is_blake3: bool) {
+    fn ids_equal_those_of_the_cid_crate(digest: [u8; 32], is_blake3: bool) {
         let (hash, code) = match is_blake3 {
             true => (CidHash::Blake3, 0x1e),
             false => (CidHash::Sha256, 0x12),
@@ -25,14 +25,14 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_refused_or_is_the_one_text_of_its_id(text in "b?[a-z2-7A-Z0=]{57,60}") {
+    fn a_text_is_refused_or_is_canonical(text in "b?[a-z2-7A-Z0=]{57,60}") {
         if let Ok(id) = text.parse::<Cid>() {
             prop_assert_eq!(id.to_string(), text);
         }
     }
 
     #[test]
-    fn a_changed_byte_is_refused_or_is_another_id(digest: [u8; 32], at in 0..36_usize, bit in 0..8_u8) {
+    fn a_changed_byte_is_refused_or_gives_a_different_id(digest: [u8; 32], at in 0..36_usize, bit in 0..8_u8) {
         let id = Cid::from_digest(CidHash::Blake3, digest);
         let mut bytes = id.to_bytes();
         bytes[at] ^= 1 << bit;
@@ -46,7 +46,7 @@ proptest! {
 
 /// The hashes are those of `printf "" | b3sum`, and of `sha256sum` of "" and "code".
 #[test]
-fn content_has_the_ids_that_other_programs_give_it() {
+fn content_ids_equal_those_of_other_programs() {
     for (text, content, hash) in [
         (
             "bafkr4ifpcne3t5pzugtkaqcn5i3nzskjtpfslsnnyejlpte2spfoihzsmi",

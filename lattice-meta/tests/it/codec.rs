@@ -120,7 +120,7 @@ fn every_truncation_and_extension_is_refused() {
 }
 
 #[test]
-fn tags_and_flags_have_no_other_forms() {
+fn unknown_tags_and_flags_are_refused() {
     for byte in 2..=u8::MAX {
         malformed(decode::<bool>(&[byte], 1));
         malformed(decode::<Option<u8>>(&[byte, 0], 2));
@@ -135,7 +135,7 @@ fn tags_and_flags_have_no_other_forms() {
 }
 
 #[test]
-fn a_value_with_two_forms_is_taken_in_one_only() {
+fn a_value_with_two_encodings_is_accepted_in_one_only() {
     /// Reads 2 as it reads 0: what a careless `Deserialize` may do.
     #[derive(Debug, PartialEq, Serialize)]
     struct Parity(u8);
@@ -194,7 +194,7 @@ fn a_sequence_longer_than_allowed_is_refused_before_its_first_element() {
 
 /// Made room for by what it claims, this would overflow the capacity of a `Vec` and panic.
 #[test]
-fn a_lying_length_makes_no_room() {
+fn a_false_length_allocates_nothing() {
     for claimed in [u64::MAX, u64::MAX / 2, 1 << 60, 1 << 40] {
         let bytes = [&claimed.to_le_bytes()[..], &[0; 16]].concat();
         malformed(decode::<Sequence<{ usize::MAX }>>(&bytes, 1000));
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_read_is_the_encoding_of_what_was_read(
+    fn bytes_that_decode_are_canonical(
         numbers in prop::collection::vec(any::<u16>(), 0..=4),
         at in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
@@ -245,7 +245,7 @@ proptest! {
 
 /// An owned string that claims a length makes room for little more than the input.
 #[test]
-fn owned_strings_of_lying_lengths_make_no_room() {
+fn owned_strings_with_false_lengths_allocate_nothing() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Owned {
         text: String,

@@ -71,7 +71,7 @@ fn every_truncation_and_extension_is_refused() {
 }
 
 #[test]
-fn every_bit_flip_is_refused_or_gives_another_store() {
+fn every_bit_flip_is_refused_or_gives_a_different_store_id() {
     for migrated in [false, true] {
         let original = genesis(migrated);
         let bytes = original.encode();
@@ -93,7 +93,7 @@ fn every_bit_flip_is_refused_or_gives_another_store() {
 }
 
 #[test]
-fn an_unknown_format_is_told_from_damage() {
+fn an_unknown_format_is_distinguished_from_damage() {
     let mut bytes = genesis(false).encode();
     for found in (0..=u8::MAX).filter(|&format| format != 1) {
         bytes[0] = found;
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_read_is_the_encoding_of_what_was_read(
+    fn bytes_that_decode_are_canonical(
         genesis in records(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
         let mut bytes = genesis.encode();

@@ -74,7 +74,7 @@ fn store_ids_are_shown_hyphenated_and_read_in_both_forms() {
 }
 
 #[test]
-fn other_forms_of_uuids_are_no_store_ids() {
+fn other_forms_of_uuids_are_not_store_ids() {
     for text in [
         format!("{{{ID}}}"),
         format!("urn:uuid:{ID}"),
@@ -91,7 +91,7 @@ fn other_forms_of_uuids_are_no_store_ids() {
 
 /// Once said "expected 32 hexadecimal digits, found 32 characters" for a wrong digit.
 #[test]
-fn a_wrong_digit_of_a_store_id_is_named_with_its_place() {
+fn a_wrong_digit_of_a_store_id_is_named_with_its_offset() {
     for text in [ID.to_owned(), ID.replace('-', "")] {
         for offset in 0..text.len() {
             let mut wrong = text.clone();
@@ -147,7 +147,7 @@ fn the_counter_carries_over_and_the_last_timestamp_has_no_successor() {
 
 proptest! {
     #[test]
-    fn timestamps_order_as_time_does(a in any::<(u32, u16)>(), b in any::<(u32, u16)>()) {
+    fn timestamps_sort_by_time(a in any::<(u32, u16)>(), b in any::<(u32, u16)>()) {
         let pack = |(ms, counter): (u32, u16)| Hlc::from_parts(ms.into(), counter).unwrap();
         prop_assert_eq!(pack(a).cmp(&pack(b)), a.cmp(&b));
     }

@@ -165,7 +165,7 @@ fn messages_name_the_row_and_what_was_found() {
 }
 
 #[test]
-fn human_readable_form_has_texts_and_no_unknown_keys() {
+fn the_human_readable_form_has_texts_and_no_unknown_keys() {
     let mut info = info();
     info.unknown_keys.push(b"later".to_vec());
     let json = serde_json::to_value(&info).unwrap();

@@ -56,7 +56,7 @@ fn only_core_with_a_colon_is_reserved() {
 
 /// A constant has the same grammar, and is equal to a name that was parsed.
 #[test]
-fn constants_are_names() {
+fn store_types_can_be_constants() {
     use std::collections::HashSet;
     use std::panic::catch_unwind;
 
@@ -106,7 +106,7 @@ fn one_segment_is_refused() {
 }
 
 #[test]
-fn a_character_outside_the_grammar_is_named_with_its_place() {
+fn a_character_outside_the_grammar_is_named_with_its_offset() {
     for (text, found, offset) in [
         ("Core:kvstore", 'C', 0),
         ("core:kvStore", 'S', 7),
@@ -204,7 +204,7 @@ fn store_types() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn every_made_name_is_accepted(text in store_types()) {
+    fn every_generated_name_is_accepted(text in store_types()) {
         prop_assert!(obeys_the_grammar(text.as_bytes()));
         let parsed = StoreType::new(&text).unwrap();
         prop_assert_eq!(parsed.as_str(), text.as_str());
@@ -212,22 +212,22 @@ proptest! {
     }
 
     #[test]
-    fn verdicts_on_near_misses_agree_with_the_reference(text in "[ab0_.:A-]{0,9}") {
+    fn results_for_near_misses_agree_with_the_reference(text in "[ab0_.:A-]{0,9}") {
         prop_assert_eq!(StoreType::new(&text).is_ok(), obeys_the_grammar(text.as_bytes()), "{}", text);
     }
 
     #[test]
-    fn verdicts_on_long_names_agree_with_the_reference(text in "[a-z]{60,66}[.:][a-z]{58,66}") {
+    fn results_for_long_names_agree_with_the_reference(text in "[a-z]{60,66}[.:][a-z]{58,66}") {
         prop_assert_eq!(StoreType::new(&text).is_ok(), obeys_the_grammar(text.as_bytes()), "{}", text);
     }
 
     #[test]
-    fn verdicts_on_any_text_agree_with_the_reference(text in any::<String>()) {
+    fn results_for_any_text_agree_with_the_reference(text in any::<String>()) {
         prop_assert_eq!(StoreType::new(&text).is_ok(), obeys_the_grammar(text.as_bytes()));
     }
 
     #[test]
-    fn verdicts_on_a_spoilt_name_agree_with_the_reference(
+    fn results_for_mutated_names_agree_with_the_reference(
         text in store_types(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
         let mut bytes = text.into_bytes();
@@ -237,7 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn types_order_as_their_texts_do(a in store_types(), b in store_types()) {
+    fn types_sort_like_their_texts(a in store_types(), b in store_types()) {
         prop_assert_eq!(
             StoreType::new(&a).unwrap().cmp(&StoreType::new(&b).unwrap()),
             a.cmp(&b)

@@ -153,8 +153,8 @@ impl<'a> Context<'a> {
     fn open_typed<T: TypedStore>(&self, found: Found, access: Access) -> Result<T, Failure> {
         self.node.open_found_as(found, access).map_err(|error| match error {
             NodeError::OtherType { store_id, .. } => Failure::usage(format!(
-                "store {store_id} is opened by the module of --code, and this command is for the \
-                 program's own code; leave --code out, or use `call`"
+                "--code opens store {store_id} with a module, and this command works only with the \
+                 program's own code; omit --code, or use `lattice call`"
             )),
             error => error.into(),
         })
@@ -236,13 +236,9 @@ fn other_type(meta: &MetaInfo, expected: &StoreType) -> Failure {
     let own = COMMANDS
         .iter()
         .find(|(store_type, _)| *store_type == meta.store_type.as_str());
-    let step = own.map_or("use `describe` and `call` for it", |(_, commands)| commands);
-    let step = match own {
-        Some(_) => format!("for it there are {step}"),
-        None => step.to_owned(),
-    };
+    let commands = own.map_or("`describe` and `call`", |(_, commands)| commands);
     Failure::usage(format!(
-        "store {} is of type {}, and this command is for {expected} stores; {step}",
+        "store {} is of type {}, and this command is for {expected} stores; use {commands}",
         meta.store_id, meta.store_type
     ))
 }
@@ -260,7 +256,7 @@ pub(super) fn given(argument: OsString, encoding: Encoding) -> Result<Vec<u8>, F
 pub(super) fn from_base64(text: &[u8]) -> Result<Vec<u8>, String> {
     BASE64
         .decode(text)
-        .map_err(|error| format!("expected padded base64, found something else ({error})"))
+        .map_err(|error| format!("expected padded base64, found {error}"))
 }
 
 /// Formats bytes for one line of output.

@@ -281,7 +281,7 @@ mod tests {
     use super::{escape, escape_text, json_text};
 
     #[test]
-    fn no_control_sequence_survives() {
+    fn control_sequences_are_escaped() {
         assert_eq!(escape(b"plain text"), "plain text");
         assert_eq!(escape("grün \u{1f980}".as_bytes()), "grün \u{1f980}");
         assert_eq!(escape(b"\x1b[31mred\x07"), "\\u{1b}[31mred\\u{7}");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_safe_and_the_same_value() {
+    fn json_is_safe_on_a_terminal_and_keeps_its_value() {
         let value = json!({ "\u{9b}": "\u{1b}[0m \u{202e} \u{7f} grün \u{1f980} \" \\" });
         let text = json_text(&value);
         assert!(!text.chars().any(super::is_unsafe), "{text}");

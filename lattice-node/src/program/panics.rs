@@ -22,7 +22,7 @@ pub(super) fn contain<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, 
     panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         let last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
         Err(Failure::failed(format!(
-            "the program made a mistake; please report it: {}",
+            "internal error; please report it: {}",
             last.replace('\n', " ")
         )))
     })

@@ -54,7 +54,7 @@ fn words(stage: Stage) -> &'static str {
         Stage::Replay => "replaying ops",
         Stage::Rows => "comparing rows",
         Stage::Migration => "migrating the layout",
-        Stage::Transfer => "making ops",
+        Stage::Transfer => "writing ops",
         stage => stage.name(),
     }
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_glued_to_the_bar() {
+    fn the_bar_is_cleared_before_a_line_is_printed() {
         let screen = Screen::default();
         let words = ["lattice", "list"];
         let global = Args::try_parse_from(words).expect("a command").global;

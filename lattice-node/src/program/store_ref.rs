@@ -25,8 +25,8 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     }
     let shown = format!("\"{}\"", escape(store.as_encoded_bytes()));
     let what = format!(
-        "expected a path with a / in it, a store id, at least {MIN_PREFIX_DIGITS} digits that it \
-         begins with, or an alias; `lattice list` shows all"
+        "expected an alias, a store id, its first {MIN_PREFIX_DIGITS} or more hex digits, or a path \
+         that contains /; `lattice list` lists all stores"
     );
     let Some(text) = store.to_str() else {
         return Err(Failure::not_found(format!("no store {shown}; {what}")));
@@ -44,7 +44,8 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     }
     let aliases = Aliases::load(manager.dir())?;
     if let Some(id) = aliases.store(text) {
-        let missing = format!("alias {shown} is that of store {id}, which is not here");
+        let missing =
+            format!("alias {shown} names store {id}, which is not in this data directory");
         return existing(manager, id, &missing);
     }
     let names = aliases.iter().map(|(alias, _)| alias.as_str());
@@ -59,7 +60,7 @@ fn existing(manager: &StoreManager, id: StoreId, missing: &str) -> Result<PathBu
         // A directory without its file can be restored or removed.
         Ok(false) if path.parent().is_some_and(std::path::Path::is_dir) => Ok(path),
         Ok(false) => Err(Failure::not_found(format!(
-            "{missing}; `lattice list` shows all"
+            "{missing}; `lattice list` lists all stores"
         ))),
         Err(error) => {
             Err(Failure::from(error).within(&format!("cannot look for {}", path.display())))
@@ -88,7 +89,7 @@ fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBu
     match found[..] {
         [id] => Ok(manager.store_path(id)),
         [] => Err(Failure::not_found(format!(
-            "no store's id begins with {shown}; `lattice list` shows all"
+            "no store id starts with {shown}; `lattice list` lists all stores"
         ))),
         _ => {
             found.sort();
@@ -102,7 +103,7 @@ fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBu
                 more => format!(" and {more} more"),
             };
             Err(Failure::usage(format!(
-                "{shown} is ambiguous, give more digits: {}{more}",
+                "{shown} is ambiguous; give more hex digits: {}{more}",
                 ids.join(", ")
             )))
         }

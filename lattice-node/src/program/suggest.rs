@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_near_is_suggested_and_nothing_else() {
+    fn only_similar_names_are_suggested() {
         let types = ["core:kvstore", "core:logstore"];
         let meant = |given| closest(given, types);
         assert_eq!(meant("core:kvstor"), Some("core:kvstore"));

@@ -55,7 +55,7 @@ fn assert_safe(words: &[&str], text: &str) {
 }
 
 #[test]
-fn nothing_foreign_acts_on_a_terminal() {
+fn no_untrusted_text_controls_a_terminal() {
     let home = tempfile::tempdir().unwrap();
     // The path itself is hostile, too.
     let dir = home.path().join(HOSTILE);

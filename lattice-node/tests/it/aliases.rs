@@ -14,7 +14,7 @@ fn id(byte: u8) -> StoreId {
 }
 
 #[test]
-fn what_could_be_something_else_is_no_alias() {
+fn names_that_are_not_valid_aliases_are_refused() {
     let longest = "x".repeat(MAX_ALIAS_BYTES);
     for good in [
         "fruit", "Früchte", "g", "a-b_c", "2024-log", "beefy", &longest,
@@ -44,7 +44,7 @@ fn what_could_be_something_else_is_no_alias() {
 }
 
 #[test]
-fn names_are_kept_and_one_name_is_one_store() {
+fn aliases_are_stored_and_each_names_one_store() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(Aliases::load(dir.path()).unwrap(), Aliases::none());
     Aliases::set(dir.path(), &alias("fruit"), id(1)).unwrap();
@@ -82,7 +82,7 @@ fn the_format_of_the_file() {
 }
 
 #[test]
-fn a_file_that_is_none_is_an_error_and_stays_as_it_is() {
+fn an_invalid_alias_file_is_an_error_and_is_unchanged() {
     for text in [
         "aliases = 1",
         "[aliases]\nfruit = \"no id\"",
@@ -104,7 +104,7 @@ fn a_file_that_is_none_is_an_error_and_stays_as_it_is() {
 }
 
 #[test]
-fn many_that_change_it_at_once_lose_nothing() {
+fn concurrent_changes_of_aliases_are_all_kept() {
     let dir = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
         for thread in 0..8_u8 {

@@ -103,7 +103,7 @@ fn names_cannot_leave_the_data_directory() {
 
 /// Links among the stores are followed to read and to write; `destroy` removes the link.
 #[test]
-fn a_link_is_removed_and_not_what_it_leads_to() {
+fn a_link_is_removed_and_its_target_is_kept() {
     let outside = tempfile::tempdir().unwrap();
     let (dir, elsewhere) = (
         outside.path().join("data"),
@@ -172,7 +172,7 @@ fn new_files_do_not_go_through_links() {
 
 /// Secrets do not appear in output about the identity.
 #[test]
-fn secrets_do_not_show() {
+fn secrets_are_not_printed() {
     let dir = tempfile::tempdir().unwrap();
     let identity = lattice_node::load_or_create_identity(dir.path()).unwrap();
     let file = fs::read_to_string(dir.path().join("identity.key")).unwrap();

@@ -82,7 +82,7 @@ fn errors(output: &Output) -> String {
 }
 
 #[test]
-fn every_key_and_value_goes_through_export_and_import() {
+fn every_key_and_value_survives_export_and_import() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (
         create(dir.path(), "core:kvstore", "from"),
@@ -116,7 +116,7 @@ fn every_key_and_value_goes_through_export_and_import() {
 }
 
 #[test]
-fn an_interrupted_import_says_exactly_what_is_in() {
+fn an_interrupted_import_reports_exactly_what_was_written() {
     let dir = tempfile::tempdir().unwrap();
     create(dir.path(), "core:kvstore", "kv");
     let mut import = start(dir.path(), &["import", "kv", "-", "--batch", "10"]);
@@ -125,7 +125,7 @@ fn an_interrupted_import_says_exactly_what_is_in() {
     let output = interrupt(import);
     assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
     assert!(
-        errors(&output).contains("90 keys in 9 ops are in"),
+        errors(&output).contains("90 rows in 9 ops were written"),
         "{}",
         errors(&output)
     );
@@ -159,13 +159,16 @@ fn an_interrupted_atomic_import_leaves_nothing() {
     assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(error["error"]["kind"], "interrupted");
-    assert_eq!(error["error"]["message"], "interrupted; nothing is in");
+    assert_eq!(
+        error["error"]["message"],
+        "interrupted; nothing was written"
+    );
     assert_eq!(count(dir.path(), "kv"), 1);
     printed(dir.path(), &["put", "kv", "after", "it"]);
 }
 
 #[test]
-fn a_line_is_in_the_log_before_the_next_one_comes() {
+fn a_line_is_in_the_log_before_the_next_one_is_written() {
     let dir = tempfile::tempdir().unwrap();
     create(dir.path(), "core:logstore", "log");
     let mut append = start(dir.path(), &["append", "log"]);
@@ -176,7 +179,7 @@ fn a_line_is_in_the_log_before_the_next_one_comes() {
     let output = interrupt(append);
     assert_eq!(output.status.code(), Some(130));
     assert!(
-        errors(&output).contains("3 entries in 3 ops are in"),
+        errors(&output).contains("3 entries in 3 ops were written"),
         "{}",
         errors(&output)
     );
@@ -212,7 +215,7 @@ fn a_follower_in_another_process_misses_nothing_and_repeats_nothing() {
 }
 
 #[test]
-fn whoever_stops_reading_ends_the_command_quietly() {
+fn a_command_ends_quietly_when_its_reader_stops() {
     let dir = tempfile::tempdir().unwrap();
     create(dir.path(), "core:kvstore", "kv");
     let mut import = start(dir.path(), &["import", "kv", "-"]);
@@ -233,7 +236,7 @@ fn whoever_stops_reading_ends_the_command_quietly() {
 }
 
 #[test]
-fn writing_commands_say_in_use_and_reading_ones_go_on() {
+fn writing_commands_report_in_use_and_reading_ones_work() {
     let dir = tempfile::tempdir().unwrap();
     let id = create(dir.path(), "core:kvstore", "kv");
     let node = Node::open(dir.path()).unwrap();

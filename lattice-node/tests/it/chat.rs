@@ -28,7 +28,7 @@ fn hostile(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
 }
 
 #[test]
-fn both_keep_the_rules_of_state_machines() {
+fn both_machines_keep_the_rules_of_state_machines() {
     suite::<First>();
     suite::<Second>();
 }

@@ -27,7 +27,7 @@ fn assert_refused(refused: &Output, file: &str) {
 }
 
 #[test]
-fn a_copy_with_one_wrong_byte_takes_no_good_stores_place() {
+fn a_copy_with_one_wrong_byte_replaces_no_intact_store() {
     let dir = tempfile::tempdir().unwrap();
     let id = filled(dir.path(), 250);
     let copy = dir.path().join("copy.db");
@@ -61,7 +61,7 @@ fn a_copy_with_one_wrong_byte_takes_no_good_stores_place() {
 }
 
 #[test]
-fn a_store_whose_rows_are_not_those_of_its_state_hash_is_neither_backed_up_nor_restored() {
+fn a_store_whose_rows_differ_from_its_state_hash_is_neither_backed_up_nor_restored() {
     let dir = tempfile::tempdir().unwrap();
     let id = filled(dir.path(), 50);
     put(dir.path(), &id, "data", b"ckey 7", b"short");
@@ -105,7 +105,7 @@ fn a_store_whose_history_was_altered_is_not_backed_up() {
 }
 
 #[test]
-fn no_bundle_is_made_of_an_op_whose_signature_does_not_hold() {
+fn an_op_with_an_invalid_signature_is_not_bundled() {
     let dir = tempfile::tempdir().unwrap();
     let id = filled(dir.path(), 50);
     alter_first_op(dir.path(), &id);
@@ -121,7 +121,7 @@ fn no_bundle_is_made_of_an_op_whose_signature_does_not_hold() {
 }
 
 #[test]
-fn of_removals_at_once_one_succeeds_and_the_others_say_why_not() {
+fn of_concurrent_removals_one_succeeds_and_the_others_report_why_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut codes = BTreeMap::<Option<i32>, usize>::new();
     for round in 0..6 {

@@ -106,7 +106,7 @@ fn reader(dir: &Path) -> Child {
 }
 
 #[test]
-fn nothing_is_torn_lost_or_locked_for_ever() {
+fn concurrent_use_tears_loses_and_blocks_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::open(dir.path()).unwrap();
     let id = node

@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use lattice_node::{IDENTITY_FILE, IdentityError, Node, load_identity, load_or_create_identity};
 
 #[test]
-fn it_is_made_once_and_private() {
+fn an_identity_is_created_once_and_private() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(
         load_identity(dir.path()),
@@ -28,7 +28,7 @@ fn it_is_made_once_and_private() {
 }
 
 #[test]
-fn sixteen_threads_that_make_one_get_the_same() {
+fn sixteen_threads_that_create_an_identity_get_the_same_one() {
     let dir = tempfile::tempdir().unwrap();
     let start = Barrier::new(16);
     let make = || {
@@ -47,7 +47,7 @@ fn sixteen_threads_that_make_one_get_the_same() {
 }
 
 #[test]
-fn a_file_that_is_none_is_refused_and_left_alone() {
+fn an_invalid_identity_file_is_refused_and_unchanged() {
     let digits = "ab".repeat(32);
     let wrong = [
         String::new(),
@@ -74,7 +74,7 @@ fn a_file_that_is_none_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_key_that_others_can_read_is_refused() {
+fn a_key_file_that_other_users_can_read_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     load_or_create_identity(dir.path()).unwrap();
     let path = dir.path().join(IDENTITY_FILE);

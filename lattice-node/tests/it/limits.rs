@@ -43,7 +43,7 @@ impl Site {
 }
 
 #[test]
-fn keys_have_a_longest() {
+fn keys_have_a_maximum_length() {
     let site = Site::new();
     let kv: KvStore = site.make("core:kvstore");
     let (longest, longer) = (vec![0xff; MAX_KEY_BYTES], vec![0xff; MAX_KEY_BYTES + 1]);
@@ -64,7 +64,7 @@ fn keys_have_a_longest() {
 }
 
 #[test]
-fn values_fill_an_op_and_no_more() {
+fn values_are_limited_by_the_length_of_an_op() {
     let site = Site::new();
     let kv: KvStore = site.make("core:kvstore");
     let refused = kv.put("key", vec![7; MAX_PAYLOAD_BYTES]).unwrap_err();
@@ -84,7 +84,7 @@ fn values_fill_an_op_and_no_more() {
 }
 
 #[test]
-fn entries_fill_an_op_and_no_more() {
+fn entries_are_limited_by_the_length_of_an_op() {
     let site = Site::new();
     let log: LogStore = site.make("core:logstore");
     let refused = log.append(vec![7; MAX_PAYLOAD_BYTES]).unwrap_err();
@@ -105,7 +105,7 @@ fn entries_fill_an_op_and_no_more() {
 }
 
 #[test]
-fn batches_have_a_most() {
+fn batches_have_a_maximum_length() {
     let site = Site::new();
     let kv: KvStore = site.make("core:kvstore");
     let batch = |keys: usize| {

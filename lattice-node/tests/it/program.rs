@@ -36,7 +36,7 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "bundle verify ./all.bundle",
         "ok: 1 op of 1 author of store ",
         "bundle apply ./from-bob.bundle --any-author",
-        "2 ops applied, 0 ops known before",
+        "2 ops applied, 0 ops already known",
         "different states",
         "the same state",
         "also  20",
@@ -61,7 +61,7 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "ok: 1 op replayed",
         "post in \"tea\": \"Anyone here?\"",
         "its history gave the same state",
-        "another effect than was recorded",
+        "different effect",
         "alice$ lattice verify lobby\n",
         "Nothing is left behind",
     ] {
@@ -101,7 +101,7 @@ fn the_tour_keeps_its_stores_when_asked_and_overwrites_nothing() {
 }
 
 #[test]
-fn keys_and_entries_come_back() {
+fn keys_and_entries_are_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let kv = printed(dir.path(), &["create", "core:kvstore"])
         .trim()
@@ -145,7 +145,7 @@ fn keys_and_entries_come_back() {
 }
 
 #[test]
-fn failures_have_their_codes_and_leave_nothing() {
+fn failures_have_exit_codes_and_leave_no_files() {
     let dir = tempfile::tempdir().unwrap();
     let cases: [(&[&str], i32, &str); 10] = [
         (&["create", "core:kvstor"], 6, "unknown_type"),

@@ -48,7 +48,7 @@ pub(crate) fn json(text: &[u8]) -> Value {
 }
 
 #[test]
-fn findings_are_told_with_all_that_is_known_and_a_code_of_their_own() {
+fn findings_are_reported_with_all_details_and_an_exit_code_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let id = filled(dir.path(), 250);
     let whole = json(&lattice(dir.path(), &["--json", "verify", "kv"]).stdout);
@@ -96,7 +96,7 @@ fn findings_are_told_with_all_that_is_known_and_a_code_of_their_own() {
 }
 
 #[test]
-fn a_store_that_does_not_open_is_a_finding_too() {
+fn a_store_that_cannot_be_opened_is_a_finding() {
     let dir = tempfile::tempdir().unwrap();
     let id = filled(dir.path(), 10);
     put(dir.path(), &id, "system", b"genesis", b"none");
@@ -136,7 +136,7 @@ fn stores(dir: &Path) -> usize {
 }
 
 #[test]
-fn a_migration_that_is_killed_again_and_again_ends_whole_and_shows_nothing_before() {
+fn a_migration_that_is_killed_repeatedly_completes_and_shows_no_store_before() {
     let dir = tempfile::tempdir().unwrap();
     let id = filled(dir.path(), 5_000);
     let file = dir.path().join("stores").join(&id).join("state.db");

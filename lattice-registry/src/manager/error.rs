@@ -32,7 +32,7 @@ pub enum ManagerError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A store's directory is named by another store's id.
-    #[error("{} holds store {found}; it must be named after it", path.display())]
+    #[error("{} is store {found}, but its directory is named {expected}; rename the directory to the store's id", path.display())]
     Misplaced {
         /// The store's file.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum ManagerError {
     #[error("the clock cannot date a new store")]
     Clock(#[from] HlcError),
     /// The operating system provided no random bytes.
-    #[error("no random bytes for a new store")]
+    #[error("the operating system gave no random bytes for a new store")]
     Random(#[source] Cause),
     /// An operation on a file or directory failed.
     #[error("cannot {doing} {}", path.display())]
@@ -75,7 +75,7 @@ pub enum ManagerError {
         source: io::Error,
     },
     /// The store exists already.
-    #[error("store {store_id} is there already")]
+    #[error("store {store_id} already exists")]
     StoreExists {
         /// The store.
         store_id: StoreId,
@@ -90,7 +90,7 @@ pub enum ManagerError {
         source: BackendError,
     },
     /// The compaction failed. No row has changed.
-    #[error("store {store_id} was not compacted, and has all its rows")]
+    #[error("store {store_id} was not compacted and is unchanged")]
     Compact {
         /// The store.
         store_id: StoreId,
@@ -99,7 +99,7 @@ pub enum ManagerError {
         source: BackendError,
     },
     /// The migration failed. The old store has not changed.
-    #[error("store {store_id} was not migrated, and is as it was")]
+    #[error("store {store_id} was not migrated and is unchanged")]
     Migrate {
         /// The old store.
         store_id: StoreId,
@@ -109,14 +109,14 @@ pub enum ManagerError {
     },
     /// The old store was written during its migration.
     #[error(
-        "store {store_id} was written while it was migrated; try again while no process writes it"
+        "a process wrote to store {store_id} during its migration; try again while no process writes to it"
     )]
     MigrateChanged {
         /// The old store.
         store_id: StoreId,
     },
     /// The old store's rows do not match its state hash.
-    #[error("store {store_id} is damaged and not migrated: {finding}")]
+    #[error("store {store_id} is damaged and was not migrated: {finding}")]
     MigrateDamaged {
         /// The old store.
         store_id: StoreId,
@@ -124,7 +124,7 @@ pub enum ManagerError {
         finding: String,
     },
     /// A store is damaged, so it was not copied.
-    #[error("{} is damaged, and was not copied: {finding}", path.display())]
+    #[error("{} is damaged and was not copied: {finding}", path.display())]
     CopyDamaged {
         /// The store's file.
         path: PathBuf,
@@ -132,7 +132,7 @@ pub enum ManagerError {
         finding: String,
     },
     /// The directory of the file to create does not exist.
-    #[error("cannot make {}: there is no directory {}", path.display(), dir.display())]
+    #[error("cannot create {}: there is no directory {}", path.display(), dir.display())]
     NoDirectory {
         /// The file.
         path: PathBuf,

@@ -67,7 +67,7 @@ pub(super) fn empty_dir(dir: &Path) -> Result<(), FsError> {
         }
         _ => {}
     }
-    fs::create_dir(dir).map_err(|source| FsError::new("make directory", dir, source))
+    fs::create_dir(dir).map_err(|source| FsError::new("create directory", dir, source))
 }
 
 /// Renames a file. Fails if the new name exists.
@@ -202,7 +202,7 @@ impl Made {
             match fs::create_dir(above) {
                 Ok(()) => self.paths.push(above.to_path_buf()),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(FsError::new("make directory", above, source)),
+                Err(source) => return Err(FsError::new("create directory", above, source)),
             }
         }
         Ok(dir.to_path_buf())

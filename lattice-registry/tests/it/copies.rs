@@ -41,7 +41,7 @@ pub(crate) fn made(dir: &Path) -> (StoreManager, StoreId) {
 }
 
 #[test]
-fn a_replica_begins_with_the_genesis_and_takes_the_ops() {
+fn a_replica_starts_from_the_genesis_and_ingests_the_ops() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (from, id) = made(one.path());
     let to = manager(two.path());
@@ -60,7 +60,7 @@ fn a_replica_begins_with_the_genesis_and_takes_the_ops() {
 }
 
 #[test]
-fn a_backup_of_a_store_that_is_written_is_a_store() {
+fn a_backup_of_a_store_in_use_is_a_store() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     let copy = dir.path().join("copy.db");
@@ -86,7 +86,7 @@ fn a_backup_of_a_store_that_is_written_is_a_store() {
 }
 
 #[test]
-fn a_backup_has_none_of_the_space_that_is_not_used() {
+fn a_backup_has_no_unused_space() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     append(&live, id, 0..500);
@@ -98,7 +98,7 @@ fn a_backup_has_none_of_the_space_that_is_not_used() {
 }
 
 #[test]
-fn a_restored_store_replaces_nothing_unasked_and_keeps_the_old_file() {
+fn a_restore_replaces_a_store_only_when_asked_and_keeps_the_old_file() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     let copy = dir.path().join("copy.db");
@@ -145,7 +145,7 @@ fn a_damaged_store_can_be_replaced_by_its_copy() {
 }
 
 #[test]
-fn a_store_that_somebody_writes_is_neither_replaced_nor_removed() {
+fn a_store_with_a_writer_is_neither_replaced_nor_removed() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     let copy = dir.path().join("copy.db");
@@ -171,7 +171,7 @@ fn a_store_that_somebody_writes_is_neither_replaced_nor_removed() {
 }
 
 #[test]
-fn a_removed_store_is_gone_and_nothing_else_is() {
+fn removing_a_store_removes_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     let other = live.create(&COUNTER.parse().unwrap()).unwrap();
@@ -189,7 +189,7 @@ fn a_removed_store_is_gone_and_nothing_else_is() {
 
 #[cfg(unix)]
 #[test]
-fn of_a_linked_store_the_link_is_removed() {
+fn removing_a_linked_store_removes_the_link() {
     let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (live, id) = made(dir.path());
     live.close_all().unwrap();
@@ -207,7 +207,7 @@ fn of_a_linked_store_the_link_is_removed() {
 }
 
 #[test]
-fn a_store_is_compacted_unless_somebody_reads_it() {
+fn a_store_is_compacted_unless_it_has_readers() {
     let dir = tempfile::tempdir().unwrap();
     let (manager, id) = made(dir.path());
     append(&manager, id, 0..300);

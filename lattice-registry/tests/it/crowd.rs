@@ -137,7 +137,7 @@ impl Field {
 }
 
 #[test]
-fn makes_opens_closes_and_removes_the_same_stores() {
+fn threads_create_open_close_and_remove_the_same_stores() {
     let dir = tempfile::tempdir().unwrap();
     let field = Field {
         manager: manager(dir.path()),

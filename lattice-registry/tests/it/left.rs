@@ -23,7 +23,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_a_killed_removal_left_is_in_no_later_ones_way_and_goes_with_it() {
+fn leftovers_of_a_killed_removal_go_with_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     for left in [format!("destroying-{id}"), format!("destroying-{ID}")] {
@@ -38,7 +38,7 @@ fn what_a_killed_removal_left_is_in_no_later_ones_way_and_goes_with_it() {
 }
 
 #[test]
-fn what_a_killed_creation_left_goes_with_the_next_one_unless_somebody_holds_it() {
+fn leftovers_of_a_killed_creation_go_with_the_next_one_unless_locked() {
     let dir = tempfile::tempdir().unwrap();
     let live = manager(dir.path());
     let of: StoreId = ID.parse().unwrap();
@@ -64,7 +64,7 @@ fn what_a_killed_creation_left_goes_with_the_next_one_unless_somebody_holds_it()
 }
 
 #[test]
-fn stores_that_are_created_at_once_all_come_to_be() {
+fn stores_created_concurrently_all_exist() {
     let dir = tempfile::tempdir().unwrap();
     let live = manager(dir.path());
     std::thread::scope(|threads| {
@@ -81,7 +81,7 @@ fn stores_that_are_created_at_once_all_come_to_be() {
 }
 
 #[test]
-fn a_directory_that_has_lost_its_file_takes_a_copy_or_a_replica_and_keeps_the_rest() {
+fn a_directory_without_its_store_file_accepts_a_copy_or_a_replica() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     let copy = dir.path().join("copy.db");
@@ -110,7 +110,7 @@ fn a_directory_that_has_lost_its_file_takes_a_copy_or_a_replica_and_keeps_the_re
 }
 
 #[test]
-fn a_backup_into_no_directory_is_told_of_the_file_that_was_named() {
+fn the_error_of_a_backup_to_a_missing_directory_names_the_given_file() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());
     let target = dir.path().join("none/copy.db");
@@ -124,7 +124,7 @@ fn a_backup_into_no_directory_is_told_of_the_file_that_was_named() {
 /// Each page of a store's file is overwritten in turn. An error of copying must name the source
 /// file, and no restore may replace a good store with the damaged one.
 #[test]
-fn a_store_that_lacks_a_page_is_not_restored_and_failures_to_copy_it_name_it() {
+fn a_store_that_lacks_a_page_is_not_restored_and_the_error_names_it() {
     const PAGE: usize = 4096;
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(dir.path());

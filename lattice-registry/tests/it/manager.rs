@@ -75,7 +75,7 @@ fn a_refused_store_leaves_nothing_behind() {
 }
 
 #[test]
-fn no_such_store_is_an_error_of_its_own() {
+fn a_missing_store_is_its_own_error() {
     let dir = tempfile::tempdir().unwrap();
     let manager = manager(dir.path());
     let id = "00000000-0000-8000-8000-000000000000".parse().unwrap();
@@ -123,7 +123,7 @@ fn a_list_shows_damaged_stores_with_their_errors() {
 }
 
 #[test]
-fn a_copied_directory_opens_elsewhere_and_a_second_place_is_refused() {
+fn a_copied_directory_opens_elsewhere_but_not_while_the_original_is_open() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (one, two) = (manager(here.path()), manager(there.path()));
     let id = one.create(&COUNTER.parse().unwrap()).unwrap();
@@ -185,7 +185,7 @@ fn caches_share_one_budget() {
 }
 
 #[test]
-fn many_managers_make_stores_in_one_directory_at_once() {
+fn many_managers_create_stores_in_one_directory_concurrently() {
     let dir = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {

@@ -130,7 +130,7 @@ fn building(dir: &Path, id: StoreId) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_killed_migration_goes_on_or_starts_over() {
+fn a_killed_migration_resumes_or_starts_over() {
     let dir = tempfile::tempdir().unwrap();
     let (manager, _) = migrating(dir.path());
     let id = filled(&manager);
@@ -161,7 +161,7 @@ fn a_killed_migration_goes_on_or_starts_over() {
 }
 
 #[test]
-fn two_migrations_at_once_do_not_meet() {
+fn concurrent_migrations_do_not_interfere() {
     let dir = tempfile::tempdir().unwrap();
     let (manager, _) = migrating(dir.path());
     let id = filled(&manager);
@@ -227,7 +227,7 @@ fn a_damaged_state_is_not_migrated() {
 }
 
 #[test]
-fn a_store_that_is_written_meanwhile_is_not_migrated() {
+fn a_store_written_during_its_migration_is_not_migrated() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = registry();
     let other = manager(dir.path());
@@ -279,7 +279,9 @@ fn migrations_are_registered_once_and_looked_up_by_both_types() {
     assert!(known.is_empty());
     let missing = registry.migration(&from, &from).map(drop).unwrap_err();
     assert!(
-        missing.to_string().contains("those to org.example.other"),
+        missing
+            .to_string()
+            .contains("migrated to: org.example.other"),
         "{missing}"
     );
     // The new type has no opener.

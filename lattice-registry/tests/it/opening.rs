@@ -73,7 +73,7 @@ fn a_store_is_called_by_name_and_downcast() {
 }
 
 #[test]
-fn a_closed_store_is_free_at_once_and_its_handles_say_so() {
+fn a_closed_store_is_released_at_once_and_its_handles_report_it() {
     let (_dir, manager, id) = created();
     let path = manager.store_path(id);
     for n in 0..50 {
@@ -110,7 +110,7 @@ fn a_closed_store_is_free_at_once_and_its_handles_say_so() {
 }
 
 #[test]
-fn a_second_writer_is_told_that_the_store_is_in_use() {
+fn a_second_writer_gets_an_in_use_error() {
     let (dir, manager, id) = created();
     let store = manager.open(id, Access::ReadWrite).unwrap();
     let other = crate::counter::manager(dir.path());
@@ -165,7 +165,7 @@ fn refusal(change: impl Fn(&mut dyn lattice_backend::backend::WriteTx)) -> Manag
 }
 
 #[test]
-fn every_check_of_an_open_refuses_and_changes_nothing() {
+fn every_failed_check_of_an_open_changes_nothing() {
     use lattice_backend::backend::Table::{Data, Meta, System};
     let newer = refusal(|tx| {
         tx.put(Meta, b"schema_version", &9_u64.to_le_bytes())
@@ -251,7 +251,7 @@ fn exclusive(dir: &Path) -> StoreManager {
 
 /// No other process can peek at a store in exclusive use; its own manager still answers.
 #[test]
-fn a_store_in_exclusive_use_answers_to_its_own_manager() {
+fn a_store_in_exclusive_use_can_be_used_through_its_own_manager() {
     let dir = tempfile::tempdir().unwrap();
     let (mine, other) = (exclusive(dir.path()), manager(dir.path()));
     let id = mine.create(&COUNTER.parse().unwrap()).unwrap();
@@ -275,7 +275,7 @@ fn a_store_in_exclusive_use_answers_to_its_own_manager() {
 
 /// A reader without remaining handles does not block a writer of the same manager.
 #[test]
-fn a_writer_does_not_wait_for_readers_that_are_gone() {
+fn a_writer_does_not_wait_for_closed_readers() {
     let dir = tempfile::tempdir().unwrap();
     let mine = exclusive(dir.path());
     let id = mine.create(&COUNTER.parse().unwrap()).unwrap();

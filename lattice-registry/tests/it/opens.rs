@@ -127,7 +127,7 @@ fn a_found_store_is_released() {
 }
 
 #[test]
-fn a_file_that_was_found_and_holds_another_store_by_now_is_refused() {
+fn a_found_file_that_now_holds_a_different_store_is_refused() {
     let (dir, _, manager, id) = noting();
     let other = manager.create(&COUNTER.parse().unwrap()).unwrap();
     let path = dir.path().join("state.db");

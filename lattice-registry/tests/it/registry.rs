@@ -70,7 +70,7 @@ fn peek_of(logic: &str) -> Peek {
 /// registry asks the resolvers, with what the store records, and uses the registered opener if none
 /// answers.
 #[test]
-fn resolvers_come_after_openers_that_compute_what_is_recorded() {
+fn resolvers_come_after_openers_of_the_recorded_logic() {
     let own = opener().logic().version().as_str().to_owned();
     let mut registry = registry();
     registry.add_resolver(|recorded: &Recorded<'_>| {
@@ -113,7 +113,7 @@ fn an_unknown_type_is_refused_with_the_known_ones() {
 }
 
 #[test]
-fn resolvers_are_asked_in_order_for_types_that_nobody_registered() {
+fn resolvers_are_asked_in_order_for_unregistered_types() {
     let mut registry = Registry::new();
     registry.add_resolver(|_: &Recorded<'_>| Ok(None));
     registry.add_resolver(
@@ -134,7 +134,7 @@ fn resolvers_are_asked_in_order_for_types_that_nobody_registered() {
 }
 
 #[test]
-fn an_opener_makes_logic_of_what_its_closure_captured() {
+fn an_opener_builds_logic_from_captured_values() {
     let dir = tempfile::tempdir().unwrap();
     let mut registry = Registry::new();
     for name in ["org.example.one", "org.example.two"] {

@@ -44,7 +44,7 @@ pub(crate) fn edit(path: &Path, edit: impl Fn(&mut dyn lattice_backend::backend:
 }
 
 #[test]
-fn a_store_is_verified_whoever_has_it_open() {
+fn a_store_is_verified_while_other_handles_have_it_open() {
     let dir = tempfile::tempdir().unwrap();
     let manager = manager(dir.path());
     let id = filled(&manager);
@@ -82,7 +82,7 @@ fn a_store_is_verified_whoever_has_it_open() {
 }
 
 #[test]
-fn a_rebuild_keeps_the_old_file_and_mends_what_is_computed() {
+fn a_rebuild_keeps_the_old_file_and_repairs_the_computed_rows() {
     let dir = tempfile::tempdir().unwrap();
     let manager = manager(dir.path());
     let id = filled(&manager);
@@ -122,7 +122,7 @@ fn a_rebuild_keeps_the_old_file_and_mends_what_is_computed() {
 }
 
 #[test]
-fn what_cannot_be_rebuilt_stays_as_it_was() {
+fn a_store_that_cannot_be_rebuilt_is_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let manager = manager(dir.path());
     let id = filled(&manager);
@@ -161,7 +161,7 @@ pub(crate) fn tamper(path: &Path, change: &mut dyn FnMut(&mut dyn WriteTx)) {
 }
 
 #[test]
-fn a_rebuild_loses_no_op_that_is_not_counted() {
+fn a_rebuild_keeps_uncounted_ops() {
     let dir = tempfile::tempdir().unwrap();
     let (manager, _) = migrating(dir.path());
     let id = filled(&manager);
@@ -182,7 +182,7 @@ fn a_rebuild_loses_no_op_that_is_not_counted() {
 }
 
 #[test]
-fn rebuilds_at_once_lose_nothing_and_a_reader_notices() {
+fn concurrent_rebuilds_lose_nothing_and_readers_notice() {
     let dir = tempfile::tempdir().unwrap();
     let (manager, _) = migrating(dir.path());
     let id = filled(&manager);

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_earn_until_a_range_was_read_sixteen_times() {
+    fn rows_read_earn_gas_until_the_range_was_read_sixteen_times() {
         let mut gas = Gas::new(3);
         assert_eq!(gas.allowed(), BASE_GAS + 3 * GAS_PER_BYTE);
         let earning = BASE_EARNING_ROWS + 3 + 16 * 5;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_of_the_host_is_due_once() {
+    fn the_work_of_the_host_is_charged_once() {
         let mut gas = Gas::new(0);
         gas.handle(15);
         gas.handle(160);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn long_rows_earn_for_at_most_256_mib() {
+    fn long_rows_earn_gas_for_at_most_256_mib() {
         let mut gas = Gas::new(0);
         assert_eq!(
             gas.earn(1, 300 << 20),

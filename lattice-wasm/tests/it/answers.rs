@@ -175,7 +175,7 @@ fn outputs_beyond_the_memory() {
 }
 
 #[test]
-fn answers_that_are_none() {
+fn malformed_answers() {
     let unknown = "an answer begins with 0, 1 or 2";
     for bytes in [&b""[..], b"\x03", b"\xff\0", b"0"] {
         for ended in [
@@ -196,7 +196,7 @@ fn answers_that_are_none() {
 
 /// An answer that is not exactly the encoding of a value is refused.
 #[test]
-fn answers_that_are_no_values() {
+fn answers_that_are_not_values() {
     let null = ask(&giving_bytes("query", b"\0\0")).unwrap();
     assert_eq!(null, Value::Null);
     let nested: Vec<u8> = [6, 1].repeat(40);
@@ -390,7 +390,7 @@ const FIRST: [u8; 16] = [1, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0];
 const APPLIED: [u8; 16] = [2, 0, 0, 0, 2, 0, 0, 0, 6, 0, 0, 0, 3, 0, 0, 0];
 
 #[test]
-fn a_module_remembers_nothing() {
+fn a_module_keeps_no_state_between_calls() {
     let mut manifest = methods();
     manifest.elements = coded().elements;
     let machine = machine(&manifest, COUNTING);

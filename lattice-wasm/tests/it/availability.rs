@@ -186,7 +186,7 @@ fn imports_where_they_are_not_available() {
 /// The host settles a merge, and an op with an invalid payload, without applying them: no export of
 /// the module sees history then, whichever function of the machine the host calls.
 #[test]
-fn what_is_settled_alone_sees_no_history() {
+fn settling_alone_sees_no_history() {
     let machine = machine(
         &manifest(),
         r#"(func (export "lattice1_alloc") (param i32) (result i32)

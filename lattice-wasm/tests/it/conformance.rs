@@ -74,7 +74,7 @@ fn hostile_puts(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
 }
 
 #[test]
-fn kvstore_is_the_same_natively_and_as_a_module() {
+fn kvstore_behaves_the_same_natively_and_as_a_module() {
     assert_eq!(STORE_TYPE, <KvMachine as StoreCode>::STORE_TYPE);
     let call = |rng: &mut Rng| {
         let (key, value) = (Value::Bytes(key(rng)), Value::Bytes(value(rng)));
@@ -108,7 +108,7 @@ fn kvstore_is_the_same_natively_and_as_a_module() {
 }
 
 #[test]
-fn logstore_is_the_same_natively_and_as_a_module() {
+fn logstore_behaves_the_same_natively_and_as_a_module() {
     let call = |rng: &mut Rng| {
         let entries = (0..rng.below(5)).map(|_| {
             let length = rng.below(6);
@@ -147,13 +147,13 @@ fn hostile_posts(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
 }
 
 #[test]
-fn chat_is_the_same_natively_and_as_a_module() {
+fn chat_behaves_the_same_natively_and_as_a_module() {
     let hostile = Box::new(hostile_posts);
     run(guests::CHAT, ChatMachine::<First>::new, post, hostile);
 }
 
 #[test]
-fn the_successor_of_chat_is_the_same_natively_and_as_a_module() {
+fn the_successor_of_chat_behaves_the_same_natively_and_as_a_module() {
     let hostile = Box::new(hostile_posts);
     run(guests::CHAT_V2, ChatMachine::<Second>::new, post, hostile);
 }
@@ -179,7 +179,7 @@ fn hostile_numbers(rng: &mut Rng, _: &[Op]) -> Vec<u8> {
 }
 
 #[test]
-fn tally_is_the_same_natively_and_as_a_module_in_both_layouts() {
+fn tally_behaves_the_same_natively_and_as_a_module_in_both_layouts() {
     let hostile = || Box::new(hostile_numbers);
     run(guests::TALLY_V1, TallyMachine::<1>::new, add, hostile());
     run(guests::TALLY, TallyMachine::<2>::new, add, hostile());

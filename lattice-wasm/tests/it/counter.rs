@@ -155,7 +155,7 @@ fn it_sums_more_authors_than_a_page_has_rows() {
 }
 
 #[test]
-fn it_refuses_what_it_cannot_take() {
+fn it_refuses_invalid_arguments() {
     let store = Store::new();
     let engine = store.open();
     for number in [

@@ -148,7 +148,7 @@ fn a_local_op_that_fails_at_any_call_is_refused() {
 }
 
 #[test]
-fn a_payload_that_prepare_makes_and_decode_refuses_is_a_fault() {
+fn a_prepared_payload_that_decode_refuses_is_a_fault() {
     let machine = failing();
     let place = Place::redb(&machine);
     let store = place.open(&machine);
@@ -175,7 +175,7 @@ fn a_payload_that_prepare_makes_and_decode_refuses_is_a_fault() {
 }
 
 #[test]
-fn an_op_of_another_that_fails_at_any_call_is_held_until_other_code_settles_it() {
+fn a_received_op_that_fails_at_any_call_is_held_until_other_code_settles_it() {
     let (failing, equal, other) = (failing(), fixed(&[&version(&failing())]), fixed(&[]));
     for count in COUNTS {
         let bad = op(2, None, 0, &[b'T', count, 0]);
@@ -290,7 +290,7 @@ fn a_call_that_fails_leaves_the_store_usable() {
 
 /// A store refuses code that fails on an applied op.
 #[test]
-fn a_module_that_fails_on_an_applied_op_does_not_take_its_place() {
+fn a_module_that_fails_on_an_applied_op_does_not_replace_the_old_one() {
     let (old, new) = (fixed(&[]), failing());
     for count in [1, 15, 102] {
         let bad = op(2, None, 0, &[b'T', count, 0]);
@@ -321,7 +321,7 @@ fn a_module_that_fails_on_an_applied_op_does_not_take_its_place() {
 /// An unknown apply index is a storage error where the store's own rows contain it. A module that
 /// makes one up must not be able to stop the store with it.
 #[test]
-fn a_made_up_index_does_not_stop_the_store() {
+fn an_invented_apply_index_does_not_stop_the_store() {
     for body in [
         "(call $stamp (i64.const -1) (i32.const 0))",
         "(drop (call $op (i64.const 77) (i32.const 0) (i32.const 0)))",
@@ -339,7 +339,7 @@ fn a_made_up_index_does_not_stop_the_store() {
 
 /// Endless work, in each part of an op, ends by a limit within a bounded time.
 #[test]
-fn floods_end_by_limits() {
+fn floods_are_stopped_by_limits() {
     let element = "(call $element (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 0)
         (i32.const X))";
     let elements = |body: &str| {

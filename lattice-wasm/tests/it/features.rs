@@ -46,7 +46,7 @@ fn gives(memory: &str, parts: &str, body: &str, number: i32) -> Result<bool, Log
 }
 
 #[test]
-fn extensions_that_modules_may_use() {
+fn extensions_that_are_allowed() {
     for (parts, body) in [
         (
             "(global $g (mut i32) (i32.const 0))",
@@ -81,7 +81,7 @@ fn extensions_that_modules_may_use() {
 }
 
 #[test]
-fn extensions_that_modules_may_not_use() {
+fn extensions_that_are_refused() {
     let parts = |parts| (MEMORY, parts, "");
     let body = |body| (MEMORY, "", body);
     for (memory, parts, body) in [

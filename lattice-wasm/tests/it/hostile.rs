@@ -35,12 +35,12 @@ fn malformed(body: &str) -> String {
 }
 
 #[test]
-fn an_endless_loop_ends_by_gas() {
+fn gas_stops_an_endless_loop() {
     assert_eq!(fault(run(&applying("(loop (br 0))"), b"p")), gas());
 }
 
 #[test]
-fn an_endless_recursion_ends_by_the_stack() {
+fn the_stack_limit_stops_an_endless_recursion() {
     let deep = format!("(func $deep (call $deep)) {}", apply("(call $deep)"));
     let machine = crate::guest::machine(&manifest(), &deep);
     assert_eq!(trapped(run(&machine, b"p")), "call stack exhausted");
@@ -55,7 +55,7 @@ fn an_endless_recursion_ends_by_the_stack() {
 }
 
 #[test]
-fn memory_that_grows_without_end_is_a_fault_and_no_value() {
+fn memory_that_grows_without_end_is_a_fault() {
     let grow = "(loop (drop (memory.grow (i32.const 1))) (br 0))";
     assert_eq!(fault(run(&applying(grow), b"p")), memory());
     // In one step, by more than the allowed pages.
@@ -189,7 +189,7 @@ fn a_function_of_45_000_locals_is_refused() {
 }
 
 #[test]
-fn an_import_of_something_else_is_refused() {
+fn an_unknown_import_is_refused() {
     let found = |body: &str| match refused(body) {
         CodeError::Import { found } => found,
         other => panic!("{body}: {other:?}"),
@@ -204,7 +204,7 @@ fn an_import_of_something_else_is_refused() {
     );
     assert_eq!(
         found(r#"(import "lattice1" "count" (func (param i32) (result i64)))"#),
-        r#"with another signature the function "count" of "lattice1""#
+        r#"with a different signature the function "count" of "lattice1""#
     );
     for what in [
         "(memory 1)",
@@ -215,7 +215,7 @@ fn an_import_of_something_else_is_refused() {
         let body = format!(r#"(import "lattice1" "count" {what})"#);
         assert_eq!(
             found(&body),
-            r#"something else than a function, "count" of "lattice1""#
+            r#"an item that is not a function, "count" of "lattice1""#
         );
     }
 }
@@ -278,7 +278,7 @@ fn segments_out_of_bounds_are_faults() {
 
 /// Loops without work, with little stack: they run out of gas, and never overflow the host's stack.
 #[test]
-fn loops_of_nothing_need_no_stack_of_the_host() {
+fn empty_loops_need_no_host_stack() {
     for body in [
         "(loop (br 0))",
         "(loop (drop (memory.grow (i32.const 0))) (br 0))",
@@ -308,7 +308,7 @@ fn loops_of_nothing_need_no_stack_of_the_host() {
 }
 
 #[test]
-fn bytes_that_are_no_module_are_refused() {
+fn bytes_that_are_not_a_module_are_refused() {
     let whole = wasm(&manifest(), "");
     for cut in 0..whole.len() {
         // Without its last section, the module has no manifest.

@@ -133,7 +133,7 @@ fn places_that_overlap() {
 }
 
 #[test]
-fn a_buffer_that_is_too_short_is_left_as_it_is() {
+fn a_buffer_that_is_too_short_is_unchanged() {
     let keep = "(i32.store (i32.const 0) (i32.const 0x01020300))
         (drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 299)))
         (drop (call $scan (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
@@ -144,7 +144,7 @@ fn a_buffer_that_is_too_short_is_left_as_it_is() {
 }
 
 #[test]
-fn take_without_something_to_take() {
+fn take_without_a_parked_value() {
     let nothing = "`take` has nothing to give";
     let take = "(call $take (i32.const 0))";
     let get = "(drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0)))";
@@ -203,7 +203,7 @@ fn a_range_that_ends_before_it_begins_is_empty() {
 }
 
 #[test]
-fn apply_indexes_that_no_op_has() {
+fn apply_indexes_without_an_op() {
     for index in [4, 5, 1 << 32, i64::MAX, -1, i64::MIN] {
         let expected = format!("no op has the apply index {}", index.cast_unsigned());
         for body in [
@@ -222,7 +222,7 @@ fn apply_indexes_that_no_op_has() {
 
 /// A damaged history is a storage error, not a fault of the code.
 #[test]
-fn an_op_that_history_lacks_is_no_fault_of_the_code() {
+fn an_op_missing_from_history_is_not_a_fault_of_the_code() {
     struct Lost(Ops);
     impl lattice_backend::machine::History for Lost {
         fn count(&self) -> Result<u64> {

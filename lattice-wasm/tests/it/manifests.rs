@@ -130,7 +130,7 @@ fn imports_of_a_later_interface() {
 }
 
 #[test]
-fn exports_that_are_missing_or_others() {
+fn missing_and_wrong_exports() {
     let mut all = methods();
     all.elements = lattice_backend::machine::manifest::Elements::Code;
     all.schemas = lattice_meta::SchemaVersion::new(1)..=lattice_meta::SchemaVersion::new(2);
@@ -180,7 +180,7 @@ fn exports_that_are_missing_or_others() {
             let other = other.replace('X', &format!("lattice1_{name}"));
             assert_eq!(
                 found(module(name, &other)),
-                "something else than a function"
+                "an item that is not a function"
             );
         }
     }

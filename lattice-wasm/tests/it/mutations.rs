@@ -115,7 +115,7 @@ fn exercise(wasm: &[u8]) -> bool {
 }
 
 #[test]
-fn the_payloads_are_ones_of_the_modules() {
+fn the_payloads_are_valid_for_the_modules() {
     for (wasm, nth) in [
         (guests::KVSTORE, 0),
         (guests::LOGSTORE, 1),
@@ -134,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn changed_modules_are_refused_or_run_to_an_end(
+    fn mutated_modules_are_refused_or_terminate(
         which in 0..3_usize,
         edits in prop::collection::vec(
             (any::<prop::sample::Index>(), any::<prop::sample::Index>(), edit()),
@@ -152,7 +152,7 @@ proptest! {
 
 /// Flips every bit of the parts that are not code: types, imports, tables, exports, the manifest.
 #[test]
-fn each_bit_outside_of_the_code() {
+fn each_bit_flip_outside_of_the_code_is_refused_or_harmless() {
     let wasm = guests::CHAT;
     let mut places = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(wasm) {

@@ -43,7 +43,7 @@ fn time_of(machine: &WasmMachine) -> Duration {
 }
 
 #[test]
-fn no_instruction_takes_much_longer_than_its_gas_pays_for() {
+fn no_instruction_takes_much_longer_than_its_gas_price() {
     let mut targets = String::new();
     for nth in 0..1_024 {
         write!(targets, "{} ", nth % 2).unwrap();

@@ -100,7 +100,7 @@ fn most(mut too_many: u64, can: impl Fn(u64) -> bool) -> u64 {
 }
 
 #[test]
-fn gas_to_the_last() {
+fn gas_is_counted_exactly() {
     let rounds = most(20_000, |rounds| filling(b"p", rounds, 0).is_ok());
     // Less gas is left than 64 KiB cost.
     let steps = most(4_200, |steps| filling(b"p", rounds, 16 * steps).is_ok());

@@ -58,7 +58,7 @@ fn is_storage(result: &Result<(), BackendError>) -> bool {
 
 /// A single test, since others in the process would change its figures.
 #[test]
-fn memory_is_bounded_and_a_lack_of_it_is_no_fault_of_the_code() {
+fn memory_is_bounded_and_running_out_is_not_a_fault_of_the_code() {
     // Page by page: the engine doubles its reservation, and copies.
     let pages = decoding(
         "(loop (drop (memory.grow (i32.const 1)))

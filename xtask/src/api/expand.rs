@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_expanded_is_an_error_and_foreign_macros_are_left() {
+    fn unexpanded_macros_are_an_error_and_foreign_ones_are_kept() {
         let two = "macro_rules! m { () => {}; (a) => {} }";
         assert!(expanded(two, "m!()").is_err());
         assert!(expanded("macro_rules! m { (a) => {} }", "m!(b)").is_err());

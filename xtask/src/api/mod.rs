@@ -31,7 +31,7 @@ const FILE: &str = "api.txt";
 pub(crate) enum ApiError {
     #[error("{path} is missing or is not text")]
     NoFile { path: String },
-    #[error("{path}, line {line}, is not understood")]
+    #[error("cannot parse {path}, line {line}")]
     Rust {
         path: String,
         line: usize,

@@ -92,7 +92,7 @@ fn an_api_reads_like_its_sources() {
 }
 
 #[test]
-fn what_callers_notice_changes_the_text() {
+fn changes_that_callers_notice_change_the_text() {
     assert_eq!(
         change("fn private(&self)", "pub fn count(&self) -> u64"),
         ["+ pub fn store::Store<T>::count(&self) -> u64 where T: Copy"]
@@ -116,7 +116,7 @@ fn what_callers_notice_changes_the_text() {
 }
 
 #[test]
-fn what_they_do_not_notice_leaves_it() {
+fn changes_that_callers_do_not_notice_keep_the_text() {
     for (from, to) in [
         ("mut key", "key"),
         ("{ todo!() }", "{ loop {} }"),

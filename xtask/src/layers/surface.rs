@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_inside_is_not() {
+    fn an_api_that_hides_the_engine_is_not_reported() {
         for good in [
             "pub struct T { db: Db }",
             "pub struct T(Db);",

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_toml_is_an_error() {
+    fn invalid_toml_is_an_error() {
         assert!(parse("Cargo.toml", "[package").is_err());
     }
 

@@ -101,7 +101,7 @@ mod tests {
     use crate::finding::lines_of;
 
     #[test]
-    fn each_phrase_is_seen_in_comments_and_in_pages() {
+    fn each_phrase_is_found_in_comments_and_in_pages() {
         assert!(words().count() >= 15);
         for (phrase, instead) in words() {
             assert!(!instead.is_empty(), "{phrase}");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phrase_is_of_whole_words() {
+    fn phrases_match_whole_words_only() {
         let good = "// This isle told me that none is nonetheless, and renewed anewx.\n";
         assert!(check("a/src/b.rs", good).is_empty());
         let (phrase, _) = words().next().unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn long_comments_are_seen_unless_code_makes_them_long() {
+    fn long_comments_are_reported_unless_a_code_span_makes_them_long() {
         let words = "word ".repeat(20);
         let long = format!("    // {words}\nlet x = \"{words}\";\n");
         assert_eq!(lines_of(&check("a/src/b.rs", &long)), [1]);

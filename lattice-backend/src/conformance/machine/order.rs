@@ -142,7 +142,7 @@ mod tests {
     use crate::conformance::Forge;
 
     #[test]
-    fn every_order_has_all_ops_after_those_that_they_name() {
+    fn every_order_places_ops_after_the_ops_that_they_name() {
         let mut forge = Forge::for_store("org.example.order".parse().expect("it is a type"));
         let mut ops: Vec<Op> = Vec::new();
         let mut rng = Rng::new(3);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn ops_are_made_again_without_one_that_they_name() {
+    fn removing_an_op_rewrites_the_ops_that_name_it() {
         let mut forge = Forge::for_store("org.example.order".parse().expect("it is a type"));
         let first = forge.op(1, None, &[], b"first");
         let second = forge.op(1, Some(&first), &[], b"second");

@@ -46,13 +46,15 @@ pub enum Rejection {
     #[error(transparent)]
     Invalid(#[from] OpError),
     /// Its author is not among the accepted ones.
-    #[error("author {author} is not known to this store and was not named")]
+    #[error("author {author} is not known to this store and was not accepted")]
     UnknownAuthor {
         /// The author.
         author: PubKey,
     },
     /// Its timestamp does not exceed that of an op that it follows.
-    #[error("the op's timestamp {found:?} does not exceed {parent:?} of {after}, which it follows")]
+    #[error(
+        "the op's timestamp {found:?} is not after {parent:?}, the timestamp of its parent {after}"
+    )]
     ClockDidNotAdvance {
         /// The op's timestamp.
         found: Hlc,
@@ -68,7 +70,7 @@ pub enum Rejection {
         ahead_ms: u64,
     },
     /// It was pending and was evicted to make room; the sender must send it again later.
-    #[error("the op was pending, and was evicted to make room for others; send it again later")]
+    #[error("the op was pending and was evicted to make room for others; send it again later")]
     NoRoom,
 }
 

@@ -19,7 +19,7 @@ pub enum OpenError {
     #[error(transparent)]
     Peek(PeekError),
     /// The file holds a different store than the expected one.
-    #[error("{} is store {found}, not {expected}", path.display())]
+    #[error("expected store {expected} at {}, found store {found}", path.display())]
     OtherStore {
         /// The file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum OpenError {
     },
     /// The store has no genesis record: another implementation wrote it.
     #[error(
-        "store {store_id} has no genesis record in its `system` table; it can be peeked at, not opened"
+        "store {store_id} has no genesis record in its `system` table; it can be peeked at, but not opened"
     )]
     NoGenesis {
         /// The id in its `meta` table.
@@ -79,7 +79,7 @@ pub enum OpenError {
     },
     /// A newer program has migrated the store's layout.
     #[error(
-        "store {store_id} has schema version {found}, newer than {newest}, the newest that this program knows of {store_type}; update the program"
+        "store {store_id} has schema version {found}, newer than {newest}, the newest that this program supports for {store_type}; update the program"
     )]
     NewerSchema {
         /// The store.
@@ -94,7 +94,7 @@ pub enum OpenError {
     /// The store's layout is older than the newest one, and a store opened for reading only cannot
     /// be migrated.
     #[error(
-        "store {store_id} has schema version {found}, older than {newest}, the oldest that this program reads of {store_type}; opening it for writing migrates it"
+        "store {store_id} has schema version {found}, older than {newest}, the oldest that this program reads for {store_type}; opening the store once for writing migrates it"
     )]
     NeedsMigration {
         /// The store.
@@ -108,7 +108,7 @@ pub enum OpenError {
     },
     /// The store's layout is older than any that the logic can migrate.
     #[error(
-        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program migrates of {store_type}; an older program migrates it to that one"
+        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program migrates for {store_type}; open the store first with an older program that migrates it to {oldest}"
     )]
     OlderSchema {
         /// The store.
@@ -122,7 +122,7 @@ pub enum OpenError {
     },
     /// Other logic computed the state, and no replay has shown that the given logic agrees.
     #[error(
-        "the state of store {store_id} was computed by logic {recorded}, this program has {current}, and that both agree has not been verified; opening it for writing does so once"
+        "logic {recorded} computed the state of store {store_id}, and no replay has verified yet that this program's logic {current} agrees; opening the store once for writing verifies it"
     )]
     LogicChanged {
         /// The store.
@@ -134,7 +134,7 @@ pub enum OpenError {
     },
     /// The state differs from the replay of the history by this program's logic.
     #[error(
-        "store {store_id} is refused as corrupt: its state was computed by logic {recorded}, and its history replayed by {current} differs: {difference}; open it with the program that wrote it, or rebuild it with this one"
+        "store {store_id} cannot be opened: logic {recorded} computed its state, and a replay of its history by logic {current} differs: {difference}; open it with the program that wrote it, or recompute its state with `lattice rebuild`"
     )]
     LogicDiffers {
         /// The store.
@@ -169,7 +169,7 @@ pub enum OpenError {
         faults: Vec<String>,
     },
     /// The opener of the store's type cannot rebuild stores.
-    #[error("stores of type {store_type} cannot be rebuilt: their opener has no way to")]
+    #[error("stores of type {store_type} cannot be rebuilt: their opener does not support it")]
     NoRebuild {
         /// The store's type.
         store_type: StoreType,

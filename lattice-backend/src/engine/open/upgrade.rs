@@ -153,8 +153,8 @@ fn replay<M: StateMachine>(
         .run(tx, Signatures::Trust, &request.progress)
         .map_err(failed)?;
     if !replayed.faults.is_empty() {
-        let told = |(index, _, fault)| format!("op number {index}: {fault}");
-        let faults = replayed.faults.into_iter().map(told).collect();
+        let shown = |(index, _, fault)| format!("op at index {index}: {fault}");
+        let faults = replayed.faults.into_iter().map(shown).collect();
         return Err(OpenError::History { store_id, faults });
     }
     let compare = || {

@@ -24,7 +24,7 @@ pub enum MethodError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The method is a stream, which callers follow instead of calling it once.
-    #[error("method `{method}` is a stream; it cannot be called once")]
+    #[error("method `{method}` is a stream and cannot be called")]
     Stream {
         /// The method.
         method: String,

@@ -50,8 +50,8 @@ impl Cursor {
 pub enum FeedError {
     /// The cursor belongs to a different history than the store now has.
     #[error(
-        "the store no longer has op {expected} as number {index} of those it applied; it was \
-         restored to an earlier state, so follow it from the start or from where it is now"
+        "the op with apply index {index} is no longer {expected}: the store was restored to an \
+         earlier state; start again at the first op or at the current end"
     )]
     Rewound {
         /// The apply index that the cursor points at.

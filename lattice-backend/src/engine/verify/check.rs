@@ -23,7 +23,7 @@ pub(crate) fn check_ops<M: StateMachine>(inner: &Inner<M>) -> Result<()> {
             false => op.verify().is_ok(),
         };
         if !is_known {
-            let found = format!("another as number {place}");
+            let found = format!("a different op at index {place}");
             return Err(BackendError::row(
                 Table::Ops,
                 "the op that was applied",

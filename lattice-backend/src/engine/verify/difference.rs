@@ -91,14 +91,14 @@ impl fmt::Display for OpDifference {
         let keys: Vec<_> = self.keys.iter().map(|key| shown(key)).collect();
         write!(
             f,
-            "op {} (number {}, by {}, made at {} ms) has another effect than was recorded: recorded \
-             {}, computed {}; it changes {}",
+            "op {} (index {}, by {}, made at {} ms) has a different effect: computed {}, recorded {}; \
+             it changes {}",
             self.op.id,
             self.index,
             self.op.author,
             self.hlc.ms(),
-            hex(&self.expected),
             hex(&self.found),
+            hex(&self.expected),
             if keys.is_empty() {
                 "no keys".into()
             } else {

@@ -24,10 +24,10 @@ pub enum Depth {
 #[non_exhaustive]
 pub enum OpFault {
     /// There is no op at its apply index.
-    #[error("there is no op in this place")]
+    #[error("there is no op at this index")]
     Missing,
     /// It stands after the last op that the store counts.
-    #[error("it is behind the last op that the store counts")]
+    #[error("it is after the last op that the store counts")]
     Uncounted,
     /// Its bytes do not decode as an op.
     #[error("it cannot be read: {found}")]
@@ -73,7 +73,7 @@ pub enum Finding {
     },
     /// A row that no version of the format allows.
     #[error(
-        "table `{table}` has a row {} that the format does not know",
+        "table `{table}` has a row {}, which the format does not allow",
         shown(key)
     )]
     UnknownRow {
@@ -83,7 +83,7 @@ pub enum Finding {
         key: Vec<u8>,
     },
     /// An op with a fault.
-    #[error("op number {index}{}: {fault}", named(op, author, hlc))]
+    #[error("op at index {index}{}: {fault}", named(op, author, hlc))]
     Op {
         /// Its apply index.
         index: ApplyIndex,
@@ -105,7 +105,7 @@ pub enum Finding {
         fault: OpFault,
     },
     /// More ops with faults.
-    #[error("{count} more ops have something wrong")]
+    #[error("{count} more ops have faults")]
     MoreOps {
         /// The number of those ops.
         count: u64,
@@ -120,7 +120,7 @@ pub enum Finding {
     #[error("{0}")]
     Row(RowDifference),
     /// The recorded greatest timestamp differs from the greatest applied one.
-    #[error("the store keeps {found} as the greatest timestamp, and it is {expected}")]
+    #[error("greatest timestamp: computed {expected}, recorded {found}")]
     Clock {
         /// The greatest timestamp applied, as a number.
         expected: u64,

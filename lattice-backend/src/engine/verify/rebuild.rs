@@ -70,8 +70,8 @@ pub fn rebuild_store<M: StateMachine>(
         replayed.faults.push((applied, None, fault));
     }
     if !replayed.faults.is_empty() {
-        let told = |(index, _, fault)| format!("op number {index}: {fault}");
-        let faults = replayed.faults.into_iter().map(told).collect();
+        let shown = |(index, _, fault)| format!("op at index {index}: {fault}");
+        let faults = replayed.faults.into_iter().map(shown).collect();
         return Err(OpenError::History { store_id, faults });
     }
     carry_over(&*tx, &replay.inner).map_err(failed)?;

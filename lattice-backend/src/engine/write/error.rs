@@ -23,13 +23,13 @@ pub enum AppendError<R> {
         allowed_ms: u64,
     },
     /// No timestamp exceeds the greatest one applied.
-    #[error("the store's history has used up the last timestamp there is")]
+    #[error("the store's history has used the last possible timestamp")]
     ClockExhausted,
     /// The author has used its last sequence number.
-    #[error("the author has used up the last sequence number there is")]
+    #[error("the author has used the last possible sequence number")]
     SeqExhausted,
     /// The payload is too long for an op.
-    #[error("the payload has {found} bytes, an op holds at most {limit}")]
+    #[error("an op has at most {limit} bytes of payload, found {found}")]
     TooLong {
         /// The length of the longest payload, in bytes.
         limit: usize,
@@ -37,23 +37,23 @@ pub enum AppendError<R> {
         found: usize,
     },
     /// The state machine made a payload that no op can have, or that it does not accept itself.
-    #[error("the state machine made an invalid op")]
+    #[error("the state machine prepared an invalid op")]
     Invalid(#[source] Option<OpError>),
     /// The code of the store type failed. Nothing was written for the command, and the handle stays
     /// usable.
-    #[error("the command could not be carried out")]
+    #[error("the command failed")]
     Fault(#[source] LogicFault),
     /// An op of this author is held. The next op must follow it and could not be applied either.
     #[error(
-        "op {held} of this author is held, since the store type's code could not apply it; open \
-         the store with code that can, and write then"
+        "op {held} of this author is held, because the store type's code could not apply it; open \
+         the store with code that can apply it before you write"
     )]
     OwnOpHeld {
         /// The author's last held op.
         held: OpRef,
     },
     /// The handle has no identity to sign with.
-    #[error("the store was opened without an identity to write as")]
+    #[error("the store was opened without an identity; open it with one to write")]
     NoIdentity,
     /// The storage failed. If the commit failed, only reopening the store shows whether the op was
     /// written.
@@ -70,7 +70,7 @@ pub enum AppendAllError<R, E> {
     #[error(transparent)]
     Source(E),
     /// A command could not be carried out.
-    #[error("command {index} of many failed, and all are undone")]
+    #[error("command {index} failed, and all commands before it were undone")]
     Command {
         /// The position of the command, from 0.
         index: u64,

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn every_job_is_done_once_and_in_groups() {
+    fn every_request_runs_once_and_requests_share_commits() {
         let group = GroupCommit::<usize, usize>::default();
         let (done, groups) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let start = Barrier::new(8);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_job_waits_for_nobody_and_goes_on_if_nobody_comes() {
+    fn a_lone_request_does_not_linger_and_a_linger_ends_without_followers() {
         let group = GroupCommit::<u8, usize>::default();
         let alone = count;
         for _ in 0..3 {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn batch_is_waited_for_where_there_was_some() {
+    fn the_leader_lingers_after_a_batch_of_several() {
         let group = GroupCommit::<u8, usize>::default();
         {
             let mut queue = group.queue();
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_leader_ends_the_group() {
+    fn after_a_panic_of_the_leader_submit_returns_none() {
         let group = GroupCommit::<u8, u8>::default();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             group.submit(1, |_| panic!("in the work"), || ())

@@ -8,7 +8,7 @@ use super::{ops, verify, written};
 use crate::support::{chain, genesis, op, owner, secret};
 
 #[test]
-fn golden_bundle_cut_anywhere_is_refused() {
+fn golden_bundle_truncated_anywhere_is_refused() {
     let bytes = golden();
     for length in 0..bytes.len() {
         let cut = ops(&bytes[..length]).unwrap_err();
@@ -37,7 +37,7 @@ proptest! {
 
     /// Bundles of zero or more ops, short and long, of two authors.
     #[test]
-    fn a_bundle_with_a_bit_changed_cut_or_continued_is_refused(
+    fn a_bundle_that_is_altered_truncated_or_extended_is_refused(
         lengths in prop::collection::vec((0_usize..2000, any::<bool>()), 0..8),
         at in any::<prop::sample::Index>(),
         bit in 0_u8..8,

@@ -72,7 +72,7 @@ fn name(error: &BundleError) -> &'static str {
 }
 
 #[test]
-fn golden_hostile_bundles_are_refused_each_for_its_reason() {
+fn golden_hostile_bundles_are_refused_with_their_reasons() {
     let text = String::from_utf8(file("bundle_hostile.txt")).unwrap();
     let mut names = std::collections::BTreeSet::new();
     for line in text.lines() {
@@ -104,29 +104,32 @@ fn messages_name_the_op_and_the_limit() {
     assert_eq!(text(b""), "expected a bundle, found no bytes");
     assert_eq!(
         text(b"redb\x1a\x0a and more than sixteen"),
-        "expected a bundle, found something that starts with \"redb\\u{1a}\\n and more \""
+        "expected a bundle, found data that starts with \"redb\\u{1a}\\n and more \""
     );
-    assert_eq!(text(&bytes[..300]), "the bundle is cut: op 1 is incomplete");
+    assert_eq!(
+        text(&bytes[..300]),
+        "the bundle is truncated: op 1 is incomplete"
+    );
     assert_eq!(
         text(&bytes[..bytes.len() - 52]),
-        "the bundle is cut: the length of op 2 or the end mark is incomplete"
+        "the bundle is truncated: the length of op 2 or the end mark is incomplete"
     );
     let first_op = 20 + usize::from(bytes[16]);
     let mut long = bytes.clone();
     long[first_op..first_op + 4].copy_from_slice(&(17_u32 << 20).to_le_bytes());
     assert_eq!(
         text(&long),
-        "the bundle is damaged: op 0 claims 17825792 bytes, and at most 16777216 are allowed"
+        "the bundle is damaged: expected at most 16777216 bytes for op 0, found 17825792"
     );
     let mut counted = bytes.clone();
     counted[bytes.len() - 48] = 3;
     assert_eq!(
         text(&counted),
-        "the bundle is damaged: it claims to hold 3 ops, and holds 2"
+        "the bundle is damaged: expected 3 ops, found 2"
     );
     assert_eq!(
         text(&[&bytes[..], b"x"].concat()),
-        "data follows the end of the bundle"
+        "the bundle is damaged: data follows its end"
     );
     let mut newer = bytes;
     newer[15] = 2;

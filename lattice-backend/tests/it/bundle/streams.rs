@@ -89,7 +89,7 @@ impl Write for Stalling {
 }
 
 #[test]
-fn a_writer_that_stalls_and_cannot_seek_gets_the_same_bytes() {
+fn a_slow_writer_without_seek_gets_the_same_bytes() {
     let made = chain(&owner(), 5);
     let expected = written(&made);
     let (sender, receiver) = mpsc::sync_channel(0);
@@ -107,7 +107,7 @@ fn a_writer_that_stalls_and_cannot_seek_gets_the_same_bytes() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_an_error_of_the_output() {
+fn a_closed_reader_is_an_output_error() {
     let (sender, receiver) = mpsc::sync_channel(0);
     drop(receiver);
     let refused = write_bundle(&mut Stalling(sender), &genesis(), &mut std::iter::empty());
@@ -147,7 +147,7 @@ impl Read for Dripping<'_> {
 }
 
 #[test]
-fn a_bundle_that_drips_in_is_read() {
+fn a_bundle_is_read_one_byte_at_a_time() {
     let bytes = golden();
     let mut dripping = Dripping::new(&bytes);
     let summary = BundleReader::new(&mut dripping).unwrap().verify().unwrap();
@@ -156,7 +156,7 @@ fn a_bundle_that_drips_in_is_read() {
 
 /// A length of 16 MiB followed by few bytes must not allocate 16 MiB.
 #[test]
-fn a_length_alone_allocates_nothing() {
+fn a_claimed_op_length_allocates_nothing() {
     let bytes = golden();
     let first_op = 20 + usize::from(bytes[16]);
     let mut lying = bytes[..first_op].to_vec();

@@ -33,7 +33,7 @@ fn all_are_applied_in_one_transaction() {
 /// The call ends early at every place, for either reason. The store is unchanged, in memory and on
 /// disk, and its pending ops are still there.
 #[test]
-fn what_ends_early_leaves_nothing() {
+fn a_call_that_ends_early_changes_nothing() {
     for early in [0, 1, 5, 300] {
         for refused in [false, true] {
             let (site, _) = Site::redb();
@@ -74,14 +74,14 @@ fn what_ends_early_leaves_nothing() {
 }
 
 #[test]
-fn nothing_at_all_is_no_op() {
+fn an_empty_iterator_appends_no_op() {
     let store = replica(1);
     assert_eq!(store.append_all(&mut commands(0)).unwrap(), 0);
     assert_eq!(store.op_count().unwrap(), 0);
 }
 
 #[test]
-fn a_reader_is_refused_before_a_command_is_taken() {
+fn a_read_only_store_is_refused_before_a_command_is_read() {
     let (site, _) = Site::redb();
     let mut request = site.request();
     request.options = OpenOptions::read_only();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn going_backwards_does_not_take_the_history_back() {
+fn a_clock_that_goes_back_does_not_date_ops_earlier() {
     let site = Site::memory();
     let store = site.open();
     let first = append(&store, "key", "1");
@@ -53,7 +53,7 @@ fn the_last_timestamp_is_the_end() {
 }
 
 #[test]
-fn a_clock_beyond_the_last_timestamp_is_cut() {
+fn a_clock_beyond_the_last_timestamp_is_capped() {
     let site = Site::memory();
     site.clock.set(u64::MAX);
     let store = site.open();

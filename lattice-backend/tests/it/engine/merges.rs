@@ -92,7 +92,7 @@ fn open(seed: u8, genesis: &Genesis) -> Engine<Counting> {
 }
 
 #[test]
-fn a_command_that_needs_merges_sees_what_they_wrote() {
+fn a_command_after_automatic_merges_sees_their_state() {
     let owner = SecretKey::from_bytes(&[1; 32]).public();
     let start = Hlc::from_parts(START_MS, 0).unwrap();
     let nonce = Nonce::from_bytes([3; 16]);

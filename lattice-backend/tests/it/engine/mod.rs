@@ -23,7 +23,7 @@ use crate::registers::{self, Command, Refused, Registers};
 use crate::support::*;
 
 #[test]
-fn a_receipt_names_the_op_and_its_place() {
+fn a_receipt_names_the_op_and_its_apply_index() {
     let store = replica(1);
     for nth in 0..5 {
         let receipt = store.append(Command::set("key", format!("{nth}"))).unwrap();
@@ -42,7 +42,7 @@ fn a_receipt_names_the_op_and_its_place() {
 }
 
 #[test]
-fn a_local_op_follows_everything_that_is_applied() {
+fn a_local_op_follows_all_applied_ops() {
     let store = replica(1);
     let others: Vec<Op> = (2..6)
         .map(|seed| chain(&secret(seed), 1).remove(0))
@@ -60,7 +60,7 @@ fn a_local_op_follows_everything_that_is_applied() {
 }
 
 #[test]
-fn an_invalid_payload_is_refused_here_and_recorded_of_others() {
+fn an_invalid_payload_is_refused_locally_and_recorded_when_received() {
     let store = replica(1);
     let refused = store.append(Command::Raw(vec![0])).unwrap_err();
     assert!(matches!(refused, AppendError::Invalid(None)), "{refused:?}");
@@ -74,7 +74,7 @@ fn an_invalid_payload_is_refused_here_and_recorded_of_others() {
 }
 
 #[test]
-fn a_payload_that_is_too_long_is_refused_and_the_longest_is_taken() {
+fn the_longest_payload_is_accepted_and_a_longer_one_refused() {
     let store = replica(1);
     let refused = store.append(Command::Raw(vec![1; 16 << 20])).unwrap_err();
     let AppendError::TooLong { limit, found } = refused else {
@@ -207,7 +207,7 @@ mod durability {
     }
 
     #[test]
-    fn without_an_identity_there_is_reading_and_ingest_only() {
+    fn a_store_without_an_identity_can_be_read_and_ingested_into() {
         let site = Site::memory();
         let store = site.try_open(site.request()).unwrap();
         assert_eq!(store.author(), None);
@@ -220,7 +220,7 @@ mod durability {
     }
 
     #[test]
-    fn closing_ends_every_clone_of_a_handle() {
+    fn closing_one_handle_closes_all_its_clones() {
         let (site, _) = Site::redb();
         let store = site.open();
         append(&store, "key", "value");
@@ -291,7 +291,7 @@ mod group {
     }
 
     #[test]
-    fn a_waiter_hears_of_ops_and_of_closing() {
+    fn a_waiting_thread_wakes_for_new_ops_and_for_closing() {
         let store = replica(1);
         assert_eq!(store.wait_for_ops(0, Duration::ZERO).unwrap(), 0);
         std::thread::scope(|scope| {
@@ -309,7 +309,7 @@ mod group {
 /// Regression: a writer that offered to sign for a leader whose transaction never began waited
 /// forever. The leader now opens the signing round once the transaction has begun.
 #[test]
-fn writers_of_a_store_that_is_closed_under_them_all_return() {
+fn all_writers_return_when_the_store_is_closed() {
     const WRITERS: usize = 4;
     let (answered, answers) = std::sync::mpsc::channel();
     for _ in 0..50 {

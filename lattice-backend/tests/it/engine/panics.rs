@@ -34,12 +34,12 @@ fn fault_of(store: &Store, command: Command) -> LogicFault {
 }
 
 #[test]
-fn while_preparing_leave_file_and_handle_whole() {
+fn while_preparing_leave_file_and_handle_intact() {
     check(&Site::redb().0, |store| fault_of(store, Command::Panic));
 }
 
 #[test]
-fn while_applying_leave_file_and_handle_whole() {
+fn while_applying_leave_file_and_handle_intact() {
     for site in [Site::redb().0, Site::memory()] {
         check(&site, |store| {
             store.machine().panics.store(true, Ordering::SeqCst);
@@ -75,7 +75,7 @@ fn in_append_all_undo_all_of_it() {
 
 /// The iterator belongs to the caller, and so does its panic. The handle becomes unusable.
 #[test]
-fn of_an_iterator_leave_the_file_whole() {
+fn of_an_iterator_leave_the_file_intact() {
     let site = Site::redb().0;
     let store = site.open();
     let first = append(&store, "key", "before");
@@ -105,7 +105,7 @@ fn of_an_iterator_leave_the_file_whole() {
 
 /// A panic in one command is an error for its caller only: the rest of the batch is applied.
 #[test]
-fn reach_no_other_thread_of_the_group() {
+fn reach_no_other_thread_of_the_batch() {
     let store = Arc::new(replica(1));
     let start = Barrier::new(8);
     std::thread::scope(|scope| {

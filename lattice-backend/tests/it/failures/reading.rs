@@ -189,27 +189,27 @@ fn of_all(task: Task) {
 }
 
 #[test]
-fn while_peeking_are_told() {
+fn while_peeking_are_reported() {
     of_all(Task::Peek);
 }
 
 #[test]
-fn while_reading_are_told() {
+fn while_reading_are_reported() {
     of_all(Task::Read);
 }
 
 #[test]
-fn while_verifying_are_told_and_are_no_findings() {
+fn while_verifying_are_reported_as_errors_and_not_as_findings() {
     of_all(Task::Verify);
     of_all(Task::Checksums);
 }
 
 #[test]
-fn while_copying_are_told_and_leave_no_copy() {
+fn while_copying_are_reported_and_leave_no_copy() {
     of_all(Task::Backup);
 }
 
 #[test]
-fn while_rebuilding_are_told() {
+fn while_rebuilding_are_reported() {
     of_all(Task::Rebuild);
 }

@@ -68,7 +68,7 @@ fn golden_ops() {
 }
 
 #[test]
-fn golden_ops_of_another_store_are_no_ops_of_this_one() {
+fn golden_ops_of_another_store_are_refused() {
     let fields = Fields::read("op_first.txt");
     let bytes = [fields.bytes("body"), fields.bytes("signature")].concat();
     let other = OpHasher::new(&genesis("other_genesis"));

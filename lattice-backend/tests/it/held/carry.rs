@@ -26,7 +26,7 @@ fn places(dir: &tempfile::TempDir) -> [Place; 3] {
 }
 
 #[test]
-fn a_rebuilt_store_holds_what_its_code_cannot_apply() {
+fn a_rebuilt_store_holds_ops_that_its_code_cannot_apply() {
     let dir = tempfile::tempdir().unwrap();
     for place in places(&dir) {
         let story = Story::new(APPLY);
@@ -48,7 +48,7 @@ fn a_rebuilt_store_holds_what_its_code_cannot_apply() {
 }
 
 #[test]
-fn a_rebuild_by_other_code_settles() {
+fn a_rebuild_by_other_code_settles_held_ops() {
     let story = Story::new(ELEMENTS);
     let d0 = op(&secret(5), None, &[], 0, &[APPLY]);
     let ops = [story.all(), vec![&d0]].concat();
@@ -72,7 +72,7 @@ fn a_rebuild_by_other_code_settles() {
 }
 
 #[test]
-fn a_backup_holds_them_too() {
+fn a_backup_has_the_held_ops() {
     let dir = tempfile::tempdir().unwrap();
     for place in places(&dir) {
         let story = Story::new(SETTLE);

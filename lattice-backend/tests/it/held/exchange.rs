@@ -34,7 +34,7 @@ fn held_ops_are_known_and_not_sent_again() {
 }
 
 #[test]
-fn held_ops_are_handed_on_in_causal_order() {
+fn held_ops_are_sent_in_causal_order() {
     let story = Story::new(DECODE);
     let here = with(&Faulty::v1(), &story.all());
     let sent = here.ops_after(&BranchTips::default()).unwrap();
@@ -60,7 +60,7 @@ fn held_ops_are_handed_on_in_causal_order() {
 
 /// A replica that has part of a held chain gets the rest of it, and no more.
 #[test]
-fn of_a_held_chain_the_rest_is_sent() {
+fn the_missing_part_of_a_held_chain_is_sent() {
     let author = secret(2);
     let mut ops = vec![op(&author, None, &[], 0, &[APPLY])];
     for nth in 1..9 {
@@ -130,7 +130,7 @@ fn pending_ops_whose_last_missing_parent_is_held_are_held() {
 
 /// A report lists a held op once, as held, however often it was delivered.
 #[test]
-fn a_report_says_of_each_op_once_that_it_is_held() {
+fn a_report_lists_each_held_op_once() {
     let story = Story::new(APPLY);
     let [a0, a1, a2] = &story.a;
     let store = with(&Faulty::v1(), &[a0]);

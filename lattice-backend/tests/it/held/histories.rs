@@ -81,7 +81,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_order_holds_and_settles_the_same(plans in plans(), seed in any::<u64>()) {
+    fn every_order_holds_and_settles_the_same_ops(plans in plans(), seed in any::<u64>()) {
         let (ops, stuck) = history(&plans);
         let free: Vec<&Op> = ops.iter().filter(|op| !stuck.contains(&op.reference())).collect();
         let never = with(&Faulty::v1(), &free);

@@ -33,7 +33,7 @@ fn no_local_op_names_a_held_one() {
 /// Another copy of the author has made an op that this code cannot apply. The next op would have to
 /// follow it; an op that does not would fork the author.
 #[test]
-fn an_author_whose_own_op_is_held_does_not_write() {
+fn an_author_with_a_held_op_cannot_write() {
     let story = Story::new(APPLY);
     for first in [0, 1] {
         // With an applied op before the held one, and without.

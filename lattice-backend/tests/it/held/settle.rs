@@ -51,7 +51,7 @@ fn code_that_applies_the_ops_settles_them_in_causal_order() {
 }
 
 #[test]
-fn the_same_code_does_not_try_again() {
+fn the_same_code_does_not_retry_held_ops() {
     let story = Story::new(DECODE);
     let place = Place::redb();
     filled(&place, &Faulty::v1(), &story.all());
@@ -62,7 +62,7 @@ fn the_same_code_does_not_try_again() {
 }
 
 #[test]
-fn code_that_faults_too_keeps_them_under_its_own_version_and_reason() {
+fn code_that_also_faults_holds_them_with_its_own_version_and_reason() {
     let story = Story::new(APPLY);
     let place = Place::redb();
     filled(&place, &Faulty::v1(), &story.all());
@@ -83,7 +83,7 @@ fn code_that_faults_too_keeps_them_under_its_own_version_and_reason() {
 
 /// The code mends one of two faults: it settles the ops that follow only that one.
 #[test]
-fn code_settles_the_part_that_it_can() {
+fn code_settles_the_ops_that_it_can_apply() {
     let story = Story::new(APPLY);
     let d0 = op(&secret(5), None, &[], 0, &[ELEMENTS]);
     let d1 = op(&secret(5), Some(&d0), &[&story.a[2]], 8, b".d1");
@@ -106,7 +106,7 @@ fn code_settles_the_part_that_it_can() {
 /// A version equal to the one that held the ops replays nothing, and the store keeps its record of
 /// the other version, so that the two can alternate.
 #[test]
-fn an_equal_version_settles_without_a_replay() {
+fn code_with_an_equal_version_settles_without_a_replay() {
     let story = Story::new(APPLY);
     let place = Place::redb();
     filled(&place, &Faulty::v1(), &story.all());
@@ -181,7 +181,7 @@ fn a_hot_fix_that_faults_on_an_applied_op_is_refused() {
     let OpenError::History { faults, .. } = &refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(faults[..], [format!("op number 1: {}", panicked())]);
+    assert_eq!(faults[..], [format!("op at index 1: {}", panicked())]);
     // A full verification with that code reports the same, as a typed fault.
     let mut request = place.request();
     (request.logic, request.options) = (LogicPolicy::Trust, OpenOptions::read_only());

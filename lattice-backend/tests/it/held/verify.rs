@@ -34,7 +34,7 @@ fn long_story(place: &Place) -> Story {
 }
 
 #[test]
-fn held_ops_are_counted_and_nothing_is_wrong_with_them() {
+fn held_ops_are_counted_without_findings() {
     for place in [Place::memory(), Place::redb()] {
         long_story(&place);
         for depth in DEPTHS {
@@ -213,7 +213,7 @@ fn read_all(place: &Place, story: &Story) {
 /// A store with a damaged record opens for the code that held it, and ingests ops. Other code,
 /// which would try the op, refuses the store.
 #[test]
-fn damage_that_meets_a_writer_is_an_error() {
+fn other_code_refuses_a_store_with_damaged_held_ops() {
     for (number, version) in [(0, "faulty/1"), (0, "faulty/2"), (3, "faulty/2")] {
         let place = Place::memory();
         let story = long_story(&place);

@@ -4,7 +4,7 @@ use super::*;
 
 /// A flood of one author's ops that wait forever does not evict another author's.
 #[test]
-fn a_flood_of_one_author_is_at_its_own_cost() {
+fn a_flood_by_one_author_evicts_only_that_authors_ops() {
     let store = replica(1);
     let modest = chain(&secret(2), 3);
     ingest(&store, &[&modest[2]]);

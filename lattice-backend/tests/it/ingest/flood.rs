@@ -30,7 +30,7 @@ fn hopeless(author: &SecretKey, missing: &Op, nth: usize) -> Vec<u8> {
 /// Ops of one author, and then one op of each of many authors: neither evicts the pending ops of an
 /// author with applied ops, and this node can still write.
 #[test]
-fn stays_within_its_bound_and_starves_nobody() {
+fn stays_within_its_bound_and_evicts_no_ops_of_known_authors() {
     let (site, _disk) = Site::redb();
     let store = site.open_as(secret(1));
     let modest = chain(&secret(2), 3);

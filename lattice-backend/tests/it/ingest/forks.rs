@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn are_kept_as_evidence_whatever_comes_first() {
+fn are_kept_as_evidence_in_every_order_of_arrival() {
     let author = secret(2);
     let root = op(&author, None, &[], 0, &set("root"));
     let left = op(&author, Some(&root), &[], 1, &set("left"));

@@ -29,7 +29,7 @@ fn set(key: &str) -> Vec<u8> {
 }
 
 #[test]
-fn in_order_everything_is_applied_and_twice_is_known() {
+fn ops_in_order_are_applied_and_are_known_the_second_time() {
     let store = replica(1);
     let ops = chain(&secret(2), 3);
     let all: Vec<&Op> = ops.iter().collect();
@@ -54,7 +54,7 @@ fn in_order_everything_is_applied_and_twice_is_known() {
 }
 
 #[test]
-fn backwards_everything_is_applied_in_one_call() {
+fn ops_in_reverse_order_are_applied_in_one_call() {
     let store = replica(1);
     let ops = chain(&secret(2), 5);
     let report = ingest(&store, &ops.iter().rev().collect::<Vec<_>>());
@@ -94,7 +94,7 @@ fn a_gap_waits_and_is_released_by_a_later_call() {
 
 /// A waiting op that is delivered again in the call that applies it is reported as applied.
 #[test]
-fn an_op_that_was_held_and_comes_again_is_reported_as_applied() {
+fn a_pending_op_that_is_given_again_is_reported_as_applied() {
     let site = Site::memory();
     let store = site.open();
     let ops = chain(&secret(2), 2);
@@ -114,7 +114,7 @@ fn an_op_that_was_held_and_comes_again_is_reported_as_applied() {
 }
 
 #[test]
-fn what_is_held_is_forgotten_on_close() {
+fn pending_ops_are_dropped_on_close() {
     let site = Site::memory();
     let store = site.open();
     let ops = chain(&secret(2), 2);
@@ -157,7 +157,7 @@ fn more_than_ten_minutes_ahead_is_deferred_until_the_clock_shows_it() {
 }
 
 #[test]
-fn a_deferred_op_may_turn_out_to_wait() {
+fn a_deferred_op_can_later_wait_for_a_parent() {
     let site = Site::memory();
     let store = site.open();
     let first = op(&secret(2), None, &[], 0, &set("first"));
@@ -171,7 +171,7 @@ fn a_deferred_op_may_turn_out_to_wait() {
 }
 
 #[test]
-fn more_than_a_day_ahead_is_rejected_and_not_held() {
+fn more_than_a_day_ahead_is_rejected_and_not_kept_pending() {
     let store = replica(1);
     let day_ms = 24 * HOUR_MS;
     let far = op(&secret(2), None, &[], day_ms + 1, &set("far"));
@@ -191,7 +191,7 @@ fn more_than_a_day_ahead_is_rejected_and_not_held() {
 }
 
 #[test]
-fn a_timestamp_that_does_not_exceed_its_parents_is_rejected_for_ever() {
+fn a_timestamp_not_after_its_parents_is_rejected_permanently() {
     let store = replica(1);
     let first = op(&secret(2), None, &[], 5, &set("first"));
     let dep = op(&secret(3), None, &[], 7, &set("dep"));
@@ -274,7 +274,7 @@ mod authors {
     }
 
     #[test]
-    fn of_whom_ops_are_known_stay_known_after_a_reopen() {
+    fn with_applied_ops_stay_known_after_a_reopen() {
         let site = Site::memory();
         let store = site.open();
         let ops = chain(&secret(2), 2);
@@ -301,7 +301,7 @@ mod authors {
     /// An op that was accepted and waits is applied when possible, whichever authors are allowed
     /// then.
     #[test]
-    fn were_asked_for_when_an_op_came() {
+    fn are_checked_when_an_op_arrives() {
         let store = replica(1);
         let ops = chain(&secret(2), 2);
         let owners = op(&owner(), None, &[], 0, &set("owner"));
@@ -399,7 +399,7 @@ mod bad_ops {
 
     /// An op with an invalid signature does not count as a second op of its author.
     #[test]
-    fn that_are_forged_forge_nothing_of_a_known_op() {
+    fn that_are_forged_do_not_affect_a_known_op() {
         let store = replica(1);
         let ops = chain(&secret(2), 1);
         ingest(&store, &[&ops[0]]);

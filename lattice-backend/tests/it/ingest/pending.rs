@@ -195,14 +195,14 @@ fn reads_beside(pending: usize) -> Vec<u64> {
 }
 
 #[test]
-fn an_op_reads_as_much_however_many_others_wait() {
+fn the_reads_of_an_op_do_not_grow_with_the_pending_ops() {
     let few = reads_beside(110);
     assert!(few.iter().all(|&reads| reads <= READS_OF_AN_OP), "{few:?}");
     assert_eq!(few, reads_beside(880));
 }
 
 #[test]
-fn an_op_that_comes_again_looks_up_no_parent() {
+fn an_op_received_again_looks_up_no_parent() {
     let (store, reads) = counted(MemoryBackend::new());
     let mut deps = firsts(100, 64);
     deps.sort_by_key(Op::reference);
@@ -272,7 +272,7 @@ fn a_reference_that_is_wrong_in_part_never_matches() {
 }
 
 #[test]
-fn a_parent_that_arrives_and_is_not_earlier_rejects_the_op() {
+fn a_parent_that_is_not_earlier_rejects_the_pending_op() {
     let early = op(&secret(2), None, &[], 3, &set("early"));
     let late = op(&secret(3), None, &[], 5, &set("late"));
     let same = op(&secret(4), None, &[&early, &late], 5, &set("same"));
@@ -310,7 +310,7 @@ fn a_parent_that_arrives_and_is_not_earlier_rejects_the_op() {
 /// A copy of a store made an op, and another author followed it. The op is lost here, and its
 /// author makes it again: the next ingest applies the op that waits for it.
 #[test]
-fn a_local_op_is_a_parent_as_any_other() {
+fn a_local_op_releases_ops_that_wait_for_it() {
     let copy = replica(1);
     let own = append(&copy, "key", "value");
     let next = op(&secret(2), None, &[&own], 1, &set("next"));

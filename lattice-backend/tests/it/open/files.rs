@@ -18,7 +18,7 @@ fn refused_bytes(bytes: &[u8]) -> OpenError {
 }
 
 #[test]
-fn that_are_no_databases() {
+fn that_are_not_databases() {
     let mut rng = lattice_backend::conformance::Rng::new(1);
     for bytes in [
         Vec::new(),
@@ -36,7 +36,7 @@ fn that_are_no_databases() {
 
 /// Whatever is left of a truncated file: damage, never a panic, and no byte changes.
 #[test]
-fn that_are_cut_off() {
+fn that_are_truncated() {
     let whole = std::fs::read(&OnFiles::new().site.path).unwrap();
     for length in [9, 10, 100, 319, 320, 4096, 5000, whole.len() / 2] {
         let error = refused_bytes(&whole[..length]);
@@ -72,7 +72,7 @@ fn that_are_directories() {
 }
 
 #[test]
-fn that_are_not_there() {
+fn that_do_not_exist() {
     let mut store = OnFiles::new();
     std::fs::remove_file(&store.site.path).unwrap();
     let missing = store.refused();
@@ -109,7 +109,7 @@ fn that_another_handle_writes() {
 }
 
 #[test]
-fn are_not_made_over_others() {
+fn are_not_created_over_existing_ones() {
     let store = OnFiles::new();
     let before = contents(store.dir.path());
     let (backend, path) = (&*store.site.backend, &store.site.path);

@@ -161,7 +161,7 @@ mod meta {
     }
 
     #[test]
-    fn types_that_break_the_grammar_and_tip_keys_that_are_none() {
+    fn invalid_types_and_invalid_tip_keys() {
         for text in [
             &b""[..],
             b"one",

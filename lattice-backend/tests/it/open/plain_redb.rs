@@ -57,7 +57,7 @@ fn writes_a_store_that_is_peeked_at_and_not_opened() {
 }
 
 #[test]
-fn writes_databases_that_are_no_stores() {
+fn writes_databases_that_are_not_stores() {
     let store = OnFiles::new();
     std::fs::remove_file(&store.site.path).unwrap();
     drop(Database::create(&store.site.path).unwrap());

@@ -37,7 +37,7 @@ fn the_same_results_are_accepted_recorded_and_not_replayed_again() {
 }
 
 #[test]
-fn other_results_for_old_ops_are_refused_by_op_and_key_and_change_nothing() {
+fn different_results_for_old_ops_are_refused_with_op_and_key() {
     let old = Old::written_by(Registers::default());
     let bytes = old.bytes();
     let changed = Registers::build("registers-changed", Some(b"key 7"));
@@ -73,13 +73,13 @@ fn other_results_for_old_ops_are_refused_by_op_and_key_and_change_nothing() {
         row.expected.unwrap().ends_with(b"782 eulav") && row.found.unwrap().ends_with(b"value 287")
     );
     assert_eq!(difference.state.unwrap().found, store.state_hash().unwrap());
-    for said in ["refused as corrupt", "number 7", "key 7", "rebuild"] {
+    for said in ["cannot be opened", "index 7", "key 7", "rebuild"] {
         assert!(text.contains(said), "{text}");
     }
 }
 
 #[test]
-fn other_results_for_what_this_store_does_not_have_are_accepted() {
+fn different_results_for_ops_that_the_store_lacks_are_accepted() {
     let old = Old::written_by(Registers::default());
     let elsewhere = Registers::build("registers-elsewhere", Some(b"never"));
     let store = old.open(&elsewhere).unwrap();
@@ -93,7 +93,7 @@ fn other_results_for_what_this_store_does_not_have_are_accepted() {
 }
 
 #[test]
-fn the_policies() {
+fn each_policy_decides_when_to_replay() {
     let changed = Registers::build("registers-changed", Some(b"key 7"));
     let old = Old::written_by(Registers::default());
     let bytes = old.bytes();
@@ -132,7 +132,7 @@ fn the_policies() {
 
 /// A history that cannot be replayed proves nothing, and must not cause a panic.
 #[test]
-fn a_history_with_a_hole_is_refused_as_such() {
+fn a_history_with_a_missing_op_is_refused() {
     let old = Old::written_by(Registers::default());
     let db = old
         .site
@@ -149,7 +149,7 @@ fn a_history_with_a_hole_is_refused_as_such() {
     let OpenError::History { faults, .. } = &refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(faults[..], ["op number 5: there is no op in this place"]);
+    assert_eq!(faults[..], ["op at index 5: there is no op at this index"]);
     // It opens with the logic that wrote it: opening scans nothing.
     old.open(&Registers::default()).unwrap();
 }

@@ -6,7 +6,7 @@ use lattice_backend::engine::verify::rebuild_store;
 use super::*;
 
 #[test]
-fn a_rebuilt_store_has_the_history_and_what_the_new_logic_makes_of_it() {
+fn a_rebuilt_store_has_the_old_history_and_the_state_of_the_new_logic() {
     let old = Old::written_by(Registers::default());
     let changed = Registers::build("registers-changed", Some(b"key 7"));
     let target = old.file("new.db");
@@ -46,7 +46,7 @@ fn a_rebuilt_store_has_the_history_and_what_the_new_logic_makes_of_it() {
 }
 
 #[test]
-fn a_history_that_is_not_whole_is_not_rebuilt() {
+fn a_damaged_history_is_not_rebuilt() {
     let old = Old::written_by(Registers::default());
     let db = old
         .site
@@ -77,7 +77,7 @@ fn a_history_that_is_not_whole_is_not_rebuilt() {
     let Err(OpenError::History { faults, .. }) = refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(faults, ["op number 9: its signature does not hold"]);
+    assert_eq!(faults, ["op at index 9: its signature does not hold"]);
     held.close().unwrap();
     old.open(&Registers::default()).unwrap();
 }

@@ -92,7 +92,7 @@ fn first_row(tx: &dyn WriteTx, table: Table, from: &[u8]) -> (Vec<u8>, Vec<u8>) 
 }
 
 #[test]
-fn a_whole_store_is_found_whole_also_while_it_is_written() {
+fn an_intact_store_has_no_findings_even_while_it_is_written() {
     let store = OnFiles::new();
     assert_eq!(
         store
@@ -134,7 +134,7 @@ fn a_whole_store_is_found_whole_also_while_it_is_written() {
 }
 
 #[test]
-fn a_changed_row_of_the_state_is_found_by_both() {
+fn a_changed_state_row_is_found_by_both_depths() {
     let store = OnFiles::new();
     store.edit(|tx| {
         let mut row = tx.get(Table::Data, b"key 7").unwrap().unwrap();
@@ -153,7 +153,7 @@ fn a_changed_row_of_the_state_is_found_by_both() {
 }
 
 #[test]
-fn rows_too_many_and_too_few_are_found() {
+fn extra_and_missing_rows_are_found() {
     let store = OnFiles::new();
     store.edit(|tx| {
         tx.remove(Table::Data, b"key 7").unwrap().unwrap();
@@ -190,7 +190,7 @@ fn a_changed_effect_names_its_op_its_author_and_its_keys() {
 }
 
 #[test]
-fn a_changed_signature_is_found_and_the_rest_goes_on() {
+fn a_changed_signature_is_found_and_the_replay_continues() {
     let store = OnFiles::new();
     store.edit(|tx| {
         for nth in [3, 150] {
@@ -209,7 +209,7 @@ fn a_changed_signature_is_found_and_the_rest_goes_on() {
 }
 
 #[test]
-fn an_op_that_is_changed_missing_or_moved_cuts_the_history() {
+fn a_changed_missing_or_moved_op_ends_the_replay() {
     type Edit = fn(&mut dyn WriteTx);
     let edits: [(Edit, &str); 5] = [
         // A byte of the payload changes the op's id, so the next op follows one that does not
@@ -231,7 +231,7 @@ fn an_op_that_is_changed_missing_or_moved_cuts_the_history() {
             |tx| {
                 tx.remove(Table::Ops, &index(30)).unwrap().unwrap();
             },
-            "no op in this place",
+            "no op at this index",
         ),
         (
             |tx| {
@@ -264,7 +264,7 @@ fn an_op_that_is_changed_missing_or_moved_cuts_the_history() {
 }
 
 #[test]
-fn every_other_row_that_is_kept_is_held_against_history() {
+fn every_other_stored_row_is_compared_with_the_history() {
     type Edit = fn(&mut dyn WriteTx);
     let edits: [(Edit, &str); 14] = [
         (
@@ -374,7 +374,7 @@ fn every_other_row_that_is_kept_is_held_against_history() {
 
 /// Changes bytes throughout the file: verification finds those that the checksums cover.
 #[test]
-fn checksums_that_do_not_hold_are_found_and_the_file_stays_as_it_is() {
+fn wrong_checksums_are_found_and_the_file_is_unchanged() {
     let store = OnFiles::new();
     let whole = std::fs::read(&store.site.path).unwrap();
     let mut found = 0;

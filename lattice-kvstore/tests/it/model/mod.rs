@@ -153,14 +153,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn three_authors_who_fork_and_lie_end_with_the_models_elements_in_every_order(
+    fn three_authors_who_fork_and_lie_reach_the_models_elements_in_every_order(
         plans in proptest::collection::vec(hostile(), 1..20), orders in orders(),
     ) {
         check(&plans, &orders)?;
     }
 
     #[test]
-    fn one_author_who_sees_all_of_it_never_has_a_conflict_or_a_mark(
+    fn a_single_author_never_has_conflicts_or_marks(
         mut plans in proptest::collection::vec(honest(), 1..20), orders in orders(),
     ) {
         for plan in &mut plans {

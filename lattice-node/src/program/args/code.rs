@@ -24,14 +24,13 @@ JSON: cid, store_type, schema_version, methods (how many), bytes, added (whether
         /// The module; `-` is standard input
         file: PathBuf,
     },
-    /// List the modules that are trusted, and those that lie in the cache
+    /// List the trusted modules and the modules in the cache
     #[command(after_help = "Example: lattice code list
 
-JSON, a line each: cid, store_type, schema_version, bytes, trusted, found, error (why this program \
+JSON, one object per line: cid, store_type, schema_version, bytes, trusted, found, error (why this program \
 cannot read it), stores (ids of those that record it)")]
     List,
-    /// Say what a module is: its type, schemas and methods, where it was found, and whether it is
-    /// trusted
+    /// Show a module's type, schemas and methods, where it was found, and whether it is trusted
     #[command(after_help = "Example: lattice code show chat.wasm
          lattice code show org.example.chat
 
@@ -41,8 +40,8 @@ JSON: cid, store_type, first_schema, schema_version, bytes, trusted, found, conv
         #[arg(value_name = "CID|FILE|TYPE")]
         what: OsString,
     },
-    /// Stop trusting a module, and remove it from the data directory; stores that record it do not
-    /// open until it is added again
+    /// Stop trusting a module, and remove it from the data directory; stores that record it cannot
+    /// be opened until it is added again
     #[command(after_help = "Example: lattice code remove chat.wasm
 
 JSON: cid, removed (whether it was trusted), stores (ids of those that record it)")]
@@ -51,8 +50,8 @@ JSON: cid, removed (whether it was trusted), stores (ids of those that record it
         #[arg(value_name = "CID|FILE")]
         what: OsString,
     },
-    /// Replay a store's history by other code, and say whether it computes the same state; changes
-    /// nothing
+    /// Replay a store's history with other code, and report whether it computes the same state;
+    /// changes nothing
     #[command(after_help = "Example: lattice code prove lobby chat-fixed.wasm
          lattice code prove lobby native
 

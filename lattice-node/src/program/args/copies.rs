@@ -16,7 +16,7 @@ pub(in super::super) struct Bundle {
 
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum BundleCommand {
-    /// Write a store's history to a file or a pipe, or what another replica lacks of it
+    /// Write a store's history, or the ops that another replica lacks, to a file or a pipe
     #[command(
         after_help = "Example: lattice bundle create fruit fruit.bundle\n         \
                       lattice bundle create fruit news.bundle --since bobs.tips\n         \
@@ -26,30 +26,31 @@ pub(in super::super) enum BundleCommand {
     Create {
         #[command(flatten)]
         store: Store,
-        /// The bundle, a file that is not there yet; `-` is standard output
+        /// The bundle to create; an existing file is refused; `-` is standard output
         file: PathBuf,
-        /// Only what a replica lacks that wrote this with `bundle tips`; `-` is standard input
+        /// Write only the ops that another replica lacks: TIPS is the output of its `bundle tips`;
+        /// `-` is standard input
         #[arg(long, value_name = "TIPS")]
         since: Option<PathBuf>,
     },
-    /// Print what a replica has, for `bundle create --since`
+    /// Print which ops a store has, for `bundle create --since` on another replica
     #[command(after_help = "Example: lattice bundle tips fruit > bobs.tips\n\n\
                       JSON: store_id, tips, earlier (each: author, seq, id)")]
     Tips(Store),
     /// Check a bundle: digest, every op and every signature; no store is needed
     #[command(after_help = "Example: lattice bundle verify fruit.bundle\n\n\
                       JSON: store_id, store_type, ops, bytes, authors (author to number of ops), \
-                      other_ops (of authors beyond 65,536)")]
+                      other_ops (ops of authors after the first 65,536)")]
     Verify {
         /// The bundle; `-` is standard input
         file: PathBuf,
     },
-    /// Take the ops of a bundle into the store they are of, or into a new replica of it
+    /// Apply the ops of a bundle to their store, or to a new replica of it
     #[command(
-        after_help = "Ops of the store's owner, of this node and of authors that the store \
-                      knows are taken; others are to be named.\n\n\
-                      A bundle is read to its end before anything changes. What is no regular file is \
-                      copied on the way, to a file without a name in the data directory.\n\n\
+        after_help = "Applies the ops of the store's owner, of this node, and of authors that \
+                      the store knows. --author accepts another author, --any-author all of them.\n\n\
+                      The whole bundle is read and checked before anything changes. A bundle that is \
+                      not a regular file is first copied to an unnamed file in the data directory.\n\n\
                       Example: lattice bundle apply fruit.bundle --any-author\n         \
                       lattice bundle apply news.bundle --author 1f3a...\n         \
                       ssh bob lattice bundle create fruit - | lattice bundle apply -\n\n\
@@ -58,10 +59,10 @@ pub(in super::super) enum BundleCommand {
     Apply {
         /// The bundle; `-` is standard input
         file: PathBuf,
-        /// Take ops of this author, too; can be given several times
+        /// Also accept the ops of this author; may be given several times
         #[arg(long = "author", value_name = "KEY")]
         authors: Vec<PubKey>,
-        /// Take ops of all authors
+        /// Accept the ops of all authors
         #[arg(long, conflicts_with = "authors")]
         any_author: bool,
     },
@@ -71,7 +72,7 @@ pub(in super::super) enum BundleCommand {
 pub(in super::super) struct Backup {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The copy; it must not be there yet
+    /// The copy to create; an existing file is refused
     pub(in super::super) file: PathBuf,
 }
 
@@ -79,7 +80,7 @@ pub(in super::super) struct Backup {
 pub(in super::super) struct Restore {
     /// A copy of a store
     pub(in super::super) file: PathBuf,
-    /// Replace the store if it is there, without being asked
+    /// Replace an existing store without asking
     #[arg(long)]
     pub(in super::super) yes: bool,
 }
@@ -88,7 +89,7 @@ pub(in super::super) struct Restore {
 pub(in super::super) struct Destroy {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// Remove it without being asked
+    /// Delete the store without asking
     #[arg(long)]
     pub(in super::super) yes: bool,
 }
@@ -108,13 +109,13 @@ pub(in super::super) enum HistoryFormat {
 pub(in super::super) struct History {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// Only so many, the newest
+    /// Print only the newest N ops
     #[arg(long, value_name = "N")]
     pub(in super::super) limit: Option<u64>,
-    /// Draw which op follows which
+    /// Draw a graph of which op follows which
     #[arg(long)]
     pub(in super::super) graph: bool,
-    /// How it is printed
+    /// The output format
     #[arg(long, default_value = "text")]
     pub(in super::super) format: HistoryFormat,
 }
@@ -123,17 +124,17 @@ pub(in super::super) struct History {
 pub(in super::super) struct Watch {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// Begin behind what was seen last: an op by its number and its id, and a change by its number
-    /// in the op; without that, behind all changes of the op
+    /// Start after this change: the index and the id of its op, and its number in the op; without
+    /// CHANGE, start after the whole op
     #[arg(long, value_name = "INDEX[:OP[:CHANGE]]")]
     pub(in super::super) since: Option<String>,
-    /// Begin with the first op
+    /// Start with the first op
     #[arg(long, conflicts_with = "since")]
     pub(in super::super) all: bool,
-    /// Only keys that begin with these bytes
+    /// Print only keys that start with these bytes
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     pub(in super::super) prefix: Option<OsString>,
-    /// End after so many changes
+    /// Stop after N changes
     #[arg(long, value_name = "N")]
     pub(in super::super) limit: Option<u64>,
     #[command(flatten)]

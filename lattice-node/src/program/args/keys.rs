@@ -8,9 +8,9 @@ use super::{Encoding, Store};
 pub(in super::super) struct Put {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The key, 1 to 4,096 bytes; one that begins with a dash follows `--`
+    /// The key, 1 to 4,096 bytes; put `--` before a key that starts with a dash
     pub(in super::super) key: OsString,
-    /// The value; read from standard input, exactly, if it is missing
+    /// The value; without it, standard input is read to its end, unchanged
     pub(in super::super) value: Option<OsString>,
     #[command(flatten)]
     pub(in super::super) encoding: Encoding,
@@ -30,7 +30,7 @@ pub(in super::super) struct Get {
 pub(in super::super) struct Delete {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The keys; if one of them has no value, none is removed
+    /// The keys; if one of them has no value, none is deleted
     #[arg(required = true, value_name = "KEY")]
     pub(in super::super) keys: Vec<OsString>,
     #[command(flatten)]
@@ -41,25 +41,25 @@ pub(in super::super) struct Delete {
 pub(in super::super) struct Scan {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// Only keys that begin with these bytes
+    /// Print only keys that start with these bytes
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     pub(in super::super) prefix: Option<OsString>,
-    /// Only this key and those behind it
+    /// Start at this key
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(in super::super) from: Option<OsString>,
-    /// Only keys before this one
+    /// Stop before this key
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(in super::super) to: Option<OsString>,
-    /// At most this many
+    /// Print at most N keys
     #[arg(long, value_name = "N")]
     pub(in super::super) limit: Option<usize>,
-    /// From the greatest key to the least
+    /// Print in descending key order
     #[arg(long)]
     pub(in super::super) reverse: bool,
-    /// The keys alone
+    /// Print keys without values
     #[arg(long)]
     pub(in super::super) keys_only: bool,
-    /// Raw bytes, with a NUL behind each key and each value
+    /// Print raw bytes, with a NUL after each key and each value
     #[arg(short = '0', long = "null", conflicts_with = "b64")]
     pub(in super::super) null: bool,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub(in super::super) struct Scan {
 pub(in super::super) struct Conflicts {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// This key only, also if it has just one value; else all keys that have several
+    /// Print only this key, even if it has one value; without KEY, print all keys with several
     pub(in super::super) key: Option<OsString>,
     #[command(flatten)]
     pub(in super::super) encoding: Encoding,

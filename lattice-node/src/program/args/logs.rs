@@ -8,7 +8,7 @@ use super::{Encoding, Store};
 pub(in super::super) struct Append {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The entries; a line of standard input each, if there are none
+    /// The entries; without any, each line of standard input is an entry
     pub(in super::super) text: Vec<OsString>,
     #[command(flatten)]
     pub(in super::super) encoding: Encoding,
@@ -18,10 +18,10 @@ pub(in super::super) struct Append {
 pub(in super::super) struct Tail {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// How many entries
+    /// Print the newest N entries
     #[arg(short = 'n', long = "lines", default_value_t = 10, value_name = "N")]
     pub(in super::super) count: u64,
-    /// Then go on with every entry that arrives, until interrupted
+    /// Then print each new entry as it arrives, until interrupted
     #[arg(short, long)]
     pub(in super::super) follow: bool,
     #[command(flatten)]

@@ -25,8 +25,8 @@ pub(super) use stores::{
     Verify,
 };
 
-/// Stores that describe themselves: create them, look into them, open them without being told what
-/// they are.
+/// Create, read, write, verify and exchange stores. A store is one file that records its type and
+/// its signed history.
 #[derive(Debug, Parser)]
 #[command(
     name = "lattice",
@@ -49,18 +49,18 @@ pub(super) struct Global {
     /// in the user's data directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// A file with a module, which is searched after the cache; it runs only if it was added. The
-    /// directories in LATTICE_CODE_PATH come next
+    /// A module file, searched after the cache; it runs only if it was added with `code add`. The
+    /// directories in LATTICE_CODE_PATH are searched next
     #[cfg(feature = "wasm")]
     #[arg(long = "code", global = true, value_name = "FILE")]
     pub(super) code: Vec<PathBuf>,
-    /// Print JSON: one object, or one on each line of a list; errors as one object, too
+    /// Print JSON: one object, or for a list one object per line; an error is one object, too
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Print nothing but data and errors: no summaries, no progress
+    /// Print only data and errors: no summaries, no progress
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
-    /// Whether to use colours; `auto` does on a terminal, unless NO_COLOR is set
+    /// When to use colours; `auto` uses them on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
 }
@@ -75,28 +75,28 @@ pub(super) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Walk through what Lattice does, on real data; leaves nothing behind
+    /// Show what Lattice does, on real data; deletes its stores at the end
     #[command(after_help = help::TOUR)]
     Tour(Tour),
-    /// Make an empty store and print its id
+    /// Create an empty store and print its id
     #[command(after_help = help::CREATE)]
     Create(Create),
     /// List the stores of the data directory
     #[command(after_help = help::LIST)]
     List,
-    /// Say what a store is, from its meta table alone
+    /// Show a store's id, type and tips, read from its `meta` table alone
     #[command(after_help = help::PEEK)]
     Peek(Store),
-    /// Say what a store is, how far its history goes, and what its state hashes to
+    /// Show a store's id, type, history and state hash
     #[command(after_help = help::INFO)]
     Info(Store),
     /// List the store types that this program knows
     #[command(after_help = help::TYPES)]
     Types,
-    /// Describe the methods that a store, or every store of a type, can be called by
+    /// Describe the methods of a store or of a store type
     #[command(after_help = help::DESCRIBE)]
     Describe(Describe),
-    /// Call a method of a store by its name
+    /// Call a method of a store by name
     #[command(after_help = help::CALL)]
     Call(Call),
     /// Set a key of a key-value store
@@ -105,13 +105,13 @@ pub(super) enum Command {
     /// Print the value of a key
     #[command(after_help = help::GET)]
     Get(Get),
-    /// Remove keys of a key-value store, all of them or none
+    /// Delete keys of a key-value store, all of them or none
     #[command(after_help = help::DEL)]
     Del(Delete),
-    /// Print keys and values, in the order of keys
+    /// Print keys and values in key order
     #[command(after_help = help::SCAN)]
     Scan(Scan),
-    /// Print the concurrent values of keys, the current one of each first
+    /// Print the concurrent values of keys; of each key the current value comes first
     #[command(after_help = help::CONFLICTS)]
     Conflicts(Conflicts),
     /// Append entries to a log store: each TEXT, or each line of standard input
@@ -120,55 +120,55 @@ pub(super) enum Command {
     /// Print the newest entries of a log store, oldest first
     #[command(after_help = help::TAIL)]
     Tail(Tail),
-    /// Read many keys or entries from a file or standard input
+    /// Import rows or entries from a file or standard input
     #[command(after_help = help::IMPORT)]
     Import(Import),
-    /// Print all keys, or all entries, as JSON Lines that `import` takes
+    /// Print all keys, or all entries, as JSON Lines that `import` reads
     #[command(after_help = help::EXPORT)]
     Export(Export),
-    /// Say whether a store's state is what its history says, and its history whole
+    /// Verify that a store's history is intact, and that its state follows from it
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
-    /// Make a new store of a type out of an old one; the old one stays as it is
+    /// Create a new store of a type from an old store; the old store does not change
     #[command(after_help = help::MIGRATE)]
     Migrate(Migrate),
-    /// Recompute a store's state from its history, by this program's logic
+    /// Recompute a store's state from its history, with this program's logic
     #[command(after_help = help::REBUILD)]
     Rebuild(Store),
-    /// Give the space that a store's file no longer uses back
+    /// Shrink a store's file
     #[command(after_help = help::COMPACT)]
     Compact(Store),
     /// Exchange history between replicas, in files or pipes
     Bundle(Bundle),
-    /// Copy a store, as it is now, to a file that is a store itself; it may be in use
+    /// Copy a store to a file that is itself a store; works while the store is in use
     #[command(after_help = help::BACKUP)]
     Backup(Backup),
-    /// Put a copy of a store among the stores of the data directory
+    /// Restore a store of the data directory from a copy
     #[command(after_help = help::RESTORE)]
     Restore(Restore),
-    /// Remove a store for ever
+    /// Delete a store permanently
     #[command(after_help = help::DESTROY)]
     Destroy(Destroy),
-    /// Print the ops of a store, the newest first: who did what, when, and after what
+    /// Print the ops of a store, newest first: what each did, its author and its time
     #[command(after_help = help::HISTORY)]
     History(History),
     /// Print every change as it arrives, until interrupted
     #[command(after_help = help::WATCH)]
     Watch(Watch),
-    /// Give stores names, or list the names given
+    /// Name stores, or list the names
     #[command(after_help = help::ALIAS)]
     Alias(Alias),
-    /// Code of store types that comes as modules: add, list, show, prove, upgrade
+    /// Manage modules, which are the code of store types: add, list, show, remove, prove, upgrade
     #[cfg(feature = "wasm")]
     Code(Code),
-    /// Print the public key that this data directory writes as
+    /// Print the public key of the author that this data directory writes as
     #[command(after_help = help::IDENTITY)]
     Identity(Identity),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Tour {
-    /// Keep what the tour makes, in this new directory
+    /// Keep the tour's stores, in this new directory
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
     /// Do not wait for Enter between chapters; without a terminal the tour never waits
@@ -178,7 +178,7 @@ pub(super) struct Tour {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Store {
-    /// A store: an id, an alias, at least 4 digits of an id, or a path with a / in it
+    /// A store: its alias, its id, the first 4 or more hex digits of its id, or a path with a /
     #[arg(value_name = "STORE")]
     pub(super) store: OsString,
 }
@@ -186,7 +186,7 @@ pub(super) struct Store {
 /// How bytes are given and printed.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Encoding {
-    /// Keys and values are base64, those given and those printed
+    /// Read and print bytes as base64
     #[arg(long)]
     pub(super) b64: bool,
 }

@@ -12,7 +12,7 @@ pub(in super::super) struct Create {
     /// The store's type, e.g. core:kvstore or core:logstore; `lattice types` lists all
     #[arg(value_name = "TYPE")]
     pub(in super::super) store_type: String,
-    /// A name for it: letters, digits, `-` and `_`, not hexadecimal digits alone
+    /// A name for the store: letters, digits, `-` and `_`, but not only hex digits
     #[arg(long, value_name = "NAME")]
     pub(in super::super) alias: Option<crate::Alias>,
 }
@@ -31,7 +31,7 @@ pub(in super::super) struct Call {
     /// The method; `lattice describe STORE` lists all
     pub(in super::super) method: String,
     /// Arguments: NAME=TEXT for texts and bytes, NAME:=JSON for any value, NAME=@FILE for the
-    /// content of a file. A name that ends in _b64 gives bytes in base64
+    /// contents of a file, NAME_b64=BASE64 for bytes in base64
     #[arg(value_name = "NAME=VALUE")]
     pub(in super::super) arguments: Vec<OsString>,
 }
@@ -53,21 +53,21 @@ pub(in super::super) struct Import {
     pub(in super::super) store: Store,
     /// The file; `-` is standard input
     pub(in super::super) file: PathBuf,
-    /// The format of the file [default: by its ending (.jsonl .ndjson .json, .csv, .log .txt .tsv);
-    /// jsonl for standard input]
+    /// The format of the file [default: from its extension (.jsonl .ndjson .json, .csv, .log .txt
+    /// .tsv); jsonl for standard input]
     #[arg(long)]
     pub(in super::super) format: Option<ImportFormat>,
-    /// The column, or the field of the JSON objects, that is the key; the whole row is then the
-    /// value, as a JSON object
+    /// The column or JSON field with the key; without --value, the value is the whole row, as a
+    /// JSON object
     #[arg(long, value_name = "COLUMN")]
     pub(in super::super) key: Option<String>,
-    /// The column, or the field, that is the value or the entry
+    /// The column or JSON field with the value or the entry
     #[arg(long, value_name = "COLUMN")]
     pub(in super::super) value: Option<String>,
-    /// Everything or nothing: one transaction, in which also a broken line undoes all before it
+    /// Import all rows or none: an invalid row undoes the rows before it
     #[arg(long)]
     pub(in super::super) atomic: bool,
-    /// The most rows that become one op
+    /// The most rows in one op
     #[arg(long, value_name = "ROWS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(in super::super) batch: u32,
@@ -94,13 +94,13 @@ pub(in super::super) enum AliasCommand {
     /// Give a store of the data directory a name
     #[command(after_help = "Example: lattice alias set fruit 3f2a")]
     Set {
-        /// The name: letters, digits, `-` and `_`, not hexadecimal digits alone
+        /// The name: letters, digits, `-` and `_`, but not only hex digits
         #[arg(value_name = "NAME")]
         alias: crate::Alias,
         #[command(flatten)]
         store: Store,
     },
-    /// Take a name away; the store stays
+    /// Remove a name; the store stays
     #[command(after_help = "Example: lattice alias remove fruit")]
     Remove {
         /// The name
@@ -111,7 +111,7 @@ pub(in super::super) enum AliasCommand {
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Identity {
-    /// Make an identity unless there is one; otherwise the first command that writes makes it
+    /// Create an identity if none exists; without this, the first command that writes creates it
     #[arg(long)]
     pub(in super::super) create: bool,
 }
@@ -120,7 +120,7 @@ pub(in super::super) struct Identity {
 pub(in super::super) struct Verify {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// Only count and hash the rows of the state again, and hold them against the state hash
+    /// Only count and hash the rows of the state, and compare with the recorded state hash
     #[arg(long)]
     pub(in super::super) quick: bool,
 }
@@ -129,7 +129,7 @@ pub(in super::super) struct Verify {
 pub(in super::super) struct Migrate {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The new store's type; the old one's makes a copy with a history of its own
+    /// The new store's type; the type of the old store makes a copy with a new history
     #[arg(long, value_name = "TYPE")]
     pub(in super::super) to: String,
     /// A name for the new store

@@ -23,7 +23,8 @@ pub(in crate::program) fn export(
         return export_entries(context, log);
     }
     Err(Failure::usage(format!(
-        "store {} is of type {}, which `export` has no rows for; use `describe` and `call`",
+        "store {} is of type {}, and `export` is for core:kvstore and core:logstore stores; use \
+         `describe` and `call`",
         store.store_id(),
         store.store_type()
     )))

@@ -48,10 +48,10 @@ impl Counts {
 
     fn text(&self, nouns: (&str, &str)) -> String {
         match self.rows {
-            0 => "nothing is in".into(),
-            1 => format!("1 {} is in", nouns.0),
+            0 => "nothing was written".into(),
+            1 => format!("1 {} was written", nouns.0),
             rows => format!(
-                "{} in {} are in",
+                "{} in {} were written",
                 plural(rows, nouns),
                 plural(self.ops, ("op", "ops"))
             ),

@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
             (None, Some(value)) => {
                 let text: String = serde_json::from_str(value.get()).map_err(|_| {
                     format!(
-                        "`{encoded}`: expected a text in base64, found {}",
+                        "`{encoded}`: expected a string in base64, found {}",
                         shown(value)
                     )
                 })?;
@@ -94,7 +94,7 @@ pub(super) fn key_bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String>
     match value.get().bytes().next() {
         Some(b'"' | b'-' | b'0'..=b'9') => bytes(name, value),
         _ => Err(format!(
-            "`{name}`: expected a text or a number as the key, found {}",
+            "`{name}`: expected a string or a number as the key, found {}",
             shown(value)
         )),
     }

@@ -106,13 +106,13 @@ impl LineEnds {
         if let Some(stray) = ends.strays.front().filter(|stray| **stray < record_end) {
             return Some((
                 *stray,
-                "expected a comma or a line end behind a closing quote",
+                "expected a comma or a line end after a closing quote",
             ));
         }
         let is_open = ends.at_end && ends.quoting == Quoting::Quoted;
         is_open.then_some((
             ends.opened,
-            "a quote is opened here, and not closed to the end",
+            "expected a closing quote, found the end of the file",
         ))
     }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_ends_in_front_are_passed_over() {
+    fn leading_line_ends_are_skipped() {
         let text = b"a\r\nb\n\n\r\nc\nd";
         let (mut count, ends) = LineCount::new(&text[..]);
         io::copy(&mut count, &mut io::sink()).unwrap();

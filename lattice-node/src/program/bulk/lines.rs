@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_what_stands_between_line_ends() {
+    fn lines_are_the_text_between_line_ends() {
         assert_eq!(read(b""), []);
         assert_eq!(read(b"\n"), [(1, vec![])]);
         assert_eq!(
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_greatest_length_is_taken_and_a_longer_one_is_named() {
+    fn the_longest_line_is_accepted_and_a_longer_one_is_reported() {
         let longest = vec![b'x'; MAX_LINE_BYTES - 1];
         let text = [&b"1\n"[..], &longest, b"\n", b"x", &longest, b"y\n"].concat();
         let lines: Vec<_> = Lines::new(&text[..]).take(3).collect();

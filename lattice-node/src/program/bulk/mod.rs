@@ -42,7 +42,7 @@ pub(super) enum Stop {
     #[error("line {line}: {reason}")]
     Broken { line: u64, reason: String },
     /// The file cannot be read further.
-    #[error("it cannot be read")]
+    #[error("the file cannot be read")]
     Read(#[source] io::Error),
     /// The user interrupted the command.
     #[error("interrupted")]
@@ -80,8 +80,8 @@ pub(super) fn import(context: &mut Context<'_>, args: &args::Import) -> Result<(
         other => {
             context.registry().resolve(found.recorded())?;
             Err(Failure::usage(format!(
-                "store {} is of type {other}, which `import` has no rows for; use `describe` and \
-                 `call`",
+                "store {} is of type {other}, and `import` is for core:kvstore and core:logstore \
+                 stores; use `describe` and `call`",
                 found.meta().store_id
             )))
         }
@@ -263,7 +263,7 @@ fn format_of(args: &args::Import) -> Result<ImportFormat, Failure> {
         Some("csv") => Ok(ImportFormat::Csv),
         Some("log" | "txt" | "tsv") => Ok(ImportFormat::Lines),
         _ => Err(Failure::usage(format!(
-            "the name {} does not tell how the file is written: give --format jsonl, csv or lines",
+            "{} has no extension that names its format; give --format jsonl, csv or lines",
             escape(args.file.as_os_str().as_encoded_bytes())
         ))),
     }

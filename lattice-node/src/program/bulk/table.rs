@@ -38,7 +38,7 @@ impl Columns {
     /// The index of a column.
     pub(super) fn place(&self, name: &str) -> Result<usize, String> {
         let place = self.0.iter().position(|known| known == name);
-        place.ok_or_else(|| format!("there is no column `{name}`, but {}", self.names()))
+        place.ok_or_else(|| format!("expected a column `{name}`, found {}", self.names()))
     }
 
     /// The column names, for messages.
@@ -51,7 +51,7 @@ impl Columns {
         let mut object = Map::new();
         for (name, cell) in self.0.iter().zip(record) {
             let text = std::str::from_utf8(cell).map_err(|_| {
-                format!("expected UTF-8 in column `{name}`, found {}; --value takes one column as it is", escape(cell))
+                format!("expected UTF-8 in column `{name}`, found {}; --value imports one column unchanged", escape(cell))
             })?;
             object.insert(name.clone(), Value::from(text));
         }

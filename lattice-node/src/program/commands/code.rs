@@ -44,8 +44,8 @@ fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
     read.map_err(|error| Failure::file(file, error))?;
     match wasm.len() > abi::MAX_CODE_BYTES {
         true => Err(Failure::failed(format!(
-            "{} is longer than a module may be, {} bytes; build it with optimisation and without \
-             debug information, as `cargo build --release` does",
+            "{} is longer than {} bytes, the limit of a module; build it with optimisation and \
+             without debug information, as `cargo build --release` does",
             file.display(),
             abi::MAX_CODE_BYTES
         ))),
@@ -81,7 +81,7 @@ fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
                 ("byte", "bytes")
             )
         ),
-        false => format!("code for {} was added before", code.store_type()),
+        false => format!("code for {} was already added", code.store_type()),
     };
     context.out.note(&note);
     context.out.either(value, |_| code.cid().to_string())
@@ -157,8 +157,8 @@ fn remove(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
             _ => format!("; used by {}", plural(count, ("store", "stores"))),
         };
         let note = match was_trusted {
-            true => format!("removed{stores}"),
-            false => format!("it was not trusted{stores}"),
+            true => format!("removed the module{stores}"),
+            false => format!("the module was not trusted{stores}"),
         };
         context.out.note(&note);
     }
@@ -347,12 +347,12 @@ fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), F
             "ok: {} replayed by {logic}, the state is the same",
             plural(proof.ops, ("op", "ops"))
         ),
-        false => format!("{logic} computes another state: {}", proof.difference),
+        false => format!("{logic} computes a different state: {}", proof.difference),
     })?;
     match is_proven {
         true => Ok(()),
         false => Err(Failure::damaged(format!(
-            "store {} stays with {}",
+            "store {} still uses {}",
             proof.store_id, proof.recorded
         ))),
     }
@@ -377,7 +377,7 @@ fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(),
         "logic_version": logic,
     });
     context.out.either(value, |_| {
-        format!("store {store_id} uses {logic}: a replay of its history gave the same state")
+        format!("store {store_id} now uses {logic}: a replay of its history gave the same state")
     })
 }
 
@@ -394,14 +394,14 @@ fn not_equal(error: ManagerError, code: &OsStr) -> Failure {
     };
     let differs = match &difference.op {
         Some(op) => format!(
-            "op {} (number {}, by {}) has another effect than was recorded",
+            "op {} (index {}, by {}) has a different effect",
             op.op.id, op.index, op.op.author
         ),
         None => difference.to_string(),
     };
     Failure::damaged(format!(
-        "code {current} computes another state: {differs}; store {store_id} stays with {recorded}; \
-         `lattice code prove {store_id} {}` shows all of the difference",
+        "code {current} computes a different state: {differs}; store {store_id} still uses {recorded}; \
+         `lattice code prove {store_id} {}` shows the whole difference",
         code.display()
     ))
 }

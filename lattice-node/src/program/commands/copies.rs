@@ -28,7 +28,7 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
     }
     let file = backup.file.display();
     context.out.note(&format!(
-        "store {} is in {file}, in {}",
+        "backed up store {} to {file} ({})",
         meta.store_id,
         plural(bytes, ("byte", "bytes"))
     ));
@@ -44,16 +44,16 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
             };
             let there = ops();
             manager.close_all()?;
-            let there = there.map_or("a store that does not open".to_owned(), |ops| {
-                format!("a store of {}", plural(ops, ("op", "ops")))
+            let there = there.map_or("cannot be opened".to_owned(), |ops| {
+                format!("has {}", plural(ops, ("op", "ops")))
             });
             confirm(
                 context,
                 restore.yes,
                 &format!(
-                    "store {store_id} is there already, {there}. What was written to it since the copy \
-                     will be in the old file only, and writing on from the copy as the same author \
-                     forks that author. Replace it?"
+                    "store {store_id} already exists and {there}. Writes after the copy was made will \
+                     be in the old file only, and the next write by the same author will fork the \
+                     author's chain. Replace the store?"
                 ),
             )?;
             let manager = context.node.manager();
@@ -74,8 +74,8 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
         .out
         .either(value, |_| restored.meta.store_id.to_string())?;
     context.out.note(
-        "an author who wrote to this store after the copy was made and writes again from here \
-         forks its history; both branches are kept",
+        "if an author wrote to this store after the copy was made, the author's next write here forks \
+         the author's chain; both branches are kept",
     );
     Ok(())
 }
@@ -114,18 +114,18 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
     }
     if !is_there {
         return Err(Failure::usage(format!(
-            "{} is not among the stores of {}, and only those are removed",
+            "{} is not in {}; only stores there can be deleted",
             path.display(),
             manager.stores_dir().display()
         )));
     }
-    let what = peeked.map_or("a damaged store".to_owned(), |meta| {
-        format!("a store of type {}", meta.store_type)
+    let what = peeked.map_or("damaged".to_owned(), |meta| {
+        format!("of type {}", meta.store_type)
     });
     confirm(
         context,
         destroy.yes,
-        &format!("store {store_id}, {what}, will be gone for ever. Remove it?"),
+        &format!("store {store_id}, {what}, will be deleted permanently. Delete it?"),
     )?;
     context.node.manager().destroy(store_id)?;
     let aliases = context.aliases();
@@ -152,7 +152,7 @@ fn confirm(context: &Context<'_>, yes: bool, question: &str) -> Result<(), Failu
     if context.host != Host::Process || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::new(
             Kind::Usage,
-            format!("{question} Give --yes if so"),
+            format!("{question} Give --yes to confirm"),
         ));
     }
     context.clear_progress();

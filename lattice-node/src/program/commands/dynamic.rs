@@ -105,7 +105,7 @@ pub(super) fn description(out: &Output<'_>, store_type: &StoreType, methods: &[M
         let name = out.paint(styles::NAME, &method.name);
         let (kind, result) = (method.kind.name(), method.result);
         text.push_str(&format!(
-            "\n\n{name} ({kind}, gives {result})\n    {}",
+            "\n\n{name} ({kind}, returns {result})\n    {}",
             method.doc
         ));
         for param in method.params.iter() {
@@ -211,7 +211,7 @@ fn argument(method: &Method, word: &OsStr) -> Result<(String, Value), Failure> {
     }
     let value = if is_json {
         let json: Json = serde_json::from_slice(value)
-            .map_err(|error| wrong(&format!("expected JSON behind :=, found {error}")))?;
+            .map_err(|error| wrong(&format!("expected JSON after :=, found {error}")))?;
         from_json(json).map_err(|reason| wrong(&reason))?
     } else if let Some(file) = value.strip_prefix(b"@") {
         read_file(&os_string(file)?)?
@@ -255,7 +255,7 @@ fn os_string(bytes: &[u8]) -> Result<OsString, Failure> {
     #[cfg(not(unix))]
     {
         let text = std::str::from_utf8(bytes)
-            .map_err(|_| Failure::usage("the name of a file must be UTF-8"))?;
+            .map_err(|_| Failure::usage("expected a file name in UTF-8"))?;
         Ok(text.into())
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn held_line(held: &HeldOp) -> String {
     let op = held.op.reference();
     let reason = escape_text(&held.reason.to_string());
     let logic = escape_text(&held.logic);
-    format!("{} by {:.8}, by {logic}: {reason}", op.id, op.author)
+    format!("{} by {:.8}, held by {logic}: {reason}", op.id, op.author)
 }
 
 /// Formats a held op as JSON.

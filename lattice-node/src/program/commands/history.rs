@@ -43,7 +43,8 @@ pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Res
 fn op_at(store: &dyn StoreHandle, index: u64) -> Result<Op, Failure> {
     let missing = || {
         Failure::damaged(format!(
-            "the history is damaged: there is no op number {index}"
+            "store {} is damaged: its history has no op with index {index}",
+            store.store_id()
         ))
     };
     store.op_at(ApplyIndex::new(index))?.ok_or_else(missing)
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_its_ends_and_one_run() {
+    fn a_chain_collapses_to_its_ends_and_one_run() {
         let line: [&[u64]; 5] = [&[], &[0], &[1], &[2], &[3]];
         // The first op has no parent, and the last has no child.
         assert_eq!(
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parts_and_meets_stays() {
+    fn forks_and_merges_are_not_collapsed() {
         // The parent of 1 and 2 is 0; of 3 and 4, 1; of 5, 2; 6 has the parents 4 and 5.
         let history: [&[u64]; 7] = [&[], &[0], &[0], &[1], &[3], &[2], &[4, 5]];
         assert_eq!(

@@ -110,7 +110,7 @@ pub(super) fn delete(context: &mut Context<'_>, delete: args::Delete) -> Result<
     }
     let receipt = batch.commit().map_err(|error| match error {
         AppendError::Refused(KvRefusal::Expectation { key, .. }) if keys.len() > 1 => {
-            no_key(&kv, &key).and("nothing was removed")
+            no_key(&kv, &key).and("nothing was deleted")
         }
         AppendError::Refused(KvRefusal::Expectation { key, .. }) => no_key(&kv, &key),
         error => error.into(),
@@ -123,11 +123,13 @@ pub(super) fn scan(context: &mut Context<'_>, scan: args::Scan) -> Result<(), Fa
     let encoding = scan.encoding;
     if scan.null && context.out.is_terminal() {
         return Err(Failure::usage(
-            "-0 prints raw bytes, which a terminal may act on: pipe them to a program",
+            "-0 prints raw bytes, which can control a terminal; pipe the output to a program",
         ));
     }
     if scan.null && context.out.is_json() {
-        return Err(Failure::usage("-0 prints raw bytes, and --json does not"));
+        return Err(Failure::usage(
+            "-0 prints raw bytes, so it cannot be used with --json",
+        ));
     }
     let bytes =
         |argument: Option<OsString>| argument.map(|bytes| given(bytes, encoding)).transpose();

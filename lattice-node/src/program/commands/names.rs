@@ -21,7 +21,7 @@ pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), 
             // original.
             if real(&path) != real(&manager.store_path(store_id)) {
                 return Err(Failure::usage(format!(
-                    "store {store_id} at {} is not in {}, and aliases are for stores that are",
+                    "store {store_id} at {} is not in {}; only stores there can have aliases",
                     path.display(),
                     manager.stores_dir().display()
                 )));
@@ -47,7 +47,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
     if aliases.iter().next().is_none() {
         context
             .out
-            .note("no aliases; `lattice alias set NAME STORE` gives one");
+            .note("no aliases; `lattice alias set NAME STORE` sets one");
     }
     Ok(())
 }
@@ -76,7 +76,9 @@ pub(super) fn identity(
     } else {
         let loaded = load_identity(&context.data_dir).map_err(|error| match error {
             error @ crate::IdentityError::NotFound { .. } => {
-                Failure::from(error).and("the first command that writes makes one, or --create")
+                Failure::from(error).and(
+                    "`lattice identity --create` creates one, and so does the first command that writes",
+                )
             }
             error => error.into(),
         })?;

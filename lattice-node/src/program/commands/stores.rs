@@ -24,7 +24,7 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
     let id = manager.create(&store_type)?;
     if let Some(alias) = &create.alias {
         Aliases::set(&context.data_dir, alias, id)
-            .map_err(|error| Failure::from(error).within(&format!("store {id} was made")))?;
+            .map_err(|error| Failure::from(error).within(&format!("store {id} was created")))?;
     }
     let meta = manager.peek(id)?;
     let value = json!({
@@ -37,7 +37,7 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
         .out
         .either(value, |_| id.to_string())
         .and_then(|()| context.out.flush())
-        .map_err(|failure| failure.and(&format!("store {id} was made")))
+        .map_err(|failure| failure.and(&format!("store {id} was created")))
 }
 
 /// Parses a store type; the error suggests a similar known type.
@@ -47,7 +47,7 @@ pub(super) fn parse_type(context: &Context<'_>, text: &str) -> Result<StoreType,
         let known = context.registry().types().map(StoreType::as_str);
         match did_you_mean(text, known) {
             Some(meant) => failure.and(&meant),
-            None => failure.and("`lattice types` lists all that are known"),
+            None => failure.and("`lattice types` lists the known types"),
         }
     })
 }
@@ -63,7 +63,7 @@ pub(super) fn list(context: &mut Context<'_>) -> Result<(), Failure> {
     if all.is_empty() {
         let dir = context.data_dir.display();
         context.out.note(&format!(
-            "no stores in {dir}; `lattice create core:kvstore` makes one"
+            "no stores in {dir}; `lattice create core:kvstore` creates one"
         ));
     }
     Ok(())
@@ -173,7 +173,7 @@ pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     for key in &meta.unknown_keys {
         let key = escape(key);
         context.out.note(&format!(
-            "the meta table has a row {key} that this program does not know"
+            "the `meta` table has a row {key}, which this program does not know"
         ));
     }
     let mut value = meta_json(&meta);
@@ -265,13 +265,10 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
             sheet.line("frontier", op);
         }
         if forks > 0 {
-            sheet.line(
-                "forks",
-                format!("{forks} (an author wrote from an old copy)"),
-            );
+            sheet.line("forks", format!("{forks} (an author wrote to an old copy)"));
         }
         if held > 0 {
-            let step = "(a program with code that can apply them does so when it opens the store)";
+            let step = "(a program whose code can apply them does so when it opens the store)";
             sheet.line("held ops", format!("{held} {step}"));
         }
         for held in &held_ops {

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_is_refused() {
+    fn json_that_is_not_a_value_is_refused() {
         for (json, said) in [
             (json!(1.5), "found 1.5"),
             (json!([{ "b64": "?" }]), "base64"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_not_given_twice() {
+    fn a_field_given_twice_is_refused() {
         let twice = serde_json::json!({ "key": "x", "key_b64": "eQ==" });
         let refused = from_json(twice).unwrap_err();
         assert!(refused.contains("key is given twice"), "{refused}");

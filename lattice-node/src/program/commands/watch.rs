@@ -42,7 +42,7 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
     }
     if prefix.is_some() {
         return Err(Failure::usage(format!(
-            "store {} is of type {}, and only key-value stores have keys with a prefix",
+            "store {} is of type {}, and --prefix works only with core:kvstore stores",
             store.store_id(),
             store.store_type()
         )));
@@ -96,8 +96,9 @@ fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cur
         (None, Some(there)) => there,
         (None, None) => {
             return Err(Failure::failed(format!(
-                "the store has {count} ops, and none is number {index}; was it restored to an earlier \
-                 state?"
+                "store {} has {count} ops, and none has index {index}; if it was restored to an \
+                 earlier state, start again with --all",
+                store.store_id()
             )));
         }
     };
@@ -118,8 +119,8 @@ fn cursor(store: &dyn StoreHandle, since: Option<&str>, all: bool) -> Result<Cur
 fn parse(since: &str) -> Result<Since, Failure> {
     let wrong = || {
         Failure::usage(format!(
-            "--since {}: expected the number of an op and, each after a colon, its id and the number \
-             of a change in it",
+            "--since {}: expected INDEX[:OP[:CHANGE]], the index and the id of an op and the number of \
+             a change in it",
             escape(since.as_bytes())
         ))
     };

@@ -38,7 +38,7 @@ pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result
                     "depth": depth_name(depth),
                     "findings": [finding],
                 }),
-                |_| "damaged: it does not open".into(),
+                |_| "damaged: the store cannot be opened".into(),
             )?;
             return Err(failure);
         }
@@ -51,7 +51,8 @@ pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result
     let findings = u64::try_from(verified.findings.len()).unwrap_or(u64::MAX);
     let findings = plural(findings, ("finding", "findings"));
     Err(Failure::damaged(format!(
-        "{findings}: the store is not what its history says"
+        "{findings}: the store does not match its history; if the history is intact, \
+         `lattice rebuild` recomputes the state"
     )))
 }
 
@@ -108,14 +109,14 @@ fn print_verified(
             };
             let checksums = match verified.checksums {
                 Integrity::InUse => {
-                    "\nsomebody has it open for writing: checksums were not checked"
+                    "\nchecksums were not checked: another process has the store open for writing"
                 }
                 _ => "",
             };
             let logic = match verified.logic.as_str() == verified.recorded_logic {
                 true => String::new(),
                 false => format!(
-                    "\nverified by {}; recorded as computed by {}",
+                    "\nverified by {}; the store records {}",
                     verified.logic.as_str(),
                     escape_text(&verified.recorded_logic)
                 ),
@@ -226,7 +227,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     if let Some(alias) = &migrate.alias {
         let named = Aliases::set(&context.data_dir, alias, migrated.store_id);
         named.map_err(|error| {
-            Failure::from(error).within(&format!("store {} was made", migrated.store_id))
+            Failure::from(error).within(&format!("store {} was created", migrated.store_id))
         })?;
     }
     let value = json!({
@@ -245,12 +246,12 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
         let resumed = match migrated.resumed {
             0 => String::new(),
             ops => format!(
-                ", {} of them by an earlier attempt",
+                ", {} of them from an earlier attempt",
                 plural(ops, ("op", "ops"))
             ),
         };
         context.out.note(&format!(
-            "made of store {} in {ops}{resumed}; the old store is as it was",
+            "migrated store {} in {ops}{resumed}; the old store is unchanged",
             migrated.from
         ));
     }
@@ -271,11 +272,11 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
         }));
     }
     let state = match rebuilt.before == rebuilt.after {
-        true => "its state is the same".to_owned(),
-        false => format!("its state was {}, and is {}", rebuilt.before, rebuilt.after),
+        true => "its hash is unchanged".to_owned(),
+        false => format!("its hash was {}, and is {}", rebuilt.before, rebuilt.after),
     };
     context.out.note(&format!(
-        "recomputed from {}; {state}; the old file is {}",
+        "recomputed the state from {}; {state}; the old file is kept as {}",
         plural(rebuilt.ops, ("op", "ops")),
         rebuilt.kept.display()
     ));
@@ -296,8 +297,9 @@ pub(super) fn compact(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
         }));
     }
     context.out.note(&format!(
-        "in {} bytes, {} before",
-        compacted.after_bytes, compacted.before_bytes
+        "compacted from {} to {}",
+        plural(compacted.before_bytes, ("byte", "bytes")),
+        plural(compacted.after_bytes, ("byte", "bytes"))
     ));
     Ok(())
 }

@@ -69,7 +69,8 @@ impl Kind {
     const fn next_step(self) -> Option<&'static str> {
         match self {
             Self::DamagedStore => Some(
-                "go back to a copy, or see what `lattice verify` and `lattice rebuild` make of it",
+                "`lattice verify` reports what is damaged, `lattice rebuild` recomputes the state \
+                 if the history is intact, and `lattice restore` restores a copy",
             ),
             _ => None,
         }
@@ -221,7 +222,7 @@ fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 "free some space and try again"
             }
             Some(io::ErrorKind::PermissionDenied) => "ask its owner for access",
-            Some(io::ErrorKind::ReadOnlyFilesystem) => "it can be read there, not written",
+            Some(io::ErrorKind::ReadOnlyFilesystem) => "copy it to a writable file system",
             Some(io::ErrorKind::NotADirectory) => {
                 "name a directory with --data-dir or LATTICE_DATA_DIR"
             }
@@ -310,12 +311,10 @@ impl From<ManagerError> for Failure {
             Some(meant) => failure.and(&meant),
             None => failure.and(match cfg!(feature = "wasm") {
                 true => {
-                    "`lattice code add FILE` adds a module of that type, a program built with the \
-                     type opens it, and `lattice peek` reads what any can"
+                    "add its code with `lattice code add FILE`, or use a program that includes the \
+                     type; `lattice peek` needs neither"
                 }
-                false => {
-                    "a program built with that type opens it, and `lattice peek` reads what any can"
-                }
+                false => "use a program that includes the type; `lattice peek` works without it",
             }),
         }
     }
@@ -344,7 +343,7 @@ impl From<BundleError> for Failure {
                 | BundleError::Trailing
         );
         match is_damage_on_the_way {
-            true => failure.and("copy it again, or make it again with `lattice bundle create`"),
+            true => failure.and("copy it again, or create it again with `lattice bundle create`"),
             false => failure,
         }
     }

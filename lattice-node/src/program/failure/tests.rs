@@ -5,7 +5,7 @@ fn of_file(error: FileError) -> Failure {
 }
 
 #[test]
-fn the_step_against_damage_depends_on_the_error_and_not_on_words_in_its_message() {
+fn the_remedy_for_damage_depends_on_the_error_and_not_on_its_message() {
     let (path, detail) = ("my-bundle/state.db".into(), "page 3".into());
     let damaged = of_file(FileError::Damaged { path, detail });
     assert!(

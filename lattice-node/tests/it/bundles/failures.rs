@@ -9,7 +9,7 @@ use super::{Site, assert_done, start, text, text_of};
 use crate::printed;
 
 #[test]
-fn a_reader_that_goes_away_ends_the_writer_quietly() {
+fn a_writer_ends_quietly_when_its_reader_closes_the_pipe() {
     let site = Site::new();
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
@@ -96,7 +96,7 @@ fn a_create_that_fails_or_is_killed_leaves_no_file() {
     assert_eq!(failed.status.code(), Some(1));
     let message = text(&failed.stderr);
     assert!(
-        message.starts_with(&format!("lattice: cannot make {}: ", file.display())),
+        message.starts_with(&format!("lattice: cannot create {}: ", file.display())),
         "{message}"
     );
     assert_eq!(left_in(&target), [""; 0]);

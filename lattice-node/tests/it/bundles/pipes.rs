@@ -9,7 +9,7 @@ use crate::borders::contents;
 use crate::{lattice, printed};
 
 #[test]
-fn a_store_goes_from_one_directory_to_another_through_a_pipe() {
+fn a_pipe_carries_a_store_to_another_directory() {
     let site = Site::new();
     let mut creating = start(
         &site.alice(),
@@ -25,10 +25,10 @@ fn a_store_goes_from_one_directory_to_another_through_a_pipe() {
     );
     assert_done(&created);
     assert_done(&applied);
-    assert!(text(&created.stderr).ends_with(" in standard output\n"));
+    assert!(text(&created.stderr).ends_with(" to standard output\n"));
     assert_eq!(
         text(&applied.stderr),
-        "3 ops applied into a new replica, 0 ops known before\n"
+        "3 ops applied to a new replica, 0 ops already known\n"
     );
     assert_eq!(site.state_hash(&site.alice()), site.state_hash(&site.bob()));
 }
@@ -54,7 +54,7 @@ fn standard_output_has_the_bytes_of_the_file_and_nothing_else() {
 }
 
 #[test]
-fn tips_come_through_a_pipe_too() {
+fn tips_are_read_from_a_pipe() {
     let site = Site::new();
     assert_done(&fed(&site.bob(), &["bundle", "apply", "-"], &site.bundle()));
     printed(&site.alice(), &["put", "kv", "4", "value"]);
@@ -66,7 +66,7 @@ fn tips_come_through_a_pipe_too() {
     assert_done(&news);
     let applied = fed(&site.bob(), &["bundle", "apply", "-"], &news.stdout);
     assert_done(&applied);
-    assert_eq!(text(&applied.stderr), "1 op applied, 0 ops known before\n");
+    assert_eq!(text(&applied.stderr), "1 op applied, 0 ops already known\n");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_damaged_bundle_from_a_pipe_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_taken_by_any_of_its_names() {
+fn a_bundle_is_read_from_a_pipe_by_any_name() {
     let site = Site::new();
     let bytes = site.bundle();
     let fifo = site.path("fifo");
@@ -151,7 +151,7 @@ fn what_is_no_regular_file_is_taken_by_any_of_its_names() {
 }
 
 #[test]
-fn a_file_called_by_a_dash_has_a_slash() {
+fn a_file_named_dash_is_given_with_a_slash() {
     let site = Site::new();
     fs::write(site.path("-"), site.bundle()).unwrap();
     let run = |words: &[&str]| {

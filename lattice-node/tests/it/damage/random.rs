@@ -175,7 +175,7 @@ fn every_case(count: u64) {
 }
 
 #[test]
-fn never_does_more_than_an_error_and_is_always_found() {
+fn causes_only_errors_and_is_always_found() {
     let count = std::env::var(COUNT).map_or(200, |count| count.parse().unwrap());
     every_case(count);
 }

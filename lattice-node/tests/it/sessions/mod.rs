@@ -18,7 +18,7 @@ const CLI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli");
 const UPDATE: &str = "UPDATE_SESSIONS";
 
 #[test]
-fn every_session_prints_what_it_did() {
+fn every_session_prints_what_was_recorded() {
     let fixtures = tempfile::tempdir().unwrap();
     stores::make(fixtures.path());
     let mut sessions: Vec<PathBuf> = fs::read_dir(CLI)
@@ -58,7 +58,7 @@ fn every_session_prints_what_it_did() {
     }
     assert!(
         changed.is_empty(),
-        "\n{}\n{UPDATE}=1 records them anew",
+        "\n{}\n{UPDATE}=1 records them again",
         changed.join("\n")
     );
 }

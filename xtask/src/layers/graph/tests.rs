@@ -28,7 +28,7 @@ fn arrows_that_point_left_pass() {
 }
 
 #[test]
-fn every_other_arrow_is_seen() {
+fn every_other_arrow_is_reported() {
     for (name, allowed) in ALLOWED {
         for other in LAYERS
             .iter()
@@ -44,7 +44,7 @@ fn every_other_arrow_is_seen() {
 }
 
 #[test]
-fn tests_may_look_right_but_not_at_strangers() {
+fn tests_may_point_right_but_not_at_unrelated_crates() {
     let seen = |name, other| points_left(&package(name, &dev_on(other), "")).len();
     assert_eq!(seen("lattice-registry", "lattice-kvstore"), 0);
     assert_eq!(seen("lattice-backend", "lattice-backend"), 0);
@@ -55,7 +55,7 @@ fn tests_may_look_right_but_not_at_strangers() {
 }
 
 #[test]
-fn a_crate_without_a_place_is_seen() {
+fn a_crate_without_a_layer_is_reported() {
     assert_eq!(points_left(&package("lattice-new", "", "")).len(), 1);
 }
 

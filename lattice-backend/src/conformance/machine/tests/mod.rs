@@ -97,7 +97,7 @@ fn elements_with_equal_keys() {
 }
 
 #[test]
-fn elements_from_elsewhere() {
+fn elements_that_depend_on_more_than_their_row() {
     found(
         Fault::ElementsFromElsewhere,
         2,
@@ -180,7 +180,7 @@ fn a_payload_that_makes_apply_panic_is_named() {
 }
 
 #[test]
-fn work_that_grows_with_what_others_wrote() {
+fn work_that_grows_with_the_writes_of_other_authors() {
     for fault in [Fault::ReadsAllForEachRow, Fault::AsksForAllOps] {
         let text = message(|| suite(fault).run());
         assert!(text.contains("exceeded the limit of "), "{fault:?}: {text}");
@@ -197,7 +197,7 @@ fn work_that_grows_with_what_others_wrote() {
 }
 
 #[test]
-fn methods_with_one_name() {
+fn two_methods_with_one_name() {
     let text = message(|| suite(Fault::EqualMethods).run());
     assert!(text.contains("two methods have the name `get`"), "{text}");
     let text = message(|| suite(Fault::MethodPanics).run());
@@ -218,7 +218,7 @@ fn a_prepared_payload_that_is_invalid() {
 
 /// The seed in the message suffices to reproduce the same failure.
 #[test]
-fn a_failure_is_run_again_by_its_seed() {
+fn a_failure_is_reproduced_by_its_seed() {
     let first = message(|| suite(Fault::LastArrivalWins).run());
     let digits = first.split(".seed(0x").nth(1).unwrap().split(')').next();
     let seed = u64::from_str_radix(digits.unwrap(), 16).unwrap();
@@ -228,7 +228,7 @@ fn a_failure_is_run_again_by_its_seed() {
 
 /// Exactly the ops on which code panics or loops, and their descendants, are held, in every order.
 #[test]
-fn marked_ops_are_held_and_harm_no_other_author() {
+fn marked_ops_are_held_and_ops_of_other_authors_are_applied() {
     for fault in [Fault::PanicsOnMark, Fault::LoopsOnMark] {
         let logic = Registers::new(fault);
         let mut forge = Forge::for_store("org.example.registers".parse().unwrap());
@@ -261,7 +261,7 @@ fn marked_ops_are_held_and_harm_no_other_author() {
 
 /// Histories have all that the suite promises: forks, merges, ops without deps, hostile payloads.
 #[test]
-fn histories_are_of_all_kinds() {
+fn generated_histories_have_all_kinds_of_ops() {
     let keys = Keys::new();
     let mut rng = Rng::new(5);
     let genesis = genesis(&mut rng, &Registers::new(Fault::None), keys.owner()).unwrap();

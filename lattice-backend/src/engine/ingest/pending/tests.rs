@@ -59,7 +59,7 @@ fn assert_empty(pending: &PendingOps) {
 }
 
 #[test]
-fn ops_that_were_released_leave_nothing() {
+fn released_ops_leave_no_entries() {
     let mut pending = PendingOps::default();
     let ops: Vec<Op> = (1..=20).map(|seed| op(seed, 0..30, 0)).collect();
     for (op, first) in ops.iter().zip(0..) {
@@ -79,7 +79,7 @@ fn ops_that_were_released_leave_nothing() {
 }
 
 #[test]
-fn ops_that_were_evicted_leave_nothing() {
+fn evicted_ops_leave_no_entries() {
     let mut pending = PendingOps::default();
     let floods: Vec<Op> = (1..=9)
         .map(|nth| op(1, 0..nth * 10, MAX_PENDING_BYTES / 8 - 16_384))
@@ -106,7 +106,7 @@ fn ops_that_were_evicted_leave_nothing() {
 }
 
 #[test]
-fn an_op_that_can_never_follow_leaves_nothing() {
+fn an_op_that_can_never_be_applied_leaves_no_entries() {
     let mut pending = PendingOps::default();
     wait(&mut pending, &op(1, 0..10, 0), 0);
     assert!(pending.arrive(&stamp(0)).is_empty());
@@ -119,7 +119,7 @@ fn an_op_that_can_never_follow_leaves_nothing() {
 }
 
 #[test]
-fn an_op_that_is_deferred_after_it_waited_waits_no_longer() {
+fn an_op_that_is_deferred_no_longer_waits_for_parents() {
     let mut pending = PendingOps::default();
     let op = op(1, 0..10, 0);
     wait(&mut pending, &op, 0);
@@ -133,7 +133,7 @@ fn an_op_that_is_deferred_after_it_waited_waits_no_longer() {
 
 /// Hashes in the index are short: two parents of one op may share one.
 #[test]
-fn parents_with_the_same_hash_are_told_apart() {
+fn parents_with_the_same_hash_are_distinguished() {
     let mut pending = PendingOps::default();
     let mut seen = BTreeMap::new();
     let (first, second) = (0..)
@@ -156,7 +156,7 @@ fn parents_with_the_same_hash_are_told_apart() {
 
 /// An op that is given again is evicted last, and its author's current trust counts.
 #[test]
-fn an_op_that_comes_again_is_the_last_to_arrive() {
+fn an_op_received_again_becomes_the_newest() {
     let mut pending = PendingOps::default();
     let length = MAX_PENDING_BYTES / 4 - 4096;
     let ops: Vec<Op> = (0..5).map(|nth| op(1, [nth], length)).collect();

@@ -72,17 +72,17 @@ impl KvRow {
 
 impl Row for KvRow {
     type Store = KvStore;
-    const NOUNS: (&'static str, &'static str) = ("key", "keys");
+    const NOUNS: (&'static str, &'static str) = ("row", "rows");
 
     fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure> {
         if format == ImportFormat::Lines && (shape.key.is_some() || shape.value.is_some()) {
             return Err(Failure::usage(
-                "plain lines have no columns: each is a key, a tab and a value",
+                "plain lines are a key, a tab and a value; omit --key and --value",
             ));
         }
         if shape.value.is_some() && shape.key.is_none() {
             return Err(Failure::usage(
-                "--value needs --key, which says whose value it is",
+                "--value needs --key, which names the column or field with the key",
             ));
         }
         Ok(())
@@ -96,8 +96,8 @@ impl Row for KvRow {
             return match (key, value, fields.left()) {
                 (Some(key), Some(value), None) => Self::new(key, value),
                 _ => Err(format!(
-                    "expected `key` and `value`, or either with _b64, found {names}; --key names \
-                     another field"
+                    "expected the fields `key` and `value`, or either with _b64, found {names}; --key \
+                     selects another field"
                 )),
             };
         };
@@ -139,7 +139,7 @@ impl Row for KvRow {
                     value: Some(value),
                 }),
                 _ => Err(format!(
-                    "which column is the key? Name it with --key: {}",
+                    "expected the columns `key` and `value`, found {}; --key selects another column",
                     columns.names()
                 )),
             },
@@ -166,8 +166,8 @@ impl Row for KvRow {
 /// An entry of a log.
 pub(super) struct LogRow(Vec<u8>);
 
-/// Fields that `export` prints of an entry and that an import assigns again.
-const MADE_ANEW: [&str; 3] = ["index", "time", "author"];
+/// Fields of an exported entry that an import ignores, because it assigns new ones.
+const NOT_IMPORTED: [&str; 3] = ["index", "time", "author"];
 
 impl Row for LogRow {
     type Store = LogStore;
@@ -175,13 +175,11 @@ impl Row for LogRow {
 
     fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure> {
         if shape.key.is_some() {
-            return Err(Failure::usage(
-                "entries of a log have no keys: leave out --key",
-            ));
+            return Err(Failure::usage("log entries have no keys; omit --key"));
         }
         if format == ImportFormat::Lines && shape.value.is_some() {
             return Err(Failure::usage(
-                "plain lines have no columns: each is an entry",
+                "plain lines are one entry each; omit --value",
             ));
         }
         Ok(())
@@ -196,14 +194,14 @@ impl Row for LogRow {
             };
         }
         let content = fields.take_bytes("content")?;
-        for name in MADE_ANEW {
+        for name in NOT_IMPORTED {
             fields.take(name);
         }
         match (content, fields.left()) {
             (Some(content), None) => Ok(Self(content)),
             _ => Err(format!(
-                "expected `content` or `content_b64`, found {names}; --value names another field, \
-                 and --format lines takes every line as it is"
+                "expected the field `content` or `content_b64`, found {names}; --value selects another \
+                 field, and --format lines imports every line unchanged"
             )),
         }
     }

@@ -47,7 +47,7 @@ mod json {
     const JSONL: ImportFormat = ImportFormat::Jsonl;
 
     #[test]
-    fn keys_and_values_are_read_as_they_are() {
+    fn keys_and_values_are_read_unchanged() {
         let text = "\u{feff}{\"key\": \"a\", \"value\": \"1\"}\r\n\n  \n\
                     {\"value_b64\": \"/wA=\", \"key_b64\": \"AA==\"}\n\
                     {\"key\": \"\\u00fc\\n\", \"value\": {\"x\": [1.50, null]}}\n\
@@ -62,7 +62,7 @@ mod json {
     }
 
     #[test]
-    fn fields_can_be_named() {
+    fn options_select_the_fields() {
         let line = "{\"id\": 12345678901234567890123, \"name\": \"x\", \"tags\": [\"a\"]}";
         let id = "12345678901234567890123";
         assert_eq!(
@@ -83,7 +83,7 @@ mod json {
             (
                 "tags",
                 None,
-                "expected a text or a number as the key, found [\"a\"]",
+                "expected a string or a number as the key, found [\"a\"]",
             ),
         ] {
             let error = pairs(JSONL, Some(key), value, line).unwrap_err();
@@ -92,7 +92,7 @@ mod json {
     }
 
     #[test]
-    fn what_is_no_row_is_named_by_its_line() {
+    fn an_invalid_row_is_reported_with_its_line() {
         let good = "{\"key\": \"a\", \"value\": \"1\"}\n";
         for (bad, said) in [
             ("[1]", "expected a JSON object"),
@@ -120,7 +120,7 @@ mod json {
             ),
             (
                 "{\"key_b64\": 1, \"value\": \"1\"}",
-                "expected a text in base64, found 1",
+                "expected a string in base64, found 1",
             ),
             (
                 "{\"key\": \"\", \"value\": \"1\"}",
@@ -150,7 +150,7 @@ mod json {
     }
 
     #[test]
-    fn entries_are_what_export_prints_of_them() {
+    fn entries_are_read_from_the_output_of_export() {
         let read = |value, text: &str| {
             let rows = rows::<LogRow>(JSONL, None, value, text.as_bytes())?;
             Ok::<_, String>(
@@ -193,24 +193,24 @@ mod tables {
     }
 
     #[test]
-    fn a_quote_in_the_middle_of_a_plain_cell_is_a_letter() {
+    fn a_quote_inside_an_unquoted_cell_is_literal() {
         let expected = vec![pair(2, "1", "5\" disk"), pair(3, "2", "")];
         let text = "id,x\n1,5\" disk\n2,\"\"";
         assert_eq!(pairs(CSV, Some("id"), Some("x"), text), Ok(expected));
     }
 
     #[test]
-    fn columns_called_key_and_value_need_no_names() {
+    fn columns_named_key_and_value_need_no_options() {
         assert_eq!(
             pairs(CSV, None, None, "value,x,key\n1,2,3"),
             Ok(vec![pair(2, "3", "1")])
         );
         let error = pairs(CSV, None, None, "id,value\n1,2").unwrap_err();
-        assert!(error.contains("Name it with --key: id, value"), "{error}");
+        assert!(error.contains("found id, value; --key"), "{error}");
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_taken_as_a_value_and_not_as_json() {
+    fn bytes_that_are_not_utf8_are_read_as_a_value_but_not_as_json() {
         let text = b"id,raw\n1,\xff\n";
         let expected = vec![(2, b"1".to_vec(), vec![255])];
         assert_eq!(pairs(CSV, Some("id"), Some("raw"), text), Ok(expected));
@@ -222,7 +222,7 @@ mod tables {
     }
 
     #[test]
-    fn what_is_no_row_is_named_by_its_line() {
+    fn an_invalid_row_is_reported_with_its_line() {
         for (text, said) in [
             ("", "line 1: expected column names"),
             (
@@ -237,7 +237,7 @@ mod tables {
             ("id,x\n1,2\n,2\n", "line 3: expected a key of 1 to"),
             (
                 "name,x\n1,2\n",
-                "line 1: there is no column `id`, but name, x",
+                "line 1: expected a column `id`, found name, x",
             ),
         ] {
             let error = pairs(CSV, Some("id"), None, text).unwrap_err();

@@ -48,7 +48,7 @@ pub(super) fn apply(
     manager.close(store_id)?;
     taken.map_err(|failure| {
         let applied = plural(counts.applied(), ("op was", "ops were"));
-        failure.and(&format!("{applied} applied before"))
+        failure.and(&format!("{applied} applied before the error"))
     })?;
     if context.out.is_json() {
         let mut value = Map::new();
@@ -64,7 +64,7 @@ pub(super) fn apply(
     match counts.left() {
         0 => Ok(()),
         left => Err(Failure::failed(format!(
-            "{} of the bundle {} not taken in",
+            "{} of the bundle {} not applied",
             plural(left, ("op", "ops")),
             if left == 1 { "was" } else { "were" }
         ))),

@@ -11,8 +11,8 @@ use crate::program::context::Context;
 
 /// The most distinct reasons counted; a bundle can cause as many as it has ops.
 const MAX_REASONS: usize = 100;
-const OTHER_REASONS: &str = "for other reasons";
-const NO_ROOM: &str = "evicted while they were pending, to make room for others";
+const OTHER_REASONS: &str = "other reasons";
+const NO_ROOM: &str = "evicted while pending, to make room for other ops";
 
 /// The outcomes of a bundle's ops. Memory is bounded by the store's limit on pending ops and by
 /// `MAX_REASONS`.
@@ -115,16 +115,16 @@ impl Counts {
 
     pub(super) fn tell(&self, context: &mut Context<'_>, created: bool) {
         let ops = |count| plural(count, ("op", "ops"));
-        let replica = if created { " into a new replica" } else { "" };
+        let replica = if created { " to a new replica" } else { "" };
         let (applied, known) = (ops(self.applied), ops(self.known));
-        context
-            .out
-            .note(&format!("{applied} applied{replica}, {known} known before"));
+        context.out.note(&format!(
+            "{applied} applied{replica}, {known} already known"
+        ));
         if self.held > 0 {
             let held = ops(self.held);
             context.out.note(&format!(
-                "{held} held, since this program's code could not apply them: `lattice info` lists \
-                 them, and a program with other code applies them"
+                "{held} held, because this program's code could not apply them; `lattice info` lists \
+                 them, and a program whose code can apply them does so when it opens the store"
             ));
         }
         let (waiting, deferred) = (
@@ -134,14 +134,15 @@ impl Counts {
         if waiting > 0 {
             let waiting = ops(waiting);
             context.out.note(&format!(
-                "{waiting} waiting for others that the bundle lacks, and forgotten: apply it again \
-                 after those"
+                "{waiting} not applied, because parent ops are in neither the bundle nor the store; \
+                 apply a bundle with those first, then this one again"
             ));
         }
         if deferred > 0 {
             let deferred = ops(deferred);
             context.out.note(&format!(
-                "{deferred} dated ahead of this machine's clock; apply the bundle again later"
+                "{deferred} not applied, because dated ahead of this machine's clock; apply the bundle \
+                 again later"
             ));
         }
         for (reason, count) in &self.rejected {
@@ -150,9 +151,9 @@ impl Counts {
                 .note(&format!("{} rejected: {reason}", ops(*count)));
         }
         if self.unknown_authors {
-            context
-                .out
-                .note("--author KEY takes the ops of an author, --any-author those of all authors");
+            context.out.note(
+                "--author KEY accepts the ops of an author, --any-author those of all authors",
+            );
         }
     }
 }
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_op_that_waited_and_is_given_again_is_in_once() {
+    fn an_op_that_waited_and_is_given_again_counts_once() {
         let mut counts = Counts::default();
         counts.add(&given(&[(1, waiting()), (1, waiting())]));
         assert_eq!(counts.left(), 1);
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evicted_op_is_rejected_whatever_it_was_pending_for() {
+    fn an_evicted_op_counts_as_rejected() {
         let mut counts = Counts::default();
         let deferred = Outcome::Deferred { until_ms: 1 };
         counts.add(&given(&[(1, deferred), (2, waiting())]));

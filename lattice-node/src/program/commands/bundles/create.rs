@@ -29,7 +29,7 @@ pub(super) fn create(
     let to_stdout = file == Path::new(STDIO);
     if to_stdout && context.out.is_terminal() {
         return Err(Failure::usage(
-            "a bundle is not for a terminal: name a file, or send it through a pipe to \
+            "a bundle is binary and cannot be printed on a terminal; name a file, or pipe it to \
              `lattice bundle apply -`",
         ));
     }
@@ -39,7 +39,7 @@ pub(super) fn create(
     let store_id = store.store_id();
     if let Some(known) = known.as_ref().filter(|known| known.store_id != store_id) {
         return Err(Failure::usage(format!(
-            "the tips are those of store {}, not of {store_id}",
+            "expected tips of store {store_id}, found tips of store {}",
             known.store_id
         )));
     }
@@ -62,7 +62,7 @@ pub(super) fn create(
             };
             context
                 .out
-                .note(&format!("{ops} of store {store_id} in {place}"));
+                .note(&format!("wrote {ops} of store {store_id} to {place}"));
         }
     }
     Ok(())
@@ -92,7 +92,7 @@ fn make_file(
 ) -> Result<(BundleCounts, u64), Failure> {
     let failed = |error: io::Error| {
         let exists = error.kind() == io::ErrorKind::AlreadyExists;
-        let failure = Failure::from(error).within(&format!("cannot make {}", file.display()));
+        let failure = Failure::from(error).within(&format!("cannot create {}", file.display()));
         if exists {
             failure.and("name another file")
         } else {

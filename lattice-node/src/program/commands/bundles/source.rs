@@ -183,7 +183,7 @@ impl Intact {
         let is_change = !matches!(error, BundleError::Read(_));
         let failure = within(&self.name, error);
         match is_change {
-            true => failure.and("it was intact a moment ago, and was changed while it was read"),
+            true => failure.and("the file was changed while it was read; apply it again"),
             false => failure,
         }
     }

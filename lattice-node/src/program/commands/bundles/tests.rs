@@ -77,7 +77,7 @@ fn read_around(bytes: &[u8], change: impl FnOnce(&Path)) -> Result<Vec<Vec<u8>>,
 }
 
 #[test]
-fn a_file_in_the_place_of_the_one_that_was_read_is_not_applied() {
+fn a_file_that_replaces_the_verified_one_is_not_applied() {
     let (bytes, other) = (bundle(&[10, 20, 30]), bundle(&[40]));
     let read = read_around(&bytes, |file| {
         let beside = file.with_extension("new");
@@ -105,7 +105,7 @@ fn a_file_that_was_changed_since_it_was_read_is_reported() {
     let last = flipped.len() - 100;
     flipped[last] ^= 1;
     assert!(refused(&flipped).contains("its digest differs"));
-    assert!(refused(&bytes[..last]).contains("is cut"));
+    assert!(refused(&bytes[..last]).contains("is truncated"));
     // Intact, but not the bundle of the first pass.
     assert!(refused(&first_ops(&bytes, 2)).contains("its digest differs"));
     assert!(refused(&bundle(&[10, 20, 30])).contains("its digest differs"));
@@ -151,7 +151,7 @@ fn a_stream_is_copied_to_a_file_without_a_name_and_read_again() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_copy_that_does_not_fit_is_an_error_of_the_copy() {
+fn a_full_disk_is_reported_for_the_copy() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut tee = Tee::new(Cursor::new(vec![1; 100]), full);
     tee.read(&mut [0; 10]).unwrap_err();
