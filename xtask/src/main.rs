@@ -16,7 +16,6 @@ mod fuzz;
 mod golden;
 mod guest;
 mod layers;
-mod lexer;
 mod matrix;
 mod source;
 mod tidy;

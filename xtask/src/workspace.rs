@@ -34,7 +34,7 @@ pub(crate) enum WorkspaceError {
     Read { path: PathBuf, source: io::Error },
     #[error("cargo's description of the workspace is not understood")]
     Metadata { source: serde_json::Error },
-    #[error("{path} is not Rust")]
+    #[error("{path}, line {}, is not Rust", .source.span().start().line)]
     Rust { path: String, source: syn::Error },
     #[error("{path} is not TOML")]
     Toml {

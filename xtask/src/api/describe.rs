@@ -6,7 +6,8 @@ use syn::{Attribute, Fields, Generics, Item, TraitItem};
 use super::list::{List, Part, comment, joined};
 use super::names::Renamer;
 use super::text::text;
-use super::tree::{guards, is_public, is_shipped, shown_attributes};
+use super::tree::{guards, is_public, shown_attributes};
+use crate::source::is_shipped;
 
 /// The bounds of an `impl` as predicates, so that each method's line can include them.
 pub(super) fn bounds(generics: &Generics) -> Vec<String> {

@@ -8,7 +8,8 @@ use syn::{ImplItem, Item};
 use super::describe::{Describe, bounds, function};
 use super::names::{Definition, Renamer, Target};
 use super::text::text;
-use super::tree::{Crate, guards, is_public, is_shipped, named, shown_attributes};
+use super::tree::{Crate, guards, is_public, named, shown_attributes};
+use crate::source::is_shipped;
 
 /// A line of the API. Sorts in the order of the list: item, part, position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
