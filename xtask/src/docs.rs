@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::command;
-use crate::failure::Failure;
+use crate::failure::{Failure, flag};
 use crate::workspace::Workspace;
 
 const CHECK: &str = "--check";
@@ -32,12 +32,9 @@ pub(crate) enum DocsError {
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    match arguments {
-        [] => write(workspace),
-        [only] if only == CHECK => check(workspace),
-        [first, ..] => Err(Failure::Argument {
-            argument: first.clone(),
-        }),
+    match flag(arguments, CHECK)? {
+        true => check(workspace),
+        false => write(workspace),
     }
 }
 

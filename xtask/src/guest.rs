@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::command::{self, CommandError};
-use crate::failure::Failure;
+use crate::failure::{Failure, flag};
 use crate::workspace::{Workspace, WorkspaceError};
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -31,47 +31,23 @@ struct Guest {
 }
 
 const GUESTS: &[Guest] = &[
-    Guest {
-        name: "kvstore",
-        package: "guest-kvstore",
-        features: "",
-    },
-    Guest {
-        name: "logstore",
-        package: "guest-logstore",
-        features: "",
-    },
-    Guest {
-        name: "chat",
-        package: "guest-chat",
-        features: "",
-    },
-    Guest {
-        name: "chat_hotfix",
-        package: "guest-chat",
-        features: "hotfix",
-    },
-    Guest {
-        name: "chat_broken",
-        package: "guest-chat",
-        features: "broken",
-    },
-    Guest {
-        name: "chat_v2",
-        package: "guest-chat",
-        features: "second",
-    },
-    Guest {
-        name: "tally_v1",
-        package: "guest-tally",
-        features: "first",
-    },
-    Guest {
-        name: "tally",
-        package: "guest-tally",
-        features: "",
-    },
+    guest("kvstore", "guest-kvstore", ""),
+    guest("logstore", "guest-logstore", ""),
+    guest("chat", "guest-chat", ""),
+    guest("chat_hotfix", "guest-chat", "hotfix"),
+    guest("chat_broken", "guest-chat", "broken"),
+    guest("chat_v2", "guest-chat", "second"),
+    guest("tally_v1", "guest-tally", "first"),
+    guest("tally", "guest-tally", ""),
 ];
+
+const fn guest(name: &'static str, package: &'static str, features: &'static str) -> Guest {
+    Guest {
+        name,
+        package,
+        features,
+    }
+}
 
 /// Why the modules could not be built or compared.
 #[derive(Debug, thiserror::Error)]
@@ -87,16 +63,7 @@ pub(crate) enum GuestError {
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    let write = match arguments {
-        [] => false,
-        [flag] if flag == "--write" => true,
-        [other, ..] => {
-            return Err(Failure::Argument {
-                argument: other.clone(),
-            });
-        }
-    };
-    Ok(build_all(workspace, write)?)
+    Ok(build_all(workspace, flag(arguments, "--write")?)?)
 }
 
 fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
@@ -141,20 +108,14 @@ fn file(path: &Path, source: io::Error) -> GuestError {
 
 /// Why this machine cannot reproduce the bytes, if it cannot.
 fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
-    let rustc = || {
-        let mut rustc = std::process::Command::new("rustc");
-        rustc.current_dir(workspace.root());
-        rustc
-    };
-    let version = command::output(rustc().arg("--version"))?;
+    let version = command::output(workspace.rustc().arg("--version"))?;
     if version.split_whitespace().nth(1) != Some(TOOLCHAIN) {
         let version = version.trim();
         return Ok(Some(format!(
             "the modules are made by rustc {TOOLCHAIN}, here is {version}"
         )));
     }
-    let library = command::output(rustc().args(["--print", "target-libdir", "--target", TARGET]))?;
-    if !Path::new(library.trim()).exists() {
+    if !workspace.has_target(TARGET)? {
         let add = format!("`rustup target add {TARGET}` adds it");
         return Ok(Some(format!("the target {TARGET} is not installed; {add}")));
     }

@@ -2,7 +2,6 @@
 //! under the oldest Rust that it supports, and for other systems. It prints what it skips because
 //! it is not installed.
 
-use std::path::Path;
 use std::process::Command;
 
 use crate::command;
@@ -82,10 +81,7 @@ fn oldest_rust(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 fn other_system(workspace: &Workspace, target: &str) -> Result<(), Failure> {
-    let mut rustc = Command::new("rustc");
-    rustc.current_dir(workspace.root());
-    let library = command::output(rustc.args(["--print", "target-libdir", "--target", target]))?;
-    if !Path::new(library.trim()).exists() {
+    if !workspace.has_target(target)? {
         println!("matrix: skipped {target}, `rustup target add {target}` adds it");
         return Ok(());
     }

@@ -71,6 +71,20 @@ impl Workspace {
         command::cargo(&self.root)
     }
 
+    /// The compiler that rustup chooses for the root.
+    pub(crate) fn rustc(&self) -> Command {
+        let mut rustc = Command::new("rustc");
+        rustc.current_dir(&self.root);
+        rustc
+    }
+
+    /// True if the compiler has the standard library for a target.
+    pub(crate) fn has_target(&self, target: &str) -> Result<bool, CommandError> {
+        let arguments = ["--print", "target-libdir", "--target", target];
+        let library = command::output(self.rustc().args(arguments))?;
+        Ok(Path::new(library.trim()).exists())
+    }
+
     /// Every tracked or untracked, not ignored file of the repository: paths from the root with
     /// `/`, sorted. Omits deleted files and symbolic links.
     pub(crate) fn files(&self) -> Result<Vec<String>, WorkspaceError> {

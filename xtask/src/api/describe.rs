@@ -7,7 +7,6 @@ use super::list::{List, Part, comment, joined};
 use super::names::Renamer;
 use super::text::text;
 use super::tree::{guards, is_public, shown_attributes};
-use crate::source::is_shipped;
 
 /// The bounds of an `impl` as predicates, so that each method's line can include them.
 pub(super) fn bounds(generics: &Generics) -> Vec<String> {
@@ -237,9 +236,7 @@ impl Describe<'_, '_, '_> {
                 }
                 _ => continue,
             };
-            if is_shipped(&attributes) {
-                self.push(Part::Inside, place, &attributes, &line);
-            }
+            self.push(Part::Inside, place, &attributes, &line);
         }
     }
 }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub(crate) use list::list;
 pub(crate) use tree::Crate;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, flag};
 use crate::workspace::{LAYERS, Workspace};
 
 const WRITE: &str = "--write";
@@ -31,12 +31,8 @@ const FILE: &str = "api.txt";
 pub(crate) enum ApiError {
     #[error("{path} is missing or is not text")]
     NoFile { path: String },
-    #[error("{path}, line {line}, is not understood")]
-    Rust {
-        path: String,
-        line: usize,
-        source: syn::Error,
-    },
+    #[error("{path}, line {}, is not understood", .source.span().start().line)]
+    Rust { path: String, source: syn::Error },
     #[error(
         "{count} line(s) of public API differ from what is kept; \
          if that is meant, `cargo xtask api {WRITE}` writes them, and the review will show them"
@@ -50,19 +46,15 @@ impl ApiError {
     fn rust(path: &str, source: syn::Error) -> Self {
         Self::Rust {
             path: path.to_owned(),
-            line: source.span().start().line,
             source,
         }
     }
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    match arguments {
-        [] => Ok(check(workspace)?),
-        [only] if only == WRITE => Ok(write(workspace)?),
-        [first, ..] => Err(Failure::Argument {
-            argument: first.clone(),
-        }),
+    match flag(arguments, WRITE)? {
+        true => Ok(write(workspace)?),
+        false => Ok(check(workspace)?),
     }
 }
 

@@ -8,7 +8,7 @@ use syn::{Attribute, Item, Meta, Visibility};
 use super::ApiError;
 use super::expand::Macros;
 use super::text::text;
-use crate::source::{is_shipped, listed};
+use crate::source::{listed, shipped};
 
 /// A crate of the workspace.
 pub(crate) struct Crate {
@@ -93,7 +93,7 @@ impl Reader<'_> {
             path: path.to_owned(),
         })?;
         let file = syn::parse_file(&text).map_err(|source| ApiError::rust(path, source))?;
-        Ok(file.items)
+        Ok(shipped(file).items)
     }
 
     /// Adds the items of expanded macros to the modules that call them.
@@ -117,10 +117,6 @@ impl Reader<'_> {
         directory: &str,
     ) -> Result<(), ApiError> {
         for item in items {
-            let attributes = attributes(&item);
-            if !is_shipped(attributes) {
-                continue;
-            }
             match item {
                 Item::Mod(module) => self.module(at, module, path, directory)?,
                 Item::Use(item) => {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::command::{self, CommandError};
-use crate::failure::Failure;
+use crate::failure::{Failure, flag};
 use crate::finding;
 use crate::workspace::Workspace;
 
@@ -41,20 +41,7 @@ pub(crate) enum GoldenError {
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    let check_vectors = match arguments {
-        [] => false,
-        [one] if one == CHECK_VECTORS => true,
-        [one] => {
-            return Err(Failure::Argument {
-                argument: one.clone(),
-            });
-        }
-        [_, second, ..] => {
-            return Err(Failure::Argument {
-                argument: second.clone(),
-            });
-        }
-    };
+    let check_vectors = flag(arguments, CHECK_VECTORS)?;
     let mut cargo = workspace.cargo();
     // Excludes this crate, whose own tests of this workflow also have the word in their names.
     cargo.args(["test", "--workspace", "--exclude", "xtask", "--", FILTER]);

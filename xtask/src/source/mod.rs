@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 
 use syn::Item;
 
-pub(crate) use shipped::{is_shipped, listed};
+pub(crate) use shipped::{listed, shipped};
 pub(crate) use words::{Role, Word};
+
+use shipped::is_shipped;
 
 use crate::workspace::{Workspace, WorkspaceError};
 
@@ -37,7 +39,7 @@ impl SourceFile {
         let words = if is_test_path(path) {
             Vec::new()
         } else {
-            words::words(&shipped::shipped(&file))
+            words::words(&shipped(file.clone()))
         };
         Ok(Self {
             path: path.to_owned(),

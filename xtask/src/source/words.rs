@@ -164,12 +164,6 @@ mod tests {
             .collect()
     }
 
-    /// The names and strings of a source in order, separated by spaces.
-    fn texts(source: &str) -> String {
-        let texts = seen(source).into_iter().map(|(text, ..)| text);
-        texts.collect::<Vec<String>>().join(" ")
-    }
-
     #[test]
     fn comments_vanish_and_lines_are_kept() {
         let source = "//! Doc.\nfn a() // x\n{ /* y\n */ b(\n\"c\") }\n/// doc\n#[doc = \"x\"]\nfn d() { m!(\n/** doc */ e) }";
@@ -181,49 +175,28 @@ mod tests {
         assert_eq!(lines, expected.map(|(text, line)| (text.to_owned(), line)));
     }
 
+    /// `X` stands in every place that can have a name or a string.
+    const PLACES: &str = r##"
+        #![a(X)] use a::{b::X, c}; use a::X as b; use a as X; extern crate X; extern crate a as X;
+        mod X; fn X() {} fn f<X, 'X, Y: X>(a: &X, b: a::B<X>) -> impl a::X<B = X> where A: X {}
+        struct A { X: u8 } enum A { X, B { X: u8 } } union A { a: X } static X: u8 = { X };
+        impl X for A { type X = X; } trait A: X { const X: u8; } macro_rules! X { () => { X } }
+        macro_rules! m { ($a:ident) => { fn f() { $a::X } } } pub(in X) fn f() {}
+        #[X] #[a(b, X)] #[a = "X"] #[cfg(feature = "X")] fn f() {
+            let x = a.X; a.X(); a::<X>(); <A as X>::b(); X { a: 1 }; if let X(a) = b {}
+            m!(a [b { X }]); m!(r#X "X"); "X"; r#"X"#; b"X"; match a { X::B => c } || X; 'X: loop {}
+        }"##;
+
     #[test]
     fn every_place_of_a_name_is_visited() {
-        for source in [
-            "use a::{b::X, c};",
-            "use a::X as b;",
-            "extern crate X;",
-            "extern crate a as X;",
-            "fn X() {}",
-            "fn f<X>() {}",
-            "fn f<'X>() {}",
-            "fn f(x: &X) {}",
-            "fn f(x: a::B<X>) {}",
-            "fn f() -> impl a::X<B = C> {}",
-            "fn f() where A: X {}",
-            "fn f() { let x = a.X; }",
-            "fn f() { a.X() }",
-            "fn f() { a::<X>() }",
-            "fn f() { <A as X>::b() }",
-            "fn f() { X { a: 1 } }",
-            "fn f() { if let X(a) = b {} }",
-            "fn f() { m!(a [b { X }]) }",
-            "fn f() { m!(r#X \"X\") }",
-            "fn f() { \"X\" }",
-            "fn f() { r#\"X\"# }",
-            "fn f() { b\"X\" }",
-            "struct A { X: u8 }",
-            "enum A { X }",
-            "mod X;",
-            "macro_rules! X { () => {} }",
-            "macro_rules! m { ($a:ident) => { fn f() { $a::X } } }",
-            "#[X] fn f() {}",
-            "#[a(b, X)] fn f() {}",
-            "#[a = \"X\"] fn f() {}",
-            "#[cfg(feature = \"X\")] fn f() {}",
-            "#![a(X)]",
-            "pub(in X) fn f() {}",
-            "impl X for A {}",
-            "union A { a: X }",
-            "static A: u8 = { X };",
-        ] {
-            assert!(texts(source).contains('X'), "{source}");
-        }
-        assert_eq!(texts("fn r#type() { 'X'; 7; b'X' }"), "type");
+        let lines = |words: Vec<(String, usize, Role)>| -> Vec<usize> {
+            let found = words.into_iter().filter(|(text, ..)| text == "X");
+            found.map(|(_, line, _)| line).collect()
+        };
+        let expected = PLACES.lines().zip(1..);
+        let expected = expected.flat_map(|(text, line)| text.matches('X').map(move |_| line));
+        assert_eq!(lines(seen(PLACES)), expected.collect::<Vec<usize>>());
+        assert_eq!(seen("fn f() { 'X'; 7; b'X' }").len(), 1);
     }
 
     #[test]
