@@ -1,12 +1,12 @@
 //! `cargo xtask ci`: the single list of checks that a change must pass.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::command;
 use crate::failure::{Failure, no_arguments};
+use crate::files::{FileError, at};
 use crate::workspace::{LAYERS, Workspace};
 use crate::{api, crash, docs, guest, layers, tidy};
 
@@ -26,8 +26,6 @@ pub(crate) enum CiError {
         command: &'static str,
         paths: Vec<PathBuf>,
     },
-    #[error("{} could not be used", .path.display())]
-    Directory { path: PathBuf, source: io::Error },
 }
 
 fn shown(paths: &[PathBuf]) -> String {
@@ -259,17 +257,11 @@ fn main_command(workspace: &Workspace) -> Result<(), Failure> {
     let manifest = workspace.root().join("Cargo.toml");
     cargo(workspace, &["build", "--release", "--bin", "lattice"])?;
 
-    let scratch = tempfile::tempdir().map_err(|source| CiError::Directory {
-        path: std::env::temp_dir(),
-        source,
-    })?;
+    let scratch = tempfile::tempdir().map_err(at(&std::env::temp_dir()))?;
     let [here, temporary, data] =
         ["here", "temporary", "data"].map(|name| scratch.path().join(name));
     for path in [&here, &temporary, &data] {
-        fs::create_dir(path).map_err(|source| CiError::Directory {
-            path: path.clone(),
-            source,
-        })?;
+        fs::create_dir(path).map_err(at(path))?;
     }
     let words = after_cargo(MAIN_COMMAND);
     let (subcommand, rest) = words.split_at(1);
@@ -298,15 +290,11 @@ fn main_command(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// The entries of the directories.
-fn files_in(directories: &[&Path]) -> Result<Vec<PathBuf>, CiError> {
+fn files_in(directories: &[&Path]) -> Result<Vec<PathBuf>, FileError> {
     let mut paths = Vec::new();
     for directory in directories {
-        let failed = |source| CiError::Directory {
-            path: directory.to_path_buf(),
-            source,
-        };
-        for entry in fs::read_dir(directory).map_err(failed)? {
-            paths.push(entry.map_err(failed)?.path());
+        for entry in fs::read_dir(directory).map_err(at(directory))? {
+            paths.push(entry.map_err(at(directory))?.path());
         }
     }
     Ok(paths)

@@ -2,12 +2,12 @@
 //! them with those in the repository.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::command::{self, CommandError};
+use crate::command;
 use crate::failure::{Failure, flag};
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::files::at;
+use crate::workspace::Workspace;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The pinned compiler: another version generates other bytes from the same sources.
@@ -49,24 +49,18 @@ const fn guest(name: &'static str, package: &'static str, features: &'static str
     }
 }
 
-/// Why the modules could not be built or compared.
+/// A committed module differs from its sources.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum GuestError {
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
-    #[error("{} could not be used", .path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("not what their sources make: {}; run `cargo xtask guest --write`", .paths.join(", "))]
-    Differ { paths: Vec<String> },
+#[error("not what their sources make: {}; run `cargo xtask guest --write`", .paths.join(", "))]
+pub(crate) struct Differ {
+    paths: Vec<String>,
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    Ok(build_all(workspace, flag(arguments, "--write")?)?)
+    build_all(workspace, flag(arguments, "--write")?)
 }
 
-fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
+fn build_all(workspace: &Workspace, write: bool) -> Result<(), Failure> {
     if let Some(reason) = cannot_build(workspace)? {
         println!("guest: skipped, {reason}");
         return Ok(());
@@ -82,12 +76,9 @@ fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
     let mut differ = Vec::new();
     for (_, path, built) in &built {
         match write {
-            true => fs::write(path, built).map_err(|source| file(path, source))?,
-            false => match fs::read(path) {
-                Ok(kept) if kept == *built => {}
-                Ok(_) => differ.push(path.display().to_string()),
-                Err(source) => return Err(file(path, source)),
-            },
+            true => fs::write(path, built).map_err(at(path))?,
+            false if fs::read(path).map_err(at(path))? == *built => {}
+            false => differ.push(path.display().to_string()),
         }
     }
     for (name, _, built) in &built {
@@ -95,19 +86,12 @@ fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
     }
     match differ.is_empty() {
         true => Ok(()),
-        false => Err(GuestError::Differ { paths: differ }),
-    }
-}
-
-fn file(path: &Path, source: io::Error) -> GuestError {
-    GuestError::File {
-        path: path.to_path_buf(),
-        source,
+        false => Err(Differ { paths: differ }.into()),
     }
 }
 
 /// Why this machine cannot reproduce the bytes, if it cannot.
-fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
+fn cannot_build(workspace: &Workspace) -> Result<Option<String>, Failure> {
     let version = command::output(workspace.rustc().arg("--version"))?;
     if version.split_whitespace().nth(1) != Some(TOOLCHAIN) {
         let version = version.trim();
@@ -122,7 +106,7 @@ fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
     Ok(None)
 }
 
-fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>, GuestError> {
+fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>, Failure> {
     let mut cargo = workspace.cargo();
     cargo.args([
         "rustc",
@@ -151,5 +135,5 @@ fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>,
         .join(TARGET)
         .join("guest")
         .join(format!("{name}.wasm"));
-    fs::read(&path).map_err(|source| file(&path, source))
+    Ok(fs::read(&path).map_err(at(&path))?)
 }

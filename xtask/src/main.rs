@@ -11,6 +11,7 @@ mod command;
 mod crash;
 mod docs;
 mod failure;
+mod files;
 mod finding;
 mod fuzz;
 mod golden;

@@ -48,11 +48,8 @@ fn shown(feature: &str) -> &str {
 /// Checks the workspace under the version that the manifests name.
 fn oldest_rust(workspace: &Workspace) -> Result<(), Failure> {
     let metadata = workspace.metadata()?;
-    let version = metadata.packages.iter().find_map(|package| {
-        let version = package.rust_version.as_deref()?;
-        Some(version.to_owned())
-    });
-    let Some(version) = version else {
+    let mut packages = metadata.packages.iter();
+    let Some(version) = packages.find_map(|package| package.rust_version.clone()) else {
         println!("matrix: skipped the oldest Rust, no manifest names it");
         return Ok(());
     };

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
 use crate::command::{self, CommandError};
+use crate::files::{FileError, at};
 
 /// The crates of the workspace, each after its dependencies.
 pub(crate) const LAYERS: &[&str] = &[
@@ -30,8 +30,8 @@ pub(crate) enum WorkspaceError {
     NoRoot { path: PathBuf },
     #[error(transparent)]
     Command(#[from] CommandError),
-    #[error("{} could not be read", .path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("cargo's description of the workspace is not understood")]
     Metadata { source: serde_json::Error },
     #[error("{path}, line {}, is not Rust", .source.span().start().line)]
@@ -108,7 +108,7 @@ impl Workspace {
     /// The contents of a file, given by its path from the root.
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, WorkspaceError> {
         let path = self.root.join(path);
-        fs::read(&path).map_err(|source| WorkspaceError::Read { path, source })
+        Ok(fs::read(&path).map_err(at(&path))?)
     }
 
     /// Cargo's metadata of the workspace's own packages, as declared: no resolution, no network.

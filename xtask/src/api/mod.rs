@@ -14,13 +14,12 @@ mod tree;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::PathBuf;
 
 pub(crate) use list::list;
 pub(crate) use tree::Crate;
 
 use crate::failure::{Failure, flag};
+use crate::files::{FileError, at};
 use crate::workspace::{LAYERS, Workspace};
 
 const WRITE: &str = "--write";
@@ -38,8 +37,8 @@ pub(crate) enum ApiError {
          if that is meant, `cargo xtask api {WRITE}` writes them, and the review will show them"
     )]
     Changed { count: usize },
-    #[error("{} could not be written", .path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl ApiError {
@@ -88,7 +87,7 @@ fn snapshot(krate: &Crate, others: &[Crate]) -> String {
 fn write(workspace: &Workspace) -> Result<(), ApiError> {
     for (name, text) in snapshots(workspace)? {
         let path = workspace.root().join(name).join(FILE);
-        fs::write(&path, text).map_err(|source| ApiError::Write { path, source })?;
+        fs::write(&path, text).map_err(at(&path))?;
         println!("api: {name}/{FILE} is written");
     }
     Ok(())
