@@ -11,14 +11,21 @@ pub fn head(plan: &Plan) -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let size = match plan.shrink {
         1 => String::new(),
-        shrink => format!(" A quick run: sizes are a {shrink}th of the real ones, and say little."),
+        shrink => {
+            format!("A quick run: sizes are a {shrink}th of the real ones, and say little.\n\n")
+        }
     };
     format!(
-        "# Benchmarks\n\nMade by `cargo xtask bench` on {cores} cores; do not edit. Values are of 100 bytes, keys of \
-         16 random ones, every commit is durable, stores are files, caches hold what is read. Whatever is \
-         compared is measured in turns in one run, on files that grow alike; the figure is the median of the \
-         ratios round by round ({} rounds or fewer), with the least and the greatest.{size} Raw redb is in the \
-         same mode: one writer, with readers in other processes, two-phase commits; `exclusive` is said.\n\n",
+        "\
+# Benchmarks
+
+`cargo xtask bench` wrote this page on {cores} cores; do not edit it. Values have 100 bytes, keys 16
+random ones. Every commit is durable, stores are files, and caches hold what is read. What is
+compared is measured in turns in one run, on files that grow alike. A figure is the median of the
+ratios of all rounds ({} or fewer), with the least and the greatest. Raw redb runs in the same mode:
+one writer, readers in other processes, two-phase commits, unless a line says `exclusive`.
+
+{size}",
         plan.rounds
     )
 }

@@ -1,12 +1,12 @@
 //! `cargo xtask ci`: the single list of checks that a change must pass.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::command;
 use crate::failure::{Failure, no_arguments};
+use crate::files::{FileError, at};
 use crate::workspace::{LAYERS, Workspace};
 use crate::{api, crash, docs, guest, layers, tidy};
 
@@ -26,8 +26,6 @@ pub(crate) enum CiError {
         command: &'static str,
         paths: Vec<PathBuf>,
     },
-    #[error("{} could not be used", .path.display())]
-    Directory { path: PathBuf, source: io::Error },
 }
 
 fn shown(paths: &[PathBuf]) -> String {
@@ -38,95 +36,48 @@ fn shown(paths: &[PathBuf]) -> String {
         .join(", ")
 }
 
-/// One check that a change must pass.
-struct Step {
-    name: &'static str,
-    run: fn(&Workspace) -> Result<(), Failure>,
-}
+type Step = fn(&Workspace) -> Result<(), Failure>;
 
-const STEPS: &[Step] = &[
-    Step {
-        name: "format",
-        run: format,
-    },
-    Step {
-        name: "modules against their sources",
-        run: |workspace| guest::run(workspace, &[]),
-    },
-    Step {
-        name: "clippy",
-        run: clippy,
-    },
-    Step {
-        name: "tidy",
-        run: |workspace| tidy::run(workspace, &[]),
-    },
-    Step {
-        name: "spelling",
-        run: spelling,
-    },
-    Step {
-        name: "layers",
-        run: |workspace| layers::run(workspace, &[]),
-    },
-    Step {
-        name: "cargo xtask api",
-        run: |workspace| api::run(workspace, &[]),
-    },
-    Step {
-        name: "documentation",
-        run: documentation,
-    },
-    Step {
-        name: "packages",
-        run: packages,
-    },
-    Step {
-        name: "reference of the program",
-        run: docs::check,
-    },
-    Step {
-        name: "the README names its commands",
-        run: readme,
-    },
-    Step {
-        name: TEST_COMMAND,
-        run: test,
-    },
-    Step {
-        name: "the program without modules",
-        run: without_modules,
-    },
-    Step {
-        name: "examples",
-        run: examples,
-    },
-    Step {
-        name: "golden, conformance and cost tests in release",
-        run: release_tests,
-    },
-    Step {
-        name: "30 seconds of crashes",
-        run: |workspace| crash::run(workspace, &["--seconds".into(), "30".into()]),
-    },
-    Step {
-        name: MAIN_COMMAND,
-        run: main_command,
-    },
+/// The checks that a change must pass, by name.
+const STEPS: &[(&str, Step)] = &[
+    ("format", format),
+    ("modules against their sources", |workspace| {
+        guest::run(workspace, &[])
+    }),
+    ("clippy", clippy),
+    ("tidy", |workspace| tidy::run(workspace, &[])),
+    ("spelling", spelling),
+    ("layers", |workspace| layers::run(workspace, &[])),
+    ("cargo xtask api", |workspace| api::run(workspace, &[])),
+    ("documentation", documentation),
+    ("packages", packages),
+    ("reference of the program", docs::check),
+    ("the README names its commands", readme),
+    (TEST_COMMAND, test),
+    ("the program without modules", without_modules),
+    ("examples", examples),
+    (
+        "golden, conformance and cost tests in release",
+        release_tests,
+    ),
+    ("30 seconds of crashes", |workspace| {
+        crash::run(workspace, &["--seconds".into(), "30".into()])
+    }),
+    (MAIN_COMMAND, main_command),
 ];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
     no_arguments(arguments)?;
     let mut times = Vec::with_capacity(STEPS.len());
-    for step in STEPS {
-        println!("==> {}", step.name);
+    for (name, step) in STEPS {
+        println!("==> {name}");
         let start = Instant::now();
-        let outcome = (step.run)(workspace);
+        let outcome = step(workspace);
         let time = start.elapsed();
-        times.push((step.name, time));
+        times.push((name, time));
         match &outcome {
-            Ok(()) => println!("<== {}: passed in {}", step.name, seconds(time)),
-            Err(_) => println!("<== {}: failed after {}", step.name, seconds(time)),
+            Ok(()) => println!("<== {name}: passed in {}", seconds(time)),
+            Err(_) => println!("<== {name}: failed after {}", seconds(time)),
         }
         outcome?;
     }
@@ -306,17 +257,11 @@ fn main_command(workspace: &Workspace) -> Result<(), Failure> {
     let manifest = workspace.root().join("Cargo.toml");
     cargo(workspace, &["build", "--release", "--bin", "lattice"])?;
 
-    let scratch = tempfile::tempdir().map_err(|source| CiError::Directory {
-        path: std::env::temp_dir(),
-        source,
-    })?;
+    let scratch = tempfile::tempdir().map_err(at(&std::env::temp_dir()))?;
     let [here, temporary, data] =
         ["here", "temporary", "data"].map(|name| scratch.path().join(name));
     for path in [&here, &temporary, &data] {
-        fs::create_dir(path).map_err(|source| CiError::Directory {
-            path: path.clone(),
-            source,
-        })?;
+        fs::create_dir(path).map_err(at(path))?;
     }
     let words = after_cargo(MAIN_COMMAND);
     let (subcommand, rest) = words.split_at(1);
@@ -345,15 +290,11 @@ fn main_command(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// The entries of the directories.
-fn files_in(directories: &[&Path]) -> Result<Vec<PathBuf>, CiError> {
+fn files_in(directories: &[&Path]) -> Result<Vec<PathBuf>, FileError> {
     let mut paths = Vec::new();
     for directory in directories {
-        let failed = |source| CiError::Directory {
-            path: directory.to_path_buf(),
-            source,
-        };
-        for entry in fs::read_dir(directory).map_err(failed)? {
-            paths.push(entry.map_err(failed)?.path());
+        for entry in fs::read_dir(directory).map_err(at(directory))? {
+            paths.push(entry.map_err(at(directory))?.path());
         }
     }
     Ok(paths)

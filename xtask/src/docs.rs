@@ -4,11 +4,10 @@
 //! the program's own help. `--check` compares instead of writing.
 
 use std::fs;
-use std::io;
-use std::path::PathBuf;
 
 use crate::command;
-use crate::failure::Failure;
+use crate::failure::{Failure, flag};
+use crate::files::at;
 use crate::workspace::Workspace;
 
 const CHECK: &str = "--check";
@@ -25,19 +24,14 @@ const GENERATOR: &[&str] = &[
 /// Why a page could not be generated, or is out of date.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocsError {
-    #[error("{PAGE} differs from the program's help; `cargo xtask docs` updates it")]
+    #[error("{PAGE} differs from the help of the program: `cargo xtask docs` updates it")]
     Stale,
-    #[error("{} could not be written", .path.display())]
-    File { path: PathBuf, source: io::Error },
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    match arguments {
-        [] => write(workspace),
-        [only] if only == CHECK => check(workspace),
-        [first, ..] => Err(Failure::Argument {
-            argument: first.clone(),
-        }),
+    match flag(arguments, CHECK)? {
+        true => check(workspace),
+        false => write(workspace),
     }
 }
 
@@ -47,7 +41,7 @@ fn reference(workspace: &Workspace) -> Result<String, Failure> {
 
 fn write(workspace: &Workspace) -> Result<(), Failure> {
     let path = workspace.root().join(PAGE);
-    fs::write(&path, reference(workspace)?).map_err(|source| DocsError::File { path, source })?;
+    fs::write(&path, reference(workspace)?).map_err(at(&path))?;
     println!("docs: {PAGE} is written");
     Ok(())
 }

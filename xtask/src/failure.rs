@@ -49,3 +49,11 @@ pub(crate) fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
         }),
     }
 }
+
+/// Whether the only argument that a workflow takes is given.
+pub(crate) fn flag(arguments: &[String], name: &str) -> Result<bool, Failure> {
+    match arguments.split_first() {
+        Some((first, rest)) if first == name => no_arguments(rest).map(|()| true),
+        _ => no_arguments(arguments).map(|()| false),
+    }
+}

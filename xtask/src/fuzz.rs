@@ -4,12 +4,12 @@
 //! that reach new code are kept in the target directory for the next run.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::command;
 use crate::failure::Failure;
+use crate::files::{FileError, at};
 use crate::workspace::Workspace;
 
 const DEFAULT_SECONDS: u64 = 60;
@@ -40,8 +40,8 @@ pub(crate) enum FuzzError {
     },
     #[error("the compiler does not say what it builds for")]
     NoHost,
-    #[error("{} could not be used", .path.display())]
-    File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
@@ -62,20 +62,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Fai
     Ok(())
 }
 
-fn file_error(path: &Path) -> impl Fn(io::Error) -> FuzzError {
-    let path = path.to_path_buf();
-    move |source| FuzzError::File {
-        path: path.clone(),
-        source,
-    }
-}
-
 /// The targets: each has a corpus directory.
 fn targets(workspace: &Workspace) -> Result<Vec<String>, FuzzError> {
     let corpus = workspace.root().join("fuzz/corpus");
     let mut names = Vec::new();
-    for entry in fs::read_dir(&corpus).map_err(file_error(&corpus))? {
-        let entry = entry.map_err(file_error(&corpus))?;
+    for entry in fs::read_dir(&corpus).map_err(at(&corpus))? {
+        let entry = entry.map_err(at(&corpus))?;
         names.push(entry.file_name().to_string_lossy().into_owned());
     }
     names.sort();
@@ -137,10 +129,10 @@ fn fuzz(
     let found = place.join("corpus").join(target);
     let crashes = place.join("found").join(target);
     for dir in [&found, &crashes] {
-        fs::create_dir_all(dir).map_err(file_error(dir))?;
+        fs::create_dir_all(dir).map_err(at(dir))?;
     }
     let log = place.join(format!("{target}.log"));
-    let errors = fs::File::create(&log).map_err(file_error(&log))?;
+    let errors = fs::File::create(&log).map_err(at(&log))?;
     let mut command = Command::new(runner);
     command
         .env("LATTICE_FUZZ_TARGET", target)
@@ -154,8 +146,8 @@ fn fuzz(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(errors);
-    let status = command.status().map_err(file_error(runner))?;
-    let text = fs::read(&log).map_err(file_error(&log))?;
+    let status = command.status().map_err(at(runner))?;
+    let text = fs::read(&log).map_err(at(&log))?;
     let text = String::from_utf8_lossy(&text);
     if !status.success() {
         let artifact = text.lines().find_map(|line| {

@@ -2,12 +2,12 @@
 //! them with those in the repository.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::command::{self, CommandError};
-use crate::failure::Failure;
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::command;
+use crate::failure::{Failure, flag};
+use crate::files::at;
+use crate::workspace::Workspace;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The pinned compiler: another version generates other bytes from the same sources.
@@ -31,75 +31,36 @@ struct Guest {
 }
 
 const GUESTS: &[Guest] = &[
-    Guest {
-        name: "kvstore",
-        package: "guest-kvstore",
-        features: "",
-    },
-    Guest {
-        name: "logstore",
-        package: "guest-logstore",
-        features: "",
-    },
-    Guest {
-        name: "chat",
-        package: "guest-chat",
-        features: "",
-    },
-    Guest {
-        name: "chat_hotfix",
-        package: "guest-chat",
-        features: "hotfix",
-    },
-    Guest {
-        name: "chat_broken",
-        package: "guest-chat",
-        features: "broken",
-    },
-    Guest {
-        name: "chat_v2",
-        package: "guest-chat",
-        features: "second",
-    },
-    Guest {
-        name: "tally_v1",
-        package: "guest-tally",
-        features: "first",
-    },
-    Guest {
-        name: "tally",
-        package: "guest-tally",
-        features: "",
-    },
+    guest("kvstore", "guest-kvstore", ""),
+    guest("logstore", "guest-logstore", ""),
+    guest("chat", "guest-chat", ""),
+    guest("chat_hotfix", "guest-chat", "hotfix"),
+    guest("chat_broken", "guest-chat", "broken"),
+    guest("chat_v2", "guest-chat", "second"),
+    guest("tally_v1", "guest-tally", "first"),
+    guest("tally", "guest-tally", ""),
 ];
 
-/// Why the modules could not be built or compared.
+const fn guest(name: &'static str, package: &'static str, features: &'static str) -> Guest {
+    Guest {
+        name,
+        package,
+        features,
+    }
+}
+
+/// A committed module differs from its sources.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum GuestError {
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
-    #[error("{} could not be used", .path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("modules that differ from a build of their sources: {}; run `cargo xtask guest --write`", .paths.join(", "))]
-    Differ { paths: Vec<String> },
+#[error("modules that differ from a build of their sources: {}; run `cargo xtask guest --write`", .paths.join(", "))]
+pub(crate) struct Differ {
+    paths: Vec<String>,
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    let write = match arguments {
-        [] => false,
-        [flag] if flag == "--write" => true,
-        [other, ..] => {
-            return Err(Failure::Argument {
-                argument: other.clone(),
-            });
-        }
-    };
-    Ok(build_all(workspace, write)?)
+    build_all(workspace, flag(arguments, "--write")?)
 }
 
-fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
+fn build_all(workspace: &Workspace, write: bool) -> Result<(), Failure> {
     if let Some(reason) = cannot_build(workspace)? {
         println!("guest: skipped, {reason}");
         return Ok(());
@@ -115,12 +76,9 @@ fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
     let mut differ = Vec::new();
     for (_, path, built) in &built {
         match write {
-            true => fs::write(path, built).map_err(|source| file(path, source))?,
-            false => match fs::read(path) {
-                Ok(kept) if kept == *built => {}
-                Ok(_) => differ.push(path.display().to_string()),
-                Err(source) => return Err(file(path, source)),
-            },
+            true => fs::write(path, built).map_err(at(path))?,
+            false if fs::read(path).map_err(at(path))? == *built => {}
+            false => differ.push(path.display().to_string()),
         }
     }
     for (name, _, built) in &built {
@@ -128,40 +86,27 @@ fn build_all(workspace: &Workspace, write: bool) -> Result<(), GuestError> {
     }
     match differ.is_empty() {
         true => Ok(()),
-        false => Err(GuestError::Differ { paths: differ }),
-    }
-}
-
-fn file(path: &Path, source: io::Error) -> GuestError {
-    GuestError::File {
-        path: path.to_path_buf(),
-        source,
+        false => Err(Differ { paths: differ }.into()),
     }
 }
 
 /// Why this machine cannot reproduce the bytes, if it cannot.
-fn cannot_build(workspace: &Workspace) -> Result<Option<String>, GuestError> {
-    let rustc = || {
-        let mut rustc = std::process::Command::new("rustc");
-        rustc.current_dir(workspace.root());
-        rustc
-    };
-    let version = command::output(rustc().arg("--version"))?;
+fn cannot_build(workspace: &Workspace) -> Result<Option<String>, Failure> {
+    let version = command::output(workspace.rustc().arg("--version"))?;
     if version.split_whitespace().nth(1) != Some(TOOLCHAIN) {
         let version = version.trim();
         return Ok(Some(format!(
             "the modules are made by rustc {TOOLCHAIN}, here is {version}"
         )));
     }
-    let library = command::output(rustc().args(["--print", "target-libdir", "--target", TARGET]))?;
-    if !Path::new(library.trim()).exists() {
+    if !workspace.has_target(TARGET)? {
         let add = format!("`rustup target add {TARGET}` adds it");
         return Ok(Some(format!("the target {TARGET} is not installed; {add}")));
     }
     Ok(None)
 }
 
-fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>, GuestError> {
+fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>, Failure> {
     let mut cargo = workspace.cargo();
     cargo.args([
         "rustc",
@@ -190,5 +135,5 @@ fn build(workspace: &Workspace, guest: &Guest, target: &Path) -> Result<Vec<u8>,
         .join(TARGET)
         .join("guest")
         .join(format!("{name}.wasm"));
-    fs::read(&path).map_err(|source| file(&path, source))
+    Ok(fs::read(&path).map_err(at(&path))?)
 }

@@ -2,7 +2,6 @@
 //! under the oldest Rust that it supports, and for other systems. It prints what it skips because
 //! it is not installed.
 
-use std::path::Path;
 use std::process::Command;
 
 use crate::command;
@@ -49,11 +48,8 @@ fn shown(feature: &str) -> &str {
 /// Checks the workspace under the version that the manifests name.
 fn oldest_rust(workspace: &Workspace) -> Result<(), Failure> {
     let metadata = workspace.metadata()?;
-    let version = metadata.packages.iter().find_map(|package| {
-        let version = package.rust_version.as_deref()?;
-        Some(version.to_owned())
-    });
-    let Some(version) = version else {
+    let mut packages = metadata.packages.iter();
+    let Some(version) = packages.find_map(|package| package.rust_version.clone()) else {
         println!("matrix: skipped the oldest Rust, no manifest names it");
         return Ok(());
     };
@@ -82,10 +78,7 @@ fn oldest_rust(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 fn other_system(workspace: &Workspace, target: &str) -> Result<(), Failure> {
-    let mut rustc = Command::new("rustc");
-    rustc.current_dir(workspace.root());
-    let library = command::output(rustc.args(["--print", "target-libdir", "--target", target]))?;
-    if !Path::new(library.trim()).exists() {
+    if !workspace.has_target(target)? {
         println!("matrix: skipped {target}, `rustup target add {target}` adds it");
         return Ok(());
     }

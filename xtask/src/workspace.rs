@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
 use crate::command::{self, CommandError};
+use crate::files::{FileError, at};
 
 /// The crates of the workspace, each after its dependencies.
 pub(crate) const LAYERS: &[&str] = &[
@@ -30,11 +30,11 @@ pub(crate) enum WorkspaceError {
     NoRoot { path: PathBuf },
     #[error(transparent)]
     Command(#[from] CommandError),
-    #[error("{} could not be read", .path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("cannot parse cargo's description of the workspace")]
     Metadata { source: serde_json::Error },
-    #[error("{path} is not Rust")]
+    #[error("{path}, line {}, is not Rust", .source.span().start().line)]
     Rust { path: String, source: syn::Error },
     #[error("{path} is not TOML")]
     Toml {
@@ -71,6 +71,20 @@ impl Workspace {
         command::cargo(&self.root)
     }
 
+    /// The compiler that rustup chooses for the root.
+    pub(crate) fn rustc(&self) -> Command {
+        let mut rustc = Command::new("rustc");
+        rustc.current_dir(&self.root);
+        rustc
+    }
+
+    /// True if the compiler has the standard library for a target.
+    pub(crate) fn has_target(&self, target: &str) -> Result<bool, CommandError> {
+        let arguments = ["--print", "target-libdir", "--target", target];
+        let library = command::output(self.rustc().args(arguments))?;
+        Ok(Path::new(library.trim()).exists())
+    }
+
     /// Every tracked or untracked, not ignored file of the repository: paths from the root with
     /// `/`, sorted. Omits deleted files and symbolic links.
     pub(crate) fn files(&self) -> Result<Vec<String>, WorkspaceError> {
@@ -94,7 +108,7 @@ impl Workspace {
     /// The contents of a file, given by its path from the root.
     pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, WorkspaceError> {
         let path = self.root.join(path);
-        fs::read(&path).map_err(|source| WorkspaceError::Read { path, source })
+        Ok(fs::read(&path).map_err(at(&path))?)
     }
 
     /// Cargo's metadata of the workspace's own packages, as declared: no resolution, no network.

@@ -6,7 +6,7 @@ use syn::{Attribute, Fields, Generics, Item, TraitItem};
 use super::list::{List, Part, comment, joined};
 use super::names::Renamer;
 use super::text::text;
-use super::tree::{guards, is_public, is_shipped, shown_attributes};
+use super::tree::{guards, is_public, shown_attributes};
 
 /// The bounds of an `impl` as predicates, so that each method's line can include them.
 pub(super) fn bounds(generics: &Generics) -> Vec<String> {
@@ -82,6 +82,10 @@ impl Describe<'_, '_, '_> {
         self.list.push(self.path, part, place, line, crates);
     }
 
+    fn itself(&mut self, attributes: &[Attribute], line: &str) {
+        self.push(Part::Itself, 0, attributes, line);
+    }
+
     /// The name with generics, and the `where` clause.
     fn with_generics(&self, generics: &Generics) -> (String, String) {
         let mut bare = generics.clone();
@@ -117,7 +121,7 @@ impl Describe<'_, '_, '_> {
                     }
                     Fields::Unit => format!("pub struct {name};"),
                 };
-                self.push(Part::Itself, 0, &item.attrs, &line);
+                self.itself(&item.attrs, &line);
                 if let Fields::Named(fields) = &item.fields {
                     self.named_fields(fields);
                 }
@@ -125,12 +129,7 @@ impl Describe<'_, '_, '_> {
             Item::Enum(mut item) => {
                 self.renamer.visit_generics_mut(&mut item.generics);
                 let (name, clause) = self.with_generics(&item.generics);
-                self.push(
-                    Part::Itself,
-                    0,
-                    &item.attrs,
-                    &format!("pub enum {name}{clause}"),
-                );
+                self.itself(&item.attrs, &format!("pub enum {name}{clause}"));
                 for (place, mut variant) in item.variants.into_iter().enumerate() {
                     self.renamer.visit_fields_mut(&mut variant.fields);
                     let attributes = std::mem::take(&mut variant.attrs);
@@ -147,33 +146,28 @@ impl Describe<'_, '_, '_> {
             Item::Fn(mut item) => {
                 self.renamer.visit_signature_mut(&mut item.sig);
                 let line = function(&item.sig, &path, &[]);
-                self.push(Part::Itself, 0, &item.attrs, &format!("pub {line}"));
+                self.itself(&item.attrs, &format!("pub {line}"));
             }
             Item::Const(mut item) => {
                 self.renamer.visit_type_mut(&mut item.ty);
                 let (ty, value) = (text(&item.ty), text(&item.expr));
-                self.push(
-                    Part::Itself,
-                    0,
-                    &item.attrs,
-                    &format!("pub const {path}: {ty} = {value}"),
-                );
+                self.itself(&item.attrs, &format!("pub const {path}: {ty} = {value}"));
             }
             Item::Static(mut item) => {
                 self.renamer.visit_type_mut(&mut item.ty);
                 let line = format!("pub static {path}: {}", text(&item.ty));
-                self.push(Part::Itself, 0, &item.attrs, &line);
+                self.itself(&item.attrs, &line);
             }
             Item::Type(mut item) => {
                 self.renamer.visit_generics_mut(&mut item.generics);
                 self.renamer.visit_type_mut(&mut item.ty);
                 let (name, clause) = self.with_generics(&item.generics);
                 let line = format!("pub type {name}{clause} = {}", text(&item.ty));
-                self.push(Part::Itself, 0, &item.attrs, &line);
+                self.itself(&item.attrs, &line);
             }
             Item::Trait(item) => self.a_trait(item),
             Item::Macro(item) => {
-                self.push(Part::Itself, 0, &item.attrs, &format!("macro {path}!"));
+                self.itself(&item.attrs, &format!("macro {path}!"));
             }
             _ => {}
         }
@@ -202,7 +196,7 @@ impl Describe<'_, '_, '_> {
         };
         let unsafety = item.unsafety.map_or("", |_| "unsafe ");
         let line = format!("pub {unsafety}trait {name}{parents}{clause}");
-        self.push(Part::Itself, 0, &item.attrs, &line);
+        self.itself(&item.attrs, &line);
         for (place, inside) in item.items.into_iter().enumerate() {
             let (attributes, line) = match inside {
                 TraitItem::Fn(mut item) => {
@@ -236,9 +230,7 @@ impl Describe<'_, '_, '_> {
                 }
                 _ => continue,
             };
-            if is_shipped(&attributes) {
-                self.push(Part::Inside, place, &attributes, &line);
-            }
+            self.push(Part::Inside, place, &attributes, &line);
         }
     }
 }

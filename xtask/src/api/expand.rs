@@ -8,6 +8,8 @@ use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 
+use crate::source::shipped;
+
 /// The arm of each macro of a crate, by name.
 #[derive(Debug, Default)]
 pub(super) struct Macros(BTreeMap<String, TokenStream>);
@@ -60,7 +62,7 @@ impl Macros {
         let read = |input: ParseStream<'_>| read(pattern.stream(), input, &mut bindings);
         read.parse2(call.tokens.clone())?;
         let made = write(body.stream(), &bindings)?;
-        Ok(Some(syn::parse2::<syn::File>(made)?.items))
+        Ok(Some(shipped(syn::parse2(made)?).items))
     }
 }
 

@@ -8,7 +8,7 @@ use syn::{ImplItem, Item};
 use super::describe::{Describe, bounds, function};
 use super::names::{Definition, Renamer, Target};
 use super::text::text;
-use super::tree::{Crate, guards, is_public, is_shipped, named, shown_attributes};
+use super::tree::{Crate, guards, is_public, named, shown_attributes};
 
 /// A line of the API. Sorts in the order of the list: item, part, position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -364,12 +364,10 @@ impl List<'_> {
                 }
                 _ => continue,
             };
-            if is_shipped(attributes) {
-                let guards = [own, &guards(attributes)].concat();
-                let shown = shown_attributes(attributes);
-                let line = format!("{shown}pub {line}{}", comment(&guards));
-                self.push(&path, Part::Inherent, 0, line, renamer.crates.clone());
-            }
+            let guards = [own, &guards(attributes)].concat();
+            let shown = shown_attributes(attributes);
+            let line = format!("{shown}pub {line}{}", comment(&guards));
+            self.push(&path, Part::Inherent, 0, line, renamer.crates.clone());
         }
     }
 }

@@ -14,13 +14,12 @@ mod tree;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::PathBuf;
 
 pub(crate) use list::list;
 pub(crate) use tree::Crate;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, flag};
+use crate::files::{FileError, at};
 use crate::workspace::{LAYERS, Workspace};
 
 const WRITE: &str = "--write";
@@ -31,38 +30,30 @@ const FILE: &str = "api.txt";
 pub(crate) enum ApiError {
     #[error("{path} is missing or is not text")]
     NoFile { path: String },
-    #[error("cannot parse {path}, line {line}")]
-    Rust {
-        path: String,
-        line: usize,
-        source: syn::Error,
-    },
+    #[error("{path}, line {}, is not understood", .source.span().start().line)]
+    Rust { path: String, source: syn::Error },
     #[error(
         "{count} line(s) of public API differ from what is kept; \
          if that is meant, `cargo xtask api {WRITE}` writes them, and the review will show them"
     )]
     Changed { count: usize },
-    #[error("{} could not be written", .path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl ApiError {
     fn rust(path: &str, source: syn::Error) -> Self {
         Self::Rust {
             path: path.to_owned(),
-            line: source.span().start().line,
             source,
         }
     }
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    match arguments {
-        [] => Ok(check(workspace)?),
-        [only] if only == WRITE => Ok(write(workspace)?),
-        [first, ..] => Err(Failure::Argument {
-            argument: first.clone(),
-        }),
+    match flag(arguments, WRITE)? {
+        true => Ok(write(workspace)?),
+        false => Ok(check(workspace)?),
     }
 }
 
@@ -96,7 +87,7 @@ fn snapshot(krate: &Crate, others: &[Crate]) -> String {
 fn write(workspace: &Workspace) -> Result<(), ApiError> {
     for (name, text) in snapshots(workspace)? {
         let path = workspace.root().join(name).join(FILE);
-        fs::write(&path, text).map_err(|source| ApiError::Write { path, source })?;
+        fs::write(&path, text).map_err(at(&path))?;
         println!("api: {name}/{FILE} is written");
     }
     Ok(())

@@ -8,9 +8,7 @@ use syn::{Attribute, Item, Meta, Visibility};
 use super::ApiError;
 use super::expand::Macros;
 use super::text::text;
-
-/// The predicates of tests and documentation tests.
-const UNSHIPPED: &[&str] = &["test", "doctest"];
+use crate::source::{listed, shipped};
 
 /// A crate of the workspace.
 pub(crate) struct Crate {
@@ -95,7 +93,7 @@ impl Reader<'_> {
             path: path.to_owned(),
         })?;
         let file = syn::parse_file(&text).map_err(|source| ApiError::rust(path, source))?;
-        Ok(file.items)
+        Ok(shipped(file).items)
     }
 
     /// Adds the items of expanded macros to the modules that call them.
@@ -119,10 +117,6 @@ impl Reader<'_> {
         directory: &str,
     ) -> Result<(), ApiError> {
         for item in items {
-            let attributes = attributes(&item);
-            if !is_shipped(attributes) {
-                continue;
-            }
             match item {
                 Item::Mod(module) => self.module(at, module, path, directory)?,
                 Item::Use(item) => {
@@ -226,27 +220,14 @@ pub(super) fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// The predicates of an item's `#[cfg(...)]`, without those for tests.
+/// The predicates of an item's `#[cfg(...)]`.
 pub(super) fn guards(attributes: &[Attribute]) -> Vec<String> {
-    cfgs(attributes).map(text).collect()
-}
-
-fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = Meta> {
-    attributes
+    let cfgs = attributes
         .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"))
-        .filter_map(|attribute| attribute.parse_args::<Meta>().ok())
-}
-
-/// False for items under `#[cfg(test)]` or `#[cfg(all(test, ...))]`.
-pub(super) fn is_shipped(attributes: &[Attribute]) -> bool {
-    let names_test = |meta: &Meta| UNSHIPPED.iter().any(|name| meta.path().is_ident(name));
-    !cfgs(attributes).any(|meta| match &meta {
-        Meta::List(list) if list.path.is_ident("all") => list
-            .parse_args_with(syn::punctuated::Punctuated::<Meta, syn::Token![,]>::parse_terminated)
-            .is_ok_and(|all| all.iter().any(names_test)),
-        meta => names_test(meta),
-    })
+        .filter(|attribute| attribute.path().is_ident("cfg"));
+    cfgs.flat_map(|attribute| listed(&attribute.meta))
+        .map(text)
+        .collect()
 }
 
 fn attributes(item: &Item) -> &[Attribute] {

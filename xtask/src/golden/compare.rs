@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::GoldenError;
 use crate::failure::Failure;
+use crate::files::{FileError, at};
 use crate::finding::Finding;
 use crate::workspace::Workspace;
 
@@ -50,19 +50,15 @@ fn is_golden(name: &str) -> bool {
     ![".py", ".md"].iter().any(|ending| name.ends_with(ending))
 }
 
-fn collect(directory: &Path, prefix: &str, contents: &mut Contents) -> Result<(), GoldenError> {
-    let failed = |source| GoldenError::File {
-        path: directory.to_path_buf(),
-        source,
-    };
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+fn collect(directory: &Path, prefix: &str, contents: &mut Contents) -> Result<(), FileError> {
+    for entry in fs::read_dir(directory).map_err(at(directory))? {
+        let entry = entry.map_err(at(directory))?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type().map_err(failed)?.is_dir() {
+        if entry.file_type().map_err(at(directory))?.is_dir() {
             collect(&entry.path(), &format!("{name}/"), contents)?;
         } else {
             let path = entry.path();
-            let bytes = fs::read(&path).map_err(|source| GoldenError::File { path, source })?;
+            let bytes = fs::read(&path).map_err(at(&path))?;
             contents.insert(name, bytes);
         }
     }

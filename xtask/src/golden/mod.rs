@@ -7,12 +7,13 @@
 mod compare;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::command::{self, CommandError};
-use crate::failure::Failure;
+use crate::failure::{Failure, flag};
+use crate::files::at;
 use crate::finding;
 use crate::workspace::Workspace;
 
@@ -36,25 +37,10 @@ pub(crate) enum GoldenError {
         PYTHON_PACKAGES.join(" ")
     )]
     Python { source: CommandError },
-    #[error("{} could not be used", .path.display())]
-    File { path: PathBuf, source: io::Error },
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
-    let check_vectors = match arguments {
-        [] => false,
-        [one] if one == CHECK_VECTORS => true,
-        [one] => {
-            return Err(Failure::Argument {
-                argument: one.clone(),
-            });
-        }
-        [_, second, ..] => {
-            return Err(Failure::Argument {
-                argument: second.clone(),
-            });
-        }
-    };
+    let check_vectors = flag(arguments, CHECK_VECTORS)?;
     let mut cargo = workspace.cargo();
     // Excludes this crate, whose own tests of this workflow also have the word in their names.
     cargo.args(["test", "--workspace", "--exclude", "xtask", "--", FILTER]);
@@ -138,10 +124,7 @@ fn check_vectors(workspace: &Workspace) -> Result<(), Failure> {
     for directory in &directories {
         println!("golden: recomputing {directory}");
         let committed: Vec<&str> = files.iter().map(String::as_str).collect();
-        let scratch = tempfile::tempdir().map_err(|source| GoldenError::File {
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        let scratch = tempfile::tempdir().map_err(at(&std::env::temp_dir()))?;
         let written = generate(workspace, directory, &committed, scratch.path())?;
         findings.extend(compare::differences(
             workspace, directory, &committed, &written,
@@ -174,10 +157,7 @@ fn generate(
     let copy = scratch.join("copy");
     let written = scratch.join("written");
     for path in [&copy, &written] {
-        fs::create_dir_all(path).map_err(|source| GoldenError::File {
-            path: path.clone(),
-            source,
-        })?;
+        fs::create_dir_all(path).map_err(at(path))?;
     }
     for name in compare::below(directory, committed) {
         let bytes = workspace.read(&format!("{directory}/{name}"))?;
@@ -185,7 +165,7 @@ fn generate(
         let parent = path.parent().unwrap_or(&copy);
         fs::create_dir_all(parent)
             .and_then(|()| fs::write(&path, bytes))
-            .map_err(|source| GoldenError::File { path, source })?;
+            .map_err(at(&path))?;
     }
     let mut python = Command::new(PYTHON);
     python

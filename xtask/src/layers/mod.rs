@@ -13,19 +13,7 @@ use crate::api;
 use crate::failure::{Failure, no_arguments};
 use crate::finding;
 use crate::source;
-use crate::workspace::{Workspace, WorkspaceError};
-
-/// Why the layers could not be checked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LayersError {
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
-    #[error("the no_std proof could not be set up in {}", .path.display())]
-    Scratch {
-        path: std::path::PathBuf,
-        source: std::io::Error,
-    },
-}
+use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
     no_arguments(arguments)?;

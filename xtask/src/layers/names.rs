@@ -1,8 +1,7 @@
 //! Names that a crate's sources must not use. Tests and comments may use any name.
 
 use crate::finding::Finding;
-use crate::lexer::{Kind, Token, starts_with};
-use crate::source::SourceFile;
+use crate::source::{Role, SourceFile};
 
 const BACKEND: &str = "lattice-backend";
 const ENGINE: &str = "redb";
@@ -70,51 +69,44 @@ fn in_engine_module(source: &SourceFile) -> bool {
 }
 
 fn unnamed(source: &SourceFile) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for rule in UNNAMED.iter().filter(|rule| source.in_crate(rule.package)) {
-        for token in source
-            .shipped
-            .iter()
-            .filter(|token| matches!(token.kind, Kind::Ident | Kind::Str))
-        {
-            if rule.names.iter().any(|name| token.text.contains(name)) {
-                let message = format!("`{}`: {}", token.text, rule.why);
-                findings.push(Finding::new(&source.path, token.line, message));
-            }
-        }
-    }
-    findings
-}
-
-/// Outside the module, only the crate's root may name it, to declare it and to re-export from it.
-fn engine_outside_its_module(source: &SourceFile) -> Vec<Finding> {
-    if !source.in_crate(BACKEND) || in_engine_module(source) {
-        return Vec::new();
-    }
-    (0..source.shipped.len())
-        .filter(|at| source.shipped[*at].is_ident(ENGINE))
-        .filter(|at| source.path != BACKEND_ROOT || !names_own_module(&source.shipped, *at))
-        .map(|at| {
-            let message = "only the redb module of lattice-backend names redb";
-            Finding::new(&source.path, source.shipped[at].line, message)
+    let rules = UNNAMED.iter().filter(|rule| source.in_crate(rule.package));
+    rules
+        .flat_map(|rule| {
+            let has_name = |text: &str| rule.names.iter().any(|name| text.contains(name));
+            let words = source.words.iter().filter(move |word| has_name(&word.text));
+            words.map(|word| {
+                let message = format!("`{}`: {}", word.text, rule.why);
+                Finding::new(&source.path, word.line, message)
+            })
         })
         .collect()
 }
 
-/// True if the name at `at` is the crate's own module, which shadows the crate redb in the file
-/// that declares it.
-fn names_own_module(tokens: &[Token], at: usize) -> bool {
-    let before = &tokens[..at];
-    let ends_with = |texts: &[&str]| {
-        before
-            .len()
-            .checked_sub(texts.len())
-            .is_some_and(|from| starts_with(&before[from..], texts))
-    };
-    let own_path = ends_with(&["self", ":", ":"]) || ends_with(&["crate", ":", ":"]);
-    let external = ends_with(&[":", ":"]) || ends_with(&["extern", "crate"]);
-    let declared = (0..tokens.len()).any(|at| starts_with(&tokens[at..], &["mod", ENGINE]));
-    own_path || (declared && !external)
+/// Outside the module, only the crate's root may name it, to declare it and to re-export from it.
+/// In the root the crate's own module shadows the crate redb.
+fn engine_outside_its_module(source: &SourceFile) -> Vec<Finding> {
+    if !source.in_crate(BACKEND) || in_engine_module(source) {
+        return Vec::new();
+    }
+    let is_root = source.path == BACKEND_ROOT;
+    let declared = source.declares(ENGINE);
+    let is_own_module = |role| is_root && (role == Role::Own || declared && role == Role::First);
+    let message = "only the redb module of lattice-backend names redb";
+    findings(source, ENGINE, message, |role| !is_own_module(role))
+}
+
+/// A finding for each place of a name, if its role counts.
+fn findings(
+    source: &SourceFile,
+    name: &str,
+    message: &str,
+    counts: impl Fn(Role) -> bool,
+) -> Vec<Finding> {
+    let words = source.words.iter().filter(|word| word.is_name(name));
+    words
+        .filter(|word| counts(word.role))
+        .map(|word| Finding::new(&source.path, word.line, message))
+        .collect()
 }
 
 /// The compiler would allow `std` behind the feature `std`, which exists for the hash alone.
@@ -122,22 +114,14 @@ fn std_in_meta(source: &SourceFile) -> Vec<Finding> {
     if !source.in_crate(META) {
         return Vec::new();
     }
-    source
-        .shipped
-        .iter()
-        .filter(|token| token.is_ident("std"))
-        .map(|token| Finding::new(&source.path, token.line, "lattice-meta does without std"))
-        .collect()
+    findings(source, "std", "lattice-meta does without std", |_| true)
 }
 
 fn openers_in_one_place(sources: &[SourceFile]) -> Vec<Finding> {
-    let names = |source: &SourceFile, opener: &str| {
-        source.shipped.iter().any(|token| token.is_ident(opener))
-    };
     let naming: Vec<&SourceFile> = sources
         .iter()
         .filter(|source| source.in_crate(NODE))
-        .filter(|source| OPENERS.iter().any(|opener| names(source, opener)))
+        .filter(|source| OPENERS.iter().any(|opener| source.names(opener)))
         .collect();
     match naming.as_slice() {
         [] => {
@@ -146,7 +130,7 @@ fn openers_in_one_place(sources: &[SourceFile]) -> Vec<Finding> {
         }
         [one] => OPENERS
             .iter()
-            .filter(|opener| !names(one, opener))
+            .filter(|opener| !one.names(opener))
             .map(|opener| {
                 Finding::file(
                     &one.path,
@@ -175,8 +159,7 @@ mod tests {
 
     #[test]
     fn the_registry_names_no_engine_and_no_store_type() {
-        let text =
-            "use x::KvStore;\nlet a = \"core:logstore\";\nlattice_kvstore::x();\nRedbBackend;";
+        let text = "use x::KvStore;\nconst A: &str = \"core:logstore\";\nfn f() { lattice_kvstore::x();\nm!(RedbBackend); }";
         assert_eq!(
             lines_of(&unnamed(&file("lattice-registry/src/a.rs", text))),
             [1, 2, 3, 4]
@@ -188,7 +171,7 @@ mod tests {
 
     #[test]
     fn store_types_do_not_see_one_another() {
-        let both = "use lattice_logstore::LogStore;\nuse lattice_kvstore::KvStore;\nStoreManager;\nredb::x();";
+        let both = "use lattice_logstore::LogStore;\nuse lattice_kvstore::KvStore;\nstruct A(StoreManager);\nfn f() { redb::x() }";
         assert_eq!(
             lines_of(&unnamed(&file("lattice-kvstore/src/a.rs", both))),
             [1, 1, 3, 4]
@@ -203,10 +186,11 @@ mod tests {
     #[test]
     fn the_engine_is_named_in_its_module_only() {
         for bad in [
-            "use redb;",
+            "use redb as engine;",
+            "fn f() { m!(redb::Error) }",
             "use ::redb::Database;",
             "fn f(x: redb::Error) {}",
-            "crate::redb::f();",
+            "fn f() { crate::redb::f() }",
         ] {
             let seen = engine_outside_its_module(&file("lattice-backend/src/a.rs", bad));
             assert_eq!(seen.len(), 1, "{bad}");
@@ -232,6 +216,9 @@ mod tests {
             "pub use redb::Database;",
             "mod redb; pub use ::redb::Database;",
             "mod redb; extern crate redb;",
+            "mod redb; use a::{redb::Database};",
+            "mod redb; fn f() { m!(::redb::f()) }",
+            "#[cfg(test)] mod redb; pub use redb::Database;",
         ] {
             assert_eq!(
                 engine_outside_its_module(&file(BACKEND_ROOT, bad)).len(),
@@ -260,25 +247,30 @@ mod tests {
 
     #[test]
     fn openers_are_listed_once() {
-        let list = format!("[{}]", OPENERS.join(", "));
+        let list = format!("fn f() {{ [{}] }}", OPENERS.join(", "));
+        let use_of = |opener: &str| format!("use x::{opener};");
         let home = || file("lattice-node/src/openers.rs", &list);
-        assert!(openers_in_one_place(&[home(), file("lattice-node/src/a.rs", "x")]).is_empty());
+        assert!(openers_in_one_place(&[home(), file("lattice-node/src/a.rs", "")]).is_empty());
         assert!(openers_in_one_place(&[home(), file("lattice-node/tests/a.rs", &list)]).is_empty());
         assert!(
-            openers_in_one_place(&[home(), file("lattice-kvstore/src/a.rs", OPENERS[0])])
-                .is_empty()
+            openers_in_one_place(&[
+                home(),
+                file("lattice-kvstore/src/a.rs", &use_of(OPENERS[0]))
+            ])
+            .is_empty()
         );
 
         assert_eq!(
-            openers_in_one_place(&[file("lattice-node/src/a.rs", "x")]).len(),
+            openers_in_one_place(&[file("lattice-node/src/a.rs", "")]).len(),
             1
         );
         assert_eq!(
-            openers_in_one_place(&[file("lattice-node/src/a.rs", OPENERS[0])]).len(),
+            openers_in_one_place(&[file("lattice-node/src/a.rs", &use_of(OPENERS[0]))]).len(),
             1
         );
         assert_eq!(
-            openers_in_one_place(&[home(), file("lattice-node/src/a.rs", OPENERS[1])]).len(),
+            openers_in_one_place(&[home(), file("lattice-node/src/a.rs", &use_of(OPENERS[1]))])
+                .len(),
             2
         );
     }

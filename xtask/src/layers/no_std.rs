@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::command;
+use crate::files::{FileError, at};
 use crate::finding::Finding;
-use crate::layers::LayersError;
 use crate::workspace::{Metadata, Workspace};
 
 /// The crates that build as `no_std + alloc` without their default features.
@@ -29,7 +29,7 @@ const NAME: &str = "no-std-proof";
 pub(super) fn prove(
     workspace: &Workspace,
     metadata: &Metadata,
-) -> Result<Option<Finding>, LayersError> {
+) -> Result<Option<Finding>, FileError> {
     let packages: Vec<(&str, PathBuf)> = PROVEN
         .iter()
         .map(|name| (*name, workspace.root().join(name)))
@@ -45,16 +45,12 @@ fn build(
     directory: &Path,
     packages: &[(&str, PathBuf)],
     lock: Option<&Path>,
-) -> Result<Option<Finding>, LayersError> {
-    let scratch = |source| LayersError::Scratch {
-        path: directory.to_path_buf(),
-        source,
-    };
-    fs::create_dir_all(directory).map_err(scratch)?;
-    fs::write(directory.join("Cargo.toml"), manifest(packages)).map_err(scratch)?;
-    fs::write(directory.join("lib.rs"), library(packages)).map_err(scratch)?;
+) -> Result<Option<Finding>, FileError> {
+    fs::create_dir_all(directory).map_err(at(directory))?;
+    fs::write(directory.join("Cargo.toml"), manifest(packages)).map_err(at(directory))?;
+    fs::write(directory.join("lib.rs"), library(packages)).map_err(at(directory))?;
     if let Some(lock) = lock {
-        fs::copy(lock, directory.join("Cargo.lock")).map_err(scratch)?;
+        fs::copy(lock, directory.join("Cargo.lock")).map_err(at(directory))?;
     }
     let mut cargo = command::cargo(directory);
     cargo

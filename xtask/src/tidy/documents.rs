@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::prose;
 use crate::finding::Finding;
 
 const REQUIRED: &[&str] = &[
@@ -32,33 +33,14 @@ pub(super) fn crate_readme(member: &str, known: &BTreeSet<&str>) -> Option<Findi
 /// Relative links must lead to files or directories of the repository.
 pub(super) fn links(path: &str, text: &str, known: &BTreeSet<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (number, line) in prose(text) {
-        for target in targets(&line) {
+    for (number, line) in prose::outside_of_code(text) {
+        for target in targets(&without_code_spans(line)) {
             if let Some(message) = broken(path, target, known) {
                 findings.push(Finding::new(path, number, message));
             }
         }
     }
     findings
-}
-
-/// The lines outside fenced code, numbered from 1, without code spans.
-fn prose(text: &str) -> Vec<(usize, String)> {
-    let mut lines = Vec::new();
-    let mut fence: Option<&str> = None;
-    for (index, line) in text.lines().enumerate() {
-        let start = line.trim_start();
-        let mark = ["```", "~~~"]
-            .into_iter()
-            .find(|mark| start.starts_with(mark));
-        match (fence, mark) {
-            (None, Some(mark)) => fence = Some(mark),
-            (Some(open), Some(mark)) if open == mark => fence = None,
-            (None, None) => lines.push((index + 1, without_code_spans(line))),
-            (Some(_), _) => {}
-        }
-    }
-    lines
 }
 
 fn without_code_spans(line: &str) -> String {

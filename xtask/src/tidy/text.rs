@@ -17,7 +17,6 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
         findings.extend(final_newline(path, text));
     }
     if path.ends_with(".rs") {
-        findings.extend(tabs(path, text));
         findings.extend(long_source(path, text));
     }
     findings
@@ -56,13 +55,6 @@ fn final_newline(path: &str, text: &str) -> Option<Finding> {
         return None;
     };
     Some(Finding::new(path, text.lines().count(), message))
-}
-
-fn tabs(path: &str, text: &str) -> Vec<Finding> {
-    numbered(text)
-        .filter(|(_, line)| line.contains('\t'))
-        .map(|(number, _)| Finding::new(path, number, "a tab; indent with spaces"))
-        .collect()
 }
 
 fn long_source(path: &str, text: &str) -> Option<Finding> {
@@ -128,12 +120,6 @@ mod tests {
         for good in ["", "a\n", "a\n\nb\n"] {
             assert!(final_newline("a", good).is_none(), "{good:?}");
         }
-    }
-
-    #[test]
-    fn tabs_are_seen_in_sources_only() {
-        assert_eq!(lines_of(&check("a/src/b.rs", "a\n\tb\n")), [2]);
-        assert!(check("a/Makefile", "a\n\tb\n").is_empty());
     }
 
     #[test]
