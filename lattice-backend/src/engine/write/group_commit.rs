@@ -79,7 +79,8 @@ impl<J, R> GroupCommit<J, R> {
 
     /// Queues a job and waits until this thread or another has done it. `work` does the jobs of a
     /// [`Batch`] and returns one result for each, in order. Returns `None` once a leader has
-    /// panicked, whether or not the job was done. A follower calls `help` once before it waits.
+    /// panicked, whether or not the job was done. Before it waits, a follower calls `help` once, with
+    /// no lock of the group held.
     pub(crate) fn submit(
         &self,
         job: J,
@@ -158,7 +159,8 @@ impl<J, R> GroupCommit<J, R> {
     }
 }
 
-/// Jobs that are done together: those queued when the leader started, and those that arrived later.
+/// Jobs that are done together: those queued when the leader started, and those that `work` takes
+/// later. Jobs that `work` has not taken when it returns are left to the next batch.
 pub(crate) struct Batch<'a, J, R> {
     group: &'a GroupCommit<J, R>,
     jobs: Vec<J>,
