@@ -12,8 +12,7 @@ use lattice_wasm::CodeError;
 pub enum LibraryError {
     /// No source has the code that a store records.
     #[error(
-        "the code of this {store_type} store, {cid}, is missing; looked in {}; `lattice code add \
-         FILE` adds it",
+        "{cid} is missing; looked in {}; `lattice code add FILE` adds it",
         list(looked_in)
     )]
     Missing {

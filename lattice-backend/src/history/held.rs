@@ -327,8 +327,8 @@ pub(crate) fn read_held_logic(tx: &dyn ReadTx, number: u64) -> Result<Option<Str
     })
 }
 
-/// Reads the held op with this number.
-pub(crate) fn read_held(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Option<HeldOp>> {
+/// Joins the parts of a record. No part is empty.
+fn read_record(tx: &dyn ReadTx, number: u64) -> Result<Option<Vec<u8>>> {
     let Some(mut record) = tx.get(Table::Held, &record_key(number, 0))? else {
         return Ok(None);
     };
@@ -337,10 +337,32 @@ pub(crate) fn read_held(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Resu
             break;
         }
         match tx.get(Table::Held, &record_key(number, part))? {
-            Some(bytes) => record.extend_from_slice(&bytes),
-            None => break,
+            Some(bytes) if !bytes.is_empty() => record.extend_from_slice(&bytes),
+            _ => break,
         }
     }
+    Ok(Some(record))
+}
+
+/// The first row with this number after the last part of its record, which no other code reads.
+pub(crate) fn row_after_record(tx: &dyn ReadTx, number: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let length = read_record(tx, number)?.map_or(0, |record| record.len());
+    let parts = u32::try_from(length.div_ceil(PART_BYTES)).expect("a record has at most 17 MiB");
+    let start = record_key(number, parts);
+    let end = number
+        .checked_add(1)
+        .map_or(vec![NUMBER], |next| record_key(next, 0));
+    let span: Span<'_> = (Bound::Included(&start), Bound::Excluded(&end));
+    let mut rows = tx.range(Table::Held, span, Direction::Forward)?;
+    let row = rows.next()?;
+    Ok(row.map(|row| (row.key.to_vec(), row.value.to_vec())))
+}
+
+/// Reads the held op with this number.
+pub(crate) fn read_held(tx: &dyn ReadTx, hasher: &OpHasher, number: u64) -> Result<Option<HeldOp>> {
+    let Some(record) = read_record(tx, number)? else {
+        return Ok(None);
+    };
     let length = record.len();
     decode(record, hasher).map(Some).map_err(|found| {
         let found = format!("held op {number}: {length} bytes, {found}");

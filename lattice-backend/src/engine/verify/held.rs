@@ -4,7 +4,7 @@ use crate::backend::{BackendError, Direction, ReadTx, Result, Table};
 use crate::engine::Inner;
 use crate::engine::verify::replay::MAX_FAULTS;
 use crate::engine::verify::{Finding, OpFault, RowDifference};
-use crate::history::held::{Held, HeldIndex, HeldOp, read_held};
+use crate::history::held::{Held, HeldIndex, HeldOp, read_held, row_after_record};
 use crate::machine::StateMachine;
 
 /// The number of held op numbers that are read at a time.
@@ -12,9 +12,9 @@ const NUMBERS: usize = 1024;
 /// The most rows that are reported.
 const MAX_ROWS: usize = 64;
 
-/// Checks that each held op is signed by its author, and that the rows beside the records of held
-/// ops are the ones that follow from the records. Returns the number of held ops, and the first of
-/// them.
+/// Checks that each held op is signed by its author, that no row follows the last part of a record,
+/// and that the rows beside the records of held ops are the ones that follow from the records.
+/// Returns the number of held ops, and the first of them.
 pub(crate) fn check_held<M: StateMachine>(
     inner: &Inner<M>,
     tx: &dyn ReadTx,
@@ -22,6 +22,7 @@ pub(crate) fn check_held<M: StateMachine>(
 ) -> Result<(u64, Vec<HeldOp>)> {
     let (mut first, mut count, mut shown) = (0, 0, Vec::new());
     let mut index = HeldIndex::default();
+    let mut stray = Vec::new();
     loop {
         let numbers = Held::numbers(tx, first, NUMBERS)?;
         let Some(next) = numbers.last().and_then(|last| last.checked_add(1)) else {
@@ -42,6 +43,15 @@ pub(crate) fn check_held<M: StateMachine>(
                 let (op, fault) = (op.reference(), OpFault::Signature);
                 findings.push(Finding::HeldOp { op, fault });
             }
+            if let Some((key, value)) = row_after_record(tx, number)? {
+                stray.push(RowDifference {
+                    table: Table::Held,
+                    key,
+                    expected: None,
+                    found: Some(value),
+                });
+                stray.truncate(MAX_ROWS);
+            }
             index.push(number, op);
             if shown.len() < MAX_FAULTS {
                 shown.push(held);
@@ -49,6 +59,7 @@ pub(crate) fn check_held<M: StateMachine>(
         }
         first = next;
     }
+    findings.extend(stray.into_iter().map(Finding::Row));
     compare(tx, index, findings)?;
     Ok((count, shown))
 }

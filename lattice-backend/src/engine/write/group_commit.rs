@@ -90,6 +90,9 @@ impl<J, R> GroupCommit<J, R> {
         let slot = Slot::default();
         let mut has_helped = false;
         let mut queue = self.queue();
+        if queue.broken {
+            return None;
+        }
         queue.waiting.push(Waiting {
             job,
             slot: Arc::clone(&slot),
@@ -176,7 +179,7 @@ impl<'a, J, R> Batch<'a, J, R> {
             group,
             jobs: Vec::new(),
             slots: Vec::new(),
-            expected: queue.expected,
+            expected: queue.expected.min(MAX_GROUP),
             linger_time: queue.linger_time,
             is_done: false,
         };
@@ -363,5 +366,23 @@ mod tests {
         }));
         assert!(panicked.is_err());
         assert_eq!(group.submit(2, |batch| batch.jobs().to_vec(), || ()), None);
+        assert!(group.queue().waiting.is_empty());
+    }
+
+    #[test]
+    fn a_batch_of_the_most_jobs_is_complete_whatever_the_leader_expects() {
+        let group = GroupCommit::<u8, usize>::default();
+        let mut queue = group.queue();
+        queue.expected = 2 * MAX_GROUP;
+        queue.waiting = (0..=MAX_GROUP)
+            .map(|_| Waiting {
+                job: 0,
+                slot: Slot::default(),
+            })
+            .collect();
+        let mut batch = Batch::of(&group, &mut queue);
+        assert_eq!((batch.jobs().len(), queue.waiting.len()), (MAX_GROUP, 1));
+        assert!(batch.is_complete());
+        batch.is_done = true;
     }
 }

@@ -178,7 +178,22 @@ fn damage_to_any_row_is_found() {
         }
         edit(&place, |tx| tx.put(Table::Held, key, value).unwrap());
     }
-    let more: [Vec<u8>; 6] = [
+    let part = |number: u64, part: u32| [&record(number)[..], &part.to_be_bytes()].concat();
+    // Rows after the last part of a record of one part, and of one that has four.
+    let longest = whole
+        .iter()
+        .map(|(key, _)| key)
+        .filter(|key| key.len() == 13);
+    let [.., longest] = &longest.cloned().collect::<Vec<_>>()[..] else {
+        panic!("no record has several rows")
+    };
+    let long = u64::from_be_bytes(*longest[1..].first_chunk().unwrap());
+    let short = (0..4).find(|number| *number != long).unwrap();
+    let more: [Vec<u8>; 10] = [
+        part(short, 1),
+        part(short, 9),
+        part(long, 4),
+        part(long, 9),
         b"".to_vec(),
         b"\x03more".to_vec(),
         b"\x00more".to_vec(),
@@ -187,8 +202,10 @@ fn damage_to_any_row_is_found() {
         keyed(2, &story.c[0]),
     ];
     for key in more {
-        edit(&place, |tx| tx.put(Table::Held, &key, &[0; 8]).unwrap());
-        check(format!("with row {}", key.escape_ascii()));
+        for value in [&[0; 8][..], &[]] {
+            edit(&place, |tx| tx.put(Table::Held, &key, value).unwrap());
+            check(format!("with row {}, {value:?}", key.escape_ascii()));
+        }
         edit(&place, |tx| drop(tx.remove(Table::Held, &key).unwrap()));
     }
     assert_eq!(silent, Vec::<String>::new());

@@ -394,13 +394,13 @@ fn not_equal(error: ManagerError, code: &OsStr) -> Failure {
     };
     let differs = match &difference.op {
         Some(op) => format!(
-            "op {} (index {}, by {}) has a different effect",
+            "first in op {} (index {}, by {})",
             op.op.id, op.index, op.op.author
         ),
         None => difference.to_string(),
     };
     Failure::damaged(format!(
-        "code {current} computes a different state: {differs}; store {store_id} still uses {recorded}; \
+        "store {store_id} still uses {recorded}: {current} computes a different state, {differs}; \
          `lattice code prove {store_id} {}` shows the whole difference",
         code.display()
     ))

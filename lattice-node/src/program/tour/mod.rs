@@ -27,7 +27,10 @@ pub(super) fn run(context: &mut Context<'_>, args: &Tour) -> Result<(), Failure>
         && context.out.is_terminal()
         && !context.out.is_json()
         && io::stdin().is_terminal();
-    let answers = waits.then(|| Box::new(io::stdin().lock()) as Box<dyn BufRead>);
+    let answers: Option<Box<dyn BufRead>> = match waits {
+        true => Some(Box::new(io::stdin().lock())),
+        false => None,
+    };
     show(context, args.keep.as_deref(), answers)
 }
 
@@ -42,11 +45,8 @@ fn show(
     guide.say(
         "Each file of a Lattice store says which store it is, of which type, and which code reads \
          it. This tour creates stores from real data, copies, merges, verifies and upgrades them. \
-         Each chapter fits a screen.",
-    )?;
-    guide.say(
-        "`alice$` is the shell of a user, whose data directory is `alice`: the commands work for \
-         you, too. `>` is a call that a program makes.",
+         `alice$` is the shell of a user, whose data directory is `alice`; you can type the \
+         commands, too. `>` is a Rust call, of a program that uses the library.",
     )?;
     let mut shown = 0;
     for chapter in &chapters {

@@ -37,7 +37,7 @@ fn add(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     )?;
     guide.run("alice", &["code", "add", "./chat.wasm"])?;
     guide.run("alice", &["create", "org.example.chat", "--alias", "lobby"])?;
-    guide.say("The program runs the module in a sandbox. All commands work for its stores:")?;
+    guide.say("A sandbox runs the module. The usual commands work for its stores:")?;
     guide.run(
         "alice",
         &["call", "lobby", "post", "room=tea", "text=Anyone here?"],
@@ -51,7 +51,7 @@ fn carry(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say("Dave receives a copy of the store. His program lacks the code, and says which:")?;
     guide.run("alice", &["backup", "lobby", "./lobby.db"])?;
     guide.run_refused("dave", &["verify", "./lobby.db"])?;
-    guide.say("He adds the code. Now a replay of the history proves the state:")?;
+    guide.say("He adds the code, to his cache. Now a replay of the history verifies the state:")?;
     guide.run("dave", &["code", "add", "./chat.wasm"])?;
     guide.run("dave", &["verify", "./lobby.db"])?;
     guide.run("dave", &["history", "./lobby.db"])?;
@@ -62,7 +62,8 @@ fn carry(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say(
         "hotfix.wasm is a new version of the code. Before the store changes to it, the program \
-         applies all ops with it and compares what each op wrote.",
+         applies all ops with it and compares what each op wrote. Dave's replica keeps its code \
+         until he decides.",
     )?;
     guide.run("alice", &["code", "add", "./hotfix.wasm"])?;
     guide.run("alice", &["code", "upgrade", "lobby", "./hotfix.wasm"])?;
@@ -71,7 +72,7 @@ fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 
 /// Proposes a module that computes another state.
 fn refuse(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
-    guide.say("mistake.wasm stores each text in capitals: another state than Dave's.")?;
+    guide.say("mistake.wasm stores texts in capitals, so that replicas would differ:")?;
     guide.run("alice", &["code", "add", "./mistake.wasm"])?;
     guide.run_refused("alice", &["code", "upgrade", "lobby", "./mistake.wasm"])?;
     guide.say("The store still uses the hot fix, and is intact:")?;

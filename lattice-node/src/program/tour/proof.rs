@@ -21,7 +21,7 @@ use crate::{
 const OPEN: &str = "let store = manager.open(id, Access::ReadWrite)?";
 
 pub(super) const CHAPTERS: &[Chapter] = &[
-    chapter("Anyone can prove the state from the history", verify),
+    chapter("Anyone with the code can verify the state", verify),
     chapter(
         "New code must compute the same state from the history",
         accept,
@@ -36,7 +36,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
 fn verify(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say(
         "`verify` checks every signature, applies all ops to an empty store, and compares each row \
-         with the file. The state hash is the one that Alice and Bob compared.",
+         with the file. Elements are what the state hash covers, here the keys and their values.",
     )?;
     guide.run("alice", &["verify", PACKAGES])?;
     Ok(())
@@ -44,6 +44,7 @@ fn verify(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 
 /// Opens a store with another version of its code.
 fn accept(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say("Carol gets a copy that she can write to, and her program warns her:")?;
     guide.run("alice", &["backup", PACKAGES, "./packages.db"])?;
     guide.run("carol", &["restore", "./packages.db"])?;
     guide.say(
@@ -70,11 +71,15 @@ fn refuse(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
         }))) => {
             guide.result("refused: core:kvstore/3 computes another state")?;
             if let Some(op) = &difference.op {
-                let author = op.op.author;
-                guide.result(&format!("first in op {} by {author:.16}...", op.index))?;
+                let (number, author) = (op.index, op.op.author);
+                guide.result(&format!(
+                    "first in op {number} (from 0), by {author:.16}..."
+                ))?;
             }
             if let Some(row) = &difference.row {
-                guide.result(&format!("first in row {}", row.key.escape_ascii()))?;
+                // The row of a key is under `c` and the key.
+                let key = row.key.strip_prefix(b"c").unwrap_or(&row.key);
+                guide.result(&format!("first at key {}", key.escape_ascii()))?;
             }
         }
         Err(error) => return Err(error.into()),
@@ -84,16 +89,16 @@ fn refuse(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
         return Err(Failure::damaged("a refusal has changed the file"));
     }
     guide.result("no byte of the file has changed")?;
-    guide.say("The first version is accepted again, also after a replay:")?;
+    guide.say("Going back to the first version is a change, too, and needs a replay:")?;
     guide.called(OPEN)?;
     carol.takes(guide, core_registry()?)
 }
 
 fn migrate(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say(
-        "The type and the rules of a store never change. Other rules need a new store. It starts \
-         from the state of the old one, and its first record names the old store's id and state \
-         hash. The old store stays.",
+        "Code may change if it computes the same state. Other rules need a new store. It starts \
+         from the state of the old one, and its first record names that store and its state hash. \
+         Here the type stays, so only the history is new: one op.",
     )?;
     let to = ["--to", "core:kvstore", "--alias", "packages-2"];
     guide.run("alice", &[&["migrate", PACKAGES][..], &to].concat())?;

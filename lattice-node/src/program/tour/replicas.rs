@@ -27,18 +27,18 @@ fn replicate(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say("Bob checks every signature before he has a store:")?;
     guide.run("bob", &["bundle", "verify", "./all.bundle"])?;
     guide.say(
-        "He applies the ops to a new replica. By default a replica takes no ops of authors that \
-         are new to it; --any-author lets it.",
+        "He applies the ops to a new replica. A replica refuses ops of authors that are new to \
+         it, unless --author names one or --any-author accepts all.",
     )?;
     let printed = guide.run("bob", &["bundle", "apply", "./all.bundle", "--any-author"])?;
-    let id = printed.lines().last().unwrap_or_default();
-    let short = id.get(..8).unwrap_or(id);
+    let short = printed.lines().last().and_then(|id| id.get(..8));
+    let short = short.ok_or_else(|| Failure::failed(format!("not a store id: {printed}")))?;
     guide.run("bob", &["alias", "set", PACKAGES, short])?;
     Ok(())
 }
 
 fn diverge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
-    guide.say("Both write to the same key. Each also changes what the other does not touch.")?;
+    guide.say("Both write to the same key. Each also changes another key.")?;
     guide.run("alice", &["put", PACKAGES, SHARED_KEY, "our backend"])?;
     guide.run(
         "alice",
@@ -53,7 +53,7 @@ fn diverge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 
 fn converge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say(
-        "Each says what it has (its tips: the last ops of every author), and the other sends the \
+        "Each says what it has (its tips: the newest op of each author), and the other sends the \
          ops after those.",
     )?;
     send(guide, "bob", "alice", "./from-bob.bundle")?;
@@ -62,10 +62,10 @@ fn converge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 }
 
 fn decide(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
-    guide.say("Both replicas have both values of note/redb, and the same one is current:")?;
+    guide.say("Both replicas have both values of note/redb. The later one is current:")?;
     guide.run("alice", &["conflicts", PACKAGES])?;
     guide.run("bob", &["get", PACKAGES, SHARED_KEY])?;
-    guide.say("Alice has seen both. Her next write replaces both, also at Bob's:")?;
+    guide.say("Alice has seen both. Her next write replaces both, and Bob's when he has it:")?;
     let decided = "our backend: bytes to bytes";
     guide.run("alice", &["put", PACKAGES, SHARED_KEY, decided])?;
     send(guide, "alice", "bob", "./decided.bundle")?;
@@ -75,8 +75,8 @@ fn decide(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 
 fn history(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say(
-        "Every op names the ops that its author had seen. The columns: op, time, author, and what \
-         the op did; newest first.",
+        "Every op names the ops that its author had seen last; it stands above them. Where the \
+         lines part, neither author had seen the ops of the other.",
     )?;
     guide.run("bob", &["history", PACKAGES, "--graph"])?;
     Ok(())

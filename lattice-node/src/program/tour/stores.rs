@@ -8,7 +8,7 @@ use super::chapter::{Chapter, chapter};
 use super::guide::Guide;
 use super::packages;
 use crate::program::failure::Failure;
-use crate::{Access, Aliases, KvStore, LogStore, ManagerError, Node};
+use crate::{Access, Aliases, KvStore, LogStore, Node};
 
 /// The package that the tour shows.
 const PACKAGE: &str = "redb";
@@ -36,7 +36,7 @@ fn create(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     let lines = packages::lines().map_err(|error| Failure::failed(error.to_string()))?;
     fs::write(guide.place(PACKAGES_FILE), lines)?;
     guide.run("alice", &["import", PACKAGES, "./packages.jsonl"])?;
-    guide.say("The log records the steps of this tour:")?;
+    guide.say("The log records the commands and calls of this tour, one entry each:")?;
     let count = append_steps(guide)?;
     guide.result(&format!("{count} entries appended, in one op"))?;
     guide.run("alice", &["list"])?;
@@ -56,23 +56,19 @@ fn append_steps(guide: &mut Guide<'_, '_>) -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// Peeks at a file and resolves its type.
+/// Peeks at a file and opens it.
 fn peek(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
-    guide.say("Alice copies her two stores for Carol, to files with names that say nothing:")?;
+    guide.say("Alice copies a store for Carol, to a file with a name that says nothing:")?;
     guide.run("alice", &["backup", PACKAGES, "./one.db"])?;
-    guide.run("alice", &["backup", LOG, "./two.db"])?;
-    guide.say("Carol's program has never seen them. It reads what the file says of itself:")?;
+    guide.say(
+        "Carol has never seen it. `peek` prints what a file says of itself, also without code \
+         for its type. A tip is an author's newest op.",
+    )?;
     guide.run("carol", &["peek", "./one.db"])?;
-    guide.say("It finds code for the type that the file names, and opens the store with it:")?;
+    guide.say("A program finds code for the type that the file names, and opens the store:")?;
     let node = Node::builder(guide.place("carol")).open_reader()?;
-    guide.called("let opener = registry.resolve(&meta.store_type)?")?;
     let real = guide.place("one.db");
-    let meta = node.manager().peek_path(&real)?;
-    let registry = node.manager().registry();
-    registry
-        .resolve(&meta.store_type)
-        .map_err(ManagerError::from)?;
-    guide.called("let store = manager.open_path(path, Access::ReadOnly)?")?;
+    guide.called("let store = manager.open_path(\"one.db\", Access::ReadOnly)?")?;
     let store = node.manager().open_path(&real, Access::ReadOnly)?;
     guide.result(&format!("state hash  {}", store.state_hash()?))?;
     Ok(node.manager().close_all()?)
@@ -81,15 +77,16 @@ fn peek(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 /// Reads both files by path.
 fn read(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     let sample = sample()?;
-    guide.say("Commands take a path in place of an alias. The first file has keys and values:")?;
+    guide.say("Commands take a path in place of an alias. This file has keys and values:")?;
     guide.run("carol", &["get", "./one.db", &sample])?;
     guide.run(
         "carol",
-        &["scan", "./one.db", "--prefix", "serde", "--keys-only"],
+        &["scan", "./one.db", "--prefix", "serde_", "--limit", "2"],
     )?;
-    guide.say("A store also names its methods, and a program calls them by name:")?;
+    guide.say("A store type has methods, which `call` calls by name:")?;
     guide.run("carol", &["call", "./one.db", "count"])?;
-    guide.say("The second file has entries, ordered by time:")?;
+    guide.say("A log has entries, ordered by time (those of one op have the same):")?;
+    guide.run("alice", &["backup", LOG, "./two.db"])?;
     guide.run("carol", &["tail", "./two.db", "-n", "2"])?;
     Ok(())
 }
