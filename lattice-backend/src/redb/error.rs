@@ -112,6 +112,9 @@ pub(super) fn damage(panic: &(dyn Any + Send)) -> BackendError {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     BackendError::Damaged {
-        detail: format!("redb panicked ({})", text.unwrap_or("without a message")),
+        detail: format!(
+            "redb could not read it ({})",
+            text.unwrap_or("without a message")
+        ),
     }
 }

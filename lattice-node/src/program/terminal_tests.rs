@@ -166,7 +166,7 @@ fn a_bundle_is_not_written_to_a_terminal() {
     let refused = shown(dir.path(), &["bundle", "create", "kv", "-"]);
     assert_eq!(
         refused,
-        "a bundle is not for a terminal: name a file, or send it through a pipe to `lattice bundle \
-         apply -`\n"
+        "a bundle is binary and cannot be printed on a terminal; name a file, or pipe it to \
+         `lattice bundle apply -`\n"
     );
 }
