@@ -1,4 +1,5 @@
-//! Times what hostile histories cost a store on a file: `cargo run --release -p lattice-kvstore --example hostile`.
+//! Times what hostile histories cost a store on a file:
+//! `cargo run --release -p lattice-kvstore --example hostile`.
 //!
 //! The tests count rows and bytes, which do not depend on the machine; this shows the time that
 //! they take. Read the growth from line to line, not the times alone.

@@ -163,11 +163,14 @@ impl KvStore {
     /// # use lattice_kvstore::{KvMachine, KvStore, store_type};
     /// # use lattice_meta::{Genesis, Hlc, Nonce};
     /// # use lattice_registry::TypedStore;
-    /// # let genesis = Genesis::new(store_type(), SecretKey::from_bytes(&[7; 32]).public(), Nonce::from_bytes([1; 16]), Hlc::ZERO, None);
+    /// # let owner = SecretKey::from_bytes(&[7; 32]).public();
+    /// # let nonce = Nonce::from_bytes([1; 16]);
+    /// # let genesis = Genesis::new(store_type(), owner, nonce, Hlc::ZERO, None);
     /// # let open = |secret: [u8; 32]| -> Result<KvStore, Box<dyn std::error::Error>> {
     /// #     let backend = Arc::new(MemoryBackend::new());
     /// #     Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new())?;
-    /// #     let request = OpenRequest::new(backend, "kv").identity(Arc::new(SecretKey::from_bytes(&secret)));
+    /// #     let author = Arc::new(SecretKey::from_bytes(&secret));
+    /// #     let request = OpenRequest::new(backend, "kv").identity(author);
     /// #     Ok(KvStore::from_engine(Engine::open(request, KvMachine::new())?))
     /// # };
     /// # let (ann, bob) = (open([1; 32])?, open([2; 32])?);
@@ -205,7 +208,8 @@ impl KvStore {
     /// kv.batch().put("fruit/apple", "red").put("nut", "brown").commit()?;
     /// let mut changes = kv.changes_to("fruit/", Cursor::START)?;
     /// let first = changes.next().expect("it is there")?;
-    /// assert_eq!((&first.key[..], first.value.as_deref()), (&b"fruit/apple"[..], Some(&b"red"[..])));
+    /// assert_eq!(first.key, b"fruit/apple");
+    /// assert_eq!(first.value.as_deref(), Some(&b"red"[..]));
     /// let cursor = changes.cursor(); // keep it, and go on here after a restart
     /// kv.delete("fruit/apple")?;
     /// let next = kv.changes_to("fruit/", cursor)?.next().expect("it is there")?;

@@ -38,8 +38,9 @@ pub fn log_opener() -> LogOpener {
 /// assert_eq!(log.len()?, 4);
 ///
 /// let newest = log.read(Selection::all().newest_first().limit(2))?;
-/// let contents: Vec<_> = newest.map(|entry| entry.map(|entry| entry.content)).collect::<Result<_, _>>()?;
-/// assert_eq!(contents, [&b""[..], b"milk"]);
+/// let entries = newest.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(entries[0].content, b"");
+/// assert_eq!(entries[1].content, b"milk");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -102,7 +102,7 @@ pub enum MetaError {
         found: usize,
     },
     /// The store type breaks the grammar.
-    #[error("meta row `store_type` is no store type")]
+    #[error("meta row `store_type` is not a store type")]
     StoreType(#[source] StoreTypeError),
     /// A key that starts like one of Lattice's but is malformed.
     #[error("a meta row has a malformed key")]

@@ -48,7 +48,7 @@ pub enum StoreTypeError {
         found: usize,
     },
     /// The bytes are not UTF-8.
-    #[error("a store type is ASCII text, found a byte that is no UTF-8 at offset {offset}")]
+    #[error("a store type is ASCII text, found a byte that is not UTF-8 at offset {offset}")]
     Encoding {
         /// Offset of the first invalid byte.
         offset: usize,

@@ -1,7 +1,7 @@
 //! What all clones of a handle share, and the frame of every write transaction.
 //!
-//! Lock order: `writer` before the locks of [`GroupCommit`] and of [`Signing`]. `progress.applied` is
-//! taken after `writer` is released.
+//! Lock order: `writer` before the locks of [`GroupCommit`] and of [`Signing`]. A thread takes
+//! `progress.applied` after it has released `writer`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;

@@ -117,7 +117,7 @@ pub enum OpError {
         found: usize,
     },
     /// The signature is invalid.
-    #[error("the op's signature does not hold")]
+    #[error("the op's signature is not valid")]
     Signature(#[from] SignatureError),
 }
 

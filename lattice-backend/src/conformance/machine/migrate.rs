@@ -31,7 +31,8 @@ use crate::progress::ProgressSink;
 /// ```no_run
 /// # use lattice_backend::conformance::{MigrationSuite, Rng};
 /// # use lattice_backend::machine::StateMachine;
-/// # fn example<M: StateMachine>(old: fn() -> M, new: fn() -> M, command: fn(&mut Rng) -> M::Command) {
+/// # type Command<M> = fn(&mut Rng) -> <M as StateMachine>::Command;
+/// # fn example<M: StateMachine>(old: fn() -> M, new: fn() -> M, command: Command<M>) {
 /// MigrationSuite::new(old, new, command).histories(20).run();
 /// # }
 /// ```

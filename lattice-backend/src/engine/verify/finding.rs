@@ -36,7 +36,7 @@ pub enum OpFault {
         found: String,
     },
     /// Its signature is not its author's.
-    #[error("its signature does not hold")]
+    #[error("its signature is not valid")]
     Signature,
     /// It was already applied before.
     #[error("it was applied before")]

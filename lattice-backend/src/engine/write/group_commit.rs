@@ -79,8 +79,8 @@ impl<J, R> GroupCommit<J, R> {
 
     /// Queues a job and waits until this thread or another has done it. `work` does the jobs of a
     /// [`Batch`] and returns one result for each, in order. Returns `None` once a leader has
-    /// panicked, whether or not the job was done. Before it waits, a follower calls `help` once, with
-    /// no lock of the group held.
+    /// panicked, whether or not the job was done. Before it waits, a follower calls `help` once,
+    /// with no lock of the group held.
     pub(crate) fn submit(
         &self,
         job: J,

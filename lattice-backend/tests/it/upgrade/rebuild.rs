@@ -77,7 +77,7 @@ fn a_damaged_history_is_not_rebuilt() {
     let Err(OpenError::History { faults, .. }) = refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(faults, ["op at index 9: its signature does not hold"]);
+    assert_eq!(faults, ["op at index 9: its signature is not valid"]);
     held.close().unwrap();
     old.open(&Registers::default()).unwrap();
 }
