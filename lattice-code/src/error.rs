@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use lattice_meta::{Cid, StoreType};
+use lattice_backend::backend::Cause;
+use lattice_meta::{Cid, PubKey, StoreType};
 use lattice_wasm::CodeError;
 
 /// Why the code of a store is unavailable, or must not run.
@@ -35,10 +36,57 @@ pub enum LibraryError {
         /// Where it was found.
         found: String,
     },
+    /// The pin of a type is in no source.
+    #[error(
+        "{cid}, the pin of {store_type}, is missing; looked in {}; `lattice code add FILE` adds it, \
+         `lattice code unpin {store_type}` removes the pin",
+        list(looked_in)
+    )]
+    PinMissing {
+        /// The type.
+        store_type: StoreType,
+        /// The pin.
+        cid: Cid,
+        /// The sources that were searched.
+        looked_in: Vec<String>,
+    },
+    /// The code was published by an author whom the user does not trust for its type.
+    #[error(
+        "code {cid} for {store_type} is a release of a publisher that is not trusted here; \
+         `lattice code trust {store_type} {publisher}` trusts all releases of that publisher"
+    )]
+    OtherPublisher {
+        /// The store's type.
+        store_type: StoreType,
+        /// The code.
+        cid: Cid,
+        /// The publisher.
+        publisher: PubKey,
+    },
+    /// A type is published, but no publisher of it is trusted and no module of it was added.
+    #[error(
+        "no publisher of {store_type} is trusted here; {}",
+        trusts(store_type, publishers)
+    )]
+    NoPublisher {
+        /// The type.
+        store_type: StoreType,
+        /// The publishers that have releases of it.
+        publishers: Vec<PubKey>,
+    },
+    /// The releases of a type cannot be read.
+    #[error("cannot read the releases of {store_type}")]
+    Catalogue {
+        /// The type.
+        store_type: StoreType,
+        /// What failed.
+        #[source]
+        source: Cause,
+    },
     /// A module claims to be code of a store type that only this program provides.
     #[error(
         "{cid} is code for {store_type}; for types that start with `core:` this program accepts only \
-         the modules that match its own code"
+         the modules that match its own code, and the pin of the type"
     )]
     Reserved {
         /// The type.
@@ -74,6 +122,20 @@ pub enum LibraryError {
         #[source]
         source: io::Error,
     },
+}
+
+fn trusts(store_type: &StoreType, publishers: &[PubKey]) -> String {
+    let commands = publishers
+        .iter()
+        .map(|key| format!("`lattice code trust {store_type} {key}`"));
+    let commands: Vec<_> = commands.collect();
+    match commands.len() {
+        1 => format!("{} trusts the one that has releases here", commands[0]),
+        _ => format!(
+            "each of these trusts one that has releases here: {}",
+            commands.join(", ")
+        ),
+    }
 }
 
 fn list(places: &[String]) -> String {

@@ -6,13 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lattice_backend::backend::Cause;
 use lattice_meta::{Cid, StoreType};
-use lattice_registry::{Converting, Migration, Recorded, Registry, Resolver, StoreOpener};
-use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, read_manifest, wasm_store_opener};
+use lattice_registry::Registry;
+use lattice_wasm::{Code, read_manifest};
 
 use crate::cache::{Cache, read_module};
+use crate::decisions::Log;
 use crate::error::LibraryError;
+use crate::releases::Release;
+use crate::resolve::{Ask, Catalogue};
 use crate::trust::Trusted;
 
 /// Where a module was found.
@@ -58,12 +60,15 @@ pub struct Located {
 #[derive(Debug)]
 pub struct CodeLibrary {
     data_dir: PathBuf,
-    cache: Cache,
+    pub(crate) cache: Cache,
     files: Vec<PathBuf>,
     path: Vec<PathBuf>,
     /// Modules that native code declares equal to itself, each with the logic versions that compute
     /// the same state.
-    pinned: BTreeMap<Cid, Vec<String>>,
+    pub(crate) pinned: BTreeMap<Cid, Vec<String>>,
+    /// The releases that the node knows.
+    pub(crate) catalogue: Option<Arc<dyn Catalogue>>,
+    pub(crate) ask: Option<Ask>,
     /// The only lock; no other lock is taken while it is held.
     compiled: Mutex<HashMap<Cid, Code>>,
 }
@@ -78,6 +83,8 @@ impl CodeLibrary {
             files: Vec::new(),
             path: Vec::new(),
             pinned: BTreeMap::new(),
+            catalogue: None,
+            ask: None,
             compiled: Mutex::default(),
         }
     }
@@ -95,6 +102,30 @@ impl CodeLibrary {
     pub fn search_path(mut self, dirs: impl IntoIterator<Item = PathBuf>) -> Self {
         self.path.extend(dirs);
         self
+    }
+
+    /// Sets where releases are found.
+    #[must_use]
+    pub fn catalogue(mut self, catalogue: impl Catalogue + 'static) -> Self {
+        self.catalogue = Some(Arc::new(catalogue));
+        self
+    }
+
+    /// Asks the user on first use: `ask` gets the newest release of the only publisher of a type of
+    /// which no publisher is trusted yet, and says whether to trust that publisher for the type.
+    /// Without it, such a type is an error.
+    #[must_use]
+    pub fn ask(mut self, ask: impl Fn(&Release) -> bool + Send + Sync + 'static) -> Self {
+        self.ask = Some(Ask(Arc::new(ask)));
+        self
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub(crate) fn log(&self) -> Log {
+        Log::new(&self.data_dir)
     }
 
     /// Trusts the modules that a registered opener declares equal to its own code, so that they run
@@ -157,7 +188,8 @@ impl CodeLibrary {
         }
         let code = Code::new(wasm).map_err(|source| LibraryError::refused(name, source))?;
         let store_type = code.store_type();
-        if store_type.as_str().starts_with("core:") && !self.pinned.contains_key(&cid) {
+        let is_core = store_type.as_str().starts_with("core:");
+        if is_core && !self.pinned.contains_key(&cid) && !self.trusted()?.is_pin(&cid) {
             return Err(LibraryError::Reserved {
                 store_type: store_type.clone(),
                 cid,
@@ -171,15 +203,23 @@ impl CodeLibrary {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a module may run: the user added it, or native code declares itself equal to it.
+    /// Whether a module may run: the user added or pinned it, native code declares itself equal to
+    /// it, or the trusted publisher of its type has published it.
     ///
     /// # Errors
-    /// As for [`Trusted::load`].
+    /// As for [`because`](Self::because).
     pub fn is_trusted(&self, cid: &Cid) -> Result<bool, LibraryError> {
-        Ok(self.pinned.contains_key(cid) || Trusted::load(&self.data_dir)?.contains(cid))
+        if self.without_publisher(cid, &self.trusted()?).is_some() {
+            return Ok(true);
+        }
+        let manifest = self.find(cid)?.map(|found| read_manifest(&found.wasm));
+        match manifest {
+            Some(Ok(manifest)) => Ok(self.because(cid, &manifest.store_type)?.is_some()),
+            Some(Err(_)) | None => Ok(false),
+        }
     }
 
-    /// The modules that the user has added.
+    /// What the user trusts.
     ///
     /// # Errors
     /// As for [`Trusted::load`].
@@ -223,64 +263,6 @@ impl CodeLibrary {
         Ok(None)
     }
 
-    /// The trusted code with a content id, for stores of a type.
-    ///
-    /// # Errors
-    /// [`LibraryError::Missing`], [`LibraryError::NotTrusted`], [`LibraryError::Refused`].
-    pub fn code(&self, cid: &Cid, store_type: &StoreType) -> Result<Code, LibraryError> {
-        let found = self.find(cid)?.ok_or_else(|| LibraryError::Missing {
-            store_type: store_type.clone(),
-            cid: *cid,
-            looked_in: self.sources(),
-        })?;
-        if !self.is_trusted(cid)? {
-            return Err(LibraryError::NotTrusted {
-                store_type: store_type.clone(),
-                cid: *cid,
-                found: found.place.file().display().to_string(),
-            });
-        }
-        let code = self.check(&found.wasm, &cid.to_string())?;
-        match code.store_type() == store_type {
-            true => Ok(code),
-            false => Err(LibraryError::Refused {
-                name: cid.to_string(),
-                source: lattice_wasm::CodeError::OtherType {
-                    asked: store_type.clone(),
-                    found: code.store_type().clone(),
-                },
-            }),
-        }
-    }
-
-    /// The added code for a type, most recently added first.
-    ///
-    /// # Errors
-    /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
-    pub fn of_type(&self, store_type: &StoreType) -> Result<Vec<Code>, LibraryError> {
-        let mut all = Vec::new();
-        for cid in self.trusted()?.newest_first() {
-            if let Some(found) = self.find(cid)? {
-                let name = cid.to_string();
-                // Modules of other types are not compiled.
-                let manifest = read_manifest(&found.wasm)
-                    .map_err(|source| LibraryError::refused(&name, source))?;
-                if manifest.store_type == *store_type {
-                    all.push(self.check(&found.wasm, &name)?);
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// An opener that runs stores with this module.
-    pub fn opener(&self, code: &Code) -> WasmStoreOpener {
-        let equal = self.pinned.get(&code.cid());
-        let equal: Vec<&str> = equal.into_iter().flatten().map(String::as_str).collect();
-        let opener = wasm_store_opener(code.clone(), &equal);
-        opener.expect("the versions are those of registered logic")
-    }
-
     /// The modules of the named files.
     fn modules_of_files(&self) -> impl Iterator<Item = Result<(&Path, Code), LibraryError>> {
         self.files.iter().map(|file| {
@@ -308,7 +290,7 @@ impl CodeLibrary {
     }
 
     /// Reports an error if a named file has a module of this type that is not trusted.
-    fn named_of_type(&self, store_type: &StoreType) -> Result<(), LibraryError> {
+    pub(crate) fn named_of_type(&self, store_type: &StoreType) -> Result<(), LibraryError> {
         for module in self.modules_of_files() {
             let (file, code) = module?;
             if code.store_type() == store_type && !self.is_trusted(&code.cid())? {
@@ -329,19 +311,6 @@ impl CodeLibrary {
         let others = others.map(|path| path.display().to_string());
         [cache].into_iter().chain(others).collect()
     }
-
-    fn resolve_code(&self, recorded: &Recorded<'_>) -> Result<Option<Code>, LibraryError> {
-        let store_type = recorded.store_type;
-        match recorded.logic.map(str::parse::<Cid>) {
-            Some(Ok(cid)) => self.code(&cid, store_type).map(Some),
-            // Other code computed the state: a replay with code of this type would prove it equal.
-            Some(Err(_)) | None => {
-                self.named_of_type(store_type)?;
-                // New stores use the most recently added code.
-                Ok(self.of_type(store_type)?.into_iter().next())
-            }
-        }
-    }
 }
 
 /// Files of a directory that may be the module: those named by its content id first.
@@ -356,39 +325,4 @@ fn candidates(dir: &Path, cid: &Cid) -> Vec<PathBuf> {
     // Reading a pipe would block.
     let all = named.into_iter().chain(others);
     all.filter(|path| path.is_file()).collect()
-}
-
-/// Resolves the code of stores that no registered code computes.
-#[derive(Debug, Clone)]
-struct Shared(Arc<CodeLibrary>);
-
-impl Resolver for Shared {
-    fn resolve(&self, recorded: &Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause> {
-        let Some(code) = self.0.resolve_code(recorded)? else {
-            return Ok(None);
-        };
-        Ok(Some(Arc::new(self.0.opener(&code))))
-    }
-
-    fn migration(
-        &self,
-        from: &StoreType,
-        to: &StoreType,
-    ) -> Result<Option<Arc<dyn Migration>>, Cause> {
-        let converts = |code: &Code| code.manifest().converts.contains(from);
-        let code = self.0.of_type(to)?.into_iter().find(converts);
-        let Some(code) = code else {
-            return Ok(None);
-        };
-        let machine = WasmMachine::new(code, &[])?;
-        let convert = move |step| Ok(machine.convert(step)?);
-        Ok(Some(Arc::new(Converting::new(convert))))
-    }
-}
-
-impl CodeLibrary {
-    /// Makes a registry ask this library for the code of stores that no registered opener computes.
-    pub fn attach(self: &Arc<Self>, registry: &mut Registry) {
-        registry.add_resolver(Shared(Arc::clone(self)));
-    }
 }

@@ -1,36 +1,81 @@
-//! The modules that the user trusts: `code.toml` in the data directory.
+//! What the user trusts: `code.toml` in the data directory.
+//!
+//! The file belongs to the user: a change keeps its comments, its order and its layout.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::SystemTime;
 
-use lattice_meta::Cid;
-use serde::Deserialize;
+use lattice_meta::{Cid, PubKey, StoreType};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::cache::replace;
 use crate::error::LibraryError;
 
 const HEAD: &str = "\
-# Code that may run here, by its content id, and when it was added.
-# `lattice code add FILE` adds an entry.
+# Code that may run here.
+#
+# [added]: modules by content id, and when `lattice code add FILE` added them.
+# [types.\"TYPE\"]: `publisher`, whose releases of the type may run; `policy`, ask, follow or pinned;
+# `pin`, the only module of a pinned type; `release`, the newest one used, which never decreases.
 
 [added]
 ";
 
-/// Trusted content ids, each with the time when it was added, as RFC 3339 text.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Trusted {
-    added: BTreeMap<Cid, String>,
+/// How releases of a type are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub enum Policy {
+    /// `lattice code upgrade` asks before a store changes to another release.
+    #[default]
+    Ask,
+    /// `lattice code upgrade` does not ask.
+    Follow,
+    /// Only the pinned module runs.
+    Pinned,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Record {
-    #[serde(default)]
-    added: BTreeMap<String, String>,
+impl Policy {
+    /// The name in `code.toml` and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Follow => "follow",
+            Self::Pinned => "pinned",
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the user has decided about a store type.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TypeTrust {
+    /// The author whose releases of the type may run.
+    pub publisher: Option<PubKey>,
+    /// How releases are chosen.
+    pub policy: Policy,
+    /// The only module that may run; there is one if and only if the policy is
+    /// [`Policy::Pinned`].
+    pub pin: Option<Cid>,
+    /// The greatest number of a release that a store here uses or used. Older ones are not chosen.
+    pub release: Option<u64>,
+}
+
+/// What the user trusts: modules, and publishers of store types.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trusted {
+    /// Modules, each with the time when it was added, as RFC 3339 text.
+    added: BTreeMap<Cid, String>,
+    types: BTreeMap<StoreType, TypeTrust>,
 }
 
 fn file(data_dir: &Path) -> PathBuf {
@@ -43,29 +88,10 @@ impl Trusted {
     /// # Errors
     /// [`LibraryError::File`], and [`LibraryError::Trust`] for a malformed file.
     pub fn load(data_dir: &Path) -> Result<Self, LibraryError> {
-        let path = file(data_dir);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(LibraryError::file("read", path, error)),
-        };
-        let broken = |reason: String| LibraryError::Trust {
-            path: path.clone(),
-            reason,
-        };
-        let record: Record =
-            toml::from_str(&text).map_err(|error| broken(error.message().to_owned()))?;
-        let mut added = BTreeMap::new();
-        for (cid, time) in record.added {
-            let parsed = cid
-                .parse()
-                .map_err(|error| broken(format!("{cid:?}: {error}")))?;
-            added.insert(parsed, time);
-        }
-        Ok(Self { added })
+        Ok(read(&file(data_dir))?.1)
     }
 
-    /// Whether a module is trusted.
+    /// Whether a module was added.
     pub fn contains(&self, cid: &Cid) -> bool {
         self.added.contains_key(cid)
     }
@@ -75,54 +101,365 @@ impl Trusted {
         self.added.get(cid).map(String::as_str)
     }
 
-    /// The modules, in order of content ids.
+    /// The added modules, in order of content ids.
     pub fn iter(&self) -> impl Iterator<Item = &Cid> {
         self.added.keys()
     }
 
-    /// The modules, most recently added first.
+    /// The added modules, most recently added first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Cid> {
         let mut all: Vec<_> = self.added.iter().collect();
         all.sort_by(|a, b| (b.1, b.0).cmp(&(a.1, a.0)));
         all.into_iter().map(|(cid, _)| cid)
     }
 
-    /// Removes a module from the list of a data directory. Returns whether it was listed. The
-    /// caller holds the lock of the cache.
-    ///
-    /// # Errors
-    /// As for [`load`](Self::load).
-    pub(crate) fn remove(data_dir: &Path, cid: &Cid) -> Result<bool, LibraryError> {
-        let mut trusted = Self::load(data_dir)?;
-        if trusted.added.remove(cid).is_none() {
-            return Ok(false);
-        }
-        trusted.write(data_dir)?;
-        Ok(true)
+    /// What the user has decided about a type; the default without a decision.
+    pub fn of_type(&self, store_type: &StoreType) -> TypeTrust {
+        self.types.get(store_type).cloned().unwrap_or_default()
     }
 
-    fn write(&self, data_dir: &Path) -> Result<(), LibraryError> {
-        let mut text = HEAD.to_owned();
-        for (cid, time) in &self.added {
-            writeln!(text, "{cid} = {time:?}").expect("a string takes all text");
-        }
-        let path = file(data_dir);
-        replace(&path, text.as_bytes()).map_err(|error| LibraryError::file("write", path, error))
+    /// The types that the user has decided about, in order.
+    pub fn types(&self) -> impl Iterator<Item = (&StoreType, &TypeTrust)> {
+        self.types.iter()
+    }
+
+    /// Whether a module is the pin of a type.
+    pub fn is_pin(&self, cid: &Cid) -> bool {
+        self.types.values().any(|trust| trust.pin == Some(*cid))
     }
 
     /// Adds a module to the list of a data directory. Returns whether it is new. The caller holds
-    /// the lock of the cache.
+    /// the lock of the cache, as for all changes.
     ///
     /// # Errors
     /// As for [`load`](Self::load).
     pub(crate) fn add(data_dir: &Path, cid: &Cid) -> Result<bool, LibraryError> {
-        let mut trusted = Self::load(data_dir)?;
-        if trusted.contains(cid) {
-            return Ok(false);
+        change(data_dir, |document, trusted| {
+            if trusted.contains(cid) {
+                return false;
+            }
+            let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+            table(document.as_table_mut(), "added").insert(&cid.to_string(), value(now));
+            true
+        })
+    }
+
+    /// Removes a module from the list of a data directory. Returns whether it was listed.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(crate) fn remove(data_dir: &Path, cid: &Cid) -> Result<bool, LibraryError> {
+        change(data_dir, |document, trusted| {
+            let is_listed = trusted.contains(cid);
+            if is_listed {
+                table(document.as_table_mut(), "added").remove(&cid.to_string());
+            }
+            is_listed
+        })
+    }
+
+    /// Replaces what a data directory has about a type. Returns whether that is a change.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(crate) fn set_type(
+        data_dir: &Path,
+        store_type: &StoreType,
+        trust: &TypeTrust,
+    ) -> Result<bool, LibraryError> {
+        change(data_dir, |document, trusted| {
+            if trusted.of_type(store_type) == *trust {
+                return false;
+            }
+            let types = table(document.as_table_mut(), "types");
+            types.set_implicit(true);
+            if *trust == TypeTrust::default() {
+                types.remove(store_type.as_str());
+                return true;
+            }
+            let entry = table(types, store_type.as_str());
+            set(
+                entry,
+                "publisher",
+                trust.publisher.map(|key| key.to_string()),
+            );
+            set(entry, "policy", Some(trust.policy.to_string()));
+            set(entry, "pin", trust.pin.map(|cid| cid.to_string()));
+            // A release is published with at most this number.
+            let release = trust.release.and_then(|number| i64::try_from(number).ok());
+            set(entry, "release", release);
+            true
+        })
+    }
+}
+
+/// The table with this name, made if it is missing.
+fn table<'a>(parent: &'a mut Table, name: &str) -> &'a mut Table {
+    let entry = parent
+        .entry(name)
+        .or_insert_with(|| Item::Table(Table::new()));
+    if !entry.is_table() {
+        // An inline table, which `parse` accepts like any other.
+        let inline = std::mem::take(entry).into_table();
+        *entry = Item::Table(inline.unwrap_or_default());
+    }
+    entry.as_table_mut().expect("it was made a table")
+}
+
+fn set(table: &mut Table, key: &str, to: Option<impl Into<toml_edit::Value>>) {
+    let Some(to) = to else {
+        table.remove(key);
+        return;
+    };
+    let mut to = to.into();
+    // What stands before a key, and after a value on its line, stays.
+    match table.get_mut(key) {
+        Some(item) => {
+            if let Some(old) = item.as_value() {
+                *to.decor_mut() = old.decor().clone();
+            }
+            *item = Item::Value(to);
         }
-        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-        trusted.added.insert(*cid, now);
-        trusted.write(data_dir)?;
-        Ok(true)
+        None => {
+            table.insert(key, Item::Value(to));
+        }
+    }
+}
+
+/// Reads the file. A missing one is what a change begins with.
+fn read(path: &Path) -> Result<(DocumentMut, Trusted), LibraryError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
+        Err(error) => return Err(LibraryError::file("read", path, error)),
+    };
+    let broken = |reason: String| LibraryError::Trust {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| broken(error.message().to_owned()))?;
+    let trusted = parse(&document).map_err(broken)?;
+    Ok((document, trusted))
+}
+
+/// Changes the file, if `edit` says that it has changed the document.
+fn change(
+    data_dir: &Path,
+    edit: impl FnOnce(&mut DocumentMut, &Trusted) -> bool,
+) -> Result<bool, LibraryError> {
+    let path = file(data_dir);
+    let (mut document, trusted) = read(&path)?;
+    if !edit(&mut document, &trusted) {
+        return Ok(false);
+    }
+    replace(&path, document.to_string().as_bytes())
+        .map_err(|error| LibraryError::file("write", path, error))?;
+    Ok(true)
+}
+
+fn parse(document: &DocumentMut) -> Result<Trusted, String> {
+    let mut trusted = Trusted::default();
+    for (name, item) in document.iter() {
+        let entries = tables(item, name)?;
+        match name {
+            "added" => {
+                for (cid, time) in entries.iter() {
+                    let key = cid.parse().map_err(|error| format!("{cid:?}: {error}"))?;
+                    let time = text(time, cid)?;
+                    trusted.added.insert(key, time.to_owned());
+                }
+            }
+            "types" => {
+                for (name, item) in entries.iter() {
+                    let store_type = name.parse().map_err(|error| format!("{name:?}: {error}"))?;
+                    let trust = parse_type(tables(item, name)?)
+                        .map_err(|reason| format!("type {name}: {reason}"))?;
+                    trusted.types.insert(store_type, trust);
+                }
+            }
+            _ => {
+                return Err(format!(
+                    "expected the tables `added` and `types`, found `{name}`"
+                ));
+            }
+        }
+    }
+    Ok(trusted)
+}
+
+fn parse_type(entries: &dyn TableLike) -> Result<TypeTrust, String> {
+    let (mut trust, mut policy) = (TypeTrust::default(), None);
+    for (key, item) in entries.iter() {
+        match key {
+            "publisher" => trust.publisher = Some(parsed(item, key)?),
+            "pin" => trust.pin = Some(parsed(item, key)?),
+            "policy" => {
+                policy = Some(match text(item, key)? {
+                    "ask" => Policy::Ask,
+                    "follow" => Policy::Follow,
+                    "pinned" => Policy::Pinned,
+                    other => {
+                        return Err(format!(
+                            "expected the policy ask, follow or pinned, found {other:?}"
+                        ));
+                    }
+                });
+            }
+            "release" => {
+                let number = item
+                    .as_integer()
+                    .and_then(|number| u64::try_from(number).ok());
+                let number = number.ok_or("expected `release` to be a number from 0")?;
+                trust.release = Some(number);
+            }
+            _ => {
+                return Err(format!(
+                    "expected publisher, policy, pin and release, found `{key}`"
+                ));
+            }
+        }
+    }
+    trust.policy = match (policy, trust.pin) {
+        (Some(Policy::Pinned) | None, Some(_)) => Policy::Pinned,
+        (Some(Policy::Pinned), None) => return Err("the policy pinned needs a `pin`".into()),
+        (Some(other), Some(_)) => {
+            return Err(format!("a `pin` needs the policy pinned, found {other}"));
+        }
+        (other, None) => other.unwrap_or_default(),
+    };
+    Ok(trust)
+}
+
+fn tables<'a>(item: &'a Item, name: &str) -> Result<&'a dyn TableLike, String> {
+    let entries = item.as_table_like();
+    entries.ok_or_else(|| format!("expected a table `{name}`, found {}", item.type_name()))
+}
+
+fn text<'a>(item: &'a Item, key: &str) -> Result<&'a str, String> {
+    let found = item.as_str();
+    found.ok_or_else(|| format!("expected `{key}` to be text, found {}", item.type_name()))
+}
+
+fn parsed<T: FromStr<Err: fmt::Display>>(item: &Item, key: &str) -> Result<T, String> {
+    let text = text(item, key)?;
+    text.parse().map_err(|error| format!("`{key}`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const KEY: &str = "8deecb4b160002c0aa3070ee66d1aac20db747f11b742dff054fd52059b702e6";
+    const CID: &str = "bafkr4icqbpa7avln6ntrhivfkjzhkl237mafm7mcqfofpfvp6jt2qf3xay";
+
+    fn loaded(text: &str) -> Result<Trusted, String> {
+        parse(
+            &text
+                .parse::<DocumentMut>()
+                .map_err(|error| error.message().to_owned())?,
+        )
+    }
+
+    #[test]
+    fn a_change_keeps_comments_and_layout() {
+        let dir = tempfile::tempdir().unwrap();
+        let cid: Cid = CID.parse().unwrap();
+        let chat: StoreType = "org.example.chat".parse().unwrap();
+        let text = format!(
+            "# mine\n[types.\"org.example.chat\"] # the chat\n  publisher = \"{KEY}\" # Ann, by phone\n\
+             policy = 'ask'\n\n# modules\n[added] \n\"{CID}\"   =  \"once\" # first\n"
+        );
+        fs::write(file(dir.path()), &text).unwrap();
+        assert!(!Trusted::add(dir.path(), &cid).unwrap());
+        let mut trust = Trusted::load(dir.path()).unwrap().of_type(&chat);
+        assert!(!Trusted::set_type(dir.path(), &chat, &trust).unwrap());
+        assert_eq!(fs::read_to_string(file(dir.path())).unwrap(), text);
+
+        trust.policy = Policy::Follow;
+        trust.release = Some(7);
+        assert!(Trusted::set_type(dir.path(), &chat, &trust).unwrap());
+        assert!(Trusted::remove(dir.path(), &cid).unwrap());
+        let changed = text.replace("'ask'", "\"follow\"\nrelease = 7");
+        let changed = changed.replace(&format!("\"{CID}\"   =  \"once\" # first\n"), "");
+        assert_eq!(fs::read_to_string(file(dir.path())).unwrap(), changed);
+        assert_eq!(Trusted::load(dir.path()).unwrap().of_type(&chat), trust);
+
+        assert!(Trusted::set_type(dir.path(), &chat, &TypeTrust::default()).unwrap());
+        assert_eq!(Trusted::load(dir.path()).unwrap(), Trusted::default());
+    }
+
+    #[test]
+    fn a_first_change_writes_a_file_that_explains_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let chat: StoreType = "org.example.chat".parse().unwrap();
+        let trust = TypeTrust {
+            publisher: Some(KEY.parse().unwrap()),
+            ..TypeTrust::default()
+        };
+        assert!(Trusted::set_type(dir.path(), &chat, &trust).unwrap());
+        let expected = format!(
+            "{HEAD}\n[types.\"org.example.chat\"]\npublisher = \"{KEY}\"\npolicy = \"ask\"\n"
+        );
+        assert_eq!(fs::read_to_string(file(dir.path())).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_malformed_list_is_an_error_that_says_what_was_expected() {
+        for (text, reason) in [
+            (
+                "[more]",
+                "expected the tables `added` and `types`, found `more`",
+            ),
+            ("added = 1", "expected a table `added`, found integer"),
+            (
+                "[added]\nx = 'y'",
+                "\"x\": a content id has 59 characters, found 1",
+            ),
+            (
+                &format!("[added]\n{CID} = 1"),
+                &format!("expected `{CID}` to be text, found integer"),
+            ),
+            (
+                "[types.x]",
+                "\"x\": a store type has 3 to 128 bytes, found 1",
+            ),
+            (
+                "[types.'a.b']\nkey = 1",
+                "type a.b: expected publisher, policy, pin and release, found `key`",
+            ),
+            (
+                "[types.'a.b']\npublisher = 'ab'",
+                "type a.b: `publisher`: expected 64 hexadecimal digits, found 2 characters",
+            ),
+            (
+                "[types.'a.b']\npolicy = 'all'",
+                "type a.b: expected the policy ask, follow or pinned, found \"all\"",
+            ),
+            (
+                "[types.'a.b']\npolicy = 'pinned'",
+                "type a.b: the policy pinned needs a `pin`",
+            ),
+            (
+                &format!("[types.'a.b']\npolicy = 'ask'\npin = '{CID}'"),
+                "type a.b: a `pin` needs the policy pinned, found ask",
+            ),
+            (
+                "[types.'a.b']\nrelease = -1",
+                "type a.b: expected `release` to be a number from 0",
+            ),
+        ] {
+            assert_eq!(loaded(text).unwrap_err(), reason);
+        }
+        let pinned = loaded(&format!("types.'a.b' = {{ pin = '{CID}' }}")).unwrap();
+        let trust = pinned.of_type(&"a.b".parse().unwrap());
+        assert_eq!(
+            (trust.policy, trust.pin),
+            (Policy::Pinned, Some(CID.parse().unwrap()))
+        );
+        assert!(pinned.is_pin(&CID.parse().unwrap()));
     }
 }

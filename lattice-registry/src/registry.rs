@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lattice_backend::backend::{Cause, Peek};
 use lattice_backend::machine::{Conversion, Logic, Step};
-use lattice_meta::{SchemaVersion, StoreType};
+use lattice_meta::{SchemaVersion, StoreId, StoreType};
 
 use crate::handle::StoreHandle;
 use crate::migration::{Calls, Converting, Migration};
@@ -17,6 +17,8 @@ use crate::opener::StoreOpener;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recorded<'a> {
+    /// The store, if it exists.
+    pub store_id: Option<StoreId>,
     /// The store's type.
     pub store_type: &'a StoreType,
     /// The layout of its rows.
@@ -28,6 +30,7 @@ pub struct Recorded<'a> {
 impl<'a> From<&'a StoreType> for Recorded<'a> {
     fn from(store_type: &'a StoreType) -> Self {
         Self {
+            store_id: None,
             store_type,
             schema_version: None,
             logic: None,
@@ -38,6 +41,7 @@ impl<'a> From<&'a StoreType> for Recorded<'a> {
 impl<'a> From<&'a Peek> for Recorded<'a> {
     fn from(peek: &'a Peek) -> Self {
         Self {
+            store_id: Some(peek.meta.store_id),
             store_type: &peek.meta.store_type,
             schema_version: Some(peek.meta.schema_version),
             logic: peek.logic.as_deref(),

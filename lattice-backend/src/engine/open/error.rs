@@ -143,6 +143,8 @@ pub enum OpenError {
         recorded: String,
         /// The version of the given logic.
         current: LogicVersion,
+        /// The number of replayed ops.
+        ops: u64,
         /// Where the store and the replay differ.
         difference: Box<Difference>,
     },

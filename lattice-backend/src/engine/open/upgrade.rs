@@ -85,6 +85,7 @@ pub(crate) fn prove<M: StateMachine>(
         store_id,
         recorded: recorded.clone(),
         current: machine.logic().version().clone(),
+        ops: proven.ledger.applied,
         difference: Box::new(difference),
     })
 }

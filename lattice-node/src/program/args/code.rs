@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use lattice_meta::{PubKey, StoreType};
 
 use super::Store;
 
@@ -65,14 +66,114 @@ JSON: store_id, recorded, logic_version, ops, proven, difference")]
     },
     /// Switch a store to other code, if a replay of its history proves that it computes the same
     /// state
-    #[command(after_help = "Example: lattice code upgrade lobby chat-fixed.wasm
+    #[command(
+        after_help = "Without CODE: the newest release of the trusted publisher that was not withdrawn. \
+A module that a replay has refused is not tried again unless it is named. Asks before it changes a store \
+whose type has the policy ask; --yes answers.
 
-JSON: store_id, recorded, logic_version")]
-    Upgrade {
+Example: lattice code upgrade lobby chat-fixed.wasm
+         lattice code upgrade --all --yes
+
+JSON, one object per store: store_id, recorded, logic_version, release; with --all also outcome (upgraded, \
+newest, refused, failed) and error"
+    )]
+    Upgrade(Upgrade),
+    /// Show what was decided about the code of a store, and why
+    #[command(after_help = "Example: lattice code why lobby
+
+JSON, one object per line: time, store_id, store_type, recorded, logic, outcome (used, proven, refused), \
+because, ops, op; then one object: logic, because (null if it may not run), newer (release, cid, notes, found)")]
+    Why {
         #[command(flatten)]
         store: Store,
-        /// A content id, a file, or `native` for the code of this program
-        #[arg(value_name = "CID|FILE|native")]
-        by: OsString,
     },
+    /// Trust the releases of a publisher for a store type
+    #[command(
+        after_help = "KEY is the publisher's complete public key, as `lattice identity` prints it there. A \
+type has one trusted publisher. A trusted release runs without being added, in a store that records it and in \
+new stores. --policy follow: `code upgrade` does not ask.
+
+Example: lattice code trust org.example.chat 8deecb4b160002c0aa3070ee66d1aac20db747f11b742dff054fd52059b702e6
+
+JSON: store_type, publisher, policy, changed"
+    )]
+    Trust(Trust),
+    /// Stop trusting the publisher of a store type
+    #[command(
+        after_help = "Stores that record one of its releases do not open until the release is added, or the \
+publisher is trusted again.
+
+Example: lattice code untrust org.example.chat
+
+JSON: store_type, publisher (that was trusted), changed"
+    )]
+    Untrust {
+        /// The store type
+        #[arg(value_name = "TYPE")]
+        store_type: StoreType,
+    },
+    /// Run one module only for a store type
+    #[command(
+        after_help = "A file is added first. `code upgrade` refuses all other modules until `code unpin`. Only a \
+pin can replace the program's own code of a `core:` type.
+
+Example: lattice code pin org.example.chat chat.wasm
+
+JSON: store_type, cid, changed"
+    )]
+    Pin {
+        /// The store type
+        #[arg(value_name = "TYPE")]
+        store_type: StoreType,
+        /// A content id, or a file
+        #[arg(value_name = "CID|FILE")]
+        what: OsString,
+    },
+    /// Remove the pin of a store type
+    #[command(after_help = "Example: lattice code unpin org.example.chat
+
+JSON: store_type, cid (that was the pin), changed")]
+    Unpin {
+        /// The store type
+        #[arg(value_name = "TYPE")]
+        store_type: StoreType,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Upgrade {
+    /// The store
+    #[arg(value_name = "STORE", required_unless_present = "all")]
+    pub(in super::super) store: Option<OsString>,
+    /// A content id, a file, or `native` for the code of this program
+    #[arg(value_name = "CODE", conflicts_with = "all")]
+    pub(in super::super) by: Option<OsString>,
+    /// Upgrade every store of the data directory whose type has a trusted publisher
+    #[arg(long, conflicts_with = "store")]
+    pub(in super::super) all: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(in super::super) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Trust {
+    /// The store type
+    #[arg(value_name = "TYPE")]
+    pub(in super::super) store_type: StoreType,
+    /// The publisher's public key
+    #[arg(value_name = "KEY")]
+    pub(in super::super) key: PubKey,
+    /// How releases are chosen
+    #[arg(long, value_name = "POLICY", default_value = "ask")]
+    pub(in super::super) policy: TrustPolicy,
+}
+
+/// How `code upgrade` chooses releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(in super::super) enum TrustPolicy {
+    /// Ask before a store changes to another release
+    Ask,
+    /// Do not ask
+    Follow,
 }

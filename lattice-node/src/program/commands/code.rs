@@ -1,16 +1,18 @@
-//! `lattice code`: adds, lists, shows and proves modules, and upgrades stores to them.
+//! `lattice code`: modules, trust in them and in their publishers, and upgrades of stores.
+
+mod trust;
+mod upgrade;
+mod why;
 
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use lattice_backend::engine::open::{OpenError, Proof};
+use lattice_backend::machine::manifest::Manifest;
 use lattice_code::{LibraryError, Located, Place};
 use lattice_meta::{Cid, StoreId, StoreType};
-use lattice_registry::{ManagerError, StoreOpener};
-use lattice_wasm::{Code, abi, read_manifest, wasm_store_opener};
-use serde_json::{Value as Json, json};
+use lattice_wasm::{Code, abi, read_manifest};
+use serde_json::json;
 
 use super::dynamic::{description, method_json};
 use crate::program::args::CodeCommand;
@@ -25,8 +27,13 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
         CodeCommand::List => list(context),
         CodeCommand::Show { what } => show(context, &what),
         CodeCommand::Remove { what } => remove(context, &what),
-        CodeCommand::Prove { store, by } => prove(context, &store.store, &by),
-        CodeCommand::Upgrade { store, by } => upgrade(context, &store.store, &by),
+        CodeCommand::Prove { store, by } => upgrade::prove(context, &store.store, &by),
+        CodeCommand::Upgrade(args) => upgrade::upgrade(context, &args),
+        CodeCommand::Why { store } => why::why(context, &store.store),
+        CodeCommand::Trust(args) => trust::trust(context, &args),
+        CodeCommand::Untrust { store_type } => trust::untrust(context, &store_type),
+        CodeCommand::Pin { store_type, what } => trust::pin(context, &store_type, &what),
+        CodeCommand::Unpin { store_type } => trust::unpin(context, &store_type),
     }
 }
 
@@ -93,6 +100,34 @@ struct Asked {
     /// The location, for display.
     place: String,
     file: PathBuf,
+}
+
+/// A module's bytes and its manifest, which is read before anything is compiled.
+struct Bytes {
+    cid: Cid,
+    wasm: Vec<u8>,
+    manifest: Manifest,
+}
+
+/// The module with a content id, or in a file, unchecked but for its manifest.
+fn bytes_of(context: &Context<'_>, name: &OsStr) -> Result<Bytes, Failure> {
+    let cid = name.to_str().and_then(|text| text.parse::<Cid>().ok());
+    let wasm = match cid {
+        Some(cid) => {
+            let found = context.code.find(&cid)?;
+            found.ok_or_else(|| missing(context, &cid))?.wasm
+        }
+        None => read_module(context, Path::new(name))?,
+    };
+    let manifest = read_manifest(&wasm).map_err(|source| LibraryError::Refused {
+        name: name.display().to_string(),
+        source,
+    })?;
+    Ok(Bytes {
+        cid: Cid::of(&wasm),
+        wasm,
+        manifest,
+    })
 }
 
 /// The module with a content id, or in a file. It need not be trusted.
@@ -280,130 +315,6 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
         lines.push(description(out, &manifest.store_type, &manifest.methods));
         lines.join("\n")
     })
-}
-
-/// Whether code must be trusted. A proof runs any code in the sandbox, and keeps no result of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    Needed,
-    NotNeeded,
-}
-
-/// The code proposed for a store: its logic version, and an opener that uses this code alone.
-fn candidate(
-    context: &Context<'_>,
-    store_type: &StoreType,
-    name: &OsStr,
-    trust: Trust,
-) -> Result<(String, Arc<dyn StoreOpener>), Failure> {
-    if name == "native" {
-        let opener = context.native.resolve(store_type)?;
-        return Ok((opener.logic().version().to_string(), opener));
-    }
-    let Asked { code, place, file } = named(context, name)?;
-    let cid = code.cid();
-    if trust == Trust::Needed && !context.code.is_trusted(&cid)? {
-        return Err(LibraryError::NotTrusted {
-            store_type: code.store_type().clone(),
-            cid,
-            found: file.display().to_string(),
-        }
-        .into());
-    }
-    if code.store_type() != store_type {
-        let found = code.store_type();
-        return Err(Failure::usage(format!(
-            "{place} is code for {found}, and the store is of type {store_type}"
-        )));
-    }
-    let opener =
-        wasm_store_opener(code, &[]).map_err(|error| Failure::failed(error.to_string()))?;
-    Ok((cid.to_string(), Arc::new(opener)))
-}
-
-fn difference(proof: &Proof) -> Json {
-    match proof.difference.is_none() {
-        true => Json::Null,
-        false => Json::String(proof.difference.to_string()),
-    }
-}
-
-fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
-    let path = context.path(store)?;
-    let meta = context.node.manager().peek_path(&path)?;
-    let (logic, opener) = candidate(context, &meta.store_type, code, Trust::NotNeeded)?;
-    let proof = context.node.manager().prove(&path, &*opener)?;
-    let is_proven = proof.difference.is_none();
-    let value = json!({
-        "store_id": proof.store_id,
-        "recorded": proof.recorded,
-        "logic_version": logic,
-        "ops": proof.ops,
-        "proven": is_proven,
-        "difference": difference(&proof),
-    });
-    context.out.either(value, |_| match is_proven {
-        true => format!(
-            "ok: {} replayed by {logic}, the state is the same",
-            plural(proof.ops, ("op", "ops"))
-        ),
-        false => format!("{logic} computes a different state: {}", proof.difference),
-    })?;
-    match is_proven {
-        true => Ok(()),
-        false => Err(Failure::damaged(format!(
-            "store {} still uses {}",
-            proof.store_id, proof.recorded
-        ))),
-    }
-}
-
-fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
-    let path = context.path(store)?;
-    let found = context
-        .node
-        .manager()
-        .find(&path, crate::Access::ReadOnly)?;
-    let (store_id, store_type) = (found.meta().store_id, found.meta().store_type.clone());
-    let recorded = found.recorded().logic.map(str::to_owned);
-    drop(found);
-    let (logic, opener) = candidate(context, &store_type, code, Trust::Needed)?;
-    context.node.become_writer()?;
-    let upgraded = context.node.manager().upgrade(&path, &*opener);
-    upgraded.map_err(|error| not_equal(error, code))?;
-    let value = json!({
-        "store_id": store_id,
-        "recorded": recorded,
-        "logic_version": logic,
-    });
-    context.out.either(value, |_| {
-        format!("store {store_id} now uses {logic}: a replay of its history gave the same state")
-    })
-}
-
-/// Why code was not accepted. Names only the first op that differs; `prove` shows the rest.
-fn not_equal(error: ManagerError, code: &OsStr) -> Failure {
-    let ManagerError::Open(OpenError::LogicDiffers {
-        store_id,
-        recorded,
-        current,
-        difference,
-    }) = &error
-    else {
-        return error.into();
-    };
-    let differs = match &difference.op {
-        Some(op) => format!(
-            "first in op {} (index {}, by {})",
-            op.op.id, op.index, op.op.author
-        ),
-        None => difference.to_string(),
-    };
-    Failure::damaged(format!(
-        "store {store_id} still uses {recorded}: {current} computes a different state, {differs}; \
-         `lattice code prove {store_id} {}` shows the whole difference",
-        code.display()
-    ))
 }
 
 /// The types of added modules, in the format of `types`.

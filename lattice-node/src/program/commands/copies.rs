@@ -145,7 +145,7 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
 }
 
 /// Asks for confirmation. Without a terminal it fails, because no user can answer.
-fn confirm(context: &Context<'_>, yes: bool, question: &str) -> Result<(), Failure> {
+pub(super) fn confirm(context: &Context<'_>, yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }

@@ -123,6 +123,11 @@ impl Failure {
         &self.message
     }
 
+    #[cfg(feature = "wasm")]
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }

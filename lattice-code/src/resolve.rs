@@ -1,0 +1,645 @@
+//! Chooses the code that opens a store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lattice_backend::backend::{Access, Cause};
+use lattice_backend::engine::open::{OpenError, Proof};
+use lattice_backend::engine::verify::Rebuilt;
+use lattice_backend::machine::{Logic, Method};
+use lattice_meta::{Cid, PubKey, StoreType};
+use lattice_registry::{
+    Converting, Migration, Peeked, Rebuild, Recorded, Registry, Resolver, StoreHandle, StoreOpener,
+};
+use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, read_manifest, wasm_store_opener};
+
+use crate::decide::{Because, Candidate, Choice, Refusal, Situation, decide};
+use crate::decisions::{Decision, Decisions, Outcome};
+use crate::error::LibraryError;
+use crate::library::CodeLibrary;
+use crate::releases::Release;
+use crate::trust::{Trusted, TypeTrust};
+
+/// The releases that a node knows. They are claims: the library compares their publishers with
+/// those that the user trusts.
+pub trait Catalogue: fmt::Debug + Send + Sync {
+    /// The releases of a type, of all publishers, in any order.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, Cause>;
+}
+
+/// Asks the user whether the publisher of a release is to be trusted for its type.
+#[derive(Clone)]
+pub(crate) struct Ask(pub(crate) Arc<dyn Fn(&Release) -> bool + Send + Sync>);
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ask")
+    }
+}
+
+/// A newer release than the one that a store uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Newer {
+    /// The number of the release.
+    pub release: u64,
+    /// The module.
+    pub cid: Cid,
+    /// What its publisher says has changed.
+    pub notes: String,
+    /// Whether a source has the module.
+    pub is_found: bool,
+}
+
+impl CodeLibrary {
+    /// The releases of a type that the catalogue knows; without a catalogue there are none.
+    ///
+    /// # Errors
+    /// [`LibraryError::Catalogue`].
+    pub fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, LibraryError> {
+        let Some(catalogue) = &self.catalogue else {
+            return Ok(Vec::new());
+        };
+        let releases = catalogue.releases(store_type);
+        releases.map_err(|source| LibraryError::Catalogue {
+            store_type: store_type.clone(),
+            source,
+        })
+    }
+
+    /// Why a module of a type may run; `None` if it may not.
+    ///
+    /// # Errors
+    /// As for [`Trusted::load`] and [`releases`](Self::releases).
+    pub fn because(
+        &self,
+        cid: &Cid,
+        store_type: &StoreType,
+    ) -> Result<Option<Because>, LibraryError> {
+        let trusted = self.trusted()?;
+        if let Some(because) = self.without_publisher(cid, &trusted) {
+            return Ok(Some(because));
+        }
+        let Some(publisher) = trusted.of_type(store_type).publisher else {
+            return Ok(None);
+        };
+        let releases = self.releases(store_type)?;
+        Ok(published_by(&releases, &publisher, cid))
+    }
+
+    /// Why a module may run, whoever has published it.
+    pub(crate) fn without_publisher(&self, cid: &Cid, trusted: &Trusted) -> Option<Because> {
+        if self.pinned.contains_key(cid) {
+            Some(Because::EqualToNative)
+        } else if trusted.is_pin(cid) {
+            Some(Because::Pinned)
+        } else {
+            trusted.contains(cid).then_some(Because::Added)
+        }
+    }
+
+    /// The code with a content id, for stores of a type, if it may run.
+    ///
+    /// # Errors
+    /// [`LibraryError::Missing`], [`LibraryError::NotTrusted`], [`LibraryError::Refused`].
+    pub fn code(&self, cid: &Cid, store_type: &StoreType) -> Result<Code, LibraryError> {
+        let Some(found) = self.find(cid)? else {
+            return Err(self.missing(cid, store_type));
+        };
+        if self.because(cid, store_type)?.is_none() {
+            return Err(LibraryError::NotTrusted {
+                store_type: store_type.clone(),
+                cid: *cid,
+                found: found.place.file().display().to_string(),
+            });
+        }
+        self.checked(cid, &found.wasm, store_type)
+    }
+
+    fn checked(
+        &self,
+        cid: &Cid,
+        wasm: &[u8],
+        store_type: &StoreType,
+    ) -> Result<Code, LibraryError> {
+        let code = self.check(wasm, &cid.to_string())?;
+        match code.store_type() == store_type {
+            true => Ok(code),
+            false => Err(LibraryError::Refused {
+                name: cid.to_string(),
+                source: lattice_wasm::CodeError::OtherType {
+                    asked: store_type.clone(),
+                    found: code.store_type().clone(),
+                },
+            }),
+        }
+    }
+
+    /// Checks a module and caches it. It is not trusted for that.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check), and [`LibraryError::File`].
+    pub fn keep(&self, wasm: &[u8], name: &str) -> Result<Code, LibraryError> {
+        let code = self.check(wasm, name)?;
+        let locked = self.cache.lock()?;
+        self.cache.put(&code.cid(), wasm)?;
+        drop(locked);
+        Ok(code)
+    }
+
+    fn missing(&self, cid: &Cid, store_type: &StoreType) -> LibraryError {
+        LibraryError::Missing {
+            store_type: store_type.clone(),
+            cid: *cid,
+            looked_in: self.sources(),
+        }
+    }
+
+    /// The added code for a type, most recently added first.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
+    pub fn of_type(&self, store_type: &StoreType) -> Result<Vec<Code>, LibraryError> {
+        let mut all = Vec::new();
+        for cid in self.trusted()?.newest_first() {
+            if let Some(found) = self.find(cid)? {
+                let name = cid.to_string();
+                // Modules of other types are not compiled.
+                let manifest = read_manifest(&found.wasm)
+                    .map_err(|source| LibraryError::refused(&name, source))?;
+                if manifest.store_type == *store_type {
+                    all.push(self.check(&found.wasm, &name)?);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The modules of a type that may run, in the order of preference: the pin, releases of the
+    /// trusted publisher from the newest to the oldest that may still be chosen, added modules from
+    /// the newest. `schema` is the layout of the rows of a store.
+    fn candidates(
+        &self,
+        store_type: &StoreType,
+        schema: Option<u64>,
+        trusted: &Trusted,
+        releases: &[Release],
+    ) -> Result<Vec<Candidate>, LibraryError> {
+        let trust = trusted.of_type(store_type);
+        let mut all: Vec<Candidate> = Vec::new();
+        let known = |all: &[Candidate], cid: &Cid| all.iter().any(|it| it.cid == *cid);
+        if let Some(pin) = trust.pin {
+            all.push(Candidate {
+                cid: pin,
+                because: Some(Because::Pinned),
+                is_found: self.find(&pin)?.is_some(),
+                fits: true,
+                is_withdrawn: false,
+                is_conflicting: false,
+            });
+        }
+        for release in newest_first(releases, &trust) {
+            let cid = release.published.cid;
+            if known(&all, &cid) {
+                continue;
+            }
+            let (oldest, newest) = release.published.schemas;
+            all.push(Candidate {
+                cid,
+                because: Some(Because::Published {
+                    release: release.published.release,
+                    publisher: release.publisher,
+                }),
+                is_found: self.find(&cid)?.is_some(),
+                fits: schema.is_none_or(|schema| (oldest..=newest).contains(&schema)),
+                is_withdrawn: release.withdrawn.is_some(),
+                is_conflicting: release.is_conflicting,
+            });
+        }
+        for code in self.of_type(store_type)? {
+            let cid = code.cid();
+            if !known(&all, &cid) {
+                let schemas = &code.manifest().schemas;
+                let fits =
+                    |schema: u64| (schemas.start().get()..=schemas.end().get()).contains(&schema);
+                all.push(Candidate {
+                    cid,
+                    because: Some(Because::Added),
+                    is_found: true,
+                    fits: schema.is_none_or(fits),
+                    is_withdrawn: false,
+                    is_conflicting: false,
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The release that `lattice code upgrade` would take for a store: the newest one of the trusted
+    /// publisher, if the store does not use it yet and it has not been refused.
+    ///
+    /// # Errors
+    /// As for [`releases`](Self::releases), and for reading the log of decisions.
+    pub fn newer(&self, recorded: &Recorded<'_>) -> Result<Option<Newer>, LibraryError> {
+        let trusted = self.trusted()?;
+        let trust = trusted.of_type(recorded.store_type);
+        if trust.publisher.is_none() || trust.pin.is_some() {
+            return Ok(None);
+        }
+        let releases = self.releases(recorded.store_type)?;
+        let refused = match recorded.store_id {
+            Some(store_id) => self.decisions(store_id)?.refused(),
+            None => Default::default(),
+        };
+        let schema = recorded.schema_version.map(|schema| schema.get());
+        let mut newest = newest_first(&releases, &trust).filter(|release| {
+            let (oldest, newest) = release.published.schemas;
+            release.withdrawn.is_none()
+                && !release.is_conflicting
+                && schema.is_none_or(|schema| (oldest..=newest).contains(&schema))
+                && !refused.contains(&release.published.cid)
+        });
+        let Some(release) = newest.next() else {
+            return Ok(None);
+        };
+        let published = &release.published;
+        let used = recorded.logic.and_then(|logic| logic.parse::<Cid>().ok());
+        let number_of = |cid: &Cid| {
+            let all = releases
+                .iter()
+                .filter(|it| it.publisher == release.publisher);
+            let same = all.filter(|it| it.published.cid == *cid);
+            same.map(|it| it.published.release).max()
+        };
+        let used_number = used.as_ref().and_then(number_of);
+        if used == Some(published.cid) || used_number.is_some_and(|it| it >= published.release) {
+            return Ok(None);
+        }
+        Ok(Some(Newer {
+            release: published.release,
+            cid: published.cid,
+            notes: published.notes.clone(),
+            is_found: self.find(&published.cid)?.is_some(),
+        }))
+    }
+
+    /// Notes that a store uses a module. If it is a release of the trusted publisher, older releases
+    /// of the type are not chosen any more.
+    ///
+    /// # Errors
+    /// As for [`Trusted::load`] and [`releases`](Self::releases); the file cannot be written.
+    pub fn used(&self, cid: &Cid, store_type: &StoreType) -> Result<(), LibraryError> {
+        let mut trust = self.trusted()?.of_type(store_type);
+        let Some(publisher) = trust.publisher else {
+            return Ok(());
+        };
+        let releases = self.releases(store_type)?;
+        let Some(Because::Published { release, .. }) = published_by(&releases, &publisher, cid)
+        else {
+            return Ok(());
+        };
+        if trust.release.is_some_and(|newest| newest >= release) {
+            return Ok(());
+        }
+        trust.release = Some(release);
+        self.set_type(store_type, &trust).map(drop)
+    }
+
+    /// Replaces what the user has decided about a type. Returns whether that is a change.
+    ///
+    /// # Errors
+    /// As for [`Trusted::load`]; the file cannot be written.
+    pub fn set_type(
+        &self,
+        store_type: &StoreType,
+        trust: &TypeTrust,
+    ) -> Result<bool, LibraryError> {
+        let locked = self.cache.lock()?;
+        let changed = Trusted::set_type(self.data_dir(), store_type, trust)?;
+        drop(locked);
+        Ok(changed)
+    }
+
+    /// The decisions about a store's code.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`].
+    pub fn decisions(&self, store_id: lattice_meta::StoreId) -> Result<Decisions, LibraryError> {
+        self.log().read(store_id)
+    }
+
+    /// Records a decision about a store's code.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`].
+    pub fn decided(
+        &self,
+        store_id: lattice_meta::StoreId,
+        store_type: &StoreType,
+        recorded: Option<&str>,
+        logic: &str,
+        outcome: Outcome,
+    ) -> Result<(), LibraryError> {
+        let decision = Decision::now(store_id, store_type, recorded, logic, outcome);
+        self.log().append(&decision)
+    }
+
+    /// An opener that runs stores with this module.
+    pub fn opener(&self, code: &Code) -> WasmStoreOpener {
+        let equal = self.pinned.get(&code.cid());
+        let equal: Vec<&str> = equal.into_iter().flatten().map(String::as_str).collect();
+        let opener = wasm_store_opener(code.clone(), &equal);
+        opener.expect("the versions are those of registered logic")
+    }
+
+    /// The modules to open a store with, in the order of attempts. If the type has one publisher and
+    /// the user trusts none yet, asks the user.
+    fn choose(&self, recorded: &Recorded<'_>) -> Result<Vec<(Choice, Code)>, LibraryError> {
+        let chosen = self.choose_from_trusted(recorded);
+        let publisher = match &chosen {
+            Err(LibraryError::NoPublisher { publishers, .. }) if publishers.len() == 1 => {
+                publishers[0]
+            }
+            Err(LibraryError::OtherPublisher { publisher, .. }) => *publisher,
+            _ => return chosen,
+        };
+        let store_type = recorded.store_type;
+        let mut trust = self.trusted()?.of_type(store_type);
+        let Some(ask) = self.ask.as_ref().filter(|_| trust.publisher.is_none()) else {
+            return chosen;
+        };
+        trust.publisher = Some(publisher);
+        let releases = self.releases(store_type)?;
+        let Some(newest) = newest_first(&releases, &trust).next() else {
+            return chosen;
+        };
+        if !(ask.0)(newest) {
+            return chosen;
+        }
+        self.set_type(store_type, &trust)?;
+        self.choose_from_trusted(recorded)
+    }
+
+    /// The modules to open a store with, in the order of attempts.
+    fn choose_from_trusted(
+        &self,
+        recorded: &Recorded<'_>,
+    ) -> Result<Vec<(Choice, Code)>, LibraryError> {
+        let store_type = recorded.store_type;
+        let cid = recorded.logic.and_then(|logic| logic.parse::<Cid>().ok());
+        let trusted = self.trusted()?;
+        let trust = trusted.of_type(store_type);
+        let schema = recorded.schema_version.map(|schema| schema.get());
+        let found = cid.map(|cid| self.find(&cid)).transpose()?.flatten();
+        // The usual case needs no catalogue.
+        if let (Some(cid), Some(found), None) = (cid, &found, trust.pin)
+            && let Some(because) = self.without_publisher(&cid, &trusted)
+        {
+            let code = self.checked(&cid, &found.wasm, store_type)?;
+            return Ok(vec![(Choice { cid, because }, code)]);
+        }
+        let releases = self.releases(store_type)?;
+        let own = cid.map(|cid| Candidate {
+            cid,
+            because: self.without_publisher(&cid, &trusted).or_else(|| {
+                let publisher = trust.publisher?;
+                published_by(&releases, &publisher, &cid)
+            }),
+            is_found: found.is_some(),
+            fits: true,
+            is_withdrawn: false,
+            is_conflicting: false,
+        });
+        let refused = match recorded.store_id {
+            Some(store_id) => self.decisions(store_id)?.refused(),
+            None => Default::default(),
+        };
+        let decided = decide(&Situation {
+            recorded: own.as_ref(),
+            is_new: recorded.store_id.is_none() && recorded.logic.is_none(),
+            trust: &trust,
+            candidates: &self.candidates(store_type, schema, &trusted, &releases)?,
+            refused: &refused,
+        });
+        let choices = match decided {
+            Ok(choices) => choices,
+            Err(Refusal::Nothing) => {
+                self.named_of_type(store_type)?;
+                return match releases.is_empty() {
+                    true => Ok(Vec::new()),
+                    false => Err(not_published(store_type, &releases)),
+                };
+            }
+            Err(Refusal::Missing(cid)) => return Err(self.missing(&cid, store_type)),
+            Err(Refusal::PinMissing(cid)) => {
+                return Err(LibraryError::PinMissing {
+                    store_type: store_type.clone(),
+                    cid,
+                    looked_in: self.sources(),
+                });
+            }
+            Err(Refusal::NotTrusted(cid)) => {
+                let publishes = |release: &&Release| release.published.cid == cid;
+                let found = found.map(|found| found.place.file().display().to_string());
+                return Err(match releases.iter().find(publishes) {
+                    Some(release) => LibraryError::OtherPublisher {
+                        store_type: store_type.clone(),
+                        cid,
+                        publisher: release.publisher,
+                    },
+                    None => LibraryError::NotTrusted {
+                        store_type: store_type.clone(),
+                        cid,
+                        found: found.unwrap_or_else(|| cid.to_string()),
+                    },
+                });
+            }
+        };
+        let mut codes = Vec::new();
+        for choice in choices {
+            let found = self.find(&choice.cid)?;
+            let found = found.ok_or_else(|| self.missing(&choice.cid, store_type))?;
+            let code = self.checked(&choice.cid, &found.wasm, store_type)?;
+            codes.push((choice, code));
+        }
+        Ok(codes)
+    }
+
+    /// Makes a registry ask this library for the code of stores that no registered opener computes.
+    pub fn attach(self: &Arc<Self>, registry: &mut Registry) {
+        registry.add_resolver(Shared(Arc::clone(self)));
+    }
+}
+
+fn not_published(store_type: &StoreType, releases: &[Release]) -> LibraryError {
+    let mut publishers: Vec<PubKey> = releases.iter().map(|release| release.publisher).collect();
+    publishers.sort_unstable();
+    publishers.dedup();
+    LibraryError::NoPublisher {
+        store_type: store_type.clone(),
+        publishers,
+    }
+}
+
+/// The trusted publisher's release of a module.
+fn published_by(releases: &[Release], publisher: &PubKey, cid: &Cid) -> Option<Because> {
+    let of_it = releases
+        .iter()
+        .filter(|release| release.publisher == *publisher && release.published.cid == *cid);
+    let release = of_it.map(|release| release.published.release).max()?;
+    Some(Because::Published {
+        release,
+        publisher: *publisher,
+    })
+}
+
+/// The releases of the trusted publisher, newest first, without those older than one already used.
+fn newest_first<'a>(
+    releases: &'a [Release],
+    trust: &TypeTrust,
+) -> impl Iterator<Item = &'a Release> + use<'a> {
+    let (publisher, oldest) = (trust.publisher, trust.release.unwrap_or(0));
+    let mut all: Vec<&Release> = releases
+        .iter()
+        .filter(|release| publisher == Some(release.publisher))
+        // `code.toml` has signed numbers.
+        .filter(|release| i64::try_from(release.published.release).is_ok())
+        .filter(|release| release.published.release >= oldest)
+        .collect();
+    all.sort_by_key(|release| {
+        (
+            std::cmp::Reverse(release.published.release),
+            release.published.cid,
+        )
+    });
+    all.into_iter()
+}
+
+/// Resolves the code of stores that no registered code computes.
+#[derive(Debug, Clone)]
+struct Shared(Arc<CodeLibrary>);
+
+impl Resolver for Shared {
+    fn resolve(&self, recorded: &Recorded<'_>) -> Result<Option<Arc<dyn StoreOpener>>, Cause> {
+        let choices = self.0.choose(recorded)?;
+        if choices.is_empty() {
+            return Ok(None);
+        }
+        let attempts = choices.into_iter().map(|(choice, code)| Attempt {
+            opener: self.0.opener(&code),
+            choice,
+        });
+        Ok(Some(Arc::new(Attempts {
+            library: Arc::clone(&self.0),
+            attempts: attempts.collect(),
+        })))
+    }
+
+    fn migration(
+        &self,
+        from: &StoreType,
+        to: &StoreType,
+    ) -> Result<Option<Arc<dyn Migration>>, Cause> {
+        let trusted = self.0.trusted()?;
+        let releases = self.0.releases(to)?;
+        for candidate in self.0.candidates(to, None, &trusted, &releases)? {
+            let Some(found) = self.0.find(&candidate.cid)? else {
+                continue;
+            };
+            let code = self.0.checked(&candidate.cid, &found.wasm, to)?;
+            if code.manifest().converts.contains(from) {
+                let machine = WasmMachine::new(code, &[])?;
+                let convert = move |step| Ok(machine.convert(step)?);
+                return Ok(Some(Arc::new(Converting::new(convert))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[derive(Debug)]
+struct Attempt {
+    choice: Choice,
+    opener: WasmStoreOpener,
+}
+
+/// Opens a store with the first module that computes its state. There is at least one attempt.
+#[derive(Debug)]
+struct Attempts {
+    library: Arc<CodeLibrary>,
+    attempts: Vec<Attempt>,
+}
+
+impl Attempts {
+    fn first(&self) -> &WasmStoreOpener {
+        &self.attempts[0].opener
+    }
+
+    /// Records what came of an attempt, for people. A store opens also if that fails, for example
+    /// because the data directory is full.
+    fn decided(&self, store: &Peeked, choice: &Choice, outcome: Outcome) {
+        let meta = &store.peek.meta;
+        let recorded = store.peek.logic.as_deref();
+        let logic = choice.cid.to_string();
+        let (id, store_type) = (meta.store_id, &meta.store_type);
+        let _ = self
+            .library
+            .decided(id, store_type, recorded, &logic, outcome);
+    }
+}
+
+impl StoreOpener for Attempts {
+    fn logic(&self) -> Logic {
+        self.first().logic()
+    }
+
+    fn methods(&self) -> Vec<Method> {
+        self.first().methods()
+    }
+
+    fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
+        self.first().rebuild(rebuild)
+    }
+
+    fn prove(&self, store: Peeked) -> Result<Proof, OpenError> {
+        self.first().prove(store)
+    }
+
+    fn open(&self, mut store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {
+        let is_writer = store.request.options.access == Access::ReadWrite;
+        let (last, others) = self.attempts.split_last().expect("there is an attempt");
+        for attempt in others.iter().chain([last]) {
+            let opened = attempt.opener.open(store.clone());
+            // The reader is closed by the first attempt.
+            store.request.reader = None;
+            match &opened {
+                Ok(handle) if is_writer => {
+                    let because = attempt.choice.because.to_string();
+                    let recorded = store.peek.logic.as_deref();
+                    let is_same = recorded == Some(&*handle.logic_version().to_string());
+                    let outcome =
+                        match is_same || recorded == Some(&*attempt.choice.cid.to_string()) {
+                            true => Outcome::Used { because },
+                            false => Outcome::Proven { because },
+                        };
+                    self.decided(&store, &attempt.choice, outcome);
+                }
+                Err(OpenError::LogicDiffers {
+                    ops, difference, ..
+                }) if is_writer => {
+                    let op = difference.op.as_ref().map(|op| op.op.id.to_string());
+                    self.decided(&store, &attempt.choice, Outcome::Refused { ops: *ops, op });
+                    if !std::ptr::eq(attempt, last) {
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            return opened;
+        }
+        unreachable!("the last attempt returns")
+    }
+}

@@ -1,0 +1,142 @@
+//! Trust in publishers, and pins.
+
+use std::ffi::OsStr;
+
+use lattice_code::{Policy, TypeTrust, fingerprint};
+use lattice_meta::StoreType;
+use serde_json::json;
+
+use crate::program::args::{Trust, TrustPolicy};
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+
+pub(super) fn trust(context: &mut Context<'_>, args: &Trust) -> Result<(), Failure> {
+    let Trust {
+        store_type,
+        key,
+        policy,
+    } = args;
+    let mut trust = context.code.trusted()?.of_type(store_type);
+    if let Some(pin) = trust.pin {
+        return Err(Failure::usage(format!(
+            "{store_type} is pinned to {pin}, which no release replaces; `lattice code unpin \
+             {store_type}` removes the pin"
+        )));
+    }
+    if trust.publisher != Some(*key) {
+        // Publishers count their releases each by itself.
+        trust.release = None;
+    }
+    let before = trust.publisher.replace(*key);
+    trust.policy = match policy {
+        TrustPolicy::Ask => Policy::Ask,
+        TrustPolicy::Follow => Policy::Follow,
+    };
+    context.node.become_writer()?;
+    let is_changed = context.code.set_type(store_type, &trust)?;
+    let value = json!({
+        "store_type": store_type,
+        "publisher": key,
+        "policy": trust.policy.as_str(),
+        "changed": is_changed,
+    });
+    context.out.either(value, |_| {
+        let instead = match before {
+            Some(before) if before != *key => format!(", instead of {}", fingerprint(&before)),
+            _ => String::new(),
+        };
+        let key = fingerprint(key);
+        format!(
+            "releases of {store_type} by {key} may run{instead}; policy {}",
+            trust.policy
+        )
+    })
+}
+
+pub(super) fn untrust(context: &mut Context<'_>, store_type: &StoreType) -> Result<(), Failure> {
+    let mut trust = context.code.trusted()?.of_type(store_type);
+    let publisher = trust.publisher.take();
+    trust.release = None;
+    if trust.pin.is_none() {
+        trust.policy = Policy::default();
+    }
+    let is_changed = set(context, store_type, &trust)?;
+    let value = json!({
+        "store_type": store_type,
+        "publisher": publisher,
+        "changed": is_changed,
+    });
+    context.out.either(value, |_| match publisher {
+        Some(key) => format!(
+            "releases of {store_type} by {} no longer run",
+            fingerprint(&key)
+        ),
+        None => format!("no publisher of {store_type} was trusted"),
+    })
+}
+
+pub(super) fn pin(
+    context: &mut Context<'_>,
+    store_type: &StoreType,
+    what: &OsStr,
+) -> Result<(), Failure> {
+    let before = context.code.trusted()?.of_type(store_type);
+    let wanted = super::bytes_of(context, what)?;
+    let found = wanted.manifest.store_type.clone();
+    if found != *store_type {
+        return Err(Failure::usage(format!(
+            "{} is code for {found}, not for {store_type}",
+            what.display()
+        )));
+    }
+    let cid = wanted.cid;
+    context.node.become_writer()?;
+    let mut trust = before.clone();
+    trust.pin = Some(cid);
+    trust.policy = Policy::Pinned;
+    // The pin comes first: only a pin lets code of a `core:` type pass the checks.
+    let is_changed = context.code.set_type(store_type, &trust)?;
+    if let Err(error) = context.code.keep(&wanted.wasm, &cid.to_string()) {
+        context.code.set_type(store_type, &before)?;
+        return Err(error.into());
+    }
+    let value = json!({
+        "store_type": store_type,
+        "cid": cid.to_string(),
+        "changed": is_changed,
+    });
+    context
+        .out
+        .either(value, |_| format!("{store_type} runs {cid} only"))
+}
+
+pub(super) fn unpin(context: &mut Context<'_>, store_type: &StoreType) -> Result<(), Failure> {
+    let mut trust = context.code.trusted()?.of_type(store_type);
+    let pin = trust.pin.take();
+    trust.policy = match trust.policy {
+        Policy::Pinned => Policy::Ask,
+        other => other,
+    };
+    let is_changed = set(context, store_type, &trust)?;
+    let value = json!({
+        "store_type": store_type,
+        "cid": pin.map(|cid| cid.to_string()),
+        "changed": is_changed,
+    });
+    context.out.either(value, |_| match pin {
+        Some(cid) => format!("{store_type} is no longer pinned to {cid}"),
+        None => format!("{store_type} was not pinned"),
+    })
+}
+
+/// Changes what is known of a type. Creates no data directory if there is nothing to change.
+fn set(
+    context: &mut Context<'_>,
+    store_type: &StoreType,
+    trust: &TypeTrust,
+) -> Result<bool, Failure> {
+    if context.code.trusted()?.of_type(store_type) == *trust {
+        return Ok(false);
+    }
+    Ok(context.code.set_type(store_type, trust)?)
+}

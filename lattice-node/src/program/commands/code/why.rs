@@ -1,0 +1,106 @@
+//! What was decided about the code of a store.
+
+use std::ffi::OsStr;
+
+use lattice_code::{Because, Decision, Newer, Outcome};
+use lattice_meta::Cid;
+use lattice_registry::Found;
+use serde_json::{Value as Json, json};
+
+use crate::Access;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::program::output::escape_text;
+
+pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
+    let path = context.path(store)?;
+    let found = context.node.manager().find(&path, Access::ReadOnly)?;
+    let decisions = context.code.decisions(found.meta().store_id)?;
+    if decisions.unreadable > 0 {
+        let count = decisions.unreadable;
+        context.out.note(&format!(
+            "{count} lines of wasm/decisions.jsonl cannot be read"
+        ));
+    }
+    for decision in &decisions.all {
+        context.out.either(json!(decision), |_| line(decision))?;
+    }
+    let logic = found.recorded().logic.map(str::to_owned);
+    let because = because(context, &found)?;
+    let newer = context.code.newer(&found.recorded())?;
+    let value = json!({
+        "logic": logic,
+        "because": because.as_ref().map(ToString::to_string),
+        "newer": newer.as_ref().map(newer_json),
+    });
+    context.out.either(value, |_| {
+        let logic = logic.as_deref().unwrap_or("no logic version");
+        let mut lines = vec![match &because {
+            Some(because) => format!("now: {logic}, because {because}"),
+            None if logic.parse::<Cid>().is_ok() => {
+                format!("now: {logic}, which may not run here; `lattice code add` trusts it")
+            }
+            None => format!("now: {logic}, native code"),
+        }];
+        lines.extend(newer.as_ref().map(|newer| newer_line(newer, store)));
+        lines.join("\n")
+    })
+}
+
+/// Why the module that a store records may run.
+fn because(context: &Context<'_>, found: &Found) -> Result<Option<Because>, Failure> {
+    let cid = found
+        .recorded()
+        .logic
+        .and_then(|logic| logic.parse::<Cid>().ok());
+    match cid {
+        Some(cid) => Ok(context.code.because(&cid, &found.meta().store_type)?),
+        None => Ok(None),
+    }
+}
+
+fn line(decision: &Decision) -> String {
+    let Decision { time, logic, .. } = decision;
+    match &decision.outcome {
+        Outcome::Used { because } => format!("{time}  uses {logic}: {}", escape_text(because)),
+        Outcome::Proven { because } => format!(
+            "{time}  uses {logic}: {}; a replay of its history gave the same state",
+            escape_text(because)
+        ),
+        Outcome::Refused { ops, op } => {
+            let first = op.as_ref().map_or_else(String::new, |op| {
+                format!(", first in op {}", escape_text(op))
+            });
+            format!("{time}  refused {logic}: a replay of {ops} ops gave another state{first}")
+        }
+        other => format!("{time}  {logic}: {other:?}"),
+    }
+}
+
+pub(super) fn newer_json(newer: &Newer) -> Json {
+    json!({
+        "release": newer.release,
+        "cid": newer.cid.to_string(),
+        "notes": newer.notes,
+        "found": newer.is_found,
+    })
+}
+
+/// The line about a newer release, in `why` and `info`.
+pub(super) fn newer_line(newer: &Newer, store: &OsStr) -> String {
+    let Newer { release, cid, .. } = newer;
+    let notes = match newer.notes.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", escape_text(&newer.notes)),
+    };
+    match newer.is_found {
+        true => format!(
+            "newer: release {release}, {cid}{notes}; `lattice code upgrade {}` proves and takes it",
+            store.display()
+        ),
+        false => format!(
+            "newer: release {release}, {cid}{notes}; no source has it: apply a bundle with code, or \
+             `lattice code add FILE`"
+        ),
+    }
+}
