@@ -1,11 +1,22 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+extern crate alloc;
+
+#[cfg(feature = "std")]
 mod cache;
+#[cfg(feature = "std")]
 mod error;
+#[cfg(feature = "std")]
 mod library;
+pub mod releases;
+#[cfg(feature = "std")]
 mod trust;
 
+#[cfg(feature = "std")]
 pub use error::LibraryError;
+#[cfg(feature = "std")]
 pub use library::{CodeLibrary, Located, Place};
+#[cfg(feature = "std")]
 pub use trust::Trusted;
