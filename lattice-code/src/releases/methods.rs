@@ -19,11 +19,7 @@ use crate::releases::{Filter, Publish, Release, ReleaseCommand, ReleaseMachine, 
 /// The limit of queries if a call sets none: one call holds its whole result in memory.
 const DEFAULT_LIMIT: u64 = 1000;
 
-const LIMIT: Param = Param::optional(
-    "limit",
-    ValueType::Integer,
-    "at most this many; else 1,000",
-);
+const LIMIT: Param = Param::optional("limit", ValueType::Integer, "at most this many; else 1,000");
 
 /// The methods of the store type.
 pub(crate) const METHODS: &[MethodEntry<ReleaseMachine>] = &[
@@ -161,23 +157,13 @@ fn releases(
     list(limit, &mut |each| read::releases(data, &filter, each))
 }
 
-fn release(
-    _: &ReleaseMachine,
-    mut args: Args<'_>,
-    data: &dyn DataRead,
-    _: &dyn History,
-) -> Answer {
+fn release(_: &ReleaseMachine, mut args: Args<'_>, data: &dyn DataRead, _: &dyn History) -> Answer {
     let cid: Cid = required(&mut args, "cid")?;
     let limit = limit(&mut args)?;
     list(limit, &mut |each| read::naming(data, &cid, each))
 }
 
-fn types(
-    _: &ReleaseMachine,
-    mut args: Args<'_>,
-    data: &dyn DataRead,
-    _: &dyn History,
-) -> Answer {
+fn types(_: &ReleaseMachine, mut args: Args<'_>, data: &dyn DataRead, _: &dyn History) -> Answer {
     let limit = limit(&mut args)?;
     let (mut types, mut last) = (Vec::new(), None);
     while types.len() < limit

@@ -51,11 +51,7 @@ pub(crate) struct ReleaseRow {
 
 /// The key and the value of the row of a release.
 pub(crate) fn release(op: &OpView<'_>, publish: &Publish) -> (Vec<u8>, Vec<u8>) {
-    let mut key = of_release(
-        &publish.store_type,
-        &op.reference.author,
-        publish.release,
-    );
+    let mut key = of_release(&publish.store_type, &op.reference.author, publish.release);
     key.extend_from_slice(op.reference.id.as_bytes());
     let value = ReleaseValue {
         hlc: op.hlc,
@@ -108,7 +104,11 @@ impl ReleaseRow {
             let (publisher, rest) = rest.split_first_chunk::<32>()?;
             let (release, op) = rest.split_first_chunk::<8>()?;
             let op = OpId::from_slice(op)?;
-            Some((PubKey::from_bytes(*publisher), u64::from_be_bytes(*release), op))
+            Some((
+                PubKey::from_bytes(*publisher),
+                u64::from_be_bytes(*release),
+                op,
+            ))
         };
         let (publisher, release, op) =
             key().ok_or_else(|| damaged("the key of a release", row.key))?;
@@ -148,12 +148,10 @@ fn split_type(row_key: &[u8]) -> Result<(StoreType, &[u8])> {
     split().ok_or_else(|| damaged("the key of a release", row_key))
 }
 
-/// Decodes the row of a withdrawal to its reason.
+/// Decodes the row of a withdrawal, found by its [prefix](of_module), to its reason.
 pub(crate) fn reason(row: Row<'_>) -> Result<String> {
     const KEY_LEN: usize = 1 + Cid::LEN + PubKey::LEN + 8 + OpId::LEN;
-    let cid = row.key.strip_prefix(&[WITHDRAWAL]);
-    let cid = cid.and_then(|rest| Cid::from_bytes(rest.first_chunk::<{ Cid::LEN }>()?).ok());
-    if cid.is_none() || row.key.len() != KEY_LEN {
+    if row.key.len() != KEY_LEN {
         return Err(damaged("the key of a withdrawal", row.key));
     }
     let reason = core::str::from_utf8(row.value)

@@ -93,7 +93,8 @@ impl ReleaseStore {
     /// # Errors
     /// As for [`publish`](Self::publish).
     pub fn withdraw(&self, withdraw: &Withdraw) -> Result<Receipt, ReleaseAppendError> {
-        self.engine.append(ReleaseCommand::Withdraw(withdraw.clone()))
+        self.engine
+            .append(ReleaseCommand::Withdraw(withdraw.clone()))
     }
 
     /// The selected releases, in the order of (type, publisher, number, op id).

@@ -154,7 +154,7 @@ const BANNED: &[Banned] = &[
             "wasmi",
             "wasmparser",
         ],
-        why: "a registry is a state machine, which sees no module, no manager and no file",
+        why: "a state machine sees no module, no manager and no file",
     },
     Banned {
         package: "lattice-guest",
