@@ -1,5 +1,7 @@
 //! The built-in store types and their migrations. This is the only place that lists them.
 
+#[cfg(feature = "wasm")]
+use lattice_code::releases::{self, ReleaseMachine, ReleaseOpener};
 use lattice_kvstore::{KvMachine, KvOpener};
 use lattice_logstore::{LogMachine, LogOpener};
 use lattice_registry::{RegisterError, Registry};
@@ -14,6 +16,12 @@ pub fn core_registry() -> Result<Registry, RegisterError> {
     registry.register(
         lattice_logstore::store_type(),
         LogOpener::new(LogMachine::new),
+    )?;
+    // It has no migration to itself: a copy would have the author of the copy as its publisher.
+    #[cfg(feature = "wasm")]
+    registry.register(
+        releases::store_type(),
+        ReleaseOpener::new(ReleaseMachine::new),
     )?;
     // A migration to the same type makes a store with a history of its own, e.g. because ops of the
     // old one have wrong timestamps.

@@ -213,6 +213,7 @@ fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
         "lattice-kvstore",
         "lattice-logstore",
         "lattice-wasm",
+        "lattice-code",
     ];
     let packages = crates.iter().flat_map(|name| ["-p", name]);
     let names = [

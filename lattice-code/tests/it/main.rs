@@ -1,8 +1,9 @@
-//! A code library, and the stores that it opens.
+//! A code library, the stores that it opens, and registries of releases.
 // Clippy exempts tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod migrating;
+mod releases;
 mod sources;
 mod stores;
 mod support;

@@ -14,7 +14,7 @@ const ENGINE_MODULE_DIRECTORY: &str = "lattice-backend/src/redb/";
 const BACKEND_ROOT: &str = "lattice-backend/src/lib.rs";
 
 /// The built-in openers, which only one file of lattice-node may list.
-const OPENERS: &[&str] = &["KvOpener", "LogOpener"];
+const OPENERS: &[&str] = &["KvOpener", "LogOpener", "ReleaseOpener"];
 
 /// Names that a crate must not use, not even in strings.
 struct Unnamed {

@@ -18,6 +18,7 @@ pub(super) const PROVEN: &[&str] = &[
     "lattice-backend",
     "lattice-kvstore",
     "lattice-logstore",
+    "lattice-code",
 ];
 
 const EXPLANATION: &str = "the static library does not build; \"duplicate lang item `panic_impl`\" \

@@ -144,6 +144,19 @@ const BANNED: &[Banned] = &[
         why: "where code comes from does not depend on where rows are kept",
     },
     Banned {
+        package: "lattice-code",
+        features: &["--no-default-features"],
+        crates: &[
+            "lattice-registry",
+            "lattice-wasm",
+            "tempfile",
+            "toml",
+            "wasmi",
+            "wasmparser",
+        ],
+        why: "a state machine sees no module, no manager and no file",
+    },
+    Banned {
         package: "lattice-guest",
         features: &[],
         crates: &[ENGINE, "tempfile", "libc", "wasmi"],
