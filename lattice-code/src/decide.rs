@@ -68,6 +68,20 @@ pub(crate) struct Candidate {
     pub(crate) is_conflicting: bool,
 }
 
+impl Candidate {
+    /// The module and its release, if only its bytes are lacking.
+    pub(crate) fn lacks_bytes(&self) -> Option<(Cid, u64)> {
+        match self.because {
+            Some(Because::Published { release, .. })
+                if !self.is_found && self.fits && !self.is_withdrawn && !self.is_conflicting =>
+            {
+                Some((self.cid, release))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What is known when a store is opened or created.
 #[derive(Debug)]
 pub(crate) struct Situation<'a> {

@@ -50,6 +50,23 @@ pub enum LibraryError {
         /// The sources that were searched.
         looked_in: Vec<String>,
     },
+    /// The trusted publisher has released modules of the type, and none that could be chosen is in a
+    /// source.
+    #[error(
+        "{cid}, release {release} of {store_type}, is missing; looked in {}; a bundle with code, or \
+         `lattice code add FILE`, brings it",
+        list(looked_in)
+    )]
+    ReleaseMissing {
+        /// The type.
+        store_type: StoreType,
+        /// The newest release.
+        release: u64,
+        /// Its module.
+        cid: Cid,
+        /// The sources that were searched.
+        looked_in: Vec<String>,
+    },
     /// The code was published by an author whom the user does not trust for its type.
     #[error(
         "code {cid} for {store_type} is a release of a publisher that is not trusted here; \

@@ -16,7 +16,7 @@ use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, read_manifest, wasm_store
 use crate::decide::{Because, Candidate, Choice, Refusal, Situation, decide};
 use crate::decisions::{Decision, Decisions, Outcome};
 use crate::error::LibraryError;
-use crate::library::CodeLibrary;
+use crate::library::{CodeLibrary, Place};
 use crate::releases::Release;
 use crate::trust::{Trusted, TypeTrust};
 
@@ -417,17 +417,26 @@ impl CodeLibrary {
             Some(store_id) => self.decisions(store_id)?.refused(),
             None => Default::default(),
         };
+        let candidates = self.candidates(store_type, schema, &trusted, &releases)?;
         let decided = decide(&Situation {
             recorded: own.as_ref(),
             is_new: recorded.store_id.is_none() && recorded.logic.is_none(),
             trust: &trust,
-            candidates: &self.candidates(store_type, schema, &trusted, &releases)?,
+            candidates: &candidates,
             refused: &refused,
         });
         let choices = match decided {
             Ok(choices) => choices,
             Err(Refusal::Nothing) => {
                 self.named_of_type(store_type)?;
+                if let Some((cid, release)) = candidates.iter().find_map(Candidate::lacks_bytes) {
+                    return Err(LibraryError::ReleaseMissing {
+                        store_type: store_type.clone(),
+                        release,
+                        cid,
+                        looked_in: self.sources(),
+                    });
+                }
                 return match releases.is_empty() {
                     true => Ok(Vec::new()),
                     false => Err(not_published(store_type, &releases)),
@@ -463,6 +472,11 @@ impl CodeLibrary {
             let found = self.find(&choice.cid)?;
             let found = found.ok_or_else(|| self.missing(&choice.cid, store_type))?;
             let code = self.checked(&choice.cid, &found.wasm, store_type)?;
+            // A store that will record the module must find it the next time, too.
+            let is_recorded = cid == Some(choice.cid);
+            if !is_recorded && !matches!(found.place, Place::Cache(_)) {
+                self.keep(&found.wasm, &choice.cid.to_string())?;
+            }
             codes.push((choice, code));
         }
         Ok(codes)

@@ -7,6 +7,8 @@ mod node;
 mod openers;
 #[cfg(feature = "program")]
 pub mod program;
+#[cfg(all(feature = "program", feature = "wasm"))]
+mod releases;
 mod tips;
 
 pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};

@@ -98,6 +98,35 @@ Example: lattice code trust org.example.chat 8deecb4b160002c0aa3070ee66d1aac20db
 JSON: store_type, publisher, policy, changed"
     )]
     Trust(Trust),
+    /// Announce a module as a release of its store type
+    #[command(
+        after_help = "REGISTRY is a store of type core:registry; `lattice create core:registry` makes one. Its \
+bundles carry releases to others. The author of this data directory is the publisher. Without --release, the \
+number is one more than the greatest of this publisher and type. The module itself travels beside: `lattice \
+bundle create STORE --with-code`.
+
+Example: lattice code publish chat.wasm --registry releases --notes 'shows who has read'
+
+JSON: store_type, release, cid, publisher, replaces"
+    )]
+    Publish(Publish),
+    /// Ask users not to choose a release any more; stores that record it still open
+    #[command(after_help = "Counts only from the publisher of the release.
+
+Example: lattice code withdraw chat.wasm --registry releases --reason 'loses messages'
+
+JSON: cid, store_type, release")]
+    Withdraw {
+        /// A content id, or a file
+        #[arg(value_name = "CID|FILE")]
+        what: OsString,
+        /// The registry that the release is in
+        #[arg(long, value_name = "STORE")]
+        registry: OsString,
+        /// Why, at most 1,024 bytes
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Stop trusting the publisher of a store type
     #[command(
         after_help = "Stores that record one of its releases do not open until the release is added, or the \
@@ -154,6 +183,21 @@ pub(in super::super) struct Upgrade {
     /// Do not ask
     #[arg(long, short)]
     pub(in super::super) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Publish {
+    /// The module
+    pub(in super::super) file: PathBuf,
+    /// The registry to publish in
+    #[arg(long, value_name = "STORE")]
+    pub(in super::super) registry: OsString,
+    /// The number of the release
+    #[arg(long, value_name = "N")]
+    pub(in super::super) release: Option<u64>,
+    /// What has changed, at most 1,024 bytes
+    #[arg(long, value_name = "TEXT")]
+    pub(in super::super) notes: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "wasm")]
-pub(super) use code::{Code, CodeCommand, Trust, TrustPolicy, Upgrade};
+pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy, Upgrade};
 pub(super) use copies::{
     Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Restore, Watch,
 };

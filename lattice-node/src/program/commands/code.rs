@@ -1,5 +1,6 @@
 //! `lattice code`: modules, trust in them and in their publishers, and upgrades of stores.
 
+mod publish;
 mod trust;
 mod upgrade;
 mod why;
@@ -30,10 +31,29 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
         CodeCommand::Prove { store, by } => upgrade::prove(context, &store.store, &by),
         CodeCommand::Upgrade(args) => upgrade::upgrade(context, &args),
         CodeCommand::Why { store } => why::why(context, &store.store),
+        CodeCommand::Publish(args) => publish::publish(context, &args),
+        CodeCommand::Withdraw {
+            what,
+            registry,
+            reason,
+        } => publish::withdraw(context, &what, &registry, &reason),
         CodeCommand::Trust(args) => trust::trust(context, &args),
         CodeCommand::Untrust { store_type } => trust::untrust(context, &store_type),
         CodeCommand::Pin { store_type, what } => trust::pin(context, &store_type, &what),
         CodeCommand::Unpin { store_type } => trust::unpin(context, &store_type),
+    }
+}
+
+pub(super) use why::{newer_json, newer_line};
+
+/// Notes that a new store uses the release of a trusted publisher, so that no older one is chosen for
+/// its type.
+pub(super) fn note_use(context: &Context<'_>, store_id: StoreId) -> Result<(), Failure> {
+    let path = context.node.manager().store_path(store_id);
+    let peek = context.node.manager().peek_logic(path)?;
+    match peek.logic.and_then(|logic| logic.parse::<Cid>().ok()) {
+        Some(cid) => Ok(context.code.used(&cid, &peek.meta.store_type)?),
+        None => Ok(()),
     }
 }
 

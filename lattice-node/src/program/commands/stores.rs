@@ -26,7 +26,9 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
         Aliases::set(&context.data_dir, alias, id)
             .map_err(|error| Failure::from(error).within(&format!("store {id} was created")))?;
     }
-    let meta = manager.peek(id)?;
+    #[cfg(feature = "wasm")]
+    super::code::note_use(context, id)?;
+    let meta = context.node.manager().peek(id)?;
     let value = json!({
         "store_id": id,
         "store_type": meta.store_type,
@@ -197,6 +199,8 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     let manager = context.node.manager();
     let found = manager.find(&path, Access::ReadOnly)?;
     let recorded = found.recorded().logic.map(str::to_owned);
+    #[cfg(feature = "wasm")]
+    let newer = context.code.newer(&found.recorded())?;
     let handle = manager.open_found(found, Access::ReadOnly)?;
     let meta = handle.info()?;
     let state_hash = handle.state_hash()?;
@@ -239,6 +243,11 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         ("created".to_owned(), json!(created_ms)),
         ("migrated_from".to_owned(), json!(migrated_from)),
     ]);
+    #[cfg(feature = "wasm")]
+    value.insert(
+        "newer".to_owned(),
+        newer.as_ref().map_or(Value::Null, super::code::newer_json),
+    );
     context.out.either(value, |out| {
         let mut sheet = Sheet::of(out, &meta);
         if let Some(alias) = &alias {
@@ -258,6 +267,10 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         }
         if opened != logic {
             sheet.line("opened by", &opened);
+        }
+        #[cfg(feature = "wasm")]
+        if let Some(newer) = &newer {
+            sheet.line("newer code", super::code::newer_line(newer, store));
         }
         sheet.line("bytes", bytes);
         sheet.tips(&meta);

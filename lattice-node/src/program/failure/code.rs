@@ -8,7 +8,9 @@ use super::{Failure, Kind};
 
 pub(super) fn kind(error: &LibraryError) -> Kind {
     match error {
-        LibraryError::Missing { .. } | LibraryError::PinMissing { .. } => Kind::UnknownType,
+        LibraryError::Missing { .. }
+        | LibraryError::PinMissing { .. }
+        | LibraryError::ReleaseMissing { .. } => Kind::UnknownType,
         LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
         LibraryError::Trust { .. } => Kind::Damaged,
         LibraryError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {

@@ -136,6 +136,8 @@ struct Proposal {
     opener: Arc<dyn StoreOpener>,
     because: String,
     release: Option<u64>,
+    /// The module; `None` for native code.
+    wasm: Option<Vec<u8>>,
     /// What names the code on a command line.
     name: OsString,
 }
@@ -272,6 +274,10 @@ fn upgrade_one(
                     .as_ref()
                     .map_or_else(|| "the program's own code".into(), ToString::to_string),
                 release: release_of(because.as_ref()),
+                wasm: match cid {
+                    Some(_) => Some(super::bytes_of(context, name)?.wasm),
+                    None => None,
+                },
                 logic,
                 opener,
                 name: name.to_owned(),
@@ -294,6 +300,10 @@ fn upgrade_one(
         confirm(context, yes, &question)?;
     }
     context.node.become_writer()?;
+    if let Some(wasm) = &proposal.wasm {
+        // The store must find the module when it is opened again.
+        context.code.keep(wasm, &proposal.logic)?;
+    }
     let recorded = subject.recorded.as_deref();
     let upgraded = context
         .node
@@ -371,6 +381,7 @@ fn newest(context: &Context<'_>, subject: &Subject) -> Result<Option<Proposal>, 
         opener: Arc::new(opener),
         because: because.map_or_else(String::new, |because| because.to_string()),
         release,
+        wasm: context.code.find(&cid)?.map(|found| found.wasm),
         name: cid.to_string().into(),
     }))
 }

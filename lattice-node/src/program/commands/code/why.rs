@@ -8,6 +8,7 @@ use lattice_registry::Found;
 use serde_json::{Value as Json, json};
 
 use crate::Access;
+use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::output::escape_text;
@@ -42,7 +43,10 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
             }
             None => format!("now: {logic}, native code"),
         }];
-        lines.extend(newer.as_ref().map(|newer| newer_line(newer, store)));
+        let newer = newer
+            .as_ref()
+            .map(|newer| format!("newer: {}", newer_line(newer, store)));
+        lines.extend(newer);
         lines.join("\n")
     })
 }
@@ -71,13 +75,14 @@ fn line(decision: &Decision) -> String {
             let first = op.as_ref().map_or_else(String::new, |op| {
                 format!(", first in op {}", escape_text(op))
             });
-            format!("{time}  refused {logic}: a replay of {ops} ops gave another state{first}")
+            let ops = plural(*ops, ("op", "ops"));
+            format!("{time}  refused {logic}: a replay of {ops} gave another state{first}")
         }
         other => format!("{time}  {logic}: {other:?}"),
     }
 }
 
-pub(super) fn newer_json(newer: &Newer) -> Json {
+pub(in super::super) fn newer_json(newer: &Newer) -> Json {
     json!({
         "release": newer.release,
         "cid": newer.cid.to_string(),
@@ -87,7 +92,7 @@ pub(super) fn newer_json(newer: &Newer) -> Json {
 }
 
 /// The line about a newer release, in `why` and `info`.
-pub(super) fn newer_line(newer: &Newer, store: &OsStr) -> String {
+pub(in super::super) fn newer_line(newer: &Newer, store: &OsStr) -> String {
     let Newer { release, cid, .. } = newer;
     let notes = match newer.notes.is_empty() {
         true => String::new(),
@@ -95,11 +100,11 @@ pub(super) fn newer_line(newer: &Newer, store: &OsStr) -> String {
     };
     match newer.is_found {
         true => format!(
-            "newer: release {release}, {cid}{notes}; `lattice code upgrade {}` proves and takes it",
+            "release {release}, {cid}{notes}; `lattice code upgrade {}` proves and takes it",
             store.display()
         ),
         false => format!(
-            "newer: release {release}, {cid}{notes}; no source has it: apply a bundle with code, or \
+            "release {release}, {cid}{notes}; no source has it: apply a bundle with code, or \
              `lattice code add FILE`"
         ),
     }

@@ -1,0 +1,76 @@
+//! The releases that the registries of a data directory announce.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use lattice_backend::backend::Cause;
+use lattice_code::Catalogue;
+use lattice_code::releases::{self, Filter, Release, ReleaseStore, release_opener};
+use lattice_meta::{Cid, PubKey, StoreType};
+use lattice_registry::{Access, ManagerOptions, Registry, StoreManager};
+
+/// Reads the registries of a data directory, each time that it is asked. It has a manager of its
+/// own, which can open nothing else.
+#[derive(Debug)]
+pub(crate) struct LocalReleases {
+    manager: StoreManager,
+}
+
+impl LocalReleases {
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        let mut registry = Registry::new();
+        registry.replace(releases::store_type(), release_opener());
+        let backend = lattice_backend::file_backend();
+        let options = ManagerOptions::reader();
+        Self {
+            manager: StoreManager::new(data_dir, backend, registry, options),
+        }
+    }
+}
+
+impl Catalogue for LocalReleases {
+    fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, Cause> {
+        let filter = Filter {
+            store_type: Some(store_type.clone()),
+            ..Filter::default()
+        };
+        let mut all = Vec::new();
+        for listed in self.manager.list()? {
+            // A store that cannot be peeked at is reported where it is used.
+            let Ok(meta) = &listed.meta else {
+                continue;
+            };
+            if meta.store_type != releases::store_type() {
+                continue;
+            }
+            let store = self.manager.open_path(&listed.path, Access::ReadOnly)?;
+            let found = store
+                .downcast_ref::<ReleaseStore>()
+                .map(|registry| registry.releases(&filter));
+            self.manager.close(meta.store_id)?;
+            all.extend(found.transpose()?.unwrap_or_default());
+        }
+        Ok(merged(all))
+    }
+}
+
+/// Makes conflicts and withdrawals hold for all registries: a publisher may have announced one module
+/// in one of them and another in the next, and withdrawn a module in only one.
+fn merged(mut releases: Vec<Release>) -> Vec<Release> {
+    let mut modules: BTreeMap<(PubKey, u64), BTreeSet<Cid>> = BTreeMap::new();
+    let mut withdrawn: BTreeMap<(PubKey, Cid), String> = BTreeMap::new();
+    for release in &releases {
+        let (published, publisher) = (&release.published, release.publisher);
+        let same = modules.entry((publisher, published.release)).or_default();
+        same.insert(published.cid);
+        if let Some(reason) = &release.withdrawn {
+            withdrawn.insert((publisher, published.cid), reason.clone());
+        }
+    }
+    for release in &mut releases {
+        let (published, publisher) = (&release.published, release.publisher);
+        release.is_conflicting = modules[&(publisher, published.release)].len() > 1;
+        release.withdrawn = withdrawn.get(&(publisher, published.cid)).cloned();
+    }
+    releases
+}
