@@ -11,6 +11,7 @@ use lattice_registry::Registry;
 use lattice_wasm::{Code, read_manifest};
 
 use crate::cache::{Cache, read_module};
+use crate::decide::Because;
 use crate::decisions::Log;
 use crate::error::LibraryError;
 use crate::releases::Release;
@@ -209,13 +210,22 @@ impl CodeLibrary {
     /// # Errors
     /// As for [`because`](Self::because).
     pub fn is_trusted(&self, cid: &Cid) -> Result<bool, LibraryError> {
-        if self.without_publisher(cid, &self.trusted()?).is_some() {
-            return Ok(true);
+        Ok(self.why_trusted(cid)?.is_some())
+    }
+
+    /// Why a module may run; `None` if it may not, or if no source has it and only a publisher could
+    /// be trusted for it.
+    ///
+    /// # Errors
+    /// As for [`because`](Self::because).
+    pub fn why_trusted(&self, cid: &Cid) -> Result<Option<Because>, LibraryError> {
+        if let Some(because) = self.without_publisher(cid, &self.trusted()?) {
+            return Ok(Some(because));
         }
         let manifest = self.find(cid)?.map(|found| read_manifest(&found.wasm));
         match manifest {
-            Some(Ok(manifest)) => Ok(self.because(cid, &manifest.store_type)?.is_some()),
-            Some(Err(_)) | None => Ok(false),
+            Some(Ok(manifest)) => self.because(cid, &manifest.store_type),
+            Some(Err(_)) | None => Ok(None),
         }
     }
 

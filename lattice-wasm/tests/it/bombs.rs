@@ -164,8 +164,9 @@ fn time_of<T>(work: impl Fn() -> T) -> (Duration, T) {
     (begin.elapsed(), result)
 }
 
-/// In release, all take less than 20 ms per MiB, except blocks of four results with 32 ms. In
-/// debug, the host's own code is not optimised. Other tests run beside this one.
+/// In release, all take less than 20 ms per MiB, except blocks of two results with 32 ms. In debug,
+/// the host's own code is not optimised. Other work on the machine lengthens all times, so a module
+/// may also take several times as long per byte as one that ships takes in the same moments.
 #[test]
 fn modules_compile_in_time_that_is_bounded_by_their_length() {
     let most_ms: u64 = if cfg!(debug_assertions) { 600 } else { 60 };
@@ -177,15 +178,18 @@ fn modules_compile_in_time_that_is_bounded_by_their_length() {
         );
         let least = 1 << 18;
         let bytes = u64::try_from(wasm.len().max(least)).unwrap();
-        let allowed = Duration::from_millis((most_ms * bytes) >> 20);
         let (mut best, code) =
             time_of(|| Code::new(&wasm).unwrap_or_else(|error| panic!("{name}: {error:?}")));
-        // Other work on the machine lengthens some of the times.
+        let mut ordinary = Duration::MAX;
+        let mut allowed = Duration::from_millis((most_ms * bytes) >> 20);
         for nth in 0..10 {
             if nth > 1 && best <= allowed {
                 break;
             }
             best = best.min(time_of(|| Code::new(&wasm).unwrap()).0);
+            ordinary = ordinary.min(time_of(|| Code::new(guests::KVSTORE).unwrap()).0);
+            let longer = bytes / u64::try_from(guests::KVSTORE.len()).unwrap() + 1;
+            allowed = allowed.max(ordinary * 6 * u32::try_from(longer).unwrap());
         }
         let machine = WasmMachine::new(code, &[]).unwrap();
         // The first op translates the functions that it calls; the second one only makes an

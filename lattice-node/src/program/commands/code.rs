@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::machine::manifest::Manifest;
-use lattice_code::{LibraryError, Located, Place};
+use lattice_code::{Because, LibraryError, Located, Place};
 use lattice_meta::{Cid, StoreId, StoreType};
 use lattice_wasm::{Code, abi, read_manifest};
 use serde_json::json;
@@ -374,9 +374,12 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
 /// The location of a logic version's module, and whether it is trusted; `None` for native code.
 pub(super) fn place_of(context: &Context<'_>, logic: &str) -> Option<String> {
     let cid: Cid = logic.parse().ok()?;
-    let trust = match context.code.is_trusted(&cid) {
-        Ok(true) => "trusted".to_owned(),
-        Ok(false) => "not trusted".to_owned(),
+    let trust = match context.code.why_trusted(&cid) {
+        Ok(Some(because @ (Because::Published { .. } | Because::Pinned))) => {
+            format!("trusted: {because}")
+        }
+        Ok(Some(_)) => "trusted".to_owned(),
+        Ok(None) => "not trusted".to_owned(),
         Err(error) => format!("trust unknown: {}", chain(&error)),
     };
     match context.code.find(&cid) {
