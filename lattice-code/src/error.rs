@@ -67,6 +67,20 @@ pub enum LibraryError {
         /// The sources that were searched.
         looked_in: Vec<String>,
     },
+    /// The trusted publisher of a type has no release that may be chosen.
+    #[error(
+        "no release of {store_type} by its trusted publisher {publisher} may be chosen: each one here \
+         is withdrawn, conflicts with another of its number, or is older than one already used{}",
+        newest.map_or_else(String::new, |newest| format!(" (release {newest})"))
+    )]
+    NoRelease {
+        /// The type.
+        store_type: StoreType,
+        /// The publisher.
+        publisher: PubKey,
+        /// The newest release that was used here.
+        newest: Option<u64>,
+    },
     /// The code was published by an author whom the user does not trust for its type.
     #[error(
         "code {cid} for {store_type} is a release of a publisher that is not trusted here; \

@@ -437,9 +437,15 @@ impl CodeLibrary {
                         looked_in: self.sources(),
                     });
                 }
-                return match releases.is_empty() {
-                    true => Ok(Vec::new()),
-                    false => Err(not_published(store_type, &releases)),
+                let is_by = |publisher| releases.iter().any(|it| it.publisher == publisher);
+                return match trust.publisher.filter(|publisher| is_by(*publisher)) {
+                    Some(publisher) => Err(LibraryError::NoRelease {
+                        store_type: store_type.clone(),
+                        publisher,
+                        newest: trust.release,
+                    }),
+                    None if releases.is_empty() => Ok(Vec::new()),
+                    None => Err(not_published(store_type, &releases)),
                 };
             }
             Err(Refusal::Missing(cid)) => return Err(self.missing(&cid, store_type)),

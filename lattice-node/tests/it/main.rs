@@ -8,6 +8,8 @@ mod bulk;
 #[cfg(unix)]
 mod bundles;
 mod chat;
+#[cfg(feature = "wasm")]
+mod code;
 mod copies;
 mod crowd;
 mod damage;

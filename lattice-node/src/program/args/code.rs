@@ -143,8 +143,8 @@ JSON: store_type, publisher (that was trusted), changed"
     },
     /// Run one module only for a store type
     #[command(
-        after_help = "A file is added first. `code upgrade` refuses all other modules until `code unpin`. Only a \
-pin can replace the program's own code of a `core:` type.
+        after_help = "`code upgrade` refuses all other modules until `code unpin`. The module goes to the cache. A \
+`core:` type takes no module but its pin, where this program's own code does not open the store.
 
 Example: lattice code pin org.example.chat chat.wasm
 
