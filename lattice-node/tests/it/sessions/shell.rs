@@ -44,7 +44,7 @@ impl Shell {
                 pattern("[.]db [(][0-9,]+ bytes", ".db (<bytes> bytes"),
                 pattern("from [0-9,]+ bytes to [0-9,]+ bytes", "from <bytes> bytes to <bytes> bytes"),
                 pattern("\"before\":[0-9]+", "\"before\":<bytes>"),
-                pattern("\"(time|created)\":[0-9]{13}", "\"$1\":<time>"),
+                pattern("\"(time|time_ms|created)\":[0-9]{13}", "\"$1\":<time>"),
                 pattern("org.example.chat(.v2)?, [0-9,]+ bytes", "org.example.chat$1, <bytes> bytes"),
                 pattern("\"bytes\":[0-9]+", "\"bytes\":<bytes>"),
                 pattern("(?m)^bytes( +)[0-9]+$", "bytes$1<bytes>"),
