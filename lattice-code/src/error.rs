@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use lattice_meta::{Cid, StoreType};
 use lattice_wasm::CodeError;
 
+use crate::source::SourceFailure;
+
 /// Why the code of a store is unavailable, or must not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +24,14 @@ pub enum LibraryError {
         cid: Cid,
         /// The sources that were searched.
         looked_in: Vec<String>,
+    },
+    /// Sources failed, and no other has the code.
+    #[error("no source has code {cid}, and some failed: {}", failures(failed))]
+    Source {
+        /// The code.
+        cid: Cid,
+        /// The sources that failed, in the order in which they were asked.
+        failed: Vec<SourceFailure>,
     },
     /// The code was found, but the user has not trusted it.
     #[error(
@@ -78,6 +88,11 @@ pub enum LibraryError {
 
 fn list(places: &[String]) -> String {
     places.join(", ")
+}
+
+fn failures(failed: &[SourceFailure]) -> String {
+    let failed: Vec<String> = failed.iter().map(SourceFailure::to_string).collect();
+    failed.join("; ")
 }
 
 impl LibraryError {

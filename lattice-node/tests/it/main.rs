@@ -12,6 +12,7 @@ mod copies;
 mod crowd;
 mod damage;
 mod escapes;
+mod garbage;
 mod identity;
 mod limits;
 mod meta_bytes;

@@ -13,6 +13,7 @@ use lattice_wasm::{Code, abi, read_manifest, wasm_store_opener};
 use serde_json::{Value as Json, json};
 
 use super::dynamic::{description, method_json};
+use super::garbage::gc;
 use crate::program::args::CodeCommand;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
@@ -25,13 +26,14 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
         CodeCommand::List => list(context),
         CodeCommand::Show { what } => show(context, &what),
         CodeCommand::Remove { what } => remove(context, &what),
+        CodeCommand::Gc { yes } => gc(context, yes),
         CodeCommand::Prove { store, by } => prove(context, &store.store, &by),
         CodeCommand::Upgrade { store, by } => upgrade(context, &store.store, &by),
     }
 }
 
 /// Reads a module, at most one byte beyond the limit.
-fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
     let most = u64::try_from(abi::MAX_CODE_BYTES + 1).unwrap_or(u64::MAX);
     let mut wasm = Vec::new();
     if file == Path::new("-") {
@@ -368,6 +370,8 @@ fn upgrade(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(),
     let recorded = found.recorded().logic.map(str::to_owned);
     drop(found);
     let (logic, opener) = candidate(context, &store_type, code, Trust::Needed)?;
+    // The module must stay in the cache until the store has recorded it.
+    let _lease = context.code.lease()?;
     context.node.become_writer()?;
     let upgraded = context.node.manager().upgrade(&path, &*opener);
     upgraded.map_err(|error| not_equal(error, code))?;
