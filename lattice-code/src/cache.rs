@@ -4,14 +4,21 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lattice_meta::Cid;
 use lattice_wasm::abi::MAX_CODE_BYTES;
 
 use crate::error::LibraryError;
+use crate::lease::Lease;
 
-/// How long a change waits for another process that holds the lock.
+/// The end of the name of a file whose bytes do not match its content id.
+pub(crate) const DAMAGED: &str = ".bad";
+/// The start of the name of a file that is being written.
+pub(crate) const TEMPORARY: &str = ".tmp";
+/// The modification time of a module is renewed at a use if it is older.
+const RENEWED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a process waits for another one that holds a lock.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Interval between attempts to take the lock.
 const POLL: Duration = Duration::from_millis(10);
@@ -58,39 +65,73 @@ impl Cache {
             return Ok(Some(bytes));
         }
         // In a read-only directory the rename fails: the file stays and is skipped again next time.
-        let _ = fs::rename(&path, self.dir.join(format!("{cid}.bad")));
+        let _ = fs::rename(&path, self.dir.join(format!("{cid}{DAMAGED}")));
         Ok(None)
+    }
+
+    fn create(&self) -> Result<(), LibraryError> {
+        let created = fs::create_dir_all(&self.dir);
+        created.map_err(|error| LibraryError::file("make", &self.dir, error))
     }
 
     /// Takes the lock that guards changes of the cache and of the list of trusted modules. Dropping
     /// the file releases it.
     pub(crate) fn lock(&self) -> Result<File, LibraryError> {
-        fs::create_dir_all(&self.dir)
-            .map_err(|error| LibraryError::file("make", &self.dir, error))?;
+        self.create()?;
         let path = self.dir.join(".lock");
         let failed = |error| LibraryError::file("lock", &path, error);
         let mut options = File::options();
         options.create(true).truncate(false).write(true);
         let file = options.open(&path).map_err(failed)?;
-        let began = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if began.elapsed() < MAX_WAIT => sleep(POLL),
-                Err(TryLockError::WouldBlock) => {
-                    let waited = format!("another process has held it for {MAX_WAIT:?}");
-                    return Err(failed(io::Error::other(waited)));
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+        wait(&path, || file.try_lock())?;
+        Ok(file)
+    }
+
+    /// Keeps the modules from being collected.
+    pub(crate) fn lease(&self) -> Result<Lease, LibraryError> {
+        let Ok(dir) = File::open(&self.dir) else {
+            return Ok(Lease::new(None));
+        };
+        let mut is_locked = true;
+        wait(&self.dir, || match dir.try_lock_shared() {
+            Err(TryLockError::Error(_)) => {
+                is_locked = false;
+                Ok(())
             }
+            locked => locked,
+        })?;
+        Ok(Lease::new(is_locked.then_some(dir)))
+    }
+
+    /// Locks the directory, so that no process has a lease. The caller holds the
+    /// [lock](Self::lock). Dropping the file releases it.
+    pub(crate) fn exclude_leases(&self) -> Result<File, LibraryError> {
+        let dir = File::open(&self.dir);
+        let dir = dir.map_err(|error| LibraryError::file("lock", &self.dir, error))?;
+        wait(&self.dir, || dir.try_lock())?;
+        Ok(dir)
+    }
+
+    /// Notes that a module is used now, if its file says that it was not used for a day. Failure is
+    /// ignored: this process may not be allowed to change the file.
+    pub(crate) fn renew(&self, cid: &Cid) {
+        let path = self.path(cid);
+        let now = SystemTime::now();
+        let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        let age = modified.map(|modified| now.duration_since(modified));
+        if matches!(age, Ok(Ok(age)) if age > RENEWED_AFTER) {
+            let file = File::options().write(true).open(&path);
+            let _ = file.and_then(|file| file.set_modified(now));
         }
     }
 
-    /// Stores a module atomically. The caller holds the [lock](Self::lock).
+    /// Stores a module atomically. This needs no lock: all processes write the same bytes.
     pub(crate) fn put(&self, cid: &Cid, bytes: &[u8]) -> Result<(), LibraryError> {
         if self.get(cid)?.is_some() {
+            self.renew(cid);
             return Ok(());
         }
+        self.create()?;
         let path = self.path(cid);
         replace(&path, bytes).map_err(|error| LibraryError::file("write", path, error))
     }
@@ -124,11 +165,33 @@ impl Cache {
     }
 }
 
+/// Tries to take a lock until it is free or the wait is over.
+fn wait(
+    path: &Path,
+    mut try_lock: impl FnMut() -> Result<(), TryLockError>,
+) -> Result<(), LibraryError> {
+    let failed = |error| LibraryError::file("lock", path, error);
+    let began = Instant::now();
+    loop {
+        match try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began.elapsed() < MAX_WAIT => sleep(POLL),
+            Err(TryLockError::WouldBlock) => {
+                let waited = format!("another process has held it for {MAX_WAIT:?}");
+                return Err(failed(io::Error::other(waited)));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
 /// Replaces a file atomically: syncs the new file before it gets its name, and its directory after
 /// it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

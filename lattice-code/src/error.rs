@@ -7,6 +7,8 @@ use lattice_backend::backend::Cause;
 use lattice_meta::{Cid, PubKey, StoreType};
 use lattice_wasm::CodeError;
 
+use crate::source::SourceFailure;
+
 /// Why the code of a store is unavailable, or must not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +25,14 @@ pub enum LibraryError {
         cid: Cid,
         /// The sources that were searched.
         looked_in: Vec<String>,
+    },
+    /// Sources failed, and no other has the code.
+    #[error("no source has code {cid}, and some failed: {}", failures(failed))]
+    Source {
+        /// The code.
+        cid: Cid,
+        /// The sources that failed, in the order in which they were asked.
+        failed: Vec<SourceFailure>,
     },
     /// The code was found, but the user has not trusted it.
     #[error(
@@ -171,6 +181,11 @@ fn trusts(store_type: &StoreType, publishers: &[PubKey]) -> String {
 
 fn list(places: &[String]) -> String {
     places.join(", ")
+}
+
+fn failures(failed: &[SourceFailure]) -> String {
+    let failed: Vec<String> = failed.iter().map(SourceFailure::to_string).collect();
+    failed.join("; ")
 }
 
 impl LibraryError {

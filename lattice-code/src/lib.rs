@@ -13,10 +13,16 @@ mod decisions;
 #[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
+mod garbage;
+#[cfg(feature = "std")]
+mod lease;
+#[cfg(feature = "std")]
 mod library;
 pub mod releases;
 #[cfg(feature = "std")]
 mod resolve;
+#[cfg(feature = "std")]
+mod source;
 #[cfg(feature = "std")]
 mod trust;
 
@@ -27,8 +33,14 @@ pub use decisions::{Decision, Decisions, Outcome};
 #[cfg(feature = "std")]
 pub use error::LibraryError;
 #[cfg(feature = "std")]
+pub use garbage::{Collector, Garbage, GarbageKind};
+#[cfg(feature = "std")]
+pub use lease::Lease;
+#[cfg(feature = "std")]
 pub use library::{CodeLibrary, Located, Place};
 #[cfg(feature = "std")]
 pub use resolve::{Catalogue, Newer};
+#[cfg(feature = "std")]
+pub use source::{CodeSource, Offer, SourceError, SourceFailure};
 #[cfg(feature = "std")]
 pub use trust::{Policy, Trusted, TypeTrust};

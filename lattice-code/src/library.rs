@@ -1,10 +1,11 @@
 //! Finds the code of a store, and decides whether it may run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use lattice_meta::{Cid, StoreType};
 use lattice_registry::Registry;
@@ -14,8 +15,11 @@ use crate::cache::{Cache, read_module};
 use crate::decide::Because;
 use crate::decisions::Log;
 use crate::error::LibraryError;
+use crate::garbage::{self, Collector, Garbage};
+use crate::lease::Lease;
 use crate::releases::Release;
 use crate::resolve::{Ask, Catalogue};
+use crate::source::{CodeSource, SourceFailure, receive};
 use crate::trust::Trusted;
 
 /// Where a module was found.
@@ -64,6 +68,7 @@ pub struct CodeLibrary {
     pub(crate) cache: Cache,
     files: Vec<PathBuf>,
     path: Vec<PathBuf>,
+    added: Vec<Box<dyn CodeSource>>,
     /// Modules that native code declares equal to itself, each with the logic versions that compute
     /// the same state.
     pub(crate) pinned: BTreeMap<Cid, Vec<String>>,
@@ -83,6 +88,7 @@ impl CodeLibrary {
             data_dir,
             files: Vec::new(),
             path: Vec::new(),
+            added: Vec::new(),
             pinned: BTreeMap::new(),
             catalogue: None,
             ask: None,
@@ -127,6 +133,14 @@ impl CodeLibrary {
 
     pub(crate) fn log(&self) -> Log {
         Log::new(&self.data_dir)
+    }
+
+    /// Adds a source, which is asked after the search path and after the sources that were added
+    /// before. A module that it supplies is stored in the cache.
+    #[must_use]
+    pub fn source(mut self, source: impl CodeSource + 'static) -> Self {
+        self.added.push(Box::new(source));
+        self
     }
 
     /// Trusts the modules that a registered opener declares equal to its own code, so that they run
@@ -245,11 +259,91 @@ impl CodeLibrary {
         self.cache.list()
     }
 
-    /// Searches for a module: in the cache, in the named files, and on the search path.
+    /// Keeps the modules of the cache from being [collected](Self::collector) until the lease is
+    /// dropped. The openers that the library returns as a resolver have one.
+    ///
+    /// Waits at most ten seconds for a process that collects.
     ///
     /// # Errors
-    /// [`LibraryError::File`]. Unreadable files on the search path are skipped.
+    /// [`LibraryError::File`] if that process still collects.
+    pub fn lease(&self) -> Result<Lease, LibraryError> {
+        self.cache.lease()
+    }
+
+    /// The files of the cache that can be removed, in the order of their names. Keeps a module
+    ///
+    /// * that is in `roots`: the modules that the stores of the data directory record. If one of
+    ///   the stores cannot be read, it may record any module, and the caller removes none;
+    /// * that the user has added;
+    /// * that was used in the 90 days before `now`.
+    ///
+    /// A module is used when it is added and when a store is resolved to it. The use renews the
+    /// modification time of the file if that is older than a day. A failure to renew it is ignored,
+    /// as in a directory that this process can only read.
+    ///
+    /// This takes no lock; [`Collector::collect`] computes it again.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`] and [`LibraryError::Trust`].
+    pub fn garbage(
+        &self,
+        roots: &BTreeSet<Cid>,
+        now: SystemTime,
+    ) -> Result<Vec<Garbage>, LibraryError> {
+        garbage::find(self.cache.dir(), &self.trusted()?, roots, now)
+    }
+
+    /// Takes the locks for collection. Creates the directory of the cache if it is missing.
+    ///
+    /// Waits at most ten seconds for a process that adds or removes modules, then as long for those
+    /// that open stores.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`] if a process still holds a lock.
+    pub fn collector(&self) -> Result<Collector<'_>, LibraryError> {
+        let changes = self.cache.lock()?;
+        let leases = self.cache.exclude_leases()?;
+        Ok(Collector::new(self, [leases, changes]))
+    }
+
+    /// Searches for a module: in the cache, in the named files, on the search path, and in the
+    /// added sources. Stores a module of an added source in the cache.
+    ///
+    /// # Errors
+    /// [`LibraryError::File`]; [`LibraryError::Source`] if an added source failed and no other has
+    /// the module. Unreadable files on the search path are skipped.
     pub fn find(&self, cid: &Cid) -> Result<Option<Located>, LibraryError> {
+        match self.find_file(cid)? {
+            Some(located) => Ok(Some(located)),
+            None => self.fetch(cid),
+        }
+    }
+
+    /// Requests a module from the added sources, and stores it in the cache.
+    fn fetch(&self, cid: &Cid) -> Result<Option<Located>, LibraryError> {
+        let mut failed = Vec::new();
+        for source in &self.added {
+            match receive(&**source, cid) {
+                Ok(Some(wasm)) => {
+                    self.cache.put(cid, &wasm)?;
+                    let place = Place::Cache(self.cache.path(cid));
+                    return Ok(Some(Located { wasm, place }));
+                }
+                Ok(None) => {}
+                Err(reason) => failed.push(SourceFailure {
+                    name: source.name(),
+                    reason,
+                }),
+            }
+        }
+        match failed.is_empty() {
+            true => Ok(None),
+            false => Err(LibraryError::Source { cid: *cid, failed }),
+        }
+    }
+
+    /// Searches for a module in the file system.
+    pub(crate) fn find_file(&self, cid: &Cid) -> Result<Option<Located>, LibraryError> {
         if let Some(wasm) = self.cache.get(cid)? {
             let place = Place::Cache(self.cache.path(cid));
             return Ok(Some(Located { wasm, place }));
@@ -319,7 +413,8 @@ impl CodeLibrary {
         let cache = format!("the cache ({})", self.cache.dir().display());
         let others = self.files.iter().chain(&self.path);
         let others = others.map(|path| path.display().to_string());
-        [cache].into_iter().chain(others).collect()
+        let added = self.added.iter().map(|source| source.name());
+        [cache].into_iter().chain(others).chain(added).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Chooses the code that opens a store.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, read_manifest, wasm_store
 use crate::decide::{Because, Candidate, Choice, Refusal, Situation, decide};
 use crate::decisions::{Decision, Decisions, Outcome};
 use crate::error::LibraryError;
-use crate::library::{CodeLibrary, Place};
+use crate::lease::Lease;
+use crate::library::CodeLibrary;
 use crate::releases::Release;
 use crate::trust::{Trusted, TypeTrust};
 
@@ -39,6 +41,9 @@ impl fmt::Debug for Ask {
         f.write_str("Ask")
     }
 }
+
+/// A module to try: the choice, its bytes (empty if the store records it), and its code.
+type Chosen = (Choice, Vec<u8>, Code);
 
 /// A newer release than the one that a store uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,9 +149,8 @@ impl CodeLibrary {
     /// As for [`check`](Self::check), and [`LibraryError::File`].
     pub fn keep(&self, wasm: &[u8], name: &str) -> Result<Code, LibraryError> {
         let code = self.check(wasm, name)?;
-        let locked = self.cache.lock()?;
+        // Without a lock: the file gets its name when it is complete, and is no garbage yet.
         self.cache.put(&code.cid(), wasm)?;
-        drop(locked);
         Ok(code)
     }
 
@@ -158,14 +162,15 @@ impl CodeLibrary {
         }
     }
 
-    /// The added code for a type, most recently added first.
+    /// The added code for a type, most recently added first. Skips modules that are missing, and
+    /// does not request them from added sources: other types may need none of them.
     ///
     /// # Errors
     /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
     pub fn of_type(&self, store_type: &StoreType) -> Result<Vec<Code>, LibraryError> {
         let mut all = Vec::new();
         for cid in self.trusted()?.newest_first() {
-            if let Some(found) = self.find(cid)? {
+            if let Some(found) = self.find_file(cid)? {
                 let name = cid.to_string();
                 // Modules of other types are not compiled.
                 let manifest = read_manifest(&found.wasm)
@@ -286,6 +291,24 @@ impl CodeLibrary {
         }))
     }
 
+    /// The modules that new stores and upgrades may need: the pins, and the last two releases of each
+    /// trusted publisher. A collection of garbage keeps them.
+    ///
+    /// # Errors
+    /// As for [`Trusted::load`] and [`releases`](Self::releases).
+    pub fn wanted(&self) -> Result<BTreeSet<Cid>, LibraryError> {
+        let mut wanted = BTreeSet::new();
+        for (store_type, trust) in self.trusted()?.types() {
+            wanted.extend(trust.pin);
+            if trust.publisher.is_some() {
+                let releases = self.releases(store_type)?;
+                let last = newest_first(&releases, trust).take(2);
+                wanted.extend(last.map(|release| release.published.cid));
+            }
+        }
+        Ok(wanted)
+    }
+
     /// Notes that a store uses a module. If it is a release of the trusted publisher, older releases
     /// of the type are not chosen any more.
     ///
@@ -357,7 +380,7 @@ impl CodeLibrary {
 
     /// The modules to open a store with, in the order of attempts. If the type has one publisher and
     /// the user trusts none yet, asks the user.
-    fn choose(&self, recorded: &Recorded<'_>) -> Result<Vec<(Choice, Code)>, LibraryError> {
+    fn choose(&self, recorded: &Recorded<'_>) -> Result<Vec<Chosen>, LibraryError> {
         let chosen = self.choose_from_trusted(recorded);
         let publisher = match &chosen {
             Err(LibraryError::NoPublisher { publishers, .. }) if publishers.len() == 1 => {
@@ -384,10 +407,7 @@ impl CodeLibrary {
     }
 
     /// The modules to open a store with, in the order of attempts.
-    fn choose_from_trusted(
-        &self,
-        recorded: &Recorded<'_>,
-    ) -> Result<Vec<(Choice, Code)>, LibraryError> {
+    fn choose_from_trusted(&self, recorded: &Recorded<'_>) -> Result<Vec<Chosen>, LibraryError> {
         let store_type = recorded.store_type;
         let cid = recorded.logic.and_then(|logic| logic.parse::<Cid>().ok());
         let trusted = self.trusted()?;
@@ -399,7 +419,7 @@ impl CodeLibrary {
             && let Some(because) = self.without_publisher(&cid, &trusted)
         {
             let code = self.checked(&cid, &found.wasm, store_type)?;
-            return Ok(vec![(Choice { cid, because }, code)]);
+            return Ok(vec![(Choice { cid, because }, Vec::new(), code)]);
         }
         let releases = self.releases(store_type)?;
         let own = cid.map(|cid| Candidate {
@@ -478,12 +498,7 @@ impl CodeLibrary {
             let found = self.find(&choice.cid)?;
             let found = found.ok_or_else(|| self.missing(&choice.cid, store_type))?;
             let code = self.checked(&choice.cid, &found.wasm, store_type)?;
-            // A store that will record the module must find it the next time, too.
-            let is_recorded = cid == Some(choice.cid);
-            if !is_recorded && !matches!(found.place, Place::Cache(_)) {
-                self.keep(&found.wasm, &choice.cid.to_string())?;
-            }
-            codes.push((choice, code));
+            codes.push((choice, found.wasm, code));
         }
         Ok(codes)
     }
@@ -548,13 +563,23 @@ impl Resolver for Shared {
         if choices.is_empty() {
             return Ok(None);
         }
-        let attempts = choices.into_iter().map(|(choice, code)| Attempt {
+        // A choice may have changed `code.toml`, whose lock comes before the lease.
+        let lease = self.0.lease()?;
+        for (choice, wasm, _) in &choices {
+            self.0.cache.renew(&choice.cid);
+            if recorded.logic != Some(&*choice.cid.to_string()) {
+                // It may have been collected before the lease; the store will record it.
+                self.0.cache.put(&choice.cid, wasm)?;
+            }
+        }
+        let attempts = choices.into_iter().map(|(choice, _, code)| Attempt {
             opener: self.0.opener(&code),
             choice,
         });
         Ok(Some(Arc::new(Attempts {
             library: Arc::clone(&self.0),
             attempts: attempts.collect(),
+            _lease: lease,
         })))
     }
 
@@ -591,6 +616,8 @@ struct Attempt {
 struct Attempts {
     library: Arc<CodeLibrary>,
     attempts: Vec<Attempt>,
+    /// Keeps the modules in the cache until the store has recorded one of them.
+    _lease: Lease,
 }
 
 impl Attempts {

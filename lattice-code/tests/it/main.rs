@@ -2,7 +2,9 @@
 // Clippy exempts tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod garbage;
 mod migrating;
+mod peers;
 mod releases;
 mod sources;
 mod stores;

@@ -31,8 +31,13 @@ impl Place {
     }
 
     /// With native code too.
-    pub(crate) fn with(dir: &Path, mut registry: Registry) -> Self {
-        let library = Arc::new(CodeLibrary::new(dir).pinned_by(&registry));
+    pub(crate) fn with(dir: &Path, registry: Registry) -> Self {
+        Self::of(dir, CodeLibrary::new(dir).pinned_by(&registry), registry)
+    }
+
+    /// With a library of that directory.
+    pub(crate) fn of(dir: &Path, library: CodeLibrary, mut registry: Registry) -> Self {
+        let library = Arc::new(library);
         library.attach(&mut registry);
         let backend = Arc::new(RedbBackend::on_files());
         let options = ManagerOptions::new(SecretKey::from_bytes(&[7; 32]));

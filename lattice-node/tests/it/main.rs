@@ -14,6 +14,7 @@ mod copies;
 mod crowd;
 mod damage;
 mod escapes;
+mod garbage;
 mod identity;
 mod limits;
 mod meta_bytes;

@@ -51,6 +51,24 @@ JSON: cid, removed (whether it was trusted), stores (ids of those that record it
         #[arg(value_name = "CID|FILE")]
         what: OsString,
     },
+    /// List the modules in the data directory that nothing needs; remove them with --yes
+    #[command(
+        after_help = "Keeps the modules that are trusted, that a store of the data directory records, or that opened a \
+store in the last 90 days. Stores elsewhere do not count. If a store cannot be read, it may need \
+any module, and nothing is removed. Damaged modules, and files that an interrupted command left, \
+are listed too.
+
+Example: lattice code gc
+         lattice code gc --yes
+
+JSON, one object per line: cid (null for an unfinished file), kind (module, damaged or unfinished), \
+store_type (null if it cannot be read), bytes, last_used (milliseconds since 1970), file, removed"
+    )]
+    Gc {
+        /// Remove what would be listed
+        #[arg(long)]
+        yes: bool,
+    },
     /// Replay a store's history with other code, and report whether it computes the same state;
     /// changes nothing
     #[command(after_help = "Example: lattice code prove lobby chat-fixed.wasm

@@ -16,6 +16,7 @@ use lattice_wasm::{Code, abi, read_manifest};
 use serde_json::json;
 
 use super::dynamic::{description, method_json};
+use super::garbage::gc;
 use crate::program::args::CodeCommand;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
@@ -28,6 +29,7 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
         CodeCommand::List => list(context),
         CodeCommand::Show { what } => show(context, &what),
         CodeCommand::Remove { what } => remove(context, &what),
+        CodeCommand::Gc { yes } => gc(context, yes),
         CodeCommand::Prove { store, by } => upgrade::prove(context, &store.store, &by),
         CodeCommand::Upgrade(args) => upgrade::upgrade(context, &args),
         CodeCommand::Why { store } => why::why(context, &store.store),
@@ -58,7 +60,7 @@ pub(super) fn note_use(context: &Context<'_>, store_id: StoreId) -> Result<(), F
 }
 
 /// Reads a module, at most one byte beyond the limit.
-fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
     let most = u64::try_from(abi::MAX_CODE_BYTES + 1).unwrap_or(u64::MAX);
     let mut wasm = Vec::new();
     if file == Path::new("-") {

@@ -5,6 +5,8 @@ mod bundles;
 mod code;
 mod copies;
 mod dynamic;
+#[cfg(feature = "wasm")]
+mod garbage;
 mod held;
 mod history;
 mod keys;

@@ -304,6 +304,8 @@ fn upgrade_one(
         // The store must find the module when it is opened again.
         context.code.keep(wasm, &proposal.logic)?;
     }
+    // The module must stay in the cache until the store has recorded it.
+    let lease = context.code.lease()?;
     let recorded = subject.recorded.as_deref();
     let upgraded = context
         .node
@@ -320,6 +322,7 @@ fn upgrade_one(
             .code
             .decided(store_id, store_type, recorded, logic, refused)?;
     }
+    drop(lease);
     upgraded.map_err(|error| not_equal(error, &proposal.name))?;
     let because = proposal.because.clone();
     let proven = Outcome::Proven { because };

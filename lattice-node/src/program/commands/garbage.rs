@@ -1,0 +1,135 @@
+//! `lattice code gc`: lists the modules that nothing needs, and removes them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lattice_code::{Garbage, GarbageKind};
+use lattice_meta::{Cid, StoreType};
+use lattice_wasm::read_manifest;
+use serde_json::json;
+
+use super::code::read_module;
+use super::timestamp;
+use crate::program::bulk::plural;
+use crate::program::context::Context;
+use crate::program::failure::{Failure, chain};
+use crate::program::output::{escape, styles};
+
+pub(super) fn gc(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
+    let now = SystemTime::now();
+    let Some(mut roots) = roots(context)? else {
+        return Ok(());
+    };
+    let mut garbage = context.code.garbage(&roots, now)?;
+    if garbage.is_empty() {
+        context.out.note("nothing to remove");
+        return Ok(());
+    }
+    let code = Arc::clone(&context.code);
+    let collector = yes.then(|| code.collector()).transpose()?;
+    if collector.is_some() {
+        // A store may have recorded a module before the locks were taken.
+        let Some(now_recorded) = self::roots(context)? else {
+            return Ok(());
+        };
+        roots = now_recorded;
+        garbage = code.garbage(&roots, now)?;
+    }
+    // The types are read while the files exist.
+    let types: Vec<_> = garbage.iter().map(|file| type_of(context, file)).collect();
+    if let Some(collector) = &collector {
+        collector.collect(&roots, now)?;
+    }
+    for (file, store_type) in garbage.iter().zip(types) {
+        print(context, file, store_type, yes)?;
+    }
+    let count = u64::try_from(garbage.len()).unwrap_or(u64::MAX);
+    let bytes = garbage.iter().map(|file| file.bytes).sum();
+    let (files, bytes) = (
+        plural(count, ("file", "files")),
+        plural(bytes, ("byte", "bytes")),
+    );
+    context.out.note(&match yes {
+        true => format!("removed {files}, {bytes}"),
+        false => format!("{files}, {bytes}; `lattice code gc --yes` removes what is listed"),
+    });
+    Ok(())
+}
+
+/// The modules that the stores of the data directory record, and those that new stores and upgrades
+/// may need; `None`, with a note, if a store cannot
+/// be read.
+fn roots(context: &mut Context<'_>) -> Result<Option<BTreeSet<Cid>>, Failure> {
+    let manager = context.node.manager();
+    let mut roots = context.code.wanted()?;
+    let mut notes = Vec::new();
+    for listed in manager.list()? {
+        let recorded = listed.meta.and_then(|_| manager.peek_logic(&listed.path));
+        match recorded.map(|peek| peek.logic) {
+            // Other versions are those of native code.
+            Ok(logic) => roots.extend(logic.and_then(|logic| logic.parse::<Cid>().ok())),
+            Err(error) => notes.push(format!("{}: {}", listed.path.display(), chain(&error))),
+        }
+    }
+    if notes.is_empty() {
+        return Ok(Some(roots));
+    }
+    for unreadable in notes {
+        context.out.note(&unreadable);
+    }
+    context
+        .out
+        .note("nothing is removed, because a store that cannot be read may need any module");
+    Ok(None)
+}
+
+/// The type of a module, if its file can be read.
+fn type_of(context: &Context<'_>, file: &Garbage) -> Option<StoreType> {
+    let GarbageKind::Module(cid) = file.kind else {
+        return None;
+    };
+    let wasm = read_module(context, &file.file).ok()?;
+    let manifest = cid.is_of(&wasm).then(|| read_manifest(&wasm).ok())??;
+    Some(manifest.store_type)
+}
+
+fn print(
+    context: &mut Context<'_>,
+    garbage: &Garbage,
+    store_type: Option<StoreType>,
+    removed: bool,
+) -> Result<(), Failure> {
+    let (kind, cid) = match garbage.kind {
+        GarbageKind::Module(cid) => ("module", Some(cid)),
+        GarbageKind::Damaged(cid) => ("damaged", Some(cid)),
+        _ => ("unfinished", None),
+    };
+    let since_epoch = garbage.last_used.duration_since(UNIX_EPOCH);
+    // A file system may have times before 1970.
+    let ms = since_epoch.map_or(0, |time| {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    });
+    let value = json!({
+        "cid": cid.map(|cid| cid.to_string()),
+        "kind": kind,
+        "store_type": store_type,
+        "bytes": garbage.bytes,
+        "last_used": ms,
+        "file": garbage.file.display().to_string(),
+        "removed": removed,
+    });
+    context.out.either(value, |out| {
+        let name = match garbage.kind {
+            GarbageKind::Module(cid) => cid.to_string(),
+            _ => {
+                let name = garbage.file.file_name().unwrap_or(garbage.file.as_os_str());
+                escape(name.as_encoded_bytes())
+            }
+        };
+        let what = store_type.as_ref().map_or(kind, StoreType::as_str);
+        let what = out.paint(styles::TYPE, what);
+        let bytes = plural(garbage.bytes, ("byte", "bytes"));
+        format!("{name}  {what}, {bytes}, last used {}", timestamp(ms))
+    })
+}
