@@ -5,7 +5,11 @@
 extern crate alloc;
 
 #[cfg(feature = "std")]
+mod attempts;
+#[cfg(feature = "std")]
 mod cache;
+#[cfg(feature = "std")]
+mod catalogue;
 #[cfg(feature = "std")]
 mod decide;
 #[cfg(feature = "std")]
@@ -27,6 +31,8 @@ mod source;
 mod trust;
 
 #[cfg(feature = "std")]
+pub use catalogue::{Catalogue, Newer};
+#[cfg(feature = "std")]
 pub use decide::{Because, fingerprint};
 #[cfg(feature = "std")]
 pub use decisions::{Decision, Decisions, Outcome};
@@ -38,8 +44,6 @@ pub use garbage::{Collector, Garbage, GarbageKind};
 pub use lease::Lease;
 #[cfg(feature = "std")]
 pub use library::{CodeLibrary, Located, Place};
-#[cfg(feature = "std")]
-pub use resolve::{Catalogue, Newer};
 #[cfg(feature = "std")]
 pub use source::{CodeSource, Offer, SourceError, SourceFailure};
 #[cfg(feature = "std")]

@@ -12,13 +12,14 @@ use lattice_registry::Registry;
 use lattice_wasm::{Code, read_manifest};
 
 use crate::cache::{Cache, read_module};
+use crate::catalogue::Catalogue;
 use crate::decide::Because;
 use crate::decisions::Log;
 use crate::error::LibraryError;
 use crate::garbage::{self, Collector, Garbage};
 use crate::lease::Lease;
 use crate::releases::Release;
-use crate::resolve::{Ask, Catalogue};
+use crate::resolve::Ask;
 use crate::source::{CodeSource, SourceFailure, receive};
 use crate::trust::Trusted;
 

@@ -1,36 +1,23 @@
 //! Chooses the code that opens a store.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use lattice_backend::backend::{Access, Cause};
-use lattice_backend::engine::open::{OpenError, Proof};
-use lattice_backend::engine::verify::Rebuilt;
-use lattice_backend::machine::{Logic, Method};
+use lattice_backend::backend::Cause;
 use lattice_meta::{Cid, PubKey, StoreType};
-use lattice_registry::{
-    Converting, Migration, Peeked, Rebuild, Recorded, Registry, Resolver, StoreHandle, StoreOpener,
-};
+use lattice_registry::{Converting, Migration, Recorded, Registry, Resolver, StoreOpener};
 use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, read_manifest, wasm_store_opener};
 
+use crate::attempts::{Attempt, Attempts};
+use crate::catalogue::{newest_first, published_by};
 use crate::decide::{Because, Candidate, Choice, Refusal, Situation, decide};
-use crate::decisions::{Decision, Decisions, Outcome};
 use crate::error::LibraryError;
-use crate::lease::Lease;
 use crate::library::CodeLibrary;
 use crate::releases::Release;
-use crate::trust::{Trusted, TypeTrust};
+use crate::trust::Trusted;
 
-/// The releases that a node knows. They are claims: the library compares their publishers with
-/// those that the user trusts.
-pub trait Catalogue: fmt::Debug + Send + Sync {
-    /// The releases of a type, of all publishers, in any order.
-    ///
-    /// # Errors
-    /// Why they cannot be read.
-    fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, Cause>;
-}
+/// A module to try: the choice, its bytes (empty if the store records it), and its code.
+type Chosen = (Choice, Vec<u8>, Code);
 
 /// Asks the user whether the publisher of a release is to be trusted for its type.
 #[derive(Clone)]
@@ -42,70 +29,7 @@ impl fmt::Debug for Ask {
     }
 }
 
-/// A module to try: the choice, its bytes (empty if the store records it), and its code.
-type Chosen = (Choice, Vec<u8>, Code);
-
-/// A newer release than the one that a store uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Newer {
-    /// The number of the release.
-    pub release: u64,
-    /// The module.
-    pub cid: Cid,
-    /// What its publisher says has changed.
-    pub notes: String,
-    /// Whether a source has the module.
-    pub is_found: bool,
-}
-
 impl CodeLibrary {
-    /// The releases of a type that the catalogue knows; without a catalogue there are none.
-    ///
-    /// # Errors
-    /// [`LibraryError::Catalogue`].
-    pub fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, LibraryError> {
-        let Some(catalogue) = &self.catalogue else {
-            return Ok(Vec::new());
-        };
-        let releases = catalogue.releases(store_type);
-        releases.map_err(|source| LibraryError::Catalogue {
-            store_type: store_type.clone(),
-            source,
-        })
-    }
-
-    /// Why a module of a type may run; `None` if it may not.
-    ///
-    /// # Errors
-    /// As for [`Trusted::load`] and [`releases`](Self::releases).
-    pub fn because(
-        &self,
-        cid: &Cid,
-        store_type: &StoreType,
-    ) -> Result<Option<Because>, LibraryError> {
-        let trusted = self.trusted()?;
-        if let Some(because) = self.without_publisher(cid, &trusted) {
-            return Ok(Some(because));
-        }
-        let Some(publisher) = trusted.of_type(store_type).publisher else {
-            return Ok(None);
-        };
-        let releases = self.releases(store_type)?;
-        Ok(published_by(&releases, &publisher, cid))
-    }
-
-    /// Why a module may run, whoever has published it.
-    pub(crate) fn without_publisher(&self, cid: &Cid, trusted: &Trusted) -> Option<Because> {
-        if self.pinned.contains_key(cid) {
-            Some(Because::EqualToNative)
-        } else if trusted.is_pin(cid) {
-            Some(Because::Pinned)
-        } else {
-            trusted.contains(cid).then_some(Because::Added)
-        }
-    }
-
     /// The code with a content id, for stores of a type, if it may run.
     ///
     /// # Errors
@@ -241,133 +165,6 @@ impl CodeLibrary {
             }
         }
         Ok(all)
-    }
-
-    /// The release that `lattice code upgrade` would take for a store: the newest one of the trusted
-    /// publisher, if the store does not use it yet and it has not been refused.
-    ///
-    /// # Errors
-    /// As for [`releases`](Self::releases), and for reading the log of decisions.
-    pub fn newer(&self, recorded: &Recorded<'_>) -> Result<Option<Newer>, LibraryError> {
-        let trusted = self.trusted()?;
-        let trust = trusted.of_type(recorded.store_type);
-        if trust.publisher.is_none() || trust.pin.is_some() {
-            return Ok(None);
-        }
-        let releases = self.releases(recorded.store_type)?;
-        let refused = match recorded.store_id {
-            Some(store_id) => self.decisions(store_id)?.refused(),
-            None => Default::default(),
-        };
-        let schema = recorded.schema_version.map(|schema| schema.get());
-        let mut newest = newest_first(&releases, &trust).filter(|release| {
-            let (oldest, newest) = release.published.schemas;
-            release.withdrawn.is_none()
-                && !release.is_conflicting
-                && schema.is_none_or(|schema| (oldest..=newest).contains(&schema))
-                && !refused.contains(&release.published.cid)
-        });
-        let Some(release) = newest.next() else {
-            return Ok(None);
-        };
-        let published = &release.published;
-        let used = recorded.logic.and_then(|logic| logic.parse::<Cid>().ok());
-        let number_of = |cid: &Cid| {
-            let all = releases
-                .iter()
-                .filter(|it| it.publisher == release.publisher);
-            let same = all.filter(|it| it.published.cid == *cid);
-            same.map(|it| it.published.release).max()
-        };
-        let used_number = used.as_ref().and_then(number_of);
-        if used == Some(published.cid) || used_number.is_some_and(|it| it >= published.release) {
-            return Ok(None);
-        }
-        Ok(Some(Newer {
-            release: published.release,
-            cid: published.cid,
-            notes: published.notes.clone(),
-            is_found: self.find(&published.cid)?.is_some(),
-        }))
-    }
-
-    /// The modules that new stores and upgrades may need: the pins, and the last two releases of each
-    /// trusted publisher. A collection of garbage keeps them.
-    ///
-    /// # Errors
-    /// As for [`Trusted::load`] and [`releases`](Self::releases).
-    pub fn wanted(&self) -> Result<BTreeSet<Cid>, LibraryError> {
-        let mut wanted = BTreeSet::new();
-        for (store_type, trust) in self.trusted()?.types() {
-            wanted.extend(trust.pin);
-            if trust.publisher.is_some() {
-                let releases = self.releases(store_type)?;
-                let last = newest_first(&releases, trust).take(2);
-                wanted.extend(last.map(|release| release.published.cid));
-            }
-        }
-        Ok(wanted)
-    }
-
-    /// Notes that a store uses a module. If it is a release of the trusted publisher, older releases
-    /// of the type are not chosen any more.
-    ///
-    /// # Errors
-    /// As for [`Trusted::load`] and [`releases`](Self::releases); the file cannot be written.
-    pub fn used(&self, cid: &Cid, store_type: &StoreType) -> Result<(), LibraryError> {
-        let mut trust = self.trusted()?.of_type(store_type);
-        let Some(publisher) = trust.publisher else {
-            return Ok(());
-        };
-        let releases = self.releases(store_type)?;
-        let Some(Because::Published { release, .. }) = published_by(&releases, &publisher, cid)
-        else {
-            return Ok(());
-        };
-        if trust.release.is_some_and(|newest| newest >= release) {
-            return Ok(());
-        }
-        trust.release = Some(release);
-        self.set_type(store_type, &trust).map(drop)
-    }
-
-    /// Replaces what the user has decided about a type. Returns whether that is a change.
-    ///
-    /// # Errors
-    /// As for [`Trusted::load`]; the file cannot be written.
-    pub fn set_type(
-        &self,
-        store_type: &StoreType,
-        trust: &TypeTrust,
-    ) -> Result<bool, LibraryError> {
-        let locked = self.cache.lock()?;
-        let changed = Trusted::set_type(self.data_dir(), store_type, trust)?;
-        drop(locked);
-        Ok(changed)
-    }
-
-    /// The decisions about a store's code.
-    ///
-    /// # Errors
-    /// [`LibraryError::File`].
-    pub fn decisions(&self, store_id: lattice_meta::StoreId) -> Result<Decisions, LibraryError> {
-        self.log().read(store_id)
-    }
-
-    /// Records a decision about a store's code.
-    ///
-    /// # Errors
-    /// [`LibraryError::File`].
-    pub fn decided(
-        &self,
-        store_id: lattice_meta::StoreId,
-        store_type: &StoreType,
-        recorded: Option<&str>,
-        logic: &str,
-        outcome: Outcome,
-    ) -> Result<(), LibraryError> {
-        let decision = Decision::now(store_id, store_type, recorded, logic, outcome);
-        self.log().append(&decision)
     }
 
     /// An opener that runs stores with this module.
@@ -519,40 +316,6 @@ fn not_published(store_type: &StoreType, releases: &[Release]) -> LibraryError {
     }
 }
 
-/// The trusted publisher's release of a module.
-fn published_by(releases: &[Release], publisher: &PubKey, cid: &Cid) -> Option<Because> {
-    let of_it = releases
-        .iter()
-        .filter(|release| release.publisher == *publisher && release.published.cid == *cid);
-    let release = of_it.map(|release| release.published.release).max()?;
-    Some(Because::Published {
-        release,
-        publisher: *publisher,
-    })
-}
-
-/// The releases of the trusted publisher, newest first, without those older than one already used.
-fn newest_first<'a>(
-    releases: &'a [Release],
-    trust: &TypeTrust,
-) -> impl Iterator<Item = &'a Release> + use<'a> {
-    let (publisher, oldest) = (trust.publisher, trust.release.unwrap_or(0));
-    let mut all: Vec<&Release> = releases
-        .iter()
-        .filter(|release| publisher == Some(release.publisher))
-        // `code.toml` has signed numbers.
-        .filter(|release| i64::try_from(release.published.release).is_ok())
-        .filter(|release| release.published.release >= oldest)
-        .collect();
-    all.sort_by_key(|release| {
-        (
-            std::cmp::Reverse(release.published.release),
-            release.published.cid,
-        )
-    });
-    all.into_iter()
-}
-
 /// Resolves the code of stores that no registered code computes.
 #[derive(Debug, Clone)]
 struct Shared(Arc<CodeLibrary>);
@@ -602,91 +365,5 @@ impl Resolver for Shared {
             }
         }
         Ok(None)
-    }
-}
-
-#[derive(Debug)]
-struct Attempt {
-    choice: Choice,
-    opener: WasmStoreOpener,
-}
-
-/// Opens a store with the first module that computes its state. There is at least one attempt.
-#[derive(Debug)]
-struct Attempts {
-    library: Arc<CodeLibrary>,
-    attempts: Vec<Attempt>,
-    /// Keeps the modules in the cache until the store has recorded one of them.
-    _lease: Lease,
-}
-
-impl Attempts {
-    fn first(&self) -> &WasmStoreOpener {
-        &self.attempts[0].opener
-    }
-
-    /// Records what came of an attempt, for people. A store opens also if that fails, for example
-    /// because the data directory is full.
-    fn decided(&self, store: &Peeked, choice: &Choice, outcome: Outcome) {
-        let meta = &store.peek.meta;
-        let recorded = store.peek.logic.as_deref();
-        let logic = choice.cid.to_string();
-        let (id, store_type) = (meta.store_id, &meta.store_type);
-        let _ = self
-            .library
-            .decided(id, store_type, recorded, &logic, outcome);
-    }
-}
-
-impl StoreOpener for Attempts {
-    fn logic(&self) -> Logic {
-        self.first().logic()
-    }
-
-    fn methods(&self) -> Vec<Method> {
-        self.first().methods()
-    }
-
-    fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {
-        self.first().rebuild(rebuild)
-    }
-
-    fn prove(&self, store: Peeked) -> Result<Proof, OpenError> {
-        self.first().prove(store)
-    }
-
-    fn open(&self, mut store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {
-        let is_writer = store.request.options.access == Access::ReadWrite;
-        let (last, others) = self.attempts.split_last().expect("there is an attempt");
-        for attempt in others.iter().chain([last]) {
-            let opened = attempt.opener.open(store.clone());
-            // The reader is closed by the first attempt.
-            store.request.reader = None;
-            match &opened {
-                Ok(handle) if is_writer => {
-                    let because = attempt.choice.because.to_string();
-                    let recorded = store.peek.logic.as_deref();
-                    let is_same = recorded == Some(&*handle.logic_version().to_string());
-                    let outcome =
-                        match is_same || recorded == Some(&*attempt.choice.cid.to_string()) {
-                            true => Outcome::Used { because },
-                            false => Outcome::Proven { because },
-                        };
-                    self.decided(&store, &attempt.choice, outcome);
-                }
-                Err(OpenError::LogicDiffers {
-                    ops, difference, ..
-                }) if is_writer => {
-                    let op = difference.op.as_ref().map(|op| op.op.id.to_string());
-                    self.decided(&store, &attempt.choice, Outcome::Refused { ops: *ops, op });
-                    if !std::ptr::eq(attempt, last) {
-                        continue;
-                    }
-                }
-                _ => {}
-            }
-            return opened;
-        }
-        unreachable!("the last attempt returns")
     }
 }
