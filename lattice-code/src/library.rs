@@ -132,6 +132,19 @@ impl CodeLibrary {
         Ok((code, is_new))
     }
 
+    /// Checks a module and caches it, without trusting it: a source supplies bytes, and the user
+    /// decides which of them may run. `name` is for messages. Waits like [`add`](Self::add).
+    ///
+    /// # Errors
+    /// See [`LibraryError`]; then nothing is stored.
+    pub fn keep(&self, wasm: &[u8], name: &str) -> Result<Code, LibraryError> {
+        let code = self.check(wasm, name)?;
+        let locked = self.cache.lock()?;
+        self.cache.put(&code.cid(), wasm)?;
+        drop(locked);
+        Ok(code)
+    }
+
     /// Revokes the trust in a module and removes it from the cache. Returns whether it was trusted.
     /// A store that records it does not open here until it is added again.
     ///

@@ -18,14 +18,14 @@ use std::time::{Duration, Instant};
 
 use lattice_meta::{Genesis, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId};
 
-use crate::backend::{Access, BackendError, FileError, Result, StateBackend, read_meta};
+use crate::backend::{Access, BackendError, FileError, ReadTx, Result, StateBackend, read_meta};
 use crate::engine::contain::contain;
 use crate::engine::ingest::{Authors, IngestError, IngestReport};
 use crate::engine::inner::{Hashed, Inner};
 use crate::engine::open::{OpenError, OpenRequest, create_store};
 use crate::engine::read::{
-    ChangeFeed, Cursor, FeedError, HeldOps, InfoError, MethodError, OpsAfter, Snapshot, exchange,
-    forks,
+    ChangeFeed, Cursor, FeedError, HeldOps, InfoError, MethodError, OpsAfter, Snapshot, StoreState,
+    exchange, forks,
 };
 use crate::engine::verify::{Depth, Verification};
 use crate::engine::write::{AppendAllError, AppendError, Receipt};
@@ -299,8 +299,33 @@ impl<M: StateMachine> Engine<M> {
     /// # Errors
     /// What the backend reports.
     pub fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter> {
+        self.ops_in(&*self.inner.db.snapshot()?, known)
+    }
+
+    /// The same, with the state that these ops and those that the other replica has led to. Both
+    /// are of one moment, also while another process writes.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState)> {
+        self.inner.check_usable()?;
+        let tx = self.inner.db.snapshot()?;
+        let state = StoreState::read(&*tx, &self.inner.genesis_hash)?;
+        Ok((self.ops_in(&*tx, known)?, state))
+    }
+
+    fn ops_in(&self, tx: &dyn ReadTx, known: &BranchTips) -> Result<OpsAfter> {
         let db = Arc::clone(&self.inner.db);
-        OpsAfter::new(db, self.inner.hasher.clone(), known)
+        OpsAfter::new(db, tx, self.inner.hasher.clone(), known)
+    }
+
+    /// What identifies the current state, all of one moment.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn state(&self) -> Result<StoreState> {
+        self.inner.check_usable()?;
+        StoreState::read(&*self.inner.db.snapshot()?, &self.inner.genesis_hash)
     }
 
     /// Calls a command or a query by name. A command returns its receipt as a record: `author`,
