@@ -32,7 +32,9 @@ pub enum BundleError {
         found: String,
     },
     /// Its format is unknown.
-    #[error("expected a bundle of format 1 or 2, found format {found}; a newer program may read it")]
+    #[error(
+        "expected a bundle of format 1 or 2, found format {found}; a newer program may read it"
+    )]
     Format {
         /// Its format.
         found: u8,

@@ -167,7 +167,10 @@ fn a_replica_is_created_with_the_code_of_a_claimed_logic() {
     assert!(!to.store_path(id).exists());
     assert_eq!(claimed("foreign").unwrap(), id);
     let recorded = to.peek_logic(to.store_path(id)).unwrap().logic;
-    assert_eq!(recorded.as_deref(), Some(opener().logic().version().as_str()));
+    assert_eq!(
+        recorded.as_deref(),
+        Some(opener().logic().version().as_str())
+    );
 }
 
 #[test]

@@ -160,7 +160,10 @@ fn a_section_that_no_reader_accepts_cannot_be_made() {
     let refused = Module::new(Cid::of(&long), long);
     assert!(matches!(
         refused,
-        Err(BundleCodeError::ModuleLength { found: 4_194_305, .. })
+        Err(BundleCodeError::ModuleLength {
+            found: 4_194_305,
+            ..
+        })
     ));
 }
 

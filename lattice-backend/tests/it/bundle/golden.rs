@@ -65,7 +65,9 @@ fn golden_bundle_with_code() {
     let claims = code.claims();
     assert_eq!(claims.logic().as_str(), Cid::of(b"a module").to_string());
     let hasher = OpHasher::new(&summary.genesis.hash());
-    let decoded = ops.iter().map(|op| Op::decode(op.clone(), &hasher).unwrap());
+    let decoded = ops
+        .iter()
+        .map(|op| Op::decode(op.clone(), &hasher).unwrap());
     let mut frontier: Vec<_> = decoded.map(|op| op.reference()).collect();
     frontier.sort_unstable();
     assert_eq!(claims.frontier(), frontier);
@@ -223,7 +225,10 @@ fn messages_name_the_part_of_the_code() {
     let first_module = 16 + 4 + usize::from(bytes[16]) + 1;
     assert_eq!(
         shown(&bytes[..first_module + 40]),
-        ("the bundle is truncated: module 0 is incomplete".to_owned(), None)
+        (
+            "the bundle is truncated: module 0 is incomplete".to_owned(),
+            None
+        )
     );
     let mut altered = bytes.clone();
     altered[first_module + 40] ^= 1;

@@ -118,6 +118,7 @@ fn a_closed_reader_is_an_output_error() {
 }
 
 /// Returns one byte at a time, interrupted before each, and records the longest buffer.
+#[derive(Debug)]
 struct Dripping<'a> {
     bytes: &'a [u8],
     interrupted: bool,

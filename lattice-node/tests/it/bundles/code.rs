@@ -77,7 +77,10 @@ impl Chat {
 
     fn state_hash(&self, dir: &Path) -> String {
         let info = printed(dir, &["--json", "info", &self.store_id]);
-        super::json(&info)["state_hash"].as_str().unwrap().to_owned()
+        super::json(&info)["state_hash"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Trusts the module that an earlier command kept.
@@ -248,7 +251,10 @@ fn a_sender_that_claims_another_state_is_reported() {
     let differs = lattice(&site.bob(), &words);
     assert_eq!(differs.status.code(), Some(4));
     let printed = super::json(&text(&differs.stdout));
-    assert_eq!((&printed["applied"], &printed["claims"]), (&json!(2), &json!("differs")));
+    assert_eq!(
+        (&printed["applied"], &printed["claims"]),
+        (&json!(2), &json!("differs"))
+    );
     let error = super::json(text(&differs.stderr).lines().last().unwrap());
     let ours = site.state_hash(&site.alice());
     assert_eq!(error["error"]["kind"], "damaged");
@@ -314,7 +320,10 @@ fn a_module_that_cannot_run_here_changes_nothing() {
     let claims = |code: &BundleCode| code.claims().clone();
     // Good bytes before it are not kept either.
     let file = site.altered("none.bundle", |code| {
-        let modules = vec![module(guests::CHAT_V2.to_vec()), module(b"no module".to_vec())];
+        let modules = vec![
+            module(guests::CHAT_V2.to_vec()),
+            module(b"no module".to_vec()),
+        ];
         BundleCode::new(claims(code), modules).unwrap()
     });
     let message = refused(&site, &file, 1);
@@ -400,7 +409,10 @@ fn code_that_is_no_module_or_is_missing_cannot_be_carried() {
     let message = text(&missing.stderr);
     let cid = Cid::of(guests::KVSTORE);
     assert!(
-        message.starts_with(&format!("lattice: no code {cid}, which store {} ", id.trim())),
+        message.starts_with(&format!(
+            "lattice: no code {cid}, which store {} ",
+            id.trim()
+        )),
         "{message}"
     );
     assert!(!file.exists());

@@ -1,7 +1,7 @@
 //! The code that a bundle carries, and what its sender claims.
 
 use lattice_backend::backend::BackendError;
-use lattice_backend::bundle::{BundleCode, Claims, Module};
+use lattice_backend::bundle::{BundleCode, Claims};
 use lattice_meta::{StateHash, StoreType};
 use serde_json::{Value, json};
 
@@ -17,9 +17,7 @@ pub(super) enum Compared {
     /// The states are the same.
     Matched,
     /// The same ops led to another state here.
-    Differs {
-        ours: StateHash,
-    },
+    Differs { ours: StateHash },
     /// This replica and the sender's have applied different ops.
     NotCompared,
 }
@@ -105,7 +103,9 @@ pub(super) fn text_of(context: &Context<'_>, code: &BundleCode) -> Result<String
             true => "trusted",
             false => "not trusted",
         };
-        let error = described.error.map(|error| format!(", {}", escape_text(&error)));
+        let error = described
+            .error
+            .map(|error| format!(", {}", escape_text(&error)));
         let about = format!(
             "{}  {}, {}, {trust}{}",
             module.cid(),
@@ -135,7 +135,7 @@ use modules::describe;
 
 /// A program without an interpreter does not read modules.
 #[cfg(not(feature = "wasm"))]
-fn describe(_: &Context<'_>, _: &Module) -> Result<Described, Failure> {
+fn describe(_: &Context<'_>, _: &lattice_backend::bundle::Module) -> Result<Described, Failure> {
     Ok(Described {
         store_type: None,
         is_trusted: false,
@@ -176,7 +176,9 @@ mod modules {
         code: &BundleCode,
     ) -> Result<(), Failure> {
         for module in code.modules() {
-            let checked = context.code.check(module.bytes(), &module.cid().to_string());
+            let checked = context
+                .code
+                .check(module.bytes(), &module.cid().to_string());
             checked.map_err(|error| Failure::from(error).within(bundle))?;
         }
         Ok(())
@@ -188,7 +190,9 @@ mod modules {
         code: &BundleCode,
     ) -> Result<(), Failure> {
         for module in code.modules() {
-            let kept = context.code.keep(module.bytes(), &module.cid().to_string())?;
+            let kept = context
+                .code
+                .keep(module.bytes(), &module.cid().to_string())?;
             if !context.code.is_trusted(&kept.cid())? {
                 context.out.note(&format!(
                     "kept code {} for {}, which is not trusted here",
@@ -231,11 +235,7 @@ mod modules {
     }
 
     /// The module that a store records.
-    fn module_of(
-        context: &Context<'_>,
-        store_id: StoreId,
-        logic: &str,
-    ) -> Result<Module, Failure> {
+    fn module_of(context: &Context<'_>, store_id: StoreId, logic: &str) -> Result<Module, Failure> {
         let cid = logic.parse::<Cid>().map_err(|_| {
             Failure::usage(format!(
                 "store {store_id} records {logic}, which is code of the program and no module; \
