@@ -100,7 +100,7 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// The ops that a replica with these tips lacks, in causal order.
     fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError>;
 
-    /// The same, with the state that they led to; see [`Engine::ops_and_state`].
+    /// The same, with the state of the same moment; see [`Engine::ops_and_state`].
     fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState), BackendError>;
 
     /// What identifies the current state.
@@ -274,7 +274,7 @@ impl<T: TypedStore> StoreHandle for T {
     }
 
     fn state(&self) -> Result<StoreState, BackendError> {
-        self.engine().state()
+        self.engine().snapshot()?.state()
     }
 
     fn verify(

@@ -10,10 +10,10 @@ use crate::bundle::{
 };
 use crate::op::OpHasher;
 
-/// Writes a bundle of format 1. `ops` must be in causal order. `out` is written front to back, so it can be a
-/// pipe; it gets many short writes, so wrap a file in a [`BufWriter`](io::BufWriter). The next op
-/// is taken from `ops` after the previous one has been written. The writer first checks each op's
-/// form and signature, so that no reader refuses the bundle.
+/// Writes a bundle of format 1. `ops` must be in causal order. `out` is written front to back, so
+/// it can be a pipe; it gets many short writes, so wrap a file in a [`BufWriter`](io::BufWriter).
+/// The next op is taken from `ops` after the previous one has been written. The writer first checks
+/// each op's form and signature, so that no reader refuses the bundle.
 ///
 /// # Errors
 /// See [`BundleError`]. The bytes written so far are then a truncated bundle.

@@ -12,13 +12,13 @@ pub mod write;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use lattice_meta::{Genesis, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId};
 
-use crate::backend::{Access, BackendError, FileError, ReadTx, Result, StateBackend, read_meta};
+use crate::backend::{Access, BackendError, FileError, Result, StateBackend, read_meta};
 use crate::engine::contain::contain;
 use crate::engine::ingest::{Authors, IngestError, IngestReport};
 use crate::engine::inner::{Hashed, Inner};
@@ -277,10 +277,8 @@ impl<M: StateMachine> Engine<M> {
     /// keys and values.
     pub fn hashed(&self) -> (u64, u64) {
         let Hashed { elements, bytes } = &self.inner.hashed;
-        (
-            elements.load(Ordering::Relaxed),
-            bytes.load(Ordering::Relaxed),
-        )
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(elements), read(bytes))
     }
 
     /// The forks found so far, ordered by author and sequence number.
@@ -291,41 +289,25 @@ impl<M: StateMachine> Engine<M> {
         forks::forks(&*self.inner.db.snapshot()?, &self.inner.hasher)
     }
 
-    /// The currently applied ops that a replica with these tips lacks, in causal order; see
-    /// [`OpsAfter`]. Ops of `known` that are not applied here are ignored. For each branch this
-    /// sends at most the ops that the other replica lacks plus as many ops as that replica is
-    /// ahead.
+    /// The applied ops that a replica with these tips lacks, in causal order; see [`OpsAfter`]. Ops
+    /// of `known` that are not applied here are ignored. For each branch this sends at most the ops
+    /// that the other replica lacks plus as many ops as that replica is ahead.
     ///
     /// # Errors
     /// What the backend reports.
     pub fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter> {
-        self.ops_in(&*self.inner.db.snapshot()?, known)
+        let Inner { db, hasher, .. } = &*self.inner;
+        OpsAfter::new(db, &*db.snapshot()?, hasher, known)
     }
 
-    /// The same, with the state that these ops and those that the other replica has led to. Both
-    /// are of one moment, also while another process writes.
+    /// The same, with the state of the same moment.
     ///
     /// # Errors
     /// What the backend reports.
     pub fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState)> {
-        self.inner.check_usable()?;
-        let tx = self.inner.db.snapshot()?;
-        let state = StoreState::read(&*tx, &self.inner.genesis_hash)?;
-        Ok((self.ops_in(&*tx, known)?, state))
-    }
-
-    fn ops_in(&self, tx: &dyn ReadTx, known: &BranchTips) -> Result<OpsAfter> {
-        let db = Arc::clone(&self.inner.db);
-        OpsAfter::new(db, tx, self.inner.hasher.clone(), known)
-    }
-
-    /// What identifies the current state, all of one moment.
-    ///
-    /// # Errors
-    /// What the backend reports.
-    pub fn state(&self) -> Result<StoreState> {
-        self.inner.check_usable()?;
-        StoreState::read(&*self.inner.db.snapshot()?, &self.inner.genesis_hash)
+        let snapshot = self.snapshot()?;
+        let ops = OpsAfter::new(&self.inner.db, snapshot.tx(), &self.inner.hasher, known)?;
+        Ok((ops, snapshot.state()?))
     }
 
     /// Calls a command or a query by name. A command returns its receipt as a record: `author`,

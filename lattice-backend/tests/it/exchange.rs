@@ -65,14 +65,14 @@ fn ops_and_state_are_of_one_moment() {
             let other = replica(2);
             let report = other.ingest(&mut ops.into_iter().map(Ok::<_, Cause>), &Authors::Any);
             assert!(report.unwrap().is_complete());
-            assert_eq!(other.state().unwrap(), state);
+            assert_eq!(other.snapshot().unwrap().state().unwrap(), state);
             if is_last {
                 break;
             }
         }
     });
     assert_eq!(store.op_count().unwrap(), 300);
-    let state = store.state().unwrap();
+    let state = store.snapshot().unwrap().state().unwrap();
     assert_eq!(state.state_hash, store.state_hash().unwrap());
     assert_eq!(state.frontier, store.frontier().unwrap());
     assert_eq!(state.logic, *store.machine().logic().version());

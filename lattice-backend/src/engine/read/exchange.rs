@@ -245,23 +245,23 @@ impl std::fmt::Debug for OpsAfter {
 impl OpsAfter {
     /// The ops of a snapshot of `db`.
     pub(crate) fn new(
-        db: Arc<dyn StateDb>,
+        db: &Arc<dyn StateDb>,
         snapshot: &dyn ReadTx,
-        hasher: OpHasher,
+        hasher: &OpHasher,
         known: &BranchTips,
     ) -> Result<Self> {
-        let view = View::new(snapshot, &hasher)?;
+        let view = View::new(snapshot, hasher)?;
         let mut after = Self {
             ranges: missing_ranges(&view, known)?,
             next: BinaryHeap::new(),
             tail: VecDeque::new(),
-            held: missing_held(&view, &hasher, known)?,
+            held: missing_held(&view, hasher, known)?,
             indexed: view.tail.first(),
             slice: VecDeque::new(),
             left: 0,
             has_failed: false,
-            hasher,
-            db,
+            hasher: hasher.clone(),
+            db: Arc::clone(db),
         };
         for place in 0..after.ranges.len() {
             let Range {

@@ -43,8 +43,8 @@ pub(in super::super) enum BundleCommand {
     #[command(after_help = "Example: lattice bundle tips fruit > bobs.tips\n\n\
                       JSON: store_id, tips, earlier (each: author, seq, id)")]
     Tips(Store),
-    /// Check a bundle: digest, every op and every signature; list the code that it carries; no store
-    /// is needed
+    /// Check a bundle: digest, every op and every signature; list the code that it carries; no
+    /// store is needed
     #[command(after_help = "Example: lattice bundle verify fruit.bundle\n\n\
                       JSON: store_id, store_type, ops, bytes, authors (author to number of ops), \
                       other_ops (ops of authors after the first 65,536), claims (logic, state_hash, \
