@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use lattice_backend::bundle::{BundleReader, write_bundle};
+use lattice_backend::bundle::{BundleReader, write_bundle, write_bundle_with_code};
 
 use crate::frames::Frames;
 
@@ -43,7 +43,11 @@ fn read(bytes: &[u8]) {
         let of_authors: u64 = summary.authors.values().sum();
         assert_eq!(of_authors + summary.other_ops, summary.counts.ops);
         let mut written = Vec::new();
-        let counts = write_bundle(&mut written, &summary.genesis, &mut ops.into_iter().map(Ok));
+        let (genesis, mut ops) = (&summary.genesis, ops.into_iter().map(Ok));
+        let counts = match &summary.code {
+            Some(code) => write_bundle_with_code(&mut written, genesis, code, &mut ops),
+            None => write_bundle(&mut written, genesis, &mut ops),
+        };
         assert_eq!(counts.ok(), Some(summary.counts));
         assert_eq!(written, bytes);
     }

@@ -67,7 +67,8 @@ impl CodeLibrary {
         }
     }
 
-    /// Checks a module and caches it. It is not trusted for that.
+    /// Checks a module and caches it, without trusting it: a source supplies bytes, and the user
+    /// decides which of them may run. `name` is for messages.
     ///
     /// # Errors
     /// As for [`check`](Self::check), and [`LibraryError::File`].

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lattice_backend::backend::{Access, BackendError, Cause, StateBackend};
 use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
-use lattice_backend::engine::read::{HeldOps, InfoError, MethodError, OpsAfter};
+use lattice_backend::engine::read::{HeldOps, InfoError, MethodError, OpsAfter, StoreState};
 use lattice_backend::engine::verify::{Depth, Verification};
 use lattice_backend::engine::{Engine, Fork};
 use lattice_backend::machine::manifest::StoreCode;
@@ -99,6 +99,12 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
 
     /// The ops that a replica with these tips lacks, in causal order.
     fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError>;
+
+    /// The same, with the state of the same moment; see [`Engine::ops_and_state`].
+    fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState), BackendError>;
+
+    /// What identifies the current state.
+    fn state(&self) -> Result<StoreState, BackendError>;
 
     /// Verifies the store in its current state; see [`Engine::verify`].
     fn verify(
@@ -261,6 +267,14 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter, BackendError> {
         self.engine().ops_after(known)
+    }
+
+    fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState), BackendError> {
+        self.engine().ops_and_state(known)
+    }
+
+    fn state(&self) -> Result<StoreState, BackendError> {
+        self.engine().snapshot()?.state()
     }
 
     fn verify(

@@ -27,6 +27,17 @@ pub struct Recorded<'a> {
     pub logic: Option<&'a str>,
 }
 
+impl<'a> Recorded<'a> {
+    /// Sets the logic.
+    #[must_use]
+    pub fn logic(self, logic: &'a str) -> Self {
+        Self {
+            logic: Some(logic),
+            ..self
+        }
+    }
+}
+
 impl<'a> From<&'a StoreType> for Recorded<'a> {
     fn from(store_type: &'a StoreType) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::io;
 use lattice_meta::GenesisError;
 
 use crate::backend::BackendError;
-use crate::bundle::MAGIC;
+use crate::bundle::BundleCodeError;
 use crate::op::OpError;
 
 /// Why a bundle cannot be written or is refused.
@@ -32,7 +32,9 @@ pub enum BundleError {
         found: String,
     },
     /// Its format is unknown.
-    #[error("expected a bundle of format {}, found format {found}; a newer program may read it", MAGIC[15])]
+    #[error(
+        "expected a bundle of format 1 or 2, found format {found}; a newer program may read it"
+    )]
     Format {
         /// Its format.
         found: u8,
@@ -40,6 +42,15 @@ pub enum BundleError {
     /// Its genesis record does not decode.
     #[error("the bundle's genesis record is damaged")]
     Genesis(#[from] GenesisError),
+    /// A part of the code that it carries is invalid.
+    #[error("the bundle is damaged: {part} is invalid")]
+    Code {
+        /// The invalid part.
+        part: BundlePart,
+        /// What is wrong with it.
+        #[source]
+        source: BundleCodeError,
+    },
     /// It ends early.
     #[error("the bundle is truncated: {part} is incomplete")]
     Cut {
@@ -107,6 +118,15 @@ pub enum BundleError {
 pub enum BundlePart {
     /// What every bundle starts with.
     Magic,
+    /// The sender's claims, with their length.
+    Claims,
+    /// The number of modules.
+    ModuleCount,
+    /// A module, with its content id and its length.
+    Module {
+        /// Its index, from 0.
+        index: usize,
+    },
     /// The genesis record, with its length.
     Genesis,
     /// The length of an op, or the end mark.
@@ -129,6 +149,9 @@ impl fmt::Display for BundlePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Magic => f.write_str("the magic"),
+            Self::Claims => f.write_str("the claims record"),
+            Self::ModuleCount => f.write_str("the number of modules"),
+            Self::Module { index } => write!(f, "module {index}"),
             Self::Genesis => f.write_str("the genesis record"),
             Self::Next { index } => write!(f, "the length of op {index} or the end mark"),
             Self::Op { index } => write!(f, "op {index}"),

@@ -2,8 +2,10 @@
 //!
 //! FORMAT.md specifies the bytes. Counts and digest come last, so that a writer never seeks and the
 //! reader can be at the other end of a pipe. Memory does not grow with the bundle: a reader holds
-//! one op, and its buffer grows with the bytes that arrive, not with a claimed length.
+//! one op, and the code that the bundle carries, if any. Its buffers grow with the bytes that
+//! arrive, not with a claimed length.
 
+mod code;
 mod error;
 mod read;
 mod write;
@@ -14,18 +16,55 @@ use lattice_meta::{Genesis, PubKey};
 
 use crate::op::{Op, OpError, OpHasher};
 
+pub use code::{
+    BundleCode, BundleCodeError, Claims, MAX_CLAIMED_FRONTIER, MAX_MODULE_BYTES, MAX_MODULES,
+    Module,
+};
 pub use error::{BundleError, BundlePart};
 pub use read::BundleReader;
-pub use write::write_bundle;
+pub use write::{write_bundle, write_bundle_with_code};
 
-/// The first bytes of every bundle; the last one is the format number.
-const MAGIC: [u8; 16] = *b"lattice bundle\n\x01";
-const CONTEXT: &str = "lattice 2026 bundle v1";
+/// The first bytes of every bundle; the format number follows.
+const MAGIC: [u8; 15] = *b"lattice bundle\n";
 const DIGEST_BYTES: usize = 32;
 /// The longest genesis record, with room for additions of later formats.
 const MAX_GENESIS_BYTES: u32 = 1024;
 /// Stands in place of the next op's length; no op is empty.
 const END_MARK: u32 = 0;
+
+/// What a bundle has after its magic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// A genesis record and ops.
+    History,
+    /// Claims and modules, then the same.
+    Code,
+}
+
+impl Format {
+    const fn number(self) -> u8 {
+        match self {
+            Self::History => 1,
+            Self::Code => 2,
+        }
+    }
+
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::History),
+            2 => Some(Self::Code),
+            _ => None,
+        }
+    }
+
+    /// BLAKE3 key derivation context of the digest.
+    const fn context(self) -> &'static str {
+        match self {
+            Self::History => "lattice 2026 bundle v1",
+            Self::Code => "lattice 2026 bundle v2",
+        }
+    }
+}
 
 /// The size of a bundle; known once it has been written, or read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +80,8 @@ pub struct BundleCounts {
 pub struct BundleSummary {
     /// The store's genesis record.
     pub genesis: Genesis,
+    /// The code that it carries, and what its sender claims.
+    pub code: Option<BundleCode>,
     /// Number and bytes of all ops.
     pub counts: BundleCounts,
     /// Ops by author, for the first 65,536 authors in the bundle.
@@ -49,7 +90,7 @@ pub struct BundleSummary {
     pub other_ops: u64,
 }
 
-/// Counts and hashes the ops of a bundle as they pass.
+/// Counts the ops of a bundle, and hashes its parts, as they pass.
 struct Total {
     hasher: blake3::Hasher,
     counts: BundleCounts,
@@ -64,16 +105,14 @@ impl std::fmt::Debug for Total {
 }
 
 impl Total {
-    fn new(genesis: &[u8]) -> Self {
-        let mut total = Self {
-            hasher: blake3::Hasher::new_derive_key(CONTEXT),
+    fn new(format: Format) -> Self {
+        Self {
+            hasher: blake3::Hasher::new_derive_key(format.context()),
             counts: BundleCounts {
                 ops: 0,
                 op_bytes: 0,
             },
-        };
-        total.record(genesis);
-        total
+        }
     }
 
     fn add(&mut self, op: &[u8]) {
@@ -82,8 +121,14 @@ impl Total {
         self.counts.op_bytes += u64::from(length(op));
     }
 
+    /// Hashes a part that follows its length.
     fn record(&mut self, bytes: &[u8]) {
-        self.hasher.update(&length(bytes).to_le_bytes());
+        self.fixed(&length(bytes).to_le_bytes());
+        self.fixed(bytes);
+    }
+
+    /// Hashes a part of fixed length.
+    fn fixed(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
     }
 
@@ -96,7 +141,7 @@ impl Total {
 }
 
 fn length(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).expect("genesis records and ops are far shorter than 4 GiB")
+    u32::try_from(bytes.len()).expect("all parts of a bundle are far shorter than 4 GiB")
 }
 
 /// Decodes an op and verifies its signature.

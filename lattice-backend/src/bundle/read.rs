@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use lattice_meta::{Genesis, PubKey};
+use lattice_meta::{Cid, Genesis, PubKey};
 
+use crate::bundle::code::MAX_CLAIMS_BYTES;
 use crate::bundle::{
-    BundleError, BundlePart, BundleSummary, DIGEST_BYTES, END_MARK, MAGIC, MAX_GENESIS_BYTES,
-    Total, checked,
+    BundleCode, BundleCodeError, BundleError, BundlePart, BundleSummary, Claims, DIGEST_BYTES,
+    END_MARK, Format, MAGIC, MAX_GENESIS_BYTES, MAX_MODULE_BYTES, MAX_MODULES, Module, Total,
+    checked,
 };
 use crate::op::{MAX_OP_BYTES, OpHasher};
 use lattice_meta::readable;
@@ -22,6 +24,7 @@ const MAX_AUTHORS: usize = 1 << 16;
 #[derive(Debug)]
 pub struct BundleReader<R> {
     reader: R,
+    code: Option<BundleCode>,
     genesis: Genesis,
     total: Total,
     state: State,
@@ -44,16 +47,29 @@ impl<R: Read> BundleReader<R> {
     /// # Errors
     /// See [`BundleError`].
     pub fn new(mut reader: R) -> Result<Self, BundleError> {
-        read_magic(&mut reader)?;
+        let format = read_magic(&mut reader)?;
+        let mut total = Total::new(format);
+        let code = match format {
+            Format::History => None,
+            Format::Code => Some(read_code(&mut reader, &mut total)?),
+        };
         let part = BundlePart::Genesis;
         let length = u32::from_le_bytes(read_array(&mut reader, part)?);
         let record = read_bytes(&mut reader, length, MAX_GENESIS_BYTES, part)?;
+        total.record(&record);
         Ok(Self {
             reader,
+            code,
             genesis: Genesis::decode(&record)?,
-            total: Total::new(&record),
+            total,
             state: State::Reading,
         })
+    }
+
+    /// The code that the bundle carries, and what its sender claims. Each module is the one that
+    /// its content id names. `None` for a bundle of format 1.
+    pub fn code(&self) -> Option<&BundleCode> {
+        self.code.as_ref()
     }
 
     /// The store's genesis record, as the bundle claims it.
@@ -143,6 +159,7 @@ impl<R: Read> BundleReader<R> {
             Some(invalid) => Err(invalid),
             None => Ok(BundleSummary {
                 genesis: self.genesis,
+                code: self.code,
                 counts: self.total.counts,
                 authors: authors.counted,
                 other_ops: authors.other_ops,
@@ -179,25 +196,64 @@ impl OpsOfAuthors {
     }
 }
 
-fn read_magic(reader: &mut impl Read) -> Result<(), BundleError> {
-    let mut magic = [0; MAGIC.len()];
+/// Reads the magic and the format number.
+fn read_magic(reader: &mut impl Read) -> Result<Format, BundleError> {
+    let mut magic = [0; MAGIC.len() + 1];
     let filled = read_some(reader, &mut magic)?;
     if filled == 0 {
         return Err(BundleError::Empty);
     }
-    if filled < MAGIC.len() && MAGIC.starts_with(&magic[..filled]) {
+    if filled < magic.len() && MAGIC.starts_with(&magic[..filled]) {
         let part = BundlePart::Magic;
         return Err(BundleError::Cut { part });
     }
-    let (start, format) = (&magic[..MAGIC.len() - 1], magic[MAGIC.len() - 1]);
-    if start != &MAGIC[..MAGIC.len() - 1] {
+    let (start, found) = (&magic[..MAGIC.len()], magic[MAGIC.len()]);
+    if start != MAGIC {
         let found = readable(&magic[..filled]);
         return Err(BundleError::NotABundle { found });
     }
-    if format != MAGIC[MAGIC.len() - 1] {
-        return Err(BundleError::Format { found: format });
+    Format::from_number(found).ok_or(BundleError::Format { found })
+}
+
+/// Reads claims and modules. Refuses a module whose bytes differ from those that its content id
+/// names.
+fn read_code(reader: &mut impl Read, total: &mut Total) -> Result<BundleCode, BundleError> {
+    let at = |part| move |source: BundleCodeError| BundleError::Code { part, source };
+    let part = BundlePart::Claims;
+    let length = u32::from_le_bytes(read_array(reader, part)?);
+    let record = read_bytes(reader, length, MAX_CLAIMS_BYTES, part)?;
+    total.record(&record);
+    let claims = Claims::decode(&record).map_err(at(part))?;
+    let part = BundlePart::ModuleCount;
+    let [count] = read_array(reader, part)?;
+    total.fixed(&[count]);
+    let count = usize::from(count);
+    // Checked before a module is read, so that no bundle makes the reader hold more of them.
+    if !(1..=MAX_MODULES).contains(&count) {
+        return Err(at(part)(BundleCodeError::ModuleCount { found: count }));
     }
-    Ok(())
+    let mut modules = Vec::with_capacity(count);
+    for index in 0..count {
+        let part = BundlePart::Module { index };
+        modules.push(read_module(reader, part, total)?);
+    }
+    BundleCode::new(claims, modules).map_err(at(part))
+}
+
+fn read_module(
+    reader: &mut impl Read,
+    part: BundlePart,
+    total: &mut Total,
+) -> Result<Module, BundleError> {
+    let invalid = |source| BundleError::Code { part, source };
+    let cid: [u8; Cid::LEN] = read_array(reader, part)?;
+    total.fixed(&cid);
+    let cid = Cid::from_bytes(&cid).map_err(|error| invalid(error.into()))?;
+    let length = u32::from_le_bytes(read_array(reader, part)?);
+    let limit = u32::try_from(MAX_MODULE_BYTES).expect("4 MiB");
+    let bytes = read_bytes(reader, length, limit, part)?;
+    total.record(&bytes);
+    Module::new(cid, bytes).map_err(invalid)
 }
 
 /// Reads until the buffer is full or the input ends; returns the number of bytes.

@@ -12,7 +12,7 @@ pub mod write;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ use crate::engine::ingest::{Authors, IngestError, IngestReport};
 use crate::engine::inner::{Hashed, Inner};
 use crate::engine::open::{OpenError, OpenRequest, create_store};
 use crate::engine::read::{
-    ChangeFeed, Cursor, FeedError, HeldOps, InfoError, MethodError, OpsAfter, Snapshot, exchange,
-    forks,
+    ChangeFeed, Cursor, FeedError, HeldOps, InfoError, MethodError, OpsAfter, Snapshot, StoreState,
+    exchange, forks,
 };
 use crate::engine::verify::{Depth, Verification};
 use crate::engine::write::{AppendAllError, AppendError, Receipt};
@@ -277,10 +277,8 @@ impl<M: StateMachine> Engine<M> {
     /// keys and values.
     pub fn hashed(&self) -> (u64, u64) {
         let Hashed { elements, bytes } = &self.inner.hashed;
-        (
-            elements.load(Ordering::Relaxed),
-            bytes.load(Ordering::Relaxed),
-        )
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(elements), read(bytes))
     }
 
     /// The forks found so far, ordered by author and sequence number.
@@ -291,16 +289,25 @@ impl<M: StateMachine> Engine<M> {
         forks::forks(&*self.inner.db.snapshot()?, &self.inner.hasher)
     }
 
-    /// The currently applied ops that a replica with these tips lacks, in causal order; see
-    /// [`OpsAfter`]. Ops of `known` that are not applied here are ignored. For each branch this
-    /// sends at most the ops that the other replica lacks plus as many ops as that replica is
-    /// ahead.
+    /// The applied ops that a replica with these tips lacks, in causal order; see [`OpsAfter`]. Ops
+    /// of `known` that are not applied here are ignored. For each branch this sends at most the ops
+    /// that the other replica lacks plus as many ops as that replica is ahead.
     ///
     /// # Errors
     /// What the backend reports.
     pub fn ops_after(&self, known: &BranchTips) -> Result<OpsAfter> {
-        let db = Arc::clone(&self.inner.db);
-        OpsAfter::new(db, self.inner.hasher.clone(), known)
+        let Inner { db, hasher, .. } = &*self.inner;
+        OpsAfter::new(db, &*db.snapshot()?, hasher, known)
+    }
+
+    /// The same, with the state of the same moment.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState)> {
+        let snapshot = self.snapshot()?;
+        let ops = OpsAfter::new(&self.inner.db, snapshot.tx(), &self.inner.hasher, known)?;
+        Ok((ops, snapshot.state()?))
     }
 
     /// Calls a command or a query by name. A command returns its receipt as a record: `author`,

@@ -9,6 +9,8 @@ A line is a name and byte strings in hexadecimal, an empty one written as `empty
 there as `none`. The name of a hostile bundle is followed by that of its error.
 """
 
+import base64
+import hashlib
 import pathlib
 import struct
 import sys
@@ -461,7 +463,9 @@ def hostile_bundles():
         *[("cut_" + name, kind, good[:at]) for name, kind, at in cuts],
         ("other_magic", "not_a_bundle", b"L" + good[1:]),
         ("format_0", "format", BUNDLE_MAGIC[:-1] + u8(0) + good[16:]),
-        ("format_2", "format", BUNDLE_MAGIC[:-1] + u8(2) + good[16:]),
+        # The genesis record is taken for claims.
+        ("format_2", "claims", BUNDLE_MAGIC[:-1] + u8(2) + good[16:]),
+        ("format_3", "format", BUNDLE_MAGIC[:-1] + u8(3) + good[16:]),
         ("genesis_length_0", "genesis", bundle(b"")),
         ("genesis_length_1025", "length_genesis", bundle(genesis.ljust(1025, b"\0"))),
         ("genesis_length_huge", "length_genesis", BUNDLE_MAGIC + u32(2**32 - 1) + good[20:]),
@@ -514,6 +518,165 @@ def hostile_bundles():
     return [(f"{name} {kind}", content) for name, kind, content in vectors]
 
 
+CODE_MAGIC = b"lattice bundle\n\x02"
+MODULES = [b"a module", b"a module that is named by its SHA2-256"]
+
+
+def cid_blake3(content):
+    return bytes([1, 0x55, 0x1E, 32]) + blake3(content).digest()
+
+
+def cid_sha256(content):
+    return bytes([1, 0x55, 0x12, 32]) + hashlib.sha256(content).digest()
+
+
+def cid_text(cid):
+    return b"b" + base64.b32encode(cid).rstrip(b"=").lower()
+
+
+def module(cid, content):
+    return cid + record(content)
+
+
+def code_frontier():
+    """Neither op of the bundle follows the other."""
+    return [
+        op_ref(author.public, 0, op_id(op[:-64]))
+        for author, op in sorted(zip(AUTHORS, bundle_ops()), key=lambda pair: pair[0].public)
+    ]
+
+
+def claims(logic=None, state=None, frontier=None):
+    logic = cid_text(cid_blake3(MODULES[0])) if logic is None else logic
+    state = state_hash(0, (0,) * 1024) if state is None else state
+    frontier = code_frontier() if frontier is None else frontier
+    return byte_string(logic) + state + u64(len(frontier)) + b"".join(frontier)
+
+
+def code_modules():
+    first, second = MODULES
+    return [module(cid_blake3(first), first), module(cid_sha256(second), second)]
+
+
+def code_section(claimed=None, modules=None, count=None):
+    claimed = claims() if claimed is None else claimed
+    modules = code_modules() if modules is None else modules
+    count = len(modules) if count is None else count
+    return record(claimed) + u8(count) + b"".join(modules)
+
+
+def code_bundle(section=None, context="lattice 2026 bundle v2"):
+    """A bundle of format 2. Whatever its section has is under a right digest."""
+    section = code_section() if section is None else section
+    ops = bundle_ops()
+    content = section + record(STORE.record) + b"".join(map(record, ops))
+    counts = u64(len(ops)) + u64(sum(map(len, ops)))
+    digest = blake3(content + counts, derive_key_context=context).digest()
+    return CODE_MAGIC + content + u32(0) + counts + digest
+
+
+def hostile_code_bundles():
+    """Bundles of format 2 that are refused, as in hostile_bundles."""
+    good, plain = code_bundle(), bundle()
+    claimed, (first, second) = claims(), code_modules()
+    low, high = code_frontier()
+    # Where each part begins.
+    claims_at = 16
+    count_at = claims_at + 4 + len(claimed)
+    first_at = count_at + 1
+    second_at = first_at + len(first)
+    genesis_at = second_at + len(second)
+    assert good[genesis_at:-32] == plain[16:-32]
+    cuts = [
+        ("before_format", "cut_magic", 15),
+        ("after_magic", "cut_claims", claims_at),
+        ("in_claims_length", "cut_claims", claims_at + 3),
+        ("after_claims_length", "cut_claims", claims_at + 4),
+        ("in_claims", "cut_claims", count_at - 1),
+        ("after_claims", "cut_module_count", count_at),
+        ("after_count", "cut_module_0", first_at),
+        ("in_cid", "cut_module_0", first_at + 35),
+        ("after_cid", "cut_module_0", first_at + 36),
+        ("in_module_length", "cut_module_0", first_at + 39),
+        ("after_module_length", "cut_module_0", first_at + 40),
+        ("in_module", "cut_module_0", second_at - 1),
+        ("after_module", "cut_module_1", second_at),
+        ("in_second_cid", "cut_module_1", second_at + 1),
+        ("in_second_module", "cut_module_1", genesis_at - 1),
+        ("after_modules", "cut_genesis", genesis_at),
+        ("in_genesis", "cut_genesis", genesis_at + 50),
+        ("in_digest", "cut_digest", len(good) - 1),
+    ]
+
+    def section(*args, **kwargs):
+        return code_bundle(code_section(*args, **kwargs))
+
+    def of(*modules):
+        return section(modules=modules)
+
+    content = MODULES[0]
+    cid = cid_blake3(content)
+    head = good[:first_at]
+    vectors = [
+        *[("cut_" + name, kind, good[:at]) for name, kind, at in cuts],
+        ("format_1", "genesis", BUNDLE_MAGIC + good[16:]),
+        ("format_3", "format", CODE_MAGIC[:-1] + u8(3) + good[16:]),
+        ("claims_length_over_limit", "length_claims",
+         good[:16] + u32((128 << 10) + 1) + good[20:]),
+        ("claims_length_huge", "length_claims", good[:16] + u32(2**32 - 1) + good[20:]),
+        ("claims_length_128_kib_of_nothing", "cut_claims", CODE_MAGIC + u32(128 << 10)),
+        ("claims_of_nothing", "claims", section(b"")),
+        ("claims_trailing_byte", "claims", section(claimed + u8(0))),
+        ("claims_one_byte_short", "claims", section(claimed[:-1])),
+        ("claims_unknown_bytes", "claims", section(bytes(range(200)))),
+        ("claims_logic_length_huge", "claims", section(u64(2**63) + claimed[8:])),
+        ("claims_logic_empty", "claims", section(claims(logic=b""))),
+        ("claims_logic_65_bytes", "claims", section(claims(logic=b"x" * 65))),
+        ("claims_logic_with_space", "claims", section(claims(logic=b"chat 1"))),
+        ("claims_logic_not_utf8", "claims", section(claims(logic=b"\xff\xfe"))),
+        ("claims_frontier_descending", "claims", section(claims(frontier=[high, low]))),
+        ("claims_frontier_twice_the_same", "claims", section(claims(frontier=[low, low]))),
+        ("claims_frontier_length_lying", "claims", section(
+            claimed[: -2 * 72 - 8] + u64(3) + low + high)),
+        ("claims_frontier_length_huge", "claims", section(
+            claimed[: -2 * 72 - 8] + u64(2**64 - 1) + low + high)),
+        ("claims_bit", "digest", flipped(good, 16 + 4 + 8 + 59)),
+        ("modules_0", "module_count", of()),
+        ("modules_5", "module_count", of(*[first] * 5)),
+        ("modules_255", "module_count", section(count=255)),
+        # The genesis record's length is no content id.
+        ("modules_one_more", "module_2", section(count=3)),
+        # The second content id is taken for the length of a genesis record.
+        ("modules_one_less", "length_genesis", section(count=1)),
+        ("module_bit", "module_0", flipped(good, second_at - 1)),
+        ("module_bit_under_a_right_digest", "module_0", of(
+            flipped(first, len(first) - 1), second)),
+        ("module_of_other_cid", "module_0", of(module(cid_blake3(b"other"), content))),
+        ("module_of_other_hash_function", "module_0", of(
+            module(bytes([1, 0x55, 0x12, 32]) + cid[4:], content))),
+        ("module_empty_of_other_cid", "module_0", of(module(cid, b""))),
+        ("cid_bit", "module_0", flipped(good, first_at + 20)),
+        ("cid_version_0", "module_0", of(module(u8(0) + cid[1:], content))),
+        ("cid_of_dag_cbor", "module_0", of(module(cid[:1] + u8(0x71) + cid[2:], content))),
+        ("cid_of_unknown_hash", "module_0", of(module(cid[:2] + u8(0x13) + cid[3:], content))),
+        ("cid_length_31", "module_0", of(module(cid[:3] + u8(31) + cid[4:], content))),
+        ("second_module_bit", "module_1", flipped(good, genesis_at - 1)),
+        ("module_length_over_limit", "length_module_0", head + cid + u32((4 << 20) + 1)),
+        ("module_length_huge", "length_module_0", head + cid + u32(2**32 - 1)),
+        ("module_length_4_mib_of_nothing", "cut_module_0", head + cid + u32(4 << 20)),
+        ("module_length_one_less", "module_0", of(
+            cid + u32(len(content) - 1) + content, second)),
+        ("modules_swapped", "digest", good[:first_at] + second + first + good[genesis_at:]),
+        ("section_missing", "claims", CODE_MAGIC + plain[16:]),
+        ("section_twice", "genesis", code_bundle(code_section() + code_section())),
+        ("section_of_claims_alone", "module_count", code_bundle(record(claimed))),
+        ("digest_of_format_1", "digest", code_bundle(context="lattice 2026 bundle v1")),
+        ("digest_without_section", "digest", good[:-32] + plain[-32:]),
+        ("byte_after_end", "trailing", good + u8(0)),
+    ]
+    return [(f"{name} {kind}", content) for name, kind, content in vectors]
+
+
 def published_lanes():
     """LtHash16 over plain BLAKE3, as Solana's validators use it (SIMD-0215).
 
@@ -551,6 +714,8 @@ def main():
     (directory / "op_hostile_1025_deps.bin").write_bytes(many_deps(1025))
     (directory / "bundle.bin").write_bytes(bundle())
     write(directory, "bundle_hostile.txt", hostile_bundles())
+    (directory / "bundle_code.bin").write_bytes(code_bundle())
+    write(directory, "bundle_code_hostile.txt", hostile_code_bundles())
     write(directory, "state_hash.txt", state_file())
     write(directory, "effect.txt", effect_file())
     write(directory, "lthash_published.txt", published_lanes())

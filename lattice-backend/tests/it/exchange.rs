@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use lattice_backend::backend::Cause;
 use lattice_backend::conformance::Rng;
+use lattice_backend::engine::ingest::Authors;
+use lattice_backend::machine::StateMachine;
 use lattice_backend::op::{BranchTips, Op, OpKind, OpRef};
 
 use crate::late::{Flaw, Late};
@@ -42,6 +45,37 @@ fn the_ops_after_an_op_of_a_chain_are_the_later_ones() {
         ..ops[299]
     };
     assert_eq!(after(&store, &[other_id]), ops);
+}
+
+/// Also while another thread writes, the ops are those that led to the state.
+#[test]
+fn ops_and_state_are_of_one_moment() {
+    let store = replica(1);
+    let writer = store.clone();
+    std::thread::scope(|threads| {
+        let writing = threads.spawn(move || {
+            for number in 0..300 {
+                append(&writer, &format!("key {number}"), "value");
+            }
+        });
+        loop {
+            let is_last = writing.is_finished();
+            let (ops, state) = store.ops_and_state(&BranchTips::default()).unwrap();
+            let ops: Vec<_> = ops.map(|op| op.unwrap()).collect();
+            let other = replica(2);
+            let report = other.ingest(&mut ops.into_iter().map(Ok::<_, Cause>), &Authors::Any);
+            assert!(report.unwrap().is_complete());
+            assert_eq!(other.snapshot().unwrap().state().unwrap(), state);
+            if is_last {
+                break;
+            }
+        }
+    });
+    assert_eq!(store.op_count().unwrap(), 300);
+    let state = store.snapshot().unwrap().state().unwrap();
+    assert_eq!(state.state_hash, store.state_hash().unwrap());
+    assert_eq!(state.frontier, store.frontier().unwrap());
+    assert_eq!(state.logic, *store.machine().logic().version());
 }
 
 /// With tips alone, the op of the other branch would be lost.

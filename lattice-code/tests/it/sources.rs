@@ -128,6 +128,29 @@ fn a_source_supplies_bytes_but_not_trust() {
 }
 
 #[test]
+fn a_kept_module_is_cached_but_not_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = CodeLibrary::new(dir.path());
+    for bytes in [&b"no module"[..], guests::KVSTORE] {
+        library.keep(bytes, "it").unwrap_err();
+    }
+    assert!(!dir.path().join("wasm").exists());
+    assert_eq!(library.keep(guests::CHAT, "chat").unwrap().cid(), chat());
+    assert_eq!(library.cached().unwrap(), [chat()]);
+    assert!(!library.is_trusted(&chat()).unwrap());
+    assert!(!dir.path().join("code.toml").exists());
+    let refused = library.code(&chat(), &of(CHAT)).unwrap_err();
+    assert!(
+        matches!(refused, LibraryError::NotTrusted { .. }),
+        "{refused:?}"
+    );
+    // Keeping a trusted module again does not revoke its trust.
+    library.add(guests::CHAT, "chat").unwrap();
+    library.keep(guests::CHAT, "chat").unwrap();
+    assert!(library.is_trusted(&chat()).unwrap());
+}
+
+#[test]
 fn the_error_for_a_missing_module_names_every_source() {
     let dir = tempfile::tempdir().unwrap();
     let library = CodeLibrary::new(dir.path()).search_path(["somewhere".into(), "nowhere".into()]);

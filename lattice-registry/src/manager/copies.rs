@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::backend::{FileError, OpenOptions, StateDb};
+use lattice_backend::machine::LogicVersion;
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
 use super::building::Building;
@@ -13,6 +14,7 @@ use super::fs::{directory_of, place_new, replace};
 use super::rebuild::kept_as;
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
+use crate::Recorded;
 
 /// How a restore treats an existing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,13 +42,32 @@ impl StoreManager {
     /// # Errors
     /// An unknown type, [`ManagerError::StoreExists`], and what the file system reports.
     pub fn create_replica(&self, genesis: &Genesis) -> Result<StoreId, ManagerError> {
-        self.registry.resolve(genesis.store_type())?;
+        self.replica(genesis, genesis.store_type().into())
+    }
+
+    /// The same, with the code that would open a store which records `logic`: the logic that
+    /// another replica claims to record. Nothing checks that claim; the replica records the version
+    /// of the code that it was resolved to.
+    ///
+    /// # Errors
+    /// As for [`create_replica`](Self::create_replica); and if that code cannot be loaded.
+    pub fn create_replica_of(
+        &self,
+        genesis: &Genesis,
+        logic: &LogicVersion,
+    ) -> Result<StoreId, ManagerError> {
+        let recorded = Recorded::from(genesis.store_type());
+        self.replica(genesis, recorded.logic(logic.as_str()))
+    }
+
+    fn replica(&self, genesis: &Genesis, recorded: Recorded<'_>) -> Result<StoreId, ManagerError> {
+        self.registry.resolve(recorded)?;
         let store_id = genesis.store_id();
         if self.store_path(store_id).exists() {
             return Err(ManagerError::StoreExists { store_id });
         }
         let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
-        self.create_file(&building.file(), genesis)?;
+        self.create_file(&building.file(), genesis, recorded)?;
         building.place(self, store_id)?;
         Ok(store_id)
     }

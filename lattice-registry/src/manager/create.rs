@@ -7,6 +7,7 @@ use lattice_meta::{Genesis, Hlc, Nonce, StateHash, StoreId, StoreType};
 
 use super::building::Building;
 use super::{ManagerError, StoreManager};
+use crate::Recorded;
 
 impl StoreManager {
     /// Creates an empty store of a type, and returns its id. The store appears under `stores/`
@@ -20,14 +21,19 @@ impl StoreManager {
         let store_id = genesis.store_id();
         // Each store is built in its own directory, because others may be built at the same time.
         let building = Building::begin_new(self, store_id)?;
-        self.create_file(&building.file(), &genesis)?;
+        self.create_file(&building.file(), &genesis, store_type.into())?;
         building.place(self, store_id)?;
         Ok(store_id)
     }
 
-    /// Creates the file of a new store.
-    pub(super) fn create_file(&self, file: &Path, genesis: &Genesis) -> Result<(), ManagerError> {
-        let opener = self.registry.resolve(genesis.store_type())?;
+    /// Creates the file of a new store with the code that `recorded` resolves to.
+    pub(super) fn create_file(
+        &self,
+        file: &Path,
+        genesis: &Genesis,
+        recorded: Recorded<'_>,
+    ) -> Result<(), ManagerError> {
+        let opener = self.registry.resolve(recorded)?;
         let logic = opener.logic();
         let (schema, logic) = (logic.newest_schema(), logic.version());
         create_store(&*self.backend, file, genesis, schema, logic).map_err(ManagerError::Create)

@@ -174,7 +174,7 @@ impl StoreManager {
     ) -> Result<Arc<dyn StoreHandle>, ManagerError> {
         let genesis = self.genesis(to, Some((origin.store_id, origin.state_hash)))?;
         building.empty()?;
-        self.create_file(&building.file(), &genesis)?;
+        self.create_file(&building.file(), &genesis, to.into())?;
         sync_dir(building.dir())?;
         self.open_building(building)
     }

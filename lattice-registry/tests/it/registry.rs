@@ -5,13 +5,14 @@ use std::sync::Arc;
 use lattice_backend::backend::Peek;
 use lattice_backend::engine::open::{OpenError, Proof};
 use lattice_backend::engine::verify::Rebuilt;
-use lattice_backend::machine::{Logic, Method};
+use lattice_backend::machine::{Logic, LogicVersion, Method};
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, PubKey, SchemaVersion, StoreType};
 use lattice_registry::{
-    Access, EngineOpener, Peeked, Rebuild, Recorded, RegisterError, Registry, ResolveError,
-    StoreHandle, StoreOpener,
+    Access, EngineOpener, ManagerError, Peeked, Rebuild, Recorded, RegisterError, Registry,
+    ResolveError, StoreHandle, StoreOpener,
 };
 
+use crate::copies::made;
 use crate::counter::{COUNTER, Counter, CounterMachine, manager_of, opener, registry};
 
 /// An opener that cannot rebuild, and that creates stores with a different layout.
@@ -131,6 +132,45 @@ fn resolvers_are_asked_in_order_for_unregistered_types() {
     assert!(matches!(broken, Err(ResolveError::Resolver { .. })));
     let unknown = registry.resolve(&kind("org.example.other"));
     assert!(matches!(unknown, Err(ResolveError::Unknown { .. })));
+}
+
+/// A replica gets the code that would open a store with the logic that another replica records.
+#[test]
+fn a_replica_is_created_with_the_code_of_a_claimed_logic() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, id) = made(one.path());
+    let mut registry = Registry::new();
+    registry.add_resolver(|recorded: &Recorded<'_>| match recorded.logic {
+        Some("untrusted") => Err("the code is not trusted".into()),
+        logic => {
+            let found: Arc<dyn StoreOpener> = Arc::new(opener());
+            Ok(logic.is_some().then_some(found))
+        }
+    });
+    let to = manager_of(two.path(), registry);
+    let source = from.open(id, Access::ReadOnly).unwrap();
+    let claimed = |logic| {
+        let logic = LogicVersion::new(logic).unwrap();
+        to.create_replica_of(source.genesis(), &logic)
+    };
+    let refused = claimed("untrusted").unwrap_err();
+    assert!(matches!(
+        refused,
+        ManagerError::Resolve(ResolveError::Resolver { .. })
+    ));
+    // No logic is claimed, and the resolver has no code for a new store.
+    let refused = to.create_replica(source.genesis()).unwrap_err();
+    assert!(matches!(
+        refused,
+        ManagerError::Resolve(ResolveError::Unknown { .. })
+    ));
+    assert!(!to.store_path(id).exists());
+    assert_eq!(claimed("foreign").unwrap(), id);
+    let recorded = to.peek_logic(to.store_path(id)).unwrap().logic;
+    assert_eq!(
+        recorded.as_deref(),
+        Some(opener().logic().version().as_str())
+    );
 }
 
 #[test]

@@ -243,20 +243,25 @@ impl std::fmt::Debug for OpsAfter {
 }
 
 impl OpsAfter {
-    pub(crate) fn new(db: Arc<dyn StateDb>, hasher: OpHasher, known: &BranchTips) -> Result<Self> {
-        let snapshot = db.snapshot()?;
-        let view = View::new(&*snapshot, &hasher)?;
+    /// The ops of a snapshot of `db`.
+    pub(crate) fn new(
+        db: &Arc<dyn StateDb>,
+        snapshot: &dyn ReadTx,
+        hasher: &OpHasher,
+        known: &BranchTips,
+    ) -> Result<Self> {
+        let view = View::new(snapshot, hasher)?;
         let mut after = Self {
             ranges: missing_ranges(&view, known)?,
             next: BinaryHeap::new(),
             tail: VecDeque::new(),
-            held: missing_held(&view, &hasher, known)?,
+            held: missing_held(&view, hasher, known)?,
             indexed: view.tail.first(),
             slice: VecDeque::new(),
             left: 0,
             has_failed: false,
-            hasher,
-            db,
+            hasher: hasher.clone(),
+            db: Arc::clone(db),
         };
         for place in 0..after.ranges.len() {
             let Range {
@@ -267,7 +272,7 @@ impl OpsAfter {
             after.left = left.ok_or_else(|| BackendError::Damaged {
                 detail: "an author has more ops than can be counted".into(),
             })?;
-            after.queue(&*snapshot, place)?;
+            after.queue(snapshot, place)?;
         }
         after.left += after.held.len();
         after.tail = tail_of(&view.tail, &after.ranges);

@@ -6,6 +6,7 @@ mod feed;
 pub(crate) mod forks;
 mod held;
 mod snapshot;
+mod state;
 
 pub use error::{InfoError, MethodError};
 pub use exchange::OpsAfter;
@@ -13,5 +14,6 @@ pub(crate) use feed::cursor_after;
 pub use feed::{ChangeFeed, Cursor, CursorOp, Events, FeedError};
 pub use held::HeldOps;
 pub use snapshot::Snapshot;
+pub use state::StoreState;
 
 pub use crate::history::held::{HeldOp, HeldReason};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lattice_meta::{GenesisHash, StateHash};
 
 use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table};
+use crate::engine::read::StoreState;
 use crate::history::View;
 use crate::history::system::Ledger;
 use crate::machine::{DataRead, History};
@@ -24,6 +25,18 @@ pub struct Snapshot {
 impl Snapshot {
     pub(crate) fn new(tx: Arc<dyn ReadTx + Send + Sync>, genesis: GenesisHash) -> Self {
         Self { tx, genesis }
+    }
+
+    pub(crate) fn tx(&self) -> &dyn ReadTx {
+        &*self.tx
+    }
+
+    /// What identifies this state.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn state(&self) -> Result<StoreState> {
+        StoreState::read(self.tx(), &self.genesis)
     }
 
     /// The history that led to this state. It caches the ops that it looks up.

@@ -1,8 +1,13 @@
 //! The committed bundles, made by an independent implementation (`tests/golden/generate.py`).
 
+use std::error::Error;
 use std::fs;
 
-use lattice_backend::bundle::{BundleError, BundlePart, BundleReader, write_bundle};
+use lattice_backend::bundle::{
+    BundleError, BundlePart, BundleReader, Module, write_bundle, write_bundle_with_code,
+};
+use lattice_backend::op::{Op, OpHasher};
+use lattice_meta::{Cid, CidHash};
 
 use super::{ops, verify};
 
@@ -13,6 +18,11 @@ fn file(name: &str) -> Vec<u8> {
 
 pub(super) fn golden() -> Vec<u8> {
     file("bundle.bin")
+}
+
+/// A bundle of format 2, with two modules.
+pub(super) fn golden_code() -> Vec<u8> {
+    file("bundle_code.bin")
 }
 
 #[test]
@@ -41,8 +51,50 @@ fn the_genesis_is_known_at_the_start_and_the_digest_at_the_end() {
     assert_eq!(reader.digest().unwrap(), bytes[bytes.len() - 32..]);
 }
 
+#[test]
+fn golden_bundle_with_code() {
+    let bytes = golden_code();
+    let summary = verify(&bytes).unwrap();
+    let (code, ops) = (summary.code.unwrap(), ops(&bytes).unwrap());
+    assert_eq!(ops, super::ops(&golden()).unwrap());
+    let contents: Vec<_> = code.modules().iter().map(Module::bytes).collect();
+    let second = b"a module that is named by its SHA2-256";
+    assert_eq!(contents, [&b"a module"[..], &second[..]]);
+    let hashes: Vec<_> = code.modules().iter().map(|one| one.cid().hash()).collect();
+    assert_eq!(hashes, [CidHash::Blake3, CidHash::Sha256]);
+    let claims = code.claims();
+    assert_eq!(claims.logic().as_str(), Cid::of(b"a module").to_string());
+    let hasher = OpHasher::new(&summary.genesis.hash());
+    let decoded = ops
+        .iter()
+        .map(|op| Op::decode(op.clone(), &hasher).unwrap());
+    let mut frontier: Vec<_> = decoded.map(|op| op.reference()).collect();
+    frontier.sort_unstable();
+    assert_eq!(claims.frontier(), frontier);
+    let mut written = Vec::new();
+    let mut given = ops.into_iter().map(Ok);
+    let made = write_bundle_with_code(&mut written, &summary.genesis, &code, &mut given).unwrap();
+    assert_eq!(made, summary.counts);
+    assert!(written == bytes);
+    // Without code, the same ops make the bundle of format 1.
+    let mut plain = Vec::new();
+    let mut given = super::ops(&bytes).unwrap().into_iter().map(Ok);
+    write_bundle(&mut plain, &summary.genesis, &mut given).unwrap();
+    assert!(plain == golden());
+}
+
+#[test]
+fn the_code_is_known_before_the_first_op() {
+    let (plain, bytes) = (golden(), golden_code());
+    let ops_bytes = plain.len() - (16 + 4 + usize::from(plain[16]));
+    let reader = BundleReader::new(&bytes[..bytes.len() - ops_bytes]).unwrap();
+    assert_eq!(reader.code(), verify(&bytes).unwrap().code.as_ref());
+    assert!(BundleReader::new(&plain[..]).unwrap().code().is_none());
+}
+
 /// The name of an error in the hostile bundles.
 fn name(error: &BundleError) -> &'static str {
+    let indexed = |index, names: [&'static str; 3]| names[index];
     match error {
         BundleError::Empty => "empty",
         BundleError::NotABundle { .. } => "not_a_bundle",
@@ -50,6 +102,11 @@ fn name(error: &BundleError) -> &'static str {
         BundleError::Genesis(_) => "genesis",
         BundleError::Cut { part } => match part {
             BundlePart::Magic => "cut_magic",
+            BundlePart::Claims => "cut_claims",
+            BundlePart::ModuleCount => "cut_module_count",
+            BundlePart::Module { index } => {
+                indexed(*index, ["cut_module_0", "cut_module_1", "cut_module_2"])
+            }
             BundlePart::Genesis => "cut_genesis",
             BundlePart::Next { .. } => "cut_next",
             BundlePart::Op { .. } => "cut_op",
@@ -57,7 +114,15 @@ fn name(error: &BundleError) -> &'static str {
             BundlePart::Digest => "cut_digest",
             part => panic!("{part} has no name"),
         },
+        BundleError::Code { part, .. } => match part {
+            BundlePart::Claims => "claims",
+            BundlePart::ModuleCount => "module_count",
+            BundlePart::Module { index } => indexed(*index, ["module_0", "module_1", "module_2"]),
+            part => panic!("{part} has no code"),
+        },
         BundleError::Length { part, .. } => match part {
+            BundlePart::Claims => "length_claims",
+            BundlePart::Module { index: 0 } => "length_module_0",
             BundlePart::Genesis => "length_genesis",
             BundlePart::Op { .. } => "length_op",
             part => panic!("{part} has no length"),
@@ -71,9 +136,9 @@ fn name(error: &BundleError) -> &'static str {
     }
 }
 
-#[test]
-fn golden_hostile_bundles_are_refused_with_their_reasons() {
-    let text = String::from_utf8(file("bundle_hostile.txt")).unwrap();
+/// Reads the hostile bundles of a file; returns how many kinds of errors they cause.
+fn refused_kinds(vectors: &str) -> usize {
+    let text = String::from_utf8(file(vectors)).unwrap();
     let mut names = std::collections::BTreeSet::new();
     for line in text.lines() {
         let words: Vec<_> = line.split(' ').collect();
@@ -94,7 +159,17 @@ fn golden_hostile_bundles_are_refused_with_their_reasons() {
         }
         names.insert(expected.to_owned());
     }
-    assert_eq!(names.len(), 17, "kinds of errors: {names:?}");
+    names.len()
+}
+
+#[test]
+fn golden_hostile_bundles_are_refused_with_their_reasons() {
+    assert_eq!(refused_kinds("bundle_hostile.txt"), 18);
+}
+
+#[test]
+fn golden_hostile_bundles_with_code_are_refused_with_their_reasons() {
+    assert_eq!(refused_kinds("bundle_code_hostile.txt"), 19);
 }
 
 #[test]
@@ -132,9 +207,52 @@ fn messages_name_the_op_and_the_limit() {
         "the bundle is damaged: data follows its end"
     );
     let mut newer = bytes;
-    newer[15] = 2;
-    assert!(matches!(
-        verify(&newer),
-        Err(BundleError::Format { found: 2 })
-    ));
+    newer[15] = 3;
+    assert_eq!(
+        text(&newer),
+        "expected a bundle of format 1 or 2, found format 3; a newer program may read it"
+    );
+}
+
+#[test]
+fn messages_name_the_part_of_the_code() {
+    let shown = |bytes: &[u8]| {
+        let error = verify(bytes).unwrap_err();
+        let cause = error.source().map(ToString::to_string);
+        (error.to_string(), cause)
+    };
+    let bytes = golden_code();
+    let first_module = 16 + 4 + usize::from(bytes[16]) + 1;
+    assert_eq!(
+        shown(&bytes[..first_module + 40]),
+        (
+            "the bundle is truncated: module 0 is incomplete".to_owned(),
+            None
+        )
+    );
+    let mut altered = bytes.clone();
+    altered[first_module + 40] ^= 1;
+    let cid = Cid::of(b"a module");
+    assert_eq!(
+        shown(&altered),
+        (
+            "the bundle is damaged: module 0 is invalid".to_owned(),
+            Some(format!("the bytes differ from those that {cid} names"))
+        )
+    );
+    let mut many = bytes.clone();
+    many[first_module - 1] = 5;
+    assert_eq!(
+        shown(&many),
+        (
+            "the bundle is damaged: the number of modules is invalid".to_owned(),
+            Some("expected 1 to 4 modules, found 5".to_owned())
+        )
+    );
+    let mut long = bytes;
+    long[first_module + 36..first_module + 40].copy_from_slice(&(5_u32 << 20).to_le_bytes());
+    assert_eq!(
+        shown(&long).0,
+        "the bundle is damaged: expected at most 4194304 bytes for module 0, found 5242880"
+    );
 }

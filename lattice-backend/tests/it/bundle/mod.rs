@@ -4,7 +4,9 @@ mod altered;
 mod golden;
 mod streams;
 
-use lattice_backend::bundle::{BundleError, BundleReader, BundleSummary, write_bundle};
+use lattice_backend::bundle::{
+    BundleCode, BundleError, BundleReader, BundleSummary, write_bundle, write_bundle_with_code,
+};
 use lattice_backend::op::Op;
 
 use crate::support::genesis;
@@ -41,6 +43,15 @@ fn written(ops: &[Op]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut given = ops.iter().map(|op| Ok(op.bytes().to_vec()));
     let counts = write_bundle(&mut bytes, &genesis(), &mut given).unwrap();
+    assert_eq!(counts, verify(&bytes).unwrap().counts);
+    bytes
+}
+
+/// The same, with code.
+fn written_with(code: &BundleCode, ops: &[Op]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut given = ops.iter().map(|op| Ok(op.bytes().to_vec()));
+    let counts = write_bundle_with_code(&mut bytes, &genesis(), code, &mut given).unwrap();
     assert_eq!(counts, verify(&bytes).unwrap().counts);
     bytes
 }

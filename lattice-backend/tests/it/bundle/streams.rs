@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lattice_backend::bundle::{BundleError, BundleReader, write_bundle};
 
-use super::golden::golden;
+use super::golden::{golden, golden_code};
 use super::{ops, verify, written};
 use crate::support::{chain, genesis, op, owner};
 
@@ -118,6 +118,7 @@ fn a_closed_reader_is_an_output_error() {
 }
 
 /// Returns one byte at a time, interrupted before each, and records the longest buffer.
+#[derive(Debug)]
 struct Dripping<'a> {
     bytes: &'a [u8],
     interrupted: bool,
@@ -148,10 +149,11 @@ impl Read for Dripping<'_> {
 
 #[test]
 fn a_bundle_is_read_one_byte_at_a_time() {
-    let bytes = golden();
-    let mut dripping = Dripping::new(&bytes);
-    let summary = BundleReader::new(&mut dripping).unwrap().verify().unwrap();
-    assert_eq!(summary, verify(&bytes).unwrap());
+    for bytes in [golden(), golden_code()] {
+        let mut dripping = Dripping::new(&bytes);
+        let summary = BundleReader::new(&mut dripping).unwrap().verify().unwrap();
+        assert_eq!(summary, verify(&bytes).unwrap());
+    }
 }
 
 /// A length of 16 MiB followed by few bytes must not allocate 16 MiB.
@@ -168,4 +170,18 @@ fn a_claimed_op_length_allocates_nothing() {
     assert!(matches!(refused, BundleError::Cut { .. }), "{refused:?}");
     assert!(dripping.longest <= 4096, "{} bytes", dripping.longest);
     assert!(ops(&lying).is_err());
+}
+
+/// Nor does a length of a module.
+#[test]
+fn a_claimed_module_length_allocates_nothing() {
+    let bytes = golden_code();
+    let first_length = 16 + 4 + usize::from(bytes[16]) + 1 + 36;
+    let mut lying = bytes[..first_length].to_vec();
+    lying.extend((4_u32 << 20).to_le_bytes());
+    lying.extend(b"few bytes");
+    let mut dripping = Dripping::new(&lying);
+    let refused = BundleReader::new(&mut dripping).unwrap_err();
+    assert!(matches!(refused, BundleError::Cut { .. }), "{refused:?}");
+    assert!(dripping.longest <= 4096, "{} bytes", dripping.longest);
 }

@@ -21,7 +21,8 @@ pub(in super::super) enum BundleCommand {
         after_help = "Example: lattice bundle create fruit fruit.bundle\n         \
                       lattice bundle create fruit news.bundle --since bobs.tips\n         \
                       lattice bundle create fruit - | ssh bob lattice bundle apply -\n\n\
-                      JSON: store_id, ops, bytes; on standard error if the bundle is on standard output"
+                      JSON: store_id, ops, bytes, modules (content ids); on standard error if the bundle \
+                      is on standard output"
     )]
     Create {
         #[command(flatten)]
@@ -32,15 +33,23 @@ pub(in super::super) enum BundleCommand {
         /// `-` is standard input
         #[arg(long, value_name = "TIPS")]
         since: Option<PathBuf>,
+        /// Add the module that the store records, its state hash and its frontier; the receiver
+        /// compares the hash, and does not trust the module for having come along
+        #[cfg(feature = "wasm")]
+        #[arg(long)]
+        with_code: bool,
     },
     /// Print which ops a store has, for `bundle create --since` on another replica
     #[command(after_help = "Example: lattice bundle tips fruit > bobs.tips\n\n\
                       JSON: store_id, tips, earlier (each: author, seq, id)")]
     Tips(Store),
-    /// Check a bundle: digest, every op and every signature; no store is needed
+    /// Check a bundle: digest, every op and every signature; list the code that it carries; no
+    /// store is needed
     #[command(after_help = "Example: lattice bundle verify fruit.bundle\n\n\
                       JSON: store_id, store_type, ops, bytes, authors (author to number of ops), \
-                      other_ops (ops of authors after the first 65,536)")]
+                      other_ops (ops of authors after the first 65,536), claims (logic, state_hash, \
+                      frontier: number of its ops; null without code), modules (each: cid, store_type, \
+                      bytes, trusted, error: why this program cannot use it)")]
     Verify {
         /// The bundle; `-` is standard input
         file: PathBuf,
@@ -51,10 +60,15 @@ pub(in super::super) enum BundleCommand {
                       the store knows. --author accepts another author, --any-author all of them.\n\n\
                       The whole bundle is read and checked before anything changes. A bundle that is \
                       not a regular file is first copied to an unnamed file in the data directory.\n\n\
+                      A module in the bundle is kept in the data directory, and runs only if it is \
+                      trusted: `code add` trusts it. A new replica uses the module that the sender's \
+                      store records. If the sender has applied the same ops, the state hashes are \
+                      compared.\n\n\
                       Example: lattice bundle apply fruit.bundle --any-author\n         \
                       lattice bundle apply news.bundle --author 1f3a...\n         \
                       ssh bob lattice bundle create fruit - | lattice bundle apply -\n\n\
-                      JSON: store_id, created, applied, known, waiting, deferred, rejected (each: reason, ops)"
+                      JSON: store_id, created, applied, known, waiting, deferred, rejected (each: reason, ops), \
+                      claims (matched, differs, not_compared; null without code)"
     )]
     Apply {
         /// The bundle; `-` is standard input

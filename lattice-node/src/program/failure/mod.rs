@@ -340,6 +340,7 @@ impl From<BundleError> for Failure {
         let is_damage_on_the_way = matches!(
             error,
             BundleError::Genesis(_)
+                | BundleError::Code { .. }
                 | BundleError::Cut { .. }
                 | BundleError::Length { .. }
                 | BundleError::OpCount { .. }

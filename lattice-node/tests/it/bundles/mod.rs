@@ -1,5 +1,6 @@
-//! Bundles through pipes, and what failed commands leave.
+//! Bundles through pipes, bundles with code, and what failed commands leave.
 
+mod code;
 mod failures;
 mod pipes;
 

@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
+use lattice_backend::bundle::BundleCode;
 use lattice_backend::chunks::Chunks;
 use lattice_backend::engine::ingest::Authors;
+use lattice_meta::StoreId;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "wasm")]
+use super::code;
+use super::code::Compared;
 use super::counts::Counts;
 use super::source::{Intact, Source};
 use crate::program::bulk::plural;
@@ -29,37 +34,47 @@ pub(super) fn apply(
     whose: &Authors,
 ) -> Result<(), Failure> {
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
-    let genesis = bundle.genesis();
-    let store_id = genesis.store_id();
+    let (genesis, store_id) = (bundle.genesis(), bundle.genesis().store_id());
+    let code = usable_code(context, &bundle)?;
     // The type of an existing store is not resolved: the store records which code opens it, and
-    // several modules of its type may be trusted.
-    if !context.node.manager().store_path(store_id).exists() {
+    // several modules of its type may be trusted. Nor is that of a store whose code is in the
+    // bundle, and not yet where the resolver searches.
+    if code.is_none() && !context.node.manager().store_path(store_id).exists() {
         context.registry().resolve(genesis.store_type())?;
     }
     context.node.become_writer()?;
+    #[cfg(feature = "wasm")]
+    if let Some(code) = code {
+        code::keep(context, code)?;
+    }
     let manager = context.node.manager();
     let created = !manager.store_path(store_id).exists();
     if created {
-        manager.create_replica(genesis)?;
+        match code {
+            Some(code) => manager.create_replica_of(genesis, code.claims().logic())?,
+            None => manager.create_replica(genesis)?,
+        };
     }
     let store = manager.open(store_id, Access::ReadWrite)?;
     let mut counts = Counts::default();
     let taken = take_in(&*store, &bundle, whose, &mut counts);
+    let compared = taken.and_then(|()| {
+        let claims = bundle.code().map(BundleCode::claims);
+        let compared = claims.map(|claims| Compared::new(&*store, claims));
+        Ok(compared.transpose()?)
+    });
     manager.close(store_id)?;
-    taken.map_err(|failure| {
+    let compared = compared.map_err(|failure| {
         let applied = plural(counts.applied(), ("op was", "ops were"));
         failure.and(&format!("{applied} applied before the error"))
     })?;
-    if context.out.is_json() {
-        let mut value = Map::new();
-        value.insert("store_id".into(), store_id.to_string().into());
-        value.insert("created".into(), created.into());
-        let numbers = counts.json().into_iter();
-        value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
-        context.out.json(&Value::Object(value))?;
-    } else {
-        counts.tell(context, created);
-        context.out.line(&store_id.to_string())?;
+    print(context, store_id, created, &counts, compared)?;
+    if let (Some(Compared::Differs { ours }), Some(code)) = (compared, bundle.code()) {
+        return Err(Failure::damaged(format!(
+            "store {store_id} has the state hash {ours}, and the bundle's sender claims {} for the \
+             same ops; `lattice verify {store_id}` checks this replica",
+            code.claims().state_hash()
+        )));
     }
     match counts.left() {
         0 => Ok(()),
@@ -69,6 +84,58 @@ pub(super) fn apply(
             if left == 1 { "was" } else { "were" }
         ))),
     }
+}
+
+/// The code that the bundle carries, after every module was checked. Changes nothing.
+#[cfg(feature = "wasm")]
+fn usable_code<'a>(
+    context: &mut Context<'_>,
+    bundle: &'a Intact,
+) -> Result<Option<&'a BundleCode>, Failure> {
+    let code = bundle.code();
+    if let Some(code) = code {
+        code::check(context, &bundle.name, code)?;
+    }
+    Ok(code)
+}
+
+/// A program without an interpreter ignores the code that a bundle carries.
+#[cfg(not(feature = "wasm"))]
+fn usable_code<'a>(
+    context: &mut Context<'_>,
+    bundle: &'a Intact,
+) -> Result<Option<&'a BundleCode>, Failure> {
+    if let Some(code) = bundle.code() {
+        let modules = u64::try_from(code.modules().len()).unwrap_or(u64::MAX);
+        context.out.note(&format!(
+            "{} of the bundle ignored: this program runs no modules",
+            plural(modules, ("module", "modules"))
+        ));
+    }
+    Ok(None)
+}
+
+fn print(
+    context: &mut Context<'_>,
+    store_id: StoreId,
+    created: bool,
+    counts: &Counts,
+    compared: Option<Compared>,
+) -> Result<(), Failure> {
+    if context.out.is_json() {
+        let mut value = Map::new();
+        value.insert("store_id".into(), store_id.to_string().into());
+        value.insert("created".into(), created.into());
+        let numbers = counts.json().into_iter();
+        value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
+        value.insert("claims".into(), compared.map(Compared::name).into());
+        return context.out.json(&Value::Object(value));
+    }
+    counts.tell(context, created);
+    if let Some(note) = compared.and_then(Compared::note) {
+        context.out.note(note);
+    }
+    context.out.line(&store_id.to_string())
 }
 
 fn take_in(

@@ -6,25 +6,38 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lattice_backend::bundle::{BundleCounts, BundleError, write_bundle};
+use lattice_backend::bundle::{
+    BundleCode, BundleCounts, BundleError, write_bundle, write_bundle_with_code,
+};
 use lattice_backend::engine::read::OpsAfter;
 use lattice_backend::op::BranchTips;
 use lattice_meta::Genesis;
 use serde_json::json;
 
 use super::STDIO;
+#[cfg(feature = "wasm")]
+use super::code;
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
 use crate::program::failure::Failure;
 use crate::program::output::json_text;
-use crate::{Access, ManagerError, TipsError, TipsFile};
+use crate::{Access, ManagerError, StoreHandle, TipsError, TipsFile};
+
+/// Whether a bundle carries the code that the store records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carry {
+    History,
+    #[cfg(feature = "wasm")]
+    HistoryAndCode,
+}
 
 pub(super) fn create(
     context: &mut Context<'_>,
     store: &args::Store,
     file: &Path,
     since: Option<&Path>,
+    carry: Carry,
 ) -> Result<(), Failure> {
     let to_stdout = file == Path::new(STDIO);
     if to_stdout && context.out.is_terminal() {
@@ -35,6 +48,10 @@ pub(super) fn create(
     }
     let path = context.path(&store.store)?;
     let known = since.map(|since| read_tips(context, since)).transpose()?;
+    #[cfg(feature = "wasm")]
+    if carry == Carry::HistoryAndCode {
+        code::check_store(context, &path)?;
+    }
     let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let store_id = store.store_id();
     if let Some(known) = known.as_ref().filter(|known| known.store_id != store_id) {
@@ -44,12 +61,19 @@ pub(super) fn create(
         )));
     }
     let known = known.map_or_else(BranchTips::default, |known| known.tips);
-    let ops = store.ops_after(&known)?;
+    let contents = contents(context, &*store, &known, carry)?;
+    let modules = contents.code.iter().flat_map(BundleCode::modules);
+    let modules: Vec<_> = modules.map(|module| module.cid().to_string()).collect();
     let (made, bytes) = match to_stdout {
-        true => write(context.out.data(), store.genesis(), ops, Failure::output)?,
-        false => make_file(context, file, store.genesis(), ops)?,
+        true => write(context.out.data(), contents, Failure::output)?,
+        false => make_file(context, file, contents)?,
     };
-    let value = json!({ "store_id": store_id, "ops": made.ops, "bytes": bytes });
+    let value = json!({
+        "store_id": store_id,
+        "ops": made.ops,
+        "bytes": bytes,
+        "modules": modules,
+    });
     match (context.out.is_json(), to_stdout) {
         (true, false) => return context.out.json(&value),
         // Standard output carries the bundle, so everything else goes to standard error.
@@ -60,23 +84,65 @@ pub(super) fn create(
                 true => "standard output".to_owned(),
                 false => file.display().to_string(),
             };
+            let code = match modules.first() {
+                Some(cid) => format!(", with code {cid}"),
+                None => String::new(),
+            };
             context
                 .out
-                .note(&format!("wrote {ops} of store {store_id} to {place}"));
+                .note(&format!("wrote {ops} of store {store_id} to {place}{code}"));
         }
     }
     Ok(())
 }
 
+/// What to write into a bundle.
+struct Contents {
+    genesis: Genesis,
+    code: Option<BundleCode>,
+    ops: OpsAfter,
+}
+
+/// The ops that the other replica lacks. With code, the claims are of the same moment.
+fn contents(
+    context: &Context<'_>,
+    store: &dyn StoreHandle,
+    known: &BranchTips,
+    carry: Carry,
+) -> Result<Contents, Failure> {
+    let genesis = store.genesis().clone();
+    match carry {
+        Carry::History => Ok(Contents {
+            genesis,
+            code: None,
+            ops: store.ops_after(known)?,
+        }),
+        #[cfg(feature = "wasm")]
+        Carry::HistoryAndCode => {
+            let (ops, state) = store.ops_and_state(known)?;
+            let code = Some(code::of_store(context, store.store_id(), state)?);
+            Ok(Contents { genesis, code, ops })
+        }
+    }
+}
+
 /// Writes the bundle; returns its contents and its length in bytes.
 fn write(
     out: &mut dyn Write,
-    genesis: &Genesis,
-    mut ops: OpsAfter,
+    contents: Contents,
     failed: impl Fn(io::Error) -> Failure,
 ) -> Result<(BundleCounts, u64), Failure> {
+    let Contents {
+        genesis,
+        code,
+        mut ops,
+    } = contents;
     let mut out = Counted { out, bytes: 0 };
-    match write_bundle(&mut out, genesis, &mut ops) {
+    let made = match &code {
+        Some(code) => write_bundle_with_code(&mut out, &genesis, code, &mut ops),
+        None => write_bundle(&mut out, &genesis, &mut ops),
+    };
+    match made {
         Ok(made) => Ok((made, out.bytes)),
         Err(BundleError::Write(error)) => Err(failed(error)),
         Err(error) => Err(error.into()),
@@ -87,8 +153,7 @@ fn write(
 fn make_file(
     context: &Context<'_>,
     file: &Path,
-    genesis: &Genesis,
-    ops: OpsAfter,
+    contents: Contents,
 ) -> Result<(BundleCounts, u64), Failure> {
     let failed = |error: io::Error| {
         let exists = error.kind() == io::ErrorKind::AlreadyExists;
@@ -124,7 +189,7 @@ fn make_file(
         temporary
     };
     let mut out = BufWriter::new(temporary.as_file());
-    let made = write(&mut out, genesis, ops, failed)?;
+    let made = write(&mut out, contents, failed)?;
     drop(out);
     temporary.as_file().sync_all().map_err(failed)?;
     temporary

@@ -1,6 +1,7 @@
 //! Bundles: history in files and pipes.
 
 mod apply;
+mod code;
 mod counts;
 mod create;
 mod source;
@@ -17,6 +18,7 @@ use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::{Access, TipsFile};
+use create::Carry;
 use source::Source;
 
 /// Names standard input or output in place of a file.
@@ -24,8 +26,21 @@ const STDIO: &str = "-";
 
 pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<(), Failure> {
     match bundle.command {
-        BundleCommand::Create { store, file, since } => {
-            create::create(context, &store, &file, since.as_deref())
+        BundleCommand::Create {
+            store,
+            file,
+            since,
+            #[cfg(feature = "wasm")]
+            with_code,
+        } => {
+            #[cfg(feature = "wasm")]
+            let carry = match with_code {
+                true => Carry::HistoryAndCode,
+                false => Carry::History,
+            };
+            #[cfg(not(feature = "wasm"))]
+            let carry = Carry::History;
+            create::create(context, &store, &file, since.as_deref(), carry)
         }
         BundleCommand::Tips(store) => tips(context, &store),
         BundleCommand::Verify { file } => verify(context, &file),
@@ -63,6 +78,9 @@ fn tips(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
 fn verify(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
     let summary = Source::open(context, file)?.verify()?;
     let (genesis, counts) = (&summary.genesis, summary.counts);
+    let (claims, modules) = code::json_of(context, summary.code.as_ref())?;
+    let code = summary.code.as_ref();
+    let code = code.map(|code| code::text_of(context, code)).transpose()?;
     let value = json!({
         "store_id": genesis.store_id(),
         "store_type": genesis.store_type(),
@@ -70,6 +88,8 @@ fn verify(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
         "bytes": counts.op_bytes,
         "authors": summary.authors,
         "other_ops": summary.other_ops,
+        "claims": claims,
+        "modules": modules,
     });
     context.out.either(value, |_| {
         let authors = u64::try_from(summary.authors.len()).unwrap_or(u64::MAX);
@@ -78,11 +98,12 @@ fn verify(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
             _ => "more than ",
         };
         format!(
-            "ok: {} of {more}{} of store {}, of type {}",
+            "ok: {} of {more}{} of store {}, of type {}{}",
             plural(counts.ops, ("op", "ops")),
             plural(authors, ("author", "authors")),
             genesis.store_id(),
-            genesis.store_type()
+            genesis.store_type(),
+            code.unwrap_or_default()
         )
     })
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use lattice_backend::bundle::{BundleError, BundleReader, BundleSummary};
+use lattice_backend::bundle::{BundleCode, BundleError, BundleReader, BundleSummary};
 use lattice_meta::Genesis;
 
 use super::STDIO;
@@ -84,11 +84,11 @@ impl Source {
                 (read, tee.copy)
             }
         };
-        let (genesis, digest) = read.map_err(|error| within(&name, error))?;
+        let (head, digest) = read.map_err(|error| within(&name, error))?;
         Ok(Intact {
             name,
             file,
-            genesis,
+            head,
             digest,
         })
     }
@@ -98,10 +98,14 @@ fn within(name: &str, error: BundleError) -> Failure {
     Failure::from(error).within(name)
 }
 
-fn read_through(input: impl Read) -> Result<(Genesis, Option<[u8; 32]>), BundleError> {
+fn read_through(input: impl Read) -> Result<(Head, Option<[u8; 32]>), BundleError> {
     let mut reader = BundleReader::new(BufReader::with_capacity(BUFFER_BYTES, input))?;
     while reader.next_op()?.is_some() {}
-    Ok((reader.genesis().clone(), reader.digest()))
+    let head = Head {
+        genesis: reader.genesis().clone(),
+        code: reader.code().cloned(),
+    };
+    Ok((head, reader.digest()))
 }
 
 /// The directory, or its nearest ancestor that exists.
@@ -148,18 +152,28 @@ impl<R: Read> Read for Tee<R> {
     }
 }
 
+/// What a bundle has before its ops.
+struct Head {
+    genesis: Genesis,
+    code: Option<BundleCode>,
+}
+
 /// A bundle that was read to its end and is intact. It is read again through the same open file, so
 /// a file that replaces it is not applied.
 pub(super) struct Intact {
-    name: String,
+    pub(super) name: String,
     pub(super) file: File,
-    genesis: Genesis,
+    head: Head,
     digest: Option<[u8; 32]>,
 }
 
 impl Intact {
     pub(super) fn genesis(&self) -> &Genesis {
-        &self.genesis
+        &self.head.genesis
+    }
+
+    pub(super) fn code(&self) -> Option<&BundleCode> {
+        self.head.code.as_ref()
     }
 
     /// Starts the second pass.
@@ -169,7 +183,7 @@ impl Intact {
             .map_err(|error| within(&self.name, BundleError::Read(error)))?;
         let reader = BundleReader::new(BufReader::with_capacity(BUFFER_BYTES, file));
         let reader = reader.map_err(|error| self.changed(error))?;
-        if *reader.genesis() != self.genesis {
+        if *reader.genesis() != self.head.genesis {
             return Err(self.changed(BundleError::Digest));
         }
         Ok(Again {
