@@ -1,5 +1,6 @@
 //! Chooses the code that opens a store.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -194,7 +195,8 @@ impl CodeLibrary {
         };
         trust.publisher = Some(publisher);
         let releases = self.releases(store_type)?;
-        let Some(newest) = newest_first(&releases, &trust).next() else {
+        let may_be_chosen = |it: &&Release| it.withdrawn.is_none() && !it.is_conflicting;
+        let Some(newest) = newest_first(&releases, &trust).find(may_be_chosen) else {
             return chosen;
         };
         if !(ask.0)(newest) {
@@ -276,18 +278,21 @@ impl CodeLibrary {
             }
             Err(Refusal::NotTrusted(cid)) => {
                 let publishes = |release: &&Release| release.published.cid == cid;
+                let of_it: Vec<Release> = releases.iter().filter(publishes).cloned().collect();
                 let found = found.map(|found| found.place.file().display().to_string());
-                return Err(match releases.iter().find(publishes) {
-                    Some(release) => LibraryError::OtherPublisher {
-                        store_type: store_type.clone(),
-                        cid,
-                        publisher: release.publisher,
-                    },
-                    None => LibraryError::NotTrusted {
+                return Err(match &publishers(&of_it)[..] {
+                    [] => LibraryError::NotTrusted {
                         store_type: store_type.clone(),
                         cid,
                         found: found.unwrap_or_else(|| cid.to_string()),
                     },
+                    [publisher] => LibraryError::OtherPublisher {
+                        store_type: store_type.clone(),
+                        cid,
+                        publisher: *publisher,
+                    },
+                    // Which of them the user means is not known.
+                    _ => not_published(store_type, &of_it),
                 });
             }
         };
@@ -308,13 +313,15 @@ impl CodeLibrary {
 }
 
 fn not_published(store_type: &StoreType, releases: &[Release]) -> LibraryError {
-    let mut publishers: Vec<PubKey> = releases.iter().map(|release| release.publisher).collect();
-    publishers.sort_unstable();
-    publishers.dedup();
     LibraryError::NoPublisher {
         store_type: store_type.clone(),
-        publishers,
+        publishers: publishers(releases),
     }
+}
+
+fn publishers(releases: &[Release]) -> Vec<PubKey> {
+    let all: BTreeSet<PubKey> = releases.iter().map(|release| release.publisher).collect();
+    all.into_iter().collect()
 }
 
 /// Resolves the code of stores that no registered code computes.

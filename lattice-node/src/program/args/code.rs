@@ -100,7 +100,8 @@ newest, refused, failed) and error"
     #[command(after_help = "Example: lattice code why lobby
 
 JSON, one object per line: time, store_id, store_type, recorded, logic, outcome (used, proven, refused), \
-because, ops, op; then one object: logic, because (null if it may not run), newer (release, cid, notes, found)")]
+because, ops, op; then one object: logic, because (null if it may not run), newer (release, cid, notes, found), \
+warnings (texts)")]
     Why {
         #[command(flatten)]
         store: Store,

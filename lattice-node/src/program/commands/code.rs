@@ -239,7 +239,8 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
         };
         let found = located.as_ref().map(|located| located.place.to_string());
         let stores = users(context, &cid.to_string())?;
-        let is_trusted = context.code.is_trusted(cid)?;
+        let because = context.code.why_trusted(cid)?;
+        let is_trusted = because.is_some();
         let store_type = manifest.as_ref().map(|manifest| &manifest.store_type);
         let value = json!({
             "cid": cid.to_string(),
@@ -254,9 +255,12 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
         context.out.either(value, |out| {
             let name = store_type.map_or("-", StoreType::as_str);
             let name = out.paint(styles::TYPE, &format!("{name:<20}"));
-            let trust = match is_trusted {
-                true => "trusted",
-                false => "not trusted",
+            let trust = match &because {
+                Some(because @ (Because::Published { .. } | Because::Pinned)) => {
+                    format!("trusted: {because}")
+                }
+                Some(_) => "trusted".to_owned(),
+                None => "not trusted".to_owned(),
             };
             let place = match (&found, &error) {
                 (Some(_), Some(error)) => format!(", {}", escape_text(error)),

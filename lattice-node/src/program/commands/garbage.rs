@@ -44,6 +44,8 @@ pub(super) fn gc(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     for (file, store_type) in garbage.iter().zip(types) {
         print(context, file, store_type, yes)?;
     }
+    // The sum stands after the list, also on a terminal.
+    context.out.flush()?;
     let count = u64::try_from(garbage.len()).unwrap_or(u64::MAX);
     let bytes = garbage.iter().map(|file| file.bytes).sum();
     let (files, bytes) = (

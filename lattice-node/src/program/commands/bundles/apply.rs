@@ -64,6 +64,10 @@ pub(super) fn apply(
         Ok(compared.transpose()?)
     });
     manager.close(store_id)?;
+    #[cfg(feature = "wasm")]
+    if created {
+        crate::program::commands::code::note_use(context, store_id)?;
+    }
     let compared = compared.map_err(|failure| {
         let applied = plural(counts.applied(), ("op was", "ops were"));
         failure.and(&format!("{applied} applied before the error"))

@@ -36,10 +36,20 @@ pub(super) fn publish(context: &mut Context<'_>, args: &args::Publish) -> Result
             .is_none_or(|release| release == same.published.release)
     {
         return Err(Failure::failed(format!(
-            "{} is already published as release {} of {}",
+            "{} is already published as release {} of {}; --release N publishes it again under \
+             another number",
             code.cid(),
             same.published.release,
             manifest.store_type
+        )));
+    }
+    if mine
+        .iter()
+        .any(|it| it.published.cid == code.cid() && it.withdrawn.is_some())
+    {
+        return Err(Failure::failed(format!(
+            "{} was withdrawn, so it would not be chosen; publish another module",
+            code.cid()
         )));
     }
     let next = match last {
@@ -84,7 +94,7 @@ pub(super) fn publish(context: &mut Context<'_>, args: &args::Publish) -> Result
     context.out.either(value, |_| {
         format!(
             "published {} as release {release} of {}; others need the module, too: `lattice bundle \
-             create STORE --with-code` carries it",
+             create --with-code` carries it beside a store of the type",
             published.cid, published.store_type
         )
     })

@@ -136,6 +136,8 @@ struct Proposal {
     opener: Arc<dyn StoreOpener>,
     because: String,
     release: Option<u64>,
+    /// What its publisher says has changed.
+    notes: String,
     /// The module; `None` for native code.
     wasm: Option<Vec<u8>>,
     /// What names the code on a command line.
@@ -146,7 +148,10 @@ struct Proposal {
 enum Upgraded {
     Done(Proposal),
     /// The store already uses what it would be upgraded to.
-    Newest,
+    Newest {
+        /// Whether a replay has refused other code.
+        has_refused: bool,
+    },
 }
 
 pub(super) fn upgrade(context: &mut Context<'_>, args: &Upgrade) -> Result<(), Failure> {
@@ -173,7 +178,7 @@ fn subject(context: &Context<'_>, path: &Path) -> Result<Subject, Failure> {
 fn json_of(subject: &Subject, upgraded: &Upgraded) -> serde_json::Map<String, Json> {
     let (logic, release) = match upgraded {
         Upgraded::Done(proposal) => (Some(&proposal.logic), proposal.release),
-        Upgraded::Newest => (subject.recorded.as_ref(), None),
+        Upgraded::Newest { .. } => (subject.recorded.as_ref(), None),
     };
     let value = json!({
         "store_id": subject.store_id,
@@ -197,7 +202,13 @@ fn text_of(subject: &Subject, upgraded: &Upgraded) -> String {
                 .release
                 .map_or_else(String::new, |release| format!(", release {release}"))
         ),
-        Upgraded::Newest => format!("store {store_id} uses the newest code that may run"),
+        Upgraded::Newest { has_refused } => format!(
+            "store {store_id} uses the newest code that may run{}",
+            match has_refused {
+                true => format!("; `lattice code why {store_id}` shows what a replay has refused"),
+                false => String::new(),
+            }
+        ),
     }
 }
 
@@ -217,14 +228,17 @@ fn upgrade_all(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
         let upgraded = upgrade_one(context, &subject, None, yes);
         let (mut value, outcome) = match &upgraded {
             Ok(upgraded @ Upgraded::Done(_)) => (json_of(&subject, upgraded), "upgraded"),
-            Ok(upgraded @ Upgraded::Newest) => (json_of(&subject, upgraded), "newest"),
+            Ok(upgraded @ Upgraded::Newest { .. }) => (json_of(&subject, upgraded), "newest"),
             Err(failure) => {
                 failed += 1;
                 let outcome = match failure.kind() {
                     Kind::Damaged => "refused",
                     _ => "failed",
                 };
-                (json_of(&subject, &Upgraded::Newest), outcome)
+                (
+                    json_of(&subject, &Upgraded::Newest { has_refused: false }),
+                    outcome,
+                )
             }
         };
         value.insert("outcome".into(), outcome.into());
@@ -233,11 +247,7 @@ fn upgrade_all(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
         }
         context.out.either(value, |_| match &upgraded {
             Ok(upgraded) => text_of(&subject, upgraded),
-            Err(failure) => format!(
-                "store {}: {}",
-                subject.store_id,
-                escape_text(failure.message())
-            ),
+            Err(failure) => escape_text(failure.message()),
         })?;
     }
     match failed {
@@ -274,6 +284,7 @@ fn upgrade_one(
                     .as_ref()
                     .map_or_else(|| "the program's own code".into(), ToString::to_string),
                 release: release_of(because.as_ref()),
+                notes: String::new(),
                 wasm: match cid {
                     Some(_) => Some(super::bytes_of(context, name)?.wasm),
                     None => None,
@@ -285,7 +296,13 @@ fn upgrade_one(
         }
         None => match newest(context, subject)? {
             Some(proposal) => proposal,
-            None => return Ok(Upgraded::Newest),
+            None => {
+                let decisions = context.code.decisions(subject.store_id)?;
+                let is_refusal = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. });
+                return Ok(Upgraded::Newest {
+                    has_refused: decisions.all.iter().any(|it| is_refusal(&it.outcome)),
+                });
+            }
         },
     };
     if by.is_none() && trust.policy == Policy::Ask {
@@ -293,8 +310,12 @@ fn upgrade_one(
             || proposal.logic.clone(),
             |release| format!("release {release}, {}", proposal.logic),
         );
+        let notes = match proposal.notes.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", escape_text(&proposal.notes)),
+        };
         let question = format!(
-            "Change store {} of {store_type} to {what}, if a replay gives the same state?",
+            "Change store {} of {store_type} to {what}{notes}, if a replay gives the same state?",
             subject.store_id
         );
         confirm(context, yes, &question)?;
@@ -347,6 +368,7 @@ fn release_of(because: Option<&Because>) -> Option<u64> {
 fn newest(context: &Context<'_>, subject: &Subject) -> Result<Option<Proposal>, Failure> {
     let store_type = &subject.store_type;
     let trust = context.code.trusted()?.of_type(store_type);
+    let mut notes = String::new();
     let cid = match trust.pin {
         Some(pin) if subject.recorded.as_deref() == Some(&*pin.to_string()) => return Ok(None),
         Some(pin) => pin,
@@ -371,6 +393,7 @@ fn newest(context: &Context<'_>, subject: &Subject) -> Result<Option<Proposal>, 
                     newer.release, newer.cid
                 )));
             }
+            notes = newer.notes;
             newer.cid
         }
     };
@@ -384,6 +407,7 @@ fn newest(context: &Context<'_>, subject: &Subject) -> Result<Option<Proposal>, 
         opener: Arc::new(opener),
         because: because.map_or_else(String::new, |because| because.to_string()),
         release,
+        notes,
         wasm: context.code.find(&cid)?.map(|found| found.wasm),
         name: cid.to_string().into(),
     }))

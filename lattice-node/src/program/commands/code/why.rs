@@ -29,10 +29,12 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
     let logic = found.recorded().logic.map(str::to_owned);
     let because = because(context, &found)?;
     let newer = context.code.newer(&found.recorded())?;
+    let claims = warnings(context, &found, because.as_ref())?;
     let value = json!({
         "logic": logic,
         "because": because.as_ref().map(ToString::to_string),
         "newer": newer.as_ref().map(newer_json),
+        "warnings": claims,
     });
     context.out.either(value, |_| {
         let logic = logic.as_deref().unwrap_or("no logic version");
@@ -47,8 +49,43 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
             .as_ref()
             .map(|newer| format!("newer: {}", newer_line(newer, store)));
         lines.extend(newer);
+        lines.extend(claims.clone());
         lines.join("\n")
     })
+}
+
+/// What the publisher of the module that a store records says against it.
+fn warnings(
+    context: &Context<'_>,
+    found: &Found,
+    because: Option<&Because>,
+) -> Result<Vec<String>, Failure> {
+    let Some(Because::Published { publisher, .. }) = because else {
+        return Ok(Vec::new());
+    };
+    let cid = found
+        .recorded()
+        .logic
+        .and_then(|logic| logic.parse::<Cid>().ok());
+    let mut warnings = Vec::new();
+    for release in context.code.releases(&found.meta().store_type)? {
+        let number = release.published.release;
+        if release.publisher != *publisher || Some(release.published.cid) != cid {
+            continue;
+        }
+        if let Some(reason) = &release.withdrawn {
+            let reason = escape_text(reason);
+            warnings.push(format!(
+                "its publisher has withdrawn release {number}: {reason}"
+            ));
+        }
+        if release.is_conflicting {
+            warnings.push(format!(
+                "its publisher has two modules under release {number}"
+            ));
+        }
+    }
+    Ok(warnings)
 }
 
 /// Why the module that a store records may run.
