@@ -104,7 +104,7 @@ fn ops_are_described_in_one_line() {
     seventh.notes = "two\nlines, and \u{1b}[31m colours after forty bytes".into();
     assert_eq!(
         describe(ReleaseCommand::Publish(seventh.clone())),
-        "publish org.example.chat release 7: \"two\\nlines, and \\u{1b}[31m colours after fo...\""
+        "publish org.example.chat release 7: \"two\\nlines, and \\u{1b}[31m colours after forty...\""
     );
     seventh.notes.clear();
     assert_eq!(

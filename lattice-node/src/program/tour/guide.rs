@@ -114,6 +114,12 @@ impl<'a, 'b> Guide<'a, 'b> {
         Ok(printed)
     }
 
+    /// Runs a command without printing it.
+    #[cfg(feature = "wasm")]
+    pub(super) fn run_unseen(&self, user: &str, words: &[&str]) -> Result<String, Failure> {
+        self.printed(user, words)
+    }
+
     /// Runs a command that fails; prints the command and the error.
     #[cfg(feature = "wasm")]
     pub(super) fn run_refused(&mut self, user: &str, words: &[&str]) -> Result<(), Failure> {

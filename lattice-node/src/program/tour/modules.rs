@@ -18,10 +18,14 @@ const FILES: [(&str, &[u8]); 3] = [
 pub(super) const CHAPTERS: &[Chapter] = &[
     chapter("The code of a store type can be a file, too", add),
     chapter("A store names the code that it needs", carry),
+    chapter("A publisher announces code in a registry", publish),
+    chapter("A receiver decides whose code runs", receive),
     chapter(
         "A hot fix is accepted if a replay gives the same state",
         fix,
     ),
+    chapter("The publisher's hot fix arrives by bundle", follow),
+    chapter("A second publisher of the type gets no trust", intrude),
     chapter("A version that computes another state is refused", refuse),
 ];
 
@@ -55,6 +59,101 @@ fn carry(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.run("dave", &["code", "add", "./chat.wasm"])?;
     guide.run("dave", &["verify", "./lobby.db"])?;
     guide.run("dave", &["history", "./lobby.db"])?;
+    Ok(())
+}
+
+/// Announces the module, and writes bundles of the registry and of a store with its code.
+fn publish(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "A registry is a store in which publishers announce releases of code. The author of an \
+         entry is its publisher, so a publisher is a key.",
+    )?;
+    guide.run("alice", &["create", "core:registry", "--alias", "releases"])?;
+    let registry = ["--registry", "releases"];
+    guide.run(
+        "alice",
+        &[&["code", "publish", "./chat.wasm"][..], &registry].concat(),
+    )?;
+    guide.say("Bundles carry the registry, and the code beside the ops of a store:")?;
+    guide.run(
+        "alice",
+        &["bundle", "create", "releases", "./releases.bundle"],
+    )?;
+    let lobby = ["bundle", "create", "lobby", "./lobby.bundle", "--with-code"];
+    guide.run("alice", &lobby)?;
+    Ok(())
+}
+
+/// Applies both bundles in a directory that has never seen the type.
+fn receive(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say("Erin applies both. Code that came along does not run for that:")?;
+    apply(guide, "./releases.bundle")?;
+    let lobby = [
+        "--quiet",
+        "bundle",
+        "apply",
+        "./lobby.bundle",
+        "--any-author",
+    ];
+    guide.run_refused("erin", &lobby)?;
+    guide.say("On a terminal she is asked once. Elsewhere, she types what the message says:")?;
+    let printed = guide.run_unseen("alice", &["identity"])?;
+    let key = printed.trim();
+    guide.run("erin", &["code", "trust", "org.example.chat", key])?;
+    let printed = guide.run(
+        "erin",
+        &["bundle", "apply", "./lobby.bundle", "--any-author"],
+    )?;
+    let id = printed.lines().last().and_then(|id| id.get(..8));
+    let id = id.ok_or_else(|| Failure::failed(format!("not a store id: {printed}")))?;
+    guide.run("erin", &["alias", "set", "lobby", id])?;
+    Ok(())
+}
+
+/// Applies a bundle for Erin, and prints the store's id only.
+fn apply(guide: &mut Guide<'_, '_>, bundle: &str) -> Result<(), Failure> {
+    let words = ["--quiet", "bundle", "apply", bundle, "--any-author"];
+    guide.run("erin", &words)?;
+    Ok(())
+}
+
+/// Publishes the fix; the receiver proves and takes it.
+fn follow(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    let publish = ["code", "publish", "./hotfix.wasm", "--registry", "releases"];
+    guide.run("alice", &publish)?;
+    let quiet = ["--quiet", "bundle", "create"];
+    guide.run(
+        "alice",
+        &[&quiet[..], &["releases", "./releases-2.bundle"]].concat(),
+    )?;
+    let with_code = ["lobby", "./lobby-2.bundle", "--with-code"];
+    guide.run("alice", &[&quiet[..], &with_code].concat())?;
+    guide.say("Erin's store still opens with the release that it records, without a replay:")?;
+    apply(guide, "./releases-2.bundle")?;
+    apply(guide, "./lobby-2.bundle")?;
+    guide.run("erin", &["history", "lobby"])?;
+    guide.say("She takes the newer one, which a replay of her own history must prove:")?;
+    guide.run("erin", &["code", "upgrade", "lobby", "--yes"])?;
+    Ok(())
+}
+
+/// Another publisher announces a module for the same type.
+fn intrude(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say("A type's name has no owner. Mallory publishes other code for it:")?;
+    guide.run("mallory", &["create", "core:registry", "--alias", "mine"])?;
+    let publish = ["code", "publish", "./mistake.wasm", "--registry", "mine"];
+    guide.run("mallory", &publish)?;
+    guide.run(
+        "mallory",
+        &["--quiet", "bundle", "create", "mine", "./mallory.bundle"],
+    )?;
+    guide.say("Erin's stores, old and new, use code of the publisher whom she trusts:")?;
+    apply(guide, "./mallory.bundle")?;
+    guide.run("erin", &["code", "upgrade", "lobby", "--yes"])?;
+    let printed = guide.run("erin", &["create", "org.example.chat"])?;
+    let id = printed.trim().get(..8);
+    let id = id.ok_or_else(|| Failure::failed(format!("not a store id: {printed}")))?;
+    guide.run("erin", &["code", "why", id])?;
     Ok(())
 }
 
