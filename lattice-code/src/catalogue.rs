@@ -85,8 +85,8 @@ impl CodeLibrary {
         }
     }
 
-    /// The release that `lattice code upgrade` would take for a store: the newest one of the trusted
-    /// publisher, if the store does not use it yet and it has not been refused.
+    /// The release that `lattice code upgrade` would take for a store: the newest one of the
+    /// trusted publisher, if the store does not use it yet and it has not been refused.
     ///
     /// # Errors
     /// As for [`releases`](Self::releases), and for reading the log of decisions.
@@ -133,8 +133,8 @@ impl CodeLibrary {
         }))
     }
 
-    /// The modules that new stores and upgrades may need: the pins, and the last two releases of each
-    /// trusted publisher. A collection of garbage keeps them.
+    /// The modules that new stores and upgrades may need: the pins, and the last two releases of
+    /// each trusted publisher. A collection of garbage keeps them.
     ///
     /// # Errors
     /// As for [`Trusted::load`] and [`releases`](Self::releases).
@@ -151,8 +151,8 @@ impl CodeLibrary {
         Ok(wanted)
     }
 
-    /// Notes that a store uses a module. If it is a release of the trusted publisher, older releases
-    /// of the type are not chosen any more.
+    /// Notes that a store uses a module. If it is a release of the trusted publisher, older
+    /// releases of the type are not chosen any more.
     ///
     /// # Errors
     /// As for [`Trusted::load`] and [`releases`](Self::releases); the file cannot be written.

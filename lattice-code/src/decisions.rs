@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::LibraryError;
 
 /// A log of more bytes is set aside.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 256 << 10;
 
 /// What was decided about the code of a store, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Line", into = "Line")]
 #[non_exhaustive]
 pub struct Decision {
     /// When, as RFC 3339 text.
@@ -28,18 +29,15 @@ pub struct Decision {
     /// Its type.
     pub store_type: StoreType,
     /// The logic that the store recorded before; `None` for a new store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<String>,
     /// The code that was considered.
     pub logic: String,
     /// What came of it.
-    #[serde(flatten)]
     pub outcome: Outcome,
 }
 
 /// What came of considering code for a store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The store uses it. Its state was computed by this code, or the store is new.
@@ -57,9 +55,68 @@ pub enum Outcome {
         /// The number of replayed ops.
         ops: u64,
         /// The first op that has another effect.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         op: Option<String>,
     },
+}
+
+/// A line of the log.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    time: String,
+    store_id: StoreId,
+    store_type: StoreType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recorded: Option<String>,
+    logic: String,
+    outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ops: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    op: Option<String>,
+}
+
+impl From<Decision> for Line {
+    fn from(decision: Decision) -> Self {
+        let (outcome, because, ops, op) = match decision.outcome {
+            Outcome::Used { because } => ("used", Some(because), None, None),
+            Outcome::Proven { because } => ("proven", Some(because), None, None),
+            Outcome::Refused { ops, op } => ("refused", None, Some(ops), op),
+        };
+        Self {
+            time: decision.time,
+            store_id: decision.store_id,
+            store_type: decision.store_type,
+            recorded: decision.recorded,
+            logic: decision.logic,
+            outcome: outcome.to_owned(),
+            because,
+            ops,
+            op,
+        }
+    }
+}
+
+impl TryFrom<Line> for Decision {
+    type Error = String;
+
+    fn try_from(line: Line) -> Result<Self, String> {
+        let outcome = match (&*line.outcome, line.because, line.ops) {
+            ("used", Some(because), None) => Outcome::Used { because },
+            ("proven", Some(because), None) => Outcome::Proven { because },
+            ("refused", None, Some(ops)) => Outcome::Refused { ops, op: line.op },
+            (other, _, _) => return Err(format!("expected an outcome, found {other:?}")),
+        };
+        Ok(Self {
+            time: line.time,
+            store_id: line.store_id,
+            store_type: line.store_type,
+            recorded: line.recorded,
+            logic: line.logic,
+            outcome,
+        })
+    }
 }
 
 impl Decision {

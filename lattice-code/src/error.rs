@@ -60,8 +60,8 @@ pub enum LibraryError {
         /// The sources that were searched.
         looked_in: Vec<String>,
     },
-    /// The trusted publisher has released modules of the type, and none that could be chosen is in a
-    /// source.
+    /// The trusted publisher has released modules of the type, and none that could be chosen is in
+    /// a source.
     #[error(
         "{cid}, release {release} of {store_type}, is missing; looked in {}; a bundle with code, or \
          `lattice code add FILE`, brings it",

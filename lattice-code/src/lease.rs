@@ -8,12 +8,14 @@
 //!
 //! The library's resolver takes a lease once it has chosen modules, stores those again that a
 //! collector has removed since, and the opener that it returns keeps the lease. So no collector
-//! removes a module before the commit in which a store records it. The lease is a lock of its own because an opener can live for as long
-//! as a store is verified or replayed: under one lock, `add` would have to wait for it.
+//! removes a module before the commit in which a store records it. The lease is a lock of its own
+//! because an opener can live for as long as a store is verified or replayed: under one lock, `add`
+//! would have to wait for it.
 //!
 //! There is no deadlock, for these reasons:
 //!
-//! * `add`, `remove`, and changes of what is trusted for a type, take 1 and never 2. A thread that holds an opener can call them.
+//! * `add`, `remove`, and changes of what is trusted for a type, take 1 and never 2. A thread that
+//!   holds an opener can call them.
 //! * A thread that holds a lease never takes 1, and other leases do not exclude it. It may resolve
 //!   further stores. Storing a module from a source takes no lock: the rename is atomic, and a
 //!   module that is new in the cache is not garbage.

@@ -228,8 +228,8 @@ impl CodeLibrary {
         Ok(self.why_trusted(cid)?.is_some())
     }
 
-    /// Why a module may run; `None` if it may not, or if no source has it and only a publisher could
-    /// be trusted for it.
+    /// Why a module may run; `None` if it may not, or if no source has it and only a publisher
+    /// could be trusted for it.
     ///
     /// # Errors
     /// As for [`because`](Self::because).

@@ -177,8 +177,8 @@ impl CodeLibrary {
         opener.expect("the versions are those of registered logic")
     }
 
-    /// The modules to open a store with, in the order of attempts. If the type has one publisher and
-    /// the user trusts none yet, asks the user.
+    /// The modules to open a store with, in the order of attempts. If the type has one publisher
+    /// and the user trusts none yet, asks the user.
     fn choose(&self, recorded: &Recorded<'_>) -> Result<Vec<Chosen>, LibraryError> {
         let chosen = self.choose_from_trusted(recorded);
         let publisher = match &chosen {

@@ -115,7 +115,10 @@ impl Trusted {
 
     /// What the user has decided about a type; the default without a decision.
     pub fn of_type(&self, store_type: &StoreType) -> TypeTrust {
-        self.types.get(store_type).cloned().unwrap_or_default()
+        match self.types.get(store_type) {
+            Some(trust) => trust.clone(),
+            None => TypeTrust::default(),
+        }
     }
 
     /// The types that the user has decided about, in order.
@@ -193,15 +196,16 @@ impl Trusted {
     }
 }
 
-/// The table with this name, made if it is missing.
+/// The table with this name, made if it is missing. An inline table, which `parse` accepts like any
+/// other, becomes a table.
 fn table<'a>(parent: &'a mut Table, name: &str) -> &'a mut Table {
-    let entry = parent
-        .entry(name)
-        .or_insert_with(|| Item::Table(Table::new()));
+    let entry = parent.entry(name);
+    let entry = entry.or_insert_with(|| Item::Table(Table::new()));
     if !entry.is_table() {
-        // An inline table, which `parse` accepts like any other.
-        let inline = std::mem::take(entry).into_table();
-        *entry = Item::Table(inline.unwrap_or_default());
+        *entry = match std::mem::take(entry).into_table() {
+            Ok(inline) => Item::Table(inline),
+            Err(_) => Item::Table(Table::new()),
+        };
     }
     entry.as_table_mut().expect("it was made a table")
 }
@@ -327,7 +331,8 @@ fn parse_type(entries: &dyn TableLike) -> Result<TypeTrust, String> {
         (Some(other), Some(_)) => {
             return Err(format!("a `pin` needs the policy pinned, found {other}"));
         }
-        (other, None) => other.unwrap_or_default(),
+        (Some(other), None) => other,
+        (None, None) => Policy::Ask,
     };
     Ok(trust)
 }

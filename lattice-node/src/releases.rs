@@ -48,14 +48,14 @@ impl Catalogue for LocalReleases {
                 .downcast_ref::<ReleaseStore>()
                 .map(|registry| registry.releases(&filter));
             self.manager.close(meta.store_id)?;
-            all.extend(found.transpose()?.unwrap_or_default());
+            all.extend(found.transpose()?.into_iter().flatten());
         }
         Ok(merged(all))
     }
 }
 
-/// Makes conflicts and withdrawals hold for all registries: a publisher may have announced one module
-/// in one of them and another in the next, and withdrawn a module in only one.
+/// Makes conflicts and withdrawals hold for all registries: a publisher may have announced one
+/// module in one of them and another in the next, and withdrawn a module in only one.
 fn merged(mut releases: Vec<Release>) -> Vec<Release> {
     let mut modules: BTreeMap<(PubKey, u64), BTreeSet<Cid>> = BTreeMap::new();
     let mut withdrawn: BTreeMap<(PubKey, Cid), String> = BTreeMap::new();

@@ -83,8 +83,8 @@ fn other_code_is_accepted_if_a_replay_proves_it_equal() {
     place.manager.upgrade(&path, &fixed).unwrap();
     let second = Cid::of(guests::CHAT_HOTFIX);
     assert_eq!(place.recorded(id), second.to_string());
-    // The recorded code was not added. A reader cannot take the other one; a writer can, if a replay
-    // proves it.
+    // The recorded code was not added. A reader cannot take the other one; a writer can, if a
+    // replay proves it.
     let changed = place.manager.open(id, Access::ReadOnly).unwrap_err();
     assert!(
         matches!(changed, ManagerError::Open(OpenError::LogicChanged { .. })),

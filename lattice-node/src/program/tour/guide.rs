@@ -172,7 +172,12 @@ impl<'a, 'b> Guide<'a, 'b> {
 
     fn step_taken(&mut self, what: &str, sign: &str, step: &str) -> Result<(), Failure> {
         let said = format!("{sign} {step}");
-        let painted = self.context.out.paint(styles::TYPE, step);
+        // A shell continues a line after a backslash.
+        let lines = wrapped(step, WIDTH - sign.len() - "   \\".len());
+        let painted = self
+            .context
+            .out
+            .paint(styles::TYPE, &lines.join(" \\\n      "));
         self.print(what, &said, &format!("  {sign} {painted}"))?;
         self.steps.push(said);
         Ok(())

@@ -19,7 +19,7 @@ fn a_release_runs_once_its_publisher_is_trusted_and_is_upgraded_by_replay() {
     let bob = world.user("bob");
     world.carry(&ann, "releases", &bob);
 
-    // Without a terminal nobody is asked: the error names the command.
+    // Without a terminal the error names the command.
     let (code, kind, message) = refused(&bob, &["create", CHAT, "--alias", "lobby"]);
     assert_eq!((code, &*kind), (1, "failed"), "{message}");
     let command = format!("`lattice code trust {CHAT} {key}`");

@@ -19,7 +19,7 @@ pub(super) enum Compared {
     /// The same ops led to another state here.
     Differs { ours: StateHash },
     /// This replica and the sender's have applied different ops.
-    NotCompared,
+    OtherOps,
 }
 
 impl Compared {
@@ -27,7 +27,7 @@ impl Compared {
     pub(super) fn new(store: &dyn StoreHandle, claims: &Claims) -> Result<Self, BackendError> {
         let state = store.state()?;
         Ok(match state.state_hash {
-            _ if state.frontier != claims.frontier() => Self::NotCompared,
+            _ if state.frontier != claims.frontier() => Self::OtherOps,
             ours if ours == claims.state_hash() => Self::Matched,
             ours => Self::Differs { ours },
         })
@@ -37,7 +37,7 @@ impl Compared {
         match self {
             Self::Matched => "matched",
             Self::Differs { .. } => "differs",
-            Self::NotCompared => "not_compared",
+            Self::OtherOps => "not_compared",
         }
     }
 
@@ -46,7 +46,7 @@ impl Compared {
         match self {
             Self::Matched => Some("state hash as the sender claims"),
             Self::Differs { .. } => None,
-            Self::NotCompared => Some(
+            Self::OtherOps => Some(
                 "state hash not compared: this replica and the sender's have applied different ops",
             ),
         }

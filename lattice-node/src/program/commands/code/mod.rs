@@ -48,8 +48,8 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
 
 pub(super) use why::{newer_json, newer_line};
 
-/// Notes that a new store uses the release of a trusted publisher, so that no older one is chosen for
-/// its type.
+/// Notes that a new store uses the release of a trusted publisher, so that no older one is chosen
+/// for its type.
 pub(super) fn note_use(context: &Context<'_>, store_id: StoreId) -> Result<(), Failure> {
     let path = context.node.manager().store_path(store_id);
     let peek = context.node.manager().peek_logic(path)?;
