@@ -103,7 +103,7 @@ fn verify(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
             plural(authors, ("author", "authors")),
             genesis.store_id(),
             genesis.store_type(),
-            code.unwrap_or(String::new())
+            code.as_deref().unwrap_or("")
         )
     })
 }

@@ -78,7 +78,7 @@ pub(super) fn publish(context: &mut Context<'_>, args: &args::Publish) -> Result
         abi: manifest.abi,
         schemas: (manifest.schemas.start().get(), manifest.schemas.end().get()),
         replaces: last.map(|last| last.cid),
-        notes: args.notes.clone().unwrap_or(String::new()),
+        notes: args.notes.as_deref().unwrap_or("").to_owned(),
     };
     // Bundles with code take the module from here. It is not trusted for that.
     context.code.keep(&wasm, &name)?;
