@@ -6,8 +6,8 @@
 //! | withdrawal | `w`, cid, author, hlc (u64 BE), op id | reason |
 //!
 //! The hlc and the claim are in the strict codec, the reason is UTF-8. No store type contains a
-//! byte 0x00, so the releases of a type, of its publishers and of their numbers are ranges. Each row
-//! is an element of the state.
+//! byte 0x00, so the releases of a type, of its publishers and of their numbers are ranges. Each
+//! row is an element of the state.
 
 use alloc::format;
 use alloc::string::{String, ToString};
