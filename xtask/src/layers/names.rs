@@ -266,7 +266,7 @@ mod tests {
         );
         assert_eq!(
             openers_in_one_place(&[file("lattice-node/src/a.rs", &use_of(OPENERS[0]))]).len(),
-            1
+            OPENERS.len() - 1
         );
         assert_eq!(
             openers_in_one_place(&[home(), file("lattice-node/src/a.rs", &use_of(OPENERS[1]))])

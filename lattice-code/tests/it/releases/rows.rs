@@ -5,7 +5,7 @@ use lattice_backend::machine::{CallError, MachineError, Value};
 use lattice_code::releases::ReleaseCommand;
 use proptest::prelude::*;
 
-use super::support::{CHAT, MapData, cid, publish, withdraw};
+use super::support::{CHAT, CHAT_V2, MapData, cid, publish, withdraw};
 
 fn is_damage(found: &Result<Value, MachineError<CallError>>) -> bool {
     matches!(found, Err(MachineError::Backend(BackendError::Row { .. })))
@@ -136,6 +136,43 @@ fn malformed_withdrawals_are_damage() {
         let found = damaged.query("releases", Value::Null);
         assert!(is_damage(&found), "{damaged:?}: {found:?}");
     }
+}
+
+/// A damaged value shows which rows a query reads.
+#[test]
+fn queries_read_only_the_rows_of_their_type_publisher_and_number() {
+    let intact = |id: u8, publisher: u8, of: &str, release: u64| {
+        let mut data = MapData::default();
+        let publish = ReleaseCommand::Publish(publish(of, release, 1));
+        data.apply(publisher, 1, id, publish);
+        data.0
+    };
+    let damaged = |id, publisher, of, release| {
+        let rows = intact(id, publisher, of, release).into_keys();
+        rows.map(|key| (key, Vec::new()))
+    };
+    let text = |text: String| Value::Text(text);
+    let of_type = ("type", text(CHAT.into()));
+    let publisher = ("publisher", text("05".repeat(32)));
+    let number = ("release", Value::from(1));
+
+    let mut data = MapData(intact(1, 5, CHAT, 1));
+    data.0.extend(damaged(2, 5, CHAT_V2, 1));
+    data.0.extend(damaged(3, 5, "a:b", 1));
+    let args = Value::record([of_type.clone()]);
+    assert_eq!(data.list("releases", args.clone()).len(), 1);
+    assert_eq!(data.list("types", Value::Null).len(), 3);
+    assert!(is_damage(&data.query("releases", Value::Null)));
+
+    data.0.extend(damaged(4, 4, CHAT, 1));
+    assert!(is_damage(&data.query("releases", args)));
+    let args = Value::record([of_type.clone(), publisher.clone()]);
+    assert_eq!(data.list("releases", args.clone()).len(), 1);
+
+    data.0.extend(damaged(5, 5, CHAT, 0));
+    assert!(is_damage(&data.query("releases", args)));
+    let args = Value::record([of_type, publisher, number]);
+    assert_eq!(data.list("releases", args).len(), 1);
 }
 
 /// Author, time and command of an op; its place is its id.
