@@ -48,6 +48,7 @@ fn different_results_for_old_ops_are_refused_with_op_and_key() {
         store_id,
         recorded,
         current,
+        ops,
         difference,
     } = refused
     else {
@@ -58,6 +59,8 @@ fn different_results_for_old_ops_are_refused_with_op_and_key() {
         (recorded.as_str(), current.as_str()),
         ("registers-1", "registers-changed")
     );
+    let own = old.read(&Registers::default(), LogicPolicy::Replay);
+    assert_eq!(ops, own.unwrap().op_count().unwrap());
     let op = difference.op.unwrap();
     assert_eq!(op.index, at(7));
     let store = old
