@@ -63,7 +63,7 @@ fn ops_and_state_are_of_one_moment() {
             let (ops, state) = store.ops_and_state(&BranchTips::default()).unwrap();
             let ops: Vec<_> = ops.map(|op| op.unwrap()).collect();
             let other = replica(2);
-            let report = other.ingest(&mut ops.into_iter().map(Ok::<_, Cause>), &Authors::Any);
+            let report = other.ingest(ops.into_iter().map(Ok::<_, Cause>), &Authors::Any);
             assert!(report.unwrap().is_complete());
             assert_eq!(other.snapshot().unwrap().state().unwrap(), state);
             if is_last {

@@ -103,7 +103,7 @@ fn verify(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
             plural(authors, ("author", "authors")),
             genesis.store_id(),
             genesis.store_type(),
-            code.unwrap_or_default()
+            code.as_deref().unwrap_or("")
         )
     })
 }
