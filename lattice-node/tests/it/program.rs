@@ -96,7 +96,7 @@ fn the_tour_keeps_its_stores_when_asked_and_overwrites_nothing() {
     let kept = dir.path().join("kept");
     printed(dir.path(), &["tour", "--keep", kept.to_str().unwrap()]);
     let list = printed(&kept.join("alice"), &["list"]);
-    assert_eq!(list.lines().count(), 4, "{list}");
+    assert_eq!(list.lines().count(), 5, "{list}");
     let again = lattice(dir.path(), &["tour", "--keep", kept.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(2));
 }

@@ -404,6 +404,12 @@ fn code_that_is_no_module_or_is_missing_cannot_be_carried() {
     let module = site.path("kvstore.wasm");
     fs::write(&module, guests::KVSTORE).unwrap();
     printed(&alice, &["code", "upgrade", "kv", text_of(&module)]);
+    fs::remove_file(
+        alice
+            .join("wasm")
+            .join(Cid::of(guests::KVSTORE).to_string()),
+    )
+    .unwrap();
     let missing = lattice(&alice, &create);
     assert_eq!(missing.status.code(), Some(3));
     let message = text(&missing.stderr);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 #[cfg(feature = "wasm")]
 use super::code;
-use super::code::Compared;
+use super::code::Comparison;
 use super::counts::Counts;
 use super::source::{Intact, Source};
 use crate::program::bulk::plural;
@@ -60,7 +60,7 @@ pub(super) fn apply(
     let taken = take_in(&*store, &bundle, whose, &mut counts);
     let compared = taken.and_then(|()| {
         let claims = bundle.code().map(BundleCode::claims);
-        let compared = claims.map(|claims| Compared::new(&*store, claims));
+        let compared = claims.map(|claims| Comparison::new(&*store, claims));
         Ok(compared.transpose()?)
     });
     manager.close(store_id)?;
@@ -73,7 +73,7 @@ pub(super) fn apply(
         failure.and(&format!("{applied} applied before the error"))
     })?;
     print(context, store_id, created, &counts, compared)?;
-    if let (Some(Compared::Differs { ours }), Some(code)) = (compared, bundle.code()) {
+    if let (Some(Comparison::Differs { ours }), Some(code)) = (compared, bundle.code()) {
         return Err(Failure::damaged(format!(
             "store {store_id} has the state hash {ours}, and the bundle's sender claims {} for the \
              same ops; `lattice verify {store_id}` checks this replica",
@@ -124,7 +124,7 @@ fn print(
     store_id: StoreId,
     created: bool,
     counts: &Counts,
-    compared: Option<Compared>,
+    compared: Option<Comparison>,
 ) -> Result<(), Failure> {
     if context.out.is_json() {
         let mut value = Map::new();
@@ -132,11 +132,11 @@ fn print(
         value.insert("created".into(), created.into());
         let numbers = counts.json().into_iter();
         value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
-        value.insert("claims".into(), compared.map(Compared::name).into());
+        value.insert("claims".into(), compared.map(Comparison::name).into());
         return context.out.json(&Value::Object(value));
     }
     counts.tell(context, created);
-    if let Some(note) = compared.and_then(Compared::note) {
+    if let Some(note) = compared.and_then(Comparison::note) {
         context.out.note(note);
     }
     context.out.line(&store_id.to_string())

@@ -13,21 +13,21 @@ use crate::program::output::{Output, escape_text, styles};
 
 /// What a receiver finds about the claims of a bundle's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compared {
+pub(super) enum Comparison {
     /// The states are the same.
     Matched,
     /// The same ops led to another state here.
     Differs { ours: StateHash },
     /// This replica and the sender's have applied different ops.
-    OtherOps,
+    Skipped,
 }
 
-impl Compared {
+impl Comparison {
     /// Compares a store with the claims, all of one moment.
     pub(super) fn new(store: &dyn StoreHandle, claims: &Claims) -> Result<Self, BackendError> {
         let state = store.state()?;
         Ok(match state.state_hash {
-            _ if state.frontier != claims.frontier() => Self::OtherOps,
+            _ if state.frontier != claims.frontier() => Self::Skipped,
             ours if ours == claims.state_hash() => Self::Matched,
             ours => Self::Differs { ours },
         })
@@ -37,7 +37,7 @@ impl Compared {
         match self {
             Self::Matched => "matched",
             Self::Differs { .. } => "differs",
-            Self::OtherOps => "not_compared",
+            Self::Skipped => "not_compared",
         }
     }
 
@@ -46,7 +46,7 @@ impl Compared {
         match self {
             Self::Matched => Some("state hash as the sender claims"),
             Self::Differs { .. } => None,
-            Self::OtherOps => Some(
+            Self::Skipped => Some(
                 "state hash not compared: this replica and the sender's have applied different ops",
             ),
         }
@@ -143,6 +143,15 @@ fn describe(_: &Context<'_>, _: &lattice_backend::bundle::Module) -> Result<Desc
     })
 }
 
+#[cfg(not(feature = "wasm"))]
+pub(super) fn of_store(
+    _: &Context<'_>,
+    _: lattice_meta::StoreId,
+    _: Option<lattice_backend::engine::read::StoreState>,
+) -> Result<Option<BundleCode>, Failure> {
+    Ok(None)
+}
+
 /// A program that runs modules.
 #[cfg(feature = "wasm")]
 mod modules {
@@ -204,16 +213,19 @@ mod modules {
         Ok(())
     }
 
-    /// The section for a bundle of a store in this state.
+    /// The section for a bundle of a store in this state; `None` for a bundle without code.
     pub(in super::super) fn of_store(
         context: &Context<'_>,
         store_id: StoreId,
-        state: StoreState,
-    ) -> Result<BundleCode, Failure> {
+        state: Option<StoreState>,
+    ) -> Result<Option<BundleCode>, Failure> {
+        let Some(state) = state else {
+            return Ok(None);
+        };
         let module = module_of(context, store_id, state.logic.as_str())?;
         let claims = Claims::new(state.logic, state.state_hash, state.frontier);
         let code = claims.and_then(|claims| BundleCode::new(claims, vec![module]));
-        code.map_err(|error| {
+        code.map(Some).map_err(|error| {
             let failure = Failure::failed(format!("store {store_id}: {error}"));
             match error {
                 BundleCodeError::Frontier { .. } => {

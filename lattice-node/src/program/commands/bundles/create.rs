@@ -9,14 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lattice_backend::bundle::{
     BundleCode, BundleCounts, BundleError, write_bundle, write_bundle_with_code,
 };
-use lattice_backend::engine::read::OpsAfter;
+use lattice_backend::engine::read::{OpsAfter, StoreState};
 use lattice_backend::op::BranchTips;
 use lattice_meta::Genesis;
 use serde_json::json;
 
-use super::STDIO;
-#[cfg(feature = "wasm")]
-use super::code;
+use super::{STDIO, code};
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
@@ -61,7 +59,12 @@ pub(super) fn create(
         )));
     }
     let known = known.map_or_else(BranchTips::default, |known| known.tips);
-    let contents = contents(context, &*store, &known, carry)?;
+    let (ops, state) = ops_of(&*store, &known, carry)?;
+    let contents = Contents {
+        genesis: store.genesis().clone(),
+        code: code::of_store(context, store_id, state)?,
+        ops,
+    };
     let modules = contents.code.iter().flat_map(BundleCode::modules);
     let modules: Vec<_> = modules.map(|module| module.cid().to_string()).collect();
     let (made, bytes) = match to_stdout {
@@ -103,25 +106,18 @@ struct Contents {
     ops: OpsAfter,
 }
 
-/// The ops that the other replica lacks. With code, the claims are of the same moment.
-fn contents(
-    context: &Context<'_>,
+/// The ops that the other replica lacks; with code, also the state of the same moment.
+fn ops_of(
     store: &dyn StoreHandle,
     known: &BranchTips,
     carry: Carry,
-) -> Result<Contents, Failure> {
-    let genesis = store.genesis().clone();
+) -> Result<(OpsAfter, Option<StoreState>), Failure> {
     match carry {
-        Carry::History => Ok(Contents {
-            genesis,
-            code: None,
-            ops: store.ops_after(known)?,
-        }),
+        Carry::History => Ok((store.ops_after(known)?, None)),
         #[cfg(feature = "wasm")]
         Carry::HistoryAndCode => {
             let (ops, state) = store.ops_and_state(known)?;
-            let code = Some(code::of_store(context, store.store_id(), state)?);
-            Ok(Contents { genesis, code, ops })
+            Ok((ops, Some(state)))
         }
     }
 }
