@@ -52,6 +52,11 @@ impl Cache {
         self.dir.join(cid.to_string())
     }
 
+    /// Whether a file of this module was set aside because its bytes did not match its name.
+    pub(crate) fn has_damaged(&self, cid: &Cid) -> bool {
+        self.dir.join(format!("{cid}.bad")).exists()
+    }
+
     /// Returns a module, or `None` if the cache does not have it. Renames a file whose bytes do not
     /// match its name to `<content id>.bad`.
     pub(crate) fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, LibraryError> {

@@ -45,6 +45,6 @@ pub use lease::Lease;
 #[cfg(feature = "std")]
 pub use library::{CodeLibrary, Located, Place};
 #[cfg(feature = "std")]
-pub use source::{CodeSource, Offer, SourceError, SourceFailure};
+pub use source::{CodeSource, DirectorySource, Offer, SourceError, SourceFailure};
 #[cfg(feature = "std")]
 pub use trust::{Policy, Trusted, TypeTrust};

@@ -81,10 +81,14 @@ impl CodeLibrary {
     }
 
     fn missing(&self, cid: &Cid, store_type: &StoreType) -> LibraryError {
+        let mut looked_in = self.sources();
+        if let (Some(cache), true) = (looked_in.first_mut(), self.cache.has_damaged(cid)) {
+            cache.push_str(", whose file of it is damaged and was set aside as .bad");
+        }
         LibraryError::Missing {
             store_type: store_type.clone(),
             cid: *cid,
-            looked_in: self.sources(),
+            looked_in,
         }
     }
 

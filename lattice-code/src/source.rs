@@ -9,7 +9,9 @@
 //! reads them in place, names the file that it found, and never copies it.
 
 use std::fmt::{self, Debug};
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use lattice_backend::backend::Cause;
 use lattice_meta::Cid;
@@ -53,6 +55,49 @@ impl Debug for Offer {
         f.debug_struct("Offer")
             .field("length", &self.length)
             .finish_non_exhaustive()
+    }
+}
+
+/// Modules in a directory that others fill, such as a shared folder: `<content id>` or
+/// `<content id>.wasm`. A module that a store needs is copied from there into the cache.
+///
+/// ```
+/// use lattice_code::{CodeLibrary, DirectorySource};
+///
+/// let library = CodeLibrary::new("data").source(DirectorySource::new("/mnt/team/modules"));
+/// assert!(library.sources()[1].contains("/mnt/team/modules"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct DirectorySource {
+    dir: PathBuf,
+}
+
+impl DirectorySource {
+    /// The modules of a directory, which need not exist yet.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+}
+
+impl CodeSource for DirectorySource {
+    fn name(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    fn open(&self, cid: &Cid) -> Result<Option<Offer>, Cause> {
+        for name in [cid.to_string(), format!("{cid}.wasm")] {
+            let file = match File::open(self.dir.join(name)) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let metadata = file.metadata()?;
+            // Reading a pipe would block.
+            if metadata.is_file() {
+                return Ok(Some(Offer::new(metadata.len(), file)));
+            }
+        }
+        Ok(None)
     }
 }
 

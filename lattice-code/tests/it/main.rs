@@ -5,6 +5,7 @@
 mod garbage;
 mod migrating;
 mod peers;
+mod publishers;
 mod releases;
 mod sources;
 mod stores;

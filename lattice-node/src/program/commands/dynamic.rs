@@ -153,6 +153,11 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
         }
         _ => Access::ReadOnly,
     };
+    #[cfg(feature = "wasm")]
+    if let Some(newer) = context.code.newer(&found.recorded())? {
+        let line = super::code::newer_line(&newer, &call.store.store);
+        context.out.note(&format!("newer code: {line}"));
+    }
     let manager = context.node.manager();
     let store = manager.open_found(found, access)?;
     let result = store.call(&method.name, given).map_err(explained)?;

@@ -97,7 +97,7 @@ fn every_refusal_has_its_code_its_kind_and_a_way_on() {
         &[&["--code", &hotfix][..], &read].concat(),
         6,
         "unknown_type",
-        &["is missing", "code add"],
+        &["is missing", "damaged and was set aside", "code add"],
     );
     assert_eq!(fs::read(cached.with_extension("bad")).unwrap(), changed);
     assert!(printed(&dir, &[&["--code", &chat][..], &read].concat()).contains("hi"));
