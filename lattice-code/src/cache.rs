@@ -64,6 +64,7 @@ impl Cache {
         let bytes = match read_module(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(_) if path.is_dir() => return Ok(None),
             Err(error) => return Err(LibraryError::file("read", path, error)),
         };
         if cid.is_of(&bytes) {

@@ -20,8 +20,18 @@ pub trait Catalogue: fmt::Debug + Send + Sync {
     /// The releases of a type, of all publishers, in any order.
     ///
     /// # Errors
-    /// Why they cannot be read.
-    fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, Cause>;
+    /// Why none can be read.
+    fn releases(&self, store_type: &StoreType) -> Result<Announced, Cause>;
+}
+
+/// What a catalogue knows of a type.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Announced {
+    /// The releases.
+    pub releases: Vec<Release>,
+    /// What could not be read, and why: it may withdraw releases, or conflict with them. Until it
+    /// can be read, no release is chosen for a store that does not record it.
+    pub unreadable: Vec<String>,
 }
 
 /// A newer release than the one that a store uses.
@@ -39,19 +49,27 @@ pub struct Newer {
 }
 
 impl CodeLibrary {
-    /// The releases of a type that the catalogue knows; without a catalogue there are none.
+    /// The releases of a type that the catalogue knows; without a catalogue there are none. Leaves
+    /// out numbers that `code.toml`, whose numbers are signed, could not keep.
     ///
     /// # Errors
     /// [`LibraryError::Catalogue`].
     pub fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, LibraryError> {
+        Ok(self.announced(store_type)?.releases)
+    }
+
+    pub(crate) fn announced(&self, store_type: &StoreType) -> Result<Announced, LibraryError> {
         let Some(catalogue) = &self.catalogue else {
-            return Ok(Vec::new());
+            return Ok(Announced::default());
         };
-        let releases = catalogue.releases(store_type);
-        releases.map_err(|source| LibraryError::Catalogue {
+        let announced = catalogue.releases(store_type);
+        let mut announced = announced.map_err(|source| LibraryError::Catalogue {
             store_type: store_type.clone(),
             source,
-        })
+        })?;
+        let is_kept = |release: &Release| i64::try_from(release.published.release).is_ok();
+        announced.releases.retain(is_kept);
+        Ok(announced)
     }
 
     /// Why a module of a type may run; `None` if it may not.
@@ -65,7 +83,12 @@ impl CodeLibrary {
     ) -> Result<Option<Because>, LibraryError> {
         let trusted = self.trusted()?;
         if let Some(because) = self.without_publisher(cid, &trusted) {
-            return Ok(Some(because));
+            let pin = trusted.of_type(store_type).pin;
+            let is_other = pin.is_some_and(|pin| pin != *cid) && because != Because::EqualToNative;
+            return Ok((!is_other).then_some(because));
+        }
+        if trusted.of_type(store_type).pin.is_some() {
+            return Ok(None);
         }
         let Some(publisher) = trusted.of_type(store_type).publisher else {
             return Ok(None);
@@ -144,8 +167,11 @@ impl CodeLibrary {
             wanted.extend(trust.pin);
             if trust.publisher.is_some() {
                 let releases = self.releases(store_type)?;
-                let last = newest_first(&releases, trust).take(2);
-                wanted.extend(last.map(|release| release.published.cid));
+                let usable = newest_first(&releases, trust).filter(|it| it.withdrawn.is_none());
+                let mut last: Vec<Cid> = usable.map(|release| release.published.cid).collect();
+                // Several registries may have the same release.
+                last.dedup();
+                wanted.extend(last.into_iter().take(2));
             }
         }
         Ok(wanted)
@@ -157,8 +183,7 @@ impl CodeLibrary {
     /// # Errors
     /// As for [`Trusted::load`] and [`releases`](Self::releases); the file cannot be written.
     pub fn used(&self, cid: &Cid, store_type: &StoreType) -> Result<(), LibraryError> {
-        let mut trust = self.trusted()?.of_type(store_type);
-        let Some(publisher) = trust.publisher else {
+        let Some(publisher) = self.trusted()?.of_type(store_type).publisher else {
             return Ok(());
         };
         let releases = self.releases(store_type)?;
@@ -166,24 +191,28 @@ impl CodeLibrary {
         else {
             return Ok(());
         };
-        if trust.release.is_some_and(|newest| newest >= release) {
-            return Ok(());
-        }
-        trust.release = Some(release);
-        self.set_type(store_type, &trust).map(drop)
+        let raise = |trust: &mut TypeTrust| {
+            if trust.publisher == Some(publisher) && trust.release.is_none_or(|it| it < release) {
+                trust.release = Some(release);
+            }
+        };
+        self.change_type(store_type, raise).map(drop)
     }
 
-    /// Replaces what the user has decided about a type. Returns whether that is a change.
+    /// Changes what the user has decided about a type: `change` gets the present value, while no
+    /// other process changes it. Returns whether that is a change.
     ///
     /// # Errors
     /// As for [`Trusted::load`]; the file cannot be written.
-    pub fn set_type(
+    pub fn change_type(
         &self,
         store_type: &StoreType,
-        trust: &TypeTrust,
+        change: impl FnOnce(&mut TypeTrust),
     ) -> Result<bool, LibraryError> {
         let locked = self.cache.lock()?;
-        let changed = Trusted::set_type(self.data_dir(), store_type, trust)?;
+        let mut trust = self.trusted()?.of_type(store_type);
+        change(&mut trust);
+        let changed = Trusted::set_type(self.data_dir(), store_type, &trust)?;
         drop(locked);
         Ok(changed)
     }
@@ -234,8 +263,6 @@ pub(crate) fn newest_first<'a>(
     let mut all: Vec<&Release> = releases
         .iter()
         .filter(|release| publisher == Some(release.publisher))
-        // `code.toml` has signed numbers.
-        .filter(|release| i64::try_from(release.published.release).is_ok())
         .filter(|release| release.published.release >= oldest)
         .collect();
     all.sort_by_key(|release| {

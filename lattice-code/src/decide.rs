@@ -86,10 +86,8 @@ impl Candidate {
 #[derive(Debug)]
 pub(crate) struct Situation<'a> {
     /// The module that the store records; `None` for a new store, and for one whose state native
-    /// code computed.
+    /// code computed. For a new replica it is the module that the sender of its ops claims.
     pub(crate) recorded: Option<&'a Candidate>,
-    /// Whether this is a new store.
-    pub(crate) is_new: bool,
     pub(crate) trust: &'a TypeTrust,
     /// Modules of the type, in the order of preference.
     pub(crate) candidates: &'a [Candidate],
@@ -118,11 +116,11 @@ pub(crate) enum Refusal {
 }
 
 /// The modules to try, in this order. The recorded one opens the store without a replay; each other
-/// one must prove by a replay that it computes the same state.
+/// one must prove by a replay that it computes the same state. A new store takes the first that
+/// this program can run.
 pub(crate) fn decide(situation: &Situation<'_>) -> Result<Vec<Choice>, Refusal> {
     let Situation {
         recorded,
-        is_new,
         trust,
         candidates,
         refused,
@@ -158,10 +156,8 @@ pub(crate) fn decide(situation: &Situation<'_>) -> Result<Vec<Choice>, Refusal> 
             })
         })
         .collect();
-    // A new store begins with the best one; there is nothing to prove.
-    let most = if is_new { 1 } else { choices.len() };
     match (choices.is_empty(), recorded) {
-        (false, _) => Ok(choices.into_iter().take(most).collect()),
+        (false, _) => Ok(choices),
         (true, Some(recorded)) if recorded.because.is_none() && recorded.is_found => {
             Err(Refusal::NotTrusted(recorded.cid))
         }
@@ -213,7 +209,6 @@ mod tests {
         let candidates: Vec<_> = candidates.split_whitespace().map(module).collect();
         let situation = Situation {
             recorded: own.as_ref(),
-            is_new: recorded == "new",
             trust: &trust,
             candidates: &candidates,
             refused: &refused.split_whitespace().map(cid).collect(),

@@ -219,6 +219,10 @@ impl Log {
         }
         let mut line = serde_json::to_string(decision).expect("it has texts and numbers only");
         line.push('\n');
+        // A process that was killed may have left a part of a line.
+        if fs::read(&self.file).is_ok_and(|text| text.last().is_some_and(|last| *last != b'\n')) {
+            line.insert(0, '\n');
+        }
         let mut options = File::options();
         let opened = options.create(true).append(true).open(&self.file);
         opened

@@ -115,6 +115,18 @@ pub enum LibraryError {
         /// The publishers that have releases of it.
         publishers: Vec<PubKey>,
     },
+    /// A store that cannot be read may be a registry with releases of the type.
+    #[error(
+        "no release of {store_type} is chosen while a store cannot be read that may withdraw it: {}; \
+         restore it, or move it out of the data directory",
+        list(stores)
+    )]
+    Unreadable {
+        /// The type.
+        store_type: StoreType,
+        /// The stores, and why they cannot be read.
+        stores: Vec<String>,
+    },
     /// The releases of a type cannot be read.
     #[error("cannot read the releases of {store_type}")]
     Catalogue {

@@ -31,7 +31,7 @@ mod source;
 mod trust;
 
 #[cfg(feature = "std")]
-pub use catalogue::{Catalogue, Newer};
+pub use catalogue::{Announced, Catalogue, Newer};
 #[cfg(feature = "std")]
 pub use decide::{Because, fingerprint};
 #[cfg(feature = "std")]

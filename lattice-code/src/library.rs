@@ -234,13 +234,10 @@ impl CodeLibrary {
     /// # Errors
     /// As for [`because`](Self::because).
     pub fn why_trusted(&self, cid: &Cid) -> Result<Option<Because>, LibraryError> {
-        if let Some(because) = self.without_publisher(cid, &self.trusted()?) {
-            return Ok(Some(because));
-        }
         let manifest = self.find(cid)?.map(|found| read_manifest(&found.wasm));
         match manifest {
             Some(Ok(manifest)) => self.because(cid, &manifest.store_type),
-            Some(Err(_)) | None => Ok(None),
+            Some(Err(_)) | None => Ok(self.without_publisher(cid, &self.trusted()?)),
         }
     }
 
@@ -387,7 +384,10 @@ impl CodeLibrary {
     pub fn prefer_files(&self, registry: &mut Registry) -> Result<(), LibraryError> {
         for module in self.modules_of_files() {
             let (_, code) = module?;
-            if self.is_trusted(&code.cid())? {
+            // A pin is the only code of its type, also beside a named file.
+            let pin = self.trusted()?.of_type(code.store_type()).pin;
+            let is_allowed = pin.is_none_or(|pin| pin == code.cid());
+            if is_allowed && self.is_trusted(&code.cid())? {
                 registry.replace(code.store_type().clone(), self.opener(&code));
             }
         }

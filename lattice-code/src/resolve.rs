@@ -10,7 +10,7 @@ use lattice_registry::{Converting, Migration, Recorded, Registry, Resolver, Stor
 use lattice_wasm::{Code, WasmMachine, WasmStoreOpener, read_manifest, wasm_store_opener};
 
 use crate::attempts::{Attempt, Attempts};
-use crate::catalogue::{newest_first, published_by};
+use crate::catalogue::{Announced, newest_first, published_by};
 use crate::decide::{Because, Candidate, Choice, Refusal, Situation, decide};
 use crate::error::LibraryError;
 use crate::library::CodeLibrary;
@@ -199,6 +199,10 @@ impl CodeLibrary {
         };
         trust.publisher = Some(publisher);
         let releases = self.releases(store_type)?;
+        // A store must not select the publisher that is asked about.
+        if publishers(&releases).len() > 1 {
+            return chosen;
+        }
         let may_be_chosen = |it: &&Release| it.withdrawn.is_none() && !it.is_conflicting;
         let Some(newest) = newest_first(&releases, &trust).find(may_be_chosen) else {
             return chosen;
@@ -206,7 +210,11 @@ impl CodeLibrary {
         if !(ask.0)(newest) {
             return chosen;
         }
-        self.set_type(store_type, &trust)?;
+        self.change_type(store_type, |trust| {
+            if trust.publisher.is_none() && trust.pin.is_none() {
+                trust.publisher = Some(publisher);
+            }
+        })?;
         self.choose_from_trusted(recorded)
     }
 
@@ -225,30 +233,56 @@ impl CodeLibrary {
             let code = self.checked(&cid, &found.wasm, store_type)?;
             return Ok(vec![(Choice { cid, because }, Vec::new(), code)]);
         }
-        let releases = self.releases(store_type)?;
+        let Announced {
+            releases,
+            unreadable,
+        } = self.announced(store_type)?;
+        // The logic of a store that does not exist yet is a claim of a bundle's sender, who must
+        // not choose for the user.
+        let is_claim = recorded.store_id.is_none();
+        let may_be_chosen = |cid: &Cid| {
+            newest_first(&releases, &trust)
+                .any(|it| it.published.cid == *cid && it.withdrawn.is_none() && !it.is_conflicting)
+        };
         let own = cid.map(|cid| Candidate {
             cid,
             because: self.without_publisher(&cid, &trusted).or_else(|| {
                 let publisher = trust.publisher?;
-                published_by(&releases, &publisher, &cid)
+                let because = published_by(&releases, &publisher, &cid)?;
+                (!is_claim || may_be_chosen(&cid)).then_some(because)
             }),
             is_found: found.is_some(),
             fits: true,
             is_withdrawn: false,
             is_conflicting: false,
         });
-        let refused = match recorded.store_id {
-            Some(store_id) => self.decisions(store_id)?.refused(),
-            None => Default::default(),
+        // Without the log, what was refused is proven again.
+        let decisions = recorded.store_id.map(|store_id| self.decisions(store_id));
+        let refused = match decisions {
+            Some(Ok(decisions)) => decisions.refused(),
+            Some(Err(_)) | None => BTreeSet::new(),
         };
         let candidates = self.candidates(store_type, schema, &trusted, &releases)?;
         let decided = decide(&Situation {
             recorded: own.as_ref(),
-            is_new: recorded.store_id.is_none() && recorded.logic.is_none(),
             trust: &trust,
             candidates: &candidates,
             refused: &refused,
         });
+        let is_recorded = |choice: &Choice| !is_claim && cid == Some(choice.cid);
+        let needs_releases = match &decided {
+            Ok(choices) => choices.iter().any(|choice| {
+                matches!(choice.because, Because::Published { .. }) && !is_recorded(choice)
+            }),
+            Err(Refusal::NotTrusted(_) | Refusal::Nothing) => trust.publisher.is_some(),
+            Err(Refusal::Missing(_) | Refusal::PinMissing(_)) => false,
+        };
+        if needs_releases && !unreadable.is_empty() {
+            return Err(LibraryError::Unreadable {
+                store_type: store_type.clone(),
+                stores: unreadable,
+            });
+        }
         let choices = match decided {
             Ok(choices) => choices,
             Err(Refusal::Nothing) => {
@@ -284,7 +318,17 @@ impl CodeLibrary {
                 let publishes = |release: &&Release| release.published.cid == cid;
                 let of_it: Vec<Release> = releases.iter().filter(publishes).cloned().collect();
                 let found = found.map(|found| found.place.file().display().to_string());
-                return Err(match &publishers(&of_it)[..] {
+                let of_it_publishers = publishers(&of_it);
+                if let Some(publisher) = trust.publisher
+                    && of_it_publishers.contains(&publisher)
+                {
+                    return Err(LibraryError::NoRelease {
+                        store_type: store_type.clone(),
+                        publisher,
+                        newest: trust.release,
+                    });
+                }
+                return Err(match &of_it_publishers[..] {
                     [] => LibraryError::NotTrusted {
                         store_type: store_type.clone(),
                         cid,
@@ -300,14 +344,24 @@ impl CodeLibrary {
                 });
             }
         };
-        let mut codes = Vec::new();
+        let (mut codes, mut refusal) = (Vec::new(), None);
         for choice in choices {
             let found = self.find(&choice.cid)?;
             let found = found.ok_or_else(|| self.missing(&choice.cid, store_type))?;
-            let code = self.checked(&choice.cid, &found.wasm, store_type)?;
-            codes.push((choice, found.wasm, code));
+            match self.checked(&choice.cid, &found.wasm, store_type) {
+                Ok(code) => codes.push((choice, found.wasm, code)),
+                // What its publisher says of a module need not be true: the next one may do.
+                Err(error) => refusal = refusal.or(Some(error)),
+            }
+            if is_claim && !codes.is_empty() {
+                // A new store has no history by which others could be proven.
+                break;
+            }
         }
-        Ok(codes)
+        match refusal {
+            Some(error) if codes.is_empty() => Err(error),
+            _ => Ok(codes),
+        }
     }
 
     /// Makes a registry ask this library for the code of stores that no registered opener computes.
@@ -365,11 +419,17 @@ impl Resolver for Shared {
     ) -> Result<Option<Arc<dyn Migration>>, Cause> {
         let trusted = self.0.trusted()?;
         let releases = self.0.releases(to)?;
+        let pin = trusted.of_type(to).pin;
         for candidate in self.0.candidates(to, None, &trusted, &releases)? {
-            let Some(found) = self.0.find(&candidate.cid)? else {
+            let is_out = pin.is_some_and(|pin| pin != candidate.cid)
+                || candidate.is_withdrawn
+                || candidate.is_conflicting;
+            let Some(found) = self.0.find(&candidate.cid)?.filter(|_| !is_out) else {
                 continue;
             };
-            let code = self.0.checked(&candidate.cid, &found.wasm, to)?;
+            let Ok(code) = self.0.checked(&candidate.cid, &found.wasm, to) else {
+                continue;
+            };
             if code.manifest().converts.contains(from) {
                 let machine = WasmMachine::new(code, &[])?;
                 let convert = move |step| Ok(machine.convert(step)?);

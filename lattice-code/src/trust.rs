@@ -188,9 +188,8 @@ impl Trusted {
             );
             set(entry, "policy", Some(trust.policy.to_string()));
             set(entry, "pin", trust.pin.map(|cid| cid.to_string()));
-            // A release is published with at most this number.
-            let release = trust.release.and_then(|number| i64::try_from(number).ok());
-            set(entry, "release", release);
+            let most = |number| i64::try_from(number).unwrap_or(i64::MAX);
+            set(entry, "release", trust.release.map(most));
             true
         })
     }
@@ -232,15 +231,16 @@ fn set(table: &mut Table, key: &str, to: Option<impl Into<toml_edit::Value>>) {
 
 /// Reads the file. A missing one is what a change begins with.
 fn read(path: &Path) -> Result<(DocumentMut, Trusted), LibraryError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.into(),
         Err(error) => return Err(LibraryError::file("read", path, error)),
     };
     let broken = |reason: String| LibraryError::Trust {
         path: path.to_path_buf(),
         reason,
     };
+    let text = String::from_utf8(bytes).map_err(|error| broken(error.to_string()))?;
     let document: DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| broken(error.message().to_owned()))?;
@@ -258,6 +258,9 @@ fn change(
     if !edit(&mut document, &trusted) {
         return Ok(false);
     }
+    // A link stays a link.
+    let target = path.canonicalize();
+    let path = target.unwrap_or(path);
     replace(&path, document.to_string().as_bytes())
         .map_err(|error| LibraryError::file("write", path, error))?;
     Ok(true)

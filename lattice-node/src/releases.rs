@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lattice_backend::backend::Cause;
-use lattice_code::Catalogue;
 use lattice_code::releases::{self, Filter, Release, ReleaseStore, release_opener};
-use lattice_meta::{Cid, PubKey, StoreType};
+use lattice_code::{Announced, Catalogue};
+use lattice_meta::{Cid, MetaInfo, PubKey, StoreType};
 use lattice_registry::{Access, ManagerOptions, Registry, StoreManager};
 
 /// Reads the registries of a data directory, each time that it is asked. It has a manager of its
@@ -29,28 +29,38 @@ impl LocalReleases {
 }
 
 impl Catalogue for LocalReleases {
-    fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, Cause> {
+    fn releases(&self, store_type: &StoreType) -> Result<Announced, Cause> {
         let filter = Filter {
             store_type: Some(store_type.clone()),
             ..Filter::default()
         };
-        let mut all = Vec::new();
+        let mut announced = Announced::default();
         for listed in self.manager.list()? {
-            // A store that cannot be peeked at is reported where it is used.
-            let Ok(meta) = &listed.meta else {
-                continue;
-            };
-            if meta.store_type != releases::store_type() {
+            let is_other = |meta: &MetaInfo| meta.store_type != releases::store_type();
+            if listed.meta.as_ref().is_ok_and(is_other) {
                 continue;
             }
-            let store = self.manager.open_path(&listed.path, Access::ReadOnly)?;
-            let found = store
-                .downcast_ref::<ReleaseStore>()
-                .map(|registry| registry.releases(&filter));
-            self.manager.close(meta.store_id)?;
-            all.extend(found.transpose()?.into_iter().flatten());
+            // A store that cannot be peeked at may be a registry.
+            match self.read(&listed.path, &filter) {
+                Ok(found) => announced.releases.extend(found),
+                Err(error) => {
+                    let path = listed.path.display();
+                    announced.unreadable.push(format!("{path} ({error})"));
+                }
+            }
         }
-        Ok(merged(all))
+        announced.releases = merged(announced.releases);
+        Ok(announced)
+    }
+}
+
+impl LocalReleases {
+    fn read(&self, path: &Path, filter: &Filter) -> Result<Vec<Release>, Cause> {
+        let store = self.manager.open_path(path, Access::ReadOnly)?;
+        let registry = store.downcast_ref::<ReleaseStore>();
+        let found = registry.map(|registry| registry.releases(filter));
+        self.manager.close(store.store_id())?;
+        Ok(found.transpose()?.into_iter().flatten().collect())
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lattice_backend::backend::Cause;
 use lattice_backend::op::SecretKey;
 use lattice_backend::redb::RedbBackend;
-use lattice_code::releases::{Filter, Publish, Release, ReleaseStore};
-use lattice_code::{Because, Catalogue, CodeLibrary, DirectorySource, LibraryError, Place};
+use lattice_code::releases::{Filter, Publish, ReleaseStore};
+use lattice_code::{
+    Announced, Because, Catalogue, CodeLibrary, DirectorySource, LibraryError, Place,
+};
 use lattice_meta::{Cid, PubKey, StoreType};
 use lattice_registry::{ManagerError, ManagerOptions, Registry, ResolveError, StoreManager};
 use lattice_wasm::guests;
@@ -19,12 +21,15 @@ use crate::support::{CHAT, of};
 struct Registered(ReleaseStore);
 
 impl Catalogue for Registered {
-    fn releases(&self, store_type: &StoreType) -> Result<Vec<Release>, Cause> {
+    fn releases(&self, store_type: &StoreType) -> Result<Announced, Cause> {
         let filter = Filter {
             store_type: Some(store_type.clone()),
             ..Filter::default()
         };
-        Ok(self.0.releases(&filter)?)
+        Ok(Announced {
+            releases: self.0.releases(&filter)?,
+            unreadable: Vec::new(),
+        })
     }
 }
 
@@ -114,7 +119,9 @@ fn another_publisher_is_not_offered_where_one_is_trusted() {
         .ask(|_| panic!("the user was asked"));
     let mut trust = library.trusted().unwrap().of_type(&of(CHAT));
     trust.publisher = Some(SecretKey::from_bytes(&[9; 32]).public());
-    library.set_type(&of(CHAT), &trust).unwrap();
+    library
+        .change_type(&of(CHAT), |it| *it = trust.clone())
+        .unwrap();
     let (_, manager) = manager(dir.path(), library);
     assert!(manager.create(&of(CHAT)).is_err());
 }
@@ -128,12 +135,16 @@ fn pins_and_the_last_two_releases_are_wanted() {
     assert!(library.wanted().unwrap().is_empty());
     let mut trust = library.trusted().unwrap().of_type(&of(CHAT));
     trust.publisher = Some(publisher);
-    library.set_type(&of(CHAT), &trust).unwrap();
+    library
+        .change_type(&of(CHAT), |it| *it = trust.clone())
+        .unwrap();
     let last = [guests::CHAT, guests::CHAT_HOTFIX].map(Cid::of);
     assert_eq!(library.wanted().unwrap(), last.into_iter().collect());
     trust.pin = Some(Cid::of(guests::CHAT_BROKEN));
     trust.policy = lattice_code::Policy::Pinned;
-    library.set_type(&of(CHAT), &trust).unwrap();
+    library
+        .change_type(&of(CHAT), |it| *it = trust.clone())
+        .unwrap();
     assert_eq!(library.wanted().unwrap().len(), 3);
 }
 

@@ -158,7 +158,7 @@ pub(super) enum Command {
     /// Name stores, or list the names
     #[command(after_help = help::ALIAS)]
     Alias(Alias),
-    /// Manage modules, which are the code of store types: add, list, show, remove, prove, upgrade
+    /// Code of store types that comes as modules: add, trust, publish, prove, upgrade, why
     #[cfg(feature = "wasm")]
     Code(Code),
     /// Print the public key of the author that this data directory writes as

@@ -224,6 +224,8 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     context.registry().migration(&meta.store_type, &to)?;
     context.node.become_writer()?;
     let migrated = context.node.manager().migrate(&path, &to)?;
+    #[cfg(feature = "wasm")]
+    super::code::note_use(context, migrated.store_id)?;
     if let Some(alias) = &migrate.alias {
         let named = Aliases::set(&context.data_dir, alias, migrated.store_id);
         named.map_err(|error| {

@@ -275,3 +275,103 @@ fn a_pin_is_the_only_code_of_its_type() {
         cid("chat")
     );
 }
+
+#[test]
+fn a_named_file_does_not_replace_a_pin() {
+    let world = World::new();
+    let dir = world.user("ann");
+    printed(&dir, &["code", "add", &module("chat")]);
+    printed(&dir, &["code", "pin", CHAT, &module("chat_hotfix")]);
+    let file = module("chat");
+    let named = |rest: &[&'static str]| [&["--code", &file][..], rest].concat();
+    printed(&dir, &named(&["create", CHAT, "--alias", "lobby"]));
+    printed(
+        &dir,
+        &named(&["call", "lobby", "post", "room=tea", "text=hi"]),
+    );
+    let why = json(&dir, &["code", "why", "lobby"]);
+    assert_eq!(why.last().unwrap()["logic"], cid("chat_hotfix"));
+}
+
+/// The sender of a bundle claims which code computed the state. The claim chooses no release that
+/// the receiver would not choose.
+#[test]
+fn a_bundle_does_not_choose_an_older_or_withdrawn_release() {
+    let world = World::new();
+    let (ann, key) = world.publisher("ann", "chat");
+    publish(&ann, "chat_hotfix");
+    let (bob, eve) = (world.user("bob"), world.user("eve"));
+    world.carry(&ann, "releases", &bob);
+    for guest in ["chat", "chat_hotfix"] {
+        give(&bob, guest);
+    }
+    printed(&bob, &["code", "trust", CHAT, &key]);
+    printed(&bob, &["create", CHAT]);
+    printed(&eve, &["code", "add", &module("chat")]);
+    printed(&eve, &["create", CHAT, "--alias", "evil"]);
+    let bundle = world.user("evil.bundle");
+    let path = bundle.to_str().unwrap();
+    printed(&eve, &["bundle", "create", "evil", path, "--with-code"]);
+    let applied = &json(&bob, &["bundle", "apply", path])[0];
+    let store = applied["store_id"].as_str().unwrap();
+    let logic = |store: &str| json(&bob, &["info", store])[0]["logic_version"].clone();
+    assert_eq!(logic(store), cid("chat_hotfix"));
+
+    // Nor while the newest is withdrawn: then there is nothing to choose.
+    printed(&bob, &["destroy", store, "--yes"]);
+    let hotfix = module("chat_hotfix");
+    let words = [
+        "code",
+        "withdraw",
+        &hotfix,
+        "--registry",
+        "releases",
+        "--reason",
+        "no",
+    ];
+    printed(&ann, &words);
+    world.carry(&ann, "releases", &bob);
+    let (code, _, message) = refused(&bob, &["bundle", "apply", path]);
+    assert_eq!(code, 1, "{message}");
+    assert!(
+        message.contains("older than one already used (release 2)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_registry_that_cannot_be_read_could_withdraw_a_release() {
+    let world = World::new();
+    let (ann, key) = world.publisher("ann", "chat");
+    printed(&ann, &["code", "trust", CHAT, &key]);
+    printed(&ann, &["create", CHAT, "--alias", "lobby"]);
+    let second = printed(&ann, &["create", "core:registry"]);
+    let file = ann.join("stores").join(second.trim()).join("state.db");
+    for damaged in ["garbage".as_bytes(), &fs::read(&file).unwrap()[..5_000]] {
+        fs::write(&file, damaged).unwrap();
+        let (code, _, message) = refused(&ann, &["create", CHAT]);
+        assert_eq!(code, 1, "{message}");
+        assert!(
+            message.contains(second.trim()) && message.contains("withdraw"),
+            "{message}"
+        );
+        // What a store records is not a choice.
+        printed(&ann, &["call", "lobby", "post", "room=tea", "text=hi"]);
+    }
+    let max = u64::MAX.to_string();
+    let hotfix = module("chat_hotfix");
+    let words = [
+        "code",
+        "publish",
+        &hotfix,
+        "--registry",
+        "releases",
+        "--release",
+        &max,
+    ];
+    let (code, _, message) = refused(&ann, &words);
+    assert!(
+        code == 1 && message.contains("at most 9223372036854775807"),
+        "{message}"
+    );
+}

@@ -283,7 +283,7 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
     let as_type = as_type.and_then(|text| text.parse::<StoreType>().ok());
     let asked = match as_type {
         Some(store_type) => {
-            let code = context.code.of_type(&store_type)?.pop().ok_or_else(|| {
+            let code = context.code.of_type(&store_type)?.into_iter().next().ok_or_else(|| {
                 Failure::not_found(format!(
                     "no code has been added for {store_type}; `lattice code add FILE` adds a module"
                 ))

@@ -62,6 +62,12 @@ pub(super) fn publish(context: &mut Context<'_>, args: &args::Publish) -> Result
         None => 1,
     };
     let release = args.release.unwrap_or(next);
+    if i64::try_from(release).is_err() {
+        return Err(Failure::failed(format!(
+            "expected a release number of at most {}, found {release}",
+            i64::MAX
+        )));
+    }
     if release < next {
         return Err(Failure::failed(format!(
             "expected a release number of at least {next}, found {release}; releases of \

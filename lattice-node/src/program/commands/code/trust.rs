@@ -16,28 +16,40 @@ pub(super) fn trust(context: &mut Context<'_>, args: &Trust) -> Result<(), Failu
         key,
         policy,
     } = args;
-    let mut trust = context.code.trusted()?.of_type(store_type);
+    if store_type.as_str().starts_with("core:") {
+        return Err(Failure::usage(format!(
+            "no release of {store_type} can run: a type that starts with `core:` takes no module but \
+             its pin, which `lattice code pin {store_type} FILE` sets"
+        )));
+    }
+    let trust = context.code.trusted()?.of_type(store_type);
     if let Some(pin) = trust.pin {
         return Err(Failure::usage(format!(
             "{store_type} is pinned to {pin}, which no release replaces; `lattice code unpin \
              {store_type}` removes the pin"
         )));
     }
-    if trust.publisher != Some(*key) {
-        // Publishers count their releases each by itself.
-        trust.release = None;
-    }
-    let before = trust.publisher.replace(*key);
-    trust.policy = match policy {
+    let policy = match policy {
         TrustPolicy::Ask => Policy::Ask,
         TrustPolicy::Follow => Policy::Follow,
     };
+    let before = trust.publisher;
     context.node.become_writer()?;
-    let is_changed = context.code.set_type(store_type, &trust)?;
+    let is_changed = context.code.change_type(store_type, |trust| {
+        if trust.pin.is_some() {
+            return;
+        }
+        if trust.publisher != Some(*key) {
+            // Publishers count their releases each by itself.
+            trust.release = None;
+        }
+        trust.publisher = Some(*key);
+        trust.policy = policy;
+    })?;
     let value = json!({
         "store_type": store_type,
         "publisher": key,
-        "policy": trust.policy.as_str(),
+        "policy": policy.as_str(),
         "changed": is_changed,
     });
     context.out.either(value, |_| {
@@ -46,21 +58,19 @@ pub(super) fn trust(context: &mut Context<'_>, args: &Trust) -> Result<(), Failu
             _ => String::new(),
         };
         let key = fingerprint(key);
-        format!(
-            "releases of {store_type} by {key} may run{instead}; policy {}",
-            trust.policy
-        )
+        format!("releases of {store_type} by {key} may run{instead}; policy {policy}")
     })
 }
 
 pub(super) fn untrust(context: &mut Context<'_>, store_type: &StoreType) -> Result<(), Failure> {
-    let mut trust = context.code.trusted()?.of_type(store_type);
-    let publisher = trust.publisher.take();
-    trust.release = None;
-    if trust.pin.is_none() {
-        trust.policy = Policy::default();
-    }
-    let is_changed = set(context, store_type, &trust)?;
+    let publisher = context.code.trusted()?.of_type(store_type).publisher;
+    let is_changed = change(context, store_type, |trust| {
+        trust.publisher = None;
+        trust.release = None;
+        if trust.pin.is_none() {
+            trust.policy = Policy::default();
+        }
+    })?;
     let value = json!({
         "store_type": store_type,
         "publisher": publisher,
@@ -91,13 +101,15 @@ pub(super) fn pin(
     }
     let cid = wanted.cid;
     context.node.become_writer()?;
-    let mut trust = before.clone();
-    trust.pin = Some(cid);
-    trust.policy = Policy::Pinned;
     // The pin comes first: only a pin lets code of a `core:` type pass the checks.
-    let is_changed = context.code.set_type(store_type, &trust)?;
+    let is_changed = context.code.change_type(store_type, |trust| {
+        trust.pin = Some(cid);
+        trust.policy = Policy::Pinned;
+    })?;
     if let Err(error) = context.code.keep(&wanted.wasm, &cid.to_string()) {
-        context.code.set_type(store_type, &before)?;
+        context
+            .code
+            .change_type(store_type, |trust| *trust = before)?;
         return Err(error.into());
     }
     let value = json!({
@@ -111,13 +123,13 @@ pub(super) fn pin(
 }
 
 pub(super) fn unpin(context: &mut Context<'_>, store_type: &StoreType) -> Result<(), Failure> {
-    let mut trust = context.code.trusted()?.of_type(store_type);
-    let pin = trust.pin.take();
-    trust.policy = match trust.policy {
-        Policy::Pinned => Policy::Ask,
-        other => other,
-    };
-    let is_changed = set(context, store_type, &trust)?;
+    let pin = context.code.trusted()?.of_type(store_type).pin;
+    let is_changed = change(context, store_type, |trust| {
+        trust.pin = None;
+        if trust.policy == Policy::Pinned {
+            trust.policy = Policy::Ask;
+        }
+    })?;
     let value = json!({
         "store_type": store_type,
         "cid": pin.map(|cid| cid.to_string()),
@@ -130,13 +142,16 @@ pub(super) fn unpin(context: &mut Context<'_>, store_type: &StoreType) -> Result
 }
 
 /// Changes what is known of a type. Creates no data directory if there is nothing to change.
-fn set(
+fn change(
     context: &mut Context<'_>,
     store_type: &StoreType,
-    trust: &TypeTrust,
+    change: impl Fn(&mut TypeTrust),
 ) -> Result<bool, Failure> {
-    if context.code.trusted()?.of_type(store_type) == *trust {
-        return Ok(false);
+    let before = context.code.trusted()?.of_type(store_type);
+    let mut after = before.clone();
+    change(&mut after);
+    match after == before {
+        true => Ok(false),
+        false => Ok(context.code.change_type(store_type, change)?),
     }
-    Ok(context.code.set_type(store_type, trust)?)
 }

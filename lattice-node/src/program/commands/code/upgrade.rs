@@ -17,7 +17,7 @@ use crate::program::args::Upgrade;
 use crate::program::bulk::plural;
 use crate::program::commands::copies::confirm;
 use crate::program::context::Context;
-use crate::program::failure::{Failure, Kind};
+use crate::program::failure::{Failure, Kind, chain};
 use crate::program::output::escape_text;
 
 /// Whether code must be trusted. A proof runs any code in the sandbox, and keeps no result of it.
@@ -217,8 +217,16 @@ fn upgrade_all(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     let trusted = context.code.trusted()?;
     let mut failed = 0_u64;
     for listed in context.node.manager().list()? {
-        let Ok(meta) = &listed.meta else {
-            continue;
+        let meta = match &listed.meta {
+            Ok(meta) => meta,
+            Err(error) => {
+                failed += 1;
+                let path = listed.path.display().to_string();
+                let message = format!("{path}: {}", chain(error));
+                let value = json!({ "path": path, "outcome": "failed", "error": message });
+                context.out.either(value, |_| escape_text(&message))?;
+                continue;
+            }
         };
         let trust = trusted.of_type(&meta.store_type);
         if trust.publisher.is_none() && trust.pin.is_none() {
@@ -270,12 +278,14 @@ fn upgrade_one(
     let trust = context.code.trusted()?.of_type(store_type);
     let proposal = match by {
         Some(name) => {
-            let (logic, opener) = candidate(context, store_type, name, Trust::Needed)?;
-            if let Some(pin) = trust.pin.filter(|pin| pin.to_string() != logic) {
+            if let Some(pin) = trust.pin
+                && (name == "native" || super::bytes_of(context, name)?.cid != pin)
+            {
                 return Err(Failure::failed(format!(
                     "{store_type} is pinned to {pin}; `lattice code unpin {store_type}` removes the pin"
                 )));
             }
+            let (logic, opener) = candidate(context, store_type, name, Trust::Needed)?;
             let cid = logic.parse::<Cid>().ok();
             let because = cid.map(|cid| context.code.because(&cid, store_type));
             let because = because.transpose()?.flatten();
@@ -297,6 +307,11 @@ fn upgrade_one(
         None => match newest(context, subject)? {
             Some(proposal) => proposal,
             None => {
+                // A store whose module is missing or may not run is not up to date.
+                let recorded = subject.recorded.as_deref();
+                if let Some(Ok(cid)) = recorded.map(str::parse::<Cid>) {
+                    context.code.code(&cid, store_type)?;
+                }
                 let decisions = context.code.decisions(subject.store_id)?;
                 let is_refusal = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. });
                 return Ok(Upgraded::Newest {
@@ -319,6 +334,10 @@ fn upgrade_one(
             subject.store_id
         );
         confirm(context, yes, &question)?;
+        // What is trusted may have changed while the user thought.
+        if let Ok(cid) = proposal.logic.parse::<Cid>() {
+            context.code.code(&cid, store_type)?;
+        }
     }
     context.node.become_writer()?;
     if let Some(wasm) = &proposal.wasm {

@@ -29,6 +29,11 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
     let logic = found.recorded().logic.map(str::to_owned);
     let because = because(context, &found)?;
     let newer = context.code.newer(&found.recorded())?;
+    let pin = context
+        .code
+        .trusted()?
+        .of_type(&found.meta().store_type)
+        .pin;
     let claims = warnings(context, &found, because.as_ref())?;
     let value = json!({
         "logic": logic,
@@ -40,9 +45,11 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
         let logic = logic.as_deref().unwrap_or("no logic version");
         let mut lines = vec![match &because {
             Some(because) => format!("now: {logic}, because {because}"),
-            None if logic.parse::<Cid>().is_ok() => {
-                format!("now: {logic}, which may not run here; `lattice code add` trusts it")
-            }
+            None if pin.is_some() => format!("now: {logic}, which is not the pin of its type"),
+            None if logic.parse::<Cid>().is_ok() => format!(
+                "now: {logic}, which may not run here; `lattice code trust` trusts its publisher, \
+                 `lattice code add` the module"
+            ),
             None => format!("now: {logic}, native code"),
         }];
         let newer = newer
@@ -101,7 +108,7 @@ fn because(context: &Context<'_>, found: &Found) -> Result<Option<Because>, Fail
 }
 
 fn line(decision: &Decision) -> String {
-    let Decision { time, logic, .. } = decision;
+    let (time, logic) = (escape_text(&decision.time), escape_text(&decision.logic));
     match &decision.outcome {
         Outcome::Used { because } => format!("{time}  uses {logic}: {}", escape_text(because)),
         Outcome::Proven { because } => format!(
