@@ -142,7 +142,8 @@ impl Trusted {
                 return false;
             }
             let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-            table(document.as_table_mut(), "added").insert(&cid.to_string(), value(now));
+            let added = table(document.as_item_mut(), "added", Table::new());
+            entries(added).insert(&cid.to_string(), value(now));
             true
         })
     }
@@ -155,7 +156,8 @@ impl Trusted {
         change(data_dir, |document, trusted| {
             let is_listed = trusted.contains(cid);
             if is_listed {
-                table(document.as_table_mut(), "added").remove(&cid.to_string());
+                let added = table(document.as_item_mut(), "added", Table::new());
+                entries(added).remove(&cid.to_string());
             }
             is_listed
         })
@@ -174,13 +176,15 @@ impl Trusted {
             if trusted.of_type(store_type) == *trust {
                 return false;
             }
-            let types = table(document.as_table_mut(), "types");
-            types.set_implicit(true);
+            // The header of each type suffices.
+            let mut without_header = Table::new();
+            without_header.set_implicit(true);
+            let types = table(document.as_item_mut(), "types", without_header);
             if *trust == TypeTrust::default() {
-                types.remove(store_type.as_str());
+                entries(types).remove(store_type.as_str());
                 return true;
             }
-            let entry = table(types, store_type.as_str());
+            let entry = entries(table(types, store_type.as_str(), Table::new()));
             set(
                 entry,
                 "publisher",
@@ -195,21 +199,27 @@ impl Trusted {
     }
 }
 
-/// The table with this name, made if it is missing. An inline table, which `parse` accepts like any
-/// other, becomes a table.
-fn table<'a>(parent: &'a mut Table, name: &str) -> &'a mut Table {
-    let entry = parent.entry(name);
-    let entry = entry.or_insert_with(|| Item::Table(Table::new()));
-    if !entry.is_table() {
-        *entry = match std::mem::take(entry).into_table() {
-            Ok(inline) => Item::Table(inline),
-            Err(_) => Item::Table(Table::new()),
+/// The table with this name, made if it is missing: in a table written inline, inline as well.
+fn table<'a>(parent: &'a mut Item, name: &str, new: Table) -> &'a mut Item {
+    let is_inline = parent.is_inline_table();
+    let tables = entries(parent);
+    if tables.get(name).is_none() {
+        let new = match is_inline {
+            true => value(new.into_inline_table()),
+            false => Item::Table(new),
         };
+        tables.insert(name, new);
     }
-    entry.as_table_mut().expect("it was made a table")
+    tables.get_mut(name).expect("it was inserted")
 }
 
-fn set(table: &mut Table, key: &str, to: Option<impl Into<toml_edit::Value>>) {
+fn entries(table: &mut Item) -> &mut dyn TableLike {
+    table
+        .as_table_like_mut()
+        .expect("`parse` accepts nothing else here")
+}
+
+fn set(table: &mut dyn TableLike, key: &str, to: Option<impl Into<toml_edit::Value>>) {
     let Some(to) = to else {
         table.remove(key);
         return;
@@ -398,6 +408,35 @@ mod tests {
 
         assert!(Trusted::set_type(dir.path(), &chat, &TypeTrust::default()).unwrap());
         assert_eq!(Trusted::load(dir.path()).unwrap(), Trusted::default());
+    }
+
+    #[test]
+    fn a_change_keeps_tables_that_are_written_inline_and_explicit_headers() {
+        let dir = tempfile::tempdir().unwrap();
+        let chat: StoreType = "org.example.chat".parse().unwrap();
+        let cid: Cid = CID.parse().unwrap();
+        for text in [
+            "added = {} # none yet\ntypes = { \"org.example.chat\" = { policy = 'ask' } } # mine\n",
+            "[added] # none yet\n[types] # mine\n\"org.example.chat\" = { policy = \"ask\" } # chat\n",
+            "added = {}\ntypes = {} # mine\n",
+        ] {
+            fs::write(file(dir.path()), text).unwrap();
+            assert!(Trusted::add(dir.path(), &cid).unwrap());
+            let mut trust = Trusted::load(dir.path()).unwrap().of_type(&chat);
+            trust.publisher = Some(KEY.parse().unwrap());
+            trust.policy = Policy::Follow;
+            assert!(Trusted::set_type(dir.path(), &chat, &trust).unwrap());
+            let changed = fs::read_to_string(file(dir.path())).unwrap();
+            let comments = |text: &str| -> Vec<String> {
+                let parts = text.lines().filter_map(|line| line.split_once('#'));
+                parts.map(|(_, comment)| comment.to_owned()).collect()
+            };
+            assert_eq!(comments(&changed), comments(text), "{changed}");
+            let loaded = Trusted::load(dir.path()).unwrap();
+            assert!(loaded.contains(&cid), "{changed}");
+            assert_eq!(loaded.of_type(&chat), trust, "{changed}");
+            assert!(Trusted::remove(dir.path(), &cid).unwrap());
+        }
     }
 
     #[test]
