@@ -54,7 +54,7 @@ impl Cache {
 
     /// Whether a file of this module was set aside because its bytes did not match its name.
     pub(crate) fn has_damaged(&self, cid: &Cid) -> bool {
-        self.dir.join(format!("{cid}.bad")).exists()
+        self.dir.join(format!("{cid}{DAMAGED}")).exists()
     }
 
     /// Returns a module, or `None` if the cache does not have it. Renames a file whose bytes do not

@@ -60,8 +60,7 @@ pub(super) fn gc(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
 }
 
 /// The modules that the stores of the data directory record, and those that new stores and upgrades
-/// may need; `None`, with a note, if a store cannot
-/// be read.
+/// may need; `None`, with a note, if a store cannot be read.
 fn roots(context: &mut Context<'_>) -> Result<Option<BTreeSet<Cid>>, Failure> {
     let manager = context.node.manager();
     let mut roots = context.code.wanted()?;
