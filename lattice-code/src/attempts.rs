@@ -47,6 +47,38 @@ impl Attempts {
     }
 }
 
+impl Attempts {
+    fn attempt(
+        &self,
+        attempt: &Attempt,
+        store: &Peeked,
+    ) -> Result<Arc<dyn StoreHandle>, OpenError> {
+        let opened = attempt.opener.open(store.clone());
+        if store.request.options.access == Access::ReadWrite {
+            let recorded = store.peek.logic.as_deref();
+            let because = attempt.choice.because.to_string();
+            match &opened {
+                Ok(_) => {
+                    let is_own = recorded.is_none_or(|it| attempt.opener.logic().computes_as(it));
+                    let outcome = match is_own {
+                        true => Outcome::Used { because },
+                        false => Outcome::Proven { because },
+                    };
+                    self.decided(store, &attempt.choice, outcome);
+                }
+                Err(OpenError::LogicDiffers {
+                    ops, difference, ..
+                }) => {
+                    let op = difference.op.as_ref().map(|op| op.op.id.to_string());
+                    self.decided(store, &attempt.choice, Outcome::Refused { ops: *ops, op });
+                }
+                Err(_) => {}
+            }
+        }
+        opened
+    }
+}
+
 impl StoreOpener for Attempts {
     fn logic(&self) -> Logic {
         self.first().logic()
@@ -65,37 +97,15 @@ impl StoreOpener for Attempts {
     }
 
     fn open(&self, mut store: Peeked) -> Result<Arc<dyn StoreHandle>, OpenError> {
-        let is_writer = store.request.options.access == Access::ReadWrite;
         let (last, others) = self.attempts.split_last().expect("there is an attempt");
-        for attempt in others.iter().chain([last]) {
-            let opened = attempt.opener.open(store.clone());
-            // The reader is closed by the first attempt.
-            store.request.reader = None;
-            match &opened {
-                Ok(handle) if is_writer => {
-                    let because = attempt.choice.because.to_string();
-                    let recorded = store.peek.logic.as_deref();
-                    let is_same = recorded == Some(&*handle.logic_version().to_string());
-                    let outcome =
-                        match is_same || recorded == Some(&*attempt.choice.cid.to_string()) {
-                            true => Outcome::Used { because },
-                            false => Outcome::Proven { because },
-                        };
-                    self.decided(&store, &attempt.choice, outcome);
-                }
-                Err(OpenError::LogicDiffers {
-                    ops, difference, ..
-                }) if is_writer => {
-                    let op = difference.op.as_ref().map(|op| op.op.id.to_string());
-                    self.decided(&store, &attempt.choice, Outcome::Refused { ops: *ops, op });
-                    if !std::ptr::eq(attempt, last) {
-                        continue;
-                    }
-                }
-                _ => {}
+        for attempt in others {
+            match self.attempt(attempt, &store) {
+                Err(OpenError::LogicDiffers { .. }) => {}
+                opened => return opened,
             }
-            return opened;
+            // An attempt closes the reader.
+            store.request.reader = None;
         }
-        unreachable!("the last attempt returns")
+        self.attempt(last, &store)
     }
 }

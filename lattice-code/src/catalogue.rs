@@ -125,27 +125,19 @@ impl CodeLibrary {
             None => Default::default(),
         };
         let schema = recorded.schema_version.map(|schema| schema.get());
-        let mut newest = newest_first(&releases, &trust).filter(|release| {
-            let (oldest, newest) = release.published.schemas;
-            release.withdrawn.is_none()
-                && !release.is_conflicting
-                && schema.is_none_or(|schema| (oldest..=newest).contains(&schema))
-                && !refused.contains(&release.published.cid)
+        let newest = newest_first(&releases, &trust).find(|release| {
+            let is_refused = refused.contains(&release.published.cid);
+            release.may_be_chosen() && release.reads(schema) && !is_refused
         });
-        let Some(release) = newest.next() else {
+        let Some(release) = newest else {
             return Ok(None);
         };
         let published = &release.published;
         let used = recorded.logic.and_then(|logic| logic.parse::<Cid>().ok());
-        let number_of = |cid: &Cid| {
-            let all = releases
-                .iter()
-                .filter(|it| it.publisher == release.publisher);
-            let same = all.filter(|it| it.published.cid == *cid);
-            same.map(|it| it.published.release).max()
-        };
-        let used_number = used.as_ref().and_then(number_of);
-        if used == Some(published.cid) || used_number.is_some_and(|it| it >= published.release) {
+        let used = used.and_then(|cid| published_by(&releases, &release.publisher, &cid));
+        if let Some(Because::Published { release: used, .. }) = used
+            && used >= published.release
+        {
             return Ok(None);
         }
         Ok(Some(Newer {

@@ -62,18 +62,21 @@ pub(crate) struct Candidate {
     pub(crate) is_found: bool,
     /// Whether it reads the store's layout of rows; true for a new store.
     pub(crate) fits: bool,
-    /// Whether its publisher has withdrawn it.
-    pub(crate) is_withdrawn: bool,
-    /// Whether its publisher has published another module under its number.
-    pub(crate) is_conflicting: bool,
+    /// Whether its publisher lets it be chosen; true for a module without a publisher.
+    pub(crate) may_be_chosen: bool,
 }
 
 impl Candidate {
+    /// Whether it opens a store that records it.
+    pub(crate) fn opens(&self) -> bool {
+        self.because.is_some() && self.is_found
+    }
+
     /// The module and its release, if only its bytes are lacking.
     pub(crate) fn lacks_bytes(&self) -> Option<(Cid, u64)> {
         match self.because {
             Some(Because::Published { release, .. })
-                if !self.is_found && self.fits && !self.is_withdrawn && !self.is_conflicting =>
+                if !self.is_found && self.fits && self.may_be_chosen =>
             {
                 Some((self.cid, release))
             }
@@ -147,7 +150,7 @@ pub(crate) fn decide(situation: &Situation<'_>) -> Result<Vec<Choice>, Refusal> 
     let is_recorded = |cid: &Cid| recorded.is_some_and(|recorded| recorded.cid == *cid);
     let choices: Vec<Choice> = candidates
         .iter()
-        .filter(|it| it.is_found && it.fits && !it.is_withdrawn && !it.is_conflicting)
+        .filter(|it| it.is_found && it.fits && it.may_be_chosen)
         .filter(|it| !is_recorded(&it.cid) && !refused.contains(&it.cid))
         .filter_map(|it| {
             Some(Choice {
@@ -193,8 +196,7 @@ mod tests {
             },
             is_found: !has('-'),
             fits: !has('s'),
-            is_withdrawn: has('w'),
-            is_conflicting: has('c'),
+            may_be_chosen: !has('w') && !has('c'),
         }
     }
 

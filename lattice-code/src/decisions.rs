@@ -151,7 +151,7 @@ impl Decision {
 pub struct Decisions {
     /// The readable ones.
     pub all: Vec<Decision>,
-    /// The number of lines of the log that cannot be read, also of other stores.
+    /// The number of lines that name the store and cannot be read.
     pub unreadable: u64,
 }
 
@@ -187,13 +187,15 @@ impl Log {
     /// Reads the decisions about a store.
     pub(crate) fn read(&self, store_id: StoreId) -> Result<Decisions, LibraryError> {
         let mut decisions = Decisions::default();
+        let id = store_id.to_string();
         for path in [&self.old, &self.file] {
             let text = match fs::read(path) {
                 Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(LibraryError::file("read", path, error)),
             };
-            for line in text.lines() {
+            // The log is read at every open for writing: lines of other stores are not parsed.
+            for line in text.lines().filter(|line| line.contains(&id)) {
                 match serde_json::from_str::<Decision>(line) {
                     Ok(decision) if decision.store_id == store_id => decisions.all.push(decision),
                     Ok(_) => {}
@@ -260,11 +262,11 @@ mod tests {
         assert_eq!(log.read(one).unwrap(), Decisions::default());
         let op = Some("ab".to_owned());
         let refused = decision(1, Outcome::Refused { ops: 7, op });
-        let all = [decision(1, used()), refused.clone(), decision(1, used())];
-        for decision in &all {
-            log.append(decision).unwrap();
-            log.append(decision).unwrap();
-            log.append(&super::tests::decision(2, used())).unwrap();
+        let all = [decision(1, used()), refused, decision(1, used())];
+        for each in &all {
+            log.append(each).unwrap();
+            log.append(each).unwrap();
+            log.append(&decision(2, used())).unwrap();
         }
         let found = log.read(one).unwrap();
         assert_eq!((&found.all[..], found.unreadable), (&all[..], 0));
@@ -278,12 +280,15 @@ mod tests {
         let log = Log::new(dir.path());
         let one = StoreId::from_bytes([1; 16]);
         log.append(&decision(1, used())).unwrap();
-        let mut text = fs::read_to_string(&log.file).unwrap();
-        let line = text.clone();
-        text.push_str("{\"time\": 1");
-        text.push('\n');
-        fs::write(&log.file, &text).unwrap();
-        assert_eq!(log.read(one).unwrap().unreadable, 1);
+        let line = fs::read_to_string(&log.file).unwrap();
+        // A killed process has left a part of a line; the next decision has a line of its own.
+        let torn = format!("{line}{{\"store_id\":\"{one}\",");
+        fs::write(&log.file, torn).unwrap();
+        let refused = decision(1, Outcome::Refused { ops: 1, op: None });
+        log.append(&refused).unwrap();
+        let found = log.read(one).unwrap();
+        assert_eq!((found.all.len(), found.unreadable), (2, 1));
+        assert_eq!(found.all.last(), Some(&refused));
         let lines = usize::try_from(MAX_BYTES).unwrap() / line.len() + 1;
         fs::write(&log.file, line.repeat(lines)).unwrap();
         let op = None;

@@ -132,8 +132,7 @@ impl CodeLibrary {
                 because: Some(Because::Pinned),
                 is_found: self.find(&pin)?.is_some(),
                 fits: true,
-                is_withdrawn: false,
-                is_conflicting: false,
+                may_be_chosen: true,
             });
         }
         for release in newest_first(releases, &trust) {
@@ -141,7 +140,6 @@ impl CodeLibrary {
             if known(&all, &cid) {
                 continue;
             }
-            let (oldest, newest) = release.published.schemas;
             all.push(Candidate {
                 cid,
                 because: Some(Because::Published {
@@ -149,9 +147,8 @@ impl CodeLibrary {
                     publisher: release.publisher,
                 }),
                 is_found: self.find(&cid)?.is_some(),
-                fits: schema.is_none_or(|schema| (oldest..=newest).contains(&schema)),
-                is_withdrawn: release.withdrawn.is_some(),
-                is_conflicting: release.is_conflicting,
+                fits: release.reads(schema),
+                may_be_chosen: release.may_be_chosen(),
             });
         }
         for code in self.of_type(store_type)? {
@@ -165,8 +162,7 @@ impl CodeLibrary {
                     because: Some(Because::Added),
                     is_found: true,
                     fits: schema.is_none_or(fits),
-                    is_withdrawn: false,
-                    is_conflicting: false,
+                    may_be_chosen: true,
                 });
             }
         }
@@ -203,8 +199,8 @@ impl CodeLibrary {
         if publishers(&releases).len() > 1 {
             return chosen;
         }
-        let may_be_chosen = |it: &&Release| it.withdrawn.is_none() && !it.is_conflicting;
-        let Some(newest) = newest_first(&releases, &trust).find(may_be_chosen) else {
+        let mut newest = newest_first(&releases, &trust);
+        let Some(newest) = newest.find(|release| release.may_be_chosen()) else {
             return chosen;
         };
         if !(ask.0)(newest) {
@@ -241,8 +237,7 @@ impl CodeLibrary {
         // not choose for the user.
         let is_claim = recorded.store_id.is_none();
         let may_be_chosen = |cid: &Cid| {
-            newest_first(&releases, &trust)
-                .any(|it| it.published.cid == *cid && it.withdrawn.is_none() && !it.is_conflicting)
+            newest_first(&releases, &trust).any(|it| it.published.cid == *cid && it.may_be_chosen())
         };
         let own = cid.map(|cid| Candidate {
             cid,
@@ -253,16 +248,21 @@ impl CodeLibrary {
             }),
             is_found: found.is_some(),
             fits: true,
-            is_withdrawn: false,
-            is_conflicting: false,
+            may_be_chosen: true,
         });
+        // A store that records a module which may run needs no other. Reading all modules of its
+        // type at every open would be wasted.
+        let is_settled = own.as_ref().is_some_and(Candidate::opens) && trust.pin.is_none();
+        let candidates = match is_settled {
+            true => Vec::new(),
+            false => self.candidates(store_type, schema, &trusted, &releases)?,
+        };
         // Without the log, what was refused is proven again.
         let decisions = recorded.store_id.map(|store_id| self.decisions(store_id));
         let refused = match decisions {
             Some(Ok(decisions)) => decisions.refused(),
             Some(Err(_)) | None => BTreeSet::new(),
         };
-        let candidates = self.candidates(store_type, schema, &trusted, &releases)?;
         let decided = decide(&Situation {
             recorded: own.as_ref(),
             trust: &trust,
@@ -420,15 +420,20 @@ impl Resolver for Shared {
         let trusted = self.0.trusted()?;
         let releases = self.0.releases(to)?;
         let pin = trusted.of_type(to).pin;
+        let mut refusal = None;
         for candidate in self.0.candidates(to, None, &trusted, &releases)? {
-            let is_out = pin.is_some_and(|pin| pin != candidate.cid)
-                || candidate.is_withdrawn
-                || candidate.is_conflicting;
-            let Some(found) = self.0.find(&candidate.cid)?.filter(|_| !is_out) else {
+            if pin.is_some_and(|pin| pin != candidate.cid) || !candidate.may_be_chosen {
+                continue;
+            }
+            let Some(found) = self.0.find(&candidate.cid)? else {
                 continue;
             };
-            let Ok(code) = self.0.checked(&candidate.cid, &found.wasm, to) else {
-                continue;
+            let code = match self.0.checked(&candidate.cid, &found.wasm, to) {
+                Ok(code) => code,
+                Err(error) => {
+                    refusal = refusal.or(Some(error));
+                    continue;
+                }
             };
             if code.manifest().converts.contains(from) {
                 let machine = WasmMachine::new(code, &[])?;
@@ -436,6 +441,9 @@ impl Resolver for Shared {
                 return Ok(Some(Arc::new(Converting::new(convert))));
             }
         }
-        Ok(None)
+        match refusal {
+            Some(error) => Err(error.into()),
+            None => Ok(None),
+        }
     }
 }

@@ -54,3 +54,17 @@ pub struct Release {
     /// Whether the same publisher has published another module under this type and number.
     pub is_conflicting: bool,
 }
+
+impl Release {
+    /// Whether it may be chosen for a store that does not record it: its publisher has not
+    /// withdrawn it, and has no other module under its number.
+    pub fn may_be_chosen(&self) -> bool {
+        self.withdrawn.is_none() && !self.is_conflicting
+    }
+
+    /// Whether its publisher says that it reads this layout of rows; true for a new store, `None`.
+    pub fn reads(&self, schema: Option<u64>) -> bool {
+        let (oldest, newest) = self.published.schemas;
+        schema.is_none_or(|schema| (oldest..=newest).contains(&schema))
+    }
+}

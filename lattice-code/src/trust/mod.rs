@@ -192,6 +192,7 @@ impl Trusted {
             );
             set(entry, "policy", Some(trust.policy.to_string()));
             set(entry, "pin", trust.pin.map(|cid| cid.to_string()));
+            // The library leaves out releases with greater numbers.
             let most = |number| i64::try_from(number).unwrap_or(i64::MAX);
             set(entry, "release", trust.release.map(most));
             true
@@ -268,9 +269,8 @@ fn change(
     if !edit(&mut document, &trusted) {
         return Ok(false);
     }
-    // A link stays a link.
-    let target = path.canonicalize();
-    let path = target.unwrap_or(path);
+    // A link stays a link. A file that does not exist has no other path.
+    let path = path.canonicalize().unwrap_or(path);
     replace(&path, document.to_string().as_bytes())
         .map_err(|error| LibraryError::file("write", path, error))?;
     Ok(true)

@@ -293,6 +293,29 @@ fn a_named_file_does_not_replace_a_pin() {
     assert_eq!(why.last().unwrap()["logic"], cid("chat_hotfix"));
 }
 
+/// The module of `code upgrade` can come through a pipe, which is read once.
+#[test]
+fn a_store_is_upgraded_to_a_module_from_a_pipe() {
+    use std::process::{Command, Stdio};
+    let world = World::new();
+    let dir = world.user("ann");
+    for guest in ["chat_hotfix", "chat"] {
+        printed(&dir, &["code", "add", &module(guest)]);
+    }
+    printed(&dir, &["create", CHAT, "--alias", "lobby"]);
+    let file = fs::File::open(module("chat_hotfix")).unwrap();
+    let upgraded = Command::new(env!("CARGO_BIN_EXE_lattice"))
+        .env("LATTICE_DATA_DIR", &dir)
+        .args(["code", "upgrade", "lobby", "-"])
+        .stdin(Stdio::from(file))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&upgraded.stderr);
+    assert!(upgraded.status.success(), "{errors}");
+    let info = &json(&dir, &["info", "lobby"])[0];
+    assert_eq!(info["logic_version"], cid("chat_hotfix"));
+}
+
 /// The sender of a bundle claims which code computed the state. The claim chooses no release that
 /// the receiver would not choose.
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use lattice_backend::machine::manifest::Manifest;
 use lattice_code::{Because, LibraryError, Located, Place};
 use lattice_meta::{Cid, StoreId, StoreType};
-use lattice_wasm::{Code, abi, read_manifest};
+use lattice_wasm::{abi, read_manifest};
 use serde_json::json;
 
 use super::dynamic::{description, method_json};
@@ -116,60 +116,54 @@ fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
     context.out.either(value, |_| code.cid().to_string())
 }
 
-/// A module that the user named, and its location.
-struct Asked {
-    code: Code,
+/// A module that the user named. Its manifest was read; nothing is compiled.
+struct Named {
+    cid: Cid,
+    wasm: Vec<u8>,
+    manifest: Manifest,
     /// The location, for display.
     place: String,
     file: PathBuf,
 }
 
-/// A module's bytes and its manifest, which is read before anything is compiled.
-struct Bytes {
-    cid: Cid,
-    wasm: Vec<u8>,
-    manifest: Manifest,
-}
-
-/// The module with a content id, or in a file, unchecked but for its manifest.
-fn bytes_of(context: &Context<'_>, name: &OsStr) -> Result<Bytes, Failure> {
+/// The module with a content id, or in a file. It need not be trusted. Reads its bytes once: the
+/// input may be a pipe, and a file may change.
+fn named(context: &Context<'_>, name: &OsStr) -> Result<Named, Failure> {
     let cid = name.to_str().and_then(|text| text.parse::<Cid>().ok());
-    let wasm = match cid {
+    let (wasm, place, file) = match cid {
         Some(cid) => {
             let found = context.code.find(&cid)?;
-            found.ok_or_else(|| missing(context, &cid))?.wasm
+            let Located { wasm, place } = found.ok_or_else(|| missing(context, &cid))?;
+            (wasm, place.to_string(), place.file().to_path_buf())
         }
-        None => read_module(context, Path::new(name))?,
+        None => {
+            let file = PathBuf::from(name);
+            let wasm = read_module(context, &file)?;
+            (wasm, file.display().to_string(), file)
+        }
     };
     let manifest = read_manifest(&wasm).map_err(|source| LibraryError::Refused {
         name: name.display().to_string(),
         source,
     })?;
-    Ok(Bytes {
+    Ok(Named {
         cid: Cid::of(&wasm),
         wasm,
         manifest,
+        place,
+        file,
     })
 }
 
-/// The module with a content id, or in a file. It need not be trusted.
-fn named(context: &Context<'_>, name: &OsStr) -> Result<Asked, Failure> {
-    if let Some(cid) = name.to_str().and_then(|text| text.parse::<Cid>().ok()) {
-        let found = context.code.find(&cid)?;
-        let Located { wasm, place } = found.ok_or_else(|| missing(context, &cid))?;
-        let code = context.code.check(&wasm, &cid.to_string())?;
-        return Ok(Asked {
-            code,
-            place: place.to_string(),
-            file: place.file().to_path_buf(),
-        });
+/// How `list` and `info` say whether a module may run.
+fn trust_text(because: Option<&Because>) -> String {
+    match because {
+        Some(because @ (Because::Published { .. } | Because::Pinned)) => {
+            format!("trusted: {because}")
+        }
+        Some(_) => "trusted".to_owned(),
+        None => "not trusted".to_owned(),
     }
-    let file = Path::new(name);
-    let wasm = read_module(context, file)?;
-    let place = file.display().to_string();
-    let code = context.code.check(&wasm, &place)?;
-    let file = file.to_path_buf();
-    Ok(Asked { code, place, file })
 }
 
 fn missing(context: &Context<'_>, cid: &Cid) -> Failure {
@@ -255,13 +249,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
         context.out.either(value, |out| {
             let name = store_type.map_or("-", StoreType::as_str);
             let name = out.paint(styles::TYPE, &format!("{name:<20}"));
-            let trust = match &because {
-                Some(because @ (Because::Published { .. } | Because::Pinned)) => {
-                    format!("trusted: {because}")
-                }
-                Some(_) => "trusted".to_owned(),
-                None => "not trusted".to_owned(),
-            };
+            let trust = trust_text(because.as_ref());
             let place = match (&found, &error) {
                 (Some(_), Some(error)) => format!(", {}", escape_text(error)),
                 (Some(_), None) => String::new(),
@@ -281,7 +269,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
 fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
     let as_type = what.to_str().filter(|text| !Path::new(text).exists());
     let as_type = as_type.and_then(|text| text.parse::<StoreType>().ok());
-    let asked = match as_type {
+    let (code, place) = match as_type {
         Some(store_type) => {
             let code = context.code.of_type(&store_type)?.into_iter().next().ok_or_else(|| {
                 Failure::not_found(format!(
@@ -290,16 +278,14 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
             })?;
             let cid = code.cid();
             let located = context.code.find(&cid)?;
-            let Located { place, .. } = located.ok_or_else(|| missing(context, &cid))?;
-            Asked {
-                place: place.to_string(),
-                file: place.file().to_path_buf(),
-                code,
-            }
+            let located = located.ok_or_else(|| missing(context, &cid))?;
+            (code, located.place.to_string())
         }
-        None => named(context, what)?,
+        None => {
+            let named = named(context, what)?;
+            (context.code.check(&named.wasm, &named.place)?, named.place)
+        }
     };
-    let Asked { code, place, .. } = asked;
     let (manifest, cid) = (code.manifest(), code.cid());
     let is_trusted = context.code.is_trusted(&cid)?;
     let (first, last) = (manifest.schemas.start(), manifest.schemas.end());
@@ -381,11 +367,7 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
 pub(super) fn place_of(context: &Context<'_>, logic: &str) -> Option<String> {
     let cid: Cid = logic.parse().ok()?;
     let trust = match context.code.why_trusted(&cid) {
-        Ok(Some(because @ (Because::Published { .. } | Because::Pinned))) => {
-            format!("trusted: {because}")
-        }
-        Ok(Some(_)) => "trusted".to_owned(),
-        Ok(None) => "not trusted".to_owned(),
+        Ok(because) => trust_text(because.as_ref()),
         Err(error) => format!("trust unknown: {}", chain(&error)),
     };
     match context.code.find(&cid) {

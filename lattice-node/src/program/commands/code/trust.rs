@@ -22,30 +22,30 @@ pub(super) fn trust(context: &mut Context<'_>, args: &Trust) -> Result<(), Failu
              its pin, which `lattice code pin {store_type} FILE` sets"
         )));
     }
-    let trust = context.code.trusted()?.of_type(store_type);
-    if let Some(pin) = trust.pin {
-        return Err(Failure::usage(format!(
-            "{store_type} is pinned to {pin}, which no release replaces; `lattice code unpin \
-             {store_type}` removes the pin"
-        )));
-    }
     let policy = match policy {
         TrustPolicy::Ask => Policy::Ask,
         TrustPolicy::Follow => Policy::Follow,
     };
-    let before = trust.publisher;
     context.node.become_writer()?;
+    let (mut before, mut pin) = (None, None);
     let is_changed = context.code.change_type(store_type, |trust| {
-        if trust.pin.is_some() {
+        (before, pin) = (trust.publisher, trust.pin);
+        if pin.is_some() {
             return;
         }
-        if trust.publisher != Some(*key) {
+        if before != Some(*key) {
             // Publishers count their releases each by itself.
             trust.release = None;
         }
         trust.publisher = Some(*key);
         trust.policy = policy;
     })?;
+    if let Some(pin) = pin {
+        return Err(Failure::usage(format!(
+            "{store_type} is pinned to {pin}, which no release replaces; `lattice code unpin \
+             {store_type}` removes the pin"
+        )));
+    }
     let value = json!({
         "store_type": store_type,
         "publisher": key,
@@ -91,7 +91,7 @@ pub(super) fn pin(
     what: &OsStr,
 ) -> Result<(), Failure> {
     let before = context.code.trusted()?.of_type(store_type);
-    let wanted = super::bytes_of(context, what)?;
+    let wanted = super::named(context, what)?;
     let found = wanted.manifest.store_type.clone();
     if found != *store_type {
         return Err(Failure::usage(format!(
@@ -107,9 +107,10 @@ pub(super) fn pin(
         trust.policy = Policy::Pinned;
     })?;
     if let Err(error) = context.code.keep(&wanted.wasm, &cid.to_string()) {
-        context
-            .code
-            .change_type(store_type, |trust| *trust = before)?;
+        context.code.change_type(store_type, |trust| {
+            trust.pin = before.pin;
+            trust.policy = before.policy;
+        })?;
         return Err(error.into());
     }
     let value = json!({

@@ -8,10 +8,10 @@ use lattice_backend::engine::open::{OpenError, Proof};
 use lattice_code::{Because, LibraryError, Outcome, Policy};
 use lattice_meta::{Cid, StoreId, StoreType};
 use lattice_registry::{ManagerError, StoreOpener};
-use lattice_wasm::wasm_store_opener;
-use serde_json::{Value as Json, json};
+use lattice_wasm::{Code, wasm_store_opener};
+use serde_json::{Map, Value as Json, json};
 
-use super::{Asked, named};
+use super::named;
 use crate::Access;
 use crate::program::args::Upgrade;
 use crate::program::bulk::plural;
@@ -20,6 +20,29 @@ use crate::program::context::Context;
 use crate::program::failure::{Failure, Kind, chain};
 use crate::program::output::escape_text;
 
+/// Code proposed for a store.
+struct Proposal {
+    logic: String,
+    opener: Arc<dyn StoreOpener>,
+    /// Why it may run; `None` for native code, and for code that only a proof may run.
+    because: Option<Because>,
+    /// What its publisher says has changed.
+    notes: String,
+    /// The module; `None` for native code.
+    wasm: Option<Vec<u8>>,
+    /// What names the code on a command line.
+    name: OsString,
+}
+
+impl Proposal {
+    fn release(&self) -> Option<u64> {
+        match self.because {
+            Some(Because::Published { release, .. }) => Some(release),
+            _ => None,
+        }
+    }
+}
+
 /// Whether code must be trusted. A proof runs any code in the sandbox, and keeps no result of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
@@ -27,36 +50,71 @@ enum Trust {
     NotNeeded,
 }
 
-/// The code proposed for a store: its logic version, and an opener that uses this code alone.
-fn candidate(
+/// The code that the user has named for a store of a type.
+fn proposed(
     context: &Context<'_>,
     store_type: &StoreType,
     name: &OsStr,
     trust: Trust,
-) -> Result<(String, Arc<dyn StoreOpener>), Failure> {
+) -> Result<Proposal, Failure> {
+    let pin = context.code.trusted()?.of_type(store_type).pin;
+    let pin = pin.filter(|_| trust == Trust::Needed);
+    let pinned = |pin: Cid| {
+        Failure::failed(format!(
+            "{store_type} is pinned to {pin}; `lattice code unpin {store_type}` removes the pin"
+        ))
+    };
     if name == "native" {
         let opener = context.native.resolve(store_type)?;
-        return Ok((opener.logic().version().to_string(), opener));
+        return match pin {
+            Some(pin) => Err(pinned(pin)),
+            None => Ok(Proposal {
+                logic: opener.logic().version().to_string(),
+                opener,
+                because: None,
+                notes: String::new(),
+                wasm: None,
+                name: name.to_owned(),
+            }),
+        };
     }
-    let Asked { code, place, file } = named(context, name)?;
-    let cid = code.cid();
-    if trust == Trust::Needed && context.code.because(&cid, code.store_type())?.is_none() {
+    let named = named(context, name)?;
+    let (cid, found) = (named.cid, &named.manifest.store_type);
+    if let Some(pin) = pin.filter(|pin| *pin != cid) {
+        return Err(pinned(pin));
+    }
+    let because = context.code.because(&cid, found)?;
+    if trust == Trust::Needed && because.is_none() {
         return Err(LibraryError::NotTrusted {
-            store_type: code.store_type().clone(),
+            store_type: found.clone(),
             cid,
-            found: file.display().to_string(),
+            found: named.file.display().to_string(),
         }
         .into());
     }
-    if code.store_type() != store_type {
-        let found = code.store_type();
+    if found != store_type {
         return Err(Failure::usage(format!(
-            "{place} is code for {found}, and the store is of type {store_type}"
+            "{} is code for {found}, and the store is of type {store_type}",
+            named.place
         )));
     }
-    let opener =
-        wasm_store_opener(code, &[]).map_err(|error| Failure::failed(error.to_string()))?;
-    Ok((cid.to_string(), Arc::new(opener)))
+    let code = context.code.check(&named.wasm, &named.place)?;
+    Ok(Proposal {
+        logic: cid.to_string(),
+        opener: opener(code)?,
+        because,
+        notes: String::new(),
+        wasm: Some(named.wasm),
+        name: name.to_owned(),
+    })
+}
+
+/// An opener that uses this code alone.
+fn opener(code: Code) -> Result<Arc<dyn StoreOpener>, Failure> {
+    let opener = wasm_store_opener(code, &[]);
+    Ok(Arc::new(
+        opener.map_err(|error| Failure::failed(error.to_string()))?,
+    ))
 }
 
 fn difference(proof: &Proof) -> Json {
@@ -69,8 +127,9 @@ fn difference(proof: &Proof) -> Json {
 pub(super) fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
     let meta = context.node.manager().peek_path(&path)?;
-    let (logic, opener) = candidate(context, &meta.store_type, code, Trust::NotNeeded)?;
-    let proof = context.node.manager().prove(&path, &*opener)?;
+    let proposal = proposed(context, &meta.store_type, code, Trust::NotNeeded)?;
+    let logic = proposal.logic;
+    let proof = context.node.manager().prove(&path, &*proposal.opener)?;
     let is_proven = proof.difference.is_none();
     let value = json!({
         "store_id": proof.store_id,
@@ -130,20 +189,6 @@ struct Subject {
     recorded: Option<String>,
 }
 
-/// Code proposed for a store.
-struct Proposal {
-    logic: String,
-    opener: Arc<dyn StoreOpener>,
-    because: String,
-    release: Option<u64>,
-    /// What its publisher says has changed.
-    notes: String,
-    /// The module; `None` for native code.
-    wasm: Option<Vec<u8>>,
-    /// What names the code on a command line.
-    name: OsString,
-}
-
 /// What came of an upgrade.
 enum Upgraded {
     Done(Proposal),
@@ -161,7 +206,7 @@ pub(super) fn upgrade(context: &mut Context<'_>, args: &Upgrade) -> Result<(), F
     let path = context.path(store)?;
     let subject = subject(context, &path)?;
     let upgraded = upgrade_one(context, &subject, args.by.as_deref(), args.yes)?;
-    let value = json_of(&subject, &upgraded);
+    let value = json_of(&subject, Some(&upgraded));
     context.out.either(value, |_| text_of(&subject, &upgraded))
 }
 
@@ -175,21 +220,17 @@ fn subject(context: &Context<'_>, path: &Path) -> Result<Subject, Failure> {
     })
 }
 
-fn json_of(subject: &Subject, upgraded: &Upgraded) -> serde_json::Map<String, Json> {
+fn json_of(subject: &Subject, upgraded: Option<&Upgraded>) -> Map<String, Json> {
     let (logic, release) = match upgraded {
-        Upgraded::Done(proposal) => (Some(&proposal.logic), proposal.release),
-        Upgraded::Newest { .. } => (subject.recorded.as_ref(), None),
+        Some(Upgraded::Done(proposal)) => (Some(&proposal.logic), proposal.release()),
+        Some(Upgraded::Newest { .. }) | None => (subject.recorded.as_ref(), None),
     };
-    let value = json!({
-        "store_id": subject.store_id,
-        "recorded": subject.recorded,
-        "logic_version": logic,
-        "release": release,
-    });
-    match value {
-        Json::Object(object) => object,
-        _ => serde_json::Map::new(),
-    }
+    Map::from_iter([
+        ("store_id".to_owned(), json!(subject.store_id)),
+        ("recorded".to_owned(), json!(subject.recorded)),
+        ("logic_version".to_owned(), json!(logic)),
+        ("release".to_owned(), json!(release)),
+    ])
 }
 
 fn text_of(subject: &Subject, upgraded: &Upgraded) -> String {
@@ -199,7 +240,7 @@ fn text_of(subject: &Subject, upgraded: &Upgraded) -> String {
             "store {store_id} now uses {}{}: a replay of its history gave the same state",
             proposal.logic,
             proposal
-                .release
+                .release()
                 .map_or_else(String::new, |release| format!(", release {release}"))
         ),
         Upgraded::Newest { has_refused } => format!(
@@ -212,47 +253,44 @@ fn text_of(subject: &Subject, upgraded: &Upgraded) -> String {
     }
 }
 
-/// Upgrades every store whose type has a trusted publisher or a pin. Goes on after a failure.
+/// Upgrades every store whose type has a trusted publisher or a pin. Continues after a failure.
 fn upgrade_all(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     let trusted = context.code.trusted()?;
     let mut failed = 0_u64;
     for listed in context.node.manager().list()? {
-        let meta = match &listed.meta {
-            Ok(meta) => meta,
-            Err(error) => {
+        if let Ok(meta) = &listed.meta {
+            let trust = trusted.of_type(&meta.store_type);
+            if trust.publisher.is_none() && trust.pin.is_none() {
+                continue;
+            }
+        }
+        // A store that cannot be read fails here, with its path.
+        let subject = match subject(context, &listed.path) {
+            Ok(subject) => subject,
+            Err(failure) => {
                 failed += 1;
                 let path = listed.path.display().to_string();
-                let message = format!("{path}: {}", chain(error));
+                let message = format!("{path}: {}", failure.message());
                 let value = json!({ "path": path, "outcome": "failed", "error": message });
                 context.out.either(value, |_| escape_text(&message))?;
                 continue;
             }
         };
-        let trust = trusted.of_type(&meta.store_type);
-        if trust.publisher.is_none() && trust.pin.is_none() {
-            continue;
-        }
-        let subject = subject(context, &listed.path)?;
         let upgraded = upgrade_one(context, &subject, None, yes);
-        let (mut value, outcome) = match &upgraded {
-            Ok(upgraded @ Upgraded::Done(_)) => (json_of(&subject, upgraded), "upgraded"),
-            Ok(upgraded @ Upgraded::Newest { .. }) => (json_of(&subject, upgraded), "newest"),
+        let mut value = json_of(&subject, upgraded.as_ref().ok());
+        let outcome = match &upgraded {
+            Ok(Upgraded::Done(_)) => "upgraded",
+            Ok(Upgraded::Newest { .. }) => "newest",
             Err(failure) => {
                 failed += 1;
-                let outcome = match failure.kind() {
+                value.insert("error".into(), failure.message().into());
+                match failure.kind() {
                     Kind::Damaged => "refused",
                     _ => "failed",
-                };
-                (
-                    json_of(&subject, &Upgraded::Newest { has_refused: false }),
-                    outcome,
-                )
+                }
             }
         };
         value.insert("outcome".into(), outcome.into());
-        if let Err(failure) = &upgraded {
-            value.insert("error".into(), failure.message().into());
-        }
         context.out.either(value, |_| match &upgraded {
             Ok(upgraded) => text_of(&subject, upgraded),
             Err(failure) => escape_text(failure.message()),
@@ -277,33 +315,7 @@ fn upgrade_one(
     let store_type = &subject.store_type;
     let trust = context.code.trusted()?.of_type(store_type);
     let proposal = match by {
-        Some(name) => {
-            if let Some(pin) = trust.pin
-                && (name == "native" || super::bytes_of(context, name)?.cid != pin)
-            {
-                return Err(Failure::failed(format!(
-                    "{store_type} is pinned to {pin}; `lattice code unpin {store_type}` removes the pin"
-                )));
-            }
-            let (logic, opener) = candidate(context, store_type, name, Trust::Needed)?;
-            let cid = logic.parse::<Cid>().ok();
-            let because = cid.map(|cid| context.code.because(&cid, store_type));
-            let because = because.transpose()?.flatten();
-            Proposal {
-                because: because
-                    .as_ref()
-                    .map_or_else(|| "the program's own code".into(), ToString::to_string),
-                release: release_of(because.as_ref()),
-                notes: String::new(),
-                wasm: match cid {
-                    Some(_) => Some(super::bytes_of(context, name)?.wasm),
-                    None => None,
-                },
-                logic,
-                opener,
-                name: name.to_owned(),
-            }
-        }
+        Some(name) => proposed(context, store_type, name, Trust::Needed)?,
         None => match newest(context, subject)? {
             Some(proposal) => proposal,
             None => {
@@ -321,7 +333,7 @@ fn upgrade_one(
         },
     };
     if by.is_none() && trust.policy == Policy::Ask {
-        let what = proposal.release.map_or_else(
+        let what = proposal.release().map_or_else(
             || proposal.logic.clone(),
             |release| format!("release {release}, {}", proposal.logic),
         );
@@ -351,35 +363,39 @@ fn upgrade_one(
         .node
         .manager()
         .upgrade(&subject.path, &*proposal.opener);
-    let (store_id, logic) = (subject.store_id, &proposal.logic);
-    if let Err(ManagerError::Open(OpenError::LogicDiffers {
-        ops, difference, ..
-    })) = &upgraded
-    {
-        let op = difference.op.as_ref().map(|op| op.op.id.to_string());
-        let refused = Outcome::Refused { ops: *ops, op };
-        context
-            .code
-            .decided(store_id, store_type, recorded, logic, refused)?;
-    }
     drop(lease);
+    let outcome = match &upgraded {
+        Ok(()) => Some(Outcome::Proven {
+            because: proposal
+                .because
+                .as_ref()
+                .map_or_else(|| "the program's own code".into(), ToString::to_string),
+        }),
+        Err(ManagerError::Open(OpenError::LogicDiffers {
+            ops, difference, ..
+        })) => Some(Outcome::Refused {
+            ops: *ops,
+            op: difference.op.as_ref().map(|op| op.op.id.to_string()),
+        }),
+        Err(_) => None,
+    };
+    let (store_id, logic) = (subject.store_id, &proposal.logic);
+    let logged = outcome.map(|outcome| {
+        let code = &context.code;
+        code.decided(store_id, store_type, recorded, logic, outcome)
+    });
+    // What came of the upgrade matters more than its record.
+    if let Some(Err(error)) = logged {
+        let error = chain(&error);
+        context
+            .out
+            .note(&format!("the decision was not recorded: {error}"));
+    }
     upgraded.map_err(|error| not_equal(error, &proposal.name))?;
-    let because = proposal.because.clone();
-    let proven = Outcome::Proven { because };
-    context
-        .code
-        .decided(store_id, store_type, recorded, logic, proven)?;
     if let Ok(cid) = logic.parse::<Cid>() {
         context.code.used(&cid, store_type)?;
     }
     Ok(Upgraded::Done(proposal))
-}
-
-fn release_of(because: Option<&Because>) -> Option<u64> {
-    match because {
-        Some(Because::Published { release, .. }) => Some(*release),
-        _ => None,
-    }
 }
 
 /// The pin of a store's type, or the newest release of its trusted publisher, if the store does not
@@ -417,15 +433,10 @@ fn newest(context: &Context<'_>, subject: &Subject) -> Result<Option<Proposal>, 
         }
     };
     let code = context.code.code(&cid, store_type)?;
-    let because = context.code.because(&cid, store_type)?;
-    let release = release_of(because.as_ref());
-    let opener =
-        wasm_store_opener(code, &[]).map_err(|error| Failure::failed(error.to_string()))?;
     Ok(Some(Proposal {
         logic: cid.to_string(),
-        opener: Arc::new(opener),
-        because: because.map_or_else(String::new, |because| because.to_string()),
-        release,
+        opener: opener(code)?,
+        because: context.code.because(&cid, store_type)?,
         notes,
         wasm: context.code.find(&cid)?.map(|found| found.wasm),
         name: cid.to_string().into(),

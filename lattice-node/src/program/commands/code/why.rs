@@ -41,7 +41,7 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
         "newer": newer.as_ref().map(newer_json),
         "warnings": claims,
     });
-    context.out.either(value, |_| {
+    context.out.either(value, move |_| {
         let logic = logic.as_deref().unwrap_or("no logic version");
         let mut lines = vec![match &because {
             Some(because) => format!("now: {logic}, because {because}"),
@@ -56,7 +56,7 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
             .as_ref()
             .map(|newer| format!("newer: {}", newer_line(newer, store)));
         lines.extend(newer);
-        lines.extend(claims.clone());
+        lines.extend(claims);
         lines.join("\n")
     })
 }
