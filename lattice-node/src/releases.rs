@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use lattice_backend::backend::Cause;
 use lattice_code::releases::{self, Filter, Release, ReleaseStore, release_opener};
@@ -9,11 +10,14 @@ use lattice_code::{Announced, Catalogue};
 use lattice_meta::{Cid, MetaInfo, PubKey, StoreType};
 use lattice_registry::{Access, ManagerOptions, Registry, StoreManager};
 
-/// Reads the registries of a data directory, each time that it is asked. It has a manager of its
-/// own, which can open nothing else.
+/// Reads the registries of a data directory, once for each type: all steps of a command see the
+/// releases of one moment, and peek at all stores once. It has a manager of its own, which can open
+/// nothing but registries.
 #[derive(Debug)]
 pub(crate) struct LocalReleases {
     manager: StoreManager,
+    /// Held while registries are read. ARCHITECTURE.md has its place among the locks.
+    known: Mutex<BTreeMap<StoreType, Announced>>,
 }
 
 impl LocalReleases {
@@ -24,12 +28,25 @@ impl LocalReleases {
         let options = ManagerOptions::reader();
         Self {
             manager: StoreManager::new(data_dir, backend, registry, options),
+            known: Mutex::default(),
         }
     }
 }
 
 impl Catalogue for LocalReleases {
     fn releases(&self, store_type: &StoreType) -> Result<Announced, Cause> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(announced) = known.get(store_type) {
+            return Ok(announced.clone());
+        }
+        let announced = self.read_all(store_type)?;
+        known.insert(store_type.clone(), announced.clone());
+        Ok(announced)
+    }
+}
+
+impl LocalReleases {
+    fn read_all(&self, store_type: &StoreType) -> Result<Announced, Cause> {
         let filter = Filter {
             store_type: Some(store_type.clone()),
             ..Filter::default()
@@ -52,9 +69,7 @@ impl Catalogue for LocalReleases {
         announced.releases = merged(announced.releases);
         Ok(announced)
     }
-}
 
-impl LocalReleases {
     fn read(&self, path: &Path, filter: &Filter) -> Result<Vec<Release>, Cause> {
         let store = self.manager.open_path(path, Access::ReadOnly)?;
         let registry = store.downcast_ref::<ReleaseStore>();
