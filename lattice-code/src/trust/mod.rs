@@ -200,16 +200,12 @@ impl Trusted {
     }
 }
 
-/// The table with this name, made if it is missing: in a table written inline, inline as well.
+/// The table with this name, made if it is missing. A table written inline makes what is inserted
+/// inline as well.
 fn table<'a>(parent: &'a mut Item, name: &str, new: Table) -> &'a mut Item {
-    let is_inline = parent.is_inline_table();
     let tables = entries(parent);
     if tables.get(name).is_none() {
-        let new = match is_inline {
-            true => value(new.into_inline_table()),
-            false => Item::Table(new),
-        };
-        tables.insert(name, new);
+        tables.insert(name, Item::Table(new));
     }
     tables.get_mut(name).expect("it was inserted")
 }

@@ -51,6 +51,7 @@ fn a_change_keeps_tables_that_are_written_inline_and_explicit_headers() {
         "added = {} # none yet\ntypes = { \"org.example.chat\" = { policy = 'ask' } } # mine\n",
         "[added] # none yet\n[types] # mine\n\"org.example.chat\" = { policy = \"ask\" } # chat\n",
         "added = {}\ntypes = {} # mine\n",
+        "[types] # mine\n[types.\"org.example.chat\"] # chat\npolicy = \"ask\"\n",
     ] {
         fs::write(file(dir.path()), text).unwrap();
         assert!(Trusted::add(dir.path(), &cid).unwrap());
