@@ -32,6 +32,8 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 const MAX_HEAD_BYTES: usize = 1 + 255 + 1 + 2 + MAX_MESSAGE_BYTES;
 
 const RECORD: u8 = 0;
+/// The least key of a record.
+const FIRST_RECORD: [u8; 9] = [RECORD; 9];
 const NUMBER: u8 = 1;
 const TIP: u8 = 2;
 
@@ -227,7 +229,7 @@ impl Held {
     /// The keys of all rows except records.
     pub(crate) fn beside_records() -> [Span<'static>; 2] {
         [
-            (Bound::Unbounded, Bound::Excluded(&[RECORD])),
+            (Bound::Unbounded, Bound::Excluded(&FIRST_RECORD)),
             (Bound::Included(&[NUMBER]), Bound::Unbounded),
         ]
     }
