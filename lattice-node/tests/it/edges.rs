@@ -21,7 +21,7 @@ use lattice_meta::{Genesis, Hlc, Nonce, StoreId};
 use lattice_registry::TypedStore;
 
 /// How long a command may take.
-const MOST: Duration = Duration::from_secs(20);
+const MOST: Duration = Duration::from_secs(30);
 /// How long a command that follows a store runs before it is ended.
 const FOLLOWED: Duration = Duration::from_millis(500);
 /// Commands that end only with an interruption.
@@ -233,19 +233,28 @@ fn run(dir: &Path, words: &[impl AsRef<OsStr>], most: Duration) -> (Option<i32>,
         .unwrap();
     let (mut out, mut errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let (done, ended) = channel();
-    let read = std::thread::spawn(move || {
-        let (mut text, mut more) = (Vec::new(), Vec::new());
-        drop((errors.read_to_end(&mut more), out.read_to_end(&mut text)));
-        let _ = done.send(());
-        more.extend(text);
-        String::from_utf8_lossy(&more).into_owned()
+    let text = std::thread::scope(|scope| {
+        // Both pipes are read at once: a full one would stop the command.
+        let printed = scope.spawn(|| {
+            let mut text = Vec::new();
+            drop(out.read_to_end(&mut text));
+            let _ = done.send(());
+            text
+        });
+        let noted = scope.spawn(|| {
+            let mut text = Vec::new();
+            drop(errors.read_to_end(&mut text));
+            text
+        });
+        let in_time = ended.recv_timeout(most).is_ok();
+        if !in_time {
+            child.kill().unwrap();
+        }
+        let texts = [noted.join().unwrap(), printed.join().unwrap()].concat();
+        (in_time, String::from_utf8_lossy(&texts).into_owned())
     });
-    let in_time = ended.recv_timeout(most).is_ok();
-    if !in_time {
-        child.kill().unwrap();
-    }
+    let (in_time, text) = text;
     let status = child.wait().unwrap();
-    let text = read.join().unwrap();
     (
         if in_time {
             status.code().or(Some(-1))
