@@ -13,6 +13,8 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "std")]
+pub mod cores;
+#[cfg(feature = "std")]
 pub mod engine;
 #[cfg(feature = "std")]
 mod history;

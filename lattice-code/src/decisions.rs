@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use lattice_backend::clock::Time;
 use lattice_meta::{Cid, StoreId, StoreType};
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +129,7 @@ impl Decision {
         outcome: Outcome,
     ) -> Self {
         Self {
-            time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            time: Time::now().to_string(),
             store_id,
             store_type: store_type.clone(),
             recorded: recorded.map(str::to_owned),

@@ -74,8 +74,10 @@ impl LocalReleases {
         let store = self.manager.open_path(path, Access::ReadOnly)?;
         let registry = store.downcast_ref::<ReleaseStore>();
         let found = registry.map(|registry| registry.releases(filter));
-        self.manager.close(store.store_id())?;
-        Ok(found.transpose()?.into_iter().flatten().collect())
+        let closed = self.manager.close(store.store_id());
+        let found = found.transpose()?;
+        closed?;
+        Ok(found.into_iter().flatten().collect())
     }
 }
 

@@ -5,6 +5,8 @@ use alloc::string::String;
 
 use lattice_meta::SchemaVersion;
 
+#[cfg(feature = "std")]
+use crate::backend::FirstFailure;
 use crate::backend::Table;
 use crate::machine::LogicFault;
 
@@ -71,11 +73,14 @@ pub enum BackendError {
     #[cfg(feature = "std")]
     #[error(transparent)]
     Shared(alloc::sync::Arc<BackendError>),
-    /// After an earlier failure it is unknown what is on disk.
-    #[error(
-        "the handle is no longer usable after an earlier failure; close the store and open it again"
-    )]
-    Unusable,
+    /// After an earlier failure it is unknown what is on disk. Close the store and open it again.
+    #[error("the store must be closed and opened again, because of an earlier failure")]
+    Unusable {
+        /// The first failure, if this handle knows it.
+        #[cfg(feature = "std")]
+        #[source]
+        first: Option<FirstFailure>,
+    },
 }
 
 impl BackendError {
@@ -86,8 +91,18 @@ impl BackendError {
         match **self {
             Self::Closed => Self::Closed,
             Self::ReadOnly => Self::ReadOnly,
-            Self::Unusable => Self::Unusable,
+            Self::Unusable { ref first } => Self::Unusable {
+                first: first.clone(),
+            },
             _ => Self::Shared(alloc::sync::Arc::clone(self)),
+        }
+    }
+
+    /// A handle that an earlier failure has made unusable, if the failure is unknown.
+    pub(crate) const fn unusable() -> Self {
+        Self::Unusable {
+            #[cfg(feature = "std")]
+            first: None,
         }
     }
 

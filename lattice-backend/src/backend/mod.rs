@@ -4,6 +4,8 @@ mod error;
 #[cfg(feature = "std")]
 pub(crate) mod file_error;
 #[cfg(feature = "std")]
+mod first_failure;
+#[cfg(feature = "std")]
 mod integrity;
 #[cfg(feature = "std")]
 mod memory;
@@ -18,6 +20,8 @@ pub(crate) mod tx;
 pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]
 pub use file_error::{FileError, PeekError};
+#[cfg(feature = "std")]
+pub use first_failure::FirstFailure;
 #[cfg(feature = "std")]
 pub use integrity::Integrity;
 #[cfg(feature = "std")]

@@ -106,10 +106,12 @@ mod broke;
 mod cost;
 mod counting;
 mod machine;
+mod mutations;
 mod rng;
 
 pub use backend::backend;
 pub use cost::{Cost, CostSuite, Delivery, Forge, Found, Shape};
 pub use counting::{CountingBackend, Work};
 pub use machine::{HostilePayloads, MachineSuite, MigrationSuite};
+pub use mutations::{Mutation, RowMap, create_of, mutations, rows_of};
 pub use rng::Rng;

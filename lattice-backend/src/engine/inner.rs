@@ -3,14 +3,15 @@
 //! Lock order: `writer` before the locks of [`GroupCommit`] and of [`Signing`]. A thread takes
 //! `progress.applied` after it has released `writer`.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lattice_meta::{Genesis, GenesisHash, MetaKey, SchemaVersion};
 
-use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Table, Ticket};
+use crate::backend::{Access, BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Ticket};
 use crate::clock::Clock;
 use crate::engine::write::Answer;
 use crate::engine::write::group_commit::GroupCommit;
@@ -37,8 +38,8 @@ pub(crate) struct Inner<M: StateMachine> {
     writer: Option<Mutex<WriterState>>,
     pub(crate) group: GroupCommit<M::Command, Answer<M>>,
     pub(crate) signing: Signing,
-    /// Set by the first failure after which memory and disk may differ.
-    unusable: AtomicBool,
+    /// The first failure after which memory and disk may differ.
+    unusable: OnceLock<FirstFailure>,
     pub(crate) closed: AtomicBool,
     pub(crate) progress: Progress,
 }
@@ -70,6 +71,11 @@ pub(crate) struct Parts<M> {
     /// The writer's state; `None` for a reader.
     pub(crate) writer: Option<WriterState>,
 }
+
+/// The failure of a handle whose transaction panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("a write to the store panicked")]
+struct Panicked;
 
 /// Why a transaction is rolled back.
 pub(crate) enum Undo<E> {
@@ -103,7 +109,7 @@ impl<M: StateMachine> Inner<M> {
             writer: parts.writer.map(Mutex::new),
             group: GroupCommit::default(),
             signing: Signing::default(),
-            unusable: AtomicBool::new(false),
+            unusable: OnceLock::new(),
             closed: AtomicBool::new(false),
             progress: Progress {
                 applied: Mutex::new(parts.applied),
@@ -124,15 +130,29 @@ impl<M: StateMachine> Inner<M> {
     }
 
     pub(crate) fn check_usable(&self) -> Result<()> {
-        if self.unusable.load(Ordering::Acquire) {
-            Err(BackendError::Unusable)
-        } else {
-            Ok(())
+        match self.unusable.get() {
+            Some(first) => Err(BackendError::Unusable {
+                first: Some(first.clone()),
+            }),
+            None => Ok(()),
         }
     }
 
-    pub(crate) fn poison(&self) {
-        self.unusable.store(true, Ordering::Release);
+    /// Makes the handle unusable. The first failure is kept, and later errors have it as their
+    /// source.
+    pub(crate) fn poison(&self, failure: &dyn Error) {
+        self.unusable.get_or_init(|| FirstFailure::of(failure));
+    }
+
+    /// Adds the first failure to an error of the backend, which refuses a call after a failure and
+    /// does not know the failure.
+    pub(crate) fn with_first(&self, error: BackendError) -> BackendError {
+        match error {
+            BackendError::Unusable { first: None } => BackendError::Unusable {
+                first: self.unusable.get().cloned(),
+            },
+            error => error,
+        }
     }
 
     /// Runs `work` in one write transaction, which is durable when this returns. All writes of a
@@ -149,7 +169,8 @@ impl<M: StateMachine> Inner<M> {
     ) -> Result<T, E> {
         let mut state = self.writer()?;
         self.check_usable()?;
-        let mut tx = self.db.begin_write()?;
+        let begun = self.db.begin_write();
+        let mut tx = begun.map_err(|error| self.with_first(error))?;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let mut recorder = Recorder::new(self, &mut *tx, &mut state);
             let value = work(&mut recorder)?;
@@ -164,7 +185,7 @@ impl<M: StateMachine> Inner<M> {
             Ok(Ok((value, false))) => value,
             Ok(Ok((value, true))) => {
                 let committed = tx.commit().and_then(Ticket::wait);
-                committed.inspect_err(|_| self.poison())?;
+                committed.inspect_err(|error| self.poison(error))?;
                 value
             }
             Ok(Err(Undo::Refused(error))) => {
@@ -173,11 +194,11 @@ impl<M: StateMachine> Inner<M> {
                 return Err(error);
             }
             Ok(Err(Undo::Backend(error))) => {
-                self.poison();
+                self.poison(&error);
                 return Err(error.into());
             }
             Err(panic) => {
-                self.poison();
+                self.poison(&Panicked);
                 resume_unwind(panic)
             }
         };
@@ -194,8 +215,8 @@ impl<M: StateMachine> Inner<M> {
             .db
             .snapshot()
             .and_then(|tx| state.reload(&*tx, &self.hasher));
-        if reloaded.is_err() {
-            self.poison();
+        if let Err(error) = reloaded {
+            self.poison(&error);
         }
     }
 

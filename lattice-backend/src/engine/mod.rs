@@ -2,7 +2,6 @@
 //! state.
 
 pub(crate) mod contain;
-pub(crate) mod cores;
 pub mod ingest;
 pub(crate) mod inner;
 pub mod open;
@@ -471,7 +470,7 @@ impl<M: StateMachine> Engine<M> {
         let _between_commits = self.inner.writer()?;
         self.inner.db.compact().inspect_err(|error| {
             if !matches!(error, BackendError::SnapshotsLive | BackendError::Closed) {
-                self.inner.poison();
+                self.inner.poison(error);
             }
         })
     }
@@ -495,6 +494,6 @@ impl<M: StateMachine> Engine<M> {
         self.inner.closed.store(true, Ordering::Release);
         let closed = self.inner.db.close();
         self.inner.progress.changed.notify_all();
-        closed
+        closed.map_err(|error| self.inner.with_first(error))
     }
 }

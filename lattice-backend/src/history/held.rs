@@ -32,6 +32,8 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 const MAX_HEAD_BYTES: usize = 1 + 255 + 1 + 2 + MAX_MESSAGE_BYTES;
 
 const RECORD: u8 = 0;
+/// The least key of a record.
+const FIRST_RECORD: [u8; 9] = [RECORD; 9];
 const NUMBER: u8 = 1;
 const TIP: u8 = 2;
 
@@ -227,7 +229,7 @@ impl Held {
     /// The keys of all rows except records.
     pub(crate) fn beside_records() -> [Span<'static>; 2] {
         [
-            (Bound::Unbounded, Bound::Excluded(&[RECORD])),
+            (Bound::Unbounded, Bound::Excluded(&FIRST_RECORD)),
             (Bound::Included(&[NUMBER]), Bound::Unbounded),
         ]
     }
@@ -304,9 +306,8 @@ pub(crate) fn write_held(tx: &mut dyn WriteTx, number: u64, held: &HeldOp) -> Re
             break;
         }
     }
-    let record = encode(held);
-    for (part, bytes) in (0..).zip(record.chunks(PART_BYTES)) {
-        tx.put(Table::Held, &record_key(number, part), bytes)?;
+    for (key, bytes) in record_rows(number, held) {
+        tx.put(Table::Held, &key, &bytes)?;
     }
     Ok(())
 }
@@ -344,18 +345,20 @@ fn read_record(tx: &dyn ReadTx, number: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(record))
 }
 
-/// The first row with this number after the last part of its record, which no other code reads.
-pub(crate) fn row_after_record(tx: &dyn ReadTx, number: u64) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let length = read_record(tx, number)?.map_or(0, |record| record.len());
-    let parts = u32::try_from(length.div_ceil(PART_BYTES)).expect("a record has at most 17 MiB");
-    let start = record_key(number, parts);
-    let end = number
-        .checked_add(1)
-        .map_or(vec![NUMBER], |next| record_key(next, 0));
-    let span: Span<'_> = (Bound::Included(&start), Bound::Excluded(&end));
-    let mut rows = tx.range(Table::Held, span, Direction::Forward)?;
-    let row = rows.next()?;
-    Ok(row.map(|row| (row.key.to_vec(), row.value.to_vec())))
+/// The rows of a record, as they are written.
+pub(crate) fn record_rows(number: u64, held: &HeldOp) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let record = encode(held);
+    (0..)
+        .zip(record.chunks(PART_BYTES))
+        .map(|(part, bytes)| (record_key(number, part), bytes.to_vec()))
+        .collect()
+}
+
+/// The first key that a record with this number can have, and the first one after them.
+pub(crate) fn record_span(number: u64) -> (Vec<u8>, Vec<u8>) {
+    let end = number.checked_add(1);
+    let end = end.map_or(vec![NUMBER], |next| record_key(next, 0));
+    (record_key(number, 0), end)
 }
 
 /// Reads the held op with this number.

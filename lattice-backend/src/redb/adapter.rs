@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use redb::{BackendError, StorageBackend};
 
-use crate::redb::page::check_page;
+use crate::redb::page::PageGuard;
 use crate::storage::{LockKind, LockRange, Storage};
 
 /// A live writer locks this byte as soon as its file is consistent (redb's design document, "lock
@@ -33,11 +33,16 @@ pub(super) enum LockView {
 pub(super) struct Adapter {
     storage: Box<dyn Storage>,
     view: LockView,
+    guard: PageGuard,
 }
 
 impl Adapter {
     pub(super) fn new(storage: Box<dyn Storage>, view: LockView) -> Self {
-        Self { storage, view }
+        Self {
+            storage,
+            view,
+            guard: PageGuard::default(),
+        }
     }
 }
 
@@ -83,7 +88,7 @@ impl StorageBackend for Adapter {
         if self.view == LockView::Vouched {
             clear_unflushed(offset, out);
         }
-        check_page(&*self.storage, offset, out)
+        self.guard.check(&*self.storage, offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -95,6 +100,7 @@ impl StorageBackend for Adapter {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.guard.note_write(offset, data);
         self.storage.write_at(offset, data)
     }
 

@@ -80,7 +80,7 @@ pub(super) fn wrapped_error(doing: &'static str, error: impl Into<redb::Error>) 
     match error.into() {
         redb::Error::Corrupted(detail) => BackendError::Damaged { detail },
         redb::Error::DatabaseClosed => BackendError::Closed,
-        redb::Error::PreviousIo | redb::Error::LockPoisoned(_) => BackendError::Unusable,
+        redb::Error::PreviousIo | redb::Error::LockPoisoned(_) => BackendError::unusable(),
         redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             BackendError::Damaged {
                 detail: "the file ends before its last page".into(),

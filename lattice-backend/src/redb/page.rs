@@ -1,50 +1,299 @@
-//! Checks page contents that redb trusts without a check.
+//! Checks page numbers that redb would trust.
+//!
+//! redb allocates memory for a page before it reads it, up to 4 GiB, by the order in the page's
+//! number: one flipped bit in a number can request that much. So no number of a page that is longer
+//! than the file reaches redb. Page numbers stand in
+//!
+//! * the header's two commit slots: the roots of two table trees, the user's and redb's own;
+//! * those two roots, which are leaves: the root of each table;
+//! * branches: their children.
+//!
+//! Other numbers, as those of freed pages, name no page that redb reads. redb reports what is made
+//! unreadable here as damage.
 
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::storage::Storage;
 
 /// The size of the smallest page; the header has the first one to itself.
 const PAGE_BYTES: u64 = 4096;
-/// The first byte of a branch page, and of a byte sequence that is not a page.
+/// The first byte of a leaf and of a branch, and of a byte sequence that is not a page.
+const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
 const NO_TYPE: u8 = 0;
-/// The position of a branch's key count, which is one less than its number of children.
-const KEY_COUNT: std::ops::Range<usize> = 2..4;
-/// The position of the children's checksums; the children's page numbers follow them.
+/// The position of the count of a leaf's rows, or of a branch's keys: one less than its children.
+const COUNT: usize = 2;
+/// The position of a leaf's offsets, four bytes each: the ends of all keys, then of all values.
+const ENDS: usize = 4;
+/// The position of a branch's checksums of its children; their page numbers follow.
 const CHILDREN: usize = 8;
 const CHECKSUM_BYTES: usize = 16;
 const NUMBER_BYTES: usize = 8;
-/// The highest bits of a page number are the page's order: the binary logarithm of its length in
-/// pages.
-const ORDER_SHIFT: u32 = 59;
 
-/// Makes a branch page unreadable if it names a page that is longer than the file. redb allocates
-/// memory for a page before it reads it, up to 4 GiB, and one flipped bit in a page number can
-/// request that much. redb reports a page that it does not recognise as damage.
-pub(super) fn check_page(storage: &dyn Storage, offset: u64, page: &mut [u8]) -> io::Result<()> {
-    if offset < PAGE_BYTES || page.first() != Some(&BRANCH) {
-        return Ok(());
-    }
-    if let Some(order) = greatest_order(page)
-        && order > 0
-        && PAGE_BYTES << order > storage.len_bytes()?
-    {
-        page[0] = NO_TYPE;
-    }
-    Ok(())
+/// The header: length, flags, the flag that selects the primary slot, page size, and the pages of a
+/// region's header and data.
+const HEADER_BYTES: usize = 320;
+const FLAGS: usize = 9;
+const PRIMARY: u8 = 1;
+const PAGE_SIZE: usize = 12;
+const REGION_HEADER_PAGES: usize = 16;
+const REGION_DATA_PAGES: usize = 20;
+/// The data pages of a region in every file that Lattice makes, and the most that a page number can
+/// address. Small regions would cost redb more memory than the file has bytes.
+const MIN_REGION_PAGES: u32 = 1 << 15;
+/// A commit slot: its position and length, then within it, for each of two roots, the position of
+/// the byte that says whether there is one, and of its page number; and of the slot's checksum.
+const SLOTS: [usize; 2] = [64, 192];
+const SLOT_BYTES: usize = 128;
+const ROOTS: [(usize, usize); 2] = [(1, 8), (2, 40)];
+const SLOT_CHECKSUM: usize = 112;
+
+/// A table's definition: its type, that of a table whose values are trees themselves, and the
+/// positions of the byte that says whether there is a root, and of its page number.
+const MULTIMAP: u8 = 4;
+const HAS_ROOT: usize = 9;
+const TABLE_ROOT: usize = 10;
+/// A table of redb whose values name roots. Lattice makes no savepoints, so it is empty.
+const SAVEPOINTS: &[u8] = b"persistent_savepoints";
+
+/// Checks what redb reads of one file.
+#[derive(Debug, Default)]
+pub(super) struct PageGuard(Mutex<Known>);
+
+/// What was last seen of the header. Lock order: innermost.
+#[derive(Debug, Default)]
+struct Known {
+    /// Offsets of the roots of the table trees, by slot.
+    roots: [[Option<u64>; 2]; 2],
+    primary: usize,
+    /// True once redb has written to the file through this guard: from then on it may reuse the
+    /// pages of the other slot.
+    is_writer: bool,
 }
 
-/// The greatest order of a branch's children; `None` if it claims more children than fit in the
-/// page.
-fn greatest_order(page: &[u8]) -> Option<u64> {
-    let count: [u8; 2] = page.get(KEY_COUNT)?.try_into().ok()?;
-    let children = usize::from(u16::from_le_bytes(count)) + 1;
+impl Known {
+    fn see(&mut self, header: &[u8]) {
+        self.primary = usize::from(header[FLAGS] & PRIMARY);
+        self.roots = SLOTS.map(|slot| roots(header, slot));
+    }
+
+    fn has_tables(&self, offset: u64) -> bool {
+        let slots = self.roots.iter().enumerate();
+        let mut live = slots.filter(|(slot, _)| !self.is_writer || *slot == self.primary);
+        live.any(|(_, roots)| roots.contains(&Some(offset)))
+    }
+}
+
+impl PageGuard {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes bytes that were read unreadable if they name a page that is longer than the file.
+    pub(super) fn check(
+        &self,
+        storage: &dyn Storage,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> io::Result<()> {
+        if offset == 0 {
+            if bytes.len() >= HEADER_BYTES {
+                check_header(bytes, storage.len_bytes()?);
+                self.known().see(bytes);
+            }
+            return Ok(());
+        }
+        let order = match bytes.first() {
+            _ if offset < PAGE_BYTES => None,
+            Some(&LEAF | &BRANCH) if self.known().has_tables(offset) => tables(bytes),
+            Some(&BRANCH) => children(bytes).and_then(greatest_order),
+            _ => None,
+        };
+        if let Some(order) = order
+            && order > 0
+            && PAGE_BYTES << order > storage.len_bytes()?
+        {
+            bytes[0] = NO_TYPE;
+        }
+        Ok(())
+    }
+
+    /// Notes bytes that redb is about to write.
+    pub(super) fn note_write(&self, offset: u64, bytes: &[u8]) {
+        let mut known = self.known();
+        known.is_writer = true;
+        if offset == 0 && bytes.len() >= HEADER_BYTES {
+            known.see(bytes);
+        }
+    }
+}
+
+/// The order of a page that no file has: its length does not fit in memory.
+const ENDLESS: u64 = 31;
+
+/// The highest five bits of a page number: the binary logarithm of its length in pages.
+const fn order(number: u64) -> u64 {
+    number >> 59
+}
+
+/// Makes a header unreadable whose regions are too small, and a slot that names a root longer than
+/// the file.
+fn check_header(header: &mut [u8], len: u64) {
+    let pages = u32_at(header, REGION_DATA_PAGES);
+    if pages.is_some_and(|pages| pages < MIN_REGION_PAGES) {
+        header[PAGE_SIZE..PAGE_SIZE + 4].fill(0);
+    }
+    for slot in SLOTS {
+        let mut roots = ROOTS.iter().filter_map(|root| root_at(header, slot, *root));
+        if roots.any(|root| order(root) > 0 && PAGE_BYTES << order(root) > len) {
+            let checksum = slot + SLOT_CHECKSUM..slot + SLOT_BYTES;
+            header[checksum].iter_mut().for_each(|byte| *byte ^= 0xff);
+        }
+    }
+}
+
+fn root_at(header: &[u8], slot: usize, (is_there, number): (usize, usize)) -> Option<u64> {
+    match header.get(slot + is_there)? {
+        0 => None,
+        _ => u64_at(header, slot + number),
+    }
+}
+
+/// The offsets of a slot's roots.
+fn roots(header: &[u8], slot: usize) -> [Option<u64>; 2] {
+    let pages_at = |place| u32_at(header, place).map(u64::from);
+    ROOTS.map(|root| {
+        let number = root_at(header, slot, root)?;
+        let (head, data) = (pages_at(REGION_HEADER_PAGES)?, pages_at(REGION_DATA_PAGES)?);
+        // From the lowest bits on: 20 of the index within a region, less the order, then 20 of the
+        // region.
+        let index = number & (0xf_ffff >> order(number));
+        let region = number >> 20 & 0xf_ffff;
+        let pages = 1 + region * (head + data) + head + (index << order(number));
+        pages.checked_mul(PAGE_BYTES)
+    })
+}
+
+fn u32_at(bytes: &[u8], place: usize) -> Option<u32> {
+    let number = bytes.get(place..place.checked_add(4)?)?;
+    Some(u32::from_le_bytes(number.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], place: usize) -> Option<u64> {
+    let number = bytes.get(place..place.checked_add(8)?)?;
+    Some(u64::from_le_bytes(number.try_into().ok()?))
+}
+
+fn count(page: &[u8]) -> Option<usize> {
+    let count = page.get(COUNT..COUNT + 2)?.try_into().ok()?;
+    Some(usize::from(u16::from_le_bytes(count)))
+}
+
+/// The page numbers of a branch; `None` if it claims more children than fit in the page.
+fn children(page: &[u8]) -> Option<&[u8]> {
+    let children = count(page)? + 1;
     let numbers = page.get(CHILDREN + children * CHECKSUM_BYTES..)?;
-    let numbers = numbers.get(..children * NUMBER_BYTES)?;
-    let orders = numbers.chunks_exact(NUMBER_BYTES).map(|number| {
-        let number = number.try_into().expect("it was cut to this length");
-        u64::from_le_bytes(number) >> ORDER_SHIFT
-    });
+    numbers.get(..children * NUMBER_BYTES)
+}
+
+fn greatest_order(numbers: &[u8]) -> Option<u64> {
+    let numbers = numbers.chunks_exact(NUMBER_BYTES);
+    numbers
+        .filter_map(|number| u64_at(number, 0))
+        .map(order)
+        .max()
+}
+
+/// The greatest order of the roots in a leaf of table definitions. A file has few tables, so their
+/// definitions fit in a leaf: a branch in its place counts as endless.
+fn tables(page: &[u8]) -> Option<u64> {
+    match page.first() {
+        Some(&LEAF) => tables_of_leaf(page),
+        _ => Some(ENDLESS),
+    }
+}
+
+/// The same for a leaf, up to the first one that is not
+/// well formed, which redb reports.
+fn tables_of_leaf(page: &[u8]) -> Option<u64> {
+    let count = count(page)?;
+    let orders = (0..count).map_while(|nth| table(page, count, nth));
     orders.max()
+}
+
+/// The order of the root of a table; 0 without a root. A definition that Lattice does not make, and
+/// whose rows name roots, counts as endless.
+fn table(page: &[u8], count: usize, nth: usize) -> Option<u64> {
+    let end = |nth: usize| usize::try_from(u32_at(page, ENDS + 4 * nth)?).ok();
+    let key = match nth {
+        0 => ENDS + 8 * count,
+        nth => end(nth - 1)?,
+    };
+    let name = page.get(key..end(nth)?)?;
+    // The values follow the last key.
+    let definition = page.get(end(count + nth - 1)?..end(count + nth)?)?;
+    if *definition.get(HAS_ROOT)? == 0 {
+        return Some(0);
+    }
+    let root = order(u64_at(definition, TABLE_ROOT)?);
+    let is_foreign = definition.first() == Some(&MULTIMAP) || name == SAVEPOINTS;
+    Some(if is_foreign { ENDLESS } else { root })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header with the geometry of Lattice's files, whose slots have these roots.
+    fn header(slots: [[u64; 2]; 2]) -> Vec<u8> {
+        let mut header = vec![0; HEADER_BYTES];
+        header[REGION_DATA_PAGES..REGION_DATA_PAGES + 4]
+            .copy_from_slice(&(1_u32 << 20).to_le_bytes());
+        header[PAGE_SIZE + 1] = 16;
+        for (slot, numbers) in SLOTS.into_iter().zip(slots) {
+            for ((flag, place), number) in ROOTS.into_iter().zip(numbers) {
+                header[slot + flag] = 1;
+                header[slot + place..slot + place + 8].copy_from_slice(&number.to_le_bytes());
+            }
+        }
+        header
+    }
+
+    #[test]
+    fn a_slot_with_a_root_longer_than_the_file_loses_its_checksum() {
+        let whole = header([[12, 6], [1 << 59 | 3, 4]]);
+        let mut checked = whole.clone();
+        check_header(&mut checked, 1 << 20);
+        assert_eq!(checked, whole);
+        for order in [9_u64, 20, 31] {
+            let mut checked = header([[12, 6], [3, order << 59 | 4]]);
+            check_header(&mut checked, 1 << 20);
+            assert_eq!(checked[64 + 112..192], whole[64 + 112..192]);
+            assert_ne!(checked[192 + 112..], whole[192 + 112..]);
+        }
+    }
+
+    #[test]
+    fn regions_that_lattice_does_not_make_are_refused() {
+        let mut checked = header([[12, 6], [3, 4]]);
+        checked[REGION_DATA_PAGES..REGION_DATA_PAGES + 4].copy_from_slice(&[1, 0, 0, 0]);
+        check_header(&mut checked, 1 << 20);
+        assert_eq!(checked[PAGE_SIZE..PAGE_SIZE + 4], [0; 4]);
+    }
+
+    #[test]
+    fn a_writer_trusts_the_pages_of_the_other_slot_to_be_reused() {
+        let mut known = Known::default();
+        known.see(&header([[12, 6], [1 << 59 | 3, 4 << 20]]));
+        let region = (1 << 20) * PAGE_BYTES;
+        for offset in [13, 7, 1 + 6] {
+            assert!(known.has_tables(offset * PAGE_BYTES));
+        }
+        assert!(known.has_tables(PAGE_BYTES + 4 * region));
+        assert!(!known.has_tables(4 * PAGE_BYTES));
+        known.is_writer = true;
+        assert!(known.has_tables(13 * PAGE_BYTES));
+        assert!(!known.has_tables(PAGE_BYTES + 4 * region));
+    }
 }

@@ -8,8 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::SystemTime;
 
+use lattice_backend::clock::Time;
 use lattice_meta::{Cid, PubKey, StoreType};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
@@ -141,7 +141,7 @@ impl Trusted {
             if trusted.contains(cid) {
                 return false;
             }
-            let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+            let now = Time::now().to_string();
             let added = table(document.as_item_mut(), "added", Table::new());
             entries(added).insert(&cid.to_string(), value(now));
             true

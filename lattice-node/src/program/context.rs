@@ -12,7 +12,7 @@ use lattice_registry::{Found, TypedStore};
 
 use super::args::{Encoding, Global};
 use super::failure::Failure;
-use super::output::{Output, escape};
+use super::output::{Output, echo, escape};
 use super::progress::Progress;
 use super::store_ref::resolve;
 use crate::{Access, Alias, AliasError, Aliases, Node, NodeError, Registry, StoreHandle};
@@ -287,7 +287,7 @@ pub(super) fn given(argument: OsString, encoding: Encoding) -> Result<Vec<u8>, F
     if !encoding.b64 {
         return Ok(bytes);
     }
-    from_base64(&bytes).map_err(|reason| Failure::usage(format!("{}: {reason}", escape(&bytes))))
+    from_base64(&bytes).map_err(|reason| Failure::usage(format!("{}: {reason}", echo(&bytes))))
 }
 
 /// Decodes base64. The error says why the text is not base64.

@@ -73,10 +73,13 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error>
     })
 }
 
+/// An argument with more bytes is repeated in part.
+const MAX_WORD_BYTES: usize = 1024;
+
 fn safe_word(word: &OsString) -> OsString {
     match word.to_str() {
-        Some(text) => output::escape_text(text).into(),
-        None => output::escape(word.as_encoded_bytes()).into(),
+        Some(text) if text.len() <= MAX_WORD_BYTES => output::escape_text(text).into(),
+        _ => output::echo(word.as_encoded_bytes()).into(),
     }
 }
 

@@ -206,6 +206,33 @@ pub(super) fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// The most bytes of one input that a message repeats.
+const MAX_ECHO_BYTES: usize = 100;
+/// The most inputs of a list that a message repeats.
+const MAX_ECHOES: usize = 20;
+
+/// Escapes the start of an input that a message repeats, and says if there is more.
+pub(super) fn echo(bytes: &[u8]) -> String {
+    if bytes.len() <= MAX_ECHO_BYTES {
+        return escape(bytes);
+    }
+    // The continuation bytes of a character begin with the bits 10.
+    let is_inside = |place: usize| bytes[place] & 0b1100_0000 == 0b1000_0000;
+    let cut = (MAX_ECHO_BYTES - 3..=MAX_ECHO_BYTES).rfind(|&place| !is_inside(place));
+    let start = escape(&bytes[..cut.unwrap_or(MAX_ECHO_BYTES)]);
+    format!("{start}... ({} bytes)", bytes.len())
+}
+
+/// The same for the inputs of a list.
+pub(super) fn echo_all<'a>(all: impl ExactSizeIterator<Item = &'a [u8]>) -> String {
+    let more = all.len().saturating_sub(MAX_ECHOES);
+    let shown: Vec<_> = all.take(MAX_ECHOES).map(echo).collect();
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Escapes a message so that it is safe on a terminal and on one line. Keeps its backslashes.
 pub(super) fn escape_text(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
@@ -278,11 +305,23 @@ pub(super) fn json_base64(
 mod tests {
     use serde_json::json;
 
-    use super::{escape, escape_text, json_text};
+    use super::{echo, echo_all, escape, escape_text, json_text};
 
     #[test]
     fn control_sequences_are_escaped() {
         assert_eq!(escape(b"plain text"), "plain text");
+        assert_eq!(echo(&[b'a'; 100]), "a".repeat(100));
+        let long = format!("{}\u{1f980}{}", "a".repeat(98), "b".repeat(98));
+        assert_eq!(
+            echo(long.as_bytes()),
+            format!("{}... (200 bytes)", "a".repeat(98))
+        );
+        assert_eq!(
+            echo(&[0x80; 200]),
+            format!("{}... (200 bytes)", "\\x80".repeat(100))
+        );
+        let many = vec![&b"x"[..]; 25];
+        assert!(echo_all(many.into_iter()).ends_with("x, x and 5 more"));
         assert_eq!(escape("grün \u{1f980}".as_bytes()), "grün \u{1f980}");
         assert_eq!(escape(b"\x1b[31mred\x07"), "\\u{1b}[31mred\\u{7}");
         assert_eq!(escape(b"a\nb\tc\\d"), "a\\nb\\tc\\\\d");

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use lattice_meta::StoreId;
 
 use super::Failure;
-use super::output::escape;
+use super::output::echo;
 use super::suggest::did_you_mean;
 use crate::{Aliases, StoreManager};
 
@@ -23,7 +23,7 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     if store.as_encoded_bytes().contains(&b'/') {
         return Ok(PathBuf::from(store));
     }
-    let shown = format!("\"{}\"", escape(store.as_encoded_bytes()));
+    let shown = format!("\"{}\"", echo(store.as_encoded_bytes()));
     let what = format!(
         "expected an alias, a store id, its first {MIN_PREFIX_DIGITS} or more hex digits, or a path \
          that contains /; `lattice list` lists all stores"

@@ -13,6 +13,7 @@ mod code;
 mod copies;
 mod crowd;
 mod damage;
+mod edges;
 mod escapes;
 mod garbage;
 mod identity;
@@ -22,6 +23,7 @@ mod program;
 mod sessions;
 mod sharing;
 mod votes;
+mod waiting;
 mod whole;
 
 use std::path::Path;

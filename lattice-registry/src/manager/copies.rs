@@ -40,7 +40,8 @@ impl StoreManager {
     /// the store's ops. This node writes to the replica. Its owner is the one in the genesis.
     ///
     /// # Errors
-    /// An unknown type, [`ManagerError::StoreExists`], and what the file system reports.
+    /// An unknown type, [`ManagerError::StoreExists`], [`ManagerError::CreatedAhead`], and what the
+    /// file system reports.
     pub fn create_replica(&self, genesis: &Genesis) -> Result<StoreId, ManagerError> {
         self.replica(genesis, genesis.store_type().into())
     }
@@ -66,6 +67,7 @@ impl StoreManager {
         if self.store_path(store_id).exists() {
             return Err(ManagerError::StoreExists { store_id });
         }
+        self.check_created(genesis)?;
         let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         self.create_file(&building.file(), genesis, recorded)?;
         building.place(self, store_id)?;

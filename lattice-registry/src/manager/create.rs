@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lattice_backend::engine::ingest::DEFER_AHEAD_MS;
 use lattice_backend::engine::open::create_store;
 use lattice_meta::{Genesis, Hlc, Nonce, StateHash, StoreId, StoreType};
 
@@ -37,6 +38,20 @@ impl StoreManager {
         let logic = opener.logic();
         let (schema, logic) = (logic.newest_schema(), logic.version());
         create_store(&*self.backend, file, genesis, schema, logic).map_err(ManagerError::Create)
+    }
+
+    /// Refuses a store that is dated further ahead of the clock than its ops may be.
+    pub(super) fn check_created(&self, genesis: &Genesis) -> Result<(), ManagerError> {
+        let created_ms = genesis.created().ms();
+        let due_ms = created_ms.saturating_sub(DEFER_AHEAD_MS);
+        match self.options.clock.now_ms() < due_ms {
+            true => Err(ManagerError::CreatedAhead {
+                store_id: genesis.store_id(),
+                created_ms,
+                due_ms,
+            }),
+            false => Ok(()),
+        }
     }
 
     /// The genesis record of a new store.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use lattice_backend::backend::{BackendError, Cause, FileError, PeekError};
+use lattice_backend::clock::Time;
 use lattice_backend::engine::open::OpenError;
 use lattice_meta::{HlcError, StoreId};
 
@@ -60,6 +61,22 @@ pub enum ManagerError {
     /// The clock shows a time that a store's timestamp cannot hold.
     #[error("the clock cannot date a new store")]
     Clock(#[from] HlcError),
+    /// The genesis of a new replica is dated more than 10 minutes ahead of the clock. Either this
+    /// clock or the clock of the store's owner is or was wrong.
+    #[error(
+        "store {store_id} says that it was created at {}, which is ahead of this machine's clock; \
+         set the clock right, or take the store from {} on",
+        Time::from_ms(*created_ms),
+        Time::from_ms(*due_ms)
+    )]
+    CreatedAhead {
+        /// The store.
+        store_id: StoreId,
+        /// When it says that it was created, in milliseconds since the Unix epoch.
+        created_ms: u64,
+        /// From when on a replica can be created, in milliseconds since the Unix epoch.
+        due_ms: u64,
+    },
     /// The operating system provided no random bytes.
     #[error("the operating system gave no random bytes for a new store")]
     Random(#[source] Cause),

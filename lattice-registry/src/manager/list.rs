@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lattice_backend::cores::on_all_cores;
 use lattice_meta::{MetaInfo, StoreId};
 
 use super::{ManagerError, STATE_DB, StoreManager};
@@ -55,30 +53,8 @@ impl StoreManager {
     }
 
     fn peek_all(&self, paths: Vec<PathBuf>) -> Vec<Listed> {
-        let next = AtomicUsize::new(0);
-        let listed = Mutex::new(Vec::with_capacity(paths.len()));
-        let work = || {
-            let mut mine = Vec::new();
-            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                mine.push(self.peek_dir(path));
-            }
-            listed
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .extend(mine);
-        };
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        std::thread::scope(|scope| {
-            for _ in 1..cores.min(paths.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        let mut listed = listed
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        listed.sort_by(|a, b| a.path.cmp(&b.path));
-        listed
+        let each = |(): &mut (), path: PathBuf| self.peek_dir(&path);
+        on_all_cores(paths, 1, || (), each, || ()).0
     }
 
     fn peek_dir(&self, dir: &Path) -> Listed {

@@ -23,7 +23,7 @@ pub(super) fn is_made_once_and_only_if_the_birth_succeeds(site: &Site) {
     };
     let failed = site.backend.create(&site.path, &mut |tx| {
         tx.put(Table::Data, b"key", b"value")?;
-        Err(BackendError::Unusable)
+        Err(BackendError::unusable())
     });
     assert!(failed.is_err(), "a store was made by a birth that failed");
     assert!(is_gone(), "a birth that failed left a file behind");

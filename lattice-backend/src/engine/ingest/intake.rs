@@ -15,10 +15,11 @@ use crate::history::held::HeldReason;
 use crate::machine::StateMachine;
 use crate::op::{Op, OpRef, Stamp};
 
-/// An op is applied if it is dated at most this far ahead of the local clock, in milliseconds.
-const DEFER_MS: u64 = 10 * 60 * 1000;
+/// An op is applied if it is dated at most this far ahead of the local clock, in milliseconds. A
+/// replica is created if its genesis is.
+pub const DEFER_AHEAD_MS: u64 = 10 * 60 * 1000;
 /// An op dated further ahead than this is rejected instead of pending, in milliseconds.
-const REFUSE_MS: u64 = 24 * 60 * 60 * 1000;
+pub const REFUSE_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Ingests a chunk of ops, and every pending op that can now follow.
 pub(crate) struct Intake<'a, 'b, M: StateMachine> {
@@ -167,11 +168,11 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
             return done(Outcome::Rejected(Rejection::UnknownAuthor { author }));
         }
         let ahead_ms = op.hlc().ms().saturating_sub(self.now_ms);
-        if ahead_ms > REFUSE_MS {
+        if ahead_ms > REFUSE_AHEAD_MS {
             return done(Outcome::Rejected(Rejection::FarAhead { ahead_ms }));
         }
-        if ahead_ms > DEFER_MS {
-            let until_ms = op.hlc().ms() - DEFER_MS;
+        if ahead_ms > DEFER_AHEAD_MS {
+            let until_ms = op.hlc().ms() - DEFER_AHEAD_MS;
             let trust = self.trust(&author)?;
             let evicted = self.recorder.state.pending.defer(op, until_ms, trust);
             return Ok((Outcome::Deferred { until_ms }, evicted));

@@ -6,6 +6,7 @@ pub(crate) mod pending;
 pub(crate) mod report;
 
 pub use error::IngestError;
+pub use intake::{DEFER_AHEAD_MS, REFUSE_AHEAD_MS};
 pub(crate) use intake::{Parents, check_parents};
 pub use pending::{MAX_PENDING_BYTES, MAX_PENDING_OPS};
 pub use report::{IngestReport, Outcome, Rejection};
@@ -16,9 +17,9 @@ use lattice_meta::{OpId, PubKey};
 
 use crate::backend::{Access, BackendError, ReadTx, Result};
 use crate::chunks::Chunks;
+use crate::cores::on_all_cores;
 use crate::engine::Inner;
 use crate::engine::contain::decode;
-use crate::engine::cores::on_all_cores;
 use crate::engine::ingest::intake::Intake;
 use crate::engine::ingest::report::{Event, Tally};
 use crate::history::{Forks, read_place};

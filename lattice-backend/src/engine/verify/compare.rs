@@ -2,7 +2,7 @@
 
 use lattice_meta::MetaKey;
 
-use crate::backend::{Direction, EVERYTHING, ReadTx, Result, Row, RowCursor, Rows, Table};
+use crate::backend::{Direction, EVERYTHING, ReadTx, Result, Row, RowCursor, Table};
 use crate::engine::verify::{Finding, HashDifference, RowDifference, TELL_ROWS};
 use crate::history::system::{Ledger, SystemKey, read_u64};
 use crate::history::{BranchNo, applied_key, read_applied_value};
@@ -35,24 +35,6 @@ impl Comparison<'_> {
             count += 1;
             if count % TELL_ROWS == 0 {
                 self.progress.report(Stage::Rows, count, None);
-            }
-        }
-    }
-
-    /// The first op that differs, or whose effect differs. It does not matter where a record was
-    /// split into parts.
-    pub(crate) fn ops(&self) -> Result<Option<RowDifference>> {
-        let mut found = Records::new(self.first)?;
-        let mut expected = Records::new(self.second)?;
-        loop {
-            let (found, expected) = (found.next()?, expected.next()?);
-            if found != expected {
-                let (found, expected) = (found.as_ref(), expected.as_ref());
-                let difference = difference(Table::Ops, found.map(as_row), expected.map(as_row));
-                return Ok(Some(difference));
-            }
-            if found.is_none() {
-                return Ok(None);
             }
         }
     }
@@ -174,44 +156,6 @@ impl Comparison<'_> {
         }
         Ok(())
     }
-}
-
-/// The records of ops, each under the key of its first part.
-struct Records<'a> {
-    rows: Rows<'a>,
-    /// The row after the last returned record.
-    ahead: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl<'a> Records<'a> {
-    fn new(tx: &'a dyn ReadTx) -> Result<Self> {
-        let mut rows = tx.range(Table::Ops, EVERYTHING, Direction::Forward)?;
-        let ahead = next_of(&mut *rows, &|_| Ok(true))?;
-        Ok(Self { rows, ahead })
-    }
-
-    /// The next record. A row that is not part of a record counts as one by itself.
-    fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let Some((key, mut record)) = self.ahead.take() else {
-            return Ok(None);
-        };
-        for part in 1_u32.. {
-            self.ahead = match self.rows.next()? {
-                None => None,
-                Some(row) if is_part(row.key, &key, part) => {
-                    record.extend_from_slice(row.value);
-                    continue;
-                }
-                Some(row) => Some((row.key.to_vec(), row.value.to_vec())),
-            };
-            break;
-        }
-        Ok(Some((key, record)))
-    }
-}
-
-fn is_part(key: &[u8], first: &[u8], part: u32) -> bool {
-    key.strip_prefix(first) == Some(&part.to_be_bytes())
 }
 
 /// Whether a row is compared.

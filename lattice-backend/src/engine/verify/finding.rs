@@ -119,6 +119,19 @@ pub enum Finding {
     /// A row differs.
     #[error("{0}")]
     Row(RowDifference),
+    /// The store records that other logic computed its state, which the logic that verified it does
+    /// not name as equal. If nothing else was found, both compute the same state: opening the store
+    /// for writing, or rebuilding it, records the current version.
+    #[error(
+        "the store records the logic {recorded}, and {current} verified it; a write by this program \
+         records {current} if a replay gives the same state, and so does `lattice rebuild`"
+    )]
+    Logic {
+        /// The recorded version.
+        recorded: String,
+        /// The version that verified the store.
+        current: LogicVersion,
+    },
     /// The recorded greatest timestamp differs from the greatest applied one.
     #[error("greatest timestamp: computed {expected}, recorded {found}")]
     Clock {
@@ -151,6 +164,7 @@ impl Finding {
             Self::Effect(_) => "effect",
             Self::StateHash(_) => "state_hash",
             Self::Row(_) => "row",
+            Self::Logic { .. } => "logic",
             Self::Clock { .. } => "clock",
         }
     }

@@ -1,19 +1,25 @@
 //! Checks the table of held ops.
 
-use crate::backend::{BackendError, Direction, ReadTx, Result, Table};
+use std::ops::Bound;
+
+use crate::backend::{BackendError, Direction, ReadTx, Result, Span, Table};
 use crate::engine::Inner;
 use crate::engine::verify::replay::MAX_FAULTS;
 use crate::engine::verify::{Finding, OpFault, RowDifference};
-use crate::history::held::{Held, HeldIndex, HeldOp, read_held, row_after_record};
-use crate::machine::StateMachine;
+use crate::history::held::{
+    Held, HeldIndex, HeldOp, HeldReason, read_held, record_rows, record_span,
+};
+use crate::history::{Forks, read_place};
+use crate::machine::{LogicVersion, StateMachine};
+use crate::op::OpRef;
 
 /// The number of held op numbers that are read at a time.
 const NUMBERS: usize = 1024;
 /// The most rows that are reported.
 const MAX_ROWS: usize = 64;
 
-/// Checks that each held op is signed by its author, that no row follows the last part of a record,
-/// and that the rows beside the records of held ops are the ones that follow from the records.
+/// Checks that each held op is signed by its author, that the rows of its record are those that it
+/// is written as, and that the rows beside the records of held ops are the ones that follow from the records.
 /// Returns the number of held ops, and the first of them.
 pub(crate) fn check_held<M: StateMachine>(
     inner: &Inner<M>,
@@ -43,15 +49,8 @@ pub(crate) fn check_held<M: StateMachine>(
                 let (op, fault) = (op.reference(), OpFault::Signature);
                 findings.push(Finding::HeldOp { op, fault });
             }
-            if let Some((key, value)) = row_after_record(tx, number)? {
-                stray.push(RowDifference {
-                    table: Table::Held,
-                    key,
-                    expected: None,
-                    found: Some(value),
-                });
-                stray.truncate(MAX_ROWS);
-            }
+            stray.extend(other_row(tx, number, &held)?);
+            stray.truncate(MAX_ROWS);
             index.push(number, op);
             if shown.len() < MAX_FAULTS {
                 shown.push(held);
@@ -62,6 +61,98 @@ pub(crate) fn check_held<M: StateMachine>(
     findings.extend(stray.into_iter().map(Finding::Row));
     compare(tx, index, findings)?;
     Ok((count, shown))
+}
+
+/// The first row of a record that is not as the held op is written.
+fn other_row(tx: &dyn ReadTx, number: u64, held: &HeldOp) -> Result<Option<RowDifference>> {
+    let mut expected = record_rows(number, held).into_iter();
+    let (start, end) = record_span(number);
+    let span: Span<'_> = (Bound::Included(&start), Bound::Excluded(&end));
+    let mut rows = tx.range(Table::Held, span, Direction::Forward)?;
+    let difference = |key, expected, found| {
+        Ok(Some(RowDifference {
+            table: Table::Held,
+            key,
+            expected,
+            found,
+        }))
+    };
+    loop {
+        match (expected.next(), rows.next()?) {
+            (None, None) => return Ok(None),
+            (Some((key, value)), Some(row)) if row.key == key => {
+                if row.value != value {
+                    return difference(key, Some(value), Some(row.value.to_vec()));
+                }
+            }
+            (Some((key, value)), _) => return difference(key, Some(value), None),
+            (None, Some(row)) => {
+                return difference(row.key.to_vec(), None, Some(row.value.to_vec()));
+            }
+        }
+    }
+}
+
+/// Checks that each held op is not applied, that its parents are applied or held, and that one that
+/// follows a held op names it. `replayed` is the replay of the applied ops.
+pub(crate) fn check_places<M: StateMachine>(
+    inner: &Inner<M>,
+    tx: &dyn ReadTx,
+    replayed: &dyn ReadTx,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let all = Held::read(tx)?;
+    let (mut first, mut found) = (0, Vec::new());
+    loop {
+        let numbers = Held::numbers(tx, first, NUMBERS)?;
+        let Some(next) = numbers.last().and_then(|last| last.checked_add(1)) else {
+            break;
+        };
+        for number in numbers {
+            // A record that is missing was reported.
+            let Some(held) = read_held(tx, &inner.hasher, number)? else {
+                continue;
+            };
+            if let Some(fault) = fault_of(&held, all, tx, replayed)? {
+                let op = held.op.reference();
+                found.push(Finding::HeldOp { op, fault });
+                found.truncate(MAX_ROWS);
+            }
+        }
+        first = next;
+    }
+    findings.append(&mut found);
+    Ok(())
+}
+
+fn fault_of(
+    held: &HeldOp,
+    all: Held,
+    tx: &dyn ReadTx,
+    replayed: &dyn ReadTx,
+) -> Result<Option<OpFault>> {
+    let is_applied = |op: &OpRef| Ok(read_place(replayed, op, Forks::Some)?.is_some());
+    if is_applied(&held.op.reference())? {
+        return Ok(Some(OpFault::Twice));
+    }
+    for parent in held.op.parents() {
+        if !is_applied(&parent)? && !all.contains(tx, &parent)? {
+            return Ok(Some(OpFault::Parent { parent }));
+        }
+    }
+    let found = match &held.reason {
+        HeldReason::Follows { parent } => {
+            let is_so = held.op.parents().any(|named| named == *parent);
+            (!is_so || !all.contains(tx, parent)?)
+                .then(|| format!("it is noted to follow {parent}, which is no held parent"))
+        }
+        HeldReason::Fault { .. } => None,
+    };
+    let found = found.or_else(|| {
+        let error = LogicVersion::new(&held.logic).err()?;
+        Some(format!("its noted logic is none: {error}"))
+    });
+    Ok(found.map(|found| OpFault::Unreadable { found }))
 }
 
 /// Compares the rows beside the records with those that follow from the records.

@@ -14,7 +14,6 @@ pub use finding::{Depth, Finding, OpFault, Verification};
 pub use rebuild::{Rebuilt, rebuild_store};
 
 use std::sync::Arc;
-use std::thread::ScopedJoinHandle;
 
 use lattice_meta::SchemaVersion;
 
@@ -22,15 +21,16 @@ use crate::backend::{
     BackendError, Direction, EVERYTHING, Integrity, ReadTx, Result, Row, RowCursor, Rows,
     StateBackend, Table,
 };
+use crate::cores::both;
 use crate::engine::Inner;
 use crate::engine::contain::contain;
 use crate::engine::read::forks;
 use crate::engine::verify::compare::Comparison;
-use crate::engine::verify::held::check_held;
+use crate::engine::verify::held::{check_held, check_places};
 use crate::engine::verify::replay::{Replay, Replayed, Signatures};
 use crate::history::system::{LOGIC, Ledger};
 use crate::history::{View, read_op};
-use crate::machine::{History, LogicVersion, StateMachine};
+use crate::machine::{History, Logic, LogicVersion, StateMachine};
 use crate::op::ApplyIndex;
 use crate::progress::{ProgressSink, Stage};
 use crate::state::{Accumulator, ElementChanges, ElementHasher};
@@ -51,16 +51,15 @@ pub(crate) fn verify<M: StateMachine>(
     inner.check_schema(&*tx)?;
     let (mut findings, mut of_held) = (Vec::new(), Vec::new());
     let logic = inner.machine.logic().version().clone();
-    let recorded = recorded_logic(&*tx, &logic, &mut findings)?;
+    let recorded = recorded_logic(&*tx, inner.machine.logic(), depth, &mut findings)?;
     let mut of_history = Vec::new();
     let (state, history) = match depth {
         Depth::Quick => (rescan_state(inner, &*tx, progress), Ok(())),
         // Another thread reads the rows during the replay, which alone reports progress.
-        Depth::Full => std::thread::scope(|scope| {
-            let rescan = scope.spawn(|| rescan_state(inner, &*tx, &ProgressSink::default()));
-            let history = verify_history(inner, &*tx, backend, progress, &mut of_history);
-            (join(rescan), history)
-        }),
+        Depth::Full => both(
+            || rescan_state(inner, &*tx, &ProgressSink::default()),
+            || verify_history(inner, &*tx, backend, progress, &mut of_history),
+        ),
     };
     let (state, history) = of_both(state, history)?;
     let state = found_damage(state, &mut findings)?;
@@ -106,11 +105,13 @@ fn found_damage<T>(read: Result<T>, findings: &mut Vec<Finding>) -> Result<Optio
     }
 }
 
-/// The recorded version of the logic. It may differ from the given logic's version, but it must be
-/// a well-formed one.
+/// The recorded version of the logic, which must be a well-formed one. Nothing in a store proves
+/// which logic computed it: a full verification reports a version that the given logic neither has
+/// nor names as equal.
 fn recorded_logic(
     tx: &dyn ReadTx,
-    logic: &LogicVersion,
+    logic: &Logic,
+    depth: Depth,
     findings: &mut Vec<Finding>,
 ) -> Result<String> {
     let missing = || BackendError::row(Table::System, "the version of the store's logic", "none");
@@ -121,9 +122,14 @@ fn recorded_logic(
         findings.push(Finding::Row(RowDifference {
             table: Table::System,
             key: LOGIC.to_vec(),
-            expected: Some(logic.as_str().into()),
+            expected: Some(logic.version().as_str().into()),
             found: Some(recorded),
         }));
+    } else if depth == Depth::Full && !logic.computes_as(&shown) {
+        findings.push(Finding::Logic {
+            recorded: shown.clone(),
+            current: logic.version().clone(),
+        });
     }
     Ok(shown)
 }
@@ -176,16 +182,9 @@ impl RowCursor for Reported<'_> {
 /// with an error without a cause, which is not the one to report.
 fn of_both<A, B>(one: Result<A>, other: Result<B>) -> Result<(Result<A>, Result<B>)> {
     match (one, other) {
-        (Err(BackendError::Unusable), Err(cause)) => Err(cause),
+        (Err(BackendError::Unusable { .. }), Err(cause)) => Err(cause),
         both => Ok(both),
     }
-}
-
-/// The result of another thread, whose panic continues here.
-fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn rescan_state<M: StateMachine>(
@@ -254,9 +253,9 @@ fn verify_history<M: StateMachine>(
     };
     compared.ledgers(&inner.genesis_hash, findings)?;
     let is_same_schema = inner.schema == replay.schema();
-    let (data, ops) = std::thread::scope(|scope| {
-        // In parallel with the ops, whose comparison reports no progress.
-        let data = scope.spawn(|| match is_same_schema {
+    // In parallel, since the comparison of ops reports no progress.
+    let (data, ops) = both(
+        || match is_same_schema {
             true => Comparison {
                 first: tx,
                 second: &*second,
@@ -264,16 +263,20 @@ fn verify_history<M: StateMachine>(
             }
             .table(Table::Data),
             false => Ok(None),
-        });
-        let ops = match has_other_effect {
+        },
+        || match has_other_effect {
             true => Ok(None),
-            false => compared.ops(),
-        };
-        (join(data), ops)
-    });
+            false => Comparison {
+                progress: &ProgressSink::default(),
+                ..compared
+            }
+            .table(Table::Ops),
+        },
+    );
     let (data, ops) = of_both(data, ops)?;
     findings.extend(data?.map(Finding::Row));
     findings.extend(ops?.map(Finding::Row));
     compared.meta(findings)?;
-    compared.system_and_index(findings)
+    compared.system_and_index(findings)?;
+    check_places(inner, tx, &*second, findings)
 }

@@ -7,8 +7,8 @@ use lattice_meta::{Genesis, SchemaVersion};
 
 use crate::backend::{BackendError, ReadTx, Result, StateDb, Table};
 use crate::clock::SystemClock;
+use crate::cores::on_all_cores;
 use crate::engine::contain::decode;
-use crate::engine::cores::on_all_cores;
 use crate::engine::ingest::{CHUNK_BYTES, CHUNK_OPS, Parents, SIGNATURES, check_parents};
 use crate::engine::inner::{Inner, Parts, Undo};
 use crate::engine::open::create::give_birth;

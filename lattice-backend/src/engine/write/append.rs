@@ -35,7 +35,11 @@ pub(crate) fn append<M: StateMachine>(inner: &Inner<M>, command: M::Command) -> 
     let answer = inner
         .group
         .submit(command, |batch| lead(inner, batch), help);
-    answer.unwrap_or_else(|| Err(BackendError::Unusable.into()))
+    answer.unwrap_or_else(|| {
+        // The leader of the batch panicked.
+        let refused = inner.check_usable().err();
+        Err(refused.unwrap_or_else(BackendError::unusable).into())
+    })
 }
 
 /// Carries out the commands of a batch in one transaction.
@@ -225,6 +229,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         let hlc = after.max(now);
         match hlc.ms().saturating_sub(now_ms) {
             ahead_ms if ahead_ms > MAX_LEAD_MS => Err(AppendError::ClockBehind {
+                newest: ledger.clock,
                 ahead_ms,
                 allowed_ms: MAX_LEAD_MS,
             }),

@@ -1,6 +1,9 @@
 //! Why a command did not become an op.
 
+use lattice_meta::Hlc;
+
 use crate::backend::BackendError;
+use crate::clock::Time;
 use crate::machine::{LogicFault, MachineError};
 use crate::op::{OpError, OpRef};
 
@@ -14,9 +17,17 @@ pub enum AppendError<R> {
     /// The op's timestamp would be too far ahead of the local clock. Either this clock or another
     /// author's clock is or was wrong.
     #[error(
-        "the store's history is {ahead_ms} ms ahead of this machine's clock, more than {allowed_ms} ms; set the clock right, or migrate the store if its history was misdated"
+        "the store's newest op is dated {}, {} s ahead of this machine's clock and more than {} s; \
+         set the clock right, or write again from {} on, or move the state to a new store with \
+         `lattice migrate` if the op is misdated",
+        Time::from_ms(newest.ms()),
+        ahead_ms / 1000,
+        allowed_ms / 1000,
+        Time::from_ms(newest.ms().saturating_sub(*allowed_ms))
     )]
     ClockBehind {
+        /// The timestamp of the newest op.
+        newest: Hlc,
         /// How far ahead of the local clock the op would be, in milliseconds.
         ahead_ms: u64,
         /// The greatest lead allowed, in milliseconds.

@@ -1,5 +1,7 @@
 //! Clocks that are wrong.
 
+use lattice_backend::clock::Time;
+
 use super::*;
 
 #[test]
@@ -23,13 +25,19 @@ fn more_than_twenty_minutes_behind_is_refused() {
     append(&store, "key", "1");
     site.clock.set(NOW_MS - 20 * MINUTE_MS - 1);
     let refused = store.append(Command::set("key", "2")).unwrap_err();
+    let message = refused.to_string();
     let AppendError::ClockBehind {
+        newest,
         ahead_ms,
         allowed_ms,
     } = refused
     else {
         panic!("{refused:?}");
     };
+    assert_eq!(newest.ms(), NOW_MS);
+    // The message says from when on a write is accepted again.
+    let due = Time::from_ms(NOW_MS - 20 * MINUTE_MS);
+    assert!(message.contains(&format!("from {due} on")), "{message}");
     assert_eq!((ahead_ms, allowed_ms), (20 * MINUTE_MS + 1, 20 * MINUTE_MS));
     assert_eq!(store.op_count().unwrap(), 1);
     site.clock.set(NOW_MS - 20 * MINUTE_MS);

@@ -87,15 +87,20 @@ fn of_an_iterator_leave_the_file_intact() {
     assert!(!store.is_usable());
     let refused = store.append(Command::set("key", "after")).unwrap_err();
     assert!(
-        matches!(refused, AppendError::Backend(BackendError::Unusable)),
+        matches!(refused, AppendError::Backend(BackendError::Unusable { .. })),
         "{refused:?}"
     );
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert_eq!(cause, "a write to the store panicked");
     let refused = store.ingest(given([]), &Authors::Any);
     assert!(matches!(
         refused,
-        Err(IngestError::Backend(BackendError::Unusable))
+        Err(IngestError::Backend(BackendError::Unusable { .. }))
     ));
-    assert!(matches!(store.state_hash(), Err(BackendError::Unusable)));
+    assert!(matches!(
+        store.state_hash(),
+        Err(BackendError::Unusable { .. })
+    ));
     store.close().unwrap();
     let store = site.open();
     assert_eq!(history(&store), [first]);

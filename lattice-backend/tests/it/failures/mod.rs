@@ -70,9 +70,10 @@ fn assert_says(error: &(dyn Error + 'static), fault: DiskFault) {
     assert!(said, "{error:?} does not say {fault:?}");
 }
 
-/// A failed handle reports that it is unusable, or the disk's error.
+/// A failed handle reports the disk's error, or that it is unusable: a snapshot that another thread
+/// reads does not know the failure.
 fn assert_useless(error: &BackendError, fault: DiskFault) {
-    if !matches!(error, BackendError::Unusable) {
+    if !matches!(error, BackendError::Unusable { first: None, .. }) {
         assert_says(error, fault);
     }
 }
@@ -207,7 +208,7 @@ fn after_the_failure(store: &Store, fault: DiskFault) {
         matches!(
             closed,
             Err(AppendError::Backend(
-                BackendError::Closed | BackendError::Unusable
+                BackendError::Closed | BackendError::Unusable { .. }
             ))
         ),
         "{closed:?}"
@@ -292,10 +293,20 @@ fn of_a_commit_make_the_handle_unusable() {
             unusable += 1;
             let refused = store.append(Command::set("key", "3")).unwrap_err();
             assert!(
-                matches!(refused, AppendError::Backend(BackendError::Unusable)),
+                matches!(refused, AppendError::Backend(BackendError::Unusable { .. })),
                 "{refused:?}"
             );
-            assert!(matches!(store.snapshot(), Err(BackendError::Unusable)));
+            // Errors that follow from a failure have it as their cause.
+            assert_says(&refused, failure.fault);
+            let refused = store.snapshot().map(drop).unwrap_err();
+            assert!(
+                matches!(refused, BackendError::Unusable { .. }),
+                "{refused:?}"
+            );
+            assert_says(&refused, failure.fault);
+            if let Err(error) = store.close() {
+                assert_says(&error, failure.fault);
+            }
         }
         drop(store);
         let store = site.open();

@@ -189,6 +189,7 @@ fn a_hot_fix_that_faults_on_an_applied_op_is_refused() {
     let verified = reader.verify(Depth::Full, &*place.backend, &ProgressSink::none());
     let found = verified.unwrap().findings;
     let [
+        Finding::Logic { .. },
         Finding::Op {
             index,
             fault: OpFault::Code { fault },

@@ -1,5 +1,7 @@
 //! Verification: an intact store has no findings, and every other store has some.
 
+mod rows;
+
 use std::sync::Arc;
 
 use lattice_backend::backend::{Integrity, OpenOptions, Table, WriteTx};

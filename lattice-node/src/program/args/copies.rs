@@ -64,10 +64,15 @@ pub(in super::super) enum BundleCommand {
                       trusted: `code add` trusts it. A new replica uses the module that the sender's \
                       store records. If the sender has applied the same ops, the state hashes are \
                       compared.\n\n\
+                      Ops that are dated more than 10 minutes ahead of this machine's clock, and \
+                      ops that follow them, are deferred: they are not in the store until the \
+                      bundle is applied again when they are due. --wait does that. Others can write \
+                      to the store while it waits.\n\n\
                       Example: lattice bundle apply fruit.bundle --any-author\n         \
                       lattice bundle apply news.bundle --author 1f3a...\n         \
                       ssh bob lattice bundle create fruit - | lattice bundle apply -\n\n\
-                      JSON: store_id, created, applied, known, waiting, deferred, rejected (each: reason, ops), \
+                      JSON: store_id, created, applied, known, waiting, deferred, \
+                      deferred_until_ms (null if none is), rejected (each: reason, ops), \
                       claims (matched, differs, not_compared; null without code)"
     )]
     Apply {
@@ -79,6 +84,9 @@ pub(in super::super) enum BundleCommand {
         /// Accept the ops of all authors
         #[arg(long, conflicts_with = "authors")]
         any_author: bool,
+        /// Wait for ops dated ahead of this machine's clock, and apply them when they are due
+        #[arg(long)]
+        wait: bool,
     },
 }
 

@@ -1,16 +1,23 @@
 //! Parses one JSON object on a line and keeps its values as raw text.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::program::context::from_base64;
-use crate::program::output::escape;
+use crate::program::output::{echo, echo_all};
 
 /// The fields of an object, in order, without duplicates.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+/// A name that occurs more than once.
+pub(super) fn duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
+}
 
 /// True if a line is blank.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
@@ -26,7 +33,7 @@ pub(super) fn fields(line: &[u8]) -> Result<Fields<'_>, String> {
             _ => "; is it another --format?",
         };
         // serde_json reports the position within this line.
-        let text = error.to_string();
+        let text = cut(&error);
         let text = text.replace(" at line 1 column ", " at column ");
         format!("expected a JSON object, found {text}{hint}")
     })
@@ -69,12 +76,7 @@ impl<'a> Fields<'a> {
 
     /// The names of the fields, for messages.
     pub(super) fn names(&self) -> String {
-        let names: Vec<_> = self
-            .0
-            .iter()
-            .map(|(name, _)| escape(name.as_bytes()))
-            .collect();
-        names.join(", ")
+        echo_all(self.0.iter().map(|(name, _)| name.as_bytes()))
     }
 }
 
@@ -84,7 +86,7 @@ pub(super) fn bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
         "null" => Err(format!("`{name}`: expected a value, found null")),
         text if text.starts_with('"') => serde_json::from_str::<String>(text)
             .map(String::into_bytes)
-            .map_err(|error| format!("`{name}`: {error}")),
+            .map_err(|error| format!("`{name}`: {}", cut(&error))),
         json => Ok(json.as_bytes().to_vec()),
     }
 }
@@ -100,11 +102,26 @@ pub(super) fn key_bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String>
     }
 }
 
-/// The first 40 characters of a value, for messages.
+/// The start of a value, for messages.
 fn shown(value: &RawValue) -> String {
-    let text: String = value.get().chars().take(40).collect();
-    escape(text.as_bytes())
+    echo(value.get().as_bytes())
 }
+
+/// The most fields of an object.
+const MAX_FIELDS: usize = 65_536;
+
+/// The message of an error of serde_json, which can repeat the input.
+fn cut(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.len() <= MAX_ERROR_BYTES {
+        return text;
+    }
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    format!("{}{place}", echo(text.as_bytes()))
+}
+
+/// The most bytes of such a message that are shown whole.
+const MAX_ERROR_BYTES: usize = 250;
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -119,12 +136,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields: Vec<(String, &RawValue)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    if fields.iter().any(|(found, _)| *found == name) {
-                        let twice = format!("the field `{name}` twice");
-                        return Err(serde::de::Error::custom(twice));
+                while let Some(field) = map.next_entry::<String, &RawValue>()? {
+                    if fields.len() == MAX_FIELDS {
+                        let more = format!("more than {MAX_FIELDS} fields");
+                        return Err(serde::de::Error::custom(more));
                     }
-                    fields.push((name, value));
+                    fields.push(field);
+                }
+                if let Some(name) = duplicate(fields.iter().map(|(name, _)| name.as_str())) {
+                    let twice = format!("the field `{}` twice", echo(name.as_bytes()));
+                    return Err(serde::de::Error::custom(twice));
                 }
                 Ok(Fields(fields))
             }

@@ -28,7 +28,7 @@ use serde_json::json;
 use super::args::{self, ImportFormat};
 use super::context::Context;
 use super::failure::Failure;
-use super::output::escape;
+use super::output::echo;
 use crate::{Access, StoreHandle};
 use rows::{KvRow, LogRow, Row, Shape};
 
@@ -264,7 +264,7 @@ fn format_of(args: &args::Import) -> Result<ImportFormat, Failure> {
         Some("log" | "txt" | "tsv") => Ok(ImportFormat::Lines),
         _ => Err(Failure::usage(format!(
             "{} has no extension that names its format; give --format jsonl, csv or lines",
-            escape(args.file.as_os_str().as_encoded_bytes())
+            echo(args.file.as_os_str().as_encoded_bytes())
         ))),
     }
 }

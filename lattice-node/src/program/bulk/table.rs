@@ -6,9 +6,10 @@ use csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
 use super::Stop;
+use super::json::duplicate;
 use super::line_count::{LineCount, LineEnds};
 use super::rows::{Row, Shape};
-use crate::program::output::escape;
+use crate::program::output::{echo, echo_all};
 
 /// The column names, without duplicates.
 pub(super) struct Columns(Vec<String>);
@@ -24,34 +25,38 @@ impl Columns {
         let mut names = Vec::<String>::with_capacity(record.len());
         for name in record {
             let name = std::str::from_utf8(name)
-                .map_err(|_| format!("expected column names in UTF-8, found {}", escape(name)))?;
-            if names.iter().any(|known| known == name) {
-                return Err(format!(
-                    "expected different column names, found `{name}` twice"
-                ));
-            }
+                .map_err(|_| format!("expected column names in UTF-8, found {}", echo(name)))?;
             names.push(name.to_owned());
         }
-        Ok(Self(names))
+        match duplicate(names.iter().map(String::as_str)) {
+            Some(name) => Err(format!(
+                "expected different column names, found `{}` twice",
+                echo(name.as_bytes())
+            )),
+            None => Ok(Self(names)),
+        }
     }
 
     /// The index of a column.
     pub(super) fn place(&self, name: &str) -> Result<usize, String> {
         let place = self.0.iter().position(|known| known == name);
-        place.ok_or_else(|| format!("expected a column `{name}`, found {}", self.names()))
+        place.ok_or_else(|| {
+            let name = echo(name.as_bytes());
+            format!("expected a column `{name}`, found {}", self.names())
+        })
     }
 
     /// The column names, for messages.
     pub(super) fn names(&self) -> String {
-        let names: Vec<_> = self.0.iter().map(|name| escape(name.as_bytes())).collect();
-        names.join(", ")
+        echo_all(self.0.iter().map(String::as_bytes))
     }
 
     fn object(&self, record: &ByteRecord) -> Result<Vec<u8>, String> {
         let mut object = Map::new();
         for (name, cell) in self.0.iter().zip(record) {
             let text = std::str::from_utf8(cell).map_err(|_| {
-                format!("expected UTF-8 in column `{name}`, found {}; --value imports one column unchanged", escape(cell))
+                let (name, found) = (echo(name.as_bytes()), echo(cell));
+                format!("expected UTF-8 in column `{name}`, found {found}; --value imports one column unchanged")
             })?;
             object.insert(name.clone(), Value::from(text));
         }
@@ -82,6 +87,7 @@ pub(super) fn rows<R: Row>(
     if let Some((_, reason)) = ends.bad_quote(reader.position().byte()) {
         return Err(first(reason.into()));
     }
+    ends.begin(reader.position().byte());
     if header.is_empty() {
         return Err(first("expected column names, found nothing".into()));
     }
@@ -103,12 +109,14 @@ impl<R: Read> Table<R> {
         if !read.map_err(|error| stop(&self.ends, error))? {
             return Ok(None);
         }
-        if let Some((offset, reason)) = self.ends.bad_quote(self.reader.position().byte()) {
+        let end = self.reader.position().byte();
+        if let Some((line, reason)) = self.ends.bad_quote(end) {
             return Err(Stop::Broken {
-                line: self.ends.line_from(offset),
+                line,
                 reason: reason.into(),
             });
         }
+        self.ends.begin(end);
         let line = line_of(&self.ends, record.position());
         let cell = |place: usize| record[place].to_vec();
         let value = match self.picked.value {
@@ -127,6 +135,9 @@ fn line_of(ends: &LineEnds, position: Option<&Position>) -> u64 {
 }
 
 fn stop(ends: &LineEnds, error: csv::Error) -> Stop {
+    if let Some((line, reason)) = ends.too_long() {
+        return Stop::Broken { line, reason };
+    }
     let line = line_of(ends, error.position());
     let reason = match error.into_kind() {
         ErrorKind::Io(error) => return Stop::Read(error),

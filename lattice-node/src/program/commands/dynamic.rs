@@ -17,7 +17,7 @@ use crate::Access;
 use crate::program::args;
 use crate::program::context::{Context, from_base64};
 use crate::program::failure::Failure;
-use crate::program::output::{Output, escape, styles};
+use crate::program::output::{Output, echo, escape, styles};
 use crate::program::suggest::did_you_mean;
 
 pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
@@ -202,7 +202,7 @@ fn example(expected: ValueType) -> &'static str {
 /// Parses `NAME=TEXT`, `NAME:=JSON` or `NAME=@FILE`.
 fn argument(method: &Method, word: &OsStr) -> Result<(String, Value), Failure> {
     let bytes = word.as_encoded_bytes();
-    let wrong = |reason: &str| Failure::usage(format!("argument {}: {reason}", escape(bytes)));
+    let wrong = |reason: &str| Failure::usage(format!("argument {}: {reason}", echo(bytes)));
     let form = || wrong("expected NAME=TEXT, NAME:=JSON or NAME=@FILE");
     let equals = bytes
         .iter()

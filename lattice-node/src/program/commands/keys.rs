@@ -12,7 +12,7 @@ use crate::KvStore;
 use crate::program::args::{self, Encoding};
 use crate::program::context::{Context, close, given, shown};
 use crate::program::failure::Failure;
-use crate::program::output::{Output, escape, json_base64, json_bytes, styles};
+use crate::program::output::{Output, echo, json_base64, json_bytes, styles};
 
 pub(super) fn put(context: &mut Context<'_>, put: args::Put) -> Result<(), Failure> {
     let key = given(put.key, put.encoding)?;
@@ -75,7 +75,7 @@ fn no_key(kv: &KvStore, key: &[u8]) -> Failure {
     Failure::not_found(format!(
         "store {} has no key \"{}\"",
         kv.store_id(),
-        escape(key)
+        echo(key)
     ))
 }
 

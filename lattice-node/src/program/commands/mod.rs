@@ -17,6 +17,8 @@ mod values;
 mod watch;
 mod whole;
 
+use lattice_backend::clock::Time;
+
 use super::args::Command;
 use super::context::Context;
 use super::failure::Failure;
@@ -62,9 +64,8 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
 }
 
 /// Formats milliseconds since the Unix epoch as RFC 3339 in UTC.
-fn timestamp(ms: u64) -> String {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
-    humantime::format_rfc3339_millis(time).to_string()
+fn timestamp(ms: u64) -> Time {
+    Time::from_ms(ms)
 }
 
 /// The location of a logic version's module; `None` for native code.

@@ -10,7 +10,7 @@ use super::held::{held_json, held_line, held_ops};
 use crate::program::args;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
-use crate::program::output::{Output, escape, json_bytes, styles};
+use crate::program::output::{Output, echo, escape, json_bytes, styles};
 use crate::program::suggest::did_you_mean;
 use crate::{Access, Aliases};
 
@@ -45,7 +45,7 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
 /// Parses a store type; the error suggests a similar known type.
 pub(super) fn parse_type(context: &Context<'_>, text: &str) -> Result<StoreType, Failure> {
     StoreType::new(text).map_err(|error| {
-        let failure = Failure::usage(format!("{}: {error}", escape(text.as_bytes())));
+        let failure = Failure::usage(format!("{}: {error}", echo(text.as_bytes())));
         let known = context.registry().types().map(StoreType::as_str);
         match did_you_mean(text, known) {
             Some(meant) => failure.and(&meant),

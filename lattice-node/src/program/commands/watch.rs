@@ -13,7 +13,7 @@ use super::timestamp;
 use crate::program::args::{self, Encoding};
 use crate::program::context::{Context, given, shown};
 use crate::program::failure::Failure;
-use crate::program::output::{escape, escape_text, json_base64, json_bytes, styles};
+use crate::program::output::{echo, escape_text, json_base64, json_bytes, styles};
 use crate::{Access, KvStore, LogStore, StoreHandle};
 
 /// How long one wait for ops of an unknown type lasts before it is repeated.
@@ -121,7 +121,7 @@ fn parse(since: &str) -> Result<Since, Failure> {
         Failure::usage(format!(
             "--since {}: expected INDEX[:OP[:CHANGE]], the index and the id of an op and the number of \
              a change in it",
-            escape(since.as_bytes())
+            echo(since.as_bytes())
         ))
     };
     let mut parts = since.split(':');

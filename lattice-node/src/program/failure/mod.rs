@@ -3,8 +3,10 @@
 #[cfg(feature = "wasm")]
 mod code;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -128,6 +130,10 @@ impl Failure {
         self.kind
     }
 
+    pub(super) fn is_in_use(&self) -> bool {
+        self.kind == Kind::InUse
+    }
+
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
@@ -195,16 +201,40 @@ impl Failure {
 
     /// The failure as JSON, for an entry of a list or a finding of a verification.
     pub(super) fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": self.kind.name(), "message": self.message })
+        serde_json::json!({ "kind": self.kind.name(), "message": bounded(&self.message) })
     }
 
     pub(super) fn print(&self, json: bool) {
+        let message = bounded(&self.message);
         if json {
-            print_json(self.kind.name(), &self.message);
+            print_json(self.kind.name(), &message);
         } else {
-            print_error(&format!("lattice: {}", escape_text(&self.message)));
+            print_error(&format!("lattice: {}", escape_text(&message)));
         }
     }
+}
+
+/// The most bytes of a message, and how many of them are its end. Texts of users, files and modules
+/// can be in it.
+const MAX_MESSAGE_BYTES: usize = 4096;
+const END_BYTES: usize = 1024;
+
+/// Omits the middle of a message that is too long: the start has the cause, the end the remedy.
+fn bounded(message: &str) -> Cow<'_, str> {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return message.into();
+    }
+    let boundary = |places: RangeInclusive<usize>| {
+        let mut places = places;
+        places.find(|place| message.is_char_boundary(*place))
+    };
+    // A character has at most four bytes, so a boundary is near.
+    let (start, end) = (MAX_MESSAGE_BYTES - END_BYTES, message.len() - END_BYTES);
+    let start = boundary(start..=start + 3).unwrap_or(0);
+    let end = boundary(end..=end + 3).unwrap_or(message.len());
+    let omitted = end - start;
+    let (start, end) = (&message[..start], &message[end..]);
+    format!("{start} ... ({omitted} bytes) ... {end}").into()
 }
 
 pub(super) fn print_json(kind: &str, message: &str) {
@@ -231,6 +261,13 @@ fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
             Some(io::ErrorKind::NotADirectory) => {
                 "name a directory with --data-dir or LATTICE_DATA_DIR"
             }
+            Some(io::ErrorKind::FileTooLarge) => {
+                "raise the limit of a file's size (`ulimit -f`), or use another file system"
+            }
+            Some(io::ErrorKind::OutOfMemory) => "free some memory and try again",
+            _ if is_out_of_files(error) => {
+                "close other files, or raise the limit of open files (`ulimit -n`)"
+            }
             _ => "",
         };
         if !step.is_empty() {
@@ -239,6 +276,17 @@ fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
         cause = error.source();
     }
     None
+}
+
+/// Whether this process, or the system, has no file left to open. The standard library has no kind
+/// for it.
+fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    let code = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::raw_os_error);
+    cfg!(unix) && matches!(code, Some(ENFILE | EMFILE))
 }
 
 /// An error and its causes on one line. Omits a cause whose text the error already contains.

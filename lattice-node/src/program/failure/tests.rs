@@ -21,3 +21,29 @@ fn the_remedy_for_damage_depends_on_the_error_and_not_on_its_message() {
         (&"damaged".into(), &"damaged".into())
     );
 }
+
+#[test]
+fn a_long_message_keeps_its_start_and_its_end() {
+    let message = format!("the start {} the end", "\u{1f980}".repeat(2000));
+    let shown = bounded(&message);
+    assert!(shown.len() < 4200, "{}", shown.len());
+    assert!(shown.starts_with("the start"), "{shown}");
+    assert!(shown.ends_with("the end"), "{shown}");
+    assert_eq!(bounded("short"), "short");
+}
+
+#[test]
+fn errors_of_the_system_have_a_remedy() {
+    for (code, remedy) in [
+        (28, "free some space"),
+        (122, "free some space"),
+        (30, "writable file system"),
+        (13, "its owner"),
+        (24, "ulimit -n"),
+        (27, "ulimit -f"),
+    ] {
+        let source = io::Error::from_raw_os_error(code);
+        let failure = Failure::from(BackendError::storage("committing", source));
+        assert!(failure.message().contains(remedy), "{failure:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod case;
 mod kinds;
 mod random;
+mod rows;
 mod stores;
 
 use std::fs;

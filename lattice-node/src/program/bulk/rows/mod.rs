@@ -9,7 +9,7 @@ use super::json::{self, Fields};
 use super::table::{Columns, Picked};
 use crate::program::args::ImportFormat;
 use crate::program::failure::Failure;
-use crate::program::output::escape;
+use crate::program::output::echo;
 use crate::{KvStore, LogStore};
 
 /// The columns or fields that the user selected.
@@ -118,7 +118,7 @@ impl Row for KvRow {
         match line.iter().position(|byte| *byte == b'\t') {
             Some(tab) => Self::new(line[..tab].to_vec(), line[tab + 1..].to_vec()),
             None => {
-                let shown = escape(&line[..line.len().min(40)]);
+                let shown = echo(&line);
                 Err(format!(
                     "expected a key, a tab and a value, found no tab in \"{shown}\""
                 ))

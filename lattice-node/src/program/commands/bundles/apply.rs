@@ -4,7 +4,8 @@ use std::path::Path;
 
 use lattice_backend::bundle::BundleCode;
 use lattice_backend::chunks::Chunks;
-use lattice_backend::engine::ingest::Authors;
+use lattice_backend::clock::{Clock, SystemClock};
+use lattice_backend::engine::ingest::{Authors, DEFER_AHEAD_MS, REFUSE_AHEAD_MS};
 use lattice_meta::StoreId;
 use serde_json::{Map, Value};
 
@@ -13,10 +14,11 @@ use super::code;
 use super::code::Comparison;
 use super::counts::Counts;
 use super::source::{Intact, Source};
+use super::wait::{Patience, Waiting, at};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::{Access, StoreHandle};
+use crate::{Access, ManagerError, StoreHandle};
 
 /// The most ops in one ingest report.
 const OPS_PER_REPORT: usize = 4096;
@@ -28,50 +30,41 @@ const BYTES_PER_REPORT: usize = 8 << 20;
 /// file is modified in place, the second pass reports the difference at its end, after it has
 /// applied the ops before. Each of those is a valid op of the store, by an author that the caller
 /// accepts.
+///
+/// With [`Patience::Wait`], the second pass is repeated when deferred ops are due.
 pub(super) fn apply(
     context: &mut Context<'_>,
     file: &Path,
     whose: &Authors,
+    patience: Patience,
 ) -> Result<(), Failure> {
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
-    let (genesis, store_id) = (bundle.genesis(), bundle.genesis().store_id());
-    let code = usable_code(context, &bundle)?;
-    // The type of an existing store is not resolved: the store records which code opens it, and
-    // several modules of its type may be trusted. Nor is that of a store whose code is in the
-    // bundle, and not yet where the resolver searches.
-    if code.is_none() && !context.node.manager().store_path(store_id).exists() {
-        context.registry().resolve(genesis.store_type())?;
-    }
-    context.node.become_writer()?;
-    #[cfg(feature = "wasm")]
-    if let Some(code) = code {
-        code::keep(context, code)?;
-    }
-    let manager = context.node.manager();
-    let created = !manager.store_path(store_id).exists();
-    if created {
-        match code {
-            Some(code) => manager.create_replica_of(genesis, code.claims().logic())?,
-            None => manager.create_replica(genesis)?,
-        };
-    }
-    let store = manager.open(store_id, Access::ReadWrite)?;
-    let mut counts = Counts::default();
-    let taken = take_in(&*store, &bundle, whose, &mut counts);
-    let compared = taken.and_then(|()| {
-        let claims = bundle.code().map(BundleCode::claims);
-        let compared = claims.map(|claims| Comparison::new(&*store, claims));
-        Ok(compared.transpose()?)
-    });
-    manager.close(store_id)?;
-    #[cfg(feature = "wasm")]
-    if created {
-        crate::program::commands::code::note_use(context, store_id)?;
-    }
-    let compared = compared.map_err(|failure| {
-        let applied = plural(counts.applied(), ("op was", "ops were"));
-        failure.and(&format!("{applied} applied before the error"))
-    })?;
+    let store_id = bundle.genesis().store_id();
+    let mut waiting = Waiting::start(context, patience);
+    let mut applied = Applied::default();
+    let compared = loop {
+        let outcome = apply_once(context, &bundle, whose, &waiting, &mut applied);
+        match outcome {
+            Err(Stop::Dated { due_ms, .. }) if patience == Patience::Wait && is_near(due_ms) => {
+                waiting.for_store(context, due_ms)?;
+            }
+            Err(Stop::Failed(failure)) if applied.attempts > 1 && failure.is_in_use() => {
+                let waited = waiting.for_writer(failure);
+                waited.map_err(|failure| applied.explain(failure))?;
+            }
+            Err(stop) => return Err(applied.explain(stop.into_failure())),
+            Ok(compared) => match applied.counts.deferred() {
+                Some(deferred) if patience == Patience::Wait => {
+                    let waited = waiting.for_ops(context, &deferred);
+                    waited.map_err(|failure| applied.explain(failure))?;
+                }
+                _ => break compared,
+            },
+        }
+    };
+    let Applied {
+        counts, created, ..
+    } = applied;
     print(context, store_id, created, &counts, compared)?;
     if let (Some(Comparison::Differs { ours }), Some(code)) = (compared, bundle.code()) {
         return Err(Failure::damaged(format!(
@@ -88,6 +81,119 @@ pub(super) fn apply(
             if left == 1 { "was" } else { "were" }
         ))),
     }
+}
+
+/// What the attempts so far have done.
+#[derive(Debug, Default)]
+struct Applied {
+    attempts: u32,
+    created: bool,
+    counts: Counts,
+}
+
+impl Applied {
+    /// Adds to a failure what is in the store.
+    fn explain(&self, failure: Failure) -> Failure {
+        if self.attempts == 0 {
+            return failure;
+        }
+        let applied = plural(self.counts.applied(), ("op was", "ops were"));
+        let failure = failure.and(&format!("{applied} applied before"));
+        match self.counts.deferred() {
+            Some(deferred) => failure.and(&format!(
+                "{} deferred until {}: apply the bundle again then",
+                plural(deferred.ops, ("op is", "ops are")),
+                at(deferred.last_ms)
+            )),
+            None => failure,
+        }
+    }
+}
+
+/// Why an attempt ended early.
+enum Stop {
+    /// The store is dated ahead of the clock, and so cannot be created yet.
+    Dated {
+        due_ms: u64,
+        failure: Failure,
+    },
+    Failed(Failure),
+}
+
+impl Stop {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Dated { failure, .. } | Self::Failed(failure) => failure,
+        }
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Whether a time is near enough to wait for it. Ops dated further ahead are rejected.
+fn is_near(due_ms: u64) -> bool {
+    let left_ms = due_ms.saturating_sub(SystemClock.now_ms());
+    left_ms <= REFUSE_AHEAD_MS - DEFER_AHEAD_MS
+}
+
+/// Creates the store, if it is not there, and applies the ops of the bundle that can be applied.
+fn apply_once(
+    context: &mut Context<'_>,
+    bundle: &Intact,
+    whose: &Authors,
+    waiting: &Waiting,
+    applied: &mut Applied,
+) -> Result<Option<Comparison>, Stop> {
+    let (genesis, store_id) = (bundle.genesis(), bundle.genesis().store_id());
+    let code = usable_code(context, bundle)?;
+    // The type of an existing store is not resolved: the store records which code opens it, and
+    // several modules of its type may be trusted. Nor is that of a store whose code is in the
+    // bundle, and not yet where the resolver searches.
+    if code.is_none() && !context.node.manager().store_path(store_id).exists() {
+        context.registry().resolve(genesis.store_type())?;
+    }
+    context.node.become_writer()?;
+    #[cfg(feature = "wasm")]
+    if let Some(code) = code {
+        code::keep(context, code)?;
+    }
+    let manager = context.node.manager();
+    let created = !manager.store_path(store_id).exists();
+    if created {
+        let created = match code {
+            Some(code) => manager.create_replica_of(genesis, code.claims().logic()),
+            None => manager.create_replica(genesis),
+        };
+        if let Err(error @ ManagerError::CreatedAhead { due_ms, .. }) = created {
+            let failure = error.into();
+            return Err(Stop::Dated { due_ms, failure });
+        }
+        created?;
+    }
+    let store = manager.open(store_id, Access::ReadWrite)?;
+    applied.attempts += 1;
+    applied.created |= created;
+    let mut counts = Counts::default();
+    let taken = take_in(&*store, bundle, whose, waiting, &mut counts);
+    applied.counts = counts.after(&applied.counts);
+    let compared = taken.and_then(|()| {
+        let claims = bundle.code().map(BundleCode::claims);
+        let compared = claims.map(|claims| Comparison::new(&*store, claims));
+        Ok(compared.transpose()?)
+    });
+    // After a failure, closing fails too; the failure is the error to report.
+    let closed = manager.close(store_id);
+    let compared = compared?;
+    closed?;
+    #[cfg(feature = "wasm")]
+    if created {
+        crate::program::commands::code::note_use(context, store_id)?;
+    }
+    Ok(compared)
 }
 
 /// The code that the bundle carries, after every module was checked. Changes nothing.
@@ -146,12 +252,14 @@ fn take_in(
     store: &dyn StoreHandle,
     bundle: &Intact,
     whose: &Authors,
+    waiting: &Waiting,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut bundle = bundle.again()?;
     let ops = std::iter::from_fn(|| bundle.next_op().transpose());
     // A report has an entry for every op, so each chunk is counted before the next is ingested.
     for chunk in Chunks::new(ops, OPS_PER_REPORT, BYTES_PER_REPORT, Vec::len) {
+        waiting.check()?;
         counts.add(&store.ingest(&mut chunk?.into_iter().map(Ok), whose)?);
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! Counts the outcomes of a bundle's ops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lattice_backend::engine::ingest::{IngestReport, Outcome, Rejection};
 use lattice_meta::OpId;
 use serde_json::{Value, json};
 
+use super::wait::at;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 
@@ -32,10 +33,20 @@ pub(super) struct Counts {
 /// Why an op is pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pending {
-    /// A referenced op is missing.
-    Waiting,
-    /// Its timestamp is ahead of the clock.
-    Deferred,
+    /// This parent is missing.
+    Waiting { missing: OpId },
+    /// Its timestamp is ahead of the clock until then, in milliseconds since the Unix epoch.
+    Deferred { until_ms: u64 },
+}
+
+/// The ops that are pending because of the clock: those dated ahead, and those that follow them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deferred {
+    pub(super) ops: u64,
+    /// When the first of them is due, in milliseconds since the Unix epoch.
+    pub(super) first_ms: u64,
+    /// When the last of them is due.
+    pub(super) last_ms: u64,
 }
 
 impl Counts {
@@ -62,11 +73,13 @@ impl Counts {
             (Outcome::Applied { .. }, _) => self.applied += 1,
             (Outcome::Known, _) => self.known += 1,
             (Outcome::Held { .. }, _) => self.held += 1,
-            (Outcome::Waiting { .. }, Some(id)) => {
-                self.pending.insert(id, Pending::Waiting);
+            (Outcome::Waiting { missing }, Some(id)) => {
+                let missing = missing.id;
+                self.pending.insert(id, Pending::Waiting { missing });
             }
-            (Outcome::Deferred { .. }, Some(id)) => {
-                self.pending.insert(id, Pending::Deferred);
+            (Outcome::Deferred { until_ms }, Some(id)) => {
+                let until_ms = *until_ms;
+                self.pending.insert(id, Pending::Deferred { until_ms });
             }
             (Outcome::Rejected(why), _) => {
                 self.unknown_authors |= matches!(why, Rejection::UnknownAuthor { .. });
@@ -89,26 +102,91 @@ impl Counts {
         self.applied
     }
 
-    fn pending(&self, why: Pending) -> u64 {
-        let pending = self.pending.values().filter(|pending| **pending == why);
-        u64::try_from(pending.count()).unwrap_or(u64::MAX)
+    /// The number of pending ops.
+    fn pending(&self) -> u64 {
+        u64::try_from(self.pending.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The number of ops whose parents are missing, and not because of the clock.
+    fn waiting(&self) -> u64 {
+        let deferred = self.deferred().map_or(0, |deferred| deferred.ops);
+        self.pending().saturating_sub(deferred)
+    }
+
+    /// The deferred ops, if there are any.
+    pub(super) fn deferred(&self) -> Option<Deferred> {
+        let due = self.due();
+        let (ops, first, last) = (due.len(), due.values().min()?, due.values().max()?);
+        Some(Deferred {
+            ops: u64::try_from(ops).unwrap_or(u64::MAX),
+            first_ms: *first,
+            last_ms: *last,
+        })
+    }
+
+    /// When each pending op that is dated ahead, or follows such an op, is due. An op that waits is
+    /// followed to its missing parent, and so on; each op is visited once.
+    fn due(&self) -> BTreeMap<OpId, u64> {
+        let mut due = BTreeMap::new();
+        let mut visited = BTreeSet::new();
+        for id in self.pending.keys() {
+            let (mut chain, mut next, mut end_ms) = (Vec::new(), *id, None);
+            while let Some(pending) = self.pending.get(&next) {
+                if !visited.insert(next) {
+                    end_ms = due.get(&next).copied();
+                    break;
+                }
+                chain.push(next);
+                match pending {
+                    Pending::Waiting { missing } => next = *missing,
+                    Pending::Deferred { until_ms } => {
+                        end_ms = Some(*until_ms);
+                        break;
+                    }
+                }
+            }
+            due.extend(end_ms.into_iter().flat_map(|ms| {
+                let chain = std::mem::take(&mut chain);
+                chain.into_iter().map(move |id| (id, ms))
+            }));
+        }
+        due
     }
 
     /// The number of ops that are not in the store.
     pub(super) fn left(&self) -> u64 {
-        let pending = self.pending(Pending::Waiting) + self.pending(Pending::Deferred);
-        self.rejected.values().sum::<u64>() + pending
+        self.rejected.values().sum::<u64>() + self.pending()
+    }
+
+    /// The counts of several attempts with the same ops: what an earlier one has added to the store
+    /// is known to this one.
+    pub(super) fn after(self, earlier: &Self) -> Self {
+        let added = earlier.applied + earlier.held;
+        Self {
+            applied: self.applied + earlier.applied,
+            held: self.held + earlier.held,
+            known: self.known.saturating_sub(added),
+            ..self
+        }
     }
 
     pub(super) fn json(&self) -> Vec<(&'static str, Value)> {
+        let deferred = self.deferred();
         let rejected = self.rejected.iter();
         let rejected = rejected.map(|(reason, ops)| json!({ "reason": reason, "ops": ops }));
         vec![
             ("applied", self.applied.into()),
             ("known", self.known.into()),
             ("held", self.held.into()),
-            ("waiting", self.pending(Pending::Waiting).into()),
-            ("deferred", self.pending(Pending::Deferred).into()),
+            ("waiting", self.waiting().into()),
+            (
+                "deferred",
+                deferred.map_or(0, |deferred| deferred.ops).into(),
+            ),
+            (
+                "deferred_until_ms",
+                deferred.map(|deferred| deferred.last_ms).into(),
+            ),
             ("rejected", rejected.collect()),
         ]
     }
@@ -127,22 +205,19 @@ impl Counts {
                  them, and a program whose code can apply them does so when it opens the store"
             ));
         }
-        let (waiting, deferred) = (
-            self.pending(Pending::Waiting),
-            self.pending(Pending::Deferred),
-        );
-        if waiting > 0 {
-            let waiting = ops(waiting);
+        if self.waiting() > 0 {
+            let waiting = ops(self.waiting());
             context.out.note(&format!(
                 "{waiting} not applied, because parent ops are in neither the bundle nor the store; \
                  apply a bundle with those first, then this one again"
             ));
         }
-        if deferred > 0 {
-            let deferred = ops(deferred);
+        if let Some(deferred) = self.deferred() {
             context.out.note(&format!(
-                "{deferred} not applied, because dated ahead of this machine's clock; apply the bundle \
-                 again later"
+                "{} deferred until {}, because dated ahead of this machine's clock, or after such an \
+                 op; apply the bundle again then, or use `bundle apply --wait`, which waits for them",
+                ops(deferred.ops),
+                at(deferred.last_ms)
             ));
         }
         for (reason, count) in &self.rejected {
@@ -201,8 +276,8 @@ mod tests {
         [
             counts.applied,
             counts.known,
-            counts.pending(Pending::Waiting),
-            counts.pending(Pending::Deferred),
+            counts.waiting(),
+            counts.deferred().map_or(0, |deferred| deferred.ops),
             counts.rejected.values().sum(),
         ]
     }
@@ -222,6 +297,51 @@ mod tests {
         report.released = vec![(id(1), APPLIED)];
         counts.add(&report);
         assert_eq!(numbers(&counts), [1, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn ops_that_follow_a_deferred_op_are_deferred() {
+        let follows = |byte| {
+            let missing = lattice_backend::op::OpRef {
+                author: author(9),
+                seq: 0,
+                id: id(byte),
+            };
+            Outcome::Waiting { missing }
+        };
+        let mut counts = Counts::default();
+        let deferred = |until_ms| Outcome::Deferred { until_ms };
+        // 1 <- 2 <- 3, and 6 <- 5; 4 follows an op that is nowhere, and 7 follows 4.
+        counts.add(&given(&[
+            (3, follows(2)),
+            (1, deferred(100)),
+            (2, follows(1)),
+            (4, waiting()),
+            (5, follows(6)),
+            (6, deferred(90)),
+            (7, follows(4)),
+        ]));
+        let due = Deferred {
+            ops: 5,
+            first_ms: 90,
+            last_ms: 100,
+        };
+        assert_eq!(counts.deferred(), Some(due));
+        assert_eq!(numbers(&counts), [0, 0, 2, 5, 0]);
+    }
+
+    #[test]
+    fn attempts_add_up() {
+        let mut first = Counts::default();
+        let deferred = Outcome::Deferred { until_ms: 1 };
+        first.add(&given(&[(1, APPLIED), (2, Outcome::Known), (3, deferred)]));
+        let mut second = Counts::default();
+        second.add(&given(&[
+            (1, Outcome::Known),
+            (2, Outcome::Known),
+            (3, APPLIED),
+        ]));
+        assert_eq!(numbers(&second.after(&first)), [2, 1, 0, 0, 0]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod create;
 mod source;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::path::Path;
 
@@ -20,6 +21,7 @@ use crate::program::failure::Failure;
 use crate::{Access, TipsFile};
 use create::Carry;
 use source::Source;
+use wait::Patience;
 
 /// Names standard input or output in place of a file.
 const STDIO: &str = "-";
@@ -48,13 +50,18 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             file,
             authors,
             any_author,
+            wait,
         } => {
             let whose = match (any_author, authors.is_empty()) {
                 (true, _) => Authors::Any,
                 (false, true) => Authors::Known,
                 (false, false) => Authors::Named(authors.into_iter().collect()),
             };
-            apply::apply(context, &file, &whose)
+            let patience = match wait {
+                true => Patience::Wait,
+                false => Patience::Leave,
+            };
+            apply::apply(context, &file, &whose, patience)
         }
     }
 }

@@ -1,0 +1,125 @@
+//! Work on several threads. If the system has no thread to give, the calling thread does the work:
+//! all threads of Lattice that share work are started here.
+
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+
+/// Starts a thread, unless the system refuses one, as at a limit of processes.
+fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Option<ScopedJoinHandle<'scope, T>> {
+    Builder::new().spawn_scoped(scope, work).ok()
+}
+
+/// The result of another thread, whose panic continues here.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Runs both functions: the first on a thread of its own, the second on this one. Without a thread,
+/// this thread runs first the second, then the first.
+pub fn both<A: Send, B>(beside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
+    // Only a thread that has started takes the function.
+    let beside = Mutex::new(Some(beside));
+    let run = || {
+        let taken = beside.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.map(|beside| beside())
+    };
+    let (ran, here) = std::thread::scope(|scope| {
+        let thread = start(scope, run);
+        let here = here();
+        (thread.and_then(join), here)
+    });
+    let beside = ran.or_else(run);
+    (
+        beside.expect("a function that no thread has run is still there"),
+        here,
+    )
+}
+
+/// Runs `each` on all items, with one thread per core, or with as many as the system gives. The
+/// helpers start with the items immediately; this thread first runs the last argument. Returns the
+/// results in the order of the items.
+///
+/// `state` makes what a thread keeps between its items. A thread takes `share` items at a time;
+/// there are no more threads than shares. A panic of a thread continues in this one.
+pub fn on_all_cores<I: Send, O: Send, S, T>(
+    items: Vec<I>,
+    share: usize,
+    state: impl Fn() -> S + Sync,
+    each: impl Fn(&mut S, I) -> O + Sync,
+    meanwhile: impl FnOnce() -> T,
+) -> (Vec<O>, T) {
+    let count = items.len();
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let helpers = cores.min(count / share.max(1));
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let work = || {
+        let (mut state, mut mine) = (state(), Vec::with_capacity(count / (helpers + 1)));
+        loop {
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken: Vec<_> = queue.by_ref().take(share).collect();
+            drop(queue);
+            if taken.is_empty() {
+                return mine;
+            }
+            for (place, item) in taken {
+                mine.push((place, each(&mut state, item)));
+            }
+        }
+    };
+    let (done, shares) = std::thread::scope(|scope| {
+        // After the first refusal, no more threads are asked for.
+        let helpers: Vec<_> = (0..helpers).map_while(|_| start(scope, work)).collect();
+        let done = meanwhile();
+        let mut shares = vec![work()];
+        shares.extend(helpers.into_iter().map(join));
+        (done, shares)
+    });
+    let mut results: Vec<_> = shares.into_iter().flatten().collect();
+    results.sort_unstable_by_key(|(place, _)| *place);
+    (
+        results.into_iter().map(|(_, result)| result).collect(),
+        done,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        for count in [0, 1, 15, 16, 17, 1000] {
+            let items: Vec<u64> = (0..count).collect();
+            let double = |(): &mut (), item: u64| item * 2;
+            let (results, done) = on_all_cores(items, 16, || (), double, || "done");
+            assert!(results.into_iter().eq((0..count).map(|item| item * 2)));
+            assert_eq!(done, "done");
+        }
+    }
+
+    #[test]
+    fn both_functions_run_once() {
+        let (one, other) = both(
+            || std::thread::current().id(),
+            || std::thread::current().id(),
+        );
+        assert_ne!(one, other);
+        assert_eq!(other, std::thread::current().id());
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller() {
+        for at in [0, 500, 999] {
+            let panicked = std::panic::catch_unwind(|| {
+                let each = |(): &mut (), item: u64| assert_ne!(item, at, "item {at}");
+                on_all_cores((0..1000).collect(), 16, || (), each, || ())
+            });
+            assert!(panicked.is_err());
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Waiting until deferred ops can be applied.
+//!
+//! While the command waits, the store is closed, so that others can write to it: the deferred ops
+//! are in the bundle, which is applied again when they are due.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lattice_backend::clock::{Clock, SystemClock, Time};
+
+use super::counts::Deferred;
+use crate::program::bulk::plural;
+use crate::program::context::{Context, Host};
+use crate::program::failure::Failure;
+
+/// The least time between two attempts, in milliseconds, unless the second is the last. A bundle
+/// can have as many due times as it has ops.
+const MIN_PAUSE_MS: u64 = 10_000;
+/// How often the clock is read, since it can be set while the command waits.
+const POLL: Duration = Duration::from_secs(1);
+/// How often a store that another process writes is tried again after a pause, a second apart.
+const MAX_TRIES: u32 = 60;
+
+/// What `--wait` decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Deferred ops are left to a later attempt.
+    Leave,
+    /// The command applies them when they are due.
+    Wait,
+}
+
+/// Pauses of a command, which an interruption ends.
+pub(super) struct Waiting {
+    clock: Arc<dyn Clock>,
+    signal: Arc<Signal>,
+    tries: u32,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    interrupted: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    fn interrupted(&self) -> MutexGuard<'_, bool> {
+        self.interrupted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn interrupt(&self) {
+        *self.interrupted() = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Waiting {
+    /// Prepares to wait; from then on, an interruption ends the command between two transactions.
+    pub(super) fn start(context: &Context<'_>, patience: Patience) -> Self {
+        let waiting = Self::by(Arc::new(SystemClock));
+        if context.host == Host::Process && patience == Patience::Wait {
+            let signal = Arc::clone(&waiting.signal);
+            // Without a handler an interruption ends the process at once. What is applied stays.
+            let _ = ctrlc::set_handler(move || signal.interrupt());
+        }
+        waiting
+    }
+
+    fn by(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            signal: Arc::default(),
+            tries: 0,
+        }
+    }
+
+    /// Ends the command if the user interrupted it.
+    ///
+    /// # Errors
+    /// The failure of an interrupted command.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        match *self.signal.interrupted() {
+            true => Err(Failure::interrupted()),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for the next deferred ops, and says so.
+    ///
+    /// # Errors
+    /// If the user interrupts the command.
+    pub(super) fn for_ops(
+        &mut self,
+        context: &mut Context<'_>,
+        deferred: &Deferred,
+    ) -> Result<(), Failure> {
+        self.tries = 0;
+        let due_ms = next_attempt_ms(self.clock.now_ms(), deferred);
+        let ops = plural(deferred.ops, ("op", "ops"));
+        let last = match due_ms == deferred.last_ms {
+            true => String::new(),
+            false => format!(", and for the last of them until {}", at(deferred.last_ms)),
+        };
+        context.out.note(&format!(
+            "{ops} deferred, because dated ahead of this machine's clock, or after such an op; \
+             waiting until {}{last}",
+            at(due_ms)
+        ));
+        self.until(due_ms)
+    }
+
+    /// Waits until a new replica can be created.
+    ///
+    /// # Errors
+    /// If the user interrupts the command.
+    pub(super) fn for_store(
+        &mut self,
+        context: &mut Context<'_>,
+        due_ms: u64,
+    ) -> Result<(), Failure> {
+        context.out.note(&format!(
+            "the store is dated ahead of this machine's clock; waiting until {}",
+            at(due_ms)
+        ));
+        self.until(due_ms)
+    }
+
+    /// Waits a moment for another process that writes the store.
+    ///
+    /// # Errors
+    /// The failure itself, if that was done often enough; and if the user interrupts the command.
+    pub(super) fn for_writer(&mut self, in_use: Failure) -> Result<(), Failure> {
+        self.tries += 1;
+        match self.tries > MAX_TRIES {
+            true => Err(in_use),
+            false => self.until(self.clock.now_ms().saturating_add(1000)),
+        }
+    }
+
+    /// Waits until the clock shows a time.
+    fn until(&self, due_ms: u64) -> Result<(), Failure> {
+        let mut interrupted = self.signal.interrupted();
+        loop {
+            if *interrupted {
+                return Err(Failure::interrupted());
+            }
+            let left_ms = due_ms.saturating_sub(self.clock.now_ms());
+            if left_ms == 0 {
+                return Ok(());
+            }
+            let pause = POLL.min(Duration::from_millis(left_ms));
+            let waited = self.signal.changed.wait_timeout(interrupted, pause);
+            interrupted = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// A time for people, by the second after it.
+pub(super) fn at(ms: u64) -> Time {
+    Time::from_ms(ms.div_ceil(1000).saturating_mul(1000))
+}
+
+/// When the next attempt begins.
+fn next_attempt_ms(now_ms: u64, deferred: &Deferred) -> u64 {
+    let soon = now_ms.saturating_add(MIN_PAUSE_MS);
+    deferred.first_ms.max(soon.min(deferred.last_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_backend::clock::ManualClock;
+
+    use super::*;
+
+    fn deferred(first_ms: u64, last_ms: u64) -> Deferred {
+        Deferred {
+            ops: 2,
+            first_ms,
+            last_ms,
+        }
+    }
+
+    #[test]
+    fn attempts_are_apart_unless_one_is_the_last() {
+        assert_eq!(next_attempt_ms(0, &deferred(500, 500)), 500);
+        assert_eq!(next_attempt_ms(0, &deferred(500, 900)), 900);
+        assert_eq!(next_attempt_ms(0, &deferred(500, 20_000)), 10_000);
+        assert_eq!(next_attempt_ms(0, &deferred(15_000, 20_000)), 15_000);
+        assert_eq!(next_attempt_ms(0, &deferred(u64::MAX, u64::MAX)), u64::MAX);
+    }
+
+    #[test]
+    fn it_waits_for_the_clock_and_not_for_a_duration() {
+        let clock = Arc::new(ManualClock::new(1000));
+        let waiting = Waiting::by(clock.clone());
+        std::thread::scope(|scope| {
+            let waited = scope.spawn(|| waiting.until(5_000_000).is_ok());
+            assert!(!waited.is_finished());
+            clock.set(5_000_000);
+            waiting.signal.changed.notify_all();
+            assert!(waited.join().unwrap_or(false));
+        });
+    }
+
+    #[test]
+    fn an_interruption_ends_a_wait() {
+        let waiting = Waiting::by(Arc::new(ManualClock::new(0)));
+        std::thread::scope(|scope| {
+            let waited = scope.spawn(|| waiting.until(u64::MAX).map_err(|failure| failure.code()));
+            waiting.signal.interrupt();
+            assert!(matches!(waited.join(), Ok(Err(130))));
+        });
+        assert!(waiting.check().is_err());
+    }
+}
