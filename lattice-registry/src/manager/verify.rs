@@ -7,6 +7,7 @@ use lattice_backend::engine::open::{LogicPolicy, OpenError};
 use lattice_backend::engine::verify::{Depth, Finding, Verification};
 
 use super::find::{canonical, state_db};
+use super::known::How;
 use super::{ManagerError, StoreManager};
 use crate::{Peeked, ResolveError, StoreHandle};
 
@@ -27,7 +28,8 @@ impl StoreManager {
     /// verification replays the history even with other logic than the recorded one.
     ///
     /// A full verification also checks the backend's own checksums, unless the file is open for
-    /// writing.
+    /// writing. If it finds nothing, the data directory vouches for the store from then on
+    /// ([`is_known`](Self::is_known)).
     ///
     /// # Errors
     /// If the store cannot be opened or the verification cannot continue. Defects of a store that
@@ -38,15 +40,33 @@ impl StoreManager {
         depth: Depth,
     ) -> Result<Verification, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
-        let peek = self.peek_recorded(&file)?;
+        let before = match depth {
+            Depth::Quick => None,
+            // What the verification covers is at least what is there before.
+            Depth::Full => self.mark_of(&file).ok(),
+        };
+        let verified = self.verify_file(&file, depth)?;
+        if let Some(mark) = before.filter(|_| verified.is_ok()) {
+            self.record(&self.key_of(&file, mark.store_id), &mark, How::Verified)?;
+        }
+        Ok(verified)
+    }
+
+    /// The same, without entering the store.
+    pub(super) fn verify_file(
+        &self,
+        file: &Path,
+        depth: Depth,
+    ) -> Result<Verification, ManagerError> {
+        let peek = self.peek_recorded(file)?;
         let checksums = match depth {
             Depth::Quick => Integrity::None,
             Depth::Full => {
-                let checked = self.backend.check_integrity(&file);
+                let checked = self.backend.check_integrity(file);
                 checked.map_err(|error| ManagerError::Peek(error.into()))?
             }
         };
-        let verified = self.verify_opened(peek, &file, depth);
+        let verified = self.verify_opened(peek, file, depth);
         let Integrity::Damaged { detail } = &checksums else {
             return verified.map(|verified| Verification {
                 checksums,
@@ -62,7 +82,11 @@ impl StoreManager {
             }
             // The file's bytes are not those that were written, whatever error the open reports.
             Err(_) => Err(ManagerError::Peek(
-                FileError::Damaged { path: file, detail }.into(),
+                FileError::Damaged {
+                    path: file.to_path_buf(),
+                    detail,
+                }
+                .into(),
             )),
         }
     }

@@ -1,0 +1,250 @@
+//! The file `known.toml`: how far each store had come when this data directory last vouched for it.
+//!
+//! A store has one line, so that a command finds its line without parsing the others: stores of the
+//! directory by id, below them files elsewhere by their canonical path.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lattice_backend::engine::read::StoreMark;
+use lattice_meta::{OpId, StateHash, StoreId};
+use serde::{Deserialize, Serialize};
+
+use super::fs::FsError;
+
+/// The file's name in the data directory.
+pub(super) const KNOWN_FILE: &str = "known.toml";
+const HEADER: &str = "# Stores that were created, verified or restored here: the number of ops, the \
+                      newest op and the state hash\n# at that time. Lattice writes this file.\n";
+const STORES: &str = "[stores]\n";
+const FILES: &str = "[files]\n";
+/// How long an update waits for the lock of the data directory.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(10);
+
+/// Which store an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// A store of the data directory.
+    Store(StoreId),
+    /// A file elsewhere, by its canonical path.
+    File(PathBuf),
+}
+
+impl Key {
+    /// The start of the entry's line, which no other line has.
+    fn start(&self) -> String {
+        let mut start = String::from('"');
+        let text = match self {
+            Self::Store(store_id) => store_id.to_string(),
+            Self::File(path) => match path.to_str() {
+                Some(path) => path.to_owned(),
+                None => path.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
+            },
+        };
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => start.extend(['\\', c]),
+                c if c.is_control() => {
+                    write!(start, "\\U{:08X}", u32::from(c)).expect("a string takes all");
+                }
+                c => start.push(c),
+            }
+        }
+        start.push_str("\" = ");
+        start
+    }
+}
+
+/// Why the data directory vouches for a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum How {
+    Created,
+    Verified,
+    Restored,
+    Migrated,
+    /// The user took the store without verification.
+    Trusted,
+    /// The store was here before the file was.
+    Entered,
+}
+
+/// The value of a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreId>,
+    ops: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest: Option<OpId>,
+    state: StateHash,
+    how: How,
+}
+
+/// The contents of the file.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// `None` if there is no file.
+    text: Option<String>,
+}
+
+impl Known {
+    pub(super) fn load(dir: &Path) -> Result<Self, FsError> {
+        let path = dir.join(KNOWN_FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Self { text: Some(text) }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(FsError::new("read", path, source)),
+        }
+    }
+
+    /// Whether there is a file.
+    pub(super) fn is_there(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// The entry of a store. A line that cannot be read vouches for nothing.
+    pub(super) fn mark(&self, key: &Key) -> Option<StoreMark> {
+        let (text, start) = (self.text.as_deref()?, key.start());
+        let value = match text.strip_prefix(&start) {
+            Some(value) => value,
+            None => {
+                let at = text.find(&format!("\n{start}"))?;
+                text.get(at + 1 + start.len()..)?
+            }
+        };
+        let line = value.lines().next()?;
+        let row: BTreeMap<String, Row> = toml::from_str(&format!("row = {line}")).ok()?;
+        let row = row.into_values().next()?;
+        let store_id = match key {
+            Key::Store(store_id) => *store_id,
+            Key::File(_) => row.store?,
+        };
+        // An entry of a store with ops names one.
+        (row.newest.is_some() == (row.ops > 0)).then_some(StoreMark {
+            store_id,
+            ops: row.ops,
+            newest: row.newest,
+            state_hash: row.state,
+        })
+    }
+
+    /// All lines of entries: those of stores, and those of files.
+    fn lines(&self) -> Lines {
+        let mut lines = Lines::default();
+        for line in self.text.iter().flat_map(|text| text.lines()) {
+            if let Some(end) = line.find("\" = ").filter(|_| line.starts_with('"')) {
+                let (start, value) = line.split_at(end + "\" = ".len());
+                lines.put(start.to_owned(), value.to_owned());
+            }
+        }
+        lines
+    }
+}
+
+/// The lines of the file, each as its start and its value.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    stores: BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
+}
+
+impl Lines {
+    fn put(&mut self, start: String, value: String) {
+        let key = start.trim_start_matches('"').split('"').next();
+        let is_store = key.is_some_and(|key| key.parse::<StoreId>().is_ok());
+        let lines = match is_store {
+            true => &mut self.stores,
+            false => &mut self.files,
+        };
+        lines.insert(start, value);
+    }
+
+    /// Sets an entry.
+    pub(super) fn set(&mut self, key: &Key, mark: &StoreMark, how: How) {
+        let row = Row {
+            store: match key {
+                Key::Store(_) => None,
+                Key::File(_) => Some(mark.store_id),
+            },
+            ops: mark.ops,
+            newest: mark.newest,
+            state: mark.state_hash,
+            how,
+        };
+        let value = toml::Value::try_from(&row).expect("numbers and hexadecimal text are TOML");
+        self.put(key.start(), value.to_string());
+    }
+
+    /// Removes an entry.
+    pub(super) fn remove(&mut self, key: &Key) {
+        let start = key.start();
+        self.stores.remove(&start);
+        self.files.remove(&start);
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::from(HEADER);
+        for (head, lines) in [(STORES, &self.stores), (FILES, &self.files)] {
+            if lines.is_empty() {
+                continue;
+            }
+            text.push_str(head);
+            for (start, value) in lines {
+                text.push_str(start);
+                text.push_str(value);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// Updates the file atomically, under the lock of the data directory: other processes that update
+/// it wait, and a reader sees the contents before or after.
+pub(super) fn update(dir: &Path, change: impl FnOnce(&Known, &mut Lines)) -> Result<(), FsError> {
+    let path = dir.join(KNOWN_FILE);
+    let failed = |source| FsError::new("write", &path, source);
+    let locked = File::open(dir).map_err(failed)?;
+    lock(&locked).map_err(|source| FsError::new("lock", dir, source))?;
+    let known = Known::load(dir)?;
+    let mut lines = known.lines();
+    change(&known, &mut lines);
+    let text = lines.text();
+    if known.text.as_ref() == Some(&text) {
+        return Ok(());
+    }
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    locked.sync_all().map_err(failed)
+}
+
+/// Waits for a lock, but not for ever: any process that can read the directory can hold it.
+fn lock(file: &File) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
+                thread::sleep(LOCK_POLL);
+            }
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "known_tests.rs"]
+mod tests;
