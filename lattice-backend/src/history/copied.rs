@@ -63,7 +63,10 @@ impl Copied {
             let author = PubKey::from_bytes(*key);
             let standing = Standing::from_byte(*kind)
                 .ok_or_else(|| wrong(format!("an entry of the kind {kind}")))?;
-            if authors.last_key_value().is_some_and(|(last, _)| author <= *last) {
+            if authors
+                .last_key_value()
+                .is_some_and(|(last, _)| author <= *last)
+            {
                 return Err(wrong(format!("{author} out of order")));
             }
             authors.insert(author, standing);

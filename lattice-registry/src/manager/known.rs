@@ -5,17 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use lattice_backend::engine::read::StoreMark;
 use lattice_meta::{OpId, StateHash, StoreId};
 use serde::{Deserialize, Serialize};
 
 use super::fs::FsError;
+use crate::dir_lock::lock_dir;
 
 /// The file's name in the data directory.
 pub(super) const KNOWN_FILE: &str = "known.toml";
@@ -23,9 +22,6 @@ const HEADER: &str = "# Stores that were created, verified or restored here: the
                       newest op and the state hash\n# at that time. Lattice writes this file.\n";
 const STORES: &str = "[stores]\n";
 const FILES: &str = "[files]\n";
-/// How long an update waits for the lock of the data directory.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Which store an entry is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +40,11 @@ impl Key {
             Self::Store(store_id) => store_id.to_string(),
             Self::File(path) => match path.to_str() {
                 Some(path) => path.to_owned(),
-                None => path.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
+                None => path
+                    .as_os_str()
+                    .as_encoded_bytes()
+                    .escape_ascii()
+                    .to_string(),
             },
         };
         for c in text.chars() {
@@ -113,31 +113,14 @@ impl Known {
     /// The entry of a store. A line that cannot be read vouches for nothing.
     pub(super) fn mark(&self, key: &Key) -> Option<StoreMark> {
         let (text, start) = (self.text.as_deref()?, key.start());
-        let value = match text.strip_prefix(&start) {
-            Some(value) => value,
-            None => {
-                let at = text.find(&format!("\n{start}"))?;
-                text.get(at + 1 + start.len()..)?
-            }
-        };
-        let line = value.lines().next()?;
-        let row: BTreeMap<String, Row> = toml::from_str(&format!("row = {line}")).ok()?;
-        let row = row.into_values().next()?;
-        let store_id = match key {
-            Key::Store(store_id) => *store_id,
-            Key::File(_) => row.store?,
-        };
-        // An entry of a store with ops names one.
-        (row.newest.is_some() == (row.ops > 0)).then_some(StoreMark {
-            store_id,
-            ops: row.ops,
-            newest: row.newest,
-            state_hash: row.state,
-        })
+        // The first line is a comment.
+        let at = text.find(&format!("\n{start}"))?;
+        let value = text.get(at + 1 + start.len()..)?;
+        parse(key, value.lines().next()?)
     }
 
     /// All lines of entries: those of stores, and those of files.
-    fn lines(&self) -> Lines {
+    pub(super) fn lines(&self) -> Lines {
         let mut lines = Lines::default();
         for line in self.text.iter().flat_map(|text| text.lines()) {
             if let Some(end) = line.find("\" = ").filter(|_| line.starts_with('"')) {
@@ -149,6 +132,23 @@ impl Known {
     }
 }
 
+/// Parses the value of an entry.
+fn parse(key: &Key, value: &str) -> Option<StoreMark> {
+    let row: BTreeMap<String, Row> = toml::from_str(&format!("row = {value}")).ok()?;
+    let row = row.into_values().next()?;
+    let store_id = match key {
+        Key::Store(store_id) => *store_id,
+        Key::File(_) => row.store?,
+    };
+    // An entry of a store with ops names one.
+    (row.newest.is_some() == (row.ops > 0)).then_some(StoreMark {
+        store_id,
+        ops: row.ops,
+        newest: row.newest,
+        state_hash: row.state,
+    })
+}
+
 /// The lines of the file, each as its start and its value.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -157,6 +157,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// The entry of a store, for callers that need those of many.
+    pub(super) fn mark(&self, key: &Key) -> Option<StoreMark> {
+        let start = key.start();
+        let value = self.stores.get(&start).or_else(|| self.files.get(&start));
+        parse(key, value?)
+    }
+
     fn put(&mut self, start: String, value: String) {
         let key = start.trim_start_matches('"').split('"').next();
         let is_store = key.is_some_and(|key| key.parse::<StoreId>().is_ok());
@@ -212,8 +219,7 @@ impl Lines {
 pub(super) fn update(dir: &Path, change: impl FnOnce(&Known, &mut Lines)) -> Result<(), FsError> {
     let path = dir.join(KNOWN_FILE);
     let failed = |source| FsError::new("write", &path, source);
-    let locked = File::open(dir).map_err(failed)?;
-    lock(&locked).map_err(|source| FsError::new("lock", dir, source))?;
+    let locked = lock_dir(dir).map_err(|source| FsError::new("lock", dir, source))?;
     let known = Known::load(dir)?;
     let mut lines = known.lines();
     change(&known, &mut lines);
@@ -227,22 +233,6 @@ pub(super) fn update(dir: &Path, change: impl FnOnce(&Known, &mut Lines)) -> Res
         .map_err(failed)?;
     file.persist(&path).map_err(|error| failed(error.error))?;
     locked.sync_all().map_err(failed)
-}
-
-/// Waits for a lock, but not for ever: any process that can read the directory can hold it.
-fn lock(file: &File) -> io::Result<()> {
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
-                thread::sleep(LOCK_POLL);
-            }
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,12 @@ fn a_line_that_cannot_be_read_vouches_for_nothing() {
     set(dir, &key, &mark(7, 3));
     let file = dir.join(KNOWN_FILE);
     let whole = fs::read_to_string(&file).unwrap();
-    for (part, by) in [("ops = 3", "ops = 0"), ("verified", "believed"), ("newest", "oldest"), (" }", "")] {
+    for (part, by) in [
+        ("ops = 3", "ops = 0"),
+        ("verified", "believed"),
+        ("newest", "oldest"),
+        (" }", ""),
+    ] {
         let text = whole.replace(part, by);
         assert_ne!(text, whole);
         fs::write(&file, text).unwrap();

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lattice_meta::{MetaInfo, StoreId};
 
+use super::find::canonical;
+use super::known::{Key, Known, Lines};
 use super::{ManagerError, STATE_DB, StoreManager};
 
 /// One entry of `stores/`.
@@ -19,6 +21,9 @@ pub struct Listed {
     pub path: PathBuf,
     /// The store's `meta` table, or why peek failed.
     pub meta: Result<MetaInfo, ManagerError>,
+    /// Whether the data directory vouches for the store; see [`StoreManager::is_known`]. False for
+    /// a store that cannot be read.
+    pub is_known: bool,
     /// The size of its file in bytes; `None` if there is no file.
     pub size_bytes: Option<u64>,
 }
@@ -51,16 +56,17 @@ impl StoreManager {
             }
         }
         paths.sort();
-        Ok(self.peek_all(paths))
+        let known = Known::load(&self.dir)?;
+        Ok(self.peek_all(paths, known.is_there(), &known.lines()))
     }
 
-    fn peek_all(&self, paths: Vec<PathBuf>) -> Vec<Listed> {
+    fn peek_all(&self, paths: Vec<PathBuf>, has_known: bool, known: &Lines) -> Vec<Listed> {
         let next = AtomicUsize::new(0);
         let listed = Mutex::new(Vec::with_capacity(paths.len()));
         let work = || {
             let mut mine = Vec::new();
             while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                mine.push(self.peek_dir(path));
+                mine.push(self.peek_dir(path, has_known, known));
             }
             listed
                 .lock()
@@ -81,13 +87,19 @@ impl StoreManager {
         listed
     }
 
-    fn peek_dir(&self, dir: &Path) -> Listed {
+    fn peek_dir(&self, dir: &Path, has_known: bool, known: &Lines) -> Listed {
         let file = dir.join(STATE_DB);
         let meta = self.peek_file(&file);
+        let is_known = || {
+            let entry = |key: &Key| known.mark(key);
+            self.is_known_file(has_known, &entry, &canonical(&file))
+        };
+        let is_known = meta.is_ok() && is_known().is_ok_and(|is_known| is_known);
         let size_bytes = fs::metadata(&file).ok().map(|metadata| metadata.len());
         Listed {
             path: dir.to_path_buf(),
             meta,
+            is_known,
             size_bytes,
         }
     }

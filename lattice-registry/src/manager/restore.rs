@@ -91,7 +91,9 @@ impl StoreManager {
             self.check_copied(&peek, copy, Checksums::Check)?;
         }
         let had = self.store_path(store_id).exists()
-            || Known::load(&self.dir)?.mark(&Key::Store(store_id)).is_some();
+            || Known::load(&self.dir)?
+                .mark(&Key::Store(store_id))
+                .is_some();
         let author = self.author().filter(|_| had);
         let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         let file = building.file();

@@ -5,9 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::backend::{
-    Access, BackendError, OpenOptions, PeekError, StateDb, peek_open,
-};
+use lattice_backend::backend::{Access, BackendError, OpenOptions, PeekError, StateDb, peek_open};
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::read::StoreMark;
 use lattice_backend::engine::verify::{Depth, Verification};
@@ -50,20 +48,26 @@ impl StoreManager {
     /// If `known.toml` or the store cannot be read.
     pub fn is_known(&self, path: impl AsRef<Path>) -> Result<bool, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
-        self.is_known_file(&Known::load(&self.dir)?, &file)
+        let known = Known::load(&self.dir)?;
+        self.is_known_file(known.is_there(), &|key| known.mark(key), &file)
     }
 
-    /// The same, with `known.toml` already read.
-    pub(super) fn is_known_file(&self, known: &Known, file: &Path) -> Result<bool, ManagerError> {
+    /// The same, with `known.toml` already read: whether it is there, and its entries.
+    pub(super) fn is_known_file(
+        &self,
+        is_there: bool,
+        entry: &dyn Fn(&Key) -> Option<StoreMark>,
+        file: &Path,
+    ) -> Result<bool, ManagerError> {
         if self.opened(file, Access::ReadWrite).is_some() {
             // It was checked when it was opened.
             return Ok(true);
         }
         self.reading(file, &mut |db| {
             let key = self.key_of(file, peek_open(db, file)?.meta.store_id);
-            match (known.is_there(), &key) {
+            match (is_there, &key) {
                 (false, Key::Store(_)) => Ok(true),
-                _ => known.mark(&key).map_or(Ok(false), |mark| passes(&mark, db)),
+                _ => entry(&key).map_or(Ok(false), |mark| passes(&mark, db)),
             }
         })
     }
@@ -118,10 +122,14 @@ impl StoreManager {
                 Vouched::Verified
             }
         };
-        self.record(&key, &mark, match vouched {
-            Vouched::Trusted => How::Trusted,
-            _ => How::Verified,
-        })?;
+        self.record(
+            &key,
+            &mark,
+            match vouched {
+                Vouched::Trusted => How::Trusted,
+                _ => How::Verified,
+            },
+        )?;
         Ok(vouched)
     }
 
@@ -185,7 +193,9 @@ impl StoreManager {
         };
         let mut marks = Vec::new();
         for entry in entries {
-            let dir = entry.map_err(|source| ManagerError::io("list", &stores, source))?.path();
+            let dir = entry
+                .map_err(|source| ManagerError::io("list", &stores, source))?
+                .path();
             let named = dir.file_name().and_then(|name| name.to_str());
             let named = named.and_then(|name| name.parse::<StoreId>().ok());
             let mark = self.mark_of(&dir.join(STATE_DB)).ok();

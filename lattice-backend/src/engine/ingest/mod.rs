@@ -80,7 +80,9 @@ pub(crate) fn ingest<M: StateMachine, E>(
             match checked {
                 Ok(op) => {
                     tally.give(op.reference().id);
-                    tally.own.extend(Some(op.reference()).filter(|op| Some(op.author) == own));
+                    tally
+                        .own
+                        .extend(Some(op.reference()).filter(|op| Some(op.author) == own));
                     ops.push(op);
                 }
                 Err((id, error)) => tally.give_invalid(id, error),
@@ -111,11 +113,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
 }
 
 /// Ingests a chunk of ops in one transaction. Before it begins, all cores decode the payloads.
-fn take_in<M: StateMachine>(
-    inner: &Inner<M>,
-    ops: &[Op],
-    whose: &Authors,
-) -> Result<Taken> {
+fn take_in<M: StateMachine>(inner: &Inner<M>, ops: &[Op], whose: &Authors) -> Result<Taken> {
     let machine = &*inner.machine;
     let each = |(): &mut (), op| (op, decode(machine, op));
     let (decoded, ()) = on_all_cores(ops.iter().collect(), PAYLOADS, || (), each, || ());

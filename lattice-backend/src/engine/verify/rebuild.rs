@@ -7,12 +7,12 @@ use std::sync::Arc;
 use lattice_meta::StateHash;
 
 use crate::backend::{BackendError, Direction, OpenOptions, ReadTx, StateBackend, StateDb, Table};
+use crate::engine::inner::{Inner, Undo};
 use crate::engine::open::checks::check;
 use crate::engine::open::settle::carry_over;
 use crate::engine::open::{OpenError, create_store};
 use crate::engine::verify::replay::{Replay, Signatures};
 use crate::engine::verify::{Difference, OpFault};
-use crate::engine::inner::{Inner, Undo};
 use crate::history::copied::Copied;
 use crate::history::system::Ledger;
 use crate::machine::StateMachine;
@@ -96,10 +96,7 @@ pub fn rebuild_store<M: StateMachine>(
 }
 
 /// An unconfirmed copy stays one.
-fn carry_copied<M: StateMachine>(
-    from: &dyn ReadTx,
-    to: &Inner<M>,
-) -> crate::backend::Result<()> {
+fn carry_copied<M: StateMachine>(from: &dyn ReadTx, to: &Inner<M>) -> crate::backend::Result<()> {
     let Some(copied) = Copied::read(from)? else {
         return Ok(());
     };

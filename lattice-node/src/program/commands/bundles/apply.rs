@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use lattice_backend::bundle::BundleCode;
+use lattice_backend::bundle::{BundleCode, Claims};
 use lattice_backend::chunks::Chunks;
 use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_meta::StoreId;
 use serde_json::{Map, Value};
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use super::code;
 use super::code::Comparison;
 use super::counts::Counts;
+use super::note_confirmation;
 use super::source::{Intact, Source};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
@@ -48,7 +50,12 @@ pub(super) fn apply(
         code::keep(context, code)?;
     }
     let manager = context.node.manager();
-    let created = !manager.store_path(store_id).exists();
+    let place = manager.store_path(store_id);
+    let created = !place.exists();
+    if !created {
+        context.note_use(&place);
+    }
+    let manager = context.node.manager();
     if created {
         match code {
             Some(code) => manager.create_replica_of(genesis, code.claims().logic())?,
@@ -56,23 +63,40 @@ pub(super) fn apply(
         };
     }
     let store = manager.open(store_id, Access::ReadWrite)?;
+    let own = manager.author();
+    let wrote = own.map_or(Ok(false), |own| {
+        Ok::<_, Failure>(store.tips()?.contains_key(&own))
+    })?;
     let mut counts = Counts::default();
     let taken = take_in(&*store, &bundle, whose, &mut counts);
     let compared = taken.and_then(|()| {
         let claims = bundle.code().map(BundleCode::claims);
         let compared = claims.map(|claims| Comparison::new(&*store, claims));
-        Ok(compared.transpose()?)
+        let compared = compared.transpose()?;
+        let copy = match store.is_unconfirmed_copy()? {
+            true => Some(confirm_copy(&*store, &counts, claims)?),
+            false => None,
+        };
+        Ok((compared, copy))
     });
     manager.close(store_id)?;
     #[cfg(feature = "wasm")]
     if created {
         crate::program::commands::code::note_use(context, store_id)?;
     }
-    let compared = compared.map_err(|failure| {
+    let (compared, copy) = compared.map_err(|failure| {
         let applied = plural(counts.applied(), ("op was", "ops were"));
         failure.and(&format!("{applied} applied before the error"))
     })?;
-    print(context, store_id, created, &counts, compared)?;
+    let told = Told {
+        store_id,
+        created,
+        // An author whose history arrives in a new replica has written nothing here.
+        forked: if wrote { counts.forked() } else { 0 },
+        compared,
+        copy,
+    };
+    print(context, &counts, told)?;
     if let (Some(Comparison::Differs { ours }), Some(code)) = (compared, bundle.code()) {
         return Err(Failure::damaged(format!(
             "store {store_id} has the state hash {ours}, and the bundle's sender claims {} for the \
@@ -119,13 +143,43 @@ fn usable_code<'a>(
     Ok(None)
 }
 
-fn print(
-    context: &mut Context<'_>,
+/// Asks the replica that made the bundle whether it has more of this author than an unconfirmed
+/// copy has. A bundle says so only if it has ops of the author, or names its replica's frontier: a
+/// bundle without such ops may leave out what its maker knew to be here.
+fn confirm_copy(
+    store: &dyn StoreHandle,
+    counts: &Counts,
+    claims: Option<&Claims>,
+) -> Result<CopyConfirmation, Failure> {
+    if let Some(op) = counts.own_absent() {
+        return Ok(CopyConfirmation::Ahead { op });
+    }
+    let confirmed = match (counts.own_here(), claims) {
+        (Some(op), _) => store.confirm_copy(PeerSays::Ops(&[op]))?,
+        (None, Some(claims)) => store.confirm_copy(PeerSays::Frontier(claims.frontier()))?,
+        (None, None) => store.confirm_copy(PeerSays::Ops(&[]))?,
+    };
+    Ok(confirmed)
+}
+
+/// What to say about an applied bundle, beside its counts.
+struct Told {
     store_id: StoreId,
     created: bool,
-    counts: &Counts,
+    /// Ops of this author that fork what this directory wrote.
+    forked: u64,
     compared: Option<Comparison>,
-) -> Result<(), Failure> {
+    copy: Option<CopyConfirmation>,
+}
+
+fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), Failure> {
+    let Told {
+        store_id,
+        created,
+        forked,
+        compared,
+        copy,
+    } = told;
     if context.out.is_json() {
         let mut value = Map::new();
         value.insert("store_id".into(), store_id.to_string().into());
@@ -133,11 +187,32 @@ fn print(
         let numbers = counts.json().into_iter();
         value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
         value.insert("claims".into(), compared.map(Comparison::name).into());
+        value.insert("forked".into(), forked.into());
+        let copy = copy.and_then(|copy| match copy {
+            CopyConfirmation::NotNeeded => None,
+            CopyConfirmation::Confirmed => Some("confirmed"),
+            CopyConfirmation::Ahead { .. } => Some("ahead"),
+            CopyConfirmation::Silent => Some("unconfirmed"),
+        });
+        value.insert("copy".into(), copy.into());
         return context.out.json(&Value::Object(value));
     }
     counts.tell(context, created);
     if let Some(note) = compared.and_then(Comparison::note) {
         context.out.note(note);
+    }
+    if forked > 0 {
+        context.out.note(&format!(
+            "{} of this node's own author {} what was written here: another data directory writes as \
+             this author. It is a copy of this one, or the store was restored from an older copy. \
+             Both histories are kept; `lattice history` and `lattice info` show them. If this is one \
+             of two copies of a data directory, `lattice identity new` gives it a new identity",
+            plural(forked, ("op", "ops")),
+            if forked == 1 { "forks" } else { "fork" }
+        ));
+    }
+    if let Some(copy) = copy {
+        note_confirmation(context, copy);
     }
     context.out.line(&store_id.to_string())
 }
