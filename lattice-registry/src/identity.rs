@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use lattice_backend::op::SecretKey;
 use zeroize::Zeroizing;
 
-use crate::dir_lock::lock_dir;
+use crate::files::{DirLock, FilesError, MAX_WAIT, directory_of, sync_dir};
 
 /// The file's first line; the second is the key as 64 hexadecimal digits.
 const HEADER: &str = "lattice identity v1\n";
@@ -50,6 +50,9 @@ pub enum IdentityError {
         /// What was reported.
         reason: String,
     },
+    /// The directory of the file cannot be locked or synced.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The file cannot be read or created.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -135,7 +138,7 @@ pub fn new_identity(path: &Path) -> Result<NewIdentity, IdentityError> {
             source,
         }
     };
-    let locked = lock_dir(dir).map_err(failed("lock the directory of"))?;
+    let _locked = DirLock::take(dir, MAX_WAIT)?;
     let before = match load_identity(path) {
         Err(IdentityError::NotFound { .. }) => {
             let identity = load_or_create_identity(path)?;
@@ -147,10 +150,10 @@ pub fn new_identity(path: &Path) -> Result<NewIdentity, IdentityError> {
     let file = write_new(path, dir)?;
     let kept = keep_old(path).map_err(failed("keep the old key of"))?;
     // The old key's second name must be on disk before its file loses the first one.
-    locked.sync_all().map_err(failed("sync the directory of"))?;
+    sync_dir(dir)?;
     file.persist(path)
         .map_err(|error| failed("replace")(error.error))?;
-    locked.sync_all().map_err(failed("sync the directory of"))?;
+    sync_dir(dir)?;
     Ok(NewIdentity {
         identity: load_identity(path)?,
         before: Some((before, kept)),
@@ -170,13 +173,6 @@ fn keep_old(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    }
 }
 
 /// The file is created atomically, and is private from the start.

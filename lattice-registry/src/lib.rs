@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod dir_lock;
+pub mod files;
 mod handle;
 mod identity;
 mod manager;

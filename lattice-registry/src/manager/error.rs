@@ -9,6 +9,7 @@ use lattice_meta::{HlcError, StoreId};
 
 use super::fs::FsError;
 use crate::ResolveError;
+use crate::files::FilesError;
 
 /// Why a manager's call failed. Nothing has been changed or left behind.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,9 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
+    /// A file of the data directory cannot be locked or replaced.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The store exists already.
     #[error("store {store_id} already exists")]
     StoreExists {

@@ -6,15 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::engine::read::StoreMark;
 use lattice_meta::{OpId, StateHash, StoreId};
 use serde::{Deserialize, Serialize};
 
-use super::fs::FsError;
-use crate::dir_lock::lock_dir;
+use crate::files::{DirLock, FilesError, MAX_WAIT, replace_bytes};
 
 /// The file's name in the data directory.
 pub(super) const KNOWN_FILE: &str = "known.toml";
@@ -96,18 +95,24 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn load(dir: &Path) -> Result<Self, FsError> {
+    pub(super) fn load(dir: &Path) -> Result<Self, FilesError> {
         let path = dir.join(KNOWN_FILE);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Self { text: Some(text) }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(FsError::new("read", path, source)),
+            Err(source) => Err(FilesError::io("read", path, source)),
         }
     }
 
     /// Whether there is a file.
     pub(super) fn is_there(&self) -> bool {
         self.text.is_some()
+    }
+
+    /// Whether an entry is about this store or about a file of it.
+    pub(super) fn names(&self, store_id: StoreId) -> bool {
+        let id = format!("\"{store_id}\"");
+        self.text.as_ref().is_some_and(|text| text.contains(&id))
     }
 
     /// The entry of a store. A line that cannot be read vouches for nothing.
@@ -216,10 +221,11 @@ impl Lines {
 
 /// Updates the file atomically, under the lock of the data directory: other processes that update
 /// it wait, and a reader sees the contents before or after.
-pub(super) fn update(dir: &Path, change: impl FnOnce(&Known, &mut Lines)) -> Result<(), FsError> {
-    let path = dir.join(KNOWN_FILE);
-    let failed = |source| FsError::new("write", &path, source);
-    let locked = lock_dir(dir).map_err(|source| FsError::new("lock", dir, source))?;
+pub(super) fn update(
+    dir: &Path,
+    change: impl FnOnce(&Known, &mut Lines),
+) -> Result<(), FilesError> {
+    let _locked = DirLock::take(dir, MAX_WAIT)?;
     let known = Known::load(dir)?;
     let mut lines = known.lines();
     change(&known, &mut lines);
@@ -227,12 +233,7 @@ pub(super) fn update(dir: &Path, change: impl FnOnce(&Known, &mut Lines)) -> Res
     if known.text.as_ref() == Some(&text) {
         return Ok(());
     }
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
-    locked.sync_all().map_err(failed)
+    replace_bytes(&dir.join(KNOWN_FILE), text.as_bytes())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use lattice_meta::{MetaInfo, StoreId};
 use super::building::Building;
 use super::find::canonical;
 use super::fs::replace;
-use super::known::{How, Key, Known};
+use super::known::{How, Known};
 use super::rebuild::kept_as;
 use super::trust::sound;
 use super::verify::Checksums;
@@ -75,7 +75,7 @@ impl StoreManager {
     /// The store is marked as a copy. Until it is
     /// [confirmed](lattice_backend::engine::Engine::confirm_copy), these do not write to it: its
     /// owner, the authors of its ops, and this manager's author, if the data directory has had the
-    /// store before.
+    /// store, or a file of it, before.
     ///
     /// # Errors
     /// If the file is not a store, or is damaged; [`ManagerError::Unsound`] and
@@ -91,9 +91,7 @@ impl StoreManager {
             self.check_copied(&peek, copy, Checksums::Check)?;
         }
         let had = self.store_path(store_id).exists()
-            || Known::load(&self.dir)?
-                .mark(&Key::Store(store_id))
-                .is_some();
+            || Known::load(&self.dir)?.names(store_id);
         let author = self.author().filter(|_| had);
         let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         let file = building.file();

@@ -174,8 +174,8 @@ impl StoreManager {
         match updated {
             Err(error)
                 if matches!(
-                    error.source.kind(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    error.io_kind(),
+                    Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
                 ) =>
             {
                 Ok(())
