@@ -149,8 +149,7 @@ impl<'a> Context<'a> {
         if self.is_unverified(path) {
             let store = escape(store.as_encoded_bytes());
             self.out.note(&format!(
-                "this store is unverified: it was not created, verified or restored here; `lattice \
-                 verify {store}` verifies it"
+                "this store is unverified; `lattice verify {store}` verifies it"
             ));
         }
     }

@@ -21,6 +21,8 @@ mod meta_bytes;
 mod program;
 mod sessions;
 mod sharing;
+#[cfg(unix)]
+mod trust;
 mod votes;
 mod whole;
 

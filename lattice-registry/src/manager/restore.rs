@@ -90,8 +90,7 @@ impl StoreManager {
         if vouched == Vouched::Trusted {
             self.check_copied(&peek, copy, Checksums::Check)?;
         }
-        let had = self.store_path(store_id).exists()
-            || Known::load(&self.dir)?.names(store_id);
+        let had = self.store_path(store_id).exists() || Known::load(&self.dir)?.names(store_id);
         let author = self.author().filter(|_| had);
         let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         let file = building.file();

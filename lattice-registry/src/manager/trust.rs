@@ -14,6 +14,7 @@ use lattice_meta::StoreId;
 use super::find::{canonical, state_db};
 use super::known::{How, Key, Known, Lines, update};
 use super::{ManagerError, STATE_DB, StoreManager};
+use crate::files::make_dirs;
 
 /// What a manager does with a store that its data directory does not vouch for, before it writes to
 /// it, copies it or hands out its history.
@@ -109,17 +110,21 @@ impl StoreManager {
             return Ok(Vouched::Known);
         }
         // Other processes may write during the verification, which then covers more than the mark.
-        let mark = read_mark(db, file)?;
-        let vouched = match self.options.unverified {
-            IfUnverified::Trust => Vouched::Trusted,
+        let mark = read_mark(db, file);
+        let (mark, vouched) = match self.options.unverified {
+            // What cannot be read is reported by the open.
+            IfUnverified::Trust => match mark {
+                Ok(mark) => (mark, Vouched::Trusted),
+                Err(_) => return Ok(Vouched::Trusted),
+            },
             IfUnverified::Verify => {
-                let verified = self.verify_file(file, Depth::Full);
-                sound(file, verified)?;
+                sound(file, self.verify_file(file, Depth::Full))?;
+                let mark = mark?;
                 if !passes(&mark, db)? {
                     let path = file.to_path_buf();
                     return Err(ManagerError::VerifyChanged { path });
                 }
-                Vouched::Verified
+                (mark, Vouched::Verified)
             }
         };
         self.record(
@@ -152,24 +157,23 @@ impl StoreManager {
         self.enter(|lines| lines.remove(&Key::Store(store_id)))
     }
 
-    /// Changes `known.toml`. If there is none, first enters all stores of the directory. A
-    /// directory that cannot be written stays as it is.
+    /// Changes `known.toml`. If there is none, first enters all stores of the directory. Creates a
+    /// missing data directory; one that cannot be written stays as it is.
     fn enter(&self, change: impl FnOnce(&mut Lines)) -> Result<(), ManagerError> {
-        if !self.dir.is_dir() {
-            return Ok(());
-        }
         // The stores are read before the lock is taken, so that others do not wait for that.
         let found = match Known::load(&self.dir)?.is_there() {
             true => Vec::new(),
             false => self.marks()?,
         };
-        let updated = update(&self.dir, |known, lines| {
-            if !known.is_there() {
-                for mark in &found {
-                    lines.set(&Key::Store(mark.store_id), mark, How::Entered);
+        let updated = make_dirs(&self.dir).and_then(|_| {
+            update(&self.dir, |known, lines| {
+                if !known.is_there() {
+                    for mark in &found {
+                        lines.set(&Key::Store(mark.store_id), mark, How::Entered);
+                    }
                 }
-            }
-            change(lines);
+                change(lines);
+            })
         });
         match updated {
             Err(error)

@@ -9,7 +9,7 @@ use lattice_backend::engine::verify::{Depth, Finding, Verification};
 use super::find::{canonical, state_db};
 use super::known::How;
 use super::{ManagerError, StoreManager};
-use crate::{Peeked, ResolveError, StoreHandle};
+use crate::{Peeked, StoreHandle};
 
 /// The cache of a store that is read once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -93,7 +93,7 @@ impl StoreManager {
 
     /// Refuses to copy damage: a mismatch of the backend's checksums (if they are to be checked), a
     /// history that does not consist of the applied ops, or rows that do not match the state hash.
-    /// For an unknown type or layout, only the checksums are checked.
+    /// For a type without code or an unknown layout, only the checksums are checked.
     pub(super) fn check_copied(
         &self,
         peek: &Peek,
@@ -120,10 +120,9 @@ impl StoreManager {
                 None => Ok(()),
                 Some(finding) => Err(damaged(finding.to_string())),
             },
-            Err(
-                ManagerError::Resolve(ResolveError::Unknown { .. })
-                | ManagerError::Open(OpenError::NewerSchema { .. }),
-            ) => Ok(()),
+            Err(ManagerError::Resolve(_) | ManagerError::Open(OpenError::NewerSchema { .. })) => {
+                Ok(())
+            }
             Err(ManagerError::Verify {
                 source: source @ (BackendError::Damaged { .. } | BackendError::Row { .. }),
                 ..

@@ -34,7 +34,10 @@ fn leftovers_of_a_killed_removal_go_with_the_next_one() {
     // A directory of another program.
     fs::create_dir(dir.path().join("destroying-angels")).unwrap();
     live.destroy(id).unwrap();
-    assert_eq!(names(dir.path()), ["destroying-angels", "stores"]);
+    assert_eq!(
+        names(dir.path()),
+        ["destroying-angels", "known.toml", "stores"]
+    );
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn leftovers_of_a_killed_creation_go_with_the_next_one_unless_locked() {
     assert!(left.join("state.db").exists(), "its maker is alive");
     drop(held);
     live.create(&COUNTER.parse().unwrap()).unwrap();
-    assert_eq!(names(dir.path()), ["stores"]);
+    assert_eq!(names(dir.path()), ["known.toml", "stores"]);
     // A leftover of a version without locks.
     leave();
     fs::create_dir(dir.path().join("building-site")).unwrap();
@@ -77,7 +80,7 @@ fn stores_created_concurrently_all_exist() {
         }
     });
     assert_eq!(live.list().unwrap().len(), 40);
-    assert_eq!(names(dir.path()), ["stores"]);
+    assert_eq!(names(dir.path()), ["known.toml", "stores"]);
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn a_directory_without_its_store_file_accepts_a_copy_or_a_replica() {
     live.close_all().unwrap();
     fs::remove_file(&place).unwrap();
     assert!(kept.exists());
-    assert_eq!(names(dir.path()), ["copy.db", "stores"]);
+    assert_eq!(names(dir.path()), ["copy.db", "known.toml", "stores"]);
     live.destroy(id).unwrap();
     assert_eq!(names(&live.stores_dir()), [""; 0]);
 }

@@ -59,7 +59,7 @@ impl StateBackend for Noting {
         &self,
         path: &Path,
         target: &Path,
-        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<(), BackendError>,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> RowResult<()>,
     ) -> Result<(), FileError> {
         self.backend.backup(path, target, edit)
     }
