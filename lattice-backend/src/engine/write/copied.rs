@@ -51,7 +51,7 @@ pub fn mark_copied(
     authors: impl IntoIterator<Item = PubKey>,
 ) -> Result<(), BackendError> {
     let copied = Copied::read(&*tx)?.map(Copied::copied_again);
-    let mut copied = copied.map_or_else(Copied::default, |copied| copied);
+    let mut copied = copied.unwrap_or_else(Copied::default);
     for author in authors {
         copied.note_may_lack(author);
     }
