@@ -201,7 +201,7 @@ impl<'a> Context<'a> {
     ) -> Result<T, Failure> {
         let access = Access::ReadOnly;
         let found = self.find_typed(store, expected, access)?;
-        self.note_read(store, &found.path().to_path_buf());
+        self.note_read(store, found.path());
         self.open_typed(found, access)
     }
 
@@ -224,7 +224,7 @@ impl<'a> Context<'a> {
     ) -> Result<T, Failure> {
         let access = Access::ReadWrite;
         let found = self.find_typed(store, expected, access)?;
-        self.note_use(&found.path().to_path_buf());
+        self.note_use(found.path());
         // A store of the wrong type is refused before an identity is created.
         self.node.become_writer()?;
         self.open_typed(found, access)

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use lattice_backend::engine::read::StoreMark;
 use lattice_meta::{OpId, StateHash, StoreId};
-use serde::{Deserialize, Serialize};
 
 use crate::files::{DirLock, FilesError, MAX_WAIT, replace_bytes};
 
@@ -61,8 +60,7 @@ impl Key {
 }
 
 /// Why the data directory vouches for a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
     Created,
     Verified,
@@ -74,17 +72,26 @@ pub(super) enum How {
     Entered,
 }
 
-/// The value of a line.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    store: Option<StoreId>,
-    ops: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    newest: Option<OpId>,
-    state: StateHash,
-    how: How,
+impl How {
+    const ALL: [Self; 6] = [
+        Self::Created,
+        Self::Verified,
+        Self::Restored,
+        Self::Migrated,
+        Self::Trusted,
+        Self::Entered,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Verified => "verified",
+            Self::Restored => "restored",
+            Self::Migrated => "migrated",
+            Self::Trusted => "trusted",
+            Self::Entered => "entered",
+        }
+    }
 }
 
 /// The contents of the file.
@@ -128,7 +135,8 @@ impl Known {
     pub(super) fn lines(&self) -> Lines {
         let mut lines = Lines::default();
         for line in self.text.iter().flat_map(|text| text.lines()) {
-            if let Some(end) = line.find("\" = ").filter(|_| line.starts_with('"')) {
+            // A path may have such characters, too; a value has them only where it begins.
+            if let Some(end) = line.rfind("\" = {").filter(|_| line.starts_with('"')) {
                 let (start, value) = line.split_at(end + "\" = ".len());
                 lines.put(start.to_owned(), value.to_owned());
             }
@@ -137,21 +145,51 @@ impl Known {
     }
 }
 
-/// Parses the value of an entry.
-fn parse(key: &Key, value: &str) -> Option<StoreMark> {
-    let row: BTreeMap<String, Row> = toml::from_str(&format!("row = {value}")).ok()?;
-    let row = row.into_values().next()?;
-    let store_id = match key {
-        Key::Store(store_id) => *store_id,
-        Key::File(_) => row.store?,
+/// Parses the value of an entry: an inline table, as [`value`] writes it.
+fn parse(key: &Key, text: &str) -> Option<StoreMark> {
+    let fields = text.strip_prefix("{ ")?.strip_suffix(" }")?.split(", ");
+    let mut found = BTreeMap::new();
+    for field in fields {
+        let (name, value) = field.split_once(" = ")?;
+        if found.insert(name, value).is_some() {
+            return None;
+        }
+    }
+    let quoted = |text: &'_ str| Some(text.strip_prefix('"')?.strip_suffix('"')?.to_owned());
+    let ops = found.remove("ops")?.parse().ok()?;
+    let newest: Option<OpId> = match found.remove("newest") {
+        Some(id) => Some(quoted(id)?.parse().ok()?),
+        None => None,
     };
+    let state_hash: StateHash = quoted(found.remove("state")?)?.parse().ok()?;
+    let how = quoted(found.remove("how")?)?;
+    let store_id = match (key, found.remove("store")) {
+        (Key::Store(store_id), None) => *store_id,
+        (Key::File(_), Some(store_id)) => quoted(store_id)?.parse().ok()?,
+        _ => return None,
+    };
+    let is_complete = found.is_empty() && How::ALL.iter().any(|known| known.name() == how);
     // An entry of a store with ops names one.
-    (row.newest.is_some() == (row.ops > 0)).then_some(StoreMark {
+    (is_complete && newest.is_some() == (ops > 0)).then_some(StoreMark {
         store_id,
-        ops: row.ops,
-        newest: row.newest,
-        state_hash: row.state,
+        ops,
+        newest,
+        state_hash,
     })
+}
+
+/// The value of an entry.
+fn value(key: &Key, mark: &StoreMark, how: How) -> String {
+    let mut value = format!("{{ ops = {}", mark.ops);
+    if let Some(newest) = mark.newest {
+        value.push_str(&format!(", newest = \"{newest}\""));
+    }
+    value.push_str(&format!(", state = \"{}\"", mark.state_hash));
+    if matches!(key, Key::File(_)) {
+        value.push_str(&format!(", store = \"{}\"", mark.store_id));
+    }
+    value.push_str(&format!(", how = \"{}\" }}", how.name()));
+    value
 }
 
 /// The lines of the file, each as its start and its value.
@@ -181,18 +219,7 @@ impl Lines {
 
     /// Sets an entry.
     pub(super) fn set(&mut self, key: &Key, mark: &StoreMark, how: How) {
-        let row = Row {
-            store: match key {
-                Key::Store(_) => None,
-                Key::File(_) => Some(mark.store_id),
-            },
-            ops: mark.ops,
-            newest: mark.newest,
-            state: mark.state_hash,
-            how,
-        };
-        let value = toml::Value::try_from(&row).expect("numbers and hexadecimal text are TOML");
-        self.put(key.start(), value.to_string());
+        self.put(key.start(), value(key, mark, how));
     }
 
     /// Removes an entry.

@@ -165,7 +165,12 @@ fn a_directory_without_the_file_enters_its_stores_once() {
     assert!(!known.exists(), "a command that reads wrote the file");
     printed(&here, &["put", &id, "a", "b"]);
     let text = fs::read_to_string(&known).unwrap();
-    assert!(text.contains("entered") && text.contains(&id), "{text}");
+    let parsed: toml::Table = toml::from_str(&text).unwrap();
+    assert_eq!(
+        parsed["stores"][&id]["how"].as_str(),
+        Some("entered"),
+        "{text}"
+    );
     // A file that comes later is not entered.
     let other = world.path("other");
     let late = filled(&other, 20);
