@@ -40,8 +40,13 @@ impl StateBackend for Counted {
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
         Ok(self.over(self.inner.scratch()?))
     }
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        self.inner.backup(path, target)
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        self.inner.backup(path, target, edit)
     }
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
         self.inner.check_integrity(path)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lattice_backend::op::SecretKey;
-use lattice_registry::IdentityError;
+use lattice_registry::{IdentityError, NewIdentity};
 
 /// The name of the file in the data directory that holds the node's secret key.
 pub const IDENTITY_FILE: &str = "identity.key";
@@ -24,4 +24,14 @@ pub fn load_identity(dir: &Path) -> Result<Arc<SecretKey>, IdentityError> {
 /// See [`IdentityError`].
 pub fn load_or_create_identity(dir: &Path) -> Result<Arc<SecretKey>, IdentityError> {
     lattice_registry::load_or_create_identity(&dir.join(IDENTITY_FILE))
+}
+
+/// Gives a data directory a new identity, and keeps the old key beside it; see
+/// [`lattice_registry::new_identity`]. Stores keep their owner. Replicas accept ops of the new
+/// author only once they are asked to ([`Authors`](crate::Authors)).
+///
+/// # Errors
+/// See [`IdentityError`].
+pub fn new_identity(dir: &Path) -> Result<NewIdentity, IdentityError> {
+    lattice_registry::new_identity(&dir.join(IDENTITY_FILE))
 }

@@ -12,17 +12,17 @@ mod releases;
 mod tips;
 
 pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};
-pub use identity::{IDENTITY_FILE, load_identity, load_or_create_identity};
+pub use identity::{IDENTITY_FILE, load_identity, load_or_create_identity, new_identity};
 pub use lattice_backend::engine::ingest::Authors;
-pub use lattice_backend::engine::open::LogicPolicy;
+pub use lattice_backend::engine::open::{IfCopied, LogicPolicy};
 pub use lattice_backend::engine::verify::Depth;
 pub use lattice_backend::op::SecretKey;
 pub use lattice_backend::progress::ProgressSink;
 pub use lattice_kvstore::KvStore;
 pub use lattice_logstore::LogStore;
 pub use lattice_registry::{
-    Access, IdentityError, IfThere, ManagerError, ManagerOptions, Registry, StoreHandle,
-    StoreManager,
+    Access, IdentityError, IfThere, IfUnverified, ManagerError, ManagerOptions, NewIdentity,
+    Registry, StoreHandle, StoreManager,
 };
 
 pub use node::{Node, NodeBuilder, NodeError};

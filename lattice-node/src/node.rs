@@ -5,16 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::backend::Sharing;
-use lattice_backend::engine::open::LogicPolicy;
+use lattice_backend::engine::open::{IfCopied, LogicPolicy};
 use lattice_backend::progress::ProgressSink;
 use lattice_meta::{StoreId, StoreType, StoreTypeError};
 use lattice_registry::{
-    Access, Found, IdentityError, ManagerError, ManagerOptions, NamedType, RegisterError, Registry,
-    StoreHandle, StoreManager, TypedStore,
+    Access, Found, IdentityError, IfUnverified, ManagerError, ManagerOptions, NamedType,
+    RegisterError, Registry, StoreHandle, StoreManager, TypedStore,
 };
 
 use crate::aliases::{Alias, AliasError, Aliases};
-use crate::identity::load_or_create_identity;
+use crate::identity::{load_identity, load_or_create_identity};
 use crate::openers::core_registry;
 
 /// An identity, a data directory, a registry and a manager.
@@ -43,6 +43,20 @@ impl NodeBuilder {
     #[must_use]
     pub fn logic(mut self, logic: LogicPolicy) -> Self {
         self.options = self.options.logic(logic);
+        self
+    }
+
+    /// What to do about stores that the data directory does not vouch for.
+    #[must_use]
+    pub fn unverified(mut self, unverified: IfUnverified) -> Self {
+        self.options = self.options.unverified(unverified);
+        self
+    }
+
+    /// What to do about unconfirmed copies.
+    #[must_use]
+    pub fn continue_copy(mut self, copied: IfCopied) -> Self {
+        self.options = self.options.continue_copy(copied);
         self
     }
 
@@ -212,6 +226,29 @@ impl Node {
         let identity = load_or_create_identity(dir)?;
         self.manager.set_identity(identity);
         Ok(())
+    }
+
+    /// Uses the identity of the data directory, if there is one. Creates nothing.
+    ///
+    /// # Errors
+    /// [`NodeError::Identity`].
+    pub fn use_identity(&mut self) -> Result<(), NodeError> {
+        match load_identity(self.manager.dir()) {
+            Ok(identity) => self.manager.set_identity(identity),
+            Err(IdentityError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Sets what to do from now on about stores that the data directory does not vouch for.
+    pub fn set_unverified(&mut self, unverified: IfUnverified) {
+        self.manager.set_unverified(unverified);
+    }
+
+    /// Sets what to do from now on about unconfirmed copies.
+    pub fn set_continue_copy(&mut self, copied: IfCopied) {
+        self.manager.set_continue_copy(copied);
     }
 
     /// The manager of the node's stores.

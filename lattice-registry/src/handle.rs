@@ -10,6 +10,7 @@ use lattice_backend::backend::{Access, BackendError, Cause, StateBackend};
 use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
 use lattice_backend::engine::read::{HeldOps, InfoError, MethodError, OpsAfter, StoreState};
 use lattice_backend::engine::verify::{Depth, Verification};
+use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_backend::engine::{Engine, Fork};
 use lattice_backend::machine::manifest::StoreCode;
 use lattice_backend::machine::{LogicVersion, Method, StateMachine, Value};
@@ -93,6 +94,16 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
         ops: &mut dyn Iterator<Item = Result<Vec<u8>, Cause>>,
         whose: &Authors,
     ) -> Result<IngestReport, IngestError<Cause>>;
+
+    /// Whether the store is a copy that nothing has confirmed; see
+    /// [`Engine::is_unconfirmed_copy`].
+    fn is_unconfirmed_copy(&self) -> Result<bool, BackendError>;
+
+    /// Lets this handle's author write to an unconfirmed copy; see [`Engine::continue_copy`].
+    fn continue_copy(&self) -> Result<bool, BackendError>;
+
+    /// The same on the word of a peer; see [`Engine::confirm_copy`].
+    fn confirm_copy(&self, says: PeerSays<'_>) -> Result<CopyConfirmation, BackendError>;
 
     /// The held ops: this code could not apply them, or they follow such an op.
     fn held_ops(&self) -> Result<HeldOps, BackendError>;
@@ -259,6 +270,18 @@ impl<T: TypedStore> StoreHandle for T {
         whose: &Authors,
     ) -> Result<IngestReport, IngestError<Cause>> {
         self.engine().ingest(ops, whose)
+    }
+
+    fn is_unconfirmed_copy(&self) -> Result<bool, BackendError> {
+        self.engine().is_unconfirmed_copy()
+    }
+
+    fn continue_copy(&self) -> Result<bool, BackendError> {
+        self.engine().continue_copy()
+    }
+
+    fn confirm_copy(&self, says: PeerSays<'_>) -> Result<CopyConfirmation, BackendError> {
+        self.engine().confirm_copy(says)
     }
 
     fn held_ops(&self) -> Result<HeldOps, BackendError> {

@@ -9,10 +9,14 @@ use data_encoding::HEXLOWER;
 use lattice_backend::op::SecretKey;
 use zeroize::Zeroizing;
 
+use crate::files::{DirLock, FilesError, MAX_WAIT, directory_of, sync_dir};
+
 /// The file's first line; the second is the key as 64 hexadecimal digits.
 const HEADER: &str = "lattice identity v1\n";
 /// The file's length in bytes: header, digits and newline.
 const FILE_BYTES: usize = HEADER.len() + 64 + 1;
+/// The most old keys that are kept beside an identity file.
+const MAX_KEPT: u32 = 1000;
 
 /// Why an identity cannot be loaded or created. No message reveals anything about a key.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,9 @@ pub enum IdentityError {
         /// What was reported.
         reason: String,
     },
+    /// The directory of the file cannot be locked or synced.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The file cannot be read or created.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -104,12 +111,90 @@ pub fn load_or_create_identity(path: &Path) -> Result<Arc<SecretKey>, IdentityEr
     load_identity(path)
 }
 
+/// The result of [`new_identity`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewIdentity {
+    /// The new key.
+    pub identity: Arc<SecretKey>,
+    /// The key before, and the file in which it is kept; `None` if there was none.
+    pub before: Option<(Arc<SecretKey>, PathBuf)>,
+}
+
+/// Replaces an identity file by one with a new key. Keeps the old key in a file beside it:
+/// `<name>.before-1`, or the first unused number. If several processes do this at the same time,
+/// they do it one after the other.
+///
+/// # Errors
+/// See [`IdentityError`]. The identity has not changed then.
+pub fn new_identity(path: &Path) -> Result<NewIdentity, IdentityError> {
+    // The file may be a link, which stays.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let dir = directory_of(path);
+    let failed = |doing| {
+        move |source| IdentityError::Io {
+            doing,
+            path: path.clone(),
+            source,
+        }
+    };
+    let _locked = DirLock::take(dir, MAX_WAIT)?;
+    let before = match load_identity(path) {
+        Err(IdentityError::NotFound { .. }) => {
+            let identity = load_or_create_identity(path)?;
+            let before = None;
+            return Ok(NewIdentity { identity, before });
+        }
+        loaded => loaded?,
+    };
+    let file = write_new(path, dir)?;
+    let kept = keep_old(path).map_err(failed("keep the old key of"))?;
+    // The old key's second name must be on disk before its file loses the first one.
+    sync_dir(dir)?;
+    file.persist(path)
+        .map_err(|error| failed("replace")(error.error))?;
+    sync_dir(dir)?;
+    Ok(NewIdentity {
+        identity: load_identity(path)?,
+        before: Some((before, kept)),
+    })
+}
+
+/// Gives the file of the old key a second name.
+fn keep_old(path: &Path) -> io::Result<PathBuf> {
+    for nth in 1..=MAX_KEPT {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".before-{nth}"));
+        let kept = PathBuf::from(name);
+        match fs::hard_link(path, &kept) {
+            Ok(()) => return Ok(kept),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 /// The file is created atomically, and is private from the start.
 fn create(path: &Path) -> Result<(), IdentityError> {
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
+    let dir = directory_of(path);
+    let failed = |source| IdentityError::Io {
+        doing: "make",
+        path: path.to_path_buf(),
+        source,
     };
+    let file = write_new(path, dir)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => fs::File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error.error)),
+    }
+}
+
+/// Writes a new key to a temporary file in the directory of the identity file.
+fn write_new(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile, IdentityError> {
     let failed = |source| IdentityError::Io {
         doing: "make",
         path: path.to_path_buf(),
@@ -124,13 +209,7 @@ fn create(path: &Path) -> Result<(), IdentityError> {
     file.write_all(text.as_bytes())
         .and_then(|()| file.as_file().sync_all())
         .map_err(failed)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => fs::File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error.error)),
-    }
+    Ok(file)
 }
 
 /// A new key's bytes, from the operating system.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod files;
 mod handle;
 mod identity;
 mod manager;
@@ -10,11 +11,13 @@ mod registry;
 pub mod standalone;
 
 pub use handle::{NamedType, StoreHandle, TypedStore};
-pub use identity::{IdentityError, load_identity, load_or_create_identity};
+pub use identity::{
+    IdentityError, NewIdentity, load_identity, load_or_create_identity, new_identity,
+};
 pub use lattice_backend::backend::Access;
 pub use manager::{
-    Compacted, Found, IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore,
-    RestoredStore, StoreManager,
+    Compacted, Found, IfThere, IfUnverified, Listed, ManagerError, ManagerOptions, Migrated,
+    RebuiltStore, RestoredStore, Restoring, StoreManager, Vouched,
 };
 pub use migration::{Calls, Converting, Migration, NamedCall};
 pub use opener::{EngineOpener, Peeked, Rebuild, StoreOpener};

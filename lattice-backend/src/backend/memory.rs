@@ -98,8 +98,13 @@ impl StateBackend for MemoryBackend {
             .map_err(|fault| fault.at(path))
     }
 
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        copy_store(self, path, target)
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        copy_store(self, path, target, edit)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {

@@ -49,11 +49,12 @@ fn logic_text(row: Vec<u8>) -> Option<String> {
     LogicVersion::new(&text).is_ok().then_some(text)
 }
 
-/// Copies a store row by row.
+/// Copies a store row by row. `edit` then changes the copy in the same transaction.
 pub(crate) fn copy_store(
     backend: &dyn StateBackend,
     path: &Path,
     target: &Path,
+    edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
 ) -> Result<(), FileError> {
     let unreadable = |error: BackendError| FileFault::from(error).at(path);
     let from = backend.open(path, &OpenOptions::read_only())?;
@@ -61,7 +62,7 @@ pub(crate) fn copy_store(
     // `create` would attribute a read error of the source to the target file.
     let mut unread = None;
     let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to) {
-        Ok(()) => Ok(()),
+        Ok(()) => edit(to),
         Err(CopyError::Write(error)) => Err(error),
         Err(CopyError::Read(error)) => {
             unread = Some(error);

@@ -161,12 +161,20 @@ pub trait StateBackend: Debug + Send + Sync {
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError>;
 
     /// Copies the store's current state to a new file. The copy is consistent even while a writer
-    /// is active, and does not include unused space.
+    /// is active, and does not include unused space. `edit` changes rows of the copy in the
+    /// transaction that writes it, as
+    /// [`mark_copied`](crate::engine::write::mark_copied) does; so a copy without its changes is
+    /// never visible.
     ///
     /// # Errors
     /// [`FileError::Exists`] if `target` exists; otherwise read and write errors, each with the
-    /// path of the file that it concerns. Nothing is left behind on failure.
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError>;
+    /// path of the file that it concerns, and what `edit` reports, as an error of `target`. Nothing is left behind on failure.
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError>;
 
     /// Verifies the backend's own checksums, unless a process has the file open for writing. Does
     /// not write to the file.

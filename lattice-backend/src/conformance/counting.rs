@@ -125,8 +125,13 @@ impl StateBackend for CountingBackend {
         Ok(self.counting(self.backend.scratch()?))
     }
 
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        self.backend.backup(path, target)
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        self.backend.backup(path, target, edit)
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

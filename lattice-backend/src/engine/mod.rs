@@ -27,7 +27,8 @@ use crate::engine::read::{
     exchange, forks,
 };
 use crate::engine::verify::{Depth, Verification};
-use crate::engine::write::{AppendAllError, AppendError, Receipt};
+use crate::engine::write::{AppendAllError, AppendError, CopyConfirmation, PeerSays, Receipt};
+use crate::history::copied::Copied;
 use crate::history::system::{Ledger, read_frontier};
 use crate::history::{View, read_applied, read_op};
 use crate::machine::{Args, CallError, History, MethodCall, MethodEntry, StateMachine, Value};
@@ -375,6 +376,34 @@ impl<M: StateMachine> Engine<M> {
         commands: impl IntoIterator<Item = Result<M::Command, E>>,
     ) -> Result<u64, AppendAllError<M::Refusal, E>> {
         write::append_all(&self.inner, commands)
+    }
+
+    /// Whether the store is a copy that nothing has confirmed: some authors must not write to it.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn is_unconfirmed_copy(&self) -> Result<bool> {
+        Ok(Copied::read(&*self.inner.db.snapshot()?)?.is_some())
+    }
+
+    /// Lets this handle's author write to an unconfirmed copy, on the caller's word that the author
+    /// has written nothing that the copy lacks: removes the mark of the copy. Returns whether the
+    /// author was kept from writing before.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn continue_copy(&self) -> Result<bool> {
+        write::continue_copy(&self.inner)
+    }
+
+    /// The same on the word of a peer: if the peer has no op of this handle's author that this
+    /// store lacks, removes the mark of the copy. The peer's word is as old as the tips or the
+    /// bundle that it comes from.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn confirm_copy(&self, says: PeerSays<'_>) -> Result<CopyConfirmation> {
+        write::confirm_copy(&self.inner, says)
     }
 
     /// Ingests ops of others, in any order, and reports the outcome of each. Ops whose parents are

@@ -6,6 +6,7 @@
 //! held in memory, and read again from `ops` on open.
 
 mod branches;
+pub(crate) mod copied;
 pub(crate) mod held;
 pub(crate) mod system;
 mod view;

@@ -15,6 +15,8 @@ pub(crate) const GENESIS: &[u8] = b"genesis";
 pub(crate) const LOGIC: &[u8] = b"logic";
 /// The [`Ledger`].
 pub(crate) const LEDGER: &[u8] = b"ledger";
+/// Marks an unconfirmed copy; see [`Copied`](crate::history::copied::Copied).
+pub(crate) const COPIED: &[u8] = b"copied";
 const LEDGER_BYTES: usize = 4 * 8 + LTHASH_BYTES;
 
 /// The decoded key of a row in `system`.
@@ -26,6 +28,8 @@ pub(crate) enum SystemKey {
     Logic,
     /// The [`Ledger`].
     Ledger,
+    /// The mark of an unconfirmed copy.
+    Copied,
     /// An op of the frontier; the value is its timestamp.
     Frontier(OpRef),
     /// A branch of an author who has forked; see [`Branch`](crate::history::Branch).
@@ -44,6 +48,7 @@ impl SystemKey {
             Self::Genesis => GENESIS.to_vec(),
             Self::Logic => LOGIC.to_vec(),
             Self::Ledger => LEDGER.to_vec(),
+            Self::Copied => COPIED.to_vec(),
             Self::Frontier(op) => [Self::FRONTIER, &op.to_key()].concat(),
             Self::Branch(author, branch) => {
                 let mut key = [Self::BRANCH, author.as_bytes()].concat();
@@ -60,6 +65,7 @@ impl SystemKey {
             GENESIS => return Some(Self::Genesis),
             LOGIC => return Some(Self::Logic),
             LEDGER => return Some(Self::Ledger),
+            COPIED => return Some(Self::Copied),
             _ => {}
         }
         if let Some(op) = key.strip_prefix(Self::FRONTIER) {

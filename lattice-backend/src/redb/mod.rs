@@ -220,8 +220,13 @@ impl StateBackend for RedbBackend {
             .map_err(|fault| fault.at(path))
     }
 
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        copy_store(self, path, target)?;
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        copy_store(self, path, target, edit)?;
         let file = NewFile::new(&*self.disk, target);
         self.shrink_file(target).map_err(|fault| fault.at(target))?;
         file.keep();

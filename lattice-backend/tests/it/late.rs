@@ -65,8 +65,13 @@ impl StateBackend for Late {
         self.inner.create(path, birth)
     }
 
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        self.inner.backup(path, target)
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        self.inner.backup(path, target, edit)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {

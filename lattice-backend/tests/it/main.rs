@@ -11,6 +11,7 @@ mod verify;
 mod arguments;
 mod bundle;
 mod conformance;
+mod copied;
 mod cost;
 mod damage;
 mod engine;

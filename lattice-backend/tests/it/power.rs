@@ -107,7 +107,9 @@ impl Work {
         let store = open(&site, Access::ReadWrite, sharing).unwrap();
         work.write(&store);
         store.close().unwrap();
-        site.backend.backup(&site.path, Path::new(BACKUP)).unwrap();
+        site.backend
+            .backup(&site.path, Path::new(BACKUP), &mut |_| Ok(()))
+            .unwrap();
         work.copied(BACKUP);
         let held = site.backend.open(&site.path, &OpenOptions::read_write());
         let held = held.unwrap();
@@ -355,7 +357,9 @@ fn lost_after_a_commit_leaves_the_commit_visible_to_readers_and_writers() {
         assert_eq!(get(&read, "key"), Some(b"last".to_vec()));
         read.close().unwrap();
         let copy = Path::new(BACKUP);
-        site.backend.backup(&site.path, copy).unwrap();
+        site.backend
+            .backup(&site.path, copy, &mut |_| Ok(()))
+            .unwrap();
         assert_eq!(site.backend.peek_info(copy).unwrap(), info);
     }
 }

@@ -392,6 +392,12 @@ impl Checker {
             }
             let manager = manager_of(&self.dir, beside.side)?;
             whole(&manager, &file)?;
+            if !manager
+                .open_path(&file, Access::ReadOnly)?
+                .is_unconfirmed_copy()?
+            {
+                return Err(format!("backup {number} is not marked as a copy").into());
+            }
             let found = content(&manager, &file, beside.kind)?;
             let expected = self.history(beside.kind).content(beside.counts);
             if found != expected {

@@ -4,18 +4,21 @@ use std::cell::RefCell;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use lattice_meta::{MetaInfo, StoreType};
 use lattice_registry::{Found, TypedStore};
 
-use super::args::{Encoding, Global};
+use super::args::{Encoding, Global, Trusting, Writing};
 use super::failure::Failure;
 use super::output::{Output, echo, escape};
 use super::progress::Progress;
 use super::store_ref::resolve;
-use crate::{Access, Alias, AliasError, Aliases, Node, NodeError, Registry, StoreHandle};
+use crate::{
+    Access, Alias, AliasError, Aliases, IfCopied, IfUnverified, Node, NodeError, Registry,
+    StoreHandle,
+};
 
 /// Commands for one store type, named when another command refuses a store of that type.
 const COMMANDS: [(&str, &str); 2] = [
@@ -43,6 +46,8 @@ pub(super) struct Context<'a> {
     place: RefCell<Option<PathBuf>>,
     /// Finds and reads stores. Creates nothing until the command makes it a writer.
     pub(super) node: Node,
+    /// Whether the command takes stores unverified.
+    trusts: bool,
     /// The store types of the program's native code.
     pub(super) native: Registry,
     /// The code of modules.
@@ -71,6 +76,7 @@ impl<'a> Context<'a> {
             node: node.open_reader()?,
             data_dir,
             place: RefCell::default(),
+            trusts: false,
             native,
             #[cfg(feature = "wasm")]
             code,
@@ -102,6 +108,55 @@ impl<'a> Context<'a> {
     /// The path of the store that the command works on, once it is found.
     pub(super) fn place(&self) -> Option<PathBuf> {
         self.place.borrow().clone()
+    }
+
+    /// Sets what a command that writes does about copies and unverified stores.
+    pub(super) fn allow(&mut self, writing: Writing) {
+        if writing.continue_copy {
+            self.node.set_continue_copy(IfCopied::Continue);
+        }
+        self.trust(writing.trusting);
+    }
+
+    /// Sets what a command does about unverified stores.
+    pub(super) fn trust(&mut self, trusting: Trusting) {
+        self.trusts = trusting.trust;
+        if trusting.trust {
+            self.node.set_unverified(IfUnverified::Trust);
+        }
+    }
+
+    /// Says what is about to happen to a store that this data directory does not vouch for.
+    pub(super) fn note_use(&mut self, path: &Path) {
+        if self.is_unverified(path) {
+            let path = path.display();
+            let note = match self.trusts {
+                true => format!(
+                    "{path} was not verified: no signature, op or row of it was checked; `lattice \
+                     verify` does that later"
+                ),
+                false => format!(
+                    "{path} was not created, verified or restored here; verifying it first (--trust \
+                     skips that)"
+                ),
+            };
+            self.out.note(&note);
+        }
+    }
+
+    /// Says that a store is read that this data directory does not vouch for.
+    pub(super) fn note_read(&mut self, store: &OsStr, path: &Path) {
+        if self.is_unverified(path) {
+            let store = escape(store.as_encoded_bytes());
+            self.out.note(&format!(
+                "this store is unverified; `lattice verify {store}` verifies it"
+            ));
+        }
+    }
+
+    /// An error is not reported here: the command meets it again.
+    fn is_unverified(&self, path: &Path) -> bool {
+        !self.out.is_json() && matches!(self.node.manager().is_known(path), Ok(false))
     }
 
     /// The aliases; if their file cannot be read, prints a note and returns an empty set.
@@ -140,12 +195,13 @@ impl<'a> Context<'a> {
 
     /// Opens a store of a type for reading.
     pub(super) fn read<T: TypedStore>(
-        &self,
+        &mut self,
         store: &OsStr,
         expected: &StoreType,
     ) -> Result<T, Failure> {
         let access = Access::ReadOnly;
         let found = self.find_typed(store, expected, access)?;
+        self.note_read(store, found.path());
         self.open_typed(found, access)
     }
 
@@ -168,6 +224,7 @@ impl<'a> Context<'a> {
     ) -> Result<T, Failure> {
         let access = Access::ReadWrite;
         let found = self.find_typed(store, expected, access)?;
+        self.note_use(found.path());
         // A store of the wrong type is refused before an identity is created.
         self.node.become_writer()?;
         self.open_typed(found, access)

@@ -151,7 +151,10 @@ fn opens_as_many_as_it_may() {
         .unwrap();
     assert!(open.len() > 5, "{} stores were opened", open.len());
     assert!(
-        matches!(error, ManagerError::Peek(_) | ManagerError::Open(_)),
+        matches!(
+            error,
+            ManagerError::Peek(_) | ManagerError::Open(_) | ManagerError::Files(_)
+        ),
         "{error:?}"
     );
     let mut cause: Option<&dyn Error> = Some(&error);

@@ -22,6 +22,8 @@ mod meta_bytes;
 mod program;
 mod sessions;
 mod sharing;
+#[cfg(unix)]
+mod trust;
 mod votes;
 mod waiting;
 mod whole;

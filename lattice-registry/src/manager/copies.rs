@@ -1,39 +1,20 @@
-//! Copies of stores: replicas, backups and restores.
+//! Copies of stores: replicas and backups.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::backend::{FileError, OpenOptions, StateDb};
+use lattice_backend::engine::write::mark_copied;
 use lattice_backend::machine::LogicVersion;
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
 use super::building::Building;
 use super::find::{canonical, state_db};
-use super::fs::{directory_of, place_new, replace};
-use super::rebuild::kept_as;
+use super::fs::{directory_of, place_new};
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
 use crate::Recorded;
-
-/// How a restore treats an existing store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IfThere {
-    /// The restore fails, and the store stays.
-    Refuse,
-    /// The copy replaces the store; the old file is kept beside the new one.
-    Replace,
-}
-
-/// The result of a restore.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RestoredStore {
-    /// The restored store's `meta` table.
-    pub meta: MetaInfo,
-    /// Where the replaced file is kept.
-    pub kept: Option<PathBuf>,
-}
 
 impl StoreManager {
     /// Creates an empty replica of another node's store from its genesis; the caller then ingests
@@ -70,6 +51,7 @@ impl StoreManager {
         self.check_created(genesis)?;
         let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
         self.create_file(&building.file(), genesis, recorded)?;
+        self.record_new(genesis)?;
         building.place(self, store_id)?;
         Ok(store_id)
     }
@@ -77,7 +59,10 @@ impl StoreManager {
     /// Copies the current state of any store to a new file, which is a store itself. Readers and
     /// writers are not interrupted, but a store that is open exclusively must be closed first. The
     /// copy has no unused space. It is written beside the target, as `<name>.partial-<process>`,
-    /// and then placed there atomically.
+    /// and then placed there atomically. The copy is marked as one: its owner, the authors of its ops
+    /// and this manager's author do not write to it before it is confirmed
+    /// ([`confirm_copy`](lattice_backend::engine::Engine::confirm_copy)). A store that this data
+    /// directory does not vouch for is verified first ([`IfUnverified`](crate::IfUnverified)).
     ///
     /// # Errors
     /// If the target exists or its directory does not; if the store's history does not consist of
@@ -95,11 +80,15 @@ impl StoreManager {
             let (path, dir) = (target.to_path_buf(), dir.to_path_buf());
             return Err(ManagerError::NoDirectory { path, dir });
         }
+        self.ensure_known(&file)?;
         self.check_copied(&peek, &file, Checksums::Leave)?;
         let mut partial = target.as_os_str().to_owned();
         partial.push(format!(".partial-{}", std::process::id()));
         let partial = PathBuf::from(partial);
-        let copied = self.backend.backup(&file, &partial);
+        let author = self.author();
+        let copied = self
+            .backend
+            .backup(&file, &partial, &mut |tx| mark_copied(tx, author));
         copied.map_err(ManagerError::Create)?;
         let placed = place_new(&partial, target);
         if placed.is_err() {
@@ -108,56 +97,6 @@ impl StoreManager {
         }
         placed?;
         Ok(peek.meta)
-    }
-
-    /// Restores a file that [`backup`](Self::backup) made to this data directory. If an author
-    /// writes to an old copy and had written more before, the author is forked: both branches are
-    /// kept, and shown as a fork.
-    ///
-    /// # Errors
-    /// If the file is not a store, or is damaged: backend checksums and rows are checked before an
-    /// existing store is replaced. [`ManagerError::StoreExists`] if the store exists, unless it is
-    /// to be replaced. If the store is in use; and what the file system reports.
-    pub fn restore(&self, copy: &Path, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
-        let peek = self.backend.peek(copy)?;
-        let store_id = peek.meta.store_id;
-        let place = self.store_path(store_id);
-        // Report damage before the caller has to decide whether to replace a store.
-        self.check_copied(&peek, copy, Checksums::Check)?;
-        let is_there = place.exists();
-        if is_there && if_there == IfThere::Refuse {
-            return Err(ManagerError::StoreExists { store_id });
-        }
-        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
-        let file = building.file();
-        let copied = self.backend.backup(copy, &file);
-        copied.map_err(ManagerError::Create)?;
-        let kept = if is_there {
-            let kept = self.replace(store_id, &file, &place)?;
-            building.keep();
-            Some(kept)
-        } else {
-            building.place(self, store_id)?;
-            None
-        };
-        let meta = peek.meta;
-        Ok(RestoredStore { meta, kept })
-    }
-
-    /// Returns the path where the old file is kept.
-    fn replace(
-        &self,
-        store_id: StoreId,
-        file: &Path,
-        place: &Path,
-    ) -> Result<PathBuf, ManagerError> {
-        self.close(store_id)?;
-        // Keeps writers from opening the old file until it has been replaced.
-        let held = self.hold(place)?;
-        let kept = replace(place, file, &kept_as("before-restore"))?;
-        let closed = held.map_or(Ok(()), |held| held.close());
-        closed.map_err(|source| ManagerError::Close { store_id, source })?;
-        Ok(kept)
     }
 
     /// Opens a store for writing to keep other writers out. Returns `None` for a damaged store,

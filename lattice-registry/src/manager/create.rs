@@ -4,9 +4,11 @@ use std::path::Path;
 
 use lattice_backend::engine::ingest::DEFER_AHEAD_MS;
 use lattice_backend::engine::open::create_store;
+use lattice_backend::engine::read::StoreMark;
 use lattice_meta::{Genesis, Hlc, Nonce, StateHash, StoreId, StoreType};
 
 use super::building::Building;
+use super::known::{How, Key};
 use super::{ManagerError, StoreManager};
 use crate::Recorded;
 
@@ -23,8 +25,15 @@ impl StoreManager {
         // Each store is built in its own directory, because others may be built at the same time.
         let building = Building::begin_new(self, store_id)?;
         self.create_file(&building.file(), &genesis, store_type.into())?;
+        self.record_new(&genesis)?;
         building.place(self, store_id)?;
         Ok(store_id)
+    }
+
+    /// Enters a new store. Before it is in its place, so that no process sees it unknown.
+    pub(super) fn record_new(&self, genesis: &Genesis) -> Result<(), ManagerError> {
+        let mark = StoreMark::of_new(genesis);
+        self.record(&Key::Store(mark.store_id), &mark, How::Created)
     }
 
     /// Creates the file of a new store with the code that `recorded` resolves to.

@@ -41,7 +41,7 @@ impl StoreManager {
         drop(held);
         remove_all(&going).map_err(|source| ManagerError::io("remove", &going, source))?;
         self.clear_going();
-        Ok(())
+        self.forget(store_id)
     }
 
     /// Renames a store's directory to an unused name. An interrupted removal may have left the

@@ -10,6 +10,7 @@ use lattice_meta::{HlcError, StoreId};
 
 use super::fs::FsError;
 use crate::ResolveError;
+use crate::files::FilesError;
 
 /// Why a manager's call failed. Nothing has been changed or left behind.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,9 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
+    /// A file of the data directory cannot be locked or replaced.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The store exists already.
     #[error("store {store_id} already exists")]
     StoreExists {
@@ -148,6 +152,33 @@ pub enum ManagerError {
         /// What is wrong with it.
         finding: String,
     },
+    /// A store that the data directory does not vouch for differs from its history, so it was not
+    /// used.
+    #[error("{} was verified and refused: {finding}{}", path.display(), of_other_logic(other_logic.as_deref()))]
+    Unsound {
+        /// The store's file.
+        path: PathBuf,
+        /// The first finding.
+        finding: String,
+        /// The recorded logic, if other logic verified the store.
+        other_logic: Option<String>,
+    },
+    /// A store that the data directory does not vouch for cannot be verified by this program, so it
+    /// was not used.
+    #[error("{} cannot be verified by this program", path.display())]
+    Unverifiable {
+        /// The store's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<ManagerError>,
+    },
+    /// The file was replaced while it was verified.
+    #[error("{} was replaced during its verification; try again", path.display())]
+    VerifyChanged {
+        /// The store's file.
+        path: PathBuf,
+    },
     /// The directory of the file to create does not exist.
     #[error("cannot create {}: there is no directory {}", path.display(), dir.display())]
     NoDirectory {
@@ -165,6 +196,13 @@ pub enum ManagerError {
         #[source]
         source: BackendError,
     },
+}
+
+/// Explains a difference that other code may have made.
+fn of_other_logic(recorded: Option<&str>) -> String {
+    recorded.map_or(String::new(), |recorded| {
+        format!(" (the store records the logic {recorded}, and other logic verified it)")
+    })
 }
 
 impl From<FsError> for ManagerError {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use lattice_backend::cores::on_all_cores;
 use lattice_meta::{MetaInfo, StoreId};
 
+use super::find::canonical;
+use super::known::{Key, Known, Lines};
 use super::{ManagerError, STATE_DB, StoreManager};
 
 /// One entry of `stores/`.
@@ -17,6 +19,9 @@ pub struct Listed {
     pub path: PathBuf,
     /// The store's `meta` table, or why peek failed.
     pub meta: Result<MetaInfo, ManagerError>,
+    /// Whether the data directory vouches for the store; see [`StoreManager::is_known`]. False for
+    /// a store that cannot be read.
+    pub is_known: bool,
     /// The size of its file in bytes; `None` if there is no file.
     pub size_bytes: Option<u64>,
 }
@@ -49,21 +54,28 @@ impl StoreManager {
             }
         }
         paths.sort();
-        Ok(self.peek_all(paths))
+        let known = Known::load(&self.dir)?;
+        Ok(self.peek_all(paths, known.is_there(), &known.lines()))
     }
 
-    fn peek_all(&self, paths: Vec<PathBuf>) -> Vec<Listed> {
-        let each = |(): &mut (), path: PathBuf| self.peek_dir(&path);
+    fn peek_all(&self, paths: Vec<PathBuf>, has_known: bool, known: &Lines) -> Vec<Listed> {
+        let each = |(): &mut (), path: PathBuf| self.peek_dir(&path, has_known, known);
         on_all_cores(paths, 1, || (), each, || ()).0
     }
 
-    fn peek_dir(&self, dir: &Path) -> Listed {
+    fn peek_dir(&self, dir: &Path, has_known: bool, known: &Lines) -> Listed {
         let file = dir.join(STATE_DB);
         let meta = self.peek_file(&file);
+        let is_known = || {
+            let entry = |key: &Key| known.mark(key);
+            self.is_known_file(has_known, &entry, &canonical(&file))
+        };
+        let is_known = meta.is_ok() && is_known().is_ok_and(|is_known| is_known);
         let size_bytes = fs::metadata(&file).ok().map(|metadata| metadata.len());
         Listed {
             path: dir.to_path_buf(),
             meta,
+            is_known,
             size_bytes,
         }
     }

@@ -11,6 +11,7 @@ use lattice_meta::{StateHash, StoreId, StoreType};
 
 use super::building::Building;
 use super::fs::sync_dir;
+use super::known::{How, Key};
 use super::{ManagerError, StoreManager};
 use crate::{Migration, Peeked, StoreHandle};
 
@@ -90,6 +91,8 @@ impl StoreManager {
         to: &StoreType,
     ) -> Result<Migrated, ManagerError> {
         let store = self.open_path(path, Access::ReadOnly)?;
+        // The new store's genesis vouches for the old state.
+        self.ensure_known(store.path())?;
         let migration = self.registry.migration(store.store_type(), to)?;
         self.registry.resolve(to)?;
         let store_id = store.store_id();
@@ -124,6 +127,8 @@ impl StoreManager {
                 // The existing store does not come from this migration.
                 continue;
             }
+            let mark = self.mark_of(&building.file())?;
+            self.record(&Key::Store(mark.store_id), &mark, How::Migrated)?;
             building.place(self, new.store_id())?;
             return Ok(Migrated {
                 store_id: new.store_id(),

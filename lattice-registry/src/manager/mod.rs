@@ -8,26 +8,30 @@ mod destroy;
 mod error;
 mod find;
 mod fs;
+mod known;
 mod list;
 mod migrate;
 mod open;
 mod rebuild;
+mod restore;
+mod trust;
 mod verify;
 
 pub use compact::Compacted;
-pub use copies::{IfThere, RestoredStore};
 pub use error::ManagerError;
 pub use find::Found;
 pub use list::Listed;
 pub use migrate::Migrated;
 pub use rebuild::RebuiltStore;
+pub use restore::{IfThere, RestoredStore, Restoring};
+pub use trust::{IfUnverified, Vouched};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use lattice_backend::backend::{Sharing, StateBackend};
 use lattice_backend::clock::{Clock, SystemClock};
-use lattice_backend::engine::open::LogicPolicy;
+use lattice_backend::engine::open::{IfCopied, LogicPolicy};
 use lattice_backend::op::SecretKey;
 use lattice_backend::progress::ProgressSink;
 use lattice_meta::{PubKey, StoreId};
@@ -63,6 +67,10 @@ pub struct ManagerOptions {
     pub cache_budget_bytes: usize,
     /// What to do about stores whose state other logic computed.
     pub logic: LogicPolicy,
+    /// What to do about stores that the data directory does not vouch for.
+    pub unverified: IfUnverified,
+    /// What to do about unconfirmed copies.
+    pub copied: IfCopied,
     /// Receives progress reports.
     pub progress: ProgressSink,
 }
@@ -82,6 +90,8 @@ impl ManagerOptions {
             sharing: Sharing::default(),
             cache_budget_bytes: 256 << 20,
             logic: LogicPolicy::default(),
+            unverified: IfUnverified::default(),
+            copied: IfCopied::default(),
             progress: ProgressSink::none(),
         }
     }
@@ -118,6 +128,20 @@ impl ManagerOptions {
     #[must_use]
     pub fn logic(mut self, logic: LogicPolicy) -> Self {
         self.logic = logic;
+        self
+    }
+
+    /// Sets what to do about stores that the data directory does not vouch for.
+    #[must_use]
+    pub fn unverified(mut self, unverified: IfUnverified) -> Self {
+        self.unverified = unverified;
+        self
+    }
+
+    /// Sets what to do about unconfirmed copies.
+    #[must_use]
+    pub fn continue_copy(mut self, copied: IfCopied) -> Self {
+        self.copied = copied;
         self
     }
 
@@ -167,6 +191,16 @@ impl StoreManager {
     /// Sets the author of future writes. Stores that are already open keep their author.
     pub fn set_identity(&mut self, identity: impl Into<Arc<SecretKey>>) {
         self.options.identity = Some(identity.into());
+    }
+
+    /// Sets what to do from now on about stores that the data directory does not vouch for.
+    pub fn set_unverified(&mut self, unverified: IfUnverified) {
+        self.options.unverified = unverified;
+    }
+
+    /// Sets what to do from now on about unconfirmed copies.
+    pub fn set_continue_copy(&mut self, copied: IfCopied) {
+        self.options.copied = copied;
     }
 
     /// The data directory.

@@ -176,6 +176,9 @@ impl StoreManager {
         opener: &dyn StoreOpener,
     ) -> Result<(), ManagerError> {
         let mut found = self.find(path, Access::ReadWrite)?;
+        if let Some(reader) = &found.reader {
+            self.vouch(&found.file, &**reader)?;
+        }
         let (store_id, file) = (found.meta().store_id, found.file.clone());
         let request = self.request(found.meta(), &file, Access::ReadWrite, MIN_CACHE_BYTES);
         let mut request = request.logic(LogicPolicy::Prove);
@@ -244,6 +247,12 @@ impl StoreManager {
 
     fn open_new(&self, found: &mut Found, access: Access) -> Result<Instance, ManagerError> {
         let opener = self.registry.resolve(&found.peek)?;
+        if access == Access::ReadWrite {
+            match &found.reader {
+                Some(reader) => self.vouch(&found.file, &**reader)?,
+                None => self.ensure_known_closed(&found.file)?,
+            };
+        }
         let cache_bytes = self.take_cache();
         let mut request = self.request(found.meta(), &found.file, access, cache_bytes);
         request.reader = found.reader.take();
@@ -277,6 +286,7 @@ impl StoreManager {
             .identity(self.options.identity.clone())
             .clock(Arc::clone(&self.options.clock))
             .logic(self.options.logic)
+            .continue_copy(self.options.copied)
             .progress(self.options.progress.clone())
     }
 

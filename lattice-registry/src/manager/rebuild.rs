@@ -9,6 +9,7 @@ use lattice_meta::{StateHash, StoreId};
 
 use super::find::{canonical, state_db};
 use super::fs::{remove_if_there, replace};
+use super::known::How;
 use super::{ManagerError, STATE_DB, StoreManager};
 use crate::Rebuild;
 
@@ -73,6 +74,8 @@ impl StoreManager {
         })?;
         let closed = held.close();
         closed.map_err(|source| ManagerError::Close { store_id, source })?;
+        // The replay has checked the history.
+        self.record_file(&file, How::Verified)?;
         Ok(RebuiltStore {
             store_id,
             kept,

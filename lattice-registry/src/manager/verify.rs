@@ -7,8 +7,9 @@ use lattice_backend::engine::open::{LogicPolicy, OpenError};
 use lattice_backend::engine::verify::{Depth, Finding, Verification};
 
 use super::find::{canonical, state_db};
+use super::known::How;
 use super::{ManagerError, StoreManager};
-use crate::{Peeked, ResolveError, StoreHandle};
+use crate::{Peeked, StoreHandle};
 
 /// The cache of a store that is read once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -27,7 +28,8 @@ impl StoreManager {
     /// verification replays the history even with other logic than the recorded one.
     ///
     /// A full verification also checks the backend's own checksums, unless the file is open for
-    /// writing.
+    /// writing. If it finds nothing, the data directory vouches for the store from then on
+    /// ([`is_known`](Self::is_known)).
     ///
     /// # Errors
     /// If the store cannot be opened or the verification cannot continue. Defects of a store that
@@ -38,15 +40,33 @@ impl StoreManager {
         depth: Depth,
     ) -> Result<Verification, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
-        let peek = self.peek_recorded(&file)?;
+        let before = match depth {
+            Depth::Quick => None,
+            // What the verification covers is at least what is there before.
+            Depth::Full => self.mark_of(&file).ok(),
+        };
+        let verified = self.verify_file(&file, depth)?;
+        if let Some(mark) = before.filter(|_| verified.is_ok()) {
+            self.record(&self.key_of(&file, mark.store_id), &mark, How::Verified)?;
+        }
+        Ok(verified)
+    }
+
+    /// The same, without entering the store.
+    pub(super) fn verify_file(
+        &self,
+        file: &Path,
+        depth: Depth,
+    ) -> Result<Verification, ManagerError> {
+        let peek = self.peek_recorded(file)?;
         let checksums = match depth {
             Depth::Quick => Integrity::None,
             Depth::Full => {
-                let checked = self.backend.check_integrity(&file);
+                let checked = self.backend.check_integrity(file);
                 checked.map_err(|error| ManagerError::Peek(error.into()))?
             }
         };
-        let verified = self.verify_opened(peek, &file, depth);
+        let verified = self.verify_opened(peek, file, depth);
         let Integrity::Damaged { detail } = &checksums else {
             return verified.map(|verified| Verification {
                 checksums,
@@ -62,14 +82,18 @@ impl StoreManager {
             }
             // The file's bytes are not those that were written, whatever error the open reports.
             Err(_) => Err(ManagerError::Peek(
-                FileError::Damaged { path: file, detail }.into(),
+                FileError::Damaged {
+                    path: file.to_path_buf(),
+                    detail,
+                }
+                .into(),
             )),
         }
     }
 
     /// Refuses to copy damage: a mismatch of the backend's checksums (if they are to be checked), a
     /// history that does not consist of the applied ops, or rows that do not match the state hash.
-    /// For an unknown type or layout, only the checksums are checked.
+    /// For a type without code or an unknown layout, only the checksums are checked.
     pub(super) fn check_copied(
         &self,
         peek: &Peek,
@@ -96,10 +120,9 @@ impl StoreManager {
                 None => Ok(()),
                 Some(finding) => Err(damaged(finding.to_string())),
             },
-            Err(
-                ManagerError::Resolve(ResolveError::Unknown { .. })
-                | ManagerError::Open(OpenError::NewerSchema { .. }),
-            ) => Ok(()),
+            Err(ManagerError::Resolve(_) | ManagerError::Open(OpenError::NewerSchema { .. })) => {
+                Ok(())
+            }
             Err(ManagerError::Verify {
                 source: source @ (BackendError::Damaged { .. } | BackendError::Row { .. }),
                 ..

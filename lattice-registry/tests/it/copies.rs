@@ -47,7 +47,7 @@ fn a_replica_starts_from_the_genesis_and_ingests_the_ops() {
     let to = manager(two.path());
     let source = from.open(id, Access::ReadOnly).unwrap();
     assert_eq!(to.create_replica(source.genesis()).unwrap(), id);
-    assert_eq!(fs::read_dir(two.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(two.path()).unwrap().count(), 2);
     let again = to.create_replica(source.genesis()).unwrap_err();
     assert!(matches!(again, ManagerError::StoreExists { store_id } if store_id == id));
     let replica = to.open(id, Access::ReadWrite).unwrap();
@@ -122,7 +122,7 @@ fn a_restore_replaces_a_store_only_when_asked_and_keeps_the_old_file() {
     let other = manager(elsewhere.path());
     other.restore(&copy, IfThere::Refuse).unwrap();
     assert_eq!(ops(&other, id), 10);
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 2);
     // A file that is not a store is not restored, and leaves no files.
     fs::write(&copy, b"something else").unwrap();
     let before = contents(elsewhere.path());
@@ -179,7 +179,7 @@ fn removing_a_store_removes_nothing_else() {
     let missing = live.destroy(id).unwrap_err();
     assert!(matches!(missing, ManagerError::NoSuchStore { .. }));
     assert_eq!(live.list().unwrap().len(), 1);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     // Removes a damaged store, too.
     live.close_all().unwrap();
     fs::write(live.store_path(other), b"").unwrap();

@@ -34,7 +34,10 @@ fn leftovers_of_a_killed_removal_go_with_the_next_one() {
     // A directory of another program.
     fs::create_dir(dir.path().join("destroying-angels")).unwrap();
     live.destroy(id).unwrap();
-    assert_eq!(names(dir.path()), ["destroying-angels", "stores"]);
+    assert_eq!(
+        names(dir.path()),
+        ["destroying-angels", "known.toml", "stores"]
+    );
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn leftovers_of_a_killed_creation_go_with_the_next_one_unless_locked() {
     assert!(left.join("state.db").exists(), "its maker is alive");
     drop(held);
     live.create(&COUNTER.parse().unwrap()).unwrap();
-    assert_eq!(names(dir.path()), ["stores"]);
+    assert_eq!(names(dir.path()), ["known.toml", "stores"]);
     // A leftover of a version without locks.
     leave();
     fs::create_dir(dir.path().join("building-site")).unwrap();
@@ -77,7 +80,7 @@ fn stores_created_concurrently_all_exist() {
         }
     });
     assert_eq!(live.list().unwrap().len(), 40);
-    assert_eq!(names(dir.path()), ["stores"]);
+    assert_eq!(names(dir.path()), ["known.toml", "stores"]);
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn a_directory_without_its_store_file_accepts_a_copy_or_a_replica() {
     live.close_all().unwrap();
     fs::remove_file(&place).unwrap();
     assert!(kept.exists());
-    assert_eq!(names(dir.path()), ["copy.db", "stores"]);
+    assert_eq!(names(dir.path()), ["copy.db", "known.toml", "stores"]);
     live.destroy(id).unwrap();
     assert_eq!(names(&live.stores_dir()), [""; 0]);
 }
@@ -139,7 +142,7 @@ fn a_store_that_lacks_a_page_is_not_restored_and_the_error_names_it() {
         let mut lost = whole.clone();
         lost[page * PAGE..][..PAGE].fill(0xa5);
         fs::write(&copy, &lost).unwrap();
-        if let Err(error) = backend.backup(&copy, &target) {
+        if let Err(error) = backend.backup(&copy, &target, &mut |_| Ok(())) {
             unreadable += 1;
             let is_told = matches!(&error, FileError::Damaged { path, .. } if *path == copy);
             assert!(is_told, "page {page}: {error:?}");

@@ -46,6 +46,7 @@ fn a_new_store_is_one_file_under_its_id() {
         .collect();
     let stores = dir.path().join("stores");
     let expected = [
+        dir.path().join("known.toml"),
         stores.clone(),
         stores.join(id.to_string()),
         manager.store_path(id),
@@ -200,5 +201,5 @@ fn many_managers_create_stores_in_one_directory_concurrently() {
     let listed = manager(dir.path()).list().unwrap();
     assert_eq!(listed.len(), 200);
     assert!(listed.iter().all(|listed| listed.meta.is_ok()));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }

@@ -66,7 +66,7 @@ fn a_migrated_store_is_a_new_one_that_names_the_old() {
         old.iter().all(|file| now.contains(file)),
         "the old store changed"
     );
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     // Each migration of the same state makes a new store.
     let again = manager.migrate(manager.store_path(id), &counter()).unwrap();
     assert_ne!(again.store_id, migrated.store_id);
@@ -91,7 +91,7 @@ fn a_failed_migration_leaves_nothing() {
         "{ended:?}"
     );
     assert_eq!(manager.list().unwrap().len(), 1);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
 /// The files that a migration leaves in its directory if it is killed before its fourth call.
@@ -144,7 +144,7 @@ fn a_killed_migration_resumes_or_starts_over() {
         let migrated = manager.migrate(&path, &counter()).unwrap();
         let new = manager.store_path(migrated.store_id);
         assert_eq!(manager.verify_path(new, Depth::Full).unwrap().findings, []);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         (migrated.ops, migrated.resumed)
     };
     assert_eq!(migrate_over(&left), (10, 3));
@@ -197,7 +197,7 @@ fn concurrent_migrations_do_not_interfere() {
     }
     assert!(made > 0);
     assert_eq!(manager.list().unwrap().len(), 1 + made);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
 #[test]
@@ -294,5 +294,5 @@ fn migrations_are_registered_once_and_looked_up_by_both_types() {
         matches!(refused, ManagerError::Resolve(ResolveError::Unknown { .. })),
         "{refused:?}"
     );
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }

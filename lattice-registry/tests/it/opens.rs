@@ -55,8 +55,13 @@ impl StateBackend for Noting {
         self.backend.scratch()
     }
 
-    fn backup(&self, path: &Path, target: &Path) -> Result<(), FileError> {
-        self.backend.backup(path, target)
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> RowResult<()>,
+    ) -> Result<(), FileError> {
+        self.backend.backup(path, target, edit)
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

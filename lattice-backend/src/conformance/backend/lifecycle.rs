@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::backend::{
     Access, BackendError, Direction, EVERYTHING, FileError, OpenOptions, Peek, PeekError, Sharing,
-    Table,
+    Table, WriteTx,
 };
 use crate::conformance::backend::{Site, commit, committed};
 use crate::history::system::LOGIC;
@@ -277,6 +277,44 @@ pub(super) fn keeps_what_was_committed(site: &Site) {
         let found = super::rows(&*snapshot, table, EVERYTHING, Direction::Forward);
         assert_eq!(found.len(), 20, "rows of {table}");
     }
+}
+
+/// A backup has the rows of the store and what its maker changes, in one transaction.
+pub(super) fn is_copied_with_the_changes_of_the_copy(site: &Site) {
+    let db = site.writer();
+    commit(&*db, |tx| tx.put(Table::Data, b"key", b"value"));
+    db.close().expect("closing");
+    let copy = site.path.with_file_name("copy-of-the-store");
+    let failing = &mut |tx: &mut dyn WriteTx| {
+        tx.put(Table::System, b"mark", b"half")?;
+        Err(BackendError::storage(
+            "marking the copy",
+            "the test stops it",
+        ))
+    };
+    let refused = site.backend.backup(&site.path, &copy, failing);
+    assert!(refused.is_err(), "a copy whose changes failed was made");
+    let found = site.backend.peek(&copy);
+    assert!(
+        matches!(found, Err(PeekError::File(FileError::NotFound { .. }))),
+        "a copy whose changes failed was left behind: {found:?}"
+    );
+    let marking = &mut |tx: &mut dyn WriteTx| tx.put(Table::System, b"mark", b"copy");
+    let copied = site.backend.backup(&site.path, &copy, marking);
+    copied.expect("a store is copied");
+    let mark = |path: &std::path::Path| {
+        let db = site.backend.open(path, &OpenOptions::read_only());
+        let db = db.expect("it opens");
+        let value = committed(&*db, b"key");
+        assert_eq!(value.as_deref(), Some(&b"value"[..]), "a row of the store");
+        let tx = db.snapshot().expect("a snapshot");
+        let mark = tx.get(Table::System, b"mark").expect("a row is read");
+        drop(tx);
+        db.close().expect("closing");
+        mark
+    };
+    assert_eq!(mark(&copy).as_deref(), Some(&b"copy"[..]));
+    assert_eq!(mark(&site.path), None, "a backup changed the store");
 }
 
 /// Two scratch databases and the store are separate.

@@ -21,7 +21,7 @@ use crate::backend::{
 /// # Panics
 /// If the backend breaks a rule; the message names the rule.
 pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
-    let checks: [fn(&Site); 24] = [
+    let checks: [fn(&Site); 25] = [
         lifecycle::is_made_once_and_only_if_the_birth_succeeds,
         lifecycle::is_not_found,
         lifecycle::is_peeked_at_closed_open_and_again,
@@ -32,6 +32,7 @@ pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
         lifecycle::is_released_under_a_living_snapshot,
         lifecycle::keeps_what_was_committed,
         lifecycle::is_compacted_between_reads,
+        lifecycle::is_copied_with_the_changes_of_the_copy,
         lifecycle::scratch_databases_are_empty_and_apart,
         transactions::are_atomic,
         transactions::survive_a_panic,

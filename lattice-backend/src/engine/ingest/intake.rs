@@ -26,7 +26,16 @@ pub(crate) struct Intake<'a, 'b, M: StateMachine> {
     recorder: &'a mut Recorder<'b, M>,
     whose: &'a Authors,
     now_ms: u64,
-    events: Vec<(OpId, Event)>,
+    taken: Taken,
+}
+
+/// What an ingest transaction did.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// The outcomes of the given ops and of pending ops.
+    pub(crate) events: Vec<(OpId, Event)>,
+    /// Applied ops of this handle's author that do not follow its tip.
+    pub(crate) forked: Vec<OpRef>,
 }
 
 /// An op in the queue of an ingest. A given op comes with its decoded payload.
@@ -70,15 +79,15 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
             recorder,
             whose,
             now_ms,
-            events: Vec::new(),
+            taken: Taken::default(),
         }
     }
 
-    /// Ingests ops. Returns the outcomes of these and of pending ops.
+    /// Ingests ops, and the pending ops that can follow.
     pub(crate) fn take_in<'o>(
         mut self,
         ops: Vec<(&'o Op, Decoded<M::Payload<'o>>)>,
-    ) -> Result<Vec<(OpId, Event)>> {
+    ) -> Result<Taken> {
         let mut queue = VecDeque::new();
         for appended in self.recorder.state.pending.take_appended() {
             if self.recorder.place_of(&appended.op)?.is_some() {
@@ -105,17 +114,18 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
             let stamp = queued.op.stamp();
             let (outcome, evicted) = self.take_in_one(queued)?;
             let has_arrived = has_arrived(&outcome);
-            self.events.push((stamp.op.id, Event::Tried(outcome)));
+            let events = &mut self.taken.events;
+            events.push((stamp.op.id, Event::Tried(outcome)));
             let evicted = evicted.into_iter().map(|id| (id, Event::Evicted));
-            self.events.extend(evicted);
+            events.extend(evicted);
             if has_arrived {
                 self.release(&stamp, &mut queue);
             }
         }
         let moved = self.recorder.state.pending.take_moved().into_iter();
         let waiting = |(id, missing)| (id, Event::Tried(Outcome::Waiting { missing }));
-        self.events.extend(moved.map(waiting));
-        Ok(self.events)
+        self.taken.events.extend(moved.map(waiting));
+        Ok(self.taken)
     }
 
     /// Queues the pending ops whose last missing parent has arrived, and rejects those not dated
@@ -138,7 +148,8 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
             match clock_conflict(&op, arrived) {
                 Some(rejection) => {
                     let outcome = Outcome::Rejected(rejection);
-                    self.events.push((op.reference().id, Event::Tried(outcome)));
+                    let tried = (op.reference().id, Event::Tried(outcome));
+                    self.taken.events.push(tried);
                 }
                 None => queue.push_front(Queued {
                     op,
@@ -212,6 +223,7 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
         };
         match staged {
             Ok(staged) => {
+                self.note_fork(&op)?;
                 let index = self.recorder.record(&op, staged)?.place.index;
                 Ok(Outcome::Applied { index })
             }
@@ -221,6 +233,24 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Notes an op of this handle's author that does not follow its tip.
+    fn note_fork(&mut self, op: &Op) -> Result<()> {
+        let reference = op.reference();
+        if self.own() == Some(reference.author) {
+            let tip = self.recorder.tip(&reference.author)?;
+            if tip.is_some() && tip != op.prev() {
+                self.taken.forked.push(reference);
+            }
+        }
+        Ok(())
+    }
+
+    /// The author that this handle writes as.
+    fn own(&self) -> Option<PubKey> {
+        let identity = self.recorder.inner.identity.as_ref();
+        identity.map(|identity| identity.public())
     }
 
     fn hold(&mut self, op: Op, reason: HeldReason) -> Result<Outcome> {
@@ -234,9 +264,8 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
 
     fn trust(&mut self, author: &PubKey) -> Result<AuthorTrust> {
         let named = matches!(self.whose, Authors::Named(authors) if authors.contains(author));
-        let inner = self.recorder.inner;
-        let own = inner.identity.as_ref().map(|identity| identity.public());
-        if named || *author == inner.genesis.owner() || Some(*author) == own {
+        let owner = self.recorder.inner.genesis.owner();
+        if named || *author == owner || Some(*author) == self.own() {
             return Ok(AuthorTrust::Known);
         }
         // Authors of ops in this transaction count too: they were accepted already.

@@ -20,8 +20,8 @@ use crate::chunks::Chunks;
 use crate::cores::on_all_cores;
 use crate::engine::Inner;
 use crate::engine::contain::decode;
-use crate::engine::ingest::intake::Intake;
-use crate::engine::ingest::report::{Event, Tally};
+use crate::engine::ingest::intake::{Intake, Taken};
+use crate::engine::ingest::report::Tally;
 use crate::history::{Forks, read_place};
 use crate::machine::StateMachine;
 use crate::op::{Op, OpError, Verifier};
@@ -61,6 +61,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
         return Err(BackendError::ReadOnly.into());
     }
     let mut chunks = Chunks::new(ops, CHUNK_OPS, CHUNK_BYTES, Vec::len);
+    let own = inner.identity.as_ref().map(|identity| identity.public());
     let mut tally = Tally::default();
     let mut source = None;
     let mut next_chunk = || match chunks.next() {
@@ -80,6 +81,9 @@ pub(crate) fn ingest<M: StateMachine, E>(
             match checked {
                 Ok(op) => {
                     tally.give(op.reference().id);
+                    tally
+                        .own
+                        .extend(Some(op.reference()).filter(|op| Some(op.author) == own));
                     ops.push(op);
                 }
                 Err((id, error)) => tally.give_invalid(id, error),
@@ -88,10 +92,12 @@ pub(crate) fn ingest<M: StateMachine, E>(
         let next = next_chunk();
         let is_last = next.is_none();
         let write = || take_in(inner, &ops, whose);
-        let (next, events) = check(inner, next.unwrap_or_else(Vec::new), write)?;
-        for (id, event) in events? {
+        let (next, taken) = check(inner, next.unwrap_or_else(Vec::new), write)?;
+        let Taken { events, forked } = taken?;
+        for (id, event) in events {
             tally.note(id, event);
         }
+        tally.forked.extend(forked);
         if is_last {
             break;
         }
@@ -108,11 +114,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
 }
 
 /// Ingests a chunk of ops in one transaction. Before it begins, all cores decode the payloads.
-fn take_in<M: StateMachine>(
-    inner: &Inner<M>,
-    ops: &[Op],
-    whose: &Authors,
-) -> Result<Vec<(OpId, Event)>> {
+fn take_in<M: StateMachine>(inner: &Inner<M>, ops: &[Op], whose: &Authors) -> Result<Taken> {
     let machine = &*inner.machine;
     let each = |(): &mut (), op| (op, decode(machine, op));
     let (decoded, ()) = on_all_cores(ops.iter().collect(), PAYLOADS, || (), each, || ());

@@ -83,6 +83,13 @@ pub struct IngestReport {
     pub released: Vec<(OpId, Outcome)>,
     /// Ops that were pending before and were evicted to make room.
     pub evicted: Vec<OpId>,
+    /// Those of the given ops that this handle's author signed, whatever their outcome; an op that
+    /// was given twice is there twice. Another store wrote them, or an earlier state of this one.
+    pub own: Vec<OpRef>,
+    /// Ops of this handle's author that were applied now and do not follow its tip. The author
+    /// writes in several places: from a copy of a data directory, or in a store that was restored
+    /// from an older copy.
+    pub forked: Vec<OpRef>,
 }
 
 impl IngestReport {
@@ -144,6 +151,8 @@ pub(crate) struct Tally {
     places: BTreeMap<OpId, Vec<usize>>,
     released: BTreeMap<OpId, Outcome>,
     evicted: Vec<OpId>,
+    pub(crate) own: Vec<OpRef>,
+    pub(crate) forked: Vec<OpRef>,
 }
 
 impl Tally {
@@ -199,6 +208,8 @@ impl Tally {
             outcomes: self.outcomes,
             released: self.released.into_iter().collect(),
             evicted: self.evicted,
+            own: self.own,
+            forked: self.forked,
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod upgrade;
 
 pub use create::create_store;
 pub use error::OpenError;
-pub use request::{LogicPolicy, OpenRequest};
+pub use request::{IfCopied, LogicPolicy, OpenRequest};
 pub use upgrade::{Proof, prove_store};
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::backend::{Access, OpenOptions, StateDb};
 use crate::engine::inner::{Inner, Parts};
 use crate::engine::open::checks::{Checked, check_db};
 use crate::engine::open::settle::{check_held, settle_held};
+use crate::engine::write::continue_copy;
 use crate::engine::write::state::WriterState;
 use crate::machine::{Logic, StateMachine};
 
@@ -56,9 +57,12 @@ pub(crate) fn open<M: StateMachine>(
         upgrade::upgrade(&*db, &request, checked, &machine, proven)
     };
     let (checked, writer) = closing(&*db, opened())?;
-    let store_id = checked.meta.store_id;
+    let (store_id, copied) = (checked.meta.store_id, request.copied);
     let inner = assemble(Arc::clone(&db), request, checked, machine, Some(writer));
-    let settled = settle_held(&inner);
+    let settled = settle_held(&inner).and_then(|()| match copied {
+        IfCopied::Refuse => Ok(false),
+        IfCopied::Continue => continue_copy(&inner),
+    });
     closing(
         &*db,
         settled.map_err(|source| OpenError::Backend { store_id, source }),

@@ -31,6 +31,8 @@ pub struct OpenRequest {
     pub clock: Arc<dyn Clock>,
     /// What to do if other logic computed the state.
     pub logic: LogicPolicy,
+    /// What to do if the store is an unconfirmed copy.
+    pub copied: IfCopied,
     /// Receives progress reports of a replay or a migration.
     pub progress: ProgressSink,
 }
@@ -47,6 +49,7 @@ impl OpenRequest {
             identity: None,
             clock: Arc::new(SystemClock),
             logic: LogicPolicy::default(),
+            copied: IfCopied::default(),
             progress: ProgressSink::none(),
         }
     }
@@ -115,12 +118,32 @@ impl OpenRequest {
         self
     }
 
+    /// Writes to an unconfirmed copy, or refuses to.
+    #[must_use]
+    pub fn continue_copy(mut self, copied: IfCopied) -> Self {
+        self.copied = copied;
+        self
+    }
+
     /// Reports progress to this sink.
     #[must_use]
     pub fn progress(mut self, progress: ProgressSink) -> Self {
         self.progress = progress;
         self
     }
+}
+
+/// What to do with a store that is an unconfirmed copy, whose author may have written ops that the
+/// copy lacks. Writing then forks the author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum IfCopied {
+    /// Refuses the author's first write
+    /// ([`AppendError::CopyUnconfirmed`](crate::engine::write::AppendError::CopyUnconfirmed)).
+    #[default]
+    Refuse,
+    /// Takes the caller's word that the author has written nothing that the copy lacks: opening
+    /// the store for writing removes the mark of the copy.
+    Continue,
 }
 
 /// What to do with a store whose state was computed by another version of the logic.

@@ -5,6 +5,7 @@ pub(crate) mod exchange;
 mod feed;
 pub(crate) mod forks;
 mod held;
+mod mark;
 mod snapshot;
 mod state;
 
@@ -13,6 +14,7 @@ pub use exchange::OpsAfter;
 pub(crate) use feed::cursor_after;
 pub use feed::{ChangeFeed, Cursor, CursorOp, Events, FeedError};
 pub use held::HeldOps;
+pub use mark::StoreMark;
 pub use snapshot::Snapshot;
 pub use state::StoreState;
 

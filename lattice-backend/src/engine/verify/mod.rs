@@ -28,6 +28,7 @@ use crate::engine::read::forks;
 use crate::engine::verify::compare::Comparison;
 use crate::engine::verify::held::{check_held, check_places};
 use crate::engine::verify::replay::{Replay, Replayed, Signatures};
+use crate::history::copied::Copied;
 use crate::history::system::{LOGIC, Ledger};
 use crate::history::{View, read_op};
 use crate::machine::{History, Logic, LogicVersion, StateMachine};
@@ -52,6 +53,8 @@ pub(crate) fn verify<M: StateMachine>(
     let (mut findings, mut of_held) = (Vec::new(), Vec::new());
     let logic = inner.machine.logic().version().clone();
     let recorded = recorded_logic(&*tx, inner.machine.logic(), depth, &mut findings)?;
+    // The history does not determine whether the store is a copy, so only the form is checked.
+    found_damage(Copied::read(&*tx), &mut findings)?;
     let mut of_history = Vec::new();
     let (state, history) = match depth {
         Depth::Quick => (rescan_state(inner, &*tx, progress), Ok(())),

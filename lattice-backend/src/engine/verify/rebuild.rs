@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use lattice_meta::StateHash;
 
-use crate::backend::{Direction, OpenOptions, ReadTx, StateBackend, StateDb, Table};
+use crate::backend::{BackendError, Direction, OpenOptions, ReadTx, StateBackend, StateDb, Table};
+use crate::engine::inner::{Inner, Undo};
 use crate::engine::open::checks::check;
 use crate::engine::open::settle::carry_over;
 use crate::engine::open::{OpenError, create_store};
 use crate::engine::verify::replay::{Replay, Signatures};
 use crate::engine::verify::{Difference, OpFault};
+use crate::history::copied::Copied;
 use crate::history::system::Ledger;
 use crate::machine::StateMachine;
 use crate::progress::ProgressSink;
@@ -74,7 +76,9 @@ pub fn rebuild_store<M: StateMachine>(
         let faults = replayed.faults.into_iter().map(shown).collect();
         return Err(OpenError::History { store_id, faults });
     }
-    carry_over(&*tx, &replay.inner).map_err(failed)?;
+    carry_over(&*tx, &replay.inner)
+        .and_then(|()| carry_copied(&*tx, &replay.inner))
+        .map_err(failed)?;
     let after = made
         .snapshot()
         .and_then(|tx| Ledger::read(&*tx))
@@ -88,6 +92,18 @@ pub fn rebuild_store<M: StateMachine>(
             op: replayed.difference,
             ..Difference::default()
         },
+    })
+}
+
+/// An unconfirmed copy stays one.
+fn carry_copied<M: StateMachine>(from: &dyn ReadTx, to: &Inner<M>) -> crate::backend::Result<()> {
+    let Some(copied) = Copied::read(from)? else {
+        return Ok(());
+    };
+    to.transact(|recorder| {
+        copied.write(recorder.tx)?;
+        recorder.note_change();
+        Ok::<_, Undo<BackendError>>(())
     })
 }
 

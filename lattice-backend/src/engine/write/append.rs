@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use lattice_meta::{Hlc, OpId};
+use lattice_meta::{Hlc, OpId, PubKey};
 
 use crate::backend::BackendError;
 use crate::engine::Inner;
 use crate::engine::contain::{Decoded, contain, decode_own};
 use crate::engine::inner::Undo;
+use crate::engine::write::copied::{is_guarded, note_began};
 use crate::engine::write::group_commit::Batch;
 use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::recorder::Recorder;
@@ -114,6 +115,8 @@ struct Appender<'a, 'b, M: StateMachine> {
 
 impl<M: StateMachine> Appender<'_, '_, M> {
     fn append(&mut self, command: &M::Command) -> Answer<M> {
+        let author = self.secret.public();
+        self.check_copied(&author)?;
         let mut reads = ReadCache::default();
         let payload = self.prepare(command, &reads)?;
         let found = payload.len();
@@ -132,7 +135,20 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         let op = self.compose(OpKind::Application, &payload)?;
         // The op has its own copy.
         drop(payload);
-        self.record(op, &reads)
+        let receipt = self.record(op, &reads)?;
+        note_began(self.recorder, author)?;
+        Ok(receipt)
+    }
+
+    /// Refuses to write to an unconfirmed copy as an author who may have written more elsewhere.
+    fn check_copied(&mut self, author: &PubKey) -> Result<(), AppendError<M::Refusal>> {
+        match is_guarded(self.recorder, author)? {
+            true => Err(AppendError::CopyUnconfirmed {
+                store_id: self.recorder.inner.genesis.store_id(),
+                author: *author,
+            }),
+            false => Ok(()),
+        }
     }
 
     fn prepare(

@@ -1,6 +1,6 @@
 //! Why a command did not become an op.
 
-use lattice_meta::Hlc;
+use lattice_meta::{Hlc, PubKey, StoreId};
 
 use crate::backend::BackendError;
 use crate::clock::Time;
@@ -62,6 +62,20 @@ pub enum AppendError<R> {
     OwnOpHeld {
         /// The author's last held op.
         held: OpRef,
+    },
+    /// The store is a copy that nothing has confirmed: this author may have written ops that the
+    /// copy lacks, and the next op would then fork the author. Nothing was written.
+    #[error(
+        "store {store_id} is a copy, and author {author} may have written ops that it lacks; the \
+         next op would then fork the author. If there are none, write with --continue (in a \
+         program: `continue_copy`). Otherwise get them from a replica: `lattice bundle tips` here, \
+         `lattice bundle create --since` there, `lattice bundle apply` here"
+    )]
+    CopyUnconfirmed {
+        /// The store.
+        store_id: StoreId,
+        /// The author.
+        author: PubKey,
     },
     /// The handle has no identity to sign with.
     #[error("the store was opened without an identity; open it with one to write")]

@@ -2,6 +2,7 @@
 
 mod append;
 mod batch;
+mod copied;
 mod error;
 pub(crate) mod group_commit;
 pub(crate) mod read_cache;
@@ -11,6 +12,8 @@ pub(crate) mod state;
 
 pub(crate) use append::{Answer, append};
 pub(crate) use batch::append_all;
+pub use copied::{CopyConfirmation, PeerSays, mark_copied};
+pub(crate) use copied::{confirm_copy, continue_copy};
 pub use error::{AppendAllError, AppendError};
 
 use lattice_meta::Hlc;

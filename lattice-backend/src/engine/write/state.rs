@@ -6,6 +6,7 @@ use lattice_meta::{Hlc, PubKey};
 
 use crate::backend::{ReadTx, Result};
 use crate::engine::ingest::pending::PendingOps;
+use crate::history::copied::Copied;
 use crate::history::held::Held;
 use crate::history::system::{Ledger, read_frontier};
 use crate::history::{AuthorState, Forks, Index, Stamps, Tail};
@@ -26,6 +27,8 @@ pub(crate) struct WriterState {
     authors: BTreeMap<PubKey, AuthorState>,
     pub(crate) pending: PendingOps,
     pub(crate) held: Held,
+    /// Set while the store is an unconfirmed copy.
+    pub(crate) copied: Option<Copied>,
 }
 
 impl WriterState {
@@ -42,6 +45,7 @@ impl WriterState {
             authors: BTreeMap::new(),
             pending: PendingOps::default(),
             held: Held::read(tx)?,
+            copied: Copied::read(tx)?,
         })
     }
 

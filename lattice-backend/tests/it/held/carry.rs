@@ -80,7 +80,10 @@ fn a_backup_has_the_held_ops() {
         take(&store, &story.all());
         store.close().unwrap();
         let path = place.path.with_file_name("backup.db");
-        place.backend.backup(&place.path, &path).unwrap();
+        place
+            .backend
+            .backup(&place.path, &path, &mut |_| Ok(()))
+            .unwrap();
         let copy = Place {
             path,
             ..place.clone()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use lattice_meta::{PubKey, StoreType};
 
-use super::Store;
+use super::{Store, Trusting, Writing};
 
 #[derive(Debug, clap::Args)]
 #[command(disable_help_subcommand = true)]
@@ -145,6 +145,8 @@ JSON: cid, store_type, release")]
         /// Why, at most 1,024 bytes
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        #[command(flatten)]
+        writing: Writing,
     },
     /// Stop trusting the publisher of a store type
     #[command(
@@ -202,6 +204,8 @@ pub(in super::super) struct Upgrade {
     /// Do not ask
     #[arg(long, short)]
     pub(in super::super) yes: bool,
+    #[command(flatten)]
+    pub(in super::super) trusting: Trusting,
 }
 
 #[derive(Debug, clap::Args)]
@@ -217,6 +221,8 @@ pub(in super::super) struct Publish {
     /// What has changed, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     pub(in super::super) notes: Option<String>,
+    #[command(flatten)]
+    pub(in super::super) writing: Writing,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use lattice_meta::PubKey;
 
-use super::{Encoding, Store};
+use super::{Encoding, Store, Trusting};
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Bundle {
@@ -38,6 +38,8 @@ pub(in super::super) enum BundleCommand {
         #[cfg(feature = "wasm")]
         #[arg(long)]
         with_code: bool,
+        #[command(flatten)]
+        trusting: Trusting,
     },
     /// Print which ops a store has, for `bundle create --since` on another replica
     #[command(after_help = "Example: lattice bundle tips fruit > bobs.tips\n\n\
@@ -73,7 +75,9 @@ pub(in super::super) enum BundleCommand {
                       ssh bob lattice bundle create fruit - | lattice bundle apply -\n\n\
                       JSON: store_id, created, applied, known, waiting, deferred, \
                       deferred_until_ms (null if none is), rejected (each: reason, ops), \
-                      claims (matched, differs, not_compared; null without code)"
+                      claims (matched, differs, not_compared; null without code), forked (ops of this \
+                      author that fork what was written here), copy (confirmed, ahead, unconfirmed; \
+                      null unless the store is an unconfirmed copy)"
     )]
     Apply {
         /// The bundle; `-` is standard input
@@ -87,6 +91,8 @@ pub(in super::super) enum BundleCommand {
         /// Wait for ops dated ahead of this machine's clock, and apply them when they are due
         #[arg(long)]
         wait: bool,
+        #[command(flatten)]
+        trusting: Trusting,
     },
 }
 
@@ -96,6 +102,8 @@ pub(in super::super) struct Backup {
     pub(in super::super) store: Store,
     /// The copy to create; an existing file is refused
     pub(in super::super) file: PathBuf,
+    #[command(flatten)]
+    pub(in super::super) trusting: Trusting,
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,6 +113,8 @@ pub(in super::super) struct Restore {
     /// Replace an existing store without asking
     #[arg(long)]
     pub(in super::super) yes: bool,
+    #[command(flatten)]
+    pub(in super::super) trusting: Trusting,
 }
 
 #[derive(Debug, clap::Args)]

@@ -26,7 +26,7 @@ JSON: store_id, store_type, schema_version, alias";
 pub(super) const LIST: &str = "\
 Example: lattice list
 
-JSON, one object per line: store_id, store_type, schema_version, alias, bytes; for a damaged store: path, \
+JSON, one object per line: store_id, store_type, schema_version, alias, bytes, verified; for a damaged store: path, \
 error";
 
 pub(super) const PEEK: &str = "\
@@ -41,7 +41,8 @@ Example: lattice info fruit
 
 JSON: store_id, store_type, schema_version, tips, state_hash, ops, authors, frontier, forks, held, \
 held_ops, logic_version, code (where its module is), opened_by (the code that opened it), bytes, alias, owner, \
-created, migrated_from";
+created, migrated_from, verified (whether this data directory vouches for the store), copy (whether it is \
+an unconfirmed copy)";
 
 pub(super) const TYPES: &str = "\
 Example: lattice types
@@ -140,6 +141,17 @@ Example: lattice identity --create
 
 JSON: author, path";
 
+pub(super) const IDENTITY_NEW: &str = "\
+For a copy of a data directory: two directories that write as one author fork the author. After this command \
+the directory writes as a new author. Its stores stay as they are, and keep their owners; the ops of the old \
+author stay in their histories. Other replicas, and stores of your other data directories, accept ops of the \
+new author once with `bundle apply --author KEY`. Asks for confirmation on a terminal; elsewhere --yes is \
+required.
+
+Example: lattice identity new --yes
+
+JSON: author, path, before (the old key, or null), kept (the file with the old key, or null)";
+
 pub(super) const VERIFY: &str = "\
 A full verification checks every signature, chain and timestamp, replays the whole history beside \
 the store, and compares every row. If no process has the store open for writing, it also checks the \
@@ -182,22 +194,30 @@ JSON: store_id, before (bytes), bytes";
 
 pub(super) const BACKUP: &str = "\
 Refuses a store whose rows do not match its state hash, or whose ops differ from those that were \
-applied, with exit code 4; `verify` checks more.
+applied, with exit code 4; `verify` checks more. A store that this data directory does not vouch for is \
+verified first, or taken as it is with --trust.
+
+The copy is marked as one: before its authors write to it, they must give --continue, or a replica must \
+confirm that it has no later op of theirs.
 
 Example: lattice backup fruit fruit.db
 
 JSON: store_id, file, bytes";
 
 pub(super) const RESTORE: &str = "\
-Replaces an existing store only after asking, or with --yes; the old file is kept. If an author wrote \
-to the store after the copy was made, that author's next write to the restored store forks the \
-author's chain: the store keeps both branches, and `info` shows the fork.
+Copies the file, verifies the new file in full, and then moves it to its place: the data directory needs \
+as much space as the copy has, and TMPDIR about as much for the verification. Refuses a copy that differs \
+from its history, with exit code 4. --trust skips the verification.
 
-Refuses a damaged copy, with exit code 4.
+Replaces an existing store only after asking, or with --yes; the old file is kept.
+
+If an author wrote to the store after the copy was made, the next write to the restored store would fork \
+the author. So that author's first write is refused, until --continue says that there are no later ops, or \
+a replica does: apply its bundle (`bundle apply`), or give its tips (`bundle create --since`).
 
 Example: lattice restore fruit.db
 
-JSON: store_id, store_type, kept (where the replaced file is, or null)";
+JSON: store_id, store_type, kept (where the replaced file is, or null), verified";
 
 pub(super) const DESTROY: &str = "\
 Asks for confirmation on a terminal; elsewhere --yes is required.

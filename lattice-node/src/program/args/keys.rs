@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Encoding, Store};
+use super::{Encoding, Store, Writing};
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Put {
@@ -14,6 +14,8 @@ pub(in super::super) struct Put {
     pub(in super::super) value: Option<OsString>,
     #[command(flatten)]
     pub(in super::super) encoding: Encoding,
+    #[command(flatten)]
+    pub(in super::super) writing: Writing,
 }
 
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,8 @@ pub(in super::super) struct Delete {
     pub(in super::super) keys: Vec<OsString>,
     #[command(flatten)]
     pub(in super::super) encoding: Encoding,
+    #[command(flatten)]
+    pub(in super::super) writing: Writing,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Encoding, Store};
+use super::{Encoding, Store, Writing};
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Append {
@@ -12,6 +12,8 @@ pub(in super::super) struct Append {
     pub(in super::super) text: Vec<OsString>,
     #[command(flatten)]
     pub(in super::super) encoding: Encoding,
+    #[command(flatten)]
+    pub(in super::super) writing: Writing,
 }
 
 #[derive(Debug, clap::Args)]

@@ -21,8 +21,8 @@ pub(super) use copies::{
 pub(super) use keys::{Conflicts, Delete, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
-    Alias, AliasCommand, Call, Create, Describe, Export, Identity, Import, ImportFormat, Migrate,
-    Verify,
+    Alias, AliasCommand, Call, Create, Describe, Export, Identity, IdentityCommand, Import,
+    ImportFormat, Migrate, Verify,
 };
 
 /// Create, read, write, verify and exchange stores. A store is one file that records its type and
@@ -161,7 +161,7 @@ pub(super) enum Command {
     /// Code of store types that comes as modules: add, trust, publish, prove, upgrade, why
     #[cfg(feature = "wasm")]
     Code(Code),
-    /// Print the public key of the author that this data directory writes as
+    /// Print the public key of the author that this data directory writes as, or make a new one
     #[command(after_help = help::IDENTITY)]
     Identity(Identity),
 }
@@ -181,6 +181,25 @@ pub(super) struct Store {
     /// A store: its alias, its id, the first 4 or more hex digits of its id, or a path with a /
     #[arg(value_name = "STORE")]
     pub(super) store: OsString,
+}
+
+/// What a command that uses a store does if this data directory does not vouch for it.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Trusting {
+    /// Do not verify a store that this data directory has not created, verified or restored itself
+    #[arg(long)]
+    pub(super) trust: bool,
+}
+
+/// What a command that writes does about copies.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Writing {
+    /// Write to a copy of a store: no other copy has later ops of this author. If one has, the
+    /// author is forked
+    #[arg(long = "continue")]
+    pub(super) continue_copy: bool,
+    #[command(flatten)]
+    pub(super) trusting: Trusting,
 }
 
 /// How bytes are given and printed.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::Store;
+use super::{Store, Trusting, Writing};
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Create {
@@ -34,6 +34,8 @@ pub(in super::super) struct Call {
     /// contents of a file, NAME_b64=BASE64 for bytes in base64
     #[arg(value_name = "NAME=VALUE")]
     pub(in super::super) arguments: Vec<OsString>,
+    #[command(flatten)]
+    pub(in super::super) writing: Writing,
 }
 
 /// How a file to be imported is written.
@@ -71,6 +73,8 @@ pub(in super::super) struct Import {
     #[arg(long, value_name = "ROWS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(in super::super) batch: u32,
+    #[command(flatten)]
+    pub(in super::super) writing: Writing,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,10 +114,24 @@ pub(in super::super) enum AliasCommand {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(in super::super) struct Identity {
     /// Create an identity if none exists; without this, the first command that writes creates it
     #[arg(long)]
     pub(in super::super) create: bool,
+    #[command(subcommand)]
+    pub(in super::super) command: Option<IdentityCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in super::super) enum IdentityCommand {
+    /// Give this data directory a new identity; the old key is kept in a file beside it
+    #[command(after_help = super::help::IDENTITY_NEW)]
+    New {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -135,4 +153,6 @@ pub(in super::super) struct Migrate {
     /// A name for the new store
     #[arg(long, value_name = "NAME")]
     pub(in super::super) alias: Option<crate::Alias>,
+    #[command(flatten)]
+    pub(in super::super) trusting: Trusting,
 }

@@ -15,6 +15,7 @@ pub(in crate::program) fn export(
     args: &args::Export,
 ) -> Result<(), Failure> {
     let path = context.path(&args.store.store)?;
+    context.note_read(&args.store.store, &path);
     let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     if let Some(kv) = store.downcast_ref::<KvStore>() {
         return export_keys(context, kv);

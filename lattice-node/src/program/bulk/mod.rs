@@ -106,6 +106,8 @@ fn import_rows<R: Row>(
     let bar = interrupt::bar(context, len);
     let rows = read::<R>(format, bar.wrap_read(source.reader), shape)
         .map_err(|stop| stop.into_failure(&name))?;
+    context.allow(args.writing);
+    context.note_use(found.path());
     context.node.become_writer()?;
     let store: R::Store = context.node.open_found_as(found, Access::ReadWrite)?;
     let mut bulk = Bulk::start(context, store.clone(), R::NOUNS).with_bar(bar);

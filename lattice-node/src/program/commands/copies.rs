@@ -3,17 +3,21 @@
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 
-use lattice_registry::IfThere;
+use lattice_registry::{IfThere, Restoring, Vouched};
 use serde_json::json;
 
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
 use crate::program::failure::{Failure, Kind};
-use crate::{Access, AliasError, ManagerError};
+use crate::{Access, AliasError, StoreManager};
 
 pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result<(), Failure> {
+    context.trust(backup.trusting);
     let path = context.path(&backup.store.store)?;
+    context.note_use(&path);
+    // The copy guards this author too, although it may have no op of its.
+    context.node.use_identity()?;
     let meta = context.node.manager().backup(&path, &backup.file)?;
     let bytes = fs::metadata(&backup.file)
         .map_err(|error| Failure::file(&backup.file, error))?
@@ -36,48 +40,79 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
 }
 
 pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Result<(), Failure> {
+    context.trust(restore.trusting);
+    context.node.use_identity()?;
+    note_space(context, restore);
     let manager = context.node.manager();
-    let restored = match manager.restore(&restore.file, IfThere::Refuse) {
-        Err(ManagerError::StoreExists { store_id }) => {
-            let ops = || -> Result<u64, Failure> {
-                Ok(manager.open(store_id, Access::ReadOnly)?.op_count()?)
-            };
-            let there = ops();
-            manager.close_all()?;
-            let there = there.map_or("cannot be opened".to_owned(), |ops| {
-                format!("has {}", plural(ops, ("op", "ops")))
-            });
-            confirm(
-                context,
-                restore.yes,
-                &format!(
-                    "store {store_id} already exists and {there}. Writes after the copy was made will \
-                     be in the old file only, and the next write by the same author will fork the \
-                     author's chain. Replace the store?"
-                ),
-            )?;
-            let manager = context.node.manager();
-            manager.restore(&restore.file, IfThere::Replace)?
+    let restoring = manager.begin_restore(&restore.file)?;
+    let if_there = match restoring.is_there() {
+        true => {
+            confirm(context, restore.yes, &question(manager, &restoring)?)?;
+            IfThere::Replace
         }
-        restored => restored?,
+        false => IfThere::Refuse,
     };
+    let restored = restoring.place(if_there)?;
     let kept = restored.kept.map(|kept| kept.display().to_string());
     if let Some(kept) = kept.as_ref().filter(|_| !context.out.is_json()) {
         context.out.note(&format!("the old file is kept as {kept}"));
     }
+    let store_id = restored.meta.store_id;
     let value = json!({
-        "store_id": restored.meta.store_id,
+        "store_id": store_id,
         "store_type": restored.meta.store_type,
         "kept": kept,
+        "verified": restored.vouched == Vouched::Verified,
     });
-    context
-        .out
-        .either(value, |_| restored.meta.store_id.to_string())?;
+    context.out.either(value, |_| store_id.to_string())?;
+    if restored.vouched == Vouched::Trusted {
+        context.out.note(&format!(
+            "the copy was not verified: no signature was checked and no op was replayed; `lattice \
+             verify {store_id}` does that"
+        ));
+    }
     context.out.note(
-        "if an author wrote to this store after the copy was made, the author's next write here forks \
-         the author's chain; both branches are kept",
+        "the store is a copy: the first write by an author of it needs --continue, or a replica \
+         that confirms it (`lattice bundle apply`, `lattice bundle create --since`)",
     );
     Ok(())
+}
+
+/// Says how much space a restore needs.
+fn note_space(context: &mut Context<'_>, restore: &args::Restore) {
+    // A missing file is reported by the restore.
+    let Ok(metadata) = fs::metadata(&restore.file) else {
+        return;
+    };
+    if context.out.is_json() {
+        return;
+    }
+    let bytes = plural(metadata.len(), ("byte", "bytes"));
+    let dir = context.data_dir.display();
+    let note = match restore.trusting.trust {
+        true => format!("this needs at most {bytes} in {dir}"),
+        false => format!(
+            "this needs at most {bytes} in {dir}, and about as much in {} for the verification",
+            std::env::temp_dir().display()
+        ),
+    };
+    context.out.note(&note);
+}
+
+fn question(manager: &StoreManager, restoring: &Restoring<'_>) -> Result<String, Failure> {
+    let (store_id, copied) = (restoring.meta().store_id, restoring.ops());
+    let ops =
+        || -> Result<u64, Failure> { Ok(manager.open(store_id, Access::ReadOnly)?.op_count()?) };
+    let there = ops();
+    manager.close_all()?;
+    let there = there.map_or("cannot be opened".to_owned(), |ops| {
+        format!("has {}", plural(ops, ("op", "ops")))
+    });
+    let copied = plural(copied, ("op", "ops"));
+    Ok(format!(
+        "store {store_id} already exists and {there}; the copy has {copied}. Writes after the copy \
+         was made will be in the old file only. Replace the store?"
+    ))
 }
 
 pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Result<(), Failure> {

@@ -55,6 +55,7 @@ pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Fa
         }
         None => {
             let path = context.path(what)?;
+            context.note_read(what, &path);
             let store = context.node.manager().open_path(path, Access::ReadOnly)?;
             let id = store.store_id();
             let logic = store.logic_version().to_string();
@@ -121,8 +122,9 @@ pub(super) fn description(out: &Output<'_>, store_type: &StoreType, methods: &[M
 }
 
 pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Failure> {
+    context.allow(call.writing);
     let path = context.path(&call.store.store)?;
-    let found = context.node.manager().find(path, Access::ReadOnly)?;
+    let found = context.node.manager().find(&path, Access::ReadOnly)?;
     let store_id = found.meta().store_id;
     let methods = context.registry().resolve(found.recorded())?.methods();
     let Some(method) = methods.iter().find(|method| method.name == call.method) else {
@@ -148,10 +150,14 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
     let given = Value::Record(given);
     let access = match method.kind {
         MethodKind::Command => {
+            context.note_use(&path);
             context.node.become_writer()?;
             Access::ReadWrite
         }
-        _ => Access::ReadOnly,
+        _ => {
+            context.note_read(&call.store.store, &path);
+            Access::ReadOnly
+        }
     };
     #[cfg(feature = "wasm")]
     if let Some(newer) = context.code.newer(&found.recorded())? {

@@ -21,6 +21,7 @@ const OLDER: &str = "older ops";
 
 pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Result<(), Failure> {
     let path = context.path(&history.store.store)?;
+    context.note_read(&history.store.store, &path);
     let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let count = store.op_count()?;
     let first = count.saturating_sub(history.limit.unwrap_or(u64::MAX));

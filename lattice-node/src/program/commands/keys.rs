@@ -23,6 +23,7 @@ pub(super) fn put(context: &mut Context<'_>, put: args::Put) -> Result<(), Failu
             from_stdin(value, put.encoding)?
         }
     };
+    context.allow(put.writing);
     let kv: KvStore = context.write(&put.store.store, &lattice_kvstore::store_type())?;
     let receipt = kv.put(key, value)?;
     close(&kv)?;
@@ -103,6 +104,7 @@ pub(super) fn delete(context: &mut Context<'_>, delete: args::Delete) -> Result<
         .into_iter()
         .map(|key| given(key, delete.encoding))
         .collect::<Result<Vec<_>, _>>()?;
+    context.allow(delete.writing);
     let kv: KvStore = context.write(&delete.store.store, &lattice_kvstore::store_type())?;
     let mut batch = kv.batch();
     for key in &keys {

@@ -33,6 +33,7 @@ pub(super) fn append(context: &mut Context<'_>, append: args::Append) -> Result<
         .into_iter()
         .map(|text| given(text, encoding))
         .collect::<Result<Vec<_>, _>>()?;
+    context.allow(append.writing);
     let log: LogStore = context.write(&append.store.store, &lattice_logstore::store_type())?;
     let counts = if texts.is_empty() {
         append_lines(context, &log, encoding)?

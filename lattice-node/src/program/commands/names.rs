@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
-use crate::program::args::{self, AliasCommand};
+use super::copies::confirm;
+use crate::program::args::{self, AliasCommand, IdentityCommand};
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::output::{json_bytes, styles};
-use crate::{Aliases, IDENTITY_FILE, load_identity};
+use crate::{Aliases, IDENTITY_FILE, IdentityError, load_identity};
 
 pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), Failure> {
     match args.command {
@@ -70,6 +71,9 @@ pub(super) fn identity(
     context: &mut Context<'_>,
     identity: &args::Identity,
 ) -> Result<(), Failure> {
+    if let Some(IdentityCommand::New { yes }) = identity.command {
+        return new_identity(context, yes);
+    }
     let author = if identity.create {
         context.node.become_writer()?;
         context.node.manager().author()
@@ -91,6 +95,53 @@ pub(super) fn identity(
     context.out.either(value, |_| {
         author.map_or("none".into(), |author| author.to_string())
     })
+}
+
+fn new_identity(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
+    let dir = context.data_dir.clone();
+    let question = match load_identity(&dir) {
+        Ok(before) => format!(
+            "{} writes as author {}. It will write as a new author, and keep the old key in a file. \
+             Make a new identity?",
+            dir.display(),
+            before.public()
+        ),
+        Err(IdentityError::NotFound { .. }) => {
+            return Err(Failure::not_found(format!(
+                "{} has no identity to replace; `lattice identity --create` creates one",
+                dir.display()
+            )));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    confirm(context, yes, &question)?;
+    let new = crate::new_identity(&dir)?;
+    let (author, before) = (new.identity.public(), new.before);
+    let path = dir.join(IDENTITY_FILE);
+    let mut value = Map::new();
+    value.insert("author".into(), json!(author));
+    json_bytes(&mut value, "path", path.as_os_str().as_encoded_bytes());
+    let old = before.as_ref().map(|(old, _)| old.public());
+    value.insert("before".into(), json!(old));
+    match &before {
+        Some((_, kept)) => json_bytes(&mut value, "kept", kept.as_os_str().as_encoded_bytes()),
+        None => {
+            value.insert("kept".into(), Value::Null);
+        }
+    }
+    context.out.either(value, |_| author.to_string())?;
+    if let Some((old, kept)) = before.filter(|_| !context.out.is_json()) {
+        let kept = kept.display();
+        context.out.note(&format!(
+            "the key of author {} is kept as {kept}",
+            old.public()
+        ));
+        context.out.note(&format!(
+            "stores keep their owners and their histories; replicas elsewhere, also your own, accept \
+             ops of the new author once with `lattice bundle apply BUNDLE --author {author}`"
+        ));
+    }
+    Ok(())
 }
 
 /// The canonical path of the directory that a store is in.

@@ -86,6 +86,7 @@ fn list_one(
                 "schema_version": meta.schema_version,
                 "alias": alias,
                 "bytes": listed.size_bytes,
+                "verified": listed.is_known,
             });
             out.either(value, |out| {
                 let bytes = listed
@@ -96,7 +97,14 @@ fn list_one(
                     format!("  {}", out.paint(styles::NAME, alias.as_str()))
                 });
                 let store_type = out.paint(styles::TYPE, &store_type);
-                format!("{}  {store_type}  {bytes:>12}{alias}", meta.store_id)
+                let unverified = match listed.is_known {
+                    true => "",
+                    false => "  unverified",
+                };
+                format!(
+                    "{}  {store_type}  {bytes:>12}{alias}{unverified}",
+                    meta.store_id
+                )
             })
         }
         Err(error) => {
@@ -167,7 +175,9 @@ impl<'a, 'b> Sheet<'a, 'b> {
 }
 
 pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let peek = context.node.manager().peek_logic(context.path(store)?)?;
+    let path = context.path(store)?;
+    let peek = context.node.manager().peek_logic(&path)?;
+    context.note_read(store, &path);
     let (meta, logic) = (peek.meta, peek.logic);
     let code = logic
         .as_deref()
@@ -196,12 +206,15 @@ pub(super) fn peek(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
 
 pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
+    context.note_read(store, &path);
     let manager = context.node.manager();
     let found = manager.find(&path, Access::ReadOnly)?;
     let recorded = found.recorded().logic.map(str::to_owned);
     #[cfg(feature = "wasm")]
     let newer = context.code.newer(&found.recorded())?;
     let handle = manager.open_found(found, Access::ReadOnly)?;
+    let verified = manager.is_known(&path)?;
+    let copy = handle.is_unconfirmed_copy()?;
     let meta = handle.info()?;
     let state_hash = handle.state_hash()?;
     let ops = handle.op_count()?;
@@ -242,6 +255,8 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         ("owner".to_owned(), json!(owner)),
         ("created".to_owned(), json!(created_ms)),
         ("migrated_from".to_owned(), json!(migrated_from)),
+        ("verified".to_owned(), json!(verified)),
+        ("copy".to_owned(), json!(copy)),
     ]);
     #[cfg(feature = "wasm")]
     value.insert(
@@ -273,6 +288,15 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
             sheet.line("newer code", super::code::newer_line(newer, store));
         }
         sheet.line("bytes", bytes);
+        if !verified {
+            sheet.line("verified", "no");
+        }
+        if copy {
+            sheet.line(
+                "copy",
+                "not confirmed: its authors must not have written more elsewhere",
+            );
+        }
         sheet.tips(&meta);
         for op in frontier {
             sheet.line("frontier", op);

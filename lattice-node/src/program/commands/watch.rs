@@ -21,6 +21,7 @@ const WAIT: Duration = Duration::from_secs(60);
 
 pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(), Failure> {
     let path = context.path(&watch.store.store)?;
+    context.note_read(&watch.store.store, &path);
     let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let encoding = watch.encoding;
     let prefix = watch

@@ -216,12 +216,14 @@ fn finding_json(finding: &Finding) -> Value {
 
 pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Result<(), Failure> {
     let to = parse_type(context, &migrate.to)?;
+    context.trust(migrate.trusting);
     let path = context.path(&migrate.store.store)?;
     context.check_alias(migrate.alias.as_ref())?;
     let meta = context.node.manager().peek_path(&path)?;
     // Impossible migrations are refused before an identity is created.
     context.registry().resolve(&to)?;
     context.registry().migration(&meta.store_type, &to)?;
+    context.note_use(&path);
     context.node.become_writer()?;
     let migrated = context.node.manager().migrate(&path, &to)?;
     #[cfg(feature = "wasm")]

@@ -120,7 +120,6 @@ impl Failure {
         self.kind.code()
     }
 
-    #[cfg(any(test, feature = "wasm"))]
     pub(super) fn message(&self) -> &str {
         &self.message
     }
@@ -355,6 +354,11 @@ impl From<AliasError> for Failure {
 
 impl From<ManagerError> for Failure {
     fn from(error: ManagerError) -> Self {
+        if let ManagerError::Unverifiable { path, source } = error {
+            let cannot = format!("{} cannot be verified by this program", path.display());
+            let trust = "--trust takes the store without verification";
+            return Self::from(*source).within(&cannot).and(trust);
+        }
         let failure = Self::of(manager_kind(&error), &error);
         let ManagerError::Resolve(ResolveError::Unknown { store_type, known }) = &error else {
             return failure;
@@ -487,9 +491,11 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         }
         ManagerError::Open(error) => open_kind(error),
         ManagerError::Misplaced { .. } => Kind::Damaged,
-        ManagerError::MigrateDamaged { .. } | ManagerError::CopyDamaged { .. } => {
-            Kind::DamagedStore
-        }
+        ManagerError::MigrateDamaged { .. }
+        | ManagerError::CopyDamaged { .. }
+        | ManagerError::Unsound { .. } => Kind::DamagedStore,
+        ManagerError::Unverifiable { source, .. } => manager_kind(source),
+        ManagerError::VerifyChanged { .. } => Kind::InUse,
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
         _ => Kind::Failed,
     }

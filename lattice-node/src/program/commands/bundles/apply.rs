@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use lattice_backend::bundle::BundleCode;
+use lattice_backend::bundle::{BundleCode, Claims};
 use lattice_backend::chunks::Chunks;
 use lattice_backend::clock::{Clock, SystemClock};
 use lattice_backend::engine::ingest::{Authors, DEFER_AHEAD_MS, REFUSE_AHEAD_MS};
+use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_meta::StoreId;
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use super::code;
 use super::code::Comparison;
 use super::counts::Counts;
+use super::note_confirmation;
 use super::source::{Intact, Source};
 use super::wait::{Patience, Waiting, at};
 use crate::program::bulk::plural;
@@ -42,7 +44,7 @@ pub(super) fn apply(
     let store_id = bundle.genesis().store_id();
     let mut waiting = Waiting::start(context, patience);
     let mut applied = Applied::default();
-    let compared = loop {
+    let looked = loop {
         let outcome = apply_once(context, &bundle, whose, &waiting, &mut applied);
         match outcome {
             Err(Stop::Dated { due_ms, .. }) if patience == Patience::Wait && is_near(due_ms) => {
@@ -53,19 +55,26 @@ pub(super) fn apply(
                 waited.map_err(|failure| applied.explain(failure))?;
             }
             Err(stop) => return Err(applied.explain(stop.into_failure())),
-            Ok(compared) => match applied.counts.deferred() {
+            Ok(looked) => match applied.counts.deferred() {
                 Some(deferred) if patience == Patience::Wait => {
                     let waited = waiting.for_ops(context, &deferred);
                     waited.map_err(|failure| applied.explain(failure))?;
                 }
-                _ => break compared,
+                _ => break looked,
             },
         }
     };
-    let Applied {
-        counts, created, ..
-    } = applied;
-    print(context, store_id, created, &counts, compared)?;
+    let Looked { compared, copy } = looked;
+    let counts = &applied.counts;
+    let told = Told {
+        store_id,
+        created: applied.created,
+        // An author whose history arrives in a new replica has written nothing here.
+        forked: if applied.wrote { counts.forked() } else { 0 },
+        compared,
+        copy,
+    };
+    print(context, counts, told)?;
     if let (Some(Comparison::Differs { ours }), Some(code)) = (compared, bundle.code()) {
         return Err(Failure::damaged(format!(
             "store {store_id} has the state hash {ours}, and the bundle's sender claims {} for the \
@@ -88,7 +97,17 @@ pub(super) fn apply(
 struct Applied {
     attempts: u32,
     created: bool,
+    /// Whether this node's author had ops in the store before.
+    wrote: bool,
     counts: Counts,
+}
+
+/// What the store says after its ops were applied.
+struct Looked {
+    /// How the sender's claims compare, if there are any.
+    compared: Option<Comparison>,
+    /// Whether the sender confirms this copy, if it was an unconfirmed one.
+    copy: Option<CopyConfirmation>,
 }
 
 impl Applied {
@@ -147,7 +166,7 @@ fn apply_once(
     whose: &Authors,
     waiting: &Waiting,
     applied: &mut Applied,
-) -> Result<Option<Comparison>, Stop> {
+) -> Result<Looked, Stop> {
     let (genesis, store_id) = (bundle.genesis(), bundle.genesis().store_id());
     let code = usable_code(context, bundle)?;
     // The type of an existing store is not resolved: the store records which code opens it, and
@@ -162,7 +181,12 @@ fn apply_once(
         code::keep(context, code)?;
     }
     let manager = context.node.manager();
-    let created = !manager.store_path(store_id).exists();
+    let place = manager.store_path(store_id);
+    let created = !place.exists();
+    if !created {
+        context.note_use(&place);
+    }
+    let manager = context.node.manager();
     if created {
         let created = match code {
             Some(code) => manager.create_replica_of(genesis, code.claims().logic()),
@@ -175,25 +199,35 @@ fn apply_once(
         created?;
     }
     let store = manager.open(store_id, Access::ReadWrite)?;
+    if applied.attempts == 0
+        && let Some(own) = manager.author()
+    {
+        applied.wrote = store.tips()?.contains_key(&own);
+    }
     applied.attempts += 1;
     applied.created |= created;
     let mut counts = Counts::default();
     let taken = take_in(&*store, bundle, whose, waiting, &mut counts);
     applied.counts = counts.after(&applied.counts);
-    let compared = taken.and_then(|()| {
+    let looked = taken.and_then(|()| {
         let claims = bundle.code().map(BundleCode::claims);
         let compared = claims.map(|claims| Comparison::new(&*store, claims));
-        Ok(compared.transpose()?)
+        let copy = match store.is_unconfirmed_copy()? {
+            true => Some(confirm_copy(&*store, &applied.counts, claims)?),
+            false => None,
+        };
+        let compared = compared.transpose()?;
+        Ok(Looked { compared, copy })
     });
     // After a failure, closing fails too; the failure is the error to report.
     let closed = manager.close(store_id);
-    let compared = compared?;
+    let looked = looked?;
     closed?;
     #[cfg(feature = "wasm")]
     if created {
         crate::program::commands::code::note_use(context, store_id)?;
     }
-    Ok(compared)
+    Ok(looked)
 }
 
 /// The code that the bundle carries, after every module was checked. Changes nothing.
@@ -225,13 +259,43 @@ fn usable_code<'a>(
     Ok(None)
 }
 
-fn print(
-    context: &mut Context<'_>,
+/// Asks the replica that made the bundle whether it has more of this author than an unconfirmed
+/// copy has. A bundle says so only if it has ops of the author, or names its replica's frontier: a
+/// bundle without such ops may leave out what its maker knew to be here.
+fn confirm_copy(
+    store: &dyn StoreHandle,
+    counts: &Counts,
+    claims: Option<&Claims>,
+) -> Result<CopyConfirmation, Failure> {
+    if let Some(op) = counts.own_absent() {
+        return Ok(CopyConfirmation::Ahead { op });
+    }
+    let confirmed = match (counts.own_here(), claims) {
+        (Some(op), _) => store.confirm_copy(PeerSays::Ops(&[op]))?,
+        (None, Some(claims)) => store.confirm_copy(PeerSays::Frontier(claims.frontier()))?,
+        (None, None) => store.confirm_copy(PeerSays::Ops(&[]))?,
+    };
+    Ok(confirmed)
+}
+
+/// What to say about an applied bundle, beside its counts.
+struct Told {
     store_id: StoreId,
     created: bool,
-    counts: &Counts,
+    /// Ops of this author that fork what this directory wrote.
+    forked: u64,
     compared: Option<Comparison>,
-) -> Result<(), Failure> {
+    copy: Option<CopyConfirmation>,
+}
+
+fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), Failure> {
+    let Told {
+        store_id,
+        created,
+        forked,
+        compared,
+        copy,
+    } = told;
     if context.out.is_json() {
         let mut value = Map::new();
         value.insert("store_id".into(), store_id.to_string().into());
@@ -239,11 +303,32 @@ fn print(
         let numbers = counts.json().into_iter();
         value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
         value.insert("claims".into(), compared.map(Comparison::name).into());
+        value.insert("forked".into(), forked.into());
+        let copy = copy.and_then(|copy| match copy {
+            CopyConfirmation::NotNeeded => None,
+            CopyConfirmation::Confirmed => Some("confirmed"),
+            CopyConfirmation::Ahead { .. } => Some("ahead"),
+            CopyConfirmation::Silent => Some("unconfirmed"),
+        });
+        value.insert("copy".into(), copy.into());
         return context.out.json(&Value::Object(value));
     }
     counts.tell(context, created);
     if let Some(note) = compared.and_then(Comparison::note) {
         context.out.note(note);
+    }
+    if forked > 0 {
+        context.out.note(&format!(
+            "{} of this node's own author {} what was written here: another data directory writes as \
+             this author. It is a copy of this one, or the store was restored from an older copy. \
+             Both histories are kept; `lattice history` and `lattice info` show them. If this is one \
+             of two copies of a data directory, `lattice identity new` gives it a new identity",
+            plural(forked, ("op", "ops")),
+            if forked == 1 { "forks" } else { "fork" }
+        ));
+    }
+    if let Some(copy) = copy {
+        note_confirmation(context, copy);
     }
     context.out.line(&store_id.to_string())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lattice_backend::engine::ingest::{IngestReport, Outcome, Rejection};
+use lattice_backend::op::OpRef;
 use lattice_meta::OpId;
 use serde_json::{Value, json};
 
@@ -28,6 +29,12 @@ pub(super) struct Counts {
     rejected: BTreeMap<String, u64>,
     /// True if ops were rejected only because of their author.
     unknown_authors: bool,
+    /// An op of this node's author that the store has.
+    own_here: Option<OpRef>,
+    /// The ops of this node's author that the store lacks.
+    own_absent: BTreeMap<OpId, OpRef>,
+    /// Ops of this node's author that fork what was here.
+    forked: u64,
 }
 
 /// Why an op is pending.
@@ -56,18 +63,28 @@ impl Counts {
                 self.reject(NO_ROOM.into());
             }
         }
+        let own = report.own.iter();
+        self.own_absent.extend(own.map(|op| (op.id, *op)));
         for (id, outcome) in &report.released {
             self.count(Some(*id), outcome);
         }
         for (id, outcome) in &report.outcomes {
             self.count(*id, outcome);
         }
+        self.forked += u64::try_from(report.forked.len()).unwrap_or(u64::MAX);
     }
 
     fn count(&mut self, id: Option<OpId>, outcome: &Outcome) {
         // Each ingest retries pending ops, and a bundle can contain an op twice.
         if let Some(id) = id {
             self.pending.remove(&id);
+            let is_here = matches!(
+                outcome,
+                Outcome::Applied { .. } | Outcome::Known | Outcome::Held { .. }
+            );
+            if is_here && let Some(op) = self.own_absent.remove(&id) {
+                self.own_here = Some(op);
+            }
         }
         match (outcome, id) {
             (Outcome::Applied { .. }, _) => self.applied += 1,
@@ -153,6 +170,21 @@ impl Counts {
         due
     }
 
+    /// An op of this node's author that the bundle has and the store, too.
+    pub(super) fn own_here(&self) -> Option<OpRef> {
+        self.own_here
+    }
+
+    /// An op of this node's author that the bundle has and the store lacks.
+    pub(super) fn own_absent(&self) -> Option<OpRef> {
+        self.own_absent.values().next().copied()
+    }
+
+    /// The number of ops of this node's author that fork what was here.
+    pub(super) fn forked(&self) -> u64 {
+        self.forked
+    }
+
     /// The number of ops that are not in the store.
     pub(super) fn left(&self) -> u64 {
         self.rejected.values().sum::<u64>() + self.pending()
@@ -166,6 +198,7 @@ impl Counts {
             applied: self.applied + earlier.applied,
             held: self.held + earlier.held,
             known: self.known.saturating_sub(added),
+            forked: self.forked + earlier.forked,
             ..self
         }
     }

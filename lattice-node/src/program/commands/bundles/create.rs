@@ -10,11 +10,12 @@ use lattice_backend::bundle::{
     BundleCode, BundleCounts, BundleError, write_bundle, write_bundle_with_code,
 };
 use lattice_backend::engine::read::{OpsAfter, StoreState};
+use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_backend::op::BranchTips;
-use lattice_meta::Genesis;
+use lattice_meta::{Genesis, StoreId};
 use serde_json::json;
 
-use super::{STDIO, code};
+use super::{STDIO, code, note_confirmation};
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
@@ -50,7 +51,9 @@ pub(super) fn create(
     if carry == Carry::HistoryAndCode {
         code::check_store(context, &path)?;
     }
-    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
+    context.note_use(&path);
+    context.node.manager().ensure_known(&path)?;
+    let store = context.node.manager().open_path(&path, Access::ReadOnly)?;
     let store_id = store.store_id();
     if let Some(known) = known.as_ref().filter(|known| known.store_id != store_id) {
         return Err(Failure::usage(format!(
@@ -58,6 +61,11 @@ pub(super) fn create(
             known.store_id
         )));
     }
+    let is_copy = store.is_unconfirmed_copy()?;
+    let said = known
+        .as_ref()
+        .filter(|_| is_copy)
+        .map(|known| known.tips.clone());
     let known = known.map_or_else(BranchTips::default, |known| known.tips);
     let (ops, state) = ops_of(&*store, &known, carry)?;
     let contents = Contents {
@@ -77,6 +85,10 @@ pub(super) fn create(
         "bytes": bytes,
         "modules": modules,
     });
+    drop(store);
+    if let Some(said) = said {
+        confirm_copy(context, store_id, &path, &said)?;
+    }
     match (context.out.is_json(), to_stdout) {
         (true, false) => return context.out.json(&value),
         // Standard output carries the bundle, so everything else goes to standard error.
@@ -95,6 +107,36 @@ pub(super) fn create(
                 .out
                 .note(&format!("wrote {ops} of store {store_id} to {place}{code}"));
         }
+    }
+    Ok(())
+}
+
+/// Lets this author write to a copy if the other replica has no op of the author that the copy
+/// lacks. The bundle is already made, so nothing that goes wrong here is a failure.
+fn confirm_copy(
+    context: &mut Context<'_>,
+    store_id: StoreId,
+    path: &Path,
+    said: &BranchTips,
+) -> Result<(), Failure> {
+    context.node.manager().close(store_id)?;
+    context.node.use_identity()?;
+    if context.node.manager().author().is_none() {
+        return Ok(());
+    }
+    let manager = context.node.manager();
+    let confirmed = || -> Result<CopyConfirmation, Failure> {
+        let store = manager.open_path(path, Access::ReadWrite)?;
+        Ok(store.confirm_copy(PeerSays::Tips(said))?)
+    };
+    let confirmed = confirmed();
+    manager.close(store_id)?;
+    match confirmed {
+        Ok(confirmed) => note_confirmation(context, confirmed),
+        Err(failure) => context.out.note(&format!(
+            "the copy was not confirmed: {}",
+            failure.message()
+        )),
     }
     Ok(())
 }

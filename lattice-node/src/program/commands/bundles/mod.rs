@@ -12,6 +12,7 @@ mod wait;
 use std::path::Path;
 
 use lattice_backend::engine::ingest::Authors;
+use lattice_backend::engine::write::CopyConfirmation;
 use serde_json::json;
 
 use crate::program::args::{self, BundleCommand};
@@ -34,7 +35,9 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             since,
             #[cfg(feature = "wasm")]
             with_code,
+            trusting,
         } => {
+            context.trust(trusting);
             #[cfg(feature = "wasm")]
             let carry = match with_code {
                 true => Carry::HistoryAndCode,
@@ -51,7 +54,9 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             authors,
             any_author,
             wait,
+            trusting,
         } => {
+            context.trust(trusting);
             let whose = match (any_author, authors.is_empty()) {
                 (true, _) => Authors::Any,
                 (false, true) => Authors::Known,
@@ -66,8 +71,29 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
     }
 }
 
+/// Says what a replica has said about an unconfirmed copy.
+fn note_confirmation(context: &mut Context<'_>, confirmation: CopyConfirmation) {
+    match confirmation {
+        CopyConfirmation::Confirmed => context.out.note(
+            "the replica has no op of this author that this copy lacks: the copy is confirmed, and \
+             this author can write to it",
+        ),
+        CopyConfirmation::Ahead { op } => context.out.note(&format!(
+            "the replica has op {} of this author, which this copy lacks; get it with `lattice bundle \
+             tips` here, `lattice bundle create --since` there and `lattice bundle apply` here",
+            op.id
+        )),
+        CopyConfirmation::Silent => context.out.note(
+            "the replica said nothing about this author, so the copy is still not confirmed; a \
+             replica with ops of this author can confirm it, and --continue writes without that",
+        ),
+        CopyConfirmation::NotNeeded => {}
+    }
+}
+
 fn tips(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
     let path = context.path(&store.store)?;
+    context.note_read(&store.store, &path);
     let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let file = TipsFile {
         store_id: store.store_id(),

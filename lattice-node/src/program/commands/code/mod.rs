@@ -38,7 +38,11 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
             what,
             registry,
             reason,
-        } => publish::withdraw(context, &what, &registry, &reason),
+            writing,
+        } => {
+            context.allow(writing);
+            publish::withdraw(context, &what, &registry, &reason)
+        }
         CodeCommand::Trust(args) => trust::trust(context, &args),
         CodeCommand::Untrust { store_type } => trust::untrust(context, &store_type),
         CodeCommand::Pin { store_type, what } => trust::pin(context, &store_type, &what),

@@ -18,6 +18,7 @@ pub(super) fn publish(context: &mut Context<'_>, args: &args::Publish) -> Result
     let name = args.file.display().to_string();
     let code: Code = context.code.check(&wasm, &name)?;
     let manifest = code.manifest();
+    context.allow(args.writing);
     let registry: ReleaseStore = context.write(&args.registry, &store_type())?;
     let author = context.node.manager().author();
     let filter = Filter {

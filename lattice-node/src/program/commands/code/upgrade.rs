@@ -200,6 +200,7 @@ enum Upgraded {
 }
 
 pub(super) fn upgrade(context: &mut Context<'_>, args: &Upgrade) -> Result<(), Failure> {
+    context.trust(args.trusting);
     let Some(store) = &args.store else {
         return upgrade_all(context, args.yes);
     };
@@ -351,6 +352,7 @@ fn upgrade_one(
             context.code.code(&cid, store_type)?;
         }
     }
+    context.note_use(&subject.path);
     context.node.become_writer()?;
     if let Some(wasm) = &proposal.wasm {
         // The store must find the module when it is opened again.

@@ -1,0 +1,130 @@
+//! Lock files.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::{FilesError, adopt};
+
+/// How long a call waits for another process that holds a lock: 10 seconds.
+pub const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The name of the lock file of a directory.
+pub const DIR_LOCK: &str = ".lock";
+/// The interval between two attempts to take a lock.
+const POLL: Duration = Duration::from_millis(10);
+
+/// The lock of a directory, for changes of its small files. Readers take no lock, because those
+/// files are replaced atomically.
+///
+/// The lock is on a file in the directory, not on the directory itself: any user who can list a
+/// directory can lock it.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: LockFile,
+}
+
+impl DirLock {
+    /// Takes the lock of a directory, which must exist. Waits at most this long; commands wait for
+    /// [`MAX_WAIT`].
+    ///
+    /// # Errors
+    /// [`FilesError::Held`], and what the operating system reports.
+    pub fn take(dir: &Path, wait: Duration) -> Result<Self, FilesError> {
+        LockFile::take(dir.join(DIR_LOCK), wait).map(|file| Self { _file: file })
+    }
+}
+
+/// An exclusively locked file that only its owner can open. It exists while it is locked: dropping
+/// this value removes the file and releases the lock.
+#[derive(Debug)]
+pub struct LockFile {
+    path: PathBuf,
+    /// Locked while this value lives.
+    _file: File,
+}
+
+impl LockFile {
+    /// Creates and locks a file. Waits at most this long for another process or thread that holds
+    /// it. The file must not be a symbolic link.
+    ///
+    /// # Errors
+    /// [`FilesError::Held`], and what the operating system reports.
+    pub fn take(path: impl Into<PathBuf>, wait: Duration) -> Result<Self, FilesError> {
+        let path = path.into();
+        let failed = |source| FilesError::io("lock", &path, source);
+        let began = Instant::now();
+        loop {
+            let file = super::uninterrupted(|| open(&path)).map_err(failed)?;
+            if super::uninterrupted(|| try_lock(&file)).map_err(failed)? {
+                // The previous holder may have removed the file. Later callers then lock a new file
+                // of this name.
+                if is_at(&file, &path).map_err(failed)? {
+                    adopt(&path)?;
+                    return Ok(Self { path, _file: file });
+                }
+                continue;
+            }
+            let waited = began.elapsed();
+            if waited >= wait {
+                return Err(FilesError::Held { path, waited });
+            }
+            sleep(POLL.min(wait - waited));
+        }
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        // Remove the file while it is still locked. Where open files cannot be removed, it stays.
+        if cfg!(unix) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // Another user may have put a link or a pipe there.
+        options
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    options.open(path)
+}
+
+/// Returns whether the lock was taken.
+pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether an open file or directory is the one at a path.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(is_same(&there, &file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether both describe the same file.
+#[cfg(unix)]
+pub(crate) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// On these systems open files are not removed, so a name keeps its file.
+#[cfg(not(unix))]
+pub(crate) fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
+}

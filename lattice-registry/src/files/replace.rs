@@ -1,0 +1,102 @@
+//! Files that take the place of others.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{FilesError, Partial, directory_of, keep_access, sync_dir, uninterrupted};
+
+/// The most symbolic links that are followed, as in Linux.
+const MAX_LINKS: u32 = 40;
+
+/// Replaces a small file, or creates it: atomically, durably, and with the mode and owner that it
+/// has. A new file has mode 0600. If the path is a symbolic link, the file that it leads to is
+/// replaced, and the link stays.
+///
+/// The caller holds the lock that guards the file, if its contents depend on the old ones.
+///
+/// # Errors
+/// See [`FilesError`]. The file has not changed then, unless syncing its directory failed.
+pub fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
+    let target = link_target(path)?;
+    if let Ok(metadata) = fs::metadata(&target)
+        && !metadata.is_file()
+    {
+        return Err(FilesError::NotAFile { path: target });
+    }
+    let partial = Partial::beside(&target)?;
+    let file = partial.file();
+    let failed = |source| FilesError::io("write", &target, source);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut new = options.open(&file).map_err(failed)?;
+    new.write_all(bytes).map_err(failed)?;
+    drop(new);
+    partial.replace(&target)
+}
+
+/// Moves a finished file to the place of another one in the same file system, atomically and
+/// durably. It gets the other one's mode and owner; if the name is not in use, the owner of its
+/// directory if root calls this. Does not follow links.
+///
+/// # Errors
+/// See [`FilesError`]. The old file is still in its place then, unless syncing the directory
+/// failed.
+pub fn take_place(new: &Path, old: &Path) -> Result<(), FilesError> {
+    let failed = |source| FilesError::io("replace", old, source);
+    let file = File::open(new).map_err(failed)?;
+    let dir = directory_of(old);
+    match fs::symlink_metadata(old) {
+        Ok(_) => keep_access(&file, old)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => give_to_owner_of(&file, new, dir)?,
+        Err(error) => return Err(failed(error)),
+    }
+    // After the change of mode and owner, which is to be durable as well.
+    uninterrupted(|| file.sync_all()).map_err(failed)?;
+    fs::rename(new, old).map_err(failed)?;
+    sync_dir(dir)
+}
+
+#[cfg(unix)]
+fn give_to_owner_of(file: &File, new: &Path, dir: &Path) -> Result<(), FilesError> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let failed = |source| FilesError::io("set the owner of", new, source);
+    let (made, dir) = (
+        file.metadata().map_err(failed)?,
+        fs::metadata(dir).map_err(failed)?,
+    );
+    match made.uid() == 0 && dir.uid() != 0 {
+        true => fchown(file, Some(dir.uid()), Some(dir.gid())).map_err(failed),
+        false => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn give_to_owner_of(_: &File, new: &Path, _: &Path) -> Result<(), FilesError> {
+    let _ = new;
+    Ok(())
+}
+
+/// The path that a chain of symbolic links ends at, whether that exists or not. A path that is no
+/// link is returned as it is.
+///
+/// # Errors
+/// What the operating system reports; links that form a circle.
+pub fn link_target(path: &Path) -> Result<PathBuf, FilesError> {
+    let failed = |source| FilesError::io("follow the link", path, source);
+    let mut target = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match fs::symlink_metadata(&target) {
+            Ok(metadata) if metadata.is_symlink() => {
+                let to = fs::read_link(&target).map_err(failed)?;
+                target = directory_of(&target).join(to);
+            }
+            Ok(_) => return Ok(target),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(target),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(failed(io::Error::other("too many symbolic links")))
+}

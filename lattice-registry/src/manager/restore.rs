@@ -1,0 +1,183 @@
+//! Restores: a copy is copied, verified and then placed, so that what was verified is what is placed.
+
+use std::path::{Path, PathBuf};
+
+use lattice_backend::engine::read::StoreMark;
+use lattice_backend::engine::verify::Depth;
+use lattice_backend::engine::write::mark_copied;
+use lattice_meta::{MetaInfo, StoreId};
+
+use super::building::Building;
+use super::find::canonical;
+use super::fs::replace;
+use super::known::{How, Known};
+use super::rebuild::kept_as;
+use super::trust::sound;
+use super::verify::Checksums;
+use super::{IfUnverified, ManagerError, StoreManager, Vouched};
+
+/// How a restore treats an existing store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IfThere {
+    /// The restore fails, and the store stays.
+    Refuse,
+    /// The copy replaces the store; the old file is kept beside the new one.
+    Replace,
+}
+
+/// The result of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RestoredStore {
+    /// The restored store's `meta` table.
+    pub meta: MetaInfo,
+    /// Where the replaced file is kept.
+    pub kept: Option<PathBuf>,
+    /// Whether the copy was verified in full, or taken on trust.
+    pub vouched: Vouched,
+}
+
+/// A copy that was copied to the data directory and checked, and is not in its place yet. Dropping
+/// this value removes it again.
+pub struct Restoring<'a> {
+    manager: &'a StoreManager,
+    building: Building,
+    meta: MetaInfo,
+    mark: StoreMark,
+    vouched: Vouched,
+}
+
+impl std::fmt::Debug for Restoring<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restoring")
+            .field("meta", &self.meta)
+            .field("vouched", &self.vouched)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoreManager {
+    /// Restores a file that [`backup`](Self::backup) made to this data directory; see
+    /// [`begin_restore`](Self::begin_restore).
+    ///
+    /// # Errors
+    /// See [`begin_restore`](Self::begin_restore) and [`Restoring::place`].
+    pub fn restore(&self, copy: &Path, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
+        self.begin_restore(copy)?.place(if_there)
+    }
+
+    /// Copies a store's file to this data directory and verifies the new file in full: signatures,
+    /// replay, comparison. With [`IfUnverified::Trust`] it checks only the backend's checksums of
+    /// the copy, the ids of its ops, and its state hash against its rows. Needs as much space as
+    /// the rows of the copy take, and for the verification once more in the directory for temporary
+    /// files.
+    ///
+    /// The store is marked as a copy. Until it is
+    /// [confirmed](lattice_backend::engine::Engine::confirm_copy), these do not write to it: its
+    /// owner, the authors of its ops, and this manager's author, if the data directory has had the
+    /// store, or a file of it, before.
+    ///
+    /// # Errors
+    /// If the file is not a store, or is damaged; [`ManagerError::Unsound`] and
+    /// [`ManagerError::Unverifiable`]; and what the file system reports. Nothing is left behind.
+    pub fn begin_restore(&self, copy: &Path) -> Result<Restoring<'_>, ManagerError> {
+        let peek = self.backend.peek(copy)?;
+        let store_id = peek.meta.store_id;
+        let vouched = match self.options.unverified {
+            IfUnverified::Verify => Vouched::Verified,
+            IfUnverified::Trust => Vouched::Trusted,
+        };
+        if vouched == Vouched::Trusted {
+            self.check_copied(&peek, copy, Checksums::Check)?;
+        }
+        let had = self.store_path(store_id).exists() || Known::load(&self.dir)?.names(store_id);
+        let author = self.author().filter(|_| had);
+        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
+        let file = building.file();
+        let copied = self
+            .backend
+            .backup(copy, &file, &mut |tx| mark_copied(tx, author));
+        copied.map_err(ManagerError::Create)?;
+        if vouched == Vouched::Verified {
+            sound(copy, self.verify_file(&file, Depth::Full))?;
+        }
+        let mark = self.mark_of(&file)?;
+        Ok(Restoring {
+            manager: self,
+            building,
+            meta: peek.meta,
+            mark,
+            vouched,
+        })
+    }
+
+    /// Returns the path where the old file is kept.
+    fn replace(
+        &self,
+        store_id: StoreId,
+        file: &Path,
+        place: &Path,
+    ) -> Result<PathBuf, ManagerError> {
+        self.close(store_id)?;
+        // Keeps writers from opening the old file until it has been replaced.
+        let held = self.hold(place)?;
+        let kept = replace(place, file, &kept_as("before-restore"))?;
+        let closed = held.map_or(Ok(()), |held| held.close());
+        closed.map_err(|source| ManagerError::Close { store_id, source })?;
+        Ok(kept)
+    }
+}
+
+impl Restoring<'_> {
+    /// The `meta` table of the copy.
+    pub fn meta(&self) -> &MetaInfo {
+        &self.meta
+    }
+
+    /// The number of ops that the copy has.
+    pub fn ops(&self) -> u64 {
+        self.mark.ops
+    }
+
+    /// Whether the data directory has the store already.
+    pub fn is_there(&self) -> bool {
+        self.manager.store_path(self.meta.store_id).exists()
+    }
+
+    /// Moves the copy to its place, and enters the store as one that the data directory vouches
+    /// for. A replaced file is kept.
+    ///
+    /// # Errors
+    /// [`ManagerError::StoreExists`] if the store exists, unless it is to be replaced. If the store
+    /// is in use; and what the file system reports.
+    pub fn place(self, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
+        let (manager, store_id) = (self.manager, self.meta.store_id);
+        let is_there = self.is_there();
+        if is_there && if_there == IfThere::Refuse {
+            return Err(ManagerError::StoreExists { store_id });
+        }
+        let kept = match is_there {
+            true => {
+                let place = manager.store_path(store_id);
+                let kept = manager.replace(store_id, &self.building.file(), &place)?;
+                self.building.keep();
+                Some(kept)
+            }
+            false => {
+                self.building.place(manager, store_id)?;
+                None
+            }
+        };
+        let how = match self.vouched {
+            Vouched::Trusted => How::Trusted,
+            _ => How::Restored,
+        };
+        let key = manager.key_of(&canonical(&manager.store_path(store_id)), store_id);
+        manager.record(&key, &self.mark, how)?;
+        Ok(RestoredStore {
+            meta: self.meta,
+            kept,
+            vouched: self.vouched,
+        })
+    }
+}
