@@ -57,6 +57,9 @@ impl Display for FirstFailure {
 
 impl Error for FirstFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.system.as_ref().map(|error| error as _)
+        match &self.0.system {
+            Some(error) => Some(error),
+            None => None,
+        }
     }
 }

@@ -105,16 +105,19 @@ pub(super) fn contain<T, E: From<BackendError>>(
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(damage(&*panic).into()))
 }
 
+/// The message of the macro `unreachable`.
+const UNREACHABLE: &str = "internal error: entered unreachable code";
+
 /// Converts a panic of redb to an error.
 pub(super) fn damage(panic: &(dyn Any + Send)) -> BackendError {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    // What is unreachable for redb is what no redb writes.
+    let text = text.map(|text| text.replace(UNREACHABLE, "bytes that redb does not write"));
+    let text = text.as_deref().unwrap_or("without a message");
     BackendError::Damaged {
-        detail: format!(
-            "redb could not read it ({})",
-            text.unwrap_or("without a message")
-        ),
+        detail: format!("redb could not read it ({text})"),
     }
 }

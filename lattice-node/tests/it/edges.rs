@@ -165,7 +165,7 @@ fn stores() -> Vec<Store> {
 fn commands() -> Vec<(Vec<String>, String)> {
     let reference = lattice_node::program::reference();
     let sections = reference.split("\n## lattice ").flat_map(|section| {
-        let (name, _) = section.split_once('\n').unwrap_or_default();
+        let (name, _) = section.split_once('\n').unwrap();
         let parts: Vec<_> = section.split("\n### lattice ").collect();
         match &parts[..] {
             [only] => vec![(name.to_owned(), (*only).to_owned())],
@@ -184,7 +184,7 @@ fn commands() -> Vec<(Vec<String>, String)> {
         .map(|(name, help)| {
             let words = name.split(' ').map(str::to_owned).collect();
             let usage = help.lines().find(|line| line.starts_with("Usage: "));
-            (words, usage.unwrap_or_default().to_owned())
+            (words, usage.unwrap_or("").to_owned())
         })
         .collect()
 }

@@ -19,7 +19,7 @@ const NUMBERS: usize = 1024;
 const MAX_ROWS: usize = 64;
 
 /// Checks that each held op is signed by its author, that the rows of its record are those that it
-/// is written as, and that the rows beside the records of held ops are the ones that follow from the records.
+/// is written as, and that the rows beside the records are the ones that follow from them.
 /// Returns the number of held ops, and the first of them.
 pub(crate) fn check_held<M: StateMachine>(
     inner: &Inner<M>,

@@ -2,11 +2,10 @@
 
 #[cfg(feature = "wasm")]
 mod code;
+mod text;
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, Write};
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,6 +16,9 @@ use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::read::{FeedError, InfoError, MethodError};
 use lattice_backend::engine::write::AppendError;
 use lattice_registry::{RegisterError, ResolveError};
+
+pub(super) use text::chain;
+use text::{bounded, next_step};
 
 use crate::program::output::{escape_text, json_text};
 use crate::program::suggest::did_you_mean;
@@ -213,29 +215,6 @@ impl Failure {
     }
 }
 
-/// The most bytes of a message, and how many of them are its end. Texts of users, files and modules
-/// can be in it.
-const MAX_MESSAGE_BYTES: usize = 4096;
-const END_BYTES: usize = 1024;
-
-/// Omits the middle of a message that is too long: the start has the cause, the end the remedy.
-fn bounded(message: &str) -> Cow<'_, str> {
-    if message.len() <= MAX_MESSAGE_BYTES {
-        return message.into();
-    }
-    let boundary = |places: RangeInclusive<usize>| {
-        let mut places = places;
-        places.find(|place| message.is_char_boundary(*place))
-    };
-    // A character has at most four bytes, so a boundary is near.
-    let (start, end) = (MAX_MESSAGE_BYTES - END_BYTES, message.len() - END_BYTES);
-    let start = boundary(start..=start + 3).unwrap_or(0);
-    let end = boundary(end..=end + 3).unwrap_or(message.len());
-    let omitted = end - start;
-    let (start, end) = (&message[..start], &message[end..]);
-    format!("{start} ... ({omitted} bytes) ... {end}").into()
-}
-
 pub(super) fn print_json(kind: &str, message: &str) {
     let error = serde_json::json!({ "error": { "kind": kind, "message": message } });
     print_error(&json_text(&error));
@@ -244,63 +223,6 @@ pub(super) fn print_json(kind: &str, message: &str) {
 fn print_error(line: &str) {
     // If standard error cannot be written, the exit code still reports the failure.
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// The remedy for an error of the operating system, at any depth among the causes.
-fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let reported = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        let step = match reported {
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                "free some space and try again"
-            }
-            Some(io::ErrorKind::PermissionDenied) => "ask its owner for access",
-            Some(io::ErrorKind::ReadOnlyFilesystem) => "copy it to a writable file system",
-            Some(io::ErrorKind::NotADirectory) => {
-                "name a directory with --data-dir or LATTICE_DATA_DIR"
-            }
-            Some(io::ErrorKind::FileTooLarge) => {
-                "raise the limit of a file's size (`ulimit -f`), or use another file system"
-            }
-            Some(io::ErrorKind::OutOfMemory) => "free some memory and try again",
-            _ if is_out_of_files(error) => {
-                "close other files, or raise the limit of open files (`ulimit -n`)"
-            }
-            _ => "",
-        };
-        if !step.is_empty() {
-            return Some(step);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// Whether this process, or the system, has no file left to open. The standard library has no kind
-/// for it.
-fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    let code = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::raw_os_error);
-    cfg!(unix) && matches!(code, Some(ENFILE | EMFILE))
-}
-
-/// An error and its causes on one line. Omits a cause whose text the error already contains.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.ends_with(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
-        }
-        cause = error.source();
-    }
-    message
 }
 
 impl From<io::Error> for Failure {

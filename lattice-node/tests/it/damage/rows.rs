@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lattice_backend::backend::{
-    Access, BackendError, MemoryBackend, OpenOptions, ReadTx, StateBackend,
-};
+use lattice_backend::backend::{Access, BackendError, MemoryBackend, OpenOptions, StateBackend};
 use lattice_backend::conformance::{RowMap, create_of, mutations, rows_of};
 use lattice_backend::engine::open::{LogicPolicy, OpenRequest};
 use lattice_backend::redb::RedbBackend;
@@ -18,7 +16,7 @@ fn read(path: &Path) -> RowMap {
     let db = RedbBackend::on_files()
         .open(path, &OpenOptions::read_only())
         .unwrap();
-    let rows = rows_of(&*db.snapshot().unwrap() as &dyn ReadTx);
+    let rows = rows_of(&*db.snapshot().unwrap());
     db.close().unwrap();
     rows.unwrap()
 }
