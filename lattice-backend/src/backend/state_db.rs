@@ -168,7 +168,8 @@ pub trait StateBackend: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`FileError::Exists`] if `target` exists; otherwise read and write errors, each with the
-    /// path of the file that it concerns, and what `edit` reports, as an error of `target`. Nothing is left behind on failure.
+    /// path of the file that it concerns, and what `edit` reports, as an error of `target`. Nothing
+    /// is left behind on failure.
     fn backup(
         &self,
         path: &Path,

@@ -9,11 +9,13 @@ pub mod read;
 pub mod verify;
 pub mod write;
 
+pub use read::forks::Fork;
+
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lattice_meta::{Genesis, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId};
 
@@ -36,26 +38,10 @@ use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
 use crate::progress::ProgressSink;
 use crate::state::EffectHash;
 
-/// A fork: an author made several ops that follow the same op, as after writing to a restored
-/// backup. All of them are applied; the signed ops ([`Engine::op`]) are the evidence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fork {
-    /// The author.
-    pub author: PubKey,
-    /// The sequence number at which the branches diverge.
-    pub seq: u64,
-    /// The ops that start a branch there, and the ops beside them on the branches that they left;
-    /// ascending by id.
-    pub ops: Vec<OpRef>,
-}
-
 /// A running store. Clones are cheap and share the store.
 pub struct Engine<M: StateMachine> {
     inner: Arc<Inner<M>>,
 }
-
-/// How often a waiting thread polls a store that another process may write.
-const FOREIGN_POLL: Duration = Duration::from_millis(50);
 
 impl<M: StateMachine> Clone for Engine<M> {
     fn clone(&self) -> Self {
@@ -222,33 +208,7 @@ impl<M: StateMachine> Engine<M> {
     /// What the backend reports; [`BackendError::Closed`] if the store is closed during the wait;
     /// [`BackendError::Replaced`] if another process restores or rebuilds it.
     pub fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64> {
-        // `None` for a timeout beyond what the clock can represent: such a deadline is never
-        // reached.
-        let deadline = Instant::now().checked_add(timeout);
-        loop {
-            let applied = self.op_count()?;
-            let left = deadline.map_or(Duration::MAX, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
-            if applied > index || left.is_zero() {
-                return Ok(applied);
-            }
-            // No process can replace a file that this handle has open for writing.
-            if !self.inner.is_writer() && self.inner.db.is_replaced()? {
-                return Err(BackendError::Replaced);
-            }
-            let progress = &self.inner.progress;
-            let seen = progress
-                .applied
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            // An op that was applied after the count was read has not notified yet in this case, so
-            // the wait cannot miss it.
-            if *seen <= applied {
-                let pause = left.min(FOREIGN_POLL);
-                drop(progress.changed.wait_timeout(seen, pause));
-            }
-        }
+        read::wait_for_ops(self, index, timeout)
     }
 
     /// The tips of all authors' branches, and a few older ops of each branch. Another replica needs

@@ -111,7 +111,7 @@ fn an_owner_without_ops_is_guarded() {
     let site = Site::memory();
     let store = copy(&site, &[]).open();
     assert!(refused_as(&store, &owner()));
-    // It meets the guard of others, too: nobody else is confirmed by its tips.
+    // A peer that has no op of an author without ops here has no more than this copy.
     let none = BranchTips::default();
     let confirmed = store.confirm_copy(PeerSays::Tips(&none)).unwrap();
     assert_eq!(confirmed, CopyConfirmation::Confirmed);

@@ -126,6 +126,17 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Uses the identity of the data directory, if it has one, for a command that signs nothing and
+    /// works without: who copies a store of another user cannot read that user's key.
+    pub(super) fn use_identity(&mut self) {
+        if let Err(error) = self.node.use_identity() {
+            let error = super::failure::chain(&error);
+            self.out.note(&format!(
+                "the identity of the data directory is not used: {error}"
+            ));
+        }
+    }
+
     /// Says what is about to happen to a store that this data directory does not vouch for.
     pub(super) fn note_use(&mut self, path: &Path) {
         if self.is_unverified(path) {

@@ -59,8 +59,8 @@ impl StoreManager {
     /// Copies the current state of any store to a new file, which is a store itself. Readers and
     /// writers are not interrupted, but a store that is open exclusively must be closed first. The
     /// copy has no unused space. It is written beside the target, as `<name>.partial-<process>`,
-    /// and then placed there atomically. The copy is marked as one: its owner, the authors of its ops
-    /// and this manager's author do not write to it before it is confirmed
+    /// and then placed there atomically. The copy is marked as one: its owner, the authors of its
+    /// ops and this manager's author do not write to it before it is confirmed
     /// ([`confirm_copy`](lattice_backend::engine::Engine::confirm_copy)). A store that this data
     /// directory does not vouch for is verified first ([`IfUnverified`](crate::IfUnverified)).
     ///

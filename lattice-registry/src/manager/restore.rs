@@ -1,4 +1,4 @@
-//! Restores: a copy is copied, verified and then placed, so that what was verified is what is placed.
+//! Restores: a copy is copied, verified and then placed. What was verified is what is placed.
 
 use std::path::{Path, PathBuf};
 

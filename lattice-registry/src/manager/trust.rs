@@ -157,8 +157,8 @@ impl StoreManager {
         self.enter(|lines| lines.remove(&Key::Store(store_id)))
     }
 
-    /// Changes `known.toml`. If there is none, first enters all stores of the directory. Creates a
-    /// missing data directory; one that cannot be written stays as it is.
+    /// Changes `known.toml`. If it is missing, first enters all stores of the directory. Creates
+    /// a missing data directory; one that cannot be written stays as it is.
     fn enter(&self, change: impl FnOnce(&mut Lines)) -> Result<(), ManagerError> {
         // The stores are read before the lock is taken, so that others do not wait for that.
         let found = match Known::load(&self.dir)?.is_there() {

@@ -63,7 +63,7 @@ fn leftovers_of_a_killed_creation_go_with_the_next_one_unless_locked() {
     leave();
     fs::create_dir(dir.path().join("building-site")).unwrap();
     live.create(&COUNTER.parse().unwrap()).unwrap();
-    assert_eq!(names(dir.path()), ["building-site", "stores"]);
+    assert_eq!(names(dir.path()), ["building-site", "known.toml", "stores"]);
 }
 
 #[test]

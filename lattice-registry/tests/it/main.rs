@@ -10,4 +10,5 @@ mod migrating;
 mod opening;
 mod opens;
 mod registry;
+mod trust;
 mod whole;

@@ -5,10 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use lattice_meta::PubKey;
 
 use crate::backend::{ReadTx, Result};
-use crate::engine::Fork;
 use crate::engine::read::exchange::View;
 use crate::history::{Branch, BranchNo};
 use crate::op::{OpHasher, OpRef};
+
+/// A fork: an author made several ops that follow the same op, as after writing to a restored
+/// backup. All of them are applied; the signed ops ([`Engine::op`]) are the evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// The author.
+    pub author: PubKey,
+    /// The sequence number at which the branches diverge.
+    pub seq: u64,
+    /// The ops that start a branch there, and the ops beside them on the branches that they left;
+    /// ascending by id.
+    pub ops: Vec<OpRef>,
+}
 
 /// All forks: for each sequence number at which a branch starts, the ops that start branches there
 /// and the ops beside them on the parent branches.

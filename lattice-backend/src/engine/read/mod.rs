@@ -8,6 +8,7 @@ mod held;
 mod mark;
 mod snapshot;
 mod state;
+mod wait;
 
 pub use error::{InfoError, MethodError};
 pub use exchange::OpsAfter;
@@ -17,5 +18,6 @@ pub use held::HeldOps;
 pub use mark::StoreMark;
 pub use snapshot::Snapshot;
 pub use state::StoreState;
+pub(crate) use wait::wait_for_ops;
 
 pub use crate::history::held::{HeldOp, HeldReason};

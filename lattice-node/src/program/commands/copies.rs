@@ -17,7 +17,7 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
     let path = context.path(&backup.store.store)?;
     context.note_use(&path);
     // The copy guards this author too, although it may have no op of its.
-    context.node.use_identity()?;
+    context.use_identity();
     let meta = context.node.manager().backup(&path, &backup.file)?;
     let bytes = fs::metadata(&backup.file)
         .map_err(|error| Failure::file(&backup.file, error))?
@@ -41,7 +41,7 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
 
 pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Result<(), Failure> {
     context.trust(restore.trusting);
-    context.node.use_identity()?;
+    context.use_identity();
     note_space(context, restore);
     let manager = context.node.manager();
     let restoring = manager.begin_restore(&restore.file)?;

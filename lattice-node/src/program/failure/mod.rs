@@ -277,9 +277,8 @@ impl From<AliasError> for Failure {
 impl From<ManagerError> for Failure {
     fn from(error: ManagerError) -> Self {
         if let ManagerError::Unverifiable { path, source } = error {
-            let cannot = format!("{} cannot be verified by this program", path.display());
-            let trust = "--trust takes the store without verification";
-            return Self::from(*source).within(&cannot).and(trust);
+            let failure = Self::from(*source).and("--trust takes the store without verification");
+            return failure.within(&format!("{} cannot be verified here", path.display()));
         }
         let failure = Self::of(manager_kind(&error), &error);
         let ManagerError::Resolve(ResolveError::Unknown { store_type, known }) = &error else {
@@ -407,7 +406,7 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
             source.downcast_ref().map_or(Kind::Failed, code::kind)
         }
         ManagerError::Create(error) => file_kind(error),
-        ManagerError::MigrateChanged { .. } => Kind::InUse,
+        ManagerError::MigrateChanged { .. } | ManagerError::VerifyChanged { .. } => Kind::InUse,
         ManagerError::Verify { source, .. } | ManagerError::Compact { source, .. } => {
             backend_kind(source)
         }
@@ -417,7 +416,6 @@ pub(super) fn manager_kind(error: &ManagerError) -> Kind {
         | ManagerError::CopyDamaged { .. }
         | ManagerError::Unsound { .. } => Kind::DamagedStore,
         ManagerError::Unverifiable { source, .. } => manager_kind(source),
-        ManagerError::VerifyChanged { .. } => Kind::InUse,
         ManagerError::OpenElsewhere { .. } => Kind::InUse,
         _ => Kind::Failed,
     }

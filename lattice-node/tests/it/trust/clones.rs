@@ -42,7 +42,7 @@ fn clones_are_told_when_they_meet_and_one_gets_a_new_identity() {
         "{said}"
     );
     assert_eq!(json(&two, &["bundle", "apply", &of_one])["forked"], 1);
-    // The news is told once.
+    // Only ops that arrive now are counted.
     let again = json(&two, &["bundle", "apply", &of_one]);
     assert_eq!((&again["forked"], &again["known"]), (&0.into(), &2.into()));
 

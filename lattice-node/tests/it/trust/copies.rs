@@ -214,3 +214,20 @@ fn an_author_of_whom_the_copy_has_no_op_is_guarded_where_it_has_written_before()
     let said = failed(&here, 1, &["put", &id, "mine", "2"]);
     assert!(said.contains(REFUSED), "{said}");
 }
+
+#[test]
+fn a_key_that_cannot_be_read_keeps_no_store_from_being_copied() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let world = World::new();
+    let here = world.path("here");
+    let id = filled(&here, 50);
+    let key = here.join("identity.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let copy = world.file("copy.db");
+    let said = noted(&here, &["backup", &id, &copy]);
+    assert!(said.contains("identity.key"), "{said}");
+    noted(&here, &["restore", &copy, "--yes"]);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    failed(&here, 1, &["put", &id, "a", "b"]);
+}

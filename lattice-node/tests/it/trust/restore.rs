@@ -114,7 +114,7 @@ fn a_copy_of_an_unknown_type_is_restored_only_on_trust() {
     printed(&here, &["backup", id.trim(), &copy]);
     let said = failed(&there, 6, &["restore", &copy]);
     assert!(
-        said.contains("cannot be verified by this program")
+        said.contains("cannot be verified here")
             && said.contains("--trust")
             && said.contains("lattice code add"),
         "{said}"

@@ -120,7 +120,7 @@ fn confirm_copy(
     said: &BranchTips,
 ) -> Result<(), Failure> {
     context.node.manager().close(store_id)?;
-    context.node.use_identity()?;
+    context.use_identity();
     if context.node.manager().author().is_none() {
         return Ok(());
     }
