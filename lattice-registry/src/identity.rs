@@ -9,6 +9,8 @@ use data_encoding::HEXLOWER;
 use lattice_backend::op::SecretKey;
 use zeroize::Zeroizing;
 
+use crate::files::{FilesError, Partial, adopt, create_private};
+
 /// The file's first line; the second is the key as 64 hexadecimal digits.
 const HEADER: &str = "lattice identity v1\n";
 /// The file's length in bytes: header, digits and newline.
@@ -46,6 +48,9 @@ pub enum IdentityError {
         /// What was reported.
         reason: String,
     },
+    /// The file cannot be placed.
+    #[error(transparent)]
+    Files(FilesError),
     /// The file cannot be read or created.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -57,6 +62,23 @@ pub enum IdentityError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<FilesError> for IdentityError {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::Io {
+                doing,
+                path,
+                source,
+            } => Self::Io {
+                doing,
+                path,
+                source,
+            },
+            error => Self::Files(error),
+        }
+    }
 }
 
 /// Reads an identity file.
@@ -106,10 +128,6 @@ pub fn load_or_create_identity(path: &Path) -> Result<Arc<SecretKey>, IdentityEr
 
 /// The file is created atomically, and is private from the start.
 fn create(path: &Path) -> Result<(), IdentityError> {
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
     let failed = |source| IdentityError::Io {
         doing: "make",
         path: path.to_path_buf(),
@@ -120,16 +138,17 @@ fn create(path: &Path) -> Result<(), IdentityError> {
     text.push_str(HEADER);
     HEXLOWER.encode_append(&*secret, &mut text);
     text.push('\n');
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.as_file().sync_all())
+    let partial = Partial::beside(path)?;
+    let new = partial.file();
+    create_private(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(failed)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => fs::File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error.error)),
+    match partial.place(path) {
+        Err(error) if error.io_kind() == Some(io::ErrorKind::AlreadyExists) => Ok(()),
+        placed => {
+            placed?;
+            Ok(adopt(path)?)
+        }
     }
 }
 

@@ -14,8 +14,8 @@ pub use handle::{NamedType, StoreHandle, TypedStore};
 pub use identity::{IdentityError, load_identity, load_or_create_identity};
 pub use lattice_backend::backend::Access;
 pub use manager::{
-    Compacted, Found, IfThere, Listed, ManagerError, ManagerOptions, Migrated, RebuiltStore,
-    RestoredStore, StoreManager,
+    Compacted, Destroyed, Found, IfThere, Listed, ManagerError, ManagerOptions, Migrated,
+    RebuiltStore, RestoredStore, StoreManager,
 };
 pub use migration::{Calls, Converting, Migration, NamedCall};
 pub use opener::{EngineOpener, Peeked, Rebuild, StoreOpener};

@@ -2,19 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use lattice_backend::backend::{FileError, OpenOptions, StateDb};
+use lattice_backend::backend::{FileError, WriterLock};
 use lattice_backend::machine::LogicVersion;
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
-use super::building::Building;
+use super::building::{Building, COPYING};
 use super::find::{canonical, state_db};
-use super::fs::{directory_of, place_new, replace};
-use super::rebuild::kept_as;
+use super::fs::replace;
+use super::rebuild::{REPLACING, kept_as};
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
 use crate::Recorded;
+use crate::files::{Partial, directory_of, link_target, remove_all, set_mode};
 
 /// How a restore treats an existing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,10 +63,10 @@ impl StoreManager {
     fn replica(&self, genesis: &Genesis, recorded: Recorded<'_>) -> Result<StoreId, ManagerError> {
         self.registry.resolve(recorded)?;
         let store_id = genesis.store_id();
-        if self.store_path(store_id).exists() {
+        if self.is_there(store_id)? {
             return Err(ManagerError::StoreExists { store_id });
         }
-        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
+        let building = Building::begin_empty(self, &format!("{COPYING}{store_id}"))?;
         self.create_file(&building.file(), genesis, recorded)?;
         building.place(self, store_id)?;
         Ok(store_id)
@@ -74,14 +74,27 @@ impl StoreManager {
 
     /// Copies the current state of any store to a new file, which is a store itself. Readers and
     /// writers are not interrupted, but a store that is open exclusively must be closed first. The
-    /// copy has no unused space. It is written beside the target, as `<name>.partial-<process>`,
-    /// and then placed there atomically.
+    /// copy has no unused space. It appears at the target when it is complete, and only its owner
+    /// can read it.
     ///
     /// # Errors
     /// If the target exists or its directory does not; if the store's history does not consist of
     /// the applied ops, or its rows do not match its state hash; and what reading and writing
     /// report.
     pub fn backup(&self, path: impl AsRef<Path>, target: &Path) -> Result<MetaInfo, ManagerError> {
+        self.backup_with_mode(path, target, 0o600)
+    }
+
+    /// The same for a copy with other permission bits, which the umask does not limit.
+    ///
+    /// # Errors
+    /// As for [`backup`](Self::backup).
+    pub fn backup_with_mode(
+        &self,
+        path: impl AsRef<Path>,
+        target: &Path,
+        mode: u32,
+    ) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let peek = self.peek_recorded(&file)?;
         if fs::symlink_metadata(target).is_ok() {
@@ -94,17 +107,12 @@ impl StoreManager {
             return Err(ManagerError::NoDirectory { path, dir });
         }
         self.check_copied(&peek, &file, Checksums::Leave)?;
-        let mut partial = target.as_os_str().to_owned();
-        partial.push(format!(".partial-{}", std::process::id()));
-        let partial = PathBuf::from(partial);
-        let copied = self.backend.backup(&file, &partial);
-        copied.map_err(ManagerError::Create)?;
-        let placed = place_new(&partial, target);
-        if placed.is_err() {
-            // This call created the file. Report the first error, not that of the removal.
-            let _ = fs::remove_file(&partial);
-        }
-        placed?;
+        let partial = Partial::beside(target)?;
+        let new = partial.file();
+        let copied = self.backend.backup(&file, &new);
+        copied.map_err(|error| ManagerError::Create(error.renamed(&new, target)))?;
+        set_mode(&new, mode)?;
+        partial.place(target)?;
         Ok(peek.meta)
     }
 
@@ -119,22 +127,20 @@ impl StoreManager {
     pub fn restore(&self, copy: &Path, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
         let peek = self.backend.peek(copy)?;
         let store_id = peek.meta.store_id;
-        let place = self.store_path(store_id);
         // Report damage before the caller has to decide whether to replace a store.
         self.check_copied(&peek, copy, Checksums::Check)?;
-        let is_there = place.exists();
+        let is_there = self.is_there(store_id)?;
         if is_there && if_there == IfThere::Refuse {
             return Err(ManagerError::StoreExists { store_id });
         }
-        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
-        let file = building.file();
-        let copied = self.backend.backup(copy, &file);
-        copied.map_err(ManagerError::Create)?;
         let kept = if is_there {
-            let kept = self.replace(store_id, &file, &place)?;
-            building.keep();
-            Some(kept)
+            Some(self.replace(store_id, copy)?)
         } else {
+            let building = Building::begin_empty(self, &format!("{COPYING}{store_id}"))?;
+            let file = building.file();
+            let place = self.store_path(store_id);
+            let copied = self.backend.backup(copy, &file);
+            copied.map_err(|error| ManagerError::Create(error.renamed(&file, &place)))?;
             building.place(self, store_id)?;
             None
         };
@@ -142,33 +148,63 @@ impl StoreManager {
         Ok(RestoredStore { meta, kept })
     }
 
-    /// Returns the path where the old file is kept.
-    fn replace(
-        &self,
-        store_id: StoreId,
-        file: &Path,
-        place: &Path,
-    ) -> Result<PathBuf, ManagerError> {
-        self.close(store_id)?;
-        // Keeps writers from opening the old file until it has been replaced.
-        let held = self.hold(place)?;
-        let kept = replace(place, file, &kept_as("before-restore"))?;
-        let closed = held.map_or(Ok(()), |held| held.close());
-        closed.map_err(|source| ManagerError::Close { store_id, source })?;
-        Ok(kept)
+    /// Whether a store's file exists.
+    fn is_there(&self, store_id: StoreId) -> Result<bool, ManagerError> {
+        let place = self.store_path(store_id);
+        for link in [directory_of(&place), &place] {
+            if link.is_symlink() && !link.exists() {
+                return Err(ManagerError::DanglingLink {
+                    link: link.to_path_buf(),
+                    target: link_target(link)?,
+                });
+            }
+        }
+        place
+            .try_exists()
+            .map_err(|source| ManagerError::io("look for", place, source))
     }
 
-    /// Opens a store for writing to keep other writers out. Returns `None` for a damaged store,
-    /// which no writer can open, and for a store behind a link: only the link is replaced or
-    /// removed, and the store stays.
-    pub(super) fn hold(&self, file: &Path) -> Result<Option<Arc<dyn StateDb>>, ManagerError> {
-        let links = [file.parent(), Some(file)].into_iter().flatten();
-        if links.into_iter().any(|path| path.is_symlink()) {
-            return Ok(None);
+    /// Replaces a store by a copy. The copy is made beside the store's file, which a link may have
+    /// put on another disk. Returns the path where the old file is kept.
+    fn replace(&self, store_id: StoreId, copy: &Path) -> Result<PathBuf, ManagerError> {
+        let place = self.store_path(store_id);
+        let file = place
+            .canonicalize()
+            .map_err(|source| ManagerError::io("look for", place, source))?;
+        self.close(store_id)?;
+        // Keeps writers from opening the old file until it has been replaced.
+        let _locked = self.lock(&file)?;
+        let new = file.with_file_name(REPLACING);
+        // An interrupted restore or rebuild may have left it.
+        remove_all(&new)?;
+        let copied = self.backend.backup(copy, &new);
+        let copied = copied.map_err(|error| ManagerError::Create(error.renamed(&new, &file)));
+        let kept = copied.and_then(|()| Ok(replace(&file, &new, &kept_as("before-restore"))?));
+        kept.inspect_err(|_| {
+            // Report the first error, not that of the removal.
+            let _ = fs::remove_file(&new);
+        })
+    }
+
+    /// Excludes writers from a store's file, which may be damaged. Returns `None` if there is no
+    /// regular file, so that no writer can open it.
+    pub(super) fn lock(&self, file: &Path) -> Result<Option<WriterLock>, ManagerError> {
+        match self.backend.lock_writer(file) {
+            Err(FileError::NotFound { .. } | FileError::NotAStore { .. }) => Ok(None),
+            locked => locked
+                .map(Some)
+                .map_err(|error| ManagerError::Open(error.into())),
         }
-        match self.backend.open(file, &OpenOptions::read_write()) {
-            Err(error @ FileError::InUse { .. }) => Err(ManagerError::Open(error.into())),
-            opened => Ok(opened.ok()),
-        }
+    }
+
+    /// Lets the group of a store's file and directory read the store. The group also needs access to
+    /// the data directory and to `stores/`, which this call leaves as they are.
+    ///
+    /// # Errors
+    /// If there is no such store; and what the file system reports.
+    pub fn share_with_group(&self, store_id: StoreId) -> Result<(), ManagerError> {
+        let file = self.existing(store_id)?;
+        set_mode(directory_of(&file), 0o750)?;
+        Ok(set_mode(&file, 0o640)?)
     }
 }

@@ -16,6 +16,7 @@ mod verify;
 
 pub use compact::Compacted;
 pub use copies::{IfThere, RestoredStore};
+pub use destroy::Destroyed;
 pub use error::ManagerError;
 pub use find::Found;
 pub use list::Listed;
