@@ -1,12 +1,13 @@
 //! The module cache in the data directory: `wasm/<content id>`, hashed on every read.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use lattice_meta::Cid;
+use lattice_registry::files::{DirLock, MAX_WAIT, adopt, make_dirs, replace_bytes};
 use lattice_wasm::abi::MAX_CODE_BYTES;
 
 use crate::error::LibraryError;
@@ -14,12 +15,8 @@ use crate::lease::Lease;
 
 /// The end of the name of a file whose bytes do not match its content id.
 pub(crate) const DAMAGED: &str = ".bad";
-/// The start of the name of a file that is being written.
-pub(crate) const TEMPORARY: &str = ".tmp";
 /// The modification time of a module is renewed at a use if it is older.
 const RENEWED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a process waits for another one that holds a lock.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Interval between attempts to take the lock.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -76,21 +73,16 @@ impl Cache {
     }
 
     fn create(&self) -> Result<(), LibraryError> {
-        let created = fs::create_dir_all(&self.dir);
-        created.map_err(|error| LibraryError::file("make", &self.dir, error))
+        let made = make_dirs(&self.dir);
+        let adopted = made.and_then(|made| made.iter().try_for_each(|dir| adopt(dir)));
+        adopted.map_err(LibraryError::files)
     }
 
     /// Takes the lock that guards changes of the cache and of the list of trusted modules. Dropping
-    /// the file releases it.
-    pub(crate) fn lock(&self) -> Result<File, LibraryError> {
+    /// it releases it.
+    pub(crate) fn lock(&self) -> Result<DirLock, LibraryError> {
         self.create()?;
-        let path = self.dir.join(".lock");
-        let failed = |error| LibraryError::file("lock", &path, error);
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true);
-        let file = options.open(&path).map_err(failed)?;
-        wait(&path, || file.try_lock())?;
-        Ok(file)
+        DirLock::take(&self.dir, MAX_WAIT).map_err(LibraryError::files)
     }
 
     /// Keeps the modules from being collected.
@@ -100,7 +92,7 @@ impl Cache {
         };
         let mut is_locked = true;
         wait(&self.dir, || match dir.try_lock_shared() {
-            Err(TryLockError::Error(_)) => {
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Interrupted => {
                 is_locked = false;
                 Ok(())
             }
@@ -139,7 +131,7 @@ impl Cache {
         }
         self.create()?;
         let path = self.path(cid);
-        replace(&path, bytes).map_err(|error| LibraryError::file("write", path, error))
+        replace_bytes(&path, bytes).map_err(LibraryError::files)
     }
 
     /// Removes a module, if it exists. The caller holds the [lock](Self::lock).
@@ -182,28 +174,12 @@ fn wait(
         match try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if began.elapsed() < MAX_WAIT => sleep(POLL),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::WouldBlock) => {
                 let waited = format!("another process has held it for {MAX_WAIT:?}");
                 return Err(failed(io::Error::other(waited)));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-    }
-}
-
-/// Replaces a file atomically: syncs the new file before it gets its name, and its directory after
-/// it.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    // Some systems cannot open a directory; the file is complete all the same.
-    match File::open(dir) {
-        Ok(dir) => dir.sync_all(),
-        Err(_) => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use lattice_backend::clock::Time;
 use lattice_meta::{Cid, StoreId, StoreType};
+use lattice_registry::files::{adopt, make_dirs};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LibraryError;
@@ -214,7 +215,10 @@ impl Log {
         }
         let failed = |error| LibraryError::file("write", &self.file, error);
         if let Some(dir) = self.file.parent() {
-            fs::create_dir_all(dir).map_err(failed)?;
+            let made = make_dirs(dir).map_err(LibraryError::files)?;
+            made.iter()
+                .try_for_each(|dir| adopt(dir))
+                .map_err(LibraryError::files)?;
         }
         if fs::metadata(&self.file).is_ok_and(|metadata| metadata.len() > MAX_BYTES) {
             fs::rename(&self.file, &self.old).map_err(failed)?;
@@ -226,10 +230,14 @@ impl Log {
             line.insert(0, '\n');
         }
         let mut options = File::options();
-        let opened = options.create(true).append(true).open(&self.file);
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let opened = options.open(&self.file);
         opened
             .and_then(|mut file| file.write_all(line.as_bytes()))
-            .map_err(failed)
+            .map_err(failed)?;
+        adopt(&self.file).map_err(LibraryError::files)
     }
 }
 

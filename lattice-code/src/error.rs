@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use lattice_backend::backend::Cause;
 use lattice_meta::{Cid, PubKey, StoreType};
+use lattice_registry::files::FilesError;
 use lattice_wasm::CodeError;
 
 use crate::source::SourceFailure;
@@ -13,6 +14,9 @@ use crate::source::SourceFailure;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LibraryError {
+    /// A file cannot be locked or replaced.
+    #[error(transparent)]
+    Files(FilesError),
     /// No source has the code that a store records.
     #[error(
         "{cid} is missing; looked in {}; `lattice code add FILE` adds it",
@@ -205,6 +209,18 @@ impl LibraryError {
         Self::Refused {
             name: name.to_owned(),
             source,
+        }
+    }
+
+    /// An operation on a file or directory failed, as another module reports it.
+    pub(crate) fn files(error: FilesError) -> Self {
+        match error {
+            FilesError::Io {
+                doing,
+                path,
+                source,
+            } => Self::file(doing, path, source),
+            error => Self::Files(error),
         }
     }
 

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use lattice_meta::Cid;
+use lattice_registry::files::{DirLock, Partial};
 
-use crate::cache::{DAMAGED, TEMPORARY};
+use crate::cache::DAMAGED;
 use crate::error::LibraryError;
 use crate::library::CodeLibrary;
 use crate::trust::Trusted;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a module stays after its last use.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -25,7 +25,7 @@ pub enum GarbageKind {
     Module(Cid),
     /// A file that was renamed because its bytes are not those of this content id.
     Damaged(Cid),
-    /// A file that an interrupted process left more than a day ago.
+    /// A directory with a file that a killed process was writing.
     Unfinished,
 }
 
@@ -67,6 +67,13 @@ pub(crate) fn find(
             Err(error) => return Err(LibraryError::file("read", entry.path(), error)),
         }
     }
+    for dir in Partial::left(dir).map_err(failed)? {
+        match unfinished(&dir) {
+            Ok(found) => garbage.push(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(LibraryError::file("read", dir, error)),
+        }
+    }
     garbage.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(garbage)
 }
@@ -76,15 +83,17 @@ pub(crate) fn find(
 #[derive(Debug)]
 pub struct Collector<'a> {
     library: &'a CodeLibrary,
-    /// Dropping the files releases the locks.
-    _locked: [File; 2],
+    /// Dropping it releases the lock: first the leases.
+    _leases: File,
+    _changes: DirLock,
 }
 
 impl<'a> Collector<'a> {
-    pub(crate) fn new(library: &'a CodeLibrary, locked: [File; 2]) -> Self {
+    pub(crate) fn new(library: &'a CodeLibrary, leases: File, changes: DirLock) -> Self {
         Self {
             library,
-            _locked: locked,
+            _leases: leases,
+            _changes: changes,
         }
     }
 
@@ -100,8 +109,12 @@ impl<'a> Collector<'a> {
         now: SystemTime,
     ) -> Result<Vec<Garbage>, LibraryError> {
         let garbage = self.library.garbage(roots, now)?;
-        for Garbage { file, .. } in &garbage {
-            match fs::remove_file(file) {
+        for Garbage { kind, file, .. } in &garbage {
+            let removed = match kind {
+                GarbageKind::Unfinished => Partial::remove_left(file),
+                GarbageKind::Module(_) | GarbageKind::Damaged(_) => fs::remove_file(file),
+            };
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(LibraryError::file("remove", file, error));
                 }
@@ -110,6 +123,21 @@ impl<'a> Collector<'a> {
         }
         Ok(garbage)
     }
+}
+
+/// What a killed process left.
+fn unfinished(dir: &Path) -> io::Result<Garbage> {
+    let last_used = fs::symlink_metadata(dir)?.modified()?;
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(Garbage {
+        kind: GarbageKind::Unfinished,
+        file: dir.to_path_buf(),
+        bytes,
+        last_used,
+    })
 }
 
 /// The entry as garbage; `None` if it must stay.
@@ -132,11 +160,9 @@ fn examine(
     let age = now.duration_since(last_used).unwrap_or(Duration::ZERO);
     let kind = if let Ok(cid) = name.parse::<Cid>() {
         (age > KEPT && !is_needed(&cid)).then_some(GarbageKind::Module(cid))
-    } else if let Some(cid) = name.strip_suffix(DAMAGED).and_then(|cid| cid.parse().ok()) {
-        Some(GarbageKind::Damaged(cid))
     } else {
-        // A younger file may be one that a process is writing.
-        (name.starts_with(TEMPORARY) && age > DAY).then_some(GarbageKind::Unfinished)
+        let cid = name.strip_suffix(DAMAGED).and_then(|cid| cid.parse().ok());
+        cid.map(GarbageKind::Damaged)
     };
     Ok(kind.map(|kind| Garbage {
         kind,

@@ -301,7 +301,7 @@ impl CodeLibrary {
     pub fn collector(&self) -> Result<Collector<'_>, LibraryError> {
         let changes = self.cache.lock()?;
         let leases = self.cache.exclude_leases()?;
-        Ok(Collector::new(self, [leases, changes]))
+        Ok(Collector::new(self, leases, changes))
     }
 
     /// Searches for a module: in the cache, in the named files, on the search path, and in the

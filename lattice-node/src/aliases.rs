@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use lattice_meta::StoreId;
+use lattice_registry::files::{DirLock, FilesError, MAX_WAIT, replace_bytes};
 use serde::{Deserialize, Serialize};
 
 /// The file's name in the data directory.
@@ -117,7 +118,10 @@ pub enum AliasError {
         /// What is wrong.
         found: String,
     },
-    /// The file cannot be read or written.
+    /// The file cannot be locked or replaced.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The file cannot be read.
     #[error("cannot {doing} {}", path.display())]
     Io {
         /// The operation that failed.
@@ -220,32 +224,19 @@ impl Aliases {
         })
     }
 
-    /// Updates the file atomically, under a lock: other processes that update it wait, and a reader
-    /// sees the contents before or after.
+    /// Updates the file atomically, under the lock of the directory: other processes that update it
+    /// wait, at most ten seconds, and a reader sees the contents before or after.
     fn update<T>(
         dir: &Path,
         change: impl FnOnce(&mut BTreeMap<Alias, StoreId>) -> Result<T, AliasError>,
     ) -> Result<T, AliasError> {
-        let path = dir.join(ALIASES_FILE);
-        let failed = |source| AliasError::Io {
-            doing: "write",
-            path: path.clone(),
-            source,
-        };
-        let locked = fs::File::open(dir).map_err(failed)?;
-        locked.lock().map_err(failed)?;
+        let _locked = DirLock::take(dir, MAX_WAIT)?;
         let mut all = Self::load(dir)?;
         let before = all.clone();
         let changed = change(&mut all.aliases)?;
         if all != before {
             let text = toml::to_string(&all).expect("names and ids are TOML");
-            let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-            file.write_all(HEADER.as_bytes())
-                .and_then(|()| file.write_all(text.as_bytes()))
-                .and_then(|()| file.as_file().sync_all())
-                .map_err(failed)?;
-            file.persist(&path).map_err(|error| failed(error.error))?;
-            locked.sync_all().map_err(failed)?;
+            replace_bytes(&dir.join(ALIASES_FILE), [HEADER, &text].concat().as_bytes())?;
         }
         Ok(changed)
     }

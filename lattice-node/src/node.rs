@@ -1,13 +1,12 @@
 //! A node: an identity and the stores of a data directory.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::backend::Sharing;
 use lattice_backend::engine::open::{IfCopied, LogicPolicy};
 use lattice_backend::progress::ProgressSink;
 use lattice_meta::{StoreId, StoreType, StoreTypeError};
+use lattice_registry::files::{FilesError, make_dirs};
 use lattice_registry::{
     Access, Found, IdentityError, IfUnverified, ManagerError, ManagerOptions, NamedType,
     RegisterError, Registry, StoreHandle, StoreManager, TypedStore,
@@ -113,9 +112,9 @@ pub enum NodeError {
     Dir {
         /// The directory.
         path: PathBuf,
-        /// The error of the operating system.
+        /// What went wrong.
         #[source]
-        source: io::Error,
+        source: FilesError,
     },
     /// The identity cannot be read or created.
     #[error(transparent)]
@@ -219,7 +218,7 @@ impl Node {
     /// [`NodeError::Dir`] and [`NodeError::Identity`].
     pub fn become_writer(&mut self) -> Result<(), NodeError> {
         let dir = self.manager.dir();
-        fs::create_dir_all(dir).map_err(|source| NodeError::Dir {
+        make_dirs(dir).map_err(|source| NodeError::Dir {
             path: dir.to_path_buf(),
             source,
         })?;

@@ -9,7 +9,10 @@ use data_encoding::HEXLOWER;
 use lattice_backend::op::SecretKey;
 use zeroize::Zeroizing;
 
-use crate::files::{DirLock, FilesError, MAX_WAIT, directory_of, sync_dir};
+use crate::files::{
+    DirLock, FilesError, MAX_WAIT, Partial, adopt, create_private, directory_of, sync_dir,
+    take_place,
+};
 
 /// The file's first line; the second is the key as 64 hexadecimal digits.
 const HEADER: &str = "lattice identity v1\n";
@@ -50,9 +53,9 @@ pub enum IdentityError {
         /// What was reported.
         reason: String,
     },
-    /// The directory of the file cannot be locked or synced.
+    /// The file cannot be placed, or its directory cannot be locked or synced.
     #[error(transparent)]
-    Files(#[from] FilesError),
+    Files(FilesError),
     /// The file cannot be read or created.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -64,6 +67,23 @@ pub enum IdentityError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<FilesError> for IdentityError {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::Io {
+                doing,
+                path,
+                source,
+            } => Self::Io {
+                doing,
+                path,
+                source,
+            },
+            error => Self::Files(error),
+        }
+    }
 }
 
 /// Reads an identity file.
@@ -147,13 +167,11 @@ pub fn new_identity(path: &Path) -> Result<NewIdentity, IdentityError> {
         }
         loaded => loaded?,
     };
-    let file = write_new(path, dir)?;
+    let new = write_new(path)?;
     let kept = keep_old(path).map_err(failed("keep the old key of"))?;
     // The old key's second name must be on disk before its file loses the first one.
     sync_dir(dir)?;
-    file.persist(path)
-        .map_err(|error| failed("replace")(error.error))?;
-    sync_dir(dir)?;
+    take_place(&new.file(), path)?;
     Ok(NewIdentity {
         identity: load_identity(path)?,
         before: Some((before, kept)),
@@ -177,24 +195,18 @@ fn keep_old(path: &Path) -> io::Result<PathBuf> {
 
 /// The file is created atomically, and is private from the start.
 fn create(path: &Path) -> Result<(), IdentityError> {
-    let dir = directory_of(path);
-    let failed = |source| IdentityError::Io {
-        doing: "make",
-        path: path.to_path_buf(),
-        source,
-    };
-    let file = write_new(path, dir)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => fs::File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error.error)),
+    let partial = write_new(path)?;
+    match partial.place(path) {
+        Err(error) if error.io_kind() == Some(io::ErrorKind::AlreadyExists) => Ok(()),
+        placed => {
+            placed?;
+            Ok(adopt(path)?)
+        }
     }
 }
 
-/// Writes a new key to a temporary file in the directory of the identity file.
-fn write_new(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile, IdentityError> {
+/// Writes a new key to a file beside the identity file.
+fn write_new(path: &Path) -> Result<Partial, IdentityError> {
     let failed = |source| IdentityError::Io {
         doing: "make",
         path: path.to_path_buf(),
@@ -205,11 +217,12 @@ fn write_new(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile, Identit
     text.push_str(HEADER);
     HEXLOWER.encode_append(&*secret, &mut text);
     text.push('\n');
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.as_file().sync_all())
+    let partial = Partial::beside(path)?;
+    let new = partial.file();
+    create_private(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(failed)?;
-    Ok(file)
+    Ok(partial)
 }
 
 /// A new key's bytes, from the operating system.

@@ -26,7 +26,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// Another handle or process has the file open in a conflicting mode.
-    #[error("{} is in use by another handle or process; close it there and try again", path.display())]
+    #[error("{} is in use: another handle or process holds a lock on it; close it there and try again", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
@@ -56,6 +56,24 @@ pub enum FileError {
         #[source]
         source: Cause,
     },
+}
+
+impl FileError {
+    /// The same error, about the file at `to` if it is about the one at `from`: for a file that is
+    /// made under another name than the caller's.
+    #[must_use]
+    pub fn renamed(mut self, from: &Path, to: &Path) -> Self {
+        let (Self::NotFound { path }
+        | Self::Exists { path }
+        | Self::InUse { path }
+        | Self::NotAStore { path, .. }
+        | Self::Damaged { path, .. }
+        | Self::Io { path, .. }) = &mut self;
+        if path == from {
+            *path = to.to_path_buf();
+        }
+        self
+    }
 }
 
 /// Why a store cannot be peeked at.

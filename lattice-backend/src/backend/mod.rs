@@ -31,7 +31,7 @@ pub use rows::peek_open;
 #[cfg(feature = "std")]
 pub(crate) use rows::{copy_store, read_meta, read_peek};
 #[cfg(feature = "std")]
-pub use state_db::{Access, OpenOptions, Peek, Sharing, StateBackend, StateDb};
+pub use state_db::{Access, OpenOptions, Peek, Sharing, StateBackend, StateDb, WriterLock};
 #[cfg(feature = "std")]
 pub use transaction::{Ticket, Transaction};
 pub use tx::{

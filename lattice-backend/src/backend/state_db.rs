@@ -122,6 +122,21 @@ pub struct Peek {
     pub logic: Option<String>,
 }
 
+/// Excludes writers from a file while it lives; see [`StateBackend::lock_writer`].
+#[derive(Debug)]
+pub struct WriterLock {
+    _held: Box<dyn Debug + Send + Sync>,
+}
+
+impl WriterLock {
+    /// Keeps the lock until `held` is dropped.
+    pub fn new(held: impl Debug + Send + Sync + 'static) -> Self {
+        Self {
+            _held: Box::new(held),
+        }
+    }
+}
+
 /// A storage backend.
 pub trait StateBackend: Debug + Send + Sync {
     /// Reads the `meta` table and the recorded logic. Never writes to the file, and works whichever
@@ -183,6 +198,17 @@ pub trait StateBackend: Debug + Send + Sync {
     /// # Errors
     /// If the file cannot be read or is not a store.
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError>;
+
+    /// Excludes writers from a file until the lock is dropped, for a caller that replaces or removes
+    /// the file. A backend that can lock a file without opening it as a database also locks damaged
+    /// ones; the provided method opens the file for writing.
+    ///
+    /// # Errors
+    /// [`FileError::InUse`] if a writer has the file open; and if it cannot be opened.
+    fn lock_writer(&self, path: &Path) -> Result<WriterLock, FileError> {
+        self.open(path, &OpenOptions::read_write())
+            .map(WriterLock::new)
+    }
 
     /// Opens an existing file.
     ///

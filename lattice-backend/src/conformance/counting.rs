@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::backend::{
     Access, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, ReadTx, Result, Row,
-    RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx,
+    RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx, WriterLock,
 };
 
 /// Rows read and written, and the bytes of their keys and values. A lookup that finds nothing
@@ -136,6 +136,10 @@ impl StateBackend for CountingBackend {
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
         self.backend.check_integrity(path)
+    }
+
+    fn lock_writer(&self, path: &Path) -> Result<WriterLock, FileError> {
+        self.backend.lock_writer(path)
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {

@@ -3,12 +3,18 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 #[cfg(unix)]
 use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+
+/// How long a call waits for a lock, and the interval between attempts.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(1);
 
 /// The file system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,7 +27,7 @@ impl Disk for FileDisk {
         match mode {
             FileMode::Read => &mut options,
             FileMode::ReadWrite => options.write(true),
-            FileMode::CreateNew => options.write(true).create_new(true),
+            FileMode::CreateNew => private(options.write(true).create_new(true)),
         };
         let file = match mode {
             FileMode::CreateNew => options.open(path)?,
@@ -57,6 +63,17 @@ impl Disk for FileDisk {
     }
 }
 
+/// A store is not encrypted: a new file is for its owner alone, whatever the umask allows.
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
 /// Opens regular files only. Without the flag, opening a pipe would wait for a process at its other
 /// end. Whether it is a pipe is checked after opening, which saves a lookup of the path.
 #[cfg(unix)]
@@ -83,13 +100,11 @@ fn check_is_file(metadata: &Metadata) -> io::Result<()> {
 
 /// A new file is durable only once its directory is synced.
 fn sync_parent(path: &Path) -> io::Result<()> {
-    match path
+    let parent = path
         .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = File::open(parent.unwrap_or(Path::new(".")))?;
+    uninterrupted(|| parent.sync_all())
 }
 
 /// A file. It uses redb's own byte-range locks, so that other programs built on redb agree with us
@@ -117,6 +132,16 @@ fn io_error(error: redb::BackendError) -> io::Error {
     }
 }
 
+/// Calls the operating system again while a signal interrupts the call.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 impl Storage for FileStorage {
     fn len_bytes(&self) -> io::Result<u64> {
         self.locks.len()
@@ -135,31 +160,44 @@ impl Storage for FileStorage {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.locks.sync_data()
+        uninterrupted(|| self.locks.sync_data())
     }
 
     fn try_lock(&self, (start, end): LockRange, kind: LockKind) -> io::Result<bool> {
-        match kind {
-            LockKind::Shared => self.locks.try_lock_shared_range(start, end),
-            LockKind::Exclusive => self.locks.try_lock_range(start, end),
-        }
-        .map_err(io_error)
+        uninterrupted(|| {
+            match kind {
+                LockKind::Shared => self.locks.try_lock_shared_range(start, end),
+                LockKind::Exclusive => self.locks.try_lock_range(start, end),
+            }
+            .map_err(io_error)
+        })
     }
 
-    fn lock(&self, (start, end): LockRange, kind: LockKind) -> io::Result<()> {
-        match kind {
-            LockKind::Shared => self.locks.lock_shared_range(start, end),
-            LockKind::Exclusive => self.locks.lock_range(start, end),
+    /// Any process that can read the file can hold a lock on it, so the wait has a limit.
+    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
+        let began = Instant::now();
+        while !self.try_lock(range, kind)? {
+            if began.elapsed() >= MAX_WAIT {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!(
+                        "another process has held a lock on this file for {} seconds; end that \
+                         process, or remove its permission to read the file",
+                        MAX_WAIT.as_secs()
+                    ),
+                ));
+            }
+            sleep(POLL);
         }
-        .map_err(io_error)
+        Ok(())
     }
 
     fn unlock(&self, (start, end): LockRange) -> io::Result<()> {
-        self.locks.unlock_range(start, end).map_err(io_error)
+        uninterrupted(|| self.locks.unlock_range(start, end).map_err(io_error))
     }
 
     fn is_locked(&self, (start, end): LockRange) -> io::Result<bool> {
-        self.locks.query_lock_range(start, end).map_err(io_error)
+        uninterrupted(|| self.locks.query_lock_range(start, end).map_err(io_error))
     }
 
     fn close(&self) -> io::Result<()> {

@@ -15,6 +15,7 @@ mod write;
 pub use file::FileDisk;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +23,9 @@ use std::time::Duration;
 use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::{
     Access, FileError, Integrity, OpenOptions, Peek, PeekError, Result, Sharing, StateBackend,
-    StateDb, Table, WriteTx, copy_store, read_peek,
+    StateDb, Table, WriteTx, WriterLock, copy_store, read_peek,
 };
-use crate::storage::{Disk, FileMode, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, Storage};
 
 use adapter::{Adapter, LockView};
 use db::{Opened, Place, RedbDb};
@@ -103,22 +104,32 @@ impl RedbBackend {
 
     /// Opens a file, and checks after locking it that it is still the file at the path.
     fn open_file(&self, path: &Path, options: &OpenOptions) -> Result<RedbDb, FileFault> {
+        let (opened, file) = self.in_place(path, || match options.access {
+            Access::ReadWrite => self.open_writer(path, options),
+            Access::ReadOnly => self.open_reader(path, options),
+        })?;
+        let place = Place {
+            disk: Arc::clone(&self.disk),
+            path: path.to_path_buf(),
+            file,
+        };
+        Ok(RedbDb::at(opened, options.access, place))
+    }
+
+    /// Opens and locks a file, and returns its identity. Another file may have replaced it before it
+    /// was locked, also between two opens of the same path: then both are tried again. A process
+    /// that replaces a file holds the writer lock on the old one, so from here on a writer's file is
+    /// not replaced.
+    fn in_place<T>(
+        &self,
+        path: &Path,
+        open: impl Fn() -> Result<T, FileFault>,
+    ) -> Result<(T, Option<FileId>), FileFault> {
         loop {
             let file = self.disk.file_id(path).map_err(open_error)?;
-            let opened = match options.access {
-                Access::ReadWrite => self.open_writer(path, options),
-                Access::ReadOnly => self.open_reader(path, options),
-            }?;
-            // Another file may have replaced it before it was locked. A process that replaces a
-            // file holds the writer lock on the old one, so from here on a writer's file is not
-            // replaced.
+            let opened = open();
             if self.disk.file_id(path).map_err(open_error)? == file {
-                let place = Place {
-                    disk: Arc::clone(&self.disk),
-                    path: path.to_path_buf(),
-                    file,
-                };
-                return Ok(RedbDb::at(opened, options.access, place));
+                return Ok((opened?, file));
             }
         }
     }
@@ -128,8 +139,35 @@ impl RedbBackend {
             cache_bytes: PEEK_CACHE_BYTES,
             ..OpenOptions::read_only()
         };
-        let opened = self.open_reader(path, &options)?;
+        let (opened, _) = self.in_place(path, || self.open_reader(path, &options))?;
         contain(|| read_peek(&opened.begin_read()?))
+    }
+
+    /// Takes the lock that excludes writers, whatever the file contains. A user who may not write to
+    /// the file shares the lock, which excludes writers as well.
+    fn lock_file(&self, path: &Path) -> Result<Box<dyn Storage>, FileFault> {
+        let open = || {
+            let (storage, kind) = match self.disk.open(path, FileMode::ReadWrite) {
+                Err(error) if cannot_write(&error) => {
+                    (self.disk.open(path, FileMode::Read), LockKind::Shared)
+                }
+                opened => (opened, LockKind::Exclusive),
+            };
+            let storage = storage.map_err(open_error)?;
+            let mut tries = 1;
+            while !storage
+                .try_lock(reader::WRITER_MODE, kind)
+                .map_err(open_error)?
+            {
+                if tries == LOCK_TRIES {
+                    return Err(FileFault::InUse);
+                }
+                tries += 1;
+                std::thread::sleep(LOCK_WAIT);
+            }
+            Ok(storage)
+        };
+        Ok(self.in_place(path, open)?.0)
     }
 
     fn create_file(
@@ -243,16 +281,29 @@ impl StateBackend for RedbBackend {
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
         let open_file = || self.disk.open(path, FileMode::Read);
-        match contain(|| reader::check_integrity(&open_file)) {
+        let check = || contain(|| reader::check_integrity(&open_file));
+        match self.in_place(path, check).map(|(checked, _)| checked) {
             Err(FileFault::Damaged(detail)) => Ok(Integrity::Damaged { detail }),
             checked => checked.map_err(|fault| fault.at(path)),
         }
+    }
+
+    fn lock_writer(&self, path: &Path) -> Result<WriterLock, FileError> {
+        let locked = self.lock_file(path);
+        Ok(WriterLock::new(locked.map_err(|fault| fault.at(path))?))
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
         let db = self.open_file(path, options);
         Ok(Arc::new(db.map_err(|fault| fault.at(path))?))
     }
+}
+
+fn cannot_write(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 /// Opens the database in a storage for writing; creates one if the storage is empty.

@@ -14,7 +14,7 @@ use crate::storage::{LockKind, LockRange, Storage};
 
 /// A writer locks this byte before it does anything else (redb's design document).
 const WRITER_MODE_BYTE: u64 = (1 << 62) + 1;
-const WRITER_MODE: LockRange = (
+pub(super) const WRITER_MODE: LockRange = (
     Bound::Included(WRITER_MODE_BYTE),
     Bound::Included(WRITER_MODE_BYTE),
 );

@@ -109,7 +109,7 @@ fn use_all(file: &[u8]) -> Result<usize, Failed> {
         Ok(count)
     });
     drop(backend.check_integrity(path));
-    drop(backend.backup(path, Path::new("copy.db")));
+    drop(backend.backup(path, Path::new("copy.db"), &mut |_| Ok(())));
     for sharing in [Sharing::SingleWriter, Sharing::Exclusive] {
         disk.insert(path, file.to_vec());
         let written = backend.open(path, &options(sharing)).map(|db| {

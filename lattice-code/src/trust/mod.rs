@@ -11,9 +11,9 @@ use std::str::FromStr;
 
 use lattice_backend::clock::Time;
 use lattice_meta::{Cid, PubKey, StoreType};
+use lattice_registry::files::replace_bytes;
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
-use crate::cache::replace;
 use crate::error::LibraryError;
 
 const HEAD: &str = "\
@@ -265,10 +265,7 @@ fn change(
     if !edit(&mut document, &trusted) {
         return Ok(false);
     }
-    // A link stays a link. A file that does not exist has no other path.
-    let path = path.canonicalize().unwrap_or(path);
-    replace(&path, document.to_string().as_bytes())
-        .map_err(|error| LibraryError::file("write", path, error))?;
+    replace_bytes(&path, document.to_string().as_bytes()).map_err(LibraryError::files)?;
     Ok(true)
 }
 

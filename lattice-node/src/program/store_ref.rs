@@ -13,7 +13,7 @@ use super::suggest::did_you_mean;
 use crate::{Aliases, StoreManager};
 
 /// The minimum number of digits in an id prefix.
-const MIN_PREFIX_DIGITS: usize = 4;
+pub(super) const MIN_PREFIX_DIGITS: usize = 4;
 /// The maximum number of ids in a message.
 const SHOWN_IDS: usize = 5;
 

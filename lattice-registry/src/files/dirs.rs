@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{FilesError, uninterrupted};
+use super::{FilesError, adopt, uninterrupted};
 
 /// The most tries to remove a directory that another process changes at the same time.
 const REMOVALS: u32 = 100;
@@ -60,6 +60,14 @@ pub fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>, FilesError> {
         }
     }
     Ok(made)
+}
+
+/// Creates a directory of a data directory with mode 0700. What root creates belongs to the owner
+/// of the parent.
+pub(crate) fn make_dir(dir: &Path) -> Result<(), FilesError> {
+    let made = private().create(dir);
+    made.map_err(|source| FilesError::io("create directory", dir, source))?;
+    adopt(dir)
 }
 
 pub(super) fn private() -> DirBuilder {

@@ -23,7 +23,10 @@ pub use access::{adopt, keep_access, set_mode};
 pub use dirs::{directory_of, make_dirs, remove_all, sync_dir};
 pub use lock::{DIR_LOCK, DirLock, LockFile, MAX_WAIT};
 pub use partial::Partial;
-pub use replace::{link_target, replace_bytes, take_place};
+pub use replace::{create_private, link_target, replace_bytes, take_place};
+
+pub(crate) use dirs::make_dir;
+pub(crate) use lock::is_same;
 
 use std::io;
 use std::path::{Path, PathBuf};

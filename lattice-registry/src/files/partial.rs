@@ -38,7 +38,7 @@ impl Partial {
         let mut nth = 0;
         loop {
             let dir = parent.join(name());
-            let failed = |source| FilesError::io("write in", parent, source);
+            let failed = |source| FilesError::io("create", target, source);
             nth += 1;
             match super::dirs::private().create(&dir) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < ATTEMPTS => {
@@ -56,7 +56,11 @@ impl Partial {
                         dir,
                         _locked: locked,
                     };
-                    partial.clear_left(parent);
+                    // What cannot be removed does no harm.
+                    let left = Self::left(parent).unwrap_or_else(|_| Vec::new());
+                    for dir in left {
+                        let _ = Self::remove_left(&dir);
+                    }
                     return Ok(partial);
                 }
                 None if nth < ATTEMPTS => {}
@@ -104,22 +108,36 @@ impl Partial {
         super::take_place(&self.file(), target)
     }
 
-    /// Removes the directories that killed processes of this user left. What cannot be removed does
-    /// no harm.
-    fn clear_left(&self, parent: &Path) {
-        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-        for entry in entries {
+    /// The directories that killed processes left in a directory.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn left(parent: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut left = Vec::new();
+        for entry in fs::read_dir(parent)? {
+            let entry = entry?;
             let name = entry.file_name();
-            let is_left = name
+            let is_partial = name
                 .to_str()
                 .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
-            let left = entry.path();
-            if !is_left || left == self.dir {
-                continue;
+            if is_partial && matches!(lock_left(&entry.path()), Ok(Some(_))) {
+                left.push(entry.path());
             }
-            if let Ok(Some(_locked)) = lock_left(&left, &self.dir) {
-                let _ = fs::remove_dir_all(&left);
-            }
+        }
+        Ok(left)
+    }
+
+    /// Removes a directory that [`left`](Self::left) returned, unless a process has locked it
+    /// since.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn remove_left(dir: &Path) -> io::Result<()> {
+        match lock_left(dir) {
+            Ok(Some(_locked)) => fs::remove_dir_all(dir),
+            Ok(None) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }
@@ -147,23 +165,10 @@ fn lock_new(dir: &Path) -> io::Result<Option<File>> {
     Ok((!is_taken && is_at(&file, dir)?).then_some(file))
 }
 
-/// Locks a directory that another process of the same user has left. Returns `None` if that process
-/// lives, or if the directory is another user's.
-fn lock_left(left: &Path, mine: &Path) -> io::Result<Option<File>> {
+/// Locks a directory that another process has left. Returns `None` if that process lives. Only the
+/// user whose process it was, and root, can open the directory.
+fn lock_left(left: &Path) -> io::Result<Option<File>> {
     let file = open_itself(left)?;
-    let is_ours = is_same_owner(&file.metadata()?, &fs::metadata(mine)?);
-    let is_free = is_ours && uninterrupted(|| try_lock(&file))?;
-    Ok((is_free && is_at(&file, left)?).then_some(file))
-}
-
-#[cfg(unix)]
-fn is_same_owner(left: &fs::Metadata, mine: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    left.is_dir() && left.uid() == mine.uid()
-}
-
-/// Here directories cannot be opened, let alone locked.
-#[cfg(not(unix))]
-fn is_same_owner(_: &fs::Metadata, _: &fs::Metadata) -> bool {
-    false
+    let is_left = file.metadata()?.is_dir() && uninterrupted(|| try_lock(&file))?;
+    Ok((is_left && is_at(&file, left)?).then_some(file))
 }

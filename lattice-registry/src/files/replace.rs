@@ -24,17 +24,28 @@ pub fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
     {
         return Err(FilesError::NotAFile { path: target });
     }
-    let partial = Partial::beside(&target)?;
-    let file = partial.file();
     let failed = |source| FilesError::io("write", &target, source);
+    let partial = Partial::beside(&target).map_err(|error| match error {
+        FilesError::Io { source, .. } => failed(source),
+        error => error,
+    })?;
+    let file = partial.file();
+    create_private(&file)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(failed)?;
+    partial.replace(&target)
+}
+
+/// Creates a file that only its owner can read, for writing. It must not exist.
+///
+/// # Errors
+/// What the operating system reports.
+pub fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut new = options.open(&file).map_err(failed)?;
-    new.write_all(bytes).map_err(failed)?;
-    drop(new);
-    partial.replace(&target)
+    options.open(path)
 }
 
 /// Moves a finished file to the place of another one in the same file system, atomically and

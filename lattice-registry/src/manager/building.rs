@@ -1,32 +1,37 @@
 //! Builds stores in directories of their own, each by one process at a time.
 
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lattice_backend::backend::FileError;
 use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
-use super::fs::{FsError, IfHeld, Made, empty_dir, hold, is_taken, lock_of, place_new, sync_dir};
+use super::fs::{Made, empty_dir, is_taken, lock_of, place_new};
 use super::{ManagerError, STATE_DB, StoreManager};
+use crate::files::{FilesError, LockFile, MAX_WAIT, adopt, remove_all, sync_dir};
 
-/// The prefix of directories in which new stores are built; the id follows.
-const NEW: &str = "building-";
+/// The prefixes of directories in which stores are built: new ones, copies, and those that a
+/// migration makes. The id follows, for a migration that of the old store.
+pub(super) const NEW: &str = "building-";
+pub(super) const COPYING: &str = "copying-";
+pub(super) const MIGRATING: &str = "migrating-";
 
 /// A directory in which one process builds a store. It may contain what a killed attempt left.
 /// Dropping this value removes the directory, unless the store has been placed.
 pub(super) struct Building {
     dir: PathBuf,
-    lock: PathBuf,
-    /// Locked while this value lives.
-    _held: File,
     made: Made,
+    /// Dropped after the directory is removed.
+    _lock: LockFile,
 }
 
 impl Building {
     pub(super) fn begin(manager: &StoreManager, name: &str) -> Result<Self, ManagerError> {
-        Self::begin_as(manager, name, IfHeld::Return)
+        Self::begin_as(manager, name, Duration::ZERO)
     }
 
     /// An empty directory for an id that only this call makes. First removes what killed processes
@@ -36,28 +41,30 @@ impl Building {
         store_id: StoreId,
     ) -> Result<Self, ManagerError> {
         clear_left(&manager.dir);
+        manager.clear_going(None);
         // Another process that removes leftovers may briefly hold the lock.
-        let building = Self::begin_as(manager, &format!("{NEW}{store_id}"), IfHeld::Wait)?;
+        let building = Self::begin_as(manager, &format!("{NEW}{store_id}"), MAX_WAIT)?;
         building.empty()?;
         Ok(building)
     }
 
-    fn begin_as(manager: &StoreManager, name: &str, if_held: IfHeld) -> Result<Self, ManagerError> {
+    fn begin_as(manager: &StoreManager, name: &str, wait: Duration) -> Result<Self, ManagerError> {
         let mut made = Made::default();
         let data_dir = made.dir(&manager.dir)?;
-        let (dir, lock) = (data_dir.join(name), lock_of(&data_dir, name));
-        let held = hold(&lock, if_held).map_err(|source| FsError::new("lock", &lock, source))?;
-        let Some(held) = held else {
-            made.keep();
-            let in_use = FileError::InUse { path: dir };
-            return Err(ManagerError::Open(OpenError::File(in_use)));
-        };
-        Ok(Self {
-            dir,
-            lock,
-            _held: held,
-            made,
-        })
+        let dir = data_dir.join(name);
+        match LockFile::take(lock_of(&data_dir, name), wait) {
+            Ok(lock) => Ok(Self {
+                dir,
+                made,
+                _lock: lock,
+            }),
+            Err(FilesError::Held { .. }) => {
+                made.keep();
+                let in_use = FileError::InUse { path: dir };
+                Err(ManagerError::Open(OpenError::File(in_use)))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// An empty directory of this name.
@@ -87,19 +94,20 @@ impl Building {
         manager: &StoreManager,
         store_id: StoreId,
     ) -> Result<(), ManagerError> {
-        let stores = self.made.dir(&manager.stores_dir())?;
+        adopt(&self.file())?;
+        let stores = self.made.dir_inside(&manager.stores_dir())?;
         let place = stores.join(store_id.to_string());
         match fs::rename(&self.dir, &place) {
             // The target directory has no store, but may have kept files of one.
             Err(error) if is_taken(&error) => {
                 let placed = place_new(&self.file(), &place.join(STATE_DB));
-                placed.map_err(|error| match error.source.kind() {
-                    io::ErrorKind::AlreadyExists => ManagerError::StoreExists { store_id },
+                placed.map_err(|error| match error.io_kind() {
+                    Some(io::ErrorKind::AlreadyExists) => ManagerError::StoreExists { store_id },
                     _ => error.into(),
                 })?;
             }
             moved => {
-                moved.map_err(|source| FsError::new("move a new store to", &place, source))?;
+                moved.map_err(|source| FilesError::io("move a new store to", &place, source))?;
             }
         }
         sync_dir(&stores)?;
@@ -115,34 +123,46 @@ impl Building {
 
 impl Drop for Building {
     fn drop(&mut self) {
-        // The caller reports the error that led here. Remove the lock's file while it is still
-        // locked.
-        let _ = fs::remove_dir_all(&self.dir);
-        if cfg!(unix) {
-            let _ = fs::remove_file(&self.lock);
+        // The caller reports the error that led here.
+        let _ = remove_all(&self.dir);
+    }
+}
+
+/// Removes new stores whose processes were killed.
+fn clear_left(data_dir: &Path) {
+    for name in left(data_dir) {
+        let id = name.strip_prefix(NEW).map(str::parse::<StoreId>);
+        if matches!(id, Some(Ok(_))) {
+            let _ = clear(data_dir, &name);
         }
     }
 }
 
-/// Removes new stores whose processes were killed. Skips those that another process holds. What
-/// cannot be removed does no harm.
-fn clear_left(data_dir: &Path) {
+/// Removes what killed processes left of stores that they were building with this id, or from a
+/// store of this id. Returns the directories that it has removed.
+pub(super) fn clear_left_of(data_dir: &Path, store_id: StoreId) -> Vec<PathBuf> {
+    let id = store_id.to_string();
+    let starts = [NEW, COPYING, MIGRATING].map(|start| format!("{start}{id}"));
+    let names = left(data_dir).into_iter();
+    let of_it = names.filter(|name| starts.iter().any(|start| name.starts_with(start)));
+    of_it.filter_map(|name| clear(data_dir, &name)).collect()
+}
+
+/// The names in a data directory, without the endings of lock files.
+pub(super) fn left(data_dir: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
-    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
-        let name = name.strip_suffix(".lock").unwrap_or(&name);
-        let id = name.strip_prefix(NEW).map(str::parse::<StoreId>);
-        if !matches!(id, Some(Ok(_))) {
-            continue;
-        }
-        let lock = lock_of(data_dir, name);
-        if let Ok(Some(held)) = hold(&lock, IfHeld::Return) {
-            // Dropping it removes the directory and the lock's file.
-            drop(Building {
-                dir: data_dir.join(name),
-                lock,
-                _held: held,
-                made: Made::default(),
-            });
-        }
-    }
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .map(|name| name.strip_suffix(".lock").unwrap_or(&name).to_owned())
+        .collect()
+}
+
+/// Removes a directory in which a killed process was building a store, with its lock file. Skips
+/// one that another process holds. What cannot be removed does no harm.
+fn clear(data_dir: &Path, name: &str) -> Option<PathBuf> {
+    let _lock = LockFile::take(lock_of(data_dir, name), Duration::ZERO).ok()?;
+    let dir = data_dir.join(name);
+    let is_there = fs::symlink_metadata(&dir).is_ok();
+    remove_all(&dir).ok()?;
+    is_there.then_some(dir)
 }

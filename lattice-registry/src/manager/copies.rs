@@ -1,20 +1,19 @@
 //! Copies of stores: replicas and backups.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use lattice_backend::backend::{FileError, OpenOptions, StateDb};
+use lattice_backend::backend::{FileError, WriterLock};
 use lattice_backend::engine::write::mark_copied;
 use lattice_backend::machine::LogicVersion;
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
-use super::building::Building;
+use super::building::{Building, COPYING};
 use super::find::{canonical, state_db};
-use super::fs::{directory_of, place_new};
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
 use crate::Recorded;
+use crate::files::{Partial, directory_of, link_target, set_mode};
 
 impl StoreManager {
     /// Creates an empty replica of another node's store from its genesis; the caller then ingests
@@ -45,11 +44,11 @@ impl StoreManager {
     fn replica(&self, genesis: &Genesis, recorded: Recorded<'_>) -> Result<StoreId, ManagerError> {
         self.registry.resolve(recorded)?;
         let store_id = genesis.store_id();
-        if self.store_path(store_id).exists() {
+        if self.is_there(store_id)? {
             return Err(ManagerError::StoreExists { store_id });
         }
         self.check_created(genesis)?;
-        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
+        let building = Building::begin_empty(self, &format!("{COPYING}{store_id}"))?;
         self.create_file(&building.file(), genesis, recorded)?;
         self.record_new(genesis)?;
         building.place(self, store_id)?;
@@ -58,9 +57,9 @@ impl StoreManager {
 
     /// Copies the current state of any store to a new file, which is a store itself. Readers and
     /// writers are not interrupted, but a store that is open exclusively must be closed first. The
-    /// copy has no unused space. It is written beside the target, as `<name>.partial-<process>`,
-    /// and then placed there atomically. The copy is marked as one: its owner, the authors of its
-    /// ops and this manager's author do not write to it before it is confirmed
+    /// copy has no unused space. It appears at the target when it is complete, and only its owner
+    /// can read it. The copy is marked as one: the store's owner, the authors of its ops and this
+    /// manager's author do not write to it before it is confirmed
     /// ([`confirm_copy`](lattice_backend::engine::Engine::confirm_copy)). A store that this data
     /// directory does not vouch for is verified first ([`IfUnverified`](crate::IfUnverified)).
     ///
@@ -69,6 +68,19 @@ impl StoreManager {
     /// the applied ops, or its rows do not match its state hash; and what reading and writing
     /// report.
     pub fn backup(&self, path: impl AsRef<Path>, target: &Path) -> Result<MetaInfo, ManagerError> {
+        self.backup_with_mode(path, target, 0o600)
+    }
+
+    /// The same for a copy with other permission bits, which the umask does not limit.
+    ///
+    /// # Errors
+    /// As for [`backup`](Self::backup).
+    pub fn backup_with_mode(
+        &self,
+        path: impl AsRef<Path>,
+        target: &Path,
+        mode: u32,
+    ) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let peek = self.peek_recorded(&file)?;
         if fs::symlink_metadata(target).is_ok() {
@@ -82,34 +94,56 @@ impl StoreManager {
         }
         self.ensure_known(&file)?;
         self.check_copied(&peek, &file, Checksums::Leave)?;
-        let mut partial = target.as_os_str().to_owned();
-        partial.push(format!(".partial-{}", std::process::id()));
-        let partial = PathBuf::from(partial);
+        let partial = Partial::beside(target)?;
+        let new = partial.file();
         let author = self.author();
         let copied = self
             .backend
-            .backup(&file, &partial, &mut |tx| mark_copied(tx, author));
-        copied.map_err(ManagerError::Create)?;
-        let placed = place_new(&partial, target);
-        if placed.is_err() {
-            // This call created the file. Report the first error, not that of the removal.
-            let _ = fs::remove_file(&partial);
-        }
-        placed?;
+            .backup(&file, &new, &mut |tx| mark_copied(tx, author));
+        copied.map_err(|error| ManagerError::Create(error.renamed(&new, target)))?;
+        set_mode(&new, mode)?;
+        partial.place(target)?;
         Ok(peek.meta)
     }
 
-    /// Opens a store for writing to keep other writers out. Returns `None` for a damaged store,
-    /// which no writer can open, and for a store behind a link: only the link is replaced or
-    /// removed, and the store stays.
-    pub(super) fn hold(&self, file: &Path) -> Result<Option<Arc<dyn StateDb>>, ManagerError> {
-        let links = [file.parent(), Some(file)].into_iter().flatten();
-        if links.into_iter().any(|path| path.is_symlink()) {
-            return Ok(None);
+    /// Whether a store's file exists.
+    ///
+    /// # Errors
+    /// [`ManagerError::DanglingLink`], and what the file system reports.
+    pub(super) fn is_there(&self, store_id: StoreId) -> Result<bool, ManagerError> {
+        let place = self.store_path(store_id);
+        for link in [directory_of(&place), &place] {
+            if link.is_symlink() && !link.exists() {
+                return Err(ManagerError::DanglingLink {
+                    link: link.to_path_buf(),
+                    target: link_target(link)?,
+                });
+            }
         }
-        match self.backend.open(file, &OpenOptions::read_write()) {
-            Err(error @ FileError::InUse { .. }) => Err(ManagerError::Open(error.into())),
-            opened => Ok(opened.ok()),
+        place
+            .try_exists()
+            .map_err(|source| ManagerError::io("look for", place, source))
+    }
+
+    /// Excludes writers from a store's file, which may be damaged. Returns `None` if there is no
+    /// regular file, so that no writer can open it.
+    pub(super) fn lock(&self, file: &Path) -> Result<Option<WriterLock>, ManagerError> {
+        match self.backend.lock_writer(file) {
+            Err(FileError::NotFound { .. } | FileError::NotAStore { .. }) => Ok(None),
+            locked => locked
+                .map(Some)
+                .map_err(|error| ManagerError::Open(error.into())),
         }
+    }
+
+    /// Lets the group of a store's file and directory read the store. The group also needs access to
+    /// the data directory and to `stores/`, which this call leaves as they are.
+    ///
+    /// # Errors
+    /// If there is no such store; and what the file system reports.
+    pub fn share_with_group(&self, store_id: StoreId) -> Result<(), ManagerError> {
+        let file = self.existing(store_id)?;
+        set_mode(directory_of(&file), 0o750)?;
+        Ok(set_mode(&file, 0o640)?)
     }
 }

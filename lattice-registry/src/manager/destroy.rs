@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use lattice_meta::StoreId;
 
-use super::fs::{is_taken, sync_dir};
-use super::{ManagerError, StoreManager};
+use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
+use super::fs::is_taken;
+use super::rebuild::{REPLACING, kept_as};
+use super::{ManagerError, STATE_DB, StoreManager};
+use crate::files::{directory_of, remove_all, sync_dir};
 
 /// The prefix of directories of stores that are being removed; the id follows.
 const GOING: &str = "destroying-";
@@ -15,33 +18,157 @@ const GOING: &str = "destroying-";
 const ID_CHARS: usize = 36;
 /// The most interrupted removals of one store.
 const MAX_LEFT: u32 = 1000;
-/// The most tries to remove a directory that another process removes at the same time.
-const REMOVALS: u32 = 100;
+
+/// The result of a removal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Destroyed {
+    /// Whether the store was in its place. If not, only leftovers of killed processes were removed.
+    pub was_there: bool,
+    /// The files outside the store's directory that were removed: those that a link led to.
+    pub linked: Vec<PathBuf>,
+    /// The files beside them that do not belong to the store, or cannot be recognised as belonging
+    /// to it. They were left.
+    pub left: Vec<PathBuf>,
+    /// The leftovers of killed processes that were removed.
+    pub leftovers: Vec<PathBuf>,
+}
 
 impl StoreManager {
-    /// Removes a store of this data directory with everything in its directory, and the leftovers
-    /// of interrupted removals. First closes the handles that this manager has open. If the
-    /// directory is a link, only the link is removed; its target is not touched.
+    /// Removes a store of this data directory with everything in its directory, and what killed
+    /// processes left of it. First closes the handles that this manager has open. If the directory
+    /// or the file is a link, the store's files at its target are removed too, and then the link.
+    ///
+    /// A removal that was killed is finished by the next one.
     ///
     /// # Errors
-    /// If there is no such store, or another process writes it; and what the file system reports.
-    pub fn destroy(&self, store_id: StoreId) -> Result<(), ManagerError> {
+    /// If there is neither such a store nor a leftover of it, or another process writes it; and what
+    /// the file system reports.
+    pub fn destroy(&self, store_id: StoreId) -> Result<Destroyed, ManagerError> {
         let file = self.store_path(store_id);
-        let dir = self.stores_dir().join(store_id.to_string());
-        if fs::symlink_metadata(&dir).is_err() {
+        let dir = directory_of(&file);
+        let mut destroyed = Destroyed {
+            was_there: fs::symlink_metadata(dir).is_ok(),
+            ..Destroyed::default()
+        };
+        if destroyed.was_there {
+            self.close(store_id)?;
+            // A damaged store can be removed too. Only one that another process writes cannot.
+            let _locked = match file.canonicalize() {
+                Ok(file) => self.lock(&file)?,
+                Err(_) => None,
+            };
+            // A removal that is killed from here on leaves an unverified store, or less.
+            self.forget(store_id)?;
+            // The links go last, because they lead the next removal to what is left.
+            self.remove_linked(store_id, &file, &mut destroyed)?;
+            // Rename the directory out of `stores/` at once, then remove its contents.
+            let going = self.take_away(dir, store_id)?;
+            sync_dir(&self.stores_dir())?;
+            remove_all(&going)?;
+        }
+        destroyed.leftovers = self.clear_going(Some(store_id));
+        let left = clear_left_of(&self.dir, store_id);
+        destroyed.leftovers.extend(left);
+        if !destroyed.was_there && destroyed.leftovers.is_empty() {
             let dir = self.stores_dir();
             return Err(ManagerError::NoSuchStore { store_id, dir });
         }
-        self.close(store_id)?;
-        // A damaged store can be removed too. Only a store that another process writes cannot.
-        let held = self.hold(&file)?;
-        // Rename the directory out of `stores/` at once, then remove its contents.
-        let going = self.take_away(&dir, store_id)?;
-        sync_dir(&self.stores_dir())?;
-        drop(held);
-        remove_all(&going).map_err(|source| ManagerError::io("remove", &going, source))?;
-        self.clear_going();
-        self.forget(store_id)
+        sync_dir(&self.dir)?;
+        self.clear_going(None);
+        Ok(destroyed)
+    }
+
+    /// What interrupted commands left in the data directory: of removals, of stores that were not
+    /// finished, and of migrations, each with the id of the store, of a migration that of the old
+    /// store. A process may still be working on a store that is not finished.
+    pub fn leftovers(&self) -> Vec<(StoreId, PathBuf)> {
+        let mut found = Vec::new();
+        for name in left(&self.dir) {
+            let starts = [GOING, NEW, COPYING, MIGRATING];
+            let rest = starts.iter().find_map(|start| name.strip_prefix(start));
+            let id = rest.and_then(|rest| rest.get(..ID_CHARS)?.parse().ok());
+            found.extend(id.map(|id| (id, self.dir.join(&name))));
+        }
+        found
+    }
+
+    /// Removes the files of a store that links have put elsewhere.
+    fn remove_linked(
+        &self,
+        store_id: StoreId,
+        file: &Path,
+        destroyed: &mut Destroyed,
+    ) -> Result<(), ManagerError> {
+        let dir = directory_of(file);
+        let is_dir_linked = dir.is_symlink();
+        if !is_dir_linked && !file.is_symlink() {
+            return Ok(());
+        }
+        let mut places = Vec::new();
+        if let (true, Ok(there)) = (is_dir_linked, dir.canonicalize()) {
+            places.push((there, Named::OfStore));
+        }
+        if let (true, Ok(target)) = (file.is_symlink(), file.canonicalize()) {
+            let there = directory_of(&target).to_path_buf();
+            remove_all(&target)?;
+            destroyed.linked.push(target);
+            if places.iter().all(|(place, _)| *place != there) {
+                places.push((there, Named::OfAny));
+            }
+        }
+        for (there, named) in places {
+            self.remove_at(store_id, &there, named, destroyed)?;
+            sync_dir(&there)?;
+            // Lattice names the directories of stores by their ids.
+            if there.file_name() == Some(store_id.to_string().as_ref())
+                && fs::remove_dir(&there).is_ok()
+            {
+                sync_dir(directory_of(&there))?;
+                destroyed.linked.push(there);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a store's files in a directory outside of the data directory.
+    fn remove_at(
+        &self,
+        store_id: StoreId,
+        there: &Path,
+        named: Named,
+        destroyed: &mut Destroyed,
+    ) -> Result<(), ManagerError> {
+        let failed = |source| ManagerError::io("list", there, source);
+        for entry in fs::read_dir(there).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_file = fs::symlink_metadata(&path).is_ok_and(|entry| !entry.is_dir());
+            let is_ours = is_file
+                && name.is_some_and(is_store_file)
+                && match named {
+                    Named::OfStore => true,
+                    Named::OfAny => self
+                        .backend
+                        .peek_info(&path)
+                        .is_ok_and(|meta| meta.store_id == store_id),
+                };
+            match (is_ours, named) {
+                (true, _) => {
+                    remove_all(&path)?;
+                    destroyed.linked.push(path);
+                }
+                (false, Named::OfStore) => destroyed.left.push(path),
+                // Any directory may hold the target of a linked file.
+                (false, Named::OfAny) if is_file && name.is_some_and(is_store_file) => {
+                    destroyed.left.push(path);
+                }
+                (false, Named::OfAny) => {}
+            }
+        }
+        destroyed.linked.sort();
+        destroyed.left.sort();
+        Ok(())
     }
 
     /// Renames a store's directory to an unused name. An interrupted removal may have left the
@@ -70,35 +197,40 @@ impl StoreManager {
         Err(failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Removes leftovers of stores. Another process may remove them at the same time. What cannot
-    /// be removed does no harm.
-    fn clear_going(&self) {
+    /// Removes leftovers of interrupted removals: of one store, or of all. Another process may
+    /// remove them at the same time. What cannot be removed is not returned.
+    pub(super) fn clear_going(&self, of: Option<StoreId>) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut removed = Vec::new();
         for entry in entries {
             let name = entry.file_name();
             let id = name.to_str().and_then(|name| name.strip_prefix(GOING));
-            let id = id.and_then(|id| id.get(..ID_CHARS));
-            if id.is_some_and(|id| id.parse::<StoreId>().is_ok()) {
-                let _ = remove_all(&entry.path());
+            let id = id.and_then(|id| id.get(..ID_CHARS)?.parse::<StoreId>().ok());
+            if id.is_some_and(|id| of.is_none_or(|of| of == id))
+                && remove_all(&entry.path()).is_ok()
+            {
+                removed.push(entry.path());
             }
         }
+        removed
     }
 }
 
-/// Removes a directory with its contents, or a link itself. Other processes may do the same.
-fn remove_all(path: &Path) -> io::Result<()> {
-    let mut removed = Ok(());
-    for _ in 0..REMOVALS {
-        removed = match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-            Ok(_) => fs::remove_file(path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => Err(error),
-        };
-        match &removed {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            _ => return removed,
-        }
-    }
-    removed
+/// Whose files have the names of a store's files in a directory outside of the data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// The store's: its directory is a link to this one.
+    OfStore,
+    /// Any store's: the files say whose.
+    OfAny,
+}
+
+/// Whether Lattice gives this name to a file in a store's directory.
+fn is_store_file(name: &str) -> bool {
+    let is_kept = |why| {
+        let nth = name.strip_prefix(&kept_as(why));
+        let nth = nth.and_then(|nth| nth.strip_prefix('-'));
+        nth.is_some_and(|nth| nth.parse::<u32>().is_ok())
+    };
+    name == STATE_DB || name == REPLACING || is_kept("before-rebuild") || is_kept("before-restore")
 }

@@ -8,7 +8,6 @@ use lattice_backend::clock::Time;
 use lattice_backend::engine::open::OpenError;
 use lattice_meta::{HlcError, StoreId};
 
-use super::fs::FsError;
 use crate::ResolveError;
 use crate::files::FilesError;
 
@@ -92,9 +91,18 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
-    /// A file of the data directory cannot be locked or replaced.
+    /// A file cannot be locked or replaced.
     #[error(transparent)]
-    Files(#[from] FilesError),
+    Files(FilesError),
+    /// A link in the store's place leads to nothing, so neither is there a store nor a place for
+    /// one.
+    #[error("{} is a link to {}, which does not exist; make that available, for example by mounting its disk, or delete the link and try again", link.display(), target.display())]
+    DanglingLink {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// The store exists already.
     #[error("store {store_id} already exists")]
     StoreExists {
@@ -205,23 +213,25 @@ fn of_other_logic(recorded: Option<&str>) -> String {
     })
 }
 
-impl From<FsError> for ManagerError {
-    fn from(error: FsError) -> Self {
-        let FsError {
-            doing,
-            path,
-            source,
-        } = error;
-        Self::Io {
-            doing,
-            path,
-            source,
+impl From<FilesError> for ManagerError {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::Io {
+                doing,
+                path,
+                source,
+            } => Self::Io {
+                doing,
+                path,
+                source,
+            },
+            error => Self::Files(error),
         }
     }
 }
 
 impl ManagerError {
     pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        FsError::new(doing, path, source).into()
+        FilesError::io(doing, path, source).into()
     }
 }

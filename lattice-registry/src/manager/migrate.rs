@@ -9,10 +9,10 @@ use lattice_backend::engine::verify::Depth;
 use lattice_backend::progress::Stage;
 use lattice_meta::{StateHash, StoreId, StoreType};
 
-use super::building::Building;
-use super::fs::sync_dir;
+use super::building::{Building, MIGRATING};
 use super::known::{How, Key};
 use super::{ManagerError, StoreManager};
+use crate::files::sync_dir;
 use crate::{Migration, Peeked, StoreHandle};
 
 /// The cache of a store that is being built, in bytes.
@@ -111,7 +111,7 @@ impl StoreManager {
         };
         origin.check_rows(self)?;
         // `+` does not occur in a type, and some systems do not allow `:` in file names.
-        let name = format!("migrating-{store_id}-{}", to.as_str().replace(':', "+"));
+        let name = format!("{MIGRATING}{store_id}-{}", to.as_str().replace(':', "+"));
         let building = Building::begin(self, &name)?;
         let mut begun = self.begun(&building, to, &origin)?;
         loop {

@@ -18,6 +18,7 @@ mod trust;
 mod verify;
 
 pub use compact::Compacted;
+pub use destroy::Destroyed;
 pub use error::ManagerError;
 pub use find::Found;
 pub use list::Listed;

@@ -8,10 +8,15 @@ use lattice_backend::engine::verify::Difference;
 use lattice_meta::{StateHash, StoreId};
 
 use super::find::{canonical, state_db};
-use super::fs::{remove_if_there, replace};
+use super::fs::replace;
 use super::known::How;
 use super::{ManagerError, STATE_DB, StoreManager};
 use crate::Rebuild;
+use crate::files::remove_all;
+
+/// The name of the file that is going to replace a store's file, beside it. Only the holder of the
+/// writer's lock makes it.
+pub(super) const REPLACING: &str = "state.db.replacing";
 
 /// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +56,9 @@ impl StoreManager {
             .backend
             .open(&file, &OpenOptions::read_write())
             .map_err(|error| ManagerError::Open(error.into()))?;
-        let target = file.with_file_name(format!("{STATE_DB}.rebuilding"));
-        // Remove the file of an interrupted rebuild.
-        remove_if_there(&target)?;
+        // An interrupted rebuild or restore may have left it.
+        let target = file.with_file_name(REPLACING);
+        remove_all(&target)?;
         let rebuilt = opener.rebuild(Rebuild {
             meta,
             backend: &*self.backend,

@@ -7,7 +7,7 @@ use lattice_backend::engine::verify::Depth;
 use lattice_backend::engine::write::mark_copied;
 use lattice_meta::{MetaInfo, StoreId};
 
-use super::building::Building;
+use super::building::{Building, COPYING};
 use super::find::canonical;
 use super::fs::replace;
 use super::known::{How, Known};
@@ -15,6 +15,7 @@ use super::rebuild::kept_as;
 use super::trust::sound;
 use super::verify::Checksums;
 use super::{IfUnverified, ManagerError, StoreManager, Vouched};
+use crate::files::Partial;
 
 /// How a restore treats an existing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,11 +38,28 @@ pub struct RestoredStore {
     pub vouched: Vouched,
 }
 
+/// The new file of a store, before it is in its place.
+enum NewFile {
+    /// No file is in its place.
+    First(Building),
+    /// It replaces a file, beside which it is. A link may have put that on another disk.
+    Replacing(Partial),
+}
+
+impl NewFile {
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::First(building) => building.file(),
+            Self::Replacing(partial) => partial.file(),
+        }
+    }
+}
+
 /// A copy that was copied to the data directory and checked, and is not in its place yet. Dropping
 /// this value removes it again.
 pub struct Restoring<'a> {
     manager: &'a StoreManager,
-    building: Building,
+    new: NewFile,
     meta: MetaInfo,
     mark: StoreMark,
     vouched: Vouched,
@@ -90,21 +108,29 @@ impl StoreManager {
         if vouched == Vouched::Trusted {
             self.check_copied(&peek, copy, Checksums::Check)?;
         }
-        let had = self.store_path(store_id).exists() || Known::load(&self.dir)?.names(store_id);
+        let place = self.store_path(store_id);
+        let is_there = self.is_there(store_id)?;
+        let had = is_there || Known::load(&self.dir)?.names(store_id);
         let author = self.author().filter(|_| had);
-        let building = Building::begin_empty(self, &format!("copying-{store_id}"))?;
-        let file = building.file();
+        let new = match is_there {
+            true => NewFile::Replacing(Partial::beside(&canonical(&place))?),
+            false => NewFile::First(Building::begin_empty(
+                self,
+                &format!("{COPYING}{store_id}"),
+            )?),
+        };
+        let file = new.path();
         let copied = self
             .backend
             .backup(copy, &file, &mut |tx| mark_copied(tx, author));
-        copied.map_err(ManagerError::Create)?;
+        copied.map_err(|error| ManagerError::Create(error.renamed(&file, &place)))?;
         if vouched == Vouched::Verified {
             sound(copy, self.verify_file(&file, Depth::Full))?;
         }
         let mark = self.mark_of(&file)?;
         Ok(Restoring {
             manager: self,
-            building,
+            new,
             meta: peek.meta,
             mark,
             vouched,
@@ -112,19 +138,15 @@ impl StoreManager {
     }
 
     /// Returns the path where the old file is kept.
-    fn replace(
-        &self,
-        store_id: StoreId,
-        file: &Path,
-        place: &Path,
-    ) -> Result<PathBuf, ManagerError> {
+    fn replace(&self, store_id: StoreId, new: &Path) -> Result<PathBuf, ManagerError> {
+        let place = self.store_path(store_id);
+        let file = place
+            .canonicalize()
+            .map_err(|source| ManagerError::io("look for", place, source))?;
         self.close(store_id)?;
         // Keeps writers from opening the old file until it has been replaced.
-        let held = self.hold(place)?;
-        let kept = replace(place, file, &kept_as("before-restore"))?;
-        let closed = held.map_or(Ok(()), |held| held.close());
-        closed.map_err(|source| ManagerError::Close { store_id, source })?;
-        Ok(kept)
+        let _locked = self.lock(&file)?;
+        Ok(replace(&file, new, &kept_as("before-restore"))?)
     }
 }
 
@@ -152,21 +174,21 @@ impl Restoring<'_> {
     /// is in use; and what the file system reports.
     pub fn place(self, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
         let (manager, store_id) = (self.manager, self.meta.store_id);
-        let is_there = self.is_there();
-        if is_there && if_there == IfThere::Refuse {
-            return Err(ManagerError::StoreExists { store_id });
-        }
-        let kept = match is_there {
-            true => {
-                let place = manager.store_path(store_id);
-                let kept = manager.replace(store_id, &self.building.file(), &place)?;
-                self.building.keep();
-                Some(kept)
+        let is_there = manager.is_there(store_id)?;
+        let kept = match (self.new, is_there) {
+            (_, true) if if_there == IfThere::Refuse => {
+                return Err(ManagerError::StoreExists { store_id });
             }
-            false => {
-                self.building.place(manager, store_id)?;
+            (NewFile::First(building), false) => {
+                building.place(manager, store_id)?;
                 None
             }
+            (NewFile::First(building), true) => {
+                let kept = manager.replace(store_id, &building.file())?;
+                building.keep();
+                Some(kept)
+            }
+            (NewFile::Replacing(partial), _) => Some(manager.replace(store_id, &partial.file())?),
         };
         let how = match self.vouched {
             Vouched::Trusted => How::Trusted,

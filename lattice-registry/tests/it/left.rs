@@ -13,7 +13,7 @@ use crate::counter::{COUNTER, manager};
 
 const ID: &str = "00000000-0000-8000-8000-000000000001";
 
-fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<_> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -33,11 +33,45 @@ fn leftovers_of_a_killed_removal_go_with_the_next_one() {
     }
     // A directory of another program.
     fs::create_dir(dir.path().join("destroying-angels")).unwrap();
-    live.destroy(id).unwrap();
+    let destroyed = live.destroy(id).unwrap();
+    assert!(destroyed.was_there);
+    assert_eq!(
+        destroyed.leftovers,
+        [dir.path().join(format!("destroying-{id}"))]
+    );
     assert_eq!(
         names(dir.path()),
         ["destroying-angels", "known.toml", "stores"]
     );
+}
+
+#[test]
+fn a_killed_removal_is_finished_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    live.close_all().unwrap();
+    let there = live.stores_dir().join(id.to_string());
+    for start in ["destroying", "building", "copying", "migrating"] {
+        let left = dir.path().join(format!("{start}-{id}"));
+        match start {
+            "destroying" => fs::rename(&there, &left).unwrap(),
+            _ => fs::create_dir(&left).unwrap(),
+        }
+        fs::write(left.join("state.db"), b"left").unwrap();
+        assert_eq!(live.leftovers(), [(id, left.clone())]);
+        let destroyed = live.destroy(id).unwrap();
+        assert!(!destroyed.was_there);
+        assert_eq!(destroyed.leftovers, [left]);
+        assert_eq!(names(dir.path()), ["stores"]);
+    }
+    assert!(matches!(
+        live.destroy(id),
+        Err(ManagerError::NoSuchStore { .. })
+    ));
+    // A process that creates a store finishes the removals of others.
+    fs::create_dir(dir.path().join(format!("destroying-{id}"))).unwrap();
+    live.create(&COUNTER.parse().unwrap()).unwrap();
+    assert_eq!(names(dir.path()), ["stores"]);
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod copies;
 mod counter;
 mod crowd;
 mod left;
+#[cfg(unix)]
+mod links;
 mod manager;
 mod migrating;
 mod opening;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Subcommand, ValueEnum};
 use lattice_meta::PubKey;
@@ -33,6 +34,9 @@ pub(in super::super) enum BundleCommand {
         /// `-` is standard input
         #[arg(long, value_name = "TIPS")]
         since: Option<PathBuf>,
+        /// The permission bits of the file
+        #[arg(long, value_name = "OCTAL", default_value = "600")]
+        mode: Mode,
         /// Add the module that the store records, its state hash and its frontier; the receiver
         /// compares the hash, and does not trust the module for having come along
         #[cfg(feature = "wasm")]
@@ -104,6 +108,40 @@ pub(in super::super) struct Backup {
     pub(in super::super) file: PathBuf,
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
+    /// The permission bits of the copy
+    #[arg(long, value_name = "OCTAL", default_value = "600")]
+    pub(in super::super) mode: Mode,
+}
+
+/// Permission bits of a file, which the umask does not limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Mode(pub(in super::super) u32);
+
+impl Mode {
+    pub(in super::super) const PRIVATE: Self = Self(0o600);
+}
+
+/// A text that is no mode.
+#[derive(Debug, thiserror::Error)]
+#[error("expected three octal digits that let the owner read the file, such as 600 or 640")]
+pub(in super::super) struct ModeError;
+
+impl FromStr for Mode {
+    type Err = ModeError;
+
+    fn from_str(text: &str) -> Result<Self, ModeError> {
+        let digits = match text.len() {
+            4 => text.strip_prefix('0').ok_or(ModeError)?,
+            _ => text,
+        };
+        let is_octal =
+            digits.len() == 3 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+        let mode = u32::from_str_radix(digits, 8).ok().filter(|_| is_octal);
+        match mode {
+            Some(mode) if mode & 0o400 != 0 => Ok(Self(mode)),
+            _ => Err(ModeError),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -19,6 +19,9 @@ Example: lattice tour --keep ./tour
 JSON, one object per line: one of heading, text, command, call, output, error";
 
 pub(super) const CREATE: &str = "\
+Only you can read the store's file: it is not encrypted. With --group-readable, its group can read it \
+as well.
+
 Example: lattice create core:kvstore --alias fruit
 
 JSON: store_id, store_type, schema_version, alias";
@@ -200,7 +203,10 @@ verified first, or taken as it is with --trust.
 The copy is marked as one: before its authors write to it, they must give --continue, or a replica must \
 confirm that it has no later op of theirs.
 
+Only you can read the copy: it is not encrypted. --mode gives it other permission bits.
+
 Example: lattice backup fruit fruit.db
+         lattice backup fruit fruit.db --mode 640
 
 JSON: store_id, file, bytes";
 
@@ -222,9 +228,13 @@ JSON: store_id, store_type, kept (where the replaced file is, or null), verified
 pub(super) const DESTROY: &str = "\
 Asks for confirmation on a terminal; elsewhere --yes is required.
 
+If a link leads to the store's files, those are deleted too, then the link; other files beside them \
+stay. If a command that removed or made the store was interrupted, deletes what it left.
+
 Example: lattice destroy fruit
 
-JSON: store_id";
+JSON: store_id, removed (files outside the store's directory, and leftovers), left (files beside a \
+linked store that are not its own)";
 
 pub(super) const HISTORY: &str = "\
 In a graph of more than 2,000 ops, each run of ops without a branch is drawn as one.

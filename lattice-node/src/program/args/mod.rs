@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "wasm")]
 pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy, Upgrade};
 pub(super) use copies::{
-    Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Restore, Watch,
+    Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch,
 };
 pub(super) use keys::{Conflicts, Delete, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};

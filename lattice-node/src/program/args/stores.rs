@@ -15,6 +15,9 @@ pub(in super::super) struct Create {
     /// A name for the store: letters, digits, `-` and `_`, but not only hex digits
     #[arg(long, value_name = "NAME")]
     pub(in super::super) alias: Option<crate::Alias>,
+    /// Let the group of the store's file read the store: mode 0640, and 0750 for its directory
+    #[arg(long)]
+    pub(in super::super) group_readable: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
-use lattice_registry::{IfThere, Restoring, Vouched};
+use lattice_meta::StoreId;
+use lattice_registry::{Destroyed, IfThere, Restoring, Vouched};
 use serde_json::json;
 
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
 use crate::program::failure::{Failure, Kind};
-use crate::{Access, AliasError, StoreManager};
+use crate::program::store_ref::MIN_PREFIX_DIGITS;
+use crate::{Access, AliasError, ManagerError, StoreManager};
 
 pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result<(), Failure> {
     context.trust(backup.trusting);
@@ -18,7 +21,8 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
     context.note_use(&path);
     // The copy guards this author too, although it may have no op of its.
     context.use_identity();
-    let meta = context.node.manager().backup(&path, &backup.file)?;
+    let manager = context.node.manager();
+    let meta = manager.backup_with_mode(&path, &backup.file, backup.mode.0)?;
     let bytes = fs::metadata(&backup.file)
         .map_err(|error| Failure::file(&backup.file, error))?
         .len();
@@ -116,12 +120,15 @@ fn question(manager: &StoreManager, restoring: &Restoring<'_>) -> Result<String,
 }
 
 pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Result<(), Failure> {
-    let path = context.path(&destroy.store.store)?;
+    let path = match context.path(&destroy.store.store) {
+        Err(failure) => return destroy_left(context, destroy, failure),
+        path => path?,
+    };
     let manager = context.node.manager();
     // A damaged store has no readable id except in its directory name.
     let named = path.ancestors().take(2).find_map(|dir| {
         let name = dir.file_name()?.to_str()?;
-        name.parse::<lattice_meta::StoreId>().ok()
+        name.parse::<StoreId>().ok()
     });
     let peeked = manager.peek_path(&path);
     let (store_id, peeked) = match (named, peeked) {
@@ -162,7 +169,92 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
         destroy.yes,
         &format!("store {store_id}, {what}, will be deleted permanently. Delete it?"),
     )?;
-    context.node.manager().destroy(store_id)?;
+    let destroyed = context.node.manager().destroy(store_id)?;
+    remove_aliases(context, store_id)?;
+    report(context, store_id, &destroyed)
+}
+
+/// Finishes the removal of a store that is no longer in its place: a process that was removing or
+/// building it was killed, or an alias still names it.
+fn destroy_left(
+    context: &mut Context<'_>,
+    destroy: &args::Destroy,
+    failure: Failure,
+) -> Result<(), Failure> {
+    let store = destroy.store.store.to_str().unwrap_or("");
+    let aliases = context.aliases();
+    let left = context.node.manager().leftovers();
+    let digits = store.replace('-', "").to_ascii_lowercase();
+    let is_prefix =
+        digits.len() >= MIN_PREFIX_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let mut ids = left
+        .into_iter()
+        .map(|(id, _)| id)
+        .filter(|id| is_prefix && id.to_string().replace('-', "").starts_with(&digits));
+    let named = store.parse::<StoreId>().ok();
+    let Some(store_id) = named
+        .or_else(|| aliases.store(store))
+        .or_else(|| ids.next())
+    else {
+        return Err(failure);
+    };
+    let manager = context.node.manager();
+    let has_left = manager.leftovers().iter().any(|(id, _)| *id == store_id);
+    let has_alias = aliases.iter().any(|(_, id)| id == store_id);
+    if ids.any(|id| id != store_id) || !(has_left || has_alias) {
+        return Err(failure);
+    }
+    confirm(
+        context,
+        destroy.yes,
+        &format!(
+            "store {store_id} is not there any more; what an interrupted command left of it will be \
+             deleted permanently. Delete it?"
+        ),
+    )?;
+    let destroyed = match context.node.manager().destroy(store_id) {
+        Err(ManagerError::NoSuchStore { .. }) if has_alias => Destroyed::default(),
+        destroyed => destroyed?,
+    };
+    remove_aliases(context, store_id)?;
+    if !context.out.is_json() {
+        context.out.note(&format!(
+            "store {store_id} was not there any more; removed what was left of it"
+        ));
+    }
+    report(context, store_id, &destroyed)
+}
+
+/// Says what was removed elsewhere than in the store's directory.
+fn report(
+    context: &mut Context<'_>,
+    store_id: StoreId,
+    destroyed: &Destroyed,
+) -> Result<(), Failure> {
+    let shown = |paths: &[PathBuf]| -> Vec<String> {
+        paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect()
+    };
+    let removed = shown(&[&destroyed.linked[..], &destroyed.leftovers[..]].concat());
+    let left = shown(&destroyed.left);
+    if context.out.is_json() {
+        let value = json!({ "store_id": store_id, "removed": removed, "left": left });
+        return context.out.json(&value);
+    }
+    for path in &removed {
+        context.out.note(&format!("removed {path}"));
+    }
+    for path in &left {
+        context.out.note(&format!(
+            "left {path}, which Lattice cannot recognise as a file of this store"
+        ));
+    }
+    Ok(())
+}
+
+fn remove_aliases(context: &mut Context<'_>, store_id: StoreId) -> Result<(), Failure> {
     let aliases = context.aliases();
     for (alias, _) in aliases.iter().filter(|(_, id)| *id == store_id) {
         match crate::Aliases::remove(&context.data_dir, alias) {
@@ -172,9 +264,6 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
                 removed?;
             }
         }
-    }
-    if context.out.is_json() {
-        context.out.json(&json!({ "store_id": store_id }))?;
     }
     Ok(())
 }

@@ -22,9 +22,14 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
     context.node.become_writer()?;
     let manager = context.node.manager();
     let id = manager.create(&store_type)?;
+    let is_created = format!("store {id} was created");
+    if create.group_readable {
+        let shared = manager.share_with_group(id);
+        shared.map_err(|error| Failure::from(error).within(&is_created))?;
+    }
     if let Some(alias) = &create.alias {
         Aliases::set(&context.data_dir, alias, id)
-            .map_err(|error| Failure::from(error).within(&format!("store {id} was created")))?;
+            .map_err(|error| Failure::from(error).within(&is_created))?;
     }
     #[cfg(feature = "wasm")]
     super::code::note_use(context, id)?;
@@ -39,7 +44,16 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
         .out
         .either(value, |_| id.to_string())
         .and_then(|()| context.out.flush())
-        .map_err(|failure| failure.and(&format!("store {id} was created")))
+        .map_err(|failure| failure.and(&is_created))?;
+    if create.group_readable {
+        let dir = context.data_dir.display();
+        context.out.note(&format!(
+            "the group of the store's file can read it once it may enter {dir} and {dir}/stores: \
+             `chgrp -R GROUP` on the store's directory sets the group, and `chmod g+x` on the two \
+             lets it in"
+        ));
+    }
+    Ok(())
 }
 
 /// Parses a store type; the error suggests a similar known type.

@@ -13,13 +13,14 @@ use lattice_backend::engine::read::{OpsAfter, StoreState};
 use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_backend::op::BranchTips;
 use lattice_meta::{Genesis, StoreId};
+use lattice_registry::files::{FilesError, Partial, create_private, directory_of, set_mode};
 use serde_json::json;
 
 use super::{STDIO, code, note_confirmation};
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
-use crate::program::failure::Failure;
+use crate::program::failure::{Failure, Kind};
 use crate::program::output::json_text;
 use crate::{Access, ManagerError, StoreHandle, TipsError, TipsFile};
 
@@ -31,14 +32,27 @@ pub(super) enum Carry {
     HistoryAndCode,
 }
 
+/// Where a bundle is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) file: &'a Path,
+    pub(super) mode: args::Mode,
+}
+
 pub(super) fn create(
     context: &mut Context<'_>,
     store: &args::Store,
-    file: &Path,
+    target: Target<'_>,
     since: Option<&Path>,
     carry: Carry,
 ) -> Result<(), Failure> {
+    let file = target.file;
     let to_stdout = file == Path::new(STDIO);
+    if to_stdout && target.mode != args::Mode::PRIVATE {
+        return Err(Failure::usage(
+            "--mode is for a file, and this bundle goes to standard output; name a file",
+        ));
+    }
     if to_stdout && context.out.is_terminal() {
         return Err(Failure::usage(
             "a bundle is binary and cannot be printed on a terminal; name a file, or pipe it to \
@@ -77,7 +91,7 @@ pub(super) fn create(
     let modules: Vec<_> = modules.map(|module| module.cid().to_string()).collect();
     let (made, bytes) = match to_stdout {
         true => write(context.out.data(), contents, Failure::output)?,
-        false => make_file(context, file, contents)?,
+        false => make_file(context, target, contents)?,
     };
     let value = json!({
         "store_id": store_id,
@@ -190,9 +204,10 @@ fn write(
 /// Creates the file atomically. Never replaces an existing file.
 fn make_file(
     context: &Context<'_>,
-    file: &Path,
+    target: Target<'_>,
     contents: Contents,
 ) -> Result<(BundleCounts, u64), Failure> {
+    let file = target.file;
     let failed = |error: io::Error| {
         let exists = error.kind() == io::ErrorKind::AlreadyExists;
         let failure = Failure::from(error).within(&format!("cannot create {}", file.display()));
@@ -205,48 +220,43 @@ fn make_file(
     if fs::symlink_metadata(file).is_ok() {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
-    let dir = match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
+    let dir = directory_of(file);
     if !dir.is_dir() {
         let (path, dir) = (file.to_path_buf(), dir.to_path_buf());
         return Err(ManagerError::NoDirectory { path, dir }.into());
     }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".bundle-");
-    // A bundle is made to be shared: as with any file, the umask decides who can read it.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let partial = remove_when_interrupted(context);
-    let temporary = {
-        // The lock makes the signal handler wait until the path is stored or creation has failed.
-        let mut partial = partial.lock().unwrap_or_else(PoisonError::into_inner);
-        let temporary = builder.tempfile_in(dir).map_err(failed)?;
-        *partial = Some(temporary.path().to_path_buf());
-        temporary
+    let placing = |error: FilesError| match error {
+        FilesError::Io { source, .. } => failed(source),
+        error => Failure::of(Kind::Failed, &error),
     };
-    let mut out = BufWriter::new(temporary.as_file());
+    let interrupted = remove_when_interrupted(context);
+    let partial = {
+        // The lock makes the signal handler wait until the path is stored or creation has failed.
+        let mut dir = interrupted.lock().unwrap_or_else(PoisonError::into_inner);
+        let partial = Partial::beside(file).map_err(placing)?;
+        *dir = Some(partial.dir().to_path_buf());
+        partial
+    };
+    let new = create_private(&partial.file()).map_err(failed)?;
+    let mut out = BufWriter::new(&new);
     let made = write(&mut out, contents, failed)?;
     drop(out);
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary
-        .persist_noclobber(file)
-        .map_err(|error| failed(error.error))?;
+    set_mode(&partial.file(), target.mode.0).map_err(placing)?;
+    partial.place(file).map_err(placing)?;
     Ok(made)
 }
 
-/// On Ctrl-C or termination, removes the partial file at the returned path and ends the process.
+/// On Ctrl-C or termination, removes the directory at the returned path and ends the process.
 fn remove_when_interrupted(context: &Context<'_>) -> Arc<Mutex<Option<PathBuf>>> {
     let partial = Arc::new(Mutex::new(None::<PathBuf>));
     if context.host == Host::Process {
         let (theirs, json) = (Arc::clone(&partial), context.out.is_json());
-        // Without a handler the partial file stays, under its hidden name.
+        // Without a handler the directory stays until the next file is made beside it.
         let _ = ctrlc::set_handler(move || {
             let partial = theirs.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(path) = partial.as_ref() {
-                // The file is already gone if the bundle has just been renamed.
-                let _ = fs::remove_file(path);
+            if let Some(dir) = partial.as_ref() {
+                // It is already gone if the bundle has just been placed.
+                let _ = fs::remove_dir_all(dir);
             }
             let failure = Failure::interrupted();
             failure.print(json);

@@ -33,6 +33,7 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             store,
             file,
             since,
+            mode,
             #[cfg(feature = "wasm")]
             with_code,
             trusting,
@@ -45,7 +46,8 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             };
             #[cfg(not(feature = "wasm"))]
             let carry = Carry::History;
-            create::create(context, &store, &file, since.as_deref(), carry)
+            let to = create::Target { file: &file, mode };
+            create::create(context, &store, to, since.as_deref(), carry)
         }
         BundleCommand::Tips(store) => tips(context, &store),
         BundleCommand::Verify { file } => verify(context, &file),
