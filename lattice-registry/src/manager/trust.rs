@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use lattice_backend::backend::{Access, BackendError, OpenOptions, PeekError, StateDb, peek_open};
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::read::StoreMark;
-use lattice_backend::engine::verify::{Depth, Verification};
+use lattice_backend::engine::verify::{Depth, Finding, Verification};
 use lattice_meta::StoreId;
 
 use super::find::{canonical, state_db};
@@ -255,14 +255,20 @@ fn passes(mark: &StoreMark, db: &dyn StateDb) -> Result<bool, ManagerError> {
     }
 }
 
-/// Refuses a store whose verification found anything or could not be done.
+fn is_unsound(finding: &Finding) -> bool {
+    !matches!(finding, Finding::Logic { .. })
+}
+
+/// Refuses a store whose verification found anything or could not be done. A recorded logic that
+/// the running code does not name as equal is no reason: the verification has just replayed the
+/// history with this code, and the next open for writing proves and records it.
 pub(super) fn sound(
     path: &Path,
     verified: Result<Verification, ManagerError>,
 ) -> Result<(), ManagerError> {
     let path = || PathBuf::from(path);
     match verified {
-        Ok(verified) => match verified.findings.first() {
+        Ok(verified) => match verified.findings.iter().find(|finding| is_unsound(finding)) {
             None => Ok(()),
             Some(finding) => Err(ManagerError::Unsound {
                 path: path(),
