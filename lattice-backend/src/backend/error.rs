@@ -74,13 +74,21 @@ pub enum BackendError {
     #[error(transparent)]
     Shared(alloc::sync::Arc<BackendError>),
     /// After an earlier failure it is unknown what is on disk. Close the store and open it again.
-    #[error("the store must be closed and opened again, because of an earlier failure")]
+    #[cfg(feature = "std")]
+    #[error(
+        "the handle is no longer usable after an earlier failure; close the store and open it again"
+    )]
     Unusable {
         /// The first failure, if this handle knows it.
-        #[cfg(feature = "std")]
         #[source]
         first: Option<FirstFailure>,
     },
+    /// The same, without the failure.
+    #[cfg(not(feature = "std"))]
+    #[error(
+        "the handle is no longer usable after an earlier failure; close the store and open it again"
+    )]
+    Unusable,
 }
 
 impl BackendError {
@@ -99,11 +107,9 @@ impl BackendError {
     }
 
     /// A handle that an earlier failure has made unusable, if the failure is unknown.
+    #[cfg(feature = "std")]
     pub(crate) const fn unusable() -> Self {
-        Self::Unusable {
-            #[cfg(feature = "std")]
-            first: None,
-        }
+        Self::Unusable { first: None }
     }
 
     /// A failure of the storage.
