@@ -14,6 +14,8 @@ mod copies;
 mod crowd;
 mod damage;
 mod escapes;
+#[cfg(unix)]
+mod files;
 mod garbage;
 mod identity;
 mod limits;

@@ -170,7 +170,7 @@ impl StoreManager {
         let place = self.store_path(store_id);
         let file = place
             .canonicalize()
-            .map_err(|source| ManagerError::io("look for", place, source))?;
+            .map_err(|source| ManagerError::io("look for", &place, source))?;
         self.close(store_id)?;
         // Keeps writers from opening the old file until it has been replaced.
         let _locked = self.lock(&file)?;
@@ -180,9 +180,15 @@ impl StoreManager {
         let copied = self.backend.backup(copy, &new);
         let copied = copied.map_err(|error| ManagerError::Create(error.renamed(&new, &file)));
         let kept = copied.and_then(|()| Ok(replace(&file, &new, &kept_as("before-restore"))?));
-        kept.inspect_err(|_| {
+        let kept = kept.inspect_err(|_| {
             // Report the first error, not that of the removal.
             let _ = fs::remove_file(&new);
+        })?;
+        // Name it as the caller named the data directory, unless a link leads elsewhere.
+        let is_linked = place.is_symlink() || directory_of(&place).is_symlink();
+        Ok(match kept.file_name().filter(|_| !is_linked) {
+            Some(name) => place.with_file_name(name),
+            None => kept,
         })
     }
 
