@@ -45,8 +45,8 @@ impl StoreManager {
     /// A removal that was killed is finished by the next one.
     ///
     /// # Errors
-    /// If there is neither such a store nor a leftover of it, or another process writes it; and what
-    /// the file system reports.
+    /// If there is neither such a store nor a leftover of it, or another process writes it; and
+    /// what the file system reports.
     pub fn destroy(&self, store_id: StoreId) -> Result<Destroyed, ManagerError> {
         let file = self.store_path(store_id);
         let dir = directory_of(&file);
