@@ -199,9 +199,9 @@ pub trait StateBackend: Debug + Send + Sync {
     /// If the file cannot be read or is not a store.
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError>;
 
-    /// Excludes writers from a file until the lock is dropped, for a caller that replaces or removes
-    /// the file. A backend that can lock a file without opening it as a database also locks damaged
-    /// ones; the provided method opens the file for writing.
+    /// Excludes writers from a file until the lock is dropped, for a caller that replaces or
+    /// removes the file. A backend that can lock a file without opening it as a database also
+    /// locks damaged ones; the provided method opens the file for writing.
     ///
     /// # Errors
     /// [`FileError::InUse`] if a writer has the file open; and if it cannot be opened.

@@ -116,10 +116,10 @@ impl RedbBackend {
         Ok(RedbDb::at(opened, options.access, place))
     }
 
-    /// Opens and locks a file, and returns its identity. Another file may have replaced it before it
-    /// was locked, also between two opens of the same path: then both are tried again. A process
-    /// that replaces a file holds the writer lock on the old one, so from here on a writer's file is
-    /// not replaced.
+    /// Opens and locks a file, and returns its identity. Another file may have replaced it before
+    /// it was locked, also between two opens of the same path: then both are tried again. A
+    /// process that replaces a file holds the writer lock on the old one, so from here on a
+    /// writer's file is not replaced.
     fn in_place<T>(
         &self,
         path: &Path,
@@ -143,8 +143,8 @@ impl RedbBackend {
         contain(|| read_peek(&opened.begin_read()?))
     }
 
-    /// Takes the lock that excludes writers, whatever the file contains. A user who may not write to
-    /// the file shares the lock, which excludes writers as well.
+    /// Takes the lock that excludes writers, whatever the file contains. A user who may not write
+    /// to the file shares the lock, which excludes writers as well.
     fn lock_file(&self, path: &Path) -> Result<Box<dyn Storage>, FileFault> {
         let open = || {
             let (storage, kind) = match self.disk.open(path, FileMode::ReadWrite) {

@@ -96,8 +96,15 @@ fn collection_removes_garbage_and_leftovers_and_nothing_else() {
     aged(dir.path(), &chat().to_string(), guests::CHAT, 400);
     aged(dir.path(), &old.to_string(), guests::CHAT_HOTFIX, 400);
     aged(dir.path(), &format!("{old}.bad"), b"damaged", 0);
-    aged(dir.path(), ".tmpAbCdEf", b"half", 2);
-    aged(dir.path(), ".tmpGhIjKl", b"half", 0);
+    // What a process left, and what one is writing.
+    let [left, live] = ["0123456789abcdef", "fedcba9876543210"]
+        .map(|name| dir.path().join(format!("wasm/.lattice-{name}.partial")));
+    for dir in [&left, &live] {
+        fs::create_dir(dir).unwrap();
+        fs::write(dir.join("new"), b"half").unwrap();
+    }
+    let written = fs::File::open(&live).unwrap();
+    written.lock().unwrap();
     aged(dir.path(), "notes.txt", b"of the user", 400);
     aged(dir.path(), "notes.bad", b"of the user", 400);
     fs::create_dir(dir.path().join("wasm").join(".tmpdir")).unwrap();

@@ -101,9 +101,9 @@ fn names_cannot_leave_the_data_directory() {
     assert_eq!(contents(outside.path()), before);
 }
 
-/// Links among the stores are followed to read and to write; `destroy` removes the link.
+/// Links among the stores are followed to read, to write and to destroy.
 #[test]
-fn a_link_is_removed_and_its_target_is_kept() {
+fn a_linked_store_is_destroyed_where_it_is() {
     let outside = tempfile::tempdir().unwrap();
     let (dir, elsewhere) = (
         outside.path().join("data"),
@@ -117,27 +117,36 @@ fn a_link_is_removed_and_its_target_is_kept() {
     // The store's directory is a link.
     symlink(elsewhere.join("stores").join(id), stores.join(id)).unwrap();
     assert_eq!(printed(&dir, &["get", id, "key"]), "value");
-    let before = contents(&elsewhere);
-    printed(&dir, &["destroy", "--yes", id]);
-    assert_eq!(contents(&elsewhere), before);
+    let there = elsewhere.join("stores").join(id);
+    let copy = outside.path().join("copy.db");
+    fs::copy(there.join("state.db"), &copy).unwrap();
+    let said = lattice(&dir, &["destroy", "--yes", id]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let removed = there.canonicalize().unwrap_or_else(|_| there.clone());
+    assert!(
+        said.contains(&format!("removed {}/state.db", removed.display())),
+        "{said}"
+    );
+    assert!(!there.exists());
+    fs::create_dir(&there).unwrap();
+    fs::copy(&copy, there.join("state.db")).unwrap();
     assert_eq!(fs::read_dir(&stores).unwrap().count(), 0);
     // The store's file is a link.
     fs::create_dir(stores.join(id)).unwrap();
     let file = elsewhere.join("stores").join(id).join("state.db");
     symlink(&file, stores.join(id).join("state.db")).unwrap();
     assert_eq!(printed(&dir, &["get", id, "key"]), "value");
-    printed(&dir, &["destroy", "--yes", id]);
-    assert_eq!(contents(&elsewhere), before);
-    // A restored copy replaces the link, not its target.
-    let copy = outside.path().join("copy.db");
-    printed(&elsewhere, &["backup", "kv", copy.to_str().unwrap()]);
-    fs::create_dir_all(stores.join(id)).unwrap();
-    symlink(&file, stores.join(id).join("state.db")).unwrap();
+    // A restored copy replaces the link's target, and the link stays.
     printed(&dir, &["restore", copy.to_str().unwrap(), "--yes"]);
-    assert_eq!(contents(&elsewhere), before);
     let placed = fs::symlink_metadata(stores.join(id).join("state.db")).unwrap();
-    assert!(placed.is_file());
+    assert!(placed.is_symlink());
+    let kept = there.join("state.db.before-restore-1");
+    assert!(kept.exists() && file.exists());
     assert_eq!(printed(&dir, &["get", id, "key"]), "value");
+    fs::write(there.join("notes.txt"), "mine").unwrap();
+    printed(&dir, &["destroy", "--yes", id]);
+    assert!(!kept.exists() && !file.exists());
+    assert!(there.join("notes.txt").exists());
     // Links to themselves, to nothing and to devices are not stores.
     for (name, target) in [("loop", "loop"), ("none", "nowhere"), ("null", "/dev/null")] {
         symlink(target, stores.join(name)).unwrap();

@@ -15,6 +15,8 @@ mod crowd;
 mod damage;
 mod edges;
 mod escapes;
+#[cfg(unix)]
+mod files;
 mod garbage;
 mod identity;
 mod limits;

@@ -136,8 +136,8 @@ impl StoreManager {
         }
     }
 
-    /// Lets the group of a store's file and directory read the store. The group also needs access to
-    /// the data directory and to `stores/`, which this call leaves as they are.
+    /// Lets the group of a store's file and directory read the store. The group also needs access
+    /// to the data directory and to `stores/`, which this call leaves as they are.
     ///
     /// # Errors
     /// If there is no such store; and what the file system reports.

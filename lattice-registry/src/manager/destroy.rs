@@ -3,14 +3,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use lattice_backend::backend::FileError;
+use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
 use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
-use super::fs::is_taken;
+use super::fs::{is_taken, lock_of};
 use super::rebuild::{REPLACING, kept_as};
 use super::{ManagerError, STATE_DB, StoreManager};
-use crate::files::{directory_of, remove_all, sync_dir};
+use crate::files::{FilesError, LockFile, directory_of, remove_all, sync_dir};
 
 /// The prefix of directories of stores that are being removed; the id follows.
 const GOING: &str = "destroying-";
@@ -42,8 +45,8 @@ impl StoreManager {
     /// A removal that was killed is finished by the next one.
     ///
     /// # Errors
-    /// If there is neither such a store nor a leftover of it, or another process writes it; and what
-    /// the file system reports.
+    /// If there is neither such a store nor a leftover of it, or another process writes it; and
+    /// what the file system reports.
     pub fn destroy(&self, store_id: StoreId) -> Result<Destroyed, ManagerError> {
         let file = self.store_path(store_id);
         let dir = directory_of(&file);
@@ -51,6 +54,15 @@ impl StoreManager {
             was_there: fs::symlink_metadata(dir).is_ok(),
             ..Destroyed::default()
         };
+        let dir_of_all = self.stores_dir();
+        let is_left = || self.leftovers().iter().any(|(id, _)| *id == store_id);
+        if !destroyed.was_there && !is_left() {
+            let dir = dir_of_all;
+            return Err(ManagerError::NoSuchStore { store_id, dir });
+        }
+        let _going = self.begin_going(store_id)?;
+        // Another process may have finished the removal before this one took the lock.
+        destroyed.was_there = fs::symlink_metadata(dir).is_ok();
         if destroyed.was_there {
             self.close(store_id)?;
             // A damaged store can be removed too. Only one that another process writes cannot.
@@ -71,12 +83,24 @@ impl StoreManager {
         let left = clear_left_of(&self.dir, store_id);
         destroyed.leftovers.extend(left);
         if !destroyed.was_there && destroyed.leftovers.is_empty() {
-            let dir = self.stores_dir();
+            let dir = dir_of_all;
             return Err(ManagerError::NoSuchStore { store_id, dir });
         }
         sync_dir(&self.dir)?;
         self.clear_going(None);
         Ok(destroyed)
+    }
+
+    /// Keeps other processes from removing the same store, or what is left of it.
+    fn begin_going(&self, store_id: StoreId) -> Result<LockFile, ManagerError> {
+        let lock = lock_of(&self.dir, &format!("{GOING}{store_id}"));
+        LockFile::take(lock, Duration::ZERO).map_err(|error| match error {
+            FilesError::Held { .. } => {
+                let path = self.store_path(store_id);
+                ManagerError::Open(OpenError::File(FileError::InUse { path }))
+            }
+            error => error.into(),
+        })
     }
 
     /// What interrupted commands left in the data directory: of removals, of stores that were not
@@ -197,20 +221,30 @@ impl StoreManager {
         Err(failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Removes leftovers of interrupted removals: of one store, or of all. Another process may
-    /// remove them at the same time. What cannot be removed is not returned.
+    /// Removes leftovers of interrupted removals: of one store, whose lock the caller holds, or of
+    /// all. Skips those that another process removes. What cannot be removed is not returned.
     pub(super) fn clear_going(&self, of: Option<StoreId>) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut removed = Vec::new();
         for entry in entries {
             let name = entry.file_name();
-            let id = name.to_str().and_then(|name| name.strip_prefix(GOING));
-            let id = id.and_then(|id| id.get(..ID_CHARS)?.parse::<StoreId>().ok());
-            if id.is_some_and(|id| of.is_none_or(|of| of == id))
-                && remove_all(&entry.path()).is_ok()
-            {
+            let rest = name.to_str().and_then(|name| name.strip_prefix(GOING));
+            let rest = rest.filter(|rest| !rest.ends_with(".lock"));
+            let id = rest.and_then(|rest| rest.get(..ID_CHARS)?.parse::<StoreId>().ok());
+            let Some(id) = id.filter(|id| of.is_none_or(|of| of == *id)) else {
+                continue;
+            };
+            let lock = match of {
+                Some(_) => None,
+                None => match self.begin_going(id) {
+                    Ok(lock) => Some(lock),
+                    Err(_) => continue,
+                },
+            };
+            if remove_all(&entry.path()).is_ok() {
                 removed.push(entry.path());
             }
+            drop(lock);
         }
         removed
     }

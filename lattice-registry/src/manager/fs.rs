@@ -39,8 +39,9 @@ pub(super) fn place_new(file: &Path, target: &Path) -> Result<(), FilesError> {
     sync_dir(directory_of(target))
 }
 
-/// Replaces a file by another one, which gets its mode and owner, and returns the name under which the old one is kept: the first
-/// unused one of `<kept_as>-1`, `<kept_as>-2`, ... On failure, nothing has changed.
+/// Replaces a file by another one, which gets its mode and owner, and returns the name under which
+/// the old one is kept: the first unused one of `<kept_as>-1`, `<kept_as>-2`, ... On failure,
+/// nothing has changed.
 pub(super) fn replace(place: &Path, new: &Path, kept_as: &str) -> Result<PathBuf, FilesError> {
     let dir = directory_of(place);
     let failed = |source| FilesError::io("replace", place, source);

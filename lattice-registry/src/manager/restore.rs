@@ -15,7 +15,7 @@ use super::rebuild::kept_as;
 use super::trust::sound;
 use super::verify::Checksums;
 use super::{IfUnverified, ManagerError, StoreManager, Vouched};
-use crate::files::Partial;
+use crate::files::{Partial, directory_of};
 
 /// How a restore treats an existing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,11 +142,17 @@ impl StoreManager {
         let place = self.store_path(store_id);
         let file = place
             .canonicalize()
-            .map_err(|source| ManagerError::io("look for", place, source))?;
+            .map_err(|source| ManagerError::io("look for", &place, source))?;
         self.close(store_id)?;
         // Keeps writers from opening the old file until it has been replaced.
         let _locked = self.lock(&file)?;
-        Ok(replace(&file, new, &kept_as("before-restore"))?)
+        let kept = replace(&file, new, &kept_as("before-restore"))?;
+        // Name it as the caller named the data directory, unless a link leads elsewhere.
+        let is_linked = place.is_symlink() || directory_of(&place).is_symlink();
+        Ok(match kept.file_name().filter(|_| !is_linked) {
+            Some(name) => place.with_file_name(name),
+            None => kept,
+        })
     }
 }
 

@@ -216,7 +216,10 @@ fn destroy_left(
         Err(ManagerError::NoSuchStore { .. }) if has_alias => Destroyed::default(),
         destroyed => destroyed?,
     };
-    remove_aliases(context, store_id)?;
+    if remove_aliases(context, store_id)? == 0 && destroyed.leftovers.is_empty() {
+        // Another process has just removed all of it.
+        return Err(failure);
+    }
     if !context.out.is_json() {
         context.out.note(&format!(
             "store {store_id} was not there any more; removed what was left of it"
@@ -254,18 +257,19 @@ fn report(
     Ok(())
 }
 
-fn remove_aliases(context: &mut Context<'_>, store_id: StoreId) -> Result<(), Failure> {
+/// Removes the aliases of a store, and returns how many it has removed.
+fn remove_aliases(context: &mut Context<'_>, store_id: StoreId) -> Result<usize, Failure> {
     let aliases = context.aliases();
+    let mut removed = 0;
     for (alias, _) in aliases.iter().filter(|(_, id)| *id == store_id) {
         match crate::Aliases::remove(&context.data_dir, alias) {
+            Ok(_) => removed += 1,
             // Another process has removed it.
             Err(AliasError::NotFound { .. }) => {}
-            removed => {
-                removed?;
-            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// Asks for confirmation. Without a terminal it fails, because no user can answer.

@@ -54,7 +54,8 @@ fn an_output_that_is_full_is_an_error() {
 fn left_in(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.contains("bundle")).collect()
+    let is_bundle = |name: &String| name.contains("bundle") || name.ends_with(".partial");
+    names.filter(is_bundle).collect()
 }
 
 #[test]

@@ -242,7 +242,13 @@ fn make_file(
     let made = write(&mut out, contents, failed)?;
     drop(out);
     set_mode(&partial.file(), target.mode.0).map_err(placing)?;
+    // This can take long, and can still be interrupted.
+    new.sync_all().map_err(failed)?;
+    // From here on, an interruption comes too late: its handler waits for the lock until the
+    // process ends.
+    let placed = interrupted.lock().unwrap_or_else(PoisonError::into_inner);
     partial.place(file).map_err(placing)?;
+    std::mem::forget(placed);
     Ok(made)
 }
 
