@@ -236,7 +236,7 @@ fn a_removal_that_was_killed_is_finished_by_asking_again() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, ["aliases.toml", "identity.key", "stores"]);
+        assert_eq!(left, ["aliases.toml", "identity.key", "known.toml", "stores"]);
         assert_eq!(
             lattice(dir, &["destroy", "--yes", name]).status.code(),
             Some(3)
@@ -266,7 +266,7 @@ fn root_leaves_a_user_the_access_to_its_directory() {
         printed(&dir, words);
         assert_eq!(foreign(&dir), [""; 0], "after {words:?}");
         for words in [
-            &["put", "kv", "c", "3"][..],
+            &["put", "kv", "c", "3", "--continue"][..],
             &["alias", "set", "third", "kv"],
         ] {
             let done = as_user(OWNER, &dir, words);

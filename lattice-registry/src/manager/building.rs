@@ -24,13 +24,15 @@ pub(super) const MIGRATING: &str = "migrating-";
 /// Dropping this value removes the directory, unless the store has been placed.
 pub(super) struct Building {
     dir: PathBuf,
-    made: Made,
-    /// Dropped after the directory is removed.
+    /// Dropped after the directory is removed, and before the one that its file is in.
     _lock: LockFile,
+    made: Made,
 }
 
 impl Building {
+    /// First removes what killed processes left.
     pub(super) fn begin(manager: &StoreManager, name: &str) -> Result<Self, ManagerError> {
+        manager.clear_left(Some(name));
         Self::begin_as(manager, name, Duration::ZERO)
     }
 
@@ -40,8 +42,7 @@ impl Building {
         manager: &StoreManager,
         store_id: StoreId,
     ) -> Result<Self, ManagerError> {
-        clear_left(&manager.dir);
-        manager.clear_going(None);
+        manager.clear_left(None);
         // Another process that removes leftovers may briefly hold the lock.
         let building = Self::begin_as(manager, &format!("{NEW}{store_id}"), MAX_WAIT)?;
         building.empty()?;
@@ -128,13 +129,22 @@ impl Drop for Building {
     }
 }
 
-/// Removes new stores whose processes were killed.
-fn clear_left(data_dir: &Path) {
-    for name in left(data_dir) {
-        let id = name.strip_prefix(NEW).map(str::parse::<StoreId>);
-        if matches!(id, Some(Ok(_))) {
-            let _ = clear(data_dir, &name);
+impl StoreManager {
+    /// Removes what killed processes left of creations, copies and removals, except under the name
+    /// that the caller uses. Of a migration only a lock file without a directory: the next one of
+    /// the same store resumes it.
+    fn clear_left(&self, used: Option<&str>) {
+        let is_id = |rest: &str| rest.parse::<StoreId>().is_ok();
+        for name in left(&self.dir) {
+            let is_left = [NEW, COPYING]
+                .iter()
+                .any(|start| name.strip_prefix(start).is_some_and(is_id))
+                || (name.starts_with(MIGRATING) && !self.dir.join(&name).exists());
+            if is_left && used != Some(&name) {
+                let _ = clear(&self.dir, &name);
+            }
         }
+        self.clear_going(None);
     }
 }
 
