@@ -97,6 +97,7 @@ impl StoreManager {
     ) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let peek = self.peek_recorded(&file)?;
+        Partial::clear(directory_of(target));
         if fs::symlink_metadata(target).is_ok() {
             let path = target.to_path_buf();
             return Err(ManagerError::Create(FileError::Exists { path }));
@@ -129,6 +130,7 @@ impl StoreManager {
         let store_id = peek.meta.store_id;
         // Report damage before the caller has to decide whether to replace a store.
         self.check_copied(&peek, copy, Checksums::Check)?;
+        self.clear_interrupted();
         let is_there = self.is_there(store_id)?;
         if is_there && if_there == IfThere::Refuse {
             return Err(ManagerError::StoreExists { store_id });
