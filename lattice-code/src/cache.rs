@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use lattice_meta::Cid;
-use lattice_registry::files::{DirLock, MAX_WAIT, adopt, make_dirs, replace_bytes};
+use lattice_registry::files::{DirLock, MAX_WAIT, Partial, adopt, make_dirs, replace_bytes};
 use lattice_wasm::abi::MAX_CODE_BYTES;
 
 use crate::error::LibraryError;
@@ -82,7 +82,9 @@ impl Cache {
     /// it releases it.
     pub(crate) fn lock(&self) -> Result<DirLock, LibraryError> {
         self.create()?;
-        DirLock::take(&self.dir, MAX_WAIT).map_err(LibraryError::files)
+        let lock = DirLock::take(&self.dir, MAX_WAIT).map_err(LibraryError::files)?;
+        Partial::clear(&self.dir);
+        Ok(lock)
     }
 
     /// Keeps the modules from being collected.

@@ -222,6 +222,7 @@ impl Node {
             path: dir.to_path_buf(),
             source,
         })?;
+        self.manager.clear_interrupted();
         let identity = load_or_create_identity(dir)?;
         self.manager.set_identity(identity);
         Ok(())

@@ -236,7 +236,10 @@ fn a_removal_that_was_killed_is_finished_by_asking_again() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, ["aliases.toml", "identity.key", "known.toml", "stores"]);
+        assert_eq!(
+            left,
+            ["aliases.toml", "identity.key", "known.toml", "stores"]
+        );
         assert_eq!(
             lattice(dir, &["destroy", "--yes", name]).status.code(),
             Some(3)

@@ -56,11 +56,7 @@ impl Partial {
                         dir,
                         _locked: locked,
                     };
-                    // What cannot be removed does no harm.
-                    let left = Self::left(parent).unwrap_or_else(|_| Vec::new());
-                    for dir in left {
-                        let _ = Self::remove_left(&dir);
-                    }
+                    Self::clear(parent);
                     return Ok(partial);
                 }
                 None if nth < ATTEMPTS => {}
@@ -125,6 +121,14 @@ impl Partial {
             }
         }
         Ok(left)
+    }
+
+    /// Removes the directories that killed processes left in a directory. What cannot be removed
+    /// does no harm.
+    pub fn clear(parent: &Path) {
+        for dir in Self::left(parent).into_iter().flatten() {
+            let _ = Self::remove_left(&dir);
+        }
     }
 
     /// Removes a directory that [`left`](Self::left) returned, unless a process has locked it

@@ -11,8 +11,10 @@ use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
 use super::fs::{Made, empty_dir, is_taken, lock_of, place_new};
-use super::{ManagerError, STATE_DB, StoreManager};
-use crate::files::{FilesError, LockFile, MAX_WAIT, adopt, remove_all, sync_dir};
+use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
+use crate::files::{
+    DIR_LOCK, DirLock, FilesError, LockFile, MAX_WAIT, Partial, adopt, remove_all, sync_dir,
+};
 
 /// The prefixes of directories in which stores are built: new ones, copies, and those that a
 /// migration makes. The id follows, for a migration that of the old store.
@@ -32,7 +34,7 @@ pub(super) struct Building {
 impl Building {
     /// First removes what killed processes left.
     pub(super) fn begin(manager: &StoreManager, name: &str) -> Result<Self, ManagerError> {
-        manager.clear_left(Some(name));
+        manager.clear_interrupted();
         Self::begin_as(manager, name, Duration::ZERO)
     }
 
@@ -42,7 +44,7 @@ impl Building {
         manager: &StoreManager,
         store_id: StoreId,
     ) -> Result<Self, ManagerError> {
-        manager.clear_left(None);
+        manager.clear_interrupted();
         // Another process that removes leftovers may briefly hold the lock.
         let building = Self::begin_as(manager, &format!("{NEW}{store_id}"), MAX_WAIT)?;
         building.empty()?;
@@ -130,21 +132,29 @@ impl Drop for Building {
 }
 
 impl StoreManager {
-    /// Removes what killed processes left of creations, copies and removals, except under the name
-    /// that the caller uses. Of a migration only a lock file without a directory: the next one of
-    /// the same store resumes it.
-    fn clear_left(&self, used: Option<&str>) {
-        let is_id = |rest: &str| rest.parse::<StoreId>().is_ok();
+    /// Removes what killed processes left in the data directory: stores that were not finished or
+    /// not removed completely, and lock files. Leaves what a migration has made, because the next
+    /// one resumes it. What cannot be removed does no harm.
+    pub fn clear_interrupted(&self) {
         for name in left(&self.dir) {
-            let is_left = [NEW, COPYING]
-                .iter()
-                .any(|start| name.strip_prefix(start).is_some_and(is_id))
-                || (name.starts_with(MIGRATING) && !self.dir.join(&name).exists());
-            if is_left && used != Some(&name) {
-                let _ = clear(&self.dir, &name);
+            let mut starts = [NEW, COPYING, MIGRATING].into_iter();
+            let start = starts.find(|start| name.starts_with(start));
+            let has_id = start.is_some_and(|start| {
+                let id = name
+                    .strip_prefix(start)
+                    .and_then(|rest| rest.get(..ID_CHARS));
+                id.is_some_and(|id| id.parse::<StoreId>().is_ok())
+            });
+            if has_id && (start != Some(MIGRATING) || !self.dir.join(&name).exists()) {
+                clear(&self.dir, &name);
             }
         }
         self.clear_going(None);
+        Partial::clear(&self.dir);
+        if self.dir.join(DIR_LOCK).exists() {
+            // Dropping the lock removes the file.
+            drop(DirLock::take(&self.dir, Duration::ZERO));
+        }
     }
 }
 

@@ -83,6 +83,7 @@ impl StoreManager {
     ) -> Result<MetaInfo, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let peek = self.peek_recorded(&file)?;
+        Partial::clear(directory_of(target));
         if fs::symlink_metadata(target).is_ok() {
             let path = target.to_path_buf();
             return Err(ManagerError::Create(FileError::Exists { path }));

@@ -12,13 +12,11 @@ use lattice_meta::StoreId;
 use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
 use super::fs::{is_taken, lock_of};
 use super::rebuild::{REPLACING, kept_as};
-use super::{ManagerError, STATE_DB, StoreManager};
+use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
 use crate::files::{FilesError, LockFile, directory_of, remove_all, sync_dir};
 
 /// The prefix of directories of stores that are being removed; the id follows.
 const GOING: &str = "destroying-";
-/// The length of a store id as text.
-const ID_CHARS: usize = 36;
 /// The most interrupted removals of one store.
 const MAX_LEFT: u32 = 1000;
 
@@ -229,7 +227,6 @@ impl StoreManager {
         for entry in entries {
             let name = entry.file_name();
             let rest = name.to_str().and_then(|name| name.strip_prefix(GOING));
-            let rest = rest.filter(|rest| !rest.ends_with(".lock"));
             let id = rest.and_then(|rest| rest.get(..ID_CHARS)?.parse::<StoreId>().ok());
             let Some(id) = id.filter(|id| of.is_none_or(|of| of == *id)) else {
                 continue;
@@ -241,7 +238,9 @@ impl StoreManager {
                     Err(_) => continue,
                 },
             };
-            if remove_all(&entry.path()).is_ok() {
+            // Dropping the lock removes its file.
+            let is_lock = entry.path().extension() == Some("lock".as_ref());
+            if !is_lock && remove_all(&entry.path()).is_ok() {
                 removed.push(entry.path());
             }
             drop(lock);

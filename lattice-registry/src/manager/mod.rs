@@ -42,6 +42,8 @@ use open::Slots;
 
 /// The name of a store's file in its directory.
 const STATE_DB: &str = "state.db";
+/// The length of a store id as text.
+const ID_CHARS: usize = 36;
 
 /// How a manager opens stores.
 ///

@@ -109,6 +109,7 @@ impl StoreManager {
             self.check_copied(&peek, copy, Checksums::Check)?;
         }
         let place = self.store_path(store_id);
+        self.clear_interrupted();
         let is_there = self.is_there(store_id)?;
         let had = is_there || Known::load(&self.dir)?.names(store_id);
         let author = self.author().filter(|_| had);

@@ -217,6 +217,7 @@ fn make_file(
             failure
         }
     };
+    Partial::clear(directory_of(file));
     if fs::symlink_metadata(file).is_ok() {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
