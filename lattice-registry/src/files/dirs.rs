@@ -1,10 +1,11 @@
 //! Directories.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{FilesError, adopt, uninterrupted};
+use super::names::{self, Names, OnDisk};
+use super::{FilesError, adopt};
 
 /// The most tries to remove a directory that another process changes at the same time.
 const REMOVALS: u32 = 100;
@@ -23,19 +24,8 @@ pub fn directory_of(file: &Path) -> &Path {
 /// # Errors
 /// What the operating system reports.
 pub fn sync_dir(dir: &Path) -> Result<(), FilesError> {
-    let synced = File::open(dir).and_then(|dir| uninterrupted(|| dir.sync_all()));
-    match synced {
-        Err(error) if is_impossible(&error) => Ok(()),
-        synced => synced.map_err(|source| FilesError::io("sync", dir, source)),
-    }
-}
-
-/// Whether no user, or not this one, can sync a directory of this file system.
-fn is_impossible(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-    )
+    let synced = OnDisk.sync_dir(dir);
+    synced.map_err(|source| FilesError::io("sync", dir, source))
 }
 
 /// Creates a directory and its missing parents, each with mode 0700, and syncs the entry of each.
@@ -44,22 +34,7 @@ fn is_impossible(error: &io::Error) -> bool {
 /// # Errors
 /// What the operating system reports. Directories that were created before the error stay.
 pub fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>, FilesError> {
-    let missing: Vec<_> = dir
-        .ancestors()
-        .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
-        .collect();
-    let mut made = Vec::new();
-    for above in missing.into_iter().rev() {
-        match private().create(above) {
-            Ok(()) => {
-                sync_dir(directory_of(above))?;
-                made.push(above.to_path_buf());
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && above.is_dir() => {}
-            Err(source) => return Err(FilesError::io("create directory", above, source)),
-        }
-    }
-    Ok(made)
+    names::make_dirs(&OnDisk, dir)
 }
 
 /// Creates a directory of a data directory with mode 0700. What root creates belongs to the owner

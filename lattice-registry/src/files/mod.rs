@@ -16,6 +16,7 @@
 mod access;
 mod dirs;
 mod lock;
+pub(crate) mod names;
 mod partial;
 mod replace;
 

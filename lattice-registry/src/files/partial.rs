@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::access::open_itself;
 use super::lock::{is_at, try_lock};
-use super::{FilesError, directory_of, sync_dir, uninterrupted};
+use super::names::{self, OnDisk};
+use super::{FilesError, directory_of, uninterrupted};
 
 /// A directory for a file that is being made has this prefix and this suffix. Its name does not
 /// depend on the file's, which can be as long as names can be.
@@ -81,22 +82,7 @@ impl Partial {
     /// # Errors
     /// What the operating system reports, with the kind `AlreadyExists` if the name exists.
     pub fn place(self, target: &Path) -> Result<(), FilesError> {
-        let file = self.file();
-        let failed = |source| FilesError::io("create", target, source);
-        let opened = File::open(&file).and_then(|file| uninterrupted(|| file.sync_all()));
-        opened.map_err(failed)?;
-        let linked = fs::hard_link(&file, target);
-        match linked {
-            Ok(()) => fs::remove_file(&file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-            // Some file systems have no hard links.
-            Err(_) if fs::symlink_metadata(target).is_ok() => {
-                Err(io::ErrorKind::AlreadyExists.into())
-            }
-            Err(_) => fs::rename(&file, target),
-        }
-        .map_err(failed)?;
-        sync_dir(directory_of(target))
+        names::place(&OnDisk, &self.file(), target)
     }
 
     /// Moves the finished file to the place of another file, or to an unused name, durably.

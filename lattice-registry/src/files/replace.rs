@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{FilesError, Partial, directory_of, keep_access, sync_dir, uninterrupted};
+use super::names::{self, OnDisk};
+use super::{FilesError, Partial, directory_of, keep_access};
 
 /// The most symbolic links that are followed, as in Linux.
 const MAX_LINKS: u32 = 40;
@@ -64,10 +65,8 @@ pub fn take_place(new: &Path, old: &Path) -> Result<(), FilesError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => give_to_owner_of(&file, new, dir)?,
         Err(error) => return Err(failed(error)),
     }
-    // After the change of mode and owner, which is to be durable as well.
-    uninterrupted(|| file.sync_all()).map_err(failed)?;
-    fs::rename(new, old).map_err(failed)?;
-    sync_dir(dir)
+    // The sync makes the change of mode and owner durable as well.
+    names::replace(&OnDisk, new, old)
 }
 
 #[cfg(unix)]

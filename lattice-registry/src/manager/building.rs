@@ -10,11 +10,10 @@ use lattice_backend::backend::FileError;
 use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
-use super::fs::{Made, empty_dir, is_taken, lock_of, place_new};
+use super::fs::{Made, empty_dir, is_taken, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
-use crate::files::{
-    DIR_LOCK, DirLock, FilesError, LockFile, MAX_WAIT, Partial, adopt, remove_all, sync_dir,
-};
+use crate::files::names::{self, OnDisk};
+use crate::files::{DIR_LOCK, DirLock, FilesError, LockFile, MAX_WAIT, Partial, adopt, remove_all};
 
 /// The prefixes of directories in which stores are built: new ones, copies, and those that a
 /// migration makes. The id follows, for a migration that of the old store.
@@ -100,20 +99,17 @@ impl Building {
         adopt(&self.file())?;
         let stores = self.made.dir_inside(&manager.stores_dir())?;
         let place = stores.join(store_id.to_string());
-        match fs::rename(&self.dir, &place) {
+        match names::move_dir(&OnDisk, &self.dir, &place) {
             // The target directory has no store, but may have kept files of one.
-            Err(error) if is_taken(&error) => {
-                let placed = place_new(&self.file(), &place.join(STATE_DB));
+            Err(error) if error.io_kind().is_some_and(is_taken) => {
+                let placed = names::place(&OnDisk, &self.file(), &place.join(STATE_DB));
                 placed.map_err(|error| match error.io_kind() {
                     Some(io::ErrorKind::AlreadyExists) => ManagerError::StoreExists { store_id },
                     _ => error.into(),
                 })?;
             }
-            moved => {
-                moved.map_err(|source| FilesError::io("move a new store to", &place, source))?;
-            }
+            moved => moved?,
         }
-        sync_dir(&stores)?;
         self.keep();
         Ok(())
     }

@@ -212,7 +212,7 @@ impl StoreManager {
                     let dir = self.stores_dir();
                     return Err(ManagerError::NoSuchStore { store_id, dir });
                 }
-                Err(error) if is_taken(&error) => {}
+                Err(error) if is_taken(error.kind()) => {}
                 Err(error) => return Err(failed(error)),
             }
         }

@@ -4,18 +4,16 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::{
-    FilesError, adopt, directory_of, is_same, keep_access, make_dir, make_dirs, remove_all,
-    sync_dir, uninterrupted,
-};
+use crate::files::names::{self, OnDisk};
+use crate::files::{FilesError, adopt, is_same, keep_access, make_dir, make_dirs, remove_all};
 
 /// The most old files that are kept beside a file.
 const MAX_KEPT: u32 = 1000;
 
 /// Whether renaming a directory failed because the new name exists.
-pub(super) fn is_taken(error: &io::Error) -> bool {
+pub(super) fn is_taken(kind: io::ErrorKind) -> bool {
     matches!(
-        error.kind(),
+        kind,
         io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
     )
 }
@@ -26,36 +24,23 @@ pub(super) fn empty_dir(dir: &Path) -> Result<(), FilesError> {
     make_dir(dir)
 }
 
-/// Renames a file. Fails if the new name exists.
-pub(super) fn place_new(file: &Path, target: &Path) -> Result<(), FilesError> {
-    let linked = fs::hard_link(file, target);
-    let placed = match &linked {
-        Ok(()) => fs::remove_file(file),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => linked,
-        // Some file systems have no hard links.
-        Err(_) => fs::rename(file, target),
-    };
-    placed.map_err(|source| FilesError::io("make", target, source))?;
-    sync_dir(directory_of(target))
-}
-
 /// Replaces a file by another one, which gets its mode and owner, and returns the name under which
 /// the old one is kept: the first unused one of `<kept_as>-1`, `<kept_as>-2`, ... On failure,
 /// nothing has changed.
 pub(super) fn replace(place: &Path, new: &Path, kept_as: &str) -> Result<PathBuf, FilesError> {
-    let dir = directory_of(place);
-    let failed = |source| FilesError::io("replace", place, source);
-    let file = File::open(new).map_err(failed)?;
+    let file = File::open(new).map_err(|source| FilesError::io("replace", place, source))?;
     keep_access(&file, place)?;
-    uninterrupted(|| file.sync_all()).map_err(failed)?;
     let kept = keep(place, kept_as)?;
-    // The second name must be on disk before the old file loses its first one.
-    let replaced = sync_dir(dir).and_then(|()| fs::rename(new, place).map_err(failed));
-    replaced.inspect_err(|_| {
-        let _ = fs::remove_file(&kept);
-    })?;
-    sync_dir(dir)?;
-    Ok(kept)
+    match names::replace_kept(&OnDisk, new, place) {
+        Ok(()) => Ok(kept),
+        Err(error) => {
+            // If the new file has taken the place, only the last sync has failed.
+            if new.exists() {
+                let _ = fs::remove_file(&kept);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Gives a file a second name, which it keeps when another file replaces it.
