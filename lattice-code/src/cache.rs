@@ -82,9 +82,12 @@ impl Cache {
     /// it releases it.
     pub(crate) fn lock(&self) -> Result<DirLock, LibraryError> {
         self.create()?;
-        let lock = DirLock::take(&self.dir, MAX_WAIT).map_err(LibraryError::files)?;
+        DirLock::take(&self.dir, MAX_WAIT).map_err(LibraryError::files)
+    }
+
+    /// Removes what killed processes left of modules that they were writing.
+    pub(crate) fn clear_unfinished(&self) {
         Partial::clear(&self.dir);
-        Ok(lock)
     }
 
     /// Keeps the modules from being collected.

@@ -77,9 +77,9 @@ impl State {
         self.nodes
     }
 
-    /// Every state of the disk if power fails after this many steps, with each choice of the changes
-    /// of names that were not synced. A later change of one directory can be on disk without an
-    /// earlier one. Contents that were not synced are lost.
+    /// Every state of the disk if power fails after this many steps, with each choice of the
+    /// changes of names that were not synced. A later change of one directory can be on disk
+    /// without an earlier one. Contents that were not synced are lost.
     fn after_power_loss(&self, steps: usize) -> Vec<State> {
         let mut durable = Vec::new();
         let mut pending: Vec<Change> = Vec::new();
