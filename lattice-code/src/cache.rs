@@ -86,7 +86,7 @@ impl Cache {
     }
 
     /// Removes what killed processes left of modules that they were writing.
-    pub(crate) fn clear_left(&self) {
+    pub(crate) fn clear_unfinished(&self) {
         Partial::clear(&self.dir);
     }
 

@@ -173,7 +173,7 @@ impl CodeLibrary {
         let code = self.check(wasm, name)?;
         let cid = code.cid();
         let locked = self.cache.lock()?;
-        self.cache.clear_left();
+        self.cache.clear_unfinished();
         self.cache.put(&cid, wasm)?;
         let is_new = Trusted::add(&self.data_dir, &cid)?;
         drop(locked);

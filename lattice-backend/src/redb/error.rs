@@ -55,7 +55,10 @@ pub(super) fn open_error(error: io::Error) -> FileFault {
 /// Converts a redb error at open.
 pub(super) fn file_error(error: DatabaseError) -> FileFault {
     match error {
-        DatabaseError::DatabaseAlreadyOpen => FileFault::InUse,
+        // Also a lock on all bytes of the file, which any process that can read it can take.
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            FileFault::InUse
+        }
         DatabaseError::Storage(StorageError::Corrupted(detail)) => FileFault::Damaged(detail),
         DatabaseError::Storage(StorageError::Io(error))
             if error.kind() == io::ErrorKind::UnexpectedEof =>

@@ -10,7 +10,8 @@ use crate::history::{Branch, BranchNo};
 use crate::op::{OpHasher, OpRef};
 
 /// A fork: an author made several ops that follow the same op, as after writing to a restored
-/// backup. All of them are applied; the signed ops ([`Engine::op`]) are the evidence.
+/// backup. All of them are applied; the signed ops ([`Engine::op`](crate::engine::Engine::op)) are
+/// the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
     /// The author.
