@@ -86,7 +86,12 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
 
 pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Result<(), Failure> {
     let path = match context.path(&destroy.store.store) {
-        Err(failure) => return destroy_left(context, destroy, failure),
+        Err(failure) => {
+            let done = destroy_left(context, destroy, failure);
+            // A removal that was killed after its last file was gone leaves a lock file.
+            context.node.manager().clear_interrupted();
+            return done;
+        }
         path => path?,
     };
     let manager = context.node.manager();
