@@ -86,12 +86,7 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
 
 pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Result<(), Failure> {
     let path = match context.path(&destroy.store.store) {
-        Err(failure) => {
-            let done = destroy_left(context, destroy, failure);
-            // A removal that was killed after its last file was gone leaves a lock file.
-            context.node.manager().clear_interrupted();
-            return done;
-        }
+        Err(failure) => return destroy_left(context, destroy, failure),
         path => path?,
     };
     let manager = context.node.manager();
@@ -166,13 +161,16 @@ fn destroy_left(
         .or_else(|| aliases.store(store))
         .or_else(|| ids.next())
     else {
-        return Err(failure);
+        return nothing_left(context, failure);
     };
     let manager = context.node.manager();
     let has_left = manager.leftovers().iter().any(|(id, _)| *id == store_id);
     let has_alias = aliases.iter().any(|(_, id)| id == store_id);
-    if ids.any(|id| id != store_id) || !(has_left || has_alias) {
+    if ids.any(|id| id != store_id) {
         return Err(failure);
+    }
+    if !has_left && !has_alias {
+        return nothing_left(context, failure);
     }
     confirm(
         context,
@@ -196,6 +194,13 @@ fn destroy_left(
         ));
     }
     report(context, store_id, &destroyed)
+}
+
+/// There is no such store. A removal that was killed after its last file was gone may still have
+/// left a lock file.
+fn nothing_left(context: &Context<'_>, failure: Failure) -> Result<(), Failure> {
+    context.node.manager().clear_interrupted();
+    Err(failure)
 }
 
 /// Says what was removed elsewhere than in the store's directory.
