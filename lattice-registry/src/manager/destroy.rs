@@ -127,22 +127,34 @@ impl StoreManager {
         if !is_dir_linked && !file.is_symlink() {
             return Ok(());
         }
-        let mut places = Vec::new();
+        // First what the link of the file leads to, since the file is in the directory. The target
+        // goes last: as long as it exists, the next removal finds what is beside it.
+        let target = match file.is_symlink() {
+            true => file.canonicalize().ok(),
+            false => None,
+        };
+        if let Some(target) = &target {
+            self.remove_at(
+                store_id,
+                directory_of(target),
+                Named::OfAny,
+                target,
+                destroyed,
+            )?;
+            remove_all(target)?;
+            destroyed.linked.push(target.clone());
+            sync_dir(directory_of(target))?;
+        }
         if let (true, Ok(there)) = (is_dir_linked, dir.canonicalize()) {
-            places.push((there, Named::OfStore));
-        }
-        if let (true, Ok(target)) = (file.is_symlink(), file.canonicalize()) {
-            let there = directory_of(&target).to_path_buf();
-            remove_all(&target)?;
-            destroyed.linked.push(target);
-            if places.iter().all(|(place, _)| *place != there) {
-                places.push((there, Named::OfAny));
-            }
-        }
-        for (there, named) in places {
-            self.remove_at(store_id, &there, named, destroyed)?;
+            self.remove_at(store_id, &there, Named::OfStore, Path::new(""), destroyed)?;
             sync_dir(&there)?;
-            // Lattice names the directories of stores by their ids.
+        }
+        let beside_target = target
+            .as_deref()
+            .map(|file| directory_of(file).to_path_buf());
+        let linked_dir = is_dir_linked.then(|| dir.canonicalize().ok()).flatten();
+        for there in beside_target.into_iter().chain(linked_dir) {
+            // Lattice names the directories of stores by their ids. Others stay, even if empty.
             if there.file_name() == Some(store_id.to_string().as_ref())
                 && fs::remove_dir(&there).is_ok()
             {
@@ -150,20 +162,27 @@ impl StoreManager {
                 destroyed.linked.push(there);
             }
         }
+        destroyed.linked.sort();
+        destroyed.left.sort();
+        destroyed.left.dedup();
         Ok(())
     }
 
-    /// Removes a store's files in a directory outside of the data directory.
+    /// Removes a store's files in a directory outside of the data directory, except one.
     fn remove_at(
         &self,
         store_id: StoreId,
         there: &Path,
         named: Named,
+        except: &Path,
         destroyed: &mut Destroyed,
     ) -> Result<(), ManagerError> {
         let failed = |source| ManagerError::io("list", there, source);
         for entry in fs::read_dir(there).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
+            if path == except {
+                continue;
+            }
             let name = path.file_name().and_then(|name| name.to_str());
             let is_file = fs::symlink_metadata(&path).is_ok_and(|entry| !entry.is_dir());
             let is_ours = is_file
@@ -188,8 +207,6 @@ impl StoreManager {
                 (false, Named::OfAny) => {}
             }
         }
-        destroyed.linked.sort();
-        destroyed.left.sort();
         Ok(())
     }
 

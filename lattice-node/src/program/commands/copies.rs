@@ -196,13 +196,16 @@ fn destroy_left(
         .or_else(|| aliases.store(store))
         .or_else(|| ids.next())
     else {
-        return Err(failure);
+        return nothing_left(context, failure);
     };
     let manager = context.node.manager();
     let has_left = manager.leftovers().iter().any(|(id, _)| *id == store_id);
     let has_alias = aliases.iter().any(|(_, id)| id == store_id);
-    if ids.any(|id| id != store_id) || !(has_left || has_alias) {
+    if ids.any(|id| id != store_id) {
         return Err(failure);
+    }
+    if !has_left && !has_alias {
+        return nothing_left(context, failure);
     }
     confirm(
         context,
@@ -226,6 +229,13 @@ fn destroy_left(
         ));
     }
     report(context, store_id, &destroyed)
+}
+
+/// There is no such store. A removal that was killed after its last file was gone may still have
+/// left a lock file.
+fn nothing_left(context: &Context<'_>, failure: Failure) -> Result<(), Failure> {
+    context.node.manager().clear_interrupted();
+    Err(failure)
 }
 
 /// Says what was removed elsewhere than in the store's directory.
