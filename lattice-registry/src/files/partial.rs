@@ -150,7 +150,10 @@ fn name() -> String {
 /// Locks a directory that this process has just made. Returns `None` if another process has taken
 /// it for a leftover. On file systems without locks, no process removes leftovers.
 fn lock_new(dir: &Path) -> io::Result<Option<File>> {
-    let file = open_itself(dir)?;
+    let file = match open_itself(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
     let is_taken = matches!(uninterrupted(|| try_lock(&file)), Ok(false));
     Ok((!is_taken && is_at(&file, dir)?).then_some(file))
 }
