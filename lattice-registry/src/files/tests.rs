@@ -127,6 +127,24 @@ fn an_unfinished_file_is_removed_by_the_next_one_unless_its_maker_lives() {
     assert_eq!(names(dir.path()).len(), if cfg!(unix) { 2 } else { 3 });
 }
 
+/// Regression: between making its directory and locking it, a thread lost it to another one, which
+/// took it for a leftover, and failed.
+#[test]
+fn threads_that_make_files_in_one_directory_at_once_all_succeed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|threads| {
+        for thread in 0..8 {
+            let target = dir.path().join(format!("file-{thread}"));
+            threads.spawn(move || {
+                for _ in 0..100 {
+                    replace_bytes(&target, b"contents").unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(names(dir.path()).len(), 8);
+}
+
 #[cfg(unix)]
 #[test]
 fn new_directories_are_private_and_existing_ones_stay_as_they_are() {
