@@ -41,8 +41,8 @@ pub fn both<A: Send, B>(beside: impl FnOnce() -> A + Send, here: impl FnOnce() -
 }
 
 /// Runs `each` on all items, with one thread per core, or with as many as the system gives. The
-/// helpers start with the items immediately; this thread first runs the last argument. Returns the
-/// results in the order of the items.
+/// helper threads start with the items immediately; the calling thread first runs `here`, then
+/// takes items too. Returns the results in the order of the items, and the result of `here`.
 ///
 /// `state` makes what a thread keeps between its items. A thread takes `share` items at a time;
 /// there are no more threads than shares. A panic of a thread continues in this one.
@@ -51,7 +51,7 @@ pub fn on_all_cores<I: Send, O: Send, S, T>(
     share: usize,
     state: impl Fn() -> S + Sync,
     each: impl Fn(&mut S, I) -> O + Sync,
-    meanwhile: impl FnOnce() -> T,
+    here: impl FnOnce() -> T,
 ) -> (Vec<O>, T) {
     let count = items.len();
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -74,7 +74,7 @@ pub fn on_all_cores<I: Send, O: Send, S, T>(
     let (done, shares) = std::thread::scope(|scope| {
         // After the first refusal, no more threads are asked for.
         let helpers: Vec<_> = (0..helpers).map_while(|_| start(scope, work)).collect();
-        let done = meanwhile();
+        let done = here();
         let mut shares = vec![work()];
         shares.extend(helpers.into_iter().map(join));
         (done, shares)

@@ -81,9 +81,9 @@ pub(crate) fn ingest<M: StateMachine, E>(
             match checked {
                 Ok(op) => {
                     tally.give(op.reference().id);
-                    tally
-                        .own
-                        .extend(Some(op.reference()).filter(|op| Some(op.author) == own));
+                    if Some(op.reference().author) == own {
+                        tally.own.push(op.reference());
+                    }
                     ops.push(op);
                 }
                 Err((id, error)) => tally.give_invalid(id, error),
@@ -121,12 +121,12 @@ fn take_in<M: StateMachine>(inner: &Inner<M>, ops: &[Op], whose: &Authors) -> Re
     inner.transact(|recorder| Ok(Intake::new(recorder, whose).take_in(decoded)?))
 }
 
-/// Checks forms and signatures on all cores; this thread first runs the last argument. An applied
-/// op needs no signature check: its id is known, and the id does not cover the signature.
+/// Checks forms and signatures on all cores; the calling thread first runs `write`. An applied op
+/// needs no signature check: its id is known, and the id does not cover the signature.
 fn check<M: StateMachine, T>(
     inner: &Inner<M>,
     chunk: Vec<Vec<u8>>,
-    meanwhile: impl FnOnce() -> T,
+    write: impl FnOnce() -> T,
 ) -> Result<(Vec<CheckedOp>, T)> {
     let snapshot = inner.db.snapshot()?;
     let forks = Forks::read(&*snapshot)?;
@@ -143,7 +143,7 @@ fn check<M: StateMachine, T>(
             Err(error) => Err((Some(op.reference().id), error.into())),
         })
     };
-    let (checked, done) = on_all_cores(chunk, SIGNATURES, Verifier::default, each, meanwhile);
+    let (checked, done) = on_all_cores(chunk, SIGNATURES, Verifier::default, each, write);
     let checked: Result<Vec<_>> = checked.into_iter().collect();
     Ok((checked?, done))
 }

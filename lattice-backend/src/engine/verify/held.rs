@@ -150,7 +150,9 @@ fn fault_of(
     };
     let found = found.or_else(|| {
         let error = LogicVersion::new(&held.logic).err()?;
-        Some(format!("its noted logic is none: {error}"))
+        Some(format!(
+            "the logic noted with it is not a valid version: {error}"
+        ))
     });
     Ok(found.map(|found| OpFault::Unreadable { found }))
 }
