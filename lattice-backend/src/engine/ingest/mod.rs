@@ -60,6 +60,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
     if inner.db.access() == Access::ReadOnly {
         return Err(BackendError::ReadOnly.into());
     }
+    inner.check_usable()?;
     let mut chunks = Chunks::new(ops, CHUNK_OPS, CHUNK_BYTES, Vec::len);
     let own = inner.identity.as_ref().map(|identity| identity.public());
     let mut tally = Tally::default();
@@ -74,7 +75,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
     };
     // Even without ops, one transaction runs: it applies the deferred ops that are due.
     let first = next_chunk().unwrap_or_else(Vec::new);
-    let mut checked = check(inner, first, || ())?.0;
+    let mut checked = check(inner, first, || ())?.0?;
     loop {
         let mut ops = Vec::with_capacity(checked.len());
         for checked in checked {
@@ -93,6 +94,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
         let is_last = next.is_none();
         let write = || take_in(inner, &ops, whose);
         let (next, taken) = check(inner, next.unwrap_or_else(Vec::new), write)?;
+        // First the write: reads fail after a failed write, and do not say why.
         let Taken { events, forked } = taken?;
         for (id, event) in events {
             tally.note(id, event);
@@ -101,7 +103,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
         if is_last {
             break;
         }
-        checked = next;
+        checked = next?;
     }
     let report = tally.finish();
     match source {
@@ -127,7 +129,7 @@ fn check<M: StateMachine, T>(
     inner: &Inner<M>,
     chunk: Vec<Vec<u8>>,
     write: impl FnOnce() -> T,
-) -> Result<(Vec<CheckedOp>, T)> {
+) -> Result<(Result<Vec<CheckedOp>>, T)> {
     let snapshot = inner.db.snapshot()?;
     let forks = Forks::read(&*snapshot)?;
     let each = |verifier: &mut Verifier, bytes| {
@@ -144,8 +146,7 @@ fn check<M: StateMachine, T>(
         })
     };
     let (checked, done) = on_all_cores(chunk, SIGNATURES, Verifier::default, each, write);
-    let checked: Result<Vec<_>> = checked.into_iter().collect();
-    Ok((checked?, done))
+    Ok((checked.into_iter().collect(), done))
 }
 
 fn is_applied(snapshot: &dyn ReadTx, forks: Forks, op: &Op) -> Result<bool> {

@@ -317,3 +317,30 @@ fn of_a_commit_make_the_handle_unusable() {
     });
     assert!(unusable > 10, "{unusable} commits were made to fail");
 }
+
+/// While a chunk is written, the next one is checked, and reads of a failed handle fail too.
+#[test]
+fn of_a_chunk_are_what_ingest_reports() {
+    let author = secret(2);
+    let mut ops: Vec<Op> = Vec::new();
+    for nth in 0..3 {
+        let value = vec![7; 5 << 20];
+        let next = op(&author, ops.last(), &[], nth, &payload(b"k", &value));
+        ops.push(next);
+    }
+    let cases = every_failure(&[DiskCall::Sync], |failure| {
+        let (disk, point) = (MemoryDisk::new(), FailurePoint::default());
+        let site = site(&disk, &point);
+        Store::create(&*site.backend, &site.path, &genesis(), &site.machine).unwrap();
+        let store = site.open();
+        point.fail(failure);
+        let ingested = store.ingest(given(bytes_of(&ops)), &Authors::Any);
+        let has_failed = point.has_failed();
+        point.heal();
+        if let Err(error) = ingested {
+            assert_says(&error, failure.fault);
+        }
+        has_failed
+    });
+    assert!(cases > 4, "{cases} failures");
+}
