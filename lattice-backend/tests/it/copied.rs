@@ -159,6 +159,16 @@ fn a_peer_confirms_a_copy_that_lacks_none_of_its_ops() {
             here.confirm_copy(PeerSays::Ops(&[])).unwrap(),
             CopyConfirmation::Silent
         );
+        // As from a bundle of a replica that has nothing yet, or only what others wrote.
+        let stranger = append(&peer, "by", "another");
+        pull(&peer, &here);
+        for frontier in [&[][..], &[stranger.reference()]] {
+            assert_eq!(
+                here.confirm_copy(PeerSays::Frontier(frontier)).unwrap(),
+                CopyConfirmation::Silent
+            );
+        }
+        assert!(refused_as(&here, &owner()));
         let lost = append(&original, "after", "the copy").reference();
         pull(&original, &peer);
         let tips = peer.branch_tips().unwrap();

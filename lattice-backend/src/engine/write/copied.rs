@@ -136,34 +136,41 @@ fn weigh<M: StateMachine>(
     author: &PubKey,
     says: PeerSays<'_>,
 ) -> Result<CopyConfirmation> {
-    let mut count = 0_u64;
-    let (named, is_complete): (Box<dyn Iterator<Item = &OpRef>>, _) = match says {
-        PeerSays::Tips(tips) => (Box::new(tips.iter()), !has_ops(recorder, author)?),
-        PeerSays::Ops(ops) => (Box::new(ops.iter()), false),
-        PeerSays::Frontier(frontier) => {
-            for op in frontier {
-                if !is_here(recorder, op)? {
-                    // The missing op may follow ops of this author.
-                    return Ok(match op.author == *author {
-                        true => CopyConfirmation::Ahead { op: *op },
-                        false => CopyConfirmation::Silent,
-                    });
-                }
-            }
-            return Ok(CopyConfirmation::Confirmed);
-        }
+    let named: Box<dyn Iterator<Item = &OpRef>> = match says {
+        PeerSays::Tips(tips) => Box::new(tips.iter()),
+        PeerSays::Ops(ops) | PeerSays::Frontier(ops) => Box::new(ops.iter()),
     };
+    let mut has_heard = false;
     for op in named.filter(|op| op.author == *author) {
         if !is_here(recorder, op)? {
             return Ok(CopyConfirmation::Ahead { op: *op });
         }
-        count += 1;
+        has_heard = true;
     }
-    // A peer without any op of an author who has ops here has not heard of the author.
-    Ok(match count > 0 || is_complete {
+    // A peer that names no op of an author who has ops here may not have heard of the author.
+    has_heard |= match says {
+        PeerSays::Tips(_) => !has_ops(recorder, author)?,
+        PeerSays::Ops(_) => false,
+        PeerSays::Frontier(frontier) => {
+            for op in frontier {
+                if !is_here(recorder, op)? {
+                    // It may follow ops of this author.
+                    return Ok(CopyConfirmation::Silent);
+                }
+            }
+            // Equal frontiers follow the same ops.
+            is_frontier(recorder, frontier) || !has_ops(recorder, author)?
+        }
+    };
+    Ok(match has_heard {
         true => CopyConfirmation::Confirmed,
         false => CopyConfirmation::Silent,
     })
+}
+
+fn is_frontier<M: StateMachine>(recorder: &Recorder<'_, M>, ops: &[OpRef]) -> bool {
+    let here = &recorder.state.frontier;
+    here.len() == ops.len() && ops.iter().all(|op| here.contains_key(op))
 }
 
 fn is_here<M: StateMachine>(recorder: &mut Recorder<'_, M>, op: &OpRef) -> Result<bool> {
