@@ -141,11 +141,17 @@ impl Held {
 
     /// The timestamp of a held op; one lookup.
     pub(crate) fn hlc_of(self, tx: &dyn ReadTx, op: &OpRef) -> Result<Option<Hlc>> {
+        Ok(self.place_of(tx, op)?.map(|(_, hlc)| hlc))
+    }
+
+    /// The number and timestamp of a held op; one lookup.
+    pub(crate) fn place_of(self, tx: &dyn ReadTx, op: &OpRef) -> Result<Option<(u64, Hlc)>> {
         if self.is_empty() {
             return Ok(None);
         }
         let row = tx.get(Table::Held, &ref_key(NUMBER, op))?;
-        row.map(|row| Ok(Entry::decode(&row)?.hlc)).transpose()
+        let entry = row.map(|row| Entry::decode(&row)).transpose()?;
+        Ok(entry.map(|entry| (entry.number, entry.hlc)))
     }
 
     /// Finds a held op.

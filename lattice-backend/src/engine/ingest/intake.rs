@@ -318,7 +318,7 @@ fn hlc_of<M: StateMachine>(recorder: &Recorder<'_, M>, op: &OpRef) -> Result<Opt
 }
 
 /// Rejects an op that is not dated after this parent.
-fn clock_conflict(op: &Op, parent: &Stamp) -> Option<Rejection> {
+pub(crate) fn clock_conflict(op: &Op, parent: &Stamp) -> Option<Rejection> {
     (op.hlc() <= parent.hlc).then(|| Rejection::ClockDidNotAdvance {
         found: op.hlc(),
         parent: parent.hlc,

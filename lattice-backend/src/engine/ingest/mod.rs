@@ -7,7 +7,7 @@ pub(crate) mod report;
 
 pub use error::IngestError;
 pub use intake::{DEFER_AHEAD_MS, REFUSE_AHEAD_MS};
-pub(crate) use intake::{Parents, check_parents};
+pub(crate) use intake::{Parents, check_parents, clock_conflict};
 pub use pending::{MAX_PENDING_BYTES, MAX_PENDING_OPS};
 pub use report::{IngestReport, Outcome, Rejection};
 

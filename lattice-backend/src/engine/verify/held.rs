@@ -2,16 +2,19 @@
 
 use std::ops::Bound;
 
+use lattice_meta::Hlc;
+
 use crate::backend::{BackendError, Direction, ReadTx, Result, Span, Table};
 use crate::engine::Inner;
+use crate::engine::ingest::clock_conflict;
 use crate::engine::verify::replay::MAX_FAULTS;
 use crate::engine::verify::{Finding, OpFault, RowDifference};
 use crate::history::held::{
     Held, HeldIndex, HeldOp, HeldReason, read_held, record_rows, record_span,
 };
-use crate::history::{Forks, read_place};
+use crate::history::{Forks, read_op, read_place};
 use crate::machine::{LogicVersion, StateMachine};
-use crate::op::OpRef;
+use crate::op::{OpRef, Stamp};
 
 /// The number of held op numbers that are read at a time.
 const NUMBERS: usize = 1024;
@@ -93,15 +96,21 @@ fn other_row(tx: &dyn ReadTx, number: u64, held: &HeldOp) -> Result<Option<RowDi
     }
 }
 
-/// Checks that each held op is not applied, that its parents are applied or held, and that one that
-/// follows a held op names it. `replayed` is the replay of the applied ops.
+/// Checks that each held op is not applied, that its parents are applied, or held before it, and
+/// dated before it, and that what is noted of it follows from them. `replayed` is the replay of the
+/// applied ops.
 pub(crate) fn check_places<M: StateMachine>(
     inner: &Inner<M>,
     tx: &dyn ReadTx,
     replayed: &dyn ReadTx,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let all = Held::read(tx)?;
+    let places = Places {
+        inner,
+        all: Held::read(tx)?,
+        tx,
+        replayed,
+    };
     let (mut first, mut found) = (0, Vec::new());
     loop {
         let numbers = Held::numbers(tx, first, NUMBERS)?;
@@ -113,7 +122,7 @@ pub(crate) fn check_places<M: StateMachine>(
             let Some(held) = read_held(tx, &inner.hasher, number)? else {
                 continue;
             };
-            if let Some(fault) = fault_of(&held, all, tx, replayed)? {
+            if let Some(fault) = places.fault_of(number, &held)? {
                 let op = held.op.reference();
                 found.push(Finding::HeldOp { op, fault });
                 found.truncate(MAX_ROWS);
@@ -125,36 +134,74 @@ pub(crate) fn check_places<M: StateMachine>(
     Ok(())
 }
 
-fn fault_of(
-    held: &HeldOp,
+/// Where held ops stand in the history.
+struct Places<'a, M: StateMachine> {
+    inner: &'a Inner<M>,
     all: Held,
-    tx: &dyn ReadTx,
-    replayed: &dyn ReadTx,
-) -> Result<Option<OpFault>> {
-    let is_applied = |op: &OpRef| Ok(read_place(replayed, op, Forks::Some)?.is_some());
-    if is_applied(&held.op.reference())? {
-        return Ok(Some(OpFault::Twice));
+    tx: &'a dyn ReadTx,
+    replayed: &'a dyn ReadTx,
+}
+
+impl<M: StateMachine> Places<'_, M> {
+    fn fault_of(&self, number: u64, held: &HeldOp) -> Result<Option<OpFault>> {
+        if self.applied_at(&held.op.reference())?.is_some() {
+            return Ok(Some(OpFault::Twice));
+        }
+        let mut first_held = None;
+        for parent in held.op.parents() {
+            let hlc = match self.applied_at(&parent)? {
+                Some(hlc) => hlc,
+                None => match self.all.place_of(self.tx, &parent)? {
+                    Some((before, hlc)) if before < number => {
+                        first_held.get_or_insert(parent);
+                        hlc
+                    }
+                    _ => return Ok(Some(OpFault::Parent { parent })),
+                },
+            };
+            if let Some(rejection) = clock_conflict(&held.op, &Stamp { hlc, op: parent }) {
+                let reason = rejection.to_string();
+                return Ok(Some(OpFault::Clock { reason }));
+            }
+        }
+        let found = self.note_fault(held, first_held);
+        Ok(found.map(|found| OpFault::Unreadable { found }))
     }
-    for parent in held.op.parents() {
-        if !is_applied(&parent)? && !all.contains(tx, &parent)? {
-            return Ok(Some(OpFault::Parent { parent }));
+
+    /// The timestamp of an applied op.
+    fn applied_at(&self, op: &OpRef) -> Result<Option<Hlc>> {
+        let Some(place) = read_place(self.replayed, op, Forks::Some)? else {
+            return Ok(None);
+        };
+        let op = read_op(self.replayed, &self.inner.hasher, place.index)?;
+        Ok(op.map(|op| op.hlc()))
+    }
+
+    /// What is wrong with what is noted of a held op, whose first held parent is `first_held`.
+    fn note_fault(&self, held: &HeldOp, first_held: Option<OpRef>) -> Option<String> {
+        if let Err(error) = LogicVersion::new(&held.logic) {
+            return Some(format!(
+                "the logic noted with it is not a valid version: {error}"
+            ));
+        }
+        match (&held.reason, first_held) {
+            (HeldReason::Follows { parent }, first) if Some(*parent) == first => None,
+            (HeldReason::Fault { .. }, None) => None,
+            // Other code may have applied the parent since, and not have come to this op.
+            (HeldReason::Follows { parent }, _)
+                if held.logic != self.inner.machine.logic().version().as_str() =>
+            {
+                let is_so = held.op.parents().any(|named| named == *parent);
+                (!is_so).then(|| format!("it is noted to follow {parent}, which is no parent"))
+            }
+            (HeldReason::Follows { parent }, _) => Some(format!(
+                "it is noted to follow {parent}, which is not its first held parent"
+            )),
+            (HeldReason::Fault { .. }, Some(parent)) => Some(format!(
+                "the code is noted to have failed on it, but it follows {parent}, which is held"
+            )),
         }
     }
-    let found = match &held.reason {
-        HeldReason::Follows { parent } => {
-            let is_so = held.op.parents().any(|named| named == *parent);
-            (!is_so || !all.contains(tx, parent)?)
-                .then(|| format!("it is noted to follow {parent}, which is no held parent"))
-        }
-        HeldReason::Fault { .. } => None,
-    };
-    let found = found.or_else(|| {
-        let error = LogicVersion::new(&held.logic).err()?;
-        Some(format!(
-            "the logic noted with it is not a valid version: {error}"
-        ))
-    });
-    Ok(found.map(|found| OpFault::Unreadable { found }))
 }
 
 /// Compares the rows beside the records with those that follow from the records.
