@@ -39,8 +39,8 @@ const PRIMARY: u8 = 1;
 const PAGE_SIZE: usize = 12;
 const REGION_HEADER_PAGES: usize = 16;
 const REGION_DATA_PAGES: usize = 20;
-/// The data pages of a region in every file that Lattice makes, and the most that a page number can
-/// address. Small regions would cost redb more memory than the file has bytes.
+/// Regions have 2^20 data pages in Lattice's files, as many as a page number can address. Smaller
+/// ones than this would cost redb more memory than the file has bytes.
 const MIN_REGION_PAGES: u32 = 1 << 15;
 /// A commit slot: its position and length, then within it, for each of two roots, the position of
 /// the byte that says whether there is one, and of its page number; and of the slot's checksum.
@@ -214,8 +214,7 @@ fn tables(page: &[u8]) -> Option<u64> {
     }
 }
 
-/// The same for a leaf, up to the first one that is not
-/// well formed, which redb reports.
+/// The same for a leaf, up to the first definition that is not well formed, which redb reports.
 fn tables_of_leaf(page: &[u8]) -> Option<u64> {
     let count = count(page)?;
     let orders = (0..count).map_while(|nth| table(page, count, nth));
