@@ -90,7 +90,8 @@ impl PageGuard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes bytes that were read unreadable if they name a page that is longer than the file.
+    /// Makes bytes that were read unreadable if they name a page that is longer than the file, or
+    /// if it cannot be said which pages they name.
     pub(super) fn check(
         &self,
         storage: &dyn Storage,
@@ -107,7 +108,8 @@ impl PageGuard {
         let order = match bytes.first() {
             _ if offset < PAGE_BYTES => None,
             Some(&LEAF | &BRANCH) if self.known().has_tables(offset) => tables(bytes),
-            Some(&BRANCH) => children(bytes).and_then(greatest_order),
+            // Where the numbers of a branch stand depends on their count.
+            Some(&BRANCH) => Some(children(bytes).and_then(greatest_order).unwrap_or(ENDLESS)),
             _ => None,
         };
         if let Some(order) = order
@@ -206,18 +208,13 @@ fn greatest_order(numbers: &[u8]) -> Option<u64> {
 }
 
 /// The greatest order of the roots in a leaf of table definitions. A file has few tables, so their
-/// definitions fit in a leaf: a branch in its place counts as endless.
+/// definitions fit in a leaf: a branch in its place counts as endless, and so does a leaf that is
+/// not well formed, of which redb reads what it can.
 fn tables(page: &[u8]) -> Option<u64> {
-    match page.first() {
-        Some(&LEAF) => tables_of_leaf(page),
-        _ => Some(ENDLESS),
-    }
-}
-
-/// The same for a leaf, up to the first definition that is not well formed, which redb reports.
-fn tables_of_leaf(page: &[u8]) -> Option<u64> {
-    let count = count(page)?;
-    let orders = (0..count).map_while(|nth| table(page, count, nth));
+    let Some(count) = count(page).filter(|_| page[0] == LEAF) else {
+        return Some(ENDLESS);
+    };
+    let orders = (0..count).map(|nth| table(page, count, nth).unwrap_or(ENDLESS));
     orders.max()
 }
 
@@ -271,6 +268,30 @@ mod tests {
             assert_eq!(checked[64 + 112..192], whole[64 + 112..192]);
             assert_ne!(checked[192 + 112..], whole[192 + 112..]);
         }
+    }
+
+    /// A leaf of definitions without names.
+    fn leaf(definitions: &[&[u8]]) -> Vec<u8> {
+        let count = definitions.len();
+        let start = ENDS + 8 * count;
+        let mut page = vec![LEAF, 0];
+        page.extend(u16::try_from(count).unwrap().to_le_bytes());
+        let mut end = |length: usize| page.extend(u32::try_from(length).unwrap().to_le_bytes());
+        (0..count).for_each(|_| end(start));
+        (1..=count).for_each(|nth| end(start + definitions[..nth].concat().len()));
+        page.extend(definitions.concat());
+        page
+    }
+
+    #[test]
+    fn a_leaf_of_definitions_is_checked_behind_a_malformed_one() {
+        let root = |order: u64| [&[3; 9][..], &[1], &(order << 59).to_le_bytes()].concat();
+        assert_eq!(tables(&leaf(&[])), None);
+        assert_eq!(tables(&leaf(&[&root(2), &[3; 18], &root(9)])), Some(9));
+        assert_eq!(tables(&leaf(&[&root(2), &[3; 9]])), Some(ENDLESS));
+        assert_eq!(tables(&leaf(&[&[3; 9], &root(20)])), Some(ENDLESS));
+        assert_eq!(tables(&[LEAF, 0, 1]), Some(ENDLESS));
+        assert_eq!(tables(&[BRANCH, 0, 0, 0]), Some(ENDLESS));
     }
 
     #[test]

@@ -179,6 +179,29 @@ fn no_word_of_a_file_makes_redb_ask_for_more_than_the_file_has() {
     eprintln!("{failed} of {cases} cases were damage to the reader");
 }
 
+/// The count of a branch says where its page numbers stand: with a count too great for the page, some
+/// of what is taken for numbers is still in it.
+#[test]
+fn a_branch_with_too_great_a_count_makes_redb_ask_for_no_more() {
+    let _alone = alone();
+    let file = &files()[0];
+    let mut failed = 0;
+    let pages = (PAGE..file.len()).step_by(PAGE);
+    for page in pages.filter(|page| file[*page] == 2) {
+        for count in [170_u16, 200, 253] {
+            let mut damaged = file.clone();
+            damaged[page + 2..page + 4].copy_from_slice(&count.to_le_bytes());
+            let first = page + 8 + 16 * (usize::from(count) + 1);
+            damaged[first..page + PAGE].fill(0);
+            damaged[first..first + 8].copy_from_slice(&HOSTILE[0].to_le_bytes());
+            MEMORY.set_limit(MEMORY.allocated() + ROOM).unwrap();
+            failed += u32::from(use_all(&damaged).is_err());
+            MEMORY.set_limit(usize::MAX).unwrap();
+        }
+    }
+    assert!(failed >= 3, "{failed}");
+}
+
 /// A table's name stands in the definitions only.
 fn table_pages(file: &[u8]) -> Vec<usize> {
     let has = |page: &[u8], name: &[u8]| page.windows(name.len()).any(|found| found == name);
