@@ -104,8 +104,11 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn load(dir: &Path) -> Result<Self, FilesError> {
         let path = dir.join(KNOWN_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Self { text: Some(text) }),
+        match fs::read(&path) {
+            // Bytes that are no text are in lines that vouch for nothing.
+            Ok(bytes) => Ok(Self {
+                text: Some(String::from_utf8_lossy(&bytes).into_owned()),
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(FilesError::io("read", path, source)),
         }
