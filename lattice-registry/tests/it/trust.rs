@@ -85,6 +85,23 @@ fn a_forged_store_is_refused_and_trust_takes_it() {
 }
 
 #[test]
+fn a_damaged_list_vouches_for_nothing_and_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    live.close_all().unwrap();
+    let (file, list) = (live.store_path(id), dir.path().join("known.toml"));
+    assert!(live.is_known(&file).unwrap());
+    fs::write(&list, [0xff; 100]).unwrap();
+    assert!(!live.is_known(&file).unwrap());
+    assert!(!live.list().unwrap()[0].is_known);
+    assert_eq!(ops(&live, id), 10);
+    live.close_all().unwrap();
+    assert_eq!(live.ensure_known(&file).unwrap(), Vouched::Verified);
+    assert!(live.is_known(&file).unwrap());
+    assert!(fs::read_to_string(&list).unwrap().contains("verified"));
+}
+
+#[test]
 fn a_store_without_code_cannot_be_verified() {
     let dir = tempfile::tempdir().unwrap();
     let (live, id) = made(&dir.path().join("live"));
