@@ -3,11 +3,12 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use lattice_meta::Cid;
-use lattice_registry::files::{DirLock, MAX_WAIT, Partial, adopt, make_dirs, replace_bytes};
+use lattice_registry::files::{
+    DirLock, MAX_WAIT, Partial, make_dirs, replace_bytes, wait_for_lock,
+};
 use lattice_wasm::abi::MAX_CODE_BYTES;
 
 use crate::error::LibraryError;
@@ -17,8 +18,6 @@ use crate::lease::Lease;
 pub(crate) const DAMAGED: &str = ".bad";
 /// The modification time of a module is renewed at a use if it is older.
 const RENEWED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// Interval between attempts to take the lock.
-const POLL: Duration = Duration::from_millis(10);
 
 /// Reads a file up to the limit of a module and one byte more. A longer file is truncated there, so
 /// that the length check refuses it and it takes no more memory.
@@ -73,16 +72,15 @@ impl Cache {
     }
 
     fn create(&self) -> Result<(), LibraryError> {
-        let made = make_dirs(&self.dir);
-        let adopted = made.and_then(|made| made.iter().try_for_each(|dir| adopt(dir)));
-        adopted.map_err(LibraryError::files)
+        make_dirs(&self.dir)?;
+        Ok(())
     }
 
     /// Takes the lock that guards changes of the cache and of the list of trusted modules. Dropping
     /// it releases it.
     pub(crate) fn lock(&self) -> Result<DirLock, LibraryError> {
         self.create()?;
-        DirLock::take(&self.dir, MAX_WAIT).map_err(LibraryError::files)
+        Ok(DirLock::take(&self.dir, MAX_WAIT)?)
     }
 
     /// Removes what killed processes left of modules that they were writing.
@@ -96,7 +94,7 @@ impl Cache {
             return Ok(Lease::new(None));
         };
         let mut is_locked = true;
-        wait(&self.dir, || match dir.try_lock_shared() {
+        wait_for_lock(&self.dir, MAX_WAIT, || match dir.try_lock_shared() {
             Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Interrupted => {
                 is_locked = false;
                 Ok(())
@@ -111,7 +109,7 @@ impl Cache {
     pub(crate) fn exclude_leases(&self) -> Result<File, LibraryError> {
         let dir = File::open(&self.dir);
         let dir = dir.map_err(|error| LibraryError::file("lock", &self.dir, error))?;
-        wait(&self.dir, || dir.try_lock())?;
+        wait_for_lock(&self.dir, MAX_WAIT, || dir.try_lock())?;
         Ok(dir)
     }
 
@@ -136,7 +134,7 @@ impl Cache {
         }
         self.create()?;
         let path = self.path(cid);
-        replace_bytes(&path, bytes).map_err(LibraryError::files)
+        Ok(replace_bytes(&path, bytes)?)
     }
 
     /// Removes a module, if it exists. The caller holds the [lock](Self::lock).
@@ -165,26 +163,5 @@ impl Cache {
         }
         cids.sort_unstable();
         Ok(cids)
-    }
-}
-
-/// Tries to take a lock until it is free or the wait is over.
-fn wait(
-    path: &Path,
-    mut try_lock: impl FnMut() -> Result<(), TryLockError>,
-) -> Result<(), LibraryError> {
-    let failed = |error| LibraryError::file("lock", path, error);
-    let began = Instant::now();
-    loop {
-        match try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if began.elapsed() < MAX_WAIT => sleep(POLL),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::WouldBlock) => {
-                let waited = format!("another process has held it for {MAX_WAIT:?}");
-                return Err(failed(io::Error::other(waited)));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
     }
 }

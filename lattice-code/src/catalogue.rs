@@ -212,7 +212,7 @@ impl CodeLibrary {
     /// The decisions about a store's code.
     ///
     /// # Errors
-    /// [`LibraryError::File`].
+    /// [`LibraryError::Files`].
     pub fn decisions(&self, store_id: StoreId) -> Result<Decisions, LibraryError> {
         self.log().read(store_id)
     }
@@ -220,7 +220,7 @@ impl CodeLibrary {
     /// Records a decision about a store's code.
     ///
     /// # Errors
-    /// [`LibraryError::File`].
+    /// [`LibraryError::Files`].
     pub fn decided(
         &self,
         store_id: StoreId,

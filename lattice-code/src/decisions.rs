@@ -215,10 +215,7 @@ impl Log {
         }
         let failed = |error| LibraryError::file("write", &self.file, error);
         if let Some(dir) = self.file.parent() {
-            let made = make_dirs(dir).map_err(LibraryError::files)?;
-            made.iter()
-                .try_for_each(|dir| adopt(dir))
-                .map_err(LibraryError::files)?;
+            make_dirs(dir)?;
         }
         if fs::metadata(&self.file).is_ok_and(|metadata| metadata.len() > MAX_BYTES) {
             fs::rename(&self.file, &self.old).map_err(failed)?;
@@ -237,7 +234,7 @@ impl Log {
         opened
             .and_then(|mut file| file.write_all(line.as_bytes()))
             .map_err(failed)?;
-        adopt(&self.file).map_err(LibraryError::files)
+        Ok(adopt(&self.file)?)
     }
 }
 

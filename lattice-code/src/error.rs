@@ -14,9 +14,9 @@ use crate::source::SourceFailure;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LibraryError {
-    /// A file cannot be locked or replaced.
+    /// An operation on a file or directory failed.
     #[error(transparent)]
-    Files(FilesError),
+    Files(#[from] FilesError),
     /// No source has the code that a store records.
     #[error(
         "{cid} is missing; looked in {}; `lattice code add FILE` adds it",
@@ -168,17 +168,6 @@ pub enum LibraryError {
         /// What was expected and found.
         reason: String,
     },
-    /// A file cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The operation that failed.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        #[source]
-        source: io::Error,
-    },
 }
 
 fn trusts(store_type: &StoreType, publishers: &[PubKey]) -> String {
@@ -212,23 +201,7 @@ impl LibraryError {
         }
     }
 
-    /// An operation on a file or directory failed, as another module reports it.
-    pub(crate) fn files(error: FilesError) -> Self {
-        match error {
-            FilesError::Io {
-                doing,
-                path,
-                source,
-            } => Self::file(doing, path, source),
-            error => Self::Files(error),
-        }
-    }
-
-    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.into(),
-            source,
-        }
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        FilesError::io(doing, path, source).into()
     }
 }

@@ -184,7 +184,7 @@ impl CodeLibrary {
     /// A store that records it does not open here until it is added again.
     ///
     /// # Errors
-    /// [`LibraryError::File`] and [`LibraryError::Trust`].
+    /// [`LibraryError::Files`] and [`LibraryError::Trust`].
     pub fn remove(&self, cid: &Cid) -> Result<bool, LibraryError> {
         let locked = self.cache.lock()?;
         let was_trusted = Trusted::remove(&self.data_dir, cid)?;
@@ -253,7 +253,7 @@ impl CodeLibrary {
     /// The modules in the cache.
     ///
     /// # Errors
-    /// [`LibraryError::File`].
+    /// [`LibraryError::Files`].
     pub fn cached(&self) -> Result<Vec<Cid>, LibraryError> {
         self.cache.list()
     }
@@ -264,7 +264,7 @@ impl CodeLibrary {
     /// Waits at most ten seconds for a process that collects.
     ///
     /// # Errors
-    /// [`LibraryError::File`] if that process still collects.
+    /// [`LibraryError::Files`] if that process still collects.
     pub fn lease(&self) -> Result<Lease, LibraryError> {
         self.cache.lease()
     }
@@ -283,7 +283,7 @@ impl CodeLibrary {
     /// This takes no lock; [`Collector::collect`] computes it again.
     ///
     /// # Errors
-    /// [`LibraryError::File`] and [`LibraryError::Trust`].
+    /// [`LibraryError::Files`] and [`LibraryError::Trust`].
     pub fn garbage(
         &self,
         roots: &BTreeSet<Cid>,
@@ -298,7 +298,7 @@ impl CodeLibrary {
     /// that open stores.
     ///
     /// # Errors
-    /// [`LibraryError::File`] if a process still holds a lock.
+    /// [`LibraryError::Files`] if a process still holds a lock.
     pub fn collector(&self) -> Result<Collector<'_>, LibraryError> {
         let changes = self.cache.lock()?;
         let leases = self.cache.exclude_leases()?;
@@ -309,7 +309,7 @@ impl CodeLibrary {
     /// added sources. Stores a module of an added source in the cache.
     ///
     /// # Errors
-    /// [`LibraryError::File`]; [`LibraryError::Source`] if an added source failed and no other has
+    /// [`LibraryError::Files`]; [`LibraryError::Source`] if an added source failed and no other has
     /// the module. Unreadable files on the search path are skipped.
     pub fn find(&self, cid: &Cid) -> Result<Option<Located>, LibraryError> {
         match self.find_file(cid)? {
@@ -381,7 +381,7 @@ impl CodeLibrary {
     /// error is reported when a store needs it.
     ///
     /// # Errors
-    /// [`LibraryError::File`], [`LibraryError::Trust`], and as for [`check`](Self::check).
+    /// [`LibraryError::Files`], [`LibraryError::Trust`], and as for [`check`](Self::check).
     pub fn prefer_files(&self, registry: &mut Registry) -> Result<(), LibraryError> {
         for module in self.modules_of_files() {
             let (_, code) = module?;

@@ -72,7 +72,7 @@ impl CodeLibrary {
     /// decides which of them may run. `name` is for messages.
     ///
     /// # Errors
-    /// As for [`check`](Self::check), and [`LibraryError::File`].
+    /// As for [`check`](Self::check), and [`LibraryError::Files`].
     pub fn keep(&self, wasm: &[u8], name: &str) -> Result<Code, LibraryError> {
         let code = self.check(wasm, name)?;
         // Without a lock: the file gets its name when it is complete, and is no garbage yet.
@@ -96,7 +96,7 @@ impl CodeLibrary {
     /// does not request them from added sources: other types may need none of them.
     ///
     /// # Errors
-    /// [`LibraryError::File`], [`LibraryError::Refused`], [`LibraryError::Trust`].
+    /// [`LibraryError::Files`], [`LibraryError::Refused`], [`LibraryError::Trust`].
     pub fn of_type(&self, store_type: &StoreType) -> Result<Vec<Code>, LibraryError> {
         let mut all = Vec::new();
         for cid in self.trusted()?.newest_first() {

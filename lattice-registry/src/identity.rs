@@ -10,16 +10,13 @@ use lattice_backend::op::SecretKey;
 use zeroize::Zeroizing;
 
 use crate::files::{
-    DirLock, FilesError, MAX_WAIT, Partial, adopt, create_private, directory_of, sync_dir,
-    take_place,
+    DirLock, FilesError, MAX_WAIT, Partial, adopt, create_private, directory_of, replace_kept,
 };
 
 /// The file's first line; the second is the key as 64 hexadecimal digits.
 const HEADER: &str = "lattice identity v1\n";
 /// The file's length in bytes: header, digits and newline.
 const FILE_BYTES: usize = HEADER.len() + 64 + 1;
-/// The most old keys that are kept beside an identity file.
-const MAX_KEPT: u32 = 1000;
 
 /// Why an identity cannot be loaded or created. No message reveals anything about a key.
 #[derive(Debug, thiserror::Error)]
@@ -53,37 +50,9 @@ pub enum IdentityError {
         /// What was reported.
         reason: String,
     },
-    /// The file cannot be placed, or its directory cannot be locked or synced.
+    /// The file cannot be read, created or replaced.
     #[error(transparent)]
-    Files(FilesError),
-    /// The file cannot be read or created.
-    #[error("cannot {doing} {}", path.display())]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What was reported.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl From<FilesError> for IdentityError {
-    fn from(error: FilesError) -> Self {
-        match error {
-            FilesError::Io {
-                doing,
-                path,
-                source,
-            } => Self::Io {
-                doing,
-                path,
-                source,
-            },
-            error => Self::Files(error),
-        }
-    }
+    Files(#[from] FilesError),
 }
 
 /// Reads an identity file.
@@ -94,11 +63,7 @@ pub fn load_identity(path: &Path) -> Result<Arc<SecretKey>, IdentityError> {
     let path = path.to_path_buf();
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => IdentityError::NotFound { path: path.clone() },
-        _ => IdentityError::Io {
-            doing: "read",
-            path: path.clone(),
-            source,
-        },
+        _ => FilesError::io("read", &path, source).into(),
     };
     let metadata = fs::metadata(&path).map_err(failed)?;
     if !metadata.is_file() {
@@ -151,13 +116,6 @@ pub fn new_identity(path: &Path) -> Result<NewIdentity, IdentityError> {
     // The file may be a link, which stays.
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let dir = directory_of(path);
-    let failed = |doing| {
-        move |source| IdentityError::Io {
-            doing,
-            path: path.clone(),
-            source,
-        }
-    };
     let _locked = DirLock::take(dir, MAX_WAIT)?;
     let before = match load_identity(path) {
         Err(IdentityError::NotFound { .. }) => {
@@ -168,29 +126,13 @@ pub fn new_identity(path: &Path) -> Result<NewIdentity, IdentityError> {
         loaded => loaded?,
     };
     let new = write_new(path)?;
-    let kept = keep_old(path).map_err(failed("keep the old key of"))?;
-    // The old key's second name must be on disk before its file loses the first one.
-    sync_dir(dir)?;
-    take_place(&new.file(), path)?;
+    let mut kept_as = path.as_os_str().to_owned();
+    kept_as.push(".before");
+    let kept = replace_kept(&new.file(), path, kept_as.as_ref())?;
     Ok(NewIdentity {
         identity: load_identity(path)?,
         before: Some((before, kept)),
     })
-}
-
-/// Gives the file of the old key a second name.
-fn keep_old(path: &Path) -> io::Result<PathBuf> {
-    for nth in 1..=MAX_KEPT {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".before-{nth}"));
-        let kept = PathBuf::from(name);
-        match fs::hard_link(path, &kept) {
-            Ok(()) => return Ok(kept),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// The file is created atomically, and is private from the start.
@@ -207,11 +149,6 @@ fn create(path: &Path) -> Result<(), IdentityError> {
 
 /// Writes a new key to a file beside the identity file.
 fn write_new(path: &Path) -> Result<Partial, IdentityError> {
-    let failed = |source| IdentityError::Io {
-        doing: "make",
-        path: path.to_path_buf(),
-        source,
-    };
     let secret = random_secret()?;
     let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES));
     text.push_str(HEADER);
@@ -221,7 +158,7 @@ fn write_new(path: &Path) -> Result<Partial, IdentityError> {
     let new = partial.file();
     create_private(&new)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(failed)?;
+        .map_err(|source| FilesError::io("make", path, source))?;
     Ok(partial)
 }
 
@@ -252,11 +189,8 @@ fn parse(bytes: &[u8]) -> Result<Arc<SecretKey>, String> {
 #[cfg(unix)]
 fn check_private(file: &fs::File, path: &Path) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = file.metadata().map_err(|source| IdentityError::Io {
-        doing: "read",
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let metadata = file.metadata();
+    let metadata = metadata.map_err(|source| FilesError::io("read", path, source))?;
     match metadata.permissions().mode() & 0o777 {
         mode if mode & 0o077 != 0 => Err(IdentityError::Exposed {
             path: path.to_path_buf(),

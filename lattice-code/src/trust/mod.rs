@@ -86,7 +86,7 @@ impl Trusted {
     /// Reads the list of a data directory; without a file, the list is empty.
     ///
     /// # Errors
-    /// [`LibraryError::File`], and [`LibraryError::Trust`] for a malformed file.
+    /// [`LibraryError::Files`], and [`LibraryError::Trust`] for a malformed file.
     pub fn load(data_dir: &Path) -> Result<Self, LibraryError> {
         Ok(read(&file(data_dir))?.1)
     }
@@ -265,7 +265,7 @@ fn change(
     if !edit(&mut document, &trusted) {
         return Ok(false);
     }
-    replace_bytes(&path, document.to_string().as_bytes()).map_err(LibraryError::files)?;
+    replace_bytes(&path, document.to_string().as_bytes())?;
     Ok(true)
 }
 

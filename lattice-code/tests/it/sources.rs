@@ -272,7 +272,7 @@ fn files_named_by_the_user_are_preferred_if_trusted() {
         let preferred = library.prefer_files(&mut registry);
         preferred.map(|()| registry.types().count())
     };
-    assert!(matches!(prefer(), Err(LibraryError::File { .. })));
+    assert!(matches!(prefer(), Err(LibraryError::Files(_))));
     fs::write(&file, b"no module").unwrap();
     assert!(matches!(prefer(), Err(LibraryError::Refused { .. })));
     fs::write(&file, guests::CHAT).unwrap();

@@ -282,6 +282,55 @@ fn root_leaves_a_user_the_access_to_its_directory() {
 
 /// As root: another user sees nothing of a private directory; in one that it may write to, it
 /// replaces no file that the owner could not read afterwards.
+/// Regression: `known.toml`, which only the owner can read, kept all others from listing.
+#[test]
+fn a_group_reads_what_is_shared_with_it() {
+    let Some((_home, dir)) = of_owner() else {
+        return;
+    };
+    let made = as_user(OWNER, &dir, &["create", "core:kvstore", "--group-readable"]);
+    assert!(made.status.success(), "{}", said(&made));
+    let id = String::from_utf8(made.stdout).unwrap();
+    let id = id.trim();
+    for shared in [&dir, &dir.join("stores")] {
+        set_mode(shared, 0o750);
+    }
+    for words in [&["list"][..], &["info", id], &["scan", id], &["verify", id]] {
+        let read = Command::new(env!("CARGO_BIN_EXE_lattice"))
+            .env("LATTICE_DATA_DIR", &dir)
+            .args(words)
+            .uid(OTHER)
+            .gid(OWNER)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&read.stdout);
+        assert_eq!(read.status.code(), Some(0), "{words:?}: {}", said(&read));
+        assert!(words[0] == "scan" || !text.is_empty(), "{words:?}");
+    }
+}
+
+/// A file that cannot be looked at may have a writer.
+#[test]
+fn a_store_that_cannot_be_looked_at_is_not_removed() {
+    let Some((_home, dir)) = of_owner() else {
+        return;
+    };
+    let id = printed(&dir, &["list"]);
+    let id = &id[..36];
+    let store = dir.join("stores").join(id);
+    set_mode(&store, 0);
+    let refused = as_user(OWNER, &dir, &["destroy", id, "--yes"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("Permission denied"),
+        "{}",
+        said(&refused)
+    );
+    set_mode(&store, 0o700);
+    let read = as_user(OWNER, &dir, &["get", "kv", "a"]);
+    assert_eq!(read.stdout, b"1", "{}", said(&read));
+}
+
 #[test]
 fn another_user_reads_nothing_and_takes_no_access_away() {
     let Some((_home, dir)) = of_owner() else {

@@ -153,7 +153,7 @@ fn opens_as_many_as_it_may() {
     assert!(
         matches!(
             error,
-            ManagerError::Peek(_) | ManagerError::Open(_) | ManagerError::Io { .. }
+            ManagerError::Peek(_) | ManagerError::Open(_) | ManagerError::Files(_)
         ),
         "{error:?}"
     );

@@ -29,12 +29,15 @@ pub fn sync_dir(dir: &Path) -> Result<(), FilesError> {
 }
 
 /// Creates a directory and its missing parents, each with mode 0700, and syncs the entry of each.
-/// Leaves existing ones as they are. Returns those that this call created, outermost first.
+/// What root creates belongs to the owner of the directory that it is in. Leaves existing ones as
+/// they are. Returns those that this call created, outermost first.
 ///
 /// # Errors
 /// What the operating system reports. Directories that were created before the error stay.
 pub fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>, FilesError> {
-    names::make_dirs(&OnDisk, dir)
+    let made = names::make_dirs(&OnDisk, dir)?;
+    made.iter().try_for_each(|dir| adopt(dir))?;
+    Ok(made)
 }
 
 /// Creates a directory of a data directory with mode 0700. What root creates belongs to the owner

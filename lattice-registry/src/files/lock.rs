@@ -53,25 +53,48 @@ impl LockFile {
     /// [`FilesError::Held`], and what the operating system reports.
     pub fn take(path: impl Into<PathBuf>, wait: Duration) -> Result<Self, FilesError> {
         let path = path.into();
-        let failed = |source| FilesError::io("lock", &path, source);
-        let began = Instant::now();
-        loop {
-            let file = super::uninterrupted(|| open(&path)).map_err(failed)?;
-            if super::uninterrupted(|| try_lock(&file)).map_err(failed)? {
+        let file = wait_for_lock(&path, wait, || {
+            loop {
+                let file = open(&path).map_err(TryLockError::Error)?;
+                file.try_lock()?;
                 // The previous holder may have removed the file. Later callers then lock a new file
                 // of this name.
-                if is_at(&file, &path).map_err(failed)? {
-                    adopt(&path)?;
-                    return Ok(Self { path, _file: file });
+                if is_at(&file, &path).map_err(TryLockError::Error)? {
+                    return Ok(file);
                 }
+            }
+        })?;
+        let taken = Self { path, _file: file };
+        adopt(&taken.path)?;
+        Ok(taken)
+    }
+}
+
+/// Tries to take a lock until it is free, and waits at most this long. The path is what it is on.
+///
+/// # Errors
+/// [`FilesError::Held`], and what the operating system reports.
+pub fn wait_for_lock<T>(
+    path: &Path,
+    wait: Duration,
+    mut try_lock: impl FnMut() -> Result<T, TryLockError>,
+) -> Result<T, FilesError> {
+    let began = Instant::now();
+    loop {
+        match try_lock() {
+            Ok(locked) => return Ok(locked),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 continue;
             }
-            let waited = began.elapsed();
-            if waited >= wait {
-                return Err(FilesError::Held { path, waited });
-            }
-            sleep(POLL.min(wait - waited));
+            Err(TryLockError::Error(source)) => return Err(FilesError::io("lock", path, source)),
         }
+        let waited = began.elapsed();
+        if waited >= wait {
+            let path = path.to_path_buf();
+            return Err(FilesError::Held { path, waited });
+        }
+        sleep(POLL.min(wait - waited));
     }
 }
 
@@ -118,13 +141,13 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 /// Whether both describe the same file.
 #[cfg(unix)]
-pub(crate) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+pub(super) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
 /// On these systems open files are not removed, so a name keeps its file.
 #[cfg(not(unix))]
-pub(crate) fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+pub(super) fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
     true
 }

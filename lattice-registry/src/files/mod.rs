@@ -2,7 +2,7 @@
 //!
 //! * [`DirLock`] and [`LockFile`]: who changes small files.
 //! * [`replace_bytes`]: replaces a small file.
-//! * [`take_place`]: moves a file to the place of another one.
+//! * [`take_place`] and [`replace_kept`]: move a file to the place of another one.
 //! * [`Partial`]: a file that is made beside its place, and appears there complete.
 //! * [`make_dirs`]: directories that only their owner can access.
 //!
@@ -22,12 +22,11 @@ mod replace;
 
 pub use access::{adopt, keep_access, set_mode};
 pub use dirs::{directory_of, make_dirs, remove_all, sync_dir};
-pub use lock::{DIR_LOCK, DirLock, LockFile, MAX_WAIT};
+pub use lock::{DIR_LOCK, DirLock, LockFile, MAX_WAIT, wait_for_lock};
 pub use partial::Partial;
-pub use replace::{create_private, link_target, replace_bytes, take_place};
+pub use replace::{create_private, link_target, replace_bytes, replace_kept, take_place};
 
 pub(crate) use dirs::make_dir;
-pub(crate) use lock::is_same;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,7 +72,8 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+    /// What the operating system returned, when `doing` something to `path`.
+    pub fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io {
             doing,
             path: path.into(),

@@ -151,6 +151,7 @@ fn name() -> String {
 /// it for a leftover. On file systems without locks, no process removes leftovers.
 fn lock_new(dir: &Path) -> io::Result<Option<File>> {
     let file = match open_itself(dir) {
+        // The other process has removed it already.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };

@@ -4,11 +4,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::access::open_itself;
+use super::lock::is_same;
 use super::names::{self, OnDisk};
 use super::{FilesError, Partial, directory_of, keep_access};
 
 /// The most symbolic links that are followed, as in Linux.
 const MAX_LINKS: u32 = 40;
+/// The most old files that are kept beside a file.
+const MAX_KEPT: u32 = 1000;
 
 /// Replaces a small file, or creates it: atomically, durably, and with the mode and owner that it
 /// has. A new file has mode 0600. If the path is a symbolic link, the file that it leads to is
@@ -58,7 +62,7 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 /// failed.
 pub fn take_place(new: &Path, old: &Path) -> Result<(), FilesError> {
     let failed = |source| FilesError::io("replace", old, source);
-    let file = File::open(new).map_err(failed)?;
+    let file = open_itself(new).map_err(failed)?;
     let dir = directory_of(old);
     match fs::symlink_metadata(old) {
         Ok(_) => keep_access(&file, old)?,
@@ -67,6 +71,60 @@ pub fn take_place(new: &Path, old: &Path) -> Result<(), FilesError> {
     }
     // The sync makes the change of mode and owner durable as well.
     names::replace(&OnDisk, new, old)
+}
+
+/// The same for a name that is in use. The old file keeps a name beside the new one, which is
+/// returned: the first unused one of `<kept_as>-1`, `<kept_as>-2`, ..., in the same directory.
+///
+/// # Errors
+/// See [`FilesError`]. Nothing has changed then, unless syncing the directory failed.
+pub fn replace_kept(new: &Path, old: &Path, kept_as: &Path) -> Result<PathBuf, FilesError> {
+    let file = open_itself(new).map_err(|source| FilesError::io("replace", old, source))?;
+    keep_access(&file, old)?;
+    let kept = keep(old, kept_as)?;
+    match names::replace_kept(&OnDisk, new, old) {
+        Ok(()) => Ok(kept),
+        Err(error) => {
+            // If the new file has taken the place, only the last sync has failed.
+            if new.exists() {
+                let _ = fs::remove_file(&kept);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Gives a file a second name, which it keeps when another file replaces it.
+fn keep(file: &Path, kept_as: &Path) -> Result<PathBuf, FilesError> {
+    let mut nth = 1;
+    loop {
+        let mut kept = kept_as.as_os_str().to_owned();
+        kept.push(format!("-{nth}"));
+        let kept = PathBuf::from(kept);
+        let failed = |source| FilesError::io("keep the old file as", &kept, source);
+        match fs::hard_link(file, &kept) {
+            Ok(()) => return Ok(kept),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let (there, old) = (fs::symlink_metadata(&kept), fs::symlink_metadata(file));
+                // A replacement that was interrupted before the rename left this name.
+                if cfg!(unix) && is_same(&there.map_err(failed)?, &old.map_err(failed)?) {
+                    return Ok(kept);
+                }
+                if nth == MAX_KEPT {
+                    return Err(failed(error));
+                }
+                nth += 1;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(failed(error)),
+            // Some file systems have no hard links.
+            Err(_) => {
+                let copied = fs::copy(file, &kept);
+                let synced = copied.and_then(|_| File::open(&kept)?.sync_all());
+                synced.map_err(failed)?;
+                return Ok(kept);
+            }
+        }
+    }
 }
 
 #[cfg(unix)]

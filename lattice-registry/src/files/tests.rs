@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -56,6 +57,32 @@ fn threads_that_take_a_lock_come_one_after_the_other() {
     });
     assert_eq!(fs::read_to_string(&count).unwrap(), "100");
     assert_eq!(names(dir.path()), ["count"]);
+}
+
+/// A holder that releases the lock removes its file, which another thread may have opened already.
+#[test]
+fn a_lock_has_one_holder_while_many_try_to_take_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let is_held = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                let mut taken = 0;
+                while taken < 500 {
+                    match DirLock::take(dir.path(), Duration::ZERO) {
+                        Ok(_held) => {
+                            assert!(!is_held.swap(true, Ordering::SeqCst), "it has two holders");
+                            taken += 1;
+                            is_held.store(false, Ordering::SeqCst);
+                        }
+                        Err(FilesError::Held { .. }) => std::thread::yield_now(),
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(names(dir.path()), [""; 0]);
 }
 
 #[cfg(unix)]

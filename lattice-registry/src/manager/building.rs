@@ -97,7 +97,7 @@ impl Building {
         store_id: StoreId,
     ) -> Result<(), ManagerError> {
         adopt(&self.file())?;
-        let stores = self.made.dir_inside(&manager.stores_dir())?;
+        let stores = self.made.dir(&manager.stores_dir())?;
         let place = stores.join(store_id.to_string());
         match names::move_dir(&OnDisk, &self.dir, &place) {
             // The target directory has no store, but may have kept files of one.
@@ -142,10 +142,10 @@ impl StoreManager {
                 id.is_some_and(|id| id.parse::<StoreId>().is_ok())
             });
             if has_id && (start != Some(MIGRATING) || !self.dir.join(&name).exists()) {
-                clear(&self.dir, &name);
+                let _ = clear(&self.dir, &name);
             }
         }
-        self.clear_going(None);
+        self.clear_going();
         Partial::clear(&self.dir);
         if self.dir.join(DIR_LOCK).exists() {
             // Dropping the lock removes the file.
@@ -156,12 +156,17 @@ impl StoreManager {
 
 /// Removes what killed processes left of stores that they were building with this id, or from a
 /// store of this id. Returns the directories that it has removed.
-pub(super) fn clear_left_of(data_dir: &Path, store_id: StoreId) -> Vec<PathBuf> {
+pub(super) fn clear_left_of(
+    data_dir: &Path,
+    store_id: StoreId,
+) -> Result<Vec<PathBuf>, FilesError> {
     let id = store_id.to_string();
     let starts = [NEW, COPYING, MIGRATING].map(|start| format!("{start}{id}"));
     let names = left(data_dir).into_iter();
     let of_it = names.filter(|name| starts.iter().any(|start| name.starts_with(start)));
-    of_it.filter_map(|name| clear(data_dir, &name)).collect()
+    of_it
+        .filter_map(|name| clear(data_dir, &name).transpose())
+        .collect()
 }
 
 /// The names in a data directory, without the endings of lock files.
@@ -174,11 +179,14 @@ pub(super) fn left(data_dir: &Path) -> BTreeSet<String> {
 }
 
 /// Removes a directory in which a killed process was building a store, with its lock file. Skips
-/// one that another process holds. What cannot be removed does no harm.
-fn clear(data_dir: &Path, name: &str) -> Option<PathBuf> {
-    let _lock = LockFile::take(lock_of(data_dir, name), Duration::ZERO).ok()?;
+/// one that another process holds. Returns the directory if it was there.
+fn clear(data_dir: &Path, name: &str) -> Result<Option<PathBuf>, FilesError> {
+    let _lock = match LockFile::take(lock_of(data_dir, name), Duration::ZERO) {
+        Err(FilesError::Held { .. }) => return Ok(None),
+        lock => lock?,
+    };
     let dir = data_dir.join(name);
     let is_there = fs::symlink_metadata(&dir).is_ok();
-    remove_all(&dir).ok()?;
-    is_there.then_some(dir)
+    remove_all(&dir)?;
+    Ok(is_there.then_some(dir))
 }

@@ -10,10 +10,9 @@ use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
 use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
-use super::fs::{is_taken, lock_of};
-use super::rebuild::{REPLACING, kept_as};
+use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, is_taken, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
-use crate::files::{FilesError, LockFile, directory_of, remove_all, sync_dir};
+use crate::files::{FilesError, LockFile, Partial, directory_of, remove_all, sync_dir};
 
 /// The prefix of directories of stores that are being removed; the id follows.
 const GOING: &str = "destroying-";
@@ -66,7 +65,8 @@ impl StoreManager {
             // A damaged store can be removed too. Only one that another process writes cannot.
             let _locked = match file.canonicalize() {
                 Ok(file) => self.lock(&file)?,
-                Err(_) => None,
+                Err(error) if leads_nowhere(&error) => None,
+                Err(source) => return Err(ManagerError::io("look for", file, source)),
             };
             // A removal that is killed from here on leaves an unverified store, or less.
             self.forget(store_id)?;
@@ -77,15 +77,15 @@ impl StoreManager {
             sync_dir(&self.stores_dir())?;
             remove_all(&going)?;
         }
-        destroyed.leftovers = self.clear_going(Some(store_id));
-        let left = clear_left_of(&self.dir, store_id);
+        destroyed.leftovers = self.finish_going(store_id)?;
+        let left = clear_left_of(&self.dir, store_id)?;
         destroyed.leftovers.extend(left);
         if !destroyed.was_there && destroyed.leftovers.is_empty() {
             let dir = dir_of_all;
             return Err(ManagerError::NoSuchStore { store_id, dir });
         }
         sync_dir(&self.dir)?;
-        self.clear_going(None);
+        self.clear_going();
         Ok(destroyed)
     }
 
@@ -105,10 +105,15 @@ impl StoreManager {
     /// finished, and of migrations, each with the id of the store, of a migration that of the old
     /// store. A process may still be working on a store that is not finished.
     pub fn leftovers(&self) -> Vec<(StoreId, PathBuf)> {
+        self.starting_with(&[GOING, NEW, COPYING, MIGRATING])
+    }
+
+    /// The names in the data directory, without the endings of lock files, that start so and go on
+    /// with an id.
+    fn starting_with(&self, starts: &[&str]) -> Vec<(StoreId, PathBuf)> {
         let mut found = Vec::new();
         for name in left(&self.dir) {
-            let starts = [GOING, NEW, COPYING, MIGRATING];
-            let rest = starts.iter().find_map(|start| name.strip_prefix(start));
+            let rest = starts.iter().find_map(|start| name.strip_prefix(*start));
             let id = rest.and_then(|rest| rest.get(..ID_CHARS)?.parse().ok());
             found.extend(id.map(|id| (id, self.dir.join(&name))));
         }
@@ -123,43 +128,28 @@ impl StoreManager {
         destroyed: &mut Destroyed,
     ) -> Result<(), ManagerError> {
         let dir = directory_of(file);
-        let is_dir_linked = dir.is_symlink();
-        if !is_dir_linked && !file.is_symlink() {
-            return Ok(());
-        }
+        let linked = |path: &Path| path.canonicalize().ok().filter(|_| path.is_symlink());
+        let (target, linked_dir) = (linked(file), linked(dir));
         // First what the link of the file leads to, since the file is in the directory. The target
         // goes last: as long as it exists, the next removal finds what is beside it.
-        let target = match file.is_symlink() {
-            true => file.canonicalize().ok(),
-            false => None,
-        };
         if let Some(target) = &target {
-            self.remove_at(
-                store_id,
-                directory_of(target),
-                Named::OfAny,
-                target,
-                destroyed,
-            )?;
-            remove_all(target)?;
-            destroyed.linked.push(target.clone());
-            sync_dir(directory_of(target))?;
+            let there = directory_of(target);
+            self.remove_at(store_id, there, Named::OfAny, target, destroyed)?;
+            self.remove_file(store_id, target, Named::OfStore, destroyed)?;
+            sync_dir(there)?;
         }
-        if let (true, Ok(there)) = (is_dir_linked, dir.canonicalize()) {
-            self.remove_at(store_id, &there, Named::OfStore, Path::new(""), destroyed)?;
-            sync_dir(&there)?;
+        if let Some(there) = &linked_dir {
+            self.remove_at(store_id, there, Named::OfStore, Path::new(""), destroyed)?;
+            sync_dir(there)?;
         }
-        let beside_target = target
-            .as_deref()
-            .map(|file| directory_of(file).to_path_buf());
-        let linked_dir = is_dir_linked.then(|| dir.canonicalize().ok()).flatten();
-        for there in beside_target.into_iter().chain(linked_dir) {
+        let beside_target = target.as_deref().map(directory_of);
+        for there in beside_target.into_iter().chain(linked_dir.as_deref()) {
             // Lattice names the directories of stores by their ids. Others stay, even if empty.
             if there.file_name() == Some(store_id.to_string().as_ref())
-                && fs::remove_dir(&there).is_ok()
+                && fs::remove_dir(there).is_ok()
             {
-                sync_dir(directory_of(&there))?;
-                destroyed.linked.push(there);
+                sync_dir(directory_of(there))?;
+                destroyed.linked.push(there.to_path_buf());
             }
         }
         destroyed.linked.sort();
@@ -177,37 +167,48 @@ impl StoreManager {
         except: &Path,
         destroyed: &mut Destroyed,
     ) -> Result<(), ManagerError> {
+        // A killed rebuild or restore has left them.
+        Partial::clear(there);
         let failed = |source| ManagerError::io("list", there, source);
         for entry in fs::read_dir(there).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_file = fs::symlink_metadata(&path).is_ok_and(|entry| !entry.is_dir());
             if path == except {
                 continue;
             }
-            let name = path.file_name().and_then(|name| name.to_str());
-            let is_file = fs::symlink_metadata(&path).is_ok_and(|entry| !entry.is_dir());
-            let is_ours = is_file
-                && name.is_some_and(is_store_file)
-                && match named {
-                    Named::OfStore => true,
-                    Named::OfAny => self
-                        .backend
-                        .peek_info(&path)
-                        .is_ok_and(|meta| meta.store_id == store_id),
-                };
-            match (is_ours, named) {
-                (true, _) => {
-                    remove_all(&path)?;
-                    destroyed.linked.push(path);
-                }
-                (false, Named::OfStore) => destroyed.left.push(path),
+            if is_file && name.is_some_and(is_store_file) {
+                self.remove_file(store_id, &path, named, destroyed)?;
+            } else if named == Named::OfStore {
                 // Any directory may hold the target of a linked file.
-                (false, Named::OfAny) if is_file && name.is_some_and(is_store_file) => {
-                    destroyed.left.push(path);
-                }
-                (false, Named::OfAny) => {}
+                destroyed.left.push(path);
             }
         }
         Ok(())
+    }
+
+    /// Removes a file that has the name of a store's file, unless it is another store's.
+    fn remove_file(
+        &self,
+        store_id: StoreId,
+        path: &Path,
+        named: Named,
+        destroyed: &mut Destroyed,
+    ) -> Result<(), ManagerError> {
+        let is_ours = match self.backend.peek_info(path) {
+            Ok(meta) => meta.store_id == store_id,
+            // A damaged file does not say whose it is.
+            Err(_) => named == Named::OfStore,
+        };
+        let files = match is_ours {
+            true => &mut destroyed.linked,
+            false => &mut destroyed.left,
+        };
+        files.push(path.to_path_buf());
+        match is_ours {
+            true => Ok(remove_all(path)?),
+            false => Ok(()),
+        }
     }
 
     /// Renames a store's directory to an unused name. An interrupted removal may have left the
@@ -236,51 +237,59 @@ impl StoreManager {
         Err(failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Removes leftovers of interrupted removals: of one store, whose lock the caller holds, or of
-    /// all. Skips those that another process removes. What cannot be removed is not returned.
-    pub(super) fn clear_going(&self, of: Option<StoreId>) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+    /// Removes what interrupted removals of a store left. The caller holds their lock.
+    fn finish_going(&self, store_id: StoreId) -> Result<Vec<PathBuf>, ManagerError> {
         let mut removed = Vec::new();
-        for entry in entries {
-            let name = entry.file_name();
-            let rest = name.to_str().and_then(|name| name.strip_prefix(GOING));
-            let id = rest.and_then(|rest| rest.get(..ID_CHARS)?.parse::<StoreId>().ok());
-            let Some(id) = id.filter(|id| of.is_none_or(|of| of == *id)) else {
-                continue;
-            };
-            let lock = match of {
-                Some(_) => None,
-                None => match self.begin_going(id) {
-                    Ok(lock) => Some(lock),
-                    Err(_) => continue,
-                },
-            };
-            // Dropping the lock removes its file.
-            let is_lock = entry.path().extension() == Some("lock".as_ref());
-            if !is_lock && remove_all(&entry.path()).is_ok() {
-                removed.push(entry.path());
+        for (id, path) in self.starting_with(&[GOING]) {
+            if id == store_id && fs::symlink_metadata(&path).is_ok() {
+                remove_all(&path)?;
+                removed.push(path);
             }
-            drop(lock);
         }
-        removed
+        Ok(removed)
+    }
+
+    /// Removes what interrupted removals of all stores left. Skips those that another process
+    /// removes. What cannot be removed does no harm.
+    pub(super) fn clear_going(&self) {
+        for (id, _) in self.starting_with(&[GOING]) {
+            // Dropping the lock removes its file.
+            if let Ok(_going) = self.begin_going(id) {
+                let _ = self.finish_going(id);
+            }
+        }
     }
 }
 
-/// Whose files have the names of a store's files in a directory outside of the data directory.
+/// Whose files have the names of a store's files in a directory outside of the data directory,
+/// unless they say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     /// The store's: its directory is a link to this one.
     OfStore,
-    /// Any store's: the files say whose.
+    /// Any store's.
     OfAny,
+}
+
+/// Whether there is no file at a path, and so nothing to lock.
+fn leads_nowhere(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let is_circle = error.raw_os_error() == Some(libc::ELOOP);
+    #[cfg(not(unix))]
+    let is_circle = false;
+    is_circle
+        || matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
 }
 
 /// Whether Lattice gives this name to a file in a store's directory.
 fn is_store_file(name: &str) -> bool {
-    let is_kept = |why| {
-        let nth = name.strip_prefix(&kept_as(why));
-        let nth = nth.and_then(|nth| nth.strip_prefix('-'));
+    let is_kept = |start: &str| {
+        let nth = name.strip_prefix(start);
+        let nth = nth.and_then(|rest| rest.strip_prefix('-'));
         nth.is_some_and(|nth| nth.parse::<u32>().is_ok())
     };
-    name == STATE_DB || name == REPLACING || is_kept("before-rebuild") || is_kept("before-restore")
+    name == STATE_DB || is_kept(BEFORE_REBUILD) || is_kept(BEFORE_RESTORE)
 }

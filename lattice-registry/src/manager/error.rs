@@ -81,19 +81,8 @@ pub enum ManagerError {
     #[error("the operating system gave no random bytes for a new store")]
     Random(#[source] Cause),
     /// An operation on a file or directory failed.
-    #[error("cannot {doing} {}", path.display())]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What was reported.
-        #[source]
-        source: io::Error,
-    },
-    /// A file cannot be locked or replaced.
     #[error(transparent)]
-    Files(FilesError),
+    Files(#[from] FilesError),
     /// A link in the store's place leads to nothing, so neither is there a store nor a place for
     /// one.
     #[error("{} is a link to {}, which does not exist; make that available, for example by mounting its disk, or delete the link and try again", link.display(), target.display())]
@@ -211,23 +200,6 @@ fn of_other_logic(recorded: Option<&str>) -> String {
     recorded.map_or(String::new(), |recorded| {
         format!(" (the store records the logic {recorded}, and other logic verified it)")
     })
-}
-
-impl From<FilesError> for ManagerError {
-    fn from(error: FilesError) -> Self {
-        match error {
-            FilesError::Io {
-                doing,
-                path,
-                source,
-            } => Self::Io {
-                doing,
-                path,
-                source,
-            },
-            error => Self::Files(error),
-        }
-    }
 }
 
 impl ManagerError {

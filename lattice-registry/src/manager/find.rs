@@ -58,7 +58,7 @@ impl Drop for Found {
 }
 
 /// Peek data of a store that is open here.
-fn peek_handle(open: &dyn StoreHandle, file: &Path) -> Result<Peek, PeekError> {
+pub(super) fn peek_handle(open: &dyn StoreHandle, file: &Path) -> Result<Peek, PeekError> {
     let meta = open.info().map_err(|failed| match failed {
         InfoError::Meta(found) => found,
         InfoError::Backend(source) => PeekError::Backend {

@@ -102,10 +102,23 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Reads the file. One that this user may not read vouches for nothing.
     pub(super) fn load(dir: &Path) -> Result<Self, FilesError> {
+        match Self::read(dir) {
+            Err(error) if error.io_kind() == Some(io::ErrorKind::PermissionDenied) => Ok(Self {
+                text: Some(String::new()),
+            }),
+            read => read,
+        }
+    }
+
+    fn read(dir: &Path) -> Result<Self, FilesError> {
         let path = dir.join(KNOWN_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Self { text: Some(text) }),
+        match fs::read(&path) {
+            // Bytes that are no text are in lines that vouch for nothing.
+            Ok(bytes) => Ok(Self {
+                text: Some(String::from_utf8_lossy(&bytes).into_owned()),
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(FilesError::io("read", path, source)),
         }
@@ -253,7 +266,7 @@ pub(super) fn update(
     change: impl FnOnce(&Known, &mut Lines),
 ) -> Result<(), FilesError> {
     let _locked = DirLock::take(dir, MAX_WAIT)?;
-    let known = Known::load(dir)?;
+    let known = Known::read(dir)?;
     let mut lines = known.lines();
     change(&known, &mut lines);
     let text = lines.text();

@@ -65,17 +65,17 @@ impl StoreManager {
 
     fn peek_dir(&self, dir: &Path, has_known: bool, known: &Lines) -> Listed {
         let file = dir.join(STATE_DB);
-        let meta = self.peek_file(&file);
-        let is_known = || {
-            let entry = |key: &Key| known.mark(key);
-            self.is_known_file(has_known, &entry, &canonical(&file))
+        let entry = |key: &Key| known.mark(key);
+        let (meta, is_known) = match self.peek_known(has_known, &entry, &canonical(&file)) {
+            Ok((meta, is_known)) => (check_place(&file, &meta).map(|()| meta), is_known),
+            // A peek needs less of a file, and its error is the one to report.
+            Err(_) => (self.peek_file(&file), false),
         };
-        let is_known = meta.is_ok() && is_known().is_ok_and(|is_known| is_known);
         let size_bytes = fs::metadata(&file).ok().map(|metadata| metadata.len());
         Listed {
             path: dir.to_path_buf(),
+            is_known: is_known && meta.is_ok(),
             meta,
-            is_known,
             size_bytes,
         }
     }

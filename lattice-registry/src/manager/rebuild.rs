@@ -1,6 +1,5 @@
 //! Rebuilds stores from their history.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::backend::OpenOptions;
@@ -8,15 +7,11 @@ use lattice_backend::engine::verify::Difference;
 use lattice_meta::{StateHash, StoreId};
 
 use super::find::{canonical, state_db};
-use super::fs::replace;
+use super::fs::BEFORE_REBUILD;
 use super::known::How;
-use super::{ManagerError, STATE_DB, StoreManager};
+use super::{ManagerError, StoreManager};
 use crate::Rebuild;
-use crate::files::remove_all;
-
-/// The name of the file that is going to replace a store's file, beside it. Only the holder of the
-/// writer's lock makes it.
-pub(super) const REPLACING: &str = "state.db.replacing";
+use crate::files::{Partial, replace_kept};
 
 /// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +51,8 @@ impl StoreManager {
             .backend
             .open(&file, &OpenOptions::read_write())
             .map_err(|error| ManagerError::Open(error.into()))?;
-        // An interrupted rebuild or restore may have left it.
-        let target = file.with_file_name(REPLACING);
-        remove_all(&target)?;
+        let partial = Partial::beside(&file)?;
+        let target = partial.file();
         let rebuilt = opener.rebuild(Rebuild {
             meta,
             backend: &*self.backend,
@@ -67,16 +61,9 @@ impl StoreManager {
             target: &target,
             progress: &self.options.progress,
         });
-        let replaced = rebuilt.map_err(ManagerError::from).and_then(|rebuilt| {
-            Ok((
-                rebuilt,
-                replace(&file, &target, &kept_as("before-rebuild"))?,
-            ))
-        });
-        let (rebuilt, kept) = replaced.inspect_err(|_| {
-            // Report the first error, not that of the removal.
-            let _ = fs::remove_file(&target);
-        })?;
+        let rebuilt = rebuilt?;
+        let kept = replace_kept(&target, &file, &file.with_file_name(BEFORE_REBUILD))?;
+        drop(partial);
         let closed = held.close();
         closed.map_err(|source| ManagerError::Close { store_id, source })?;
         // The replay has checked the history.
@@ -90,9 +77,4 @@ impl StoreManager {
             difference: rebuilt.difference,
         })
     }
-}
-
-/// The prefix of the names under which replaced files are kept.
-pub(super) fn kept_as(why: &str) -> String {
-    format!("{STATE_DB}.{why}")
 }

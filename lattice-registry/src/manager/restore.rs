@@ -9,13 +9,12 @@ use lattice_meta::{MetaInfo, StoreId};
 
 use super::building::{Building, COPYING};
 use super::find::canonical;
-use super::fs::replace;
-use super::known::{How, Known};
-use super::rebuild::kept_as;
+use super::fs::BEFORE_RESTORE;
+use super::known::{How, Key, Known};
 use super::trust::sound;
 use super::verify::Checksums;
 use super::{IfUnverified, ManagerError, StoreManager, Vouched};
-use crate::files::{Partial, directory_of};
+use crate::files::{Partial, directory_of, replace_kept};
 
 /// How a restore treats an existing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -129,6 +128,10 @@ impl StoreManager {
             sound(copy, self.verify_file(&file, Depth::Full))?;
         }
         let mark = self.mark_of(&file)?;
+        if mark.store_id != store_id {
+            let path = copy.to_path_buf();
+            return Err(ManagerError::VerifyChanged { path });
+        }
         Ok(Restoring {
             manager: self,
             new,
@@ -147,7 +150,7 @@ impl StoreManager {
         self.close(store_id)?;
         // Keeps writers from opening the old file until it has been replaced.
         let _locked = self.lock(&file)?;
-        let kept = replace(&file, new, &kept_as("before-restore"))?;
+        let kept = replace_kept(new, &file, &file.with_file_name(BEFORE_RESTORE))?;
         // Name it as the caller named the data directory, unless a link leads elsewhere.
         let is_linked = place.is_symlink() || directory_of(&place).is_symlink();
         Ok(match kept.file_name().filter(|_| !is_linked) {
@@ -201,8 +204,7 @@ impl Restoring<'_> {
             Vouched::Trusted => How::Trusted,
             _ => How::Restored,
         };
-        let key = manager.key_of(&canonical(&manager.store_path(store_id)), store_id);
-        manager.record(&key, &self.mark, how)?;
+        manager.record(&Key::Store(store_id), &self.mark, how)?;
         Ok(RestoredStore {
             meta: self.meta,
             kept,

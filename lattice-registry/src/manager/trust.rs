@@ -9,9 +9,9 @@ use lattice_backend::backend::{Access, BackendError, OpenOptions, PeekError, Sta
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::read::StoreMark;
 use lattice_backend::engine::verify::{Depth, Finding, Verification};
-use lattice_meta::StoreId;
+use lattice_meta::{MetaInfo, StoreId};
 
-use super::find::{canonical, state_db};
+use super::find::{canonical, peek_handle, state_db};
 use super::known::{How, Key, Known, Lines, update};
 use super::{ManagerError, STATE_DB, StoreManager};
 use crate::files::make_dirs;
@@ -50,26 +50,30 @@ impl StoreManager {
     pub fn is_known(&self, path: impl AsRef<Path>) -> Result<bool, ManagerError> {
         let file = canonical(&state_db(path.as_ref()));
         let known = Known::load(&self.dir)?;
-        self.is_known_file(known.is_there(), &|key| known.mark(key), &file)
+        let looked = self.peek_known(known.is_there(), &|key| known.mark(key), &file);
+        Ok(looked?.1)
     }
 
-    /// The same, with `known.toml` already read: whether it is there, and its entries.
-    pub(super) fn is_known_file(
+    /// The same, with `known.toml` already read: whether it is there, and its entries. Also returns
+    /// what a peek returns.
+    pub(super) fn peek_known(
         &self,
         is_there: bool,
         entry: &dyn Fn(&Key) -> Option<StoreMark>,
         file: &Path,
-    ) -> Result<bool, ManagerError> {
-        if self.opened(file, Access::ReadWrite).is_some() {
+    ) -> Result<(MetaInfo, bool), ManagerError> {
+        if let Some(open) = self.opened(file, Access::ReadWrite) {
             // It was checked when it was opened.
-            return Ok(true);
+            return Ok((peek_handle(&*open, file)?.meta, true));
         }
         self.reading(file, &mut |db| {
-            let key = self.key_of(file, peek_open(db, file)?.meta.store_id);
-            match (is_there, &key) {
-                (false, Key::Store(_)) => Ok(true),
-                _ => entry(&key).map_or(Ok(false), |mark| passes(&mark, db)),
-            }
+            let meta = peek_open(db, file)?.meta;
+            let key = self.key_of(file, meta.store_id);
+            let is_known = match (is_there, &key) {
+                (false, Key::Store(_)) => true,
+                _ => entry(&key).map_or(Ok(false), |mark| passes(&mark, db))?,
+            };
+            Ok((meta, is_known))
         })
     }
 

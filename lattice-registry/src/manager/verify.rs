@@ -29,7 +29,8 @@ impl StoreManager {
     ///
     /// A full verification also checks the backend's own checksums, unless the file is open for
     /// writing. If it finds nothing, the data directory vouches for the store from then on
-    /// ([`is_known`](Self::is_known)).
+    /// ([`is_known`](Self::is_known)). If that cannot be noted, for example on a full disk, the
+    /// result stands, and the store is verified again before its first write.
     ///
     /// # Errors
     /// If the store cannot be opened or the verification cannot continue. Defects of a store that
@@ -47,7 +48,7 @@ impl StoreManager {
         };
         let verified = self.verify_file(&file, depth)?;
         if let Some(mark) = before.filter(|_| verified.is_ok()) {
-            self.record(&self.key_of(&file, mark.store_id), &mark, How::Verified)?;
+            let _ = self.record(&self.key_of(&file, mark.store_id), &mark, How::Verified);
         }
         Ok(verified)
     }

@@ -69,7 +69,7 @@ fn a_refused_store_leaves_nothing_behind() {
     fs::write(dir.path().join("stores"), "in the way").unwrap();
     let blocked = manager(dir.path()).create(&COUNTER.parse().unwrap());
     assert!(
-        matches!(blocked, Err(ManagerError::Io { .. })),
+        matches!(blocked, Err(ManagerError::Files(_))),
         "{blocked:?}"
     );
     assert_eq!(contents(dir.path()).len(), 1);

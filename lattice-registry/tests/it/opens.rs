@@ -119,6 +119,15 @@ fn a_write_opens_its_file_twice_and_so_does_one_that_checks_the_type_first() {
     assert_eq!(noting.take(), read);
 }
 
+#[test]
+fn a_list_opens_each_store_once() {
+    let (_dir, noting, manager, _) = noting();
+    manager.create(&COUNTER.parse().unwrap()).unwrap();
+    noting.take();
+    assert!(manager.list().unwrap().iter().all(|it| it.is_known));
+    assert_eq!(noting.take(), [Opened::For(Access::ReadOnly); 2]);
+}
+
 /// A store that is found and then not opened is released for others.
 #[test]
 fn a_found_store_is_released() {

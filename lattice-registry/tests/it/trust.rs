@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lattice_backend::backend::Table;
 use lattice_backend::backend::{OpenOptions, StateBackend};
 use lattice_backend::engine::open::IfCopied;
+use lattice_backend::engine::verify::Depth;
 use lattice_backend::engine::write::AppendError;
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
@@ -14,7 +15,7 @@ use lattice_registry::{
     Access, IfThere, IfUnverified, ManagerError, Registry, StoreManager, Vouched,
 };
 
-use crate::copies::{made, ops};
+use crate::copies::{append, made, ops};
 use crate::counter::{Counter, manager, manager_of, options, registry};
 
 /// Adds a row that no history gives. The backend's checksums and the state hash are right; a full
@@ -82,6 +83,43 @@ fn a_forged_store_is_refused_and_trust_takes_it() {
     assert_eq!(two.ensure_known(&file).unwrap(), Vouched::Trusted);
     two.set_unverified(IfUnverified::Verify);
     two.open(id, Access::ReadWrite).unwrap();
+}
+
+#[test]
+fn a_store_that_is_older_than_its_entry_is_verified_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    live.close_all().unwrap();
+    let (file, old) = (live.store_path(id), dir.path().join("old"));
+    fs::copy(&file, &old).unwrap();
+    append(&live, id, 0..5);
+    live.close_all().unwrap();
+    live.verify_path(&file, Depth::Full).unwrap();
+    assert_eq!(live.ensure_known(&file).unwrap(), Vouched::Known);
+    fs::copy(&old, &file).unwrap();
+    assert!(!live.is_known(&file).unwrap());
+    assert_eq!(live.ensure_known(&file).unwrap(), Vouched::Verified);
+    // It has come further than its new entry.
+    append(&live, id, 0..1);
+    live.close_all().unwrap();
+    assert_eq!(live.ensure_known(&file).unwrap(), Vouched::Known);
+}
+
+#[test]
+fn a_damaged_list_vouches_for_nothing_and_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    live.close_all().unwrap();
+    let (file, list) = (live.store_path(id), dir.path().join("known.toml"));
+    assert!(live.is_known(&file).unwrap());
+    fs::write(&list, [0xff; 100]).unwrap();
+    assert!(!live.is_known(&file).unwrap());
+    assert!(!live.list().unwrap()[0].is_known);
+    assert_eq!(ops(&live, id), 10);
+    live.close_all().unwrap();
+    assert_eq!(live.ensure_known(&file).unwrap(), Vouched::Verified);
+    assert!(live.is_known(&file).unwrap());
+    assert!(fs::read_to_string(&list).unwrap().contains("verified"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(super) fn kind(error: &LibraryError) -> Kind {
         | LibraryError::ReleaseMissing { .. } => Kind::UnknownType,
         LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
         LibraryError::Trust { .. } => Kind::Damaged,
-        LibraryError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+        LibraryError::Files(error) if error.io_kind() == Some(io::ErrorKind::NotFound) => {
             Kind::NotFound
         }
         _ => Kind::Failed,
