@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::{
-    World, copy_raw, failed, json, noted, ops, state_db, with_forged_row, without_first_signature,
-};
-use crate::printed;
+use super::{World, copy_raw, failed, json, noted, ops, with_forged_row, without_first_signature};
 use crate::whole::filled;
+use crate::{printed, state_db};
 
 const UNVERIFIED: &str = "this store is unverified";
 
