@@ -35,6 +35,10 @@ fn a_file_that_was_copied_here_is_read_and_named_as_unverified() {
         &["history", &id],
         &["bundle", "tips", &id],
         &["watch", &id, "--all", "--limit", "1"],
+        &["verify", &id, "--quick"],
+        &["compact", &id],
+        &["code", "why", &id],
+        &["code", "prove", &id, "native"],
     ] {
         let said = noted(&to, read);
         assert_eq!(said.matches(UNVERIFIED).count(), 1, "{read:?}: {said}");
