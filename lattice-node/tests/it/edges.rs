@@ -134,8 +134,9 @@ impl Store {
         printed(theirs, &["bundle", "create", id.trim(), &bundle]);
         let ours = store.dir.path();
         printed(ours, &["code", "add", &module("chat_broken")]);
-        printed(ours, &["bundle", "apply", &bundle]);
-        assert!(printed(ours, &["info", id.trim()]).contains("held"));
+        let applied = lattice(ours, &["bundle", "apply", &bundle]);
+        let noted = String::from_utf8(applied.stderr).unwrap();
+        assert!(noted.contains("2 ops held"), "{noted}");
         store
     }
 
