@@ -34,6 +34,8 @@ use context::{Context, Host};
 use failure::Failure;
 use output::Output;
 
+#[doc(hidden)]
+pub use reference::command_lines;
 pub use reference::reference;
 
 /// Runs the program with the arguments of this process and the store types of a registry.

@@ -48,3 +48,50 @@ fn section(text: &mut String, level: &str, title: &str, command: clap::Command) 
     text.push_str(lines.join("\n").trim());
     text.push_str("\n```\n");
 }
+
+/// A line for each command, as clap describes it: its words, the values of its arguments and of the
+/// options that it requires, and `--yes` if it has that. `<NAME>` stands for a value of any text.
+/// For tests that run every command.
+#[doc(hidden)]
+pub fn command_lines() -> Vec<Vec<String>> {
+    let mut program = Args::command();
+    program.build();
+    let mut lines = Vec::new();
+    add_lines(&program, &[], &mut lines);
+    lines
+}
+
+fn add_lines(command: &clap::Command, words: &[String], lines: &mut Vec<Vec<String>>) {
+    for part in command.get_subcommands() {
+        if part.get_name() != "help" {
+            let words = [words, &[part.get_name().to_owned()]].concat();
+            add_lines(part, &words, lines);
+        }
+    }
+    if command.is_subcommand_required_set() {
+        return;
+    }
+    let mut line = words.to_vec();
+    for arg in command.get_arguments().filter(|arg| !arg.is_global_set()) {
+        let option = arg.get_long().map(|name| format!("--{name}"));
+        if arg.is_positional() || arg.is_required_set() {
+            line.extend(option);
+            line.push(value(arg));
+        } else if option.as_deref() == Some("--yes") {
+            line.extend(option);
+        }
+    }
+    lines.push(line);
+}
+
+/// The first of an argument's possible values, or its name.
+fn value(arg: &clap::Arg) -> String {
+    if let Some(value) = arg.get_possible_values().first() {
+        return value.get_name().to_owned();
+    }
+    let name = arg.get_value_names().and_then(|names| names.first());
+    format!(
+        "<{}>",
+        name.map_or(arg.get_id().as_str(), |name| name.as_str())
+    )
+}

@@ -1,5 +1,6 @@
 //! Resolves the STORE argument.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -13,7 +14,7 @@ use super::suggest::did_you_mean;
 use crate::{Aliases, StoreManager};
 
 /// The minimum number of digits in an id prefix.
-pub(super) const MIN_PREFIX_DIGITS: usize = 4;
+const MIN_PREFIX_DIGITS: usize = 4;
 /// The maximum number of ids in a message.
 const SHOWN_IDS: usize = 5;
 
@@ -34,13 +35,12 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     if let Ok(id) = text.parse::<StoreId>() {
         return existing(manager, id, &format!("no store {id}"));
     }
-    let digits: String = text.chars().filter(|&digit| digit != '-').collect();
     // Aliases are never all digits, so this can only be a prefix of an id.
-    if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    if let Some(digits) = digits(text) {
         if digits.len() < MIN_PREFIX_DIGITS {
             return Err(Failure::not_found(format!("no store {shown}; {what}")));
         }
-        return by_prefix(manager, &digits.to_ascii_lowercase(), &shown);
+        return by_prefix(manager, &digits, &shown);
     }
     let aliases = Aliases::load(manager.dir())?;
     if let Some(id) = aliases.store(text) {
@@ -51,6 +51,34 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     let names = aliases.iter().map(|(alias, _)| alias.as_str());
     let step = did_you_mean(text, names).unwrap_or(what);
     Err(Failure::not_found(format!("no store {shown}; {step}")))
+}
+
+/// The store with leftovers ([`StoreManager::leftovers`]) that an argument names, by its id, an
+/// alias, or a prefix that exactly one of their ids has. An alias may outlive all files of its
+/// store.
+pub(super) fn of_leftovers(
+    store: &OsStr,
+    aliases: &Aliases,
+    left: &BTreeSet<StoreId>,
+) -> Option<StoreId> {
+    let text = store.to_str()?;
+    let named = text.parse().ok().or_else(|| aliases.store(text));
+    named.or_else(|| {
+        let digits = digits(text).filter(|digits| digits.len() >= MIN_PREFIX_DIGITS)?;
+        let mut ids = left.iter().filter(|id| has_prefix(**id, &digits));
+        ids.next().filter(|_| ids.next().is_none()).copied()
+    })
+}
+
+/// The hex digits of an argument that has no other characters.
+fn digits(text: &str) -> Option<String> {
+    let digits = text.replace('-', "").to_ascii_lowercase();
+    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_hex.then_some(digits)
+}
+
+fn has_prefix(id: StoreId, digits: &str) -> bool {
+    id.to_string().replace('-', "").starts_with(digits)
 }
 
 fn existing(manager: &StoreManager, id: StoreId, missing: &str) -> Result<PathBuf, Failure> {
@@ -82,7 +110,7 @@ fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBu
     for entry in entries.into_iter().flatten() {
         let name = entry.map_err(failed)?.file_name();
         let id = name.to_str().and_then(|name| name.parse::<StoreId>().ok());
-        if let Some(id) = id.filter(|id| id.to_string().replace('-', "").starts_with(digits)) {
+        if let Some(id) = id.filter(|id| has_prefix(*id, digits)) {
             found.push(id);
         }
     }

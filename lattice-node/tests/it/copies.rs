@@ -2,17 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::whole::{filled, json, put};
-use crate::{lattice, printed};
-
-fn state_db(dir: &Path, id: &str) -> PathBuf {
-    dir.join("stores").join(id).join("state.db")
-}
+use crate::{lattice, printed, state_db};
 
 /// The command failed over damage; its message names this file and no temporary one.
 fn assert_refused(refused: &Output, file: &str) {

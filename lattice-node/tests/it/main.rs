@@ -30,8 +30,12 @@ mod votes;
 mod waiting;
 mod whole;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use lattice_backend::backend::{OpenOptions, StateBackend, WriteTx};
+use lattice_backend::redb::RedbBackend;
 
 /// Runs the program on a data directory.
 pub(crate) fn lattice(dir: &Path, arguments: &[&str]) -> Output {
@@ -48,4 +52,32 @@ pub(crate) fn printed(dir: &Path, arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "lattice {arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The file of a store of a data directory.
+pub(crate) fn state_db(dir: &Path, id: &str) -> PathBuf {
+    dir.join("stores").join(id).join("state.db")
+}
+
+/// Copies a directory with all that is in it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_dir(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// Changes rows of a store's file, under right checksums of the backend.
+pub(crate) fn edit(file: &Path, change: impl FnOnce(&mut dyn WriteTx)) {
+    let options = OpenOptions::read_write();
+    let db = RedbBackend::on_files().open(file, &options).unwrap();
+    let mut tx = db.begin_write().unwrap();
+    change(&mut *tx);
+    tx.commit().unwrap().wait().unwrap();
+    db.close().unwrap();
 }

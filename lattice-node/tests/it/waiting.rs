@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 
 use lattice_backend::clock::{Clock, ManualClock, SystemClock};
-use lattice_node::{Access, KvStore, ManagerOptions, SecretKey, StoreManager, core_registry};
+use lattice_node::{Access, KvStore, ManagerOptions, Node, SecretKey, StoreManager, core_registry};
 use lattice_registry::TypedStore;
 use serde_json::Value;
 
@@ -81,16 +81,12 @@ fn deferred_ops_are_named_and_applied_when_they_are_due() {
     assert!(errors.contains("waiting until "), "{errors}");
 }
 
-#[cfg(unix)]
-#[test]
-fn a_wait_can_be_interrupted_and_others_can_write_during_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = bundle(dir.path(), 0, 70 * MINUTE_MS);
-    let ours = dir.path().join("ours");
+/// Starts `bundle apply --wait` on our directory, and reads its notes up to the one that it waits.
+fn start_waiting(dir: &Path, file: &Path) -> (Child, BufReader<ChildStderr>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lattice"))
         .args(["bundle", "apply", "--wait"])
-        .arg(&file)
-        .env("LATTICE_DATA_DIR", &ours)
+        .arg(file)
+        .env("LATTICE_DATA_DIR", dir.join("ours"))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -100,8 +96,42 @@ fn a_wait_can_be_interrupted_and_others_can_write_during_it() {
     errors.read_line(&mut line).unwrap();
     assert!(line.contains("2 ops deferred"), "{line}");
     assert!(line.contains("waiting until "), "{line}");
+    (child, errors)
+}
+
+/// The id of the only store of our directory.
+fn only_store(ours: &Path) -> String {
     let store = fs::read_dir(ours.join("stores")).unwrap().next().unwrap();
-    let store = store.unwrap().file_name().into_string().unwrap();
+    store.unwrap().file_name().into_string().unwrap()
+}
+
+#[test]
+fn a_wait_outlasts_another_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = bundle(dir.path(), 0, 10 * MINUTE_MS + 4000);
+    let ours = dir.path().join("ours");
+    let (mut child, mut errors) = start_waiting(dir.path(), &file);
+    let node = Node::open(&ours).unwrap();
+    let id = only_store(&ours).parse().unwrap();
+    drop(node.manager().open(id, Access::ReadWrite).unwrap());
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    assert!(line.contains("; trying again for 60 s"), "{line}");
+    node.manager().close_all().unwrap();
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(rest.contains("3 ops applied"), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_wait_can_be_interrupted_and_others_can_write_during_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = bundle(dir.path(), 0, 70 * MINUTE_MS);
+    let ours = dir.path().join("ours");
+    let (mut child, mut errors) = start_waiting(dir.path(), &file);
+    let store = only_store(&ours);
     printed(&ours, &["put", &store, "c", "ours"]);
     let killed = Command::new("kill")
         .args(["-INT", &child.id().to_string()])

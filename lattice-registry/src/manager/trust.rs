@@ -162,7 +162,8 @@ impl StoreManager {
     }
 
     /// Changes `known.toml`. If it is missing, first enters all stores of the directory. Creates
-    /// a missing data directory; one that cannot be written stays as it is.
+    /// a missing data directory; one that cannot be written stays as it is. So does one on a full
+    /// disk, where a store must still be verified, and destroyed for its space.
     fn enter(&self, change: impl FnOnce(&mut Lines)) -> Result<(), ManagerError> {
         // The stores are read before the lock is taken, so that others do not wait for that.
         let found = match Known::load(&self.dir)?.is_there() {
@@ -183,7 +184,12 @@ impl StoreManager {
             Err(error)
                 if matches!(
                     error.io_kind(),
-                    Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+                    Some(
+                        io::ErrorKind::PermissionDenied
+                            | io::ErrorKind::ReadOnlyFilesystem
+                            | io::ErrorKind::StorageFull
+                            | io::ErrorKind::QuotaExceeded
+                    )
                 ) =>
             {
                 Ok(())

@@ -14,9 +14,9 @@ use crate::program::output::{echo, echo_all};
 pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 /// A name that occurs more than once.
-pub(super) fn duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn duplicate<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
-    names.into_iter().find(|name| !seen.insert(*name))
+    names.find(|name| !seen.insert(*name))
 }
 
 /// True if a line is blank.

@@ -1,5 +1,6 @@
 //! `backup`, `restore` and `destroy`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
 use crate::program::failure::{Failure, Kind};
-use crate::program::store_ref::MIN_PREFIX_DIGITS;
+use crate::program::store_ref::of_leftovers;
 use crate::{Access, AliasError, ManagerError, StoreManager};
 
 pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result<(), Failure> {
@@ -181,29 +182,14 @@ fn destroy_left(
     destroy: &args::Destroy,
     failure: Failure,
 ) -> Result<(), Failure> {
-    let store = destroy.store.store.to_str().unwrap_or("");
     let aliases = context.aliases();
     let left = context.node.manager().leftovers();
-    let digits = store.replace('-', "").to_ascii_lowercase();
-    let is_prefix =
-        digits.len() >= MIN_PREFIX_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let mut ids = left
-        .into_iter()
-        .map(|(id, _)| id)
-        .filter(|id| is_prefix && id.to_string().replace('-', "").starts_with(&digits));
-    let named = store.parse::<StoreId>().ok();
-    let Some(store_id) = named
-        .or_else(|| aliases.store(store))
-        .or_else(|| ids.next())
-    else {
+    let left: BTreeSet<_> = left.into_iter().map(|(id, _)| id).collect();
+    let Some(store_id) = of_leftovers(&destroy.store.store, &aliases, &left) else {
         return nothing_left(context, failure);
     };
-    let manager = context.node.manager();
-    let has_left = manager.leftovers().iter().any(|(id, _)| *id == store_id);
+    let has_left = left.contains(&store_id);
     let has_alias = aliases.iter().any(|(_, id)| id == store_id);
-    if ids.any(|id| id != store_id) {
-        return Err(failure);
-    }
     if !has_left && !has_alias {
         return nothing_left(context, failure);
     }

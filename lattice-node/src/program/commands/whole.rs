@@ -23,6 +23,9 @@ pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result
         true => Depth::Quick,
         false => Depth::Full,
     };
+    if verify.quick {
+        context.note_read(&verify.store.store, &path);
+    }
     let manager = context.node.manager();
     let store_id = manager.peek_path(&path).map(|meta| meta.store_id).ok();
     let verified = match manager.verify_path(&path, depth) {
@@ -292,6 +295,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
 
 pub(super) fn compact(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
+    context.note_read(store, &path);
     let compacted = context.node.manager().compact(&path)?;
     if context.out.is_json() {
         return context.out.json(&json!({

@@ -4,7 +4,7 @@ mod case;
 mod kinds;
 mod random;
 mod rows;
-mod stores;
+pub(crate) mod stores;
 
 use std::fs;
 

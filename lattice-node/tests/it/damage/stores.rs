@@ -17,7 +17,7 @@ const NOW_MS: u64 = 1_700_000_000_000;
 
 /// Which store, and how its last writer left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Kv,
     Log,
     KvCrashed,
@@ -43,7 +43,7 @@ impl Kind {
         }
     }
 
-    pub(super) fn genesis(self) -> Genesis {
+    pub(crate) fn genesis(self) -> Genesis {
         let (store_type, nonce) = match self.is_kv() {
             true => (lattice_kvstore::store_type(), 1),
             false => (lattice_logstore::store_type(), 2),
@@ -71,16 +71,24 @@ impl Kind {
     }
 
     /// The file's bytes before and after the last op.
-    pub(super) fn make(self) -> [Vec<u8>; 2] {
+    pub(crate) fn make(self) -> [Vec<u8>; 2] {
+        self.make_smaller(1)
+    }
+
+    /// The same history with fewer ops and rows: their numbers are divided.
+    pub(super) fn make_smaller(self, divisor: usize) -> [Vec<u8>; 2] {
+        let write = |store: &dyn StoreHandle, nth: usize, rows: usize| {
+            write(store, nth, rows.div_ceil(divisor));
+        };
         let dirs = [1, 2, 1].map(|author| Replica::new(self, author));
         let [first, other, fork] = &dirs;
         let store = first.open(Access::ReadWrite);
-        for nth in 0..12 {
+        for nth in 0..12_usize.div_ceil(divisor) {
             write(&*store, nth, 25);
         }
         let other = other.open(Access::ReadWrite);
         pull(&*store, &*other);
-        for nth in 20..24 {
+        for nth in (20..24).step_by(divisor) {
             write(&*other, nth, 7);
             write(&*store, nth, 9);
         }

@@ -5,20 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{World, failed, forks, json, noted, ops};
-use crate::printed;
 use crate::whole::filled;
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_dir(&entry.path(), &to),
-            false => drop(fs::copy(entry.path(), to).unwrap()),
-        }
-    }
-}
+use crate::{copy_dir, printed};
 
 #[test]
 fn clones_are_told_when_they_meet_and_one_gets_a_new_identity() {

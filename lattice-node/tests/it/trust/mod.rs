@@ -8,20 +8,14 @@ mod unverified;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lattice_backend::backend::{Direction, Result, Row, Rows, Span};
-use lattice_backend::engine::Engine;
-use lattice_backend::machine::{
-    DataRead, DataWrite, History, Invalid, Logic, MachineError, StateMachine,
-};
-use lattice_backend::op::OpView;
-use lattice_kvstore::{Command, KvMachine, KvRefusal, Payload};
-use lattice_meta::SchemaVersion;
-use lattice_node::{Access, Node, Registry};
-use lattice_registry::{EngineOpener, TypedStore};
+use lattice_backend::backend::Table;
+use lattice_backend::state::ElementHasher;
+use lattice_backend::state::lthash::{LTHASH_BYTES, LtHash};
+use lattice_meta::OpId;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use serde_json::Value;
 
-use crate::lattice;
+use crate::{edit, lattice, printed, state_db};
 
 /// A directory with data directories and files.
 pub(crate) struct World(tempfile::TempDir);
@@ -82,10 +76,6 @@ fn forks(dir: &Path, store: &str) -> u64 {
     json(dir, &["info", store])["forks"].as_u64().unwrap()
 }
 
-fn state_db(dir: &Path, id: &str) -> PathBuf {
-    dir.join("stores").join(id).join("state.db")
-}
-
 /// Zeroes the signature of the first op of a file; the backend's checksums are right.
 fn without_first_signature(file: &Path) {
     let first = 0_u64.to_be_bytes();
@@ -110,123 +100,32 @@ fn without_first_signature(file: &Path) {
     tx.commit().unwrap();
 }
 
-/// Logic that claims to be that of key-value stores, and writes another value than the op has. Its
-/// rows and its state hash match each other.
-struct Liar {
-    machine: KvMachine,
-    logic: Logic,
-}
-
-#[derive(Debug, Clone)]
-struct Lied(Engine<Liar>);
-
-impl TypedStore for Lied {
-    type Machine = Liar;
-
-    fn from_engine(engine: Engine<Liar>) -> Self {
-        Self(engine)
-    }
-
-    fn engine(&self) -> &Engine<Liar> {
-        &self.0
-    }
-}
-
-/// Writes `forged` where the op says `honest`.
-struct Forging<'a>(&'a mut dyn DataWrite);
-
-impl DataRead for Forging<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.0.get(key)
-    }
-
-    fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
-        self.0.range(span, direction)
-    }
-}
-
-impl DataWrite for Forging<'_> {
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let mut value = value.to_vec();
-        let found = value.windows(6).position(|part| part == b"honest");
-        if let Some(at) = found {
-            value[at..at + 6].copy_from_slice(b"forged");
-        }
-        self.0.put(key, &value)
-    }
-
-    fn remove(&mut self, key: &[u8]) -> Result<()> {
-        self.0.remove(key)
-    }
-}
-
-impl StateMachine for Liar {
-    type Command = Command;
-    type Refusal = KvRefusal;
-    type Payload<'a> = Payload<'a>;
-
-    fn logic(&self) -> &Logic {
-        &self.logic
-    }
-
-    fn decode<'a>(&self, payload: &'a [u8]) -> Result<Payload<'a>, Invalid> {
-        self.machine.decode(payload)
-    }
-
-    fn prepare(
-        &self,
-        command: &Command,
-        data: &dyn DataRead,
-        history: &dyn History,
-    ) -> Result<Vec<u8>, MachineError<KvRefusal>> {
-        self.machine.prepare(command, data, history)
-    }
-
-    fn apply(
-        &self,
-        op: &OpView<'_>,
-        payload: Payload<'_>,
-        data: &mut dyn DataWrite,
-        history: &dyn History,
-    ) -> Result<()> {
-        self.machine.apply(op, payload, &mut Forging(data), history)
-    }
-
-    fn elements(
-        &self,
-        schema: SchemaVersion,
-        row: Row<'_>,
-        history: &dyn History,
-        each: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<()> {
-        self.machine.elements(schema, row, history, each)
-    }
-}
-
-/// Makes a store with one key in a data directory. The op says `honest`, and the row `forged`; the
-/// quick verification finds nothing. Returns the store's id.
+/// Makes a store with one key in a data directory. The op says `honest`, and the row in `data`
+/// `forged`; the sum over the elements fits the row, so the quick verification finds nothing.
+/// Returns the store's id.
 fn with_forged_row(dir: &Path) -> String {
-    let machine = || Liar {
-        machine: KvMachine::new(),
-        logic: KvMachine::new().logic().clone(),
-    };
-    let mut registry = Registry::new();
-    let opener = EngineOpener::<Lied>::new(machine);
-    registry
-        .register(lattice_kvstore::store_type(), opener)
+    let id = printed(dir, &["create", "core:kvstore"]).trim().to_owned();
+    let op: OpId = json(dir, &["put", &id, "key", "honest"])["op"]
+        .as_str()
+        .unwrap()
+        .parse()
         .unwrap();
-    let node = Node::builder(dir).registry(registry).open().unwrap();
-    let id = node
-        .manager()
-        .create(&lattice_kvstore::store_type())
-        .unwrap();
-    let store = node.manager().open(id, Access::ReadWrite).unwrap();
-    let mut command = Command::new();
-    command.put("key", "honest");
-    let lied = store.downcast_ref::<Lied>().unwrap();
-    lied.0.append(command).unwrap();
-    node.manager().close_all().unwrap();
-    id.to_string()
+    let element_key = [b"key", &op.as_bytes()[..]].concat();
+    edit(&state_db(dir, &id), |tx| {
+        let mut row = tx.get(Table::Data, b"ckey").unwrap().unwrap();
+        let value = row.len() - b"honest".len();
+        assert_eq!(&row[value..], b"honest");
+        row[value..].copy_from_slice(b"forged");
+        tx.put(Table::Data, b"ckey", &row).unwrap();
+        let mut ledger = tx.get(Table::System, b"ledger").unwrap().unwrap();
+        let sum = ledger.last_chunk_mut::<LTHASH_BYTES>().unwrap();
+        let (mut forged, hasher) = (LtHash::from_bytes(sum), ElementHasher::default());
+        forged.remove(&hasher.expand(&element_key, b"honest"));
+        forged.add(&hasher.expand(&element_key, b"forged"));
+        *sum = forged.to_bytes();
+        tx.put(Table::System, b"ledger", &ledger).unwrap();
+    });
+    id
 }
 
 /// Copies the file of a store elsewhere, as a program that knows nothing of stores does.

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::{World, failed, json, noted, ops, state_db, with_forged_row, without_first_signature};
-use crate::printed;
+use super::{World, failed, json, noted, ops, with_forged_row, without_first_signature};
 use crate::whole::filled;
+use crate::{printed, state_db};
 
 #[test]
 fn a_copy_with_an_invalid_signature_is_not_restored() {

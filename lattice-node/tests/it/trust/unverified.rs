@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::{
-    World, copy_raw, failed, json, noted, ops, state_db, with_forged_row, without_first_signature,
-};
-use crate::printed;
+use super::{World, copy_raw, failed, json, noted, ops, with_forged_row, without_first_signature};
 use crate::whole::filled;
+use crate::{printed, state_db};
 
 const UNVERIFIED: &str = "this store is unverified";
 
@@ -37,6 +35,10 @@ fn a_file_that_was_copied_here_is_read_and_named_as_unverified() {
         &["history", &id],
         &["bundle", "tips", &id],
         &["watch", &id, "--all", "--limit", "1"],
+        &["verify", &id, "--quick"],
+        &["compact", &id],
+        &["code", "why", &id],
+        &["code", "prove", &id, "native"],
     ] {
         let said = noted(&to, read);
         assert_eq!(said.matches(UNVERIFIED).count(), 1, "{read:?}: {said}");

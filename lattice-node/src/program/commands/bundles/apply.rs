@@ -50,8 +50,8 @@ pub(super) fn apply(
             Err(Stop::Dated { due_ms, .. }) if patience == Patience::Wait && is_near(due_ms) => {
                 waiting.for_store(context, due_ms)?;
             }
-            Err(Stop::Failed(failure)) if applied.attempts > 1 && failure.is_in_use() => {
-                let waited = waiting.for_writer(failure);
+            Err(Stop::Failed(failure)) if applied.attempts > 0 && failure.is_in_use() => {
+                let waited = waiting.for_writer(context, failure);
                 waited.map_err(|failure| applied.explain(failure))?;
             }
             Err(stop) => return Err(applied.explain(stop.into_failure())),

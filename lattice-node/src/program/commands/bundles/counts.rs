@@ -124,10 +124,12 @@ impl Counts {
         u64::try_from(self.pending.len()).unwrap_or(u64::MAX)
     }
 
-    /// The number of ops whose parents are missing, and not because of the clock.
-    fn waiting(&self) -> u64 {
-        let deferred = self.deferred().map_or(0, |deferred| deferred.ops);
-        self.pending().saturating_sub(deferred)
+    /// The number of ops whose parents are missing, and not because of the clock; and the deferred
+    /// ops.
+    fn waiting_and_deferred(&self) -> (u64, Option<Deferred>) {
+        let deferred = self.deferred();
+        let late = deferred.map_or(0, |deferred| deferred.ops);
+        (self.pending().saturating_sub(late), deferred)
     }
 
     /// The deferred ops, if there are any.
@@ -162,10 +164,9 @@ impl Counts {
                     }
                 }
             }
-            due.extend(end_ms.into_iter().flat_map(|ms| {
-                let chain = std::mem::take(&mut chain);
-                chain.into_iter().map(move |id| (id, ms))
-            }));
+            if let Some(ms) = end_ms {
+                due.extend(chain.into_iter().map(|id| (id, ms)));
+            }
         }
         due
     }
@@ -204,14 +205,14 @@ impl Counts {
     }
 
     pub(super) fn json(&self) -> Vec<(&'static str, Value)> {
-        let deferred = self.deferred();
+        let (waiting, deferred) = self.waiting_and_deferred();
         let rejected = self.rejected.iter();
         let rejected = rejected.map(|(reason, ops)| json!({ "reason": reason, "ops": ops }));
         vec![
             ("applied", self.applied.into()),
             ("known", self.known.into()),
             ("held", self.held.into()),
-            ("waiting", self.waiting().into()),
+            ("waiting", waiting.into()),
             (
                 "deferred",
                 deferred.map_or(0, |deferred| deferred.ops).into(),
@@ -238,14 +239,15 @@ impl Counts {
                  them, and a program whose code can apply them does so when it opens the store"
             ));
         }
-        if self.waiting() > 0 {
-            let waiting = ops(self.waiting());
+        let (waiting, deferred) = self.waiting_and_deferred();
+        if waiting > 0 {
+            let waiting = ops(waiting);
             context.out.note(&format!(
                 "{waiting} not applied, because parent ops are in neither the bundle nor the store; \
                  apply a bundle with those first, then this one again"
             ));
         }
-        if let Some(deferred) = self.deferred() {
+        if let Some(deferred) = deferred {
             context.out.note(&format!(
                 "{} deferred until {}, because dated ahead of this machine's clock, or after such an \
                  op; apply the bundle again then, or use `bundle apply --wait`, which waits for them",
@@ -306,11 +308,12 @@ mod tests {
     }
 
     fn numbers(counts: &Counts) -> [u64; 5] {
+        let (waiting, deferred) = counts.waiting_and_deferred();
         [
             counts.applied,
             counts.known,
-            counts.waiting(),
-            counts.deferred().map_or(0, |deferred| deferred.ops),
+            waiting,
+            deferred.map_or(0, |deferred| deferred.ops),
             counts.rejected.values().sum(),
         ]
     }

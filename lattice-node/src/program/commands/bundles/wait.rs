@@ -127,16 +127,24 @@ impl Waiting {
         self.until(due_ms)
     }
 
-    /// Waits a moment for another process that writes the store.
+    /// Waits a moment for another process that writes the store, and says so once.
     ///
     /// # Errors
     /// The failure itself, if that was done often enough; and if the user interrupts the command.
-    pub(super) fn for_writer(&mut self, in_use: Failure) -> Result<(), Failure> {
+    pub(super) fn for_writer(
+        &mut self,
+        context: &mut Context<'_>,
+        in_use: Failure,
+    ) -> Result<(), Failure> {
         self.tries += 1;
-        match self.tries > MAX_TRIES {
-            true => Err(in_use),
-            false => self.until(self.clock.now_ms().saturating_add(1000)),
+        if self.tries > MAX_TRIES {
+            return Err(in_use);
         }
+        if self.tries == 1 {
+            let note = format!("{}; trying again for {MAX_TRIES} s", in_use.message());
+            context.out.note(&note);
+        }
+        self.until(self.clock.now_ms().saturating_add(1000))
     }
 
     /// Waits until the clock shows a time.

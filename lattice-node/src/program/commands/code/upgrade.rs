@@ -127,6 +127,7 @@ fn difference(proof: &Proof) -> Json {
 pub(super) fn prove(context: &mut Context<'_>, store: &OsStr, code: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
     let meta = context.node.manager().peek_path(&path)?;
+    context.note_read(store, &path);
     let proposal = proposed(context, &meta.store_type, code, Trust::NotNeeded)?;
     let logic = proposal.logic;
     let proof = context.node.manager().prove(&path, &*proposal.opener)?;

@@ -15,6 +15,7 @@ use crate::program::output::escape_text;
 
 pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
     let path = context.path(store)?;
+    context.note_read(store, &path);
     let found = context.node.manager().find(&path, Access::ReadOnly)?;
     let decisions = context.code.decisions(found.meta().store_id)?;
     if decisions.unreadable > 0 {
