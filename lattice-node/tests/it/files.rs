@@ -309,7 +309,7 @@ fn a_group_reads_what_is_shared_with_it() {
     }
 }
 
-/// A file that cannot be looked at may have a writer.
+/// A file of which nothing can be read may have a writer.
 #[test]
 fn a_store_that_cannot_be_looked_at_is_not_removed() {
     let Some((_home, dir)) = of_owner() else {

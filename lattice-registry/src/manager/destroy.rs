@@ -187,7 +187,7 @@ impl StoreManager {
         Ok(())
     }
 
-    /// Removes a file that has the name of a store's file, unless it is another store's.
+    /// Removes a file that has the name of a store's file, unless it belongs to a different store.
     fn remove_file(
         &self,
         store_id: StoreId,
