@@ -277,13 +277,18 @@ impl Work {
     }
 }
 
-/// The errors allowed for a store whose creation was not acknowledged.
+/// The errors allowed for a store whose creation was not acknowledged. Its header can be on disk
+/// while a page that the header names is not.
 fn assert_half_made(error: &PeekError) {
     assert!(
         matches!(
             error,
             PeekError::File(FileError::NotAStore { .. } | FileError::Damaged { .. })
                 | PeekError::Meta { .. }
+                | PeekError::Backend {
+                    source: BackendError::Damaged { .. },
+                    ..
+                }
         ),
         "{error:?}"
     );

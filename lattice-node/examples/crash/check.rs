@@ -407,8 +407,8 @@ impl Checker {
         }
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            if path.to_string_lossy().contains(".partial-") {
-                fs::remove_file(path)?;
+            if path.to_string_lossy().ends_with(".partial") {
+                remove(&path)?;
             }
         }
         Ok(())
@@ -449,7 +449,17 @@ fn whole(manager: &StoreManager, file: &Path) -> Outcome<()> {
     }
 }
 
-/// Removes the old files that rebuilds keep. They are not checked, and would accumulate.
+/// Removes a file, or a directory with all that is in it.
+fn remove(path: &Path) -> Outcome<()> {
+    match path.is_dir() {
+        true => fs::remove_dir_all(path)?,
+        false => fs::remove_file(path)?,
+    }
+    Ok(())
+}
+
+/// Removes the old files that rebuilds keep, and the private directories of killed processes. They
+/// are not checked, and would accumulate.
 fn tidy(manager: &StoreManager, stores: Stores) -> Outcome<()> {
     for kind in Kind::BOTH {
         let file = manager.store_path(stores.of(kind));
@@ -457,7 +467,7 @@ fn tidy(manager: &StoreManager, stores: Stores) -> Outcome<()> {
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path != file {
-                fs::remove_file(path)?;
+                remove(&path)?;
             }
         }
     }
