@@ -8,7 +8,7 @@ use crate::command;
 use crate::failure::{Failure, no_arguments};
 use crate::files::{FileError, at};
 use crate::workspace::{LAYERS, Workspace};
-use crate::{api, crash, docs, guest, layers, tidy};
+use crate::{api, docs, guest, layers, tidy};
 
 /// The test command in the README.
 const TEST_COMMAND: &str = "cargo test --workspace";
@@ -61,7 +61,7 @@ const STEPS: &[(&str, Step)] = &[
         release_tests,
     ),
     ("30 seconds of crashes", |workspace| {
-        crash::run(workspace, &["--seconds".into(), "30".into()])
+        example(workspace, "crash", &["--seconds", "30"])
     }),
     (MAIN_COMMAND, main_command),
 ];
@@ -112,15 +112,18 @@ const EXAMPLES: [&str; 9] = [
 ];
 
 fn examples(workspace: &Workspace) -> Result<(), Failure> {
-    let built = workspace
-        .metadata()?
-        .target_directory
-        .join("debug/examples");
-    for example in EXAMPLES {
-        let program = built.join(format!("{example}{}", std::env::consts::EXE_SUFFIX));
-        command::run(&mut std::process::Command::new(program))?;
+    for name in EXAMPLES {
+        example(workspace, name, &[])?;
     }
     Ok(())
+}
+
+/// Runs an example that the test command has built.
+fn example(workspace: &Workspace, name: &str, arguments: &[&str]) -> Result<(), Failure> {
+    let target = workspace.metadata()?.target_directory;
+    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let mut run = std::process::Command::new(target.join("debug/examples").join(program));
+    Ok(command::run(run.args(arguments))?)
 }
 
 fn format(workspace: &Workspace) -> Result<(), Failure> {
@@ -229,21 +232,15 @@ fn release_tests(workspace: &Workspace) -> Result<(), Failure> {
         "hostile",
         "bombs",
         "limits",
+        // Counts allocations, in a process of its own.
+        "small_ops_over_large_values",
     ];
+    // One command for all, so that cargo compiles each crate once.
     let words = ["test", "--release", "--lib", "--test", "it"].into_iter();
-    let words: Vec<&str> = words.chain(packages).chain(["--"]).chain(names).collect();
-    cargo(workspace, &words)?;
-    // The test that counts allocations runs in its own process.
+    let words = words.chain(["--test", "memory"]).chain(packages);
     cargo(
         workspace,
-        &[
-            "test",
-            "--release",
-            "-p",
-            "lattice-kvstore",
-            "--test",
-            "memory",
-        ],
+        &words.chain(["--"]).chain(names).collect::<Vec<&str>>(),
     )
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lattice_backend::backend::{
-    Access, FileError, Integrity, OpenOptions, PeekError, Sharing, StateBackend,
+    Access, BackendError, FileError, Integrity, OpenOptions, PeekError, Sharing, StateBackend,
 };
 use lattice_backend::clock::ManualClock;
 use lattice_backend::conformance::Rng;
