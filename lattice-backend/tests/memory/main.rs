@@ -179,8 +179,8 @@ fn no_word_of_a_file_makes_redb_ask_for_more_than_the_file_has() {
     eprintln!("{failed} of {cases} cases were damage to the reader");
 }
 
-/// The count of a branch says where its page numbers stand: with a count too great for the page, some
-/// of what is taken for numbers is still in it.
+/// The count of a branch says where its page numbers stand: with a count too great for the page,
+/// some of what is taken for numbers is still in it.
 #[test]
 fn a_branch_with_too_great_a_count_makes_redb_ask_for_no_more() {
     let _alone = alone();

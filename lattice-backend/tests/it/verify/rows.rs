@@ -246,7 +246,7 @@ fn held_ops_that_the_engine_would_not_hold_are_found() {
     }
 }
 
-/// Other code applied the failing op, and a failing disk kept it from coming to the ops that follow.
+/// Other code applied the failing op, and a failing disk kept it from coming to the later ops.
 #[test]
 fn held_ops_that_other_code_has_not_come_to_are_no_finding() {
     let author = secret(2);
