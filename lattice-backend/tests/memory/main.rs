@@ -212,7 +212,7 @@ fn table_pages(file: &[u8]) -> Vec<usize> {
         .collect()
 }
 
-/// The case in one file: the order in the number of a table's root page.
+/// The order in the number of a table's root page.
 #[test]
 fn the_root_of_a_table_is_checked_before_memory_is_allocated() {
     let _alone = alone();

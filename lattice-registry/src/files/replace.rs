@@ -120,8 +120,14 @@ fn keep(file: &Path, kept_as: &Path) -> Result<PathBuf, FilesError> {
             Err(_) => {
                 let copied = fs::copy(file, &kept);
                 let synced = copied.and_then(|_| File::open(&kept)?.sync_all());
-                synced.map_err(failed)?;
-                return Ok(kept);
+                return match synced {
+                    Ok(()) => Ok(kept),
+                    Err(error) => {
+                        // A part of the old file must not pass for it. The first error counts.
+                        let _ = fs::remove_file(&kept);
+                        Err(failed(error))
+                    }
+                };
             }
         }
     }

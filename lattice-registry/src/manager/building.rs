@@ -132,7 +132,7 @@ impl StoreManager {
     /// not removed completely, and lock files. Leaves what a migration has made, because the next
     /// one resumes it. What cannot be removed does no harm.
     pub fn clear_interrupted(&self) {
-        for name in left(&self.dir) {
+        for name in left(&self.dir).unwrap_or_else(|_| BTreeSet::new()) {
             let mut starts = [NEW, COPYING, MIGRATING].into_iter();
             let start = starts.find(|start| name.starts_with(start));
             let has_id = start.is_some_and(|start| {
@@ -162,20 +162,28 @@ pub(super) fn clear_left_of(
 ) -> Result<Vec<PathBuf>, FilesError> {
     let id = store_id.to_string();
     let starts = [NEW, COPYING, MIGRATING].map(|start| format!("{start}{id}"));
-    let names = left(data_dir).into_iter();
+    let names = left(data_dir)?.into_iter();
     let of_it = names.filter(|name| starts.iter().any(|start| name.starts_with(start)));
     of_it
         .filter_map(|name| clear(data_dir, &name).transpose())
         .collect()
 }
 
-/// The names in a data directory, without the endings of lock files.
-pub(super) fn left(data_dir: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names
-        .map(|name| name.strip_suffix(".lock").unwrap_or(&name).to_owned())
-        .collect()
+/// The names in a data directory, without the endings of lock files; none if there is no directory.
+pub(super) fn left(data_dir: &Path) -> Result<BTreeSet<String>, FilesError> {
+    let failed = |source| FilesError::io("list", data_dir, source);
+    let entries = match fs::read_dir(data_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        // Lattice makes no name that is not UTF-8.
+        if let Ok(name) = entry.map_err(failed)?.file_name().into_string() {
+            names.insert(name.strip_suffix(".lock").unwrap_or(&name).to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Removes a directory in which a killed process was building a store, with its lock file. Skips

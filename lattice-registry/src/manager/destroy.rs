@@ -52,8 +52,8 @@ impl StoreManager {
             ..Destroyed::default()
         };
         let dir_of_all = self.stores_dir();
-        let is_left = || self.leftovers().iter().any(|(id, _)| *id == store_id);
-        if !destroyed.was_there && !is_left() {
+        let left = self.leftovers()?;
+        if !destroyed.was_there && !left.iter().any(|(id, _)| *id == store_id) {
             let dir = dir_of_all;
             return Err(ManagerError::NoSuchStore { store_id, dir });
         }
@@ -104,20 +104,23 @@ impl StoreManager {
     /// What interrupted commands left in the data directory: of removals, of stores that were not
     /// finished, and of migrations, each with the id of the store, of a migration that of the old
     /// store. A process may still be working on a store that is not finished.
-    pub fn leftovers(&self) -> Vec<(StoreId, PathBuf)> {
+    ///
+    /// # Errors
+    /// If the data directory cannot be listed.
+    pub fn leftovers(&self) -> Result<Vec<(StoreId, PathBuf)>, ManagerError> {
         self.starting_with(&[GOING, NEW, COPYING, MIGRATING])
     }
 
     /// The names in the data directory, without the endings of lock files, that start so and go on
     /// with an id.
-    fn starting_with(&self, starts: &[&str]) -> Vec<(StoreId, PathBuf)> {
+    fn starting_with(&self, starts: &[&str]) -> Result<Vec<(StoreId, PathBuf)>, ManagerError> {
         let mut found = Vec::new();
-        for name in left(&self.dir) {
+        for name in left(&self.dir)? {
             let rest = starts.iter().find_map(|start| name.strip_prefix(*start));
             let id = rest.and_then(|rest| rest.get(..ID_CHARS)?.parse().ok());
             found.extend(id.map(|id| (id, self.dir.join(&name))));
         }
-        found
+        Ok(found)
     }
 
     /// Removes the files of a store that links have put elsewhere.
@@ -240,7 +243,7 @@ impl StoreManager {
     /// Removes what interrupted removals of a store left. The caller holds their lock.
     fn finish_going(&self, store_id: StoreId) -> Result<Vec<PathBuf>, ManagerError> {
         let mut removed = Vec::new();
-        for (id, path) in self.starting_with(&[GOING]) {
+        for (id, path) in self.starting_with(&[GOING])? {
             if id == store_id && fs::symlink_metadata(&path).is_ok() {
                 remove_all(&path)?;
                 removed.push(path);
@@ -252,7 +255,7 @@ impl StoreManager {
     /// Removes what interrupted removals of all stores left. Skips those that another process
     /// removes. What cannot be removed does no harm.
     pub(super) fn clear_going(&self) {
-        for (id, _) in self.starting_with(&[GOING]) {
+        for (id, _) in self.starting_with(&[GOING]).unwrap_or_else(|_| Vec::new()) {
             // Dropping the lock removes its file.
             if let Ok(_going) = self.begin_going(id) {
                 let _ = self.finish_going(id);

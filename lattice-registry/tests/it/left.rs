@@ -45,6 +45,21 @@ fn leftovers_of_a_killed_removal_go_with_the_next_one() {
     );
 }
 
+/// What cannot be listed is not reported as absent. A file in place of the directory stands for all
+/// that keeps a directory from being listed: root, who may run this test, lists what others cannot.
+#[test]
+fn a_data_directory_that_cannot_be_listed_is_no_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, b"not a directory").unwrap();
+    let live = manager(&file);
+    assert!(live.leftovers().is_err());
+    let failed = live.destroy(ID.parse().unwrap());
+    assert!(matches!(failed, Err(ManagerError::Files(_))), "{failed:?}");
+    let absent = manager(&dir.path().join("absent"));
+    assert!(absent.leftovers().unwrap().is_empty());
+}
+
 #[test]
 fn a_killed_removal_is_finished_by_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
@@ -58,7 +73,7 @@ fn a_killed_removal_is_finished_by_the_next_one() {
             _ => fs::create_dir(&left).unwrap(),
         }
         fs::write(left.join("state.db"), b"left").unwrap();
-        assert_eq!(live.leftovers(), [(id, left.clone())]);
+        assert_eq!(live.leftovers().unwrap(), [(id, left.clone())]);
         let destroyed = live.destroy(id).unwrap();
         assert!(!destroyed.was_there);
         assert_eq!(destroyed.leftovers, [left]);

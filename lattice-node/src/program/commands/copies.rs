@@ -183,7 +183,7 @@ fn destroy_left(
     failure: Failure,
 ) -> Result<(), Failure> {
     let aliases = context.aliases();
-    let left = context.node.manager().leftovers();
+    let left = context.node.manager().leftovers()?;
     let left: BTreeSet<_> = left.into_iter().map(|(id, _)| id).collect();
     let Some(store_id) = of_leftovers(&destroy.store.store, &aliases, &left) else {
         return nothing_left(context, failure);
