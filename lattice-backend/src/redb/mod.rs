@@ -5,6 +5,7 @@ mod db;
 mod error;
 mod file;
 mod overlay;
+mod own_tables;
 mod pack;
 mod page;
 mod reader;
@@ -92,6 +93,7 @@ impl RedbBackend {
             let storage = self.storage(path, FileMode::ReadWrite)?;
             // redb would take an empty file for a new database and write to it.
             check_magic(&*storage)?;
+            check_own_tables(&*storage)?;
             match create_database(storage, options) {
                 Err(FileFault::InUse) if tries < LOCK_TRIES => {
                     tries += 1;
@@ -297,6 +299,17 @@ impl StateBackend for RedbBackend {
         let db = self.open_file(path, options);
         Ok(Arc::new(db.map_err(|fault| fault.at(path))?))
     }
+}
+
+/// Compares redb's own tables with their checksums, unless a writer has the file open: redb refuses
+/// that file.
+fn check_own_tables(storage: &dyn Storage) -> Result<(), FileFault> {
+    if !reader::keeps_writers_out(storage).map_err(open_error)? {
+        return Ok(());
+    }
+    let checked = own_tables::check(storage);
+    storage.unlock(reader::WRITER_MODE).map_err(open_error)?;
+    checked
 }
 
 fn cannot_write(error: &io::Error) -> bool {

@@ -17,25 +17,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::storage::Storage;
 
 /// The size of the smallest page; the header has the first one to itself.
-const PAGE_BYTES: u64 = 4096;
+pub(super) const PAGE_BYTES: u64 = 4096;
 /// The first byte of a leaf and of a branch, and of a byte sequence that is not a page.
-const LEAF: u8 = 1;
-const BRANCH: u8 = 2;
+pub(super) const LEAF: u8 = 1;
+pub(super) const BRANCH: u8 = 2;
 const NO_TYPE: u8 = 0;
 /// The position of the count of a leaf's rows, or of a branch's keys: one less than its children.
 const COUNT: usize = 2;
 /// The position of a leaf's offsets, four bytes each: the ends of all keys, then of all values.
-const ENDS: usize = 4;
+pub(super) const ENDS: usize = 4;
 /// The position of a branch's checksums of its children; their page numbers follow.
-const CHILDREN: usize = 8;
-const CHECKSUM_BYTES: usize = 16;
-const NUMBER_BYTES: usize = 8;
+pub(super) const CHILDREN: usize = 8;
+pub(super) const CHECKSUM_BYTES: usize = 16;
+pub(super) const NUMBER_BYTES: usize = 8;
 
 /// The header: length, flags, the flag that selects the primary slot, page size, and the pages of a
 /// region's header and data.
-const HEADER_BYTES: usize = 320;
-const FLAGS: usize = 9;
-const PRIMARY: u8 = 1;
+pub(super) const HEADER_BYTES: usize = 320;
+pub(super) const FLAGS: usize = 9;
+pub(super) const PRIMARY: u8 = 1;
 const PAGE_SIZE: usize = 12;
 const REGION_HEADER_PAGES: usize = 16;
 const REGION_DATA_PAGES: usize = 20;
@@ -44,16 +44,16 @@ const REGION_DATA_PAGES: usize = 20;
 const MIN_REGION_PAGES: u32 = 1 << 15;
 /// A commit slot: its position and length, then within it, for each of two roots, the position of
 /// the byte that says whether there is one, and of its page number; and of the slot's checksum.
-const SLOTS: [usize; 2] = [64, 192];
-const SLOT_BYTES: usize = 128;
-const ROOTS: [(usize, usize); 2] = [(1, 8), (2, 40)];
-const SLOT_CHECKSUM: usize = 112;
+pub(super) const SLOTS: [usize; 2] = [64, 192];
+pub(super) const SLOT_BYTES: usize = 128;
+pub(super) const ROOTS: [(usize, usize); 2] = [(1, 8), (2, 40)];
+pub(super) const SLOT_CHECKSUM: usize = 112;
 
 /// A table's definition: its type, that of a table whose values are trees themselves, and the
 /// positions of the byte that says whether there is a root, and of its page number.
 const MULTIMAP: u8 = 4;
-const HAS_ROOT: usize = 9;
-const TABLE_ROOT: usize = 10;
+pub(super) const HAS_ROOT: usize = 9;
+pub(super) const TABLE_ROOT: usize = 10;
 /// A table of redb whose values name roots. Lattice makes no savepoints, so it is empty.
 const SAVEPOINTS: &[u8] = b"persistent_savepoints";
 
@@ -135,7 +135,7 @@ impl PageGuard {
 const ENDLESS: u64 = 31;
 
 /// The highest five bits of a page number: the binary logarithm of its length in pages.
-const fn order(number: u64) -> u64 {
+pub(super) const fn order(number: u64) -> u64 {
     number >> 59
 }
 
@@ -155,7 +155,11 @@ fn check_header(header: &mut [u8], len: u64) {
     }
 }
 
-fn root_at(header: &[u8], slot: usize, (is_there, number): (usize, usize)) -> Option<u64> {
+pub(super) fn root_at(
+    header: &[u8],
+    slot: usize,
+    (is_there, number): (usize, usize),
+) -> Option<u64> {
     match header.get(slot + is_there)? {
         0 => None,
         _ => u64_at(header, slot + number),
@@ -164,30 +168,32 @@ fn root_at(header: &[u8], slot: usize, (is_there, number): (usize, usize)) -> Op
 
 /// The offsets of a slot's roots.
 fn roots(header: &[u8], slot: usize) -> [Option<u64>; 2] {
-    let pages_at = |place| u32_at(header, place).map(u64::from);
-    ROOTS.map(|root| {
-        let number = root_at(header, slot, root)?;
-        let (head, data) = (pages_at(REGION_HEADER_PAGES)?, pages_at(REGION_DATA_PAGES)?);
-        // From the lowest bits on: 20 of the index within a region, less the order, then 20 of the
-        // region.
-        let index = number & (0xf_ffff >> order(number));
-        let region = number >> 20 & 0xf_ffff;
-        let pages = 1 + region * (head + data) + head + (index << order(number));
-        pages.checked_mul(PAGE_BYTES)
-    })
+    ROOTS.map(|root| offset_of(header, root_at(header, slot, root)?))
 }
 
-fn u32_at(bytes: &[u8], place: usize) -> Option<u32> {
+/// The offset of a page in the file.
+pub(super) fn offset_of(header: &[u8], number: u64) -> Option<u64> {
+    let pages_at = |place| u32_at(header, place).map(u64::from);
+    let (head, data) = (pages_at(REGION_HEADER_PAGES)?, pages_at(REGION_DATA_PAGES)?);
+    // From the lowest bits on: 20 of the index within a region, less the order, then 20 of the
+    // region.
+    let index = number & (0xf_ffff >> order(number));
+    let region = number >> 20 & 0xf_ffff;
+    let pages = 1 + region * (head + data) + head + (index << order(number));
+    pages.checked_mul(PAGE_BYTES)
+}
+
+pub(super) fn u32_at(bytes: &[u8], place: usize) -> Option<u32> {
     let number = bytes.get(place..place.checked_add(4)?)?;
     Some(u32::from_le_bytes(number.try_into().ok()?))
 }
 
-fn u64_at(bytes: &[u8], place: usize) -> Option<u64> {
+pub(super) fn u64_at(bytes: &[u8], place: usize) -> Option<u64> {
     let number = bytes.get(place..place.checked_add(8)?)?;
     Some(u64::from_le_bytes(number.try_into().ok()?))
 }
 
-fn count(page: &[u8]) -> Option<usize> {
+pub(super) fn count(page: &[u8]) -> Option<usize> {
     let count = page.get(COUNT..COUNT + 2)?.try_into().ok()?;
     Some(usize::from(u16::from_le_bytes(count)))
 }

@@ -25,7 +25,7 @@ const CONSISTENT: LockRange = (
 /// The flag of a file that is open for writing, or was not closed.
 const RECOVERY_REQUIRED: u8 = 2;
 /// The flag that the last commit was made in two phases.
-const TWO_PHASE_COMMIT: u8 = 4;
+pub(super) const TWO_PHASE_COMMIT: u8 = 4;
 
 /// Opens a file for reading, without writing to it. Each call of `open_file` opens the file again.
 pub(super) fn open(
@@ -72,7 +72,7 @@ pub(super) fn open(
 
 /// Locks a file so that no writer can repair it. Returns whether the lock was taken: then no writer
 /// has the file open.
-fn keeps_writers_out(guard: &dyn Storage) -> io::Result<bool> {
+pub(super) fn keeps_writers_out(guard: &dyn Storage) -> io::Result<bool> {
     guard.try_lock(WRITER_MODE, LockKind::Shared)
 }
 

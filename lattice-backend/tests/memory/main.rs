@@ -202,6 +202,33 @@ fn a_branch_with_too_great_a_count_makes_redb_ask_for_no_more() {
     assert!(failed >= 3, "{failed}");
 }
 
+/// redb takes from its own tables which pages are free. With these values it found one page in two
+/// places, and panicked a second time while it dropped what the first panic left: the process
+/// ended.
+#[test]
+fn a_wrong_record_of_free_pages_is_damage_before_a_writer_trusts_it() {
+    let _alone = alone();
+    let file = &files()[0];
+    let path = Path::new(PATH);
+    let mut refused = 0;
+    for page in (PAGE..file.len()).step_by(PAGE) {
+        for (place, value) in [(168, HOSTILE[0]), (240, HOSTILE[1])] {
+            let mut damaged = file.clone();
+            damaged[page + place..page + place + 8].copy_from_slice(&value.to_le_bytes());
+            let disk = MemoryDisk::new();
+            disk.insert(path, damaged.clone());
+            let opened = RedbBackend::on_disk(disk).open(path, &options(Sharing::SingleWriter));
+            refused += u32::from(matches!(
+                &opened,
+                Err(FileError::Damaged { detail, .. }) if detail.contains("redb's own tables")
+            ));
+            drop(opened);
+            let _ = use_all(&damaged);
+        }
+    }
+    assert!(refused >= 4, "{refused}");
+}
+
 /// A table's name stands in the definitions only.
 fn table_pages(file: &[u8]) -> Vec<usize> {
     let has = |page: &[u8], name: &[u8]| page.windows(name.len()).any(|found| found == name);

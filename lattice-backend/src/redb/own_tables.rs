@@ -1,0 +1,397 @@
+//! Compares redb's own tables with their checksums before redb trusts them.
+//!
+//! redb opens a file that was closed cleanly without reading all of it. It takes from tables of its
+//! own which pages are free, and does not compare their checksums. With a wrong record it would
+//! write over pages in use. It can also find one page in two places, and panic a second time while
+//! it drops what a first panic left, which ends the process. Only an integrity check and a repair
+//! compare all checksums. redb's own tables are small, so a writer compares theirs.
+//!
+//! redb's design document has the layout, under "Database super-header" and "B+tree pages".
+
+use twox_hash::XxHash3_128;
+
+use crate::backend::file_error::FileFault;
+use crate::redb::error::open_error;
+use crate::redb::page::{
+    BRANCH, CHECKSUM_BYTES, CHILDREN, ENDS, FLAGS, HAS_ROOT, HEADER_BYTES, LEAF, NUMBER_BYTES,
+    PAGE_BYTES, PRIMARY, ROOTS, SLOT_BYTES, SLOT_CHECKSUM, SLOTS, TABLE_ROOT, count, offset_of,
+    order, root_at, u32_at, u64_at,
+};
+use crate::redb::reader::TWO_PHASE_COMMIT;
+use crate::storage::Storage;
+
+/// The position of a root's checksum behind its page number.
+const CHECKSUM: usize = 8;
+/// In a table's definition, the positions of the bytes that say whether all keys, and all values,
+/// have one length. The length follows.
+const KEY_WIDTH: usize = 42;
+const VALUE_WIDTH: usize = 47;
+
+/// A page, and what its parent says of it.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    number: u64,
+    checksum: u128,
+}
+
+/// The lengths of keys and values, where all of a tree have one length.
+#[derive(Debug, Clone, Copy, Default)]
+struct Widths {
+    key: Option<usize>,
+    value: Option<usize>,
+}
+
+/// Compares the pages of redb's own tables in the last commit. The caller keeps writers out.
+///
+/// A file that redb repairs at open passes: the repair compares all checksums. So does one whose
+/// commit slot is damaged, which redb reports.
+pub(super) fn check(storage: &dyn Storage) -> Result<(), FileFault> {
+    let len = storage.len_bytes().map_err(open_error)?;
+    let mut header = [0; HEADER_BYTES];
+    if len < PAGE_BYTES {
+        return Ok(());
+    }
+    storage.read_at(0, &mut header).map_err(open_error)?;
+    let slot = SLOTS[usize::from(header[FLAGS] & PRIMARY)];
+    let is_whole = slot_checksum(&header, slot)
+        == Some(XxHash3_128::oneshot(&header[slot..slot + SLOT_CHECKSUM]));
+    if header[FLAGS] & TWO_PHASE_COMMIT == 0 || !is_whole {
+        return Ok(());
+    }
+    let (_, place) = ROOTS[1];
+    let Some(number) = root_at(&header, slot, ROOTS[1]) else {
+        return Ok(());
+    };
+    let pages = Pages {
+        storage,
+        header: &header,
+        len,
+    };
+    let definitions = Link {
+        number,
+        checksum: u128_at(&header, slot + place + CHECKSUM).ok_or_else(damaged)?,
+    };
+    let mut tables = Vec::new();
+    pages.walk(definitions, Widths::default(), &mut |leaf| {
+        tables.extend(tables_of(leaf)?);
+        Some(())
+    })?;
+    for (root, widths) in tables {
+        pages.walk(root, widths, &mut |_| Some(()))?;
+    }
+    Ok(())
+}
+
+fn damaged() -> FileFault {
+    FileFault::Damaged("a page of redb's own tables does not match its checksum".into())
+}
+
+fn slot_checksum(header: &[u8], slot: usize) -> Option<u128> {
+    u128_at(header.get(..slot + SLOT_BYTES)?, slot + SLOT_CHECKSUM)
+}
+
+fn u128_at(bytes: &[u8], place: usize) -> Option<u128> {
+    let number = bytes.get(place..place.checked_add(CHECKSUM_BYTES)?)?;
+    Some(u128::from_le_bytes(number.try_into().ok()?))
+}
+
+fn usize_at(bytes: &[u8], place: usize) -> Option<usize> {
+    usize::try_from(u32_at(bytes, place)?).ok()
+}
+
+struct Pages<'a> {
+    storage: &'a dyn Storage,
+    header: &'a [u8],
+    len: u64,
+}
+
+impl Pages<'_> {
+    /// Visits the leaves of a tree whose pages match their checksums.
+    fn walk(
+        &self,
+        root: Link,
+        widths: Widths,
+        each_leaf: &mut dyn FnMut(&[u8]) -> Option<()>,
+    ) -> Result<(), FileFault> {
+        let mut open = vec![root];
+        // Pages that match their checksums form no cycle; the limit holds for any file.
+        let mut left = self.len / PAGE_BYTES;
+        while let Some(link) = open.pop() {
+            left = left.checked_sub(1).ok_or_else(damaged)?;
+            let page = self.read(link.number)?;
+            let end = used(&page, widths).and_then(|end| page.get(..end));
+            if end.map(XxHash3_128::oneshot) != Some(link.checksum) {
+                return Err(damaged());
+            }
+            match page[0] {
+                BRANCH => open.extend(children(&page).ok_or_else(damaged)?),
+                _ => each_leaf(&page).ok_or_else(damaged)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, number: u64) -> Result<Vec<u8>, FileFault> {
+        let length = PAGE_BYTES << order(number);
+        let offset = offset_of(self.header, number);
+        let end = offset.and_then(|offset| offset.checked_add(length));
+        let (Some(offset), Some(true), Ok(length)) = (
+            offset,
+            end.map(|end| end <= self.len),
+            usize::try_from(length),
+        ) else {
+            return Err(damaged());
+        };
+        let mut page = vec![0; length];
+        let read = self.storage.read_at(offset, &mut page);
+        read.map_err(open_error)?;
+        Ok(page)
+    }
+}
+
+/// The number of bytes of a page that its checksum covers: up to the end of its last row or key.
+fn used(page: &[u8], widths: Widths) -> Option<usize> {
+    let count = count(page).filter(|count| *count > 0)?;
+    let last = count - 1;
+    match (page[0], widths.key, widths.value) {
+        (LEAF, Some(key), Some(value)) => {
+            let rows = key.checked_add(value)?.checked_mul(count)?;
+            rows.checked_add(ENDS)
+        }
+        (LEAF, Some(_), None) => usize_at(page, ENDS + 4 * last),
+        (LEAF, None, Some(value)) => {
+            let values = value.checked_mul(count)?;
+            values.checked_add(usize_at(page, ENDS + 4 * last)?)
+        }
+        (LEAF, None, None) => usize_at(page, ENDS + 4 * (count + last)),
+        (BRANCH, key, _) => {
+            let keys = CHILDREN + (CHECKSUM_BYTES + NUMBER_BYTES) * (count + 1);
+            match key {
+                Some(key) => key.checked_mul(count)?.checked_add(keys),
+                None => usize_at(page, keys + 4 * last),
+            }
+        }
+        _ => None,
+    }
+}
+
+fn children(page: &[u8]) -> Option<Vec<Link>> {
+    let children = count(page)? + 1;
+    let numbers = CHILDREN + CHECKSUM_BYTES * children;
+    let link = |nth: usize| {
+        Some(Link {
+            number: u64_at(page, numbers + NUMBER_BYTES * nth)?,
+            checksum: u128_at(page, CHILDREN + CHECKSUM_BYTES * nth)?,
+        })
+    };
+    (0..children).map(link).collect()
+}
+
+/// The roots of the tables that a leaf of definitions defines.
+fn tables_of(leaf: &[u8]) -> Option<Vec<(Link, Widths)>> {
+    let count = count(leaf)?;
+    let end = |nth: usize| usize_at(leaf, ENDS + 4 * nth);
+    let mut tables = Vec::new();
+    // The values follow the last key.
+    for nth in count..2 * count {
+        let definition = leaf.get(end(nth - 1)?..end(nth)?)?;
+        if *definition.get(HAS_ROOT)? == 0 {
+            continue;
+        }
+        let width = |place: usize| match *definition.get(place)? {
+            0 => Some(None),
+            _ => Some(Some(usize_at(definition, place + 1)?)),
+        };
+        let root = Link {
+            number: u64_at(definition, TABLE_ROOT)?,
+            checksum: u128_at(definition, TABLE_ROOT + CHECKSUM)?,
+        };
+        let widths = Widths {
+            key: width(KEY_WIDTH)?,
+            value: width(VALUE_WIDTH)?,
+        };
+        tables.push((root, widths));
+    }
+    Some(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::backend::{Integrity, OpenOptions, StateBackend, Table};
+    use crate::redb::RedbBackend;
+    use crate::storage::{Disk, FileMode, MemoryDisk};
+
+    const PATH: &str = "state.db";
+
+    fn closed_file() -> Vec<u8> {
+        let disk = MemoryDisk::new();
+        let backend = RedbBackend::on_disk(disk.clone());
+        let path = Path::new(PATH);
+        backend
+            .create(path, &mut |tx| tx.put(Table::Data, b"key", &[7; 40]))
+            .unwrap();
+        disk.bytes(path).unwrap()
+    }
+
+    fn checked(file: &[u8]) -> Result<(), FileFault> {
+        let disk = MemoryDisk::new();
+        disk.insert(Path::new(PATH), file.to_vec());
+        let storage = disk.open(Path::new(PATH), FileMode::Read).unwrap();
+        check(&*storage)
+    }
+
+    fn slot_of(file: &[u8]) -> usize {
+        SLOTS[usize::from(file[FLAGS] & PRIMARY)]
+    }
+
+    const RECORD: Widths = Widths {
+        key: Some(5),
+        value: None,
+    };
+
+    fn offset(file: &[u8], number: u64) -> usize {
+        usize::try_from(offset_of(file, number).unwrap()).unwrap()
+    }
+
+    /// The pages from the definitions to each leaf of the record of free pages, with the lengths of
+    /// their rows.
+    fn paths(file: &[u8]) -> Vec<Vec<(usize, Widths)>> {
+        let definitions = root_at(file, slot_of(file), ROOTS[1]).unwrap();
+        let definitions = offset(file, definitions);
+        let leaf = &file[definitions..];
+        let count = count(leaf).unwrap();
+        let end = |nth: usize| usize_at(leaf, ENDS + 4 * nth).unwrap();
+        let is_record = |nth: &usize| leaf[..end(*nth)].ends_with(b"allocator_state");
+        let nth = (0..count).find(is_record).unwrap();
+        let root = u64_at(&leaf[end(count + nth - 1)..], TABLE_ROOT).unwrap();
+        let mut open = vec![vec![
+            (definitions, Widths::default()),
+            (offset(file, root), RECORD),
+        ]];
+        let mut paths = Vec::new();
+        while let Some(path) = open.pop() {
+            let (place, _) = path[path.len() - 1];
+            match file[place] {
+                BRANCH => open.extend(children(&file[place..]).unwrap().iter().map(|child| {
+                    let page = (offset(file, child.number), RECORD);
+                    path.iter().copied().chain([page]).collect()
+                })),
+                _ => paths.push(path),
+            }
+        }
+        paths
+    }
+
+    fn end_of(file: &[u8], (place, widths): (usize, Widths)) -> usize {
+        place + used(&file[place..], widths).unwrap()
+    }
+
+    /// Puts the checksums right again, from a changed leaf up to the commit slot.
+    fn forge(file: &mut [u8], path: &[(usize, Widths)], old: &[u8]) {
+        let sum = |file: &[u8], page: (usize, Widths)| {
+            XxHash3_128::oneshot(&file[page.0..end_of(file, page)])
+        };
+        let slot = slot_of(file);
+        for (nth, page) in path.iter().enumerate().rev() {
+            let (was, is) = (sum(old, *page), sum(file, *page));
+            let parent = match nth {
+                0 => slot..slot + SLOT_CHECKSUM,
+                nth => path[nth - 1].0..path[nth - 1].0 + 4096,
+            };
+            let parent = &mut file[parent];
+            let at = parent
+                .windows(CHECKSUM_BYTES)
+                .position(|bytes| bytes == was.to_le_bytes());
+            let at = at.expect("the parent names the checksum");
+            parent[at..at + CHECKSUM_BYTES].copy_from_slice(&is.to_le_bytes());
+        }
+        let sum = XxHash3_128::oneshot(&file[slot..slot + SLOT_CHECKSUM]);
+        file[slot + SLOT_CHECKSUM..slot + SLOT_BYTES].copy_from_slice(&sum.to_le_bytes());
+    }
+
+    #[test]
+    fn every_changed_byte_of_the_record_of_free_pages_is_found() {
+        let file = closed_file();
+        checked(&file).unwrap();
+        let mut count = 0;
+        for page in paths(&file).concat() {
+            for place in page.0..end_of(&file, page) {
+                let mut damaged = file.clone();
+                damaged[place] ^= 0x10;
+                assert!(checked(&damaged).is_err(), "byte {place}");
+                count += 1;
+            }
+        }
+        assert!(count > 1000, "{count}");
+    }
+
+    /// A forged record whose checksums are right passes here. A data directory that does not vouch
+    /// for a file checks its integrity before it writes, and that computes the record again. What
+    /// it does not compare, which regions have free pages, does no harm.
+    #[test]
+    fn a_forged_record_of_free_pages_fails_the_integrity_check() {
+        let file = closed_file();
+        let (mut found, mut passed) = (0, 0);
+        for path in paths(&file) {
+            let leaf = path[path.len() - 1];
+            let end = end_of(&file, leaf);
+            // The bitmaps are at the end of a row.
+            for place in leaf.0.max(end - 64)..end {
+                let mut changed = file.clone();
+                changed[place] ^= 1;
+                forge(&mut changed, &path, &file);
+                passed += u32::from(checked(&changed).is_ok());
+                let disk = MemoryDisk::new();
+                disk.insert(Path::new(PATH), changed);
+                let backend = RedbBackend::on_disk(disk);
+                match backend.check_integrity(Path::new(PATH)).unwrap() {
+                    Integrity::Damaged { .. } => found += 1,
+                    _ => assert_writable(&backend),
+                }
+            }
+        }
+        assert_eq!(passed, 128, "checksums were not forged");
+        assert!(found >= 64, "{found}");
+    }
+
+    /// Writes more than the file has free, and finds all of it.
+    fn assert_writable(backend: &RedbBackend) {
+        let path = Path::new(PATH);
+        let db = backend.open(path, &OpenOptions::read_write()).unwrap();
+        for nth in 0..3_u8 {
+            let mut tx = db.begin_write().unwrap();
+            for row in 0..100_u8 {
+                tx.put(Table::Data, &[nth, row], &[nth; 2000]).unwrap();
+            }
+            tx.commit().unwrap().wait().unwrap();
+        }
+        let tx = db.snapshot().unwrap();
+        for (nth, row) in (0..3_u8).flat_map(|nth| (0..100).map(move |row| (nth, row))) {
+            let value = tx.get(Table::Data, &[nth, row]).unwrap();
+            assert_eq!(value.as_deref(), Some(&[nth; 2000][..]));
+        }
+        drop(tx);
+        db.close().unwrap();
+        assert_eq!(backend.check_integrity(path).unwrap(), Integrity::Intact);
+    }
+
+    #[test]
+    fn a_live_file_is_left_to_redb() {
+        let disk = MemoryDisk::new();
+        disk.insert(Path::new(PATH), closed_file());
+        let backend = RedbBackend::on_disk(disk.clone());
+        let options = OpenOptions::read_write();
+        let _writer = backend.open(Path::new(PATH), &options).unwrap();
+        let storage = disk.open(Path::new(PATH), FileMode::ReadWrite).unwrap();
+        let mut bytes = disk.bytes(Path::new(PATH)).unwrap();
+        let (root, _) = paths(&bytes)[0][1];
+        bytes[root + 40] ^= 1;
+        let place = u64::try_from(root + 40).unwrap();
+        let changed = &bytes[root + 40..=root + 40];
+        storage.write_at(place, changed).unwrap();
+        crate::redb::check_own_tables(&*storage).unwrap();
+    }
+}
