@@ -72,18 +72,49 @@ pub(super) const PUT: &str = "\
 Example: lattice put fruit apple red
          lattice put fruit photo < photo.jpg
          lattice put fruit -- --strange-key value
+         lattice put fruit apple green --expect red
 
-JSON: op, author, seq, index";
+If the condition of --if-absent or --expect does not hold, nothing is written, the exit code is 1 and \
+the kind of the error is `expectation`.
+
+JSON: op, author, seq, apply_index";
 
 pub(super) const GET: &str = "\
 Example: lattice get fruit apple
+         lattice get fruit apple pear
 
-JSON: key, value";
+If a key has no value, those of the others are printed, and the exit code is 3.
+
+JSON, one object per key with a value: key, value";
+
+pub(super) const EXISTS: &str = "\
+Example: if lattice exists fruit apple; then echo yes; fi
+
+The exit code is 0 if all keys have values, and 3 without a message if one has none.
+
+JSON, one object per key: key, exists";
+
+pub(super) const BATCH: &str = "\
+Each line is a JSON object with one field: the name of a method that writes, with the parameters that \
+`lattice describe` lists. A parameter of bytes is a text, or base64 under its name with _b64 appended. \
+Empty lines are skipped.
+
+Without --each, conditions are checked against the state before the first command, and if a key is \
+written several times, the last write counts. Store types other than core:kvstore and core:logstore \
+need --each, which commits after each command: what was written before an error stays.
+
+Example: lattice batch fruit <<'END'
+         {\"put\": {\"key\": \"apple\", \"value\": \"red\", \"expect_absent\": true}}
+         {\"delete\": {\"key\": \"pear\"}}
+         END
+
+JSON: store_id, commands, ops; with --each one object per command: line, result";
 
 pub(super) const DEL: &str = "\
 Example: lattice del fruit apple pear
+         lattice del fruit apple --expect red
 
-JSON: op, author, seq, index";
+JSON: op, author, seq, apply_index";
 
 pub(super) const SCAN: &str = "\
 Example: lattice scan fruit --prefix ap --limit 10
@@ -224,6 +255,18 @@ a replica does: apply its bundle (`bundle apply`), or give its tips (`bundle cre
 Example: lattice restore fruit.db
 
 JSON: store_id, store_type, kept (where the replaced file is, or null), verified";
+
+pub(super) const DOCTOR: &str = "\
+Lists directories and files that no process works on: stores that a killed command was building \
+(creation, copy, migration) or removing (removal), unfinished files (partial), and the files that a \
+rebuild or a restore replaced (before-rebuild, before-restore). `lattice migrate` resumes a migration \
+that is listed. A replaced file is removed only if the store's file can be read.
+
+Example: lattice doctor
+         lattice doctor --fix ~/backups
+
+JSON, one object per line: path, left_by, store_id (of a migration, the old store), bytes, time (of the \
+last change), removed";
 
 pub(super) const DESTROY: &str = "\
 Asks for confirmation on a terminal; elsewhere --yes is required.

@@ -150,10 +150,7 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
     };
     let is_there = path == manager.store_path(store_id) || lies_there();
     if !is_there && fs::symlink_metadata(&path).is_err() {
-        return Err(Failure::not_found(format!(
-            "no store at {}",
-            path.display()
-        )));
+        return Err(Failure::no_store(format!("no store at {}", path.display())));
     }
     if !is_there {
         return Err(Failure::usage(format!(
