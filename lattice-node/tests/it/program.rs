@@ -140,7 +140,7 @@ fn keys_and_entries_are_read_back() {
     let tail = printed(dir.path(), &["--json", "tail", log, "-n", "1"]);
     let entry: Value = serde_json::from_str(&tail).unwrap();
     assert_eq!(
-        (&entry["index"], &entry["content_b64"]),
+        (&entry["entry"], &entry["content_b64"]),
         (&json!(3), &json!("/xtbMG0="))
     );
 }

@@ -50,7 +50,7 @@ an unconfirmed copy)";
 pub(super) const TYPES: &str = "\
 Example: lattice types
 
-JSON, one object per line: store_type, schema_version, logic_version, methods (how many), code (where its \
+JSON, one object per line: store_type, schema_version, logic_version, method_count, code (where its \
 module is)";
 
 pub(super) const DESCRIBE: &str = "\
@@ -138,7 +138,7 @@ pub(super) const TAIL: &str = "\
 Example: lattice tail events -n 20
          lattice tail events --follow
 
-JSON, one object per line: index, time, author, content";
+JSON, one object per line: entry (its number in the log), time, author, content";
 
 pub(super) const IMPORT: &str = "\
 Without --key, a JSON object needs the fields `key` and `value` (or `key_b64` and `value_b64`, in \
@@ -161,7 +161,7 @@ with the time and the author of the import.
 Example: lattice export fruit > fruit.jsonl
          lattice export fruit | lattice import copy -
 
-JSON Lines, with and without --json: key, value; or index, time, author, content";
+JSON Lines, with and without --json: key, value; or entry, time, author, content";
 
 pub(super) const ALIAS: &str = "\
 Example: lattice alias set fruit 3f2a
@@ -184,7 +184,7 @@ required.
 
 Example: lattice identity new --yes
 
-JSON: author, path, before (the old key, or null), kept (the file with the old key, or null)";
+JSON: author, path, author_before (or null), kept (the file with the old key, or null)";
 
 pub(super) const VERIFY: &str = "\
 A full verification checks every signature, chain and timestamp, replays the whole history beside \
@@ -216,7 +216,7 @@ does not change; the old file is kept beside the new one.
 
 Example: lattice rebuild fruit
 
-JSON: store_id, ops, state_hash, before (the old state hash), kept";
+JSON: store_id, ops, state_hash, state_hash_before, kept";
 
 pub(super) const COMPACT: &str = "\
 Changes only the length of the file. Fails with exit code 5 while a process has the store open for \
@@ -224,7 +224,7 @@ writing or holds a snapshot of it.
 
 Example: lattice compact fruit
 
-JSON: store_id, before (bytes), bytes";
+JSON: store_id, bytes_before, bytes";
 
 pub(super) const BACKUP: &str = "\
 Refuses a store whose rows do not match its state hash, or whose ops differ from those that were \
@@ -276,7 +276,7 @@ stay. If a command that removed or made the store was interrupted, deletes what 
 
 Example: lattice destroy fruit
 
-JSON: store_id, removed (files outside the store's directory, and leftovers), left (files beside a \
+JSON: store_id, removed_files (outside the store's directory, and leftovers), left_files (beside a \
 linked store that are not its own)";
 
 pub(super) const HISTORY: &str = "\
@@ -286,11 +286,11 @@ Example: lattice history fruit --limit 20
          lattice history fruit --graph
          lattice history fruit --format dot | dot -Tsvg > fruit.svg
 
-JSON, one object per line: index, op, author, seq, time, kind, after (the ops it follows), what";
+JSON, one object per line: apply_index, op, author, seq, time, kind, parents, what";
 
 pub(super) const WATCH: &str = "\
 Without --since or --all, starts with the next change. With --json every change has a position: \
-index, op and change. Give the last position to --since, and no change is missed or repeated, even \
+apply_index, op and change. Give the last position to --since, and no change is missed or repeated, even \
 in the middle of an op; if the store has been restored to an earlier state since, the command fails \
 and says so. With an index alone it cannot detect that, and continues after the op that has that \
 index now. Works while another process writes to the store.
@@ -298,5 +298,5 @@ index now. Works while another process writes to the store.
 Example: lattice watch fruit --prefix ap
          lattice --json watch fruit --since 41:9c0f...:0
 
-JSON, one object per line: index, op, change (its number in the op, from 0), author, time, and key and value \
+JSON, one object per line: apply_index, op, change (its number in the op, from 0), author, time, and key and value \
 (null if deleted), content, or what";

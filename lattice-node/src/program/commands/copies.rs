@@ -236,7 +236,7 @@ fn report(
     let removed = shown(&[&destroyed.linked[..], &destroyed.leftovers[..]].concat());
     let left = shown(&destroyed.left);
     if context.out.is_json() {
-        let value = json!({ "store_id": store_id, "removed": removed, "left": left });
+        let value = json!({ "store_id": store_id, "removed_files": removed, "left_files": left });
         return context.out.json(&value);
     }
     for path in &removed {

@@ -29,7 +29,7 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
             "store_type": store_type,
             "schema_version": logic.newest_schema(),
             "logic_version": logic.version().as_str(),
-            "methods": opener.methods().len(),
+            "method_count": opener.methods().len(),
             "code": code_of(context, logic.version().as_str()),
         });
         context.out.either(value, |out| {
