@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use data_encoding::BASE64;
@@ -290,6 +291,21 @@ pub(super) fn json_bytes(object: &mut Map<String, Value>, name: &str, bytes: &[u
         Ok(text) => object.insert(name.to_owned(), text.into()),
         Err(_) => json_base64(object, name, bytes),
     };
+}
+
+/// Adds a path to a JSON object, like bytes: on Unix a path need not be UTF-8.
+pub(super) fn json_path(object: &mut Map<String, Value>, name: &str, path: &Path) {
+    json_bytes(object, name, path.as_os_str().as_encoded_bytes());
+}
+
+/// Adds a path or null.
+pub(super) fn json_path_or_null(object: &mut Map<String, Value>, name: &str, path: Option<&Path>) {
+    match path {
+        Some(path) => json_path(object, name, path),
+        None => {
+            object.insert(name.to_owned(), Value::Null);
+        }
+    }
 }
 
 /// Adds bytes to a JSON object as `name_b64`.

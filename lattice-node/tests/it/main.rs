@@ -19,6 +19,8 @@ mod escapes;
 mod files;
 mod garbage;
 mod identity;
+#[cfg(feature = "wasm")]
+mod json_page;
 mod limits;
 mod meta_bytes;
 mod program;

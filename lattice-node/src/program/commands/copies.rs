@@ -7,12 +7,13 @@ use std::path::PathBuf;
 
 use lattice_meta::StoreId;
 use lattice_registry::{Destroyed, IfThere, Restoring, Vouched};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
 use crate::program::failure::{Failure, Kind};
+use crate::program::output::{json_path, json_path_or_null};
 use crate::program::store_ref::of_leftovers;
 use crate::{Access, AliasError, ManagerError, StoreManager};
 
@@ -27,13 +28,12 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
     let bytes = fs::metadata(&backup.file)
         .map_err(|error| Failure::file(&backup.file, error))?
         .len();
-    let value = json!({
-        "store_id": meta.store_id,
-        "file": backup.file.display().to_string(),
-        "bytes": bytes,
-    });
     if context.out.is_json() {
-        return context.out.json(&value);
+        let mut value = Map::new();
+        value.insert("store_id".into(), json!(meta.store_id));
+        json_path(&mut value, "file", &backup.file);
+        value.insert("bytes".into(), bytes.into());
+        return context.out.json(&value.into());
     }
     let file = backup.file.display();
     context.out.note(&format!(
@@ -58,17 +58,19 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
         false => IfThere::Refuse,
     };
     let restored = restoring.place(if_there)?;
-    let kept = restored.kept.map(|kept| kept.display().to_string());
-    if let Some(kept) = kept.as_ref().filter(|_| !context.out.is_json()) {
+    let kept = restored.kept.as_deref();
+    if let Some(kept) = kept.filter(|_| !context.out.is_json()) {
+        let kept = kept.display();
         context.out.note(&format!("the old file is kept as {kept}"));
     }
     let store_id = restored.meta.store_id;
-    let value = json!({
-        "store_id": store_id,
-        "store_type": restored.meta.store_type,
-        "kept": kept,
-        "verified": restored.vouched == Vouched::Verified,
-    });
+    let mut value = Map::from_iter([
+        ("store_id".to_owned(), json!(store_id)),
+        ("store_type".to_owned(), json!(restored.meta.store_type)),
+    ]);
+    json_path_or_null(&mut value, "kept", kept);
+    let is_verified = restored.vouched == Vouched::Verified;
+    value.insert("verified".into(), is_verified.into());
     context.out.either(value, |_| store_id.to_string())?;
     if restored.vouched == Vouched::Trusted {
         context.out.note(&format!(

@@ -4,13 +4,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lattice_registry::Leftover;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::program::output::{escape, styles};
+use crate::program::output::{escape, json_path, styles};
 
 const NOUNS: (&str, &str) = ("leftover", "leftovers");
 
@@ -59,8 +59,9 @@ fn print(
     let time = since_epoch.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     });
-    let object: Map<String, Value> = Map::from_iter([
-        ("path".to_owned(), json!(path)),
+    let mut object = Map::new();
+    json_path(&mut object, "path", path);
+    object.extend([
         ("left_by".to_owned(), json!(leftover.kind.name())),
         ("store_id".to_owned(), json!(leftover.store_id)),
         ("bytes".to_owned(), json!(leftover.bytes)),

@@ -7,14 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lattice_code::{Garbage, GarbageKind};
 use lattice_meta::{Cid, StoreType};
 use lattice_wasm::read_manifest;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::code::read_module;
 use super::timestamp;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, chain};
-use crate::program::output::{escape, styles};
+use crate::program::output::{escape, json_path, styles};
 
 pub(super) fn gc(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     let now = SystemTime::now();
@@ -111,15 +111,15 @@ fn print(
     let ms = since_epoch.map_or(0, |time| {
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
     });
-    let value = json!({
-        "cid": cid.map(|cid| cid.to_string()),
-        "kind": kind,
-        "store_type": store_type,
-        "bytes": garbage.bytes,
-        "last_used": ms,
-        "file": garbage.file.display().to_string(),
-        "removed": removed,
-    });
+    let mut value = Map::from_iter([
+        ("cid".to_owned(), json!(cid.map(|cid| cid.to_string()))),
+        ("kind".to_owned(), json!(kind)),
+        ("store_type".to_owned(), json!(store_type)),
+        ("bytes".to_owned(), json!(garbage.bytes)),
+        ("last_used".to_owned(), json!(ms)),
+    ]);
+    json_path(&mut value, "file", &garbage.file);
+    value.insert("removed".into(), removed.into());
     context.out.either(value, |out| {
         let name = match garbage.kind {
             GarbageKind::Module(cid) => cid.to_string(),

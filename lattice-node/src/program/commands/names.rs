@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::copies::confirm;
 use crate::program::args::{self, AliasCommand, IdentityCommand};
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::program::output::{json_bytes, styles};
+use crate::program::output::{json_path, json_path_or_null, styles};
 use crate::{Aliases, IDENTITY_FILE, IdentityError, load_identity};
 
 pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), Failure> {
@@ -91,7 +91,7 @@ pub(super) fn identity(
     let path = context.data_dir.join(IDENTITY_FILE);
     let mut value = Map::new();
     value.insert("author".into(), json!(author));
-    json_bytes(&mut value, "path", path.as_os_str().as_encoded_bytes());
+    json_path(&mut value, "path", &path);
     context.out.either(value, |_| {
         author.map_or("none".into(), |author| author.to_string())
     })
@@ -120,15 +120,11 @@ fn new_identity(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     let path = dir.join(IDENTITY_FILE);
     let mut value = Map::new();
     value.insert("author".into(), json!(author));
-    json_bytes(&mut value, "path", path.as_os_str().as_encoded_bytes());
+    json_path(&mut value, "path", &path);
     let old = before.as_ref().map(|(old, _)| old.public());
     value.insert("author_before".into(), json!(old));
-    match &before {
-        Some((_, kept)) => json_bytes(&mut value, "kept", kept.as_os_str().as_encoded_bytes()),
-        None => {
-            value.insert("kept".into(), Value::Null);
-        }
-    }
+    let kept = before.as_ref().map(|(_, kept)| &**kept);
+    json_path_or_null(&mut value, "kept", kept);
     context.out.either(value, |_| author.to_string())?;
     if let Some((old, kept)) = before.filter(|_| !context.out.is_json()) {
         let kept = kept.display();

@@ -10,7 +10,7 @@ use super::held::{held_json, held_line, held_ops};
 use crate::program::args;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
-use crate::program::output::{Output, echo, escape, json_bytes, styles};
+use crate::program::output::{Output, echo, escape, json_path, styles};
 use crate::program::suggest::did_you_mean;
 use crate::{Access, Aliases};
 
@@ -126,11 +126,7 @@ fn list_one(
             let error = Failure::of(manager_kind(error), error).to_json();
             let message = error["message"].as_str().unwrap_or("?").to_owned();
             let mut value = Map::new();
-            json_bytes(
-                &mut value,
-                "path",
-                listed.path.as_os_str().as_encoded_bytes(),
-            );
+            json_path(&mut value, "path", &listed.path);
             value.insert("error".into(), error);
             out.either(value, |out| {
                 let message = escape(message.as_bytes());

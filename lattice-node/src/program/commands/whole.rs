@@ -14,7 +14,7 @@ use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
-use crate::program::output::{escape_text, json_bytes, styles};
+use crate::program::output::{escape_text, json_bytes, json_path, styles};
 use crate::{Aliases, Depth};
 
 pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result<(), Failure> {
@@ -184,8 +184,10 @@ fn finding_json(finding: &Finding) -> Value {
                 ("author".to_owned(), json!(effect.op.author)),
                 ("time".to_owned(), json!(effect.hlc.ms())),
                 ("keys".to_owned(), effect.keys.iter().map(key).collect()),
-                ("expected".to_owned(), json!(hex(&effect.expected))),
-                ("found".to_owned(), json!(hex(&effect.found))),
+                // The replay's effect is what the store must have; `EffectDifference` expects what
+                // the store has.
+                ("expected".to_owned(), json!(hex(&effect.found))),
+                ("found".to_owned(), json!(hex(&effect.expected))),
             ]);
         }
         Finding::StateHash(hash) => object.extend([
@@ -269,14 +271,16 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
     let path = context.path(store)?;
     let rebuilt = context.node.manager().rebuild(&path)?;
     if context.out.is_json() {
-        return context.out.json(&json!({
-            "store_id": rebuilt.store_id,
-            "ops": rebuilt.ops,
-            "state_hash": rebuilt.after,
-            "state_hash_before": rebuilt.before,
-            "kept": rebuilt.kept.display().to_string(),
-            "difference": rebuilt.difference.op.as_ref().map(ToString::to_string),
-        }));
+        let mut value = Map::from_iter([
+            ("store_id".to_owned(), json!(rebuilt.store_id)),
+            ("ops".to_owned(), json!(rebuilt.ops)),
+            ("state_hash".to_owned(), json!(rebuilt.after)),
+            ("state_hash_before".to_owned(), json!(rebuilt.before)),
+        ]);
+        json_path(&mut value, "kept", &rebuilt.kept);
+        let difference = rebuilt.difference.op.as_ref().map(ToString::to_string);
+        value.insert("difference".into(), json!(difference));
+        return context.out.json(&value.into());
     }
     let state = match rebuilt.before == rebuilt.after {
         true => "its hash is unchanged".to_owned(),

@@ -211,13 +211,13 @@ fn the_program_prints_code_and_claims_as_json() {
         &site.alice(),
         &[&create[..], &["--with-code"]].concat(),
     ));
-    assert_eq!(made["modules"], json!([chat()]));
+    assert_eq!(made["cids"], json!([chat()]));
     let verify = ["--json", "bundle", "verify", text_of(&file)];
     let verified = super::json(&printed(&site.alice(), &verify));
     let claims = json!({
-        "logic": chat(),
+        "logic_version": chat(),
         "state_hash": site.state_hash(&site.alice()),
-        "frontier": 1,
+        "frontier_ops": 1,
     });
     assert_eq!(verified["claims"], claims);
     let listed = json!([{
@@ -230,7 +230,7 @@ fn the_program_prints_code_and_claims_as_json() {
     assert_eq!(verified["modules"], listed);
     fs::remove_file(&file).unwrap();
     let made = super::json(&printed(&site.alice(), &create));
-    assert_eq!(made["modules"], json!([]));
+    assert_eq!(made["cids"], json!([]));
     let verified = super::json(&printed(&site.alice(), &verify));
     assert_eq!(
         (&verified["claims"], &verified["modules"]),

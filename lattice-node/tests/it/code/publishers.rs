@@ -93,12 +93,12 @@ fn a_release_runs_once_its_publisher_is_trusted_and_is_upgraded_by_replay() {
         [Some("used"), Some("proven"), Some("refused"), None]
     );
     assert_eq!(
-        (&why[2]["logic"], &why[2]["ops"]),
+        (&why[2]["logic_version"], &why[2]["ops"]),
         (&cid("chat_broken").into(), &2.into())
     );
     assert_eq!(why[2]["op"].as_str().unwrap().len(), 64);
     assert_eq!(
-        (&why[3]["logic"], &why[3]["newer"]),
+        (&why[3]["logic_version"], &why[3]["newer"]),
         (&cid("chat_hotfix").into(), &Value::Null)
     );
     let text = printed(&bob, &["code", "why", "lobby"]);
@@ -290,7 +290,7 @@ fn a_named_file_does_not_replace_a_pin() {
         &named(&["call", "lobby", "post", "room=tea", "text=hi"]),
     );
     let why = json(&dir, &["code", "why", "lobby"]);
-    assert_eq!(why.last().unwrap()["logic"], cid("chat_hotfix"));
+    assert_eq!(why.last().unwrap()["logic_version"], cid("chat_hotfix"));
 }
 
 /// The module of `code upgrade` can come through a pipe, which is read once.

@@ -47,6 +47,7 @@ impl Shell {
                 pattern("\"(time|time_ms|created|last_used)\":[0-9]{13}", "\"$1\":<time>"),
                 pattern("org.example.chat(.v2)?, [0-9,]+ bytes", "org.example.chat$1, <bytes> bytes"),
                 pattern("([0-9]+ files?), [0-9,]+ bytes", "$1, <bytes> bytes"),
+                pattern("[0-9a-f]{8}#([0-9]+)/[0-9a-f]{8}", "<author>#$1/<op>"),
                 pattern("([0-9]+ leftovers?), [0-9,]+ bytes", "$1, <bytes> bytes"),
                 pattern(
                     "(?m)^(partial|migration|creation|copy|removal|before-re[a-z]+) +[0-9]+ (s|min) +[0-9,]+ bytes",

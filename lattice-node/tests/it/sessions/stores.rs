@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use lattice_backend::backend::Table;
 use lattice_backend::engine::open::create_store;
 use lattice_backend::machine::LogicVersion;
 use lattice_backend::redb::RedbBackend;
@@ -12,6 +13,7 @@ use lattice_node::{Access, Aliases, Authors, KvStore, Node};
 /// Creates them in separate data directories.
 pub(super) fn make(dir: &Path) {
     part(dir);
+    spoiled(&dir.join("spoiled"));
     empty(&dir.join("foreign"), "org.example.chat", 1, "chat");
     let modules = [
         ("chat.wasm", lattice_wasm::guests::CHAT),
@@ -32,6 +34,35 @@ pub(super) fn make(dir: &Path) {
         fs::write(dir.join(name), wasm).unwrap();
     }
     empty(&dir.join("newer"), "core:kvstore", 99, "future");
+}
+
+/// Two stores that do not follow from their histories: one with a forged row, one with a forged
+/// effect of an op.
+fn spoiled(dir: &Path) {
+    let node = Node::open(dir).unwrap();
+    let make = |alias| {
+        let id = node
+            .manager()
+            .create(&"core:kvstore".parse().unwrap())
+            .unwrap();
+        let kv: KvStore = node.open_as(id, Access::ReadWrite).unwrap();
+        kv.put("key", "value").unwrap();
+        name(dir, alias, id);
+        node.manager().store_path(id)
+    };
+    let (row, effect) = (make("row"), make("effect"));
+    node.manager().close_all().unwrap();
+    let flip = |file: &Path, table, key: &[u8], place: usize| {
+        crate::edit(file, |tx| {
+            let mut row = tx.get(table, key).unwrap().unwrap();
+            row[place] ^= 1;
+            tx.put(table, key, &row).unwrap();
+        });
+    };
+    let last = "value".len();
+    flip(&row, Table::Data, b"ckey", last);
+    // After the byte of the branch.
+    flip(&effect, Table::Ops, &[0; 8], 1);
 }
 
 /// Two replicas of one store that gave a key concurrent values; Ann has ingested Bob's ops.

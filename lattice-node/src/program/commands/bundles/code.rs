@@ -71,9 +71,9 @@ pub(super) fn json_of(
     };
     let claims = code.claims();
     let claimed = json!({
-        "logic": claims.logic().as_str(),
+        "logic_version": claims.logic().as_str(),
         "state_hash": claims.state_hash(),
-        "frontier": claims.frontier().len(),
+        "frontier_ops": claims.frontier().len(),
     });
     let mut modules = Vec::new();
     for module in code.modules() {

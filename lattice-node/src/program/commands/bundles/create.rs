@@ -97,7 +97,7 @@ pub(super) fn create(
         "store_id": store_id,
         "ops": made.ops,
         "bytes": bytes,
-        "modules": modules,
+        "cids": modules,
     });
     drop(store);
     if let Some(said) = said {

@@ -246,7 +246,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
             "schema_version": manifest.as_ref().map(|manifest| manifest.schemas.end()),
             "bytes": located.as_ref().map(|located| located.wasm.len()),
             "trusted": is_trusted,
-            "found": found,
+            "code": found,
             "reason": error,
             "stores": stores,
         });
@@ -300,7 +300,7 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
         "schema_version": last,
         "bytes": code.bytes(),
         "trusted": is_trusted,
-        "found": place,
+        "code": place,
         "converts": manifest.converts,
         "methods": manifest.methods.iter().map(method_json).collect::<Vec<_>>(),
     });

@@ -25,7 +25,8 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
         ));
     }
     for decision in &decisions.all {
-        context.out.either(json!(decision), |_| line(decision))?;
+        let json = decision_json(decision);
+        context.out.either(json, |_| line(decision))?;
     }
     let logic = found.recorded().logic.map(str::to_owned);
     let because = because(context, &found)?;
@@ -37,7 +38,7 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
         .pin;
     let claims = warnings(context, &found, because.as_ref())?;
     let value = json!({
-        "logic": logic,
+        "logic_version": logic,
         "because": because.as_ref().map(ToString::to_string),
         "newer": newer.as_ref().map(newer_json),
         "warnings": claims,
@@ -132,8 +133,21 @@ pub(in super::super) fn newer_json(newer: &Newer) -> Json {
         "release": newer.release,
         "cid": newer.cid.to_string(),
         "notes": newer.notes,
-        "found": newer.is_found,
+        "available": newer.is_found,
     })
+}
+
+/// A decision with the names that the program uses elsewhere: the log's own names are part of its
+/// format.
+fn decision_json(decision: &Decision) -> Json {
+    let mut value = json!(decision);
+    if let Some(object) = value.as_object_mut() {
+        for (name, printed) in [("time", "decided"), ("logic", "logic_version")] {
+            let field = object.remove(name);
+            object.insert(printed.to_owned(), field.unwrap_or(Json::Null));
+        }
+    }
+    value
 }
 
 /// The line about a newer release, in `why` and `info`.
