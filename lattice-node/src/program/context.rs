@@ -5,13 +5,15 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::BASE64;
 use lattice_meta::{MetaInfo, StoreType};
 use lattice_registry::{Found, TypedStore};
 
-use super::args::{Encoding, Global, Trusting, Writing};
+use super::args::{Command, Encoding, Global, Trusting, Writing};
 use super::failure::Failure;
+use super::interrupt::{self, Effect, Interruption};
 use super::output::{Output, echo, escape};
 use super::progress::Progress;
 use super::store_ref::resolve;
@@ -54,6 +56,8 @@ pub(super) struct Context<'a> {
     #[cfg(feature = "wasm")]
     pub(super) code: std::sync::Arc<lattice_code::CodeLibrary>,
     pub(super) out: Output<'a>,
+    /// The signals that the process has received.
+    pub(super) interruption: Arc<Interruption>,
 }
 
 impl<'a> Context<'a> {
@@ -81,7 +85,21 @@ impl<'a> Context<'a> {
             #[cfg(feature = "wasm")]
             code,
             out,
+            interruption: Arc::default(),
         })
+    }
+
+    /// Lets signals interrupt a command, which says what stands then.
+    pub(super) fn expect_signals(&mut self, command: &Command) {
+        self.interruption = interrupt::installed();
+        let story = interrupt::story_of(command);
+        if story.effect == Effect::Reads {
+            self.out.end_at_signal(&self.interruption);
+        }
+        if let Some(bar) = self.out.bar() {
+            self.interruption.set_bar(bar.clone());
+        }
+        self.interruption.tell(story);
     }
 
     /// Flushes the command's output.

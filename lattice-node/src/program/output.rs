@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use data_encoding::BASE64;
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use super::args::{Color, Global};
+use super::interrupt::Interruption;
 
 /// Styles of the program's text on outputs with colours.
 pub(super) mod styles {
@@ -32,6 +34,8 @@ pub(super) struct Output<'a> {
     data_colors: bool,
     /// The progress bar. On a terminal it occupies the line where output continues.
     bar: Option<ProgressBar>,
+    /// Nothing more is printed after a signal.
+    interruption: Option<Arc<Interruption>>,
 }
 
 impl Output<'static> {
@@ -48,6 +52,7 @@ impl Output<'static> {
             notes_terminal,
             data_colors: colors(global.color, data_terminal),
             bar: None,
+            interruption: None,
         }
     }
 }
@@ -64,6 +69,7 @@ impl<'a> Output<'a> {
             notes_terminal: false,
             data_colors: global.color == Color::Always,
             bar: None,
+            interruption: None,
         }
     }
 
@@ -99,6 +105,20 @@ impl<'a> Output<'a> {
         self.bar = Some(bar);
     }
 
+    /// The bar that is cleared before anything is printed.
+    pub(super) fn bar(&self) -> Option<&ProgressBar> {
+        self.bar.as_ref()
+    }
+
+    /// Ends the output of data after a signal: printing fails from then on.
+    pub(super) fn end_at_signal(&mut self, interruption: &Arc<Interruption>) {
+        self.interruption = Some(Arc::clone(interruption));
+    }
+
+    fn check_signal(&self) -> Result<(), Failure> {
+        self.interruption.as_ref().map_or(Ok(()), |all| all.check())
+    }
+
     /// Clears the bar before something is printed.
     pub(super) fn clear_bar(&self) {
         if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
@@ -117,6 +137,7 @@ impl<'a> Output<'a> {
 
     /// Prints one line of data.
     pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.check_signal()?;
         self.clear_bar();
         writeln!(self.data, "{text}").map_err(Failure::output)
     }
@@ -150,6 +171,7 @@ impl<'a> Output<'a> {
 
     /// Prints bytes unchanged.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.check_signal()?;
         self.clear_bar();
         self.data.write_all(bytes).map_err(Failure::output)
     }

@@ -13,7 +13,7 @@ use super::find::{canonical, state_db};
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
 use crate::Recorded;
-use crate::files::{Partial, directory_of, link_target, set_mode};
+use crate::files::{Partial, directory_of, finishing, link_target, set_mode};
 
 impl StoreManager {
     /// Creates an empty replica of another node's store from its genesis; the caller then ingests
@@ -103,7 +103,9 @@ impl StoreManager {
             .backup(&file, &new, &mut |tx| mark_copied(tx, author));
         copied.map_err(|error| ManagerError::Create(error.renamed(&new, target)))?;
         set_mode(&new, mode)?;
+        let finishing = finishing();
         partial.place(target)?;
+        finishing.placed(target);
         Ok(peek.meta)
     }
 

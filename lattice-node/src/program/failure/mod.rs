@@ -20,6 +20,7 @@ use lattice_registry::{RegisterError, ResolveError};
 pub(super) use text::chain;
 use text::{bounded, next_step};
 
+use crate::program::interrupt::Signal;
 use crate::program::output::{escape_text, json_text};
 use crate::program::suggest::did_you_mean;
 use crate::{AliasError, IdentityError, ManagerError, NodeError};
@@ -36,7 +37,7 @@ pub(super) enum Kind {
     DamagedStore,
     InUse,
     UnknownType,
-    Interrupted,
+    Interrupted(Signal),
 }
 
 impl Kind {
@@ -48,7 +49,7 @@ impl Kind {
             Self::Damaged | Self::DamagedStore => "damaged",
             Self::InUse => "in_use",
             Self::UnknownType => "unknown_type",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted(_) => "interrupted",
         }
     }
 
@@ -60,8 +61,7 @@ impl Kind {
             Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
             Self::UnknownType => 6,
-            // The exit code that a shell reports for a command ended by Ctrl-C.
-            Self::Interrupted => 130,
+            Self::Interrupted(signal) => signal.code(),
         }
     }
 
@@ -81,6 +81,9 @@ impl Kind {
     }
 }
 
+/// The message of an interrupted command, before more is known.
+const INTERRUPTED: &str = "interrupted";
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -89,6 +92,8 @@ pub(super) struct Failure {
     closed_pipe: bool,
     /// True if the message does not name the store.
     lacks_place: bool,
+    /// Further fields of the error as JSON.
+    fields: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Failure {
@@ -98,7 +103,14 @@ impl Failure {
             message: message.into(),
             closed_pipe: false,
             lacks_place: false,
+            fields: serde_json::Map::new(),
         }
+    }
+
+    /// Adds a field to the error as JSON.
+    pub(super) fn with(mut self, name: &str, value: serde_json::Value) -> Self {
+        self.fields.insert(name.to_owned(), value);
+        self
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Self {
@@ -114,10 +126,20 @@ impl Failure {
         Self::of(kind, &error).within(&format!("cannot read {}", path.display()))
     }
 
-    pub(super) fn interrupted() -> Self {
-        Self::new(Kind::Interrupted, "interrupted")
+    pub(super) fn interrupted(signal: Signal) -> Self {
+        Self::new(Kind::Interrupted(signal), INTERRUPTED).with("signal", signal.name().into())
     }
 
+    pub(super) fn is_interrupted(&self) -> bool {
+        matches!(self.kind, Kind::Interrupted(_))
+    }
+
+    /// Whether the failure of an interrupted command says nothing more.
+    pub(super) fn is_bare(&self) -> bool {
+        self.message == INTERRUPTED
+    }
+
+    #[cfg(test)]
     pub(super) fn code(&self) -> u8 {
         self.kind.code()
     }
@@ -208,7 +230,11 @@ impl Failure {
     pub(super) fn print(&self, json: bool) {
         let message = bounded(&self.message);
         if json {
-            print_json(self.kind.name(), &message);
+            let mut error = serde_json::Map::new();
+            error.insert("kind".into(), self.kind.name().into());
+            error.insert("message".into(), message.as_ref().into());
+            error.extend(self.fields.clone());
+            print_error(&json_text(&serde_json::json!({ "error": error })));
         } else {
             print_error(&format!("lattice: {}", escape_text(&message)));
         }

@@ -42,8 +42,11 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
     let store_id = bundle.genesis().store_id();
-    let mut waiting = Waiting::start(context, patience);
+    let mut waiting = Waiting::start(context);
     let mut applied = Applied::default();
+    context
+        .interruption
+        .retell(|story| story.does = "applies the rest");
     let looked = loop {
         let outcome = apply_once(context, &bundle, whose, &waiting, &mut applied);
         match outcome {
@@ -341,11 +344,19 @@ fn take_in(
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut bundle = bundle.again()?;
-    let ops = std::iter::from_fn(|| bundle.next_op().transpose());
+    // A signal ends the ops. Those that were read are applied and counted.
+    let ops = std::iter::from_fn(|| match waiting.is_interrupted() {
+        true => None,
+        false => bundle.next_op().transpose(),
+    });
     // A report has an entry for every op, so each chunk is counted before the next is ingested.
     for chunk in Chunks::new(ops, OPS_PER_REPORT, BYTES_PER_REPORT, Vec::len) {
-        waiting.check()?;
-        counts.add(&store.ingest(&mut chunk?.into_iter().map(Ok), whose)?);
+        let mut chunk = chunk?.into_iter();
+        let mut ops = std::iter::from_fn(|| match waiting.is_interrupted() {
+            true => None,
+            false => chunk.next().map(Ok),
+        });
+        counts.add(&store.ingest(&mut ops, whose)?);
     }
-    Ok(())
+    waiting.check()
 }
