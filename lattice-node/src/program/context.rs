@@ -56,6 +56,7 @@ pub(super) struct Context<'a> {
     #[cfg(feature = "wasm")]
     pub(super) code: std::sync::Arc<lattice_code::CodeLibrary>,
     pub(super) out: Output<'a>,
+    pub(super) progress: Progress,
     /// The signals that the process has received.
     pub(super) interruption: Arc<Interruption>,
 }
@@ -71,10 +72,14 @@ impl<'a> Context<'a> {
         let native = registry.clone();
         #[cfg(feature = "wasm")]
         let (code, registry) = library(host, &data_dir, global, registry)?;
-        let progress = Progress::new(&mut out).sink();
+        let progress = match out.shows_progress() {
+            true => Progress::on_stderr(),
+            false => Progress::default(),
+        };
+        out.set_progress(progress.clone());
         let node = Node::builder(&data_dir)
             .registry(registry)
-            .progress(progress);
+            .progress(progress.sink());
         Ok(Self {
             host,
             node: node.open_reader()?,
@@ -85,6 +90,7 @@ impl<'a> Context<'a> {
             #[cfg(feature = "wasm")]
             code,
             out,
+            progress,
             interruption: Arc::default(),
         })
     }
@@ -96,9 +102,7 @@ impl<'a> Context<'a> {
         if story.effect == Effect::Reads {
             self.out.end_at_signal(&self.interruption);
         }
-        if let Some(bar) = self.out.bar() {
-            self.interruption.set_bar(bar.clone());
-        }
+        self.interruption.set_progress(self.progress.clone());
         self.interruption.tell(story);
     }
 
@@ -108,9 +112,9 @@ impl<'a> Context<'a> {
         self.out.flush()
     }
 
-    /// Clears the progress bar before something is printed directly.
+    /// Clears the line of progress before something is printed directly.
     pub(super) fn clear_progress(&self) {
-        self.out.clear_bar();
+        self.progress.clear();
     }
 
     pub(super) fn registry(&self) -> &Registry {

@@ -60,7 +60,10 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(json);
-            failure.exit_code()
+            match failure.signal() {
+                Some(signal) => interrupt::exit(signal),
+                None => failure.exit_code(),
+            }
         }
     }
 }

@@ -97,10 +97,10 @@ impl StoreManager {
         self.check_copied(&peek, &file, Checksums::Leave)?;
         let partial = Partial::beside(target)?;
         let new = partial.file();
-        let author = self.author();
+        let (author, progress) = (self.author(), &self.options.progress);
         let copied = self
             .backend
-            .backup(&file, &new, &mut |tx| mark_copied(tx, author));
+            .backup(&file, &new, &mut |tx| mark_copied(tx, author), progress);
         copied.map_err(|error| ManagerError::Create(error.renamed(&new, target)))?;
         set_mode(&new, mode)?;
         let finishing = finishing();

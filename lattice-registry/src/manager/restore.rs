@@ -120,9 +120,12 @@ impl StoreManager {
             )?),
         };
         let file = new.path();
-        let copied = self
-            .backend
-            .backup(copy, &file, &mut |tx| mark_copied(tx, author));
+        let copied = self.backend.backup(
+            copy,
+            &file,
+            &mut |tx| mark_copied(tx, author),
+            &self.options.progress,
+        );
         copied.map_err(|error| ManagerError::Create(error.renamed(&file, &place)))?;
         if vouched == Vouched::Verified {
             sound(copy, self.verify_file(&file, Depth::Full))?;

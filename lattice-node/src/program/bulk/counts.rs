@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::interrupt::{Interruption, Signal};
+use crate::program::progress::Progress;
 
 /// A command that writes many rows, in one commit or in several. A signal ends it between two
 /// commits, and it reports how many rows are committed.
@@ -15,7 +14,7 @@ pub(in crate::program) struct Bulk {
     /// All rows form one transaction, which is open until the last row.
     is_atomic: bool,
     nouns: (&'static str, &'static str),
-    bar: ProgressBar,
+    progress: Progress,
     rows: u64,
     ops: u64,
 }
@@ -31,15 +30,10 @@ impl Bulk {
             interruption: Arc::clone(&context.interruption),
             is_atomic: false,
             nouns,
-            bar: ProgressBar::hidden(),
+            progress: context.progress.clone(),
             rows: 0,
             ops: 0,
         }
-    }
-
-    /// Shows progress on a bar.
-    pub(in crate::program) fn with_bar(self, bar: ProgressBar) -> Self {
-        Self { bar, ..self }
     }
 
     /// Declares that all rows form one transaction.
@@ -55,7 +49,7 @@ impl Bulk {
     ) -> Result<T, E> {
         let done = commit()?;
         self.add(rows, 1);
-        self.bar.set_message(plural(self.rows, self.nouns));
+        self.progress.also(|| plural(self.rows, self.nouns));
         Ok(done)
     }
 
@@ -85,7 +79,7 @@ impl Bulk {
 
     /// Adds the number of committed rows to a failure.
     pub(in crate::program) fn failure(&self, failure: Failure) -> Failure {
-        self.bar.finish_and_clear();
+        self.progress.clear();
         let failure = failure.and(&self.text());
         let failure = failure.with("rows", self.rows.into());
         failure.with("ops", self.ops.into())
@@ -105,7 +99,7 @@ impl Bulk {
 
     /// Returns how many rows and ops are committed.
     pub(in crate::program) fn finish(&self) -> (u64, u64) {
-        self.bar.finish_and_clear();
+        self.progress.clear();
         (self.rows, self.ops)
     }
 }
@@ -135,22 +129,6 @@ impl Signals {
             Some(signal) => Uncommitted::Drop(signal),
         }
     }
-}
-
-/// A progress bar over the bytes read, if standard error is a terminal.
-pub(super) fn bar(context: &Context<'_>, len_bytes: Option<u64>) -> ProgressBar {
-    if !context.out.shows_progress() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match len_bytes {
-        Some(len) => (
-            ProgressBar::new(len),
-            "{bar:30} {percent:>3} %  {msg}  {bytes_per_sec}, {eta} left",
-        ),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}  {msg}"),
-    };
-    let style = ProgressStyle::with_template(template);
-    bar.with_style(style.expect("the template is well formed"))
 }
 
 /// A number with its noun: `1 row`, `4,213 rows`.

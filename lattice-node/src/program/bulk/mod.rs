@@ -32,6 +32,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::interrupt::{Input, Signal, quoted};
 use super::output::echo;
+use super::progress::Counts;
 use crate::{Access, StoreHandle};
 use rows::{KvRow, LogRow, Row, Shape};
 
@@ -108,14 +109,14 @@ fn import_rows<R: Row>(
     // Reads the start of the file before anything is created or opened for it.
     let source = open(context, &args.file)?;
     let (name, len, is_cut) = (source.name, source.len, source.is_cut);
-    let bar = counts::bar(context, len);
-    let rows = read::<R>(format, bar.wrap_read(source.reader), shape)
-        .map_err(|stop| stop.into_failure(&name))?;
+    let reading = context.progress.reading(source.reader);
+    let rows = read::<R>(format, reading, shape).map_err(|stop| stop.into_failure(&name))?;
     context.allow(args.writing);
     context.note_use(found.path());
     context.node.become_writer()?;
     let store: R::Store = context.node.open_found_as(found, Access::ReadWrite)?;
-    let mut bulk = Bulk::start(context, R::NOUNS).with_bar(bar);
+    let mut bulk = Bulk::start(context, R::NOUNS);
+    context.progress.begin("importing", Counts::Bytes, len);
     let rows = Incoming {
         rows,
         is_stream: len.is_none(),

@@ -43,6 +43,7 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
         .transpose()?;
     let from = cursor(&*store, watch.since.as_deref(), watch.all)?;
     let limit = watch.limit.unwrap_or(u64::MAX);
+    seen.note(context, from, None);
     if let Some(kv) = store.downcast_ref::<KvStore>() {
         let mut changes = kv.changes_to(prefix.unwrap_or_else(Vec::new), from)?;
         for _ in 0..limit {
@@ -98,7 +99,6 @@ impl Seen {
         let next =
             store.map(|store| format!("lattice watch {store} --since {since}{}", self.options));
         context.interruption.retell(|story| {
-            story.stands = "nothing was changed".into();
             story.does = "continues after the last one that was printed";
             story.next = next;
         });

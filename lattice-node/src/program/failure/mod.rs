@@ -2,6 +2,7 @@
 
 #[cfg(feature = "wasm")]
 mod code;
+mod interrupted;
 mod text;
 
 use std::error::Error;
@@ -81,9 +82,6 @@ impl Kind {
     }
 }
 
-/// The message of an interrupted command, before more is known.
-const INTERRUPTED: &str = "interrupted";
-
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -107,12 +105,6 @@ impl Failure {
         }
     }
 
-    /// Adds a field to the error as JSON.
-    pub(super) fn with(mut self, name: &str, value: serde_json::Value) -> Self {
-        self.fields.insert(name.to_owned(), value);
-        self
-    }
-
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::new(Kind::Failed, message)
     }
@@ -124,19 +116,6 @@ impl Failure {
             _ => Kind::Failed,
         };
         Self::of(kind, &error).within(&format!("cannot read {}", path.display()))
-    }
-
-    pub(super) fn interrupted(signal: Signal) -> Self {
-        Self::new(Kind::Interrupted(signal), INTERRUPTED).with("signal", signal.name().into())
-    }
-
-    pub(super) fn is_interrupted(&self) -> bool {
-        matches!(self.kind, Kind::Interrupted(_))
-    }
-
-    /// Whether the failure of an interrupted command says nothing more.
-    pub(super) fn is_bare(&self) -> bool {
-        self.message == INTERRUPTED
     }
 
     #[cfg(test)]

@@ -15,14 +15,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
 use lattice_registry::files::{Stopped, has_placed, try_stop};
 
 pub(super) use input::Input;
-pub(super) use signals::Signal;
+pub(super) use signals::{Signal, exit};
 pub(super) use story::{Effect, Story, quoted, story_of};
 
 use super::failure::{Failure, Kind};
+use super::progress::Progress;
 
 /// How long an interrupted command may take to end by itself.
 const GRACE: Duration = Duration::from_millis(200);
@@ -48,7 +48,7 @@ pub(super) struct Interruption {
 struct State {
     story: Story,
     json: bool,
-    bar: Option<ProgressBar>,
+    progress: Progress,
     /// The command ends by itself when it is interrupted, however long that takes.
     ends_itself: bool,
     /// The command is printing its result.
@@ -118,9 +118,9 @@ impl Interruption {
         self.state().ends_itself = true;
     }
 
-    /// Sets the progress bar that is cleared before the process ends.
-    pub(super) fn set_bar(&self, bar: ProgressBar) {
-        self.state().bar = Some(bar);
+    /// Sets the line of progress that is cleared before the process ends.
+    pub(super) fn set_progress(&self, progress: Progress) {
+        self.state().progress = progress;
     }
 
     /// Waits until `ready` returns a value, and returns `None` once there is a signal.
@@ -193,9 +193,7 @@ impl Interruption {
                 self.end_at_once(signal);
             }
             if let Some((stopped, state)) = self.take(elapsed) {
-                if let Some(bar) = &state.bar {
-                    bar.finish_and_clear();
-                }
+                state.progress.close();
                 let failure = Failure::interrupted(signal);
                 let failure = state.story.complete(failure, Some(&stopped));
                 failure.print(state.json);
@@ -208,7 +206,8 @@ impl Interruption {
     /// Stops the command, if it does not end by itself.
     fn take(&self, elapsed: Duration) -> Option<(Stopped, MutexGuard<'_, State>)> {
         let mut state = self.state();
-        let grace = match has_placed() {
+        let is_done = state.story.effect == Effect::Makes && has_placed();
+        let grace = match is_done {
             true => GRACE_WHEN_DONE,
             false => GRACE,
         };
@@ -223,9 +222,7 @@ impl Interruption {
     fn end_at_once(&self, signal: Signal) -> ! {
         // The thread that holds the lock may never release it.
         let json = self.state.try_lock().is_ok_and(|state| {
-            if let Some(bar) = &state.bar {
-                bar.finish_and_clear();
-            }
+            state.progress.close();
             state.json
         });
         let failure = Failure::new(

@@ -1,5 +1,6 @@
 //! The signals that interrupt a command.
 
+use std::io::{self, IsTerminal};
 use std::process;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -70,8 +71,14 @@ impl Signal {
     }
 }
 
-/// Ends the process.
-pub(super) fn exit(signal: Signal) -> ! {
+/// Ends the process with the signal's exit code. After Ctrl-C on a terminal the signal itself ends
+/// it, which has the same code: a shell ends its loop or script only then.
+pub(in crate::program) fn exit(signal: Signal) -> ! {
+    let is_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+    // The system ignores signals of the first process, of a container for example.
+    if signal == Signal::Int && is_terminal && process::id() != 1 {
+        let _ = signal_hook::low_level::emulate_default_handler(signal.raw());
+    }
     process::exit(i32::from(signal.code()))
 }
 

@@ -170,13 +170,12 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         | Command::Info(_)
         | Command::Types
         | Command::Describe(_)
-        | Command::Get(_) => Story::reads(UNCHANGED),
-        Command::Scan(_)
-        | Command::Conflicts(_)
+        | Command::Get(_)
         | Command::Tail(_)
-        | Command::Export(_)
-        | Command::History(_)
-        | Command::Watch(_) => Story::reads(CUT),
+        | Command::Watch(_) => Story::reads(UNCHANGED),
+        Command::Scan(_) | Command::Conflicts(_) | Command::Export(_) | Command::History(_) => {
+            Story::reads(CUT)
+        }
         Command::Verify(_) => Story::new(UNCHANGED),
         Command::Tour(args) => Story::new(match args.keep {
             None => "the stores of the tour were removed".into(),

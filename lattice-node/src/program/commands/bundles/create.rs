@@ -22,6 +22,7 @@ use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, Kind};
 use crate::program::output::json_text;
+use crate::program::progress::{Counts, Progress};
 use crate::{Access, ManagerError, StoreHandle, TipsError, TipsFile};
 
 /// Whether a bundle carries the code that the store records.
@@ -82,11 +83,17 @@ pub(super) fn create(
         .map(|known| known.tips.clone());
     let known = known.map_or_else(BranchTips::default, |known| known.tips);
     let (ops, state) = ops_of(&*store, &known, carry)?;
+    let total = u64::try_from(ops.len()).unwrap_or(u64::MAX);
     let contents = Contents {
         genesis: store.genesis().clone(),
         code: code::of_store(context, store_id, state)?,
         ops,
+        progress: context.progress.clone(),
     };
+    let counts = Counts::Things("op", "ops");
+    context
+        .progress
+        .begin("writing the bundle", counts, Some(total));
     let modules = contents.code.iter().flat_map(BundleCode::modules);
     let modules: Vec<_> = modules.map(|module| module.cid().to_string()).collect();
     let (made, bytes) = match to_stdout {
@@ -160,6 +167,7 @@ struct Contents {
     genesis: Genesis,
     code: Option<BundleCode>,
     ops: OpsAfter,
+    progress: Progress,
 }
 
 /// The ops that the other replica lacks; with code, also the state of the same moment.
@@ -187,8 +195,13 @@ fn write(
     let Contents {
         genesis,
         code,
-        mut ops,
+        ops,
+        progress,
     } = contents;
+    let mut ops = (0..).zip(ops).map(|(nth, op)| {
+        progress.set(nth);
+        op
+    });
     let mut out = Counted { out, bytes: 0 };
     let made = match &code {
         Some(code) => write_bundle_with_code(&mut out, &genesis, code, &mut ops),
