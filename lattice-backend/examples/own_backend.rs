@@ -3,6 +3,7 @@
 //! This one counts the commits of another backend. `StateBackend` opens files, `StateDb` is an open
 //! file, `Transaction` writes to it; each forwards to the one underneath.
 
+use lattice_backend::progress::ProgressSink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,8 +46,9 @@ impl StateBackend for Counted {
         path: &Path,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+        progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        self.inner.backup(path, target, edit)
+        self.inner.backup(path, target, edit, progress)
     }
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
         self.inner.check_integrity(path)
@@ -73,8 +75,8 @@ impl StateDb for CountedDb {
         let (tx, commits) = (self.db.begin_write()?, &self.commits);
         Ok(Box::new(CountedTx { tx, commits }))
     }
-    fn compact(&self) -> Result<()> {
-        self.db.compact()
+    fn compact(&self, progress: &ProgressSink) -> Result<()> {
+        self.db.compact(progress)
     }
     fn close(&self) -> Result<()> {
         self.db.close()

@@ -7,16 +7,40 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The backend verifies its own checksums; the total is not known in advance.
+    /// The backend verifies its own checksums. Nothing is counted.
     Checksums,
-    /// The engine replays ops of the history; the total is known.
+    /// Ops are compared with the index by author.
+    Ops,
+    /// The engine replays ops of the history.
     Replay,
-    /// Rows are compared or counted; the total is not known in advance.
+    /// Rows are hashed or compared.
     Rows,
-    /// A migration changes the layout of the state; the number of steps is known.
+    /// Rows are copied to a new file.
+    Copy,
+    /// Rows are rewritten in order, to fill pages.
+    Pack,
+    /// The backend moves pages and shortens the file. Nothing is counted.
+    Shrink,
+    /// A migration changes the layout of the state, in steps.
     Migration,
-    /// The state of one store becomes ops of another; the total is not known in advance.
+    /// The state of one store becomes ops of another.
     Transfer,
+}
+
+/// What a stage counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Nothing: how far the stage has come is not known.
+    Nothing,
+    /// Ops of a history.
+    Ops,
+    /// Rows of tables.
+    Rows,
+    /// Steps of a migration.
+    Steps,
+    /// Bytes.
+    Bytes,
 }
 
 impl Stage {
@@ -24,10 +48,24 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Checksums => "checksums",
+            Self::Ops => "ops",
             Self::Replay => "replay",
             Self::Rows => "rows",
+            Self::Copy => "copy",
+            Self::Pack => "pack",
+            Self::Shrink => "shrink",
             Self::Migration => "migration",
             Self::Transfer => "transfer",
+        }
+    }
+
+    /// What the stage counts.
+    pub const fn unit(self) -> Unit {
+        match self {
+            Self::Checksums | Self::Shrink => Unit::Nothing,
+            Self::Ops | Self::Replay | Self::Transfer => Unit::Ops,
+            Self::Rows | Self::Copy | Self::Pack => Unit::Rows,
+            Self::Migration => Unit::Steps,
         }
     }
 }
@@ -37,7 +75,7 @@ impl Stage {
 pub struct Progress {
     /// The current stage.
     pub stage: Stage,
-    /// Units done so far.
+    /// [Units](Stage::unit) done so far.
     pub done: u64,
     /// Units in total, if known.
     pub total: Option<u64>,
@@ -71,5 +109,36 @@ impl fmt::Debug for ProgressSink {
         f.debug_struct("ProgressSink")
             .field("is_none", &self.0.is_none())
             .finish_non_exhaustive()
+    }
+}
+
+/// The number of rows or ops between two reports.
+const EACH: u64 = 1024;
+
+/// Counts rows or ops, and reports their number now and then.
+#[derive(Debug)]
+pub(crate) struct Counted<'a> {
+    sink: &'a ProgressSink,
+    stage: Stage,
+    done: u64,
+    total: Option<u64>,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(sink: &'a ProgressSink, stage: Stage, total: Option<u64>) -> Self {
+        sink.report(stage, 0, total);
+        Self {
+            sink,
+            stage,
+            done: 0,
+            total,
+        }
+    }
+
+    pub(crate) fn one(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(EACH) || Some(self.done) == self.total {
+            self.sink.report(self.stage, self.done, self.total);
+        }
     }
 }

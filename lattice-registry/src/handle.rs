@@ -126,10 +126,10 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     ) -> Result<Verification, BackendError>;
 
     /// Checks that the history consists of exactly the applied ops; see [`Engine::check_ops`].
-    fn check_ops(&self) -> Result<(), BackendError>;
+    fn check_ops(&self, progress: &ProgressSink) -> Result<(), BackendError>;
 
     /// Frees unused space in the file; see [`Engine::compact`].
-    fn compact(&self) -> Result<(), BackendError>;
+    fn compact(&self, progress: &ProgressSink) -> Result<(), BackendError>;
 
     /// Whether the store is open and its storage has not failed.
     fn is_usable(&self) -> bool;
@@ -309,12 +309,12 @@ impl<T: TypedStore> StoreHandle for T {
         self.engine().verify(depth, backend, progress)
     }
 
-    fn check_ops(&self) -> Result<(), BackendError> {
-        self.engine().check_ops()
+    fn check_ops(&self, progress: &ProgressSink) -> Result<(), BackendError> {
+        self.engine().check_ops(progress)
     }
 
-    fn compact(&self) -> Result<(), BackendError> {
-        self.engine().compact()
+    fn compact(&self, progress: &ProgressSink) -> Result<(), BackendError> {
+        self.engine().compact(progress)
     }
 
     fn is_usable(&self) -> bool {

@@ -1,5 +1,6 @@
 //! An in-memory backend, for tests and for scratch copies of a history.
 
+use crate::progress::ProgressSink;
 use std::collections::{BTreeMap, HashMap, btree_map};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,8 +104,9 @@ impl StateBackend for MemoryBackend {
         path: &Path,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+        progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        copy_store(self, path, target, edit)
+        copy_store(self, path, target, edit, progress)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
@@ -170,7 +172,7 @@ impl StateDb for MemoryDb {
     }
 
     /// Memory has no unused pages, so nothing is compacted, and snapshots do not prevent it.
-    fn compact(&self) -> Result<()> {
+    fn compact(&self, _: &ProgressSink) -> Result<()> {
         let _open = self.file()?;
         match self.access {
             Access::ReadOnly => Err(BackendError::ReadOnly),

@@ -11,6 +11,7 @@ use crate::backend::{
 };
 use crate::history::system::LOGIC;
 use crate::machine::LogicVersion;
+use crate::progress::{Counted, ProgressSink, Stage};
 
 /// Reads the `meta` table of an open store.
 pub(crate) fn read_meta(tx: &dyn ReadTx) -> Result<MetaInfo, PeekFault> {
@@ -55,13 +56,14 @@ pub(crate) fn copy_store(
     path: &Path,
     target: &Path,
     edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    progress: &ProgressSink,
 ) -> Result<(), FileError> {
     let unreadable = |error: BackendError| FileFault::from(error).at(path);
     let from = backend.open(path, &OpenOptions::read_only())?;
     let tx = from.snapshot().map_err(unreadable)?;
     // `create` would attribute a read error of the source to the target file.
     let mut unread = None;
-    let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to) {
+    let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to, progress) {
         Ok(()) => edit(to),
         Err(CopyError::Write(error)) => Err(error),
         Err(CopyError::Read(error)) => {
@@ -85,14 +87,31 @@ enum CopyError {
 }
 
 /// Copies every row of every table.
-fn copy_rows(from: &dyn ReadTx, to: &mut dyn WriteTx) -> Result<(), CopyError> {
+fn copy_rows(
+    from: &dyn ReadTx,
+    to: &mut dyn WriteTx,
+    progress: &ProgressSink,
+) -> Result<(), CopyError> {
+    let total = all_rows(from).map_err(CopyError::Read)?;
+    let mut copied = Counted::new(progress, Stage::Copy, total);
     for table in Table::ALL {
         let rows = from.range(table, EVERYTHING, Direction::Forward);
         let mut rows = rows.map_err(CopyError::Read)?;
         while let Some(row) = rows.next().map_err(CopyError::Read)? {
             to.put(table, row.key, row.value)
                 .map_err(CopyError::Write)?;
+            copied.one();
         }
     }
     Ok(())
+}
+
+/// The number of rows of all tables, if the backend knows it.
+fn all_rows(tx: &dyn ReadTx) -> Result<Option<u64>> {
+    let mut sum = Some(0);
+    for table in Table::ALL {
+        let rows = tx.row_count(table)?;
+        sum = sum.zip(rows).map(|(sum, rows)| sum + rows);
+    }
+    Ok(sum)
 }

@@ -9,6 +9,7 @@ use lattice_meta::MetaInfo;
 #[cfg(doc)]
 use crate::backend::BackendError;
 use crate::backend::{FileError, Integrity, PeekError, ReadTx, Result, Transaction, WriteTx};
+use crate::progress::ProgressSink;
 
 /// What an open store may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,12 +97,12 @@ pub trait StateDb: Debug + Send + Sync {
     /// Frees unused space, once the previous transaction has ended. Reads and writes that begin
     /// during the compaction wait for its end. It may rewrite all rows to fill pages, and then
     /// temporarily needs as much space as they take. If it is interrupted, no committed data is
-    /// lost.
+    /// lost. Reports to `progress`.
     ///
     /// # Errors
     /// [`BackendError::SnapshotsLive`] while snapshots in this or another process prevent it;
     /// [`BackendError::ReadOnly`], [`BackendError::Closed`]; and what the backend reports.
-    fn compact(&self) -> Result<()>;
+    fn compact(&self, progress: &ProgressSink) -> Result<()>;
 
     /// Closes the store once the previous transaction has ended, and releases the file before it
     /// returns. All commits are durable then. Later calls return [`BackendError::Closed`]; closing
@@ -179,7 +180,7 @@ pub trait StateBackend: Debug + Send + Sync {
     /// is active, and does not include unused space. `edit` changes rows of the copy in the
     /// transaction that writes it, as
     /// [`mark_copied`](crate::engine::write::mark_copied) does; so a copy without its changes is
-    /// never visible.
+    /// never visible. Reports to `progress`.
     ///
     /// # Errors
     /// [`FileError::Exists`] if `target` exists; otherwise read and write errors, each with the
@@ -190,6 +191,7 @@ pub trait StateBackend: Debug + Send + Sync {
         path: &Path,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+        progress: &ProgressSink,
     ) -> Result<(), FileError>;
 
     /// Verifies the backend's own checksums, unless a process has the file open for writing. Does

@@ -199,6 +199,16 @@ pub trait ReadTx {
     /// # Errors
     /// What the backend reports while it reads.
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>>;
+
+    /// The number of rows of a table, for progress reports; `None` if the backend would have to
+    /// count them.
+    ///
+    /// # Errors
+    /// What the backend reports while it reads.
+    fn row_count(&self, table: Table) -> Result<Option<u64>> {
+        let _ = table;
+        Ok(None)
+    }
 }
 
 /// The rows of a write transaction, including its own writes. Other transactions see the writes

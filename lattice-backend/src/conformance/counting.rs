@@ -1,5 +1,6 @@
 //! A backend that counts the rows and bytes that pass through it.
 
+use crate::progress::ProgressSink;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -130,8 +131,9 @@ impl StateBackend for CountingBackend {
         path: &Path,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+        progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        self.backend.backup(path, target, edit)
+        self.backend.backup(path, target, edit, progress)
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
@@ -176,8 +178,8 @@ impl StateDb for CountingDb {
         }))
     }
 
-    fn compact(&self) -> Result<()> {
-        self.db.compact()
+    fn compact(&self, progress: &ProgressSink) -> Result<()> {
+        self.db.compact(progress)
     }
 
     fn close(&self) -> Result<()> {

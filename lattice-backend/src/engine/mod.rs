@@ -397,8 +397,8 @@ impl<M: StateMachine> Engine<M> {
     ///
     /// # Errors
     /// [`BackendError::Row`] for the first op that differs, and what the backend reports.
-    pub fn check_ops(&self) -> Result<()> {
-        verify::check_ops(&self.inner)
+    pub fn check_ops(&self, progress: &ProgressSink) -> Result<()> {
+        verify::check_ops(&self.inner, progress)
     }
 
     /// The events of all ops after a cursor, in the order of application, and then of every op
@@ -432,10 +432,10 @@ impl<M: StateMachine> Engine<M> {
     /// [`BackendError::SnapshotsLive`] while a snapshot lives, in this process or another;
     /// [`BackendError::ReadOnly`]; and what the backend reports, after which the handle is
     /// unusable.
-    pub fn compact(&self) -> Result<()> {
+    pub fn compact(&self, progress: &ProgressSink) -> Result<()> {
         self.inner.check_usable()?;
         let _between_commits = self.inner.writer()?;
-        self.inner.db.compact().inspect_err(|error| {
+        self.inner.db.compact(progress).inspect_err(|error| {
             if !matches!(error, BackendError::SnapshotsLive | BackendError::Closed) {
                 self.inner.poison(error);
             }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
 use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Transaction};
+use crate::progress::ProgressSink;
 use crate::redb::error::{contain, wrapped_error};
 use crate::redb::pack;
 use crate::redb::tx::RedbReadTx;
@@ -139,12 +140,12 @@ impl StateDb for RedbDb {
         Ok(Box::new(RedbTransaction::new(tx, writing)))
     }
 
-    fn compact(&self) -> Result<()> {
+    fn compact(&self, progress: &ProgressSink) -> Result<()> {
         let _writing = self.wait_to_write();
         // Readers that begin during the compaction wait for its end.
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         match opened.as_mut().ok_or(BackendError::Closed)? {
-            Opened::Writer(database) => contain(|| pack::compact(database)),
+            Opened::Writer(database) => contain(|| pack::compact(database, progress)),
             Opened::Reader { .. } | Opened::Repaired { .. } => Err(BackendError::ReadOnly),
         }
     }

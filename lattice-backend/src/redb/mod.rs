@@ -26,6 +26,7 @@ use crate::backend::{
     Access, FileError, Integrity, OpenOptions, Peek, PeekError, Result, Sharing, StateBackend,
     StateDb, Table, WriteTx, WriterLock, copy_store, read_peek,
 };
+use crate::progress::{ProgressSink, Stage};
 use crate::storage::{Disk, FileId, FileMode, LockKind, Storage};
 
 use adapter::{Adapter, LockView};
@@ -265,9 +266,11 @@ impl StateBackend for RedbBackend {
         path: &Path,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+        progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        copy_store(self, path, target, edit)?;
+        copy_store(self, path, target, edit, progress)?;
         let file = NewFile::new(&*self.disk, target);
+        progress.report(Stage::Shrink, 0, None);
         self.shrink_file(target).map_err(|fault| fault.at(target))?;
         file.keep();
         Ok(())

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 
 use redb::{
-    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError, TableDefinition,
-    TableError,
+    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata,
+    StorageError, TableDefinition, TableError,
 };
 
 use crate::backend::tx::{NoRows, is_empty_span};
@@ -80,6 +80,18 @@ impl ReadTx for RedbReadTx {
             None => Ok(Box::new(NoRows)),
         }
     }
+
+    fn row_count(&self, table: Table) -> Result<Option<u64>> {
+        self.table(table)?.map(row_count).transpose()
+    }
+}
+
+/// redb keeps the number of a table's rows beside its root.
+pub(super) fn row_count(table: &impl ReadableTableMetadata) -> Result<u64> {
+    contain(|| {
+        let rows = table.len();
+        rows.map_err(|error| storage_error("counting rows", error))
+    })
 }
 
 pub(super) fn owned(value: Option<AccessGuard<'_, Bytes>>) -> Result<Option<Vec<u8>>> {

@@ -8,7 +8,7 @@ use self_cell::self_cell;
 
 use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table, Ticket, Transaction, WriteTx};
 use crate::redb::error::{contain, storage_error, wrapped_error};
-use crate::redb::tx::{Bytes, definition, get, owned, range, show};
+use crate::redb::tx::{Bytes, definition, get, owned, range, row_count, show};
 
 /// The tables of a transaction. The first use of a table opens it, or creates it if it is missing.
 /// An unused table costs nothing.
@@ -132,6 +132,11 @@ impl ReadTx for RedbTransaction<'_> {
     fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
         self.open()
             .with_dependent(|tx, tables| range(tables.table(tx, table)?, span, direction))
+    }
+
+    fn row_count(&self, table: Table) -> Result<Option<u64>> {
+        self.open()
+            .with_dependent(|tx, tables| row_count(tables.table(tx, table)?).map(Some))
     }
 }
 

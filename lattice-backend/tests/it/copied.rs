@@ -22,7 +22,12 @@ fn copy(site: &Site, authors: &[PubKey]) -> Site {
     let mut edit = |tx: &mut dyn WriteTx| mark_copied(tx, authors.iter().copied());
     let backend = &site.backend;
     backend
-        .backup(&site.path, Path::new(COPY), &mut edit)
+        .backup(
+            &site.path,
+            Path::new(COPY),
+            &mut edit,
+            &ProgressSink::none(),
+        )
         .unwrap();
     Site {
         backend: Arc::clone(backend),
@@ -91,9 +96,12 @@ fn owner_authors_and_listed_ones_are_guarded_and_strangers_are_not() {
             ..copy
         };
         let mut edit = |tx: &mut dyn WriteTx| mark_copied(tx, []);
-        let made = again
-            .backend
-            .backup(Path::new(COPY), &again.path, &mut edit);
+        let made = again.backend.backup(
+            Path::new(COPY),
+            &again.path,
+            &mut edit,
+            &ProgressSink::none(),
+        );
         made.unwrap();
         for author in [owner(), secret(3), secret(4)] {
             let store = again.open_as(Arc::clone(&author));
@@ -136,7 +144,9 @@ fn the_caller_can_continue_a_copy() {
     let mark = |tx: &mut dyn WriteTx| mark_copied(tx, []);
     let path = Path::new("other.db");
     let backend = &site.backend;
-    backend.backup(&copy.path, path, &mut { mark }).unwrap();
+    backend
+        .backup(&copy.path, path, &mut { mark }, &ProgressSink::none())
+        .unwrap();
     let other = Site {
         path: path.into(),
         ..copy

@@ -423,7 +423,7 @@ fn a_slow_reader_of_ops_holds_no_snapshot() {
     let mut after = store.ops_after(&BranchTips::default()).unwrap();
     assert_eq!(after.next().unwrap().unwrap(), ops[0].bytes());
     // Compaction is refused while a snapshot exists.
-    store.compact().unwrap();
+    store.compact(&ProgressSink::none()).unwrap();
     let more: Vec<Op> = (0..300).map(|nth| forge.next_op(1, &value(nth))).collect();
     take(&store, &more);
     assert_eq!(after.len(), 2999);

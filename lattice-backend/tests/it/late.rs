@@ -1,6 +1,7 @@
 //! A backend whose commits become durable and visible only when the caller waits for them. Its
 //! flaws test the suite.
 
+use lattice_backend::progress::ProgressSink;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,8 +71,9 @@ impl StateBackend for Late {
         path: &Path,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+        progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        self.inner.backup(path, target, edit)
+        self.inner.backup(path, target, edit, progress)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
@@ -182,8 +184,8 @@ impl StateDb for LateDb {
         }))
     }
 
-    fn compact(&self) -> Result<()> {
-        self.later.lock().unwrap().durable.compact()
+    fn compact(&self, progress: &ProgressSink) -> Result<()> {
+        self.later.lock().unwrap().durable.compact(progress)
     }
 
     fn close(&self) -> Result<()> {

@@ -27,4 +27,5 @@ mod open;
 mod ops;
 mod peek;
 mod power;
+mod progress;
 mod values;

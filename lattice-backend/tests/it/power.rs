@@ -108,7 +108,12 @@ impl Work {
         work.write(&store);
         store.close().unwrap();
         site.backend
-            .backup(&site.path, Path::new(BACKUP), &mut |_| Ok(()))
+            .backup(
+                &site.path,
+                Path::new(BACKUP),
+                &mut |_| Ok(()),
+                &ProgressSink::none(),
+            )
             .unwrap();
         work.copied(BACKUP);
         let held = site.backend.open(&site.path, &OpenOptions::read_write());
@@ -363,7 +368,7 @@ fn lost_after_a_commit_leaves_the_commit_visible_to_readers_and_writers() {
         read.close().unwrap();
         let copy = Path::new(BACKUP);
         site.backend
-            .backup(&site.path, copy, &mut |_| Ok(()))
+            .backup(&site.path, copy, &mut |_| Ok(()), &ProgressSink::none())
             .unwrap();
         assert_eq!(site.backend.peek_info(copy).unwrap(), info);
     }

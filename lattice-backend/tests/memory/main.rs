@@ -5,6 +5,7 @@
 //! `LATTICE_DAMAGE_STEP=1 cargo test --release -p lattice-backend --test memory`.
 #![allow(clippy::unwrap_used)]
 
+use lattice_backend::progress::ProgressSink;
 use std::alloc::System;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
@@ -109,7 +110,12 @@ fn use_all(file: &[u8]) -> Result<usize, Failed> {
         Ok(count)
     });
     drop(backend.check_integrity(path));
-    drop(backend.backup(path, Path::new("copy.db"), &mut |_| Ok(())));
+    drop(backend.backup(
+        path,
+        Path::new("copy.db"),
+        &mut |_| Ok(()),
+        &ProgressSink::none(),
+    ));
     for sharing in [Sharing::SingleWriter, Sharing::Exclusive] {
         disk.insert(path, file.to_vec());
         let written = backend.open(path, &options(sharing)).map(|db| {
@@ -117,7 +123,7 @@ fn use_all(file: &[u8]) -> Result<usize, Failed> {
                 tx.put(Table::Data, b"row 00100", b"new")?;
                 tx.commit()?.wait()
             });
-            drop((written, db.compact(), db.close()));
+            drop((written, db.compact(&ProgressSink::none()), db.close()));
         });
         drop(written);
     }

@@ -5,13 +5,15 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::BASE64;
 use lattice_meta::{MetaInfo, StoreType};
 use lattice_registry::{Found, TypedStore};
 
-use super::args::{Encoding, Global, Trusting, Writing};
+use super::args::{Command, Encoding, Global, Trusting, Writing};
 use super::failure::Failure;
+use super::interrupt::{self, Effect, Interruption};
 use super::output::{Output, echo, escape};
 use super::progress::Progress;
 use super::store_ref::resolve;
@@ -54,6 +56,9 @@ pub(super) struct Context<'a> {
     #[cfg(feature = "wasm")]
     pub(super) code: std::sync::Arc<lattice_code::CodeLibrary>,
     pub(super) out: Output<'a>,
+    pub(super) progress: Progress,
+    /// The signals that the process has received.
+    pub(super) interruption: Arc<Interruption>,
 }
 
 impl<'a> Context<'a> {
@@ -67,10 +72,14 @@ impl<'a> Context<'a> {
         let native = registry.clone();
         #[cfg(feature = "wasm")]
         let (code, registry) = library(host, &data_dir, global, registry)?;
-        let progress = Progress::new(&mut out).sink();
+        let progress = match out.shows_progress() {
+            true => Progress::on_stderr(),
+            false => Progress::default(),
+        };
+        out.set_progress(progress.clone());
         let node = Node::builder(&data_dir)
             .registry(registry)
-            .progress(progress);
+            .progress(progress.sink());
         Ok(Self {
             host,
             node: node.open_reader()?,
@@ -81,7 +90,20 @@ impl<'a> Context<'a> {
             #[cfg(feature = "wasm")]
             code,
             out,
+            progress,
+            interruption: Arc::default(),
         })
+    }
+
+    /// Lets signals interrupt a command, which says what stands then.
+    pub(super) fn expect_signals(&mut self, command: &Command) {
+        self.interruption = interrupt::installed();
+        let story = interrupt::story_of(command);
+        if story.effect == Effect::Reads {
+            self.out.end_at_signal(&self.interruption);
+        }
+        self.interruption.set_progress(self.progress.clone());
+        self.interruption.tell(story);
     }
 
     /// Flushes the command's output.
@@ -90,9 +112,9 @@ impl<'a> Context<'a> {
         self.out.flush()
     }
 
-    /// Clears the progress bar before something is printed directly.
+    /// Clears the line of progress before something is printed directly.
     pub(super) fn clear_progress(&self) {
-        self.out.clear_bar();
+        self.progress.clear();
     }
 
     pub(super) fn registry(&self) -> &Registry {

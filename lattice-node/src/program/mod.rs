@@ -11,6 +11,7 @@ mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod interrupt;
 mod output;
 mod panics;
 mod progress;
@@ -52,13 +53,17 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let (json, out) = (args.global.json, Output::of_process(&args.global));
+    let interruption = interrupt::install(json);
     let outcome = panics::contain(|| run(args, Host::Process, registry?, out));
-    match outcome {
+    match interruption.over(outcome) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(json);
-            failure.exit_code()
+            match failure.signal() {
+                Some(signal) => interrupt::exit(signal),
+                None => failure.exit_code(),
+            }
         }
     }
 }
@@ -112,6 +117,9 @@ fn clap_colors(words: &[OsString]) -> clap::ColorChoice {
 /// Runs one command. Flushes its output even if it fails.
 fn run(args: Args, host: Host, registry: Registry, out: Output<'_>) -> Result<(), Failure> {
     let mut context = Context::new(host, &args.global, registry, out)?;
+    if host == Host::Process {
+        context.expect_signals(&args.command);
+    }
     let done = commands::run(&mut context, args.command);
     let done = done.map_err(|failure| failure.at(context.place().as_deref()));
     let finished = context.finish();

@@ -3,14 +3,16 @@
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use data_encoding::BASE64;
-use indicatif::ProgressBar;
 use serde_json::{Map, Value};
 
 use super::Failure;
 use super::args::{Color, Global};
+use super::interrupt::Interruption;
+use super::progress::Progress;
 
 /// Styles of the program's text on outputs with colours.
 pub(super) mod styles {
@@ -31,8 +33,10 @@ pub(super) struct Output<'a> {
     data_terminal: bool,
     notes_terminal: bool,
     data_colors: bool,
-    /// The progress bar. On a terminal it occupies the line where output continues.
-    bar: Option<ProgressBar>,
+    /// The line of progress. On a terminal it is where output continues.
+    progress: Progress,
+    /// Nothing more is printed after a signal.
+    interruption: Option<Arc<Interruption>>,
 }
 
 impl Output<'static> {
@@ -48,7 +52,8 @@ impl Output<'static> {
             data_terminal,
             notes_terminal,
             data_colors: colors(global.color, data_terminal),
-            bar: None,
+            progress: Progress::default(),
+            interruption: None,
         }
     }
 }
@@ -64,7 +69,8 @@ impl<'a> Output<'a> {
             data_terminal: false,
             notes_terminal: false,
             data_colors: global.color == Color::Always,
-            bar: None,
+            progress: Progress::default(),
+            interruption: None,
         }
     }
 
@@ -95,15 +101,24 @@ impl<'a> Output<'a> {
         self.notes_terminal && !self.quiet && !self.json
     }
 
-    /// Sets the bar that is cleared before anything is printed.
-    pub(super) fn set_bar(&mut self, bar: ProgressBar) {
-        self.bar = Some(bar);
+    /// Sets the line that is cleared before anything is printed.
+    pub(super) fn set_progress(&mut self, progress: Progress) {
+        self.progress = progress;
     }
 
-    /// Clears the bar before something is printed.
-    pub(super) fn clear_bar(&self) {
-        if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
-            bar.finish_and_clear();
+    /// Ends the output of data after a signal: printing fails from then on.
+    pub(super) fn end_at_signal(&mut self, interruption: &Arc<Interruption>) {
+        self.interruption = Some(Arc::clone(interruption));
+    }
+
+    fn check_signal(&self) -> Result<(), Failure> {
+        self.interruption.as_ref().map_or(Ok(()), |all| all.check())
+    }
+
+    /// Clears the line of progress before data is printed on the same terminal.
+    fn clear_for_data(&self) {
+        if self.data_terminal {
+            self.progress.clear();
         }
     }
 
@@ -118,7 +133,8 @@ impl<'a> Output<'a> {
 
     /// Prints one line of data.
     pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
-        self.clear_bar();
+        self.check_signal()?;
+        self.clear_for_data();
         writeln!(self.data, "{text}").map_err(Failure::output)
     }
 
@@ -151,26 +167,27 @@ impl<'a> Output<'a> {
 
     /// Prints bytes unchanged.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.clear_bar();
+        self.check_signal()?;
+        self.clear_for_data();
         self.data.write_all(bytes).map_err(Failure::output)
     }
 
     /// The writer for data that is neither lines nor values.
     pub(super) fn data(&mut self) -> &mut impl Write {
-        self.clear_bar();
+        self.clear_for_data();
         &mut self.data
     }
 
     /// Flushes the data printed so far.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.clear_bar();
+        self.clear_for_data();
         self.data.flush().map_err(Failure::output)
     }
 
     /// Prints a message on standard error, unless `--quiet` is set.
     pub(super) fn note(&mut self, text: &str) {
         if !self.quiet {
-            self.clear_bar();
+            self.progress.clear();
             // A failed write is ignored: standard error has no reader.
             let _ = writeln!(self.notes, "{}", escape_text(text));
         }

@@ -54,12 +54,12 @@ const WORKERS: usize = 4;
 const CONTROLS: &str = "\u{1b}[2J\r\n\t\u{202e}\u{0}\u{7f}end";
 
 /// A data directory with one store, and the store's id.
-struct Store {
+pub(crate) struct Store {
     name: &'static str,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
     /// Files that commands take.
     files: tempfile::TempDir,
-    id: StoreId,
+    pub(crate) id: StoreId,
     store_type: StoreType,
 }
 
@@ -90,7 +90,7 @@ impl Store {
         }
     }
 
-    fn new(name: &'static str, kv: bool, created: u64) -> Self {
+    pub(crate) fn new(name: &'static str, kv: bool, created: u64) -> Self {
         let store_type = match kv {
             true => lattice_kvstore::store_type(),
             false => lattice_logstore::store_type(),
@@ -146,7 +146,7 @@ impl Store {
         request.identity(Arc::new(secret()))
     }
 
-    fn with_keys(self, now_ms: u64) -> Self {
+    pub(crate) fn with_keys(self, now_ms: u64) -> Self {
         let engine = Engine::open(self.request(now_ms), KvMachine::new()).unwrap();
         let kv = KvStore::from_engine(engine);
         kv.put("a", "value").unwrap();
@@ -173,7 +173,7 @@ impl Store {
         self
     }
 
-    fn with_files(self) -> Self {
+    pub(crate) fn with_files(self) -> Self {
         fs::copy(self.file(), self.files.path().join("copy.db")).unwrap();
         fs::write(self.files.path().join("rows.csv"), "key,value\na,b\n").unwrap();
         let command = "{\"put\":{\"key\":\"a\",\"value\":\"b\"}}\n";
@@ -250,7 +250,7 @@ fn stores() -> Vec<Store> {
 }
 
 /// The words of a command line, with something for each value that it names.
-fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String> {
+pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String> {
     let file = |name: &str| store.files.path().join(name).display().to_string();
     let word = |word: &String| {
         let Some(name) = word.strip_prefix('<') else {
@@ -290,13 +290,13 @@ fn chat() -> String {
 }
 
 /// A command line, and the words that name its command.
-struct Line {
-    command: String,
-    words: Vec<String>,
+pub(crate) struct Line {
+    pub(crate) command: String,
+    pub(crate) words: Vec<String>,
 }
 
 /// A line for each command of the program.
-fn lines() -> Vec<Line> {
+pub(crate) fn lines() -> Vec<Line> {
     let lines = lattice_node::program::command_lines();
     let line = |mut words: Vec<String>| {
         let named = words

@@ -27,6 +27,8 @@ mod program;
 mod sessions;
 mod sharing;
 #[cfg(unix)]
+mod signals;
+#[cfg(unix)]
 mod trust;
 mod votes;
 mod waiting;
@@ -35,9 +37,28 @@ mod whole;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use lattice_backend::backend::{OpenOptions, StateBackend, WriteTx};
 use lattice_backend::redb::RedbBackend;
+
+/// The program, with the signals of a program that a user starts. A process inherits which signals
+/// are ignored, and these tests can themselves run under `nohup`, or in the background of a script.
+pub(crate) fn program() -> Command {
+    static RESETS: OnceLock<bool> = OnceLock::new();
+    const RESET: &str = "--default-signal=INT,TERM,HUP";
+    let resets = RESETS.get_or_init(|| {
+        let tried = Command::new("env").args([RESET, "true"]).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    });
+    let program = env!("CARGO_BIN_EXE_lattice");
+    if !resets {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args([RESET, program]);
+    command
+}
 
 /// Runs the program on a data directory.
 pub(crate) fn lattice(dir: &Path, arguments: &[&str]) -> Output {

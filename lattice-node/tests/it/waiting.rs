@@ -11,7 +11,7 @@ use lattice_node::{Access, KvStore, ManagerOptions, Node, SecretKey, StoreManage
 use lattice_registry::TypedStore;
 use serde_json::Value;
 
-use crate::{lattice, printed};
+use crate::{lattice, printed, program};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -83,7 +83,7 @@ fn deferred_ops_are_named_and_applied_when_they_are_due() {
 
 /// Starts `bundle apply --wait` on our directory, and reads its notes up to the one that it waits.
 fn start_waiting(dir: &Path, file: &Path) -> (Child, BufReader<ChildStderr>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lattice"))
+    let mut child = program()
         .args(["bundle", "apply", "--wait"])
         .arg(file)
         .env("LATTICE_DATA_DIR", dir.join("ours"))

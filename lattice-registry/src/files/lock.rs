@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::unfinished::{Fate, Making, check_running};
 use super::{FilesError, adopt};
 
 /// How long a call waits for another process that holds a lock: 10 seconds.
@@ -43,6 +44,7 @@ pub struct LockFile {
     path: PathBuf,
     /// Locked while this value lives.
     _file: File,
+    _making: Making,
 }
 
 impl LockFile {
@@ -64,7 +66,11 @@ impl LockFile {
                 }
             }
         })?;
-        let taken = Self { path, _file: file };
+        let taken = Self {
+            _making: Making::begin(&path, Fate::Remove),
+            path,
+            _file: file,
+        };
         adopt(&taken.path)?;
         Ok(taken)
     }
@@ -119,6 +125,7 @@ pub fn wait_for_lock<T>(
 
 impl Drop for LockFile {
     fn drop(&mut self) {
+        check_running();
         // Remove the file while it is still locked. Where open files cannot be removed, it stays.
         if cfg!(unix) {
             let _ = fs::remove_file(&self.path);

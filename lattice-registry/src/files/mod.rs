@@ -4,6 +4,7 @@
 //! * [`replace_bytes`]: replaces a small file.
 //! * [`take_place`] and [`replace_kept`]: move a file to the place of another one.
 //! * [`Partial`]: a file that is made beside its place, and appears there complete.
+//! * [`finishing`] and [`try_stop`]: what stands when a program is interrupted.
 //! * [`make_dirs`]: directories that only their owner can access.
 //!
 //! A file that takes another one's place keeps its mode and its owner. A new file has mode 0600, a
@@ -19,14 +20,17 @@ mod lock;
 pub(crate) mod names;
 mod partial;
 mod replace;
+mod unfinished;
 
 pub use access::{adopt, keep_access, set_mode};
 pub use dirs::{directory_of, make_dirs, remove_all, sync_dir};
 pub use lock::{DIR_LOCK, DirLock, LockFile, MAX_WAIT, wait_for_lock};
 pub use partial::Partial;
 pub use replace::{create_private, link_target, replace_bytes, replace_kept, take_place};
+pub use unfinished::{Finishing, Making, Stopped, finishing, has_placed, try_stop, unfinished};
 
 pub(crate) use dirs::make_dir;
+pub(crate) use unfinished::{Fate, check_running};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::access::open_itself;
 use super::lock::{is_at, try_lock};
 use super::names::{self, OnDisk};
+use super::unfinished::{Fate, Making, check_running, finishing};
 use super::{FilesError, directory_of, uninterrupted};
 
 /// A directory for a file that is being made has this prefix and this suffix. Its name does not
@@ -25,6 +26,8 @@ const ATTEMPTS: u32 = 100;
 #[derive(Debug)]
 pub struct Partial {
     dir: PathBuf,
+    /// Dropped after the directory is removed.
+    _making: Making,
     /// The directory, locked while this value lives.
     _locked: File,
 }
@@ -41,6 +44,7 @@ impl Partial {
             let dir = parent.join(name());
             let failed = |source| FilesError::io("create", target, source);
             nth += 1;
+            let making = Making::begin(&dir, Fate::Remove);
             match super::dirs::private().create(&dir) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < ATTEMPTS => {
                     continue;
@@ -55,6 +59,7 @@ impl Partial {
                 Some(locked) => {
                     let partial = Self {
                         dir,
+                        _making: making,
                         _locked: locked,
                     };
                     Self::clear(parent);
@@ -71,22 +76,18 @@ impl Partial {
         self.dir.join("new")
     }
 
-    /// The directory, for a caller that removes it before the process ends without dropping this
-    /// value.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// Moves the finished file to its place, durably. Fails if the name exists.
     ///
     /// # Errors
     /// What the operating system reports, with the kind `AlreadyExists` if the name exists.
     pub fn place(self, target: &Path) -> Result<(), FilesError> {
+        let _finishing = finishing();
         names::place(&OnDisk, &self.file(), target)
     }
 
     /// Moves the finished file to the place of another file, or to an unused name, durably.
     pub(super) fn replace(self, target: &Path) -> Result<(), FilesError> {
+        let _finishing = finishing();
         super::take_place(&self.file(), target)
     }
 
@@ -134,6 +135,7 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
+        check_running();
         // The caller reports the error that led here.
         let _ = fs::remove_dir_all(&self.dir);
     }

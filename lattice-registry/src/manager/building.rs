@@ -13,7 +13,10 @@ use lattice_meta::StoreId;
 use super::fs::{Made, empty_dir, is_taken, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
 use crate::files::names::{self, OnDisk};
-use crate::files::{DIR_LOCK, DirLock, FilesError, LockFile, MAX_WAIT, Partial, adopt, remove_all};
+use crate::files::{
+    DIR_LOCK, DirLock, Fate, FilesError, LockFile, MAX_WAIT, Making, Partial, adopt, check_running,
+    finishing, remove_all,
+};
 
 /// The prefixes of directories in which stores are built: new ones, copies, and those that a
 /// migration makes. The id follows, for a migration that of the old store.
@@ -25,6 +28,7 @@ pub(super) const MIGRATING: &str = "migrating-";
 /// Dropping this value removes the directory, unless the store has been placed.
 pub(super) struct Building {
     dir: PathBuf,
+    _making: Making,
     /// Dropped after the directory is removed, and before the one that its file is in.
     _lock: LockFile,
     made: Made,
@@ -56,6 +60,7 @@ impl Building {
         let dir = data_dir.join(name);
         match LockFile::take(lock_of(&data_dir, name), wait) {
             Ok(lock) => Ok(Self {
+                _making: Making::begin(&dir, fate_of(name)),
                 dir,
                 made,
                 _lock: lock,
@@ -96,6 +101,7 @@ impl Building {
         manager: &StoreManager,
         store_id: StoreId,
     ) -> Result<(), ManagerError> {
+        let finishing = finishing();
         adopt(&self.file())?;
         let stores = self.made.dir(&manager.stores_dir())?;
         let place = stores.join(store_id.to_string());
@@ -110,6 +116,7 @@ impl Building {
             }
             moved => moved?,
         }
+        finishing.placed(&place);
         self.keep();
         Ok(())
     }
@@ -122,8 +129,17 @@ impl Building {
 
 impl Drop for Building {
     fn drop(&mut self) {
+        check_running();
         // The caller reports the error that led here.
         let _ = remove_all(&self.dir);
+    }
+}
+
+/// An interrupted migration is resumed by the next one.
+fn fate_of(name: &str) -> Fate {
+    match name.starts_with(MIGRATING) {
+        true => Fate::Keep,
+        false => Fate::Remove,
     }
 }
 

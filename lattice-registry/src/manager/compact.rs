@@ -52,13 +52,13 @@ impl StoreManager {
         };
         let before_bytes = len()?;
         let compacted = match open {
-            Some(open) => open.compact(),
+            Some(open) => open.compact(&self.options.progress),
             None => {
                 let db = self
                     .backend
                     .open(&file, &OpenOptions::read_write())
                     .map_err(|error| ManagerError::Open(error.into()))?;
-                db.compact().and(db.close())
+                db.compact(&self.options.progress).and(db.close())
             }
         };
         compacted.map_err(|source| ManagerError::Compact { store_id, source })?;

@@ -13,7 +13,7 @@ use super::find::{canonical, state_db};
 use super::verify::Checksums;
 use super::{ManagerError, StoreManager};
 use crate::Recorded;
-use crate::files::{Partial, directory_of, link_target, set_mode};
+use crate::files::{Partial, directory_of, finishing, link_target, set_mode};
 
 impl StoreManager {
     /// Creates an empty replica of another node's store from its genesis; the caller then ingests
@@ -97,13 +97,15 @@ impl StoreManager {
         self.check_copied(&peek, &file, Checksums::Leave)?;
         let partial = Partial::beside(target)?;
         let new = partial.file();
-        let author = self.author();
+        let (author, progress) = (self.author(), &self.options.progress);
         let copied = self
             .backend
-            .backup(&file, &new, &mut |tx| mark_copied(tx, author));
+            .backup(&file, &new, &mut |tx| mark_copied(tx, author), progress);
         copied.map_err(|error| ManagerError::Create(error.renamed(&new, target)))?;
         set_mode(&new, mode)?;
+        let finishing = finishing();
         partial.place(target)?;
+        finishing.placed(target);
         Ok(peek.meta)
     }
 

@@ -12,7 +12,7 @@ use lattice_meta::StoreId;
 use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
 use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, is_taken, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
-use crate::files::{FilesError, LockFile, Partial, directory_of, remove_all, sync_dir};
+use crate::files::{FilesError, LockFile, Partial, directory_of, finishing, remove_all, sync_dir};
 
 /// The prefix of directories of stores that are being removed; the id follows.
 pub(super) const GOING: &str = "destroying-";
@@ -57,6 +57,8 @@ impl StoreManager {
             let dir = dir_of_all;
             return Err(ManagerError::NoSuchStore { store_id, dir });
         }
+        // An interruption waits for the removal, which is quick.
+        let _finishing = finishing();
         let _going = self.begin_going(store_id)?;
         // Another process may have finished the removal before this one took the lock.
         destroyed.was_there = fs::symlink_metadata(dir).is_ok();

@@ -12,7 +12,7 @@ use lattice_meta::{StateHash, StoreId, StoreType};
 use super::building::{Building, MIGRATING};
 use super::known::{How, Key};
 use super::{ManagerError, StoreManager};
-use crate::files::sync_dir;
+use crate::files::{finishing, sync_dir};
 use crate::{Migration, Peeked, StoreHandle};
 
 /// The cache of a store that is being built, in bytes.
@@ -127,6 +127,7 @@ impl StoreManager {
                 // The existing store does not come from this migration.
                 continue;
             }
+            let _finishing = finishing();
             let mark = self.mark_of(&building.file())?;
             self.record(&Key::Store(mark.store_id), &mark, How::Migrated)?;
             building.place(self, new.store_id())?;

@@ -11,7 +11,7 @@ use super::fs::BEFORE_REBUILD;
 use super::known::How;
 use super::{ManagerError, StoreManager};
 use crate::Rebuild;
-use crate::files::{Partial, replace_kept};
+use crate::files::{Partial, finishing, replace_kept};
 
 /// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +62,14 @@ impl StoreManager {
             progress: &self.options.progress,
         });
         let rebuilt = rebuilt?;
+        let finishing = finishing();
         let kept = replace_kept(&target, &file, &file.with_file_name(BEFORE_REBUILD))?;
         drop(partial);
         let closed = held.close();
         closed.map_err(|source| ManagerError::Close { store_id, source })?;
         // The replay has checked the history.
         self.record_file(&file, How::Verified)?;
+        finishing.placed(&file);
         Ok(RebuiltStore {
             store_id,
             kept,

@@ -14,7 +14,7 @@ use super::known::{How, Key, Known};
 use super::trust::sound;
 use super::verify::Checksums;
 use super::{IfUnverified, ManagerError, StoreManager, Vouched};
-use crate::files::{Partial, directory_of, replace_kept};
+use crate::files::{Partial, directory_of, finishing, replace_kept};
 
 /// How a restore treats an existing store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,9 +120,12 @@ impl StoreManager {
             )?),
         };
         let file = new.path();
-        let copied = self
-            .backend
-            .backup(copy, &file, &mut |tx| mark_copied(tx, author));
+        let copied = self.backend.backup(
+            copy,
+            &file,
+            &mut |tx| mark_copied(tx, author),
+            &self.options.progress,
+        );
         copied.map_err(|error| ManagerError::Create(error.renamed(&file, &place)))?;
         if vouched == Vouched::Verified {
             sound(copy, self.verify_file(&file, Depth::Full))?;
@@ -184,6 +187,7 @@ impl Restoring<'_> {
     /// is in use; and what the file system reports.
     pub fn place(self, if_there: IfThere) -> Result<RestoredStore, ManagerError> {
         let (manager, store_id) = (self.manager, self.meta.store_id);
+        let finishing = finishing();
         let is_there = manager.is_there(store_id)?;
         let kept = match (self.new, is_there) {
             (_, true) if if_there == IfThere::Refuse => {
@@ -205,6 +209,7 @@ impl Restoring<'_> {
             _ => How::Restored,
         };
         manager.record(&Key::Store(store_id), &self.mark, how)?;
+        finishing.placed(&manager.store_path(store_id));
         Ok(RestoredStore {
             meta: self.meta,
             kept,

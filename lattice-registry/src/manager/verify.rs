@@ -5,6 +5,7 @@ use std::path::Path;
 use lattice_backend::backend::{Access, BackendError, FileError, Integrity, Peek};
 use lattice_backend::engine::open::{LogicPolicy, OpenError};
 use lattice_backend::engine::verify::{Depth, Finding, Verification};
+use lattice_backend::progress::Stage;
 
 use super::find::{canonical, state_db};
 use super::known::How;
@@ -63,6 +64,7 @@ impl StoreManager {
         let checksums = match depth {
             Depth::Quick => Integrity::None,
             Depth::Full => {
+                self.options.progress.report(Stage::Checksums, 0, None);
                 let checked = self.backend.check_integrity(file);
                 checked.map_err(|error| ManagerError::Peek(error.into()))?
             }
@@ -106,6 +108,7 @@ impl StoreManager {
             finding,
         };
         if checksums == Checksums::Check {
+            self.options.progress.report(Stage::Checksums, 0, None);
             let checked = self.backend.check_integrity(file);
             let checked = checked.map_err(|error| ManagerError::Peek(error.into()))?;
             if let Integrity::Damaged { detail } = checked {
@@ -113,7 +116,7 @@ impl StoreManager {
             }
         }
         let looked = self.look_at(peek.clone(), file, &|store| {
-            store.check_ops()?;
+            store.check_ops(&self.options.progress)?;
             store.verify(Depth::Quick, &*self.backend, &self.options.progress)
         });
         match looked {

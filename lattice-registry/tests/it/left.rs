@@ -1,5 +1,6 @@
 //! Leftovers of killed processes, and directories that have lost their store.
 
+use lattice_backend::progress::ProgressSink;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
@@ -193,7 +194,7 @@ fn a_store_that_lacks_a_page_is_not_restored_and_the_error_names_it() {
         let mut lost = whole.clone();
         lost[page * PAGE..][..PAGE].fill(0xa5);
         fs::write(&copy, &lost).unwrap();
-        if let Err(error) = backend.backup(&copy, &target, &mut |_| Ok(())) {
+        if let Err(error) = backend.backup(&copy, &target, &mut |_| Ok(()), &ProgressSink::none()) {
             unreadable += 1;
             let is_told = matches!(&error, FileError::Damaged { path, .. } if *path == copy);
             assert!(is_told, "page {page}: {error:?}");

@@ -1,5 +1,6 @@
 //! How often a file is opened.
 
+use lattice_backend::progress::ProgressSink;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -60,8 +61,9 @@ impl StateBackend for Noting {
         path: &Path,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> RowResult<()>,
+        progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        self.backend.backup(path, target, edit)
+        self.backend.backup(path, target, edit, progress)
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

@@ -1,5 +1,6 @@
 //! Creating, opening, sharing and closing stores.
 
+use crate::progress::ProgressSink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::backend::{
@@ -220,7 +221,7 @@ pub(super) fn is_compacted_between_reads(site: &Site) {
     for key in 1..50_u8 {
         commit(&*db, |tx| tx.remove(Table::Data, &[key]).map(drop));
     }
-    let compacted = db.compact();
+    let compacted = db.compact(&ProgressSink::none());
     assert!(
         matches!(compacted, Ok(()) | Err(BackendError::SnapshotsLive)),
         "compacting under a snapshot gave {compacted:?}"
@@ -231,14 +232,21 @@ pub(super) fn is_compacted_between_reads(site: &Site) {
         "a snapshot lost a row to a compaction"
     );
     drop(snapshot);
-    db.compact().expect("compacting without readers");
+    db.compact(&ProgressSink::none())
+        .expect("compacting without readers");
     assert_eq!(committed(&*db, &[0]), Some(large.clone()));
     assert_eq!(committed(&*db, &[49]), None);
     commit(&*db, |tx| tx.put(Table::Data, b"after", b"it"));
     db.close().expect("closing");
-    assert!(matches!(db.compact(), Err(BackendError::Closed)));
+    assert!(matches!(
+        db.compact(&ProgressSink::none()),
+        Err(BackendError::Closed)
+    ));
     let reader = site.open(&OpenOptions::read_only());
-    assert!(matches!(reader.compact(), Err(BackendError::ReadOnly)));
+    assert!(matches!(
+        reader.compact(&ProgressSink::none()),
+        Err(BackendError::ReadOnly)
+    ));
     assert_eq!(committed(&*reader, &[0]), Some(large));
     assert_eq!(committed(&*reader, b"after"), Some(b"it".to_vec()));
 }
@@ -292,7 +300,9 @@ pub(super) fn is_copied_with_the_changes_of_the_copy(site: &Site) {
             "the test stops it",
         ))
     };
-    let refused = site.backend.backup(&site.path, &copy, failing);
+    let refused = site
+        .backend
+        .backup(&site.path, &copy, failing, &ProgressSink::none());
     assert!(refused.is_err(), "a copy whose changes failed was made");
     let found = site.backend.peek(&copy);
     assert!(
@@ -300,7 +310,9 @@ pub(super) fn is_copied_with_the_changes_of_the_copy(site: &Site) {
         "a copy whose changes failed was left behind: {found:?}"
     );
     let marking = &mut |tx: &mut dyn WriteTx| tx.put(Table::System, b"mark", b"copy");
-    let copied = site.backend.backup(&site.path, &copy, marking);
+    let copied = site
+        .backend
+        .backup(&site.path, &copy, marking, &ProgressSink::none());
     copied.expect("a store is copied");
     let mark = |path: &std::path::Path| {
         let db = site.backend.open(path, &OpenOptions::read_only());

@@ -6,12 +6,14 @@ use crate::history::system::Ledger;
 use crate::history::{Forks, missing, read_op, read_place};
 use crate::machine::StateMachine;
 use crate::op::ApplyIndex;
+use crate::progress::{Counted, ProgressSink, Stage};
 
 /// Compares every op with the index; see [`Engine::check_ops`](crate::engine::Engine::check_ops).
-pub(crate) fn check_ops<M: StateMachine>(inner: &Inner<M>) -> Result<()> {
+pub(crate) fn check_ops<M: StateMachine>(inner: &Inner<M>, progress: &ProgressSink) -> Result<()> {
     inner.check_usable()?;
     let tx = inner.db.snapshot()?;
     let ledger = Ledger::read(&*tx)?;
+    let mut checked = Counted::new(progress, Stage::Ops, Some(ledger.applied));
     for place in 0..ledger.applied {
         let place = ApplyIndex::new(place);
         let op = read_op(&*tx, &inner.hasher, place)?.ok_or_else(|| missing(place))?;
@@ -22,6 +24,7 @@ pub(crate) fn check_ops<M: StateMachine>(inner: &Inner<M>) -> Result<()> {
             }
             false => op.verify().is_ok(),
         };
+        checked.one();
         if !is_known {
             let found = format!("a different op at index {place}");
             return Err(BackendError::row(

@@ -3,10 +3,10 @@
 use lattice_meta::MetaKey;
 
 use crate::backend::{Direction, EVERYTHING, ReadTx, Result, Row, RowCursor, Table};
-use crate::engine::verify::{Finding, HashDifference, RowDifference, TELL_ROWS};
+use crate::engine::verify::{Finding, HashDifference, RowDifference};
 use crate::history::system::{Ledger, SystemKey, read_u64};
 use crate::history::{BranchNo, applied_key, read_applied_value};
-use crate::progress::{ProgressSink, Stage};
+use crate::progress::{Counted, ProgressSink, Stage};
 
 /// The most rows with unknown keys that are reported.
 const MAX_UNKNOWN: usize = 64;
@@ -23,7 +23,8 @@ impl Comparison<'_> {
     pub(crate) fn table(&self, table: Table) -> Result<Option<RowDifference>> {
         let mut found = self.first.range(table, EVERYTHING, Direction::Forward)?;
         let mut expected = self.second.range(table, EVERYTHING, Direction::Forward)?;
-        let mut count = 0;
+        let total = self.first.row_count(table)?;
+        let mut compared = Counted::new(self.progress, Stage::Rows, total);
         loop {
             let (found, expected) = (found.next()?, expected.next()?);
             if found != expected {
@@ -32,10 +33,7 @@ impl Comparison<'_> {
             if found.is_none() {
                 return Ok(None);
             }
-            count += 1;
-            if count % TELL_ROWS == 0 {
-                self.progress.report(Stage::Rows, count, None);
-            }
+            compared.one();
         }
     }
 

@@ -33,11 +33,8 @@ use crate::history::system::{LOGIC, Ledger};
 use crate::history::{View, read_op};
 use crate::machine::{History, Logic, LogicVersion, StateMachine};
 use crate::op::ApplyIndex;
-use crate::progress::{ProgressSink, Stage};
+use crate::progress::{Counted, ProgressSink, Stage};
 use crate::state::{Accumulator, ElementChanges, ElementHasher};
-
-/// The number of rows between two progress reports.
-pub(crate) const TELL_ROWS: u64 = 4096;
 
 /// Verifies a store; see [`Engine::verify`](crate::engine::Engine::verify).
 pub(crate) fn verify<M: StateMachine>(
@@ -150,8 +147,7 @@ pub(crate) fn rescan<M: StateMachine>(
     let mut elements = all.gather(&hasher);
     let mut rows = Reported {
         rows: tx.range(Table::Data, EVERYTHING, Direction::Forward)?,
-        count: 0,
-        progress,
+        counted: Counted::new(progress, Stage::Rows, tx.row_count(Table::Data)?),
     };
     contain(|| {
         machine.elements_of(schema, &mut rows, history, &mut |_, key, value| {
@@ -167,17 +163,16 @@ pub(crate) fn rescan<M: StateMachine>(
 /// Rows whose number is reported while they are read.
 struct Reported<'a> {
     rows: Rows<'a>,
-    count: u64,
-    progress: &'a ProgressSink,
+    counted: Counted<'a>,
 }
 
 impl RowCursor for Reported<'_> {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
-        self.count += 1;
-        if self.count.is_multiple_of(TELL_ROWS) {
-            self.progress.report(Stage::Rows, self.count, None);
+        let row = self.rows.next()?;
+        if row.is_some() {
+            self.counted.one();
         }
-        self.rows.next()
+        Ok(row)
     }
 }
 

@@ -147,7 +147,9 @@ impl<M: StateMachine> Replay<M> {
         while chunk.first < total && !replayed.is_cut {
             let next = chunk.next();
             let mut apply_and_read = || {
-                self.record(&chunk, &mut replayed)?;
+                self.record(&chunk, &mut replayed, &|done| {
+                    progress.report(Stage::Replay, done, Some(total));
+                })?;
                 self.read_chunk(source, next, total)
             };
             let read = match signatures {
@@ -168,7 +170,6 @@ impl<M: StateMachine> Replay<M> {
             if let Some(fault) = chunk.fault.take() {
                 replayed.cut(next, None, fault);
             }
-            progress.report(Stage::Replay, next, Some(total));
             chunk = read?;
         }
         self.index_all()?;
@@ -212,7 +213,7 @@ impl<M: StateMachine> Replay<M> {
         Ok(chunk)
     }
 
-    fn record(&self, chunk: &Chunk, replayed: &mut Replayed) -> Result<()> {
+    fn record(&self, chunk: &Chunk, replayed: &mut Replayed, report: &dyn Fn(u64)) -> Result<()> {
         self.inner.transact(|recorder| {
             recorder.changed_keys = Some(Vec::new());
             for (index, applied) in (chunk.first..).zip(&chunk.ops) {
@@ -220,6 +221,7 @@ impl<M: StateMachine> Replay<M> {
                 if replayed.is_cut {
                     break;
                 }
+                report(index + 1);
             }
             Ok::<_, Undo<BackendError>>(())
         })

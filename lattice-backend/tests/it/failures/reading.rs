@@ -87,7 +87,10 @@ fn attempt(task: Task, site: &Site) -> Result<(), Box<dyn Error>> {
             let checked = site.backend.check_integrity(&site.path)?;
             assert_eq!(checked, Integrity::Intact);
         }
-        Task::Backup => site.backend.backup(&site.path, copy, &mut |_| Ok(()))?,
+        Task::Backup => {
+            site.backend
+                .backup(&site.path, copy, &mut |_| Ok(()), &ProgressSink::none())?
+        }
         Task::Rebuild => {
             let held = site.backend.open(&site.path, &OpenOptions::read_write())?;
             let (backend, machine) = (&*site.backend, site.machine.clone());

@@ -82,7 +82,7 @@ fn a_backup_has_the_held_ops() {
         let path = place.path.with_file_name("backup.db");
         place
             .backend
-            .backup(&place.path, &path, &mut |_| Ok(()))
+            .backup(&place.path, &path, &mut |_| Ok(()), &ProgressSink::none())
             .unwrap();
         let copy = Place {
             path,

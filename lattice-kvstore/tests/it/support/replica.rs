@@ -1,5 +1,6 @@
 //! Stores on real backends.
 
+use lattice_backend::progress::ProgressSink;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -95,7 +96,9 @@ impl Replica {
             .map(|nth| PathBuf::from(format!("{}-{nth}", path.display())))
             .find(|path| backend.peek_info(path).is_err())
             .unwrap();
-        backend.backup(&self.path, &path, &mut |_| Ok(())).unwrap();
+        backend
+            .backup(&self.path, &path, &mut |_| Ok(()), &ProgressSink::none())
+            .unwrap();
         let clock = Arc::new(ManualClock::new(NOW_MS));
         Self {
             kv: open(&backend, &path, self.author, &clock),

@@ -8,6 +8,7 @@ use crate::program::args;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::output::json_bytes;
+use crate::program::progress::Counts;
 use crate::{Access, KvStore, LogStore};
 
 pub(in crate::program) fn export(
@@ -31,10 +32,20 @@ pub(in crate::program) fn export(
     )))
 }
 
+/// Shows progress, unless the export itself goes to a terminal.
+fn begin(context: &Context<'_>, (one, many): (&'static str, &'static str), total: u64) {
+    if !context.out.is_terminal() {
+        let counts = Counts::Things(one, many);
+        context.progress.begin("exporting", counts, Some(total));
+    }
+}
+
 fn export_keys(context: &mut Context<'_>, kv: &KvStore) -> Result<(), Failure> {
     let snapshot = kv.snapshot()?;
-    for row in snapshot.iter() {
+    begin(context, ("key", "keys"), snapshot.count()?);
+    for (nth, row) in (1..).zip(snapshot.iter()) {
         let (key, value) = row?;
+        context.progress.set(nth);
         let mut object = Map::new();
         json_bytes(&mut object, "key", &key);
         json_bytes(&mut object, "value", &value);
@@ -55,8 +66,10 @@ fn export_keys(context: &mut Context<'_>, kv: &KvStore) -> Result<(), Failure> {
 }
 
 fn export_entries(context: &mut Context<'_>, log: &LogStore) -> Result<(), Failure> {
+    begin(context, ("entry", "entries"), log.len()?);
     for (index, entry) in (0_u64..).zip(log.read(Selection::all())?) {
         let entry = entry?;
+        context.progress.set(index + 1);
         let mut object = Map::new();
         object.insert("entry".into(), index.into());
         object.insert("time".into(), entry.time_ms().into());

@@ -1,23 +1,24 @@
 //! Import and export of many rows.
 
+mod counts;
 mod export;
-mod interrupt;
 pub(super) mod json;
 mod line_count;
 mod lines;
 mod rows;
 mod table;
 
+pub(super) use counts::{Bulk, Uncommitted, plural};
 pub(super) use export::export;
-pub(super) use interrupt::{Bulk, plural};
 pub(super) use lines::Lines;
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::iter;
 use std::path::Path;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use lattice_backend::chunks::Chunks;
 use lattice_backend::engine::write::{AppendAllError, AppendError};
@@ -29,7 +30,9 @@ use serde_json::json;
 use super::args::{self, ImportFormat};
 use super::context::Context;
 use super::failure::Failure;
+use super::interrupt::{Input, Signal, quoted};
 use super::output::echo;
+use super::progress::Counts;
 use crate::{Access, StoreHandle};
 use rows::{KvRow, LogRow, Row, Shape};
 
@@ -45,9 +48,9 @@ pub(super) enum Stop {
     /// The file cannot be read further.
     #[error("the file cannot be read")]
     Read(#[source] io::Error),
-    /// The user interrupted the command.
+    /// A signal interrupted the command.
     #[error("interrupted")]
-    Interrupted,
+    Interrupted(Signal),
 }
 
 impl Stop {
@@ -56,7 +59,7 @@ impl Stop {
         match self {
             broken @ Self::Broken { .. } => Failure::failed(format!("{name}, {broken}")),
             Self::Read(error) => Failure::from(error).within(&format!("cannot read {name}")),
-            Self::Interrupted => Failure::interrupted(),
+            Self::Interrupted(signal) => Failure::interrupted(signal),
         }
     }
 }
@@ -70,6 +73,8 @@ struct Source {
     reader: Box<dyn Read>,
     /// Its length in bytes, if known.
     len: Option<u64>,
+    /// Set if a signal ended it, perhaps within a row.
+    is_cut: Rc<Cell<bool>>,
 }
 
 pub(super) fn import(context: &mut Context<'_>, args: &args::Import) -> Result<(), Failure> {
@@ -103,23 +108,35 @@ fn import_rows<R: Row>(
     R::check(format, &shape)?;
     // Reads the start of the file before anything is created or opened for it.
     let source = open(context, &args.file)?;
-    let (name, len) = (source.name, source.len);
-    let bar = interrupt::bar(context, len);
-    let rows = read::<R>(format, bar.wrap_read(source.reader), shape)
-        .map_err(|stop| stop.into_failure(&name))?;
+    let (name, len, is_cut) = (source.name, source.len, source.is_cut);
+    let reading = context.progress.reading(source.reader);
+    let rows = read::<R>(format, reading, shape).map_err(|stop| stop.into_failure(&name))?;
     context.allow(args.writing);
     context.note_use(found.path());
     context.node.become_writer()?;
     let store: R::Store = context.node.open_found_as(found, Access::ReadWrite)?;
-    let mut bulk = Bulk::start(context, Arc::new(store.clone()), R::NOUNS).with_bar(bar);
+    let mut bulk = Bulk::start(context, R::NOUNS);
+    context.progress.begin("importing", Counts::Bytes, len);
+    let rows = Incoming {
+        rows,
+        is_stream: len.is_none(),
+        is_cut,
+    };
+    let mut last = None;
     let outcome = if args.atomic {
         bulk.promise_all();
-        all_at_once(&bulk, &store, rows, args, &name)
+        all_at_once(&mut bulk, &store, rows, args, &name)
     } else {
-        one_by_one(&bulk, &store, rows, args, &name)
+        one_by_one(&mut bulk, &store, rows, args, &name, &mut last)
     };
     let (rows, ops) = bulk.finish();
     let closed = store.close();
+    if let Some(last) = last {
+        context.interruption.retell(|story| {
+            story.fields.insert("line".into(), last.into());
+            (story.next, story.does) = rest(args, format, last);
+        });
+    }
     outcome.map_err(|failure| bulk.failure(failure))?;
     closed?;
     if context.out.is_json() {
@@ -144,33 +161,83 @@ fn check_there(file: &Path) -> Result<(), Failure> {
     there.map_err(|error| Failure::file(file, error))
 }
 
-fn one_by_one<R: Row>(
-    bulk: &Bulk,
-    store: &R::Store,
+/// Rows that are read, and whether a signal has ended them.
+struct Incoming<R> {
     rows: Rows<R>,
+    /// What a stream has handed out cannot be read again.
+    is_stream: bool,
+    is_cut: Rc<Cell<bool>>,
+}
+
+/// The command that imports the lines after `last`, and what it does. A row of CSV can have several
+/// lines, and its columns are named in the first one.
+fn rest(args: &args::Import, format: ImportFormat, last: u64) -> (Option<String>, &'static str) {
+    let names = quoted(&args.store.store).zip(quoted(args.file.as_os_str()));
+    let format = match format {
+        ImportFormat::Jsonl => "jsonl",
+        ImportFormat::Lines => "lines",
+        ImportFormat::Csv => return (None, "imports all rows again; some are in"),
+    };
+    match names {
+        Some((store, file)) if file != "-" => {
+            let next = last.saturating_add(1);
+            let options = columns(args);
+            let line = format!(
+                "tail -n +{next} {file} | lattice import {store} - --format {format}{options}"
+            );
+            (Some(line), "imports the rest")
+        }
+        _ => (None, "imports what comes after that line, if it gets that"),
+    }
+}
+
+/// The options that name columns, as a shell reads them.
+fn columns(args: &args::Import) -> String {
+    let given = [("--key", &args.key), ("--value", &args.value)];
+    let option = |(name, column): (&str, &Option<String>)| {
+        let column = column
+            .as_ref()
+            .and_then(|column| quoted(OsStr::new(column)));
+        column.map_or_else(String::new, |column| format!(" {name} {column}"))
+    };
+    given.map(option).concat()
+}
+
+fn one_by_one<R: Row>(
+    bulk: &mut Bulk,
+    store: &R::Store,
+    rows: Incoming<R>,
     args: &args::Import,
     name: &str,
+    last: &mut Option<u64>,
 ) -> Result<(), Failure> {
     for batch in batches(rows, args, bulk) {
         let batch = batch.map_err(|stop| stop.into_failure(name))?;
         let place = batch.place(name);
+        let line = batch.last_line();
         let rows = batch.into_rows();
         let (rows, command) = (rows.len(), R::command(rows));
         bulk.commit(rows, || store.engine().append(command))
             .map_err(|error| placed(error, &place))?;
+        *last = line;
     }
-    Ok(())
+    match bulk.signals().uncommitted() {
+        Uncommitted::More => Ok(()),
+        Uncommitted::Commit(signal) | Uncommitted::Drop(signal) => {
+            Err(Failure::interrupted(signal))
+        }
+    }
 }
 
 fn all_at_once<R: Row>(
-    bulk: &Bulk,
+    bulk: &mut Bulk,
     store: &R::Store,
-    rows: Rows<R>,
+    rows: Incoming<R>,
     args: &args::Import,
     name: &str,
 ) -> Result<(), Failure> {
     let mut batches = batches(rows, args, bulk);
-    let (mut taken, mut place, mut last) = (0, String::new(), None);
+    let (mut taken, mut place) = (0, String::new());
     let mut commands = iter::from_fn(|| match batches.next() {
         Some(Ok(batch)) => {
             place = batch.place(name);
@@ -179,19 +246,12 @@ fn all_at_once<R: Row>(
             Some(Ok(R::command(rows)))
         }
         Some(Err(stop)) => Some(Err(stop)),
-        None => {
-            // The last commit starts here. From now on the signal handler must not report that
-            // nothing is committed.
-            last = Some(bulk.hold());
-            None
-        }
+        None => None,
     });
     let outcome = store.engine().append_all(&mut commands);
     match outcome {
         Ok(ops) => {
-            if let Some(mut counts) = last {
-                counts.add(taken, ops);
-            }
+            bulk.add(taken, ops);
             Ok(())
         }
         Err(AppendAllError::Source(stop)) => Err(stop.into_failure(name)),
@@ -226,30 +286,53 @@ impl<R: Row> Batch<R> {
         }
     }
 
+    /// The first line of the last row.
+    fn last_line(&self) -> Option<u64> {
+        self.0.last().map(|(line, _)| *line)
+    }
+
     fn into_rows(self) -> Vec<R> {
         self.0.into_iter().map(|(_, row)| row).collect()
     }
 }
 
-/// The batches of an import. A read error comes after the rows before it; an interruption comes at
-/// once.
+/// The batches of an import. A read error comes after the rows before it; Ctrl-C comes at once.
+/// Other signals end the rows after those that were read, unless all rows form one transaction.
 fn batches<R: Row>(
-    mut rows: Rows<R>,
+    incoming: Incoming<R>,
     args: &args::Import,
     bulk: &Bulk,
-) -> impl Iterator<Item = Result<Batch<R>, Stop>> {
-    // An interruption can also end the input, even within a row.
-    let rows = iter::from_fn(move || match (rows.next(), bulk.is_interrupted()) {
-        (_, true) => Some(Err(Stop::Interrupted)),
-        (next, false) => next,
+) -> impl Iterator<Item = Result<Batch<R>, Stop>> + use<R> {
+    let Incoming {
+        mut rows,
+        is_stream,
+        is_cut,
+    } = incoming;
+    let signals = bulk.signals();
+    let rows = iter::from_fn(move || {
+        let next = match signals.uncommitted() {
+            Uncommitted::Commit(_) if !is_stream => None,
+            Uncommitted::More | Uncommitted::Commit(_) => rows.next(),
+            Uncommitted::Drop(signal) => Some(Err(Stop::Interrupted(signal))),
+        };
+        match signals.uncommitted() {
+            Uncommitted::More => next,
+            // The signal may have ended the input within this row.
+            Uncommitted::Commit(_) => next.filter(|_| !is_cut.get()),
+            Uncommitted::Drop(signal) => Some(Err(Stop::Interrupted(signal))),
+        }
     });
+    let signals = bulk.signals();
     let most = usize::try_from(args.batch).unwrap_or(usize::MAX);
     let chunks = Chunks::new(rows, most, BYTES_PER_OP, |(_, row): &(u64, R)| {
         row.len_bytes()
     });
-    chunks.map(|chunk| match chunk {
-        Ok(_) if bulk.is_interrupted() => Err(Stop::Interrupted),
-        chunk => chunk.map(Batch),
+    chunks.map(move |chunk| match chunk {
+        Ok(chunk) => match signals.uncommitted() {
+            Uncommitted::Drop(signal) => Err(Stop::Interrupted(signal)),
+            _ => Ok(Batch(chunk)),
+        },
+        Err(stop) => Err(stop),
     })
 }
 
@@ -275,9 +358,11 @@ fn format_of(args: &args::Import) -> Result<ImportFormat, Failure> {
 fn open(context: &Context<'_>, file: &Path) -> Result<Source, Failure> {
     if file == Path::new("-") {
         context.check_stdin("FILE")?;
+        let input = Input::new(&context.interruption, io::stdin());
         return Ok(Source {
             name: "standard input".into(),
-            reader: Box::new(io::stdin()),
+            is_cut: input.is_cut(),
+            reader: Box::new(input),
             len: None,
         });
     }
@@ -287,10 +372,21 @@ fn open(context: &Context<'_>, file: &Path) -> Result<Source, Failure> {
     if metadata.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
+    let name = file.display().to_string();
+    if metadata.is_file() {
+        return Ok(Source {
+            name,
+            reader: Box::new(opened),
+            len: Some(metadata.len()),
+            is_cut: Rc::default(),
+        });
+    }
+    let input = Input::new(&context.interruption, opened);
     Ok(Source {
-        name: file.display().to_string(),
-        len: metadata.is_file().then_some(metadata.len()),
-        reader: Box::new(opened),
+        name,
+        is_cut: input.is_cut(),
+        reader: Box::new(input),
+        len: None,
     })
 }
 

@@ -1,9 +1,10 @@
 //! Many commands from a file or a stream: as one op, or each as its own.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use lattice_backend::engine::read::MethodError;
 use lattice_backend::machine::{Fields, MethodKind, StateMachine, Value};
@@ -19,6 +20,7 @@ use crate::program::bulk::json::object;
 use crate::program::bulk::{Bulk, Lines, plural};
 use crate::program::context::{Context, close};
 use crate::program::failure::{Failure, Kind};
+use crate::program::interrupt;
 use crate::program::output::echo;
 use crate::{Access, KvStore, LogStore, StoreHandle};
 
@@ -38,7 +40,9 @@ struct Line {
 /// The lines of an input with its name for messages.
 struct Input {
     name: String,
-    lines: Lines<Box<dyn Read>>,
+    lines: Lines<interrupt::Input>,
+    /// Whether a signal has ended the input, perhaps within a line.
+    is_cut: Rc<Cell<bool>>,
 }
 
 pub(super) fn batch(context: &mut Context<'_>, batch: args::Batch) -> Result<(), Failure> {
@@ -100,11 +104,11 @@ where
     T: TypedStore<Machine: StateMachine<Command: Join>>,
 {
     let store: T = context.open_typed(found, Access::ReadWrite)?;
-    let bulk = Bulk::start(context, Arc::new(store.clone()), NOUNS);
+    let mut bulk = Bulk::start(context, NOUNS);
+    bulk.promise_all();
     let mut joined = <T::Machine as StateMachine>::Command::none();
     let (mut commands, mut len_bytes) = (0, 0);
     while let Some(line) = input.next().transpose()? {
-        bulk.check()?;
         commands += 1;
         len_bytes += line.len_bytes;
         if len_bytes > MAX_BYTES {
@@ -117,6 +121,7 @@ where
         let command = store.engine().command(&line.method, line.args);
         joined.join(command.map_err(|error| input.failure(line.number, error.into()))?);
     }
+    bulk.check()?;
     if commands == 0 {
         return Err(Failure::failed(format!(
             "{} has no commands; nothing was written",
@@ -136,8 +141,11 @@ fn each(context: &mut Context<'_>, found: Found, mut input: Input) -> Result<(),
         .node
         .manager()
         .open_found(found, Access::ReadWrite)?;
-    let bulk = Bulk::start(context, store.clone(), NOUNS);
-    let outcome = each_line(context, &bulk, &*store, &mut input);
+    let mut bulk = Bulk::start(context, NOUNS);
+    context
+        .interruption
+        .retell(|story| (story.next, story.does) = (None, ""));
+    let outcome = each_line(context, &mut bulk, &*store, &mut input);
     let (commands, ops) = bulk.finish();
     let closed = store.close();
     outcome?;
@@ -150,7 +158,7 @@ fn each(context: &mut Context<'_>, found: Found, mut input: Input) -> Result<(),
 
 fn each_line(
     context: &mut Context<'_>,
-    bulk: &Bulk,
+    bulk: &mut Bulk,
     store: &dyn StoreHandle,
     input: &mut Input,
 ) -> Result<(), Failure> {
@@ -168,7 +176,6 @@ fn each_line(
         .transpose()
         .map_err(|error| bulk.failure(error))?
     {
-        bulk.check()?;
         let Line {
             number,
             method,
@@ -184,7 +191,7 @@ fn each_line(
             context.out.json(&object)?;
         }
     }
-    Ok(())
+    bulk.check()
 }
 
 fn summary(
@@ -207,22 +214,32 @@ fn summary(
 }
 
 fn open(context: &Context<'_>, file: &Path) -> Result<Input, Failure> {
-    let (name, reader): (_, Box<dyn Read>) = if file == Path::new("-") {
+    let (name, reader): (_, Box<dyn Read + Send>) = if file == Path::new("-") {
         context.check_stdin("FILE")?;
         ("standard input".to_owned(), Box::new(io::stdin()))
     } else {
         let opened = File::open(file).map_err(|error| Failure::file(file, error))?;
         (file.display().to_string(), Box::new(opened))
     };
+    let reader = interrupt::Input::new(&context.interruption, reader);
+    let is_cut = reader.is_cut();
     let lines = Lines::new(reader);
-    Ok(Input { name, lines })
+    Ok(Input {
+        name,
+        lines,
+        is_cut,
+    })
 }
 
 impl Input {
-    /// The next command; blank lines are skipped.
+    /// The next command; blank lines are skipped. A signal ends the commands.
     fn next(&mut self) -> Option<Result<Line, Failure>> {
         loop {
-            let (number, bytes) = match self.lines.next()? {
+            let next = self.lines.next()?;
+            if self.is_cut.get() {
+                return None;
+            }
+            let (number, bytes) = match next {
                 Ok((_, bytes)) if bytes.trim_ascii().is_empty() => continue,
                 Ok(line) => line,
                 Err(stop) => return Some(Err(stop.into_failure(&self.name))),

@@ -1,7 +1,6 @@
 //! Commands for log stores.
 
 use std::io;
-use std::sync::Arc;
 
 use lattice_backend::op::MAX_OP_BYTES;
 use lattice_logstore::{Append, Entry, LogSnapshot, Selection};
@@ -10,11 +9,13 @@ use lattice_registry::TypedStore;
 use serde_json::{Map, Value, json};
 
 use super::timestamp;
+use super::watch::Seen;
 use crate::LogStore;
 use crate::program::args::{self, Encoding};
 use crate::program::bulk::{Bulk, Lines};
 use crate::program::context::{Context, close, from_base64, given, shown};
 use crate::program::failure::Failure;
+use crate::program::interrupt::Input;
 use crate::program::output::{json_base64, json_bytes, styles};
 
 /// The most lines of standard input in one op.
@@ -60,16 +61,21 @@ fn append_lines(
     log: &LogStore,
     encoding: Encoding,
 ) -> Result<(u64, u64), Failure> {
-    let bulk = Bulk::start(context, Arc::new(log.clone()), ("entry", "entries"));
-    let mut lines = Lines::new(io::stdin());
+    let mut bulk = Bulk::start(context, ("entry", "entries"));
+    context
+        .interruption
+        .retell(|story| (story.next, story.does) = (None, ""));
+    let input = Input::new(&context.interruption, io::stdin());
+    let is_cut = input.is_cut();
+    let mut lines = Lines::new(input);
     let (mut entries, mut bytes) = (Vec::new(), 0);
     loop {
         let line = lines
             .next()
             .transpose()
             .map_err(|stop| bulk.failure(stop.into_failure(STDIN)))?;
-        // An interruption can also end the input, even within a line.
-        bulk.check()?;
+        // A signal ends the input, perhaps within a line, which is not an entry then.
+        let line = line.filter(|_| !is_cut.get());
         let is_last = line.is_none();
         if let Some((number, line)) = line {
             let entry = decode(line, encoding).map_err(|reason| {
@@ -89,6 +95,7 @@ fn append_lines(
                 .map_err(|error| bulk.failure(error.into()))?;
         }
         if is_last {
+            bulk.check()?;
             return Ok(bulk.finish());
         }
     }
@@ -112,7 +119,11 @@ pub(super) fn tail(context: &mut Context<'_>, tail: &args::Tail) -> Result<(), F
         print(context, index, entry, tail.encoding)?;
     }
     if tail.follow {
-        follow(context, &log, &snapshot, tail.encoding)?;
+        let seen = Seen {
+            store: tail.store.store.clone(),
+            options: String::new(),
+        };
+        follow(context, &log, &snapshot, &seen, tail.encoding)?;
     }
     Ok(())
 }
@@ -122,12 +133,17 @@ fn follow(
     context: &mut Context<'_>,
     log: &LogStore,
     snapshot: &LogSnapshot,
+    seen: &Seen,
     encoding: Encoding,
 ) -> Result<(), Failure> {
     context.out.flush()?;
     let mut place: Option<(OpId, u64)> = None;
-    for entry in log.follow(log.cursor_after(snapshot)?)? {
+    let from = log.cursor_after(snapshot)?;
+    seen.note(context, from, None);
+    let mut entries = log.follow(from)?;
+    while let Some(entry) = entries.next() {
         let entry = entry?;
+        let (cursor, at) = (entries.cursor(), entries.place());
         // An op's entries are consecutive, so the index of the first is looked up once.
         let first = match place {
             Some((op, first)) if op == entry.op => first,
@@ -136,6 +152,7 @@ fn follow(
         place = Some((entry.op, first));
         print(context, first + u64::from(entry.index), &entry, encoding)?;
         context.out.flush()?;
+        seen.note(context, cursor, at);
     }
     Ok(())
 }

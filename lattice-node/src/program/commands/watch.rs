@@ -1,5 +1,6 @@
 //! `lattice watch`: prints changes as they arrive.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use lattice_backend::engine::read::{Cursor, CursorOp};
@@ -13,6 +14,7 @@ use super::timestamp;
 use crate::program::args::{self, Encoding};
 use crate::program::context::{Context, given, shown};
 use crate::program::failure::Failure;
+use crate::program::interrupt::quoted;
 use crate::program::output::{echo, escape_text, json_base64, json_bytes, styles};
 use crate::{Access, KvStore, LogStore, StoreHandle};
 
@@ -24,20 +26,33 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
     context.note_read(&watch.store.store, &path);
     let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     let encoding = watch.encoding;
+    let mut options = String::new();
+    if let Some(prefix) = watch.prefix.as_deref().and_then(quoted) {
+        options = format!(" --prefix {prefix}");
+    }
+    if encoding.b64 {
+        options.push_str(" --b64");
+    }
+    let seen = Seen {
+        store: watch.store.store,
+        options,
+    };
     let prefix = watch
         .prefix
         .map(|prefix| given(prefix, encoding))
         .transpose()?;
     let from = cursor(&*store, watch.since.as_deref(), watch.all)?;
     let limit = watch.limit.unwrap_or(u64::MAX);
+    seen.note(context, from, None);
     if let Some(kv) = store.downcast_ref::<KvStore>() {
         let mut changes = kv.changes_to(prefix.unwrap_or_else(Vec::new), from)?;
         for _ in 0..limit {
             let Some(change) = changes.next() else { break };
             let change = change?;
-            let head = head(changes.cursor(), changes.place());
-            print_change(context, head, &change, encoding)?;
+            let (cursor, place) = (changes.cursor(), changes.place());
+            print_change(context, head(cursor, place), &change, encoding)?;
             context.out.flush()?;
+            seen.note(context, cursor, place);
         }
         return Ok(());
     }
@@ -53,14 +68,41 @@ pub(super) fn watch(context: &mut Context<'_>, watch: args::Watch) -> Result<(),
         for _ in 0..limit {
             let Some(entry) = follow.next() else { break };
             let entry = entry?;
-            let head = head(follow.cursor(), follow.place());
-            print_entry(context, head, &entry, encoding)?;
+            let (cursor, place) = (follow.cursor(), follow.place());
+            print_entry(context, head(cursor, place), &entry, encoding)?;
             context.out.flush()?;
+            seen.note(context, cursor, place);
         }
         return Ok(());
     }
     let first = from.op.map_or(0, |op| op.index.get().saturating_add(1));
-    watch_ops(context, &*store, first, limit)
+    watch_ops(context, &*store, &seen, first, limit)
+}
+
+/// What continues after the last change that was printed.
+pub(super) struct Seen {
+    pub(super) store: OsString,
+    /// Options of `watch`, as a shell reads them.
+    pub(super) options: String,
+}
+
+impl Seen {
+    pub(super) fn note(&self, context: &Context<'_>, cursor: Cursor, place: Option<u32>) {
+        if let Some(op) = cursor.op {
+            let change = place.map_or_else(String::new, |place| format!(":{place}"));
+            self.note_at(context, &format!("{}:{}{change}", op.index.get(), op.id));
+        }
+    }
+
+    fn note_at(&self, context: &Context<'_>, since: &str) {
+        let store = quoted(&self.store);
+        let next =
+            store.map(|store| format!("lattice watch {store} --since {since}{}", self.options));
+        context.interruption.retell(|story| {
+            story.does = "continues after the last one that was printed";
+            story.next = next;
+        });
+    }
 }
 
 /// The last change that the user has seen.
@@ -212,6 +254,7 @@ fn print_entry(
 fn watch_ops(
     context: &mut Context<'_>,
     store: &dyn StoreHandle,
+    seen: &Seen,
     first: u64,
     limit: u64,
 ) -> Result<(), Failure> {
@@ -235,6 +278,7 @@ fn watch_ops(
             format!("{}  {}", out.paint(styles::FAINT, &by), escape_text(&what))
         })?;
         context.out.flush()?;
+        seen.note_at(context, &format!("{index}:{}", reference.id));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What scripts distinguish: kinds and exit codes.
 
+use crate::program::interrupt::Signal;
+
 /// The kinds of failures that scripts distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Kind {
@@ -18,7 +20,7 @@ pub(in super::super) enum Kind {
     DamagedStore,
     InUse,
     UnknownType,
-    Interrupted,
+    Interrupted(Signal),
 }
 
 impl Kind {
@@ -34,7 +36,7 @@ impl Kind {
             Self::Damaged | Self::DamagedStore => "damaged",
             Self::InUse => "in_use",
             Self::UnknownType => "unknown_type",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted(_) => "interrupted",
         }
     }
 
@@ -46,8 +48,7 @@ impl Kind {
             Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
             Self::UnknownType => 6,
-            // The exit code that a shell reports for a command ended by Ctrl-C.
-            Self::Interrupted => 130,
+            Self::Interrupted(signal) => signal.code(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "wasm")]
 mod code;
+mod interrupted;
 mod kind;
 mod text;
 
@@ -37,6 +38,8 @@ pub(super) struct Failure {
     lacks_place: bool,
     /// True if the exit code is the answer, and no message is printed.
     silent: bool,
+    /// Further fields of the error as JSON.
+    fields: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Failure {
@@ -47,6 +50,7 @@ impl Failure {
             closed_pipe: false,
             lacks_place: false,
             silent: false,
+            fields: serde_json::Map::new(),
         }
     }
 
@@ -71,10 +75,7 @@ impl Failure {
         Self::of(kind, &error).within(&format!("cannot read {}", path.display()))
     }
 
-    pub(super) fn interrupted() -> Self {
-        Self::new(Kind::Interrupted, "interrupted")
-    }
-
+    #[cfg(test)]
     pub(super) fn code(&self) -> u8 {
         self.kind.code()
     }
@@ -171,7 +172,11 @@ impl Failure {
         }
         let message = bounded(&self.message);
         if json {
-            print_json(self.kind.name(), &message);
+            let mut error = serde_json::Map::new();
+            error.insert("kind".into(), self.kind.name().into());
+            error.insert("message".into(), message.as_ref().into());
+            error.extend(self.fields.clone());
+            print_error(&json_text(&serde_json::json!({ "error": error })));
         } else {
             print_error(&format!("lattice: {}", escape_text(&message)));
         }

@@ -19,6 +19,7 @@ use super::context::{Context, Host};
 use super::failure::Failure;
 use chapter::Chapter;
 use guide::{Guide, Next};
+use lattice_registry::files::Making;
 
 /// Runs the tour in a temporary directory, or in a new one that is kept.
 pub(super) fn run(context: &mut Context<'_>, args: &Tour) -> Result<(), Failure> {
@@ -76,16 +77,16 @@ fn chapters() -> Vec<Chapter> {
 
 /// The directory of the tour.
 enum Place {
-    Temporary(tempfile::TempDir),
+    Temporary(tempfile::TempDir, Making),
     Kept(PathBuf),
 }
 
 impl Place {
     fn new(keep: Option<&Path>) -> Result<Self, Failure> {
         let Some(dir) = keep else {
-            return Ok(Self::Temporary(
-                tempfile::Builder::new().prefix("lattice-tour-").tempdir()?,
-            ));
+            let dir = tempfile::Builder::new().prefix("lattice-tour-").tempdir()?;
+            let making = Making::temporary(dir.path());
+            return Ok(Self::Temporary(dir, making));
         };
         // An existing directory may contain the user's stores.
         fs::create_dir(dir).map_err(|error| {
@@ -99,14 +100,14 @@ impl Place {
 
     fn dir(&self) -> &Path {
         match self {
-            Self::Temporary(dir) => dir.path(),
+            Self::Temporary(dir, _) => dir.path(),
             Self::Kept(dir) => dir,
         }
     }
 
     fn leave(self) -> Result<(), Failure> {
         match self {
-            Self::Temporary(dir) => Ok(dir.close()?),
+            Self::Temporary(dir, _making) => Ok(dir.close()?),
             Self::Kept(_) => Ok(()),
         }
     }

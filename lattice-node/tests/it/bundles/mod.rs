@@ -7,15 +7,15 @@ mod pipes;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::printed;
+use crate::{printed, program};
 
 fn start(dir: &Path, words: &[&str], stdin: Stdio, stdout: Stdio) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_lattice"))
+    program()
         .env("LATTICE_DATA_DIR", dir)
         .args(words)
         .stdin(stdin)

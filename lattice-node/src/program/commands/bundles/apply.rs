@@ -20,6 +20,7 @@ use super::wait::{Patience, Waiting, at};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::progress::{self, Progress};
 use crate::{Access, ManagerError, StoreHandle};
 
 /// The most ops in one ingest report.
@@ -42,8 +43,11 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
     let store_id = bundle.genesis().store_id();
-    let mut waiting = Waiting::start(context, patience);
+    let mut waiting = Waiting::start(context);
     let mut applied = Applied::default();
+    context
+        .interruption
+        .retell(|story| story.does = "applies the rest");
     let looked = loop {
         let outcome = apply_once(context, &bundle, whose, &waiting, &mut applied);
         match outcome {
@@ -207,7 +211,18 @@ fn apply_once(
     applied.attempts += 1;
     applied.created |= created;
     let mut counts = Counts::default();
-    let taken = take_in(&*store, bundle, whose, waiting, &mut counts);
+    let ops = progress::Counts::Things("op", "ops");
+    context
+        .progress
+        .begin("applying ops", ops, Some(bundle.ops()));
+    let taken = take_in(
+        &*store,
+        bundle,
+        whose,
+        waiting,
+        &context.progress,
+        &mut counts,
+    );
     applied.counts = counts.after(&applied.counts);
     let looked = taken.and_then(|()| {
         let claims = bundle.code().map(BundleCode::claims);
@@ -341,14 +356,33 @@ fn take_in(
     bundle: &Intact,
     whose: &Authors,
     waiting: &Waiting,
+    progress: &Progress,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut bundle = bundle.again()?;
-    let ops = std::iter::from_fn(|| bundle.next_op().transpose());
+    let mut done = 0;
+    // A signal ends the ops. Those that were read are applied and counted.
+    let ops = std::iter::from_fn(|| match waiting.is_interrupted() {
+        true => None,
+        false => bundle.next_op().transpose(),
+    });
     // A report has an entry for every op, so each chunk is counted before the next is ingested.
     for chunk in Chunks::new(ops, OPS_PER_REPORT, BYTES_PER_REPORT, Vec::len) {
-        waiting.check()?;
-        counts.add(&store.ingest(&mut chunk?.into_iter().map(Ok), whose)?);
+        let mut chunk = chunk?.into_iter();
+        let mut taken = 0;
+        let mut ops = std::iter::from_fn(|| match waiting.is_interrupted() {
+            true => None,
+            false => {
+                let next = chunk.next().map(Ok);
+                taken += u64::from(next.is_some());
+                // An op is applied once the next one is asked for.
+                progress.set(done + taken.max(1) - 1);
+                next
+            }
+        });
+        counts.add(&store.ingest(&mut ops, whose)?);
+        done += taken;
+        progress.set(done);
     }
-    Ok(())
+    waiting.check()
 }

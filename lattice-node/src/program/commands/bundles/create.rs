@@ -2,9 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
 
 use lattice_backend::bundle::{
     BundleCode, BundleCounts, BundleError, write_bundle, write_bundle_with_code,
@@ -13,15 +11,18 @@ use lattice_backend::engine::read::{OpsAfter, StoreState};
 use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_backend::op::BranchTips;
 use lattice_meta::{Genesis, StoreId};
-use lattice_registry::files::{FilesError, Partial, create_private, directory_of, set_mode};
+use lattice_registry::files::{
+    FilesError, Partial, create_private, directory_of, finishing, set_mode,
+};
 use serde_json::json;
 
 use super::{STDIO, code, note_confirmation};
 use crate::program::args;
 use crate::program::bulk::plural;
-use crate::program::context::{Context, Host};
+use crate::program::context::Context;
 use crate::program::failure::{Failure, Kind};
 use crate::program::output::json_text;
+use crate::program::progress::{Counts, Progress};
 use crate::{Access, ManagerError, StoreHandle, TipsError, TipsFile};
 
 /// Whether a bundle carries the code that the store records.
@@ -82,16 +83,22 @@ pub(super) fn create(
         .map(|known| known.tips.clone());
     let known = known.map_or_else(BranchTips::default, |known| known.tips);
     let (ops, state) = ops_of(&*store, &known, carry)?;
+    let total = u64::try_from(ops.len()).unwrap_or(u64::MAX);
     let contents = Contents {
         genesis: store.genesis().clone(),
         code: code::of_store(context, store_id, state)?,
         ops,
+        progress: context.progress.clone(),
     };
+    let counts = Counts::Things("op", "ops");
+    context
+        .progress
+        .begin("writing the bundle", counts, Some(total));
     let modules = contents.code.iter().flat_map(BundleCode::modules);
     let modules: Vec<_> = modules.map(|module| module.cid().to_string()).collect();
     let (made, bytes) = match to_stdout {
         true => write(context.out.data(), contents, Failure::output)?,
-        false => make_file(context, target, contents)?,
+        false => make_file(target, contents)?,
     };
     let value = json!({
         "store_id": store_id,
@@ -160,6 +167,7 @@ struct Contents {
     genesis: Genesis,
     code: Option<BundleCode>,
     ops: OpsAfter,
+    progress: Progress,
 }
 
 /// The ops that the other replica lacks; with code, also the state of the same moment.
@@ -187,8 +195,13 @@ fn write(
     let Contents {
         genesis,
         code,
-        mut ops,
+        ops,
+        progress,
     } = contents;
+    let mut ops = (0..).zip(ops).map(|(nth, op)| {
+        progress.set(nth);
+        op
+    });
     let mut out = Counted { out, bytes: 0 };
     let made = match &code {
         Some(code) => write_bundle_with_code(&mut out, &genesis, code, &mut ops),
@@ -202,11 +215,7 @@ fn write(
 }
 
 /// Creates the file atomically. Never replaces an existing file.
-fn make_file(
-    context: &Context<'_>,
-    target: Target<'_>,
-    contents: Contents,
-) -> Result<(BundleCounts, u64), Failure> {
+fn make_file(target: Target<'_>, contents: Contents) -> Result<(BundleCounts, u64), Failure> {
     let file = target.file;
     let failed = |error: io::Error| {
         let exists = error.kind() == io::ErrorKind::AlreadyExists;
@@ -230,47 +239,17 @@ fn make_file(
         FilesError::Io { source, .. } => failed(source),
         error => Failure::of(Kind::Failed, &error),
     };
-    let interrupted = remove_when_interrupted(context);
-    let partial = {
-        // The lock makes the signal handler wait until the path is stored or creation has failed.
-        let mut dir = interrupted.lock().unwrap_or_else(PoisonError::into_inner);
-        let partial = Partial::beside(file).map_err(placing)?;
-        *dir = Some(partial.dir().to_path_buf());
-        partial
-    };
+    let partial = Partial::beside(file).map_err(placing)?;
     let new = create_private(&partial.file()).map_err(failed)?;
     let mut out = BufWriter::new(&new);
     let made = write(&mut out, contents, failed)?;
     drop(out);
     set_mode(&partial.file(), target.mode.0).map_err(placing)?;
-    // This can take long, and can still be interrupted.
     new.sync_all().map_err(failed)?;
-    // From here on, an interruption comes too late: its handler waits for the lock until the
-    // process ends.
-    let placed = interrupted.lock().unwrap_or_else(PoisonError::into_inner);
+    let finishing = finishing();
     partial.place(file).map_err(placing)?;
-    std::mem::forget(placed);
+    finishing.placed(file);
     Ok(made)
-}
-
-/// On Ctrl-C or termination, removes the directory at the returned path and ends the process.
-fn remove_when_interrupted(context: &Context<'_>) -> Arc<Mutex<Option<PathBuf>>> {
-    let partial = Arc::new(Mutex::new(None::<PathBuf>));
-    if context.host == Host::Process {
-        let (theirs, json) = (Arc::clone(&partial), context.out.is_json());
-        // Without a handler the directory stays until the next file is made beside it.
-        let _ = ctrlc::set_handler(move || {
-            let partial = theirs.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(dir) = partial.as_ref() {
-                // It is already gone if the bundle has just been placed.
-                let _ = fs::remove_dir_all(dir);
-            }
-            let failure = Failure::interrupted();
-            failure.print(json);
-            process::exit(i32::from(failure.code()));
-        });
-    }
-    partial
 }
 
 /// A writer that counts bytes.

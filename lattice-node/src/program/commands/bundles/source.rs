@@ -10,6 +10,7 @@ use lattice_meta::Genesis;
 use super::STDIO;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::progress::{Counts, Progress};
 
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -17,6 +18,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) input: Input,
+    pub(super) progress: Progress,
 }
 
 pub(super) enum Input {
@@ -33,6 +35,7 @@ impl Source {
             return Ok(Self {
                 name: "standard input".into(),
                 input: Input::Stream(Box::new(io::stdin())),
+                progress: context.progress.clone(),
             });
         }
         let failed = |error| Failure::file(file, error);
@@ -47,15 +50,27 @@ impl Source {
                 true => Input::File(opened),
                 false => Input::Stream(Box::new(opened)),
             },
+            progress: context.progress.clone(),
         })
+    }
+
+    /// Shows how much of the bundle is read.
+    fn begin(&self, what: &'static str) {
+        let total = match &self.input {
+            Input::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
+            Input::Stream(_) => None,
+        };
+        self.progress.begin(what, Counts::Bytes, total);
     }
 
     /// Verifies the bundle in one pass; does not keep a copy of a stream.
     pub(super) fn verify(self) -> Result<BundleSummary, Failure> {
+        self.begin("verifying the bundle");
         let input: Box<dyn Read> = match self.input {
             Input::File(file) => Box::new(file),
             Input::Stream(stream) => stream,
         };
+        let input = self.progress.reading(input);
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         let verified = BundleReader::new(input).and_then(BundleReader::verify);
         verified.map_err(|error| within(&self.name, error))
@@ -64,9 +79,14 @@ impl Source {
     /// Reads the bundle to its end, and compares counts and digest. Copies a stream to an unnamed
     /// file in or near `dir`, because applying the bundle will need space there too.
     pub(super) fn read_through(self, dir: &Path) -> Result<Intact, Failure> {
-        let Self { name, input } = self;
+        self.begin("reading the bundle");
+        let Self {
+            name,
+            input,
+            progress,
+        } = self;
         let (read, file) = match input {
-            Input::File(file) => (read_through(&file), file),
+            Input::File(file) => (read_through(progress.reading(&file)), file),
             Input::Stream(stream) => {
                 let dir = nearest(dir);
                 let failed = |error| {
@@ -76,7 +96,7 @@ impl Source {
                     ))
                 };
                 let copy = private_file(&dir).map_err(failed)?;
-                let mut tee = Tee::new(stream, copy);
+                let mut tee = Tee::new(progress.reading(stream), copy);
                 let read = read_through(&mut tee);
                 if let Some(error) = tee.failed {
                     return Err(failed(error));
@@ -100,10 +120,14 @@ fn within(name: &str, error: BundleError) -> Failure {
 
 fn read_through(input: impl Read) -> Result<(Head, Option<[u8; 32]>), BundleError> {
     let mut reader = BundleReader::new(BufReader::with_capacity(BUFFER_BYTES, input))?;
-    while reader.next_op()?.is_some() {}
+    let mut ops = 0;
+    while reader.next_op()?.is_some() {
+        ops += 1;
+    }
     let head = Head {
         genesis: reader.genesis().clone(),
         code: reader.code().cloned(),
+        ops,
     };
     Ok((head, reader.digest()))
 }
@@ -156,6 +180,7 @@ impl<R: Read> Read for Tee<R> {
 struct Head {
     genesis: Genesis,
     code: Option<BundleCode>,
+    ops: u64,
 }
 
 /// A bundle that was read to its end and is intact. It is read again through the same open file, so
@@ -170,6 +195,11 @@ pub(super) struct Intact {
 impl Intact {
     pub(super) fn genesis(&self) -> &Genesis {
         &self.head.genesis
+    }
+
+    /// How many ops the first pass has read.
+    pub(super) fn ops(&self) -> u64 {
+        self.head.ops
     }
 
     pub(super) fn code(&self) -> Option<&BundleCode> {

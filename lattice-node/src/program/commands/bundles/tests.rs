@@ -11,6 +11,7 @@ use lattice_backend::op::BranchTips;
 
 use super::source::{Input, Intact, Source, Tee};
 use crate::program::failure::Failure;
+use crate::program::progress::Progress;
 use crate::{KvStore, Node};
 
 /// A bundle of a new store, with one op per value of the given length in bytes.
@@ -45,6 +46,7 @@ fn first_ops(bundle: &[u8], count: usize) -> Vec<u8> {
 
 fn source(input: Input) -> Source {
     Source {
+        progress: Progress::default(),
         name: "the bundle".into(),
         input,
     }

@@ -3,15 +3,16 @@
 //! While the command waits, the store is closed, so that others can write to it: the deferred ops
 //! are in the bundle, which is applied again when they are due.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_backend::clock::{Clock, SystemClock, Time};
 
 use super::counts::Deferred;
 use crate::program::bulk::plural;
-use crate::program::context::{Context, Host};
+use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::interrupt::Interruption;
 
 /// The least time between two attempts, in milliseconds, unless the second is the last. A bundle
 /// can have as many due times as it has ops.
@@ -30,67 +31,45 @@ pub(super) enum Patience {
     Wait,
 }
 
-/// Pauses of a command, which an interruption ends.
+/// Pauses of a command, which a signal ends.
 pub(super) struct Waiting {
     clock: Arc<dyn Clock>,
-    signal: Arc<Signal>,
+    interruption: Arc<Interruption>,
     tries: u32,
 }
 
-#[derive(Debug, Default)]
-struct Signal {
-    interrupted: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Signal {
-    fn interrupted(&self) -> MutexGuard<'_, bool> {
-        self.interrupted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn interrupt(&self) {
-        *self.interrupted() = true;
-        self.changed.notify_all();
-    }
-}
-
 impl Waiting {
-    /// Prepares to wait; from then on, an interruption ends the command between two transactions.
-    pub(super) fn start(context: &Context<'_>, patience: Patience) -> Self {
-        let waiting = Self::by(Arc::new(SystemClock));
-        if context.host == Host::Process && patience == Patience::Wait {
-            let signal = Arc::clone(&waiting.signal);
-            // Without a handler an interruption ends the process at once. What is applied stays.
-            let _ = ctrlc::set_handler(move || signal.interrupt());
-        }
-        waiting
+    /// Prepares to wait. From then on the command checks for signals itself.
+    pub(super) fn start(context: &Context<'_>) -> Self {
+        context.interruption.end_by_itself();
+        Self::by(Arc::new(SystemClock), &context.interruption)
     }
 
-    fn by(clock: Arc<dyn Clock>) -> Self {
+    fn by(clock: Arc<dyn Clock>, interruption: &Arc<Interruption>) -> Self {
         Self {
             clock,
-            signal: Arc::default(),
+            interruption: Arc::clone(interruption),
             tries: 0,
         }
     }
 
-    /// Ends the command if the user interrupted it.
+    /// Whether a signal has interrupted the command.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interruption.signal().is_some()
+    }
+
+    /// Ends the command after a signal.
     ///
     /// # Errors
     /// The failure of an interrupted command.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        match *self.signal.interrupted() {
-            true => Err(Failure::interrupted()),
-            false => Ok(()),
-        }
+        self.interruption.check()
     }
 
     /// Waits for the next deferred ops, and says so.
     ///
     /// # Errors
-    /// If the user interrupts the command.
+    /// If a signal interrupts the command.
     pub(super) fn for_ops(
         &mut self,
         context: &mut Context<'_>,
@@ -114,7 +93,7 @@ impl Waiting {
     /// Waits until a new replica can be created.
     ///
     /// # Errors
-    /// If the user interrupts the command.
+    /// If a signal interrupts the command.
     pub(super) fn for_store(
         &mut self,
         context: &mut Context<'_>,
@@ -130,7 +109,7 @@ impl Waiting {
     /// Waits a moment for another process that writes the store, and says so once.
     ///
     /// # Errors
-    /// The failure itself, if that was done often enough; and if the user interrupts the command.
+    /// The failure itself, if that was done often enough; and if a signal interrupts the command.
     pub(super) fn for_writer(
         &mut self,
         context: &mut Context<'_>,
@@ -149,18 +128,14 @@ impl Waiting {
 
     /// Waits until the clock shows a time.
     fn until(&self, due_ms: u64) -> Result<(), Failure> {
-        let mut interrupted = self.signal.interrupted();
         loop {
-            if *interrupted {
-                return Err(Failure::interrupted());
-            }
+            self.check()?;
             let left_ms = due_ms.saturating_sub(self.clock.now_ms());
             if left_ms == 0 {
                 return Ok(());
             }
-            let pause = POLL.min(Duration::from_millis(left_ms));
-            let waited = self.signal.changed.wait_timeout(interrupted, pause);
-            interrupted = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.interruption
+                .pause(POLL.min(Duration::from_millis(left_ms)))?;
         }
     }
 }
@@ -181,6 +156,7 @@ mod tests {
     use lattice_backend::clock::ManualClock;
 
     use super::*;
+    use crate::program::interrupt::Signal;
 
     fn deferred(first_ms: u64, last_ms: u64) -> Deferred {
         Deferred {
@@ -202,22 +178,21 @@ mod tests {
     #[test]
     fn it_waits_for_the_clock_and_not_for_a_duration() {
         let clock = Arc::new(ManualClock::new(1000));
-        let waiting = Waiting::by(clock.clone());
+        let waiting = Waiting::by(clock.clone(), &Arc::default());
         std::thread::scope(|scope| {
             let waited = scope.spawn(|| waiting.until(5_000_000).is_ok());
             assert!(!waited.is_finished());
             clock.set(5_000_000);
-            waiting.signal.changed.notify_all();
             assert!(waited.join().unwrap_or(false));
         });
     }
 
     #[test]
-    fn an_interruption_ends_a_wait() {
-        let waiting = Waiting::by(Arc::new(ManualClock::new(0)));
+    fn a_signal_ends_a_wait() {
+        let waiting = Waiting::by(Arc::new(ManualClock::new(0)), &Arc::default());
         std::thread::scope(|scope| {
             let waited = scope.spawn(|| waiting.until(u64::MAX).map_err(|failure| failure.code()));
-            waiting.signal.interrupt();
+            waiting.interruption.raise(Signal::Int);
             assert!(matches!(waited.join(), Ok(Err(130))));
         });
         assert!(waiting.check().is_err());
