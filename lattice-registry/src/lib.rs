@@ -17,9 +17,9 @@ pub use identity::{
 pub use lattice_backend::backend::Access;
 pub use manager::{
     Compacted, Destroyed, Found, IfThere, IfUnverified, Listed, ManagerError, ManagerOptions,
-    Migrated, RebuiltStore, RestoredStore, Restoring, StoreManager, Vouched,
+    Migrated, RebuiltStore, RestoredStore, Restoring, StoreManager, UpgradedStore, Vouched,
 };
 pub use migration::{Calls, Converting, Migration, NamedCall};
-pub use opener::{EngineOpener, Peeked, Rebuild, StoreOpener};
+pub use opener::{Describer, EngineOpener, Peeked, Rebuild, StoreOpener};
 pub use registry::{Recorded, RegisterError, Registry, ResolveError, Resolver};
 pub use standalone::StandaloneError;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::rc::Rc;
 
 use anstyle::{AnsiColor, Style};
 use data_encoding::BASE64;
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use super::args::{Color, Global};
+use super::hints::Hints;
 
 /// Styles of the program's text on outputs with colours.
 pub(super) mod styles {
@@ -32,6 +34,7 @@ pub(super) struct Output<'a> {
     data_colors: bool,
     /// The progress bar. On a terminal it occupies the line where output continues.
     bar: Option<ProgressBar>,
+    hints: Rc<Hints>,
 }
 
 impl Output<'static> {
@@ -48,6 +51,7 @@ impl Output<'static> {
             notes_terminal,
             data_colors: colors(global.color, data_terminal),
             bar: None,
+            hints: Rc::new(Hints::of(global)),
         }
     }
 }
@@ -64,6 +68,7 @@ impl<'a> Output<'a> {
             notes_terminal: false,
             data_colors: global.color == Color::Always,
             bar: None,
+            hints: Rc::default(),
         }
     }
 
@@ -79,6 +84,11 @@ impl<'a> Output<'a> {
             notes_terminal: true,
             ..Self::kept(data, notes, global)
         }
+    }
+
+    /// Completes the commands in messages.
+    pub(super) fn hints(&self) -> &Rc<Hints> {
+        &self.hints
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -171,7 +181,8 @@ impl<'a> Output<'a> {
         if !self.quiet {
             self.clear_bar();
             // A failed write is ignored: standard error has no reader.
-            let _ = writeln!(self.notes, "{}", escape_text(text));
+            let text = self.hints.complete(text);
+            let _ = writeln!(self.notes, "{}", escape_text(&text));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "wasm")]
 mod code;
+mod step;
 mod text;
 
 use std::error::Error;
@@ -17,9 +18,11 @@ use lattice_backend::engine::read::{FeedError, InfoError, MethodError};
 use lattice_backend::engine::write::AppendError;
 use lattice_registry::{RegisterError, ResolveError};
 
+pub(super) use step::Step;
 pub(super) use text::chain;
 use text::{bounded, next_step};
 
+use crate::program::hints::Hints;
 use crate::program::output::{escape_text, json_text};
 use crate::program::suggest::did_you_mean;
 use crate::{AliasError, IdentityError, ManagerError, NodeError};
@@ -36,6 +39,10 @@ pub(super) enum Kind {
     DamagedStore,
     InUse,
     UnknownType,
+    /// A newer program wrote it.
+    Newer,
+    /// An older program, or other code, wrote it.
+    NeedsUpgrade,
     Interrupted,
 }
 
@@ -48,18 +55,20 @@ impl Kind {
             Self::Damaged | Self::DamagedStore => "damaged",
             Self::InUse => "in_use",
             Self::UnknownType => "unknown_type",
+            Self::Newer => "newer",
+            Self::NeedsUpgrade => "needs_upgrade",
             Self::Interrupted => "interrupted",
         }
     }
 
     pub(super) const fn code(self) -> u8 {
         match self {
-            Self::Failed => 1,
+            Self::Failed | Self::NeedsUpgrade => 1,
             Self::Usage => 2,
             Self::NotFound => 3,
             Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
-            Self::UnknownType => 6,
+            Self::UnknownType | Self::Newer => 6,
             // The exit code that a shell reports for a command ended by Ctrl-C.
             Self::Interrupted => 130,
         }
@@ -67,17 +76,6 @@ impl Kind {
 
     pub(super) fn is_damage(self) -> bool {
         matches!(self, Self::Damaged | Self::DamagedStore)
-    }
-
-    /// The remedy that applies to every failure of this kind.
-    const fn next_step(self) -> Option<&'static str> {
-        match self {
-            Self::DamagedStore => Some(
-                "`lattice verify` reports what is damaged, `lattice rebuild` recomputes the state \
-                 if the history is intact, and `lattice restore` restores a copy",
-            ),
-            _ => None,
-        }
     }
 }
 
@@ -89,6 +87,8 @@ pub(super) struct Failure {
     closed_pipe: bool,
     /// True if the message does not name the store.
     lacks_place: bool,
+    /// True if the message names a remedy that makes others useless.
+    has_remedy: bool,
 }
 
 impl Failure {
@@ -98,6 +98,7 @@ impl Failure {
             message: message.into(),
             closed_pipe: false,
             lacks_place: false,
+            has_remedy: false,
         }
     }
 
@@ -126,7 +127,6 @@ impl Failure {
         &self.message
     }
 
-    #[cfg(feature = "wasm")]
     pub(super) fn kind(&self) -> Kind {
         self.kind
     }
@@ -149,10 +149,13 @@ impl Failure {
 
     /// An error with its causes, and the remedy if one is known.
     pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
-        let message = chain(error);
-        match next_step(error).or_else(|| kind.next_step()) {
-            Some(step) => Self::new(kind, format!("{message}; {step}")),
-            None => Self::new(kind, message),
+        let failure = Self::new(kind, chain(error));
+        match next_step(error) {
+            Some(step) => Self {
+                has_remedy: true,
+                ..failure.and(step)
+            },
+            None => failure,
         }
     }
 
@@ -180,6 +183,18 @@ impl Failure {
         match place.filter(|_| self.lacks_place) {
             Some(place) => self.within(&place.display().to_string()),
             None => self,
+        }
+    }
+
+    /// Adds the remedy for damage, and completes the commands in the message.
+    pub(super) fn complete(self, hints: &Hints, step: Step) -> Self {
+        let failure = match self.kind == Kind::DamagedStore && !self.has_remedy {
+            true => self.and(step.for_damage()),
+            false => self,
+        };
+        Self {
+            message: hints.complete(&failure.message),
+            ..failure
         }
     }
 
@@ -290,9 +305,11 @@ impl From<ManagerError> for Failure {
             None => failure.and(match cfg!(feature = "wasm") {
                 true => {
                     "add its code with `lattice code add FILE`, or use a program that includes the \
-                     type; `lattice peek` needs neither"
+                     type; `lattice peek STORE` needs neither"
                 }
-                false => "use a program that includes the type; `lattice peek` works without it",
+                false => {
+                    "use a program that includes the type; `lattice peek STORE` works without it"
+                }
             }),
         }
     }
@@ -302,7 +319,7 @@ impl From<BundleError> for Failure {
     fn from(error: BundleError) -> Self {
         let kind = match &error {
             BundleError::Backend(error) => backend_kind(error),
-            BundleError::Format { .. } => Kind::UnknownType,
+            BundleError::Format { .. } => Kind::Newer,
             BundleError::Read(_) | BundleError::Write(_) => Kind::Failed,
             _ => Kind::Damaged,
         };
@@ -322,7 +339,8 @@ impl From<BundleError> for Failure {
                 | BundleError::Trailing
         );
         match is_damage_on_the_way {
-            true => failure.and("copy it again, or create it again with `lattice bundle create`"),
+            true => failure
+                .and("copy it again, or create it again with `bundle create` where it comes from"),
             false => failure,
         }
     }
@@ -426,14 +444,17 @@ fn open_kind(error: &OpenError) -> Kind {
         OpenError::File(error) => file_kind(error),
         OpenError::Peek(error) => peek_kind(error),
         OpenError::Backend { source, .. } => backend_kind(source),
-        OpenError::NewerSchema { .. } => Kind::UnknownType,
-        OpenError::Genesis { .. } => Kind::DamagedStore,
-        OpenError::NoGenesis { .. }
+        OpenError::NewerSchema { .. } => Kind::Newer,
+        OpenError::NeedsMigration { .. }
+        | OpenError::LogicChanged { .. }
+        | OpenError::OlderSchema { .. } => Kind::NeedsUpgrade,
+        OpenError::Genesis { .. }
         | OpenError::IdAgainstGenesis { .. }
         | OpenError::TypeAgainstGenesis { .. }
+        | OpenError::History { .. } => Kind::DamagedStore,
+        OpenError::NoGenesis { .. }
         | OpenError::LogicDiffers { .. }
-        | OpenError::MigrationDiffers { .. }
-        | OpenError::History { .. } => Kind::Damaged,
+        | OpenError::MigrationDiffers { .. } => Kind::Damaged,
         _ => Kind::Failed,
     }
 }
