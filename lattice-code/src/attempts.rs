@@ -6,7 +6,7 @@ use lattice_backend::backend::Access;
 use lattice_backend::engine::open::{OpenError, Proof};
 use lattice_backend::engine::verify::Rebuilt;
 use lattice_backend::machine::{Logic, Method};
-use lattice_registry::{Peeked, Rebuild, StoreHandle, StoreOpener};
+use lattice_registry::{Describer, Peeked, Rebuild, StoreHandle, StoreOpener};
 use lattice_wasm::WasmStoreOpener;
 
 use crate::decide::Choice;
@@ -86,6 +86,10 @@ impl StoreOpener for Attempts {
 
     fn methods(&self) -> Vec<Method> {
         self.first().methods()
+    }
+
+    fn describer(&self) -> Describer {
+        self.first().describer()
     }
 
     fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {

@@ -108,7 +108,7 @@ impl CodeLibrary {
         }
     }
 
-    /// The release that `lattice code upgrade` would take for a store: the newest one of the
+    /// The release that `lattice upgrade` would take for a store: the newest one of the
     /// trusted publisher, if the store does not use it yet and it has not been refused.
     ///
     /// # Errors

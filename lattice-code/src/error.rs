@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use lattice_backend::backend::Cause;
-use lattice_meta::{Cid, PubKey, StoreType};
+use lattice_meta::{Cid, PubKey, StoreType, shell_word};
 use lattice_registry::files::FilesError;
 use lattice_wasm::CodeError;
 
@@ -40,7 +40,8 @@ pub enum LibraryError {
     },
     /// The code was found, but the user has not trusted it.
     #[error(
-        "code {cid} for {store_type} is not trusted here; `lattice code add {found}` trusts it"
+        "code {cid} for {store_type} is not trusted here; `lattice code add {}` trusts it",
+        shell_word(found)
     )]
     NotTrusted {
         /// The store's type.

@@ -24,4 +24,4 @@ pub use hlc::{Hlc, HlcError};
 pub use ids::{GenesisHash, Nonce, OpId, PubKey, SchemaVersion, StateHash, StoreId};
 pub use meta_table::{MetaError, MetaInfo, MetaKey, MetaKeyError};
 pub use store_type::{MAX_STORE_TYPE_BYTES, MIN_STORE_TYPE_BYTES, StoreType, StoreTypeError};
-pub use text::{readable, readable_start};
+pub use text::{readable, readable_start, shell_word};

@@ -1,5 +1,6 @@
 //! Formats foreign bytes for people.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
@@ -38,6 +39,20 @@ pub fn readable_start(bytes: &[u8], most_bytes: usize) -> String {
     let least = most_bytes.saturating_sub(3);
     let cut = (least..=most_bytes).rfind(|&place| !is_inside(place));
     format!("{}...", readable(&bytes[..cut.unwrap_or(most_bytes)]))
+}
+
+/// Quotes a text as one word of a shell's command line, if it needs quotes.
+///
+/// ```
+/// assert_eq!(lattice_meta::shell_word("a/b.wasm"), "a/b.wasm");
+/// assert_eq!(lattice_meta::shell_word("it's"), r"'it'\''s'");
+/// ```
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', r"'\''")).into(),
+    }
 }
 
 #[cfg(test)]

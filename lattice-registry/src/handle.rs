@@ -16,7 +16,7 @@ use lattice_backend::machine::manifest::StoreCode;
 use lattice_backend::machine::{LogicVersion, Method, StateMachine, Value};
 use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpKind, OpRef};
 use lattice_backend::progress::ProgressSink;
-use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, StateHash, StoreId, StoreType};
+use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, SchemaVersion, StateHash, StoreId, StoreType};
 
 /// An open store of any type. It describes its methods, calls them by name, and reads and ingests
 /// history. [`downcast_ref`](#method.downcast_ref) returns the handle of the store's own type.
@@ -32,6 +32,9 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
 
     /// The version of the logic that the store was opened with.
     fn logic_version(&self) -> LogicVersion;
+
+    /// The layout of the rows.
+    fn schema_version(&self) -> SchemaVersion;
 
     /// The access that the store was opened with.
     fn access(&self) -> Access;
@@ -201,6 +204,10 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn logic_version(&self) -> LogicVersion {
         self.engine().machine().logic().version().clone()
+    }
+
+    fn schema_version(&self) -> SchemaVersion {
+        self.engine().schema_version()
     }
 
     fn access(&self) -> Access {

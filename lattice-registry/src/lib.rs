@@ -18,9 +18,9 @@ pub use lattice_backend::backend::Access;
 pub use manager::{
     Compacted, Destroyed, Found, IfThere, IfUnverified, Leftover, LeftoverKind, Listed,
     ManagerError, ManagerOptions, Migrated, RebuiltStore, RestoredStore, Restoring, StoreManager,
-    Vouched,
+    UpgradedStore, Vouched,
 };
 pub use migration::{Calls, Converting, Migration, NamedCall};
-pub use opener::{EngineOpener, Peeked, Rebuild, StoreOpener};
+pub use opener::{Describer, EngineOpener, Peeked, Rebuild, StoreOpener};
 pub use registry::{Recorded, RegisterError, Registry, ResolveError, Resolver};
 pub use standalone::StandaloneError;

@@ -40,6 +40,9 @@ pub struct Rebuild<'a> {
     pub progress: &'a ProgressSink,
 }
 
+/// Describes a payload for people: a few words without line breaks.
+pub type Describer = Box<dyn Fn(&[u8]) -> String + Send + Sync>;
+
 /// Opens stores of one type.
 pub trait StoreOpener: Send + Sync {
     /// The description of the code. A new store starts with its newest schema and its version.
@@ -47,6 +50,10 @@ pub trait StoreOpener: Send + Sync {
 
     /// The methods that can be called by name, for callers without an open store.
     fn methods(&self) -> Vec<Method>;
+
+    /// A function that describes a payload for people, as
+    /// [`StateMachine::describe`] does.
+    fn describer(&self) -> Describer;
 
     /// Rebuilds a store from its history in another file.
     ///
@@ -97,6 +104,11 @@ impl<T: TypedStore> StoreOpener for EngineOpener<T> {
         let machine = (self.machine)();
         let methods = machine.methods().iter();
         methods.map(|entry| entry.method.clone()).collect()
+    }
+
+    fn describer(&self) -> Describer {
+        let machine = (self.machine)();
+        Box::new(move |payload| machine.describe(payload))
     }
 
     fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {

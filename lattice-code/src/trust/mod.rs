@@ -29,10 +29,10 @@ const HEAD: &str = "\
 /// How releases of a type are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub enum Policy {
-    /// `lattice code upgrade` asks before a store changes to another release.
+    /// `lattice upgrade` asks before a store changes to another release.
     #[default]
     Ask,
-    /// `lattice code upgrade` does not ask.
+    /// `lattice upgrade` does not ask.
     Follow,
     /// Only the pinned module runs.
     Pinned,

@@ -74,13 +74,13 @@ fn other_code_is_accepted_if_a_replay_proves_it_equal() {
     assert_eq!(differs.index.get(), 0);
     assert_eq!(fs::read(&path).unwrap(), before, "a proof changes nothing");
 
-    let refused = place.manager.upgrade(&path, &broken).unwrap_err();
+    let refused = place.manager.upgrade(&path, Some(&broken)).unwrap_err();
     assert!(
         matches!(refused, ManagerError::Open(OpenError::LogicDiffers { .. })),
         "{refused:?}"
     );
     assert_eq!(place.recorded(id), first.to_string());
-    place.manager.upgrade(&path, &fixed).unwrap();
+    place.manager.upgrade(&path, Some(&fixed)).unwrap();
     let second = Cid::of(guests::CHAT_HOTFIX);
     assert_eq!(place.recorded(id), second.to_string());
     // The recorded code was not added. A reader cannot take the other one; a writer can, if a
@@ -189,7 +189,7 @@ fn a_module_migrates_the_rows_of_an_earlier_layout() {
             .difference
             .is_none()
     );
-    place.manager.upgrade(&path, &opener).unwrap();
+    place.manager.upgrade(&path, Some(&opener)).unwrap();
     assert_eq!(schema(), SchemaVersion::new(2));
     assert_eq!(place.recorded(id), second.to_string());
     let store = place.open(id);
@@ -202,7 +202,7 @@ fn a_module_migrates_the_rows_of_an_earlier_layout() {
     assert_eq!((verified.findings.len(), verified.ops), (0, 601));
     // The first version does not know the new layout.
     let opener = place.library.opener(&Code::new(guests::TALLY_V1).unwrap());
-    let refused = place.manager.upgrade(&path, &opener).unwrap_err();
+    let refused = place.manager.upgrade(&path, Some(&opener)).unwrap_err();
     assert!(
         matches!(refused, ManagerError::Open(OpenError::NewerSchema { .. })),
         "{refused:?}"

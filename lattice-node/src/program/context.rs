@@ -12,7 +12,7 @@ use lattice_meta::{MetaInfo, StoreType};
 use lattice_registry::{Found, TypedStore};
 
 use super::args::{Command, Encoding, Global, Trusting, Writing};
-use super::failure::Failure;
+use super::failure::{Failure, Step};
 use super::interrupt::{self, Effect, Interruption};
 use super::output::{Output, echo, escape};
 use super::progress::Progress;
@@ -98,7 +98,8 @@ impl<'a> Context<'a> {
     /// Lets signals interrupt a command, which says what stands then.
     pub(super) fn expect_signals(&mut self, command: &Command) {
         self.interruption = interrupt::installed();
-        let story = interrupt::story_of(command);
+        let mut story = interrupt::story_of(command);
+        story.next = story.next.map(|next| self.out.hints().completed(&next));
         if story.effect == Effect::Reads {
             self.out.end_at_signal(&self.interruption);
         }
@@ -124,7 +125,13 @@ impl<'a> Context<'a> {
     pub(super) fn path(&self, store: &OsStr) -> Result<PathBuf, Failure> {
         let path = resolve(self.node.manager(), store)?;
         self.place.replace(Some(path.clone()));
+        self.out.hints().set_store(store);
         Ok(path)
+    }
+
+    /// Completes a failure of one store among several, which `name` names.
+    pub(super) fn complete(&self, failure: Failure, name: &OsStr) -> Failure {
+        failure.complete(&self.out.hints().of_store(name), Step::Other)
     }
 
     /// The path of the store that the command works on, once it is found.
@@ -166,7 +173,7 @@ impl<'a> Context<'a> {
             let note = match self.trusts {
                 true => format!(
                     "{path} was not verified: no signature, op or row of it was checked; `lattice \
-                     verify` does that later"
+                     verify STORE` does that later"
                 ),
                 false => format!(
                     "{path} was not created, verified or restored here; verifying it first (--trust \
@@ -180,10 +187,9 @@ impl<'a> Context<'a> {
     /// Says that a store is read that this data directory does not vouch for.
     pub(super) fn note_read(&mut self, store: &OsStr, path: &Path) {
         if self.is_unverified(path) {
-            let store = escape(store.as_encoded_bytes());
-            self.out.note(&format!(
-                "this store is unverified; `lattice verify {store}` verifies it"
-            ));
+            let hints = self.out.hints().of_store(store);
+            let note = "this store is unverified; `lattice verify STORE` verifies it";
+            self.out.note(&hints.complete(note));
         }
     }
 
@@ -247,7 +253,7 @@ impl<'a> Context<'a> {
         self.node.open_found_as(found, access).map_err(|error| match error {
             NodeError::OtherType { store_id, .. } => Failure::usage(format!(
                 "--code opens store {store_id} with a module, and this command works only with the \
-                 program's own code; omit --code, or use `lattice call`"
+                 program's own code; omit --code, or use `lattice call STORE METHOD`"
             )),
             error => error.into(),
         })

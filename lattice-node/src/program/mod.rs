@@ -11,6 +11,7 @@ mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hints;
 mod interrupt;
 mod output;
 mod panics;
@@ -25,6 +26,7 @@ mod tour;
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::{CommandFactory, Parser};
 use lattice_registry::RegisterError;
@@ -32,7 +34,7 @@ use lattice_registry::RegisterError;
 use crate::Registry;
 use args::{Args, Color};
 use context::{Context, Host};
-use failure::Failure;
+use failure::{Failure, Step};
 use output::Output;
 
 #[doc(hidden)]
@@ -116,14 +118,19 @@ fn clap_colors(words: &[OsString]) -> clap::ColorChoice {
 
 /// Runs one command. Flushes its output even if it fails.
 fn run(args: Args, host: Host, registry: Registry, out: Output<'_>) -> Result<(), Failure> {
-    let mut context = Context::new(host, &args.global, registry, out)?;
-    if host == Host::Process {
-        context.expect_signals(&args.command);
-    }
-    let done = commands::run(&mut context, args.command);
-    let done = done.map_err(|failure| failure.at(context.place().as_deref()));
-    let finished = context.finish();
-    done.and(finished)
+    let hints = Rc::clone(out.hints());
+    let step = Step::of(&args.command);
+    let run = || {
+        let mut context = Context::new(host, &args.global, registry, out)?;
+        if host == Host::Process {
+            context.expect_signals(&args.command);
+        }
+        let done = commands::run(&mut context, args.command);
+        let done = done.map_err(|failure| failure.at(context.place().as_deref()));
+        let finished = context.finish();
+        done.and(finished)
+    };
+    run().map_err(|failure| failure.complete(&hints, step))
 }
 
 /// Runs one command of the tour and returns its output.

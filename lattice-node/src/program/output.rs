@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use super::args::{Color, Global};
+use super::hints::Hints;
 use super::interrupt::Interruption;
 use super::progress::Progress;
 
@@ -37,6 +39,7 @@ pub(super) struct Output<'a> {
     progress: Progress,
     /// Nothing more is printed after a signal.
     interruption: Option<Arc<Interruption>>,
+    hints: Rc<Hints>,
 }
 
 impl Output<'static> {
@@ -54,6 +57,7 @@ impl Output<'static> {
             data_colors: colors(global.color, data_terminal),
             progress: Progress::default(),
             interruption: None,
+            hints: Rc::new(Hints::of(global)),
         }
     }
 }
@@ -71,6 +75,7 @@ impl<'a> Output<'a> {
             data_colors: global.color == Color::Always,
             progress: Progress::default(),
             interruption: None,
+            hints: Rc::default(),
         }
     }
 
@@ -86,6 +91,11 @@ impl<'a> Output<'a> {
             notes_terminal: true,
             ..Self::kept(data, notes, global)
         }
+    }
+
+    /// Completes the commands in messages.
+    pub(super) fn hints(&self) -> &Rc<Hints> {
+        &self.hints
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -189,7 +199,8 @@ impl<'a> Output<'a> {
         if !self.quiet {
             self.progress.clear();
             // A failed write is ignored: standard error has no reader.
-            let _ = writeln!(self.notes, "{}", escape_text(text));
+            let text = self.hints.complete(text);
+            let _ = writeln!(self.notes, "{}", escape_text(&text));
         }
     }
 }

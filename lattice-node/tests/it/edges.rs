@@ -272,7 +272,7 @@ pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String
             ("FILE", "bundle") if line[1] != "create" => file("bundle"),
             ("FILE", "bundle" | "backup") => dir.join("new").display().to_string(),
             ("FILE" | "CID|FILE" | "CID|FILE|TYPE", "code") => chat(),
-            ("CODE" | "CID|FILE|native", "code") => "native".into(),
+            ("CODE" | "CID|FILE|native", "code" | "upgrade") => "native".into(),
             (name, command) => panic!("what is {name} of `lattice {command}`?"),
         }
     };

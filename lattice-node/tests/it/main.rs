@@ -30,6 +30,7 @@ mod sharing;
 mod signals;
 #[cfg(unix)]
 mod trust;
+mod upgrade;
 mod votes;
 mod waiting;
 mod whole;

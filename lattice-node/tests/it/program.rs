@@ -61,7 +61,7 @@ fn the_tour_shows_everything_and_leaves_nothing() {
         "looked in the cache (dave/wasm)",
         "ok: 1 op replayed",
         "post in \"tea\": \"Anyone here?\"",
-        "its history gave the same state",
+        "gave the same state",
         "different state, first in op",
         "alice$ lattice verify lobby\n",
         "Nothing is left behind",

@@ -8,6 +8,7 @@ mod destroy;
 mod error;
 mod find;
 mod fs;
+mod history;
 mod known;
 mod left;
 mod list;
@@ -16,6 +17,7 @@ mod open;
 mod rebuild;
 mod restore;
 mod trust;
+mod upgrade;
 mod verify;
 
 pub use compact::Compacted;
@@ -28,6 +30,7 @@ pub use migrate::Migrated;
 pub use rebuild::RebuiltStore;
 pub use restore::{IfThere, RestoredStore, Restoring};
 pub use trust::{IfUnverified, Vouched};
+pub use upgrade::UpgradedStore;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

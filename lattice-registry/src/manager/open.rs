@@ -17,15 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use lattice_backend::backend::{Access, FileError, PeekError};
-use lattice_backend::engine::open::{LogicPolicy, OpenError, OpenRequest, Proof};
+use lattice_backend::engine::open::{OpenError, OpenRequest};
 use lattice_meta::{MetaInfo, StoreId};
 
 use super::find::{Found, canonical, state_db};
 use super::{ManagerError, StoreManager};
-use crate::{Peeked, StoreHandle, StoreOpener};
+use crate::{Peeked, StoreHandle};
 
 /// The smallest cache of an open store, in bytes.
-const MIN_CACHE_BYTES: usize = 64 << 10;
+pub(super) const MIN_CACHE_BYTES: usize = 64 << 10;
 
 /// The stores that are open, or were open before.
 #[derive(Debug, Default)]
@@ -147,46 +147,6 @@ impl StoreManager {
         let slot = Arc::clone(slots.by_id.entry(store_id).or_default());
         slots.by_path.insert(file.to_path_buf(), Arc::clone(&slot));
         slot
-    }
-
-    /// Replays the history of a store with other code of its type. Changes nothing.
-    ///
-    /// # Errors
-    /// See [`ManagerError`].
-    pub fn prove(
-        &self,
-        path: impl AsRef<Path>,
-        opener: &dyn StoreOpener,
-    ) -> Result<Proof, ManagerError> {
-        let file = canonical(&state_db(path.as_ref()));
-        let peek = self.peek_recorded(&file)?;
-        let request = self.request(&peek.meta, &file, Access::ReadOnly, MIN_CACHE_BYTES);
-        Ok(opener.prove(Peeked { peek, request })?)
-    }
-
-    /// Makes a store record other code of its type, if a replay of its history proves that the code
-    /// computes the same state. The store must not be open here.
-    ///
-    /// # Errors
-    /// See [`ManagerError`]; [`OpenError::LogicDiffers`] if the code computes another state. The
-    /// store has not changed then.
-    pub fn upgrade(
-        &self,
-        path: impl AsRef<Path>,
-        opener: &dyn StoreOpener,
-    ) -> Result<(), ManagerError> {
-        let mut found = self.find(path, Access::ReadWrite)?;
-        if let Some(reader) = &found.reader {
-            self.vouch(&found.file, &**reader)?;
-        }
-        let (store_id, file) = (found.meta().store_id, found.file.clone());
-        let request = self.request(found.meta(), &file, Access::ReadWrite, MIN_CACHE_BYTES);
-        let mut request = request.logic(LogicPolicy::Prove);
-        request.reader = found.reader.take();
-        let peek = found.peek.clone();
-        let handle = opener.open(Peeked { peek, request })?;
-        let closed = handle.close();
-        closed.map_err(|source| ManagerError::Close { store_id, source })
     }
 
     /// The open instance of a file, given by its canonical path, that serves this access.

@@ -32,9 +32,10 @@ pub struct RebuiltStore {
 }
 
 impl StoreManager {
-    /// Rebuilds a store from its history with the current logic. Use it when this logic does not
-    /// compute the store's state. The new file replaces the old one atomically, and the old one is
-    /// kept beside it. First closes the handles that this manager has open.
+    /// Rebuilds a store from its history with the current logic: that of the registry for the
+    /// store, or if that is not available, the logic for new stores of its type. Use it when this
+    /// logic does not compute the store's state. The new file replaces the old one atomically, and
+    /// the old one is kept beside it. First closes the handles that this manager has open.
     ///
     /// # Errors
     /// If another process writes the store, or its history has gaps; and what the file system
@@ -44,7 +45,9 @@ impl StoreManager {
         let peek = self.peek_recorded(&file)?;
         let meta = &peek.meta;
         let store_id = meta.store_id;
-        let opener = self.registry.resolve(&peek)?;
+        let opener = self.registry.resolve(&peek);
+        let opener =
+            opener.or_else(|error| self.registry.resolve(&meta.store_type).map_err(|_| error))?;
         self.close(store_id)?;
         // Keeps other writers, rebuilds and restores out until the new file is in its place.
         let held = self

@@ -96,7 +96,8 @@ impl StoreManager {
 
     /// Refuses to copy damage: a mismatch of the backend's checksums (if they are to be checked), a
     /// history that does not consist of the applied ops, or rows that do not match the state hash.
-    /// For a type without code or an unknown layout, only the checksums are checked.
+    /// For a type without code or an unknown layout, only the checksums are checked. For a state
+    /// that other code computed, the rows are not: that code may count other elements.
     pub(super) fn check_copied(
         &self,
         peek: &Peek,
@@ -121,18 +122,26 @@ impl StoreManager {
         });
         match looked {
             Ok(verified) => match verified.findings.first() {
-                None => Ok(()),
-                Some(finding) => Err(damaged(finding.to_string())),
+                Some(finding) if self.computes(peek)? => Err(damaged(finding.to_string())),
+                Some(_) | None => Ok(()),
             },
-            Err(ManagerError::Resolve(_) | ManagerError::Open(OpenError::NewerSchema { .. })) => {
-                Ok(())
-            }
+            Err(
+                ManagerError::Resolve(_)
+                | ManagerError::Open(OpenError::NewerSchema { .. } | OpenError::OlderSchema { .. }),
+            ) => Ok(()),
             Err(ManagerError::Verify {
                 source: source @ (BackendError::Damaged { .. } | BackendError::Row { .. }),
                 ..
             }) => Err(damaged(source.to_string())),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the code for a store computes the same state as the code that it records.
+    fn computes(&self, peek: &Peek) -> Result<bool, ManagerError> {
+        let logic = self.registry.resolve(peek)?.logic();
+        let recorded = peek.logic.as_deref();
+        Ok(recorded.is_none_or(|recorded| logic.computes_as(recorded)))
     }
 
     fn verify_opened(

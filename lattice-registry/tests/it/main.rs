@@ -4,6 +4,7 @@
 mod copies;
 mod counter;
 mod crowd;
+mod history;
 mod left;
 #[cfg(unix)]
 mod links;

@@ -8,8 +8,8 @@ use lattice_backend::engine::verify::Rebuilt;
 use lattice_backend::machine::{Logic, LogicVersion, Method};
 use lattice_meta::{Genesis, Hlc, MetaInfo, Nonce, PubKey, SchemaVersion, StoreType};
 use lattice_registry::{
-    Access, EngineOpener, ManagerError, Peeked, Rebuild, Recorded, RegisterError, Registry,
-    ResolveError, StoreHandle, StoreOpener,
+    Access, Describer, EngineOpener, ManagerError, Peeked, Rebuild, Recorded, RegisterError,
+    Registry, ResolveError, StoreHandle, StoreOpener,
 };
 
 use crate::copies::made;
@@ -32,6 +32,10 @@ impl StoreOpener for Partial {
 
     fn methods(&self) -> Vec<Method> {
         self.0.methods()
+    }
+
+    fn describer(&self) -> Describer {
+        self.0.describer()
     }
 
     fn rebuild(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, OpenError> {

@@ -40,6 +40,7 @@ pub(crate) fn check_db(
         OpenError::Peek(PeekError::Backend { path, source })
     })?;
     let mut checked = check(&*tx, &request.path, logic)?;
+    check_oldest(&checked.meta, logic)?;
     if request.logic == LogicPolicy::Prove {
         let recorded = Some(&checked.recorded_logic);
         checked.other_logic = recorded
@@ -100,8 +101,23 @@ fn check_genesis(tx: &dyn ReadTx, meta: &MetaInfo) -> Result<Genesis, OpenError>
     Ok(genesis)
 }
 
-/// Checks that the logic has the store's type and knows its layout. Returns the version of the
-/// logic that computed its state.
+/// Checks that the logic reads or migrates the layout. A rebuild reads no rows and needs no such
+/// check.
+fn check_oldest(meta: &MetaInfo, logic: &Logic) -> Result<(), OpenError> {
+    let oldest = logic.oldest_schema();
+    match meta.schema_version < oldest {
+        true => Err(OpenError::OlderSchema {
+            store_id: meta.store_id,
+            store_type: meta.store_type.clone(),
+            oldest,
+            found: meta.schema_version,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Checks that the logic has the store's type and that its layout is not newer. Returns the version
+/// of the logic that computed its state.
 fn check_logic(tx: &dyn ReadTx, meta: &MetaInfo, logic: &Logic) -> Result<String, OpenError> {
     let MetaInfo {
         store_id,
@@ -117,20 +133,12 @@ fn check_logic(tx: &dyn ReadTx, meta: &MetaInfo, logic: &Logic) -> Result<String
             found: store_type,
         });
     }
-    let (oldest, newest) = (logic.oldest_schema(), logic.newest_schema());
+    let newest = logic.newest_schema();
     if schema_version > newest {
         return Err(OpenError::NewerSchema {
             store_id,
             store_type,
             newest,
-            found: schema_version,
-        });
-    }
-    if schema_version < oldest {
-        return Err(OpenError::OlderSchema {
-            store_id,
-            store_type,
-            oldest,
             found: schema_version,
         });
     }

@@ -94,7 +94,7 @@ pub enum OpenError {
     /// The store's layout is older than the newest one, and a store opened for reading only cannot
     /// be migrated.
     #[error(
-        "store {store_id} has schema version {found}, older than {newest}, the oldest that this program reads for {store_type}; opening the store once for writing migrates it"
+        "store {store_id} has schema version {found}, older than {newest}, the oldest that this program reads for {store_type}; open it once for writing, or run `lattice upgrade STORE`, to migrate it"
     )]
     NeedsMigration {
         /// The store.
@@ -108,7 +108,7 @@ pub enum OpenError {
     },
     /// The store's layout is older than any that the logic can migrate.
     #[error(
-        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program migrates for {store_type}; open the store first with an older program that migrates it to {oldest}"
+        "store {store_id} has schema version {found}, older than {oldest}, the oldest that this program migrates for {store_type}; open it first with an older program that migrates it to {oldest}, or recompute its state with `lattice rebuild STORE`"
     )]
     OlderSchema {
         /// The store.
@@ -122,7 +122,7 @@ pub enum OpenError {
     },
     /// Other logic computed the state, and no replay has shown that the given logic agrees.
     #[error(
-        "logic {recorded} computed the state of store {store_id}, and no replay has verified yet that this program's logic {current} agrees; opening the store once for writing verifies it"
+        "logic {recorded} computed the state of store {store_id}, and no replay has verified yet that this program's logic {current} agrees; open it once for writing, or run `lattice upgrade STORE`, to verify it"
     )]
     LogicChanged {
         /// The store.
@@ -134,7 +134,7 @@ pub enum OpenError {
     },
     /// The state differs from the replay of the history by this program's logic.
     #[error(
-        "store {store_id} cannot be opened: logic {recorded} computed its state, and a replay of its history by logic {current} differs: {difference}; open it with the program that wrote it, or recompute its state with `lattice rebuild`"
+        "store {store_id} cannot be opened: logic {recorded} computed its state, and a replay of its history by logic {current} differs: {difference}; open it with the program that wrote it, or recompute its state with `lattice rebuild STORE`"
     )]
     LogicDiffers {
         /// The store.
@@ -150,7 +150,7 @@ pub enum OpenError {
     },
     /// A migration of the layout would change the meaning of the state. It was rolled back.
     #[error(
-        "migrating store {store_id} from schema {from} to {to} would change its state: {difference}; nothing was changed"
+        "migrating store {store_id} from schema {from} to {to} would change its state: {difference}; nothing was changed. `lattice rebuild STORE` computes the new rows from the history instead"
     )]
     MigrationDiffers {
         /// The store.

@@ -120,11 +120,11 @@ pub enum Finding {
     #[error("{0}")]
     Row(RowDifference),
     /// The store records that other logic computed its state, which the logic that verified it does
-    /// not name as equal. If nothing else was found, both compute the same state: opening the store
-    /// for writing, or rebuilding it, records the current version.
+    /// not name as equal. If nothing else was found, both compute the same state: an upgrade, or
+    /// opening the store for writing, records the current version.
     #[error(
-        "the store records the logic {recorded}, and {current} verified it; a write by this program \
-         records {current} if a replay gives the same state, and so does `lattice rebuild`"
+        "the store records the logic {recorded}, and {current} verified it; `lattice upgrade STORE` \
+         records {current} if a replay gives the same state"
     )]
     Logic {
         /// The recorded version.

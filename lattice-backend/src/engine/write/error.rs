@@ -19,7 +19,7 @@ pub enum AppendError<R> {
     #[error(
         "the store's newest op is dated {}, {} s ahead of this machine's clock and more than {} s; \
          set the clock right, or write again from {} on, or move the state to a new store with \
-         `lattice migrate` if the op is misdated",
+         `lattice migrate STORE --to TYPE` if the op is misdated",
         Time::from_ms(newest.ms()),
         ahead_ms / 1000,
         allowed_ms / 1000,
@@ -68,8 +68,8 @@ pub enum AppendError<R> {
     #[error(
         "store {store_id} is a copy, and author {author} may have written ops that it lacks; the \
          next op would then fork the author. If there are none, write with --continue (in a \
-         program: `continue_copy`). Otherwise get them from a replica: `lattice bundle tips` here, \
-         `lattice bundle create --since` there, `lattice bundle apply` here"
+         program: `continue_copy`). Otherwise get them from a replica: `lattice bundle tips STORE` \
+         here, `bundle create STORE FILE --since TIPS` there, `lattice bundle apply FILE` here"
     )]
     CopyUnconfirmed {
         /// The store.

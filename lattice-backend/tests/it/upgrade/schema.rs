@@ -54,7 +54,7 @@ fn a_reader_does_not_migrate_and_verifies_the_old_rows() {
         .unwrap_err();
     assert!(matches!(&refused, OpenError::NeedsMigration { newest, .. } if *newest == NEWEST));
     assert!(
-        refused.to_string().contains("for writing migrates it"),
+        refused.to_string().contains("`lattice upgrade STORE`"),
         "{refused}"
     );
     let as_is = old.read(&Registers::default(), LogicPolicy::Trust).unwrap();

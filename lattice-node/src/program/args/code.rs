@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use lattice_meta::{PubKey, StoreType};
 
-use super::{Store, Trusting, Writing};
+use super::{Store, Writing};
 
 #[derive(Debug, clap::Args)]
 #[command(disable_help_subcommand = true)]
@@ -82,20 +82,6 @@ JSON: store_id, recorded, logic_version, ops, proven, difference")]
         #[arg(value_name = "CID|FILE|native")]
         by: OsString,
     },
-    /// Switch a store to other code, if a replay of its history proves that it computes the same
-    /// state
-    #[command(
-        after_help = "Without CODE: the newest release of the trusted publisher that was not withdrawn. \
-A module that a replay has refused is not tried again unless it is named. Asks before it changes a store \
-whose type has the policy ask; --yes answers.
-
-Example: lattice code upgrade lobby chat-fixed.wasm
-         lattice code upgrade --all --yes
-
-JSON, one object per store: store_id, recorded, logic_version, release; with --all also outcome (upgraded, \
-newest, refused, failed) and error"
-    )]
-    Upgrade(Upgrade),
     /// Show what was decided about the code of a store, and why
     #[command(after_help = "Example: lattice code why lobby
 
@@ -110,7 +96,7 @@ warnings (texts)")]
     #[command(
         after_help = "KEY is the publisher's complete public key, as `lattice identity` prints it there. A \
 type has one trusted publisher. A trusted release runs without being added, in a store that records it and in \
-new stores. --policy follow: `code upgrade` does not ask.
+new stores. --policy follow: `upgrade` does not ask.
 
 Example: lattice code trust org.example.chat 8deecb4b160002c0aa3070ee66d1aac20db747f11b742dff054fd52059b702e6
 
@@ -164,7 +150,7 @@ JSON: store_type, publisher (that was trusted), changed"
     },
     /// Run one module only for a store type
     #[command(
-        after_help = "`code upgrade` refuses all other modules until `code unpin`. The module goes to the cache. A \
+        after_help = "`upgrade` refuses all other modules until `code unpin`. The module goes to the cache. A \
 `core:` type takes no module but its pin, where this program's own code does not open the store.
 
 Example: lattice code pin org.example.chat chat.wasm
@@ -188,24 +174,6 @@ JSON: store_type, cid (that was the pin), changed")]
         #[arg(value_name = "TYPE")]
         store_type: StoreType,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(in super::super) struct Upgrade {
-    /// The store
-    #[arg(value_name = "STORE", required_unless_present = "all")]
-    pub(in super::super) store: Option<OsString>,
-    /// A content id, a file, or `native` for the code of this program
-    #[arg(value_name = "CODE", conflicts_with = "all")]
-    pub(in super::super) by: Option<OsString>,
-    /// Upgrade every store of the data directory whose type has a trusted publisher
-    #[arg(long, conflicts_with = "store")]
-    pub(in super::super) all: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    pub(in super::super) yes: bool,
-    #[command(flatten)]
-    pub(in super::super) trusting: Trusting,
 }
 
 #[derive(Debug, clap::Args)]
@@ -238,7 +206,7 @@ pub(in super::super) struct Trust {
     pub(in super::super) policy: TrustPolicy,
 }
 
-/// How `code upgrade` chooses releases.
+/// How `upgrade` chooses releases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in super::super) enum TrustPolicy {
     /// Ask before a store changes to another release

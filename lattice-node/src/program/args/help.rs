@@ -10,7 +10,7 @@ its name if it is UTF-8, else base64 under its name with _b64 appended. Times in
 milliseconds since 1970-01-01 UTC.
 
 Exit codes: 0 done; 1 failed; 2 usage; 3 no such store, key or file; 4 damage or a difference; \
-5 in use; 6 unknown type, or a schema newer than this program; 130 interrupted by Ctrl-C, 143 terminated, \
+5 in use; 6 unknown type, or a schema, code or file newer than this program; 130 interrupted by Ctrl-C, 143 terminated, \
 129 the terminal was closed. With --json an error is one object on standard error: \
 {\"error\": {\"kind\", \"message\"}}; of an interrupted command also signal, changed (what stands), kept and \
 left (unfinished files), next (the command that goes on, or null).
@@ -205,6 +205,25 @@ Example: lattice verify fruit
 JSON: store_id, ok, depth, ops, elements, state_hash, forks, held, held_ops, logic_version, \
 recorded_logic, code (where its module is), checksums (intact, damaged, in_use or not_checked), findings \
 (each: kind, message, and what else is known)";
+
+pub(super) const UPGRADE: &str = "\
+If other code computed the state, the history is replayed, and the store records this program's code \
+only if the replay gives the same state. An older layout is migrated, and rolled back if the state hash \
+would change. Commands that write do the same when they open a store. If the code computes another state, \
+the store does not change, and the exit code is 4.
+
+A store whose type has a trusted publisher, or a pin, is upgraded to the newest release that was not \
+withdrawn, or to the pin. A module that a replay has refused is not tried again unless it is named. Asks \
+before it changes a store whose type has the policy ask; --yes answers.
+
+Example: lattice upgrade fruit
+         lattice upgrade fruit --dry-run
+         lattice upgrade lobby chat-fixed.wasm
+         lattice upgrade --all --yes
+
+JSON, one object per store: store_id, outcome (current, upgraded; upgradable with --dry-run), recorded (the \
+logic before), logic_version, release, recorded_schema, schema_version, ops (how many were replayed, or null), \
+state_hash; with --all also for a store that failed: store_id, path, outcome (refused, failed), error";
 
 pub(super) const MIGRATE: &str = "\
 The new store has its own id and history, and records the id and the state hash of the old store; \

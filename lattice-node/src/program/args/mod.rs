@@ -7,6 +7,7 @@ mod help;
 mod keys;
 mod logs;
 mod stores;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "wasm")]
-pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy, Upgrade};
+pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy};
 pub(super) use copies::{
     Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch,
 };
@@ -24,6 +25,7 @@ pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Describe, Doctor, Export, Identity, IdentityCommand, Import,
     ImportFormat, Migrate, Verify,
 };
+pub(super) use upgrade::Upgrade;
 
 /// Create, read, write, verify and exchange stores. A store is one file that records its type and
 /// its signed history.
@@ -135,6 +137,10 @@ pub(super) enum Command {
     /// Verify that a store's history is intact, and that its state follows from it
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
+    /// Bring a store that an older program wrote up to date: its layout, and the code that it
+    /// records
+    #[command(after_help = help::UPGRADE)]
+    Upgrade(Upgrade),
     /// Create a new store of a type from an old store; the old store does not change
     #[command(after_help = help::MIGRATE)]
     Migrate(Migrate),
@@ -167,7 +173,7 @@ pub(super) enum Command {
     /// Name stores, or list the names
     #[command(after_help = help::ALIAS)]
     Alias(Alias),
-    /// Code of store types that comes as modules: add, trust, publish, prove, upgrade, why
+    /// Code of store types that comes as modules: add, trust, publish, prove, why
     #[cfg(feature = "wasm")]
     Code(Code),
     /// Print the public key of the author that this data directory writes as, or make a new one

@@ -59,7 +59,7 @@ fn export_keys(context: &mut Context<'_>, kv: &KvStore) -> Result<(), Failure> {
     if conflicted > 0 {
         let keys = plural(conflicted, ("key", "keys"));
         context.out.note(&format!(
-            "{keys} in conflict: only the current value is exported; `lattice conflicts` shows all"
+            "{keys} in conflict: only the current value is exported; `lattice conflicts STORE` shows all"
         ));
     }
     Ok(())

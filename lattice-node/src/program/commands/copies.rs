@@ -15,7 +15,7 @@ use crate::program::context::{Context, Host};
 use crate::program::failure::{Failure, Kind};
 use crate::program::output::{json_path, json_path_or_null};
 use crate::program::store_ref::of_leftovers;
-use crate::{Access, AliasError, ManagerError, StoreManager};
+use crate::{AliasError, ManagerError, StoreManager};
 
 pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result<(), Failure> {
     context.trust(backup.trusting);
@@ -78,10 +78,11 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
              verify {store_id}` does that"
         ));
     }
-    context.out.note(
+    context.out.note(&format!(
         "the store is a copy: the first write by an author of it needs --continue, or a replica \
-         that confirms it (`lattice bundle apply`, `lattice bundle create --since`)",
-    );
+         that confirms it (`lattice bundle apply FILE`, `lattice bundle create {store_id} FILE \
+         --since TIPS`)"
+    ));
     Ok(())
 }
 
@@ -108,10 +109,12 @@ fn note_space(context: &mut Context<'_>, restore: &args::Restore) {
 
 fn question(manager: &StoreManager, restoring: &Restoring<'_>) -> Result<String, Failure> {
     let (store_id, copied) = (restoring.meta().store_id, restoring.ops());
-    let ops =
-        || -> Result<u64, Failure> { Ok(manager.open(store_id, Access::ReadOnly)?.op_count()?) };
+    let ops = || -> Result<u64, Failure> {
+        Ok(manager
+            .open_history(manager.store_path(store_id))?
+            .op_count()?)
+    };
     let there = ops();
-    manager.close_all()?;
     let there = there.map_or("cannot be opened".to_owned(), |ops| {
         format!("has {}", plural(ops, ("op", "ops")))
     });

@@ -56,10 +56,11 @@ pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Fa
         None => {
             let path = context.path(what)?;
             context.note_read(what, &path);
-            let store = context.node.manager().open_path(path, Access::ReadOnly)?;
-            let id = store.store_id();
-            let logic = store.logic_version().to_string();
-            (store.store_type().clone(), store.methods(), Some(id), logic)
+            let found = context.node.manager().find(path, Access::ReadOnly)?;
+            let opener = context.registry().resolve(found.recorded())?;
+            let (meta, logic) = (found.meta(), opener.logic().version().to_string());
+            let store_type = meta.store_type.clone();
+            (store_type, opener.methods(), Some(meta.store_id), logic)
         }
     };
     let code = code_of(context, &logic);

@@ -7,12 +7,12 @@ use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 use serde_json::json;
 
 use super::timestamp;
+use crate::StoreHandle;
 use crate::program::args::{self, HistoryFormat};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::output::{escape_text, styles};
-use crate::{Access, StoreHandle};
 
 /// In a graph of more ops than this, each linear run is drawn as one node.
 const DRAWN_OPS: usize = 2000;
@@ -22,7 +22,7 @@ const OLDER: &str = "older ops";
 pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Result<(), Failure> {
     let path = context.path(&history.store.store)?;
     context.note_read(&history.store.store, &path);
-    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
+    let store = context.node.manager().open_history(path)?;
     let count = store.op_count()?;
     let first = count.saturating_sub(history.limit.unwrap_or(u64::MAX));
     let is_graph = history.graph || history.format != HistoryFormat::Text;

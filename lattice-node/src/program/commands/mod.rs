@@ -15,6 +15,7 @@ mod keys;
 mod logs;
 mod names;
 mod stores;
+mod upgrade;
 mod values;
 mod watch;
 mod whole;
@@ -51,6 +52,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Import(args) => bulk::import(context, &args),
         Command::Export(args) => bulk::export(context, &args),
         Command::Verify(args) => whole::verify(context, &args),
+        Command::Upgrade(args) => upgrade::upgrade(context, &args),
         Command::Migrate(args) => whole::migrate(context, &args),
         Command::Rebuild(args) => whole::rebuild(context, &args.store),
         Command::Bundle(args) => bundles::bundle(context, args),

@@ -74,7 +74,7 @@ pub(super) fn list(context: &mut Context<'_>) -> Result<(), Failure> {
     let types = all.iter().flat_map(|listed| &listed.meta);
     let width = types.map(|meta| meta.store_type.as_str().len()).max();
     for listed in &all {
-        list_one(&mut context.out, listed, &aliases, width.unwrap_or(0))?;
+        list_one(context, listed, &aliases, width.unwrap_or(0))?;
     }
     if all.is_empty() {
         let dir = context.data_dir.display();
@@ -86,7 +86,7 @@ pub(super) fn list(context: &mut Context<'_>) -> Result<(), Failure> {
 }
 
 fn list_one(
-    out: &mut Output<'_>,
+    context: &mut Context<'_>,
     listed: &Listed,
     aliases: &Aliases,
     width: usize,
@@ -102,7 +102,7 @@ fn list_one(
                 "bytes": listed.size_bytes,
                 "verified": listed.is_known,
             });
-            out.either(value, |out| {
+            context.out.either(value, |out| {
                 let bytes = listed
                     .size_bytes
                     .map_or("-".into(), |bytes| bytes.to_string());
@@ -123,12 +123,14 @@ fn list_one(
         }
         Err(error) => {
             let path = listed.path.display().to_string();
-            let error = Failure::of(manager_kind(error), error).to_json();
+            let name = listed.path.file_name().unwrap_or(listed.path.as_os_str());
+            let failure = Failure::of(manager_kind(error), error);
+            let error = context.complete(failure, name).to_json();
             let message = error["message"].as_str().unwrap_or("?").to_owned();
             let mut value = Map::new();
             json_path(&mut value, "path", &listed.path);
             value.insert("error".into(), error);
-            out.either(value, |out| {
+            context.out.either(value, |out| {
                 let message = escape(message.as_bytes());
                 format!(
                     "{}  {}",
@@ -222,7 +224,10 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     let recorded = found.recorded().logic.map(str::to_owned);
     #[cfg(feature = "wasm")]
     let newer = context.code.newer(&found.recorded())?;
-    let handle = manager.open_found(found, Access::ReadOnly)?;
+    // The code that would open it, if that is here; its history needs none.
+    let opener = context.registry().resolve(found.recorded()).ok();
+    let opened = opener.map(|opener| opener.logic());
+    let handle = manager.open_history(&path)?;
     let verified = manager.is_known(&path)?;
     let copy = handle.is_unconfirmed_copy()?;
     let meta = handle.info()?;
@@ -230,8 +235,13 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     let ops = handle.op_count()?;
     let frontier: Vec<_> = handle.frontier()?.iter().map(|op| op.id).collect();
     let forks = handle.forks()?.len();
-    let opened = handle.logic_version().to_string();
-    let logic = recorded.unwrap_or_else(|| opened.clone());
+    let logic = recorded.unwrap_or_else(|| handle.logic_version().to_string());
+    let newest = opened.as_ref().map(|opened| opened.newest_schema());
+    let is_newer = newest.is_some_and(|newest| meta.schema_version > newest);
+    let is_older = opened.as_ref().is_some_and(|opened| {
+        !is_newer && (meta.schema_version < opened.newest_schema() || !opened.computes_as(&logic))
+    });
+    let opened = opened.map(|opened| opened.version().to_string());
     let (held, held_ops) = held_ops(&*handle)?;
     let file = handle.path();
     let bytes = std::fs::metadata(file)
@@ -259,6 +269,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         ),
         ("logic_version".to_owned(), json!(logic)),
         ("opened_by".to_owned(), json!(opened)),
+        ("needs_upgrade".to_owned(), json!(is_older)),
         ("code".to_owned(), json!(code)),
         ("bytes".to_owned(), json!(bytes)),
         ("alias".to_owned(), json!(alias)),
@@ -290,12 +301,23 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         if let Some(code) = &code {
             sheet.line("code", code);
         }
-        if opened != logic {
+        if let Some(opened) = opened.filter(|opened| *opened != logic) {
             sheet.line("opened by", &opened);
+        }
+        if is_older {
+            let step = "`lattice upgrade STORE` brings the store up to date";
+            sheet.line("older", out.hints().complete(step));
+        }
+        if let Some(newest) = newest.filter(|_| is_newer) {
+            sheet.line(
+                "newer",
+                format!("this program knows schema {newest} at most"),
+            );
         }
         #[cfg(feature = "wasm")]
         if let Some(newer) = &newer {
-            sheet.line("newer code", super::code::newer_line(newer, store));
+            let line = super::code::newer_line(newer, store);
+            sheet.line("newer code", out.hints().complete(&line));
         }
         sheet.line("bytes", bytes);
         if !verified {

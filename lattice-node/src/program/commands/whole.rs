@@ -53,10 +53,19 @@ pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result
     }
     let findings = u64::try_from(verified.findings.len()).unwrap_or(u64::MAX);
     let findings = plural(findings, ("finding", "findings"));
-    Err(Failure::damaged(format!(
-        "{findings}: the store does not match its history; if the history is intact, \
-         `lattice rebuild` recomputes the state"
-    )))
+    let is_of_logic = |finding: &Finding| matches!(finding, Finding::Logic { .. });
+    Err(Failure::damaged(
+        match verified.findings.iter().all(is_of_logic) {
+            true => format!(
+                "{findings}: the state follows from the history, but other code computed it; `lattice \
+             upgrade STORE` records this program's code"
+            ),
+            false => format!(
+                "{findings}: the store does not match its history; if the history is intact, `lattice \
+             rebuild STORE` recomputes the state"
+            ),
+        },
+    ))
 }
 
 const fn depth_name(depth: Depth) -> &'static str {
@@ -142,7 +151,8 @@ fn print_verified(
         }
         let line = |finding: &Finding| {
             let kind = out.paint(styles::BAD, finding.kind());
-            format!("{kind}: {}", escape_text(&finding.to_string()))
+            let text = out.hints().complete(&finding.to_string());
+            format!("{kind}: {}", escape_text(&text))
         };
         let lines: Vec<_> = verified.findings.iter().map(line).collect();
         lines.join("\n")

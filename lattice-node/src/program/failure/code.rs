@@ -11,7 +11,7 @@ pub(super) fn kind(error: &LibraryError) -> Kind {
         LibraryError::Missing { .. }
         | LibraryError::PinMissing { .. }
         | LibraryError::ReleaseMissing { .. } => Kind::UnknownType,
-        LibraryError::Refused { source, .. } if source.is_newer() => Kind::UnknownType,
+        LibraryError::Refused { source, .. } if source.is_newer() => Kind::Newer,
         LibraryError::Trust { .. } => Kind::Damaged,
         LibraryError::Files(error) if error.io_kind() == Some(io::ErrorKind::NotFound) => {
             Kind::NotFound

@@ -20,6 +20,10 @@ pub(in super::super) enum Kind {
     DamagedStore,
     InUse,
     UnknownType,
+    /// A newer program wrote it.
+    Newer,
+    /// An older program, or other code, wrote it.
+    NeedsUpgrade,
     Interrupted(Signal),
 }
 
@@ -36,34 +40,25 @@ impl Kind {
             Self::Damaged | Self::DamagedStore => "damaged",
             Self::InUse => "in_use",
             Self::UnknownType => "unknown_type",
+            Self::Newer => "newer",
+            Self::NeedsUpgrade => "needs_upgrade",
             Self::Interrupted(_) => "interrupted",
         }
     }
 
     pub(in super::super) const fn code(self) -> u8 {
         match self {
-            Self::Failed | Self::Expectation => 1,
+            Self::Failed | Self::Expectation | Self::NeedsUpgrade => 1,
             Self::Usage => 2,
             Self::NoStore | Self::NoKey | Self::NoFile | Self::NotFound => 3,
             Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
-            Self::UnknownType => 6,
+            Self::UnknownType | Self::Newer => 6,
             Self::Interrupted(signal) => signal.code(),
         }
     }
 
     pub(in super::super) fn is_damage(self) -> bool {
         matches!(self, Self::Damaged | Self::DamagedStore)
-    }
-
-    /// The remedy that applies to every failure of this kind.
-    pub(super) const fn next_step(self) -> Option<&'static str> {
-        match self {
-            Self::DamagedStore => Some(
-                "`lattice verify` reports what is damaged, `lattice rebuild` recomputes the state \
-                 if the history is intact, and `lattice restore` restores a copy",
-            ),
-            _ => None,
-        }
     }
 }

@@ -4,6 +4,7 @@
 mod code;
 mod interrupted;
 mod kind;
+mod step;
 mod text;
 
 use std::error::Error;
@@ -21,9 +22,11 @@ use lattice_kvstore::KvRefusal;
 use lattice_registry::{RegisterError, ResolveError};
 
 pub(super) use kind::Kind;
+pub(super) use step::Step;
 pub(super) use text::chain;
 use text::{bounded, next_step};
 
+use crate::program::hints::Hints;
 use crate::program::output::{escape_text, json_text};
 use crate::program::suggest::did_you_mean;
 use crate::{AliasError, IdentityError, ManagerError, NodeError};
@@ -40,6 +43,8 @@ pub(super) struct Failure {
     silent: bool,
     /// Further fields of the error as JSON.
     fields: serde_json::Map<String, serde_json::Value>,
+    /// True if the message names a remedy that makes others useless.
+    has_remedy: bool,
 }
 
 impl Failure {
@@ -50,6 +55,7 @@ impl Failure {
             closed_pipe: false,
             lacks_place: false,
             silent: false,
+            has_remedy: false,
             fields: serde_json::Map::new(),
         }
     }
@@ -110,10 +116,13 @@ impl Failure {
 
     /// An error with its causes, and the remedy if one is known.
     pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
-        let message = chain(error);
-        match next_step(error).or_else(|| kind.next_step()) {
-            Some(step) => Self::new(kind, format!("{message}; {step}")),
-            None => Self::new(kind, message),
+        let failure = Self::new(kind, chain(error));
+        match next_step(error) {
+            Some(step) => Self {
+                has_remedy: true,
+                ..failure.and(step)
+            },
+            None => failure,
         }
     }
 
@@ -141,6 +150,18 @@ impl Failure {
         match place.filter(|_| self.lacks_place) {
             Some(place) => self.within(&place.display().to_string()),
             None => self,
+        }
+    }
+
+    /// Adds the remedy for damage, and completes the commands in the message.
+    pub(super) fn complete(self, hints: &Hints, step: Step) -> Self {
+        let failure = match self.kind == Kind::DamagedStore && !self.has_remedy {
+            true => self.and(step.for_damage()),
+            false => self,
+        };
+        Self {
+            message: hints.complete(&failure.message),
+            ..failure
         }
     }
 
@@ -258,9 +279,11 @@ impl From<ManagerError> for Failure {
             None => failure.and(match cfg!(feature = "wasm") {
                 true => {
                     "add its code with `lattice code add FILE`, or use a program that includes the \
-                     type; `lattice peek` needs neither"
+                     type; `lattice peek STORE` needs neither"
                 }
-                false => "use a program that includes the type; `lattice peek` works without it",
+                false => {
+                    "use a program that includes the type; `lattice peek STORE` works without it"
+                }
             }),
         }
     }
@@ -270,7 +293,7 @@ impl From<BundleError> for Failure {
     fn from(error: BundleError) -> Self {
         let kind = match &error {
             BundleError::Backend(error) => backend_kind(error),
-            BundleError::Format { .. } => Kind::UnknownType,
+            BundleError::Format { .. } => Kind::Newer,
             BundleError::Read(_) | BundleError::Write(_) => Kind::Failed,
             _ => Kind::Damaged,
         };
@@ -290,7 +313,8 @@ impl From<BundleError> for Failure {
                 | BundleError::Trailing
         );
         match is_damage_on_the_way {
-            true => failure.and("copy it again, or create it again with `lattice bundle create`"),
+            true => failure
+                .and("copy it again, or create it again with `bundle create` where it comes from"),
             false => failure,
         }
     }
@@ -410,14 +434,17 @@ fn open_kind(error: &OpenError) -> Kind {
         OpenError::File(error) => file_kind(error),
         OpenError::Peek(error) => peek_kind(error),
         OpenError::Backend { source, .. } => backend_kind(source),
-        OpenError::NewerSchema { .. } => Kind::UnknownType,
-        OpenError::Genesis { .. } => Kind::DamagedStore,
-        OpenError::NoGenesis { .. }
+        OpenError::NewerSchema { .. } => Kind::Newer,
+        OpenError::NeedsMigration { .. }
+        | OpenError::LogicChanged { .. }
+        | OpenError::OlderSchema { .. } => Kind::NeedsUpgrade,
+        OpenError::Genesis { .. }
         | OpenError::IdAgainstGenesis { .. }
         | OpenError::TypeAgainstGenesis { .. }
+        | OpenError::History { .. } => Kind::DamagedStore,
+        OpenError::NoGenesis { .. }
         | OpenError::LogicDiffers { .. }
-        | OpenError::MigrationDiffers { .. }
-        | OpenError::History { .. } => Kind::Damaged,
+        | OpenError::MigrationDiffers { .. } => Kind::Damaged,
         _ => Kind::Failed,
     }
 }

@@ -195,6 +195,10 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         Command::Migrate(_) => {
             Story::makes("the old store is unchanged, and the new one does not exist yet")
         }
+        Command::Upgrade(_) => Story {
+            does: "goes on",
+            ..Story::new("each store is upgraded completely or not at all")
+        },
         Command::Rebuild(_) => Story::makes("the store is unchanged"),
         Command::Compact(_) => Story::new("the store is intact; its file may not be smaller yet"),
         Command::Bundle(args) => of_bundle(&args.command),
@@ -241,10 +245,6 @@ fn of_code(command: &CodeCommand) -> Story {
         CodeCommand::Gc { yes: true } => Story {
             does: "removes the rest",
             ..Story::new("some of the files may be removed")
-        },
-        CodeCommand::Upgrade(_) => Story {
-            does: "goes on",
-            ..Story::new("each store is upgraded completely or not at all")
         },
         _ => Story::changes("lattice code list".into()),
     }

@@ -133,7 +133,7 @@ fn follow(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     apply(guide, "./lobby-2.bundle")?;
     guide.run("erin", &["history", "lobby"])?;
     guide.say("She takes the newer one, which a replay of her own history must prove:")?;
-    guide.run("erin", &["code", "upgrade", "lobby", "--yes"])?;
+    guide.run("erin", &["upgrade", "lobby", "--yes"])?;
     Ok(())
 }
 
@@ -149,7 +149,7 @@ fn intrude(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     )?;
     guide.say("Erin's stores, old and new, use code of the publisher whom she trusts:")?;
     apply(guide, "./mallory.bundle")?;
-    guide.run("erin", &["code", "upgrade", "lobby", "--yes"])?;
+    guide.run("erin", &["upgrade", "lobby", "--yes"])?;
     let printed = guide.run("erin", &["create", "org.example.chat"])?;
     let id = printed.trim().get(..8);
     let id = id.ok_or_else(|| Failure::failed(format!("not a store id: {printed}")))?;
@@ -165,7 +165,7 @@ fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
          until he decides.",
     )?;
     guide.run("alice", &["code", "add", "./hotfix.wasm"])?;
-    guide.run("alice", &["code", "upgrade", "lobby", "./hotfix.wasm"])?;
+    guide.run("alice", &["upgrade", "lobby", "./hotfix.wasm"])?;
     Ok(())
 }
 
@@ -173,7 +173,7 @@ fn fix(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 fn refuse(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say("mistake.wasm stores texts in capitals, so that replicas would differ:")?;
     guide.run("alice", &["code", "add", "./mistake.wasm"])?;
-    guide.run_refused("alice", &["code", "upgrade", "lobby", "./mistake.wasm"])?;
+    guide.run_refused("alice", &["upgrade", "lobby", "./mistake.wasm"])?;
     guide.say("The store still uses the hot fix, and is intact:")?;
     guide.run("alice", &["verify", "lobby"])?;
     Ok(())

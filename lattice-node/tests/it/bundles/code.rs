@@ -319,7 +319,7 @@ fn a_module_that_differs_from_its_content_id_changes_nothing() {
         message,
         format!(
             "lattice: {}: the bundle is damaged: module 0 is invalid: the bytes differ from those \
-             that {} names; copy it again, or create it again with `lattice bundle create`\n",
+             that {} names; copy it again, or create it again with `bundle create` where it comes from\n",
             file.display(),
             chat()
         )
@@ -371,7 +371,7 @@ fn a_store_keeps_the_code_that_it_records() {
     let fixed = site.path("fixed.wasm");
     fs::write(&fixed, guests::CHAT_HOTFIX).unwrap();
     printed(&site.bob(), &["code", "add", text_of(&fixed)]);
-    let upgrade = ["code", "upgrade", &site.store_id, text_of(&fixed)];
+    let upgrade = ["upgrade", &site.store_id, text_of(&fixed)];
     printed(&site.bob(), &upgrade);
     assert_eq!(
         apply_as_json(&site.bob(), &file)["claimed_state"],
@@ -421,7 +421,7 @@ fn code_that_is_no_module_or_is_missing_cannot_be_carried() {
     // The program opens the store with its own code, which needs no module.
     let module = site.path("kvstore.wasm");
     fs::write(&module, guests::KVSTORE).unwrap();
-    printed(&alice, &["code", "upgrade", "kv", text_of(&module)]);
+    printed(&alice, &["upgrade", "kv", text_of(&module)]);
     fs::remove_file(
         alice
             .join("wasm")

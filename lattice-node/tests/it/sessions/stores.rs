@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::upgrade::Other;
 use lattice_backend::backend::Table;
 use lattice_backend::engine::open::create_store;
 use lattice_backend::machine::LogicVersion;
@@ -34,6 +35,11 @@ pub(super) fn make(dir: &Path) {
         fs::write(dir.join(name), wasm).unwrap();
     }
     empty(&dir.join("newer"), "core:kvstore", 99, "future");
+    fs::write(dir.join("tally_v1.wasm"), lattice_wasm::guests::TALLY_V1).unwrap();
+    fs::write(dir.join("tally.wasm"), lattice_wasm::guests::TALLY).unwrap();
+    let older = dir.join("older");
+    Other::equal().write_as(&older, "fruit");
+    Other::different().write_as(&older, "parts");
 }
 
 /// Two stores that do not follow from their histories: one with a forged row, one with a forged

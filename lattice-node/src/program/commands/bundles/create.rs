@@ -68,7 +68,7 @@ pub(super) fn create(
     }
     context.note_use(&path);
     context.node.manager().ensure_known(&path)?;
-    let store = context.node.manager().open_path(&path, Access::ReadOnly)?;
+    let store = context.node.manager().open_history(&path)?;
     let store_id = store.store_id();
     if let Some(known) = known.as_ref().filter(|known| known.store_id != store_id) {
         return Err(Failure::usage(format!(

@@ -15,11 +15,11 @@ use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::write::CopyConfirmation;
 use serde_json::json;
 
+use crate::TipsFile;
 use crate::program::args::{self, BundleCommand};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::{Access, TipsFile};
 use create::Carry;
 use source::Source;
 use wait::Patience;
@@ -82,7 +82,8 @@ fn note_confirmation(context: &mut Context<'_>, confirmation: CopyConfirmation) 
         ),
         CopyConfirmation::Ahead { op } => context.out.note(&format!(
             "the replica has op {} of this author, which this copy lacks; get it with `lattice bundle \
-             tips` here, `lattice bundle create --since` there and `lattice bundle apply` here",
+             tips STORE` here, `bundle create STORE FILE --since TIPS` there and `lattice bundle apply \
+             FILE` here",
             op.id
         )),
         CopyConfirmation::Silent => context.out.note(
@@ -96,7 +97,7 @@ fn note_confirmation(context: &mut Context<'_>, confirmation: CopyConfirmation) 
 fn tips(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
     let path = context.path(&store.store)?;
     context.note_read(&store.store, &path);
-    let store = context.node.manager().open_path(path, Access::ReadOnly)?;
+    let store = context.node.manager().open_history(path)?;
     let file = TipsFile {
         store_id: store.store_id(),
         tips: store.branch_tips()?,

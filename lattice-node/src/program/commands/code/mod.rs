@@ -1,8 +1,9 @@
-//! `lattice code`: modules, trust in them and in their publishers, and upgrades of stores.
+//! `lattice code`: modules, and trust in them and in their publishers.
 
+pub(super) mod proposal;
+mod prove;
 mod publish;
 mod trust;
-mod upgrade;
 mod why;
 
 use std::ffi::OsStr;
@@ -30,8 +31,7 @@ pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<()
         CodeCommand::Show { what } => show(context, &what),
         CodeCommand::Remove { what } => remove(context, &what),
         CodeCommand::Gc { yes } => gc(context, yes),
-        CodeCommand::Prove { store, by } => upgrade::prove(context, &store.store, &by),
-        CodeCommand::Upgrade(args) => upgrade::upgrade(context, &args),
+        CodeCommand::Prove { store, by } => prove::prove(context, &store.store, &by),
         CodeCommand::Why { store } => why::why(context, &store.store),
         CodeCommand::Publish(args) => publish::publish(context, &args),
         CodeCommand::Withdraw {
@@ -321,7 +321,10 @@ fn show(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
                 "trusted",
                 match is_trusted {
                     true => "yes".into(),
-                    false => "no; `lattice code add FILE` trusts it".into(),
+                    false => {
+                        let step = "no; `lattice code add FILE` trusts it";
+                        out.hints().complete(step)
+                    }
                 },
             ),
         ];

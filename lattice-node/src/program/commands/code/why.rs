@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use lattice_code::{Because, Decision, Newer, Outcome};
-use lattice_meta::Cid;
+use lattice_meta::{Cid, shell_word};
 use lattice_registry::Found;
 use serde_json::{Value as Json, json};
 
@@ -43,7 +43,7 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
         "newer": newer.as_ref().map(newer_json),
         "warnings": claims,
     });
-    context.out.either(value, move |_| {
+    context.out.either(value, move |out| {
         let logic = logic.as_deref().unwrap_or("no logic version");
         let mut lines = vec![match &because {
             Some(because) => format!("now: {logic}, because {because}"),
@@ -59,7 +59,7 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
             .map(|newer| format!("newer: {}", newer_line(newer, store)));
         lines.extend(newer);
         lines.extend(claims);
-        lines.join("\n")
+        out.hints().complete(&lines.join("\n"))
     })
 }
 
@@ -159,8 +159,8 @@ pub(in super::super) fn newer_line(newer: &Newer, store: &OsStr) -> String {
     };
     match newer.is_found {
         true => format!(
-            "release {release}, {cid}{notes}; `lattice code upgrade {}` proves and takes it",
-            store.display()
+            "release {release}, {cid}{notes}; `lattice upgrade {}` proves and takes it",
+            shell_word(&store.display().to_string())
         ),
         false => format!(
             "release {release}, {cid}{notes}; no source has it: apply a bundle with code, or \
