@@ -206,10 +206,11 @@ impl Interruption {
     /// Stops the command, if it does not end by itself.
     fn take(&self, elapsed: Duration) -> Option<(Stopped, MutexGuard<'_, State>)> {
         let mut state = self.state();
-        let is_done = state.story.effect == Effect::Makes && has_placed();
-        let grace = match is_done {
-            true => GRACE_WHEN_DONE,
-            false => GRACE,
+        let grace = match state.story.effect {
+            Effect::Makes if has_placed() => GRACE_WHEN_DONE,
+            // What it has made so far is removed, so there is nothing to wait for.
+            Effect::Makes => Duration::ZERO,
+            Effect::Reads | Effect::Other => GRACE,
         };
         if state.is_over || state.ends_itself || elapsed < grace {
             return None;
