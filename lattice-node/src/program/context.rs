@@ -70,6 +70,7 @@ impl<'a> Context<'a> {
         let progress = Progress::new(&mut out).sink();
         let node = Node::builder(&data_dir)
             .registry(registry)
+            .wait(global.wait())
             .progress(progress);
         Ok(Self {
             host,

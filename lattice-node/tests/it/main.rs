@@ -26,6 +26,7 @@ mod sessions;
 mod sharing;
 #[cfg(unix)]
 mod trust;
+mod turns;
 mod votes;
 mod waiting;
 mod whole;
