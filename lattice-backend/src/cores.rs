@@ -14,6 +14,11 @@ fn start<'scope, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, work).ok()
 }
 
+/// Starts a thread that runs on its own. Returns false if the system refuses it.
+pub fn detach(work: impl FnOnce() + Send + 'static) -> bool {
+    Builder::new().spawn(work).is_ok()
+}
+
 /// The result of another thread, whose panic continues here.
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))

@@ -1,6 +1,7 @@
 //! A node: an identity and the stores of a data directory.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lattice_backend::backend::Sharing;
 use lattice_backend::engine::open::{IfCopied, LogicPolicy};
@@ -63,6 +64,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.options = self.options.sharing(sharing);
+        self
+    }
+
+    /// How long a write waits for its turn while other processes write the store. Default: 10
+    /// seconds.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.options = self.options.wait(wait);
         self
     }
 

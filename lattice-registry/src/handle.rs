@@ -134,7 +134,8 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// Frees unused space in the file; see [`Engine::compact`].
     fn compact(&self, progress: &ProgressSink) -> Result<(), BackendError>;
 
-    /// Whether the store is open and its storage has not failed.
+    /// Whether the store is open, its storage has not failed, and no other file has replaced its
+    /// file.
     fn is_usable(&self) -> bool;
 
     /// Whether callers hold clones of this handle's typed form.

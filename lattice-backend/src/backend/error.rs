@@ -7,7 +7,7 @@ use lattice_meta::SchemaVersion;
 
 #[cfg(feature = "std")]
 use crate::backend::FirstFailure;
-use crate::backend::Table;
+use crate::backend::{Busy, Table};
 use crate::machine::LogicFault;
 
 /// The underlying cause of an error, from any backend.
@@ -61,6 +61,18 @@ pub enum BackendError {
         /// The layout now.
         found: SchemaVersion,
     },
+    /// Another process has recorded other code since the store was opened.
+    #[error(
+        "the store records `{found}` as its logic now, which is not that of this handle; open it \
+         again"
+    )]
+    LogicChanged {
+        /// The recorded version.
+        found: String,
+    },
+    /// It was not this handle's turn to write for as long as it waits. Nothing has changed.
+    #[error("the store is in use: {0}")]
+    InUse(Busy),
     /// The file that was opened has been replaced by another one, or removed.
     #[error("the store's file was replaced or removed since it was opened; open the store again")]
     Replaced,
@@ -99,6 +111,7 @@ impl BackendError {
         match **self {
             Self::Closed => Self::Closed,
             Self::ReadOnly => Self::ReadOnly,
+            Self::InUse(ref busy) => Self::InUse(busy.clone()),
             Self::Unusable { ref first } => Self::Unusable {
                 first: first.clone(),
             },

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lattice_meta::MetaError;
 
-use crate::backend::{BackendError, Cause};
+use crate::backend::{BackendError, Busy, Cause};
 
 /// Why a `state.db` cannot be opened or created.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +26,12 @@ pub enum FileError {
         path: PathBuf,
     },
     /// Another handle or process has the file open in a conflicting mode.
-    #[error("{} is in use: another handle or process holds a lock on it; close it there and try again", path.display())]
+    #[error("{} is in use: {busy}", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
+        /// What uses it, as far as is known.
+        busy: Busy,
     },
     /// The file is not a store.
     #[error("{} is not a store: {detail}", path.display())]
@@ -65,7 +67,7 @@ impl FileError {
     pub fn renamed(mut self, from: &Path, to: &Path) -> Self {
         let (Self::NotFound { path }
         | Self::Exists { path }
-        | Self::InUse { path }
+        | Self::InUse { path, .. }
         | Self::NotAStore { path, .. }
         | Self::Damaged { path, .. }
         | Self::Io { path, .. }) = &mut self;
@@ -108,7 +110,7 @@ pub enum PeekError {
 pub(crate) enum FileFault {
     NotFound,
     Exists,
-    InUse,
+    InUse(Busy),
     #[cfg_attr(
         not(feature = "redb"),
         expect(dead_code, reason = "the redb backend makes it")
@@ -125,7 +127,7 @@ impl FileFault {
         match self {
             Self::NotFound => FileError::NotFound { path },
             Self::Exists => FileError::Exists { path },
-            Self::InUse => FileError::InUse { path },
+            Self::InUse(busy) => FileError::InUse { path, busy },
             Self::NotAStore(detail) => FileError::NotAStore { path, detail },
             Self::Damaged(detail) => FileError::Damaged { path, detail },
             Self::Io(source) => FileError::Io { path, source },
@@ -138,6 +140,7 @@ impl From<BackendError> for FileFault {
     fn from(error: BackendError) -> Self {
         match error {
             BackendError::Damaged { detail } => Self::Damaged(detail),
+            BackendError::InUse(busy) => Self::InUse(busy),
             error => Self::Io(error.into()),
         }
     }

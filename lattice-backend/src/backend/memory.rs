@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::tx::{NoRows, is_empty_span};
 use crate::backend::{
-    Access, BackendError, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, ReadTx,
-    Result, Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx,
-    copy_store, read_peek,
+    Access, BackendError, Busy, Direction, FileError, Integrity, OpenOptions, Peek, PeekError,
+    ReadTx, Result, Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction,
+    WriteTx, copy_store, read_peek,
 };
 
 type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -77,7 +77,7 @@ impl MemoryBackend {
         if access == Access::ReadWrite {
             let mut has_writer = lock(&file.has_writer);
             if *has_writer {
-                return Err(FileFault::InUse);
+                return Err(FileFault::InUse(Busy::default()));
             }
             *has_writer = true;
         }

@@ -1,5 +1,6 @@
 //! Storage backends: they open `state.db` files and provide transactions over them.
 
+mod busy;
 mod error;
 #[cfg(feature = "std")]
 pub(crate) mod file_error;
@@ -17,6 +18,7 @@ mod state_db;
 mod transaction;
 pub(crate) mod tx;
 
+pub use busy::{Busy, Holder};
 pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]
 pub use file_error::{FileError, PeekError};

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lattice_meta::MetaInfo;
 
@@ -23,7 +24,7 @@ pub enum Access {
 /// How processes share a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Sharing {
-    /// One process writes, and others may read the live store.
+    /// Processes take turns at writing, and all may read the live store.
     #[default]
     SingleWriter,
     /// One process has exclusive use of the store; its commits are about a fifth faster.
@@ -39,11 +40,20 @@ pub struct OpenOptions {
     pub sharing: Sharing,
     /// The backend's cache limit, in bytes.
     pub cache_bytes: usize,
+    /// How long a writer waits for its turn while another process writes.
+    pub wait: Duration,
+    /// The name of long work, such as `rebuild`, for which the store is opened for writing. The
+    /// handle then has the turn until it is closed, and processes that wait in vain report the
+    /// name. Without a name a handle has the turn only while it writes.
+    pub work: Option<&'static str>,
 }
 
 impl OpenOptions {
     /// The default cache limit: 16 MiB.
     pub const DEFAULT_CACHE_BYTES: usize = 16 << 20;
+
+    /// The default limit of a wait for the turn: 10 seconds.
+    pub const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
     /// For reading only.
     pub const fn read_only() -> Self {
@@ -51,6 +61,8 @@ impl OpenOptions {
             access: Access::ReadOnly,
             sharing: Sharing::SingleWriter,
             cache_bytes: Self::DEFAULT_CACHE_BYTES,
+            wait: Self::DEFAULT_WAIT,
+            work: None,
         }
     }
 
@@ -59,6 +71,15 @@ impl OpenOptions {
         Self {
             access: Access::ReadWrite,
             ..Self::read_only()
+        }
+    }
+
+    /// For work that keeps other writers out from now until the handle is closed.
+    pub const fn long_work(work: &'static str, wait: Duration) -> Self {
+        Self {
+            wait,
+            work: Some(work),
+            ..Self::read_write()
         }
     }
 }
@@ -85,10 +106,13 @@ pub trait StateDb: Debug + Send + Sync {
     /// [`BackendError::Closed`] after [`close`](Self::close), and what the backend reports.
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>>;
 
-    /// Begins a write transaction once the previous one has been committed or dropped. It sees all
-    /// earlier commits, including those whose tickets nothing has waited for yet.
+    /// Begins a write transaction once the previous one has been committed or dropped, and once it
+    /// is this handle's turn. It sees all earlier commits, including those whose tickets nothing
+    /// has waited for yet, and those of other handles; see
+    /// [`follows_others`](Transaction::follows_others).
     ///
     /// # Errors
+    /// [`BackendError::InUse`] if other handles had the turn for as long as this one waits;
     /// [`BackendError::ReadOnly`], [`BackendError::Closed`] and what the backend reports. No
     /// transaction was begun, and the store is unchanged. After [`BackendError::Unusable`] the
     /// store must be opened again, because of an earlier failure.
@@ -201,14 +225,21 @@ pub trait StateBackend: Debug + Send + Sync {
     /// If the file cannot be read or is not a store.
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError>;
 
-    /// Excludes writers from a file until the lock is dropped, for a caller that replaces or
-    /// removes the file. A backend that can lock a file without opening it as a database also
-    /// locks damaged ones; the provided method opens the file for writing.
+    /// Excludes writers from a file until the lock is dropped, for the named work, which replaces
+    /// or removes the file. Waits for the writer's turn to end. A backend that can lock a file
+    /// without opening it as a database also locks damaged ones; the provided method opens the
+    /// file for writing.
     ///
     /// # Errors
-    /// [`FileError::InUse`] if a writer has the file open; and if it cannot be opened.
-    fn lock_writer(&self, path: &Path) -> Result<WriterLock, FileError> {
-        self.open(path, &OpenOptions::read_write())
+    /// [`FileError::InUse`] if writers have the file open for as long as this call waits; and if it
+    /// cannot be opened.
+    fn lock_writer(
+        &self,
+        path: &Path,
+        work: &'static str,
+        wait: Duration,
+    ) -> Result<WriterLock, FileError> {
+        self.open(path, &OpenOptions::long_work(work, wait))
             .map(WriterLock::new)
     }
 

@@ -18,6 +18,12 @@ use crate::backend::{Result, WriteTx};
 /// After a call on a transaction has failed, drop the transaction. Committing it then is a
 /// programming error or returns an error. Earlier commits are not affected.
 pub trait Transaction: WriteTx {
+    /// Whether another handle may have committed since this handle was opened, or since its last
+    /// transaction began. What the caller remembers of the rows may be outdated then.
+    fn follows_others(&self) -> bool {
+        false
+    }
+
     /// Ends the transaction and makes its writes visible to later transactions. The next one can
     /// begin as soon as this returns. The writes are durable when the ticket's
     /// [`wait`](Ticket::wait) returns. Snapshots show them never before they are durable, and

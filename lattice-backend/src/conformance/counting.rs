@@ -4,6 +4,7 @@ use crate::progress::ProgressSink;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::backend::{
     Access, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, ReadTx, Result, Row,
@@ -140,8 +141,13 @@ impl StateBackend for CountingBackend {
         self.backend.check_integrity(path)
     }
 
-    fn lock_writer(&self, path: &Path) -> Result<WriterLock, FileError> {
-        self.backend.lock_writer(path)
+    fn lock_writer(
+        &self,
+        path: &Path,
+        work: &'static str,
+        wait: Duration,
+    ) -> Result<WriterLock, FileError> {
+        self.backend.lock_writer(path, work, wait)
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
@@ -282,6 +288,10 @@ impl WriteTx for CountingWrite<'_> {
 }
 
 impl Transaction for CountingWrite<'_> {
+    fn follows_others(&self) -> bool {
+        self.tx.follows_others()
+    }
+
     fn commit(self: Box<Self>) -> Result<Ticket> {
         self.tx.commit()
     }

@@ -11,13 +11,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lattice_meta::{Genesis, GenesisHash, MetaKey, SchemaVersion};
 
-use crate::backend::{Access, BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Ticket};
+use crate::backend::{
+    BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Ticket, Transaction,
+};
 use crate::clock::Clock;
 use crate::engine::write::Answer;
 use crate::engine::write::group_commit::GroupCommit;
 use crate::engine::write::recorder::Recorder;
 use crate::engine::write::signing::Signing;
 use crate::engine::write::state::WriterState;
+use crate::history::system::LOGIC;
 use crate::machine::StateMachine;
 use crate::op::{OpHasher, SecretKey};
 use crate::state::{ElementChanges, ElementHasher};
@@ -118,11 +121,6 @@ impl<M: StateMachine> Inner<M> {
         }
     }
 
-    /// Whether this handle may write.
-    pub(crate) fn is_writer(&self) -> bool {
-        self.writer.is_some()
-    }
-
     /// The writer's state between two transactions. A poisoned lock says no more than `unusable`.
     pub(crate) fn writer(&self) -> Result<MutexGuard<'_, WriterState>> {
         let writer = self.writer.as_ref().ok_or(BackendError::ReadOnly)?;
@@ -169,8 +167,7 @@ impl<M: StateMachine> Inner<M> {
     ) -> Result<T, E> {
         let mut state = self.writer()?;
         self.check_usable()?;
-        let begun = self.db.begin_write();
-        let mut tx = begun.map_err(|error| self.with_first(error))?;
+        let mut tx = self.begin(&mut state)?;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let mut recorder = Recorder::new(self, &mut *tx, &mut state);
             let value = work(&mut recorder)?;
@@ -208,6 +205,45 @@ impl<M: StateMachine> Inner<M> {
         Ok(value)
     }
 
+    /// Begins a transaction, and reads the writer's state again if another process has written.
+    ///
+    /// # Errors
+    /// What the backend reports. The handle stays usable if it was not its turn. It is unusable if
+    /// the file was replaced, or other code is recorded.
+    fn begin(&self, state: &mut WriterState) -> Result<Box<dyn Transaction + '_>> {
+        let begun = self.db.begin_write().and_then(|tx| {
+            if tx.follows_others() {
+                self.follow(&*tx, state)?;
+            }
+            Ok(tx)
+        });
+        begun.map_err(|error| match error {
+            error @ (BackendError::Closed | BackendError::ReadOnly | BackendError::InUse(_)) => {
+                error
+            }
+            error => {
+                let error = self.with_first(error);
+                self.poison(&error);
+                error
+            }
+        })
+    }
+
+    /// Reads what this handle remembers again.
+    fn follow(&self, tx: &dyn Transaction, state: &mut WriterState) -> Result<()> {
+        self.check_schema(tx)?;
+        let row = tx.get(Table::System, LOGIC)?;
+        let found = row.map(|row| row.escape_ascii().to_string());
+        let missing = || BackendError::row(Table::System, "the version of the logic", "none");
+        let found = found.ok_or_else(missing)?;
+        if !self.machine.logic().computes_as(&found) {
+            return Err(BackendError::LogicChanged { found });
+        }
+        state.reload(tx, &self.hasher)?;
+        state.pending.note_others();
+        Ok(())
+    }
+
     /// Discards what a rolled-back transaction left in memory by reading the state again. If that
     /// fails, the handle becomes unusable.
     fn forget(&self, state: &mut WriterState) {
@@ -223,9 +259,6 @@ impl<M: StateMachine> Inner<M> {
     /// Fails if another process has migrated the store since this handle opened it for reading: the
     /// handle does not know the new rows.
     pub(crate) fn check_schema(&self, tx: &dyn ReadTx) -> Result<()> {
-        if self.db.access() == Access::ReadWrite {
-            return Ok(());
-        }
         let row = tx.get(Table::Meta, &MetaKey::SchemaVersion.to_bytes())?;
         let opened = self.schema;
         match row.as_deref().and_then(|row| row.try_into().ok()) {

@@ -442,9 +442,13 @@ impl<M: StateMachine> Engine<M> {
         })
     }
 
-    /// Whether the store is not closed and no failure has made the handle unusable.
+    /// Whether the store is not closed, no failure has made the handle unusable, and no other file
+    /// has replaced the store's.
     pub fn is_usable(&self) -> bool {
-        !self.inner.closed.load(Ordering::Acquire) && self.inner.check_usable().is_ok()
+        let is_open = !self.inner.closed.load(Ordering::Acquire);
+        is_open
+            && self.inner.check_usable().is_ok()
+            && !self.inner.db.is_replaced().unwrap_or(false)
     }
 
     /// Whether this handle has clones.

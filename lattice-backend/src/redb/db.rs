@@ -11,18 +11,22 @@ use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Transaction}
 use crate::progress::ProgressSink;
 use crate::redb::error::{contain, wrapped_error};
 use crate::redb::pack;
+use crate::redb::turn::Turn;
 use crate::redb::tx::RedbReadTx;
 use crate::redb::write::RedbTransaction;
 use crate::storage::{Disk, FileId, Storage};
 
 /// How a file is open.
 pub(super) enum Opened {
-    /// For reading and writing.
-    Writer(Database),
+    /// For reading and writing; the turn is released after the file is closed.
+    Writer {
+        database: Database,
+        _turn: Option<Turn>,
+    },
     /// For reading; the guard keeps writers from opening a file whose writer crashed.
     Reader {
         database: ReadOnlyDatabase,
-        _guard: Option<Box<dyn Storage>>,
+        guard: Option<Box<dyn Storage>>,
     },
     /// For reading a file that redb repaired in memory.
     Repaired {
@@ -35,7 +39,9 @@ impl Opened {
     pub(super) fn begin_read(&self) -> Result<RedbReadTx> {
         contain(|| {
             match self {
-                Self::Writer(database) | Self::Repaired { database, .. } => database.begin_read(),
+                Self::Writer { database, .. } | Self::Repaired { database, .. } => {
+                    database.begin_read()
+                }
                 Self::Reader { database, .. } => database.begin_read(),
             }
             .map(RedbReadTx::new)
@@ -43,10 +49,19 @@ impl Opened {
         })
     }
 
-    fn close(self) -> Result<()> {
+    /// Whether this excludes writers: the file's writer crashed.
+    pub(super) fn keeps_writers_out(&self) -> bool {
+        match self {
+            Self::Writer { .. } => false,
+            Self::Reader { guard, .. } => guard.is_some(),
+            Self::Repaired { .. } => true,
+        }
+    }
+
+    pub(super) fn close(self) -> Result<()> {
         contain(|| {
             match self {
-                Self::Writer(database) | Self::Repaired { database, .. } => database.close(),
+                Self::Writer { database, .. } | Self::Repaired { database, .. } => database.close(),
                 Self::Reader { database, .. } => database.close(),
             }
             .map_err(|error| wrapped_error("closing", error))
@@ -70,6 +85,17 @@ pub(super) struct Place {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) path: PathBuf,
     pub(super) file: Option<FileId>,
+}
+
+impl Place {
+    /// Whether another file is there now, or none.
+    pub(super) fn is_replaced(&self) -> Result<bool> {
+        match self.disk.file_id(&self.path) {
+            Ok(file) => Ok(file != self.file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(BackendError::storage("looking at the file", error)),
+        }
+    }
 }
 
 impl RedbDb {
@@ -109,14 +135,7 @@ impl StateDb for RedbDb {
     }
 
     fn is_replaced(&self) -> Result<bool> {
-        let Some(place) = &self.place else {
-            return Ok(false);
-        };
-        match place.disk.file_id(&place.path) {
-            Ok(file) => Ok(file != place.file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(BackendError::storage("looking at the file", error)),
-        }
+        self.place.as_ref().map_or(Ok(false), Place::is_replaced)
     }
 
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
@@ -129,7 +148,7 @@ impl StateDb for RedbDb {
         let writing = self.wait_to_write();
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let database = match opened.as_ref().ok_or(BackendError::Closed)? {
-            Opened::Writer(database) => database,
+            Opened::Writer { database, .. } => database,
             Opened::Reader { .. } | Opened::Repaired { .. } => return Err(BackendError::ReadOnly),
         };
         let tx = contain(|| {
@@ -137,7 +156,7 @@ impl StateDb for RedbDb {
                 .begin_write()
                 .map_err(|error| wrapped_error("beginning to write", error))
         })?;
-        Ok(Box::new(RedbTransaction::new(tx, writing)))
+        Ok(Box::new(RedbTransaction::new(tx, writing, false)))
     }
 
     fn compact(&self, progress: &ProgressSink) -> Result<()> {
@@ -145,7 +164,7 @@ impl StateDb for RedbDb {
         // Readers that begin during the compaction wait for its end.
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         match opened.as_mut().ok_or(BackendError::Closed)? {
-            Opened::Writer(database) => contain(|| pack::compact(database, progress)),
+            Opened::Writer { database, .. } => contain(|| pack::compact(database, progress)),
             Opened::Reader { .. } | Opened::Repaired { .. } => Err(BackendError::ReadOnly),
         }
     }

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{DatabaseError, StorageError};
 
-use crate::backend::BackendError;
 use crate::backend::file_error::FileFault;
+use crate::backend::{BackendError, Busy};
 use crate::storage::Storage;
 
 /// The first bytes of every redb file.
@@ -57,7 +57,7 @@ pub(super) fn file_error(error: DatabaseError) -> FileFault {
     match error {
         // Also a lock on all bytes of the file, which any process that can read it can take.
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            FileFault::InUse
+            FileFault::InUse(Busy::default())
         }
         DatabaseError::Storage(StorageError::Corrupted(detail)) => FileFault::Damaged(detail),
         DatabaseError::Storage(StorageError::Io(error))

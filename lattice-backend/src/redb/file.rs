@@ -10,7 +10,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 #[cfg(unix)]
-use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage, lock_beside};
 
 /// How long a call waits for a lock, and the interval between attempts.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -61,6 +61,57 @@ impl Disk for FileDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
     }
+
+    /// Links are followed first, so that all paths of a store lead to one lock file.
+    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
+        let store = store.canonicalize()?;
+        let path = lock_beside(&store);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        loop {
+            match open_file(&mut options, &path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return Ok(Box::new(FileStorage::of(opened?)?)),
+            }
+            match private(options.clone().create_new(true)).open(&path) {
+                // Another process created it first.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => {
+                    let file = created?;
+                    share_as(&file, &store)?;
+                    // Not synced: a lock file that is lost is made again.
+                    return Ok(Box::new(FileStorage::of(file)?));
+                }
+            }
+        }
+    }
+}
+
+/// Gives a new lock file the owner of a store's file. Those who may write to the store's file may
+/// read and write the lock file. Others could hold a lock on it if they could only read it.
+#[cfg(unix)]
+fn share_as(lock: &File, store: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let (is, like) = (lock.metadata()?, std::fs::metadata(store)?);
+    let owners = |metadata: &Metadata| (metadata.uid(), metadata.gid());
+    let has_owners =
+        owners(&is) == owners(&like) || fchown(lock, Some(like.uid()), Some(like.gid())).is_ok();
+    let has_group =
+        has_owners || is.gid() == like.gid() || fchown(lock, None, Some(like.gid())).is_ok();
+    let mut mode = 0o600;
+    // The rights of the store's group are not those of another group.
+    if like.mode() & 0o020 != 0 && has_group {
+        mode |= 0o060;
+    }
+    if like.mode() & 0o002 != 0 {
+        mode |= 0o066;
+    }
+    lock.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn share_as(_: &File, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// A store is not encrypted: a new file is for its owner alone, whatever the umask allows.
@@ -119,6 +170,10 @@ impl FileStorage {
         if mode == FileMode::CreateNew {
             sync_parent(path)?;
         }
+        Self::of(file)
+    }
+
+    fn of(file: File) -> io::Result<Self> {
         let locks = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Self { locks })
     }

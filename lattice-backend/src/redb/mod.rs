@@ -10,6 +10,8 @@ mod pack;
 mod page;
 mod reader;
 mod scratch;
+mod turn;
+mod turns;
 mod tx;
 mod write;
 
@@ -34,13 +36,14 @@ use db::{Opened, Place, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
 use pack::shrink;
 use scratch::Unsynced;
+use turn::{Patience, Turn};
+use turns::TurnDb;
 
 /// Cache for a peek, which reads a handful of pages.
 const PEEK_CACHE_BYTES: usize = 256 << 10;
-/// How often a writer retries a lock that a short peek of a crashed store may hold, and the wait
-/// between tries.
-const LOCK_TRIES: u32 = 10;
-const LOCK_WAIT: Duration = Duration::from_millis(2);
+/// The shortest wait for a lock that a short peek of a crashed store may hold, or a writer that
+/// opens the file, for callers that do not want to wait.
+const MIN_WAIT: Duration = Duration::from_millis(20);
 
 /// Stores as redb files on a [`Disk`].
 ///
@@ -88,35 +91,79 @@ impl RedbBackend {
         contain(|| reader::open(&|| self.disk.open(path, FileMode::Read), options))
     }
 
-    fn open_writer(&self, path: &Path, options: &OpenOptions) -> Result<Opened, FileFault> {
-        let mut tries = 1;
+    /// Opens a file for writing, in this handle's turn or exclusively. Readers of a crashed file
+    /// can prevent it for a moment.
+    fn open_writer(
+        &self,
+        path: &Path,
+        options: &OpenOptions,
+        own_tables: OwnTables,
+        patience: &mut Patience,
+    ) -> Result<redb::Database, FileFault> {
         loop {
             let storage = self.storage(path, FileMode::ReadWrite)?;
             // redb would take an empty file for a new database and write to it.
             check_magic(&*storage)?;
-            check_own_tables(&*storage)?;
+            if own_tables == OwnTables::Check {
+                check_own_tables(&*storage)?;
+            }
             match create_database(storage, options) {
-                Err(FileFault::InUse) if tries < LOCK_TRIES => {
-                    tries += 1;
-                    std::thread::sleep(LOCK_WAIT);
-                }
-                opened => return opened.map(Opened::Writer),
+                Err(FileFault::InUse(_)) if patience.pause_long() => {}
+                Err(FileFault::InUse(_)) => return Err(FileFault::InUse(patience.busy())),
+                opened => return opened,
             }
         }
     }
 
+    /// Opens a file for work that has it until it is closed: exclusive use, or long work, which
+    /// keeps the turn.
+    fn open_for_work(&self, path: &Path, options: &OpenOptions) -> Result<Opened, FileFault> {
+        let mut patience = Patience::new(options.wait.max(MIN_WAIT));
+        let turn = match options.sharing {
+            Sharing::SingleWriter => Some(self.turn(path, options.work, &mut patience, &|| false)?),
+            // Others cannot open the file at all.
+            Sharing::Exclusive => None,
+        };
+        if turn.is_none() {
+            patience = Patience::new(MIN_WAIT);
+        }
+        let database = self.open_writer(path, options, OwnTables::Check, &mut patience)?;
+        Ok(Opened::Writer {
+            database,
+            _turn: turn,
+        })
+    }
+
+    fn turn(
+        &self,
+        path: &Path,
+        work: Option<&str>,
+        patience: &mut Patience,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Turn, FileFault> {
+        Turn::take(&*self.disk, path, work, patience, is_over)
+    }
+
     /// Opens a file, and checks after locking it that it is still the file at the path.
-    fn open_file(&self, path: &Path, options: &OpenOptions) -> Result<RedbDb, FileFault> {
+    fn open_file(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileFault> {
+        let takes_turns = options.sharing == Sharing::SingleWriter && options.work.is_none();
+        if options.access == Access::ReadWrite && takes_turns {
+            return Ok(Arc::new(TurnDb::open(self, path, options)?));
+        }
         let (opened, file) = self.in_place(path, || match options.access {
-            Access::ReadWrite => self.open_writer(path, options),
+            Access::ReadWrite => self.open_for_work(path, options),
             Access::ReadOnly => self.open_reader(path, options),
         })?;
-        let place = Place {
+        let place = self.place(path, file);
+        Ok(Arc::new(RedbDb::at(opened, options.access, place)))
+    }
+
+    fn place(&self, path: &Path, file: Option<FileId>) -> Place {
+        Place {
             disk: Arc::clone(&self.disk),
             path: path.to_path_buf(),
             file,
-        };
-        Ok(RedbDb::at(opened, options.access, place))
+        }
     }
 
     /// Opens and locks a file, and returns its identity. Another file may have replaced it before
@@ -148,8 +195,19 @@ impl RedbBackend {
 
     /// Takes the lock that excludes writers, whatever the file contains. A user who may not write
     /// to the file shares the lock, which excludes writers as well.
-    fn lock_file(&self, path: &Path) -> Result<Box<dyn Storage>, FileFault> {
+    fn lock_file(
+        &self,
+        path: &Path,
+        work: &'static str,
+        wait: Duration,
+    ) -> Result<(Option<Turn>, Box<dyn Storage>), FileFault> {
         let open = || {
+            let mut patience = Patience::new(wait.max(MIN_WAIT));
+            let turn = match self.turn(path, Some(work), &mut patience, &|| false) {
+                // The lock below excludes writers. The turn is only for a fair order.
+                Err(FileFault::Io(error)) if is_about_rights(&*error) => None,
+                turn => Some(turn?),
+            };
             let (storage, kind) = match self.disk.open(path, FileMode::ReadWrite) {
                 Err(error) if cannot_write(&error) => {
                     (self.disk.open(path, FileMode::Read), LockKind::Shared)
@@ -157,18 +215,15 @@ impl RedbBackend {
                 opened => (opened, LockKind::Exclusive),
             };
             let storage = storage.map_err(open_error)?;
-            let mut tries = 1;
             while !storage
                 .try_lock(reader::WRITER_MODE, kind)
                 .map_err(open_error)?
             {
-                if tries == LOCK_TRIES {
-                    return Err(FileFault::InUse);
+                if !patience.pause_long() {
+                    return Err(FileFault::InUse(patience.busy()));
                 }
-                tries += 1;
-                std::thread::sleep(LOCK_WAIT);
             }
-            Ok(storage)
+            Ok((turn, storage))
         };
         Ok(self.in_place(path, open)?.0)
     }
@@ -181,7 +236,7 @@ impl RedbBackend {
         let storage = self.storage(path, FileMode::CreateNew)?;
         let file = NewFile::new(&*self.disk, path);
         let database = create_database(storage, &OpenOptions::read_write())?;
-        let db = RedbDb::new(Opened::Writer(database), Access::ReadWrite);
+        let db = RedbDb::new(writer_of(database), Access::ReadWrite);
         let mut tx = db.begin_write()?;
         // Accessing a table creates it: a new store has all its tables from the beginning.
         for table in Table::ALL {
@@ -202,7 +257,7 @@ impl RedbBackend {
             ..OpenOptions::read_write()
         };
         let database = create_database(Box::new(storage), &options)?;
-        Ok(RedbDb::new(Opened::Writer(database), options.access))
+        Ok(RedbDb::new(writer_of(database), options.access))
     }
 
     /// Frees the unused space that copying rows into a new file leaves.
@@ -293,26 +348,52 @@ impl StateBackend for RedbBackend {
         }
     }
 
-    fn lock_writer(&self, path: &Path) -> Result<WriterLock, FileError> {
-        let locked = self.lock_file(path);
+    fn lock_writer(
+        &self,
+        path: &Path,
+        work: &'static str,
+        wait: Duration,
+    ) -> Result<WriterLock, FileError> {
+        let locked = self.lock_file(path, work, wait);
         Ok(WriterLock::new(locked.map_err(|fault| fault.at(path))?))
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
         let db = self.open_file(path, options);
-        Ok(Arc::new(db.map_err(|fault| fault.at(path))?))
+        db.map_err(|fault| fault.at(path))
     }
 }
 
+/// Whether redb's own tables are compared with their checksums before redb trusts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnTables {
+    Check,
+    /// This handle has left the file as it is.
+    Trust,
+}
+
+/// A file that no other process can write.
+fn writer_of(database: redb::Database) -> Opened {
+    Opened::Writer {
+        database,
+        _turn: None,
+    }
+}
+
+/// Whether the operating system does not allow this user to write.
+fn is_about_rights(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(cannot_write)
+}
+
 /// Compares redb's own tables with their checksums, unless a writer has the file open: redb refuses
-/// that file.
-fn check_own_tables(storage: &dyn Storage) -> Result<(), FileFault> {
+/// that file. Returns whether it compared them.
+fn check_own_tables(storage: &dyn Storage) -> Result<bool, FileFault> {
     if !reader::keeps_writers_out(storage).map_err(open_error)? {
-        return Ok(());
+        return Ok(false);
     }
     let checked = own_tables::check(storage);
     storage.unlock(reader::WRITER_MODE).map_err(open_error)?;
-    checked
+    checked.map(|()| true)
 }
 
 fn cannot_write(error: &io::Error) -> bool {

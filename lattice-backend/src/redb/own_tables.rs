@@ -383,7 +383,7 @@ mod tests {
         let disk = MemoryDisk::new();
         disk.insert(Path::new(PATH), closed_file());
         let backend = RedbBackend::on_disk(disk.clone());
-        let options = OpenOptions::read_write();
+        let options = OpenOptions::long_work("compact", OpenOptions::DEFAULT_WAIT);
         let _writer = backend.open(Path::new(PATH), &options).unwrap();
         let storage = disk.open(Path::new(PATH), FileMode::ReadWrite).unwrap();
         let mut bytes = disk.bytes(Path::new(PATH)).unwrap();

@@ -9,7 +9,8 @@ use crate::redb::adapter::{Adapter, CONSISTENT_BYTE, FLAGS_OFFSET, LockView, PRI
 use crate::redb::db::Opened;
 use crate::redb::error::{check_magic, file_error, open_error};
 use crate::redb::overlay::Overlay;
-use crate::redb::{LOCK_TRIES, LOCK_WAIT, builder};
+use crate::redb::turn::Patience;
+use crate::redb::{MIN_WAIT, builder};
 use crate::storage::{LockKind, LockRange, Storage};
 
 /// A writer locks this byte before it does anything else (redb's design document).
@@ -33,7 +34,7 @@ pub(super) fn open(
     options: &OpenOptions,
 ) -> Result<Opened, FileFault> {
     let open_file = || open_file().map_err(open_error);
-    let mut tries = 1;
+    let mut patience = Patience::new(options.wait.max(MIN_WAIT));
     loop {
         let storage = open_file()?;
         let flags = check_magic(&*storage)?;
@@ -51,7 +52,7 @@ pub(super) fn open(
             Ok(database) => {
                 return Ok(Opened::Reader {
                     database,
-                    _guard: None,
+                    guard: None,
                 });
             }
             Err(redb::DatabaseError::RepairAborted) => {}
@@ -62,11 +63,9 @@ pub(super) fn open(
         if keeps_writers_out(&*guard).map_err(open_error)? {
             return crashed(open_file()?, guard, options);
         }
-        if tries == LOCK_TRIES {
-            return Err(FileFault::InUse);
+        if !patience.pause_long() {
+            return Err(FileFault::InUse(patience.busy()));
         }
-        tries += 1;
-        std::thread::sleep(LOCK_WAIT);
     }
 }
 
@@ -95,7 +94,7 @@ fn crashed(
             .map_err(file_error)?;
         return Ok(Opened::Reader {
             database,
-            _guard: Some(guard),
+            guard: Some(guard),
         });
     }
     // Written in exclusive mode: only redb's repair finds the last intact commit.

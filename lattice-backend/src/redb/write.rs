@@ -1,7 +1,6 @@
 //! Write transactions.
 
 use std::cell::OnceCell;
-use std::sync::MutexGuard;
 
 use redb::WriteTransaction;
 use self_cell::self_cell;
@@ -84,17 +83,20 @@ fn abort(tx: WriteTransaction) -> Result<()> {
     })
 }
 
-pub(super) struct RedbTransaction<'db> {
+pub(super) struct RedbTransaction<G> {
     /// `None` after the transaction has ended.
     open: Option<Open>,
+    follows_others: bool,
     /// Dropped last, so that the next transaction begins after this one has ended.
-    _writing: MutexGuard<'db, ()>,
+    _writing: G,
 }
 
-impl<'db> RedbTransaction<'db> {
-    pub(super) fn new(tx: WriteTransaction, writing: MutexGuard<'db, ()>) -> Self {
+impl<G> RedbTransaction<G> {
+    /// The transaction releases `writing` when it has ended.
+    pub(super) fn new(tx: WriteTransaction, writing: G, follows_others: bool) -> Self {
         Self {
             open: Some(Open::new(tx, |_| Tables::default())),
+            follows_others,
             _writing: writing,
         }
     }
@@ -118,7 +120,7 @@ impl<'db> RedbTransaction<'db> {
 
 const NOT_ENDED: &str = "a transaction ends when it is consumed";
 
-impl ReadTx for RedbTransaction<'_> {
+impl<G> ReadTx for RedbTransaction<G> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.open()
             .with_dependent(|tx, tables| get(tables.table(tx, table)?, key))
@@ -140,7 +142,7 @@ impl ReadTx for RedbTransaction<'_> {
     }
 }
 
-impl WriteTx for RedbTransaction<'_> {
+impl<G> WriteTx for RedbTransaction<G> {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
         self.write(table, |table| {
             let written = table.insert(key, value);
@@ -165,7 +167,11 @@ impl WriteTx for RedbTransaction<'_> {
     }
 }
 
-impl Transaction for RedbTransaction<'_> {
+impl<G> Transaction for RedbTransaction<G> {
+    fn follows_others(&self) -> bool {
+        self.follows_others
+    }
+
     fn commit(mut self: Box<Self>) -> Result<Ticket> {
         let (tx, closed) = close_tables(self.open.take().expect(NOT_ENDED));
         if let Err(error) = closed {
@@ -181,7 +187,7 @@ impl Transaction for RedbTransaction<'_> {
     }
 }
 
-impl Drop for RedbTransaction<'_> {
+impl<G> Drop for RedbTransaction<G> {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
             let (tx, _) = close_tables(open);

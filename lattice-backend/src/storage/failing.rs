@@ -149,6 +149,11 @@ impl<D: Disk> Disk for FailingDisk<D> {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.disk.remove(path)
     }
+
+    /// Forwards the call: a lock file is never synced, and holds no data.
+    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
+        self.disk.open_lock(store)
+    }
 }
 
 #[derive(Debug)]

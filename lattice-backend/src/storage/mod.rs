@@ -15,7 +15,7 @@ pub use recording::{RecordingDisk, Unsynced};
 use std::fmt::Debug;
 use std::io;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A range of byte offsets to lock; it may lie beyond the end of the storage.
 pub type LockRange = (Bound<u64>, Bound<u64>);
@@ -88,6 +88,16 @@ pub enum FileMode {
     CreateNew,
 }
 
+/// The end of the name of a store's lock file.
+pub const TURN_SUFFIX: &str = ".turn";
+
+/// The path of the lock file of the store's file at this path.
+pub(crate) fn lock_beside(store: &Path) -> PathBuf {
+    let mut path = store.as_os_str().to_owned();
+    path.push(TURN_SUFFIX);
+    PathBuf::from(path)
+}
+
 /// Opens storages by path.
 pub trait Disk: Debug + Send + Sync + 'static {
     /// Opens a storage.
@@ -121,4 +131,25 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Errors
     /// What the operating system reports.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Opens the lock file of a store's file, and creates it if it is missing: its name is that of
+    /// the store's file with [`TURN_SUFFIX`]. Users who may write to the store's file can lock it,
+    /// and no others. Its contents need not survive a crash.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
+        let path = &lock_beside(store);
+        loop {
+            match self.open(path, FileMode::ReadWrite) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened,
+            }
+            match self.open(path, FileMode::CreateNew) {
+                // Another process created it first.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return created,
+            }
+        }
+    }
 }

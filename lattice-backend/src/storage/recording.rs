@@ -181,6 +181,11 @@ impl Disk for RecordingDisk {
         steps.push(Step::Remove(path.to_path_buf()));
         Ok(())
     }
+
+    /// Forwards the call: nothing that is durable depends on a lock file.
+    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
+        self.disk.open_lock(store)
+    }
 }
 
 #[derive(Debug)]

@@ -71,7 +71,12 @@ fn fill(site: &Site, sharing: Sharing) {
         tx.commit().unwrap().wait().unwrap();
     }
     println!("durable 0");
-    drop(std::io::stdin().read(&mut [0]));
+    // An idle handle does not have the file open for writing.
+    loop {
+        let mut tx = db.begin_write().unwrap();
+        tx.put(Table::Data, b"more", b"row").unwrap();
+        tx.commit().unwrap().wait().unwrap();
+    }
 }
 
 /// Another process that has the store open; dropping this kills it.
@@ -142,6 +147,13 @@ fn reader(site: &Site) -> Result<Store, OpenError> {
     site.try_open(request)
 }
 
+/// A writer that does not wait.
+fn impatient(site: &Site) -> OpenError {
+    let mut request = site.request();
+    request.options.wait = Duration::ZERO;
+    site.try_open(request).unwrap_err()
+}
+
 fn assert_in_use(error: OpenError) {
     assert!(
         matches!(error, OpenError::File(FileError::InUse { .. })),
@@ -166,7 +178,7 @@ fn a_clean_store_is_read_without_being_changed() {
 }
 
 #[test]
-fn a_store_that_is_live_elsewhere_can_be_read_and_not_written() {
+fn a_store_that_is_live_elsewhere_can_be_read_and_written_in_turns() {
     let (_dir, site) = on_files();
     let mut other = Other::start("write-single", &site.path);
     other.wait_for(3);
@@ -184,9 +196,19 @@ fn a_store_that_is_live_elsewhere_can_be_read_and_not_written() {
     );
     let more = store.wait_for_ops(durable + 1, Duration::MAX).unwrap();
     assert!(more > durable + 1, "a reader can wait for the writer");
-    assert_in_use(site.try_open(site.request()).unwrap_err());
     store.close().unwrap();
+    // It can be written too, in turns.
+    let second = site.open();
+    append(&second, "beside", "the other");
+    let more = second.op_count().unwrap();
+    other.wait_for(more + 3);
+    append(&second, "beside", "the other, again");
+    assert!(get(&second, "beside").is_some());
     other.kill();
+    assert_whole(&second);
+    // A handle can continue after the writer before it was killed.
+    append(&second, "after", "the kill");
+    assert_whole(&second);
     assert_whole(&site.open());
 }
 
@@ -201,7 +223,7 @@ fn a_store_in_exclusive_use_elsewhere_is_in_use() {
         "{peeked:?}"
     );
     assert_in_use(reader(&site).unwrap_err());
-    assert_in_use(site.try_open(site.request()).unwrap_err());
+    assert_in_use(impatient(&site));
     other.wait_for(5);
     other.kill();
     assert_whole(&site.open());
@@ -233,7 +255,7 @@ fn crashed(role: &str) {
         // Reading still works while others read.
         let (store, second) = (reader(&site).unwrap(), reader(&site).unwrap());
         assert_eq!(site.backend.peek_info(&site.path).unwrap(), info);
-        assert_in_use(site.try_open(site.request()).unwrap_err());
+        assert_in_use(impatient(&site));
         assert_eq!(store.info().unwrap(), info);
         assert!(store.op_count().unwrap() > acknowledged);
         assert_whole(&store);
@@ -245,7 +267,9 @@ fn crashed(role: &str) {
             std::fs::read(&site.path).unwrap() == before,
             "reading wrote"
         );
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        // The store, and the lock file of its writers.
+        assert!(dir.path().join("state.db.turn").exists());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
         // A writer recovers the same state.
         let store = site.open();
         assert!(history(&store) == read);

@@ -79,6 +79,7 @@ impl<'a> Context<'a> {
         out.set_progress(progress.clone());
         let node = Node::builder(&data_dir)
             .registry(registry)
+            .wait(global.wait())
             .progress(progress.sink());
         Ok(Self {
             host,

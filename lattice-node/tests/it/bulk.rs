@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use lattice_backend::backend::OpenOptions;
 use lattice_node::{Access, KvStore, LogStore, Node};
 use serde_json::Value;
 
-use crate::{lattice, printed, program};
+use crate::{lattice, printed, program, state_db};
 
 /// Starts the program with pipes.
 fn start(dir: &Path, arguments: &[&str]) -> Child {
@@ -245,6 +246,10 @@ fn writing_commands_report_in_use_and_reading_ones_work() {
         .open_as(id.parse().unwrap(), Access::ReadWrite)
         .unwrap();
     kv.put("key", "value").unwrap();
+    node.manager().close_all().unwrap();
+    let work = OpenOptions::long_work("rebuild", Duration::ZERO);
+    let backend = lattice_backend::file_backend();
+    let held = backend.open(&state_db(dir.path(), &id), &work).unwrap();
     let file = dir.path().join("rows.jsonl");
     std::fs::write(&file, rows(0, 3)).unwrap();
     let file = file.to_str().unwrap();
@@ -255,7 +260,7 @@ fn writing_commands_report_in_use_and_reading_ones_work() {
         &["import", "kv", file, "--atomic"],
         &["call", "kv", "put", "key=a", "value=b"],
     ] {
-        let refused = lattice(dir.path(), &[&["--json"], command].concat());
+        let refused = lattice(dir.path(), &[&["--json", "--no-wait"], command].concat());
         assert_eq!(
             refused.status.code(),
             Some(5),
@@ -278,5 +283,5 @@ fn writing_commands_report_in_use_and_reading_ones_work() {
     ] {
         printed(dir.path(), command);
     }
-    drop(kv);
+    held.close().unwrap();
 }

@@ -30,6 +30,7 @@ mod sharing;
 mod signals;
 #[cfg(unix)]
 mod trust;
+mod turns;
 mod upgrade;
 mod votes;
 mod waiting;

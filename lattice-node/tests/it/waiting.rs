@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use lattice_backend::backend::OpenOptions;
 use lattice_backend::clock::{Clock, ManualClock, SystemClock};
-use lattice_node::{Access, KvStore, ManagerOptions, Node, SecretKey, StoreManager, core_registry};
+use lattice_node::{Access, KvStore, ManagerOptions, SecretKey, StoreManager, core_registry};
 use lattice_registry::TypedStore;
 use serde_json::Value;
 
@@ -70,9 +72,9 @@ fn deferred_ops_are_named_and_applied_when_they_are_due() {
     );
     let text = String::from_utf8(text.stderr).unwrap();
     assert!(text.contains("2 ops deferred until "), "{text}");
-    assert!(text.contains("`bundle apply --wait`"), "{text}");
+    assert!(text.contains("`bundle apply --until-due`"), "{text}");
 
-    let (code, counts, errors) = apply(dir.path(), &file, &["--wait"]);
+    let (code, counts, errors) = apply(dir.path(), &file, &["--until-due"]);
     assert_eq!(code, Some(0), "{errors}");
     assert!(SystemClock.now_ms() >= until_ms);
     let numbers = ["applied", "known", "deferred"].map(|name| counts[name].as_u64().unwrap());
@@ -81,10 +83,10 @@ fn deferred_ops_are_named_and_applied_when_they_are_due() {
     assert!(errors.contains("waiting until "), "{errors}");
 }
 
-/// Starts `bundle apply --wait` on our directory, and reads its notes up to the one that it waits.
+/// Starts `bundle apply --until-due` on our directory, and reads its notes up to the one that it waits.
 fn start_waiting(dir: &Path, file: &Path) -> (Child, BufReader<ChildStderr>) {
     let mut child = program()
-        .args(["bundle", "apply", "--wait"])
+        .args(["--no-wait", "bundle", "apply", "--until-due"])
         .arg(file)
         .env("LATTICE_DATA_DIR", dir.join("ours"))
         .stdout(Stdio::null())
@@ -111,13 +113,15 @@ fn a_wait_outlasts_another_writer() {
     let file = bundle(dir.path(), 0, 10 * MINUTE_MS + 4000);
     let ours = dir.path().join("ours");
     let (mut child, mut errors) = start_waiting(dir.path(), &file);
-    let node = Node::open(&ours).unwrap();
-    let id = only_store(&ours).parse().unwrap();
-    drop(node.manager().open(id, Access::ReadWrite).unwrap());
+    // Long work keeps its turn, longer than the command waits at each attempt.
+    let state = ours.join("stores").join(only_store(&ours)).join("state.db");
+    let work = OpenOptions::long_work("rebuild", Duration::ZERO);
+    let held = lattice_backend::file_backend().open(&state, &work).unwrap();
     let mut line = String::new();
     errors.read_line(&mut line).unwrap();
+    assert!(line.contains("is busy with `rebuild`"), "{line}");
     assert!(line.contains("; trying again for 60 s"), "{line}");
-    node.manager().close_all().unwrap();
+    held.close().unwrap();
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
@@ -162,11 +166,11 @@ fn a_store_that_is_dated_ahead_is_refused_until_it_is_due() {
             left.next().is_none()
         }
     );
-    // Ten minutes are within what clocks differ by; with --wait the command waits for the rest.
+    // Ten minutes are within what clocks differ by; with --until-due the command waits for more.
     let dir = tempfile::tempdir().unwrap();
     let ahead_ms = 10 * MINUTE_MS + 3000;
     let file = bundle(dir.path(), ahead_ms, ahead_ms);
-    let (code, counts, errors) = apply(dir.path(), &file, &["--wait"]);
+    let (code, counts, errors) = apply(dir.path(), &file, &["--until-due"]);
     assert_eq!(code, Some(0), "{errors}");
     assert_eq!(
         (&counts["applied"], &counts["new_replica"]),

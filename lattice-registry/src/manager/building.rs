@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lattice_backend::backend::FileError;
+use lattice_backend::backend::{Busy, FileError};
 use lattice_backend::engine::open::OpenError;
 use lattice_meta::StoreId;
 
@@ -67,7 +67,10 @@ impl Building {
             }),
             Err(FilesError::Held { .. }) => {
                 made.keep();
-                let in_use = FileError::InUse { path: dir };
+                let in_use = FileError::InUse {
+                    path: dir,
+                    busy: Busy::default(),
+                };
                 Err(ManagerError::Open(OpenError::File(in_use)))
             }
             Err(error) => Err(error.into()),

@@ -56,7 +56,7 @@ impl StoreManager {
             None => {
                 let db = self
                     .backend
-                    .open(&file, &OpenOptions::read_write())
+                    .open(&file, &OpenOptions::long_work("compact", self.options.wait))
                     .map_err(|error| ManagerError::Open(error.into()))?;
                 db.compact(&self.options.progress).and(db.close())
             }

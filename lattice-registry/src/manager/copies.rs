@@ -128,10 +128,14 @@ impl StoreManager {
             .map_err(|source| ManagerError::io("look for", place, source))
     }
 
-    /// Excludes writers from a store's file, which may be damaged. Returns `None` if there is no
-    /// regular file, so that no writer can open it.
-    pub(super) fn lock(&self, file: &Path) -> Result<Option<WriterLock>, ManagerError> {
-        match self.backend.lock_writer(file) {
+    /// Excludes writers from a store's file, which may be damaged, for the named work. Returns
+    /// `None` if there is no regular file, so that no writer can open it.
+    pub(super) fn lock(
+        &self,
+        file: &Path,
+        work: &'static str,
+    ) -> Result<Option<WriterLock>, ManagerError> {
+        match self.backend.lock_writer(file, work, self.options.wait) {
             Err(FileError::NotFound { .. } | FileError::NotAStore { .. }) => Ok(None),
             locked => locked
                 .map(Some)

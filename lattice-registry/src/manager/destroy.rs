@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lattice_backend::backend::FileError;
+use lattice_backend::backend::{Busy, FileError};
 use lattice_backend::engine::open::OpenError;
+use lattice_backend::storage::TURN_SUFFIX;
 use lattice_meta::StoreId;
 
 use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
@@ -66,7 +67,7 @@ impl StoreManager {
             self.close(store_id)?;
             // A damaged store can be removed too. Only one that another process writes cannot.
             let _locked = match file.canonicalize() {
-                Ok(file) => self.lock(&file)?,
+                Ok(file) => self.lock(&file, "destroy")?,
                 Err(error) if leads_nowhere(&error) => None,
                 Err(source) => return Err(ManagerError::io("look for", file, source)),
             };
@@ -97,7 +98,10 @@ impl StoreManager {
         LockFile::take(lock, Duration::ZERO).map_err(|error| match error {
             FilesError::Held { .. } => {
                 let path = self.store_path(store_id);
-                ManagerError::Open(OpenError::File(FileError::InUse { path }))
+                ManagerError::Open(OpenError::File(FileError::InUse {
+                    path,
+                    busy: Busy::default(),
+                }))
             }
             error => error.into(),
         })
@@ -141,6 +145,11 @@ impl StoreManager {
             let there = directory_of(target);
             self.remove_at(store_id, there, Named::OfAny, target, destroyed)?;
             self.remove_file(store_id, target, Named::OfStore, destroyed)?;
+            let lock = lock_beside(target);
+            if destroyed.linked.contains(target) && fs::symlink_metadata(&lock).is_ok() {
+                remove_all(&lock)?;
+                destroyed.linked.push(lock);
+            }
             sync_dir(there)?;
         }
         if let Some(there) = &linked_dir {
@@ -182,7 +191,8 @@ impl StoreManager {
             if path == except {
                 continue;
             }
-            if is_file && name.is_some_and(is_store_file) {
+            let is_lock = named == Named::OfStore && name == Some(&*state_db_lock());
+            if is_file && (is_lock || name.is_some_and(is_store_file)) {
                 self.remove_file(store_id, &path, named, destroyed)?;
             } else if named == Named::OfStore {
                 // Any directory may hold the target of a linked file.
@@ -291,6 +301,18 @@ fn leads_nowhere(error: &io::Error) -> bool {
             error.kind(),
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
         )
+}
+
+/// The name of the lock file of a store's writers.
+fn state_db_lock() -> String {
+    format!("{STATE_DB}{TURN_SUFFIX}")
+}
+
+/// The path of the lock file of the writers of the store in this file.
+fn lock_beside(file: &Path) -> PathBuf {
+    let mut lock = file.as_os_str().to_owned();
+    lock.push(TURN_SUFFIX);
+    PathBuf::from(lock)
 }
 
 /// Whether Lattice gives this name to a file in a store's directory.

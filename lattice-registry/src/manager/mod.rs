@@ -34,8 +34,9 @@ pub use upgrade::UpgradedStore;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use lattice_backend::backend::{Sharing, StateBackend};
+use lattice_backend::backend::{OpenOptions, Sharing, StateBackend};
 use lattice_backend::clock::{Clock, SystemClock};
 use lattice_backend::engine::open::{IfCopied, LogicPolicy};
 use lattice_backend::op::SecretKey;
@@ -70,6 +71,8 @@ pub struct ManagerOptions {
     pub clock: Arc<dyn Clock>,
     /// How processes share the stores.
     pub sharing: Sharing,
+    /// How long a write waits for its turn while other processes write the store.
+    pub wait: Duration,
     /// The limit for the caches of all open stores together, in bytes. Each store gets half of the
     /// rest, and at least 64 KiB.
     pub cache_budget_bytes: usize,
@@ -96,6 +99,7 @@ impl ManagerOptions {
             identity: None,
             clock: Arc::new(SystemClock),
             sharing: Sharing::default(),
+            wait: OpenOptions::DEFAULT_WAIT,
             cache_budget_bytes: 256 << 20,
             logic: LogicPolicy::default(),
             unverified: IfUnverified::default(),
@@ -122,6 +126,13 @@ impl ManagerOptions {
     #[must_use]
     pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.sharing = sharing;
+        self
+    }
+
+    /// Sets how long a write waits for its turn.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
         self
     }
 
@@ -204,6 +215,11 @@ impl StoreManager {
     /// Sets what to do from now on about stores that the data directory does not vouch for.
     pub fn set_unverified(&mut self, unverified: IfUnverified) {
         self.options.unverified = unverified;
+    }
+
+    /// Sets how long writes of stores that are opened from now on wait for their turn.
+    pub fn set_wait(&mut self, wait: Duration) {
+        self.options.wait = wait;
     }
 
     /// Sets what to do from now on about unconfirmed copies.

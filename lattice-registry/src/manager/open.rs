@@ -241,6 +241,7 @@ impl StoreManager {
         OpenRequest::new(Arc::clone(&self.backend), path)
             .access(access)
             .sharing(self.options.sharing)
+            .wait(self.options.wait)
             .cache_bytes(cache_bytes)
             .expected(meta.store_id)
             .identity(self.options.identity.clone())

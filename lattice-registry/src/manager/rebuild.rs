@@ -52,7 +52,7 @@ impl StoreManager {
         // Keeps other writers, rebuilds and restores out until the new file is in its place.
         let held = self
             .backend
-            .open(&file, &OpenOptions::read_write())
+            .open(&file, &OpenOptions::long_work("rebuild", self.options.wait))
             .map_err(|error| ManagerError::Open(error.into()))?;
         let partial = Partial::beside(&file)?;
         let target = partial.file();

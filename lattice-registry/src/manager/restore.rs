@@ -152,7 +152,7 @@ impl StoreManager {
             .map_err(|source| ManagerError::io("look for", &place, source))?;
         self.close(store_id)?;
         // Keeps writers from opening the old file until it has been replaced.
-        let _locked = self.lock(&file)?;
+        let _locked = self.lock(&file, "restore")?;
         let kept = replace_kept(new, &file, &file.with_file_name(BEFORE_RESTORE))?;
         // Name it as the caller named the data directory, unless a link leads elsewhere.
         let is_linked = place.is_symlink() || directory_of(&place).is_symlink();

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use lattice_backend::backend::Result;
+use lattice_backend::backend::{OpenOptions, Result, StateBackend, StateDb};
 use lattice_backend::engine::Engine;
 use lattice_backend::machine::{
     DataRead, DataWrite, History, Invalid, Logic, MachineError, MethodEntry, Param, StateMachine,
@@ -118,6 +119,18 @@ pub(crate) fn options() -> ManagerOptions {
 
 pub(crate) fn manager(dir: &Path) -> StoreManager {
     manager_of(dir, registry())
+}
+
+/// A manager that does not wait for other writers.
+pub(crate) fn impatient(dir: &Path) -> StoreManager {
+    let options = options().wait(Duration::ZERO);
+    StoreManager::new(dir, Arc::new(RedbBackend::on_files()), registry(), options)
+}
+
+/// Keeps the turn of a store, as a process does during long work.
+pub(crate) fn long_work(file: &Path) -> Arc<dyn StateDb> {
+    let work = OpenOptions::long_work("rebuild", Duration::ZERO);
+    RedbBackend::on_files().open(file, &work).unwrap()
 }
 
 pub(crate) fn manager_of(dir: &Path, registry: Registry) -> StoreManager {

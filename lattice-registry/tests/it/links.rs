@@ -10,7 +10,7 @@ use lattice_meta::StoreId;
 use lattice_registry::{Access, IfThere, ManagerError, StoreManager};
 
 use crate::copies::{append, assert_whole, made, ops};
-use crate::counter::manager;
+use crate::counter::{impatient, long_work};
 use crate::left::names;
 
 /// Which part of a store's path is a link.
@@ -62,12 +62,13 @@ fn a_linked_store_with_a_writer_is_neither_replaced_nor_removed() {
         let copy = dir.path().join("copy.db");
         live.backup(live.store_path(id), &copy).unwrap();
         let target = link(&live, id, linked, elsewhere.path());
-        let _writer = live.open(id, Access::ReadWrite).unwrap();
-        let other = manager(dir.path());
+        let writer = long_work(&live.store_path(id));
+        let other = impatient(dir.path());
         let refused = other.restore(&copy, IfThere::Replace).unwrap_err();
         assert!(is_in_use(&refused), "{linked:?}: {refused:?}");
         let refused = other.destroy(id).unwrap_err();
         assert!(is_in_use(&refused), "{linked:?}: {refused:?}");
+        writer.close().unwrap();
         append(&live, id, 0..1);
         assert_eq!(ops(&live, id), 11);
         // Without the writer, the file at the link's target is replaced, and the link stays.
@@ -90,19 +91,22 @@ fn a_damaged_store_is_locked_before_it_is_replaced() {
     let (live, id) = made(dir.path());
     let copy = dir.path().join("copy.db");
     live.backup(live.store_path(id), &copy).unwrap();
-    let _writer = live.open(id, Access::ReadWrite).unwrap();
+    live.close_all().unwrap();
+    let writer = long_work(&live.store_path(id));
     // Nothing can open the file any more. The writer that has it open still holds the lock.
     let file = fs::File::options()
         .write(true)
         .open(live.store_path(id))
         .unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &[7; 64], 0).unwrap();
-    let other = manager(dir.path());
+    let other = impatient(dir.path());
     let refused = other.restore(&copy, IfThere::Replace).unwrap_err();
     assert!(is_in_use(&refused), "{refused:?}");
     let refused = other.destroy(id).unwrap_err();
     assert!(is_in_use(&refused), "{refused:?}");
-    let _ = live.close_all();
+    // What it wrote over the damage is not read.
+    let _ = writer.close();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[7; 64], 0).unwrap();
     other.restore(&copy, IfThere::Replace).unwrap();
     assert_whole(&other, id);
 }

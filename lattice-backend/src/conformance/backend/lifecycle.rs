@@ -2,10 +2,11 @@
 
 use crate::progress::ProgressSink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use crate::backend::{
     Access, BackendError, Direction, EVERYTHING, FileError, OpenOptions, Peek, PeekError, Sharing,
-    Table, WriteTx,
+    StateDb, Table, Ticket, Transaction, WriteTx,
 };
 use crate::conformance::backend::{Site, commit, committed};
 use crate::history::system::LOGIC;
@@ -133,17 +134,27 @@ pub(super) fn is_peeked_at_closed_open_and_again(site: &Site) {
     assert_eq!(peek(), found);
 }
 
-pub(super) fn has_one_writer(site: &Site) {
+/// A backend gives two handles turns at writing, or refuses the second one.
+pub(super) fn has_one_writer_at_a_time(site: &Site) {
     site.create();
-    for first in [OpenOptions::read_write(), EXCLUSIVE] {
+    for (first, second) in [
+        (OpenOptions::read_write(), OpenOptions::read_write()),
+        (OpenOptions::read_write(), EXCLUSIVE),
+        (EXCLUSIVE, OpenOptions::read_write()),
+        (EXCLUSIVE, EXCLUSIVE),
+    ] {
         let writer = site.open(&first);
         assert_eq!(writer.access(), Access::ReadWrite);
-        for second in [OpenOptions::read_write(), EXCLUSIVE] {
-            let opened = site.backend.open(&site.path, &second);
-            assert!(
-                matches!(opened, Err(FileError::InUse { .. })),
-                "a second writer got {opened:?}"
-            );
+        let impatient = OpenOptions {
+            wait: Duration::ZERO,
+            ..second
+        };
+        match site.backend.open(&site.path, &impatient) {
+            Ok(other) if first == second && second.sharing == Sharing::SingleWriter => {
+                take_turns(&*writer, &*other);
+            }
+            Err(FileError::InUse { .. }) => {}
+            opened => panic!("a second writer got {opened:?}"),
         }
         commit(&*writer, |tx| tx.put(Table::Data, b"still", b"writable"));
         writer.close().expect("closing");
@@ -162,6 +173,53 @@ pub(super) fn has_one_writer(site: &Site) {
     // If a writer is dropped without a close, the next writer can open the store.
     drop(writer);
     site.open(&OpenOptions::read_write());
+}
+
+/// The second handle does not wait. It gets a turn when the first one is idle, and each handle
+/// learns of the other's commits.
+fn take_turns(one: &dyn StateDb, other: &dyn StateDb) {
+    let tx = one.begin_write().expect("a transaction");
+    let refused = other.begin_write().map(drop);
+    assert!(
+        matches!(refused, Err(BackendError::InUse(_))),
+        "a second transaction at the same time gave {refused:?}"
+    );
+    drop(tx);
+    let snapshot = one.snapshot().expect("a snapshot");
+    for round in 0..3_u8 {
+        for (writer, follower, key) in [(one, other, b"one".as_slice()), (other, one, b"other")] {
+            let mut tx = turn(writer);
+            assert!(tx.follows_others() || round == 0, "in round {round}");
+            tx.put(Table::Data, key, &[round])
+                .expect("a row is written");
+            let committed = tx.commit().and_then(Ticket::wait);
+            committed.expect("a commit");
+            let found = super::committed(follower, key);
+            assert_eq!(found.as_deref(), Some(&[round][..]), "in round {round}");
+        }
+    }
+    let before = snapshot.get(Table::Data, b"one").expect("a row is read");
+    assert_eq!(before, None, "a snapshot outlives turns");
+    drop(snapshot);
+    other.close().expect("closing");
+    let tx = turn(one);
+    assert!(tx.follows_others(), "the other handle wrote last");
+    drop(tx);
+    let tx = turn(one);
+    assert!(!tx.follows_others(), "no other handle has written");
+}
+
+/// Begins a transaction once the other handle has given up its turn.
+fn turn(db: &dyn StateDb) -> Box<dyn Transaction + '_> {
+    let began = Instant::now();
+    loop {
+        match db.begin_write() {
+            Err(BackendError::InUse(_)) if began.elapsed() < Duration::from_secs(10) => {
+                std::thread::yield_now();
+            }
+            begun => return begun.expect("an idle handle has given up its turn"),
+        }
+    }
 }
 
 pub(super) fn refuses_writes_when_read_only(site: &Site) {

@@ -26,7 +26,7 @@ pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
         lifecycle::is_not_found,
         lifecycle::is_peeked_at_closed_open_and_again,
         lifecycle::is_peeked_at_with_its_logic,
-        lifecycle::has_one_writer,
+        lifecycle::has_one_writer_at_a_time,
         lifecycle::refuses_writes_when_read_only,
         lifecycle::is_released_by_close,
         lifecycle::is_released_under_a_living_snapshot,

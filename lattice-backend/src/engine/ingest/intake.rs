@@ -94,6 +94,15 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
                 self.release(&appended, &mut queue);
             }
         }
+        for parent in self.recorder.state.pending.take_unsure() {
+            let hlc = match hlc_of(self.recorder, &parent)? {
+                Some(hlc) => Some(hlc),
+                None => self.recorder.held(&parent)?,
+            };
+            if let Some(hlc) = hlc {
+                self.release(&Stamp { hlc, op: parent }, &mut queue);
+            }
+        }
         let due = self.recorder.state.pending.take_due(self.now_ms);
         queue.extend(due.into_iter().map(|op| Queued {
             op,

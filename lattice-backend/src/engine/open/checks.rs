@@ -23,6 +23,11 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
+    /// Whether the store has an older layout, or other logic computed its state.
+    pub(crate) fn needs_upgrade(&self, logic: &Logic) -> bool {
+        self.meta.schema_version < logic.newest_schema() || self.other_logic.is_some()
+    }
+
     /// Computes op ids of the store.
     pub(crate) fn hasher(&self) -> OpHasher {
         OpHasher::new(&self.genesis.hash())

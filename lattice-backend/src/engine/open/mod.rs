@@ -10,6 +10,7 @@ pub(crate) mod upgrade;
 pub use create::create_store;
 pub use error::OpenError;
 pub use request::{IfCopied, LogicPolicy, OpenRequest};
+use upgrade::Proven;
 pub use upgrade::{Proof, prove_store};
 
 use std::sync::Arc;
@@ -49,14 +50,23 @@ pub(crate) fn open<M: StateMachine>(
     // Reads what only a writer needs too, before the file is opened for writing.
     closing(&*db, upgrade::load_writer(&*db, &checked))?;
     closing(&*db, check_settling(&*db, &checked, machine.logic()))?;
-    let proven = closing(&*db, upgrade::prove(&*db, &request, &checked, &machine))?;
+    let mut proven = closing(&*db, upgrade::prove(&*db, &request, &checked, &machine))?;
     close(&*db, checked.meta.store_id)?;
-    let db = request.backend.open(&request.path, &request.options)?;
-    let opened = || {
-        let checked = check_db(&*db, &request, machine.logic())?;
-        upgrade::upgrade(&*db, &request, checked, &machine, proven)
+    let mut needs_upgrade = checked.needs_upgrade(machine.logic());
+    let (db, checked, writer) = loop {
+        if needs_upgrade {
+            upgrade_alone(&request, &machine, proven.take())?;
+        }
+        let db = request.backend.open(&request.path, &request.options)?;
+        let checked = closing(&*db, check_db(&*db, &request, machine.logic()))?;
+        needs_upgrade = checked.needs_upgrade(machine.logic());
+        if !needs_upgrade {
+            let writer = closing(&*db, upgrade::load_writer(&*db, &checked))?;
+            break (db, checked, writer);
+        }
+        // Another process has recorded other logic since.
+        close(&*db, checked.meta.store_id)?;
     };
-    let (checked, writer) = closing(&*db, opened())?;
     let (store_id, copied) = (checked.meta.store_id, request.copied);
     let inner = assemble(Arc::clone(&db), request, checked, machine, Some(writer));
     let settled = settle_held(&inner).and_then(|()| match copied {
@@ -68,6 +78,27 @@ pub(crate) fn open<M: StateMachine>(
         settled.map_err(|source| OpenError::Backend { store_id, source }),
     )?;
     Ok(inner)
+}
+
+/// Upgrades a store through a handle of its own, which keeps the turn.
+fn upgrade_alone<M: StateMachine>(
+    request: &OpenRequest,
+    machine: &Arc<M>,
+    proven: Option<Proven<M>>,
+) -> Result<(), OpenError> {
+    let options = OpenOptions {
+        work: Some("upgrade"),
+        ..request.options
+    };
+    let db = request.backend.open(&request.path, &options)?;
+    let upgraded = check_db(&*db, request, machine.logic()).and_then(|checked| {
+        if checked.needs_upgrade(machine.logic()) {
+            upgrade::upgrade(&*db, request, &checked, machine, proven)?;
+        }
+        Ok(checked.meta.store_id)
+    });
+    let store_id = closing(&*db, upgraded)?;
+    close(&*db, store_id)
 }
 
 /// Checks that the held ops can be settled; see [`check_held`].

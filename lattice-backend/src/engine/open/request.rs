@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lattice_meta::StoreId;
 
@@ -80,6 +81,13 @@ impl OpenRequest {
     #[must_use]
     pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.options.sharing = sharing;
+        self
+    }
+
+    /// Waits this long for the turn to write.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.options.wait = wait;
         self
     }
 

@@ -187,14 +187,14 @@ fn replay<M: StateMachine>(
     Ok((Proven { ledger, replay }, difference))
 }
 
-/// Upgrades a store that is open for writing, in one transaction. Returns the state of its writer.
+/// Upgrades a store that is open for writing, in one transaction. The handle keeps the turn.
 pub(crate) fn upgrade<M: StateMachine>(
     db: &dyn StateDb,
     request: &OpenRequest,
-    mut checked: Checked,
+    checked: &Checked,
     machine: &Arc<M>,
     mut proven: Option<Proven<M>>,
-) -> Result<(Checked, WriterState), OpenError> {
+) -> Result<(), OpenError> {
     let store_id = checked.meta.store_id;
     let failed = |source| OpenError::Backend { store_id, source };
     // Another process may have written since the replay.
@@ -202,33 +202,28 @@ pub(crate) fn upgrade<M: StateMachine>(
         .as_ref()
         .is_some_and(|proven| proven.ledger == checked.ledger);
     if !is_still_so {
-        proven = prove(db, request, &checked, machine)?;
+        proven = prove(db, request, checked, machine)?;
     }
     let (from, to) = (checked.meta.schema_version, machine.logic().newest_schema());
-    if from < to || checked.other_logic.is_some() {
-        let past = db.snapshot().map_err(failed)?;
-        let upgrade = Upgrade {
-            request,
-            checked: &checked,
-            machine: &**machine,
-            past: &*past,
-            proven: proven.as_ref(),
-        };
-        let mut tx = db.begin_write().map_err(failed)?;
-        let refused = upgrade.write(&mut *tx, from, to).map_err(failed)?;
-        if let Some(difference) = refused {
-            return Err(OpenError::MigrationDiffers {
-                store_id,
-                from,
-                to,
-                difference: Box::new(difference),
-            });
-        }
-        tx.commit().and_then(Ticket::wait).map_err(failed)?;
-        checked.meta.schema_version = to;
+    let past = db.snapshot().map_err(failed)?;
+    let upgrade = Upgrade {
+        request,
+        checked,
+        machine: &**machine,
+        past: &*past,
+        proven: proven.as_ref(),
+    };
+    let mut tx = db.begin_write().map_err(failed)?;
+    let refused = upgrade.write(&mut *tx, from, to).map_err(failed)?;
+    if let Some(difference) = refused {
+        return Err(OpenError::MigrationDiffers {
+            store_id,
+            from,
+            to,
+            difference: Box::new(difference),
+        });
     }
-    let writer = load_writer(db, &checked)?;
-    Ok((checked, writer))
+    tx.commit().and_then(Ticket::wait).map_err(failed)
 }
 
 /// Reads the state of the writer.

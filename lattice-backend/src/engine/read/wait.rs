@@ -27,8 +27,7 @@ pub(crate) fn wait_for_ops<M: StateMachine>(
         if applied > index || left.is_zero() {
             return Ok(applied);
         }
-        // No process can replace a file that this handle has open for writing.
-        if !engine.inner.is_writer() && engine.inner.db.is_replaced()? {
+        if engine.inner.db.is_replaced()? {
             return Err(BackendError::Replaced);
         }
         let progress = &engine.inner.progress;

@@ -141,7 +141,7 @@ fn work(site: &Site, sharing: Sharing, fault: DiskFault) -> Promises {
             Err(AppendError::Backend(error)) => {
                 assert_says(&error, fault);
                 promises.attempted = 1;
-                after_the_failure(&store, fault);
+                promises.ops.extend(after_the_failure(&store, fault));
                 return promises;
             }
             Err(error) => panic!("{error:?}"),
@@ -157,7 +157,7 @@ fn work(site: &Site, sharing: Sharing, fault: DiskFault) -> Promises {
         Err(error) => {
             assert_says(&error, fault);
             promises.attempted = ops.len();
-            after_the_failure(&store, fault);
+            promises.ops.extend(after_the_failure(&store, fault));
             return promises;
         }
     }
@@ -179,13 +179,16 @@ fn assert_refused(error: &OpenError, fault: DiskFault) {
     assert_says(error, fault);
 }
 
-/// The handle acknowledges nothing more, even if the disk has recovered: the failed commit may be
-/// on disk, and then the next op would fork the author.
-fn after_the_failure(store: &Store, fault: DiskFault) {
+/// A useless handle acknowledges nothing more, even if the disk has recovered: the failed commit
+/// may be on disk, and then the next op would fork the author. After a failed read of a snapshot
+/// the handle can still write. Returns what it acknowledges.
+fn after_the_failure(store: &Store, fault: DiskFault) -> Vec<OpRef> {
+    let mut acknowledged = Vec::new();
     let mut is_useless = !store.is_usable();
     for _ in 0..2 {
         match store.append(Command::set("later", "value")) {
             Err(AppendError::Backend(error)) => assert_useless(&error, fault),
+            Ok(receipt) if !is_useless => acknowledged.push(receipt.op),
             other => panic!("a write after a failure gave {other:?}"),
         }
         match store.ingest(given([]), &Authors::Any) {
@@ -213,6 +216,7 @@ fn after_the_failure(store: &Store, fault: DiskFault) {
         ),
         "{closed:?}"
     );
+    acknowledged
 }
 
 /// The store is intact and has everything that was acknowledged, and at most the ops in progress.

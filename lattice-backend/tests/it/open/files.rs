@@ -91,13 +91,19 @@ fn that_do_not_exist() {
 #[test]
 fn that_another_handle_writes() {
     let store = OnFiles::new();
-    let writer = store.site.open();
+    let exclusive = store.site.request().sharing(Sharing::Exclusive);
+    let exclusive = store.site.try_open(exclusive).unwrap();
     let error = store.site.try_open(store.site.request()).unwrap_err();
     assert!(
         matches!(error, OpenError::File(FileError::InUse { .. })),
         "{error:?}"
     );
-    // The writer is unaffected, and readers can open the store.
+    exclusive.close().unwrap();
+    let writer = store.site.open();
+    // Writers share the store, and readers can open it.
+    let second = store.site.open();
+    append(&second, "of the second", "value");
+    assert_eq!(get(&writer, "of the second"), Some(b"value".to_vec()));
     append(&writer, "key", "value");
     let mut request = store.site.request();
     request.options.access = Access::ReadOnly;
@@ -105,6 +111,8 @@ fn that_another_handle_writes() {
     assert_eq!(get(&reader, "key"), Some(b"value".to_vec()));
     append(&writer, "key", "later");
     assert_eq!(get(&reader, "key"), Some(b"later".to_vec()));
+    append(&second, "key", "last");
+    assert_eq!(get(&writer, "key"), Some(b"last".to_vec()));
     assert_whole(&reader);
 }
 

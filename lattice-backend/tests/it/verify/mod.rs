@@ -3,6 +3,7 @@
 mod rows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lattice_backend::backend::{Integrity, OpenOptions, Table, WriteTx};
 use lattice_backend::engine::verify::{Depth, Finding, OpFault, Verification};
@@ -109,15 +110,12 @@ fn an_intact_store_has_no_findings_even_while_it_is_written() {
         assert_eq!(verified.findings, []);
         assert_eq!(verified.ops, 264);
     }
+    let (backend, path) = (&store.site.backend, &store.site.path);
+    let work = OpenOptions::long_work("compact", Duration::ZERO);
+    let held = backend.open(path, &work).unwrap();
+    assert_eq!(backend.check_integrity(path).unwrap(), Integrity::InUse);
+    held.close().unwrap();
     let writer = store.site.open();
-    assert_eq!(
-        store
-            .site
-            .backend
-            .check_integrity(&store.site.path)
-            .unwrap(),
-        Integrity::InUse
-    );
     let mut request = store.site.request();
     request.options = OpenOptions::read_only();
     let reader = store.site.try_open(request).unwrap();

@@ -72,7 +72,7 @@ pub(in super::super) enum BundleCommand {
                       compared.\n\n\
                       Ops that are dated more than 10 minutes ahead of this machine's clock, and \
                       ops that follow them, are deferred: they are not in the store until the \
-                      bundle is applied again when they are due. --wait does that. Others can write \
+                      bundle is applied again when they are due. --until-due does that. Others can write \
                       to the store while it waits.\n\n\
                       Example: lattice bundle apply fruit.bundle --any-author\n         \
                       lattice bundle apply news.bundle --author 1f3a...\n         \
@@ -94,7 +94,7 @@ pub(in super::super) enum BundleCommand {
         any_author: bool,
         /// Wait for ops dated ahead of this machine's clock, and apply them when they are due
         #[arg(long)]
-        wait: bool,
+        until_due: bool,
         #[command(flatten)]
         trusting: Trusting,
     },

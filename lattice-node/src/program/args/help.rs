@@ -12,8 +12,8 @@ milliseconds since 1970-01-01 UTC.
 Exit codes: 0 done; 1 failed; 2 usage; 3 no such store, key or file; 4 damage or a difference; \
 5 in use; 6 unknown type, or a schema, code or file newer than this program; 130 interrupted by Ctrl-C, 143 terminated, \
 129 the terminal was closed. With --json an error is one object on standard error: \
-{\"error\": {\"kind\", \"message\"}}; of an interrupted command also signal, changed (what stands), kept and \
-left (unfinished files), next (the command that goes on, or null).
+{\"error\": {\"kind\", \"message\"}}; of an interrupted command also signal, stands (what it has done), unfinished_kept and \
+unfinished_left (paths), next (the command that goes on, or null).
 
 An interrupted command says what stands and which command goes on, and removes its unfinished files. \
 `append` and `import` first commit what they have read when they are terminated or the terminal is closed. \

@@ -11,8 +11,10 @@ mod upgrade;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use lattice_backend::backend::OpenOptions;
 
 #[cfg(feature = "wasm")]
 pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy};
@@ -62,9 +64,35 @@ pub(super) struct Global {
     /// Print only data and errors: no summaries, no progress
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+    /// How long to wait while other processes write the store [default: 10 seconds]; they take
+    /// turns
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10",
+        conflicts_with = "no_wait"
+    )]
+    pub(super) wait: Option<u32>,
+    /// Do not wait while another process writes the store: fail at once
+    #[arg(long, global = true)]
+    pub(super) no_wait: bool,
     /// When to use colours; `auto` uses them on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
+}
+
+impl Global {
+    /// How long a write waits for its turn.
+    pub(super) fn wait(&self) -> Duration {
+        match (self.no_wait, self.wait) {
+            (true, _) => Duration::ZERO,
+            (false, Some(secs)) => Duration::from_secs(secs.into()),
+            (false, None) => OpenOptions::DEFAULT_WAIT,
+        }
+    }
 }
 
 /// When there are colours.

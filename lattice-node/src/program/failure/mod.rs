@@ -471,7 +471,7 @@ fn file_kind(error: &FileError) -> Kind {
 fn backend_kind(error: &BackendError) -> Kind {
     match error {
         BackendError::Damaged { .. } | BackendError::Row { .. } => Kind::DamagedStore,
-        BackendError::SnapshotsLive => Kind::InUse,
+        BackendError::SnapshotsLive | BackendError::InUse(_) => Kind::InUse,
         BackendError::Shared(error) => backend_kind(error),
         _ => Kind::Failed,
     }

@@ -84,7 +84,7 @@ impl Story {
         let stopped = stopped.unwrap_or(&nothing);
         if let (Effect::Makes, Some(placed)) = (self.effect, stopped.placed.last()) {
             let stands = format!("{} is in its place and complete", placed.display());
-            return failure.and(&stands).with("changed", stands.into());
+            return failure.and(&stands).with("stands", stands.into());
         }
         let mut failure = failure;
         // A command that has counted what it did has said so.
@@ -104,12 +104,12 @@ impl Story {
             ));
             does = "continues";
         }
-        failure = failure.with("changed", self.stands.clone().into());
+        failure = failure.with("stands", self.stands.clone().into());
         failure = with_left(failure, &stopped.left);
         for (name, value) in &self.fields {
             failure = failure.with(name, value.clone());
         }
-        failure = failure.with("kept", json!(shown(&stopped.kept)));
+        failure = failure.with("unfinished_kept", json!(shown(&stopped.kept)));
         failure = failure.with("next", json!(self.next));
         match &self.next {
             Some(next) => failure.and(&format!("`{next}` {does}")),
@@ -121,7 +121,7 @@ impl Story {
 
 /// Names unfinished files that the process has left.
 pub(super) fn with_left(failure: Failure, left: &[PathBuf]) -> Failure {
-    let failure = failure.with("left", json!(shown(left)));
+    let failure = failure.with("unfinished_left", json!(shown(left)));
     match left.is_empty() {
         true => failure,
         false => failure.and(&format!(

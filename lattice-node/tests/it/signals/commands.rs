@@ -184,12 +184,12 @@ fn what_is_unfinished_is_removed() {
         "interrupted; no copy was made, and nothing is left behind; `lattice --json backup";
     assert!(message.starts_with(starts), "{message}");
     assert_eq!(
-        (&made["changed"], &made["left"]),
+        (&made["stands"], &made["unfinished_left"]),
         (&"no copy was made".into(), &serde_json::json!([]))
     );
     let made = while_making(dir, &["rebuild", "kv"], "-TERM", 143);
     assert_eq!(
-        (&made["signal"], &made["changed"]),
+        (&made["signal"], &made["stands"]),
         (&"TERM".into(), &"the store is unchanged".into())
     );
     assert!(!is_making(dir));
@@ -198,7 +198,7 @@ fn what_is_unfinished_is_removed() {
     printed(dir, &["backup", "kv", copy]);
     let other = tempfile::tempdir().unwrap();
     let made = while_making(other.path(), &["restore", copy], "-HUP", 129);
-    assert_eq!(made["changed"], "nothing was restored");
+    assert_eq!(made["stands"], "nothing was restored");
     assert!(!other.path().join("stores").exists() && !is_making(other.path()));
     assert_eq!(left_in(other.path()), None);
 }
@@ -209,7 +209,7 @@ fn an_interrupted_migration_is_kept_and_continued() {
     let dir = dir.path();
     let words = ["migrate", "kv", "--to", "core:kvstore"];
     let made = while_making(dir, &words, "-INT", 130);
-    let kept = made["kept"][0].as_str().unwrap();
+    let kept = made["unfinished_kept"][0].as_str().unwrap();
     assert!(Path::new(kept).join("state.db").exists(), "{made}");
     let message = made["message"].as_str().unwrap();
     assert!(

@@ -91,6 +91,8 @@ pub(crate) struct PendingOps {
     ranking: BTreeSet<(AuthorTrust, usize, PubKey)>,
     cost: usize,
     arrivals: u64,
+    /// Other processes have written since [`Self::take_unsure`].
+    is_unsure: bool,
 }
 
 impl PendingOps {
@@ -200,6 +202,26 @@ impl PendingOps {
     pub(crate) fn take_appended(&mut self) -> Vec<Stamp> {
         let appended = std::mem::take(&mut self.appended).into_iter();
         appended.map(|(op, hlc)| Stamp { hlc, op }).collect()
+    }
+
+    /// Notes that other processes may have applied ops that pending ops miss.
+    pub(crate) fn note_others(&mut self) {
+        self.is_unsure = true;
+    }
+
+    /// The missing parents of all pending ops, if other processes may have applied some of them
+    /// since the last call.
+    pub(crate) fn take_unsure(&mut self) -> BTreeSet<OpRef> {
+        if !std::mem::take(&mut self.is_unsure) {
+            return BTreeSet::new();
+        }
+        let of_one = |(slot, pending): (&Slot, &Pending)| {
+            let parents = (0..).zip(pending.op.parents());
+            let missing =
+                parents.filter(|(nth, parent)| self.missing.contains(parent, *slot, *nth));
+            missing.map(|(_, parent)| parent).collect::<Vec<_>>()
+        };
+        self.ops.iter().flat_map(of_one).collect()
     }
 
     /// Removes and returns the deferred ops that are due.

@@ -250,7 +250,7 @@ impl Counts {
         if let Some(deferred) = deferred {
             context.out.note(&format!(
                 "{} deferred until {}, because dated ahead of this machine's clock, or after such an \
-                 op; apply the bundle again then, or use `bundle apply --wait`, which waits for them",
+                 op; apply the bundle again then, or use `bundle apply --until-due`, which waits for them",
                 ops(deferred.ops),
                 at(deferred.last_ms)
             ));

@@ -55,7 +55,7 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             file,
             authors,
             any_author,
-            wait,
+            until_due,
             trusting,
         } => {
             context.trust(trusting);
@@ -64,7 +64,7 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
                 (false, true) => Authors::Known,
                 (false, false) => Authors::Named(authors.into_iter().collect()),
             };
-            let patience = match wait {
+            let patience = match until_due {
                 true => Patience::Wait,
                 false => Patience::Leave,
             };

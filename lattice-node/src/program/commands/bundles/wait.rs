@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often a store that another process writes is tried again after a pause, a second apart.
 const MAX_TRIES: u32 = 60;
 
-/// What `--wait` decides.
+/// What `--until-due` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
     /// Deferred ops are left to a later attempt.
