@@ -80,7 +80,8 @@ impl Bulk {
     /// Adds the number of committed rows to a failure.
     pub(in crate::program) fn failure(&self, failure: Failure) -> Failure {
         self.progress.clear();
-        let failure = failure.and(&self.text());
+        let text = self.text();
+        let failure = failure.and(&text).with("stands", text.into());
         let failure = failure.with("rows", self.rows.into());
         failure.with("ops", self.ops.into())
     }

@@ -15,6 +15,10 @@ impl Failure {
         self
     }
 
+    pub(in crate::program) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
     pub(in crate::program) fn interrupted(signal: Signal) -> Self {
         Self::new(Kind::Interrupted(signal), INTERRUPTED).with("signal", signal.name().into())
     }

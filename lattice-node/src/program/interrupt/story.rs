@@ -104,7 +104,9 @@ impl Story {
             ));
             does = "continues";
         }
-        failure = failure.with("stands", self.stands.clone().into());
+        if !failure.has("stands") {
+            failure = failure.with("stands", self.stands.clone().into());
+        }
         failure = with_left(failure, &stopped.left);
         for (name, value) in &self.fields {
             failure = failure.with(name, value.clone());
