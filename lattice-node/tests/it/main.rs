@@ -18,14 +18,18 @@ mod escapes;
 #[cfg(unix)]
 mod files;
 mod garbage;
+#[cfg(all(unix, feature = "wasm"))]
+mod hints;
 mod identity;
 mod limits;
 mod meta_bytes;
+mod older;
 mod program;
 mod sessions;
 mod sharing;
 #[cfg(unix)]
 mod trust;
+#[cfg(feature = "wasm")]
 mod upgrade;
 mod votes;
 mod waiting;

@@ -58,7 +58,7 @@ fn export_entries(context: &mut Context<'_>, log: &LogStore) -> Result<(), Failu
     for (index, entry) in (0_u64..).zip(log.read(Selection::all())?) {
         let entry = entry?;
         let mut object = Map::new();
-        object.insert("index".into(), index.into());
+        object.insert("entry".into(), index.into());
         object.insert("time".into(), entry.time_ms().into());
         object.insert("author".into(), json!(entry.author));
         json_bytes(&mut object, "content", &entry.content);

@@ -2,7 +2,7 @@
 
 mod export;
 mod interrupt;
-mod json;
+pub(super) mod json;
 mod line_count;
 mod lines;
 mod rows;
@@ -17,6 +17,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::iter;
 use std::path::Path;
+use std::sync::Arc;
 
 use lattice_backend::chunks::Chunks;
 use lattice_backend::engine::write::{AppendAllError, AppendError};
@@ -110,7 +111,7 @@ fn import_rows<R: Row>(
     context.note_use(found.path());
     context.node.become_writer()?;
     let store: R::Store = context.node.open_found_as(found, Access::ReadWrite)?;
-    let mut bulk = Bulk::start(context, store.clone(), R::NOUNS).with_bar(bar);
+    let mut bulk = Bulk::start(context, Arc::new(store.clone()), R::NOUNS).with_bar(bar);
     let outcome = if args.atomic {
         bulk.promise_all();
         all_at_once(&bulk, &store, rows, args, &name)

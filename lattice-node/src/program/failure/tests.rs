@@ -11,7 +11,7 @@ fn the_remedy_for_damage_depends_on_the_error_and_not_on_its_message() {
     let damaged = of_file(FileError::Damaged { path, detail });
     let damaged = damaged.complete(&Hints::default(), Step::Other);
     assert!(
-        damaged.message().contains("`lattice verify`"),
+        damaged.message().contains("`lattice verify STORE`"),
         "{damaged:?}"
     );
     let (path, detail) = ("damaged/notes.txt".into(), "found text".into());

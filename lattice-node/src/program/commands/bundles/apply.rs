@@ -42,6 +42,8 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
     let store_id = bundle.genesis().store_id();
+    let name = store_id.to_string();
+    context.out.hints().set_store(name.as_ref());
     let mut waiting = Waiting::start(context, patience);
     let mut applied = Applied::default();
     let looked = loop {
@@ -299,10 +301,13 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), F
     if context.out.is_json() {
         let mut value = Map::new();
         value.insert("store_id".into(), store_id.to_string().into());
-        value.insert("created".into(), created.into());
+        value.insert("new_replica".into(), created.into());
         let numbers = counts.json().into_iter();
         value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
-        value.insert("claims".into(), compared.map(Comparison::name).into());
+        value.insert(
+            "claimed_state".into(),
+            compared.map(Comparison::name).into(),
+        );
         value.insert("forked".into(), forked.into());
         let copy = copy.and_then(|copy| match copy {
             CopyConfirmation::NotNeeded => None,
@@ -310,7 +315,7 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), F
             CopyConfirmation::Ahead { .. } => Some("ahead"),
             CopyConfirmation::Silent => Some("unconfirmed"),
         });
-        value.insert("copy".into(), copy.into());
+        value.insert("copy_state".into(), copy.into());
         return context.out.json(&Value::Object(value));
     }
     counts.tell(context, created);
@@ -321,7 +326,7 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), F
         context.out.note(&format!(
             "{} of this node's own author {} what was written here: another data directory writes as \
              this author. It is a copy of this one, or the store was restored from an older copy. \
-             Both histories are kept; `lattice history` and `lattice info` show them. If this is one \
+             Both histories are kept; `lattice history STORE` and `lattice info STORE` show them. If this is one \
              of two copies of a data directory, `lattice identity new` gives it a new identity",
             plural(forked, ("op", "ops")),
             if forked == 1 { "forks" } else { "fork" }
