@@ -37,9 +37,9 @@ use context::{Context, Host};
 use failure::{Failure, Step};
 use output::Output;
 
-#[doc(hidden)]
-pub use reference::command_lines;
 pub use reference::reference;
+#[doc(hidden)]
+pub use reference::{command_lines, error_kinds};
 
 /// Runs the program with the arguments of this process and the store types of a registry.
 ///

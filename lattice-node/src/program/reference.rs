@@ -95,3 +95,9 @@ fn value(arg: &clap::Arg) -> String {
         name.map_or(arg.get_id().as_str(), |name| name.as_str())
     )
 }
+
+/// The kinds of errors, for the test that has a case for each.
+#[doc(hidden)]
+pub fn error_kinds() -> Vec<&'static str> {
+    super::failure::Kind::names()
+}

@@ -18,11 +18,14 @@ mod escapes;
 #[cfg(unix)]
 mod files;
 mod garbage;
+#[cfg(all(unix, feature = "wasm"))]
+mod hints;
 mod identity;
 #[cfg(feature = "wasm")]
 mod json_page;
 mod limits;
 mod meta_bytes;
+mod older;
 mod program;
 mod sessions;
 mod sharing;
@@ -31,6 +34,7 @@ mod signals;
 #[cfg(unix)]
 mod trust;
 mod turns;
+#[cfg(feature = "wasm")]
 mod upgrade;
 mod votes;
 mod waiting;

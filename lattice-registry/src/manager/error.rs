@@ -177,7 +177,7 @@ pub enum ManagerError {
         path: PathBuf,
     },
     /// A replaced file is kept, because the store that replaced it cannot be read.
-    #[error("{} is kept, since {} cannot be read: {reason}; `lattice restore` restores the kept file", path.display(), store.display())]
+    #[error("{} is kept, since {} cannot be read: {reason}; `lattice restore FILE` restores the kept file", path.display(), store.display())]
     KeptFile {
         /// The replaced file.
         path: PathBuf,

@@ -7,7 +7,7 @@ use lattice_backend::op::ApplyIndex;
 use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::{MetaKey, StoreId};
-use lattice_registry::{Access, Registry, StoreHandle, StoreManager};
+use lattice_registry::{Access, Registry, StoreManager};
 
 use crate::counter::{COUNTER, Counter, manager, manager_of};
 

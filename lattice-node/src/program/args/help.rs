@@ -49,7 +49,8 @@ pub(super) const INFO: &str = "\
 Example: lattice info fruit
 
 JSON: store_id, store_type, schema_version, tips, state_hash, ops, authors, frontier, forks, held, \
-held_ops, logic_version, code (where its module is), opened_by (the code that opened it), bytes, alias, owner, \
+held_ops, logic_version, code (where its module is), opened_by (the code that would open it, or \
+null), needs_upgrade (whether it is older than that code), bytes, alias, owner, \
 created, migrated_from, verified (whether this data directory vouches for the store), copy (whether it is \
 an unconfirmed copy)";
 

@@ -61,4 +61,33 @@ impl Kind {
     pub(in super::super) fn is_damage(self) -> bool {
         matches!(self, Self::Damaged | Self::DamagedStore)
     }
+
+    /// The kinds, in the order of their declaration, as a chain: a kind that is not in it does not
+    /// compile.
+    const fn next(self) -> Option<Self> {
+        Some(match self {
+            Self::Failed => Self::Usage,
+            Self::Usage => Self::Expectation,
+            Self::Expectation => Self::NoStore,
+            Self::NoStore => Self::NoKey,
+            Self::NoKey => Self::NoFile,
+            Self::NoFile => Self::NotFound,
+            Self::NotFound => Self::Damaged,
+            Self::Damaged => Self::DamagedStore,
+            Self::DamagedStore => Self::InUse,
+            Self::InUse => Self::UnknownType,
+            Self::UnknownType => Self::Newer,
+            Self::Newer => Self::NeedsUpgrade,
+            Self::NeedsUpgrade => Self::Interrupted(Signal::Int),
+            Self::Interrupted(_) => return None,
+        })
+    }
+
+    /// The names of all kinds.
+    pub(in super::super) fn names() -> Vec<&'static str> {
+        let all = std::iter::successors(Some(Self::Failed), |kind| kind.next());
+        let mut names: Vec<_> = all.map(Self::name).collect();
+        names.dedup();
+        names
+    }
 }

@@ -278,12 +278,9 @@ impl From<ManagerError> for Failure {
             Some(meant) => failure.and(&meant),
             None => failure.and(match cfg!(feature = "wasm") {
                 true => {
-                    "add its code with `lattice code add FILE`, or use a program that includes the \
-                     type; `lattice peek STORE` needs neither"
+                    "add its code with `lattice code add FILE`, or use a program that includes the type"
                 }
-                false => {
-                    "use a program that includes the type; `lattice peek STORE` works without it"
-                }
+                false => "use a program that includes the type",
             }),
         }
     }

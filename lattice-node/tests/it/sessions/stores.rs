@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::upgrade::Other;
+use crate::older::Other;
 use lattice_backend::backend::Table;
 use lattice_backend::engine::open::create_store;
 use lattice_backend::machine::LogicVersion;

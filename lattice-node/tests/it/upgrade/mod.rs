@@ -3,7 +3,6 @@
 
 #[cfg(feature = "wasm")]
 mod modules;
-mod older;
 
 use std::fs;
 use std::path::Path;
@@ -12,8 +11,8 @@ use lattice_backend::backend::Table;
 use serde_json::Value;
 
 use crate::code::{json, refused};
+use crate::older::Other;
 use crate::{edit, lattice, printed, state_db};
-pub(crate) use older::Other;
 
 const NATIVE: &str = "core:kvstore/1";
 

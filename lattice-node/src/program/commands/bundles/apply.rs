@@ -43,6 +43,8 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
     let store_id = bundle.genesis().store_id();
+    let name = store_id.to_string();
+    context.out.hints().set_store(name.as_ref());
     let mut waiting = Waiting::start(context);
     let mut applied = Applied::default();
     context
@@ -339,7 +341,7 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), F
         context.out.note(&format!(
             "{} of this node's own author {} what was written here: another data directory writes as \
              this author. It is a copy of this one, or the store was restored from an older copy. \
-             Both histories are kept; `lattice history` and `lattice info` show them. If this is one \
+             Both histories are kept; `lattice history STORE` and `lattice info STORE` show them. If this is one \
              of two copies of a data directory, `lattice identity new` gives it a new identity",
             plural(forked, ("op", "ops")),
             if forked == 1 { "forks" } else { "fork" }

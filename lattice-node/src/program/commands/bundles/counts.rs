@@ -235,7 +235,7 @@ impl Counts {
         if self.held > 0 {
             let held = ops(self.held);
             context.out.note(&format!(
-                "{held} held, because this program's code could not apply them; `lattice info` lists \
+                "{held} held, because this program's code could not apply them; `lattice info STORE` lists \
                  them, and a program whose code can apply them does so when it opens the store"
             ));
         }

@@ -100,7 +100,7 @@ pub(super) fn publish(context: &mut Context<'_>, args: &args::Publish) -> Result
     });
     context.out.either(value, |_| {
         format!(
-            "published {} as release {release} of {}; others need the module, too: `lattice bundle \
+            "published {} as release {release} of {}; others need the module, too: `bundle \
              create --with-code` carries it beside a store of the type",
             published.cid, published.store_type
         )

@@ -49,8 +49,9 @@ pub(super) fn why(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failur
             Some(because) => format!("now: {logic}, because {because}"),
             None if pin.is_some() => format!("now: {logic}, which is not the pin of its type"),
             None if logic.parse::<Cid>().is_ok() => format!(
-                "now: {logic}, which may not run here; `lattice code trust` trusts its publisher, \
-                 `lattice code add` the module"
+                "now: {logic}, which may not run here; `lattice code trust {} KEY` trusts its \
+                 publisher, `lattice code add FILE` the module",
+                found.meta().store_type
             ),
             None => format!("now: {logic}, native code"),
         }];

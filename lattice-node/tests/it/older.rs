@@ -40,6 +40,7 @@ impl Other {
         }
     }
 
+    #[cfg(feature = "wasm")]
     /// The same with another layout, whose rows are the same.
     pub(crate) fn schema(self, schema: u64) -> Self {
         let schema = SchemaVersion::new(schema);
@@ -49,6 +50,7 @@ impl Other {
         }
     }
 
+    #[cfg(feature = "wasm")]
     /// Creates a store with the alias `s` in a data directory, and puts nuts and bolts.
     pub(crate) fn write(self, dir: &Path) -> StoreId {
         self.write_as(dir, "s")

@@ -1,0 +1,113 @@
+//! Compares the commands in the sources with those that the cases have met.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Commands that no error names, and what tests them instead. Notes and lists name them.
+const ELSEWHERE: [(&str, &str); 15] = [
+    ("alias set NAME STORE", "a note of `alias list`"),
+    (
+        "bundle apply -",
+        "`bundle create -` on a terminal: terminal_tests.rs",
+    ),
+    (
+        "bundle apply BUNDLE",
+        "a note of `identity new`: trust/clones.rs",
+    ),
+    ("bundle create", "a note of `restore`: trust/copies.rs"),
+    (
+        "call STORE METHOD",
+        "another command for a store that `--code` opens: code.md",
+    ),
+    ("code gc --yes", "a note of `code gc`: garbage.rs"),
+    ("code pin", "a refusal to trust a publisher of a core type"),
+    ("code why", "a note of `upgrade`: code/publishers.rs"),
+    ("conflicts", "a note of `export`: sessions"),
+    ("create core:kvstore", "a note of `list`: sessions"),
+    ("doctor --fix", "a note of `doctor`: sessions"),
+    ("history", "a note of `bundle apply`: trust/clones.rs"),
+    ("identity new", "a note of `bundle apply`: trust/clones.rs"),
+    ("info", "notes of `bundle apply`: trust/clones.rs"),
+    (
+        "migrate",
+        "a clock that was wrong: no command sets the clock",
+    ),
+];
+
+/// Asserts that each command in a message of the sources was met by a case, or stands above.
+pub(super) fn check(named: &BTreeSet<String>) {
+    let (mut found, mut missing) = (0, Vec::new());
+    let mut unused: BTreeSet<&str> = ELSEWHERE.iter().map(|(known, _)| *known).collect();
+    for (file, command) in commands() {
+        found += 1;
+        // Values and placeholders vary.
+        let words = command.split(' ').take_while(|word| !word.contains('{'));
+        let fixed: Vec<_> = words.take_while(|word| !is_placeholder(word)).collect();
+        let fixed = fixed.join(" ");
+        let is_met = named.iter().any(|named| named.starts_with(&fixed));
+        let elsewhere = ELSEWHERE
+            .iter()
+            .find(|(known, _)| command.starts_with(known));
+        if let Some((known, _)) = elsewhere {
+            unused.remove(known);
+        }
+        let is_elsewhere = elsewhere.is_some();
+        if !is_met && !is_elsewhere {
+            missing.push(format!("{}: `lattice {command}`", file.display()));
+        }
+    }
+    assert!(unused.is_empty(), "no source names {unused:?}");
+    assert!(missing.is_empty(), "no case meets {missing:#?}");
+    assert!(found > 40, "only {found} commands in the sources");
+}
+
+fn is_placeholder(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// The commands in the messages of the sources, with their files.
+fn commands() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root).unwrap() {
+        let dir = entry.unwrap().path();
+        let name = dir.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("lattice-") {
+            sources(&dir.join("src"), &mut files);
+        }
+    }
+    let mut commands = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.starts_with("//"));
+        // A backslash at the end of a line continues a text.
+        let text: String = lines
+            .map(|line| line.strip_suffix('\\').unwrap_or(line))
+            .collect();
+        let mut rest = &*text;
+        while let Some((_, after)) = rest.split_once("`lattice ") {
+            if let Some((command, _)) = after.split_once('`') {
+                commands.push((file.clone(), command.to_owned()));
+            }
+            rest = after;
+        }
+    }
+    commands
+}
+
+/// The files with messages: no tests, and not the tour and the help.
+fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.contains("tests") || ["tour", "args", "conformance", "hints.rs"].contains(&name) {
+            continue;
+        }
+        match path.is_dir() {
+            true => sources(&path, files),
+            false => files.push(path),
+        }
+    }
+}
