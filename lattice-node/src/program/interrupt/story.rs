@@ -82,7 +82,7 @@ impl Story {
     pub(super) fn complete(&self, failure: Failure, stopped: Option<&Stopped>) -> Failure {
         let nothing = Stopped::default();
         let stopped = stopped.unwrap_or(&nothing);
-        if let (Effect::Makes, Some(placed)) = (self.effect, stopped.placed.last()) {
+        if let (Effect::Makes, Some(placed)) = (self.effect, &stopped.placed) {
             let stands = format!("{} is in its place and complete", placed.display());
             return failure.and(&stands).with("changed", stands.into());
         }
