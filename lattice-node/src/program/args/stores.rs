@@ -159,3 +159,13 @@ pub(in super::super) struct Migrate {
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
 }
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Doctor {
+    /// Directories outside of the data directory, in which backups, bundles or exports are written
+    #[arg(value_name = "DIR")]
+    pub(in super::super) dirs: Vec<PathBuf>,
+    /// Remove what is listed
+    #[arg(long)]
+    pub(in super::super) fix: bool,
+}

@@ -71,7 +71,7 @@ fn export_entries(context: &mut Context<'_>, log: &LogStore) -> Result<(), Failu
         let entry = entry?;
         context.progress.set(index + 1);
         let mut object = Map::new();
-        object.insert("index".into(), index.into());
+        object.insert("entry".into(), index.into());
         object.insert("time".into(), entry.time_ms().into());
         object.insert("author".into(), json!(entry.author));
         json_bytes(&mut object, "content", &entry.content);

@@ -2,7 +2,7 @@
 
 mod counts;
 mod export;
-mod json;
+pub(super) mod json;
 mod line_count;
 mod lines;
 mod rows;

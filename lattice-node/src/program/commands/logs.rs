@@ -179,7 +179,7 @@ fn print(
     encoding: Encoding,
 ) -> Result<(), Failure> {
     let mut object = Map::<String, Value>::new();
-    object.insert("index".into(), index.into());
+    object.insert("entry".into(), index.into());
     object.insert("time".into(), entry.time_ms().into());
     object.insert("author".into(), json!(entry.author));
     if encoding.b64 {

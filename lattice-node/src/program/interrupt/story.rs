@@ -100,7 +100,7 @@ impl Story {
         if let Some(kept) = stopped.kept.last() {
             let kept = kept.display();
             failure = failure.and(&format!(
-                "what it has made is kept in {kept}, which can be removed to give it up"
+                "what it has made is kept in {kept}, which `lattice doctor --fix` removes"
             ));
             does = "continues";
         }
@@ -171,6 +171,7 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         | Command::Types
         | Command::Describe(_)
         | Command::Get(_)
+        | Command::Exists(_)
         | Command::Tail(_)
         | Command::Watch(_) => Story::reads(UNCHANGED),
         Command::Scan(_) | Command::Conflicts(_) | Command::Export(_) | Command::History(_) => {
@@ -186,7 +187,14 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         Command::Del(args) => Story::changes(line("history --limit 1", &args.store.store)),
         Command::Append(args) => Story::changes(line("history --limit 1", &args.store.store)),
         Command::Call(args) => Story::changes(line("history --limit 1", &args.store.store)),
-        Command::Import(_) => Story::new("nothing was written"),
+        Command::Import(_) | Command::Batch(_) => Story::new("nothing was written"),
+        Command::Doctor(args) => match args.fix {
+            false => Story::reads("nothing was removed"),
+            true => Story {
+                does: "removes the rest",
+                ..Story::new("some of the files may be removed")
+            },
+        },
         Command::Migrate(_) => {
             Story::makes("the old store is unchanged, and the new one does not exist yet")
         }

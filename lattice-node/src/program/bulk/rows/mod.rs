@@ -167,7 +167,8 @@ impl Row for KvRow {
 pub(super) struct LogRow(Vec<u8>);
 
 /// Fields of an exported entry that an import ignores, because it assigns new ones.
-const NOT_IMPORTED: [&str; 3] = ["index", "time", "author"];
+/// Before version 0.1, `entry` was called `index`.
+const NOT_IMPORTED: [&str; 4] = ["entry", "index", "time", "author"];
 
 impl Row for LogRow {
     type Store = LogStore;
