@@ -13,7 +13,7 @@ static WORK: Mutex<Work> = Mutex::new(Work {
     next: 0,
     making: Vec::new(),
     finishing: 0,
-    placed: Vec::new(),
+    placed: None,
     is_stopped: false,
 });
 
@@ -27,8 +27,8 @@ struct Work {
     making: Vec<(u64, PathBuf, Fate)>,
     /// How many threads are putting something in its place.
     finishing: u32,
-    /// What was put in its place.
-    placed: Vec<PathBuf>,
+    /// What was finished last.
+    placed: Option<PathBuf>,
     is_stopped: bool,
 }
 
@@ -50,8 +50,8 @@ pub struct Stopped {
     pub kept: Vec<PathBuf>,
     /// Unfinished files and directories that could not be removed.
     pub left: Vec<PathBuf>,
-    /// What was [finished](Finishing::placed) before.
-    pub placed: Vec<PathBuf>,
+    /// What was [finished](Finishing::placed) last.
+    pub placed: Option<PathBuf>,
 }
 
 /// Stops all work on unfinished files in this process, and removes them. The caller ends the
@@ -89,7 +89,7 @@ pub fn try_stop() -> Option<Stopped> {
 
 /// Whether this process has [finished](Finishing::placed) something.
 pub fn has_placed() -> bool {
-    !work().placed.is_empty()
+    work().placed.is_some()
 }
 
 /// What is unfinished now, for a program that ends without removing it.
@@ -116,7 +116,7 @@ pub struct Finishing(());
 impl Finishing {
     /// Records that the file or directory that a command makes is finished, and in its place.
     pub fn placed(&self, path: &Path) {
-        work().placed.push(path.to_path_buf());
+        work().placed = Some(path.to_path_buf());
     }
 }
 

@@ -121,6 +121,7 @@ where
         let command = store.engine().command(&line.method, line.args);
         joined.join(command.map_err(|error| input.failure(line.number, error.into()))?);
     }
+    // A signal ends the input, perhaps before its end.
     bulk.check()?;
     if commands == 0 {
         return Err(Failure::failed(format!(

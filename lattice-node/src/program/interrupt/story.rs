@@ -82,7 +82,7 @@ impl Story {
     pub(super) fn complete(&self, failure: Failure, stopped: Option<&Stopped>) -> Failure {
         let nothing = Stopped::default();
         let stopped = stopped.unwrap_or(&nothing);
-        if let (Effect::Makes, Some(placed)) = (self.effect, stopped.placed.last()) {
+        if let (Effect::Makes, Some(placed)) = (self.effect, &stopped.placed) {
             let stands = format!("{} is in its place and complete", placed.display());
             return failure.and(&stands).with("stands", stands.into());
         }
@@ -100,7 +100,7 @@ impl Story {
         if let Some(kept) = stopped.kept.last() {
             let kept = kept.display();
             failure = failure.and(&format!(
-                "what it has made is kept in {kept}, which can be removed to give it up"
+                "what it has made is kept in {kept}, which `lattice doctor --fix` removes"
             ));
             does = "continues";
         }
@@ -191,8 +191,11 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         Command::Call(args) => Story::changes(line("history --limit 1", &args.store.store)),
         Command::Import(_) | Command::Batch(_) => Story::new("nothing was written"),
         Command::Doctor(args) => match args.fix {
-            true => Story::changes("lattice doctor".into()),
-            false => Story::reads(UNCHANGED),
+            false => Story::reads("nothing was removed"),
+            true => Story {
+                does: "removes the rest",
+                ..Story::new("some of the files may be removed")
+            },
         },
         Command::Migrate(_) => {
             Story::makes("the old store is unchanged, and the new one does not exist yet")

@@ -213,7 +213,7 @@ fn an_interrupted_migration_is_kept_and_continued() {
     assert!(Path::new(kept).join("state.db").exists(), "{made}");
     let message = made["message"].as_str().unwrap();
     assert!(
-        message.contains("can be removed to give it up"),
+        message.contains("which `lattice doctor --fix` removes"),
         "{message}"
     );
     assert!(message.ends_with("` continues"), "{message}");
