@@ -83,7 +83,7 @@ fn recorded() -> Vec<(String, Map<String, Value>)> {
     let mut objects = Vec::new();
     let entries = fs::read_dir(SESSIONS).unwrap();
     for path in entries.map(|entry| entry.unwrap().path()) {
-        if !path.extension().is_some_and(|ending| ending == "md") {
+        if path.extension().is_none_or(|ending| ending != "md") {
             continue;
         }
         let mut command = String::new();
