@@ -13,6 +13,7 @@ mod failure;
 pub mod fuzzing;
 mod output;
 mod panics;
+mod pipes;
 mod progress;
 mod reference;
 mod store_ref;

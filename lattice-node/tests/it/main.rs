@@ -15,15 +15,20 @@ mod crowd;
 mod damage;
 mod edges;
 mod escapes;
+mod exports;
 #[cfg(unix)]
 mod files;
 mod garbage;
 mod identity;
+#[cfg(unix)]
+mod imports;
 mod limits;
 mod meta_bytes;
 mod program;
 mod sessions;
 mod sharing;
+#[cfg(unix)]
+mod stdio;
 #[cfg(unix)]
 mod trust;
 mod votes;

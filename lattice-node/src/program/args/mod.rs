@@ -21,8 +21,8 @@ pub(super) use copies::{
 pub(super) use keys::{Conflicts, Delete, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
-    Alias, AliasCommand, Call, Create, Describe, Export, Identity, IdentityCommand, Import,
-    ImportFormat, Migrate, Verify,
+    Alias, AliasCommand, Call, Create, Delimiter, Describe, Export, ExportFormat, Identity,
+    IdentityCommand, Import, ImportFormat, Migrate, Verify,
 };
 
 /// Create, read, write, verify and exchange stores. A store is one file that records its type and

@@ -29,12 +29,16 @@ pub(super) fn fields(line: &[u8]) -> Result<Fields<'_>, String> {
     serde_json::from_slice(line).map_err(|error| {
         let first = line.trim_ascii_start().first();
         let hint = match first {
+            Some(b'{') if error.is_eof() => "; do objects have several lines? Give --format json",
             Some(b'{') | None => "",
             _ => "; is it another --format?",
         };
         // serde_json reports the position within this line.
         let text = cut(&error);
-        let text = text.replace(" at line 1 column ", " at column ");
+        let text = match line.contains(&b'\n') {
+            true => text.replace(" at line ", " at its line "),
+            false => text.replace(" at line 1 column ", " at column "),
+        };
         format!("expected a JSON object, found {text}{hint}")
     })
 }

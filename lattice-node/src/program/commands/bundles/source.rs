@@ -1,69 +1,28 @@
-//! The input of a bundle: a file, or a stream that can be read only once.
+//! Reads a bundle once or twice, from a file, or from a stream that can be read only once.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lattice_backend::bundle::{BundleCode, BundleError, BundleReader, BundleSummary};
 use lattice_meta::Genesis;
 
-use super::STDIO;
-use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::pipes::{Input, Opened, nearest};
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// An opened bundle that has not been read yet.
-pub(super) struct Source {
-    pub(super) name: String,
-    pub(super) input: Input,
-}
-
-pub(super) enum Input {
-    /// A regular file, which can be read again.
-    File(File),
-    /// A pipe, a device or standard input, which can be read only once.
-    Stream(Box<dyn Read>),
-}
-
-impl Source {
-    pub(super) fn open(context: &Context<'_>, file: &Path) -> Result<Self, Failure> {
-        if file == Path::new(STDIO) {
-            context.check_stdin("FILE")?;
-            return Ok(Self {
-                name: "standard input".into(),
-                input: Input::Stream(Box::new(io::stdin())),
-            });
-        }
-        let failed = |error| Failure::file(file, error);
-        let opened = File::open(file).map_err(failed)?;
-        let metadata = opened.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        Ok(Self {
-            name: file.display().to_string(),
-            input: match metadata.is_file() {
-                true => Input::File(opened),
-                false => Input::Stream(Box::new(opened)),
-            },
-        })
-    }
-
+impl Opened {
     /// Verifies the bundle in one pass; does not keep a copy of a stream.
-    pub(super) fn verify(self) -> Result<BundleSummary, Failure> {
-        let input: Box<dyn Read> = match self.input {
-            Input::File(file) => Box::new(file),
-            Input::Stream(stream) => stream,
-        };
-        let input = BufReader::with_capacity(BUFFER_BYTES, input);
+    pub(in crate::program) fn verify(self) -> Result<BundleSummary, Failure> {
+        let input = BufReader::with_capacity(BUFFER_BYTES, self.input.into_reader());
         let verified = BundleReader::new(input).and_then(BundleReader::verify);
         verified.map_err(|error| within(&self.name, error))
     }
 
     /// Reads the bundle to its end, and compares counts and digest. Copies a stream to an unnamed
     /// file in or near `dir`, because applying the bundle will need space there too.
-    pub(super) fn read_through(self, dir: &Path) -> Result<Intact, Failure> {
+    pub(in crate::program) fn read_through(self, dir: &Path) -> Result<Intact, Failure> {
         let Self { name, input } = self;
         let (read, file) = match input {
             Input::File(file) => (read_through(&file), file),
@@ -106,12 +65,6 @@ fn read_through(input: impl Read) -> Result<(Head, Option<[u8; 32]>), BundleErro
         code: reader.code().cloned(),
     };
     Ok((head, reader.digest()))
-}
-
-/// The directory, or its nearest ancestor that exists.
-fn nearest(dir: &Path) -> PathBuf {
-    let found = dir.ancestors().find(|dir| dir.is_dir());
-    found.unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// An unnamed file that only this user can access.
@@ -160,7 +113,7 @@ struct Head {
 
 /// A bundle that was read to its end and is intact. It is read again through the same open file, so
 /// a file that replaces it is not applied.
-pub(super) struct Intact {
+pub(in crate::program) struct Intact {
     pub(super) name: String,
     pub(super) file: File,
     head: Head,
