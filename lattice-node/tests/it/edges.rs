@@ -266,7 +266,7 @@ fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String> {
             ("FILE", "import") => file("rows.csv"),
             ("FILE", "restore") => file("copy.db"),
             ("FILE", "bundle") if line[1] != "create" => file("bundle"),
-            ("FILE", "bundle" | "backup") => dir.join("new").display().to_string(),
+            ("FILE", "bundle" | "backup" | "export") => dir.join("new").display().to_string(),
             ("FILE" | "CID|FILE" | "CID|FILE|TYPE", "code") => chat(),
             ("CODE" | "CID|FILE|native", "code") => "native".into(),
             (name, command) => panic!("what is {name} of `lattice {command}`?"),

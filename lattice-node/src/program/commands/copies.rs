@@ -57,7 +57,8 @@ fn print_copy(
     target: Target<'_>,
     path: &Path,
 ) -> Result<(MetaInfo, u64), Failure> {
-    let spool = Spool::within(&std::env::temp_dir())?;
+    let spool = Spool::within(&std::env::temp_dir())
+        .map_err(|failure| failure.and("TMPDIR names the directory for temporary files"))?;
     let copy = spool.file();
     let (meta, mut copy) = (|| {
         let meta = context.node.manager().backup(path, &copy)?;
