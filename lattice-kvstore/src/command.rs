@@ -137,6 +137,21 @@ impl Writes {
     }
 }
 
+/// Apart from the others: no module needs it, and modules do not change with it.
+#[cfg(feature = "std")]
+impl Command {
+    /// Adds the writes and the conditions of another batch, after those of this one.
+    pub fn join(&mut self, other: Self) -> &mut Self {
+        let mut write = |(key, value)| self.writes.insert(key, value);
+        match other.writes {
+            Writes::Ascending(all) => all.into_iter().for_each(&mut write),
+            Writes::Any(all) => all.into_iter().for_each(&mut write),
+        }
+        self.expectations.extend(other.expectations);
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -163,6 +178,25 @@ mod tests {
             }
             prop_assert!(matches!(ascending.writes, Writes::Ascending(_)));
             prop_assert_eq!(command, ascending);
+        }
+
+        #[test]
+        fn joined_commands_are_their_writes_in_order(
+            given in vec(vec(("[a-c]{0,2}", any::<Option<u8>>()), 0..5), 0..6),
+        ) {
+            let (mut joined, mut one) = (Command::new(), Command::new());
+            for writes in given {
+                let mut command = Command::new();
+                for (key, value) in writes {
+                    let (key, value) = (key.into_bytes(), value.map(|byte| Vec::from([byte])));
+                    command.write(key.clone(), value.clone());
+                    command.expect(key.clone(), Expectation::Present);
+                    one.write(key.clone(), value);
+                    one.expect(key, Expectation::Present);
+                }
+                joined.join(command);
+            }
+            prop_assert_eq!(joined, one);
         }
     }
 }

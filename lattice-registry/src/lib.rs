@@ -16,8 +16,9 @@ pub use identity::{
 };
 pub use lattice_backend::backend::Access;
 pub use manager::{
-    Compacted, Destroyed, Found, IfThere, IfUnverified, Listed, ManagerError, ManagerOptions,
-    Migrated, RebuiltStore, RestoredStore, Restoring, StoreManager, Vouched,
+    Compacted, Destroyed, Found, IfThere, IfUnverified, Leftover, LeftoverKind, Listed,
+    ManagerError, ManagerOptions, Migrated, RebuiltStore, RestoredStore, Restoring, StoreManager,
+    Vouched,
 };
 pub use migration::{Calls, Converting, Migration, NamedCall};
 pub use opener::{EngineOpener, Peeked, Rebuild, StoreOpener};

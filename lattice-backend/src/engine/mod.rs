@@ -1,6 +1,7 @@
 //! The engine: turns commands into signed ops, applies ops of others, and serves reads of the
 //! state.
 
+mod call;
 pub(crate) mod contain;
 pub mod ingest;
 pub(crate) mod inner;
@@ -20,7 +21,6 @@ use std::time::Duration;
 use lattice_meta::{Genesis, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId};
 
 use crate::backend::{Access, BackendError, FileError, Result, StateBackend, read_meta};
-use crate::engine::contain::contain;
 use crate::engine::ingest::{Authors, IngestError, IngestReport};
 use crate::engine::inner::{Hashed, Inner};
 use crate::engine::open::{OpenError, OpenRequest, create_store};
@@ -33,7 +33,7 @@ use crate::engine::write::{AppendAllError, AppendError, CopyConfirmation, PeerSa
 use crate::history::copied::Copied;
 use crate::history::system::{Ledger, read_frontier};
 use crate::history::{View, read_applied, read_op};
-use crate::machine::{Args, CallError, History, MethodCall, MethodEntry, StateMachine, Value};
+use crate::machine::{History, StateMachine, Value};
 use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
 use crate::progress::ProgressSink;
 use crate::state::EffectHash;
@@ -271,43 +271,21 @@ impl<M: StateMachine> Engine<M> {
     }
 
     /// Calls a command or a query by name. A command returns its receipt as a record: `author`,
-    /// `seq`, `op`, `index`.
+    /// `seq`, `op`, `apply_index`.
     ///
     /// # Errors
     /// See [`MethodError`].
     pub fn call(&self, method: &str, args: Value) -> Result<Value, MethodError> {
-        let machine = &*self.inner.machine;
-        let methods = machine.methods();
-        let found = methods.iter().find(|known| known.method.name == method);
-        let Some(MethodEntry { method, call }) = found else {
-            let known = methods.iter().map(|known| known.method.name.to_string());
-            return Err(MethodError::Call(CallError::UnknownMethod {
-                store_type: machine.logic().store_type().clone(),
-                method: method.chars().take(80).collect(),
-                known: known.collect(),
-            }));
-        };
-        let args = Args::new(method, args)?;
-        match call {
-            MethodCall::Query(query) => {
-                let snapshot = self.snapshot()?;
-                let history = snapshot.history();
-                Ok(contain(|| query(machine, args, &snapshot, &history))?)
-            }
-            MethodCall::Command(command) => {
-                let command = contain(|| Ok::<_, BackendError>(command(machine, args)))??;
-                let receipt = self.append(command)?;
-                Ok(Value::record([
-                    ("author", Value::Text(receipt.op.author.to_string())),
-                    ("seq", receipt.op.seq.into()),
-                    ("op", Value::Text(receipt.op.id.to_string())),
-                    ("index", receipt.index.get().into()),
-                ]))
-            }
-            MethodCall::Stream => Err(MethodError::Stream {
-                method: method.name.to_string(),
-            }),
-        }
+        call::call(self, method, args)
+    }
+
+    /// Returns the command of a call by name, without appending it: a caller can join the commands
+    /// of several calls.
+    ///
+    /// # Errors
+    /// See [`MethodError`]; [`MethodError::NotACommand`] for a query or a stream.
+    pub fn command(&self, method: &str, args: Value) -> Result<M::Command, MethodError> {
+        call::command(self.machine(), method, args)
     }
 
     /// Turns a command into an op, applies it and returns its receipt. The op is durable when this

@@ -23,7 +23,7 @@ fn methods_are_called_by_name() {
     let Value::Record(receipt) = store.call("put", Value::record(pair.clone())).unwrap() else {
         panic!("a record");
     };
-    assert_eq!(receipt["index"], Value::Integer(0));
+    assert_eq!(receipt["apply_index"], Value::Integer(0));
     let key = || Value::record([("key", bytes("k"))]);
     assert_eq!(store.call("get", key()).unwrap(), bytes("v"));
     let scanned = store.call("scan", Value::Null).unwrap();

@@ -217,7 +217,11 @@ impl<'a> Context<'a> {
     }
 
     /// Opens a store as the handle of the program's native code.
-    fn open_typed<T: TypedStore>(&self, found: Found, access: Access) -> Result<T, Failure> {
+    pub(super) fn open_typed<T: TypedStore>(
+        &self,
+        found: Found,
+        access: Access,
+    ) -> Result<T, Failure> {
         self.node.open_found_as(found, access).map_err(|error| match error {
             NodeError::OtherType { store_id, .. } => Failure::usage(format!(
                 "--code opens store {store_id} with a module, and this command works only with the \

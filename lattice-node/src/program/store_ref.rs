@@ -30,7 +30,7 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
          that contains /; `lattice list` lists all stores"
     );
     let Some(text) = store.to_str() else {
-        return Err(Failure::not_found(format!("no store {shown}; {what}")));
+        return Err(Failure::no_store(format!("no store {shown}; {what}")));
     };
     if let Ok(id) = text.parse::<StoreId>() {
         return existing(manager, id, &format!("no store {id}"));
@@ -38,7 +38,7 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     // Aliases are never all digits, so this can only be a prefix of an id.
     if let Some(digits) = digits(text) {
         if digits.len() < MIN_PREFIX_DIGITS {
-            return Err(Failure::not_found(format!("no store {shown}; {what}")));
+            return Err(Failure::no_store(format!("no store {shown}; {what}")));
         }
         return by_prefix(manager, &digits, &shown);
     }
@@ -50,7 +50,7 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     }
     let names = aliases.iter().map(|(alias, _)| alias.as_str());
     let step = did_you_mean(text, names).unwrap_or(what);
-    Err(Failure::not_found(format!("no store {shown}; {step}")))
+    Err(Failure::no_store(format!("no store {shown}; {step}")))
 }
 
 /// The store with leftovers ([`StoreManager::leftovers`]) that an argument names, by its id, an
@@ -87,7 +87,7 @@ fn existing(manager: &StoreManager, id: StoreId, missing: &str) -> Result<PathBu
         Ok(true) => Ok(path),
         // A directory without its file can be restored or removed.
         Ok(false) if path.parent().is_some_and(std::path::Path::is_dir) => Ok(path),
-        Ok(false) => Err(Failure::not_found(format!(
+        Ok(false) => Err(Failure::no_store(format!(
             "{missing}; `lattice list` lists all stores"
         ))),
         Err(error) => {
@@ -116,7 +116,7 @@ fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBu
     }
     match found[..] {
         [id] => Ok(manager.store_path(id)),
-        [] => Err(Failure::not_found(format!(
+        [] => Err(Failure::no_store(format!(
             "no store id starts with {shown}; `lattice list` lists all stores"
         ))),
         _ => {

@@ -199,7 +199,7 @@ fn a_follower_in_another_process_misses_nothing_and_repeats_nothing() {
     let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
     let mut expected = 1;
     let mut check = |entry: Value| {
-        assert_eq!(entry["index"], expected);
+        assert_eq!(entry["entry"], expected);
         assert_eq!(entry["content"], expected.to_string());
         expected += 1;
     };

@@ -176,6 +176,8 @@ impl Store {
     fn with_files(self) -> Self {
         fs::copy(self.file(), self.files.path().join("copy.db")).unwrap();
         fs::write(self.files.path().join("rows.csv"), "key,value\na,b\n").unwrap();
+        let command = "{\"put\":{\"key\":\"a\",\"value\":\"b\"}}\n";
+        fs::write(self.files.path().join("commands.jsonl"), command).unwrap();
         let bundle = self.files.path().join("bundle").display().to_string();
         let words = ["bundle", "create", &self.id.to_string(), &bundle];
         if !lattice(self.dir.path(), &words).status.success() {
@@ -265,6 +267,8 @@ fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String> {
             ("TYPE", _) => "core:kvstore".into(),
             ("FILE", "import") => file("rows.csv"),
             ("FILE", "restore") => file("copy.db"),
+            ("FILE", "batch") => file("commands.jsonl"),
+            ("DIR", "doctor") => dir.display().to_string(),
             ("FILE", "bundle") if line[1] != "create" => file("bundle"),
             ("FILE", "bundle" | "backup" | "export") => dir.join("new").display().to_string(),
             ("FILE" | "CID|FILE" | "CID|FILE|TYPE", "code") => chat(),

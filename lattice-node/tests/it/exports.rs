@@ -194,7 +194,7 @@ fn entries_are_selected_by_time_and_keep_their_index() {
             .lines()
             .map(|line| {
                 let row: Value = serde_json::from_str(line).unwrap();
-                format!("{}{}", row["index"], row["content"].as_str().unwrap())
+                format!("{}{}", row["entry"], row["content"].as_str().unwrap())
             })
             .collect();
         entries.join(" ")

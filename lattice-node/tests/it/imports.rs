@@ -393,7 +393,7 @@ fn a_small_file_that_unpacks_to_much_takes_little_memory() {
 fn tables_of_logs_are_entries_again_if_export_wrote_them() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path());
-    let fields = "index,time,author,content\n7,8,x,\"one\ntwo\"\n";
+    let fields = "entry,time,author,content\n7,8,x,\"one\ntwo\"\n";
     for (text, entry) in [
         (fields, "one\ntwo"),
         ("content_b64\n/w==\n", "\u{fffd}"),

@@ -140,7 +140,7 @@ fn keys_and_entries_are_read_back() {
     let tail = printed(dir.path(), &["--json", "tail", log, "-n", "1"]);
     let entry: Value = serde_json::from_str(&tail).unwrap();
     assert_eq!(
-        (&entry["index"], &entry["content_b64"]),
+        (&entry["entry"], &entry["content_b64"]),
         (&json!(3), &json!("/xtbMG0="))
     );
 }
@@ -151,15 +151,15 @@ fn failures_have_exit_codes_and_leave_no_files() {
     let cases: [(&[&str], i32, &str); 10] = [
         (&["create", "core:kvstor"], 6, "unknown_type"),
         (&["create", "Core"], 2, "usage"),
-        (&["get", "abcd", "key"], 3, "not_found"),
-        (&["put", "abcd", "key", "value"], 3, "not_found"),
+        (&["get", "abcd", "key"], 3, "no_store"),
+        (&["put", "abcd", "key", "value"], 3, "no_store"),
         (
             &["peek", "00000000-0000-8000-8000-000000000000"],
             3,
-            "not_found",
+            "no_store",
         ),
-        (&["peek", "./nothing/here"], 3, "not_found"),
-        (&["peek", "abc"], 3, "not_found"),
+        (&["peek", "./nothing/here"], 3, "no_store"),
+        (&["peek", "abc"], 3, "no_store"),
         (&["peek", "/etc/passwd"], 4, "damaged"),
         (&["frobnicate"], 2, "usage"),
         (&["put"], 2, "usage"),

@@ -60,7 +60,7 @@ fn deferred_ops_are_named_and_applied_when_they_are_due() {
         (&counts["applied"], &counts["deferred"]),
         (&1.into(), &2.into())
     );
-    assert_eq!(counts["waiting"], 0);
+    assert_eq!(counts["pending"], 0);
     let until_ms = counts["deferred_until_ms"].as_u64().unwrap();
     assert!((before_ms + 4000..before_ms + 60_000).contains(&until_ms));
     // The text says the same.
@@ -169,7 +169,7 @@ fn a_store_that_is_dated_ahead_is_refused_until_it_is_due() {
     let (code, counts, errors) = apply(dir.path(), &file, &["--wait"]);
     assert_eq!(code, Some(0), "{errors}");
     assert_eq!(
-        (&counts["applied"], &counts["created"]),
+        (&counts["applied"], &counts["new_replica"]),
         (&3.into(), &true.into())
     );
 }

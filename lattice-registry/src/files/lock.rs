@@ -70,6 +70,25 @@ impl LockFile {
     }
 }
 
+impl LockFile {
+    /// Whether a process or a thread holds a lock file now. Creates nothing.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn is_held(path: &Path) -> Result<bool, FilesError> {
+        let failed = |source| FilesError::io("lock", path, source);
+        let file = match open_if(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file.map_err(failed)?,
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
 /// Tries to take a lock until it is free, and waits at most this long. The path is what it is on.
 ///
 /// # Errors
@@ -108,8 +127,13 @@ impl Drop for LockFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
+    open_if(path, true)
+}
+
+/// Opens a lock file, or creates it.
+fn open_if(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create(create).truncate(false);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;

@@ -188,7 +188,7 @@ pub(super) fn left(data_dir: &Path) -> Result<BTreeSet<String>, FilesError> {
 
 /// Removes a directory in which a killed process was building a store, with its lock file. Skips
 /// one that another process holds. Returns the directory if it was there.
-fn clear(data_dir: &Path, name: &str) -> Result<Option<PathBuf>, FilesError> {
+pub(super) fn clear(data_dir: &Path, name: &str) -> Result<Option<PathBuf>, FilesError> {
     let _lock = match LockFile::take(lock_of(data_dir, name), Duration::ZERO) {
         Err(FilesError::Held { .. }) => return Ok(None),
         lock => lock?,

@@ -15,7 +15,7 @@ use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
 use crate::files::{FilesError, LockFile, Partial, directory_of, remove_all, sync_dir};
 
 /// The prefix of directories of stores that are being removed; the id follows.
-const GOING: &str = "destroying-";
+pub(super) const GOING: &str = "destroying-";
 /// The most interrupted removals of one store.
 const MAX_LEFT: u32 = 1000;
 
@@ -256,11 +256,15 @@ impl StoreManager {
     /// removes. What cannot be removed does no harm.
     pub(super) fn clear_going(&self) {
         for (id, _) in self.starting_with(&[GOING]).unwrap_or_else(|_| Vec::new()) {
-            // Dropping the lock removes its file.
-            if let Ok(_going) = self.begin_going(id) {
-                let _ = self.finish_going(id);
-            }
+            let _ = self.clear_removal(id);
         }
+    }
+
+    /// Removes what interrupted removals of a store left.
+    pub(super) fn clear_removal(&self, store_id: StoreId) -> Result<(), ManagerError> {
+        // Dropping the lock removes its file.
+        let _going = self.begin_going(store_id)?;
+        self.finish_going(store_id).map(drop)
     }
 }
 
@@ -289,10 +293,12 @@ fn leads_nowhere(error: &io::Error) -> bool {
 
 /// Whether Lattice gives this name to a file in a store's directory.
 fn is_store_file(name: &str) -> bool {
-    let is_kept = |start: &str| {
-        let nth = name.strip_prefix(start);
-        let nth = nth.and_then(|rest| rest.strip_prefix('-'));
-        nth.is_some_and(|nth| nth.parse::<u32>().is_ok())
-    };
-    name == STATE_DB || is_kept(BEFORE_REBUILD) || is_kept(BEFORE_RESTORE)
+    name == STATE_DB || is_kept(name, BEFORE_REBUILD) || is_kept(name, BEFORE_RESTORE)
+}
+
+/// Whether a name is that of a replaced file: a start, a dash and a number.
+pub(super) fn is_kept(name: &str, start: &str) -> bool {
+    let nth = name.strip_prefix(start);
+    let nth = nth.and_then(|rest| rest.strip_prefix('-'));
+    nth.is_some_and(|nth| nth.parse::<u32>().is_ok())
 }

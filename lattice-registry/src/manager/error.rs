@@ -176,6 +176,16 @@ pub enum ManagerError {
         /// The store's file.
         path: PathBuf,
     },
+    /// A replaced file is kept, because the store that replaced it cannot be read.
+    #[error("{} is kept, since {} cannot be read: {reason}; `lattice restore` restores the kept file", path.display(), store.display())]
+    KeptFile {
+        /// The replaced file.
+        path: PathBuf,
+        /// The store's file.
+        store: PathBuf,
+        /// What reading it reported.
+        reason: String,
+    },
     /// The directory of the file to create does not exist.
     #[error("cannot create {}: there is no directory {}", path.display(), dir.display())]
     NoDirectory {

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 use lattice_backend::backend::{FileError, StateBackend};
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
-use lattice_registry::{Access, IfThere, ManagerError};
+use lattice_registry::files::LockFile;
+use lattice_registry::{Access, IfThere, LeftoverKind, ManagerError};
 
 use crate::copies::{assert_whole, made, ops};
 use crate::counter::{COUNTER, manager};
@@ -215,4 +217,85 @@ fn a_store_that_lacks_a_page_is_not_restored_and_the_error_names_it() {
         }
     }
     assert!(unreadable > 0 && refused > 0, "{unreadable}, {refused}");
+}
+
+/// What no process works on is listed with its kind, and can be removed; what a process holds is
+/// neither listed nor removed.
+#[test]
+fn leftovers_are_listed_and_removed_unless_a_process_works_on_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let make = |name: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("state.db"), [0; 1000]).unwrap();
+    };
+    let names = [
+        format!("building-{ID}"),
+        format!("copying-{ID}"),
+        format!("destroying-{ID}-2"),
+        format!("migrating-{id}-org.example.two"),
+    ];
+    names.iter().for_each(|name| make(name));
+    make("building-castles");
+    make(&format!("stores/{id}/.lattice-0123456789abcdef.partial"));
+    let listed = |expected: &[(LeftoverKind, Option<StoreId>)]| {
+        let found = live.left_over(&[]).unwrap();
+        let kinds: Vec<_> = found
+            .iter()
+            .map(|left| (left.kind, left.store_id))
+            .collect();
+        assert_eq!(kinds, expected);
+        assert!(found.iter().all(|left| left.bytes == 1000), "{found:?}");
+        found
+    };
+    let other = Some(ID.parse().unwrap());
+    let all = [
+        (LeftoverKind::Creation, other),
+        (LeftoverKind::Copy, other),
+        (LeftoverKind::Removal, other),
+        (LeftoverKind::Migration, Some(id)),
+        (LeftoverKind::Partial, None),
+    ];
+    let found = listed(&all);
+    let lock = dir.path().join(format!("copying-{ID}.lock"));
+    let held = LockFile::take(lock, Duration::ZERO).unwrap();
+    listed(&[all[0], all[2], all[3], all[4]]);
+    assert!(!live.remove_leftover(&found[1]).unwrap());
+    drop(held);
+    for leftover in &found {
+        assert!(live.remove_leftover(leftover).unwrap(), "{leftover:?}");
+    }
+    listed(&[]);
+    assert!(dir.path().join("building-castles").exists());
+    assert_whole(&live, id);
+}
+
+/// A replaced file can be the last copy of a store.
+#[test]
+fn a_replaced_file_is_kept_while_its_successor_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, id) = made(dir.path());
+    let file = live.store_path(id);
+    let kept = file.with_file_name("state.db.before-rebuild-1");
+    fs::copy(&file, &kept).unwrap();
+    fs::write(
+        file.with_file_name("state.db.before-rebuild-mine"),
+        b"notes",
+    )
+    .unwrap();
+    let sound = fs::read(&file).unwrap();
+    fs::write(&file, b"damaged").unwrap();
+    let found = live.left_over(&[]).unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].kind, LeftoverKind::BeforeRebuild);
+    let refused = live.remove_leftover(&found[0]);
+    assert!(
+        matches!(refused, Err(ManagerError::KeptFile { .. })),
+        "{refused:?}"
+    );
+    assert!(kept.exists());
+    fs::write(&file, sound).unwrap();
+    assert!(live.remove_leftover(&found[0]).unwrap());
+    assert!(!kept.exists());
 }

@@ -2,7 +2,7 @@
 
 use crate::backend::{BackendError, Cause, PeekError};
 use crate::engine::write::AppendError;
-use crate::machine::{CallError, MachineError};
+use crate::machine::{CallError, MachineError, MethodKind};
 
 /// Why the `meta` table of an open store cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,14 @@ pub enum MethodError {
     Stream {
         /// The method.
         method: String,
+    },
+    /// The method reads, where a command was expected.
+    #[error("method `{method}` is a {}, expected a command", kind.name())]
+    NotACommand {
+        /// The method.
+        method: String,
+        /// What it is.
+        kind: MethodKind,
     },
     /// The command was refused or could not be recorded.
     #[error(transparent)]

@@ -16,7 +16,7 @@ fn by_name_write_and_read() {
         panic!("a receipt is a record");
     };
     let op = store.op_at(at(0)).unwrap().unwrap().reference();
-    assert_eq!(receipt["index"], Value::Integer(0));
+    assert_eq!(receipt["apply_index"], Value::Integer(0));
     assert_eq!(receipt["seq"], Value::Integer(0));
     assert_eq!(receipt["op"], Value::Text(op.id.to_string()));
     assert_eq!(receipt["author"], Value::Text(op.author.to_string()));

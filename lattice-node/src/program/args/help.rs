@@ -50,7 +50,7 @@ an unconfirmed copy)";
 pub(super) const TYPES: &str = "\
 Example: lattice types
 
-JSON, one object per line: store_type, schema_version, logic_version, methods (how many), code (where its \
+JSON, one object per line: store_type, schema_version, logic_version, method_count, code (where its \
 module is)";
 
 pub(super) const DESCRIBE: &str = "\
@@ -72,18 +72,49 @@ pub(super) const PUT: &str = "\
 Example: lattice put fruit apple red
          lattice put fruit photo < photo.jpg
          lattice put fruit -- --strange-key value
+         lattice put fruit apple green --expect red
 
-JSON: op, author, seq, index";
+If the condition of --if-absent or --expect does not hold, nothing is written, the exit code is 1 and \
+the kind of the error is `expectation`.
+
+JSON: op, author, seq, apply_index";
 
 pub(super) const GET: &str = "\
 Example: lattice get fruit apple
+         lattice get fruit apple pear
 
-JSON: key, value";
+If a key has no value, those of the others are printed, and the exit code is 3.
+
+JSON, one object per key with a value: key, value";
+
+pub(super) const EXISTS: &str = "\
+Example: if lattice exists fruit apple; then echo yes; fi
+
+The exit code is 0 if all keys have values, and 3 without a message if one has none.
+
+JSON, one object per key: key, exists";
+
+pub(super) const BATCH: &str = "\
+Each line is a JSON object with one field: the name of a method that writes, with the parameters that \
+`lattice describe` lists. A parameter of bytes is a text, or base64 under its name with _b64 appended. \
+Empty lines are skipped.
+
+Without --each, conditions are checked against the state before the first command, and if a key is \
+written several times, the last write counts. Store types other than core:kvstore and core:logstore \
+need --each, which commits after each command: what was written before an error stays.
+
+Example: lattice batch fruit <<'END'
+         {\"put\": {\"key\": \"apple\", \"value\": \"red\", \"expect_absent\": true}}
+         {\"delete\": {\"key\": \"pear\"}}
+         END
+
+JSON: store_id, commands, ops; with --each one object per command: line, result";
 
 pub(super) const DEL: &str = "\
 Example: lattice del fruit apple pear
+         lattice del fruit apple --expect red
 
-JSON: op, author, seq, index";
+JSON: op, author, seq, apply_index";
 
 pub(super) const SCAN: &str = "\
 Example: lattice scan fruit --prefix ap --limit 10
@@ -107,7 +138,7 @@ pub(super) const TAIL: &str = "\
 Example: lattice tail events -n 20
          lattice tail events --follow
 
-JSON, one object per line: index, time, author, content";
+JSON, one object per line: entry (its number in the log), time, author, content";
 
 pub(super) const IMPORT: &str = "\
 Without --key, a JSON object needs the fields `key` and `value` (or `key_b64` and `value_b64`, in \
@@ -149,7 +180,7 @@ Example: lattice export fruit > fruit.jsonl
          lattice export events --from 2026-01-31T12:00Z --to 2026-01-31T13:00Z
          lattice export fruit | lattice import copy -
 
-JSON Lines, with and without --json: key, value; or index, time, author, content
+JSON Lines, with and without --json: key, value; or entry, time, author, content
 
 JSON, with FILE: store_id, file, rows, bytes; on standard error if FILE is `-`";
 
@@ -174,7 +205,7 @@ required.
 
 Example: lattice identity new --yes
 
-JSON: author, path, before (the old key, or null), kept (the file with the old key, or null)";
+JSON: author, path, author_before (or null), kept (the file with the old key, or null)";
 
 pub(super) const VERIFY: &str = "\
 A full verification checks every signature, chain and timestamp, replays the whole history beside \
@@ -206,7 +237,7 @@ does not change; the old file is kept beside the new one.
 
 Example: lattice rebuild fruit
 
-JSON: store_id, ops, state_hash, before (the old state hash), kept";
+JSON: store_id, ops, state_hash, state_hash_before, kept";
 
 pub(super) const COMPACT: &str = "\
 Changes only the length of the file. Fails with exit code 5 while a process has the store open for \
@@ -214,7 +245,7 @@ writing or holds a snapshot of it.
 
 Example: lattice compact fruit
 
-JSON: store_id, before (bytes), bytes";
+JSON: store_id, bytes_before, bytes";
 
 pub(super) const BACKUP: &str = "\
 Refuses a store whose rows do not match its state hash, or whose ops differ from those that were \
@@ -250,6 +281,18 @@ Example: lattice restore fruit.db
 
 JSON: store_id, store_type, kept (where the replaced file is, or null), verified";
 
+pub(super) const DOCTOR: &str = "\
+Lists directories and files that no process works on: stores that a killed command was building \
+(creation, copy, migration) or removing (removal), unfinished files (partial), and the files that a \
+rebuild or a restore replaced (before-rebuild, before-restore). `lattice migrate` resumes a migration \
+that is listed. A replaced file is removed only if the store's file can be read.
+
+Example: lattice doctor
+         lattice doctor --fix ~/backups
+
+JSON, one object per line: path, left_by, store_id (of a migration, the old store), bytes, time (of the \
+last change), removed";
+
 pub(super) const DESTROY: &str = "\
 Asks for confirmation on a terminal; elsewhere --yes is required.
 
@@ -258,7 +301,7 @@ stay. If a command that removed or made the store was interrupted, deletes what 
 
 Example: lattice destroy fruit
 
-JSON: store_id, removed (files outside the store's directory, and leftovers), left (files beside a \
+JSON: store_id, removed_files (outside the store's directory, and leftovers), left_files (beside a \
 linked store that are not its own)";
 
 pub(super) const HISTORY: &str = "\
@@ -268,11 +311,11 @@ Example: lattice history fruit --limit 20
          lattice history fruit --graph
          lattice history fruit --format dot | dot -Tsvg > fruit.svg
 
-JSON, one object per line: index, op, author, seq, time, kind, after (the ops it follows), what";
+JSON, one object per line: apply_index, op, author, seq, time, kind, parents, what";
 
 pub(super) const WATCH: &str = "\
 Without --since or --all, starts with the next change. With --json every change has a position: \
-index, op and change. Give the last position to --since, and no change is missed or repeated, even \
+apply_index, op and change. Give the last position to --since, and no change is missed or repeated, even \
 in the middle of an op; if the store has been restored to an earlier state since, the command fails \
 and says so. With an index alone it cannot detect that, and continues after the op that has that \
 index now. Works while another process writes to the store.
@@ -280,5 +323,5 @@ index now. Works while another process writes to the store.
 Example: lattice watch fruit --prefix ap
          lattice --json watch fruit --since 41:9c0f...:0
 
-JSON, one object per line: index, op, change (its number in the op, from 0), author, time, and key and value \
+JSON, one object per line: apply_index, op, change (its number in the op, from 0), author, time, and key and value \
 (null if deleted), content, or what";

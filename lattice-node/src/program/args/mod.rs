@@ -18,10 +18,10 @@ pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy, Upgrade};
 pub(super) use copies::{
     Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch,
 };
-pub(super) use keys::{Conflicts, Delete, Get, Put, Scan};
+pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
-    Alias, AliasCommand, Call, Create, Delimiter, Describe, Export, ExportFormat, Identity,
+    Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
     IdentityCommand, Import, ImportFormat, Migrate, Verify,
 };
 
@@ -102,9 +102,15 @@ pub(super) enum Command {
     /// Set a key of a key-value store
     #[command(after_help = help::PUT)]
     Put(Put),
-    /// Print the value of a key
+    /// Print the values of keys
     #[command(after_help = help::GET)]
     Get(Get),
+    /// Report by the exit code whether keys have values
+    #[command(after_help = help::EXISTS)]
+    Exists(Exists),
+    /// Carry out many commands: all as one op, or each as its own
+    #[command(after_help = help::BATCH)]
+    Batch(Batch),
     /// Delete keys of a key-value store, all of them or none
     #[command(after_help = help::DEL)]
     Del(Delete),
@@ -146,6 +152,9 @@ pub(super) enum Command {
     /// Restore a store of the data directory from a copy
     #[command(after_help = help::RESTORE)]
     Restore(Restore),
+    /// List what killed commands left on disk, and replaced files that are kept; remove them
+    #[command(after_help = help::DOCTOR)]
+    Doctor(Doctor),
     /// Delete a store permanently
     #[command(after_help = help::DESTROY)]
     Destroy(Destroy),

@@ -1,6 +1,7 @@
 //! Arguments of the commands for stores of any type.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Subcommand, ValueEnum};
@@ -227,4 +228,14 @@ pub(in super::super) struct Migrate {
     pub(in super::super) alias: Option<crate::Alias>,
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Doctor {
+    /// Directories outside of the data directory, in which backups, bundles or exports are written
+    #[arg(value_name = "DIR")]
+    pub(in super::super) dirs: Vec<PathBuf>,
+    /// Remove what is listed
+    #[arg(long)]
+    pub(in super::super) fix: bool,
 }

@@ -189,11 +189,11 @@ fn export_entries(
         selection = selection.until_ms(to);
     }
     let fill = |rows: &mut Rows<'_>| {
-        rows.columns(&["index", "time", "author", "content"])?;
+        rows.columns(&["entry", "time", "author", "content"])?;
         for (index, entry) in (first..).zip(snapshot.read(selection)) {
             let entry = entry?;
             rows.row(&[
-                Field::Known("index", u64::into(index)),
+                Field::Known("entry", u64::into(index)),
                 Field::Known("time", entry.time_ms().into()),
                 Field::Known("author", json!(entry.author)),
                 Field::Bytes("content", &entry.content),

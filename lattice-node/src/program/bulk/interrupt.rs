@@ -69,7 +69,7 @@ impl Bulk {
     /// Starts the count and installs the signal handler.
     pub(in crate::program) fn start(
         context: &Context<'_>,
-        store: impl StoreHandle,
+        store: Arc<dyn StoreHandle>,
         nouns: (&'static str, &'static str),
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -84,7 +84,7 @@ impl Bulk {
             let theirs = Arc::clone(&shared);
             // Without a handler an interruption ends the process at once. The store stays intact,
             // but the number of committed rows is not reported.
-            let _ = ctrlc::set_handler(move || interrupted(&theirs, &store));
+            let _ = ctrlc::set_handler(move || interrupted(&theirs, &*store));
         }
         Self {
             shared,
@@ -152,7 +152,7 @@ impl Bulk {
 }
 
 /// Runs on a thread of its own after a signal.
-fn interrupted(shared: &Shared, store: &impl StoreHandle) {
+fn interrupted(shared: &Shared, store: &dyn StoreHandle) {
     shared.interrupted.store(true, Ordering::Release);
     thread::sleep(GRACE);
     // The command is waiting for input or for a commit. The lock waits for the commit, and keeps

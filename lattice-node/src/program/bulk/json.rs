@@ -11,47 +11,77 @@ use crate::program::output::{echo, echo_all};
 
 /// The fields of an object, in order, without duplicates.
 #[derive(Debug)]
-pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+pub(in crate::program) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 /// A name that occurs more than once.
-pub(super) fn duplicate<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(in crate::program) fn duplicate<'a>(
+    mut names: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
     names.find(|name| !seen.insert(*name))
 }
 
 /// True if a line is blank.
-pub(super) fn is_blank(bytes: &[u8]) -> bool {
+pub(in crate::program) fn is_blank(bytes: &[u8]) -> bool {
     bytes.trim_ascii().is_empty()
 }
 
 /// Parses a line as one object. The error says what was expected and what was found.
-pub(super) fn fields(line: &[u8]) -> Result<Fields<'_>, String> {
+pub(in crate::program) fn object(line: &[u8]) -> Result<Fields<'_>, String> {
     serde_json::from_slice(line).map_err(|error| {
-        let first = line.trim_ascii_start().first();
-        let hint = match first {
-            Some(b'{') if error.is_eof() => "; do objects have several lines? Give --format json",
-            Some(b'{') | None => "",
-            _ => "; is it another --format?",
-        };
         // serde_json reports the position within this line.
         let text = cut(&error);
         let text = match line.contains(&b'\n') {
             true => text.replace(" at line ", " at its line "),
             false => text.replace(" at line 1 column ", " at column "),
         };
+        let is_cut = error.is_eof() && line.trim_ascii_start().first() == Some(&b'{');
+        let hint = match is_cut {
+            true => "; do objects have several lines? Give --format json",
+            false => "",
+        };
         format!("expected a JSON object, found {text}{hint}")
+    })
+}
+
+/// The same for a line of an import, whose format can be wrong.
+pub(super) fn fields(line: &[u8]) -> Result<Fields<'_>, String> {
+    object(line).map_err(|reason| match line.trim_ascii_start().first() {
+        Some(b'{') | None => reason,
+        _ => format!("{reason}; is it another --format?"),
     })
 }
 
 impl<'a> Fields<'a> {
     /// Removes and returns a field.
-    pub(super) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub(in crate::program) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let place = self.0.iter().position(|(found, _)| found == name)?;
         Some(self.0.remove(place).1)
     }
 
+    /// Removes and returns the first field.
+    pub(in crate::program) fn take_first(&mut self) -> Option<(String, &'a RawValue)> {
+        match self.0.is_empty() {
+            true => None,
+            false => Some(self.0.remove(0)),
+        }
+    }
+
+    /// Removes and returns the field of an object with one field.
+    pub(in crate::program) fn take_only(&mut self) -> Option<(String, &'a RawValue)> {
+        match self.0.len() {
+            1 => self.take_first(),
+            _ => None,
+        }
+    }
+
+    /// The number of fields.
+    pub(in crate::program) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Removes and returns the bytes of field `name`, or of `name_b64` as base64.
-    pub(super) fn take_bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, String> {
+    pub(in crate::program) fn take_bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, String> {
         let encoded = format!("{name}_b64");
         match (self.take(name), self.take(&encoded)) {
             (None, None) => Ok(None),
@@ -74,18 +104,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The first remaining field.
-    pub(super) fn left(&self) -> Option<&str> {
+    pub(in crate::program) fn left(&self) -> Option<&str> {
         self.0.first().map(|(name, _)| name.as_str())
     }
 
     /// The names of the fields, for messages.
-    pub(super) fn names(&self) -> String {
+    pub(in crate::program) fn names(&self) -> String {
         echo_all(self.0.iter().map(|(name, _)| name.as_bytes()))
     }
 }
 
 /// The bytes of a value: those of a string, else the JSON text. Null is an error.
-pub(super) fn bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
+pub(in crate::program) fn bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
     match value.get() {
         "null" => Err(format!("`{name}`: expected a value, found null")),
         text if text.starts_with('"') => serde_json::from_str::<String>(text)
@@ -96,7 +126,7 @@ pub(super) fn bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
 }
 
 /// The bytes of a key, which is a string or a number.
-pub(super) fn key_bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
+pub(in crate::program) fn key_bytes(name: &str, value: &RawValue) -> Result<Vec<u8>, String> {
     match value.get().bytes().next() {
         Some(b'"' | b'-' | b'0'..=b'9') => bytes(name, value),
         _ => Err(format!(

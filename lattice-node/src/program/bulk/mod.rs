@@ -4,7 +4,7 @@ mod elements;
 mod export;
 mod instant;
 mod interrupt;
-mod json;
+pub(super) mod json;
 mod line_count;
 mod lines;
 mod rows;
@@ -20,6 +20,7 @@ pub(super) use lines::Lines;
 
 use std::io::{self, Read};
 use std::iter;
+use std::sync::Arc;
 
 use lattice_backend::chunks::Chunks;
 use lattice_backend::engine::write::{AppendAllError, AppendError};
@@ -124,7 +125,7 @@ fn import_rows<R: Row>(
     context.note_use(found.path());
     context.node.become_writer()?;
     let store: R::Store = context.node.open_found_as(found, Access::ReadWrite)?;
-    let mut bulk = Bulk::start(context, store.clone(), R::NOUNS).with_bar(bar);
+    let mut bulk = Bulk::start(context, Arc::new(store.clone()), R::NOUNS).with_bar(bar);
     let outcome = if args.atomic {
         bulk.promise_all();
         all_at_once(&bulk, &store, rows, args, &name)

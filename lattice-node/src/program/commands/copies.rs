@@ -220,10 +220,7 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
     };
     let is_there = path == manager.store_path(store_id) || lies_there();
     if !is_there && fs::symlink_metadata(&path).is_err() {
-        return Err(Failure::not_found(format!(
-            "no store at {}",
-            path.display()
-        )));
+        return Err(Failure::no_store(format!("no store at {}", path.display())));
     }
     if !is_there {
         return Err(Failure::usage(format!(
@@ -309,7 +306,7 @@ fn report(
     let removed = shown(&[&destroyed.linked[..], &destroyed.leftovers[..]].concat());
     let left = shown(&destroyed.left);
     if context.out.is_json() {
-        let value = json!({ "store_id": store_id, "removed": removed, "left": left });
+        let value = json!({ "store_id": store_id, "removed_files": removed, "left_files": left });
         return context.out.json(&value);
     }
     for path in &removed {

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::code_of;
 use super::stores::parse_type;
-use super::values::{B64_SUFFIX, fields_in_line, from_json, in_line, to_json};
+use super::values::{B64_SUFFIX, called, fields_in_line, from_json, in_line, to_json};
 use crate::Access;
 use crate::program::args;
 use crate::program::context::{Context, from_base64};
@@ -27,7 +27,7 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
             "store_type": store_type,
             "schema_version": logic.newest_schema(),
             "logic_version": logic.version().as_str(),
-            "methods": opener.methods().len(),
+            "method_count": opener.methods().len(),
             "code": code_of(context, logic.version().as_str()),
         });
         context.out.either(value, |out| {
@@ -166,7 +166,10 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
     let store = manager.open_found(found, access)?;
     let result = store.call(&method.name, given).map_err(explained)?;
     manager.close(store_id)?;
-    print(&mut context.out, &result)
+    match method.kind {
+        MethodKind::Command if context.out.is_json() => context.out.json(&called(&result)),
+        _ => print(&mut context.out, &result),
+    }
 }
 
 /// A failed call; for a wrong type, says how to write a value of the right type.

@@ -59,19 +59,19 @@ fn print_op(
 ) -> Result<(), Failure> {
     let reference = op.reference();
     let what = store.describe(op);
-    let after: Vec<_> = op.parents().map(|parent| parent.id).collect();
+    let parents: Vec<_> = op.parents().map(|parent| parent.id).collect();
     let kind = match op.kind() {
         OpKind::Merge => "merge",
         _ => "application",
     };
     let value = json!({
-        "index": index,
+        "apply_index": index,
         "op": reference.id,
         "author": reference.author,
-        "seq": reference.seq,
+        "seq": reference.seq.to_string(),
         "time": op.hlc().ms(),
         "kind": kind,
-        "after": after,
+        "parents": parents,
         "what": what,
     });
     context.out.either(value, |out| {

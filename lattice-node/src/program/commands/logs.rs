@@ -1,6 +1,7 @@
 //! Commands for log stores.
 
 use std::io;
+use std::sync::Arc;
 
 use lattice_backend::op::MAX_OP_BYTES;
 use lattice_logstore::{Append, Entry, LogSnapshot, Selection};
@@ -59,7 +60,7 @@ fn append_lines(
     log: &LogStore,
     encoding: Encoding,
 ) -> Result<(u64, u64), Failure> {
-    let bulk = Bulk::start(context, log.clone(), ("entry", "entries"));
+    let bulk = Bulk::start(context, Arc::new(log.clone()), ("entry", "entries"));
     let mut lines = Lines::new(io::stdin());
     let (mut entries, mut bytes) = (Vec::new(), 0);
     loop {
@@ -161,7 +162,7 @@ fn print(
     encoding: Encoding,
 ) -> Result<(), Failure> {
     let mut object = Map::<String, Value>::new();
-    object.insert("index".into(), index.into());
+    object.insert("entry".into(), index.into());
     object.insert("time".into(), entry.time_ms().into());
     object.insert("author".into(), json!(entry.author));
     if encoding.b64 {

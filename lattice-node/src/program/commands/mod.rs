@@ -1,9 +1,11 @@
 //! The commands.
 
+mod batch;
 mod bundles;
 #[cfg(feature = "wasm")]
 mod code;
 mod copies;
+mod doctor;
 mod dynamic;
 #[cfg(feature = "wasm")]
 mod garbage;
@@ -39,6 +41,8 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Call(args) => dynamic::call(context, args),
         Command::Put(args) => keys::put(context, args),
         Command::Get(args) => keys::get(context, args),
+        Command::Exists(args) => keys::exists(context, args),
+        Command::Batch(args) => batch::batch(context, args),
         Command::Del(args) => keys::delete(context, args),
         Command::Scan(args) => keys::scan(context, args),
         Command::Conflicts(args) => keys::conflicts(context, args),
@@ -53,6 +57,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Compact(args) => whole::compact(context, &args.store),
         Command::Backup(args) => copies::backup(context, &args),
         Command::Restore(args) => copies::restore(context, &args),
+        Command::Doctor(args) => doctor::doctor(context, &args),
         Command::Destroy(args) => copies::destroy(context, &args),
         Command::History(args) => history::history(context, &args),
         Command::Watch(args) => watch::watch(context, args),

@@ -122,7 +122,7 @@ fn new_identity(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     value.insert("author".into(), json!(author));
     json_bytes(&mut value, "path", path.as_os_str().as_encoded_bytes());
     let old = before.as_ref().map(|(old, _)| old.public());
-    value.insert("before".into(), json!(old));
+    value.insert("author_before".into(), json!(old));
     match &before {
         Some((_, kept)) => json_bytes(&mut value, "kept", kept.as_os_str().as_encoded_bytes()),
         None => {

@@ -48,6 +48,15 @@ pub(super) fn to_json(value: &Value) -> Json {
     }
 }
 
+/// The receipt of a command as JSON, in the form that the program prints for its own commands.
+pub(super) fn called(receipt: &Value) -> Json {
+    let mut json = to_json(receipt);
+    if let Some(seq) = json.get_mut("seq").filter(|seq| seq.is_u64()) {
+        *seq = seq.to_string().into();
+    }
+    json
+}
+
 /// Converts JSON to a value. The error names the part that is not a value.
 pub(super) fn from_json(json: Json) -> Result<Value, String> {
     Ok(match json {
@@ -89,7 +98,8 @@ fn only_base64(object: &Map<String, Json>) -> Option<&str> {
     }
 }
 
-fn field(name: String, json: Json) -> Result<(String, Value), String> {
+/// Converts a field of a record; a name that ends in `_b64` is that of bytes.
+pub(super) fn field(name: String, json: Json) -> Result<(String, Value), String> {
     match (name.strip_suffix(B64_SUFFIX), &json) {
         (Some(plain), Json::String(text)) if !plain.is_empty() => {
             let bytes =

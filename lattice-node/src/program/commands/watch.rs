@@ -145,7 +145,7 @@ fn parse(since: &str) -> Result<Since, Failure> {
 fn head(cursor: Cursor, place: Option<u32>) -> Map<String, Value> {
     let mut object = Map::new();
     if let Some(op) = cursor.op {
-        object.insert("index".into(), op.index.get().into());
+        object.insert("apply_index".into(), op.index.get().into());
         object.insert("op".into(), json!(op.id));
         object.insert("change".into(), json!(place));
     }
@@ -223,7 +223,7 @@ fn watch_ops(
         let what = store.describe(&op);
         let reference = op.reference();
         let value = json!({
-            "index": index,
+            "apply_index": index,
             "op": reference.id,
             "change": 0,
             "author": reference.author,

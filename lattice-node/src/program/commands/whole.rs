@@ -162,7 +162,7 @@ fn finding_json(finding: &Finding) -> Value {
             hlc,
             ..
         } => object.extend([
-            ("index".to_owned(), json!(index.get())),
+            ("apply_index".to_owned(), json!(index.get())),
             ("op".to_owned(), json!(op.map(|op| op.id))),
             ("author".to_owned(), json!(author)),
             ("time".to_owned(), json!(hlc.map(|hlc| hlc.ms()))),
@@ -179,7 +179,7 @@ fn finding_json(finding: &Finding) -> Value {
             };
             let hex = |hash: &[u8]| data_encoding::HEXLOWER.encode(hash);
             object.extend([
-                ("index".to_owned(), json!(effect.index.get())),
+                ("apply_index".to_owned(), json!(effect.index.get())),
                 ("op".to_owned(), json!(effect.op.id)),
                 ("author".to_owned(), json!(effect.op.author)),
                 ("time".to_owned(), json!(effect.hlc.ms())),
@@ -273,7 +273,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
             "store_id": rebuilt.store_id,
             "ops": rebuilt.ops,
             "state_hash": rebuilt.after,
-            "before": rebuilt.before,
+            "state_hash_before": rebuilt.before,
             "kept": rebuilt.kept.display().to_string(),
             "difference": rebuilt.difference.op.as_ref().map(ToString::to_string),
         }));
@@ -300,7 +300,7 @@ pub(super) fn compact(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
     if context.out.is_json() {
         return context.out.json(&json!({
             "store_id": compacted.store_id,
-            "before": compacted.before_bytes,
+            "bytes_before": compacted.before_bytes,
             "bytes": compacted.after_bytes,
         }));
     }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "wasm")]
 mod code;
+mod kind;
 mod text;
 
 use std::error::Error;
@@ -15,71 +16,16 @@ use lattice_backend::engine::ingest::IngestError;
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::read::{FeedError, InfoError, MethodError};
 use lattice_backend::engine::write::AppendError;
+use lattice_kvstore::KvRefusal;
 use lattice_registry::{RegisterError, ResolveError};
 
+pub(super) use kind::Kind;
 pub(super) use text::chain;
 use text::{bounded, next_step};
 
 use crate::program::output::{escape_text, json_text};
 use crate::program::suggest::did_you_mean;
 use crate::{AliasError, IdentityError, ManagerError, NodeError};
-
-/// The kinds of failures that scripts distinguish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Failed,
-    Usage,
-    NotFound,
-    /// Bytes are invalid. The message names the remedy, if there is one.
-    Damaged,
-    /// Bytes of a store differ from those written.
-    DamagedStore,
-    InUse,
-    UnknownType,
-    Interrupted,
-}
-
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Usage => "usage",
-            Self::NotFound => "not_found",
-            Self::Damaged | Self::DamagedStore => "damaged",
-            Self::InUse => "in_use",
-            Self::UnknownType => "unknown_type",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
-    pub(super) const fn code(self) -> u8 {
-        match self {
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::NotFound => 3,
-            Self::Damaged | Self::DamagedStore => 4,
-            Self::InUse => 5,
-            Self::UnknownType => 6,
-            // The exit code that a shell reports for a command ended by Ctrl-C.
-            Self::Interrupted => 130,
-        }
-    }
-
-    pub(super) fn is_damage(self) -> bool {
-        matches!(self, Self::Damaged | Self::DamagedStore)
-    }
-
-    /// The remedy that applies to every failure of this kind.
-    const fn next_step(self) -> Option<&'static str> {
-        match self {
-            Self::DamagedStore => Some(
-                "`lattice verify` reports what is damaged, `lattice rebuild` recomputes the state \
-                 if the history is intact, and `lattice restore` restores a copy",
-            ),
-            _ => None,
-        }
-    }
-}
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -89,6 +35,8 @@ pub(super) struct Failure {
     closed_pipe: bool,
     /// True if the message does not name the store.
     lacks_place: bool,
+    /// True if the exit code is the answer, and no message is printed.
+    silent: bool,
 }
 
 impl Failure {
@@ -98,6 +46,15 @@ impl Failure {
             message: message.into(),
             closed_pipe: false,
             lacks_place: false,
+            silent: false,
+        }
+    }
+
+    /// A negative answer that only the exit code gives.
+    pub(super) fn silent(kind: Kind) -> Self {
+        Self {
+            silent: true,
+            ..Self::new(kind, "")
         }
     }
 
@@ -108,7 +65,7 @@ impl Failure {
     /// A file that the user named cannot be read.
     pub(super) fn file(path: &Path, error: io::Error) -> Self {
         let kind = match error.kind() {
-            io::ErrorKind::NotFound => Kind::NotFound,
+            io::ErrorKind::NotFound => Kind::NoFile,
             _ => Kind::Failed,
         };
         Self::of(kind, &error).within(&format!("cannot read {}", path.display()))
@@ -126,7 +83,6 @@ impl Failure {
         &self.message
     }
 
-    #[cfg(feature = "wasm")]
     pub(super) fn kind(&self) -> Kind {
         self.kind
     }
@@ -141,6 +97,10 @@ impl Failure {
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, message)
+    }
+
+    pub(super) fn no_store(message: impl Into<String>) -> Self {
+        Self::new(Kind::NoStore, message)
     }
 
     pub(super) fn damaged(message: impl Into<String>) -> Self {
@@ -218,6 +178,9 @@ impl Failure {
     }
 
     pub(super) fn print(&self, json: bool) {
+        if self.silent {
+            return;
+        }
         let message = bounded(&self.message);
         if json {
             print_json(self.kind.name(), &message);
@@ -352,7 +315,13 @@ impl From<FeedError> for Failure {
 impl From<MethodError> for Failure {
     fn from(error: MethodError) -> Self {
         let kind = match &error {
-            MethodError::Call(_) | MethodError::Stream { .. } => Kind::Usage,
+            MethodError::Call(_) | MethodError::Stream { .. } | MethodError::NotACommand { .. } => {
+                Kind::Usage
+            }
+            MethodError::Append(error) => match error.downcast_ref() {
+                Some(AppendError::<KvRefusal>::Refused(refusal)) => refusal_kind(refusal),
+                _ => Kind::Failed,
+            },
             MethodError::Backend(error) => backend_kind(error),
             _ => Kind::Failed,
         };
@@ -397,6 +366,7 @@ impl<R: Error + 'static> From<AppendError<R>> for Failure {
     fn from(error: AppendError<R>) -> Self {
         let kind = match &error {
             AppendError::Backend(error) => backend_kind(error),
+            AppendError::Refused(refusal) => refusal_kind(refusal),
             _ => Kind::Failed,
         };
         Self {
@@ -406,10 +376,19 @@ impl<R: Error + 'static> From<AppendError<R>> for Failure {
     }
 }
 
+/// The kind of a store type's refusal: a condition that does not hold has a kind of its own.
+fn refusal_kind(refusal: &(dyn Error + 'static)) -> Kind {
+    match refusal.downcast_ref() {
+        Some(KvRefusal::Expectation { .. }) => Kind::Expectation,
+        _ => Kind::Failed,
+    }
+}
+
 /// The kind of a manager's error, also for an entry of a list.
 pub(super) fn manager_kind(error: &ManagerError) -> Kind {
     match error {
-        ManagerError::NoSuchStore { .. } | ManagerError::NoDirectory { .. } => Kind::NotFound,
+        ManagerError::NoSuchStore { .. } => Kind::NoStore,
+        ManagerError::NoDirectory { .. } => Kind::NoFile,
         ManagerError::Peek(error) => peek_kind(error),
         ManagerError::Resolve(ResolveError::Unknown { .. }) => Kind::UnknownType,
         ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
@@ -461,7 +440,7 @@ fn peek_kind(error: &PeekError) -> Kind {
 
 fn file_kind(error: &FileError) -> Kind {
     match error {
-        FileError::NotFound { .. } => Kind::NotFound,
+        FileError::NotFound { .. } => Kind::NoStore,
         FileError::InUse { .. } => Kind::InUse,
         FileError::NotAStore { .. } => Kind::Damaged,
         FileError::Damaged { .. } => Kind::DamagedStore,

@@ -178,7 +178,10 @@ fn a_type_that_a_directory_has_never_seen_comes_with_its_code() {
     );
     assert_eq!(site.state_hash(&site.bob()), site.state_hash(&site.alice()));
     printed(&site.bob(), &["verify", &site.store_id]);
-    assert_eq!(apply_as_json(&site.bob(), &file)["claims"], "matched");
+    assert_eq!(
+        apply_as_json(&site.bob(), &file)["claimed_state"],
+        "matched"
+    );
 }
 
 #[test]
@@ -222,7 +225,7 @@ fn the_program_prints_code_and_claims_as_json() {
         "store_type": "org.example.chat",
         "bytes": guests::CHAT.len(),
         "trusted": true,
-        "error": null,
+        "reason": null,
     }]);
     assert_eq!(verified["modules"], listed);
     fs::remove_file(&file).unwrap();
@@ -233,7 +236,10 @@ fn the_program_prints_code_and_claims_as_json() {
         (&verified["claims"], &verified["modules"]),
         (&Value::Null, &json!([]))
     );
-    assert_eq!(apply_as_json(&site.alice(), &file)["claims"], Value::Null);
+    assert_eq!(
+        apply_as_json(&site.alice(), &file)["claimed_state"],
+        Value::Null
+    );
 }
 
 #[test]
@@ -252,7 +258,7 @@ fn a_sender_that_claims_another_state_is_reported() {
     assert_eq!(differs.status.code(), Some(4));
     let printed = super::json(&text(&differs.stdout));
     assert_eq!(
-        (&printed["applied"], &printed["claims"]),
+        (&printed["applied"], &printed["claimed_state"]),
         (&json!(2), &json!("differs"))
     );
     let error = super::json(text(&differs.stderr).lines().last().unwrap());
@@ -285,11 +291,17 @@ fn states_of_different_ops_are_not_compared() {
         "0 ops applied, 2 ops already known\n\
          state hash not compared: this replica and the sender's have applied different ops\n"
     );
-    assert_eq!(apply_as_json(&site.bob(), &old)["claims"], "not_compared");
+    assert_eq!(
+        apply_as_json(&site.bob(), &old)["claimed_state"],
+        "not_compared"
+    );
     // With the claims of a later bundle, the frontier has two ops.
     site.post(&site.alice(), "text=four");
     let new = site.bundle("new.bundle");
-    assert_eq!(apply_as_json(&site.bob(), &new)["claims"], "not_compared");
+    assert_eq!(
+        apply_as_json(&site.bob(), &new)["claimed_state"],
+        "not_compared"
+    );
 }
 
 #[test]
@@ -344,7 +356,7 @@ fn a_module_that_cannot_run_here_changes_nothing() {
     let words = ["--json", "bundle", "verify", text_of(&file)];
     let listed = super::json(&printed(&site.alice(), &words))["modules"][0].clone();
     assert_eq!(listed["store_type"], "core:kvstore");
-    let error = listed["error"].as_str().unwrap();
+    let error = listed["reason"].as_str().unwrap();
     assert!(error.contains("is code for core:kvstore"), "{error}");
 }
 
@@ -361,7 +373,10 @@ fn a_store_keeps_the_code_that_it_records() {
     printed(&site.bob(), &["code", "add", text_of(&fixed)]);
     let upgrade = ["code", "upgrade", &site.store_id, text_of(&fixed)];
     printed(&site.bob(), &upgrade);
-    assert_eq!(apply_as_json(&site.bob(), &file)["claims"], "matched");
+    assert_eq!(
+        apply_as_json(&site.bob(), &file)["claimed_state"],
+        "matched"
+    );
     let info = super::json(&printed(&site.bob(), &["--json", "info", &site.store_id]));
     assert_eq!(
         info["logic_version"],
@@ -379,7 +394,10 @@ fn a_new_replica_uses_the_code_of_the_sender() {
         fs::write(&module, wasm).unwrap();
         printed(&site.bob(), &["code", "add", text_of(&module)]);
     }
-    assert_eq!(apply_as_json(&site.bob(), &file)["claims"], "matched");
+    assert_eq!(
+        apply_as_json(&site.bob(), &file)["claimed_state"],
+        "matched"
+    );
     let info = super::json(&printed(&site.bob(), &["--json", "info", &site.store_id]));
     assert_eq!(info["logic_version"], chat());
 }

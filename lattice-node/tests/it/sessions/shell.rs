@@ -47,6 +47,11 @@ impl Shell {
                 pattern("\"(time|time_ms|created|last_used)\":[0-9]{13}", "\"$1\":<time>"),
                 pattern("org.example.chat(.v2)?, [0-9,]+ bytes", "org.example.chat$1, <bytes> bytes"),
                 pattern("([0-9]+ files?), [0-9,]+ bytes", "$1, <bytes> bytes"),
+                pattern("([0-9]+ leftovers?), [0-9,]+ bytes", "$1, <bytes> bytes"),
+                pattern(
+                    "(?m)^(partial|migration|creation|copy|removal|before-re[a-z]+) +[0-9]+ (s|min) +[0-9,]+ bytes",
+                    "$1  <age>  <bytes> bytes",
+                ),
                 pattern("\"bytes\":[0-9]+", "\"bytes\":<bytes>"),
                 pattern("(?m)^bytes( +)[0-9]+$", "bytes$1<bytes>"),
                 pattern("(core|org[.]example):([a-z]+) +[0-9]{5,}", "$1:$2  <bytes>"),

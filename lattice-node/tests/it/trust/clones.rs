@@ -40,7 +40,7 @@ fn clones_are_told_when_they_meet_and_one_gets_a_new_identity() {
     assert_eq!(printed(&two, &["identity"]), before);
     let new = json(&two, &["identity", "new", "--yes"]);
     let author = new["author"].as_str().unwrap().to_owned();
-    assert_eq!(new["before"], before.trim());
+    assert_eq!(new["author_before"], before.trim());
     assert_eq!(printed(&two, &["identity"]).trim(), author);
     let kept = two.join("identity.key.before-1");
     assert_eq!(new["kept"], kept.to_str().unwrap());

@@ -105,7 +105,7 @@ fn a_bundle_that_brings_the_lost_op_confirms_the_copy() {
     printed(&peer, &["bundle", "create", &id, &news, "--since", &since]);
     let applied = json(&here, &["bundle", "apply", &news]);
     assert_eq!(
-        (&applied["applied"], &applied["copy"]),
+        (&applied["applied"], &applied["copy_state"]),
         (&1.into(), &"confirmed".into())
     );
     printed(&here, &["put", "kv", "a", "b"]);
@@ -125,7 +125,7 @@ fn a_bundle_that_leaves_this_author_out_confirms_nothing() {
     printed(&peer, &["bundle", "create", &id, &news, "--since", &since]);
     let applied = lattice(&here, &["--json", "bundle", "apply", &news, "--any-author"]);
     let applied: serde_json::Value = serde_json::from_slice(&applied.stdout).unwrap();
-    assert_eq!(applied["copy"], "unconfirmed", "{applied}");
+    assert_eq!(applied["copy_state"], "unconfirmed", "{applied}");
     failed(&here, 1, &["put", "kv", "a", "b"]);
 }
 

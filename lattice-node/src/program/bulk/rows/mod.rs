@@ -188,7 +188,8 @@ impl LogRow {
 }
 
 /// Fields of an exported entry that an import ignores, because it assigns new ones.
-const NOT_IMPORTED: [&str; 3] = ["index", "time", "author"];
+/// Before version 0.1, `entry` was called `index`.
+const NOT_IMPORTED: [&str; 4] = ["entry", "index", "time", "author"];
 
 impl Row for LogRow {
     type Store = LogStore;

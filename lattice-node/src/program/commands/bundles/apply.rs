@@ -300,10 +300,13 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), F
     if context.out.is_json() {
         let mut value = Map::new();
         value.insert("store_id".into(), store_id.to_string().into());
-        value.insert("created".into(), created.into());
+        value.insert("new_replica".into(), created.into());
         let numbers = counts.json().into_iter();
         value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
-        value.insert("claims".into(), compared.map(Comparison::name).into());
+        value.insert(
+            "claimed_state".into(),
+            compared.map(Comparison::name).into(),
+        );
         value.insert("forked".into(), forked.into());
         let copy = copy.and_then(|copy| match copy {
             CopyConfirmation::NotNeeded => None,
@@ -311,7 +314,7 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), F
             CopyConfirmation::Ahead { .. } => Some("ahead"),
             CopyConfirmation::Silent => Some("unconfirmed"),
         });
-        value.insert("copy".into(), copy.into());
+        value.insert("copy_state".into(), copy.into());
         return context.out.json(&Value::Object(value));
     }
     counts.tell(context, created);

@@ -83,7 +83,7 @@ pub(super) fn json_of(
             "store_type": described.store_type,
             "bytes": module.bytes().len(),
             "trusted": described.is_trusted,
-            "error": described.error,
+            "reason": described.error,
         }));
     }
     Ok((claimed, modules.into()))

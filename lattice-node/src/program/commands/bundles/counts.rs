@@ -212,7 +212,7 @@ impl Counts {
             ("applied", self.applied.into()),
             ("known", self.known.into()),
             ("held", self.held.into()),
-            ("waiting", waiting.into()),
+            ("pending", waiting.into()),
             (
                 "deferred",
                 deferred.map_or(0, |deferred| deferred.ops).into(),

@@ -116,7 +116,7 @@ fn verify(context: &mut Context<'_>, file: &FileArg) -> Result<(), Failure> {
         "store_type": genesis.store_type(),
         "ops": counts.ops,
         "bytes": counts.op_bytes,
-        "authors": summary.authors,
+        "ops_by_author": summary.authors,
         "other_ops": summary.other_ops,
         "claims": claims,
         "modules": modules,

@@ -89,7 +89,7 @@ fn add(context: &mut Context<'_>, file: &FileArg) -> Result<(), Failure> {
         "cid": code.cid().to_string(),
         "store_type": code.store_type(),
         "schema_version": manifest.schemas.end(),
-        "methods": manifest.methods.len(),
+        "method_count": manifest.methods.len(),
         "bytes": code.bytes(),
         "added": is_new,
     });
@@ -238,7 +238,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
             "bytes": located.as_ref().map(|located| located.wasm.len()),
             "trusted": is_trusted,
             "found": found,
-            "error": error,
+            "reason": error,
             "stores": stores,
         });
         context.out.either(value, |out| {
@@ -343,7 +343,7 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
             "store_type": store_type,
             "schema_version": manifest.schemas.end(),
             "logic_version": cid.to_string(),
-            "methods": manifest.methods.len(),
+            "method_count": manifest.methods.len(),
             "code": place,
         });
         context.out.either(value, |out| {
