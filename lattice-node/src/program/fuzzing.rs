@@ -3,21 +3,20 @@
 
 use std::io::Cursor;
 
-use super::args::ImportFormat;
 use super::{bulk, commands};
 
 /// Parses rows of a file. `choice` selects the format, the store type and the columns. Returns how
 /// many rows come before the end or the first invalid one.
 pub fn import(choice: u8, file: &[u8]) -> usize {
-    let format = match choice % 3 {
-        0 => ImportFormat::Jsonl,
-        1 => ImportFormat::Csv,
-        _ => ImportFormat::Lines,
+    // The two highest bits add the form that the first ones could not name.
+    let layout = match choice & 0xc0 {
+        0xc0 => 3,
+        _ => choice % 3,
     };
     let key = (choice & 4 != 0).then(|| "key".to_owned());
     let value = (choice & 8 != 0).then(|| "value".to_owned());
     bulk::count_rows(
-        format,
+        layout,
         choice & 16 != 0,
         key,
         value,

@@ -15,6 +15,7 @@ mod hints;
 mod interrupt;
 mod output;
 mod panics;
+mod pipes;
 mod progress;
 mod reference;
 mod store_ref;

@@ -15,12 +15,15 @@ mod crowd;
 mod damage;
 mod edges;
 mod escapes;
+mod exports;
 #[cfg(unix)]
 mod files;
 mod garbage;
 #[cfg(all(unix, feature = "wasm"))]
 mod hints;
 mod identity;
+#[cfg(unix)]
+mod imports;
 #[cfg(feature = "wasm")]
 mod json_page;
 mod limits;
@@ -31,6 +34,7 @@ mod sessions;
 mod sharing;
 #[cfg(unix)]
 mod signals;
+mod stdio;
 #[cfg(unix)]
 mod trust;
 mod turns;

@@ -1,12 +1,12 @@
 //! Arguments of `lattice code`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::Subcommand;
 use lattice_meta::{PubKey, StoreType};
 
 use super::{Store, Writing};
+use crate::program::pipes::FileArg;
 
 #[derive(Debug, clap::Args)]
 #[command(disable_help_subcommand = true)]
@@ -23,7 +23,7 @@ pub(in super::super) enum CodeCommand {
 JSON: cid, store_type, schema_version, methods (how many), bytes, added (whether it is new)")]
     Add {
         /// The module; `-` is standard input
-        file: PathBuf,
+        file: FileArg,
     },
     /// List the trusted modules and the modules in the cache
     #[command(after_help = "Example: lattice code list
@@ -178,8 +178,8 @@ JSON: store_type, cid (that was the pin), changed")]
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Publish {
-    /// The module
-    pub(in super::super) file: PathBuf,
+    /// The module; `-` is standard input
+    pub(in super::super) file: FileArg,
     /// The registry to publish in
     #[arg(long, value_name = "STORE")]
     pub(in super::super) registry: OsString,

@@ -1,13 +1,13 @@
 //! Arguments of commands that copy, remove and observe stores.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Subcommand, ValueEnum};
 use lattice_meta::PubKey;
 
 use super::{Encoding, Store, Trusting};
+use crate::program::pipes::FileArg;
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Bundle {
@@ -29,11 +29,11 @@ pub(in super::super) enum BundleCommand {
         #[command(flatten)]
         store: Store,
         /// The bundle to create; an existing file is refused; `-` is standard output
-        file: PathBuf,
+        file: FileArg,
         /// Write only the ops that another replica lacks: TIPS is the output of its `bundle tips`;
         /// `-` is standard input
         #[arg(long, value_name = "TIPS")]
-        since: Option<PathBuf>,
+        since: Option<FileArg>,
         /// The permission bits of the file
         #[arg(long, value_name = "OCTAL", default_value = "600")]
         mode: Mode,
@@ -58,7 +58,7 @@ pub(in super::super) enum BundleCommand {
                       bytes, trusted, error: why this program cannot use it)")]
     Verify {
         /// The bundle; `-` is standard input
-        file: PathBuf,
+        file: FileArg,
     },
     /// Apply the ops of a bundle to their store, or to a new replica of it
     #[command(
@@ -85,7 +85,7 @@ pub(in super::super) enum BundleCommand {
     )]
     Apply {
         /// The bundle; `-` is standard input
-        file: PathBuf,
+        file: FileArg,
         /// Also accept the ops of this author; may be given several times
         #[arg(long = "author", value_name = "KEY")]
         authors: Vec<PubKey>,
@@ -104,8 +104,8 @@ pub(in super::super) enum BundleCommand {
 pub(in super::super) struct Backup {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The copy to create; an existing file is refused
-    pub(in super::super) file: PathBuf,
+    /// The copy to create; an existing file is refused; `-` is standard output
+    pub(in super::super) file: FileArg,
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
     /// The permission bits of the copy
@@ -146,8 +146,8 @@ impl FromStr for Mode {
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Restore {
-    /// A copy of a store
-    pub(in super::super) file: PathBuf,
+    /// A copy of a store; `-` is standard input
+    pub(in super::super) file: FileArg,
     /// Replace an existing store without asking
     #[arg(long)]
     pub(in super::super) yes: bool,

@@ -150,25 +150,46 @@ JSON, one object per line: entry (its number in the log), time, author, content"
 pub(super) const IMPORT: &str = "\
 Without --key, a JSON object needs the fields `key` and `value` (or `key_b64` and `value_b64`, in \
 base64), and a table needs columns with these names. For a log, a JSON object needs `content` or \
-`content_b64`, and each record of a table becomes an entry, as a JSON object. A plain line is an \
-entry, or a key, a tab and a value; it ends in LF or CR LF. The import stops at the first row that \
-cannot be read, and reports its line. The rows before it are imported, or no row with --atomic.
+`content_b64`, and each record of a table becomes an entry, as a JSON object, unless the table has the \
+columns that `export` writes. A plain line is an entry, or a key, a tab and a value; it ends in LF or \
+CR LF.
+
+A file compressed with gzip or zstd is recognised by its bytes, whatever its name. Text is UTF-8, with or \
+without a byte order mark; UTF-16 is refused.
+
+The import stops at the first row that cannot be read, and reports its line. The rows before it are \
+imported, or no row with --atomic. With --skip-errors it leaves out such rows and ends with exit code \
+0. It still stops where the next row cannot be found: at a quote or a bracket that is not closed, a row \
+that is too long, and damaged compressed data.
+
+Entries of a log get the time of the import: the time of an entry is that of its op, which is signed and \
+later than the ops before it. Keep the time of a source in the entry itself.
 
 Example: lattice import packages packages.jsonl --key name
-         lattice import people people.csv --key email --atomic
+         lattice import people people.csv.gz --key email --atomic
+         lattice import people export.txt --format csv --delimiter ';' --key email --skip-errors
          lattice import events server.log
          lattice export fruit | lattice import copy -
 
-JSON: store_id, rows, ops";
+JSON: store_id, rows, ops, skipped (rows that --skip-errors left out), errors (the first 10 of them: \
+line, message)";
 
 pub(super) const EXPORT: &str = "\
-Of concurrent values only the current one is printed. Importing an entry again creates a new entry, \
+Of concurrent values only the current one is written. Importing an entry again creates a new entry, \
 with the time and the author of the import.
 
+In JSON Lines, bytes that are not UTF-8 are in base64, under the name of their field with _b64. A table \
+has all bytes as they are, with quotes where needed, or with --b64 all columns in base64; `import` reads \
+both. FILE appears when it is complete, and only you can read it, unless --mode says otherwise.
+
 Example: lattice export fruit > fruit.jsonl
+         lattice export fruit fruit.csv.gz --prefix ap
+         lattice export events --from 2026-01-31T12:00Z --to 2026-01-31T13:00Z
          lattice export fruit | lattice import copy -
 
-JSON Lines, with and without --json: key, value; or entry, time, author, content";
+JSON Lines, with and without --json: key, value; or entry, time, author, content
+
+JSON, with FILE: store_id, file, rows, bytes; on standard error if FILE is `-`";
 
 pub(super) const ALIAS: &str = "\
 Example: lattice alias set fruit 3f2a
@@ -262,14 +283,18 @@ confirm that it has no later op of theirs.
 
 Only you can read the copy: it is not encrypted. --mode gives it other permission bits.
 
+With `-` the copy is first made in TMPDIR, which needs as much space as the copy.
+
 Example: lattice backup fruit fruit.db
          lattice backup fruit fruit.db --mode 640
+         lattice backup fruit - | ssh bob lattice restore -
 
-JSON: store_id, file, bytes";
+JSON: store_id, file, bytes; on standard error if the copy is on standard output";
 
 pub(super) const RESTORE: &str = "\
 Copies the file, verifies the new file in full, and then moves it to its place: the data directory needs \
-as much space as the copy has, and TMPDIR about as much for the verification. Refuses a copy that differs \
+as much space as the copy has, twice as much for `-` and other streams, and TMPDIR about as much as the \
+copy for the verification. Refuses a copy that differs \
 from its history, with exit code 4. --trust skips the verification.
 
 Replaces an existing store only after asking, or with --yes; the old file is kept.

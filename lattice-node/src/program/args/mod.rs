@@ -24,8 +24,8 @@ pub(super) use copies::{
 pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
-    Alias, AliasCommand, Call, Create, Describe, Doctor, Export, Identity, IdentityCommand, Import,
-    ImportFormat, Migrate, Verify,
+    Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
+    IdentityCommand, Import, ImportFormat, Migrate, Verify,
 };
 pub(super) use upgrade::Upgrade;
 

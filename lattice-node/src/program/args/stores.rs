@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Store, Trusting, Writing};
+use super::{Encoding, Mode, Store, Trusting, Writing};
+use crate::program::pipes::FileArg;
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Create {
@@ -46,22 +48,51 @@ pub(in super::super) struct Call {
 pub(in super::super) enum ImportFormat {
     /// A JSON object on each line, as `export` prints them
     Jsonl,
-    /// Comma-separated values below a line of column names
+    /// An array of JSON objects, or objects one after another
+    Json,
+    /// Values separated by commas, or by --delimiter, below a line of column names
     Csv,
     /// Plain lines: an entry each, or a key, a tab and a value
     Lines,
+}
+
+/// The byte between two columns of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Delimiter(pub(in super::super) u8);
+
+/// A text that is no delimiter.
+#[derive(Debug, thiserror::Error)]
+#[error("expected one ASCII character, not a quote or a line end; \\t is a tab")]
+pub(in super::super) struct DelimiterError;
+
+impl FromStr for Delimiter {
+    type Err = DelimiterError;
+
+    fn from_str(text: &str) -> Result<Self, DelimiterError> {
+        match text.as_bytes() {
+            br"\t" => Ok(Self(b'\t')),
+            [b'"' | b'\r' | b'\n'] => Err(DelimiterError),
+            [byte] if byte.is_ascii() => Ok(Self(*byte)),
+            _ => Err(DelimiterError),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Import {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The file; `-` is standard input
-    pub(in super::super) file: PathBuf,
-    /// The format of the file [default: from its extension (.jsonl .ndjson .json, .csv, .log .txt
-    /// .tsv); jsonl for standard input]
+    /// The file, which can be compressed with gzip or zstd; `-` is standard input
+    pub(in super::super) file: FileArg,
+    /// The format of the file [default: from its extension (.jsonl .ndjson, .json, .csv .tsv, .log
+    /// .txt, each also with .gz or .zst); jsonl or json for .json and standard input, as the text
+    /// begins]
     #[arg(long)]
     pub(in super::super) format: Option<ImportFormat>,
+    /// The character between the columns of a table; \t is a tab [default: a comma; a tab for
+    /// .tsv]
+    #[arg(long, value_name = "CHAR")]
+    pub(in super::super) delimiter: Option<Delimiter>,
     /// The column or JSON field with the key; without --value, the value is the whole row, as a
     /// JSON object
     #[arg(long, value_name = "COLUMN")]
@@ -72,6 +103,10 @@ pub(in super::super) struct Import {
     /// Import all rows or none: an invalid row undoes the rows before it
     #[arg(long)]
     pub(in super::super) atomic: bool,
+    /// Leave out rows that cannot be read, and report how many and the first 10; fails only if
+    /// all rows are left out, or if the rest of the file cannot be split into rows
+    #[arg(long)]
+    pub(in super::super) skip_errors: bool,
     /// The most rows in one op
     #[arg(long, value_name = "ROWS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -84,6 +119,41 @@ pub(in super::super) struct Import {
 pub(in super::super) struct Export {
     #[command(flatten)]
     pub(in super::super) store: Store,
+    /// The file to create; an existing file is refused; .gz compresses it; `-`, as without FILE, is
+    /// standard output
+    pub(in super::super) file: Option<FileArg>,
+    /// The format [default: from the extension of FILE (.jsonl, .csv .tsv, each also with .gz);
+    /// jsonl for any other and for standard output]
+    #[arg(long)]
+    pub(in super::super) format: Option<ExportFormat>,
+    /// The character between the columns of a table; \t is a tab [default: a comma; a tab for
+    /// .tsv]
+    #[arg(long, value_name = "CHAR")]
+    pub(in super::super) delimiter: Option<Delimiter>,
+    /// Export only keys that start with these bytes
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub(in super::super) prefix: Option<OsString>,
+    /// Start at this key; for a log at this time, in milliseconds since 1970 or as
+    /// 2026-01-31T23:59:59Z
+    #[arg(long, value_name = "KEY|TIME", allow_hyphen_values = true)]
+    pub(in super::super) from: Option<OsString>,
+    /// Stop before this key; for a log before this time
+    #[arg(long, value_name = "KEY|TIME", allow_hyphen_values = true)]
+    pub(in super::super) to: Option<OsString>,
+    /// The permission bits of the file
+    #[arg(long, value_name = "OCTAL", default_value = "600")]
+    pub(in super::super) mode: Mode,
+    #[command(flatten)]
+    pub(in super::super) encoding: Encoding,
+}
+
+/// How rows are exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum ExportFormat {
+    /// A JSON object on each line
+    Jsonl,
+    /// A line of column names, and values separated by commas; bytes are written as they are
+    Csv,
 }
 
 #[derive(Debug, clap::Args)]

@@ -31,8 +31,16 @@ pub(in crate::program) fn object(line: &[u8]) -> Result<Fields<'_>, String> {
     serde_json::from_slice(line).map_err(|error| {
         // serde_json reports the position within this line.
         let text = cut(&error);
-        let text = text.replace(" at line 1 column ", " at column ");
-        format!("expected a JSON object, found {text}")
+        let text = match line.contains(&b'\n') {
+            true => text.replace(" at line ", " at its line "),
+            false => text.replace(" at line 1 column ", " at column "),
+        };
+        let is_cut = error.is_eof() && line.trim_ascii_start().first() == Some(&b'{');
+        let hint = match is_cut {
+            true => "; do objects have several lines? Give --format json",
+            false => "",
+        };
+        format!("expected a JSON object, found {text}{hint}")
     })
 }
 

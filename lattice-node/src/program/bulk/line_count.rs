@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::rc::Rc;
 
+use super::Stop;
+
 /// The longest record, in bytes: the longest possible value, with every byte a quote, which takes
 /// two. Also the most empty lines before a record.
 pub(super) const MAX_RECORD_BYTES: u64 = 2 * 16_777_216 + 1024;
@@ -28,6 +30,7 @@ pub(super) struct LineCount<R> {
 pub(super) struct LineEnds(Rc<RefCell<Ends>>);
 
 struct Ends {
+    delimiter: u8,
     /// The most bytes of a record.
     max_bytes: u64,
     /// Bytes read so far.
@@ -49,6 +52,25 @@ struct Ends {
     stray: Option<(u64, u64)>,
     too_long: Option<(u64, TooLong)>,
     at_end: bool,
+}
+
+/// A quoting error.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadQuote {
+    pub(super) line: u64,
+    pub(super) reason: &'static str,
+    /// The quote was not closed to the end of the file, so records can be missing.
+    is_open: bool,
+}
+
+impl BadQuote {
+    pub(super) fn into_stop(self) -> Stop {
+        let (line, reason) = (self.line, self.reason.into());
+        match self.is_open {
+            true => Stop::Lost { line, reason },
+            false => Stop::Broken { line, reason },
+        }
+    }
 }
 
 /// What a record has too much of.
@@ -87,7 +109,7 @@ impl Ends {
             }
             (Quoting::Quoted, b'"') => Quoting::Closed,
             (Quoting::Closed, b'"') | (Quoting::Quoted, _) => Quoting::Quoted,
-            (_, b',' | b'\r' | b'\n') => Quoting::Before,
+            (_, byte) if is_end || byte == self.delimiter => Quoting::Before,
             (Quoting::Closed, _) => {
                 self.stray.get_or_insert((self.offset, self.line));
                 Quoting::Plain
@@ -119,12 +141,13 @@ impl Ends {
 }
 
 impl<R: Read> LineCount<R> {
-    pub(super) fn new(reader: R) -> (Self, LineEnds) {
-        Self::limited(reader, MAX_RECORD_BYTES)
+    pub(super) fn new(reader: R, delimiter: u8) -> (Self, LineEnds) {
+        Self::limited(reader, delimiter, MAX_RECORD_BYTES)
     }
 
-    fn limited(reader: R, max_bytes: u64) -> (Self, LineEnds) {
+    fn limited(reader: R, delimiter: u8, max_bytes: u64) -> (Self, LineEnds) {
         let ends = LineEnds(Rc::new(RefCell::new(Ends {
+            delimiter,
             max_bytes,
             offset: 0,
             line: 1,
@@ -182,18 +205,23 @@ impl LineEnds {
         ))
     }
 
-    /// The first quoting error of a record that ends before `record_end`: its line and a
-    /// description.
-    pub(super) fn bad_quote(&self, record_end: u64) -> Option<(u64, &'static str)> {
-        let ends = self.0.borrow();
-        if let Some((_, line)) = ends.stray.filter(|(offset, _)| *offset < record_end) {
-            return Some((line, "expected a comma or a line end after a closing quote"));
+    /// The first quoting error of a record that ends before `record_end`. Forgets it: the record
+    /// after it can be read.
+    pub(super) fn bad_quote(&self, record_end: u64) -> Option<BadQuote> {
+        let mut ends = self.0.borrow_mut();
+        if let Some((_, line)) = ends.stray.take_if(|(offset, _)| *offset < record_end) {
+            return Some(BadQuote {
+                line,
+                reason: "expected a delimiter or a line end after a closing quote",
+                is_open: false,
+            });
         }
         let is_open = ends.at_end && ends.quoting == Quoting::Quoted;
-        is_open.then_some((
-            ends.opened,
-            "expected a closing quote, found the end of the file",
-        ))
+        is_open.then_some(BadQuote {
+            line: ends.opened,
+            reason: "expected a closing quote, found the end of the file",
+            is_open,
+        })
     }
 
     /// The line, from 1, of the first record that begins at or after `byte`; without such a record,
@@ -215,7 +243,7 @@ mod tests {
     use super::*;
 
     fn all(text: &[u8]) -> LineEnds {
-        let (mut count, ends) = LineCount::new(text);
+        let (mut count, ends) = LineCount::new(text, b',');
         io::copy(&mut count, &mut io::sink()).unwrap();
         ends
     }
@@ -245,8 +273,8 @@ mod tests {
         assert_eq!(ends.line_from(0), 1);
         assert_eq!(ends.line_from(1), 4);
         assert_eq!(ends.bad_quote(100), None);
-        assert_eq!(all(b"a\n\"b\"c\n").bad_quote(100).unwrap().0, 2);
-        assert_eq!(all(b"a\nb,\"c\n\n").bad_quote(100).unwrap().0, 2);
+        assert_eq!(all(b"a\n\"b\"c\n").bad_quote(100).unwrap().line, 2);
+        assert_eq!(all(b"a\nb,\"c\n\n").bad_quote(100).unwrap().line, 2);
     }
 
     #[test]
@@ -256,7 +284,7 @@ mod tests {
         for start in [&b"a,\""[..], b"", b"\n", b","] {
             for byte in [b'\n', b'"', 0, b'x', b','] {
                 let endless = start.chain(io::repeat(byte));
-                let (mut count, ends) = LineCount::limited(endless, MAX);
+                let (mut count, ends) = LineCount::limited(endless, b',', MAX);
                 let mut buffer = [0; 8192];
                 let mut bytes = 0;
                 while let Ok(count) = count.read(&mut buffer) {

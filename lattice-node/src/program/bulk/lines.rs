@@ -4,12 +4,13 @@ use std::io::{BufRead, BufReader, Read};
 
 use super::Stop;
 
-/// The longest line, in bytes: the longest possible value, with every byte escaped in JSON.
-const MAX_LINE_BYTES: usize = 6 * lattice_backend::op::MAX_OP_BYTES + 1024;
+/// The longest line, and the longest value of a JSON text, in bytes: the longest possible value,
+/// with every byte escaped in JSON.
+pub(super) const MAX_LINE_BYTES: usize = 6 * lattice_backend::op::MAX_OP_BYTES + 1024;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// The byte order mark that some editors write at the start of a text file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The lines of a reader, numbered from 1, without their line ends (LF or CR LF) and without a
 /// leading byte order mark. Keeps one line in memory.
@@ -42,7 +43,7 @@ impl<R: Read> Iterator for Lines<R> {
         self.number += 1;
         match read {
             Ok(0) => None,
-            Ok(_) if line.len() > MAX_LINE_BYTES => Some(Err(Stop::Broken {
+            Ok(_) if line.len() > MAX_LINE_BYTES => Some(Err(Stop::Lost {
                 line: self.number,
                 reason: format!("expected at most {MAX_LINE_BYTES} bytes, found a longer line"),
             })),
@@ -87,6 +88,6 @@ mod tests {
         let text = [&b"1\n"[..], &longest, b"\n", b"x", &longest, b"y\n"].concat();
         let lines: Vec<_> = Lines::new(&text[..]).take(3).collect();
         assert!(matches!(&lines[1], Ok((2, line)) if *line == longest));
-        assert!(matches!(&lines[2], Err(Stop::Broken { line: 3, .. })));
+        assert!(matches!(&lines[2], Err(Stop::Lost { line: 3, .. })));
     }
 }

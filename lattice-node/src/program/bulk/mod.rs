@@ -1,12 +1,18 @@
 //! Import and export of many rows.
 
 mod counts;
+mod elements;
 mod export;
+mod instant;
 pub(super) mod json;
 mod line_count;
 mod lines;
 mod rows;
+mod skipped;
+mod source;
 mod table;
+mod write;
+mod zstd;
 
 pub(super) use counts::{Bulk, Uncommitted, plural};
 pub(super) use export::export;
@@ -14,10 +20,8 @@ pub(super) use lines::Lines;
 
 use std::cell::Cell;
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Read};
 use std::iter;
-use std::path::Path;
 use std::rc::Rc;
 
 use lattice_backend::chunks::Chunks;
@@ -27,14 +31,18 @@ use lattice_registry::Found;
 use lattice_registry::TypedStore;
 use serde_json::json;
 
-use super::args::{self, ImportFormat};
+use super::args;
 use super::context::Context;
 use super::failure::Failure;
-use super::interrupt::{Input, Signal, quoted};
-use super::output::echo;
+use super::interrupt::{Signal, quoted};
+use super::pipes::FileArg;
 use super::progress::Counts;
 use crate::{Access, StoreHandle};
+use elements::Elements;
+use lines::{BYTE_ORDER_MARK, MAX_LINE_BYTES};
 use rows::{KvRow, LogRow, Row, Shape};
+use skipped::Skipped;
+use source::{Form, Layout, Source};
 
 /// Once an op has this many bytes, it gets no more rows.
 const BYTES_PER_OP: usize = MAX_OP_BYTES / 4;
@@ -42,9 +50,15 @@ const BYTES_PER_OP: usize = MAX_OP_BYTES / 4;
 /// Why the rows end early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stop {
-    /// A line that is not a valid row.
+    /// A row that is not valid. The next one can be read.
     #[error("line {line}: {reason}")]
     Broken { line: u64, reason: String },
+    /// Where the next row begins is not known.
+    #[error("line {line}: {reason}")]
+    Lost { line: u64, reason: String },
+    /// The file is not in a form that can be read. Names the file.
+    #[error("{0}")]
+    Form(String),
     /// The file cannot be read further.
     #[error("the file cannot be read")]
     Read(#[source] io::Error),
@@ -57,7 +71,13 @@ impl Stop {
     /// The failure for the file `name`.
     pub(super) fn into_failure(self, name: &str) -> Failure {
         match self {
-            broken @ Self::Broken { .. } => Failure::failed(format!("{name}, {broken}")),
+            row @ (Self::Broken { .. } | Self::Lost { .. }) => {
+                Failure::failed(format!("{name}, {row}"))
+            }
+            Self::Form(message) => Failure::failed(message),
+            Self::Read(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Failure::damaged(format!("cannot read {name}: {error}"))
+            }
             Self::Read(error) => Failure::from(error).within(&format!("cannot read {name}")),
             Self::Interrupted(signal) => Failure::interrupted(signal),
         }
@@ -66,16 +86,6 @@ impl Stop {
 
 /// Rows or errors, each row with the number of its first line, from 1.
 type Rows<R> = Box<dyn Iterator<Item = Result<(u64, R), Stop>>>;
-
-/// The file or stream to import.
-struct Source {
-    name: String,
-    reader: Box<dyn Read>,
-    /// Its length in bytes, if known.
-    len: Option<u64>,
-    /// Set if a signal ended it, perhaps within a row.
-    is_cut: Rc<Cell<bool>>,
-}
 
 pub(super) fn import(context: &mut Context<'_>, args: &args::Import) -> Result<(), Failure> {
     let path = context.path(&args.store.store)?;
@@ -99,18 +109,23 @@ fn import_rows<R: Row>(
     args: &args::Import,
     found: Found,
 ) -> Result<(), Failure> {
-    check_there(&args.file)?;
-    let format = format_of(args)?;
     let shape = Shape {
         key: args.key.clone(),
         value: args.value.clone(),
     };
-    R::check(format, &shape)?;
+    let source = Source::open(context, args)?;
+    R::check(source.layout(), &shape)?;
+    let (name, len, is_cut) = (source.name.clone(), source.len, Rc::clone(&source.is_cut));
+    let progress = context.progress.clone();
     // Reads the start of the file before anything is created or opened for it.
-    let source = open(context, &args.file)?;
-    let (name, len, is_cut) = (source.name, source.len, source.is_cut);
-    let reading = context.progress.reading(source.reader);
-    let rows = read::<R>(format, reading, shape).map_err(|stop| stop.into_failure(&name))?;
+    let (form, reader) = source::begin(source, |reader| Box::new(progress.reading(reader)))
+        .map_err(|stop| stop.into_failure(&name))?;
+    let rows = read::<R>(form.layout, reader, shape).map_err(|stop| stop.into_failure(&name))?;
+    let skipped = Skipped::default();
+    let rows = match args.skip_errors {
+        true => skipped.skip(rows),
+        false => rows,
+    };
     context.allow(args.writing);
     context.note_use(found.path());
     context.node.become_writer()?;
@@ -134,13 +149,22 @@ fn import_rows<R: Row>(
     if let Some(last) = last {
         context.interruption.retell(|story| {
             story.fields.insert("line".into(), last.into());
-            (story.next, story.does) = rest(args, format, last);
+            (story.next, story.does) = rest(args, form, last);
         });
     }
-    outcome.map_err(|failure| bulk.failure(failure))?;
+    outcome.map_err(|failure| skipped.explain(bulk.failure(failure)))?;
     closed?;
+    if rows == 0 {
+        skipped.check_any(&name)?;
+    }
     if context.out.is_json() {
-        let value = json!({ "store_id": store.store_id(), "rows": rows, "ops": ops });
+        let value = json!({
+            "store_id": store.store_id(),
+            "rows": rows,
+            "ops": ops,
+            "skipped": skipped.count(),
+            "errors": skipped.to_json(),
+        });
         return context.out.json(&value);
     }
     let summary = format!(
@@ -149,16 +173,8 @@ fn import_rows<R: Row>(
         plural(ops, ("op", "ops"))
     );
     context.out.note(&summary);
+    skipped.note(context, R::NOUNS);
     Ok(())
-}
-
-/// Reports a missing file before a problem with its name.
-fn check_there(file: &Path) -> Result<(), Failure> {
-    if file == Path::new("-") {
-        return Ok(());
-    }
-    let there = fs::metadata(file).map(drop);
-    there.map_err(|error| Failure::file(file, error))
 }
 
 /// Rows that are read, and whether a signal has ended them.
@@ -171,15 +187,18 @@ struct Incoming<R> {
 
 /// The command that imports the lines after `last`, and what it does. A row of CSV can have several
 /// lines, and its columns are named in the first one.
-fn rest(args: &args::Import, format: ImportFormat, last: u64) -> (Option<String>, &'static str) {
-    let names = quoted(&args.store.store).zip(quoted(args.file.as_os_str()));
-    let format = match format {
-        ImportFormat::Jsonl => "jsonl",
-        ImportFormat::Lines => "lines",
-        ImportFormat::Csv => return (None, "imports all rows again; some are in"),
+fn rest(args: &args::Import, form: Form, last: u64) -> (Option<String>, &'static str) {
+    let format = match form.layout {
+        Layout::JsonLines if !form.is_packed => "jsonl",
+        Layout::Lines if !form.is_packed => "lines",
+        _ => return (None, "imports all rows again; some are in"),
     };
-    match names {
-        Some((store, file)) if file != "-" => {
+    let file = match &args.file {
+        FileArg::Path(path) => quoted(path.as_os_str()),
+        FileArg::Stdio => None,
+    };
+    match quoted(&args.store.store).zip(file) {
+        Some((store, file)) => {
             let next = last.saturating_add(1);
             let options = columns(args);
             let line = format!(
@@ -336,106 +355,65 @@ fn batches<R: Row>(
     })
 }
 
-fn format_of(args: &args::Import) -> Result<ImportFormat, Failure> {
-    if let Some(format) = args.format {
-        return Ok(format);
-    }
-    if args.file == Path::new("-") {
-        return Ok(ImportFormat::Jsonl);
-    }
-    let ending = args.file.extension().and_then(OsStr::to_str);
-    match ending.map(str::to_ascii_lowercase).as_deref() {
-        Some("jsonl" | "ndjson" | "json") => Ok(ImportFormat::Jsonl),
-        Some("csv") => Ok(ImportFormat::Csv),
-        Some("log" | "txt" | "tsv") => Ok(ImportFormat::Lines),
-        _ => Err(Failure::usage(format!(
-            "{} has no extension that names its format; give --format jsonl, csv or lines",
-            echo(args.file.as_os_str().as_encoded_bytes())
-        ))),
-    }
-}
-
-fn open(context: &Context<'_>, file: &Path) -> Result<Source, Failure> {
-    if file == Path::new("-") {
-        context.check_stdin("FILE")?;
-        let input = Input::new(&context.interruption, io::stdin());
-        return Ok(Source {
-            name: "standard input".into(),
-            is_cut: input.is_cut(),
-            reader: Box::new(input),
-            len: None,
-        });
-    }
-    let failed = |error| Failure::file(file, error);
-    let opened = fs::File::open(file).map_err(failed)?;
-    let metadata = opened.metadata().map_err(failed)?;
-    if metadata.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    }
-    let name = file.display().to_string();
-    if metadata.is_file() {
-        return Ok(Source {
-            name,
-            reader: Box::new(opened),
-            len: Some(metadata.len()),
-            is_cut: Rc::default(),
-        });
-    }
-    let input = Input::new(&context.interruption, opened);
-    Ok(Source {
-        name,
-        is_cut: input.is_cut(),
-        reader: Box::new(input),
-        len: None,
-    })
-}
-
 fn read<R: Row>(
-    format: ImportFormat,
+    layout: Layout,
     reader: impl Read + 'static,
     shape: Shape,
 ) -> Result<Rows<R>, Stop> {
-    let lines = |reader| Lines::new(reader);
-    Ok(match format {
-        ImportFormat::Csv => Box::new(table::rows(reader, shape)?),
-        ImportFormat::Lines => Box::new(lines(reader).map(|line| {
+    Ok(match layout {
+        Layout::Table { delimiter } => Box::new(table::rows(reader, delimiter, shape)?),
+        Layout::Lines => Box::new(Lines::new(reader).map(|line| {
             let (line, bytes) = line?;
             let row = R::from_line(bytes).map_err(|reason| Stop::Broken { line, reason })?;
             Ok((line, row))
         })),
-        ImportFormat::Jsonl => {
-            let filled = lines(reader)
+        Layout::JsonLines => {
+            let filled = Lines::new(reader)
                 .filter(|line| !matches!(line, Ok((_, bytes)) if json::is_blank(bytes)));
-            Box::new(filled.map(move |line| {
-                let (line, bytes) = line?;
-                let row =
-                    json::fields(&bytes).and_then(|fields| R::from_object(&bytes, fields, &shape));
-                let row = row.map_err(|reason| Stop::Broken { line, reason })?;
-                Ok((line, row))
-            }))
+            let object = object(shape);
+            Box::new(filled.map(move |line| line.and_then(&object)))
+        }
+        Layout::Json => {
+            let object = object(shape);
+            Box::new(Elements::new(reader).map(move |value| value.and_then(&object)))
         }
     })
+}
+
+/// Parses a line or a value of JSON.
+fn object<R: Row>(shape: Shape) -> impl Fn((u64, Vec<u8>)) -> Result<(u64, R), Stop> {
+    move |(line, bytes)| {
+        let row = json::fields(&bytes).and_then(|fields| R::from_object(&bytes, fields, &shape));
+        let row = row.map_err(|reason| Stop::Broken { line, reason })?;
+        Ok((line, row))
+    }
 }
 
 /// Returns how many rows come before the end or the first invalid one.
 #[cfg(feature = "fuzzing")]
 pub(super) fn count_rows(
-    format: ImportFormat,
+    layout: u8,
     of_log: bool,
     key: Option<String>,
     value: Option<String>,
     file: impl Read + 'static,
 ) -> usize {
-    fn count<R: Row>(format: ImportFormat, file: impl Read + 'static, shape: Shape) -> usize {
-        if R::check(format, &shape).is_err() {
+    fn count<R: Row>(layout: Layout, file: impl Read + 'static, shape: Shape) -> usize {
+        if R::check(layout, &shape).is_err() {
             return 0;
         }
-        let rows = read::<R>(format, file, shape).into_iter().flatten();
+        let rows = read::<R>(layout, file, shape).into_iter().flatten();
         rows.take_while(Result::is_ok).count()
     }
+    let layout = match layout % 4 {
+        0 => Layout::JsonLines,
+        1 => Layout::Table { delimiter: b',' },
+        2 => Layout::Lines,
+        _ => Layout::Json,
+    };
     let shape = Shape { key, value };
     match of_log {
-        true => count::<LogRow>(format, file, shape),
-        false => count::<KvRow>(format, file, shape),
+        true => count::<LogRow>(layout, file, shape),
+        false => count::<KvRow>(layout, file, shape),
     }
 }

@@ -9,15 +9,40 @@ use super::Stop;
 use super::json::duplicate;
 use super::line_count::{LineCount, LineEnds};
 use super::rows::{Row, Shape};
+use crate::program::context::from_base64;
 use crate::program::output::{echo, echo_all};
 
 /// The column names, without duplicates.
 pub(super) struct Columns(Vec<String>);
 
+/// A selected column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    place: usize,
+    is_base64: bool,
+}
+
 /// The selected columns. Without a value column, the value is the whole record as a JSON object.
 pub(super) struct Picked {
-    pub(super) key: Option<usize>,
-    pub(super) value: Option<usize>,
+    pub(super) key: Option<Cell>,
+    pub(super) value: Option<Cell>,
+}
+
+impl Cell {
+    /// The index of the column.
+    pub(super) const fn place(&self) -> usize {
+        self.place
+    }
+
+    fn bytes(self, columns: &Columns, record: &ByteRecord) -> Result<Vec<u8>, String> {
+        let cell = &record[self.place];
+        match self.is_base64 {
+            false => Ok(cell.to_vec()),
+            true => {
+                from_base64(cell).map_err(|reason| format!("`{}`: {reason}", columns.0[self.place]))
+            }
+        }
+    }
 }
 
 impl Columns {
@@ -37,13 +62,50 @@ impl Columns {
         }
     }
 
-    /// The index of a column.
-    pub(super) fn place(&self, name: &str) -> Result<usize, String> {
-        let place = self.0.iter().position(|known| known == name);
-        place.ok_or_else(|| {
-            let name = echo(name.as_bytes());
-            format!("expected a column `{name}`, found {}", self.names())
+    fn place(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|known| known == name)
+    }
+
+    /// A column that the user named. Its cells are taken unchanged.
+    pub(super) fn cell(&self, name: &str) -> Result<Cell, String> {
+        let place = self.place(name).ok_or_else(|| {
+            let (name, hint) = (echo(name.as_bytes()), self.delimiter_hint());
+            format!("expected a column `{name}`, found {}{hint}", self.names())
+        })?;
+        Ok(Cell {
+            place,
+            is_base64: false,
         })
+    }
+
+    /// A column as `export` names it: `name`, or `name_b64` with base64. Not both.
+    pub(super) fn exported(&self, name: &str) -> Option<Cell> {
+        let plain = self.place(name).map(|place| (place, false));
+        let encoded = self
+            .place(&format!("{name}_b64"))
+            .map(|place| (place, true));
+        let (place, is_base64) = plain.xor(encoded)?;
+        Some(Cell { place, is_base64 })
+    }
+
+    /// Whether a condition holds for the name and the index of every column.
+    pub(super) fn are_all(&self, condition: impl Fn(&str, usize) -> bool) -> bool {
+        let mut columns = self.0.iter().enumerate();
+        columns.all(|(place, name)| condition(name, place))
+    }
+
+    /// If there is one column, asks whether a character in its name is the delimiter.
+    pub(super) fn delimiter_hint(&self) -> String {
+        let [only] = &self.0[..] else {
+            return String::new();
+        };
+        match [(';', ";"), ('\t', "\\t"), ('|', "|"), (',', ",")]
+            .into_iter()
+            .find(|(delimiter, _)| only.contains(*delimiter))
+        {
+            Some((_, shown)) => format!("; is it --delimiter '{shown}'?"),
+            None => String::new(),
+        }
     }
 
     /// The column names, for messages.
@@ -75,24 +137,32 @@ struct Table<R: Read> {
 /// The rows of a table. Reads the header line and selects the columns before it returns.
 pub(super) fn rows<R: Row>(
     reader: impl Read + 'static,
+    delimiter: u8,
     shape: Shape,
 ) -> Result<impl Iterator<Item = Result<(u64, R), Stop>>, Stop> {
-    let (reader, ends) = LineCount::new(reader);
-    let mut reader = ReaderBuilder::new().from_reader(reader);
+    let (reader, ends) = LineCount::new(reader, delimiter);
+    let mut reader = ReaderBuilder::new()
+        .delimiter(delimiter)
+        .from_reader(reader);
     let header = reader
         .byte_headers()
         .map_err(|error| stop(&ends, error))?
         .clone();
-    let first = |reason| Stop::Broken { line: 1, reason };
-    if let Some((_, reason)) = ends.bad_quote(reader.position().byte()) {
-        return Err(first(reason.into()));
+    let first = |reason| Stop::Lost { line: 1, reason };
+    if let Some(bad) = ends.bad_quote(reader.position().byte()) {
+        return Err(first(bad.reason.into()));
     }
     ends.begin(reader.position().byte());
     if header.is_empty() {
         return Err(first("expected column names, found nothing".into()));
     }
     let columns = Columns::new(&header).map_err(first)?;
-    let picked = R::pick(&columns, &shape).map_err(first)?;
+    let picked = R::pick(&columns, &shape).map_err(|reason| {
+        first(match delimiter {
+            b'\t' => format!("{reason}; --format lines reads lines without column names"),
+            _ => reason,
+        })
+    })?;
     let mut table = Table {
         reader,
         ends,
@@ -110,21 +180,22 @@ impl<R: Read> Table<R> {
             return Ok(None);
         }
         let end = self.reader.position().byte();
-        if let Some((line, reason)) = self.ends.bad_quote(end) {
-            return Err(Stop::Broken {
-                line,
-                reason: reason.into(),
-            });
+        if let Some(bad) = self.ends.bad_quote(end) {
+            self.ends.begin(end);
+            return Err(bad.into_stop());
         }
         self.ends.begin(end);
         let line = line_of(&self.ends, record.position());
-        let cell = |place: usize| record[place].to_vec();
-        let value = match self.picked.value {
-            Some(place) => Ok(cell(place)),
-            None => self.columns.object(&record),
+        let cell = |cell: Cell| cell.bytes(&self.columns, &record);
+        let row = || {
+            let key = self.picked.key.map(cell).transpose()?;
+            let value = match self.picked.value {
+                Some(value) => cell(value)?,
+                None => self.columns.object(&record)?,
+            };
+            T::from_cells(key, value)
         };
-        value
-            .and_then(|value| T::from_cells(self.picked.key.map(cell), value))
+        row()
             .map(|row| Some((line, row)))
             .map_err(|reason| Stop::Broken { line, reason })
     }
@@ -136,7 +207,7 @@ fn line_of(ends: &LineEnds, position: Option<&Position>) -> u64 {
 
 fn stop(ends: &LineEnds, error: csv::Error) -> Stop {
     if let Some((line, reason)) = ends.too_long() {
-        return Stop::Broken { line, reason };
+        return Stop::Lost { line, reason };
     }
     let line = line_of(ends, error.position());
     let reason = match error.into_kind() {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 
-use lattice_meta::StoreId;
+use lattice_backend::backend::{FileError, PeekError};
+use lattice_meta::{MetaInfo, StoreId};
 use lattice_registry::{Destroyed, IfThere, Restoring, Vouched};
 use serde_json::{Map, json};
 
@@ -13,43 +14,113 @@ use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
 use crate::program::failure::{Failure, Kind};
-use crate::program::output::{json_path, json_path_or_null};
+use crate::program::output::json_path_or_null;
+use crate::program::pipes::{FileArg, Input, Spool, Target, nearest};
 use crate::program::store_ref::of_leftovers;
 use crate::{AliasError, ManagerError, StoreManager};
 
 pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result<(), Failure> {
+    let target = Target {
+        file: &backup.file,
+        mode: backup.mode,
+    };
+    target.check_mode()?;
+    target.check_terminal(context, "a copy of a store", "ssh HOST lattice restore -")?;
     context.trust(backup.trusting);
     let path = context.path(&backup.store.store)?;
     context.note_use(&path);
     // The copy guards this author too, although it may have no op of its.
     context.use_identity();
-    let manager = context.node.manager();
-    let meta = manager.backup_with_mode(&path, &backup.file, backup.mode.0)?;
-    let bytes = fs::metadata(&backup.file)
-        .map_err(|error| Failure::file(&backup.file, error))?
-        .len();
-    if context.out.is_json() {
-        let mut value = Map::new();
-        value.insert("store_id".into(), json!(meta.store_id));
-        json_path(&mut value, "file", &backup.file);
-        value.insert("bytes".into(), bytes.into());
-        return context.out.json(&value.into());
-    }
-    let file = backup.file.display();
-    context.out.note(&format!(
-        "backed up store {} to {file} ({})",
-        meta.store_id,
-        plural(bytes, ("byte", "bytes"))
-    ));
-    Ok(())
+    let (meta, bytes) = match &backup.file {
+        FileArg::Path(file) => {
+            let manager = context.node.manager();
+            let meta = manager.backup_with_mode(&path, file, backup.mode.0)?;
+            let metadata = fs::metadata(file).map_err(|error| Failure::file(file, error))?;
+            (meta, metadata.len())
+        }
+        FileArg::Stdio => print_copy(context, target, &path)?,
+    };
+    let name = target.name();
+    let value = json!({
+        "store_id": meta.store_id,
+        "file": name,
+        "bytes": bytes,
+    });
+    let bytes = plural(bytes, ("byte", "bytes"));
+    let text = format!("backed up store {} to {name} ({bytes})", meta.store_id);
+    target.summarise(context, &value, &text)
+}
+
+/// Writes a copy of a store to standard output. A store's file is not written from its start to its
+/// end, so it is made in the directory for temporary files first.
+fn print_copy(
+    context: &mut Context<'_>,
+    target: Target<'_>,
+    path: &Path,
+) -> Result<(MetaInfo, u64), Failure> {
+    let spool = Spool::within(&std::env::temp_dir())
+        .map_err(|failure| failure.and("TMPDIR names the directory for temporary files"))?;
+    let copy = spool.file();
+    let (meta, mut copy) = (|| {
+        let meta = context.node.manager().backup(path, &copy)?;
+        Ok::<_, Failure>((meta, spool.into_unnamed()?))
+    })()
+    .map_err(|failure| failure.renamed(&copy, "the copy in the directory for temporary files"))?;
+    let (_, bytes) = target.write(context, |out| {
+        io::copy(&mut copy, out).map_err(|error| out.failed(error))
+    })?;
+    Ok((meta, bytes))
 }
 
 pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Result<(), Failure> {
     context.trust(restore.trusting);
     context.use_identity();
-    note_space(context, restore);
+    let name = restore.file.to_string();
+    let (spool, file) = match (&restore.file, restore.file.open(context, "FILE")?.input) {
+        // The backend opens a store by its path.
+        (FileArg::Path(path), Input::File(_)) => (None, path.clone()),
+        (_, input) => {
+            let spool = spool(context, &name, input.into_reader())?;
+            let file = spool.file();
+            (Some(spool), file)
+        }
+    };
+    note_space(context, restore, &file);
+    restore_file(context, restore, &file).map_err(|failure| {
+        let is_cut = spool.is_some() && failure.is_damage();
+        let failure = failure.renamed(&file, &name);
+        match is_cut {
+            true => {
+                failure.and("if the stream was cut short, `lattice backup STORE -` makes it again")
+            }
+            false => failure,
+        }
+    })
+}
+
+/// Copies a stream to the data directory, if it begins like a store.
+fn spool(context: &Context<'_>, name: &str, stream: impl Read) -> Result<Spool, Failure> {
+    let spool = Spool::within(&nearest(&context.data_dir))?;
+    let filled = spool.fill(name, stream, |file| {
+        match context.node.manager().peek_path(file) {
+            Err(ManagerError::Peek(PeekError::File(error @ FileError::NotAStore { .. }))) => {
+                Err(ManagerError::Peek(PeekError::File(error)).into())
+            }
+            // What is missing has still to come.
+            _ => Ok(()),
+        }
+    });
+    filled.map_err(|failure| failure.renamed(&spool.file(), name))?;
+    Ok(spool)
+}
+
+fn restore_file(
+    context: &mut Context<'_>,
+    restore: &args::Restore,
+    file: &Path,
+) -> Result<(), Failure> {
     let manager = context.node.manager();
-    let restoring = manager.begin_restore(&restore.file)?;
+    let restoring = manager.begin_restore(file)?;
     let if_there = match restoring.is_there() {
         true => {
             confirm(context, restore.yes, &question(manager, &restoring)?)?;
@@ -87,9 +158,9 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
 }
 
 /// Says how much space a restore needs.
-fn note_space(context: &mut Context<'_>, restore: &args::Restore) {
+fn note_space(context: &mut Context<'_>, restore: &args::Restore, file: &Path) {
     // A missing file is reported by the restore.
-    let Ok(metadata) = fs::metadata(&restore.file) else {
+    let Ok(metadata) = fs::metadata(file) else {
         return;
     };
     if context.out.is_json() {

@@ -1,9 +1,6 @@
 //! Commands that use the self-description of a store's methods, for any type.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io::Read;
-use std::path::Path;
 
 use lattice_backend::engine::read::MethodError;
 use lattice_backend::machine::{CallError, Fields, Method, MethodKind, Value, ValueType};
@@ -18,6 +15,7 @@ use crate::program::args;
 use crate::program::context::{Context, from_base64};
 use crate::program::failure::Failure;
 use crate::program::output::{Output, echo, escape, styles};
+use crate::program::pipes::FileArg;
 use crate::program::suggest::did_you_mean;
 
 pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
@@ -143,7 +141,7 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
     };
     let mut given = Fields::new();
     for word in &call.arguments {
-        let (name, value) = argument(method, word)?;
+        let (name, value) = argument(context, method, word)?;
         if given.insert(name.clone(), value).is_some() {
             return Err(Failure::usage(format!("argument {name} is given twice")));
         }
@@ -210,7 +208,11 @@ fn example(expected: ValueType) -> &'static str {
 }
 
 /// Parses `NAME=TEXT`, `NAME:=JSON` or `NAME=@FILE`.
-fn argument(method: &Method, word: &OsStr) -> Result<(String, Value), Failure> {
+fn argument(
+    context: &Context<'_>,
+    method: &Method,
+    word: &OsStr,
+) -> Result<(String, Value), Failure> {
     let bytes = word.as_encoded_bytes();
     let wrong = |reason: &str| Failure::usage(format!("argument {}: {reason}", echo(bytes)));
     let form = || wrong("expected NAME=TEXT, NAME:=JSON or NAME=@FILE");
@@ -229,7 +231,7 @@ fn argument(method: &Method, word: &OsStr) -> Result<(String, Value), Failure> {
             .map_err(|error| wrong(&format!("expected JSON after :=, found {error}")))?;
         from_json(json).map_err(|reason| wrong(&reason))?
     } else if let Some(file) = value.strip_prefix(b"@") {
-        read_file(&os_string(file)?)?
+        read_file(context, os_string(file)?.into())?
     } else {
         match std::str::from_utf8(value) {
             Ok(text) => Value::Text(text.into()),
@@ -276,13 +278,9 @@ fn os_string(bytes: &[u8]) -> Result<OsString, Failure> {
 }
 
 /// A file as bytes, read at most one byte beyond the limit of an argument.
-fn read_file(file: &OsStr) -> Result<Value, Failure> {
-    let path = Path::new(file);
-    let limit = u64::try_from(lattice_backend::op::MAX_OP_BYTES + 1).expect("16 MiB");
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| Failure::file(path, error))?;
+fn read_file(context: &Context<'_>, file: FileArg) -> Result<Value, Failure> {
+    let opened = file.open(context, "FILE")?;
+    let bytes = opened.read_at_most(lattice_backend::op::MAX_OP_BYTES + 1)?;
     Ok(Value::Bytes(bytes))
 }
 

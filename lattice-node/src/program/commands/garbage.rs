@@ -15,6 +15,7 @@ use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, chain};
 use crate::program::output::{escape, json_path, styles};
+use crate::program::pipes::FileArg;
 
 pub(super) fn gc(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     let now = SystemTime::now();
@@ -90,7 +91,7 @@ fn type_of(context: &Context<'_>, file: &Garbage) -> Option<StoreType> {
     let GarbageKind::Module(cid) = file.kind else {
         return None;
     };
-    let wasm = read_module(context, &file.file).ok()?;
+    let wasm = read_module(context, &FileArg::Path(file.file.clone())).ok()?;
     let manifest = cid.is_of(&wasm).then(|| read_manifest(&wasm).ok())??;
     Some(manifest.store_type)
 }

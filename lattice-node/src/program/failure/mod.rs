@@ -165,6 +165,14 @@ impl Failure {
         }
     }
 
+    /// Calls a file by the name that the user knows it by.
+    pub(super) fn renamed(self, file: &Path, name: &str) -> Self {
+        Self {
+            message: self.message.replace(&file.display().to_string(), name),
+            ..self
+        }
+    }
+
     /// Appends to the message.
     pub(super) fn and(self, more: &str) -> Self {
         Self {
@@ -180,6 +188,10 @@ impl Failure {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.code())
+    }
+
+    pub(super) fn is_damage(&self) -> bool {
+        self.kind.is_damage()
     }
 
     /// The failure as JSON, for an entry of a list or a finding of a verification.

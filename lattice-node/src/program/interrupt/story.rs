@@ -9,10 +9,11 @@ use lattice_registry::files::Stopped;
 use serde_json::{Map, Value, json};
 
 use super::shown;
-#[cfg(feature = "wasm")]
 use crate::program::args::CodeCommand;
 use crate::program::args::{AliasCommand, BundleCommand, Command, IdentityCommand};
 use crate::program::failure::Failure;
+#[cfg(feature = "wasm")]
+use crate::program::pipes::FileArg;
 
 /// A longer command line is not repeated.
 const MAX_LINE_BYTES: usize = 300;
@@ -176,6 +177,9 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         | Command::Exists(_)
         | Command::Tail(_)
         | Command::Watch(_) => Story::reads(UNCHANGED),
+        Command::Export(args) if matches!(args.file, Some(FileArg::Path(_))) => {
+            Story::makes("no file was made")
+        }
         Command::Scan(_) | Command::Conflicts(_) | Command::Export(_) | Command::History(_) => {
             Story::reads(CUT)
         }
@@ -207,6 +211,9 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         Command::Rebuild(_) => Story::makes("the store is unchanged"),
         Command::Compact(_) => Story::new("the store is intact; its file may not be smaller yet"),
         Command::Bundle(args) => of_bundle(&args.command),
+        Command::Backup(args) if args.file == FileArg::Stdio => {
+            Story::new("the copy on standard output is incomplete")
+        }
         Command::Backup(_) => Story::makes("no copy was made"),
         Command::Restore(_) => Story::makes("nothing was restored"),
         Command::Destroy(_) => Story::new("nothing was deleted"),
@@ -229,7 +236,7 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
 
 fn of_bundle(command: &BundleCommand) -> Story {
     match command {
-        BundleCommand::Create { file, .. } if file.as_os_str() == "-" => {
+        BundleCommand::Create { file, .. } if *file == FileArg::Stdio => {
             Story::new("the bundle on standard output is incomplete")
         }
         BundleCommand::Create { .. } => Story::makes("no bundle was made"),

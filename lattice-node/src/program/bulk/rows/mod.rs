@@ -1,13 +1,14 @@
 //! Converts rows of a file to commands of a store type.
 
+use lattice_backend::op::MAX_PAYLOAD_BYTES;
 use lattice_kvstore::Command;
 use lattice_kvstore::MAX_KEY_BYTES;
 use lattice_logstore::Append;
 use lattice_registry::TypedStore;
 
 use super::json::{self, Fields};
+use super::source::Layout;
 use super::table::{Columns, Picked};
-use crate::program::args::ImportFormat;
 use crate::program::failure::Failure;
 use crate::program::output::echo;
 use crate::{KvStore, LogStore};
@@ -30,7 +31,7 @@ pub(super) trait Row: Sized + 'static {
     const NOUNS: (&'static str, &'static str);
 
     /// Rejects options that have no meaning for this type.
-    fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure>;
+    fn check(layout: Layout, shape: &Shape) -> Result<(), Failure>;
 
     /// Parses a line of JSON, given with its fields.
     fn from_object(line: &[u8], fields: Fields<'_>, shape: &Shape) -> Result<Self, String>;
@@ -51,6 +52,17 @@ pub(super) trait Row: Sized + 'static {
     fn command(rows: Vec<Self>) -> CommandOf<Self::Store>;
 }
 
+/// Refuses a row that no op has room for. The last few bytes of the limit are for the op's own
+/// encoding, so the store can still refuse a row.
+fn check_length(found: usize) -> Result<(), String> {
+    match found <= MAX_PAYLOAD_BYTES {
+        true => Ok(()),
+        false => Err(format!(
+            "expected at most {MAX_PAYLOAD_BYTES} bytes, found {found}"
+        )),
+    }
+}
+
 /// A key and its value.
 pub(super) struct KvRow {
     key: Vec<u8>,
@@ -59,14 +71,14 @@ pub(super) struct KvRow {
 
 impl KvRow {
     fn new(key: Vec<u8>, value: Vec<u8>) -> Result<Self, String> {
-        if (1..=MAX_KEY_BYTES).contains(&key.len()) {
-            Ok(Self { key, value })
-        } else {
+        if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
             let found = key.len();
-            Err(format!(
+            return Err(format!(
                 "expected a key of 1 to {MAX_KEY_BYTES} bytes, found {found}"
-            ))
+            ));
         }
+        check_length(key.len() + value.len())?;
+        Ok(Self { key, value })
     }
 }
 
@@ -74,8 +86,8 @@ impl Row for KvRow {
     type Store = KvStore;
     const NOUNS: (&'static str, &'static str) = ("row", "rows");
 
-    fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure> {
-        if format == ImportFormat::Lines && (shape.key.is_some() || shape.value.is_some()) {
+    fn check(layout: Layout, shape: &Shape) -> Result<(), Failure> {
+        if layout == Layout::Lines && (shape.key.is_some() || shape.value.is_some()) {
             return Err(Failure::usage(
                 "plain lines are a key, a tab and a value; omit --key and --value",
             ));
@@ -130,17 +142,19 @@ impl Row for KvRow {
         let value = shape.value.as_deref();
         match &shape.key {
             Some(key) => Ok(Picked {
-                key: Some(columns.place(key)?),
-                value: value.map(|value| columns.place(value)).transpose()?,
+                key: Some(columns.cell(key)?),
+                value: value.map(|value| columns.cell(value)).transpose()?,
             }),
-            None => match (columns.place("key"), columns.place("value")) {
-                (Ok(key), Ok(value)) => Ok(Picked {
+            None => match (columns.exported("key"), columns.exported("value")) {
+                (Some(key), Some(value)) => Ok(Picked {
                     key: Some(key),
                     value: Some(value),
                 }),
                 _ => Err(format!(
-                    "expected the columns `key` and `value`, found {}; --key selects another column",
-                    columns.names()
+                    "expected the columns `key` and `value`, or either with _b64, found {}; --key \
+                     selects another column{}",
+                    columns.names(),
+                    columns.delimiter_hint()
                 )),
             },
         }
@@ -166,6 +180,13 @@ impl Row for KvRow {
 /// An entry of a log.
 pub(super) struct LogRow(Vec<u8>);
 
+impl LogRow {
+    fn new(content: Vec<u8>) -> Result<Self, String> {
+        check_length(content.len())?;
+        Ok(Self(content))
+    }
+}
+
 /// Fields of an exported entry that an import ignores, because it assigns new ones.
 /// Before version 0.1, `entry` was called `index`.
 const NOT_IMPORTED: [&str; 4] = ["entry", "index", "time", "author"];
@@ -174,11 +195,11 @@ impl Row for LogRow {
     type Store = LogStore;
     const NOUNS: (&'static str, &'static str) = ("entry", "entries");
 
-    fn check(format: ImportFormat, shape: &Shape) -> Result<(), Failure> {
+    fn check(layout: Layout, shape: &Shape) -> Result<(), Failure> {
         if shape.key.is_some() {
             return Err(Failure::usage("log entries have no keys; omit --key"));
         }
-        if format == ImportFormat::Lines && shape.value.is_some() {
+        if layout == Layout::Lines && shape.value.is_some() {
             return Err(Failure::usage(
                 "plain lines are one entry each; omit --value",
             ));
@@ -190,7 +211,7 @@ impl Row for LogRow {
         let names = fields.names();
         if let Some(name) = &shape.value {
             return match fields.take(name) {
-                Some(value) => json::bytes(name, value).map(Self),
+                Some(value) => json::bytes(name, value).and_then(Self::new),
                 None => Err(format!("expected a field `{name}`, found {names}")),
             };
         }
@@ -199,7 +220,7 @@ impl Row for LogRow {
             fields.take(name);
         }
         match (content, fields.left()) {
-            (Some(content), None) => Ok(Self(content)),
+            (Some(content), None) => Self::new(content),
             _ => Err(format!(
                 "expected the field `content` or `content_b64`, found {names}; --value selects another \
                  field, and --format lines imports every line unchanged"
@@ -208,19 +229,24 @@ impl Row for LogRow {
     }
 
     fn from_line(line: Vec<u8>) -> Result<Self, String> {
-        Ok(Self(line))
+        Self::new(line)
     }
 
     fn pick(columns: &Columns, shape: &Shape) -> Result<Picked, String> {
         let value = shape.value.as_deref();
-        Ok(Picked {
-            key: None,
-            value: value.map(|value| columns.place(value)).transpose()?,
-        })
+        let value = match value {
+            Some(value) => Some(columns.cell(value)?),
+            // What `export` writes is read as entries again; any other record becomes an object.
+            None => columns.exported("content").filter(|content| {
+                columns
+                    .are_all(|name, place| place == content.place() || NOT_IMPORTED.contains(&name))
+            }),
+        };
+        Ok(Picked { key: None, value })
     }
 
     fn from_cells(_: Option<Vec<u8>>, value: Vec<u8>) -> Result<Self, String> {
-        Ok(Self(value))
+        Self::new(value)
     }
 
     fn len_bytes(&self) -> usize {

@@ -2,11 +2,12 @@
 
 use std::io::Cursor;
 
-use super::{ImportFormat, KvRow, LogRow, Row, Shape};
+use super::{KvRow, LogRow, Row, Shape};
+use crate::program::bulk::source::Layout;
 use crate::program::bulk::{Stop, read};
 
 fn rows<R: Row>(
-    format: ImportFormat,
+    layout: Layout,
     key: Option<&str>,
     value: Option<&str>,
     text: &[u8],
@@ -16,7 +17,7 @@ fn rows<R: Row>(
         value: value.map(str::to_owned),
     };
     let told = |stop: Stop| stop.to_string();
-    read::<R>(format, Cursor::new(text.to_vec()), shape)
+    read::<R>(layout, Cursor::new(text.to_vec()), shape)
         .map_err(told)?
         .map(|row| row.map_err(told))
         .collect()
@@ -25,12 +26,12 @@ fn rows<R: Row>(
 type Pairs = Vec<(u64, Vec<u8>, Vec<u8>)>;
 
 fn pairs(
-    format: ImportFormat,
+    layout: Layout,
     key: Option<&str>,
     value: Option<&str>,
     text: impl AsRef<[u8]>,
 ) -> Result<Pairs, String> {
-    let rows = rows::<KvRow>(format, key, value, text.as_ref())?;
+    let rows = rows::<KvRow>(layout, key, value, text.as_ref())?;
     Ok(rows
         .into_iter()
         .map(|(line, row)| (line, row.key, row.value))
@@ -44,7 +45,7 @@ fn pair(line: u64, key: &str, value: &str) -> (u64, Vec<u8>, Vec<u8>) {
 mod json {
     use super::*;
 
-    const JSONL: ImportFormat = ImportFormat::Jsonl;
+    const JSONL: Layout = Layout::JsonLines;
 
     #[test]
     fn keys_and_values_are_read_unchanged() {
@@ -177,7 +178,7 @@ mod json {
 mod tables {
     use super::*;
 
-    const CSV: ImportFormat = ImportFormat::Csv;
+    const CSV: Layout = Layout::Table { delimiter: b',' };
 
     #[test]
     fn quotes_and_line_breaks_are_part_of_cells() {
@@ -254,7 +255,7 @@ mod tables {
 
 #[test]
 fn plain_lines_are_keys_and_values_or_entries() {
-    let lines = ImportFormat::Lines;
+    let lines = Layout::Lines;
     let expected = vec![pair(1, "a", "1\tx"), pair(2, "b", "")];
     assert_eq!(pairs(lines, None, None, "a\t1\tx\nb\t"), Ok(expected));
     let error = pairs(lines, None, None, "a\t1\nno tab\n").unwrap_err();

@@ -1,7 +1,5 @@
 //! `lattice bundle apply`: ingests the ops of a bundle into a store.
 
-use std::path::Path;
-
 use lattice_backend::bundle::{BundleCode, Claims};
 use lattice_backend::chunks::Chunks;
 use lattice_backend::clock::{Clock, SystemClock};
@@ -15,11 +13,12 @@ use super::code;
 use super::code::Comparison;
 use super::counts::Counts;
 use super::note_confirmation;
-use super::source::{Intact, Source};
+use super::source::Intact;
 use super::wait::{Patience, Waiting, at};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::pipes::FileArg;
 use crate::program::progress::{self, Progress};
 use crate::{Access, ManagerError, StoreHandle};
 
@@ -37,11 +36,13 @@ const BYTES_PER_REPORT: usize = 8 << 20;
 /// With [`Patience::Wait`], the second pass is repeated when deferred ops are due.
 pub(super) fn apply(
     context: &mut Context<'_>,
-    file: &Path,
+    file: &FileArg,
     whose: &Authors,
     patience: Patience,
 ) -> Result<(), Failure> {
-    let bundle = Source::open(context, file)?.read_through(&context.data_dir)?;
+    let bundle = file
+        .open(context, "FILE")?
+        .read_through(&context.data_dir)?;
     let store_id = bundle.genesis().store_id();
     let name = store_id.to_string();
     context.out.hints().set_store(name.as_ref());

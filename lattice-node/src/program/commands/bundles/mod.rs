@@ -9,8 +9,6 @@ mod source;
 mod tests;
 mod wait;
 
-use std::path::Path;
-
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::write::CopyConfirmation;
 use serde_json::json;
@@ -20,12 +18,9 @@ use crate::program::args::{self, BundleCommand};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::pipes::{FileArg, Target};
 use create::Carry;
-use source::Source;
 use wait::Patience;
-
-/// Names standard input or output in place of a file.
-const STDIO: &str = "-";
 
 pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<(), Failure> {
     match bundle.command {
@@ -46,8 +41,8 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             };
             #[cfg(not(feature = "wasm"))]
             let carry = Carry::History;
-            let to = create::Target { file: &file, mode };
-            create::create(context, &store, to, since.as_deref(), carry)
+            let to = Target { file: &file, mode };
+            create::create(context, &store, to, since.as_ref(), carry)
         }
         BundleCommand::Tips(store) => tips(context, &store),
         BundleCommand::Verify { file } => verify(context, &file),
@@ -111,8 +106,8 @@ fn tips(context: &mut Context<'_>, store: &args::Store) -> Result<(), Failure> {
     context.out.either(value, |_| text.trim_end().to_owned())
 }
 
-fn verify(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
-    let summary = Source::open(context, file)?.verify()?;
+fn verify(context: &mut Context<'_>, file: &FileArg) -> Result<(), Failure> {
+    let summary = file.open(context, "FILE")?.verify()?;
     let (genesis, counts) = (&summary.genesis, summary.counts);
     let (claims, modules) = code::json_of(context, summary.code.as_ref())?;
     let code = summary.code.as_ref();

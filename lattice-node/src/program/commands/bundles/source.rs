@@ -1,76 +1,28 @@
-//! The input of a bundle: a file, or a stream that can be read only once.
+//! Reads a bundle once or twice, from a file, or from a stream that can be read only once.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lattice_backend::bundle::{BundleCode, BundleError, BundleReader, BundleSummary};
 use lattice_meta::Genesis;
 
-use super::STDIO;
-use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::program::progress::{Counts, Progress};
+use crate::program::pipes::{Input, Opened, nearest};
+use crate::program::progress::Counts;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// An opened bundle that has not been read yet.
-pub(super) struct Source {
-    pub(super) name: String,
-    pub(super) input: Input,
-    pub(super) progress: Progress,
-}
-
-pub(super) enum Input {
-    /// A regular file, which can be read again.
-    File(File),
-    /// A pipe, a device or standard input, which can be read only once.
-    Stream(Box<dyn Read>),
-}
-
-impl Source {
-    pub(super) fn open(context: &Context<'_>, file: &Path) -> Result<Self, Failure> {
-        if file == Path::new(STDIO) {
-            context.check_stdin("FILE")?;
-            return Ok(Self {
-                name: "standard input".into(),
-                input: Input::Stream(Box::new(io::stdin())),
-                progress: context.progress.clone(),
-            });
-        }
-        let failed = |error| Failure::file(file, error);
-        let opened = File::open(file).map_err(failed)?;
-        let metadata = opened.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        Ok(Self {
-            name: file.display().to_string(),
-            input: match metadata.is_file() {
-                true => Input::File(opened),
-                false => Input::Stream(Box::new(opened)),
-            },
-            progress: context.progress.clone(),
-        })
-    }
-
-    /// Shows how much of the bundle is read.
+impl Opened {
     fn begin(&self, what: &'static str) {
-        let total = match &self.input {
-            Input::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
-            Input::Stream(_) => None,
-        };
+        let total = self.input.len();
         self.progress.begin(what, Counts::Bytes, total);
     }
 
     /// Verifies the bundle in one pass; does not keep a copy of a stream.
-    pub(super) fn verify(self) -> Result<BundleSummary, Failure> {
+    pub(in crate::program) fn verify(self) -> Result<BundleSummary, Failure> {
         self.begin("verifying the bundle");
-        let input: Box<dyn Read> = match self.input {
-            Input::File(file) => Box::new(file),
-            Input::Stream(stream) => stream,
-        };
-        let input = self.progress.reading(input);
+        let input = self.progress.reading(self.input.into_reader());
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         let verified = BundleReader::new(input).and_then(BundleReader::verify);
         verified.map_err(|error| within(&self.name, error))
@@ -78,7 +30,7 @@ impl Source {
 
     /// Reads the bundle to its end, and compares counts and digest. Copies a stream to an unnamed
     /// file in or near `dir`, because applying the bundle will need space there too.
-    pub(super) fn read_through(self, dir: &Path) -> Result<Intact, Failure> {
+    pub(in crate::program) fn read_through(self, dir: &Path) -> Result<Intact, Failure> {
         self.begin("reading the bundle");
         let Self {
             name,
@@ -132,12 +84,6 @@ fn read_through(input: impl Read) -> Result<(Head, Option<[u8; 32]>), BundleErro
     Ok((head, reader.digest()))
 }
 
-/// The directory, or its nearest ancestor that exists.
-fn nearest(dir: &Path) -> PathBuf {
-    let found = dir.ancestors().find(|dir| dir.is_dir());
-    found.unwrap_or(Path::new(".")).to_path_buf()
-}
-
 /// An unnamed file that only this user can access.
 fn private_file(dir: &Path) -> io::Result<File> {
     let file = tempfile::tempfile_in(dir)?;
@@ -185,7 +131,7 @@ struct Head {
 
 /// A bundle that was read to its end and is intact. It is read again through the same open file, so
 /// a file that replaces it is not applied.
-pub(super) struct Intact {
+pub(in crate::program) struct Intact {
     pub(super) name: String,
     pub(super) file: File,
     head: Head,
@@ -193,13 +139,13 @@ pub(super) struct Intact {
 }
 
 impl Intact {
-    pub(super) fn genesis(&self) -> &Genesis {
-        &self.head.genesis
-    }
-
     /// How many ops the first pass has read.
     pub(super) fn ops(&self) -> u64 {
         self.head.ops
+    }
+
+    pub(super) fn genesis(&self) -> &Genesis {
+        &self.head.genesis
     }
 
     pub(super) fn code(&self) -> Option<&BundleCode> {

@@ -9,8 +9,9 @@ use lattice_backend::backend::Access;
 use lattice_backend::bundle::{BundleReader, write_bundle};
 use lattice_backend::op::BranchTips;
 
-use super::source::{Input, Intact, Source, Tee};
+use super::source::{Intact, Tee};
 use crate::program::failure::Failure;
+use crate::program::pipes::{Input, Opened};
 use crate::program::progress::Progress;
 use crate::{KvStore, Node};
 
@@ -44,15 +45,15 @@ fn first_ops(bundle: &[u8], count: usize) -> Vec<u8> {
     first
 }
 
-fn source(input: Input) -> Source {
-    Source {
+fn source(input: Input) -> Opened {
+    Opened {
         progress: Progress::default(),
         name: "the bundle".into(),
         input,
     }
 }
 
-fn stream(bytes: &[u8]) -> Source {
+fn stream(bytes: &[u8]) -> Opened {
     source(Input::Stream(Box::new(Cursor::new(bytes.to_vec()))))
 }
 

@@ -7,7 +7,6 @@ mod trust;
 mod why;
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use lattice_backend::machine::manifest::Manifest;
@@ -23,6 +22,7 @@ use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, chain};
 use crate::program::output::{escape_text, styles};
+use crate::program::pipes::FileArg;
 
 pub(super) fn code(context: &mut Context<'_>, command: CodeCommand) -> Result<(), Failure> {
     match command {
@@ -64,32 +64,23 @@ pub(super) fn note_use(context: &Context<'_>, store_id: StoreId) -> Result<(), F
 }
 
 /// Reads a module, at most one byte beyond the limit.
-pub(super) fn read_module(context: &Context<'_>, file: &Path) -> Result<Vec<u8>, Failure> {
-    let most = u64::try_from(abi::MAX_CODE_BYTES + 1).unwrap_or(u64::MAX);
-    let mut wasm = Vec::new();
-    if file == Path::new("-") {
-        context.check_stdin("module")?;
-        std::io::stdin().lock().take(most).read_to_end(&mut wasm)?;
-        return Ok(wasm);
-    }
-    let opened = std::fs::File::open(file);
-    let read = opened.and_then(|opened| opened.take(most).read_to_end(&mut wasm));
-    read.map_err(|error| Failure::file(file, error))?;
+pub(super) fn read_module(context: &Context<'_>, file: &FileArg) -> Result<Vec<u8>, Failure> {
+    let opened = file.open(context, "module")?;
+    let wasm = opened.read_at_most(abi::MAX_CODE_BYTES + 1)?;
     match wasm.len() > abi::MAX_CODE_BYTES {
         true => Err(Failure::failed(format!(
-            "{} is longer than {} bytes, the limit of a module; build it with optimisation and \
+            "{file} is longer than {} bytes, the limit of a module; build it with optimisation and \
              without debug information, as `cargo build --release` does",
-            file.display(),
             abi::MAX_CODE_BYTES
         ))),
         false => Ok(wasm),
     }
 }
 
-fn add(context: &mut Context<'_>, file: &Path) -> Result<(), Failure> {
+fn add(context: &mut Context<'_>, file: &FileArg) -> Result<(), Failure> {
     let wasm = read_module(context, file)?;
     // A rejected module must not create a data directory.
-    let name = file.display().to_string();
+    let name = file.to_string();
     context.code.check(&wasm, &name)?;
     context.node.become_writer()?;
     let (code, is_new) = context.code.add(&wasm, &name)?;
@@ -141,9 +132,9 @@ fn named(context: &Context<'_>, name: &OsStr) -> Result<Named, Failure> {
             (wasm, place.to_string(), place.file().to_path_buf())
         }
         None => {
-            let file = PathBuf::from(name);
+            let file = FileArg::from(name.to_owned());
             let wasm = read_module(context, &file)?;
-            (wasm, file.display().to_string(), file)
+            (wasm, file.to_string(), PathBuf::from(name))
         }
     };
     let manifest = read_manifest(&wasm).map_err(|source| LibraryError::Refused {
@@ -196,7 +187,7 @@ fn remove(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
     // The trust list can contain a module whose file is gone.
     let cid = match what.to_str().and_then(|text| text.parse::<Cid>().ok()) {
         Some(cid) => cid,
-        None => Cid::of(&read_module(context, Path::new(what))?),
+        None => Cid::of(&read_module(context, &what.to_owned().into())?),
     };
     let stores = users(context, &cid.to_string())?;
     let was_trusted = context.code.remove(&cid)?;

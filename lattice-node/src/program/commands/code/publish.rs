@@ -15,7 +15,7 @@ use crate::program::failure::Failure;
 pub(super) fn publish(context: &mut Context<'_>, args: &args::Publish) -> Result<(), Failure> {
     let wasm = super::read_module(context, &args.file)?;
     // What is published should run: the module passes all checks here.
-    let name = args.file.display().to_string();
+    let name = args.file.to_string();
     let code: Code = context.code.check(&wasm, &name)?;
     let manifest = code.manifest();
     context.allow(args.writing);
@@ -115,7 +115,7 @@ pub(super) fn withdraw(
 ) -> Result<(), Failure> {
     let cid = match what.to_str().and_then(|text| text.parse::<Cid>().ok()) {
         Some(cid) => cid,
-        None => Cid::of(&super::read_module(context, what.as_ref())?),
+        None => Cid::of(&super::read_module(context, &what.to_owned().into())?),
     };
     let registry: ReleaseStore = context.write(registry, &store_type())?;
     let publisher = context.node.manager().author();
