@@ -36,6 +36,8 @@ struct Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Remove,
+    /// Removed if nothing is in it.
+    RemoveEmpty,
     /// The next command resumes it.
     Keep,
 }
@@ -78,6 +80,7 @@ pub fn try_stop() -> Option<Stopped> {
         }
         match fate {
             Fate::Keep => stopped.kept.push(path),
+            Fate::RemoveEmpty => drop(fs::remove_dir(&path)),
             Fate::Remove => match remove(&path) {
                 Ok(()) => stopped.removed.push(path),
                 Err(_) => stopped.left.push(path),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::{FilesError, make_dir, make_dirs, remove_all};
+use crate::files::{Fate, FilesError, Making, make_dir, make_dirs, remove_all};
 
 /// The names under which replaced files are kept beside a store's file start so; `-1`, `-2` and so
 /// on follow.
@@ -34,14 +34,18 @@ pub(super) fn lock_of(dir: &Path, name: &str) -> PathBuf {
 /// unless they are marked as kept.
 #[derive(Debug, Default)]
 pub(super) struct Made {
-    paths: Vec<PathBuf>,
+    paths: Vec<(PathBuf, Making)>,
 }
 
 impl Made {
     /// Creates a directory and its missing parents.
     pub(super) fn dir(&mut self, dir: &Path) -> Result<PathBuf, FilesError> {
         let made = make_dirs(dir)?;
-        self.paths.extend_from_slice(&made);
+        let making = |path: PathBuf| {
+            let making = Making::begin(&path, Fate::RemoveEmpty);
+            (path, making)
+        };
+        self.paths.extend(made.into_iter().map(making));
         Ok(dir.to_path_buf())
     }
 
@@ -52,7 +56,7 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        for path in self.paths.drain(..).rev() {
+        for (path, _making) in self.paths.drain(..).rev() {
             // This fails for a directory that is not empty, which must stay.
             let _ = fs::remove_dir(&path);
         }
