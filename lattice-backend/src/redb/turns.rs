@@ -47,8 +47,6 @@ struct Shared {
     backend: RedbBackend,
     place: Place,
     options: OpenOptions,
-    /// The file, for reading the mark of its last commit.
-    header: Box<dyn Storage>,
     /// A write transaction holds it from begin to end.
     writing: Mutex<()>,
     turns: Mutex<Turns>,
@@ -147,7 +145,6 @@ impl TurnDb {
             backend: backend.clone(),
             place: backend.place(path, file),
             options: halved,
-            header,
             writing: Mutex::default(),
             turns: Mutex::new(turns),
             ended: Condvar::new(),
@@ -194,7 +191,7 @@ impl Shared {
         let failed = |fault| self.begin_error(fault);
         let turn = self.backend.turn(path, None, &mut patience, &is_over);
         let turn = turn.map_err(failed)?;
-        let mark = Mark::read(&*self.header);
+        let mark = self.mark();
         let own_tables = match mark.is_some() && mark == turns.left {
             true => OwnTables::Trust,
             false => OwnTables::Check,
@@ -218,6 +215,13 @@ impl Shared {
         })
     }
 
+    /// The last commit. The file is open only for this: a turn needs no more files at a time than
+    /// opening a store does, so that open stores can be written when no more can be opened.
+    fn mark(&self) -> Option<Mark> {
+        let opened = self.backend.storage(&self.place.path, FileMode::Read);
+        Mark::read(&*opened.ok()?)
+    }
+
     fn begin_error(&self, fault: FileFault) -> BackendError {
         const OPENING: &str = "opening the file for writing";
         if self.is_closed.load(Ordering::Acquire) {
@@ -239,22 +243,22 @@ impl Shared {
 
     /// Ends a turn.
     fn give_back(&self, turns: &mut Turns) -> Result<()> {
-        let Some(Held { database, turn, .. }) = turns.held.take() else {
+        let Some(held) = turns.held.take() else {
             return Ok(());
         };
         let closed = contain(|| {
-            let closed = database.close();
+            let closed = held.database.close();
             closed.map_err(|error| wrapped_error("closing after a turn", error))
         });
         (turns.seen, turns.left) = (None, None);
         match &closed {
             Ok(()) => {
-                turns.seen = Mark::read(&*self.header);
-                turns.left = Mark::read(&*self.header);
+                turns.seen = self.mark();
+                turns.left = self.mark();
             }
             Err(error) => drop(self.failed.set(FirstFailure::of(error))),
         }
-        drop(turn);
+        drop(held.turn);
         self.ended.notify_all();
         closed
     }

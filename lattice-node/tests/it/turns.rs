@@ -99,10 +99,8 @@ fn two_hundred_puts_succeed_beside_a_large_import() {
     assert!(lines > 1000, "an import of {lines} rows is not large");
     let kv = reader(dir.path(), &store);
     assert_eq!(kv.prefix("put/").unwrap().count(), 200);
-    assert_eq!(
-        u64::try_from(kv.prefix("row/").unwrap().count()).unwrap(),
-        lines
-    );
+    let rows = kv.prefix("row/").unwrap().count();
+    assert_eq!(u64::try_from(rows).unwrap(), lines);
     assert!(printed(dir.path(), &["verify", &store]).starts_with("ok: "));
 }
 
