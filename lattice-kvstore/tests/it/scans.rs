@@ -19,7 +19,8 @@ fn rows(
 
 /// More rows than several pages hold, some of them large, with keys that are prefixes of others.
 fn filled(on: On) -> (KvStore, Map) {
-    let kv = Replica::new(on).kv;
+    let replica = Replica::new(on);
+    let kv = replica.kv.clone();
     let mut map = Map::new();
     for number in 0..2000_usize {
         let key = format!("{}{}", ["a", "ab", "b", "b\0"][number % 4], number / 4);
@@ -106,7 +107,8 @@ fn prefixes_and_limits() {
 #[test]
 fn empty_and_reversed_ranges_return_nothing() {
     for on in On::EACH {
-        let kv = Replica::new(on).kv;
+        let replica = Replica::new(on);
+        let kv = replica.kv.clone();
         assert_eq!(kv.iter().unwrap().count(), 0);
         kv.batch().put("a", "1").put("b", "2").commit().unwrap();
         assert_eq!(rows(kv.scan("b".."a").unwrap()), []);
@@ -126,7 +128,8 @@ fn empty_and_reversed_ranges_return_nothing() {
 
 #[test]
 fn a_finished_scan_stays_finished() {
-    let kv = Replica::new(On::Memory).kv;
+    let replica = Replica::new(On::Memory);
+    let kv = replica.kv.clone();
     kv.put("a", "1").unwrap();
     let mut scan = kv.iter().unwrap();
     assert!(scan.next().is_some() && scan.next().is_none() && scan.next_back().is_none());
@@ -149,7 +152,8 @@ proptest! {
         kinds in (0..3, 0..3),
         pattern in proptest::collection::vec(any::<bool>(), 1..40),
     ) {
-        let kv = Replica::new(On::Memory).kv;
+        let replica = Replica::new(On::Memory);
+        let kv = replica.kv.clone();
         let map: Map = keys.into_iter().map(|key| (key.clone(), key)).collect();
         if !map.is_empty() {
             let mut batch = kv.batch();

@@ -50,7 +50,8 @@ fn a_put_value_is_read_and_a_deleted_one_is_gone() {
 #[test]
 fn an_empty_key_is_refused_and_reads_as_absent() {
     for on in On::EACH {
-        let kv = Replica::new(on).kv;
+        let replica = Replica::new(on);
+        let kv = replica.kv.clone();
         assert_eq!(refusal(kv.put("", "value")), KvRefusal::EmptyKey);
         assert_eq!(refusal(kv.delete("")), KvRefusal::EmptyKey);
         assert_eq!(
@@ -70,7 +71,8 @@ fn an_empty_key_is_refused_and_reads_as_absent() {
 #[test]
 fn a_batch_replaces_five_thousand_existing_keys() {
     for on in On::EACH {
-        let kv = Replica::new(on).kv;
+        let replica = Replica::new(on);
+        let kv = replica.kv.clone();
         let key = |number: u32| format!("key {number:05}");
         let mut batch = kv.batch();
         batch.extend((0..5000).map(|number| (key(number), "first")));
@@ -119,7 +121,8 @@ fn a_value_of_a_mebibyte_fits_and_one_beyond_the_limit_is_refused() {
 #[test]
 fn a_failed_expectation_undoes_the_whole_batch() {
     for on in On::EACH {
-        let kv = Replica::new(on).kv;
+        let replica = Replica::new(on);
+        let kv = replica.kv.clone();
         let first = kv
             .batch()
             .expect_absent("a")
@@ -186,7 +189,8 @@ fn a_failed_expectation_undoes_the_whole_batch() {
 #[test]
 fn expectations_hold_when_threads_race() {
     for on in On::EACH {
-        let kv = Replica::new(on).kv;
+        let replica = Replica::new(on);
+        let kv = replica.kv.clone();
         kv.put("count", "0").unwrap();
         thread::scope(|scope| {
             for _ in 0..16 {
@@ -213,7 +217,8 @@ fn expectations_hold_when_threads_race() {
 #[test]
 fn a_snapshot_does_not_change_while_the_store_is_written() {
     for on in On::EACH {
-        let kv = Replica::new(on).kv;
+        let replica = Replica::new(on);
+        let kv = replica.kv.clone();
         let mut batch = kv.batch();
         batch.extend((0..2000).map(|number| (format!("{number:04}"), "before")));
         batch.commit().unwrap();
