@@ -110,7 +110,10 @@ fn recorded() -> Vec<(String, Map<String, Value>)> {
                 continue;
             }
             let line = varying.replace_all(line, ":0");
-            if let Ok(Value::Object(object)) = serde_json::from_str(&line) {
+            // Other programs print files of JSON.
+            if let Ok(Value::Object(object)) = serde_json::from_str(&line)
+                && !command.is_empty()
+            {
                 objects.push((command.clone(), object));
             }
         }

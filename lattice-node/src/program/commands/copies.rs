@@ -25,7 +25,7 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
         mode: backup.mode,
     };
     target.check_mode()?;
-    target.check_terminal(context, "a copy of a store", "ssh HOST lattice restore -")?;
+    target.check_terminal(context, "a copy of a store", "`ssh HOST lattice restore -`")?;
     context.trust(backup.trusting);
     let path = context.path(&backup.store.store)?;
     context.note_use(&path);
@@ -90,9 +90,9 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
         let is_cut = spool.is_some() && failure.is_damage();
         let failure = failure.renamed(&file, &name);
         match is_cut {
-            true => {
-                failure.and("if the stream was cut short, `lattice backup STORE -` makes it again")
-            }
+            true => failure.and(
+                "if the stream was cut short, `backup STORE -` makes it again, where the store is",
+            ),
             false => failure,
         }
     })

@@ -57,7 +57,7 @@ impl Target<'_> {
         if self.is_stdout() && context.out.is_terminal() {
             return Err(Failure::usage(format!(
                 "{what} is binary and cannot be printed on a terminal; name a file, or pipe it to \
-                 `{reader}`"
+                 {reader}"
             )));
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Commands that no error names, and what tests them instead. Notes and lists name them.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("alias set NAME STORE", "a note of `alias list`"),
     (
         "bundle apply -",
@@ -26,7 +26,12 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("conflicts", "a note of `export`: sessions"),
     ("create core:kvstore", "a note of `list`: sessions"),
     ("doctor --fix", "a note of `doctor`: sessions"),
+    (
+        "export STORE | zstd > FILE",
+        "an export to .zst: exports.rs",
+    ),
     ("history", "a note of `bundle apply`: trust/clones.rs"),
+    ("import", "a note of `export`: exports.rs"),
     ("identity new", "a note of `bundle apply`: trust/clones.rs"),
     ("info", "notes of `bundle apply`: trust/clones.rs"),
     (

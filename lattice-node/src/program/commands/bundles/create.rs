@@ -36,7 +36,7 @@ pub(super) fn create(
     carry: Carry,
 ) -> Result<(), Failure> {
     target.check_mode()?;
-    target.check_terminal(context, "a bundle", "lattice bundle apply -")?;
+    target.check_terminal(context, "a bundle", "`lattice bundle apply -`")?;
     let path = context.path(&store.store)?;
     let known = since.map(|since| read_tips(context, since)).transpose()?;
     #[cfg(feature = "wasm")]
