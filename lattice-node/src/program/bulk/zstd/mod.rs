@@ -1,127 +1,141 @@
-//! Decompresses Zstandard (RFC 8878), for imports.
+//! Decompresses zstd (RFC 8878), for imports: the frames of `ruzstd`, one after another.
 //!
-//! Files to import are not trusted. Memory is bounded by one and a half windows and a block,
-//! whatever the data says: `ruzstd` 0.8 lets one block of 128 KiB grow to gigabytes, and has panics
-//! in its decoder, and other decoders are larger than this program's import or not safe Rust.
+//! Memory: of a frame the decoder keeps its window, at most 128 MiB, in a buffer that doubles as it
+//! grows. Blocks are decoded one by one, and what the window does not need is read in between. A
+//! block ends with an error after 128 KiB of copies, but can have 1 MiB of literals: hostile blocks
+//! take a few MiB more. `zstd -dc FILE | lattice import STORE -` is the way for files of strangers.
 
-mod bits;
-mod block;
-mod fse;
-mod huffman;
-mod literals;
-mod sequences;
-
-use std::hash::Hasher;
+use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use twox_hash::XxHash64;
+use ruzstd::decoding::errors::{FrameDecoderError as Decoding, ReadFrameHeaderError as Header};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use block::Blocks;
-
-/// The largest window, in bytes, that `zstd -d` accepts without options.
-const MAX_WINDOW_BYTES: u64 = 128 << 20;
-/// The most bytes of a block, compressed or not.
-const MAX_BLOCK_BYTES: usize = 128 << 10;
-const MAGIC: u32 = 0xfd2f_b528;
-/// The lowest magic number of a frame that has no data; the last four bits are free.
-const SKIPPABLE: u32 = 0x184d_2a50;
+const CUT: &str = "it ends within a frame";
 
 /// Why data cannot be decompressed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ZstdError {
-    #[error("not zstd data: {0}")]
-    Corrupt(&'static str),
-    #[error("the checksum of the data differs")]
-    Checksum,
+enum ZstdError {
+    #[error(transparent)]
+    Input(#[from] io::Error),
+    #[error("damaged zstd data: {0}")]
+    Damaged(String),
     #[error(
-        "its window has {found} bytes, more than {MAX_WINDOW_BYTES}; `zstd -dc --long=31 FILE | \
-         lattice import STORE -` imports it"
+        "its zstd window has {0} bytes, more than {1}; `zstd -dc --long=31 FILE | lattice \
+         import STORE -` imports it"
     )]
-    Window { found: u64 },
+    Window(u64, u64),
     #[error(
-        "it was compressed with a dictionary; `zstd -dc -D DICTIONARY FILE | lattice import STORE -` \
+        "it needs the zstd dictionary {0}; `zstd -dc -D DICTIONARY FILE | lattice import STORE -` \
          imports it"
     )]
-    Dictionary,
+    Dictionary(u32),
+}
+
+impl From<Decoding> for ZstdError {
+    fn from(error: Decoding) -> Self {
+        let mut cause: &(dyn Error + 'static) = &error;
+        while let Some(next) = cause.source()
+            && !cause.is::<io::Error>()
+        {
+            cause = next;
+        }
+        match (&error, cause.downcast_ref::<io::Error>()) {
+            (_, Some(read)) if read.kind() == io::ErrorKind::UnexpectedEof => damaged(CUT),
+            (_, Some(read)) => Self::Input(io::Error::new(read.kind(), read.to_string())),
+            (Decoding::WindowSizeTooBig { requested, max }, _) => Self::Window(*requested, *max),
+            (Decoding::DictNotProvided { dict_id }, _) => Self::Dictionary(*dict_id),
+            (Decoding::ReadFrameHeaderError(Header::BadMagicNumber(_)), _) => {
+                damaged("bytes that are no frame follow it")
+            }
+            _ => Self::Damaged(cause.to_string()),
+        }
+    }
+}
+
+/// What this program finds, not the decoder.
+fn damaged(what: &str) -> ZstdError {
+    ZstdError::Damaged(what.into())
 }
 
 impl From<ZstdError> for io::Error {
     fn from(error: ZstdError) -> Self {
         let kind = match error {
-            ZstdError::Corrupt(_) | ZstdError::Checksum => io::ErrorKind::InvalidData,
-            ZstdError::Window { .. } | ZstdError::Dictionary => io::ErrorKind::Unsupported,
+            ZstdError::Input(error) => return error,
+            ZstdError::Window(..) | ZstdError::Dictionary(_) => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
     }
 }
 
-type Result<T> = std::result::Result<T, ZstdError>;
-
-/// An error unless a condition holds.
-fn ensure(holds: bool, what: &'static str) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => Err(ZstdError::Corrupt(what)),
-    }
-}
-
-/// Whether bytes can be the start of zstd data.
+/// Whether bytes can be the start of zstd data: a frame, or one of 16 kinds without data.
 pub(super) fn is_start(head: &[u8]) -> bool {
-    let magic = head.first_chunk().map(|magic| u32::from_le_bytes(*magic));
-    magic.is_some_and(|magic| magic == MAGIC || is_skippable(magic))
-}
-
-fn is_skippable(magic: u32) -> bool {
-    magic & !0xf == SKIPPABLE
+    matches!(
+        head,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+    )
 }
 
 /// Reads the data of all frames, one after another.
 pub(super) struct Decoder<R> {
     input: BufReader<R>,
-    frame: Option<Frame>,
-}
-
-/// A frame that is being read.
-struct Frame {
-    blocks: Blocks,
-    /// The data before what is still to be read, at least a window of it, and that.
-    data: Vec<u8>,
-    /// How much of `data` the caller has.
-    read: usize,
-    window: usize,
-    /// How many bytes the header says that the data has.
-    content: Option<u64>,
-    length: u64,
-    checksum: Option<XxHash64>,
-    is_last: bool,
+    /// The frame that is being read, and how many bytes of its data the caller has.
+    frame: Option<(FrameDecoder, u64)>,
 }
 
 impl<R: Read> Decoder<R> {
     pub(super) fn new(input: R) -> Self {
         Self {
-            input: BufReader::with_capacity(MAX_BLOCK_BYTES, input),
+            input: BufReader::with_capacity(128 << 10, input),
             frame: None,
         }
     }
 
-    /// Begins the next frame with data. Returns `None` at the end of the input.
-    fn begin(&mut self) -> io::Result<Option<Frame>> {
+    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, ZstdError> {
         loop {
-            if self.input.fill_buf()?.is_empty() {
-                return Ok(None);
+            let Some((decoder, length)) = &mut self.frame else {
+                if self.input.fill_buf()?.is_empty() {
+                    return Ok(0);
+                }
+                self.begin()?;
+                continue;
+            };
+            while decoder.can_collect() == 0 && !decoder.is_finished() {
+                decoder.decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))?;
             }
-            let magic = u32::from_le_bytes(take(&mut self.input)?);
-            if magic == MAGIC {
-                return Frame::begin(&mut self.input).map(Some);
+            let count = decoder.read(buffer)?;
+            *length += u64::try_from(count).unwrap_or(u64::MAX);
+            if count > 0 {
+                return Ok(count);
             }
-            ensure(
-                is_skippable(magic),
-                "a frame does not begin with its magic number",
-            )?;
-            let length = u64::from(u32::from_le_bytes(take(&mut self.input)?));
-            let skipped = io::copy(&mut (&mut self.input).take(length), &mut io::sink())?;
-            ensure(skipped == length, "it ends within a frame")?;
+            // The decoder compares neither. It says 0 for a header without a length.
+            if ![0, *length].contains(&decoder.content_size()) {
+                return Err(damaged("its length is not the one in its header"));
+            }
+            let checksum = decoder.get_checksum_from_data();
+            if checksum.is_some() && checksum != decoder.get_calculated_checksum() {
+                return Err(damaged("its checksum differs"));
+            }
+            self.frame = None;
         }
+    }
+
+    /// Begins the next frame, or skips one without data.
+    fn begin(&mut self) -> Result<(), ZstdError> {
+        let mut decoder = FrameDecoder::new();
+        match decoder.init(&mut self.input) {
+            Ok(()) => self.frame = Some((decoder, 0)),
+            Err(Decoding::ReadFrameHeaderError(Header::SkipFrame { length, .. })) => {
+                let mut skipped = (&mut self.input).take(length.into());
+                if io::copy(&mut skipped, &mut io::sink())? < length.into() {
+                    return Err(damaged(CUT));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 }
 
@@ -130,128 +144,15 @@ impl<R: Read> Read for Decoder<R> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        loop {
-            let Some(frame) = &mut self.frame else {
-                self.frame = self.begin()?;
-                match self.frame {
-                    Some(_) => continue,
-                    None => return Ok(0),
-                }
-            };
-            let ready = &frame.data[frame.read..];
-            if !ready.is_empty() {
-                let count = ready.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&ready[..count]);
-                frame.read += count;
-                return Ok(count);
-            }
-            match frame.is_last {
-                false => frame.next_block(&mut self.input)?,
-                true => {
-                    frame.end(&mut self.input)?;
-                    self.frame = None;
-                }
-            }
-        }
-    }
-}
-
-impl Frame {
-    /// Reads the header after the magic number.
-    fn begin(input: &mut impl Read) -> io::Result<Self> {
-        let [descriptor] = take(input)?;
-        ensure(descriptor & 0b1000 == 0, "a reserved bit is set")?;
-        let is_single = descriptor & 0b10_0000 != 0;
-        let window = match is_single {
-            true => None,
-            false => {
-                let [byte] = take(input)?;
-                let base = 1_u64 << (10 + (byte >> 3));
-                Some(base + base / 8 * u64::from(byte & 0b111))
-            }
-        };
-        let dictionary = match descriptor & 0b11 {
-            0 => 0,
-            1 => u32::from(u8::from_le_bytes(take(input)?)),
-            2 => u32::from(u16::from_le_bytes(take(input)?)),
-            _ => u32::from_le_bytes(take(input)?),
-        };
-        if dictionary != 0 {
-            return Err(ZstdError::Dictionary.into());
-        }
-        let content = match descriptor >> 6 {
-            0 if is_single => Some(u64::from(u8::from_le_bytes(take(input)?))),
-            0 => None,
-            1 => Some(u64::from(u16::from_le_bytes(take(input)?)) + 256),
-            2 => Some(u64::from(u32::from_le_bytes(take(input)?))),
-            _ => Some(u64::from_le_bytes(take(input)?)),
-        };
-        // A single segment has the window that its data has.
-        let window = window.or(content).unwrap_or(0);
-        let too_large = || ZstdError::Window { found: window };
-        if window > MAX_WINDOW_BYTES {
-            return Err(too_large().into());
-        }
-        let window = usize::try_from(window).map_err(|_| too_large())?;
-        Ok(Self {
-            blocks: Blocks::new(window.min(MAX_BLOCK_BYTES)),
-            data: Vec::new(),
-            read: 0,
-            window,
-            content,
-            length: 0,
-            checksum: (descriptor & 0b100 != 0).then(|| XxHash64::with_seed(0)),
-            is_last: false,
+        // `ruzstd` asserts what it expects of data, so damage can make it panic. That is an
+        // error of the file here, not of the program. A frame that failed is not used again.
+        let read = catch_unwind(AssertUnwindSafe(|| self.next(buffer)));
+        let panicked = |_| Err(damaged("the decoder panicked"));
+        read.unwrap_or_else(panicked).map_err(|error| {
+            self.frame = None;
+            error.into()
         })
     }
-
-    fn next_block(&mut self, input: &mut impl Read) -> io::Result<()> {
-        self.forget();
-        let before = self.data.len();
-        self.is_last = self.blocks.next(input, &mut self.data, self.window)?;
-        let new = &self.data[before..];
-        if let Some(checksum) = &mut self.checksum {
-            checksum.write(new);
-        }
-        self.length += u64::try_from(new.len()).unwrap_or(u64::MAX);
-        let fits = self.content.is_none_or(|content| self.length <= content);
-        Ok(ensure(fits, "a frame has more data than its header says")?)
-    }
-
-    /// Drops data before the window, seldom enough to cost little.
-    fn forget(&mut self) {
-        let slack = (self.window / 2).max(4 * MAX_BLOCK_BYTES);
-        if self.data.len() >= self.window + slack {
-            self.data.drain(..self.data.len() - self.window);
-        }
-        self.read = self.data.len();
-        // A vector that grows by itself would double.
-        let room = (self.window + slack + MAX_BLOCK_BYTES).saturating_sub(self.data.len());
-        if self.data.capacity() - self.data.len() < MAX_BLOCK_BYTES {
-            self.data
-                .reserve_exact(self.data.len().clamp(MAX_BLOCK_BYTES, room));
-        }
-    }
-
-    fn end(&mut self, input: &mut impl Read) -> io::Result<()> {
-        let is_whole = self.content.is_none_or(|content| self.length == content);
-        ensure(is_whole, "a frame has less data than its header says")?;
-        if let Some(checksum) = &self.checksum {
-            let expected = u32::from_le_bytes(take(input)?);
-            // The low half of the hash.
-            if checksum.finish() & u64::from(u32::MAX) != u64::from(expected) {
-                return Err(ZstdError::Checksum.into());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The next bytes.
-fn take<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    input.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::{Decoder, Frame, MAX_BLOCK_BYTES};
+use super::Decoder;
 
 const FAST: &[u8] = include_bytes!("../../../../tests/zstd/fast.zst");
 const BEST: &[u8] = include_bytes!("../../../../tests/zstd/best.zst");
@@ -90,6 +90,30 @@ fn damage_never_panics_and_is_noticed() {
 }
 
 #[test]
+fn errors_name_what_is_wrong() {
+    let mut checksum = STREAM.to_vec();
+    *checksum.last_mut().unwrap() ^= 1;
+    // The length of `FAST` has three bytes from the sixth on.
+    let mut length = FAST.to_vec();
+    length[5] ^= 1;
+    for (data, what) in [
+        (&checksum[..], "its checksum differs"),
+        (&length, "its length is not"),
+        (&[STREAM, b"more"].concat(), "no frame follow"),
+        (&STREAM[..STREAM.len() - 2], "it ends within a frame"),
+        (&STREAM[..3], "it ends within a frame"),
+        (
+            &b"\x28\xb5\x2f\xfd\x00\x40\x07\0\0"[..],
+            "damaged zstd data: ",
+        ),
+    ] {
+        let error = read(data).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
 fn unusual_files_are_refused_with_a_way_to_import_them() {
     // A window of 2 GiB; a dictionary.
     let window = read(b"\x28\xb5\x2f\xfd\x00\xa8\x01\0\0").unwrap_err();
@@ -104,6 +128,36 @@ fn unusual_files_are_refused_with_a_way_to_import_them() {
     }
 }
 
+/// The start of a stream; then a panic, in place of one of the decoder, or an error.
+struct Breaks(&'static [u8], Option<io::ErrorKind>);
+
+impl Read for Breaks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match (self.0.read(buffer)?, self.1) {
+            (0, None) => panic!("no more"),
+            (0, Some(kind)) => Err(io::Error::new(kind, "the disk is gone")),
+            (count, _) => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn a_panic_is_an_error_and_an_error_of_the_input_stays_one() {
+    for cut in [3, 10, STREAM.len() - 1] {
+        let read = |kind| Decoder::new(Breaks(&STREAM[..cut], kind)).read_to_end(&mut Vec::new());
+        let panicked = read(None).unwrap_err();
+        assert!(
+            panicked
+                .to_string()
+                .contains("zstd data: the decoder panicked")
+        );
+        assert_eq!(panicked.kind(), io::ErrorKind::InvalidData);
+        let failed = read(Some(io::ErrorKind::TimedOut)).unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(failed.to_string(), "the disk is gone");
+    }
+}
+
 /// A block whose sequences ask for gigabytes: all codes are the longest ones.
 fn bomb() -> Vec<u8> {
     let sequences = 60_000_usize;
@@ -114,33 +168,56 @@ fn bomb() -> Vec<u8> {
     // One symbol each: no literals, the last offset, the longest copies.
     block.extend([0b0101_0100, 0, 0, 52]);
     block.extend(vec![0xff; 2 * sequences]);
+    block.push(1);
     let header = u32::try_from(block.len() << 3 | 0b101)
         .unwrap()
         .to_le_bytes();
-    [&b"\x28\xb5\x2f\xfd\x00\x40"[..], &header[..3], &block].concat()
+    let before = [&[0x40, 0, 0][..], b"xxxxxxxx"].concat();
+    [
+        b"\x28\xb5\x2f\xfd\x00\x40",
+        &before[..],
+        &header[..3],
+        &block,
+    ]
+    .concat()
 }
 
 #[test]
-fn a_block_never_has_more_than_its_share() {
+fn a_block_with_too_many_copies_is_refused() {
     let error = read(&bomb()).unwrap_err();
-    assert!(
-        error.to_string().contains("a block has too much data"),
-        "{error}"
-    );
+    let found = error.to_string();
+    assert!(found.contains("damaged zstd data: "), "{found}");
+    assert!(found.contains("131072"), "{found}");
 }
 
 #[test]
-fn memory_is_bounded_by_the_window() {
-    // Blocks of one repeated byte, in a window of 1 MiB.
-    let length = u32::try_from(MAX_BLOCK_BYTES).unwrap();
-    let header = (length << 3 | 0b010).to_le_bytes();
-    let block = [header[0], header[1], header[2], b'x'];
-    let blocks = block.repeat(400);
-    let mut data = &[&b"\x00\x50"[..], &blocks].concat()[..];
-    let mut frame = Frame::begin(&mut data).unwrap();
-    for _ in 0..400 {
-        frame.next_block(&mut data).unwrap();
-        assert_eq!(frame.data.len() - frame.read, MAX_BLOCK_BYTES);
-        assert!(frame.data.capacity() <= (3 << 19) + 2 * MAX_BLOCK_BYTES);
+fn little_data_that_unpacks_to_much_is_read_block_by_block() {
+    // 400 blocks in a window of 1 MiB: one repeated byte each, 128 KiB of it as the format allows,
+    // or 1 MiB of literals, which it does not.
+    let repeated = [&[0x02, 0x00, 0x10][..], b"x"].concat();
+    let literals = [&[0x2c, 0x00, 0x00][..], &[0xfd, 0xff, 0xff, b'x', 0]].concat();
+    for (block, bytes) in [(repeated, 128 << 10), (literals, (1 << 20) - 1)] {
+        let data = [
+            &b"\x28\xb5\x2f\xfd\x00\x50"[..],
+            &block.repeat(400),
+            &[1, 0, 0],
+        ]
+        .concat();
+        let mut decoder = Decoder::new(&data[..]);
+        let mut buffer = vec![0; 4 << 10];
+        let mut length = 0;
+        loop {
+            let count = decoder.read(&mut buffer).unwrap();
+            if count == 0 {
+                break;
+            }
+            assert!(buffer[..count].iter().all(|byte| *byte == b'x'));
+            length += count;
+            let (frame, _) = decoder.frame.as_ref().unwrap();
+            // At the end the window is left.
+            assert!(frame.can_collect() <= bytes.max(1 << 20) + bytes);
+            assert!(frame.is_finished() || frame.can_collect() <= bytes);
+        }
+        assert_eq!(length, 400 * bytes);
     }
 }
