@@ -14,6 +14,10 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 const CUT: &str = "it ends within a frame";
 
+fn damaged(what: &str) -> ZstdError {
+    ZstdError::Damaged(what.into())
+}
+
 /// Why data cannot be decompressed.
 #[derive(Debug, thiserror::Error)]
 enum ZstdError {
@@ -36,9 +40,7 @@ enum ZstdError {
 impl From<Decoding> for ZstdError {
     fn from(error: Decoding) -> Self {
         let mut cause: &(dyn Error + 'static) = &error;
-        while let Some(next) = cause.source()
-            && !cause.is::<io::Error>()
-        {
+        while let (false, Some(next)) = (cause.is::<io::Error>(), cause.source()) {
             cause = next;
         }
         match (&error, cause.downcast_ref::<io::Error>()) {
@@ -54,11 +56,6 @@ impl From<Decoding> for ZstdError {
     }
 }
 
-/// What this program finds, not the decoder.
-fn damaged(what: &str) -> ZstdError {
-    ZstdError::Damaged(what.into())
-}
-
 impl From<ZstdError> for io::Error {
     fn from(error: ZstdError) -> Self {
         let kind = match error {
@@ -72,10 +69,7 @@ impl From<ZstdError> for io::Error {
 
 /// Whether bytes can be the start of zstd data: a frame, or one of 16 kinds without data.
 pub(super) fn is_start(head: &[u8]) -> bool {
-    matches!(
-        head,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
-    )
+    head.starts_with(b"\x28\xb5\x2f\xfd") || matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
 /// Reads the data of all frames, one after another.
@@ -133,7 +127,7 @@ impl<R: Read> Decoder<R> {
                     return Err(damaged(CUT));
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error)?,
         }
         Ok(())
     }
@@ -144,14 +138,10 @@ impl<R: Read> Read for Decoder<R> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        // `ruzstd` asserts what it expects of data, so damage can make it panic. That is an
-        // error of the file here, not of the program. A frame that failed is not used again.
+        // `ruzstd` asserts, so damage can make it panic: an error of the file, not of the program.
         let read = catch_unwind(AssertUnwindSafe(|| self.next(buffer)));
-        let panicked = |_| Err(damaged("the decoder panicked"));
-        read.unwrap_or_else(panicked).map_err(|error| {
-            self.frame = None;
-            error.into()
-        })
+        let read = read.unwrap_or_else(|_| Err(damaged("the decoder panicked")));
+        Ok(read.inspect_err(|_| self.frame = None)?)
     }
 }
 
