@@ -411,3 +411,52 @@ fn tables_of_logs_are_entries_again_if_export_wrote_them() {
         }
     }
 }
+
+/// The entry keeps the time that the source gave it, in UTC, whatever form it had.
+#[test]
+fn an_entry_begins_with_the_time_of_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path());
+    let file = dir.path().join("audit.csv");
+    let rows = "when,what\n2026-01-31T12:00:00.5+01:30,opened\n 1767225599000 ,closed\n";
+    fs::write(&file, rows).unwrap();
+    let file = file.to_str().unwrap();
+    let words = ["import", "log", file, "--time", "when", "--value", "what"];
+    printed(dir.path(), &words);
+    let json = dir.path().join("audit.jsonl");
+    fs::write(&json, "{\"at\":0,\"content\":\"began\"}\n").unwrap();
+    let words = ["import", "log", json.to_str().unwrap(), "--time", "at"];
+    printed(dir.path(), &words);
+    let exported = printed(dir.path(), &["export", "log"]);
+    let contents: Vec<_> = exported
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["content"].clone())
+        .collect();
+    assert_eq!(
+        contents,
+        [
+            "2026-01-31T10:30:00.500Z opened",
+            "2025-12-31T23:59:59.000Z closed",
+            "1970-01-01T00:00:00.000Z began"
+        ]
+    );
+}
+
+/// The program reads what the `zstd` tool wrote.
+#[test]
+fn a_file_compressed_with_zstd_is_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    kv(dir.path());
+    // A frame with a checksum and one raw block: the header, its length, and the data.
+    let data = b"{\"key\":\"a\",\"value\":\"1\"}\n";
+    let mut packed = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20];
+    packed.push(u8::try_from(data.len()).unwrap());
+    let block = (u32::try_from(data.len()).unwrap() << 3) | 1;
+    packed.extend_from_slice(&block.to_le_bytes()[..3]);
+    packed.extend_from_slice(data);
+    let output = import(dir.path(), "rows.jsonl.zst", &packed, &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(printed(dir.path(), &["get", "kv", "a"]), "1");
+    let output = import(dir.path(), "cut.jsonl.zst", &packed[..20], &[]);
+    refused(&output, 4, &["zstd", "it ends within a frame"]);
+}

@@ -293,3 +293,29 @@ fn the_lock_file_is_private_and_made_by_writers_alone() {
     printed(dir.path(), &["destroy", "--yes", &store]);
     assert!(!state.parent().unwrap().exists());
 }
+
+/// A condition is checked under the turn, so of many writers one wins.
+#[test]
+fn of_eight_processes_that_put_an_absent_key_one_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = create(dir.path(), "core:kvstore");
+    let codes: Vec<Option<i32>> = scope(|scope| {
+        let (dir, store) = (dir.path(), &*store);
+        let threads: Vec<_> = (0..8)
+            .map(|process| {
+                scope.spawn(move || {
+                    let value = process.to_string();
+                    let words = ["put", store, "key", &value, "--if-absent"];
+                    lattice(dir, &words).status.code()
+                })
+            })
+            .collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+        ended.collect()
+    });
+    let count = |code| codes.iter().filter(|found| **found == Some(code)).count();
+    assert_eq!((count(0), count(1)), (1, 7), "{codes:?}");
+    let info: Value =
+        serde_json::from_str(&printed(dir.path(), &["--json", "info", &store])).unwrap();
+    assert_eq!(info["ops"], 1);
+}

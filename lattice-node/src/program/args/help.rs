@@ -163,12 +163,15 @@ imported, or no row with --atomic. With --skip-errors it leaves out such rows an
 that is too long, and damaged compressed data.
 
 Entries of a log get the time of the import: the time of an entry is that of its op, which is signed and \
-later than the ops before it. Keep the time of a source in the entry itself.
+later than the ops before it. --time keeps the time of the source in the entry: the entry begins with it, \
+as 2026-01-31T23:59:59.000Z, and a space. The column has milliseconds since 1970 or a date and a time, \
+which is in UTC unless it ends in an offset such as +02:00.
 
 Example: lattice import packages packages.jsonl --key name
          lattice import people people.csv.gz --key email --atomic
          lattice import people export.txt --format csv --delimiter ';' --key email --skip-errors
          lattice import events server.log
+         lattice import events audit.csv --time when --value what
          lattice export fruit | lattice import copy -
 
 JSON: store_id, rows, ops, skipped (rows that --skip-errors left out), errors (the first 10 of them: \

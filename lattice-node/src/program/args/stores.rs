@@ -100,6 +100,10 @@ pub(in super::super) struct Import {
     /// The column or JSON field with the value or the entry
     #[arg(long, value_name = "COLUMN")]
     pub(in super::super) value: Option<String>,
+    /// For a log: the column or JSON field with the time of the source, with which each entry then
+    /// begins, in UTC
+    #[arg(long, value_name = "COLUMN")]
+    pub(in super::super) time: Option<String>,
     /// Import all rows or none: an invalid row undoes the rows before it
     #[arg(long)]
     pub(in super::super) atomic: bool,

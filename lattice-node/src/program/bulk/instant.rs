@@ -2,8 +2,9 @@
 
 const MS_PER_DAY: u64 = 86_400_000;
 
-/// Parses `1767225599000`, `2026-01-31`, `2026-01-31T23:59:59Z` or `2026-01-31 23:59:59.250`, which
-/// is in UTC with and without the `Z`. Returns milliseconds since the Unix epoch.
+/// Parses `1767225599000`, `2026-01-31`, `2026-01-31T23:59:59Z`, `2026-01-31 23:59:59.250` or
+/// `2026-01-31T23:59:59+02:00`. A time without an offset is in UTC, with and without the `Z`. Returns
+/// milliseconds since the Unix epoch.
 pub(super) fn parse(text: &str) -> Option<u64> {
     if is_digits(text) {
         return text.parse().ok();
@@ -22,8 +23,30 @@ pub(super) fn parse(text: &str) -> Option<u64> {
         return None;
     }
     let days = days(year, month, day)?;
+    let (time, offset) = match time.and_then(|time| Some((time, time.rfind(['+', '-'])?))) {
+        Some((time, at)) => (Some(&time[..at]), Some(&time[at..])),
+        None => (time, None),
+    };
     let ms = time.map_or(Some(0), ms_of_day)?;
-    days.checked_mul(MS_PER_DAY)?.checked_add(ms)
+    let local = days.checked_mul(MS_PER_DAY)?.checked_add(ms)?;
+    let Some(offset) = offset else {
+        return Some(local);
+    };
+    // A `Z` and an offset contradict each other.
+    if time.is_some_and(|time| time.ends_with(['Z', 'z'])) {
+        return None;
+    }
+    let (hours, minutes) = match offset[1..].split_once(':') {
+        Some(parts) => parts,
+        None => offset[1..].split_at_checked(2)?,
+    };
+    let hours = number(hours, 2).filter(|hours| *hours < 24)?;
+    let minutes = number(minutes, 2).filter(|minutes| *minutes < 60)?;
+    let ahead = (hours * 60 + minutes) * 60_000;
+    match offset.starts_with('+') {
+        true => local.checked_sub(ahead),
+        false => local.checked_add(ahead),
+    }
 }
 
 fn ms_of_day(time: &str) -> Option<u64> {
@@ -100,6 +123,8 @@ mod tests {
             ("2026-01-31T23:59", Some(1_769_903_940_000)),
             ("2100-03-01", Some(4_107_542_400_000)),
             ("9999-12-31T23:59:59.9999z", Some(253_402_300_799_999)),
+            ("1970-01-01T02:00+02:00", Some(0)),
+            ("1970-01-01T00:00:00.5-0130", Some(5_400_500)),
         ] {
             assert_eq!(parse(text), ms, "{text}");
         }
@@ -116,7 +141,12 @@ mod tests {
             "2026-01-01T00:60",
             "2026-01-01T00:00:60",
             "2026-01-01T",
-            "2026-01-01T00:00:00+01:00",
+            "1970-01-01T00:00:00+01:00",
+            "2026-01-01T00:00:00Z+01:00",
+            "2026-01-01T00:00:00+1:00",
+            "2026-01-01T00:00:00+01:60",
+            "2026-01-01T00:00:00+",
+            "2026-01-01T00:00:00+\u{e9}",
             "2026-01-01T00:00.5",
             "2026-01-01T00:00:00.",
             "2026-01-01-01",

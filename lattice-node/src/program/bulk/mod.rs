@@ -112,6 +112,7 @@ fn import_rows<R: Row>(
     let shape = Shape {
         key: args.key.clone(),
         value: args.value.clone(),
+        time: args.time.clone(),
     };
     let source = Source::open(context, args)?;
     R::check(source.layout(), &shape)?;
@@ -411,7 +412,11 @@ pub(super) fn count_rows(
         2 => Layout::Lines,
         _ => Layout::Json,
     };
-    let shape = Shape { key, value };
+    let shape = Shape {
+        key,
+        value,
+        time: None,
+    };
     match of_log {
         true => count::<LogRow>(layout, file, shape),
         false => count::<KvRow>(layout, file, shape),

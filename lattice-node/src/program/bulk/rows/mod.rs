@@ -1,11 +1,13 @@
 //! Converts rows of a file to commands of a store type.
 
+use lattice_backend::clock::Time;
 use lattice_backend::op::MAX_PAYLOAD_BYTES;
 use lattice_kvstore::Command;
 use lattice_kvstore::MAX_KEY_BYTES;
 use lattice_logstore::Append;
 use lattice_registry::TypedStore;
 
+use super::instant;
 use super::json::{self, Fields};
 use super::source::Layout;
 use super::table::{Columns, Picked};
@@ -18,6 +20,8 @@ use crate::{KvStore, LogStore};
 pub(super) struct Shape {
     pub(super) key: Option<String>,
     pub(super) value: Option<String>,
+    /// Of a log: the time of the source.
+    pub(super) time: Option<String>,
 }
 
 /// The command type of a store type.
@@ -87,6 +91,9 @@ impl Row for KvRow {
     const NOUNS: (&'static str, &'static str) = ("row", "rows");
 
     fn check(layout: Layout, shape: &Shape) -> Result<(), Failure> {
+        if shape.time.is_some() {
+            return Err(Failure::usage("keys have no times; --time is for logs"));
+        }
         if layout == Layout::Lines && (shape.key.is_some() || shape.value.is_some()) {
             return Err(Failure::usage(
                 "plain lines are a key, a tab and a value; omit --key and --value",
@@ -181,6 +188,26 @@ impl Row for KvRow {
 pub(super) struct LogRow(Vec<u8>);
 
 impl LogRow {
+    /// An entry that begins with the time of its source, if that is given.
+    fn at(time: Option<Vec<u8>>, content: Vec<u8>) -> Result<Self, String> {
+        let Some(time) = time else {
+            return Self::new(content);
+        };
+        let ms = std::str::from_utf8(&time).ok().and_then(|text| {
+            let text = text.trim_ascii();
+            instant::parse(text)
+        });
+        let ms = ms.ok_or_else(|| {
+            format!(
+                "expected a time in milliseconds since 1970 or as 2026-01-31T23:59:59Z, found {}",
+                echo(&time)
+            )
+        })?;
+        let mut entry = format!("{} ", Time::from_ms(ms)).into_bytes();
+        entry.extend_from_slice(&content);
+        Self::new(entry)
+    }
+
     fn new(content: Vec<u8>) -> Result<Self, String> {
         check_length(content.len())?;
         Ok(Self(content))
@@ -199,9 +226,9 @@ impl Row for LogRow {
         if shape.key.is_some() {
             return Err(Failure::usage("log entries have no keys; omit --key"));
         }
-        if layout == Layout::Lines && shape.value.is_some() {
+        if layout == Layout::Lines && (shape.value.is_some() || shape.time.is_some()) {
             return Err(Failure::usage(
-                "plain lines are one entry each; omit --value",
+                "plain lines are one entry each; omit --value and --time",
             ));
         }
         Ok(())
@@ -209,18 +236,20 @@ impl Row for LogRow {
 
     fn from_object(_: &[u8], mut fields: Fields<'_>, shape: &Shape) -> Result<Self, String> {
         let names = fields.names();
+        let mut named = |name: &str| match fields.take(name) {
+            Some(value) => json::bytes(name, value),
+            None => Err(format!("expected a field `{name}`, found {names}")),
+        };
+        let time = shape.time.as_deref().map(&mut named).transpose()?;
         if let Some(name) = &shape.value {
-            return match fields.take(name) {
-                Some(value) => json::bytes(name, value).and_then(Self::new),
-                None => Err(format!("expected a field `{name}`, found {names}")),
-            };
+            return Self::at(time, named(name)?);
         }
         let content = fields.take_bytes("content")?;
         for name in NOT_IMPORTED {
             fields.take(name);
         }
         match (content, fields.left()) {
-            (Some(content), None) => Self::new(content),
+            (Some(content), None) => Self::at(time, content),
             _ => Err(format!(
                 "expected the field `content` or `content_b64`, found {names}; --value selects another \
                  field, and --format lines imports every line unchanged"
@@ -242,11 +271,14 @@ impl Row for LogRow {
                     .are_all(|name, place| place == content.place() || NOT_IMPORTED.contains(&name))
             }),
         };
-        Ok(Picked { key: None, value })
+        // An entry has no key; its time takes the place.
+        let time = shape.time.as_deref();
+        let key = time.map(|time| columns.cell(time)).transpose()?;
+        Ok(Picked { key, value })
     }
 
-    fn from_cells(_: Option<Vec<u8>>, value: Vec<u8>) -> Result<Self, String> {
-        Self::new(value)
+    fn from_cells(time: Option<Vec<u8>>, value: Vec<u8>) -> Result<Self, String> {
+        Self::at(time, value)
     }
 
     fn len_bytes(&self) -> usize {

@@ -15,6 +15,7 @@ fn rows<R: Row>(
     let shape = Shape {
         key: key.map(str::to_owned),
         value: value.map(str::to_owned),
+        time: None,
     };
     let told = |stop: Stop| stop.to_string();
     read::<R>(layout, Cursor::new(text.to_vec()), shape)
