@@ -62,11 +62,13 @@ fn interrupted(store: &Store, line: &Line, point: usize) -> (bool, Option<String
     }
     let new = dir.path().join("new");
     let new = new.to_str().unwrap();
-    let made = match line.words[0].as_str() {
-        "backup" => lattice(dir.path(), &["verify", new]),
-        _ => lattice(dir.path(), &["bundle", "verify", new]),
+    let succeeds = |words: &[&str]| lattice(dir.path(), words).status.success();
+    let is_whole = || match line.words[0].as_str() {
+        "backup" => succeeds(&["verify", new]),
+        "export" => fs::read(new).unwrap() == lattice(dir.path(), &["export", &id]).stdout,
+        _ => succeeds(&["bundle", "verify", new]),
     };
-    match Path::new(new).exists() && !made.status.success() {
+    match Path::new(new).exists() && !is_whole() {
         true => (true, wrong("the new file is damaged")),
         false => (true, None),
     }
