@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::unfinished::{Fate, Making, check_running};
+use super::unfinished::{Fate, Making, check_running, finishing};
 use super::{FilesError, adopt};
 
 /// How long a call waits for another process that holds a lock: 10 seconds.
@@ -55,22 +55,23 @@ impl LockFile {
     /// [`FilesError::Held`], and what the operating system reports.
     pub fn take(path: impl Into<PathBuf>, wait: Duration) -> Result<Self, FilesError> {
         let path = path.into();
-        let file = wait_for_lock(&path, wait, || {
+        let taken = wait_for_lock(&path, wait, || {
+            // A signal does not end the process between the creation of the file and its record.
+            let _finishing = finishing();
             loop {
                 let file = open(&path).map_err(TryLockError::Error)?;
                 file.try_lock()?;
                 // The previous holder may have removed the file. Later callers then lock a new file
                 // of this name.
                 if is_at(&file, &path).map_err(TryLockError::Error)? {
-                    return Ok(file);
+                    return Ok(Self {
+                        _making: Making::begin(&path, Fate::Remove),
+                        path: path.clone(),
+                        _file: file,
+                    });
                 }
             }
         })?;
-        let taken = Self {
-            _making: Making::begin(&path, Fate::Remove),
-            path,
-            _file: file,
-        };
         adopt(&taken.path)?;
         Ok(taken)
     }
