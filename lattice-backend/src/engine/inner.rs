@@ -208,25 +208,26 @@ impl<M: StateMachine> Inner<M> {
     /// Begins a transaction, and reads the writer's state again if another process has written.
     ///
     /// # Errors
-    /// What the backend reports. The handle stays usable if it was not its turn. It is unusable if
-    /// the file was replaced, or other code is recorded.
+    /// What the backend reports. The handle stays usable if it was not its turn, or if the turn
+    /// could not be had: nothing has begun then. It is unusable if the file was replaced or is
+    /// damaged, or other code is recorded.
     fn begin(&self, state: &mut WriterState) -> Result<Box<dyn Transaction + '_>> {
-        let begun = self.db.begin_write().and_then(|tx| {
-            if tx.follows_others() {
-                self.follow(&*tx, state)?;
-            }
-            Ok(tx)
-        });
-        begun.map_err(|error| match error {
-            error @ (BackendError::Closed | BackendError::ReadOnly | BackendError::InUse(_)) => {
-                error
-            }
-            error => {
-                let error = self.with_first(error);
-                self.poison(&error);
-                error
-            }
-        })
+        let unusable = |error| {
+            let error = self.with_first(error);
+            self.poison(&error);
+            error
+        };
+        let tx = self.db.begin_write().map_err(|error| match error {
+            error @ (BackendError::Closed
+            | BackendError::ReadOnly
+            | BackendError::InUse(_)
+            | BackendError::Storage { .. }) => error,
+            error => unusable(error),
+        })?;
+        if tx.follows_others() {
+            self.follow(&*tx, state).map_err(unusable)?;
+        }
+        Ok(tx)
     }
 
     /// Reads what this handle remembers again.

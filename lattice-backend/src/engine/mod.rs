@@ -436,7 +436,11 @@ impl<M: StateMachine> Engine<M> {
         self.inner.check_usable()?;
         let _between_commits = self.inner.writer()?;
         self.inner.db.compact(progress).inspect_err(|error| {
-            if !matches!(error, BackendError::SnapshotsLive | BackendError::Closed) {
+            let is_unchanged = matches!(
+                error,
+                BackendError::SnapshotsLive | BackendError::Closed | BackendError::InUse(_)
+            );
+            if !is_unchanged {
                 self.inner.poison(error);
             }
         })

@@ -29,7 +29,7 @@ use crate::backend::{
     StateDb, Table, WriteTx, WriterLock, copy_store, read_peek,
 };
 use crate::progress::{ProgressSink, Stage};
-use crate::storage::{Disk, FileId, FileMode, LockKind, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, Storage, lock_beside};
 
 use adapter::{Adapter, LockView};
 use db::{Opened, Place, RedbDb};
@@ -340,6 +340,19 @@ impl StateBackend for RedbBackend {
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
+        // Writers wait for the end of the check, so it is a turn of its own, which names it. Where
+        // no writer has made a lock file, none is left beside a copy.
+        let _turn = match has_lock_file(path) {
+            false => None,
+            true => match self.turn(path, Some("verify"), &mut Patience::new(MIN_WAIT), &|| {
+                false
+            }) {
+                Ok(turn) => Some(turn),
+                Err(FileFault::InUse(_)) => return Ok(Integrity::InUse),
+                Err(FileFault::Io(error)) if is_about_rights(&*error) => None,
+                Err(fault) => return Err(fault.at(path)),
+            },
+        };
         let open_file = || self.disk.open(path, FileMode::Read);
         let check = || contain(|| reader::check_integrity(&open_file));
         match self.in_place(path, check).map(|(checked, _)| checked) {
@@ -370,6 +383,12 @@ enum OwnTables {
     Check,
     /// This handle has left the file as it is.
     Trust,
+}
+
+/// Whether writers of a store's file take turns. In memory there is no lock file to find.
+fn has_lock_file(path: &Path) -> bool {
+    let store = path.canonicalize();
+    store.is_ok_and(|store| lock_beside(&store).exists())
 }
 
 /// A file that no other process can write.

@@ -206,9 +206,20 @@ impl Shared {
         if self.place.is_replaced()? {
             return Err(BackendError::Replaced);
         }
+        let database = opened.map_err(failed)?;
+        // A writer that does not use this lock file may have committed while its lock was awaited:
+        // one of an earlier version, or one of another link of the file.
+        let opened = self.mark();
+        if opened.is_none() || opened != mark {
+            turns.follows_others = true;
+            if own_tables == OwnTables::Trust {
+                let file = self.backend.storage(path, FileMode::Read);
+                check_own_tables(&*file.map_err(failed)?).map_err(failed)?;
+            }
+        }
         let now = Instant::now();
         Ok(Held {
-            database: opened.map_err(failed)?,
+            database,
             turn,
             began: now,
             last_use: now,

@@ -89,7 +89,10 @@ fn recorded() -> Vec<(String, Map<String, Value>)> {
         let mut command = String::new();
         for line in fs::read_to_string(&path).unwrap().lines() {
             if let Some(line) = line.strip_prefix("$ ") {
-                let words = line.split_once("lattice ").map_or("", |(_, words)| words);
+                // Of a pipeline the last command prints.
+                let mut parts = line.rsplit(" | ");
+                let words = parts.find_map(|part| Some(part.split_once("lattice ")?.1));
+                let words = words.unwrap_or("");
                 let mut words = words.split(' ');
                 let mut named = Vec::new();
                 while let Some(word) = words.next() {

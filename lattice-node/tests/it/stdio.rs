@@ -156,14 +156,15 @@ fn a_reader_that_ends_early_ends_the_command_quietly() {
         &["export", "kv", "-"],
         &["export", "kv", "-", "--format", "csv"],
     ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
         let mut child = Command::new(env!("CARGO_BIN_EXE_lattice"))
             .env("LATTICE_DATA_DIR", dir.path())
             .args(words)
-            .stdout(Stdio::piped())
+            .stdout(writer)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        drop(child.stdout.take());
         let mut told = String::new();
         child
             .stderr

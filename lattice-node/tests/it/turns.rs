@@ -3,11 +3,18 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, spawn};
 use std::time::{Duration, Instant};
 
-use lattice_backend::backend::OpenOptions;
+use lattice_backend::backend::{BackendError, OpenOptions, StateBackend};
+use lattice_backend::engine::Engine;
+use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::op::SecretKey;
+use lattice_backend::progress::ProgressSink;
+use lattice_backend::redb::RedbBackend;
+use lattice_kvstore::KvMachine;
 use lattice_node::{Access, KvStore, Node};
 use lattice_registry::TypedStore;
 use serde_json::Value;
@@ -318,4 +325,62 @@ fn of_eight_processes_that_put_an_absent_key_one_succeeds() {
     let info: Value =
         serde_json::from_str(&printed(dir.path(), &["--json", "info", &store])).unwrap();
     assert_eq!(info["ops"], 1);
+}
+
+fn open(file: &Path, wait: Duration) -> KvStore {
+    let request = OpenRequest::new(Arc::new(RedbBackend::on_files()), file);
+    let request = request
+        .wait(wait)
+        .identity(Arc::new(SecretKey::from_bytes(&[7; 32])));
+    KvStore::from_engine(Engine::open(request, KvMachine::new()).unwrap())
+}
+
+/// The lock file is beside the name of the store's file, so another link of the file has one of its
+/// own. The lock of the file itself still excludes a second writer, who must not write over what
+/// the first one has committed.
+#[test]
+fn writers_through_two_links_of_a_file_do_not_write_over_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = create(dir.path(), "core:kvstore");
+    let file = state_db(dir.path(), &store);
+    let link = dir.path().join("link.db");
+    std::fs::hard_link(&file, &link).unwrap();
+    let handles = [&file, &link].map(|file| open(file, Duration::from_secs(60)));
+    scope(|scope| {
+        for (name, kv) in ["a", "b"].into_iter().zip(&handles) {
+            scope.spawn(move || {
+                for nth in 0..60 {
+                    kv.put(format!("{name}{nth}"), "value").unwrap();
+                }
+            });
+        }
+    });
+    for kv in &handles {
+        assert_eq!(kv.count().unwrap(), 120);
+        assert_eq!(kv.engine().op_count().unwrap(), 120);
+        assert!(kv.engine().forks().unwrap().is_empty());
+        kv.engine().close().unwrap();
+    }
+    assert!(printed(dir.path(), &["verify", &store, "--quick"]).starts_with("ok: "));
+}
+
+/// Not getting the turn leaves the handle as it was, whatever it was for.
+#[test]
+fn a_compaction_that_does_not_get_its_turn_leaves_the_handle_usable() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = create(dir.path(), "core:kvstore");
+    let file = state_db(dir.path(), &store);
+    let kv = open(&file, Duration::ZERO);
+    kv.put("key", "1").unwrap();
+    // Longer than the turn of an idle handle.
+    let backend = RedbBackend::on_files();
+    let held = backend.lock_writer(&file, "test", Duration::from_secs(10));
+    let refused = kv.engine().compact(&ProgressSink::none());
+    assert!(
+        matches!(refused, Err(BackendError::InUse(_))),
+        "{refused:?}"
+    );
+    assert_eq!(kv.get("key").unwrap().as_deref(), Some(&b"1"[..]));
+    drop(held);
+    kv.put("key", "2").unwrap();
 }

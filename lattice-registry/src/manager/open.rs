@@ -130,6 +130,10 @@ impl StoreManager {
         if let Some(instance) = instances.serving(access) {
             return Ok(Arc::clone(&instance.handle));
         }
+        // An unused reader of a file whose writer crashed would keep this writer out.
+        if access == Access::ReadWrite {
+            self.let_go(instances);
+        }
         let instance = match self.open_new(&mut found, access) {
             Err(error) if is_in_use(&error) && self.let_go(instances) => {
                 self.open_new(&mut found, access)
