@@ -131,6 +131,8 @@ impl TurnDb {
         }
         let header = header()?;
         let seen = Mark::read(&*header);
+        // As many files at a time as a turn opens, so that the turns of open stores find room.
+        let _room = backend.storage(path, FileMode::Read)?;
         // Reports damage now, and a user who may not write to the file.
         let is_checked = check_own_tables(&*backend.storage(path, FileMode::ReadWrite)?)?;
         if is_checked && seen == Mark::read(&*header) {
@@ -226,7 +228,7 @@ impl Shared {
         })
     }
 
-    /// The last commit. The file is open only for this: a turn needs no more files at a time than
+    /// The last commit. The file is open only for this: a turn opens no more files at a time than
     /// opening a store does, so that open stores can be written when no more can be opened.
     fn mark(&self) -> Option<Mark> {
         let opened = self.backend.storage(&self.place.path, FileMode::Read);
