@@ -9,10 +9,10 @@ use lattice_registry::files::Stopped;
 use serde_json::{Map, Value, json};
 
 use super::shown;
+#[cfg(feature = "wasm")]
 use crate::program::args::CodeCommand;
 use crate::program::args::{AliasCommand, BundleCommand, Command, IdentityCommand};
 use crate::program::failure::Failure;
-#[cfg(feature = "wasm")]
 use crate::program::pipes::FileArg;
 
 /// A longer command line is not repeated.
