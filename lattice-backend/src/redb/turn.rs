@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,11 @@ const fn byte(offset: u64) -> LockRange {
 
 /// The right to write to a store. Dropping it lets the next writer have it.
 #[derive(Debug)]
-pub(super) struct Turn(Box<dyn Storage>);
+pub(super) struct Turn(
+    Box<dyn Storage>,
+    /// Whether this value has written a name. A writer that only waits must not remove one.
+    AtomicBool,
+);
 
 impl Turn {
     /// Takes the turn of a store once those before it in the queue have had it. Stops waiting if
@@ -51,7 +56,7 @@ impl Turn {
         is_over: &dyn Fn() -> bool,
     ) -> Result<Self, FileFault> {
         loop {
-            let turn = Self(open(disk, store)?);
+            let turn = Self(open(disk, store)?, AtomicBool::new(false));
             turn.queue(patience, is_over)?;
             // The file may have been removed, and made again, before it was locked.
             if open(disk, store)?
@@ -113,6 +118,7 @@ impl Turn {
         match work {
             Some(work) => {
                 let text = format!("{work} {}", std::process::id());
+                self.1.store(true, Ordering::Relaxed);
                 self.0.write_at(TEXT, text.as_bytes())
             }
             None => Ok(()),
@@ -137,6 +143,10 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        // The name of long work goes with the turn. What stays is removed with the next turn.
+        if self.1.load(Ordering::Relaxed) {
+            let _ = self.name(None);
+        }
         // A lock that cannot be released ends with the process. There is nothing else to do.
         let _ = self.0.close();
     }
