@@ -369,7 +369,7 @@ pub(super) fn all() -> Vec<Case> {
             ("usage", 2),
         ),
         case(
-            "a type that is none",
+            "a word that names no type",
             Scene::new,
             "D create core",
             ("usage", 2),
