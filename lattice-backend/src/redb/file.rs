@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,31 @@ impl Disk for FileDisk {
         std::fs::remove_file(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        sync_parent(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        path.canonicalize()
+    }
+
+    fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = private(&mut options).open(path)?;
+        let shared = share_as(&file, store, Rights::OfReaders);
+        let shared = shared.and_then(|()| FileStorage::of(file));
+        if shared.is_err() {
+            // Report the first error, not that of the removal.
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(Box::new(shared?))
+    }
+
     /// Links are followed first, so that all paths of a store lead to one lock file.
     fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
         let store = store.canonicalize()?;
@@ -78,7 +103,7 @@ impl Disk for FileDisk {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => {
                     let file = created?;
-                    share_as(&file, &store)?;
+                    share_as(&file, &store, Rights::OfWriters)?;
                     // Not synced: a lock file that is lost is made again.
                     return Ok(Box::new(FileStorage::of(file)?));
                 }
@@ -87,30 +112,44 @@ impl Disk for FileDisk {
     }
 }
 
-/// Gives a new lock file the owner of a store's file. Those who may write to the store's file may
-/// read and write the lock file. Others could hold a lock on it if they could only read it.
+/// Who may use a file that belongs to a store's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "files have no modes there"))]
+enum Rights {
+    /// Those who may write to the store's file may read and write this file, and no others: they
+    /// could hold a lock on it if they could only read it.
+    OfWriters,
+    /// The rights are those of the store's file.
+    OfReaders,
+}
+
+/// Gives a new file the owner of the store's file that it belongs to, and rights like those.
 #[cfg(unix)]
-fn share_as(lock: &File, store: &Path) -> io::Result<()> {
+fn share_as(file: &File, store: &Path, rights: Rights) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-    let (is, like) = (lock.metadata()?, std::fs::metadata(store)?);
+    let (is, like) = (file.metadata()?, std::fs::metadata(store)?);
     let owners = |metadata: &Metadata| (metadata.uid(), metadata.gid());
     let has_owners =
-        owners(&is) == owners(&like) || fchown(lock, Some(like.uid()), Some(like.gid())).is_ok();
+        owners(&is) == owners(&like) || fchown(file, Some(like.uid()), Some(like.gid())).is_ok();
     let has_group =
-        has_owners || is.gid() == like.gid() || fchown(lock, None, Some(like.gid())).is_ok();
-    let mut mode = 0o600;
+        has_owners || is.gid() == like.gid() || fchown(file, None, Some(like.gid())).is_ok();
+    let shared = match rights {
+        Rights::OfReaders => like.mode() & 0o066,
+        Rights::OfWriters => [0o060, 0o006]
+            .into_iter()
+            .filter(|both| like.mode() & both & 0o022 != 0)
+            .sum(),
+    };
     // The rights of the store's group are not those of another group.
-    if like.mode() & 0o020 != 0 && has_group {
-        mode |= 0o060;
-    }
-    if like.mode() & 0o002 != 0 {
-        mode |= 0o066;
-    }
-    lock.set_permissions(std::fs::Permissions::from_mode(mode))
+    let shared = match has_group {
+        true => shared,
+        false => shared & 0o006,
+    };
+    file.set_permissions(std::fs::Permissions::from_mode(0o600 | shared))
 }
 
 #[cfg(not(unix))]
-fn share_as(_: &File, _: &Path) -> io::Result<()> {
+fn share_as(_: &File, _: &Path, _: Rights) -> io::Result<()> {
     Ok(())
 }
 

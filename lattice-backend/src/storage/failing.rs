@@ -1,7 +1,7 @@
 //! A disk that fails at the calls that a test chooses.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
@@ -148,6 +148,22 @@ impl<D: Disk> Disk for FailingDisk<D> {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.disk.remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_entry(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.disk.canonical(path)
+    }
+
+    fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        Ok(self.failing(self.disk.create_beside(store, path)?))
     }
 
     /// Forwards the call: a lock file is never synced, and holds no data.

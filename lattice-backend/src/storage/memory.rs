@@ -92,6 +92,17 @@ impl Disk for MemoryDisk {
             .map(drop)
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = lock(&self.files);
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_path_buf(), file);
+        Ok(())
+    }
+
+    fn sync_entry(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl MemoryStorage {

@@ -132,6 +132,39 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// What the operating system reports.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Gives a file another name in its directory. A file that has this name is replaced. The new
+    /// name is durable after [`sync_entry`](Self::sync_entry).
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes durable what became of a name in its directory: a file that was created, renamed or
+    /// removed.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn sync_entry(&self, path: &Path) -> io::Result<()>;
+
+    /// The one path of a file that several paths may lead to through links. Files that belong to a
+    /// store's file stand beside this path.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
+
+    /// Creates a file that belongs to the store's file at the canonical path `store`, with the
+    /// rights of that file. Its entry is durable after [`sync_entry`](Self::sync_entry).
+    ///
+    /// # Errors
+    /// What the operating system reports; the kind is `AlreadyExists` if the file exists.
+    fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        let _ = store;
+        self.open(path, FileMode::CreateNew)
+    }
+
     /// Opens the lock file of a store's file, and creates it if it is missing: its name is that of
     /// the store's file with [`TURN_SUFFIX`]. Users who may write to the store's file can lock it,
     /// and no others. Its contents need not survive a crash.

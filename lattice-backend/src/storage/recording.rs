@@ -39,6 +39,7 @@ pub enum Unsynced {
 enum Step {
     Create(PathBuf),
     Remove(PathBuf),
+    Rename(PathBuf, PathBuf),
     Change(PathBuf, Change),
     Sync(PathBuf),
 }
@@ -86,6 +87,11 @@ impl RecordingDisk {
             match step {
                 Step::Create(path) => drop(files.insert(path, Default::default())),
                 Step::Remove(path) => drop(files.remove(&**path)),
+                Step::Rename(from, to) => {
+                    if let Some(file) = files.remove(&**from) {
+                        files.insert(to, file);
+                    }
+                }
                 Step::Change(path, change) => {
                     if let Some((_, pending)) = files.get_mut(&**path) {
                         pending.push(change);
@@ -180,6 +186,17 @@ impl Disk for RecordingDisk {
         self.disk.remove(path)?;
         steps.push(Step::Remove(path.to_path_buf()));
         Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut steps = self.steps();
+        self.disk.rename(from, to)?;
+        steps.push(Step::Rename(from.to_path_buf(), to.to_path_buf()));
+        Ok(())
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_entry(path)
     }
 
     /// Forwards the call: nothing that is durable depends on a lock file.
