@@ -18,6 +18,8 @@ pub mod cores;
 pub mod engine;
 #[cfg(feature = "std")]
 mod history;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod machine;
 pub mod op;
 #[cfg(feature = "std")]

@@ -76,6 +76,16 @@ pub enum BackendError {
     /// The file that was opened has been replaced by another one, or removed.
     #[error("the store's file was replaced or removed since it was opened; open the store again")]
     Replaced,
+    /// The store was in use when it was copied, or its last writer was killed, and its journal is
+    /// not beside it. Its newest transactions may be in the journal alone.
+    #[error(
+        "the store's journal is missing: its newest transactions may be in the files `{name}0` and \
+         `{name}1`, which belong beside it"
+    )]
+    JournalMissing {
+        /// The names of both files, without the last digit.
+        name: String,
+    },
     /// Readers of the store, in this process or another, prevent the compaction.
     #[error(
         "the store cannot be compacted while it is being read; try again when its readers are done"

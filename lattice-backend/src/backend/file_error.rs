@@ -49,6 +49,18 @@ pub enum FileError {
         /// What the backend found.
         detail: String,
     },
+    /// The store was in use when it was copied, or its last writer was killed, and its journal is
+    /// not beside it.
+    #[error(
+        "the journal of {} is missing: the store's newest transactions may be in the files \
+         `{name}0` and `{name}1` alone, which belong beside it", path.display()
+    )]
+    JournalMissing {
+        /// The store's file.
+        path: PathBuf,
+        /// The names of both files, without the last digit.
+        name: String,
+    },
     /// The operating system returned an error.
     #[error("cannot open {}", path.display())]
     Io {
@@ -70,6 +82,7 @@ impl FileError {
         | Self::InUse { path, .. }
         | Self::NotAStore { path, .. }
         | Self::Damaged { path, .. }
+        | Self::JournalMissing { path, .. }
         | Self::Io { path, .. }) = &mut self;
         if path == from {
             *path = to.to_path_buf();
@@ -117,6 +130,7 @@ pub(crate) enum FileFault {
     )]
     NotAStore(String),
     Damaged(String),
+    JournalMissing(String),
     Io(Cause),
 }
 
@@ -130,6 +144,7 @@ impl FileFault {
             Self::InUse(busy) => FileError::InUse { path, busy },
             Self::NotAStore(detail) => FileError::NotAStore { path, detail },
             Self::Damaged(detail) => FileError::Damaged { path, detail },
+            Self::JournalMissing(name) => FileError::JournalMissing { path, name },
             Self::Io(source) => FileError::Io { path, source },
         }
     }
@@ -141,6 +156,7 @@ impl From<BackendError> for FileFault {
         match error {
             BackendError::Damaged { detail } => Self::Damaged(detail),
             BackendError::InUse(busy) => Self::InUse(busy),
+            BackendError::JournalMissing { name } => Self::JournalMissing(name),
             error => Self::Io(error.into()),
         }
     }

@@ -106,7 +106,7 @@ impl StateBackend for MemoryBackend {
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        copy_store(self, path, target, edit, progress)
+        copy_store(self, self, path, target, edit, progress)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {

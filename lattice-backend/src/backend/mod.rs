@@ -33,7 +33,9 @@ pub use rows::peek_open;
 #[cfg(feature = "std")]
 pub(crate) use rows::{copy_store, read_meta, read_peek};
 #[cfg(feature = "std")]
-pub use state_db::{Access, OpenOptions, Peek, Sharing, StateBackend, StateDb, WriterLock};
+pub use state_db::{
+    Access, Journal, OpenOptions, Peek, Sharing, StateBackend, StateDb, TurnHold, WriterLock,
+};
 #[cfg(feature = "std")]
 pub use transaction::{Ticket, Transaction};
 pub use tx::{

@@ -50,8 +50,10 @@ fn logic_text(row: Vec<u8>) -> Option<String> {
     LogicVersion::new(&text).is_ok().then_some(text)
 }
 
-/// Copies a store row by row. `edit` then changes the copy in the same transaction.
+/// Copies a store of `source` row by row to a new file of `backend`. `edit` then changes the copy in
+/// the same transaction.
 pub(crate) fn copy_store(
+    source: &dyn StateBackend,
     backend: &dyn StateBackend,
     path: &Path,
     target: &Path,
@@ -59,7 +61,7 @@ pub(crate) fn copy_store(
     progress: &ProgressSink,
 ) -> Result<(), FileError> {
     let unreadable = |error: BackendError| FileFault::from(error).at(path);
-    let from = backend.open(path, &OpenOptions::read_only())?;
+    let from = source.open(path, &OpenOptions::read_only())?;
     let tx = from.snapshot().map_err(unreadable)?;
     // `create` would attribute a read error of the source to the target file.
     let mut unread = None;

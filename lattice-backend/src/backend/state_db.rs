@@ -31,6 +31,16 @@ pub enum Sharing {
     Exclusive,
 }
 
+/// Whether commits go through a journal, over a backend that has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Journal {
+    /// Bursts of commits do.
+    #[default]
+    On,
+    /// None do. A journal that is there is folded before the first commit.
+    Off,
+}
+
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOptions {
@@ -46,6 +56,8 @@ pub struct OpenOptions {
     /// handle then has the turn until it is closed, and processes that wait in vain report the
     /// name. Without a name a handle has the turn only while it writes.
     pub work: Option<&'static str>,
+    /// Whether commits go through a journal. Those of long work never do.
+    pub journal: Journal,
 }
 
 impl OpenOptions {
@@ -63,6 +75,7 @@ impl OpenOptions {
             cache_bytes: Self::DEFAULT_CACHE_BYTES,
             wait: Self::DEFAULT_WAIT,
             work: None,
+            journal: Journal::On,
         }
     }
 
@@ -81,6 +94,45 @@ impl OpenOptions {
             work: Some(work),
             ..Self::read_write()
         }
+    }
+}
+
+/// Keeps a handle's turn to write while it, or a clone, lives; see [`StateDb::hold_turn`].
+#[must_use = "the turn is kept while this value lives"]
+#[derive(Clone)]
+pub struct TurnHold {
+    number: u64,
+    _held: Option<Arc<dyn Send + Sync>>,
+}
+
+impl TurnHold {
+    /// Keeps a turn until `held` is dropped.
+    pub fn new(number: u64, held: impl Send + Sync + 'static) -> Self {
+        Self {
+            number,
+            _held: Some(Arc::new(held)),
+        }
+    }
+
+    /// The only turn of a handle that excludes other writers while it is open.
+    pub const fn only() -> Self {
+        Self {
+            number: 1,
+            _held: None,
+        }
+    }
+
+    /// The number of the turn among the turns of its handle, from 1.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Debug for TurnHold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TurnHold")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,6 +169,27 @@ pub trait StateDb: Debug + Send + Sync {
     /// transaction was begun, and the store is unchanged. After [`BackendError::Unusable`] the
     /// store must be opened again, because of an earlier failure.
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>>;
+
+    /// Takes the turn to write, unless this handle has it, and keeps it until the last hold is
+    /// dropped. For a backend over this one that writes to files of its own. No other handle writes
+    /// while a hold lives, and transactions of this handle need not wait for their turn.
+    ///
+    /// # Errors
+    /// See [`begin_write`](Self::begin_write).
+    fn hold_turn(&self) -> Result<TurnHold> {
+        match self.access() {
+            Access::ReadOnly => Err(crate::backend::BackendError::ReadOnly),
+            Access::ReadWrite => Ok(TurnHold::only()),
+        }
+    }
+
+    /// The number of the turn that this handle has; 0 if it does not have the turn. Does not wait.
+    fn turn(&self) -> u64 {
+        match self.access() {
+            Access::ReadOnly => 0,
+            Access::ReadWrite => 1,
+        }
+    }
 
     /// Frees unused space, once the previous transaction has ended. Reads and writes that begin
     /// during the compaction wait for its end. It may rewrite all rows to fill pages, and then
@@ -217,6 +290,16 @@ pub trait StateBackend: Debug + Send + Sync {
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
     ) -> Result<(), FileError>;
+
+    /// Frees the unused space of a file that rows were just copied to, and that nothing has open. If
+    /// that fails, the file is removed. Reports to `progress`.
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    fn pack_copy(&self, target: &Path, progress: &ProgressSink) -> Result<(), FileError> {
+        let _ = (target, progress);
+        Ok(())
+    }
 
     /// Verifies the backend's own checksums, unless a process has the file open for writing. Does
     /// not write to the file.

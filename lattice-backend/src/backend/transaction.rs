@@ -24,6 +24,10 @@ pub trait Transaction: WriteTx {
         false
     }
 
+    /// Makes the next open for writing quick at any size if the process is killed after this
+    /// transaction, and the commit slower. Backends to which this makes no difference ignore it.
+    fn allow_quick_repair(&mut self) {}
+
     /// Ends the transaction and makes its writes visible to later transactions. The next one can
     /// begin as soon as this returns. The writes are durable when the ticket's
     /// [`wait`](Ticket::wait) returns. Snapshots show them never before they are durable, and

@@ -17,6 +17,8 @@ pub(crate) const LOGIC: &[u8] = b"logic";
 pub(crate) const LEDGER: &[u8] = b"ledger";
 /// Marks an unconfirmed copy; see [`Copied`](crate::history::copied::Copied).
 pub(crate) const COPIED: &[u8] = b"copied";
+/// A journal's mark; a backend over which there is a journal hides it.
+pub(crate) const JOURNAL: &[u8] = b"journal";
 const LEDGER_BYTES: usize = 4 * 8 + LTHASH_BYTES;
 
 /// The decoded key of a row in `system`.
@@ -30,6 +32,8 @@ pub(crate) enum SystemKey {
     Ledger,
     /// The mark of an unconfirmed copy.
     Copied,
+    /// The mark of a journal.
+    Journal,
     /// An op of the frontier; the value is its timestamp.
     Frontier(OpRef),
     /// A branch of an author who has forked; see [`Branch`](crate::history::Branch).
@@ -49,6 +53,7 @@ impl SystemKey {
             Self::Logic => LOGIC.to_vec(),
             Self::Ledger => LEDGER.to_vec(),
             Self::Copied => COPIED.to_vec(),
+            Self::Journal => JOURNAL.to_vec(),
             Self::Frontier(op) => [Self::FRONTIER, &op.to_key()].concat(),
             Self::Branch(author, branch) => {
                 let mut key = [Self::BRANCH, author.as_bytes()].concat();
@@ -66,6 +71,7 @@ impl SystemKey {
             LOGIC => return Some(Self::Logic),
             LEDGER => return Some(Self::Ledger),
             COPIED => return Some(Self::Copied),
+            JOURNAL => return Some(Self::Journal),
             _ => {}
         }
         if let Some(op) = key.strip_prefix(Self::FRONTIER) {

@@ -323,7 +323,11 @@ impl StateBackend for RedbBackend {
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
     ) -> Result<(), FileError> {
-        copy_store(self, path, target, edit, progress)?;
+        copy_store(self, self, path, target, edit, progress)?;
+        self.pack_copy(target, progress)
+    }
+
+    fn pack_copy(&self, target: &Path, progress: &ProgressSink) -> Result<(), FileError> {
         let file = NewFile::new(&*self.disk, target);
         progress.report(Stage::Shrink, 0, None);
         self.shrink_file(target).map_err(|fault| fault.at(target))?;

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use redb::Database;
 
 use crate::backend::file_error::FileFault;
 use crate::backend::{
-    Access, BackendError, FirstFailure, OpenOptions, ReadTx, Result, StateDb, Transaction,
+    Access, BackendError, FirstFailure, OpenOptions, ReadTx, Result, StateDb, Transaction, TurnHold,
 };
 use crate::progress::ProgressSink;
 use crate::redb::adapter::PRIMARY_UNFLUSHED;
@@ -55,6 +55,8 @@ struct Shared {
     /// `None` after closing.
     reader: RwLock<Option<Opened>>,
     is_closed: AtomicBool,
+    /// The number of the turn that this handle has, or 0.
+    turn: AtomicU64,
     /// The failure to end a turn, after which the state of the file is unknown.
     failed: OnceLock<FirstFailure>,
 }
@@ -62,6 +64,10 @@ struct Shared {
 #[derive(Default)]
 struct Turns {
     held: Option<Held>,
+    /// The number of turns that this handle has had.
+    count: u64,
+    /// The holds of the turn. It is not given back while there is one.
+    holds: usize,
     /// The last commit that the caller knows of.
     seen: Option<Mark>,
     /// The last commit that this handle has left.
@@ -78,6 +84,13 @@ struct Held {
     turn: Turn,
     began: Instant,
     last_use: Instant,
+}
+
+impl Held {
+    /// Whether another writer waits, and the turn has been long enough.
+    fn is_others(&self) -> bool {
+        self.began.elapsed() >= TURN && self.turn.is_awaited()
+    }
 }
 
 /// Identifies a commit of a file: redb's slot of it, with its number and checksum.
@@ -152,6 +165,7 @@ impl TurnDb {
             ended: Condvar::new(),
             reader: RwLock::new(Some(reader)),
             is_closed: AtomicBool::new(false),
+            turn: AtomicU64::new(0),
             failed: OnceLock::new(),
         })))
     }
@@ -176,6 +190,8 @@ impl Shared {
         if turns.held.is_none() {
             let held = self.take(turns)?;
             turns.held = Some(held);
+            turns.count += 1;
+            self.turn.store(turns.count, Ordering::Release);
             if !turns.is_watched {
                 let shared = Arc::clone(self);
                 // Without a thread every transaction is a turn of its own.
@@ -250,6 +266,7 @@ impl Shared {
                 doing: OPENING,
                 source,
             },
+            FileFault::JournalMissing(name) => BackendError::JournalMissing { name },
             FileFault::Exists => BackendError::storage(OPENING, "it is being created"),
         }
     }
@@ -259,6 +276,7 @@ impl Shared {
         let Some(held) = turns.held.take() else {
             return Ok(());
         };
+        self.turn.store(0, Ordering::Release);
         let closed = contain(|| {
             let closed = held.database.close();
             closed.map_err(|error| wrapped_error("closing after a turn", error))
@@ -278,14 +296,19 @@ impl Shared {
 
     /// After a transaction, lets others have a turn.
     fn end_transaction(&self) {
-        let mut turns = lock(&self.turns);
+        self.end_use(lock(&self.turns));
+    }
+
+    fn end_use(&self, mut turns: MutexGuard<'_, Turns>) {
         let is_watched = turns.is_watched;
+        if turns.holds > 0 {
+            return;
+        }
         let Some(held) = &mut turns.held else {
             return;
         };
         held.last_use = Instant::now();
-        let is_others = held.began.elapsed() >= TURN && held.turn.is_awaited();
-        if is_others || !is_watched {
+        if held.is_others() || !is_watched {
             // A failure is reported at the next use.
             let _ = self.give_back(&mut turns);
         }
@@ -314,6 +337,9 @@ impl Shared {
             let is_idle = |held: &Held| held.last_use.elapsed() >= IDLE;
             if writing.is_none() {
                 turns = wait(turns, IDLE);
+            } else if turns.holds > 0 {
+                drop(writing);
+                turns = wait(turns, IDLE);
             } else if turns.held.as_ref().is_some_and(is_idle) {
                 // A failure is reported at the next use.
                 let _ = self.give_back(&mut turns);
@@ -333,6 +359,17 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         ended.and(reader.map_or(Ok(()), Opened::close))
+    }
+}
+
+/// Held by a [`TurnHold`].
+struct Hold(Arc<Shared>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut turns = lock(&self.0.turns);
+        turns.holds -= 1;
+        self.0.end_use(turns);
     }
 }
 
@@ -385,6 +422,23 @@ impl StateDb for TurnDb {
         let follows_others = std::mem::take(&mut turns.follows_others);
         drop(turns);
         Ok(Box::new(RedbTransaction::new(tx, writing, follows_others)))
+    }
+
+    fn hold_turn(&self) -> Result<TurnHold> {
+        let mut turns = lock(&self.0.turns);
+        // Holds that overlap would keep others out for ever.
+        while turns.holds > 0 && turns.held.as_ref().is_some_and(Held::is_others) {
+            // The other writer may stop waiting.
+            let ended = self.0.ended.wait_timeout(turns, TURN);
+            turns = ended.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.0.held(&mut turns)?;
+        turns.holds += 1;
+        Ok(TurnHold::new(turns.count, Hold(Arc::clone(&self.0))))
+    }
+
+    fn turn(&self) -> u64 {
+        self.0.turn.load(Ordering::Acquire)
     }
 
     fn compact(&self, progress: &ProgressSink) -> Result<()> {

@@ -87,6 +87,7 @@ pub(super) struct RedbTransaction<G> {
     /// `None` after the transaction has ended.
     open: Option<Open>,
     follows_others: bool,
+    quick_repair: bool,
     /// Dropped last, so that the next transaction begins after this one has ended.
     _writing: G,
 }
@@ -97,6 +98,7 @@ impl<G> RedbTransaction<G> {
         Self {
             open: Some(Open::new(tx, |_| Tables::default())),
             follows_others,
+            quick_repair: false,
             _writing: writing,
         }
     }
@@ -172,13 +174,18 @@ impl<G> Transaction for RedbTransaction<G> {
         self.follows_others
     }
 
+    fn allow_quick_repair(&mut self) {
+        self.quick_repair = true;
+    }
+
     fn commit(mut self: Box<Self>) -> Result<Ticket> {
-        let (tx, closed) = close_tables(self.open.take().expect(NOT_ENDED));
+        let (mut tx, closed) = close_tables(self.open.take().expect(NOT_ENDED));
         if let Err(error) = closed {
             // Report the error of the tables, not that of the abort.
             let _ = abort(tx);
             return Err(error);
         }
+        tx.set_quick_repair(self.quick_repair);
         contain(|| {
             tx.commit()
                 .map_err(|error| wrapped_error("committing", error))

@@ -4,11 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lattice_backend::backend::MemoryBackend;
 use lattice_backend::conformance;
 use lattice_backend::conformance::{MachineSuite, MigrationSuite, Rng};
-use lattice_backend::redb::RedbBackend;
+use lattice_backend::journal::{JournaledBackend, Tuning};
+use lattice_backend::redb::{FileDisk, RedbBackend};
 use lattice_backend::storage::MemoryDisk;
 
 use crate::late::{Flaw, Late};
@@ -35,6 +37,39 @@ fn redb_on_files_conforms() {
         let name = format!("{}.db", stores.fetch_add(1, Ordering::SeqCst));
         (Arc::new(RedbBackend::on_files()), dir.path().join(name))
     });
+}
+
+/// Sessions that begin with the first commit, and generations of a few records.
+fn eager() -> Tuning {
+    Tuning {
+        burst_commits: 1,
+        burst: Duration::from_secs(3600),
+        segment_bytes: 16 << 10,
+        table_bytes: 4 << 10,
+        idle: Duration::from_secs(3600),
+    }
+}
+
+#[test]
+fn a_journal_conforms() {
+    for tuning in [Tuning::default(), eager()] {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = AtomicU64::new(0);
+        conformance::backend(|| {
+            let journal = JournaledBackend::over(MemoryBackend::new(), MemoryDisk::new());
+            (Arc::new(journal.tuned(tuning)), PathBuf::from("state.db"))
+        });
+        conformance::backend(|| {
+            let disk = MemoryDisk::new();
+            let journal = JournaledBackend::over(RedbBackend::on_disk(disk.clone()), disk);
+            (Arc::new(journal.tuned(tuning)), PathBuf::from("state.db"))
+        });
+        conformance::backend(|| {
+            let name = format!("{}.db", stores.fetch_add(1, Ordering::SeqCst));
+            let journal = JournaledBackend::over(RedbBackend::on_files(), FileDisk);
+            (Arc::new(journal.tuned(tuning)), dir.path().join(name))
+        });
+    }
 }
 
 fn message(run: impl FnOnce()) -> String {

@@ -1,0 +1,100 @@
+//! What a handle knows of the store: a snapshot of the backend, and the journal's rows over it.
+//!
+//! During its own turns the writer keeps this up to date. Otherwise a snapshot first reads what other
+//! processes have published.
+
+use std::sync::Arc;
+
+use crate::backend::BackendError;
+use crate::journal::layout::{Mark, Published};
+use crate::journal::memtable::{Memtable, Pins};
+use crate::journal::scan::{Chain, Position};
+use crate::journal::segment::Segments;
+use crate::journal::shared::Session;
+use crate::journal::view::{Base, Layers, View};
+
+#[derive(Default)]
+pub(super) struct Current {
+    /// The number of the turn in which the writer keeps this up to date.
+    pub(super) turn: u64,
+    /// The session, if there is one.
+    pub(super) known: Option<Known>,
+    /// Open for reading, of the session that `known` was or will be read from.
+    pub(super) segments: Option<Arc<Segments>>,
+    /// A snapshot was taken since the worker looked last.
+    pub(super) is_used: bool,
+}
+
+/// What is known of a session.
+pub(super) struct Known {
+    pub(super) base: Base,
+    pub(super) chain: Chain,
+    /// What was published when this was read.
+    pub(super) published: Option<Published>,
+}
+
+impl Current {
+    /// A snapshot of a session.
+    pub(super) fn view(&self, pins: &Arc<Pins>) -> Option<View> {
+        let known = self.known.as_ref()?;
+        let seq = known.chain.end.seq;
+        Some(View {
+            base: Arc::clone(&known.base),
+            layers: Layers {
+                frozen: known.chain.frozen.clone(),
+                active: Some(Arc::clone(&known.chain.active)),
+            },
+            seq,
+            _pin: Some(pins.pin(seq)),
+        })
+    }
+
+    /// The writer goes to the next generation.
+    pub(super) fn change_generation(&mut self, active: &Arc<Memtable>) {
+        if let Some(known) = &mut self.known {
+            let before = std::mem::replace(&mut known.chain.active, Arc::clone(active));
+            known.chain.frozen = Some(before);
+        }
+    }
+
+    /// A record was synced.
+    pub(super) fn advance(&mut self, end: &Position, segments: &Segments) {
+        if let Some(known) = &mut self.known {
+            known.chain.end = *end;
+            known.published = Some(end.published(segments));
+        }
+    }
+
+    /// A generation was folded.
+    pub(super) fn folded(&mut self, base: Base) {
+        if let Some(known) = &mut self.known {
+            known.base = base;
+            known.chain.frozen = None;
+        }
+    }
+
+    /// The backend holds everything, and the session goes on in an empty generation.
+    pub(super) fn start(&mut self, base: Base, mark: &Mark, session: &Session) {
+        let mut chain = Chain::new(mark);
+        chain.active = Arc::clone(&session.active);
+        self.known = Some(Known {
+            base,
+            published: Some(chain.end.published(&session.segments)),
+            chain,
+        });
+        self.segments = Some(Arc::clone(&session.segments));
+    }
+
+    /// There is no session.
+    pub(super) fn end(&mut self) {
+        self.known = None;
+        self.segments = None;
+    }
+}
+
+pub(super) fn missing(store: &std::path::Path) -> BackendError {
+    let name = store.file_name().unwrap_or_default().to_string_lossy();
+    BackendError::JournalMissing {
+        name: format!("{name}{}", crate::journal::layout::SEGMENT_SUFFIX),
+    }
+}

@@ -1,0 +1,112 @@
+//! The store as its users see it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Transaction, TurnHold};
+use crate::journal::shared::{Core, lock};
+use crate::progress::ProgressSink;
+
+pub(super) struct JournaledDb(pub(super) Arc<Core>);
+
+impl fmt::Debug for JournaledDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournaledDb")
+            .field("inner", &self.0.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Closes the store. The last handle of a session ends it, unless the handle has failed: the
+    /// journal then stays as a crash would leave it.
+    fn close(self: &Arc<Self>) -> Result<()> {
+        let mut writer = lock(&self.writing);
+        if self.is_closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let left = match writer.session.is_some() && self.failed.get().is_none() {
+            true => self.leave(&mut writer),
+            false => Ok(()),
+        };
+        self.is_closed.store(true, Ordering::Release);
+        let job = lock(&self.fold).job.take();
+        writer.session = None;
+        lock(&self.current).end();
+        drop(writer);
+        drop(job);
+        left.and(self.inner.close())
+    }
+
+    fn leave(self: &Arc<Self>, writer: &mut crate::journal::shared::Writer) -> Result<()> {
+        self.drain()?;
+        self.wait_for_fold()?;
+        let hold = match self.inner.hold_turn() {
+            // Another handle writes, and knows the session.
+            Err(BackendError::InUse(_)) => return Ok(()),
+            hold => hold?,
+        };
+        self.enter(writer, &hold)?;
+        let is_last = match &writer.session {
+            Some(session) => !session
+                .segments
+                .has_other_members()
+                .map_err(crate::journal::scan::unreadable)?,
+            None => false,
+        };
+        match is_last {
+            true => self.end_session(writer),
+            false => Ok(()),
+        }
+    }
+}
+
+impl StateDb for JournaledDb {
+    fn access(&self) -> Access {
+        self.0.inner.access()
+    }
+
+    fn is_replaced(&self) -> Result<bool> {
+        self.0.inner.is_replaced()
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
+        if self.0.is_closed.load(Ordering::Acquire) {
+            return Err(BackendError::Closed);
+        }
+        Ok(Arc::new(self.0.view()?))
+    }
+
+    fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(self.0.begin()?))
+    }
+
+    fn hold_turn(&self) -> Result<TurnHold> {
+        self.0.inner.hold_turn()
+    }
+
+    fn turn(&self) -> u64 {
+        self.0.inner.turn()
+    }
+
+    fn compact(&self, progress: &ProgressSink) -> Result<()> {
+        let mut writer = lock(&self.0.writing);
+        self.0.check_usable()?;
+        let _hold = self.0.inner.hold_turn()?;
+        self.0.enter(&mut writer, &_hold)?;
+        self.0.end_session(&mut writer)?;
+        self.0.inner.compact(progress)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.0.close()
+    }
+}
+
+impl Drop for JournaledDb {
+    fn drop(&mut self) {
+        // A caller who needs the error closes the store.
+        let _ = self.0.close();
+    }
+}

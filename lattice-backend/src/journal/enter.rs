@@ -1,0 +1,210 @@
+//! A writer takes its turn: it looks whether there is a session, and recovers what it does not know.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::{BackendError, Busy, Result, TurnHold};
+use crate::journal::current::{Current, Known, missing};
+use crate::journal::layout::{Keys, Mark};
+use crate::journal::scan::{Chain, Position, check_tail, has_both, read_mark, unreadable};
+use crate::journal::segment::{OpenFailure, Segments, clear};
+use crate::journal::shared::{Core, Job, Session, Writer, lock};
+use crate::storage::{FileMode, LockKind};
+
+/// The pause between two attempts to take a lock that readers of a crashed store hold.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
+
+impl Core {
+    /// Brings what this handle knows up to date, at the first use of a turn.
+    pub(super) fn enter(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
+        if writer.turn == hold.number() {
+            return Ok(());
+        }
+        let mut current = lock(&self.current);
+        // This handle has the turn: what a snapshot shows is what writers have left.
+        let base = self.inner.snapshot()?;
+        let mark = read_mark(&*base)?;
+        drop(base);
+        let seen = writer.seen;
+        let job = match mark {
+            Some(mark) if mark.is_open => self.join(writer, &mut current, &mark, hold)?,
+            ended => {
+                current.end();
+                writer.session = None;
+                // Files that cannot be cleared only prevent the next session.
+                let _ = clear(&*self.disk, &self.store, ended.map(|mark| mark.salt));
+                None
+            }
+        };
+        current.turn = hold.number();
+        drop(current);
+        writer.seen = writer.session.as_ref().map(Session::mark);
+        writer.follows_others |= writer.seen != seen;
+        writer.turn = hold.number();
+        if let Some(session) = &writer.session {
+            let is_ready = job.is_none();
+            let mut fold = lock(&self.fold);
+            fold.job = job;
+            fold.next_is_ready = is_ready;
+            drop(fold);
+            lock(&self.log).durable = session.position.seq;
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Recovers a session, or reads on in one that this handle knows. Returns the generation that has
+    /// to be folded, if the segments hold two.
+    fn join(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        current: &mut Current,
+        mark: &Mark,
+        hold: &TurnHold,
+    ) -> Result<Option<Job>> {
+        let keys = Keys::new(mark.salt);
+        let known = writer.session.as_ref();
+        let known = known.filter(|session| session.keys().salt() == mark.salt);
+        let is_member = known.is_some();
+        let segments = match known {
+            Some(session) => Arc::clone(&session.segments),
+            None => Arc::new(self.open_segments(&keys, FileMode::ReadWrite)?),
+        };
+        if !has_both(&segments, mark)? {
+            return Err(missing(&self.store));
+        }
+        // It was true when it was written, whatever has happened since.
+        let published = segments.published().map_err(unreadable)?;
+        if let Some(session) = known
+            && published == Some(session.position.published(&segments))
+            && mark.folded + 1 == session.position.generation.0
+        {
+            return Ok(None);
+        }
+        let is_live = is_member || segments.has_other_members().map_err(unreadable)?;
+        if !is_live {
+            self.keep_readers_out(&segments)?;
+            // A crash of the system can have left an older value than what was acknowledged.
+            segments.unpublish().map_err(unwritable)?;
+        }
+        if !is_member && !segments.join().map_err(unreadable)? {
+            return Err(BackendError::InUse(Busy::default()));
+        }
+        let chain = self.recover(current, mark, &segments, published.is_some_and(|_| is_live))?;
+        let place = chain.end;
+        segments
+            .publish(&place.published(&segments))
+            .map_err(unwritable)?;
+        if !is_live {
+            segments.release_guard().map_err(unreadable)?;
+        }
+        let job = chain.frozen.as_ref().zip(chain.frozen_end);
+        let job = job.map(|(rows, end)| Job {
+            segments: Arc::clone(&segments),
+            rows: Arc::clone(rows),
+            end,
+            _hold: hold.clone(),
+        });
+        writer.session = Some(Session {
+            segments: Arc::clone(&segments),
+            position: place,
+            active: Arc::clone(&chain.active),
+        });
+        current.known = Some(Known {
+            base: self.inner.snapshot()?,
+            published: Some(place.published(&segments)),
+            chain,
+        });
+        current.segments = Some(segments);
+        Ok(job)
+    }
+
+    /// Reads what the backend does not hold, and makes it durable. What a live writer has published
+    /// already is.
+    fn recover(
+        &self,
+        current: &mut Current,
+        mark: &Mark,
+        segments: &Segments,
+        is_live: bool,
+    ) -> Result<Chain> {
+        let published = segments.published().map_err(unreadable)?;
+        let is_same = |segments: &Arc<Segments>| segments.keys().salt() == mark.salt;
+        let is_known = current.segments.as_ref().is_some_and(is_same);
+        let known = current.known.take().filter(|_| is_known);
+        let mut chain = Chain::after(known.map(|known| known.chain), mark);
+        let oldest = self.pins.oldest(chain.end.seq);
+        chain.read_on(segments, None, Some(oldest))?;
+        let end = chain.end;
+        check_tail(segments, &end, published.as_ref())?;
+        let is_synced = is_live && published == Some(end.published(segments));
+        if !is_synced {
+            // A killed process may not have synced the last record. After a failed sync the system
+            // takes its pages for clean, so only writing it again brings it to the disk.
+            if let Some(last) = &chain.last {
+                let storage = segments.storage(last.generation.file());
+                storage
+                    .write_at(last.offset, &last.bytes)
+                    .map_err(unwritable)?;
+            }
+            segments.sync().map_err(unwritable)?;
+        }
+        let next = end.generation.next();
+        let held = segments.generation(next.file()).map_err(unreadable)?;
+        if chain.frozen.is_none() && held != Some(next) {
+            segments.recycle(next).map_err(unwritable)?;
+        }
+        Ok(chain)
+    }
+
+    pub(super) fn open_segments(&self, keys: &Keys, mode: FileMode) -> Result<Segments> {
+        let opened = Segments::open(&*self.disk, &self.store, keys, mode);
+        opened.map_err(|failure| match failure {
+            OpenFailure::Missing => missing(&self.store),
+            OpenFailure::Io(error) => unreadable(error),
+        })
+    }
+
+    /// Waits for readers that read a crashed store.
+    fn keep_readers_out(&self, segments: &Segments) -> Result<()> {
+        let began = Instant::now();
+        while !segments
+            .try_guard(LockKind::Exclusive)
+            .map_err(unreadable)?
+        {
+            if began.elapsed() >= self.wait {
+                return Err(BackendError::InUse(Busy {
+                    waited: began.elapsed(),
+                    holder: None,
+                }));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+impl Chain {
+    /// What is known of the chain, if that begins where the backend ends.
+    pub(super) fn after(known: Option<Self>, mark: &Mark) -> Self {
+        let Some(mut known) = known else {
+            return Self::new(mark);
+        };
+        let first = Position::folded(mark).generation;
+        if known.end.generation == first && known.end.seq >= mark.seq {
+            (known.frozen, known.frozen_end) = (None, None);
+            return known;
+        }
+        let is_frozen = known
+            .frozen_end
+            .is_some_and(|frozen| frozen.generation == first);
+        match is_frozen && known.end.generation == first.next() {
+            true => known,
+            false => Self::new(mark),
+        }
+    }
+}
+
+pub(super) fn unwritable(error: std::io::Error) -> BackendError {
+    BackendError::storage("recovering the journal", error)
+}

@@ -1,0 +1,216 @@
+//! Work in the background, by one thread for all stores of a process: folds, and what an idle handle
+//! gives up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, TryLockError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::backend::{BackendError, Result, Table, Ticket};
+use crate::journal::layout::{MARK, Mark};
+use crate::journal::shared::{Core, Job, lock};
+use crate::journal::tx::write_rows;
+
+/// How often a thread that waits for a fold looks whether it has failed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a segment is not recycled because a reader asks for it.
+const MAX_READING: Duration = Duration::from_secs(1);
+
+/// The stores that have something to do, by the address of their core.
+#[derive(Default)]
+struct Tasks {
+    due: BTreeMap<usize, (Weak<Core>, Instant)>,
+    has_thread: bool,
+}
+
+struct Worker {
+    tasks: Mutex<Tasks>,
+    changed: Condvar,
+}
+
+fn worker() -> &'static Worker {
+    static WORKER: OnceLock<Worker> = OnceLock::new();
+    WORKER.get_or_init(|| Worker {
+        tasks: Mutex::default(),
+        changed: Condvar::new(),
+    })
+}
+
+impl Worker {
+    fn run(&self) {
+        let mut tasks = lock(&self.tasks);
+        loop {
+            let next = tasks.due.iter().min_by_key(|(_, (_, due))| *due);
+            let Some((place, due)) = next.map(|(place, (_, due))| (*place, *due)) else {
+                tasks.has_thread = false;
+                return;
+            };
+            let wait = due.saturating_duration_since(Instant::now());
+            if !wait.is_zero() {
+                let waited = self.changed.wait_timeout(tasks, wait);
+                tasks = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let core = tasks
+                .due
+                .remove(&place)
+                .and_then(|(core, _)| core.upgrade());
+            drop(tasks);
+            if let Some(core) = core {
+                let again = core.work();
+                if let Some(again) = again {
+                    core.wake_at(Instant::now() + again);
+                }
+            }
+            tasks = lock(&self.tasks);
+        }
+    }
+}
+
+impl Core {
+    /// Lets the worker look at this store now.
+    pub(super) fn wake(self: &Arc<Self>) {
+        self.wake_at(Instant::now());
+    }
+
+    fn wake_at(self: &Arc<Self>, due: Instant) {
+        let worker = worker();
+        let mut tasks = lock(&worker.tasks);
+        let task = tasks
+            .due
+            .entry(Arc::as_ptr(self).addr())
+            .or_insert_with(|| (Arc::downgrade(self), due));
+        task.1 = task.1.min(due);
+        if !tasks.has_thread {
+            // Without a thread, closing the store folds.
+            tasks.has_thread = crate::cores::detach(|| self::worker().run());
+        }
+        drop(tasks);
+        worker.changed.notify_all();
+    }
+
+    /// Does what is due. Returns when to look again.
+    fn work(self: &Arc<Self>) -> Option<Duration> {
+        self.run_fold();
+        if self.is_closed.load(Ordering::Acquire) || self.failed.get().is_some() {
+            return None;
+        }
+        self.end_idle_session()
+    }
+
+    /// Folds the frozen generation, if there is one.
+    fn run_fold(&self) {
+        let Some(job) = lock(&self.fold).job.clone() else {
+            return;
+        };
+        let folded = self.fold_generation(&job);
+        if let Err(error) = folded {
+            self.fail(error);
+        }
+        let mut fold = lock(&self.fold);
+        let ended = fold.job.take();
+        fold.next_is_ready = self.failed.get().is_none();
+        drop(fold);
+        self.folded.notify_all();
+        // Another handle can have the turn now.
+        drop((ended, job));
+    }
+
+    fn fold_generation(&self, job: &Job) -> Result<()> {
+        self.sync_to(job.end.seq)?;
+        let mut tx = self.inner.begin_write()?;
+        write_rows(&mut *tx, &job.rows, job.end.seq)?;
+        let mark = Mark {
+            is_open: true,
+            salt: job.segments.keys().salt(),
+            folded: job.end.generation.0,
+            seq: job.end.seq,
+            chain: job.end.chain,
+        };
+        tx.put(Table::System, MARK, &mark.to_bytes())?;
+        tx.allow_quick_repair();
+        tx.commit().and_then(Ticket::wait)?;
+        let base = self.inner.snapshot()?;
+        lock(&self.current).folded(base);
+        let began = Instant::now();
+        let unwritable = |error| BackendError::storage("recycling a segment of the journal", error);
+        while job.segments.is_being_read().map_err(unwritable)? && began.elapsed() < MAX_READING {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let next = job.end.generation.next().next();
+        job.segments.recycle(next).map_err(unwritable)
+    }
+
+    /// Waits for the fold that is running. Without a worker, this thread folds.
+    pub(super) fn wait_for_fold(&self) -> Result<()> {
+        let mut fold = lock(&self.fold);
+        while fold.job.is_some() {
+            self.check_failed()?;
+            if !lock(&worker().tasks).has_thread {
+                drop(fold);
+                self.run_fold();
+                fold = lock(&self.fold);
+                continue;
+            }
+            let waited = self.folded.wait_timeout(fold, LOOK);
+            fold = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.check_failed()
+    }
+
+    fn check_failed(&self) -> Result<()> {
+        match self.failed.get() {
+            Some(first) => Err(BackendError::Unusable {
+                first: Some(first.clone()),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the session if no handle has written for a while. A reader forgets what it knows: a
+    /// snapshot that is kept keeps pages of the backend from being used again.
+    fn end_idle_session(self: &Arc<Self>) -> Option<Duration> {
+        let idle = self.tuning.idle;
+        let mut writer = match self.writing.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Some(idle / 4),
+        };
+        let Some(session) = &writer.session else {
+            drop(writer);
+            return self.forget_idle();
+        };
+        let since = writer.last_commit.map_or(idle, |last| last.elapsed());
+        if since < idle {
+            return Some(idle - since);
+        }
+        let published = session.segments.published().ok().flatten();
+        if published != Some(session.position.published(&session.segments)) {
+            // Another process writes. It ends the session, unless it is killed.
+            writer.last_commit = Some(Instant::now());
+            return Some(idle);
+        }
+        // An error is reported by the next write.
+        let hold = self.inner.hold_turn().ok()?;
+        let seen = writer.seen;
+        self.enter(&mut writer, &hold).ok()?;
+        let is_unchanged = writer.seen == seen && lock(&self.fold).job.is_none();
+        if writer.session.is_some() && is_unchanged {
+            self.end_session(&mut writer).ok()?;
+        }
+        let again = writer.session.is_some().then_some(idle);
+        drop(writer);
+        drop(hold);
+        again
+    }
+
+    fn forget_idle(self: &Arc<Self>) -> Option<Duration> {
+        let mut current = lock(&self.current);
+        current.known.as_ref()?;
+        if std::mem::take(&mut current.is_used) {
+            return Some(self.tuning.idle);
+        }
+        current.end();
+        None
+    }
+}

@@ -1,0 +1,229 @@
+//! A write-ahead journal over any backend: a durable commit costs one sequential write and one sync.
+//!
+//! The journal redoes rows. It knows neither the backend below it nor what the rows mean.
+
+mod current;
+mod db;
+mod enter;
+mod fold;
+mod follow;
+mod layout;
+mod log;
+mod memtable;
+mod merge;
+mod record;
+mod scan;
+mod segment;
+mod shared;
+mod tx;
+mod view;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Duration;
+
+use crate::backend::file_error::FileFault;
+use crate::backend::{
+    Access, BackendError, FileError, Integrity, Journal, OpenOptions, Peek, PeekError, Result,
+    Sharing, StateBackend, StateDb, WriteTx, WriterLock, copy_store, peek_open,
+};
+use crate::progress::ProgressSink;
+use crate::storage::{Disk, FileMode};
+
+use db::JournaledDb;
+use shared::{Core, lock};
+
+/// Cache for a peek, which reads a handful of pages.
+const PEEK_CACHE_BYTES: usize = 256 << 10;
+
+/// When the journal of a store is used, and how much it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// A session begins with this commit of a handle within [`burst`](Self::burst): making its
+    /// files costs as much as a few commits, so a process that writes little has none.
+    pub burst_commits: usize,
+    /// See [`burst_commits`](Self::burst_commits).
+    pub burst: Duration,
+    /// A generation ends when its segment has this many bytes.
+    pub segment_bytes: u64,
+    /// A generation ends when its rows take this many bytes of memory.
+    pub table_bytes: usize,
+    /// A session ends after this time without a commit.
+    pub idle: Duration,
+}
+
+impl Default for Tuning {
+    /// 8 commits within a second, 8 MiB on disk, 4 MiB in memory, a second.
+    fn default() -> Self {
+        Self {
+            burst_commits: 8,
+            burst: Duration::from_secs(1),
+            segment_bytes: 8 << 20,
+            table_bytes: 4 << 20,
+            idle: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Stores of another backend, with a journal in front of each that is written to in bursts.
+///
+/// The journal is two files beside the store's file: its canonical name with `.journal-0` and
+/// `.journal-1`. They are there while the store is written to, and for a second afterwards; closing
+/// the store removes them. After a crash they hold what the store's file does not, and belong to it.
+#[derive(Clone)]
+pub struct JournaledBackend {
+    inner: Arc<dyn StateBackend>,
+    disk: Arc<dyn Disk>,
+    tuning: Tuning,
+}
+
+impl fmt::Debug for JournaledBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournaledBackend")
+            .field("inner", &self.inner)
+            .field("disk", &self.disk)
+            .field("tuning", &self.tuning)
+            .finish()
+    }
+}
+
+impl JournaledBackend {
+    /// A journal on a disk, over a backend whose stores are on the same disk.
+    pub fn over(inner: impl StateBackend + 'static, disk: impl Disk) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            disk: Arc::new(disk),
+            tuning: Tuning::default(),
+        }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub const fn tuned(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    fn open_db(&self, path: &Path, options: &OpenOptions) -> Result<Arc<Core>, FileError> {
+        let inner = self.inner.open(path, options)?;
+        let io = |error: std::io::Error| FileFault::Io(error.into()).at(path);
+        let core = Arc::new(Core {
+            inner,
+            disk: Arc::clone(&self.disk),
+            store: self.disk.canonical(path).map_err(io)?,
+            wait: options.wait.max(Duration::from_millis(20)),
+            begins_sessions: options.journal == Journal::On
+                && options.work.is_none()
+                && options.sharing == Sharing::SingleWriter,
+            tuning: self.tuning,
+            writing: Mutex::default(),
+            fold: Mutex::default(),
+            folded: Condvar::new(),
+            log: Mutex::default(),
+            logged: Condvar::new(),
+            current: Mutex::default(),
+            pins: Arc::default(),
+            failed: OnceLock::new(),
+            is_closed: false.into(),
+        });
+        let at = |error| FileFault::from(error).at(path);
+        if options.access == Access::ReadWrite {
+            let seen = core.look().map_err(at)?;
+            lock(&core.writing).seen = seen;
+            if !core.begins_sessions && seen.is_some() {
+                drop(core.begin().map_err(at)?);
+            }
+        }
+        Ok(core)
+    }
+}
+
+impl StateBackend for JournaledBackend {
+    fn peek(&self, path: &Path) -> Result<Peek, PeekError> {
+        let options = OpenOptions {
+            cache_bytes: PEEK_CACHE_BYTES,
+            ..OpenOptions::read_only()
+        };
+        let db = self.open(path, &options)?;
+        peek_open(&*db, path)
+    }
+
+    fn create(
+        &self,
+        path: &Path,
+        birth: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+    ) -> Result<(), FileError> {
+        self.inner.create(path, birth)
+    }
+
+    fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {
+        self.inner.scratch()
+    }
+
+    fn backup(
+        &self,
+        path: &Path,
+        target: &Path,
+        edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
+        progress: &ProgressSink,
+    ) -> Result<(), FileError> {
+        copy_store(self, &*self.inner, path, target, edit, progress)?;
+        self.inner.pack_copy(target, progress)
+    }
+
+    fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
+        let checked = self.inner.check_integrity(path)?;
+        if matches!(checked, Integrity::Damaged { .. }) {
+            return Ok(checked);
+        }
+        let db = self.open_db(path, &OpenOptions::read_only())?;
+        let read = db.view();
+        // Nothing was written through it.
+        let _ = db.inner.close();
+        match read {
+            Err(BackendError::Damaged { detail }) => Ok(Integrity::Damaged { detail }),
+            read => {
+                let at = |error| FileFault::from(error).at(path);
+                read.map(|_| checked).map_err(at)
+            }
+        }
+    }
+
+    /// The file is replaced or removed next: its journal is folded first, and its files are gone.
+    fn lock_writer(
+        &self,
+        path: &Path,
+        work: &'static str,
+        wait: Duration,
+    ) -> Result<WriterLock, FileError> {
+        loop {
+            let options = OpenOptions::long_work(work, wait);
+            match self.open_db(path, &options) {
+                Ok(core) => {
+                    let closed = JournaledDb(core).close();
+                    closed.map_err(|error| FileFault::from(error).at(path))?;
+                }
+                Err(error @ FileError::InUse { .. }) => return Err(error),
+                // A damaged file can be locked, and so can one whose journal is missing.
+                Err(_) => return self.inner.lock_writer(path, work, wait),
+            }
+            let locked = self.inner.lock_writer(path, work, wait)?;
+            // Another process may have begun a session before the lock was taken.
+            let store = self.disk.canonical(path);
+            let store = store.map_err(|error| FileFault::Io(error.into()).at(path))?;
+            let is_left = (0..2).any(|file| {
+                self.disk
+                    .open(&segment::path(&store, file), FileMode::Read)
+                    .is_ok()
+            });
+            if !is_left {
+                return Ok(locked);
+            }
+        }
+    }
+
+    fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
+        Ok(Arc::new(JournaledDb(self.open_db(path, options)?)))
+    }
+}

@@ -1,0 +1,344 @@
+//! The two files of a journal.
+
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::journal::layout::{
+    Generation, HEADER_BYTES, Keys, Published, RECORDS, SEGMENT_SUFFIX, SLOT, SLOT_BYTES, Salt,
+    header, header_offsets, read_header,
+};
+use crate::journal::record::{HEAD_BYTES, Head};
+use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+
+/// The length of a new segment.
+const FIRST_BYTES: u64 = 64 << 10;
+/// Zeros are written in pieces of this length.
+const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+const fn byte(offset: u64) -> LockRange {
+    (Bound::Included(offset), Bound::Included(offset))
+}
+
+/// Locks of the first file, far behind its end. The handles that know the session and have not
+/// crashed hold it shared: what is published is what they have synced.
+const LIVE: LockRange = byte(1 << 61);
+/// A writer that recovers holds it, or readers of a crashed store share it.
+const GUARD: LockRange = byte((1 << 61) + 1);
+/// A reader that the writer has overtaken several times holds it: no segment is recycled.
+const READING: LockRange = byte((1 << 61) + 2);
+
+/// The path of a segment, beside the canonical path of the store's file.
+pub(super) fn path(store: &Path, file: usize) -> PathBuf {
+    let mut path = store.as_os_str().to_owned();
+    path.push(SEGMENT_SUFFIX);
+    path.push(file.to_string());
+    PathBuf::from(path)
+}
+
+/// Both segments of a session, open.
+#[derive(Debug)]
+pub(super) struct Segments {
+    files: [Segment; 2],
+    keys: Keys,
+    /// Whether this value holds the lock of those who know the session.
+    is_joined: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    storage: Box<dyn Storage>,
+    id: Option<FileId>,
+}
+
+/// Why the segments of a session cannot be opened.
+pub(super) enum OpenFailure {
+    /// A segment is not there, or is not of this session.
+    Missing,
+    Io(io::Error),
+}
+
+impl From<io::Error> for OpenFailure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => Self::Missing,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Segments {
+    /// Makes the segments of a new session, with the headers of the first two generations, and syncs
+    /// them and their directory. If that fails, none is left.
+    pub(super) fn create(disk: &dyn Disk, store: &Path, keys: &Keys) -> io::Result<Self> {
+        let mut made = Vec::new();
+        let mut create = |generation: Generation| {
+            let path = path(store, generation.file());
+            let storage = disk.create_beside(store, &path)?;
+            made.push(path.clone());
+            write_zeros(&*storage, 0, FIRST_BYTES)?;
+            let bytes = header(keys.salt(), generation);
+            storage.write_at(generation.header_offset(), &bytes)?;
+            storage.sync()?;
+            disk.sync_entry(&path)?;
+            let id = disk.file_id(&path)?;
+            Ok::<_, io::Error>(Segment { storage, id })
+        };
+        let first = create(Generation::FIRST);
+        let both = first.and_then(|first| Ok([create(Generation::FIRST.next())?, first]));
+        if both.is_err() {
+            for path in made {
+                // Report the first error, not that of the removal.
+                let _ = disk.remove(&path);
+            }
+        }
+        Ok(Self {
+            files: both?,
+            keys: keys.clone(),
+            is_joined: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens the segments of a session.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        store: &Path,
+        keys: &Keys,
+        mode: FileMode,
+    ) -> Result<Self, OpenFailure> {
+        let open = |file| {
+            let path = path(store, file);
+            let id = disk.file_id(&path)?;
+            let storage = disk.open(&path, mode)?;
+            Ok::<_, io::Error>(Segment { storage, id })
+        };
+        let segments = Self {
+            files: [open(0)?, open(1)?],
+            keys: keys.clone(),
+            is_joined: AtomicBool::new(false),
+        };
+        match [segments.generation(0)?, segments.generation(1)?] {
+            [Some(_), Some(_)] => Ok(segments),
+            _ => Err(OpenFailure::Missing),
+        }
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(super) fn storage(&self, file: usize) -> &dyn Storage {
+        &*self.files[file].storage
+    }
+
+    /// The generation that a file holds: the greater one of its intact headers of this session.
+    pub(super) fn generation(&self, file: usize) -> io::Result<Option<Generation>> {
+        let mut greatest = None;
+        for offset in header_offsets() {
+            let mut bytes = [0; HEADER_BYTES];
+            match self.storage(file).read_at(offset, &mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+                read => read?,
+            }
+            if let Some((salt, generation)) = read_header(&bytes)
+                && salt == self.keys.salt()
+                && generation.file() == file
+            {
+                greatest = greatest.max(Some(generation));
+            }
+        }
+        Ok(greatest)
+    }
+
+    /// Makes a file the next but one generation after the one that it holds, and syncs it.
+    pub(super) fn recycle(&self, generation: Generation) -> io::Result<()> {
+        let storage = self.storage(generation.file());
+        let bytes = header(self.keys.salt(), generation);
+        storage.write_at(generation.header_offset(), &bytes)?;
+        storage.sync()
+    }
+
+    /// Writes zeros so that a file has at least this length.
+    pub(super) fn grow(&self, file: usize, needed: u64) -> io::Result<()> {
+        let storage = self.storage(file);
+        let len = storage.len_bytes()?;
+        if needed <= len {
+            return Ok(());
+        }
+        // Doubled, so that few records pay for it.
+        let longer = needed
+            .max(len.saturating_mul(2))
+            .next_multiple_of(FIRST_BYTES);
+        write_zeros(storage, len, longer)
+    }
+
+    /// Publishes the end of the records: beside those of the other generation.
+    pub(super) fn publish(&self, published: &Published) -> io::Result<()> {
+        let storage = self.storage(published.generation.other_file());
+        storage.write_at(SLOT, &published.to_bytes())
+    }
+
+    /// What is published: the later one of both files.
+    pub(super) fn published(&self) -> io::Result<Option<Published>> {
+        let mut latest: Option<Published> = None;
+        for file in [0, 1] {
+            let mut bytes = [0; SLOT_BYTES];
+            match self.storage(file).read_at(SLOT, &mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+                read => read?,
+            }
+            if let Some(published) = Published::from_bytes(&bytes)
+                && published.salt == self.keys.salt()
+                && latest.is_none_or(|latest| latest.seq < published.seq)
+            {
+                latest = Some(published);
+            }
+        }
+        Ok(latest)
+    }
+
+    /// Takes back what is published.
+    pub(super) fn unpublish(&self) -> io::Result<()> {
+        for file in [0, 1] {
+            self.storage(file).write_at(SLOT, &[0; SLOT_BYTES])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.storage(0).sync()?;
+        self.storage(1).sync()
+    }
+
+    /// Takes the lock of those who know the session.
+    pub(super) fn join(&self) -> io::Result<bool> {
+        let is_joined = self.storage(0).try_lock(LIVE, LockKind::Shared)?;
+        self.is_joined.store(is_joined, Ordering::Release);
+        Ok(is_joined)
+    }
+
+    /// Whether a handle that knows the session has not crashed: this one or another.
+    pub(super) fn has_members(&self) -> io::Result<bool> {
+        Ok(self.is_joined.load(Ordering::Acquire) || self.has_other_members()?)
+    }
+
+    /// Whether another handle, in this process or another, knows the session and has not crashed.
+    pub(super) fn has_other_members(&self) -> io::Result<bool> {
+        self.storage(0).is_locked(LIVE)
+    }
+
+    /// Tries to keep writers from recovering, or other handles from reading a crashed store.
+    pub(super) fn try_guard(&self, kind: LockKind) -> io::Result<bool> {
+        self.storage(0).try_lock(GUARD, kind)
+    }
+
+    pub(super) fn release_guard(&self) -> io::Result<()> {
+        self.storage(0).unlock(GUARD)
+    }
+
+    /// Tries to keep the writer from recycling a segment.
+    pub(super) fn try_read(&self) -> io::Result<bool> {
+        self.storage(0).try_lock(READING, LockKind::Shared)
+    }
+
+    pub(super) fn release_reading(&self) -> io::Result<()> {
+        self.storage(0).unlock(READING)
+    }
+
+    pub(super) fn is_being_read(&self) -> io::Result<bool> {
+        self.storage(0).is_locked(READING)
+    }
+
+    /// Removes the files after the session has ended. Names that lead to other files are left.
+    pub(super) fn remove(&self, disk: &dyn Disk, store: &Path) {
+        for (file, segment) in self.files.iter().enumerate() {
+            let path = path(store, file);
+            // What stays is of a closed session, and the next writer removes it.
+            if disk.file_id(&path).is_ok_and(|id| id == segment.id) {
+                let _ = disk.remove(&path);
+            }
+        }
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        for segment in &self.files {
+            // Locks that cannot be released end with the process.
+            let _ = segment.storage.close();
+        }
+    }
+}
+
+fn write_zeros(storage: &dyn Storage, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let step = usize::try_from(to - at)
+            .unwrap_or(usize::MAX)
+            .min(ZEROS.len());
+        storage.write_at(at, &ZEROS[..step])?;
+        at += u64::try_from(step).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+/// Puts files of another session out of the way, before a session begins. They are removed if they
+/// hold no record; else they get another name, since they may hold what the store's file lacks.
+pub(super) fn clear(disk: &dyn Disk, store: &Path, ended: Option<Salt>) -> io::Result<()> {
+    for file in [0, 1] {
+        let path = path(store, file);
+        let storage = match disk.open(&path, FileMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        let keep = holds_records(&*storage, ended);
+        let closed = storage.close();
+        if !keep.and_then(|keep| closed.map(|()| keep))? {
+            disk.remove(&path)?;
+            continue;
+        }
+        let free = (0..u32::MAX).map(|number| {
+            let mut stale = path.as_os_str().to_owned();
+            stale.push(format!(".stale-{number}"));
+            PathBuf::from(stale)
+        });
+        for stale in free {
+            match disk.open(&stale, FileMode::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    disk.rename(&path, &stale)?;
+                    disk.sync_entry(&stale)?;
+                    break;
+                }
+                opened => opened?.close()?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file holds a record of a session other than the ended one.
+fn holds_records(storage: &dyn Storage, ended: Option<Salt>) -> io::Result<bool> {
+    for offset in header_offsets() {
+        let mut bytes = [0; HEADER_BYTES];
+        match storage.read_at(offset, &mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        let Some((salt, _)) = read_header(&bytes) else {
+            continue;
+        };
+        if Some(salt) == ended {
+            return Ok(false);
+        }
+        let mut head = [0; HEAD_BYTES];
+        return match storage.read_at(RECORDS, &mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            read => {
+                read?;
+                Ok(Head::read(&head, &Keys::new(salt)).is_some())
+            }
+        };
+    }
+    Ok(false)
+}

@@ -1,0 +1,451 @@
+//! What all parts of an open store share, and the path of a commit.
+//!
+//! Lock order: `writing`, `fold`, `log`, `current`. A hold of the turn is dropped without any of
+//! them.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::backend::{
+    BackendError, FirstFailure, Result, StateDb, Table, Ticket, Transaction, TurnHold,
+};
+use crate::journal::Tuning;
+use crate::journal::current::Current;
+use crate::journal::layout::{ChainValue, Keys, MARK, Mark, Salt};
+use crate::journal::log::{Log, Pending};
+use crate::journal::memtable::{Memtable, Pins};
+use crate::journal::scan::Position;
+use crate::journal::segment::Segments;
+use crate::journal::tx::{Changes, JournalTx, write_rows};
+use crate::journal::view::View;
+use crate::storage::Disk;
+
+/// While a generation is being folded, commits wait for the fold once the next one has this many times
+/// the memory of a full one.
+const STOP_TABLES: usize = 3;
+/// The longest delay of one commit that is slowed before that.
+const MAX_DELAY: Duration = Duration::from_millis(4);
+/// After a session could not begin, the next attempt waits this long.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Locks a mutex. What it protects is consistent after every statement, so a panic of another
+/// thread does no harm.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An open store.
+pub(super) struct Core {
+    pub(super) inner: Arc<dyn StateDb>,
+    pub(super) disk: Arc<dyn Disk>,
+    /// The canonical path of the store's file.
+    pub(super) store: PathBuf,
+    /// How long a call waits for others.
+    pub(super) wait: Duration,
+    /// Whether sessions begin here.
+    pub(super) begins_sessions: bool,
+    pub(super) tuning: Tuning,
+    /// A write transaction holds it from begin to end.
+    pub(super) writing: Mutex<Writer>,
+    pub(super) fold: Mutex<Fold>,
+    /// Notified when a fold ends.
+    pub(super) folded: Condvar,
+    pub(super) log: Mutex<Log>,
+    /// Notified when a record is synced.
+    pub(super) logged: Condvar,
+    pub(super) current: Mutex<Current>,
+    pub(super) pins: Arc<Pins>,
+    /// The first failure after which it is unknown what is on disk.
+    pub(super) failed: OnceLock<FirstFailure>,
+    pub(super) is_closed: AtomicBool,
+}
+
+/// The state of the only writer of this handle.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    /// The number of the last turn in which the journal was looked at.
+    pub(super) turn: u64,
+    pub(super) session: Option<Session>,
+    /// The session and the transaction that the caller knows, if there is a session.
+    pub(super) seen: Option<(Salt, ChainValue)>,
+    /// Others have written since the last transaction of this handle began.
+    pub(super) follows_others: bool,
+    /// The times of the last commits to the backend.
+    commits: VecDeque<Instant>,
+    /// The time of the last commit.
+    pub(super) last_commit: Option<Instant>,
+    /// When a session may begin again after one could not.
+    retry_at: Option<Instant>,
+}
+
+/// A session of the journal, as its writer sees it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) segments: Arc<Segments>,
+    /// After the last committed transaction, synced or not.
+    pub(super) position: Position,
+    pub(super) active: Arc<Memtable>,
+}
+
+impl Session {
+    pub(super) fn keys(&self) -> &Keys {
+        self.segments.keys()
+    }
+
+    pub(super) fn mark(&self) -> (Salt, ChainValue) {
+        (self.keys().salt(), self.position.chain)
+    }
+}
+
+/// The fold of a generation.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    pub(super) job: Option<Job>,
+    /// Whether the other file has the header of the next generation.
+    pub(super) next_is_ready: bool,
+}
+
+/// A generation that is to be folded.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) segments: Arc<Segments>,
+    pub(super) rows: Arc<Memtable>,
+    /// The end of the generation.
+    pub(super) end: Position,
+    /// The turn is kept until the fold has ended.
+    pub(super) _hold: TurnHold,
+}
+
+impl Core {
+    pub(super) fn check_usable(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(BackendError::Closed);
+        }
+        match self.failed.get() {
+            Some(first) => Err(BackendError::Unusable {
+                first: Some(first.clone()),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers the first failure after which it is unknown what is on disk.
+    pub(super) fn fail(&self, error: BackendError) -> BackendError {
+        self.failed.get_or_init(|| FirstFailure::of(&error));
+        self.logged.notify_all();
+        self.folded.notify_all();
+        error
+    }
+
+    pub(super) fn begin<'db>(self: &'db Arc<Self>) -> Result<JournalTx<'db>> {
+        let mut writer = lock(&self.writing);
+        self.check_usable()?;
+        let hold = self.inner.hold_turn()?;
+        self.enter(&mut writer, &hold)?;
+        if !self.begins_sessions && writer.session.is_some() {
+            self.end_session(&mut writer)?;
+        }
+        let follows_others = std::mem::take(&mut writer.follows_others);
+        let Some(session) = &writer.session else {
+            let tx = self.inner.begin_write().inspect_err(|_| {
+                writer.follows_others |= follows_others;
+            })?;
+            let follows_others = follows_others || tx.follows_others();
+            return Ok(JournalTx::direct(self, writer, follows_others, hold, tx));
+        };
+        let view = self.writers_view(session)?;
+        Ok(JournalTx::buffered(
+            self,
+            writer,
+            follows_others,
+            hold,
+            view,
+        ))
+    }
+
+    /// What the writer sees: all commits, synced or not.
+    fn writers_view(&self, session: &Session) -> Result<View> {
+        let current = lock(&self.current);
+        let mut view = current.view(&self.pins).ok_or_else(lost)?;
+        view.seq = session.position.seq;
+        Ok(view)
+    }
+
+    /// Makes room for a record. Returns false if there is none, and the transaction has to be written
+    /// through.
+    pub(super) fn has_room(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        changes: &Changes,
+        hold: &TurnHold,
+    ) -> Result<bool> {
+        self.slow_down(writer)?;
+        self.change_generation(writer, hold);
+        let session = writer.session.as_ref().ok_or_else(lost)?;
+        let needed = session
+            .position
+            .offset
+            .saturating_add(changes.record_bytes());
+        let file = session.position.generation.file();
+        Ok(session.segments.grow(file, needed).is_ok())
+    }
+
+    /// Slows commits while they are faster than the fold, and stops them when memory runs short.
+    fn slow_down(&self, writer: &Writer) -> Result<()> {
+        let Some(session) = &writer.session else {
+            return Ok(());
+        };
+        let bytes = session.active.bytes();
+        if bytes >= self.tuning.table_bytes.saturating_mul(STOP_TABLES) {
+            return self.wait_for_fold();
+        }
+        let limit = self.tuning.table_bytes;
+        let over = bytes.saturating_sub(limit);
+        if over > 0 && lock(&self.fold).job.is_some() {
+            // Nothing at the limit, the whole delay at twice the limit.
+            let share = u32::try_from(over.saturating_mul(64) / limit.max(1)).unwrap_or(64);
+            std::thread::sleep(MAX_DELAY * share.min(64) / 64);
+        }
+        Ok(())
+    }
+
+    /// Goes to the next generation, if this one is full and the one before it is folded.
+    fn change_generation(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) {
+        let Some(session) = &mut writer.session else {
+            return;
+        };
+        let is_full = session.position.offset >= self.tuning.segment_bytes
+            || session.active.bytes() >= self.tuning.table_bytes;
+        let mut fold = lock(&self.fold);
+        if !is_full || fold.job.is_some() || !fold.next_is_ready {
+            return;
+        }
+        fold.next_is_ready = false;
+        fold.job = Some(Job {
+            segments: Arc::clone(&session.segments),
+            rows: Arc::clone(&session.active),
+            end: session.position,
+            _hold: hold.clone(),
+        });
+        session.position = session.position.next_generation();
+        session.active = Arc::default();
+        lock(&self.current).change_generation(&session.active);
+        drop(fold);
+        self.wake();
+    }
+
+    /// Appends a transaction as a record.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        mut writer: MutexGuard<'_, Writer>,
+        changes: &Changes,
+        hold: TurnHold,
+    ) -> Result<Ticket> {
+        // The next record is prepared while the last one is synced; a third one waits.
+        let mut log = lock(&self.log);
+        while let Some(next) = log.next() {
+            drop(log);
+            self.sync_to(next)?;
+            log = lock(&self.log);
+        }
+        self.check_usable()?;
+        let session = writer.session.as_mut().ok_or_else(lost)?;
+        let place = &mut session.position;
+        let seq = place.seq.checked_add(1).ok_or_else(lost)?;
+        let (generation, offset) = (place.generation, place.offset);
+        let keys = session.segments.keys();
+        let (bytes, chain) = changes.encode().finish(keys, generation, seq, place.chain);
+        changes.add_to(&session.active, seq, self.pins.oldest(log.durable));
+        place.offset += u64::try_from(bytes.len()).map_err(|_| lost())?;
+        (place.seq, place.chain) = (seq, chain);
+        log.push(Pending {
+            segments: Arc::clone(&session.segments),
+            offset,
+            bytes,
+            end: session.position,
+            _hold: hold,
+        });
+        drop(log);
+        writer.seen = writer.session.as_ref().map(Session::mark);
+        writer.last_commit = Some(Instant::now());
+        drop(writer);
+        Ok(self.ticket(seq))
+    }
+
+    /// Begins a transaction of the backend with the journal's rows in it.
+    pub(super) fn begin_through<'db>(
+        self: &'db Arc<Self>,
+        writer: &Writer,
+    ) -> Result<Box<dyn Transaction + 'db>> {
+        self.wait_for_fold()?;
+        self.drain()?;
+        let mut tx = self.inner.begin_write()?;
+        if let Some(session) = &writer.session {
+            write_rows(&mut *tx, &session.active, session.position.seq)?;
+        }
+        Ok(tx)
+    }
+
+    /// Commits a transaction of the backend. In a session, it takes a number and moves the chain, so
+    /// that no record of before fits behind it. Without one, a session may begin with it.
+    pub(super) fn commit_through(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        mut tx: Box<dyn Transaction + '_>,
+    ) -> Result<()> {
+        writer.last_commit = Some(Instant::now());
+        let Some(session) = &writer.session else {
+            return self.commit_to_backend(writer, tx);
+        };
+        let (before, segments) = (session.position, Arc::clone(&session.segments));
+        let seq = before.seq.checked_add(1).ok_or_else(lost)?;
+        let random = random()?;
+        let mark = Mark {
+            is_open: true,
+            salt: session.keys().salt(),
+            folded: before.generation.0,
+            seq,
+            chain: session.keys().direct_chain(before.chain, seq, random),
+        };
+        tx.put(Table::System, MARK, &mark.to_bytes())?;
+        tx.allow_quick_repair();
+        let committed = tx.commit().and_then(Ticket::wait);
+        committed.map_err(|error| self.fail(error))?;
+        self.start_after(writer, &mark, segments)?;
+        let session = writer.session.as_ref().ok_or_else(lost)?;
+        let recycled = session.segments.recycle(before.generation.next().next());
+        recycled
+            .map_err(|error| self.fail(BackendError::storage("preparing the journal", error)))?;
+        lock(&self.fold).next_is_ready = true;
+        Ok(())
+    }
+
+    /// Commits without a session, or begins one with this commit: the journal's mark is part of it.
+    fn commit_to_backend(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        mut tx: Box<dyn Transaction + '_>,
+    ) -> Result<()> {
+        let begun = self.try_begin(writer);
+        if let Some((mark, _)) = &begun {
+            tx.put(Table::System, MARK, &mark.to_bytes())?;
+            tx.allow_quick_repair();
+        }
+        let committed = tx.commit().and_then(Ticket::wait);
+        committed.map_err(|error| self.fail(error))?;
+        let Some((mark, segments)) = begun else {
+            return Ok(());
+        };
+        lock(&self.fold).next_is_ready = true;
+        self.start_after(writer, &mark, segments)
+    }
+
+    /// Makes the files of a session, if commits come fast enough to pay for them. If they cannot be
+    /// made, the store is used without a journal.
+    fn try_begin(&self, writer: &mut Writer) -> Option<(Mark, Arc<Segments>)> {
+        let now = Instant::now();
+        writer.commits.push_back(now);
+        let needed = self.tuning.burst_commits.max(1);
+        while writer.commits.len() > needed {
+            writer.commits.pop_front();
+        }
+        let first = writer.commits.front().copied();
+        let is_burst = writer.commits.len() == needed
+            && first.is_some_and(|first| now.duration_since(first) <= self.tuning.burst);
+        let may_try = writer.retry_at.is_none_or(|retry_at| now >= retry_at);
+        if !self.begins_sessions || !is_burst || !may_try {
+            return None;
+        }
+        let begun = (|| {
+            let keys = Keys::new(Salt(random().ok()?));
+            let mark = Mark {
+                is_open: true,
+                salt: keys.salt(),
+                folded: 0,
+                seq: 0,
+                chain: keys.first_chain(),
+            };
+            let segments = Segments::create(&*self.disk, &self.store, &keys).ok()?;
+            let is_ready = segments.join().ok()?
+                && segments
+                    .publish(&Position::folded(&mark).published(&segments))
+                    .is_ok();
+            if !is_ready {
+                segments.remove(&*self.disk, &self.store);
+                return None;
+            }
+            Some((mark, Arc::new(segments)))
+        })();
+        if begun.is_none() {
+            writer.retry_at = Some(now + RETRY);
+        }
+        begun
+    }
+
+    /// Goes on in an empty generation after a commit of the backend with this mark.
+    fn start_after(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        mark: &Mark,
+        segments: Arc<Segments>,
+    ) -> Result<()> {
+        let session = Session {
+            active: Arc::default(),
+            position: Position::folded(mark),
+            segments,
+        };
+        lock(&self.log).durable = mark.seq;
+        let base = self.inner.snapshot().map_err(|error| self.fail(error))?;
+        let published = session.position.published(&session.segments);
+        lock(&self.current).start(base, mark, &session);
+        let done = session.segments.publish(&published);
+        done.map_err(|error| self.fail(BackendError::storage("publishing a commit", error)))?;
+        writer.commits.clear();
+        writer.seen = Some(session.mark());
+        writer.session = Some(session);
+        self.wake();
+        Ok(())
+    }
+
+    /// Ends the session: the backend gets all rows, and then the files are removed.
+    pub(super) fn end_session(self: &Arc<Self>, writer: &mut Writer) -> Result<()> {
+        let Some(session) = &writer.session else {
+            return Ok(());
+        };
+        let mut tx = self.begin_through(writer)?;
+        let mark = Mark {
+            is_open: false,
+            salt: session.keys().salt(),
+            folded: session.position.generation.0,
+            seq: session.position.seq,
+            chain: session.position.chain,
+        };
+        tx.put(Table::System, MARK, &mark.to_bytes())?;
+        tx.allow_quick_repair();
+        let committed = tx.commit().and_then(Ticket::wait);
+        committed.map_err(|error| self.fail(error))?;
+        // Readers that know the session find nothing published, and look at the mark.
+        lock(&self.current).end();
+        let _ = session.segments.unpublish();
+        session.segments.remove(&*self.disk, &self.store);
+        writer.session = None;
+        writer.seen = None;
+        lock(&self.fold).next_is_ready = false;
+        Ok(())
+    }
+}
+
+fn random() -> Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let filled = getrandom::fill(&mut bytes);
+    filled.map_err(|error| BackendError::storage("choosing a random number", error))?;
+    Ok(bytes)
+}
+
+/// A handle that has lost what it knew of its session must be opened again.
+pub(super) fn lost() -> BackendError {
+    BackendError::unusable()
+}
