@@ -291,8 +291,8 @@ pub trait StateBackend: Debug + Send + Sync {
         progress: &ProgressSink,
     ) -> Result<(), FileError>;
 
-    /// Frees the unused space of a file that rows were just copied to, and that nothing has open. If
-    /// that fails, the file is removed. Reports to `progress`.
+    /// Frees the unused space of a file that rows were just copied to, and that nothing has open.
+    /// If that fails, the file is removed. Reports to `progress`.
     ///
     /// # Errors
     /// See [`FileError`].

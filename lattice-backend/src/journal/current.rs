@@ -1,12 +1,13 @@
 //! What a handle knows of the store: a snapshot of the backend, and the journal's rows over it.
 //!
-//! During its own turns the writer keeps this up to date. Otherwise a snapshot first reads what other
-//! processes have published.
+//! During its own turns the writer keeps this up to date. Otherwise a snapshot first reads what
+//! other processes have published.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::backend::BackendError;
-use crate::journal::layout::{Mark, Published};
+use crate::journal::layout::{Mark, Published, SEGMENT_SUFFIX};
 use crate::journal::memtable::{Memtable, Pins};
 use crate::journal::scan::{Chain, Position};
 use crate::journal::segment::Segments;
@@ -92,9 +93,11 @@ impl Current {
     }
 }
 
-pub(super) fn missing(store: &std::path::Path) -> BackendError {
-    let name = store.file_name().unwrap_or_default().to_string_lossy();
+/// The error for a store whose segments are not both there.
+pub(super) fn missing(store: &Path) -> BackendError {
+    let name = store.file_name().map(|name| name.to_string_lossy());
+    let name = name.unwrap_or_else(|| store.to_string_lossy());
     BackendError::JournalMissing {
-        name: format!("{name}{}", crate::journal::layout::SEGMENT_SUFFIX),
+        name: format!("{name}{SEGMENT_SUFFIX}"),
     }
 }

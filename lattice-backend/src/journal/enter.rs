@@ -1,4 +1,5 @@
-//! A writer takes its turn: it looks whether there is a session, and recovers what it does not know.
+//! A writer takes its turn: it looks whether there is a session, and recovers what it does not
+//! know.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,8 +54,8 @@ impl Core {
         Ok(())
     }
 
-    /// Recovers a session, or reads on in one that this handle knows. Returns the generation that has
-    /// to be folded, if the segments hold two.
+    /// Recovers a session, or reads on in one that this handle knows. Returns the generation that
+    /// has to be folded, if the segments hold two.
     fn join(
         self: &Arc<Self>,
         writer: &mut Writer,

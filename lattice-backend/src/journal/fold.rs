@@ -1,5 +1,5 @@
-//! Work in the background, by one thread for all stores of a process: folds, and what an idle handle
-//! gives up.
+//! Work in the background, by one thread for all stores of a process: folds, and what an idle
+//! handle gives up.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -106,8 +106,8 @@ impl Core {
     }
 
     fn try_follow(self: &Arc<Self>, current: &mut Current) -> Result<Found> {
-        // What is published is read first: a backend's snapshot that is taken later is newer, and so
-        // nothing between the two is missed.
+        // What is published is read first: a backend's snapshot that is taken later is newer, and
+        // so nothing between the two is missed.
         let published = match &current.segments {
             Some(segments) => segments.published().map_err(unreadable)?,
             None => None,
@@ -153,8 +153,8 @@ impl Core {
         Ok(Found::Done)
     }
 
-    /// Opens the segments of a session that this handle does not know. What they have published has to
-    /// be read before the backend's snapshot.
+    /// Opens the segments of a session that this handle does not know. What they have published has
+    /// to be read before the backend's snapshot.
     fn open_session(&self, current: &mut Current, mark: &Mark) -> Result<Found> {
         current.end();
         match self.open_segments(&Keys::new(mark.salt), FileMode::Read) {
@@ -174,7 +174,8 @@ impl Core {
         }
     }
 
-    /// Reads the journal of a store whose writers have crashed. Writers are kept out until it is read.
+    /// Reads the journal of a store whose writers have crashed. Writers are kept out until it is
+    /// read.
     fn read_crashed(&self, current: &mut Current, segments: &Arc<Segments>) -> Result<Found> {
         if !segments.try_guard(LockKind::Shared).map_err(unreadable)? {
             return Ok(Found::Again);

@@ -1,5 +1,5 @@
-//! The bytes of a journal beside its records: the mark in the backend, the headers of a segment, and
-//! the published end. All integers are little-endian.
+//! The bytes of a journal beside its records: the mark in the backend, the headers of a segment,
+//! and the published end. All integers are little-endian.
 
 use std::fmt;
 
@@ -77,8 +77,8 @@ impl Keys {
         ChainValue(self.salt.0)
     }
 
-    /// The chain value after a transaction that was written to the backend. `random` makes it differ
-    /// from that of another transaction with this number, in a copy of the store.
+    /// The chain value after a transaction that was written to the backend. `random` makes it
+    /// differ from that of another transaction with this number, in a copy of the store.
     pub(super) fn direct_chain(&self, chain: ChainValue, seq: u64, random: [u8; 16]) -> ChainValue {
         ChainValue(self.hash(&[b"direct", &chain.0, &seq.to_le_bytes(), &random]))
     }
@@ -95,7 +95,7 @@ impl Generation {
 
     /// The file that holds it.
     pub(super) fn file(self) -> usize {
-        usize::from(self.0 % 2 != 0)
+        usize::from(!self.0.is_multiple_of(2))
     }
 
     /// The other file.
@@ -105,7 +105,7 @@ impl Generation {
 
     /// The offset of its header.
     pub(super) fn header_offset(self) -> u64 {
-        HEADERS[usize::from(self.0 / 2 % 2 != 0)]
+        HEADERS[usize::from(!(self.0 / 2).is_multiple_of(2))]
     }
 }
 

@@ -1,7 +1,7 @@
 //! The records that are committed and not yet synced: at most one is written, and one waits.
 //!
-//! What stands behind the last synced record can be told from damage only while one record at a time
-//! is unsynced.
+//! What stands behind the last synced record can be told from damage only while one record at a
+//! time is unsynced.
 
 use std::collections::VecDeque;
 use std::io;
@@ -100,7 +100,8 @@ impl Core {
         self.sync_to(u64::MAX)
     }
 
-    /// Returns when the records up to a number are on disk, which this thread or another one writes.
+    /// Returns when the records up to a number are on disk, which this thread or another one
+    /// writes.
     pub(super) fn sync_to(&self, seq: u64) -> Result<()> {
         let mut log = lock(&self.log);
         loop {

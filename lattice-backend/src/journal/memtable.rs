@@ -17,6 +17,8 @@ use crate::journal::merge::LayerRows;
 /// A value of a row; `None` if the row was removed.
 pub(super) type Value = Option<Arc<[u8]>>;
 type Key = Box<[u8]>;
+/// The versions of a row, ascending by their numbers.
+type Versions = RwLock<Vec<Version>>;
 
 /// The memory of a row beside its bytes: the node, the lock, the list of versions.
 const ROW_OVERHEAD: usize = 160;
@@ -25,7 +27,7 @@ const VERSION_OVERHEAD: usize = 48;
 
 #[derive(Debug, Default)]
 pub(super) struct Memtable {
-    tables: [SkipMap<Key, RwLock<Vec<Version>>>; Table::ALL.len()],
+    tables: [SkipMap<Key, Versions>; Table::ALL.len()],
     bytes: AtomicUsize,
 }
 
@@ -42,7 +44,7 @@ impl Version {
 }
 
 /// The newest version that a snapshot of this number sees.
-fn visible(versions: &RwLock<Vec<Version>>, seq: u64) -> Option<Value> {
+fn visible(versions: &Versions, seq: u64) -> Option<Value> {
     let versions = versions.read().unwrap_or_else(PoisonError::into_inner);
     let seen = versions.iter().rev().find(|version| version.seq <= seq);
     seen.map(|version| version.value.clone())
@@ -108,10 +110,10 @@ impl Memtable {
 
 /// Rows of a [`Memtable`], in order.
 pub(super) struct MemtableRows<'a> {
-    rows: Range<'a, Key, (Bound<Key>, Bound<Key>), Key, RwLock<Vec<Version>>>,
+    rows: Range<'a, Key, (Bound<Key>, Bound<Key>), Key, Versions>,
     direction: Direction,
     seq: u64,
-    current: Option<(Entry<'a, Key, RwLock<Vec<Version>>>, Value)>,
+    current: Option<(Entry<'a, Key, Versions>, Value)>,
 }
 
 impl LayerRows for MemtableRows<'_> {

@@ -1,4 +1,5 @@
-//! A write-ahead journal over any backend: a durable commit costs one sequential write and one sync.
+//! A write-ahead journal over any backend: a durable commit costs one sequential write and one
+//! sync.
 //!
 //! The journal redoes rows. It knows neither the backend below it nor what the rows mean.
 
@@ -66,11 +67,12 @@ impl Default for Tuning {
     }
 }
 
-/// Stores of another backend, with a journal in front of each that is written to in bursts.
+/// Stores of another backend, with a journal before each that is written to in bursts.
 ///
 /// The journal is two files beside the store's file: its canonical name with `.journal-0` and
 /// `.journal-1`. They are there while the store is written to, and for a second afterwards; closing
-/// the store removes them. After a crash they hold what the store's file does not, and belong to it.
+/// the store removes them. After a crash they hold what the store's file does not, and belong to
+/// it.
 #[derive(Clone)]
 pub struct JournaledBackend {
     inner: Arc<dyn StateBackend>,

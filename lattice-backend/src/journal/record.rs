@@ -51,7 +51,8 @@ impl Head {
         (tag == keys.hash::<8>(&[text])).then_some(head)
     }
 
-    /// The generation that some bytes would have as a head: a cheap test before [`read`](Self::read).
+    /// The generation that some bytes would have as a head: a cheap test before
+    /// [`read`](Self::read).
     pub(super) fn claimed_generation(bytes: &[u8; HEAD_BYTES]) -> Option<Generation> {
         let mut fields = Fields(&bytes[8..]);
         fields.u64().map(Generation)

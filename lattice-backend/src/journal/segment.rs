@@ -15,7 +15,7 @@ use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 /// The length of a new segment.
 const FIRST_BYTES: u64 = 64 << 10;
 /// Zeros are written in pieces of this length.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 const fn byte(offset: u64) -> LockRange {
     (Bound::Included(offset), Bound::Included(offset))
@@ -69,8 +69,8 @@ impl From<io::Error> for OpenFailure {
 }
 
 impl Segments {
-    /// Makes the segments of a new session, with the headers of the first two generations, and syncs
-    /// them and their directory. If that fails, none is left.
+    /// Makes the segments of a new session, with the headers of the first two generations, and
+    /// syncs them and their directory. If that fails, none is left.
     pub(super) fn create(disk: &dyn Disk, store: &Path, keys: &Keys) -> io::Result<Self> {
         let mut made = Vec::new();
         let mut create = |generation: Generation| {

@@ -23,8 +23,8 @@ use crate::journal::tx::{Changes, JournalTx, write_rows};
 use crate::journal::view::View;
 use crate::storage::Disk;
 
-/// While a generation is being folded, commits wait for the fold once the next one has this many times
-/// the memory of a full one.
+/// While a generation is being folded, commits wait for the fold once the next one has this many
+/// times the memory of a full one.
 const STOP_TABLES: usize = 3;
 /// The longest delay of one commit that is slowed before that.
 const MAX_DELAY: Duration = Duration::from_millis(4);
@@ -66,7 +66,7 @@ pub(super) struct Core {
 /// The state of the only writer of this handle.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    /// The number of the last turn in which the journal was looked at.
+    /// The number of the last turn in which the journal was read.
     pub(super) turn: u64,
     pub(super) session: Option<Session>,
     /// The session and the transaction that the caller knows, if there is a session.
@@ -174,8 +174,8 @@ impl Core {
         Ok(view)
     }
 
-    /// Makes room for a record. Returns false if there is none, and the transaction has to be written
-    /// through.
+    /// Makes room for a record. Returns false if it has no room, and the transaction has to be
+    /// written through.
     pub(super) fn has_room(
         self: &Arc<Self>,
         writer: &mut Writer,
@@ -289,8 +289,8 @@ impl Core {
         Ok(tx)
     }
 
-    /// Commits a transaction of the backend. In a session, it takes a number and moves the chain, so
-    /// that no record of before fits behind it. Without one, a session may begin with it.
+    /// Commits a transaction of the backend. In a session, it takes a number and moves the chain,
+    /// so that no record of before fits behind it. Without one, a session may begin with it.
     pub(super) fn commit_through(
         self: &Arc<Self>,
         writer: &mut Writer,

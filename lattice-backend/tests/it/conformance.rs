@@ -40,7 +40,7 @@ fn redb_on_files_conforms() {
 }
 
 /// Sessions that begin with the first commit, and generations of a few records.
-fn eager() -> Tuning {
+pub(crate) fn eager() -> Tuning {
     Tuning {
         burst_commits: 1,
         burst: Duration::from_secs(3600),

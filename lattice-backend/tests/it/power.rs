@@ -19,13 +19,15 @@ use lattice_backend::conformance::Rng;
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::verify::{Depth, rebuild_store};
+use lattice_backend::journal::JournaledBackend;
 use lattice_backend::op::{Op, OpRef};
 use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
-use lattice_backend::storage::{MemoryDisk, RecordingDisk, Unsynced};
+use lattice_backend::storage::{Disk, MemoryDisk, RecordingDisk, Unsynced};
 
 use lattice_meta::SchemaVersion;
 
+use crate::conformance::eager;
 use crate::registers::{Command, Registers, payload};
 use crate::support::*;
 
@@ -47,7 +49,7 @@ enum Promise {
 /// A completed task.
 struct Work {
     disk: RecordingDisk,
-    sharing: Sharing,
+    used: Use,
     promises: Vec<(usize, Promise)>,
     /// All ops, in the order in which they were applied.
     ops: Vec<OpRef>,
@@ -55,9 +57,39 @@ struct Work {
     checked: RefCell<HashSet<u64>>,
 }
 
-fn site(backend: RedbBackend, machine: Registers) -> Site {
+/// How a store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Use {
+    sharing: Sharing,
+    /// Every commit goes through a journal, whose generations have a few records.
+    has_journal: bool,
+}
+
+const SHARED: Use = Use {
+    sharing: Sharing::SingleWriter,
+    has_journal: false,
+};
+const EXCLUSIVE: Use = Use {
+    sharing: Sharing::Exclusive,
+    has_journal: false,
+};
+const JOURNALED: Use = Use {
+    sharing: Sharing::SingleWriter,
+    has_journal: true,
+};
+
+/// A backend on a disk.
+fn backend(has_journal: bool, disk: impl Disk + Clone) -> Arc<dyn StateBackend> {
+    let redb = RedbBackend::on_disk(disk.clone());
+    match has_journal {
+        false => Arc::new(redb),
+        true => Arc::new(JournaledBackend::over(redb, disk).tuned(eager())),
+    }
+}
+
+fn site(backend: Arc<dyn StateBackend>, machine: Registers) -> Site {
     Site {
-        backend: Arc::new(backend),
+        backend,
         path: PathBuf::from(STORE),
         clock: Arc::new(ManualClock::new(NOW_MS)),
         machine,
@@ -85,17 +117,21 @@ fn foreign() -> Vec<Op> {
 }
 
 impl Work {
-    fn done(sharing: Sharing) -> Self {
+    fn done(used: Use) -> Self {
+        let sharing = used.sharing;
         let disk = RecordingDisk::new();
         let mut work = Self {
             disk: disk.clone(),
-            sharing,
+            used,
             promises: Vec::new(),
             ops: Vec::new(),
             checked: RefCell::default(),
         };
-        let old = site(RedbBackend::on_disk(disk.clone()), Registers::old_layout());
-        let site = site(RedbBackend::on_disk(disk), Registers::default());
+        let old = site(
+            backend(used.has_journal, disk.clone()),
+            Registers::old_layout(),
+        );
+        let site = site(backend(used.has_journal, disk), Registers::default());
         Store::create(&*old.backend, &old.path, &genesis(), &old.machine).unwrap();
         work.promise(Promise::Created);
         let store = open(&old, Access::ReadWrite, sharing).unwrap();
@@ -228,12 +264,14 @@ impl Work {
     fn check_store(&self, path: &str, disk: &MemoryDisk, must_open: bool, may_have: &[usize]) {
         let path = Path::new(path);
         let bytes = disk.bytes(path).unwrap();
+        let journal = ["0", "1"]
+            .map(|file| disk.bytes(Path::new(&format!("{}.journal-{file}", path.display()))));
         let case = BuildHasherDefault::<DefaultHasher>::default()
-            .hash_one((path, &bytes, must_open, may_have));
+            .hash_one((path, &bytes, journal, must_open, may_have));
         if !self.checked.borrow_mut().insert(case) {
             return;
         }
-        let backend = RedbBackend::on_disk(disk.clone());
+        let backend = backend(self.used.has_journal, disk.clone());
         let info = match backend.peek_info(path) {
             Ok(info) => info,
             Err(error) => {
@@ -251,7 +289,7 @@ impl Work {
         };
         let mut site = site(backend, machine);
         site.path = path.to_path_buf();
-        let read = open(&site, Access::ReadOnly, self.sharing).unwrap();
+        let read = open(&site, Access::ReadOnly, self.used.sharing).unwrap();
         let found: Vec<OpRef> = history(&read).iter().map(Op::reference).collect();
         assert!(
             may_have.contains(&found.len()),
@@ -266,7 +304,7 @@ impl Work {
         assert_eq!(disk.bytes(path), Some(bytes), "reading wrote");
         // Opening for writing migrates the store, unless that has been done.
         site.machine = Registers::default();
-        let store = open(&site, Access::ReadWrite, self.sharing).unwrap();
+        let store = open(&site, Access::ReadWrite, self.used.sharing).unwrap();
         assert_eq!(store.state_hash().unwrap(), hash);
         let verified = store.verify(Depth::Full, &*site.backend, &ProgressSink::none());
         assert_eq!(verified.unwrap().findings, []);
@@ -304,8 +342,8 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().expect("the variable is a number"))
 }
 
-fn cut_everywhere(sharing: Sharing) {
-    let work = Work::done(sharing);
+fn cut_everywhere(used: Use) {
+    let work = Work::done(used);
     let images = number("LATTICE_POWER_CUTS").unwrap_or(1);
     let mut rng = Rng::new(number("LATTICE_POWER_SEED").unwrap_or(20));
     let steps = work.disk.step_count();
@@ -317,7 +355,7 @@ fn cut_everywhere(sharing: Sharing) {
         let disk = work.disk.after_power_loss(step, unsynced, rng);
         let checked = std::panic::AssertUnwindSafe(|| work.check(step, &disk));
         if let Err(panic) = std::panic::catch_unwind(checked) {
-            eprintln!("{sharing:?}, {unsynced:?} after step {step} of {steps}, by {before:?}");
+            eprintln!("{used:?}, {unsynced:?} after step {step} of {steps}, by {before:?}");
             std::panic::resume_unwind(panic);
         }
         cuts += 1;
@@ -335,17 +373,22 @@ fn cut_everywhere(sharing: Sharing) {
     }
     cut(steps, Unsynced::Lost, &mut rng);
     cut(steps, Unsynced::Kept, &mut rng);
-    eprintln!("{sharing:?}: {cuts} losses of power in {steps} steps");
+    eprintln!("{used:?}: {cuts} losses of power in {steps} steps");
 }
 
 #[test]
 fn lost_anywhere_leaves_an_op_boundary_with_everything_acknowledged() {
-    cut_everywhere(Sharing::SingleWriter);
+    cut_everywhere(SHARED);
+}
+
+#[test]
+fn lost_anywhere_with_a_journal_leaves_an_op_boundary_with_everything_acknowledged() {
+    cut_everywhere(JOURNALED);
 }
 
 #[test]
 fn lost_anywhere_in_exclusive_use_leaves_an_op_boundary_with_everything_acknowledged() {
-    cut_everywhere(Sharing::Exclusive);
+    cut_everywhere(EXCLUSIVE);
 }
 
 /// Regression: redb does not sync its note that a commit is on disk. Without the note, readers saw
@@ -353,14 +396,14 @@ fn lost_anywhere_in_exclusive_use_leaves_an_op_boundary_with_everything_acknowle
 #[test]
 fn lost_after_a_commit_leaves_the_commit_visible_to_readers_and_writers() {
     let disk = RecordingDisk::new();
-    let site = site(RedbBackend::on_disk(disk.clone()), Registers::default());
+    let site = site(backend(false, disk.clone()), Registers::default());
     Store::create(&*site.backend, &site.path, &genesis(), &site.machine).unwrap();
     let store = site.open();
     append(&store, "key", "first");
     let last = append(&store, "key", "last");
     for unsynced in [Unsynced::Lost, Unsynced::Kept] {
         let left = disk.after_power_loss(disk.step_count(), unsynced, &mut Rng::new(1));
-        let site = self::site(RedbBackend::on_disk(left), Registers::default());
+        let site = self::site(backend(false, left), Registers::default());
         let info = site.backend.peek_info(&site.path).unwrap();
         assert_eq!(info.tips[&owner().public()], last.reference().id);
         let read = open(&site, Access::ReadOnly, Sharing::SingleWriter).unwrap();
