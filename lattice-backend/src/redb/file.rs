@@ -298,3 +298,52 @@ impl Storage for FileStorage {
         self.locks.close()
     }
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn it_is_a_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().canonicalize().unwrap();
+        crate::storage::contract::check(&FileDisk, &directory);
+    }
+
+    #[test]
+    fn a_file_beside_a_store_has_the_rights_of_the_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let [store, beside] = ["store", "beside"].map(|name| directory.path().join(name));
+        FileDisk.open(&store, FileMode::CreateNew).unwrap();
+        for (of_store, expected) in [
+            (0o600, 0o600),
+            (0o644, 0o644),
+            (0o660, 0o660),
+            (0o666, 0o666),
+            (0o700, 0o600),
+            (0o400, 0o600),
+        ] {
+            std::fs::set_permissions(&store, PermissionsExt::from_mode(of_store)).unwrap();
+            FileDisk.create_beside(&store, &beside).unwrap();
+            assert_eq!(mode(&beside), expected, "{of_store:o}");
+            FileDisk.remove(&beside).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_canonical_path_is_that_of_the_file_behind_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let [store, link] = ["store", "link"].map(|name| directory.path().join(name));
+        FileDisk.open(&store, FileMode::CreateNew).unwrap();
+        std::os::unix::fs::symlink(&store, &link).unwrap();
+        let canonical = store.canonicalize().unwrap();
+        assert_eq!(FileDisk.canonical(&link).unwrap(), canonical);
+    }
+}

@@ -17,11 +17,21 @@ pub enum DiskCall {
     Resize,
     /// Syncing written bytes to stable storage.
     Sync,
+    /// Creating a file.
+    Create,
+    /// Renaming a file.
+    Rename,
+    /// Removing a file.
+    Remove,
+    /// Syncing names to stable storage.
+    SyncEntry,
 }
 
 impl DiskCall {
-    /// All variants.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Resize, Self::Sync];
+    /// The calls on open files.
+    pub const ON_FILES: [Self; 4] = [Self::Read, Self::Write, Self::Resize, Self::Sync];
+    /// The calls on names of files.
+    pub const ON_NAMES: [Self; 4] = [Self::Create, Self::Rename, Self::Remove, Self::SyncEntry];
 }
 
 /// The error that a failing disk returns.
@@ -99,7 +109,7 @@ impl FailurePoint {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pass(&self, call: DiskCall) -> io::Result<()> {
+    pub(super) fn pass(&self, call: DiskCall) -> io::Result<()> {
         let mut plan = self.plan();
         let Some(failure) = plan.failure.filter(|failure| failure.call == call) else {
             return Ok(());
@@ -114,7 +124,9 @@ impl FailurePoint {
     }
 }
 
-/// Wraps a disk and injects failures into reads, writes, resizes and syncs.
+/// Wraps a disk and makes calls fail. A write that fails has written its first half. Every other
+/// call that fails has changed nothing; [`RecordingDisk::fail_syncs`](super::RecordingDisk) has
+/// syncs that lose what was written.
 #[derive(Debug)]
 pub struct FailingDisk<D> {
     disk: D,
@@ -135,6 +147,9 @@ impl<D> FailingDisk<D> {
 
 impl<D: Disk> Disk for FailingDisk<D> {
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        if mode == FileMode::CreateNew {
+            self.point.pass(DiskCall::Create)?;
+        }
         Ok(self.failing(self.disk.open(path, mode)?))
     }
 
@@ -147,14 +162,17 @@ impl<D: Disk> Disk for FailingDisk<D> {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.point.pass(DiskCall::Remove)?;
         self.disk.remove(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.point.pass(DiskCall::Rename)?;
         self.disk.rename(from, to)
     }
 
     fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        self.point.pass(DiskCall::SyncEntry)?;
         self.disk.sync_entry(path)
     }
 
@@ -163,6 +181,7 @@ impl<D: Disk> Disk for FailingDisk<D> {
     }
 
     fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        self.point.pass(DiskCall::Create)?;
         Ok(self.failing(self.disk.create_beside(store, path)?))
     }
 
@@ -189,8 +208,13 @@ impl Storage for FailingStorage {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.point.pass(DiskCall::Write)?;
-        self.inner.write_at(offset, bytes)
+        let passed = self.point.pass(DiskCall::Write);
+        let written = match &passed {
+            Ok(()) => bytes,
+            Err(_) => &bytes[..bytes.len() / 2],
+        };
+        self.inner.write_at(offset, written)?;
+        passed
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -221,5 +245,70 @@ impl Storage for FailingStorage {
 
     fn close(&self) -> io::Result<()> {
         self.inner.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryDisk;
+
+    const PATH: &str = "file";
+
+    fn fail(point: &FailurePoint, call: DiskCall) {
+        point.fail(Failure {
+            call,
+            after: 0,
+            lasting: Lasting::Once,
+            fault: DiskFault::Full,
+        });
+    }
+
+    #[test]
+    fn it_is_a_disk_until_it_fails() {
+        let disk = FailingDisk::new(MemoryDisk::new(), FailurePoint::default());
+        crate::storage::contract::check(&disk, Path::new("dir"));
+    }
+
+    #[test]
+    fn each_kind_of_call_fails_and_changes_nothing() {
+        let (disk, point) = (MemoryDisk::new(), FailurePoint::default());
+        disk.insert(Path::new(PATH), b"before".to_vec());
+        let failing = FailingDisk::new(disk.clone(), point.clone());
+        let file = failing.open(Path::new(PATH), FileMode::ReadWrite).unwrap();
+        let (here, there) = (Path::new(PATH), Path::new("there"));
+        for call in DiskCall::ON_FILES.into_iter().chain(DiskCall::ON_NAMES) {
+            fail(&point, call);
+            let done = match call {
+                DiskCall::Read => file.read_at(0, &mut [0]),
+                DiskCall::Write => file.write_at(0, b"X"),
+                DiskCall::Resize => file.set_len(0),
+                DiskCall::Sync => file.sync(),
+                DiskCall::Create => failing.create_beside(here, there).map(drop),
+                DiskCall::Rename => failing.rename(here, there),
+                DiskCall::Remove => failing.remove(here),
+                DiskCall::SyncEntry => failing.sync_entry(here),
+            };
+            assert_eq!(done.unwrap_err().raw_os_error(), Some(28), "{call:?}");
+            assert!(point.has_failed());
+            assert_eq!(disk.paths(), [here]);
+            assert_eq!(disk.bytes(here).unwrap(), b"before");
+        }
+        fail(&point, DiskCall::Create);
+        failing.open(there, FileMode::CreateNew).unwrap_err();
+        assert_eq!(disk.paths(), [here]);
+    }
+
+    #[test]
+    fn a_write_that_fails_has_written_its_first_half() {
+        let (disk, point) = (MemoryDisk::new(), FailurePoint::default());
+        disk.insert(Path::new(PATH), b"before".to_vec());
+        let failing = FailingDisk::new(disk.clone(), point.clone());
+        let file = failing.open(Path::new(PATH), FileMode::ReadWrite).unwrap();
+        fail(&point, DiskCall::Write);
+        file.write_at(0, b"AFTER!").unwrap_err();
+        assert_eq!(disk.bytes(Path::new(PATH)).unwrap(), b"AFTore");
+        file.write_at(0, b"AFTER!").unwrap();
+        assert_eq!(disk.bytes(Path::new(PATH)).unwrap(), b"AFTER!");
     }
 }

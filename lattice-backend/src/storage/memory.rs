@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 
-/// A disk whose files live as long as it does. Clones share the files.
+/// A disk whose files live as long as it does. Clones share the files. Renaming or removing a file
+/// changes its name only: who has it open reads and writes the same file as before.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
     files: Arc<Mutex<HashMap<PathBuf, Arc<MemoryFile>>>>,
+    next_file: Arc<AtomicU64>,
     next_owner: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
 struct MemoryFile {
+    number: u64,
     bytes: RwLock<Vec<u8>>,
     locks: Mutex<Vec<HeldLock>>,
     released: Condvar,
@@ -44,22 +47,54 @@ impl MemoryDisk {
 
     /// A copy of a file's bytes; `None` if the file does not exist.
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
-        let file = lock(&self.files).get(path).cloned()?;
-        Some(
-            file.bytes
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        )
+        Some(lock(&self.files).get(path)?.content())
+    }
+
+    /// The paths of all files, ascending.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let mut paths: Vec<PathBuf> = lock(&self.files).keys().cloned().collect();
+        paths.sort_unstable();
+        paths
     }
 
     /// Inserts a file. Replaces an existing one.
     pub fn insert(&self, path: &Path, bytes: Vec<u8>) {
-        let file = MemoryFile {
+        let file = self.new_file(bytes);
+        lock(&self.files).insert(path.to_path_buf(), file);
+    }
+
+    /// A disk of its own with the same files, of the same identities, and without locks.
+    #[cfg(feature = "conformance")]
+    pub(super) fn copied(&self) -> Self {
+        let files = lock(&self.files);
+        let copies = files.iter().map(|(path, file)| {
+            let copy = MemoryFile {
+                number: file.number,
+                bytes: RwLock::new(file.content()),
+                ..MemoryFile::default()
+            };
+            (path.clone(), Arc::new(copy))
+        });
+        Self {
+            files: Arc::new(Mutex::new(copies.collect())),
+            next_file: Arc::new(AtomicU64::new(self.next_file.load(Ordering::Relaxed))),
+            next_owner: Arc::default(),
+        }
+    }
+
+    fn new_file(&self, bytes: Vec<u8>) -> Arc<MemoryFile> {
+        Arc::new(MemoryFile {
+            number: self.next_file.fetch_add(1, Ordering::Relaxed),
             bytes: RwLock::new(bytes),
             ..MemoryFile::default()
-        };
-        lock(&self.files).insert(path.to_path_buf(), Arc::new(file));
+        })
+    }
+}
+
+impl MemoryFile {
+    fn content(&self) -> Vec<u8> {
+        let bytes = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
+        bytes.clone()
     }
 }
 
@@ -75,7 +110,7 @@ impl Disk for MemoryDisk {
         let file = match (mode, files.get(path)) {
             (FileMode::CreateNew, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (FileMode::CreateNew, None) => {
-                let file = Arc::new(MemoryFile::default());
+                let file = self.new_file(Vec::new());
                 files.insert(path.to_path_buf(), Arc::clone(&file));
                 file
             }
@@ -84,6 +119,15 @@ impl Disk for MemoryDisk {
         };
         let owner = self.next_owner.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(MemoryStorage { file, owner }))
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        let files = lock(&self.files);
+        let file = files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Some(FileId {
+            device: 0,
+            number: file.number,
+        }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -244,4 +288,14 @@ fn ends(range: LockRange) -> (u64, u64) {
 fn overlap(a: LockRange, b: LockRange) -> bool {
     let ((a_first, a_last), (b_first, b_last)) = (ends(a), ends(b));
     a_first <= b_last && b_first <= a_last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_disk() {
+        crate::storage::contract::check(&MemoryDisk::new(), Path::new("dir"));
+    }
 }

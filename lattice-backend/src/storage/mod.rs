@@ -1,5 +1,7 @@
 //! The bytes below a database: a file, memory, or a test's failing disk.
 
+#[cfg(test)]
+pub(crate) mod contract;
 #[cfg(feature = "conformance")]
 mod failing;
 mod memory;

@@ -6,7 +6,8 @@ PyPI, not from the Rust code: an encoder cannot bless itself. Nothing in the bui
 files it writes are kept; once a format is released, a case may be added, and no line changes.
 
 A line is a name and byte strings in hexadecimal, an empty one written as `empty`, one that is not
-there as `none`. The name of a hostile bundle is followed by that of its error.
+there as `none`. The name of a hostile bundle is followed by that of its error. `journal_cases.py`
+says what the lines of `journal_cases.txt` are.
 """
 
 import base64
@@ -15,6 +16,7 @@ import pathlib
 import struct
 import sys
 
+import journal_cases
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -720,6 +722,8 @@ def main():
     write(directory, "effect.txt", effect_file())
     write(directory, "lthash_published.txt", published_lanes())
     write(directory, "tables.txt", tables_file())
+    write(directory, "journal.txt", journal_cases.layout_file())
+    write(directory, "journal_cases.txt", journal_cases.cases_file())
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ use lattice_backend::journal::JournaledBackend;
 use lattice_backend::op::{Op, OpRef};
 use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
-use lattice_backend::storage::{Disk, MemoryDisk, RecordingDisk, Unsynced};
+use lattice_backend::storage::{
+    Disk, DiskCall, DiskFault, Failure, FailurePoint, Lasting, MemoryDisk, RecordingDisk, Unsynced,
+};
 
 use lattice_meta::SchemaVersion;
 
@@ -238,8 +240,8 @@ impl Work {
 
     /// Compares the disk after a power loss with what was acknowledged.
     fn check(&self, step: usize, disk: &MemoryDisk) {
-        if disk.bytes(Path::new(STORE)).is_some() {
-            let must_be_there = self.holds(step, |promise| promise == Promise::Created);
+        let must_be_there = self.holds(step, |promise| promise == Promise::Created);
+        if must_be_there || disk.bytes(Path::new(STORE)).is_some() {
             self.check_store(STORE, disk, must_be_there, &self.may_have(step));
         }
         for path in [BACKUP, REBUILT] {
@@ -250,7 +252,7 @@ impl Work {
             let Some((from, Promise::Copied(_, ops))) = copied else {
                 panic!("{path} was made");
             };
-            if disk.bytes(Path::new(path)).is_some() {
+            if from <= step || disk.bytes(Path::new(path)).is_some() {
                 // Several transactions make a rebuilt store.
                 let made: Vec<usize> = match from <= step {
                     true => vec![ops],
@@ -263,7 +265,7 @@ impl Work {
 
     fn check_store(&self, path: &str, disk: &MemoryDisk, must_open: bool, may_have: &[usize]) {
         let path = Path::new(path);
-        let bytes = disk.bytes(path).unwrap();
+        let bytes = disk.bytes(path).expect("the file that was acknowledged");
         let journal = ["0", "1"]
             .map(|file| disk.bytes(Path::new(&format!("{}.journal-{file}", path.display()))));
         let case = BuildHasherDefault::<DefaultHasher>::default()
@@ -389,6 +391,53 @@ fn lost_anywhere_with_a_journal_leaves_an_op_boundary_with_everything_acknowledg
 #[test]
 fn lost_anywhere_in_exclusive_use_leaves_an_op_boundary_with_everything_acknowledged() {
     cut_everywhere(EXCLUSIVE);
+}
+
+/// The sync that fails loses any part of what it covers, for good. The handle acknowledges nothing
+/// more.
+#[test]
+fn lost_after_a_failed_sync_leaves_everything_acknowledged() {
+    for has_journal in [false, true] {
+        fail_every_sync(has_journal);
+    }
+}
+
+fn fail_every_sync(has_journal: bool) {
+    let mut rng = Rng::new(number("LATTICE_POWER_SEED").unwrap_or(21));
+    for after in 0.. {
+        let point = FailurePoint::default();
+        let disk = RecordingDisk::new().fail_syncs(point.clone());
+        let site = site(backend(has_journal, disk.clone()), Registers::default());
+        Store::create(&*site.backend, &site.path, &genesis(), &site.machine).unwrap();
+        let store = site.open();
+        point.fail(Failure {
+            call: DiskCall::Sync,
+            after,
+            lasting: Lasting::Once,
+            fault: DiskFault::Io,
+        });
+        let puts = (0..6).map(|nth| store.append(Command::set(format!("{nth}"), vec![7; 3000])));
+        let acknowledged = puts.filter(Result::is_ok).count();
+        drop(store);
+        if !point.has_failed() {
+            assert!(after >= 6, "{after} syncs are no work");
+            break;
+        }
+        for _ in 0..20 {
+            let left = disk.after_power_loss(disk.step_count(), Unsynced::Torn, &mut rng);
+            let site = self::site(backend(has_journal, left), Registers::default());
+            let read = open(&site, Access::ReadOnly, Sharing::SingleWriter).unwrap();
+            let found = history(&read).len();
+            read.close().unwrap();
+            let is_right = (acknowledged..=acknowledged + 1).contains(&found);
+            assert!(
+                is_right,
+                "{found} of {acknowledged} after {after} syncs, {rng:?}"
+            );
+            let checked = site.backend.check_integrity(&site.path).unwrap();
+            assert_eq!(checked, Integrity::Intact);
+        }
+    }
 }
 
 /// Regression: redb does not sync its note that a commit is on disk. Without the note, readers saw

@@ -239,7 +239,7 @@ fn check(site: &Site, promises: &Promises) {
 }
 
 fn every_failure_of_writing(sharing: Sharing) {
-    let cases = every_failure(&DiskCall::ALL, |failure| {
+    let cases = every_failure(&DiskCall::ON_FILES, |failure| {
         let (disk, point) = (MemoryDisk::new(), FailurePoint::default());
         let site = site(&disk, &point);
         point.fail(failure);

@@ -143,7 +143,7 @@ fn every_failure_of(task: Task, left: Left) {
         Task::Peek | Task::Read | Task::Checksums => &[DiskCall::Read][..],
         // A store that verification makes temporarily need not survive anything.
         Task::Verify => &[DiskCall::Read, DiskCall::Write, DiskCall::Resize],
-        Task::Backup | Task::Rebuild => &DiskCall::ALL,
+        Task::Backup | Task::Rebuild => &DiskCall::ON_FILES,
     };
     let mut refused = 0;
     let cases = every_failure(calls, |failure| {

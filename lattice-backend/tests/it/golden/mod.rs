@@ -1,6 +1,7 @@
 //! The committed bytes of ops and state hashes, made by an independent implementation
 //! (`tests/golden/generate.py`), and published vectors of other projects.
 
+mod journal;
 mod machine;
 mod ops;
 mod state;
@@ -22,17 +23,18 @@ fn read(file: &str) -> Vec<u8> {
 /// The lines of a golden file: a name and its byte strings.
 fn lines(file: &str) -> Vec<(String, Vec<Word>)> {
     let text = String::from_utf8(read(file)).unwrap();
+    text.lines().map(line).collect()
+}
+
+/// A line: a name and its byte strings.
+fn line(line: &str) -> (String, Vec<Word>) {
     let word = |word: &str| match word {
         "none" => None,
         "empty" => Some(Vec::new()),
         digits => Some(data_encoding::HEXLOWER.decode(digits.as_bytes()).unwrap()),
     };
-    text.lines()
-        .map(|line| {
-            let mut words = line.split(' ');
-            (words.next().unwrap().to_owned(), words.map(word).collect())
-        })
-        .collect()
+    let mut words = line.split(' ');
+    (words.next().unwrap().to_owned(), words.map(word).collect())
 }
 
 /// The lines of a golden file, grouped by name.
