@@ -23,6 +23,8 @@ pub enum Stage {
     Shrink,
     /// A migration changes the layout of the state, in steps.
     Migration,
+    /// The ops that a transfer will write are counted.
+    Count,
     /// The state of one store becomes ops of another.
     Transfer,
 }
@@ -55,6 +57,7 @@ impl Stage {
             Self::Pack => "pack",
             Self::Shrink => "shrink",
             Self::Migration => "migration",
+            Self::Count => "count",
             Self::Transfer => "transfer",
         }
     }
@@ -63,7 +66,7 @@ impl Stage {
     pub const fn unit(self) -> Unit {
         match self {
             Self::Checksums | Self::Shrink => Unit::Nothing,
-            Self::Ops | Self::Replay | Self::Transfer => Unit::Ops,
+            Self::Ops | Self::Replay | Self::Count | Self::Transfer => Unit::Ops,
             Self::Rows | Self::Copy | Self::Pack => Unit::Rows,
             Self::Migration => Unit::Steps,
         }
@@ -94,6 +97,11 @@ impl ProgressSink {
     /// Calls a function for each report. Reports are frequent, so it should be quick.
     pub fn new(sink: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(sink)))
+    }
+
+    /// Whether nothing receives the reports.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Reports progress.

@@ -18,7 +18,7 @@ pub type Calls<'a> = Box<dyn Iterator<Item = Result<NamedCall, Cause>> + 'a>;
 /// implements it.
 ///
 /// The calls must be a function of the old store's state: a resumed migration skips the calls that
-/// already became ops.
+/// already became ops, and for reports of progress they are made once more, to be counted.
 pub trait Migration: Send + Sync {
     /// The calls that build the new store's state. They read a snapshot of the old store, which is
     /// open for reading only.

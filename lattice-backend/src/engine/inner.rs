@@ -39,6 +39,9 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) clock: Arc<dyn Clock>,
     /// The state of the single writer; `None` in a store opened for reading.
     writer: Option<Mutex<WriterState>>,
+    /// A transaction was rolled back, and has left its changes in the writer's state. Read and set
+    /// while `writer` is locked.
+    is_stale: AtomicBool,
     pub(crate) group: GroupCommit<M::Command, Answer<M>>,
     pub(crate) signing: Signing,
     /// The first failure after which memory and disk may differ.
@@ -110,6 +113,7 @@ impl<M: StateMachine> Inner<M> {
             identity: parts.identity,
             clock: parts.clock,
             writer: parts.writer.map(Mutex::new),
+            is_stale: AtomicBool::new(false),
             group: GroupCommit::default(),
             signing: Signing::default(),
             unusable: OnceLock::new(),
@@ -167,8 +171,8 @@ impl<M: StateMachine> Inner<M> {
     ) -> Result<T, E> {
         let mut state = self.writer()?;
         self.check_usable()?;
-        let mut tx = self.begin(&mut state)?;
-        let worked = catch_unwind(AssertUnwindSafe(|| {
+        let mut tx = self.contain(|| self.begin(&mut state))?;
+        let worked = self.contain(|| {
             let mut recorder = Recorder::new(self, &mut *tx, &mut state);
             let value = work(&mut recorder)?;
             let has_changes = recorder.has_changes();
@@ -176,27 +180,22 @@ impl<M: StateMachine> Inner<M> {
                 recorder.finish()?;
             }
             Ok((value, has_changes))
-        }));
+        });
         self.signing.close();
         let value = match worked {
-            Ok(Ok((value, false))) => value,
-            Ok(Ok((value, true))) => {
+            Ok((value, false)) => value,
+            Ok((value, true)) => {
                 let committed = tx.commit().and_then(Ticket::wait);
                 committed.inspect_err(|error| self.poison(error))?;
                 value
             }
-            Ok(Err(Undo::Refused(error))) => {
-                drop(tx);
-                self.forget(&mut state);
+            Err(Undo::Refused(error)) => {
+                self.is_stale.store(true, Ordering::Relaxed);
                 return Err(error);
             }
-            Ok(Err(Undo::Backend(error))) => {
+            Err(Undo::Backend(error)) => {
                 self.poison(&error);
                 return Err(error.into());
-            }
-            Err(panic) => {
-                self.poison(&Panicked);
-                resume_unwind(panic)
             }
         };
         let applied = state.ledger.applied;
@@ -205,7 +204,17 @@ impl<M: StateMachine> Inner<M> {
         Ok(value)
     }
 
-    /// Begins a transaction, and reads the writer's state again if another process has written.
+    /// Makes the handle unusable if `call` panics.
+    fn contain<T>(&self, call: impl FnOnce() -> T) -> T {
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+            self.signing.close();
+            self.poison(&Panicked);
+            resume_unwind(panic)
+        })
+    }
+
+    /// Begins a transaction, and reads the writer's state again if another process has written, or
+    /// if the last transaction was rolled back.
     ///
     /// # Errors
     /// What the backend reports. The handle stays usable if it was not its turn, or if the turn
@@ -226,7 +235,10 @@ impl<M: StateMachine> Inner<M> {
         })?;
         if tx.follows_others() {
             self.follow(&*tx, state).map_err(unusable)?;
+        } else if self.is_stale.load(Ordering::Relaxed) {
+            state.reload(&*tx, &self.hasher).map_err(unusable)?;
         }
+        self.is_stale.store(false, Ordering::Relaxed);
         Ok(tx)
     }
 
@@ -243,18 +255,6 @@ impl<M: StateMachine> Inner<M> {
         state.reload(tx, &self.hasher)?;
         state.pending.note_others();
         Ok(())
-    }
-
-    /// Discards what a rolled-back transaction left in memory by reading the state again. If that
-    /// fails, the handle becomes unusable.
-    fn forget(&self, state: &mut WriterState) {
-        let reloaded = self
-            .db
-            .snapshot()
-            .and_then(|tx| state.reload(&*tx, &self.hasher));
-        if let Err(error) = reloaded {
-            self.poison(&error);
-        }
     }
 
     /// Fails if another process has migrated the store since this handle opened it for reading: the

@@ -452,7 +452,7 @@ impl<M: StateMachine> Engine<M> {
         let is_open = !self.inner.closed.load(Ordering::Acquire);
         is_open
             && self.inner.check_usable().is_ok()
-            && !self.inner.db.is_replaced().unwrap_or(false)
+            && self.inner.db.is_replaced().is_ok_and(|replaced| !replaced)
     }
 
     /// Whether this handle has clones.

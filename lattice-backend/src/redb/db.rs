@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
-use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Transaction};
+use crate::backend::{Access, BackendError, Busy, ReadTx, Result, StateDb, Transaction};
 use crate::progress::ProgressSink;
 use crate::redb::error::{contain, wrapped_error};
 use crate::redb::pack;
@@ -80,6 +80,11 @@ pub(super) struct RedbDb {
     place: Option<Place>,
 }
 
+fn has_timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
 /// Where a database was opened, and the identity of the file.
 pub(super) struct Place {
     pub(super) disk: Arc<dyn Disk>,
@@ -94,6 +99,23 @@ impl Place {
             Ok(file) => Ok(file != self.file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(BackendError::storage("looking at the file", error)),
+        }
+    }
+
+    /// The error of a reader. Long work that shortens the file keeps readers waiting until they
+    /// give up; they can try again.
+    pub(super) fn reading(&self, error: BackendError) -> BackendError {
+        match &error {
+            BackendError::Storage { source, .. } if has_timed_out(&**source) => {
+                match Turn::long_work(&*self.disk, &self.path) {
+                    Some(holder) => BackendError::InUse(Busy {
+                        holder: Some(holder),
+                        ..Busy::default()
+                    }),
+                    None => error,
+                }
+            }
+            _ => error,
         }
     }
 }
@@ -141,7 +163,11 @@ impl StateDb for RedbDb {
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let opened = opened.as_ref().ok_or(BackendError::Closed)?;
-        Ok(Arc::new(opened.begin_read()?))
+        let begun = opened.begin_read().map_err(|error| match &self.place {
+            Some(place) => place.reading(error),
+            None => error,
+        });
+        Ok(Arc::new(begun?))
     }
 
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {

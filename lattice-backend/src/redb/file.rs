@@ -96,7 +96,13 @@ impl Disk for FileDisk {
         loop {
             match open_file(&mut options, &path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                opened => return Ok(Box::new(FileStorage::of(opened?)?)),
+                opened => {
+                    let file = opened?;
+                    // The process that made it may have been killed before it shared it, and the
+                    // store's file may have other rights now. Only its owner can mend that.
+                    let _ = share_as(&file, &store, Rights::OfWriters);
+                    return Ok(Box::new(FileStorage::of(file)?));
+                }
             }
             match private(options.clone().create_new(true)).open(&path) {
                 // Another process created it first.
@@ -145,7 +151,11 @@ fn share_as(file: &File, store: &Path, rights: Rights) -> io::Result<()> {
         true => shared,
         false => shared & 0o006,
     };
-    file.set_permissions(std::fs::Permissions::from_mode(0o600 | shared))
+    let mode = 0o600 | shared;
+    if is.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]

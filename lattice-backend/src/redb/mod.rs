@@ -44,13 +44,17 @@ const PEEK_CACHE_BYTES: usize = 256 << 10;
 /// The shortest wait for a lock that a short peek of a crashed store may hold, or a writer that
 /// opens the file, for callers that do not want to wait.
 const MIN_WAIT: Duration = Duration::from_millis(20);
+/// How long a reader waits for the turn in which it repairs a file.
+const REPAIR_WAIT: Duration = Duration::from_millis(200);
 
 /// Stores as redb files on a [`Disk`].
 ///
 /// Other processes can read a store that is open in the default sharing mode. A store whose last
 /// writer was killed can be peeked at and read without being changed: its last commit was made in
-/// two phases and is intact, so reading needs no repair. While a crashed store is being read,
-/// writers get an in-use error, since they would repair the file under the reader.
+/// two phases and is intact, so reading needs no repair. While a crashed store is read in this way,
+/// writers get an in-use error, since they would repair the file under the reader. So a process
+/// that may write to the file, and opens it beside the lock file of its writers, repairs it before
+/// it reads.
 #[derive(Clone)]
 pub struct RedbBackend {
     disk: Arc<dyn Disk>,
@@ -115,18 +119,51 @@ impl RedbBackend {
         }
     }
 
+    /// Opens a file for writing in a turn, which repairs it if its writer was killed.
+    fn repair(
+        &self,
+        path: &Path,
+        options: &OpenOptions,
+        patience: &mut Patience,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Opened, FileFault> {
+        let turn = self.turn(path, Some("repair"), patience, is_over)?;
+        let database = self.open_writer(path, options, OwnTables::Check, patience)?;
+        Ok(Opened::Writer {
+            database,
+            _turn: turn,
+        })
+    }
+
+    /// Repairs a file whose writer was killed, if this process may, since a reader of such a file
+    /// excludes writers for as long as it reads. A file without the lock file of its writers, such
+    /// as a copy, is not changed.
+    fn repair_before_reading(&self, path: &Path, options: &OpenOptions) {
+        let is_crashed = || {
+            let storage = self.storage(path, FileMode::Read);
+            storage.is_ok_and(|storage| reader::is_crashed(&*storage).unwrap_or(false))
+        };
+        if has_lock_file(path) && is_crashed() {
+            let mut patience = Patience::new(REPAIR_WAIT.min(options.wait.max(MIN_WAIT)));
+            // What cannot be repaired now is read as it is.
+            if let Ok(repaired) = self.repair(path, options, &mut patience, &|| !is_crashed()) {
+                let _ = repaired.close();
+            }
+        }
+    }
+
     /// Opens a file for work that has it until it is closed: exclusive use, or long work, which
     /// keeps the turn.
     fn open_for_work(&self, path: &Path, options: &OpenOptions) -> Result<Opened, FileFault> {
         let mut patience = Patience::new(options.wait.max(MIN_WAIT));
         let turn = match options.sharing {
-            Sharing::SingleWriter => Some(self.turn(path, options.work, &mut patience, &|| false)?),
+            Sharing::SingleWriter => self.turn(path, options.work, &mut patience, &|| false)?,
             // Others cannot open the file at all.
-            Sharing::Exclusive => None,
+            Sharing::Exclusive => {
+                patience = Patience::new(MIN_WAIT);
+                None
+            }
         };
-        if turn.is_none() {
-            patience = Patience::new(MIN_WAIT);
-        }
         let database = self.open_writer(path, options, OwnTables::Check, &mut patience)?;
         Ok(Opened::Writer {
             database,
@@ -134,14 +171,20 @@ impl RedbBackend {
         })
     }
 
+    /// Takes the turn of a store. Returns `None` to a user who may not write to the lock file, or
+    /// not make it: the lock of the store's file excludes other writers, and the turn only orders
+    /// them.
     fn turn(
         &self,
         path: &Path,
         work: Option<&str>,
         patience: &mut Patience,
         is_over: &dyn Fn() -> bool,
-    ) -> Result<Turn, FileFault> {
-        Turn::take(&*self.disk, path, work, patience, is_over)
+    ) -> Result<Option<Turn>, FileFault> {
+        match Turn::take(&*self.disk, path, work, patience, is_over) {
+            Err(FileFault::Io(error)) if is_about_rights(&*error) => Ok(None),
+            turn => turn.map(Some),
+        }
     }
 
     /// Opens a file, and checks after locking it that it is still the file at the path.
@@ -149,6 +192,9 @@ impl RedbBackend {
         let takes_turns = options.sharing == Sharing::SingleWriter && options.work.is_none();
         if options.access == Access::ReadWrite && takes_turns {
             return Ok(Arc::new(TurnDb::open(self, path, options)?));
+        }
+        if options.access == Access::ReadOnly {
+            self.repair_before_reading(path, options);
         }
         let (opened, file) = self.in_place(path, || match options.access {
             Access::ReadWrite => self.open_for_work(path, options),
@@ -203,11 +249,7 @@ impl RedbBackend {
     ) -> Result<(Option<Turn>, Box<dyn Storage>), FileFault> {
         let open = || {
             let mut patience = Patience::new(wait.max(MIN_WAIT));
-            let turn = match self.turn(path, Some(work), &mut patience, &|| false) {
-                // The lock below excludes writers. The turn is only for a fair order.
-                Err(FileFault::Io(error)) if is_about_rights(&*error) => None,
-                turn => Some(turn?),
-            };
+            let turn = self.turn(path, Some(work), &mut patience, &|| false)?;
             let (storage, kind) = match self.disk.open(path, FileMode::ReadWrite) {
                 Err(error) if cannot_write(&error) => {
                     (self.disk.open(path, FileMode::Read), LockKind::Shared)
@@ -351,9 +393,8 @@ impl StateBackend for RedbBackend {
             true => match self.turn(path, Some("verify"), &mut Patience::new(MIN_WAIT), &|| {
                 false
             }) {
-                Ok(turn) => Some(turn),
+                Ok(turn) => turn,
                 Err(FileFault::InUse(_)) => return Ok(Integrity::InUse),
-                Err(FileFault::Io(error)) if is_about_rights(&*error) => None,
                 Err(fault) => return Err(fault.at(path)),
             },
         };

@@ -37,13 +37,8 @@ pub(super) fn open(
     let mut patience = Patience::new(options.wait.max(MIN_WAIT));
     loop {
         let storage = open_file()?;
-        let flags = check_magic(&*storage)?;
-        // Most files that need a repair and have no live writer had a writer that was killed. For
-        // them, skip the first attempt to open the file with redb.
-        if flags & RECOVERY_REQUIRED != 0
-            && !storage.is_locked(CONSISTENT).map_err(open_error)?
-            && keeps_writers_out(&*storage).map_err(open_error)?
-        {
+        // Skip the first attempt to open such a file with redb.
+        if is_crashed(&*storage)? && keeps_writers_out(&*storage).map_err(open_error)? {
             return crashed(open_file()?, storage, options);
         }
         let reader =
@@ -67,6 +62,18 @@ pub(super) fn open(
             return Err(FileFault::InUse(patience.busy()));
         }
     }
+}
+
+/// Whether a file needs a repair and no live writer vouches for it. Most such files had a writer
+/// that was killed; a few have one that is just opening or closing them.
+pub(super) fn is_crashed(storage: &dyn Storage) -> Result<bool, FileFault> {
+    let flags = check_magic(storage)?;
+    Ok(needs_repair(flags) && !storage.is_locked(CONSISTENT).map_err(open_error)?)
+}
+
+/// Whether a file with these flags is open for writing, or was not closed.
+pub(super) const fn needs_repair(flags: u8) -> bool {
+    flags & RECOVERY_REQUIRED != 0
 }
 
 /// Locks a file so that no writer can repair it. Returns whether the lock was taken: then no writer

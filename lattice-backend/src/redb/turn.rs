@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::backend::file_error::FileFault;
 use crate::backend::{Busy, Holder};
 use crate::redb::error::open_error;
-use crate::storage::{Disk, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileMode, LockKind, LockRange, Storage, lock_beside};
 
 /// The lock of the writer.
 const TURN: u64 = 0;
@@ -123,6 +123,16 @@ impl Turn {
             }
             None => Ok(()),
         }
+    }
+
+    /// What a process does that has the turn for long work. Makes no lock file.
+    pub(super) fn long_work(disk: &dyn Disk, store: &Path) -> Option<Holder> {
+        let store = disk.canonical(store).ok()?;
+        let opened = disk.open(&lock_beside(&store), FileMode::Read).ok()?;
+        let other = Self(opened, AtomicBool::new(false));
+        // A killed process leaves its name.
+        let is_held = other.0.is_locked(byte(TURN)).ok()?;
+        other.holder().filter(|_| is_held)
     }
 
     /// What the process that has the turn has written about itself.

@@ -24,6 +24,7 @@ use crate::redb::adapter::PRIMARY_UNFLUSHED;
 use crate::redb::db::{Opened, Place};
 use crate::redb::error::{contain, wrapped_error};
 use crate::redb::page::{FLAGS, HEADER_BYTES, PRIMARY, SLOT_BYTES, SLOTS};
+use crate::redb::reader::needs_repair;
 use crate::redb::turn::{Patience, Turn};
 use crate::redb::write::RedbTransaction;
 use crate::redb::{MIN_WAIT, OwnTables, RedbBackend, check_own_tables, pack};
@@ -31,6 +32,8 @@ use crate::storage::{FileMode, Storage};
 
 /// The shortest turn of a handle that still writes.
 const TURN: Duration = Duration::from_millis(20);
+/// How long a transaction lasts without a name.
+const LONG: Duration = Duration::from_secs(1);
 /// How long after its last write a handle keeps the turn.
 const IDLE: Duration = Duration::from_millis(20);
 
@@ -81,7 +84,10 @@ struct Turns {
 /// A turn of this handle.
 struct Held {
     database: Database,
-    turn: Turn,
+    /// `None` if this user may not write to the lock file; see [`RedbBackend::turn`].
+    turn: Option<Turn>,
+    /// Another process may read the name of a long transaction.
+    is_named: bool,
     began: Instant,
     last_use: Instant,
 }
@@ -89,7 +95,19 @@ struct Held {
 impl Held {
     /// Whether another writer waits, and the turn has been long enough.
     fn is_others(&self) -> bool {
-        self.began.elapsed() >= TURN && self.turn.is_awaited()
+        self.began.elapsed() >= TURN && self.is_awaited()
+    }
+
+    /// Others report the name; the turn is the same without it.
+    fn name(&self, work: Option<&str>) {
+        if let Some(turn) = &self.turn {
+            let _ = turn.name(work);
+        }
+    }
+
+    /// Whether another writer is in the queue, or may be.
+    fn is_awaited(&self) -> bool {
+        self.turn.as_ref().is_none_or(Turn::is_awaited)
     }
 }
 
@@ -100,8 +118,10 @@ struct Mark([u8; SLOT_BYTES]);
 impl Mark {
     /// The last commit; `None` if it is just being made, or the file has none.
     fn read(storage: &dyn Storage) -> Option<Self> {
-        let mut header = [0; HEADER_BYTES];
-        storage.read_at(0, &mut header).ok()?;
+        Self::of(&header(storage)?)
+    }
+
+    fn of(header: &[u8; HEADER_BYTES]) -> Option<Self> {
         // Snapshots do not show such a commit yet.
         if header[FLAGS] & PRIMARY_UNFLUSHED != 0 {
             return None;
@@ -110,6 +130,12 @@ impl Mark {
         let slot = header.get(slot..slot + SLOT_BYTES)?;
         Some(Self(slot.try_into().ok()?))
     }
+}
+
+fn header(storage: &dyn Storage) -> Option<[u8; HEADER_BYTES]> {
+    let mut header = [0; HEADER_BYTES];
+    storage.read_at(0, &mut header).ok()?;
+    Some(header)
 }
 
 impl TurnDb {
@@ -132,14 +158,9 @@ impl TurnDb {
             // Nothing was written through it.
             let _ = reader.close();
             let mut patience = Patience::new(options.wait.max(MIN_WAIT));
-            let _turn = backend.turn(path, None, &mut patience, &|| false)?;
-            let check = OwnTables::Check;
-            let database = backend.open_writer(path, &halved, check, &mut patience)?;
+            let repaired = backend.repair(path, &halved, &mut patience, &|| false)?;
             (reader, file) = open_reader()?;
-            contain(|| {
-                let closed = database.close();
-                closed.map_err(|error| wrapped_error("closing a repaired file", error))
-            })?;
+            repaired.close()?;
             left = Mark::read(&*header()?);
         }
         let header = header()?;
@@ -209,7 +230,13 @@ impl Shared {
         let failed = |fault| self.begin_error(fault);
         let turn = self.backend.turn(path, None, &mut patience, &is_over);
         let turn = turn.map_err(failed)?;
-        let mark = self.mark();
+        let header = self.header();
+        let is_crashed = header.is_some_and(|header| needs_repair(header[FLAGS]));
+        if is_crashed && let Some(turn) = &turn {
+            // Others report the name; the turn is the same without it.
+            let _ = turn.name(Some("repair"));
+        }
+        let mark = header.and_then(|header| Mark::of(&header));
         let own_tables = match mark.is_some() && mark == turns.left {
             true => OwnTables::Trust,
             false => OwnTables::Check,
@@ -235,20 +262,29 @@ impl Shared {
                 check_own_tables(&*file.map_err(failed)?).map_err(failed)?;
             }
         }
+        if is_crashed && let Some(turn) = &turn {
+            let _ = turn.name(None);
+        }
         let now = Instant::now();
         Ok(Held {
             database,
             turn,
+            is_named: false,
             began: now,
             last_use: now,
         })
     }
 
-    /// The last commit. The file is open only for this: a turn opens no more files at a time than
-    /// opening a store does, so that open stores can be written when no more can be opened.
-    fn mark(&self) -> Option<Mark> {
+    /// The file is open only for this: a turn opens no more files at a time than opening a store
+    /// does, so that open stores can be written when no more can be opened.
+    fn header(&self) -> Option<[u8; HEADER_BYTES]> {
         let opened = self.backend.storage(&self.place.path, FileMode::Read);
-        Mark::read(&*opened.ok()?)
+        header(&*opened.ok()?)
+    }
+
+    /// The last commit.
+    fn mark(&self) -> Option<Mark> {
+        Mark::of(&self.header()?)
     }
 
     fn begin_error(&self, fault: FileFault) -> BackendError {
@@ -308,6 +344,9 @@ impl Shared {
             return;
         };
         held.last_use = Instant::now();
+        if std::mem::take(&mut held.is_named) {
+            held.name(None);
+        }
         if held.is_others() || !is_watched {
             // A failure is reported at the next use.
             let _ = self.give_back(&mut turns);
@@ -334,6 +373,13 @@ impl Shared {
                 Err(TryLockError::WouldBlock) => None,
             };
             turns = lock(&self.turns);
+            if let (None, Some(held)) = (&writing, &mut turns.held)
+                && !held.is_named
+                && held.last_use.elapsed() >= LONG
+            {
+                held.is_named = true;
+                held.name(Some("write"));
+            }
             let is_idle = |held: &Held| held.last_use.elapsed() >= IDLE;
             if writing.is_none() {
                 turns = wait(turns, IDLE);
@@ -405,7 +451,10 @@ impl StateDb for TurnDb {
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
         let reader = self.0.reader.read().unwrap_or_else(PoisonError::into_inner);
         let reader = reader.as_ref().ok_or(BackendError::Closed)?;
-        Ok(Arc::new(reader.begin_read()?))
+        let begun = reader.begin_read();
+        Ok(Arc::new(
+            begun.map_err(|error| self.0.place.reading(error))?,
+        ))
     }
 
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
@@ -448,8 +497,7 @@ impl StateDb for TurnDb {
         };
         let mut turns = lock(&self.0.turns);
         let held = self.0.held(&mut turns)?;
-        // Others report the name; the turn is the same without it.
-        let _ = held.turn.name(Some("compact"));
+        held.name(Some("compact"));
         // Snapshots that begin during the compaction wait for its end.
         let reader = self
             .0
@@ -458,7 +506,7 @@ impl StateDb for TurnDb {
             .unwrap_or_else(PoisonError::into_inner);
         let compacted = contain(|| pack::compact(&mut held.database, progress));
         drop(reader);
-        let _ = held.turn.name(None);
+        held.name(None);
         compacted
     }
 

@@ -28,4 +28,5 @@ mod ops;
 mod peek;
 mod power;
 mod progress;
+mod turns;
 mod values;

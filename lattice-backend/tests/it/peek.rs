@@ -250,6 +250,11 @@ fn crashed(role: &str) {
         let waited = other.wait_for(acknowledged + 20 * round);
         acknowledged = other.kill().unwrap_or(waited);
         assert_crashed(&site.path);
+        // A reader who may not write, or a copy, has no lock file of writers to lock.
+        let lock = dir.path().join("state.db.turn");
+        if lock.exists() {
+            std::fs::remove_file(&lock).unwrap();
+        }
         let before = std::fs::read(&site.path).unwrap();
         let info = site.backend.peek_info(&site.path).unwrap();
         // Reading still works while others read.
@@ -267,8 +272,8 @@ fn crashed(role: &str) {
             std::fs::read(&site.path).unwrap() == before,
             "reading wrote"
         );
-        // The store, and the lock file of its writers.
-        assert!(dir.path().join("state.db.turn").exists());
+        // The store, and the lock file of the writer that was refused.
+        assert!(lock.exists());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
         // A writer recovers the same state.
         let store = site.open();
@@ -282,6 +287,33 @@ fn crashed(role: &str) {
 #[test]
 fn a_crashed_store_is_read_without_recovery_and_recovers_on_write() {
     crashed("write-single");
+}
+
+/// A reader holds off writers for as long as it reads a crashed file, so it repairs the file first.
+#[test]
+fn a_reader_of_a_crashed_store_repairs_it_and_excludes_no_writer() {
+    let (_dir, site) = on_files();
+    let mut other = Other::start("write-single", &site.path);
+    let acknowledged = other.wait_for(20);
+    let acknowledged = other.kill().unwrap_or(acknowledged);
+    assert_crashed(&site.path);
+    let readers: Vec<_> = std::thread::scope(|scope| {
+        let open = || scope.spawn(|| reader(&site).unwrap());
+        let readers: Vec<_> = std::iter::repeat_with(open).take(4).collect();
+        let opened = readers.into_iter().map(|reader| reader.join().unwrap());
+        opened.collect()
+    });
+    let states = readers.iter().map(|store| store.snapshot().unwrap());
+    let states: Vec<_> = states.collect();
+    let mut request = site.request().identity(owner());
+    request.options.wait = Duration::ZERO;
+    let writer = site.try_open(request).unwrap();
+    let written = append(&writer, "after", "the crash");
+    for (reader, state) in readers.iter().zip(states) {
+        assert!(state.op_count().unwrap() > acknowledged);
+        assert_eq!(history(reader).last(), Some(&written));
+    }
+    assert_whole(&writer);
 }
 
 #[test]

@@ -68,7 +68,10 @@ impl<'a> Context<'a> {
         registry: Registry,
         mut out: Output<'a>,
     ) -> Result<Self, Failure> {
-        let data_dir = global.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+        let data_dir = global.data_dir.clone().or_else(default_data_dir);
+        let data_dir = data_dir.ok_or_else(|| {
+            Failure::usage("no data directory: give --data-dir, or set LATTICE_DATA_DIR or HOME")
+        })?;
         let native = registry.clone();
         #[cfg(feature = "wasm")]
         let (code, registry) = library(host, &data_dir, global, registry)?;
@@ -356,7 +359,7 @@ fn trusts_publisher(release: &lattice_code::releases::Release) -> bool {
 }
 
 /// `$LATTICE_DATA_DIR`, else `lattice` in the user's data directory (XDG base directories).
-fn default_data_dir() -> Result<PathBuf, Failure> {
+pub(super) fn default_data_dir() -> Option<PathBuf> {
     let set = |name| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
@@ -364,11 +367,7 @@ fn default_data_dir() -> Result<PathBuf, Failure> {
     };
     let xdg = || set("XDG_DATA_HOME").filter(|dir| dir.is_absolute());
     let home = || set("HOME").map(|home| home.join(".local/share"));
-    set("LATTICE_DATA_DIR")
-        .or_else(|| xdg().or_else(home).map(|data| data.join("lattice")))
-        .ok_or_else(|| {
-            Failure::usage("no data directory: give --data-dir, or set LATTICE_DATA_DIR or HOME")
-        })
+    set("LATTICE_DATA_DIR").or_else(|| xdg().or_else(home).map(|data| data.join("lattice")))
 }
 
 fn other_type(meta: &MetaInfo, expected: &StoreType) -> Failure {

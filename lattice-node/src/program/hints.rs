@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use lattice_meta::shell_word;
 
 use super::args::Global;
+use super::context::default_data_dir;
 
 /// How a command in a message begins.
 const START: &str = "`lattice ";
@@ -20,6 +22,8 @@ const STORE: &str = "STORE";
 pub(super) struct Hints {
     /// The options that say where stores and code are.
     options: Vec<String>,
+    /// Where the stores are.
+    data_dir: Option<PathBuf>,
     /// The store, as the user has named it.
     store: RefCell<Option<String>>,
 }
@@ -41,8 +45,13 @@ impl Hints {
         }
         Self {
             options,
+            data_dir: global.data_dir.clone().or_else(default_data_dir),
             store: RefCell::default(),
         }
+    }
+
+    pub(super) fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
     }
 
     /// Notes the store that the command works on.
@@ -114,6 +123,7 @@ mod tests {
     fn hints(options: &[&str], store: Option<&str>) -> Hints {
         let hints = Hints {
             options: options.iter().map(|word| (*word).to_owned()).collect(),
+            data_dir: None,
             store: RefCell::default(),
         };
         if let Some(store) = store {

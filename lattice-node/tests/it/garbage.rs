@@ -66,6 +66,27 @@ fn a_module_stays_while_a_store_records_it_and_until_the_user_confirms() {
 }
 
 #[test]
+fn times_before_1970_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (id, cached) = unused(dir.path());
+    printed(dir.path(), &["destroy", &id, "--yes"]);
+    let left = dir.path().join(".lattice-0123456789abcdef.partial");
+    fs::create_dir(&left).unwrap();
+    for path in [&cached, &left] {
+        let file = fs::File::open(path).unwrap();
+        let before = SystemTime::UNIX_EPOCH - Duration::from_millis(90_061_500);
+        file.set_modified(before).unwrap();
+    }
+    let (listed, _) = collected(dir.path(), &[]);
+    assert_eq!(listed[0]["last_used"], -90_061_500);
+    let text = printed(dir.path(), &["code", "gc"]);
+    assert!(text.trim_end().ends_with("last used before 1970"), "{text}");
+    let left = printed(dir.path(), &["--json", "doctor"]);
+    let left: Value = serde_json::from_str(&left).unwrap();
+    assert_eq!(left["time"], -90_061_500);
+}
+
+#[test]
 fn a_store_that_cannot_be_read_keeps_all_modules() {
     let dir = tempfile::tempdir().unwrap();
     let (id, cached) = unused(dir.path());

@@ -193,3 +193,34 @@ fn a_command_for_one_type_refuses_the_other_and_changes_nothing() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("core:logstore"));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
+
+/// What names the path can be an option, a variable, or an argument.
+#[test]
+fn a_file_in_the_place_of_a_directory_is_named_with_what_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = printed(dir.path(), &["create", "core:kvstore"]);
+    let id = id.trim();
+    let file = dir.path().join("file");
+    fs::write(&file, "text").unwrap();
+    let within = file.join("within");
+    let within = within.to_str().unwrap();
+    let data = "--data-dir or LATTICE_DATA_DIR";
+    let other = "a part of this path is a file: name another path";
+    for (data_dir, temporary, words, step) in [
+        (&*file, dir.path(), &["list"][..], data),
+        (&*file, dir.path(), &["create", "core:kvstore"], data),
+        (dir.path(), &*file, &["verify", id], "the variable TMPDIR"),
+        (dir.path(), dir.path(), &["import", id, within], other),
+        (dir.path(), dir.path(), &["restore", within], other),
+        (dir.path(), dir.path(), &["doctor", within], other),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_lattice"))
+            .env("LATTICE_DATA_DIR", data_dir)
+            .env("TMPDIR", temporary)
+            .args(words)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.trim_end().ends_with(step), "{words:?}: {text}");
+    }
+}

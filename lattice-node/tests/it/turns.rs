@@ -1,6 +1,6 @@
 //! Writers of one store take turns.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use lattice_backend::engine::Engine;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::op::SecretKey;
 use lattice_backend::progress::ProgressSink;
-use lattice_backend::redb::RedbBackend;
+use lattice_backend::redb::{FileDisk, RedbBackend};
+use lattice_backend::storage::{Disk, FileId, FileMode, Storage};
 use lattice_kvstore::KvMachine;
 use lattice_node::{Access, KvStore, Node};
 use lattice_registry::TypedStore;
@@ -178,6 +179,119 @@ fn a_killed_writer_delays_no_other() {
         feeding.join().unwrap();
     }
     assert!(printed(dir.path(), &["verify", &store]).starts_with("ok: "));
+}
+
+/// Makes a file what a killed writer leaves: it was open for writing.
+fn crash(file: &Path) {
+    let backend = lattice_backend::file_backend();
+    let work = OpenOptions::long_work("test", Duration::from_secs(10));
+    let writer = backend.open(file, &work).unwrap();
+    let open = std::fs::read(file).unwrap();
+    writer.close().unwrap();
+    std::fs::write(file, open).unwrap();
+}
+
+/// A reader of such a file would hold off writers for as long as it reads.
+#[test]
+fn a_long_reader_of_a_crashed_file_delays_no_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = create(dir.path(), "core:kvstore");
+    printed(dir.path(), &["put", &store, "a", "before"]);
+    printed(dir.path(), &["put", &store, "b", "before"]);
+    let file = state_db(dir.path(), &store);
+    crash(&file);
+    let copied = dir.path().join("copied.db");
+    std::fs::copy(&file, &copied).unwrap();
+    let kv = reader(dir.path(), &store);
+    let mut rows = kv.prefix("").unwrap();
+    assert_eq!(rows.next().unwrap().unwrap().0, b"a");
+    printed(dir.path(), &["--no-wait", "put", &store, "a", "after"]);
+    assert_eq!(rows.next().unwrap().unwrap().0, b"b");
+    assert_eq!(kv.get("a").unwrap().as_deref(), Some(&b"after"[..]));
+    // A copy is not changed by its readers.
+    let before = std::fs::read(&copied).unwrap();
+    let read = lattice_backend::file_backend().open(&copied, &OpenOptions::read_only());
+    read.unwrap().close().unwrap();
+    assert!(std::fs::read(&copied).unwrap() == before);
+    assert!(!dir.path().join("copied.db.turn").exists());
+}
+
+/// A user who may write to the file and not make its lock file takes no place in the queue. The
+/// lock of the file excludes other writers.
+#[cfg(unix)]
+#[test]
+fn a_store_is_written_without_the_right_to_make_a_lock_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let store = create(dir.path(), "core:kvstore");
+    let file = state_db(dir.path(), &store);
+    let lock = file.with_file_name("state.db.turn");
+    // Also for root, to whom modes do not matter.
+    let refused = Arc::new(RedbBackend::on_disk(NoLocks));
+    let request = OpenRequest::new(refused, &file).wait(Duration::from_secs(60));
+    let request = request.identity(Arc::new(SecretKey::from_bytes(&[8; 32])));
+    let without = KvStore::from_engine(Engine::open(request, KvMachine::new()).unwrap());
+    let with = open(&file, Duration::from_secs(60));
+    scope(|scope| {
+        for (name, kv) in [("a", &without), ("b", &with)] {
+            scope.spawn(move || {
+                for nth in 0..40 {
+                    kv.put(format!("{name}{nth}"), "value").unwrap();
+                }
+            });
+        }
+    });
+    without.engine().compact(&ProgressSink::none()).unwrap();
+    for kv in [&with, &without] {
+        assert_eq!(kv.count().unwrap(), 80);
+        assert_eq!(kv.engine().op_count().unwrap(), 80);
+        assert!(kv.engine().forks().unwrap().is_empty());
+    }
+    // The lock file has the rights of the store's file, also of one that was killed while it made
+    // it, or when those rights have changed.
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    for (path, bits) in [(&lock, 0o600), (&file, 0o666)] {
+        std::fs::set_permissions(path, mode(bits)).unwrap();
+    }
+    printed(dir.path(), &["put", &store, "key", "value"]);
+    assert_eq!(
+        std::fs::metadata(&lock).unwrap().permissions().mode() & 0o777,
+        0o666
+    );
+    std::fs::set_permissions(&file, mode(0o600)).unwrap();
+    printed(dir.path(), &["verify", &store]);
+}
+
+/// A disk on which no lock file can be made.
+#[cfg(unix)]
+#[derive(Debug)]
+struct NoLocks;
+
+#[cfg(unix)]
+impl Disk for NoLocks {
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        FileDisk.open(path, mode)
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        FileDisk.file_id(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        FileDisk.remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        FileDisk.rename(from, to)
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        FileDisk.sync_entry(path)
+    }
+
+    fn open_lock(&self, _: &Path) -> io::Result<Box<dyn Storage>> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
 }
 
 /// Snapshots, iterators, the change feed and group commit of a library handle.

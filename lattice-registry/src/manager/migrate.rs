@@ -207,6 +207,9 @@ fn feed(
     let store_id = origin.store_id;
     let failed = |source| ManagerError::Migrate { store_id, source };
     let done = new.op_count().map_err(|error| failed(Box::new(error)))?;
+    let total = count(migration, origin, manager);
+    let progress = &manager.options.progress;
+    progress.report(Stage::Transfer, 0, total);
     let mut ops = 0;
     for call in migration.calls(&*origin.store).map_err(failed)? {
         let (method, args) = call.map_err(failed)?;
@@ -217,8 +220,26 @@ fn feed(
             called.map_err(|error| failed(Box::new(error)))?;
         }
         ops += 1;
-        manager.options.progress.report(Stage::Transfer, ops, None);
+        progress.report(Stage::Transfer, ops, total);
     }
     origin.check_unchanged()?;
     Ok((ops, done))
+}
+
+/// The number of calls of a migration, for reports of progress. Making the calls takes a fraction
+/// of the time that writing their ops takes. An error counts nothing: it comes again when the ops
+/// are written.
+fn count(migration: &dyn Migration, origin: &Origin, manager: &StoreManager) -> Option<u64> {
+    let progress = &manager.options.progress;
+    if progress.is_none() {
+        return None;
+    }
+    progress.report(Stage::Count, 0, None);
+    let mut total = 0;
+    for call in migration.calls(&*origin.store).ok()? {
+        call.ok()?;
+        total += 1;
+        progress.report(Stage::Count, total, None);
+    }
+    Some(total)
 }

@@ -5,8 +5,8 @@
 //! 1. A thread holds `Slot::open` of a store while it opens or closes that store. No thread holds
 //!    those of two stores.
 //! 2. Below it, the backend takes the locks of the store's file. If another process holds them, the
-//!    backend returns an error and does not wait. `find` takes a reader's lock without a slot; a
-//!    thread that must wait for the slot releases it first.
+//!    backend waits, and returns an error when its time is over. `find` takes a reader's lock
+//!    without a slot; a thread that must wait for the slot releases it first.
 //! 3. `slots` and `cache_left_bytes` of the manager are innermost, with or without a slot: a thread
 //!    that holds one of them takes no other lock.
 //!

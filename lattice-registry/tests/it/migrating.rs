@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lattice_backend::backend::{Cause, Direction, EVERYTHING, FileError, Table};
 use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::verify::Depth;
 use lattice_backend::machine::Value;
+use lattice_backend::progress::{ProgressSink, Stage};
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::{StoreId, StoreType};
 use lattice_registry::{
@@ -77,6 +78,38 @@ fn a_migrated_store_is_a_new_one_that_names_the_old() {
             .findings,
         []
     );
+}
+
+#[test]
+fn progress_has_the_number_of_ops_from_the_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut registry, reports) = (registry(), Arc::new(Mutex::new(Vec::new())));
+    let stop = Arc::new(AtomicU64::new(0));
+    registry
+        .register_migration(counter(), counter(), feeding(Arc::clone(&stop)))
+        .unwrap();
+    let told = Arc::clone(&reports);
+    let options = options().progress(ProgressSink::new(move |report| {
+        if report.stage == Stage::Transfer {
+            told.lock().unwrap().push((report.done, report.total));
+        }
+    }));
+    let backend = Arc::new(RedbBackend::on_files());
+    let manager = StoreManager::new(dir.path(), backend, registry, options);
+    let id = filled(&manager);
+    manager.migrate(manager.store_path(id), &counter()).unwrap();
+    let expected: Vec<_> = (0..=10).map(|done| (done, Some(10))).collect();
+    assert_eq!(*reports.lock().unwrap(), expected);
+    // The error is that of the transfer, and the ops before it count.
+    reports.lock().unwrap().clear();
+    stop.store(4, Ordering::SeqCst);
+    let ended = manager.migrate(manager.store_path(id), &counter());
+    assert!(
+        matches!(ended, Err(ManagerError::Migrate { .. })),
+        "{ended:?}"
+    );
+    let expected: Vec<_> = (0..=3).map(|done| (done, None)).collect();
+    assert_eq!(*reports.lock().unwrap(), expected);
 }
 
 #[test]

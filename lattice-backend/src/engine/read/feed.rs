@@ -154,7 +154,12 @@ impl<M: StateMachine, E> ChangeFeed<M, E> {
                 return Ok(None);
             }
             let index = ApplyIndex::new(index);
-            let op = self.engine.op_at(index)?.ok_or_else(|| missing(index))?;
+            let op = match self.engine.op_at(index) {
+                // Long work of another process keeps readers waiting for longer than they wait.
+                Err(BackendError::InUse(_)) if begun.elapsed() < timeout => continue,
+                Err(BackendError::InUse(_)) => return Ok(None),
+                op => op?.ok_or_else(|| missing(index))?,
+            };
             self.pending = (self.events)(&op).into();
             self.cursor.op = Some(CursorOp {
                 index,

@@ -20,7 +20,16 @@ pub(crate) fn wait_for_ops<M: StateMachine>(
     // reached.
     let deadline = Instant::now().checked_add(timeout);
     loop {
-        let applied = engine.op_count()?;
+        let progress = &engine.inner.progress;
+        let known = || {
+            let known = progress.applied.lock();
+            *known.unwrap_or_else(PoisonError::into_inner)
+        };
+        // Long work of another process keeps readers waiting for longer than they wait.
+        let applied = match engine.op_count() {
+            Err(BackendError::InUse(_)) => known(),
+            applied => applied?,
+        };
         let left = deadline.map_or(Duration::MAX, |deadline| {
             deadline.saturating_duration_since(Instant::now())
         });
@@ -30,7 +39,6 @@ pub(crate) fn wait_for_ops<M: StateMachine>(
         if engine.inner.db.is_replaced()? {
             return Err(BackendError::Replaced);
         }
-        let progress = &engine.inner.progress;
         let seen = progress
             .applied
             .lock()

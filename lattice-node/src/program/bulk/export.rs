@@ -7,7 +7,7 @@ use std::path::Path;
 use lattice_logstore::Selection;
 use serde_json::json;
 
-use super::write::{Field, Form, Rows, Written, write_rows};
+use super::write::{Ended, Field, Form, Rows, Written, write_rows};
 use super::{instant, plural};
 use crate::program::args::{self, Delimiter, ExportFormat};
 use crate::program::context::{Context, given};
@@ -28,14 +28,15 @@ pub(in crate::program) fn export(
     target.check_mode()?;
     let form = form_of(args)?;
     check_output(context, target, form)?;
+    let job = Job { args, target, form };
     let path = context.path(&args.store.store)?;
     context.note_read(&args.store.store, &path);
     let store = context.node.manager().open_path(path, Access::ReadOnly)?;
     if let Some(kv) = store.downcast_ref::<KvStore>() {
-        return export_keys(context, args, target, form, kv);
+        return export_keys(context, job, kv);
     }
     if let Some(log) = store.downcast_ref::<LogStore>() {
-        return export_entries(context, args, target, form, log);
+        return export_entries(context, job, log);
     }
     Err(Failure::usage(format!(
         "store {} is of type {}, and `export` is for core:kvstore and core:logstore stores; use \
@@ -45,16 +46,31 @@ pub(in crate::program) fn export(
     )))
 }
 
-/// Shows progress, unless the export itself goes to a terminal. `total` is known if all is written.
-fn begin(
-    context: &Context<'_>,
-    target: Target<'_>,
-    (one, many): (&'static str, &'static str),
-    total: Option<u64>,
-) {
-    if !target.is_stdout() || !context.out.is_terminal() {
-        let counts = Counts::Things(one, many);
-        context.progress.begin("exporting", counts, total);
+/// An export: what, to where, and how.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    args: &'a args::Export,
+    target: Target<'a>,
+    form: Form,
+}
+
+impl Job<'_> {
+    /// Writes the rows that `fill` passes to its argument. Shows progress, unless the rows
+    /// themselves go to a terminal; `total` is known if all are written.
+    fn write(
+        self,
+        context: &mut Context<'_>,
+        (one, many): (&'static str, &'static str),
+        total: Option<u64>,
+        fill: impl FnOnce(&mut Rows<'_>) -> Result<(), Ended>,
+    ) -> Result<(Written, u64), Failure> {
+        if !self.target.is_stdout() || !context.out.is_terminal() {
+            let counts = Counts::Things(one, many);
+            context.progress.begin("exporting", counts, total);
+        }
+        let form = self.form;
+        self.target
+            .write(context, |sink| write_rows(sink, form, fill))
     }
 }
 
@@ -119,13 +135,11 @@ fn check_output(context: &Context<'_>, target: Target<'_>, form: Form) -> Result
     Ok(())
 }
 
-fn export_keys(
-    context: &mut Context<'_>,
-    args: &args::Export,
-    target: Target<'_>,
-    form: Form,
-    kv: &KvStore,
-) -> Result<(), Failure> {
+const KEYS: (&str, &str) = ("key", "keys");
+const ENTRIES: (&str, &str) = ("entry", "entries");
+
+fn export_keys(context: &mut Context<'_>, job: Job<'_>, kv: &KvStore) -> Result<(), Failure> {
+    let args = job.args;
     let bytes = |argument: &Option<OsString>| {
         let bytes = argument.clone();
         bytes.map(|bytes| given(bytes, args.encoding)).transpose()
@@ -144,7 +158,6 @@ fn export_keys(
     );
     let is_all = prefix.is_empty() && from.is_none() && to.is_none();
     let total = is_all.then(|| snapshot.count()).transpose()?;
-    begin(context, target, ("key", "keys"), total);
     let progress = context.progress.clone();
     let fill = |rows: &mut Rows<'_>| {
         rows.columns(&["key", "value"])?;
@@ -155,27 +168,22 @@ fn export_keys(
         }
         Ok(())
     };
-    let (written, bytes) = target.write(context, |sink| write_rows(sink, form, fill))?;
+    let written = job.write(context, KEYS, total, fill)?;
     let mut conflicted = 0;
     for key in snapshot.conflicted_keys() {
         conflicted += u64::from(is_selected(&key?));
     }
     if conflicted > 0 {
-        let keys = plural(conflicted, ("key", "keys"));
+        let keys = plural(conflicted, KEYS);
         context.out.note(&format!(
             "{keys} in conflict: only the current value is exported; `lattice conflicts STORE` shows all"
         ));
     }
-    summarise(context, args, target, kv, written, bytes, ("key", "keys"))
+    summarise(context, job, kv, written, KEYS)
 }
 
-fn export_entries(
-    context: &mut Context<'_>,
-    args: &args::Export,
-    target: Target<'_>,
-    form: Form,
-    log: &LogStore,
-) -> Result<(), Failure> {
+fn export_entries(context: &mut Context<'_>, job: Job<'_>, log: &LogStore) -> Result<(), Failure> {
+    let args = job.args;
     if args.prefix.is_some() {
         return Err(Failure::usage(
             "log entries have no keys; omit --prefix, and select by time with --from and --to",
@@ -209,7 +217,6 @@ fn export_entries(
     }
     let is_all = from.is_none() && to.is_none();
     let total = is_all.then(|| snapshot.len()).transpose()?;
-    begin(context, target, ("entry", "entries"), total);
     let progress = context.progress.clone();
     let fill = |rows: &mut Rows<'_>| {
         rows.columns(&["entry", "time", "author", "content"])?;
@@ -225,26 +232,16 @@ fn export_entries(
         }
         Ok(())
     };
-    let (written, bytes) = target.write(context, |sink| write_rows(sink, form, fill))?;
-    summarise(
-        context,
-        args,
-        target,
-        log,
-        written,
-        bytes,
-        ("entry", "entries"),
-    )
+    let written = job.write(context, ENTRIES, total, fill)?;
+    summarise(context, job, log, written, ENTRIES)
 }
 
 /// Says what was exported, if the user has named a file.
 fn summarise(
     context: &mut Context<'_>,
-    args: &args::Export,
-    target: Target<'_>,
+    Job { args, target, .. }: Job<'_>,
     store: &dyn StoreHandle,
-    written: Written,
-    bytes: u64,
+    (written, bytes): (Written, u64),
     nouns: (&str, &str),
 ) -> Result<(), Failure> {
     if written.not_utf8 > 0 {

@@ -1,11 +1,12 @@
 //! `lattice doctor`: lists what killed commands left, and the files that rebuilds and restores
 //! replaced; removes them if asked to.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use lattice_registry::Leftover;
 use serde_json::{Map, json};
 
+use super::file_time;
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
@@ -55,17 +56,13 @@ fn print(
     removed: bool,
 ) -> Result<(), Failure> {
     let path = &leftover.path;
-    let since_epoch = leftover.modified.duration_since(UNIX_EPOCH);
-    let time = since_epoch.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    });
     let mut object = Map::new();
     json_path(&mut object, "path", path);
     object.extend([
         ("left_by".to_owned(), json!(leftover.kind.name())),
         ("store_id".to_owned(), json!(leftover.store_id)),
         ("bytes".to_owned(), json!(leftover.bytes)),
-        ("time".to_owned(), json!(time)),
+        ("time".to_owned(), json!(file_time(leftover.modified))),
         ("removed".to_owned(), json!(removed)),
     ]);
     // A clock that was set back makes a file newer than now.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use lattice_code::{Garbage, GarbageKind};
 use lattice_meta::{Cid, StoreType};
@@ -10,7 +10,7 @@ use lattice_wasm::read_manifest;
 use serde_json::{Map, json};
 
 use super::code::read_module;
-use super::timestamp;
+use super::{file_time, timestamp};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, chain};
@@ -107,11 +107,7 @@ fn print(
         GarbageKind::Damaged(cid) => ("damaged", Some(cid)),
         _ => ("unfinished", None),
     };
-    let since_epoch = garbage.last_used.duration_since(UNIX_EPOCH);
-    // A file system may have times before 1970.
-    let ms = since_epoch.map_or(0, |time| {
-        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-    });
+    let ms = file_time(garbage.last_used);
     let mut value = Map::from_iter([
         ("cid".to_owned(), json!(cid.map(|cid| cid.to_string()))),
         ("kind".to_owned(), json!(kind)),
@@ -132,6 +128,10 @@ fn print(
         let what = store_type.as_ref().map_or(kind, StoreType::as_str);
         let what = out.paint(styles::TYPE, what);
         let bytes = plural(garbage.bytes, ("byte", "bytes"));
-        format!("{name}  {what}, {bytes}, last used {}", timestamp(ms))
+        let used = match u64::try_from(ms) {
+            Ok(ms) => timestamp(ms).to_string(),
+            Err(_) => "before 1970".to_owned(),
+        };
+        format!("{name}  {what}, {bytes}, last used {used}")
     })
 }

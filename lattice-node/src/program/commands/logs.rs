@@ -17,6 +17,7 @@ use crate::program::context::{Context, close, from_base64, given, shown};
 use crate::program::failure::Failure;
 use crate::program::interrupt::Input;
 use crate::program::output::{json_base64, json_bytes, styles};
+use crate::program::progress::Counts;
 
 /// The most lines of standard input in one op.
 const LINES_PER_OP: usize = 10_000;
@@ -67,7 +68,9 @@ fn append_lines(
         .retell(|story| (story.next, story.does) = (None, ""));
     let input = Input::new(&context.interruption, io::stdin());
     let is_cut = input.is_cut();
-    let mut lines = Lines::new(input);
+    let progress = &context.progress;
+    progress.begin("appending", Counts::Bytes, None);
+    let mut lines = Lines::new(progress.reading(input));
     let (mut entries, mut bytes) = (Vec::new(), 0);
     loop {
         let line = lines

@@ -20,6 +20,8 @@ mod values;
 mod watch;
 mod whole;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use lattice_backend::clock::Time;
 
 use super::args::Command;
@@ -73,6 +75,15 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
 /// Formats milliseconds since the Unix epoch as RFC 3339 in UTC.
 fn timestamp(ms: u64) -> Time {
     Time::from_ms(ms)
+}
+
+/// The time of a file, in milliseconds since 1970; a file system may have earlier ones.
+fn file_time(time: SystemTime) -> i64 {
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => ms(since),
+        Err(before) => -ms(before.duration()),
+    }
 }
 
 /// The location of a logic version's module; `None` for native code.

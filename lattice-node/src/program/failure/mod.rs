@@ -8,7 +8,7 @@ mod step;
 mod text;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,8 +23,8 @@ use lattice_registry::{RegisterError, ResolveError};
 
 pub(super) use kind::Kind;
 pub(super) use step::Step;
-pub(super) use text::chain;
-use text::{bounded, next_step};
+use text::{bounded, is_not_a_directory, next_step, print_error, step_to_a_directory};
+pub(super) use text::{chain, print_json};
 
 use crate::program::hints::Hints;
 use crate::program::output::{escape_text, json_text};
@@ -45,6 +45,9 @@ pub(super) struct Failure {
     fields: serde_json::Map<String, serde_json::Value>,
     /// True if the message names a remedy that makes others useless.
     has_remedy: bool,
+    /// True if something in a path is not a directory; the remedy is added when it is known where
+    /// the stores are.
+    is_not_a_directory: bool,
 }
 
 impl Failure {
@@ -56,6 +59,7 @@ impl Failure {
             lacks_place: false,
             silent: false,
             has_remedy: false,
+            is_not_a_directory: false,
             fields: serde_json::Map::new(),
         }
     }
@@ -116,7 +120,10 @@ impl Failure {
 
     /// An error with its causes, and the remedy if one is known.
     pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
-        let failure = Self::new(kind, chain(error));
+        let failure = Self {
+            is_not_a_directory: is_not_a_directory(error),
+            ..Self::new(kind, chain(error))
+        };
         match next_step(error) {
             Some(step) => Self {
                 has_remedy: true,
@@ -159,7 +166,15 @@ impl Failure {
             true => self.and(step.for_damage()),
             false => self,
         };
+        let failure = match failure.is_not_a_directory {
+            true => {
+                let step = step_to_a_directory(&failure.message, hints.data_dir());
+                failure.and(step)
+            }
+            false => failure,
+        };
         Self {
+            is_not_a_directory: false,
             message: hints.complete(&failure.message),
             ..failure
         }
@@ -214,16 +229,6 @@ impl Failure {
             print_error(&format!("lattice: {}", escape_text(&message)));
         }
     }
-}
-
-pub(super) fn print_json(kind: &str, message: &str) {
-    let error = serde_json::json!({ "error": { "kind": kind, "message": message } });
-    print_error(&json_text(&error));
-}
-
-fn print_error(line: &str) {
-    // If standard error cannot be written, the exit code still reports the failure.
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 impl From<io::Error> for Failure {

@@ -50,3 +50,20 @@ fn errors_of_the_system_have_a_remedy() {
         assert!(failure.message().contains(remedy), "{failure:?}");
     }
 }
+
+/// What names a path differs: a variable, an option, or the user.
+#[test]
+fn a_path_that_is_no_directory_has_the_remedy_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "text").unwrap();
+    let broken = step_to_a_directory("cannot list", Some(&file.join("data")));
+    assert!(broken.contains("--data-dir"), "{broken}");
+    let other = step_to_a_directory("cannot read file/x", Some(&dir.path().join("new")));
+    assert!(other.contains("another path"), "{other}");
+    let error = io::Error::from(io::ErrorKind::NotADirectory);
+    let failure = Failure::from(error).complete(&Hints::default(), Step::Other);
+    let again = failure.complete(&Hints::default(), Step::Other);
+    let steps = again.message().matches("another path").count();
+    assert_eq!(steps, 1, "{again:?}");
+}

@@ -1,9 +1,13 @@
 //! The texts of failures: the chain of causes, remedies, and the bound of a message.
 
 use std::borrow::Cow;
+use std::env;
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::ops::RangeInclusive;
+use std::path::Path;
+
+use crate::program::output::json_text;
 
 /// The most bytes of a message, and how many of them are its end. Texts of users, files and modules
 /// can be in it.
@@ -39,9 +43,6 @@ pub(super) fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
             }
             Some(io::ErrorKind::PermissionDenied) => "ask its owner for access",
             Some(io::ErrorKind::ReadOnlyFilesystem) => "copy it to a writable file system",
-            Some(io::ErrorKind::NotADirectory) => {
-                "name a directory with --data-dir or LATTICE_DATA_DIR"
-            }
             Some(io::ErrorKind::FileTooLarge) => {
                 "raise the limit of a file's size (`ulimit -f`), or use another file system"
             }
@@ -57,6 +58,36 @@ pub(super) fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
         cause = error.source();
     }
     None
+}
+
+/// Whether something in a path is not a directory.
+pub(super) fn is_not_a_directory(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let reported = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if reported == Some(io::ErrorKind::NotADirectory) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The remedy for that error: what names the path.
+pub(super) fn step_to_a_directory(message: &str, data_dir: Option<&Path>) -> &'static str {
+    // Whether the path, or a part of it, is something else.
+    let is_broken = |dir: &Path| {
+        let mut parts = dir.ancestors().filter_map(|part| part.metadata().ok());
+        parts.any(|part| !part.is_dir())
+    };
+    let temporary = env::temp_dir();
+    if message.contains(&*temporary.to_string_lossy()) && is_broken(&temporary) {
+        "name a directory with the variable TMPDIR"
+    } else if data_dir.is_some_and(is_broken) {
+        "name a directory with --data-dir or LATTICE_DATA_DIR"
+    } else {
+        "a part of this path is a file: name another path"
+    }
 }
 
 /// Whether this process, or the system, has no file left to open. The standard library has no kind
@@ -83,4 +114,14 @@ pub(in crate::program) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     message
+}
+
+pub(in crate::program) fn print_json(kind: &str, message: &str) {
+    let error = serde_json::json!({ "error": { "kind": kind, "message": message } });
+    print_error(&json_text(&error));
+}
+
+pub(super) fn print_error(line: &str) {
+    // If standard error cannot be written, the exit code still reports the failure.
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -247,6 +247,7 @@ fn words(stage: Stage) -> (&'static str, Counts) {
         Stage::Pack => "packing rows",
         Stage::Shrink => "shrinking the file",
         Stage::Migration => "migrating the layout",
+        Stage::Count => "counting ops",
         Stage::Transfer => "writing ops",
         stage => stage.name(),
     };

@@ -11,6 +11,9 @@ use crate::code::{CHAT, World, cid, module};
 use crate::older::Other;
 use crate::{copy_dir, edit, printed, state_db};
 
+/// A public key.
+const KEY: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+
 /// A command that fails.
 pub(super) struct Case {
     pub(super) name: &'static str,
@@ -61,14 +64,14 @@ impl Case {
 }
 
 /// A key-value store `s` with a key.
-fn keys() -> Scene {
+pub(super) fn keys() -> Scene {
     let scene = Scene::new();
     scene.run(&["create core:kvstore --alias s", "put s nut 5"]);
     scene
 }
 
 /// The file of the store `s`.
-fn file(scene: &Scene) -> std::path::PathBuf {
+pub(super) fn file(scene: &Scene) -> std::path::PathBuf {
     let aliases = fs::read_to_string(scene.data().join("aliases.toml")).unwrap();
     let id = aliases.split('"').nth(1).unwrap();
     state_db(&scene.data(), id)
@@ -116,7 +119,7 @@ fn without_module() -> Scene {
     scene
 }
 
-fn chat() -> Scene {
+pub(super) fn chat() -> Scene {
     let scene = Scene::new();
     let add = format!("code add {}", module("chat"));
     let create = format!("create {CHAT} --alias s");
@@ -124,7 +127,7 @@ fn chat() -> Scene {
     scene
 }
 
-fn switched(store_type: &str, from: &str, to: &str, call: &str) -> Scene {
+pub(super) fn switched(store_type: &str, from: &str, to: &str, call: &str) -> Scene {
     let scene = Scene::new();
     scene.run(&[
         &format!("code add {}", module(from)),
@@ -164,7 +167,7 @@ fn released() -> Scene {
 }
 
 /// A restored copy of a store, whose author may have written more; the other replica's bundle.
-fn copied() -> Scene {
+pub(super) fn copied() -> Scene {
     let mut scene = keys();
     scene.run(&["backup s copy.db"]);
     copy_dir(&scene.data(), &scene.root.path().join("there"));
@@ -194,6 +197,20 @@ fn held() -> Scene {
     };
     let held = RedbBackend::on_files().open(&file(&scene), &options);
     scene.held = Some(held.unwrap());
+    scene
+}
+
+/// A store with a module that computes the same as the program's own code.
+fn pinned_keys() -> Scene {
+    let mut scene = keys();
+    scene.run(&[&format!("code pin core:kvstore {}", module("kvstore"))]);
+    scene.fill.push(("METHOD", "count".into()));
+    scene
+}
+
+fn with(placeholder: &'static str, value: String) -> Scene {
+    let mut scene = Scene::new();
+    scene.fill.push((placeholder, value));
     scene
 }
 
@@ -357,6 +374,20 @@ pub(super) fn all() -> Vec<Case> {
             "D rebuild s",
             ("damaged", 4),
         ),
+        case(
+            "a module where the program's own code is needed",
+            pinned_keys,
+            format!("--code {} D get s nut", module("kvstore")),
+            ("usage", 2),
+        )
+        .says(&["omit --code"]),
+        case(
+            "a publisher of a type of the program",
+            || with("FILE", module("kvstore")),
+            format!("D code trust core:kvstore {KEY}"),
+            ("usage", 2),
+        )
+        .says(&["takes no module but its pin"]),
         case("no store", keys, "D get t nut", ("no_store", 3)).says(&["list"]),
         case("no key", keys, "D get s pin", ("no_key", 3)).says(&["pin"]),
         case("no file", keys, "D import s rows.csv", ("no_file", 3)).says(&["rows.csv"]),

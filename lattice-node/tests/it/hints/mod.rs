@@ -3,13 +3,14 @@
 //! is gone or another one. No command is named twice on the way.
 
 mod cases;
+mod notes;
 mod sources;
 
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use lattice_backend::backend::StateDb;
@@ -22,11 +23,14 @@ const DATA: &str = "da'ta dir";
 /// The options of all commands.
 const OPTIONS: &str = r#"--data-dir "da'ta dir""#;
 
-/// Commands that show something: they cure nothing, and do not fail unless they find a difference.
-const LOOKS: [&str; 14] = [
+/// Commands that show something, or do something else instead: they cure nothing, and do not fail
+/// unless they find a difference.
+const LOOKS: [&str; 16] = [
     "alias list",
     "bundle tips",
+    "call s METHOD",
     "code list",
+    "code pin core:kvstore",
     "code prove",
     "code why",
     "conflicts",
@@ -80,21 +84,25 @@ struct Ran {
     message: String,
 }
 
-/// Runs a command line in a directory.
-fn run(root: &Path, command: &str) -> Ran {
+/// Gives a command line to a shell in a directory.
+fn shell(root: &Path, command: &str) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_lattice"));
     let mut path = OsString::from(program.parent().unwrap());
     path.push(":");
     path.push(env::var_os("PATH").unwrap());
-    let command = command.replacen("lattice ", "lattice --json ", 1);
-    let output = Command::new("sh")
-        .args(["-c", &command])
+    Command::new("sh")
+        .args(["-c", command])
         .current_dir(root)
         .env("PATH", path)
         .env("LATTICE_DATA_DIR", "elsewhere")
         .stdin(Stdio::null())
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs a command line in a directory.
+fn run(root: &Path, command: &str) -> Ran {
+    let output = shell(root, &command.replacen("lattice ", "lattice --json ", 1));
     let errors = String::from_utf8(output.stderr).unwrap();
     let error = errors
         .lines()
@@ -237,6 +245,7 @@ fn every_command_that_a_message_names_gets_the_user_on() {
     for case in &cases {
         kinds.insert(check(case, &mut named));
     }
+    notes::check(&mut named);
     // A signal ends the command; the tests of signals send it.
     kinds.insert("interrupted".into());
     let all = lattice_node::program::error_kinds();

@@ -40,6 +40,26 @@ fn command_of(message: &str) -> Vec<String> {
     command.split(' ').map(str::to_owned).collect()
 }
 
+/// Commands that need the rows of a store, or write them.
+const NEED_ROWS: [&[&str]; 6] = [
+    &["get", "s", "nut"],
+    &["call", "s", "count"],
+    &["verify", "s"],
+    &["upgrade", "s"],
+    &["upgrade", "s", "--dry-run"],
+    &["put", "s", "a", "b"],
+];
+
+/// The messages of commands that must fail in this way.
+fn refusals(dir: &Path, commands: &[&[&str]], (code, kind): (i32, &str)) -> Vec<String> {
+    let refusal = |words: &&[&str]| {
+        let (found, found_kind, message) = refused(dir, words);
+        assert_eq!((found, &*found_kind), (code, kind), "{words:?}: {message}");
+        message
+    };
+    commands.iter().map(refusal).collect()
+}
+
 fn run(dir: &Path, words: &[String]) -> std::process::Output {
     lattice(dir, &words.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -55,17 +75,16 @@ fn a_store_of_equal_logic_is_proven_once_and_opens_from_then_on() {
     let id = Other::equal().write(dir);
     reads_history(dir, 3);
     let before = bytes(dir, id);
-    for words in [
-        &["get", "s", "nut"][..],
+    let commands: [&[&str]; 7] = [
+        &["get", "s", "nut"],
         &["scan", "s"],
         &["conflicts", "s"],
         &["call", "s", "count"],
         &["export", "s"],
         &["watch", "s", "--all", "--limit", "1"],
         &["migrate", "s", "--to", "core:kvstore"],
-    ] {
-        let (code, kind, message) = refused(dir, words);
-        assert_eq!((code, &*kind), (1, "needs_upgrade"), "{message}");
+    ];
+    for message in refusals(dir, &commands, (1, "needs_upgrade")) {
         assert_eq!(command_of(&message), ["upgrade", "s"], "{message}");
     }
     let info = &json(dir, &["info", "s"])[0];
@@ -174,16 +193,7 @@ fn a_layout_that_is_too_old_is_rebuilt() {
     let dir = dir.path();
     Other::equal().schema(0).write(dir);
     reads_history(dir, 3);
-    for words in [
-        &["get", "s", "nut"][..],
-        &["call", "s", "count"],
-        &["verify", "s"],
-        &["upgrade", "s"],
-        &["upgrade", "s", "--dry-run"],
-        &["put", "s", "a", "b"],
-    ] {
-        let (code, kind, message) = refused(dir, words);
-        assert_eq!((code, &*kind), (1, "needs_upgrade"), "{words:?}: {message}");
+    for message in refusals(dir, &NEED_ROWS, (1, "needs_upgrade")) {
         assert_eq!(command_of(&message), ["rebuild", "s"], "{message}");
     }
     printed(dir, &["rebuild", "s"]);
@@ -197,17 +207,8 @@ fn a_layout_of_a_newer_program_is_not_opened_and_its_history_is_read() {
     let dir = dir.path();
     Other::equal().schema(2).write(dir);
     reads_history(dir, 3);
-    for words in [
-        &["get", "s", "nut"][..],
-        &["call", "s", "count"],
-        &["verify", "s"],
-        &["upgrade", "s"],
-        &["upgrade", "s", "--dry-run"],
-        &["rebuild", "s"],
-        &["put", "s", "a", "b"],
-    ] {
-        let (code, kind, message) = refused(dir, words);
-        assert_eq!((code, &*kind), (6, "newer"), "{words:?}: {message}");
+    let commands = [&NEED_ROWS[..], &[&["rebuild", "s"]]].concat();
+    for message in refusals(dir, &commands, (6, "newer")) {
         assert!(message.contains("update the program"), "{message}");
     }
     assert_eq!(json(dir, &["info", "s"])[0]["needs_upgrade"], false);

@@ -1,0 +1,166 @@
+//! Handles beside the long work of another process.
+
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+use std::time::Duration;
+
+use lattice_backend::backend::{BackendError, OpenOptions, StateBackend};
+use lattice_backend::engine::read::Cursor;
+use lattice_backend::op::Op;
+use lattice_backend::redb::{FileDisk, RedbBackend};
+use lattice_backend::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+
+use crate::support::*;
+
+/// Long enough to see that nothing arrives.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// Files whose locks are not waited for.
+#[derive(Debug)]
+struct Impatient;
+
+#[derive(Debug)]
+struct ImpatientStorage(Box<dyn Storage>);
+
+impl Disk for Impatient {
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        Ok(Box::new(ImpatientStorage(FileDisk.open(path, mode)?)))
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        FileDisk.file_id(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        FileDisk.remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        FileDisk.rename(from, to)
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        FileDisk.sync_entry(path)
+    }
+
+    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
+        FileDisk.open_lock(store)
+    }
+}
+
+impl Storage for ImpatientStorage {
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.0.len_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
+        self.0.try_lock(range, kind)
+    }
+
+    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
+        match self.0.try_lock(range, kind)? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn unlock(&self, range: LockRange) -> io::Result<()> {
+        self.0.unlock(range)
+    }
+
+    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
+        self.0.is_locked(range)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}
+
+/// A compaction keeps readers waiting for as long as it moves pages.
+#[test]
+fn waits_and_feeds_outlast_a_compaction_that_lasts_longer_than_readers_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(RedbBackend::on_disk(Impatient), dir.path().join("state.db"));
+    let writer = site.open();
+    let op = append(&writer, "key", "value");
+    writer.close().unwrap();
+    let writer = site.open();
+    let mut reading = site.request();
+    reading.options = OpenOptions::read_only();
+    let reader = site.try_open(reading).unwrap();
+    let handles = [&writer, &reader];
+    let mut feeds = handles.map(|handle| {
+        let events = |op: &Op| vec![(0, op.reference())];
+        handle.changes(Cursor::START, events).unwrap()
+    });
+    let others = RedbBackend::on_files();
+    let work = OpenOptions::long_work("compact", Duration::ZERO);
+    let compaction = others.open(&site.path, &work).unwrap();
+    let moving = FileDisk.open(&site.path, FileMode::ReadWrite).unwrap();
+    let header = (Bound::Included(0), Bound::Included(0));
+    moving.lock(header, LockKind::Exclusive).unwrap();
+    for (handle, feed) in handles.into_iter().zip(&mut feeds) {
+        let refused = handle.snapshot().map(drop);
+        let Err(BackendError::InUse(busy)) = refused else {
+            panic!("{refused:?}");
+        };
+        let holder = busy.holder.unwrap();
+        assert_eq!(holder.work, "compact");
+        assert_eq!(holder.process, std::process::id());
+        // The number of ops that the handle knows of.
+        assert_eq!(handle.wait_for_ops(1, MOMENT).unwrap(), 1);
+        assert_eq!(feed.next_timeout(MOMENT).unwrap(), None);
+    }
+    drop(moving);
+    compaction.close().unwrap();
+    for feed in &mut feeds {
+        assert_eq!(feed.next_timeout(MOMENT).unwrap(), Some(op.reference()));
+        assert_eq!(feed.next_timeout(Duration::ZERO).unwrap(), None);
+    }
+    let next = append(&writer, "key", "other");
+    for mut feed in feeds {
+        assert_eq!(feed.next().unwrap().unwrap(), next.reference());
+    }
+}
+
+/// A long transaction has a name for those who wait in vain.
+#[test]
+fn a_transaction_that_lasts_long_gets_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(RedbBackend::on_files(), dir.path().join("state.db"));
+    let db = site
+        .backend
+        .open(&site.path, &OpenOptions::read_write())
+        .unwrap();
+    let tx = db.begin_write().unwrap();
+    let waiting = OpenOptions {
+        wait: Duration::from_secs(3),
+        ..OpenOptions::read_write()
+    };
+    let second = site.backend.open(&site.path, &waiting).unwrap();
+    let refused = second.begin_write().map(drop);
+    let Err(BackendError::InUse(busy)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(busy.holder.unwrap().work, "write");
+    drop(tx);
+    drop(second.begin_write().unwrap());
+}
