@@ -31,8 +31,11 @@ pub mod state;
 #[cfg(feature = "std")]
 pub mod storage;
 
-/// The backend that keeps stores in files.
+/// The backend that keeps stores in files, with a journal if the feature `journal` is on.
 #[cfg(feature = "redb")]
 pub fn file_backend() -> alloc::sync::Arc<dyn backend::StateBackend> {
-    alloc::sync::Arc::new(redb::RedbBackend::on_files())
+    let redb = redb::RedbBackend::on_files();
+    #[cfg(feature = "journal")]
+    let redb = journal::JournaledBackend::over(redb, redb::FileDisk);
+    alloc::sync::Arc::new(redb)
 }

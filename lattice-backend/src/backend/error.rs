@@ -86,6 +86,10 @@ pub enum BackendError {
         /// The names of both files, without the last digit.
         name: String,
     },
+    /// The store has a journal, which holds its newest transactions, and the backend that opened it
+    /// reads none.
+    #[error("the store's newest transactions are in its journal; open it with `JournaledBackend`")]
+    JournalUnread,
     /// Readers of the store, in this process or another, prevent the compaction.
     #[error(
         "the store cannot be compacted while it is being read; try again when its readers are done"

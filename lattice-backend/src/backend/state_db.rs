@@ -39,6 +39,9 @@ pub enum Journal {
     On,
     /// None do. A journal that is there is folded before the first commit.
     Off,
+    /// None do. Of a journal that is damaged, what comes before the damage is folded, and its files
+    /// get other names. A journal that is missing is given up: its transactions are lost.
+    Salvage,
 }
 
 /// How a store is opened.

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{BackendError, Busy, Result, TurnHold};
+use crate::backend::{BackendError, Busy, Result, Table, Ticket, TurnHold};
 use crate::journal::current::{Current, Known, missing};
-use crate::journal::layout::{Keys, Mark};
+use crate::journal::layout::{Keys, MARK, Mark};
 use crate::journal::scan::{Chain, Position, check_tail, has_both, read_mark, unreadable};
 use crate::journal::segment::{OpenFailure, Segments, clear};
 use crate::journal::shared::{Core, Job, Session, Writer, lock};
+use crate::journal::tx::write_rows;
 use crate::storage::{FileMode, LockKind};
 
 /// The pause between two attempts to take a lock that readers of a crashed store hold.
@@ -28,7 +29,17 @@ impl Core {
         drop(base);
         let seen = writer.seen;
         let job = match mark {
-            Some(mark) if mark.is_open => self.join(writer, &mut current, &mark, hold)?,
+            Some(mark) if mark.is_open => match self.join(writer, &mut current, &mark, hold) {
+                Err(BackendError::JournalMissing { .. } | BackendError::Damaged { .. })
+                    if self.salvages =>
+                {
+                    self.salvage(&mark)?;
+                    current.end();
+                    writer.session = None;
+                    None
+                }
+                joined => joined?,
+            },
             ended => {
                 current.end();
                 writer.session = None;
@@ -52,6 +63,34 @@ impl Core {
             self.wake();
         }
         Ok(())
+    }
+
+    /// Writes to the backend what can be read of a damaged journal, and puts its files aside.
+    fn salvage(&self, mark: &Mark) -> Result<()> {
+        let mut chain = Chain::new(mark);
+        let keys = Keys::new(mark.salt);
+        if let Ok(segments) = self.open_segments(&keys, FileMode::Read)
+            && segments
+                .generation(chain.end.generation.file())
+                .is_ok_and(|held| held == Some(chain.end.generation))
+        {
+            // What was read before an error is part of the chain.
+            let _ = chain.read_on(&segments, None, None);
+        }
+        let mut tx = self.inner.begin_write()?;
+        for rows in chain.frozen.iter().chain([&chain.active]) {
+            write_rows(&mut *tx, rows, chain.end.seq)?;
+        }
+        let ended = Mark {
+            is_open: false,
+            folded: chain.end.generation.0,
+            seq: chain.end.seq,
+            chain: chain.end.chain,
+            ..*mark
+        };
+        tx.put(Table::System, MARK, &ended.to_bytes())?;
+        tx.commit().and_then(Ticket::wait)?;
+        clear(&*self.disk, &self.store, None).map_err(unwritable)
     }
 
     /// Recovers a session, or reads on in one that this handle knows. Returns the generation that

@@ -118,6 +118,7 @@ impl JournaledBackend {
             begins_sessions: options.journal == Journal::On
                 && options.work.is_none()
                 && options.sharing == Sharing::SingleWriter,
+            salvages: options.journal == Journal::Salvage,
             tuning: self.tuning,
             writing: Mutex::default(),
             fold: Mutex::default(),
@@ -131,9 +132,15 @@ impl JournaledBackend {
         });
         let at = |error| FileFault::from(error).at(path);
         if options.access == Access::ReadWrite {
-            let seen = core.look().map_err(at)?;
-            lock(&core.writing).seen = seen;
-            if !core.begins_sessions && seen.is_some() {
+            let has_session = match core.look() {
+                Err(_) if core.salvages => true,
+                seen => {
+                    let seen = seen.map_err(at)?;
+                    lock(&core.writing).seen = seen;
+                    seen.is_some()
+                }
+            };
+            if !core.begins_sessions && has_session {
                 drop(core.begin().map_err(at)?);
             }
         }
@@ -148,7 +155,14 @@ impl StateBackend for JournaledBackend {
             ..OpenOptions::read_only()
         };
         let db = self.open(path, &options)?;
-        peek_open(&*db, path)
+        match peek_open(&*db, path) {
+            // A journal has no rows of `meta` but tips.
+            Err(PeekError::Backend {
+                source: BackendError::JournalMissing { .. } | BackendError::Damaged { .. },
+                ..
+            }) => self.inner.peek(path),
+            peek => peek,
+        }
     }
 
     fn create(

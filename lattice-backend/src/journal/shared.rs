@@ -47,6 +47,8 @@ pub(super) struct Core {
     pub(super) wait: Duration,
     /// Whether sessions begin here.
     pub(super) begins_sessions: bool,
+    /// Whether a damaged or missing journal is given up.
+    pub(super) salvages: bool,
     pub(super) tuning: Tuning,
     /// A write transaction holds it from begin to end.
     pub(super) writing: Mutex<Writer>,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lattice_backend::backend::OpenOptions;
+use lattice_backend::backend::{Journal, OpenOptions};
 use lattice_backend::engine::verify::Difference;
 use lattice_meta::{StateHash, StoreId};
 
@@ -50,9 +50,13 @@ impl StoreManager {
             opener.or_else(|error| self.registry.resolve(&meta.store_type).map_err(|_| error))?;
         self.close(store_id)?;
         // Keeps other writers, rebuilds and restores out until the new file is in its place.
+        let options = OpenOptions {
+            journal: Journal::Salvage,
+            ..OpenOptions::long_work("rebuild", self.options.wait)
+        };
         let held = self
             .backend
-            .open(&file, &OpenOptions::long_work("rebuild", self.options.wait))
+            .open(&file, &options)
             .map_err(|error| ManagerError::Open(error.into()))?;
         let partial = Partial::beside(&file)?;
         let target = partial.file();
