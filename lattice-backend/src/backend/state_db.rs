@@ -139,6 +139,17 @@ impl Debug for TurnHold {
     }
 }
 
+/// Identifies a commit of a store: two are equal if nothing was committed between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitMark(Vec<u8>);
+
+impl CommitMark {
+    /// What the backend recognises a commit by.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
 /// One open `state.db`.
 pub trait StateDb: Debug + Send + Sync {
     /// The access that the store was opened with.
@@ -160,6 +171,12 @@ pub trait StateDb: Debug + Send + Sync {
     /// # Errors
     /// [`BackendError::Closed`] after [`close`](Self::close), and what the backend reports.
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>>;
+
+    /// The last durable commit, of whichever process, if the backend can tell it at the cost of one
+    /// short read. For callers that keep a snapshot until there is a new commit.
+    fn last_commit(&self) -> Option<CommitMark> {
+        None
+    }
 
     /// Begins a write transaction once the previous one has been committed or dropped, and once it
     /// is this handle's turn. It sees all earlier commits, including those whose tickets nothing

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use lattice_meta::{Genesis, GenesisHash, MetaKey, SchemaVersion};
 
@@ -48,6 +48,8 @@ pub(crate) struct Inner<M: StateMachine> {
     unusable: OnceLock<FirstFailure>,
     pub(crate) closed: AtomicBool,
     pub(crate) progress: Progress,
+    /// The last snapshot whose schema was checked. It is not kept: that is the backend's decision.
+    checked: Mutex<Option<Weak<dyn ReadTx + Send + Sync>>>,
 }
 
 /// The elements and bytes that a handle has hashed for the state hash.
@@ -122,6 +124,7 @@ impl<M: StateMachine> Inner<M> {
                 applied: Mutex::new(parts.applied),
                 changed: Condvar::new(),
             },
+            checked: Mutex::default(),
         }
     }
 
@@ -255,6 +258,23 @@ impl<M: StateMachine> Inner<M> {
         state.reload(tx, &self.hasher)?;
         state.pending.note_others();
         Ok(())
+    }
+
+    /// A snapshot of the store. Backends return the same one until there is a new commit; it is
+    /// checked once.
+    pub(crate) fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
+        self.check_usable()?;
+        let tx = self.db.snapshot()?;
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_checked = checked
+            .as_ref()
+            .and_then(Weak::upgrade)
+            .is_some_and(|checked| Arc::ptr_eq(&checked, &tx));
+        if !is_checked {
+            self.check_schema(&*tx)?;
+            *checked = Some(Arc::downgrade(&tx));
+        }
+        Ok(tx)
     }
 
     /// Fails if another process has migrated the store since this handle opened it for reading: the

@@ -144,9 +144,7 @@ impl<M: StateMachine> Engine<M> {
     /// # Errors
     /// What the backend reports.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        self.inner.check_usable()?;
-        let tx = self.inner.db.snapshot()?;
-        self.inner.check_schema(&*tx)?;
+        let tx = self.inner.snapshot()?;
         Ok(Snapshot::new(tx, self.inner.genesis_hash))
     }
 

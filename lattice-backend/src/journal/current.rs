@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backend::BackendError;
+use crate::backend::{BackendError, CommitMark};
 use crate::journal::layout::{Mark, Published, SEGMENT_SUFFIX};
 use crate::journal::memtable::{Memtable, Pins};
 use crate::journal::scan::{Chain, Position};
@@ -22,7 +22,10 @@ pub(super) struct Current {
     pub(super) known: Option<Known>,
     /// Open for reading, of the session that `known` was or will be read from.
     pub(super) segments: Option<Arc<Segments>>,
-    /// A snapshot was taken since the worker looked last.
+    /// The last snapshot, until there is a new commit. Without a session it has the last commit of
+    /// the backend.
+    pub(super) last: Option<(Arc<View>, Option<CommitMark>)>,
+    /// A snapshot was taken since the worker checked last.
     pub(super) is_used: bool,
 }
 
@@ -35,7 +38,7 @@ pub(super) struct Known {
 }
 
 impl Current {
-    /// A snapshot of a session.
+    /// A snapshot of a session, as of its last synced transaction.
     pub(super) fn view(&self, pins: &Arc<Pins>) -> Option<View> {
         let known = self.known.as_ref()?;
         let seq = known.chain.end.seq;
@@ -52,6 +55,7 @@ impl Current {
 
     /// The writer goes to the next generation.
     pub(super) fn change_generation(&mut self, active: &Arc<Memtable>) {
+        self.last = None;
         if let Some(known) = &mut self.known {
             let before = std::mem::replace(&mut known.chain.active, Arc::clone(active));
             known.chain.frozen = Some(before);
@@ -60,6 +64,7 @@ impl Current {
 
     /// A record was synced.
     pub(super) fn advance(&mut self, end: &Position, segments: &Segments) {
+        self.last = None;
         if let Some(known) = &mut self.known {
             known.chain.end = *end;
             known.published = Some(end.published(segments));
@@ -68,6 +73,7 @@ impl Current {
 
     /// A generation was folded.
     pub(super) fn folded(&mut self, base: Base) {
+        self.last = None;
         if let Some(known) = &mut self.known {
             known.base = base;
             known.chain.frozen = None;
@@ -76,6 +82,7 @@ impl Current {
 
     /// The backend holds everything, and the session goes on in an empty generation.
     pub(super) fn start(&mut self, base: Base, mark: &Mark, session: &Session) {
+        self.last = None;
         let mut chain = Chain::new(mark);
         chain.active = Arc::clone(&session.active);
         self.known = Some(Known {
@@ -90,6 +97,7 @@ impl Current {
     pub(super) fn end(&mut self) {
         self.known = None;
         self.segments = None;
+        self.last = None;
     }
 }
 

@@ -75,7 +75,7 @@ impl StateDb for JournaledDb {
         if self.0.is_closed.load(Ordering::Acquire) {
             return Err(BackendError::Closed);
         }
-        Ok(Arc::new(self.0.view()?))
+        Ok(self.0.view()?)
     }
 
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
@@ -96,6 +96,7 @@ impl StateDb for JournaledDb {
         let _hold = self.0.inner.hold_turn()?;
         self.0.enter(&mut writer, &_hold)?;
         self.0.end_session(&mut writer)?;
+        lock(&self.0.current).end();
         self.0.inner.compact(progress)
     }
 

@@ -23,6 +23,7 @@ impl Core {
             return Ok(());
         }
         let mut current = lock(&self.current);
+        current.last = None;
         // This handle has the turn: what a snapshot shows is what writers have left.
         let base = self.inner.snapshot()?;
         let mark = read_mark(&*base)?;

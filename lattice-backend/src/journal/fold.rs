@@ -73,6 +73,11 @@ impl Core {
         self.wake_at(Instant::now());
     }
 
+    /// Lets the worker look at this store after a while.
+    pub(super) fn wake_when_idle(self: &Arc<Self>) {
+        self.wake_at(Instant::now() + self.tuning.idle);
+    }
+
     fn wake_at(self: &Arc<Self>, due: Instant) {
         let worker = worker();
         let mut tasks = lock(&worker.tasks);
@@ -85,8 +90,11 @@ impl Core {
             // Without a thread, closing the store folds.
             tasks.has_thread = crate::cores::detach(|| self::worker().run());
         }
+        let is_first = tasks.due.values().all(|(_, other)| due <= *other);
         drop(tasks);
-        worker.changed.notify_all();
+        if is_first {
+            worker.changed.notify_all();
+        }
     }
 
     /// Does what is due. Returns when to look again.
@@ -206,7 +214,9 @@ impl Core {
 
     fn forget_idle(self: &Arc<Self>) -> Option<Duration> {
         let mut current = lock(&self.current);
-        current.known.as_ref()?;
+        if current.known.is_none() && current.last.is_none() {
+            return None;
+        }
         if std::mem::take(&mut current.is_used) {
             return Some(self.tuning.idle);
         }

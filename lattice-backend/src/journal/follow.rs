@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{BackendError, Busy, Result};
+use crate::backend::{BackendError, Busy, CommitMark, Result};
 use crate::journal::current::{Current, Known, missing};
 use crate::journal::enter::PAUSE;
 use crate::journal::layout::{ChainValue, Keys, Mark, Published, Salt};
 use crate::journal::scan::{Chain, check_tail, has_both, read_mark, unreadable};
 use crate::journal::segment::Segments;
 use crate::journal::shared::{Core, lock};
-use crate::journal::view::{Base, Layers, View};
+use crate::journal::view::{Layers, View};
 use crate::storage::{FileMode, LockKind};
 
 /// After this many attempts a reader keeps the writer from recycling segments.
@@ -31,24 +31,50 @@ enum Found {
 
 impl Core {
     /// A snapshot of the store.
-    pub(super) fn view(self: &Arc<Self>) -> Result<View> {
+    pub(super) fn view(self: &Arc<Self>) -> Result<Arc<View>> {
         let mut current = lock(&self.current);
+        current.is_used = true;
+        // Read before the snapshot, which is at least as new. A session begins with a commit.
+        let commit = match current.known {
+            Some(_) => None,
+            None => self.inner.last_commit(),
+        };
+        if let Some((view, of)) = &current.last
+            && of.is_some()
+            && *of == commit
+        {
+            return Ok(Arc::clone(view));
+        }
         let turn = self.inner.turn();
         if turn == 0 || turn != current.turn {
             self.follow(&mut current)?;
         }
-        current.is_used = true;
-        if let Some(view) = current.view(&self.pins) {
-            return Ok(view);
+        if current.known.is_some()
+            && let Some((last, None)) = &current.last
+        {
+            return Ok(Arc::clone(last));
         }
-        // The backend's snapshot shows the last commit, of whichever process.
-        let base: Base = self.inner.snapshot()?;
-        Ok(View {
-            base,
-            layers: Layers::default(),
-            seq: 0,
-            _pin: None,
-        })
+        let Some(view) = current.view(&self.pins) else {
+            let view = Arc::new(View {
+                base: self.inner.snapshot()?,
+                layers: Layers::default(),
+                seq: 0,
+                _pin: None,
+            });
+            self.keep(&mut current, &view, commit);
+            return Ok(view);
+        };
+        let view = Arc::new(view);
+        self.keep(&mut current, &view, None);
+        Ok(view)
+    }
+
+    /// Keeps a snapshot for the next caller.
+    fn keep(self: &Arc<Self>, current: &mut Current, view: &Arc<View>, commit: Option<CommitMark>) {
+        if current.known.is_some() || commit.is_some() {
+            current.last = Some((Arc::clone(view), commit));
+            self.wake_when_idle();
+        }
     }
 
     /// The session and the transaction that this handle knows, if there is a session.
@@ -99,9 +125,6 @@ impl Core {
         if let Some(segments) = reading {
             segments.release_reading().map_err(unreadable)?;
         }
-        if current.known.is_some() {
-            self.wake();
-        }
         followed
     }
 
@@ -120,7 +143,10 @@ impl Core {
         }
         let base = self.inner.snapshot()?;
         let Some(mark) = read_mark(&*base)?.filter(|mark| mark.is_open) else {
-            current.end();
+            if current.known.is_some() {
+                current.end();
+            }
+            current.segments = None;
             return Ok(Found::Done);
         };
         let is_same = |segments: &&Arc<Segments>| segments.keys().salt() == mark.salt;
@@ -134,6 +160,7 @@ impl Core {
         let Some(published) = published else {
             return Ok(Found::Again);
         };
+        current.last = None;
         let known = current.known.take().map(|known| known.chain);
         let mut chain = Chain::after(known, &mark);
         if published.seq > mark.seq {
@@ -202,6 +229,7 @@ impl Core {
         if !has_both(segments, &mark)? {
             return Err(missing(&self.store));
         }
+        current.last = None;
         let known = current.known.take().map(|known| known.chain);
         let mut chain = Chain::after(known, &mark);
         let oldest = self.pins.oldest(chain.end.seq);

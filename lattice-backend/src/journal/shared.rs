@@ -151,6 +151,8 @@ impl Core {
             self.end_session(&mut writer)?;
         }
         let follows_others = std::mem::take(&mut writer.follows_others);
+        // A snapshot that is kept keeps pages of the backend from being used again.
+        lock(&self.current).last = None;
         let Some(session) = &writer.session else {
             let tx = self.inner.begin_write().inspect_err(|_| {
                 writer.follows_others |= follows_others;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use redb::{BackendError, StorageBackend};
 
@@ -31,7 +32,7 @@ pub(super) enum LockView {
 
 #[derive(Debug)]
 pub(super) struct Adapter {
-    storage: Box<dyn Storage>,
+    storage: Arc<dyn Storage>,
     view: LockView,
     guard: PageGuard,
 }
@@ -39,10 +40,17 @@ pub(super) struct Adapter {
 impl Adapter {
     pub(super) fn new(storage: Box<dyn Storage>, view: LockView) -> Self {
         Self {
-            storage,
+            storage: storage.into(),
             view,
             guard: PageGuard::default(),
         }
+    }
+}
+
+impl Adapter {
+    /// The storage, for reads beside redb's. redb closes it.
+    pub(super) fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
     }
 }
 

@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
-use crate::backend::{Access, BackendError, Busy, ReadTx, Result, StateDb, Transaction};
+use crate::backend::{
+    Access, BackendError, Busy, CommitMark, ReadTx, Result, StateDb, Transaction,
+};
 use crate::progress::ProgressSink;
 use crate::redb::error::{contain, wrapped_error};
 use crate::redb::pack;
 use crate::redb::turn::Turn;
+use crate::redb::turns::Mark;
 use crate::redb::tx::RedbReadTx;
 use crate::redb::write::RedbTransaction;
 use crate::storage::{Disk, FileId, Storage};
@@ -26,6 +29,8 @@ pub(super) enum Opened {
     /// For reading; the guard keeps writers from opening a file whose writer crashed.
     Reader {
         database: ReadOnlyDatabase,
+        /// The file, for its header.
+        header: Arc<dyn Storage>,
         guard: Option<Box<dyn Storage>>,
     },
     /// For reading a file that redb repaired in memory.
@@ -55,6 +60,14 @@ impl Opened {
             Self::Writer { .. } => false,
             Self::Reader { guard, .. } => guard.is_some(),
             Self::Repaired { .. } => true,
+        }
+    }
+
+    /// The last commit that a snapshot would show.
+    pub(super) fn last_commit(&self) -> Option<CommitMark> {
+        match self {
+            Self::Reader { header, .. } => Mark::read(&**header).map(|mark| mark.to_public()),
+            Self::Writer { .. } | Self::Repaired { .. } => None,
         }
     }
 
@@ -168,6 +181,11 @@ impl StateDb for RedbDb {
             None => error,
         });
         Ok(Arc::new(begun?))
+    }
+
+    fn last_commit(&self) -> Option<CommitMark> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().and_then(Opened::last_commit)
     }
 
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {

@@ -41,12 +41,13 @@ pub(super) fn open(
         if is_crashed(&*storage)? && keeps_writers_out(&*storage).map_err(open_error)? {
             return crashed(open_file()?, storage, options);
         }
-        let reader =
-            shared(options).open_read_only_with_backend(Adapter::new(storage, LockView::Real));
-        match reader {
+        let adapter = Adapter::new(storage, LockView::Real);
+        let header = adapter.storage();
+        match shared(options).open_read_only_with_backend(adapter) {
             Ok(database) => {
                 return Ok(Opened::Reader {
                     database,
+                    header,
                     guard: None,
                 });
             }
@@ -96,11 +97,14 @@ fn crashed(
         if flags[0] & PRIMARY_UNFLUSHED != 0 {
             flush(&*storage).map_err(open_error)?;
         }
+        let adapter = Adapter::new(storage, LockView::Vouched);
+        let header = adapter.storage();
         let database = shared(options)
-            .open_read_only_with_backend(Adapter::new(storage, LockView::Vouched))
+            .open_read_only_with_backend(adapter)
             .map_err(file_error)?;
         return Ok(Opened::Reader {
             database,
+            header,
             guard: Some(guard),
         });
     }

@@ -17,7 +17,8 @@ use redb::Database;
 
 use crate::backend::file_error::FileFault;
 use crate::backend::{
-    Access, BackendError, FirstFailure, OpenOptions, ReadTx, Result, StateDb, Transaction, TurnHold,
+    Access, BackendError, CommitMark, FirstFailure, OpenOptions, ReadTx, Result, StateDb,
+    Transaction, TurnHold,
 };
 use crate::progress::ProgressSink;
 use crate::redb::adapter::PRIMARY_UNFLUSHED;
@@ -113,12 +114,16 @@ impl Held {
 
 /// Identifies a commit of a file: redb's slot of it, with its number and checksum.
 #[derive(PartialEq, Eq)]
-struct Mark([u8; SLOT_BYTES]);
+pub(super) struct Mark([u8; SLOT_BYTES]);
 
 impl Mark {
     /// The last commit; `None` if it is just being made, or the file has none.
-    fn read(storage: &dyn Storage) -> Option<Self> {
+    pub(super) fn read(storage: &dyn Storage) -> Option<Self> {
         Self::of(&header(storage)?)
+    }
+
+    pub(super) fn to_public(&self) -> CommitMark {
+        CommitMark::new(&self.0)
     }
 
     fn of(header: &[u8; HEADER_BYTES]) -> Option<Self> {
@@ -455,6 +460,11 @@ impl StateDb for TurnDb {
         Ok(Arc::new(
             begun.map_err(|error| self.0.place.reading(error))?,
         ))
+    }
+
+    fn last_commit(&self) -> Option<CommitMark> {
+        let reader = self.0.reader.read().unwrap_or_else(PoisonError::into_inner);
+        reader.as_ref().and_then(Opened::last_commit)
     }
 
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
