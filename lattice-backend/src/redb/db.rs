@@ -12,9 +12,9 @@ use crate::backend::{
 };
 use crate::progress::ProgressSink;
 use crate::redb::error::{contain, wrapped_error};
+use crate::redb::mark::Mark;
 use crate::redb::pack;
 use crate::redb::turn::Turn;
-use crate::redb::turns::Mark;
 use crate::redb::tx::RedbReadTx;
 use crate::redb::write::RedbTransaction;
 use crate::storage::{Disk, FileId, Storage};

@@ -4,6 +4,7 @@ mod adapter;
 mod db;
 mod error;
 mod file;
+mod mark;
 mod overlay;
 mod own_tables;
 mod pack;

@@ -21,10 +21,10 @@ use crate::backend::{
     Transaction, TurnHold,
 };
 use crate::progress::ProgressSink;
-use crate::redb::adapter::PRIMARY_UNFLUSHED;
 use crate::redb::db::{Opened, Place};
 use crate::redb::error::{contain, wrapped_error};
-use crate::redb::page::{FLAGS, HEADER_BYTES, PRIMARY, SLOT_BYTES, SLOTS};
+use crate::redb::mark::{Mark, header};
+use crate::redb::page::{FLAGS, HEADER_BYTES};
 use crate::redb::reader::needs_repair;
 use crate::redb::turn::{Patience, Turn};
 use crate::redb::write::RedbTransaction;
@@ -110,37 +110,6 @@ impl Held {
     fn is_awaited(&self) -> bool {
         self.turn.as_ref().is_none_or(Turn::is_awaited)
     }
-}
-
-/// Identifies a commit of a file: redb's slot of it, with its number and checksum.
-#[derive(PartialEq, Eq)]
-pub(super) struct Mark([u8; SLOT_BYTES]);
-
-impl Mark {
-    /// The last commit; `None` if it is just being made, or the file has none.
-    pub(super) fn read(storage: &dyn Storage) -> Option<Self> {
-        Self::of(&header(storage)?)
-    }
-
-    pub(super) fn to_public(&self) -> CommitMark {
-        CommitMark::new(&self.0)
-    }
-
-    fn of(header: &[u8; HEADER_BYTES]) -> Option<Self> {
-        // Snapshots do not show such a commit yet.
-        if header[FLAGS] & PRIMARY_UNFLUSHED != 0 {
-            return None;
-        }
-        let slot = SLOTS[usize::from(header[FLAGS] & PRIMARY)];
-        let slot = header.get(slot..slot + SLOT_BYTES)?;
-        Some(Self(slot.try_into().ok()?))
-    }
-}
-
-fn header(storage: &dyn Storage) -> Option<[u8; HEADER_BYTES]> {
-    let mut header = [0; HEADER_BYTES];
-    storage.read_at(0, &mut header).ok()?;
-    Some(header)
 }
 
 impl TurnDb {
@@ -280,8 +249,7 @@ impl Shared {
         })
     }
 
-    /// The file is open only for this: a turn opens no more files at a time than opening a store
-    /// does, so that open stores can be written when no more can be opened.
+    /// Opens the file only for this: a turn opens as few files at a time as opening a store does.
     fn header(&self) -> Option<[u8; HEADER_BYTES]> {
         let opened = self.backend.storage(&self.place.path, FileMode::Read);
         header(&*opened.ok()?)
@@ -487,8 +455,7 @@ impl StateDb for TurnDb {
         let mut turns = lock(&self.0.turns);
         // Holds that overlap would keep others out for ever.
         while turns.holds > 0 && turns.held.as_ref().is_some_and(Held::is_others) {
-            // The other writer may stop waiting.
-            let ended = self.0.ended.wait_timeout(turns, TURN);
+                let ended = self.0.ended.wait_timeout(turns, TURN);
             turns = ended.unwrap_or_else(PoisonError::into_inner).0;
         }
         self.0.held(&mut turns)?;
