@@ -11,9 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use lattice_meta::{Genesis, GenesisHash, MetaKey, SchemaVersion};
 
-use crate::backend::{
-    BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Ticket, Transaction,
-};
+use crate::backend::{BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Transaction};
 use crate::clock::Clock;
 use crate::engine::write::Answer;
 use crate::engine::write::group_commit::GroupCommit;
@@ -172,6 +170,16 @@ impl<M: StateMachine> Inner<M> {
         &self,
         work: impl FnOnce(&mut Recorder<'_, M>) -> Result<T, Undo<E>>,
     ) -> Result<T, E> {
+        self.transact_then(work, || ())
+    }
+
+    /// The same. Calls `committed` once the next transaction can begin, while this one becomes
+    /// durable.
+    pub(crate) fn transact_then<T, E: From<BackendError>>(
+        &self,
+        work: impl FnOnce(&mut Recorder<'_, M>) -> Result<T, Undo<E>>,
+        committed: impl FnOnce(),
+    ) -> Result<T, E> {
         let mut state = self.writer()?;
         self.check_usable()?;
         let mut tx = self.contain(|| self.begin(&mut state))?;
@@ -185,12 +193,11 @@ impl<M: StateMachine> Inner<M> {
             Ok((value, has_changes))
         });
         self.signing.close();
-        let value = match worked {
-            Ok((value, false)) => value,
+        let (value, ticket) = match worked {
+            Ok((value, false)) => (value, None),
             Ok((value, true)) => {
-                let committed = tx.commit().and_then(Ticket::wait);
-                committed.inspect_err(|error| self.poison(error))?;
-                value
+                let ticket = tx.commit().inspect_err(|error| self.poison(error))?;
+                (value, Some(ticket))
             }
             Err(Undo::Refused(error)) => {
                 self.is_stale.store(true, Ordering::Relaxed);
@@ -203,6 +210,11 @@ impl<M: StateMachine> Inner<M> {
         };
         let applied = state.ledger.applied;
         drop(state);
+        if let Some(ticket) = ticket {
+            committed();
+            // Transactions that have begun since fail as well: they follow this one.
+            ticket.wait().inspect_err(|error| self.poison(error))?;
+        }
         self.announce(applied);
         Ok(value)
     }
@@ -307,7 +319,8 @@ impl<M: StateMachine> Inner<M> {
             .applied
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if *seen != applied {
+        // A later transaction may have been announced first.
+        if *seen < applied {
             *seen = applied;
             self.progress.changed.notify_all();
         }

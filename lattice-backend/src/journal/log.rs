@@ -17,6 +17,8 @@ pub(super) struct Log {
     queue: VecDeque<Pending>,
     /// A thread writes and syncs a record.
     is_syncing: bool,
+    /// The threads that wait for a record, of which one writes the next.
+    waiting: usize,
     /// The number of the last transaction that is on disk.
     pub(super) durable: u64,
 }
@@ -100,9 +102,36 @@ impl Core {
         self.sync_to(u64::MAX)
     }
 
+    /// Returns when no committed record waits to be written: the next one can be prepared while the
+    /// last one is synced.
+    pub(super) fn wait_for_place(&self) -> Result<()> {
+        let mut log = lock(&self.log);
+        while let Some(next) = log.next() {
+            self.check_usable()?;
+            if log.waiting > 0 {
+                let waited = self.logged.wait(log);
+                log = waited.unwrap_or_else(PoisonError::into_inner);
+            } else {
+                // No thread waits for its ticket.
+                drop(log);
+                self.sync_to(next)?;
+                log = lock(&self.log);
+            }
+        }
+        Ok(())
+    }
+
     /// Returns when the records up to a number are on disk, which this thread or another one
     /// writes.
     pub(super) fn sync_to(&self, seq: u64) -> Result<()> {
+        lock(&self.log).waiting += 1;
+        let synced = self.sync_in_turn(seq);
+        lock(&self.log).waiting -= 1;
+        self.logged.notify_all();
+        synced
+    }
+
+    fn sync_in_turn(&self, seq: u64) -> Result<()> {
         let mut log = lock(&self.log);
         loop {
             if log.durable >= seq {
@@ -123,6 +152,8 @@ impl Core {
             };
             log.is_syncing = true;
             drop(log);
+            // The next record can be prepared.
+            self.logged.notify_all();
             let written = record.write();
             log = lock(&self.log);
             log.is_syncing = false;

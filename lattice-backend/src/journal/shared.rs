@@ -144,6 +144,7 @@ impl Core {
 
     pub(super) fn begin<'db>(self: &'db Arc<Self>) -> Result<JournalTx<'db>> {
         let mut writer = lock(&self.writing);
+        self.wait_for_place()?;
         self.check_usable()?;
         let hold = self.inner.hold_turn()?;
         self.enter(&mut writer, &hold)?;
@@ -248,14 +249,9 @@ impl Core {
         changes: &Changes,
         hold: TurnHold,
     ) -> Result<Ticket> {
-        // The next record is prepared while the last one is synced; a third one waits.
-        let mut log = lock(&self.log);
-        while let Some(next) = log.next() {
-            drop(log);
-            self.sync_to(next)?;
-            log = lock(&self.log);
-        }
+        self.wait_for_place()?;
         self.check_usable()?;
+        let mut log = lock(&self.log);
         let session = writer.session.as_mut().ok_or_else(lost)?;
         let place = &mut session.position;
         let seq = place.seq.checked_add(1).ok_or_else(lost)?;

@@ -29,7 +29,7 @@ use crate::redb::reader::needs_repair;
 use crate::redb::turn::{Patience, Turn};
 use crate::redb::write::RedbTransaction;
 use crate::redb::{MIN_WAIT, OwnTables, RedbBackend, check_own_tables, pack};
-use crate::storage::{FileMode, Storage};
+use crate::storage::FileMode;
 
 /// The shortest turn of a handle that still writes.
 const TURN: Duration = Duration::from_millis(20);
@@ -455,7 +455,7 @@ impl StateDb for TurnDb {
         let mut turns = lock(&self.0.turns);
         // Holds that overlap would keep others out for ever.
         while turns.holds > 0 && turns.held.as_ref().is_some_and(Held::is_others) {
-                let ended = self.0.ended.wait_timeout(turns, TURN);
+            let ended = self.0.ended.wait_timeout(turns, TURN);
             turns = ended.unwrap_or_else(PoisonError::into_inner).0;
         }
         self.0.held(&mut turns)?;

@@ -46,9 +46,12 @@ pub(crate) fn append<M: StateMachine>(inner: &Inner<M>, command: M::Command) -> 
 /// Carries out the commands of a batch in one transaction.
 fn lead<M: StateMachine>(inner: &Inner<M>, batch: &mut Commands<'_, M>) -> Vec<Answer<M>> {
     let mut answers = Vec::new();
-    let written = inner.transact(|recorder| {
-        carry_out(recorder, batch, &mut answers).map_err(Undo::<BackendError>::Backend)
-    });
+    // The next leader prepares its batch while this one becomes durable.
+    let lead = batch.lead();
+    let written = inner.transact_then(
+        |recorder| carry_out(recorder, batch, &mut answers).map_err(Undo::<BackendError>::Backend),
+        || lead.hand_over(),
+    );
     match written {
         Ok(()) => answers,
         Err(error) => share(error, batch.jobs().len()),

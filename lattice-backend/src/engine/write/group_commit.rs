@@ -4,6 +4,8 @@
 //! `work` locks `queue` only to take jobs and to linger. No thread that holds one of these locks
 //! waits for a lock that `work` holds.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,20 +15,21 @@ const MAX_GROUP: usize = 1024;
 const MAX_LINGER: Duration = Duration::from_micros(500);
 const LINGER_DIVISOR: u32 = 4;
 
-/// Does the jobs of many threads in batches, one batch at a time, each on one of these threads.
+/// Does the jobs of many threads in batches, one after another, each on one of these threads.
 ///
 /// A leader expects as many jobs as the last batch had, plus those that were queued at its end. The
 /// first thread to lock the queue leads. Its `work` starts, takes jobs as they arrive, and lingers
 /// until the batch is as long as expected or the linger time, a fraction of the last batch's time,
 /// has passed. A thread that was alone for one batch waits for no other. Without the linger, batch
-/// sizes would oscillate.
+/// sizes would oscillate. A leader whose batch is committed and not yet durable hands over, so the
+/// next batch is prepared at that time.
 pub(crate) struct GroupCommit<J, R> {
     queue: Mutex<Queue<J, R>>,
     /// Notified of each job that arrives while the leader lingers.
     arrived: Condvar,
-    /// The number of finished batches.
+    /// The number of times that a leader has finished a batch or handed over.
     done: Mutex<u64>,
-    /// Notified of each finished batch. One call wakes all followers.
+    /// Notified of each of these. One call wakes all followers.
     finished: Condvar,
 }
 
@@ -47,8 +50,32 @@ struct Waiting<J, R> {
     slot: Slot<R>,
 }
 
-/// Where a follower finds its result.
-type Slot<R> = Arc<Mutex<Option<R>>>;
+/// Where a follower finds what became of its job.
+type Slot<R> = Arc<Mutex<Place<R>>>;
+
+/// What became of a job.
+#[derive(Debug)]
+enum Place<R> {
+    Queued,
+    /// It is part of a batch.
+    Taken,
+    Done(R),
+    /// The result has been returned.
+    Gone,
+}
+
+impl<R> Place<R> {
+    /// The result, if the job is done.
+    fn take(&mut self) -> Option<R> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Done(result) => Some(result),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,7 +114,7 @@ impl<J, R> GroupCommit<J, R> {
         work: impl Fn(&mut Batch<'_, J, R>) -> Vec<R>,
         help: impl Fn(),
     ) -> Option<R> {
-        let slot = Slot::default();
+        let slot = Slot::new(Mutex::new(Place::Queued));
         let mut has_helped = false;
         let mut queue = self.queue();
         if queue.broken {
@@ -110,7 +137,9 @@ impl<J, R> GroupCommit<J, R> {
             if queue.broken {
                 return None;
             }
-            if queue.has_leader {
+            // The batch of a leader that has handed over becomes durable.
+            let is_taken = matches!(*lock(&slot), Place::Taken);
+            if queue.has_leader || is_taken {
                 drop(queue);
                 if !std::mem::replace(&mut has_helped, true) {
                     help();
@@ -145,10 +174,12 @@ impl<J, R> GroupCommit<J, R> {
         // Stored before another thread can lead: a follower that finds no leader either has its
         // result, or its job is still queued.
         for (slot, result) in batch.slots.iter().zip(results) {
-            *lock(slot) = Some(result);
+            *lock(slot) = Place::Done(result);
         }
         let mut queue = self.queue();
-        queue.has_leader = false;
+        if !batch.is_handed_over.get() {
+            queue.has_leader = false;
+        }
         queue.expected = batch.slots.len() + queue.waiting.len();
         queue.linger_time = linger_time;
         drop(queue);
@@ -171,6 +202,23 @@ pub(crate) struct Batch<'a, J, R> {
     expected: usize,
     linger_time: Duration,
     is_done: bool,
+    /// Another thread can lead.
+    is_handed_over: Rc<Cell<bool>>,
+}
+
+/// Lets another thread lead before a batch is done.
+pub(crate) struct Lead<'a, J, R> {
+    group: &'a GroupCommit<J, R>,
+    is_handed_over: Rc<Cell<bool>>,
+}
+
+impl<J, R> Lead<'_, J, R> {
+    /// The jobs that this batch has not taken are left to the next leader.
+    pub(crate) fn hand_over(&self) {
+        self.is_handed_over.set(true);
+        self.group.queue().has_leader = false;
+        self.group.finish();
+    }
 }
 
 impl<'a, J, R> Batch<'a, J, R> {
@@ -182,9 +230,18 @@ impl<'a, J, R> Batch<'a, J, R> {
             expected: queue.expected.min(MAX_GROUP),
             linger_time: queue.linger_time,
             is_done: false,
+            is_handed_over: Rc::default(),
         };
         batch.take(queue);
         batch
+    }
+
+    /// For handing over before the batch is done.
+    pub(crate) fn lead(&self) -> Lead<'a, J, R> {
+        Lead {
+            group: self.group,
+            is_handed_over: Rc::clone(&self.is_handed_over),
+        }
     }
 
     /// The jobs taken so far.
@@ -236,6 +293,7 @@ impl<'a, J, R> Batch<'a, J, R> {
         let room = MAX_GROUP - self.jobs.len();
         let taken = queue.waiting.len().min(room);
         for waiting in queue.waiting.drain(..taken) {
+            *lock(&waiting.slot) = Place::Taken;
             self.jobs.push(waiting.job);
             self.slots.push(waiting.slot);
         }
@@ -249,7 +307,9 @@ impl<J, R> Drop for Batch<'_, J, R> {
             return;
         }
         let mut queue = self.group.queue();
-        queue.has_leader = false;
+        if !self.is_handed_over.get() {
+            queue.has_leader = false;
+        }
         queue.broken = true;
         queue.waiting.clear();
         drop(queue);
@@ -377,7 +437,7 @@ mod tests {
         queue.waiting = (0..=MAX_GROUP)
             .map(|_| Waiting {
                 job: 0,
-                slot: Slot::default(),
+                slot: Slot::new(Mutex::new(Place::Queued)),
             })
             .collect();
         let mut batch = Batch::of(&group, &mut queue);
