@@ -37,7 +37,8 @@ make_site() {
         lattice create core:registry --alias registry
         lattice code add "$WORK/modules/chat.wasm"
         lattice create org.example.chat --alias chat
-        for nth in $(seq 300); do echo "key$nth	value"; done >rows.tsv
+        echo "key	value" >rows.tsv
+        for nth in $(seq 300); do echo "key$nth	value"; done >>rows.tsv
         lattice import fruit rows.tsv
         lattice backup fruit fruit.db
         lattice put fruit pear green

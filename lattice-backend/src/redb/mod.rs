@@ -173,8 +173,8 @@ impl RedbBackend {
     }
 
     /// Takes the turn of a store. Returns `None` to a user who may not write to the lock file, or
-    /// not make it: the lock of the store's file excludes other writers, and the turn only orders
-    /// them.
+    /// not make it, and on a full disk: the lock of the store's file excludes other writers, and
+    /// the turn only orders them.
     fn turn(
         &self,
         path: &Path,
@@ -183,7 +183,7 @@ impl RedbBackend {
         is_over: &dyn Fn() -> bool,
     ) -> Result<Option<Turn>, FileFault> {
         match Turn::take(&*self.disk, path, work, patience, is_over) {
-            Err(FileFault::Io(error)) if is_about_rights(&*error) => Ok(None),
+            Err(FileFault::Io(error)) if leaves_no_lock_file(&*error) => Ok(None),
             turn => turn.map(Some),
         }
     }
@@ -445,9 +445,15 @@ fn writer_of(database: redb::Database) -> Opened {
     }
 }
 
-/// Whether the operating system does not allow this user to write.
-fn is_about_rights(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(cannot_write)
+/// Whether there can be no lock file: this user may not write there, or the disk is full. A store
+/// can be removed from a full disk.
+fn leaves_no_lock_file(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_full = |error: &io::Error| {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        full.contains(&error.kind())
+    };
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| cannot_write(error) || is_full(error))
 }
 
 /// Compares redb's own tables with their checksums, unless a writer has the file open: redb refuses

@@ -11,14 +11,18 @@ use lattice_backend::op::Op;
 use lattice_backend::redb::{FileDisk, RedbBackend};
 use lattice_backend::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 
+use crate::registers::Command;
 use crate::support::*;
 
 /// Long enough to see that nothing arrives.
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// Files whose locks are not waited for.
-#[derive(Debug)]
-struct Impatient;
+#[derive(Debug, Default)]
+struct Impatient {
+    /// Why there is no lock file of writers.
+    no_turns: Option<io::ErrorKind>,
+}
 
 #[derive(Debug)]
 struct ImpatientStorage(Box<dyn Storage>);
@@ -45,7 +49,10 @@ impl Disk for Impatient {
     }
 
     fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
-        FileDisk.open_lock(store)
+        match self.no_turns {
+            Some(kind) => Err(kind.into()),
+            None => FileDisk.open_lock(store),
+        }
     }
 }
 
@@ -98,7 +105,10 @@ impl Storage for ImpatientStorage {
 #[test]
 fn waits_and_feeds_outlast_a_compaction_that_lasts_longer_than_readers_wait() {
     let dir = tempfile::tempdir().unwrap();
-    let site = Site::new(RedbBackend::on_disk(Impatient), dir.path().join("state.db"));
+    let site = Site::new(
+        RedbBackend::on_disk(Impatient::default()),
+        dir.path().join("state.db"),
+    );
     let writer = site.open();
     let op = append(&writer, "key", "value");
     writer.close().unwrap();
@@ -138,6 +148,34 @@ fn waits_and_feeds_outlast_a_compaction_that_lasts_longer_than_readers_wait() {
     let next = append(&writer, "key", "other");
     for mut feed in feeds {
         assert_eq!(feed.next().unwrap().unwrap(), next.reference());
+    }
+}
+
+/// The turn only orders writers; a store can be removed from a full disk.
+#[test]
+fn without_rights_or_space_for_a_lock_file_a_store_is_locked_and_written() {
+    for (kind, is_refused) in [
+        (io::ErrorKind::PermissionDenied, false),
+        (io::ErrorKind::ReadOnlyFilesystem, false),
+        (io::ErrorKind::StorageFull, false),
+        (io::ErrorKind::QuotaExceeded, false),
+        (io::ErrorKind::Other, true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let no_turns = Some(kind);
+        let backend = RedbBackend::on_disk(Impatient { no_turns });
+        let site = Site::new(backend, dir.path().join("state.db"));
+        let locked = site.backend.lock_writer(&site.path, "test", Duration::ZERO);
+        assert_eq!(locked.is_err(), is_refused, "{kind:?}: {locked:?}");
+        if locked.is_ok() {
+            let request = site.request().identity(owner());
+            let store = site.try_open(request.wait(Duration::ZERO)).unwrap();
+            let refused = store.append(Command::set("key", "value"));
+            assert!(refused.is_err(), "{kind:?}: a lock excludes nothing");
+            drop(locked);
+            append(&store, "key", "value");
+            assert_whole(&store);
+        }
     }
 }
 
