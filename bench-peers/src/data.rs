@@ -6,11 +6,11 @@ use std::sync::Arc;
 use lattice_backend::backend::{MemoryBackend, Sharing, StateBackend};
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::open::OpenRequest;
-use lattice_backend::op::SecretKey;
+use lattice_backend::op::{OpDraft, OpHasher, OpKind, SecretKey};
 use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{Command, KvMachine, KvStore, store_type};
 use lattice_logstore::{LogMachine, LogStore};
-use lattice_meta::{Genesis, Hlc, Nonce, StoreType};
+use lattice_meta::{Genesis, Hlc, Nonce, OpId, StoreType};
 use lattice_registry::TypedStore;
 
 /// The cache of every store, in bytes: all data that is read fits.
@@ -77,6 +77,23 @@ fn genesis(store_type: StoreType) -> Genesis {
     )
 }
 
+/// Signs the same op at each call.
+pub fn signer() -> impl FnMut() {
+    let hasher = OpHasher::new(&genesis(store_type()).hash());
+    let secret = secret(1);
+    move || {
+        let draft = OpDraft {
+            kind: OpKind::Application,
+            seq: 0,
+            prev: OpId::ZERO,
+            hlc: Hlc::ZERO,
+            deps: Vec::new(),
+            payload: &VALUE,
+        };
+        std::hint::black_box(draft.sign(&hasher, &secret).expect("it is an op"));
+    }
+}
+
 fn request(
     backend: Arc<dyn StateBackend>,
     path: &Path,
@@ -100,6 +117,33 @@ pub fn make_kv(path: &Path, sharing: Sharing) -> KvStore {
     let backend = RedbBackend::on_files();
     Engine::create(&backend, path, &genesis(store_type()), &KvMachine::new()).expect("it is new");
     open_kv(path, sharing)
+}
+
+/// Creates a key-value store in memory.
+pub fn make_memory_kv() -> KvStore {
+    let backend = Arc::new(MemoryBackend::new());
+    let genesis = genesis(store_type());
+    Engine::create(&*backend, "kv".as_ref(), &genesis, &KvMachine::new()).expect("it is new");
+    let request = request(backend, "kv".as_ref(), 1, Sharing::SingleWriter);
+    KvStore::from_engine(Engine::open(request, KvMachine::new()).expect("the store opens"))
+}
+
+/// How many batches [`fill_overlay`] puts, and the keys of each: about 3 MiB of rows, less than
+/// what is folded.
+const OVERLAY_BATCHES: usize = 80;
+const OVERLAY_KEYS: usize = 100;
+
+/// Fills the journal of a store that has just been opened, and with it the overlay that every read
+/// goes through, without making a fold due. It writes keys that exist. A reader must follow within
+/// a second: an idle journal is folded. Without a journal, the rows are in the file.
+pub fn fill_overlay(kv: &KvStore, keys: &[Key], random: &mut Random) {
+    let batches: Vec<Vec<Key>> = (0..OVERLAY_BATCHES)
+        .map(|_| {
+            let pick = (0..OVERLAY_KEYS).map(|_| keys[random.below(keys.len())]);
+            pick.collect()
+        })
+        .collect();
+    put(kv, &batches);
 }
 
 /// Creates a log store.
@@ -145,7 +189,9 @@ pub fn foreign_ops(authors: u16, each: usize, random: &mut Random) -> Vec<Vec<u8
             let engine = Engine::open(request, KvMachine::new()).expect("it opens");
             let kv = KvStore::from_engine(engine);
             put_ops(&kv, (0..each).map(|_| random.key()));
-            let ops = kv.engine().ops_after(&lattice_backend::op::BranchTips::default());
+            let ops = kv
+                .engine()
+                .ops_after(&lattice_backend::op::BranchTips::default());
             ops.expect("memory").map(|op| op.expect("memory")).collect()
         })
         .collect();

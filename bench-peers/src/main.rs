@@ -16,14 +16,16 @@ use lines::growth::Growth;
 use measure::Line;
 use plan::Plan;
 
-const USAGE: &str = "usage: bench-peers [--rounds N] [--quick] [--dir DIR] [--program LATTICE] \
+const USAGE: &str = "usage: bench-peers [--rounds N] [--quick] [--long] [--dir DIR] [--program LATTICE] \
                      [--report ROOT] [GROUP]...";
 
 /// A function that measures some lines.
 type Measure = fn(&Plan) -> Vec<Line>;
 
 /// Lines that need the same data are measured together.
-const GROUPS: [(&str, Measure); 9] = [
+const GROUPS: [(&str, Measure); 12] = [
+    ("costs", lines::costs::lines),
+    ("pauses", lines::pauses::lines),
     ("writes", lines::writes::lines),
     ("threads", lines::threads::lines),
     ("ingest", lines::ingest::lines),
@@ -31,6 +33,7 @@ const GROUPS: [(&str, Measure); 9] = [
     ("peek", lines::peek::lines),
     ("list", lines::peek::list),
     ("open", lines::open::lines),
+    ("reopen", lines::reopen::lines),
     ("disk", lines::disk::lines),
     ("memory", lines::memory::lines),
 ];
@@ -39,7 +42,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["--write", file] => lines::peek::write_for_ever(Path::new(file)),
+        ["--write", file, writes] => {
+            let writes = writes.parse().expect("a number");
+            lines::peek::write_for_ever(Path::new(file), writes);
+        }
         ["--memory", dir, stores, keys] => {
             let number = |text: &str| text.parse().expect("a number");
             lines::memory::measure(Path::new(dir), number(stores), number(keys));
@@ -59,6 +65,7 @@ fn parse(words: &[&str]) -> Option<(Plan, Option<PathBuf>)> {
     let mut plan = Plan {
         rounds: 9,
         shrink: 1,
+        long: false,
         only: Vec::new(),
         program: None,
         dir: std::env::temp_dir(),
@@ -69,6 +76,7 @@ fn parse(words: &[&str]) -> Option<(Plan, Option<PathBuf>)> {
         match *word {
             "--rounds" => plan.rounds = words.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
             "--quick" => (plan.rounds, plan.shrink) = (3, 50),
+            "--long" => plan.long = true,
             "--dir" => plan.dir = words.next()?.into(),
             "--program" => plan.program = Some(words.next()?.into()),
             "--report" => report = Some(words.next()?.into()),
@@ -77,14 +85,30 @@ fn parse(words: &[&str]) -> Option<(Plan, Option<PathBuf>)> {
         }
     }
     let known = |only: &String| {
-        let more = ["process", "limits", "rivals", "growth"];
+        let more = ["process", "limits", "beside", "growth"];
         GROUPS.iter().any(|(name, _)| name == only) || more.contains(&only.as_str())
     };
     plan.only.iter().all(known).then_some((plan, report))
 }
 
 fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
+    let mut text = report::head(plan);
     let mut measured = Vec::new();
+    if plan.wants("beside") {
+        eprintln!("beside ...");
+        let beside = lines::beside::all(plan);
+        eprint!(
+            "{}{}",
+            report::beside(&beside),
+            report::table(&beside.lines)
+        );
+        text.push_str(&format!(
+            "## Beside others\n\n{}\n{}\n",
+            report::beside(&beside),
+            report::WHAT_THEY_DO
+        ));
+        measured.extend(beside.lines);
+    }
     for (name, lines) in GROUPS {
         if plan.wants(name) {
             eprintln!("{name} ...");
@@ -96,7 +120,6 @@ fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
     if plan.wants("process") {
         measured.extend(lines::process::lines(plan));
     }
-    let mut text = report::head(plan);
     if !measured.is_empty() {
         text.push_str(&format!(
             "## Lattice and its engine\n\n{}\n",
@@ -105,13 +128,8 @@ fn measure(plan: &Plan, report: Option<&Path>) -> ExitCode {
     }
     if plan.wants("limits") {
         eprintln!("limits ...");
-        let limits = report::rivals(&lines::limits::lines(plan));
+        let limits = report::shown(&lines::limits::lines(plan));
         text.push_str(&format!("## What redb allows\n\n{limits}\n"));
-    }
-    if plan.wants("rivals") {
-        eprintln!("rivals ...");
-        let rivals = report::rivals(&lines::rivals::lines(plan));
-        text.push_str(&format!("## Others\n\n{rivals}\n"));
     }
     if plan.wants("growth") {
         eprintln!("growth ...");

@@ -26,6 +26,8 @@ pub enum Wanted {
     AtLeast(f64),
     /// At most this.
     AtMost(f64),
+    /// What it was before the journal; compare with an older report.
+    AsBefore,
     /// No target; the figure is only shown.
     Shown,
 }
@@ -41,16 +43,27 @@ impl Line {
         match self.wanted {
             Wanted::AtLeast(least) => Some(self.median() >= least),
             Wanted::AtMost(most) => Some(self.median() <= most),
-            Wanted::Shown => None,
+            Wanted::AsBefore | Wanted::Shown => None,
         }
     }
 }
 
 /// The median of some numbers.
 pub fn median(numbers: &[f64]) -> f64 {
+    quantile(numbers, 1, 2)
+}
+
+/// The number below which a part of some numbers is.
+pub fn quantile(numbers: &[f64], part: usize, of: usize) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    let at = sorted.len() * part / of;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// The greatest number.
+pub fn greatest(numbers: &[f64]) -> f64 {
+    numbers.iter().copied().fold(f64::NAN, f64::max)
 }
 
 /// Runs `work` and returns its duration in seconds.
@@ -65,17 +78,32 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
 pub fn turns(
     rounds: usize,
     mut one: impl FnMut(usize),
+    other: impl FnMut(usize),
+) -> Vec<(f64, f64)> {
+    prepared_turns(rounds, || (), |round, ()| one(round), other)
+}
+
+/// As [`turns`]. The first operation gets what `prepare` made directly before it. Its time does not
+/// include that, nor the drop of what it returns.
+pub fn prepared_turns<T, D>(
+    rounds: usize,
+    mut prepare: impl FnMut() -> T,
+    mut one: impl FnMut(usize, T) -> D,
     mut other: impl FnMut(usize),
 ) -> Vec<(f64, f64)> {
+    let mut first = |round| {
+        let prepared = prepare();
+        timed(|| one(round, prepared)).0
+    };
     (0..rounds)
         .map(|round| match round % 2 {
             0 => {
-                let first = timed(|| one(round)).0;
-                (first, timed(|| other(round)).0)
+                let seconds = first(round);
+                (seconds, timed(|| other(round)).0)
             }
             _ => {
-                let second = timed(|| other(round)).0;
-                (timed(|| one(round)).0, second)
+                let seconds = timed(|| other(round)).0;
+                (first(round), seconds)
             }
         })
         .collect()

@@ -9,6 +9,8 @@ pub struct Plan {
     pub rounds: usize,
     /// The divisor of sizes and counts: 1 for a full run.
     pub shrink: usize,
+    /// Whether to measure what takes minutes: ten minutes of puts, and files of 1 GB.
+    pub long: bool,
     /// The groups to measure; all if empty.
     pub only: Vec<String>,
     /// The path of the `lattice` program.

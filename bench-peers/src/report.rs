@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::lines::beside::Beside;
 use crate::lines::growth::Growth;
 use crate::measure::{Line, Wanted, number, time};
 use crate::plan::Plan;
@@ -22,11 +23,15 @@ pub fn head(plan: &Plan) -> String {
 `cargo xtask bench` wrote this page on {cores} cores; do not edit it. Values have 100 bytes, keys 16
 random ones. Every commit is durable, stores are files, and caches hold what is read. What is
 compared is measured in turns in one run, on files that grow alike. A figure is the median of the
-ratios of all rounds ({} or fewer), with the least and the greatest. Raw redb runs in the same mode:
-one writer, readers in other processes, two-phase commits, unless a line says `exclusive`.
+ratios of all rounds ({}), with the least and the greatest. Raw redb runs in the same mode: one
+writer, readers in other processes, two-phase commits, unless a line says `exclusive`. {}
 
 {size}",
-        plan.rounds
+        plan.rounds,
+        match plan.long {
+            true => "Puts ran\nfor ten minutes, and on files of 1 GB.",
+            false => "`--long`\nadds ten minutes of puts, and files of 1 GB.",
+        }
     )
 }
 
@@ -44,6 +49,7 @@ pub fn table(lines: &[Line]) -> String {
         let wanted = match line.wanted {
             Wanted::AtLeast(least) => format!("at least {least}"),
             Wanted::AtMost(most) => format!("at most {}", number(most)),
+            Wanted::AsBefore => "as before".to_owned(),
             Wanted::Shown => String::new(),
         };
         let reached = match line.is_reached() {
@@ -71,8 +77,32 @@ pub fn table(lines: &[Line]) -> String {
     text
 }
 
-/// The table of other stores compared with raw redb.
-pub fn rivals(lines: &[Line]) -> String {
+/// The table of all stores.
+pub fn beside(beside: &Beside) -> String {
+    let names = beside.stores.join(" | ");
+    let rule = "--- | ".repeat(beside.stores.len());
+    let mut text = format!("| what | {names} |\n| --- | {}\n", rule.trim_end());
+    for (what, results) in &beside.rows {
+        let results = results.join(" | ");
+        writeln!(text, "| {what} | {results} |").expect("text takes text");
+    }
+    text
+}
+
+/// What the stores of the first table do for their time.
+pub const WHAT_THEY_DO: &str = "\
+| store | what a durable commit does | what it does not do |
+| --- | --- | --- |
+| Lattice | one signed op with its hash and place in the history, the rows, the state hash; all in one transaction; other processes can read | |
+| raw redb | the rows, by a two-phase commit; other processes can read | no history, no signature, no hash of the state |
+| SQLite | the rows in a write-ahead log that is synced (WAL, FULL); other processes can read and write | no history, no signature, no hash of the state |
+| fjall | the rows in a journal that is synced; one process | no history, no signature, no hash of the state, no other process |
+| iroh-docs | an entry with two signatures, by a one-phase commit; one process | no value (100 bytes less a key), no history, no hash of the state, no other process |
+| append and sync | as many bytes as the rows of Lattice's commit, in a preallocated file | nothing can be read: it is what the disk allows |
+";
+
+/// A table of lines without goals.
+pub fn shown(lines: &[Line]) -> String {
     let mut text = String::from(
         "| what | rate | against | median | from to |\n| --- | --- | --- | --- | --- |\n",
     );

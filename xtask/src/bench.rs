@@ -1,14 +1,17 @@
 //! `cargo xtask bench`: compares Lattice with redb and other stores.
 //!
-//! The program is `bench-peers`, a separate workspace. A full run writes BENCHMARKS.md; `--quick`,
-//! `--rounds N` and names of groups reduce the run, which then writes nothing. `--criterion` runs
-//! the benches of the crates instead, lowest layer first, and passes further arguments to them.
+//! The program is `bench-peers`, a separate workspace. A full run writes BENCHMARKS.md, also with
+//! `--long`, which adds what takes minutes; `--quick`, `--rounds N` and names of groups reduce the
+//! run, which then writes nothing. `--criterion` runs the benches of the crates instead, lowest
+//! layer first, and passes further arguments to them.
 
 use std::path::Path;
 
 use crate::command;
 use crate::failure::Failure;
 use crate::workspace::{LAYERS, Package, Workspace};
+
+const LONG: &str = "--long";
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
     match arguments.split_first() {
@@ -31,10 +34,15 @@ fn beside_others(workspace: &Workspace, arguments: &[String]) -> Result<(), Fail
         .arg("--program")
         .arg(program(&built))
         .args(arguments);
-    if arguments.is_empty() {
+    if is_full(arguments) {
         cargo.arg("--report").arg(workspace.root());
     }
     Ok(command::run(&mut cargo)?)
+}
+
+/// Whether nothing is left out of a run.
+fn is_full(arguments: &[String]) -> bool {
+    arguments.iter().all(|argument| argument == LONG)
 }
 
 fn program(built: &Path) -> std::path::PathBuf {
@@ -84,6 +92,16 @@ fn in_order(packages: &[Package]) -> Vec<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reduced_run_writes_no_report() {
+        let given =
+            |words: &[&str]| is_full(&words.iter().map(|&word| word.into()).collect::<Vec<_>>());
+        assert!(given(&[]) && given(&["--long"]));
+        for reduced in [&["--quick"][..], &["--long", "peek"], &["--rounds", "3"]] {
+            assert!(!given(reduced), "{reduced:?}");
+        }
+    }
 
     #[test]
     fn benchmarks_run_from_the_lowest_layer_up() {

@@ -1,6 +1,7 @@
 //! Bytes on disk, after compacting.
 
 use lattice_backend::backend::Sharing;
+use lattice_backend::progress::ProgressSink;
 use lattice_registry::StoreHandle;
 
 use crate::data::{Random, VALUE, make_kv, put};
@@ -44,7 +45,7 @@ fn bytes_a_key(plan: &Plan, commits: usize, batch: usize) -> f64 {
     let kv = make_kv(&file, Sharing::SingleWriter);
     let keys = Random(0x9e37_79b9_7f4a_7c15).batches(commits, batch);
     put(&kv, &keys);
-    StoreHandle::compact(&kv).expect("nobody reads it");
+    StoreHandle::compact(&kv, &ProgressSink::none()).expect("no snapshot is open");
     StoreHandle::close(&kv).expect("it closes");
     let bytes = std::fs::metadata(&file).expect("it is there").len();
     bytes as f64 / (commits * batch) as f64

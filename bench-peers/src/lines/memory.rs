@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use lattice_backend::backend::Sharing;
 use lattice_kvstore::KvStore;
 use lattice_node::Access;
 use lattice_registry::StoreHandle;
 
 use super::peek::many_stores;
-use crate::data::{Random, VALUE};
+use crate::data::{Key, Random, VALUE, fill_overlay, make_kv, open_kv, put};
 use crate::measure::{Line, Wanted, number};
 use crate::plan::Plan;
 
@@ -62,6 +63,12 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
             "the manager's budget: 256 MiB",
             BUDGET_MIB + 64.0,
         ),
+        line(
+            "memory, a store with a full overlay".into(),
+            mib[2],
+            "",
+            24.0,
+        ),
     ]
 }
 
@@ -99,10 +106,29 @@ pub fn measure(dir: &Path, stores: usize, keys: usize) {
             100
         );
     }
-    println!("{idle:.1} {:.1}", resident_mib() - before);
+    let read = resident_mib() - before;
     for kv in open {
         StoreHandle::close(&kv).expect("it closes");
     }
+    println!("{idle:.1} {read:.1} {:.1}", overlay_mib(dir));
+}
+
+/// What a store takes for a full overlay: the difference to a handle that has read all rows.
+fn overlay_mib(dir: &Path) -> f64 {
+    let file = dir.join("overlay.db");
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let keys = random.batches(1, 5000);
+    let made = make_kv(&file, Sharing::SingleWriter);
+    put(&made, &keys);
+    StoreHandle::close(&made).expect("it closes");
+    let kv = open_kv(&file, Sharing::SingleWriter);
+    let keys: Vec<Key> = keys.into_iter().flatten().collect();
+    assert_eq!(kv.iter().expect("it reads").count(), keys.len());
+    let before = resident_mib();
+    fill_overlay(&kv, &keys, &mut random);
+    let overlay = resident_mib() - before;
+    StoreHandle::close(&kv).expect("it closes");
+    overlay
 }
 
 fn resident_mib() -> f64 {

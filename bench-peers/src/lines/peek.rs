@@ -3,20 +3,28 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use lattice_backend::backend::{Sharing, StateBackend};
 use lattice_backend::redb::RedbBackend;
 use lattice_node::{ManagerOptions, SecretKey, StoreManager, core_registry};
 use redb::{ConcurrencyMode, ReadOnlyDatabase, ReadableDatabase, TableDefinition};
 
-use crate::data::{make_kv, open_kv};
+use crate::data::{Key, Random, fill_overlay, make_kv, open_kv, put};
 use crate::measure::{Line, Wanted, median, number, time, timed, turns};
 use crate::plan::Plan;
 
 const PEEKS: usize = 200;
+/// More than the time after which an idle writer ends its turn, less than that after which a
+/// journal is folded.
+const QUIET: Duration = Duration::from_millis(100);
 const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
 
-/// Peeks at files of three sizes in three states.
+/// The writes of a process before it is killed, without and with a full journal.
+const FEW_WRITES: usize = 20;
+const MANY_WRITES: usize = 2500;
+
+/// Peeks at files of three sizes in three states, the last two also with a full journal.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let mut lines = Vec::new();
     for (size, mib) in [("1 MB", 1), ("100 MB", 100), ("1 GB", 1000)] {
@@ -24,25 +32,41 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         let [clean, crashed] = ["clean.db", "crashed.db"].map(|name| place.path().join(name));
         fill(&clean, plan.size(mib));
         std::fs::copy(&clean, &crashed).expect("a copy");
-        kill_writer(&crashed);
-        let mut add = |state: &str, file: &Path| {
+        kill_writer(&crashed, FEW_WRITES);
+        let mut add = |state: &str, file: &Path, most| {
             let what = format!("peek at {size}, {state}");
-            lines.push(against_raw(plan, &what, file, &clean));
+            lines.push(against_raw(plan, &what, file, &clean, most));
         };
-        add("clean", &clean);
-        add("crashed", &crashed);
-        // Last, live: a writer changes the store.
-        let live = place.path().join("live.db");
-        std::fs::rename(&crashed, &live).expect("a name");
-        let writer = open_kv(&live, Sharing::SingleWriter);
+        add("clean", &clean, Most::OfRaw(1.5));
+        add("crashed", &crashed, Most::OfRaw(1.5));
+        kill_writer(&crashed, plan.size(MANY_WRITES));
+        add("crashed with a full journal", &crashed, Most::Ms(1.0));
+        // Last, live: a writer changes the store, which is the same file under the same name,
+        // since a journal goes by it.
+        let writer = open_kv(&crashed, Sharing::SingleWriter);
         writer.put("one", "more").expect("it is written");
-        add("live", &live);
+        add("live", &crashed, Most::OfRaw(1.5));
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let keys = random.batches(1, plan.size(5000));
+        put(&writer, &keys);
+        let keys: Vec<Key> = keys.into_iter().flatten().collect();
+        fill_overlay(&writer, &keys, &mut random);
+        add("live with a full journal", &crashed, Most::Ms(1.0));
     }
     lines
 }
 
+/// What a peek may take.
+#[derive(Clone, Copy)]
+enum Most {
+    /// A multiple of raw redb's time.
+    OfRaw(f64),
+    /// Milliseconds.
+    Ms(f64),
+}
+
 /// Creates a store of about this many MiB, half of them values.
-fn fill(file: &Path, mib: usize) {
+pub fn fill(file: &Path, mib: usize) {
     let kv = make_kv(file, Sharing::SingleWriter);
     let value = vec![7; 256 << 10];
     for nth in 0..(2 * mib).max(1) {
@@ -50,13 +74,37 @@ fn fill(file: &Path, mib: usize) {
     }
 }
 
-fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path) -> Line {
+/// The names, lengths and times of all files beside a file.
+fn files_beside(file: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let listed = std::fs::read_dir(file.parent().expect("a directory")).expect("it lists");
+    let mut files: Vec<_> = listed
+        .map(|entry| {
+            let entry = entry.expect("it lists");
+            let metadata = entry.metadata().expect("it is there");
+            let changed = metadata.modified().expect("a time");
+            (entry.path(), metadata.len(), changed)
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// The same once they have not changed for a while: a writer ends its turn after its last write.
+fn quiet_files_beside(file: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let mut found = files_beside(file);
+    loop {
+        std::thread::sleep(QUIET);
+        let again = files_beside(file);
+        if again == found {
+            return found;
+        }
+        found = again;
+    }
+}
+
+fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path, most: Most) -> Line {
     let backend = RedbBackend::on_files();
-    let look = || {
-        let metadata = std::fs::metadata(file).expect("it is there");
-        (metadata.len(), metadata.modified().expect("a time"))
-    };
-    let before = look();
+    let before = quiet_files_beside(file);
     let times = turns(
         plan.rounds,
         |_| {
@@ -66,7 +114,7 @@ fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path) -> Line {
         },
         |_| (0..PEEKS).for_each(|_| raw_peek(clean)),
     );
-    assert_eq!(look(), before, "a peek has written");
+    assert_eq!(files_beside(file), before, "a peek has written");
     let each = |seconds: Vec<f64>| time(median(&seconds) / PEEKS as f64);
     Line {
         what: what.into(),
@@ -75,9 +123,20 @@ fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path) -> Line {
             "raw open and three gets, clean: {}",
             each(times.iter().map(|(_, other)| *other).collect())
         ),
-        figures: times.iter().map(|(one, other)| one / other).collect(),
-        unit: "",
-        wanted: Wanted::AtMost(1.5),
+        figures: match most {
+            Most::OfRaw(_) => times.iter().map(|(one, other)| one / other).collect(),
+            Most::Ms(_) => times
+                .iter()
+                .map(|(one, _)| one / PEEKS as f64 * 1e3)
+                .collect(),
+        },
+        unit: match most {
+            Most::OfRaw(_) => "",
+            Most::Ms(_) => "ms",
+        },
+        wanted: match most {
+            Most::OfRaw(most) | Most::Ms(most) => Wanted::AtMost(most),
+        },
     }
 }
 
@@ -96,15 +155,16 @@ pub fn raw_peek(file: &Path) {
     }
 }
 
-/// Starts a process that writes to a store, and kills it.
-fn kill_writer(file: &Path) {
+/// Starts a process that writes to a store, and kills it after so many writes or a few more.
+pub fn kill_writer(file: &Path, writes: usize) {
     let mut child: Child = Command::new(std::env::current_exe().expect("this program"))
         .arg("--write")
         .arg(file)
+        .arg(writes.to_string())
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
-    // The child prints a byte after its first write.
+    // The child prints a byte after these writes.
     let mut said = [0];
     let out = child.stdout.as_mut().expect("it is piped");
     std::io::Read::read_exact(out, &mut said).expect("it writes");
@@ -112,13 +172,13 @@ fn kill_writer(file: &Path) {
     child.wait().expect("it ends");
 }
 
-/// The work of the child process.
-pub fn write_for_ever(file: &Path) {
+/// The work of the child process: it says when it has written so often, and continues.
+pub fn write_for_ever(file: &Path, writes: usize) {
     let kv = open_kv(file, Sharing::SingleWriter);
-    for nth in 0_u64.. {
-        kv.put(b"for ever", nth.to_be_bytes())
+    for nth in 1.. {
+        kv.put(b"for ever", usize::to_be_bytes(nth))
             .expect("it is written");
-        if nth == 20 {
+        if nth == writes {
             println!();
         }
     }

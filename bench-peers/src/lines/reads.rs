@@ -3,14 +3,16 @@
 use std::ops::ControlFlow;
 
 use lattice_backend::backend::{Direction, Sharing};
+use lattice_registry::TypedStore;
 use redb::ReadableDatabase;
 
-use crate::data::{Key, Random, look};
-use crate::measure::{Line, Wanted, number, ratio_line, turns};
+use crate::data::{Key, Random, fill_overlay, look, make_kv, open_kv, put};
+use crate::measure::{Line, Wanted, number, prepared_turns, ratio_line, turns};
 use crate::plan::Plan;
 use crate::subjects::{Lattice, ROWS, Raw, Subject};
 
-/// Gets through a handle and through a snapshot; scans with and without copies.
+/// Gets through a handle and through a snapshot; scans with and without copies; reads through an
+/// overlay.
 pub fn lines(plan: &Plan) -> Vec<Line> {
     let place = plan.place();
     let mut lattice = Lattice::new(place.path(), Sharing::SingleWriter);
@@ -21,7 +23,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         lattice.commit(keys);
         raw.commit(keys);
     }
-    let keys: Vec<Key> = batches.into_iter().flatten().collect();
+    let keys: Vec<Key> = batches.iter().flatten().copied().collect();
     let gets = plan.size(100_000);
     let rounds: Vec<Vec<Key>> = (0..plan.rounds)
         .map(|_| {
@@ -52,7 +54,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         gets as f64,
         "gets/s",
         &times,
-        Wanted::AtLeast(0.85),
+        Wanted::AtLeast(2.5),
     ));
 
     let snapshot = lattice.0.snapshot().expect("it reads");
@@ -112,9 +114,8 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
             .expect("it reads");
         assert_eq!(count, wanted);
     };
-    let rounds = plan.rounds.min(7);
     let of = format!("of {} keys", number(wanted as f64));
-    let times = turns(rounds, visit, |_| assert_eq!(raw.scan(), wanted));
+    let times = turns(plan.rounds, visit, |_| assert_eq!(raw.scan(), wanted));
     let what = format!("scan {of}, visiting them");
     let work = wanted as f64;
     lines.push(ratio_line(
@@ -123,10 +124,10 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         work,
         "keys/s",
         &times,
-        Wanted::AtLeast(0.7),
+        Wanted::AtLeast(0.8),
     ));
     let copy = |_| assert_eq!(lattice.scan(), wanted);
-    let times = turns(rounds, copy, |_| assert_eq!(raw.scan_owned(), wanted));
+    let times = turns(plan.rounds, copy, |_| assert_eq!(raw.scan_owned(), wanted));
     let what = format!("scan {of}, an iterator of owned ones");
     lines.push(ratio_line(
         &what,
@@ -136,5 +137,73 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         &times,
         Wanted::AtLeast(0.7),
     ));
+    drop(snapshot);
+    lines.extend(through_overlay(
+        plan,
+        &mut lattice,
+        &mut raw,
+        &batches,
+        &rounds,
+    ));
     lines
+}
+
+/// Reads of a store with the same keys whose overlay is full, compared with one without an overlay.
+fn through_overlay(
+    plan: &Plan,
+    without: &mut Lattice,
+    raw: &mut Raw,
+    batches: &[Vec<Key>],
+    rounds: &[Vec<Key>],
+) -> Vec<Line> {
+    let place = plan.place();
+    let file = place.path().join("overlay.db");
+    let made = make_kv(&file, Sharing::SingleWriter);
+    put(&made, batches);
+    made.engine().close().expect("it closes");
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let some = batches.first().expect("there are keys");
+    // Opened for each round, so that no fold is due in one.
+    let mut full = || {
+        let mut opened = Lattice(open_kv(&file, Sharing::SingleWriter));
+        // The cache has all rows, as that of the other store.
+        opened.scan();
+        fill_overlay(&opened.0, some, &mut random);
+        opened
+    };
+    let times = prepared_turns(
+        plan.rounds,
+        &mut full,
+        |round, mut full| {
+            let gets = rounds[round].iter();
+            gets.for_each(|key| assert_eq!(full.get(key), 100));
+            full
+        },
+        |round| {
+            let gets = rounds[round].iter();
+            gets.for_each(|key| assert_eq!(without.get(key), 100));
+        },
+    );
+    let gets = rounds.first().map_or(0, Vec::len) as f64;
+    let line = |what: &str, against: &str, work, unit, times: &[_], least| {
+        ratio_line(what, against, work, unit, times, Wanted::AtLeast(least))
+    };
+    let what = "get through a handle, overlay full";
+    let gets = line(what, "overlay empty", gets, "gets/s", &times, 0.8);
+    let wanted: usize = batches.iter().map(Vec::len).sum();
+    let times = prepared_turns(
+        plan.rounds,
+        &mut full,
+        |_, mut full| {
+            assert_eq!(full.scan(), wanted);
+            full
+        },
+        |_| assert_eq!(raw.scan_owned(), wanted),
+    );
+    let what = "scan, an iterator of owned ones, overlay full";
+    let against = "raw redb, keys and values copied";
+    vec![
+        gets,
+        line(what, against, wanted as f64, "keys/s", &times, 0.5),
+    ]
 }

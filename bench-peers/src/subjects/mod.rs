@@ -1,11 +1,13 @@
 //! The stores under comparison: same keys, values and durability.
 
+mod append;
 mod fjall;
 mod iroh;
 mod lattice;
 mod raw;
 mod sqlite;
 
+pub use append::Append;
 pub use fjall::Fjall;
 pub use iroh::Iroh;
 pub use lattice::Lattice;
@@ -21,6 +23,11 @@ pub trait Subject {
 
     /// Puts new keys. They are durable when this returns.
     fn commit(&mut self, keys: &[Key]);
+
+    /// Whether it can read.
+    fn reads(&self) -> bool {
+        true
+    }
 
     /// Gets a key in its own transaction; returns the length of the value.
     fn get(&mut self, key: &Key) -> usize;

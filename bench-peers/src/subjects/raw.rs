@@ -200,6 +200,10 @@ impl Subject for SameRows {
         "the same rows"
     }
 
+    fn reads(&self) -> bool {
+        false
+    }
+
     fn commit(&mut self, keys: &[Key]) {
         let ops: Vec<SameOp> = keys.iter().map(SameOp::put).collect();
         self.write(&ops);
