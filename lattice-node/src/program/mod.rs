@@ -12,6 +12,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hints;
+mod human;
 mod interrupt;
 mod output;
 mod panics;

@@ -28,6 +28,7 @@ mod imports;
 mod json_page;
 mod limits;
 mod meta_bytes;
+mod names;
 mod older;
 mod program;
 mod sessions;

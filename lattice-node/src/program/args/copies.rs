@@ -77,7 +77,7 @@ pub(in super::super) enum BundleCommand {
                       Example: lattice bundle apply fruit.bundle --any-author\n         \
                       lattice bundle apply news.bundle --author 1f3a...\n         \
                       ssh bob lattice bundle create fruit - | lattice bundle apply -\n\n\
-                      JSON: store_id, created, applied, known, waiting, deferred, \
+                      JSON: store_id, alias, new_replica, applied, known, pending, deferred, \
                       deferred_until_ms (null if none is), rejected (each: reason, ops), \
                       claims (matched, differs, not_compared; null without code), forked (ops of this \
                       author that fork what was written here), copy (confirmed, ahead, unconfirmed; \
@@ -95,6 +95,9 @@ pub(in super::super) enum BundleCommand {
         /// Wait for ops dated ahead of this machine's clock, and apply them when they are due
         #[arg(long)]
         until_due: bool,
+        /// A name for the store; a bundle brings no name along
+        #[arg(long, value_name = "NAME")]
+        alias: Option<crate::Alias>,
         #[command(flatten)]
         trusting: Trusting,
     },
@@ -151,6 +154,9 @@ pub(in super::super) struct Restore {
     /// Replace an existing store without asking
     #[arg(long)]
     pub(in super::super) yes: bool,
+    /// A name for the restored store
+    #[arg(long, value_name = "NAME")]
+    pub(in super::super) alias: Option<crate::Alias>,
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
 }

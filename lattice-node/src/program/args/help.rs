@@ -1,8 +1,10 @@
 //! The help text below a command's options: examples, and the output of `--json`.
 
 pub(super) const PROGRAM: &str = "\
-STORE is an alias, a store id, the first 4 or more hex digits of a store id, or a path that contains /, \
-to a store's directory or file.
+STORE is an alias, a store id, the first 4 or more hex digits of a store id (8 or more for a command that \
+changes the store), or a path that contains /, to a store's directory or file. An alias can be the \
+beginning of an id, and then means the store of that name. Aliases are given on this machine only: no replica \
+brings names along.
 
 Data goes to standard output, everything else to standard error. A value is printed raw to a pipe; \
 on a terminal and in lists, unprintable bytes are escaped. In JSON a byte string is a text under \
@@ -306,9 +308,9 @@ If an author wrote to the store after the copy was made, the next write to the r
 the author. So that author's first write is refused, until --continue says that there are no later ops, or \
 a replica does: apply its bundle (`bundle apply`), or give its tips (`bundle create --since`).
 
-Example: lattice restore fruit.db
+Example: lattice restore fruit.db --alias fruit
 
-JSON: store_id, store_type, kept (where the replaced file is, or null), verified";
+JSON: store_id, store_type, alias, kept (where the replaced file is, or null), verified";
 
 pub(super) const DOCTOR: &str = "\
 Lists directories and files that no process works on: stores that a killed command was building \

@@ -14,7 +14,7 @@ pub(in super::super) struct Create {
     /// The store's type, e.g. core:kvstore or core:logstore; `lattice types` lists all
     #[arg(value_name = "TYPE")]
     pub(in super::super) store_type: String,
-    /// A name for the store: letters, digits, `-` and `_`, but not only hex digits
+    /// A name for the store: letters and digits of any script, `-`, `_` and `.`
     #[arg(long, value_name = "NAME")]
     pub(in super::super) alias: Option<crate::Alias>,
     /// Let the group of the store's file read the store: mode 0640, and 0750 for its directory
@@ -175,7 +175,7 @@ pub(in super::super) enum AliasCommand {
     /// Give a store of the data directory a name
     #[command(after_help = "Example: lattice alias set fruit 3f2a")]
     Set {
-        /// The name: letters, digits, `-` and `_`, but not only hex digits
+        /// The name: letters and digits of any script, `-`, `_` and `.`
         #[arg(value_name = "NAME")]
         alias: crate::Alias,
         #[command(flatten)]

@@ -10,6 +10,7 @@ use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::human;
 use crate::program::output::{escape, json_path, styles};
 
 const NOUNS: (&str, &str) = ("leftover", "leftovers");
@@ -77,36 +78,9 @@ fn print(
         format!(
             "{}  {:>9}  {:>16}  {}",
             out.paint(styles::TYPE, &kind),
-            age_text(age),
+            human::age(age),
             plural(leftover.bytes, ("byte", "bytes")),
             escape(path.as_os_str().as_encoded_bytes())
         )
     })
-}
-
-/// An age in its greatest unit, rounded down.
-fn age_text(age: Duration) -> String {
-    let seconds = age.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_one_unit() {
-        let text = |seconds| age_text(Duration::from_secs(seconds));
-        assert_eq!(text(0), "0 s");
-        assert_eq!(text(59), "59 s");
-        assert_eq!(text(60), "1 min");
-        assert_eq!(text(7_199), "1 h");
-        assert_eq!(text(172_799), "47 h");
-        assert_eq!(text(172_800), "2 days");
-    }
 }

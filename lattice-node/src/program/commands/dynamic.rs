@@ -149,6 +149,7 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
     let given = Value::Record(given);
     let access = match method.kind {
         MethodKind::Command => {
+            context.path_to_change(&call.store.store)?;
             context.note_use(&path);
             context.node.become_writer()?;
             Access::ReadWrite

@@ -18,7 +18,7 @@ pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result
     let store_type = parse_type(context, &create.store_type)?;
     // Unknown types and taken aliases are refused before an identity is created.
     context.registry().resolve(&store_type)?;
-    context.check_alias(create.alias.as_ref())?;
+    context.check_alias(create.alias.as_ref(), None)?;
     context.node.become_writer()?;
     let manager = context.node.manager();
     let id = manager.create(&store_type)?;

@@ -233,7 +233,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     let to = parse_type(context, &migrate.to)?;
     context.trust(migrate.trusting);
     let path = context.path(&migrate.store.store)?;
-    context.check_alias(migrate.alias.as_ref())?;
+    context.check_alias(migrate.alias.as_ref(), None)?;
     let meta = context.node.manager().peek_path(&path)?;
     // Impossible migrations are refused before an identity is created.
     context.registry().resolve(&to)?;
@@ -278,7 +278,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
 }
 
 pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let path = context.path(store)?;
+    let path = context.path_to_change(store)?;
     let rebuilt = context.node.manager().rebuild(&path)?;
     if context.out.is_json() {
         let mut value = Map::from_iter([
@@ -308,7 +308,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
 }
 
 pub(super) fn compact(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let path = context.path(store)?;
+    let path = context.path_to_change(store)?;
     context.note_read(store, &path);
     let compacted = context.node.manager().compact(&path)?;
     if context.out.is_json() {

@@ -172,7 +172,7 @@ fn digits(number: u64) -> String {
 }
 
 /// A number of bytes in the unit that suits `scale`.
-fn bytes(number: u64, scale: u64) -> String {
+pub(in crate::program) fn bytes(number: u64, scale: u64) -> String {
     let (number, unit) = in_units(number, scale);
     format!("{number} {unit}")
 }
