@@ -37,5 +37,6 @@ pub use state_db::{Access, OpenOptions, Peek, Sharing, StateBackend, StateDb, Wr
 #[cfg(feature = "std")]
 pub use transaction::{Ticket, Transaction};
 pub use tx::{
-    Direction, EVERYTHING, PrefixSpan, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx,
+    Direction, EVERYTHING, PrefixSpan, ReadTx, Result, Row, RowCursor, Rows, Span, Table,
+    TableUsage, WriteTx,
 };

@@ -7,6 +7,11 @@ pub(super) fn size(number: u64) -> String {
     super::progress::bytes(number, number)
 }
 
+/// A number with separators.
+pub(super) fn number(number: u64) -> String {
+    super::bulk::plural(number, ("", "")).trim_end().to_owned()
+}
+
 /// An age in its greatest unit, rounded down.
 pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();

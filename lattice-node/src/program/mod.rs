@@ -5,6 +5,7 @@
 
 mod args;
 mod bulk;
+mod columns;
 mod commands;
 mod context;
 mod failure;

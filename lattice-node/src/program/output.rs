@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
+use console::Term;
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 
@@ -33,6 +34,8 @@ pub(super) struct Output<'a> {
     json: bool,
     quiet: bool,
     data_terminal: bool,
+    /// The columns of the terminal that data goes to.
+    width: Option<usize>,
     notes_terminal: bool,
     data_colors: bool,
     /// The line of progress. On a terminal it is where output continues.
@@ -53,6 +56,7 @@ impl Output<'static> {
             json: global.json,
             quiet: global.quiet,
             data_terminal,
+            width: data_terminal.then(|| usize::from(Term::stdout().size().1)),
             notes_terminal,
             data_colors: colors(global.color, data_terminal),
             progress: Progress::default(),
@@ -71,6 +75,7 @@ impl<'a> Output<'a> {
             json: global.json,
             quiet: global.quiet,
             data_terminal: false,
+            width: None,
             notes_terminal: false,
             data_colors: global.color == Color::Always,
             progress: Progress::default(),
@@ -88,6 +93,7 @@ impl<'a> Output<'a> {
     ) -> Self {
         Self {
             data_terminal: true,
+            width: Some(80),
             notes_terminal: true,
             ..Self::kept(data, notes, global)
         }
@@ -104,6 +110,11 @@ impl<'a> Output<'a> {
 
     pub(super) fn is_terminal(&self) -> bool {
         self.data_terminal
+    }
+
+    /// The columns of the terminal that data goes to; `None` for a pipe.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.width
     }
 
     /// True if a progress bar can be shown.

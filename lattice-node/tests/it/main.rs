@@ -27,6 +27,7 @@ mod imports;
 #[cfg(feature = "wasm")]
 mod json_page;
 mod limits;
+mod look;
 mod meta_bytes;
 mod names;
 mod older;

@@ -34,8 +34,22 @@ Example: lattice create core:kvstore --alias fruit
 
 JSON: store_id, store_type, schema_version, alias";
 
+pub(super) const STATS: &str = "\
+Reads all ops, and the keys of a core:kvstore store. The part of a key up to its last delimiter is its prefix, \
+or a part with --depth delimiters. `unused` is about what `compact` gives back.
+
+Example: lattice stats fruit
+         lattice stats packages --delimiter : --depth 2
+
+JSON: store_id, store_type, bytes (of the file), ops, elements, key_count, entry_count (null unless it is a log), state_bytes, \
+history_bytes, records_bytes, reclaimable_bytes (about), by_author (each: author, ops, bytes), by_prefix (each: \
+prefix, key_count, bytes); the last author or prefix can be null, which is the sum of all others";
+
 pub(super) const LIST: &str = "\
+On a terminal ids are shortened to what is unique among these stores, at least 8 digits.
+
 Example: lattice list
+         lattice list --sort size
 
 JSON, one object per line: store_id, store_type, schema_version, alias, bytes, verified; for a damaged store: path, \
 error";
@@ -50,8 +64,8 @@ op id)";
 pub(super) const INFO: &str = "\
 Example: lattice info fruit
 
-JSON: store_id, store_type, schema_version, tips, state_hash, ops, authors, frontier, forks, held, \
-held_ops, logic_version, code (where its module is), opened_by (the code that would open it, or \
+JSON: store_id, store_type, schema_version, tips, state_hash, ops, elements, key_count (null unless it is a \
+key-value store), entry_count (null unless it is a log), authors, frontier, forks, held, held_ops, logic_version, code (where its module is), opened_by (the code that would open it, or \
 null), needs_upgrade (whether it is older than that code), bytes, alias, owner, \
 created, migrated_from, verified (whether this data directory vouches for the store), copy (whether it is \
 an unconfirmed copy)";

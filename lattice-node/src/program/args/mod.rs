@@ -25,7 +25,7 @@ pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
-    IdentityCommand, Import, ImportFormat, Migrate, Verify,
+    IdentityCommand, Import, ImportFormat, List, Migrate, SortBy, Stats, Verify,
 };
 pub(super) use upgrade::Upgrade;
 
@@ -113,13 +113,16 @@ pub(super) enum Command {
     Create(Create),
     /// List the stores of the data directory
     #[command(after_help = help::LIST)]
-    List,
+    List(List),
     /// Show a store's id, type and tips, read from its `meta` table alone
     #[command(after_help = help::PEEK)]
     Peek(Store),
     /// Show a store's id, type, history and state hash
     #[command(after_help = help::INFO)]
     Info(Store),
+    /// Show what takes how much space in a store: by part, by author, and by prefix of the keys
+    #[command(after_help = help::STATS)]
+    Stats(Stats),
     /// List the store types that this program knows
     #[command(after_help = help::TYPES)]
     Types,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::TypedValueParser;
 use clap::{Subcommand, ValueEnum};
 
 use super::{Encoding, Mode, Store, Trusting, Writing};
@@ -20,6 +21,42 @@ pub(in super::super) struct Create {
     /// Let the group of the store's file read the store: mode 0640, and 0750 for its directory
     #[arg(long)]
     pub(in super::super) group_readable: bool,
+}
+
+/// The order of a list of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum SortBy {
+    /// By name; stores without one come last, by id
+    Name,
+    /// By id
+    Id,
+    /// By type, then by name
+    Type,
+    /// The largest first
+    Size,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct List {
+    /// The order
+    #[arg(long, value_name = "BY", default_value = "name")]
+    pub(in super::super) sort: SortBy,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Stats {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// What ends a prefix of a key
+    #[arg(long, value_name = "BYTES", default_value = "/",
+          value_parser = clap::builder::NonEmptyStringValueParser::new().map(OsString::from))]
+    pub(in super::super) delimiter: OsString,
+    /// The most delimiters in a prefix
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(in super::super) depth: usize,
+    /// Show the N largest authors and prefixes, and the sum of all others
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(in super::super) limit: usize,
 }
 
 #[derive(Debug, clap::Args)]

@@ -42,8 +42,11 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
-    // Every type name contains a separator that no id and no alias has.
-    let is_type = |text: &str| !text.contains('/') && text.contains(['.', ':']);
+    // Every type name contains a separator that no id has. An alias with one wins.
+    let aliases = context.aliases();
+    let is_type = |text: &str| {
+        !text.contains('/') && text.contains(['.', ':']) && aliases.store(text).is_none()
+    };
     let (store_type, methods, store_id, logic) = match what.to_str().filter(|text| is_type(text)) {
         Some(text) => {
             let store_type = parse_type(context, text)?;

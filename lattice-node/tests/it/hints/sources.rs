@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Commands that no error names, and what tests them instead. Notes and lists name them.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("alias set NAME STORE", "a note of `alias list`"),
     (
         "bundle apply -",
@@ -23,6 +23,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("code gc --yes", "a note of `code gc`: garbage.rs"),
     ("code pin", "a refusal to trust a publisher of a core type"),
     ("code why", "a note of `upgrade`: code/publishers.rs"),
+    ("compact", "a line of `stats`: look.rs"),
     ("conflicts", "a note of `export`: sessions"),
     ("create core:kvstore", "a note of `list`: sessions"),
     ("doctor --fix", "a note of `doctor`: sessions"),
