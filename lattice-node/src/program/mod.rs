@@ -8,6 +8,7 @@ mod bulk;
 mod columns;
 mod commands;
 mod context;
+mod escapes;
 mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

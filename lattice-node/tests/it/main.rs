@@ -42,6 +42,7 @@ mod trust;
 mod turns;
 #[cfg(feature = "wasm")]
 mod upgrade;
+mod values;
 mod votes;
 mod waiting;
 mod whole;

@@ -6,8 +6,9 @@ changes the store), or a path that contains /, to a store's directory or file. A
 beginning of an id, and then means the store of that name. Aliases are given on this machine only: no replica \
 brings names along.
 
-Data goes to standard output, everything else to standard error. A value is printed raw to a pipe; \
-on a terminal and in lists, unprintable bytes are escaped. In JSON a byte string is a text under \
+Data goes to standard output, everything else to standard error. A value is printed raw to a pipe, and \
+on a terminal as it is, except for control characters. In lists, each byte that is not printable is \\xNN, and a \
+backslash that begins such a text is \\x5c. A key can be given as it is printed. In JSON a byte string is a text under \
 its name if it is UTF-8, else base64 under its name with _b64 appended. Times in JSON are \
 milliseconds since 1970-01-01 UTC.
 

@@ -9,7 +9,7 @@ use super::{Encoding, Store, Writing};
 pub(in super::super) struct Put {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The key, 1 to 4,096 bytes; put `--` before a key that starts with a dash
+    /// The key, 1 to 4,096 bytes, as it is, or of a key that is there as `scan` prints it; put `--` before a key that starts with a dash
     pub(in super::super) key: OsString,
     /// The value; without it, standard input is read to its end, unchanged
     pub(in super::super) value: Option<OsString>,
