@@ -147,7 +147,7 @@ fn no_untrusted_text_controls_a_terminal() {
         vec!["compact", &kv],
         vec!["migrate", &kv, "--to", "core:kvstore"],
         vec!["destroy", &kv],
-        vec!["alias", "set", HOSTILE, &kv],
+        vec!["alias", "set", &kv, HOSTILE],
         vec!["identity"],
         vec!["types"],
         vec!["del", &kv, HOSTILE],

@@ -72,7 +72,7 @@ fn names_cannot_leave_the_data_directory() {
         }
         // Names that a store cannot have, and invalid types.
         if !["stores", "con"].contains(&name) {
-            assert_eq!(code(&dir, &["alias", "set", "--", name, "kv"]), 2, "{name}");
+            assert_eq!(code(&dir, &["alias", "set", "kv", "--", name]), 2, "{name}");
         }
         let created = code(&dir, &["create", "--", name]);
         assert!(created == 2 || created == 6, "{name}: {created}");

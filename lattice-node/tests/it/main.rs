@@ -31,6 +31,7 @@ mod look;
 mod meta_bytes;
 mod names;
 mod older;
+mod one_word;
 mod program;
 mod sessions;
 mod sharing;

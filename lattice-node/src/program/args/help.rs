@@ -156,7 +156,7 @@ pub(super) const APPEND: &str = "\
 Example: lattice append events 'disk replaced'
          journalctl --follow | lattice append events
 
-JSON: entries, ops";
+JSON: entries, ops; of the newest op: op, author, seq, apply_index";
 
 pub(super) const TAIL: &str = "\
 Example: lattice tail events -n 20
@@ -212,7 +212,7 @@ JSON Lines, with and without --json: key, value; or entry, time, author, content
 JSON, with FILE: store_id, file, rows, bytes; on standard error if FILE is `-`";
 
 pub(super) const ALIAS: &str = "\
-Example: lattice alias set fruit 3f2a
+Example: lattice alias set 3f2a fruit
          lattice alias remove fruit
          lattice alias
 

@@ -207,19 +207,19 @@ pub(in super::super) struct Alias {
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum AliasCommand {
     /// List all aliases
-    #[command(after_help = "Example: lattice alias list")]
+    #[command(after_long_help = "Example: lattice alias list")]
     List,
     /// Give a store of the data directory a name
-    #[command(after_help = "Example: lattice alias set fruit 3f2a")]
+    #[command(after_long_help = "Example: lattice alias set 3f2a fruit")]
     Set {
+        #[command(flatten)]
+        store: Store,
         /// The name: letters and digits of any script, `-`, `_` and `.`
         #[arg(value_name = "NAME")]
         alias: crate::Alias,
-        #[command(flatten)]
-        store: Store,
     },
     /// Remove a name; the store stays
-    #[command(after_help = "Example: lattice alias remove fruit")]
+    #[command(after_long_help = "Example: lattice alias remove fruit")]
     Remove {
         /// The name
         #[arg(value_name = "NAME")]
@@ -240,7 +240,7 @@ pub(in super::super) struct Identity {
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum IdentityCommand {
     /// Give this data directory a new identity; the old key is kept in a file beside it
-    #[command(after_help = super::help::IDENTITY_NEW)]
+    #[command(after_long_help = super::help::IDENTITY_NEW)]
     New {
         /// Do not ask
         #[arg(long)]

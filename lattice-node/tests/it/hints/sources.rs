@@ -5,8 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Commands that no error names, and what tests them instead. Notes and lists name them.
-const ELSEWHERE: [(&str, &str); 18] = [
-    ("alias set NAME STORE", "a note of `alias list`"),
+const ELSEWHERE: [(&str, &str); 19] = [
+    ("alias set STORE NAME", "a note of `alias list`"),
+    (
+        "alias set {alias} NAME",
+        "the other order: inconsistencies.rs",
+    ),
     (
         "bundle apply -",
         "`bundle create -` on a terminal: terminal_tests.rs",
