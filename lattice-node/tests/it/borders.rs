@@ -71,7 +71,16 @@ fn names_cannot_leave_the_data_directory() {
             assert!(code == 3 || code == 2, "{command:?} ended with {code}");
         }
         // Names that a store cannot have, and invalid types.
-        if !["stores", "con"].contains(&name) {
+        let valid = [
+            "stores",
+            "con",
+            "0000",
+            "state.db",
+            "kv.",
+            "identity.key",
+            "aliases.toml",
+        ];
+        if !valid.contains(&name) {
             assert_eq!(code(&dir, &["alias", "set", "kv", "--", name]), 2, "{name}");
         }
         let created = code(&dir, &["create", "--", name]);

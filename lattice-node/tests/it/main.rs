@@ -13,6 +13,8 @@ mod code;
 mod copies;
 mod crowd;
 mod damage;
+#[cfg(unix)]
+mod doctor;
 mod edges;
 mod escapes;
 mod exports;

@@ -243,8 +243,9 @@ file in TMPDIR, about as large as the store. If there are findings, the exit cod
 
 Example: lattice verify fruit
          lattice verify fruit --quick
+         lattice verify --all
 
-JSON: store_id, ok, depth, ops, elements, state_hash, forks, held, held_ops, logic_version, \
+JSON, with --all one object per store: store_id, ok, depth, ops, elements, state_hash, forks, held, held_ops, logic_version, \
 recorded_logic, code (where its module is), checksums (intact, damaged, in_use or not_checked), findings \
 (each: kind, message, and what else is known)";
 
@@ -328,16 +329,21 @@ Example: lattice restore fruit.db --alias fruit
 JSON: store_id, store_type, alias, kept (where the replaced file is, or null), verified";
 
 pub(super) const DOCTOR: &str = "\
-Lists directories and files that no process works on: stores that a killed command was building \
+Checks the modes of the data directory, its identity (missing, replaced, or used by a clone), its names and its \
+cache of modules; and of each store whether it is intact, verified, a copy, older than this program, misdated, or \
+holds ops. Each finding names the command that mends it. If a store is damaged, the exit code is 4.
+
+Then lists directories and files that no process works on: stores that a killed command was building \
 (creation, copy, migration) or removing (removal), unfinished files (partial), and the files that a \
 rebuild or a restore replaced (before-rebuild, before-restore). `lattice migrate` resumes a migration \
 that is listed. A replaced file is removed only if the store's file can be read.
 
 Example: lattice doctor
+         lattice doctor fruit --full
          lattice doctor --fix ~/backups
 
-JSON, one object per line: path, left_by, store_id (of a migration, the old store), bytes, time (of the \
-last change), removed";
+JSON, one object per finding: finding, store_id, path, message, mended_by, fixed; per leftover: path, left_by, \
+store_id (of a migration, the old store), bytes, time (of the last change), removed";
 
 pub(super) const DESTROY: &str = "\
 Asks for confirmation on a terminal; elsewhere --yes is required.

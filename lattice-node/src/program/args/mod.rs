@@ -202,7 +202,7 @@ pub(super) enum Command {
     /// Restore a store of the data directory from a copy
     #[command(after_long_help = help::RESTORE)]
     Restore(Restore),
-    /// List what killed commands left on disk, and replaced files that are kept; remove them
+    /// Find what is wrong with the data directory and its stores, and the command that mends it
     #[command(after_long_help = help::DOCTOR)]
     Doctor(Doctor),
     /// Delete a store permanently

@@ -1,7 +1,6 @@
 //! Arguments of the commands for stores of any type.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::TypedValueParser;
@@ -250,8 +249,12 @@ pub(in super::super) enum IdentityCommand {
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Verify {
-    #[command(flatten)]
-    pub(in super::super) store: Store,
+    /// The store
+    #[arg(value_name = "STORE", required_unless_present = "all")]
+    pub(in super::super) store: Option<OsString>,
+    /// Verify every store of the data directory, and continue after a failure
+    #[arg(long, conflicts_with = "store")]
+    pub(in super::super) all: bool,
     /// Only count and hash the rows of the state, and compare with the recorded state hash
     #[arg(long)]
     pub(in super::super) quick: bool,
@@ -273,10 +276,14 @@ pub(in super::super) struct Migrate {
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Doctor {
-    /// Directories outside of the data directory, in which backups, bundles or exports are written
-    #[arg(value_name = "DIR")]
-    pub(in super::super) dirs: Vec<PathBuf>,
-    /// Remove what is listed
+    /// Stores to check; without any, the data directory and all its stores. Directories outside of
+    /// it, in which backups, bundles or exports are written, are searched for leftovers
+    #[arg(value_name = "STORE|DIR")]
+    pub(in super::super) targets: Vec<OsString>,
+    /// Verify each store in full, instead of its state hash only
+    #[arg(long)]
+    pub(in super::super) full: bool,
+    /// Mend what loses nothing: remove leftovers, and take away excess permissions
     #[arg(long)]
     pub(in super::super) fix: bool,
 }

@@ -1,12 +1,11 @@
-//! `lattice doctor`: lists what killed commands left, and the files that rebuilds and restores
-//! replaced; removes them if asked to.
+//! What killed commands left, and the files that rebuilds and restores replaced.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lattice_registry::Leftover;
 use serde_json::{Map, json};
 
-use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
@@ -15,19 +14,23 @@ use crate::program::output::{escape, json_path, styles};
 
 const NOUNS: (&str, &str) = ("leftover", "leftovers");
 
-pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result<(), Failure> {
-    let left = context.node.manager().left_over(&doctor.dirs)?;
+pub(super) fn leftovers(
+    context: &mut Context<'_>,
+    dirs: &[PathBuf],
+    is_fixing: bool,
+) -> Result<(), Failure> {
+    let left = context.node.manager().left_over(dirs)?;
     let now = SystemTime::now();
     let (mut count, mut bytes, mut failed) = (0_u64, 0_u64, None);
     for leftover in &left {
-        let removed = match doctor.fix {
+        let removed = match is_fixing {
             true => context.node.manager().remove_leftover(leftover),
             false => Ok(false),
         };
         match removed {
             Ok(removed) => {
                 print(context, leftover, now, removed)?;
-                if removed || !doctor.fix {
+                if removed || !is_fixing {
                     count += 1;
                     bytes += leftover.bytes;
                 }
@@ -41,7 +44,7 @@ pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result
     // The sum stands after the list, also on a terminal.
     context.out.flush()?;
     let (sum, size) = (plural(count, NOUNS), plural(bytes, ("byte", "bytes")));
-    context.out.note(&match (doctor.fix, left.is_empty()) {
+    context.out.note(&match (is_fixing, left.is_empty()) {
         (_, true) => "nothing is left over".to_owned(),
         (true, false) => format!("removed {sum}, {size}"),
         (false, false) => format!("{sum}, {size}; `lattice doctor --fix` removes what is listed"),
