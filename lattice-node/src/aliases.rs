@@ -10,6 +10,8 @@ use std::str::FromStr;
 use lattice_meta::StoreId;
 use lattice_registry::files::{DirLock, FilesError, MAX_WAIT, replace_bytes};
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// The file's name in the data directory.
 pub const ALIASES_FILE: &str = "aliases.toml";
@@ -18,16 +20,22 @@ pub const MAX_ALIAS_BYTES: usize = 64;
 /// The first line of the file.
 const HEADER: &str = "# Names of stores, for people. Losing this file loses no data.\n";
 
-/// A name for a store: letters, digits, `-` and `_`, at most 64 bytes. It does not begin with `-`.
-/// It is not all hexadecimal digits, so that it cannot be confused with an id.
+/// A name for a store: letters and digits of any script, their marks, `.`, `-` and `_`, at most 64
+/// bytes in Unicode's normalization form C, to which it is converted. It begins with a letter, a
+/// digit or `_`, and is not a store id.
+///
+/// A name is what the user of this data directory has given, never what a replica says. It can be
+/// the beginning of an id: then it means the store of that name.
 ///
 /// ```
 /// use lattice_node::Alias;
 ///
-/// assert!("fruit-2".parse::<Alias>().is_ok());
-/// assert!("cafe".parse::<Alias>().is_err()); // could be the beginning of an id
+/// assert!("my.store".parse::<Alias>().is_ok());
+/// assert!("cafe".parse::<Alias>().is_ok());
+/// assert_eq!("cafe\u{301}".parse::<Alias>()?, "café".parse()?);
 /// assert!("core:kvstore".parse::<Alias>().is_err()); // could be a type
-/// assert!("../etc".parse::<Alias>().is_err());
+/// assert!("../etc".parse::<Alias>().is_err()); // could be a path
+/// # Ok::<(), lattice_node::AliasError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Alias(String);
@@ -55,23 +63,29 @@ impl FromStr for Alias {
                 expected,
             })
         };
-        if text.is_empty() || text.len() > MAX_ALIAS_BYTES {
+        let name: String = text.nfc().take(MAX_ALIAS_BYTES + 1).collect();
+        if name.is_empty() || name.len() > MAX_ALIAS_BYTES {
             return refused("1 to 64 bytes");
         }
-        let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
-        if !text.chars().all(fits) || text.starts_with('-') {
-            return refused("letters, digits, `_` and `-`, and no `-` at the start");
+        let begins = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let fits = |letter: char| {
+            begins(letter) || is_combining_mark(letter) || matches!(letter, '-' | '.')
+        };
+        if !name.starts_with(begins) || !name.chars().all(fits) || name.contains(is_invisible) {
+            return refused("letters, digits, `_`, `-` and `.`, and no `-` or `.` at the start");
         }
-        if text
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-        {
-            return refused(
-                "`_` or a letter other than a to f, so that it cannot be mistaken for a store id",
-            );
+        if name.parse::<StoreId>().is_ok() {
+            return refused("a name that is not a store id");
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(name))
     }
+}
+
+/// Letters and marks that are not displayed, so that two names could look the same.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}'
+        | '\u{e0100}'..='\u{e01ef}')
 }
 
 impl<'de> Deserialize<'de> for Alias {
@@ -176,9 +190,8 @@ impl Aliases {
 
     /// The store that an alias names.
     pub fn store(&self, alias: &str) -> Option<StoreId> {
-        // Compared as text: an invalid alias matches none.
-        let found = self.aliases.iter().find(|(name, _)| name.0 == alias);
-        found.map(|(_, store_id)| *store_id)
+        // A text that is not a valid alias names no store.
+        self.aliases.get(&alias.parse().ok()?).copied()
     }
 
     /// The first of a store's aliases, in name order.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use lattice_backend::backend::{Access, BackendError, Cause, StateBackend};
 use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
-use lattice_backend::engine::read::{HeldOps, InfoError, MethodError, OpsAfter, StoreState};
+use lattice_backend::engine::read::{
+    HeldOps, InfoError, MethodError, OpsAfter, StoreState, StoreUsage,
+};
 use lattice_backend::engine::verify::{Depth, Verification};
 use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_backend::engine::{Engine, Fork};
@@ -77,6 +79,14 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
 
     /// The hash of the whole state.
     fn state_hash(&self) -> Result<StateHash, BackendError>;
+
+    /// The number of elements of the state, which the store keeps.
+    fn element_count(&self) -> Result<u64, BackendError>;
+
+    /// The space that the store takes; see [`Snapshot::usage`].
+    ///
+    /// [`Snapshot::usage`]: lattice_backend::engine::read::Snapshot::usage
+    fn usage(&self) -> Result<Option<StoreUsage>, BackendError>;
 
     /// The number of applied ops.
     fn op_count(&self) -> Result<u64, BackendError>;
@@ -250,6 +260,14 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn state_hash(&self) -> Result<StateHash, BackendError> {
         self.engine().state_hash()
+    }
+
+    fn element_count(&self) -> Result<u64, BackendError> {
+        self.engine().snapshot()?.element_count()
+    }
+
+    fn usage(&self) -> Result<Option<StoreUsage>, BackendError> {
+        self.engine().snapshot()?.usage()
     }
 
     fn op_count(&self) -> Result<u64, BackendError> {

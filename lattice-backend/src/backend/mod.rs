@@ -40,5 +40,6 @@ pub use state_db::{
 #[cfg(feature = "std")]
 pub use transaction::{Ticket, Transaction};
 pub use tx::{
-    Direction, EVERYTHING, PrefixSpan, ReadTx, Result, Row, RowCursor, Rows, Span, Table, WriteTx,
+    Direction, EVERYTHING, PrefixSpan, ReadTx, Result, Row, RowCursor, Rows, Span, Table,
+    TableUsage, WriteTx,
 };

@@ -209,6 +209,47 @@ pub trait ReadTx {
         let _ = table;
         Ok(None)
     }
+
+    /// The space that a table takes; `None` if the backend does not know it. It may have to read
+    /// every page of the table.
+    ///
+    /// # Errors
+    /// What the backend reports while it reads.
+    fn usage(&self, table: Table) -> Result<Option<TableUsage>> {
+        let _ = table;
+        Ok(None)
+    }
+}
+
+/// The space that tables take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TableUsage {
+    /// The number of rows.
+    pub rows: u64,
+    /// The bytes of their keys and values.
+    pub row_bytes: u64,
+    /// The bytes of what the backend keeps to find them.
+    pub index_bytes: u64,
+    /// The bytes that are unused within the backend's pages.
+    pub unused_bytes: u64,
+}
+
+impl TableUsage {
+    /// What both take together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            row_bytes: self.row_bytes.saturating_add(other.row_bytes),
+            index_bytes: self.index_bytes.saturating_add(other.index_bytes),
+            unused_bytes: self.unused_bytes.saturating_add(other.unused_bytes),
+        }
+    }
+
+    /// The bytes that are in use.
+    pub const fn used_bytes(self) -> u64 {
+        self.row_bytes.saturating_add(self.index_bytes)
+    }
 }
 
 /// The rows of a write transaction, including its own writes. Other transactions see the writes

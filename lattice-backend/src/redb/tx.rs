@@ -13,7 +13,9 @@ use redb::{
 };
 
 use crate::backend::tx::{NoRows, is_empty_span};
-use crate::backend::{BackendError, Direction, ReadTx, Result, Row, RowCursor, Rows, Span, Table};
+use crate::backend::{
+    BackendError, Direction, ReadTx, Result, Row, RowCursor, Rows, Span, Table, TableUsage,
+};
 use crate::redb::error::{contain, damage, storage_error, wrapped_error};
 
 pub(super) type Bytes = &'static [u8];
@@ -84,6 +86,13 @@ impl ReadTx for RedbReadTx {
     fn row_count(&self, table: Table) -> Result<Option<u64>> {
         self.table(table)?.map(row_count).transpose()
     }
+
+    fn usage(&self, table: Table) -> Result<Option<TableUsage>> {
+        match self.table(table)? {
+            Some(table) => usage(table).map(Some),
+            None => Ok(Some(TableUsage::default())),
+        }
+    }
 }
 
 /// redb keeps the number of a table's rows beside its root.
@@ -91,6 +100,20 @@ pub(super) fn row_count(table: &impl ReadableTableMetadata) -> Result<u64> {
     contain(|| {
         let rows = table.len();
         rows.map_err(|error| storage_error("counting rows", error))
+    })
+}
+
+fn usage(table: &impl ReadableTableMetadata) -> Result<TableUsage> {
+    let rows = row_count(table)?;
+    contain(|| {
+        let stats = table.stats();
+        let stats = stats.map_err(|error| storage_error("measuring a table", error))?;
+        Ok(TableUsage {
+            rows,
+            row_bytes: stats.stored_bytes(),
+            index_bytes: stats.metadata_bytes(),
+            unused_bytes: stats.fragmented_bytes(),
+        })
     })
 }
 

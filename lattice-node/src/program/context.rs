@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use data_encoding::BASE64;
-use lattice_meta::{MetaInfo, StoreType};
+use lattice_meta::{MetaInfo, StoreId, StoreType};
 use lattice_registry::{Found, TypedStore};
 
 use super::args::{Command, Encoding, Global, Trusting, Writing};
@@ -16,7 +16,7 @@ use super::failure::{Failure, Step};
 use super::interrupt::{self, Effect, Interruption};
 use super::output::{Output, echo, escape};
 use super::progress::Progress;
-use super::store_ref::resolve;
+use super::store_ref::{For, resolve};
 use crate::{
     Access, Alias, AliasError, Aliases, IfCopied, IfUnverified, Node, NodeError, Registry,
     StoreHandle,
@@ -126,8 +126,18 @@ impl<'a> Context<'a> {
         self.node.manager().registry()
     }
 
+    /// The path of the store that a command reads.
     pub(super) fn path(&self, store: &OsStr) -> Result<PathBuf, Failure> {
-        let path = resolve(self.node.manager(), store)?;
+        self.path_for(store, For::Reading)
+    }
+
+    /// The path of the store that a command writes, replaces or removes.
+    pub(super) fn path_to_change(&self, store: &OsStr) -> Result<PathBuf, Failure> {
+        self.path_for(store, For::Changing)
+    }
+
+    fn path_for(&self, store: &OsStr, purpose: For) -> Result<PathBuf, Failure> {
+        let path = resolve(self.node.manager(), store, purpose)?;
         self.place.replace(Some(path.clone()));
         self.out.hints().set_store(store);
         Ok(path)
@@ -211,13 +221,28 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Refuses an alias that names another store, before the command creates anything.
-    pub(super) fn check_alias(&self, alias: Option<&Alias>) -> Result<(), Failure> {
+    /// Refuses an alias that names another store than `of`, before the command creates anything.
+    pub(super) fn check_alias(
+        &self,
+        alias: Option<&Alias>,
+        of: Option<StoreId>,
+    ) -> Result<(), Failure> {
         let aliases = Aliases::load(&self.data_dir)?;
         match alias.and_then(|alias| Some((alias.clone(), aliases.store(alias.as_str())?))) {
-            Some((alias, store_id)) => Err(AliasError::Taken { alias, store_id }.into()),
-            None => Ok(()),
+            Some((alias, store_id)) if of != Some(store_id) => {
+                Err(AliasError::Taken { alias, store_id }.into())
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Gives a store that is now in the data directory its alias.
+    pub(super) fn set_alias(&self, alias: Option<&Alias>, id: StoreId) -> Result<(), Failure> {
+        alias.map_or(Ok(()), |alias| {
+            Aliases::set(&self.data_dir, alias, id).map_err(|error| {
+                Failure::from(error).within(&format!("store {id} is in the data directory"))
+            })
+        })
     }
 
     /// Finds a store for a command that supports one store type only.
@@ -227,7 +252,10 @@ impl<'a> Context<'a> {
         expected: &StoreType,
         access: Access,
     ) -> Result<Found, Failure> {
-        let path = self.path(store)?;
+        let path = match access {
+            Access::ReadOnly => self.path(store)?,
+            _ => self.path_to_change(store)?,
+        };
         let found = self.node.manager().find(path, access)?;
         if found.meta().store_type == *expected {
             return Ok(found);

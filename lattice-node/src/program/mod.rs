@@ -5,13 +5,16 @@
 
 mod args;
 mod bulk;
+mod columns;
 mod commands;
 mod context;
+mod escapes;
 mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod hints;
+mod human;
 mod interrupt;
 mod output;
 mod panics;
@@ -25,11 +28,12 @@ mod terminal_tests;
 mod tour;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
+use clap::error::ErrorKind;
 use lattice_registry::RegisterError;
 
 use crate::Registry;
@@ -73,12 +77,16 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
 
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
-    try_parse(&words).map_err(|error| {
+    try_parse(&words).map_err(|mut error| {
+        args::suggest(&mut error);
         // Errors repeat the arguments, whose control sequences must not reach a terminal.
         let safe: Vec<OsString> = words.iter().map(safe_word).collect();
         match safe == words {
             true => error,
-            false => try_parse(&safe).err().unwrap_or(error),
+            false => try_parse(&safe).err().map_or(error, |mut error| {
+                args::suggest(&mut error);
+                error
+            }),
         }
     })
 }
@@ -95,7 +103,7 @@ fn safe_word(word: &OsString) -> OsString {
 
 fn try_parse(words: &[OsString]) -> Result<Args, clap::Error> {
     let choice = clap_colors(words);
-    let matches = Args::command().color(choice).try_get_matches_from(words)?;
+    let matches = args::program().color(choice).try_get_matches_from(words)?;
     <Args as clap::FromArgMatches>::from_arg_matches(&matches)
 }
 
@@ -157,6 +165,43 @@ impl io::Write for Shared<'_> {
     }
 }
 
+/// Prints a usage error in the form of all errors, or the first commands if there are no arguments.
+fn print_usage(error: &clap::Error) -> io::Result<()> {
+    use io::Write;
+
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let text = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if words.len() == 1 => {
+            args::first_commands()
+        }
+        _ => error.render(),
+    };
+    let text = match colors_errors() {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    };
+    io::stderr().write_all(text.replacen("error:", "lattice:", 1).as_bytes())
+}
+
+/// How the messages of errors begin.
+fn error_prefix() -> String {
+    let style = clap::builder::Styles::styled().get_error().to_owned();
+    match colors_errors() {
+        true => format!("{style}lattice:{style:#}"),
+        false => "lattice:".to_owned(),
+    }
+}
+
+/// Whether errors have colours: as `--color` says, also if the arguments are wrong.
+fn colors_errors() -> bool {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match clap_colors(&words) {
+        clap::ColorChoice::Always => true,
+        clap::ColorChoice::Never => false,
+        clap::ColorChoice::Auto => output::colors(Color::Auto, io::stderr().is_terminal()),
+    }
+}
+
 /// Prints a usage error, or the requested help.
 fn usage(error: &clap::Error) -> ExitCode {
     let asked_for_json = std::env::args_os().any(|argument| argument == "--json");
@@ -169,7 +214,10 @@ fn usage(error: &clap::Error) -> ExitCode {
         failure::print_json("usage", message);
         return ExitCode::from(failure::Kind::Usage.code());
     }
-    let printed = error.print();
+    let printed = match error.use_stderr() {
+        true => print_usage(error),
+        false => error.print(),
+    };
     match printed {
         _ if error.use_stderr() => ExitCode::from(failure::Kind::Usage.code()),
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
+use console::Term;
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 
@@ -15,6 +16,9 @@ use super::args::{Color, Global};
 use super::hints::Hints;
 use super::interrupt::Interruption;
 use super::progress::Progress;
+
+pub(super) use super::escapes::{echo, echo_all, escape, escape_text};
+use super::escapes::{escape_value, is_unsafe};
 
 /// Styles of the program's text on outputs with colours.
 pub(super) mod styles {
@@ -33,6 +37,8 @@ pub(super) struct Output<'a> {
     json: bool,
     quiet: bool,
     data_terminal: bool,
+    /// The columns of the terminal that data goes to.
+    width: Option<usize>,
     notes_terminal: bool,
     data_colors: bool,
     /// The line of progress. On a terminal it is where output continues.
@@ -53,6 +59,7 @@ impl Output<'static> {
             json: global.json,
             quiet: global.quiet,
             data_terminal,
+            width: data_terminal.then(|| usize::from(Term::stdout().size().1)),
             notes_terminal,
             data_colors: colors(global.color, data_terminal),
             progress: Progress::default(),
@@ -71,6 +78,7 @@ impl<'a> Output<'a> {
             json: global.json,
             quiet: global.quiet,
             data_terminal: false,
+            width: None,
             notes_terminal: false,
             data_colors: global.color == Color::Always,
             progress: Progress::default(),
@@ -88,6 +96,7 @@ impl<'a> Output<'a> {
     ) -> Self {
         Self {
             data_terminal: true,
+            width: Some(80),
             notes_terminal: true,
             ..Self::kept(data, notes, global)
         }
@@ -104,6 +113,11 @@ impl<'a> Output<'a> {
 
     pub(super) fn is_terminal(&self) -> bool {
         self.data_terminal
+    }
+
+    /// The columns of the terminal that data goes to; `None` for a pipe.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.width
     }
 
     /// True if a progress bar can be shown.
@@ -166,10 +180,11 @@ impl<'a> Output<'a> {
         self.line(&text)
     }
 
-    /// Prints one value: raw to a pipe, escaped and with a line end on a terminal.
+    /// Prints one value: raw to a pipe. On a terminal it ends the line, and only what could act on
+    /// the terminal is escaped.
     pub(super) fn value(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.data_terminal {
-            self.line(&escape(bytes))
+            self.line(&escape_value(bytes))
         } else {
             self.raw(bytes)
         }
@@ -215,79 +230,6 @@ pub(super) fn colors(choice: Color, is_terminal: bool) -> bool {
         Color::Never => false,
         Color::Auto => is_terminal && !no_color() && !dumb(),
     }
-}
-
-/// Escapes bytes so that they are safe on a terminal: printable characters unchanged, backslashes
-/// doubled, everything else as escapes.
-pub(super) fn escape(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\\' => text.push_str("\\\\"),
-                character => push_safe(&mut text, character),
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
-}
-
-/// The most bytes of one input that a message repeats.
-const MAX_ECHO_BYTES: usize = 100;
-/// The most inputs of a list that a message repeats.
-const MAX_ECHOES: usize = 20;
-
-/// Escapes the start of an input that a message repeats, and says if there is more.
-pub(super) fn echo(bytes: &[u8]) -> String {
-    if bytes.len() <= MAX_ECHO_BYTES {
-        return escape(bytes);
-    }
-    // The continuation bytes of a character begin with the bits 10.
-    let is_inside = |place: usize| bytes[place] & 0b1100_0000 == 0b1000_0000;
-    let cut = (MAX_ECHO_BYTES - 3..=MAX_ECHO_BYTES).rfind(|&place| !is_inside(place));
-    let start = escape(&bytes[..cut.unwrap_or(MAX_ECHO_BYTES)]);
-    format!("{start}... ({} bytes)", bytes.len())
-}
-
-/// The same for the inputs of a list.
-pub(super) fn echo_all<'a>(all: impl ExactSizeIterator<Item = &'a [u8]>) -> String {
-    let more = all.len().saturating_sub(MAX_ECHOES);
-    let shown: Vec<_> = all.take(MAX_ECHOES).map(echo).collect();
-    match more {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// Escapes a message so that it is safe on a terminal and on one line. Keeps its backslashes.
-pub(super) fn escape_text(message: &str) -> String {
-    let mut text = String::with_capacity(message.len());
-    for character in message.chars() {
-        push_safe(&mut text, character);
-    }
-    text
-}
-
-fn push_safe(text: &mut String, character: char) {
-    if !is_unsafe(character) {
-        text.push(character);
-    } else if character.is_control() {
-        text.extend(character.escape_default());
-    } else {
-        text.extend(character.escape_unicode());
-    }
-}
-
-/// Control characters, invisible characters, and characters that change the direction of text.
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}'
-            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Serialises JSON that is safe on a terminal. Characters that a terminal might act on are escaped
@@ -349,37 +291,13 @@ pub(super) fn json_base64(
 mod tests {
     use serde_json::json;
 
-    use super::{echo, echo_all, escape, escape_text, json_text};
-
-    #[test]
-    fn control_sequences_are_escaped() {
-        assert_eq!(escape(b"plain text"), "plain text");
-        assert_eq!(echo(&[b'a'; 100]), "a".repeat(100));
-        let long = format!("{}\u{1f980}{}", "a".repeat(98), "b".repeat(98));
-        assert_eq!(
-            echo(long.as_bytes()),
-            format!("{}... (200 bytes)", "a".repeat(98))
-        );
-        assert_eq!(
-            echo(&[0x80; 200]),
-            format!("{}... (200 bytes)", "\\x80".repeat(100))
-        );
-        let many = vec![&b"x"[..]; 25];
-        assert!(echo_all(many.into_iter()).ends_with("x, x and 5 more"));
-        assert_eq!(escape("grün \u{1f980}".as_bytes()), "grün \u{1f980}");
-        assert_eq!(escape(b"\x1b[31mred\x07"), "\\u{1b}[31mred\\u{7}");
-        assert_eq!(escape(b"a\nb\tc\\d"), "a\\nb\\tc\\\\d");
-        assert_eq!(escape(b"\xff\xfe"), "\\xff\\xfe");
-        assert_eq!(escape("\u{202e}txt".as_bytes()), "\\u{202e}txt");
-        assert_eq!(escape("\u{9b}31m".as_bytes()), "\\u{9b}31m");
-        assert_eq!(escape_text("a\\b\n\u{1b}[0m"), "a\\b\\n\\u{1b}[0m");
-    }
+    use super::{is_unsafe, json_text};
 
     #[test]
     fn json_is_safe_on_a_terminal_and_keeps_its_value() {
         let value = json!({ "\u{9b}": "\u{1b}[0m \u{202e} \u{7f} grün \u{1f980} \" \\" });
         let text = json_text(&value);
-        assert!(!text.chars().any(super::is_unsafe), "{text}");
+        assert!(!text.chars().any(is_unsafe), "{text}");
         assert!(text.contains("grün \u{1f980}"));
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&text).unwrap(),

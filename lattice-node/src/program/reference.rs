@@ -2,14 +2,14 @@
 
 use clap::CommandFactory;
 
-use super::args::Args;
+use super::args::{self, Args};
 
 /// Width of the help texts, in columns.
 const WIDTH: usize = 96;
 
 /// All commands and their help as Markdown: `docs/cli.md`.
 pub fn reference() -> String {
-    let mut program = Args::command()
+    let mut program = args::program()
         .term_width(WIDTH)
         .color(clap::ColorChoice::Never);
     program.build();

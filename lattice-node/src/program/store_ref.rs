@@ -4,23 +4,36 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use lattice_meta::StoreId;
+use lattice_meta::{StoreId, shell_word};
 
 use super::Failure;
 use super::output::echo;
 use super::suggest::did_you_mean;
 use crate::{Aliases, StoreManager};
 
-/// The minimum number of digits in an id prefix.
+/// The minimum number of digits in an id prefix, and for a command that changes a store.
 const MIN_PREFIX_DIGITS: usize = 4;
+const MIN_DIGITS_TO_CHANGE: usize = 8;
 /// The maximum number of ids in a message.
 const SHOWN_IDS: usize = 5;
 
+/// What a command does with the store that an argument names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    Reading,
+    /// A prefix must be long enough that a mistyped one is no other store's.
+    Changing,
+}
+
 /// The path of the store that an argument names. Tried in this order: a path if the argument
 /// contains `/`, a full id, an alias, a prefix that exactly one store's id has.
-pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, Failure> {
+pub(super) fn resolve(
+    manager: &StoreManager,
+    store: &OsStr,
+    purpose: For,
+) -> Result<PathBuf, Failure> {
     if store.as_encoded_bytes().contains(&b'/') {
         return Ok(PathBuf::from(store));
     }
@@ -35,21 +48,37 @@ pub(super) fn resolve(manager: &StoreManager, store: &OsStr) -> Result<PathBuf, 
     if let Ok(id) = text.parse::<StoreId>() {
         return existing(manager, id, &format!("no store {id}"));
     }
-    // Aliases are never all digits, so this can only be a prefix of an id.
-    if let Some(digits) = digits(text) {
-        if digits.len() < MIN_PREFIX_DIGITS {
-            return Err(Failure::no_store(format!("no store {shown}; {what}")));
-        }
-        return by_prefix(manager, &digits, &shown);
-    }
-    let aliases = Aliases::load(manager.dir())?;
-    if let Some(id) = aliases.store(text) {
+    let aliases = Aliases::load(manager.dir());
+    if let Some(id) = aliases.as_ref().ok().and_then(|all| all.store(text)) {
         let missing =
             format!("alias {shown} names store {id}, which is not in this data directory");
         return existing(manager, id, &missing);
     }
+    let digits = digits(text);
+    let mut step = what;
+    if let Some(digits) = digits.filter(|digits| digits.len() >= MIN_PREFIX_DIGITS) {
+        match with_prefix(manager, &digits, &shown)? {
+            Some(id) if purpose == For::Changing && digits.len() < MIN_DIGITS_TO_CHANGE => {
+                return Err(Failure::usage(format!(
+                    "{shown} is too short for a command that changes a store: give the alias or at \
+                     least {MIN_DIGITS_TO_CHANGE} hex digits of the id, which is {id}"
+                )));
+            }
+            Some(id) => return Ok(manager.store_path(id)),
+            None => {
+                step = format!("no id starts with {shown}; `lattice list` lists all stores");
+            }
+        }
+    }
+    let aliases = aliases?;
     let names = aliases.iter().map(|(alias, _)| alias.as_str());
-    let step = did_you_mean(text, names).unwrap_or(what);
+    if let Some(meant) = did_you_mean(text, names) {
+        step = meant;
+    }
+    if Path::new(store).is_file() {
+        let path = shell_word(&format!("./{text}")).into_owned();
+        step = format!("did you mean the file {path}?");
+    }
     Err(Failure::no_store(format!("no store {shown}; {step}")))
 }
 
@@ -64,7 +93,7 @@ pub(super) fn of_leftovers(
     let text = store.to_str()?;
     let named = text.parse().ok().or_else(|| aliases.store(text));
     named.or_else(|| {
-        let digits = digits(text).filter(|digits| digits.len() >= MIN_PREFIX_DIGITS)?;
+        let digits = digits(text).filter(|digits| digits.len() >= MIN_DIGITS_TO_CHANGE)?;
         let mut ids = left.iter().filter(|id| has_prefix(**id, &digits));
         ids.next().filter(|_| ids.next().is_none()).copied()
     })
@@ -96,7 +125,12 @@ fn existing(manager: &StoreManager, id: StoreId, missing: &str) -> Result<PathBu
     }
 }
 
-fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBuf, Failure> {
+/// The store whose id has a prefix, unless several have it.
+fn with_prefix(
+    manager: &StoreManager,
+    digits: &str,
+    shown: &str,
+) -> Result<Option<StoreId>, Failure> {
     let stores = manager.stores_dir();
     let failed = |error: io::Error| {
         Failure::from(error).within(&format!("cannot list {}", stores.display()))
@@ -115,10 +149,8 @@ fn by_prefix(manager: &StoreManager, digits: &str, shown: &str) -> Result<PathBu
         }
     }
     match found[..] {
-        [id] => Ok(manager.store_path(id)),
-        [] => Err(Failure::no_store(format!(
-            "no store id starts with {shown}; `lattice list` lists all stores"
-        ))),
+        [id] => Ok(Some(id)),
+        [] => Ok(None),
         _ => {
             found.sort();
             let ids: Vec<_> = found

@@ -105,6 +105,7 @@ fn no_untrusted_text_controls_a_terminal() {
         vec!["info", &kv],
         vec!["peek", HOSTILE],
         vec!["peek", &none],
+        vec!["stats", &kv],
         vec!["describe", &kv],
         vec!["describe", HOSTILE],
         vec!["get", &kv, HOSTILE],
@@ -146,7 +147,7 @@ fn no_untrusted_text_controls_a_terminal() {
         vec!["compact", &kv],
         vec!["migrate", &kv, "--to", "core:kvstore"],
         vec!["destroy", &kv],
-        vec!["alias", "set", HOSTILE, &kv],
+        vec!["alias", "set", &kv, HOSTILE],
         vec!["identity"],
         vec!["types"],
         vec!["del", &kv, HOSTILE],
@@ -157,6 +158,37 @@ fn no_untrusted_text_controls_a_terminal() {
         assert_safe(&json, &shown(&dir, &json));
     }
     assert!(shown(&dir, &["scan", &kv]).contains("owned"));
+}
+
+#[test]
+fn a_list_on_a_terminal_has_a_header_short_ids_and_sizes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let long = "x".repeat(64);
+    for (store_type, name) in [
+        ("core:kvstore", "pear"),
+        ("core:logstore", "apple"),
+        ("core:kvstore", &long),
+    ] {
+        shown(dir, &["create", store_type, "--alias", name]);
+    }
+    shown(dir, &["create", "core:kvstore"]);
+    let list = shown(dir, &["list"]);
+    let lines: Vec<_> = list.lines().collect();
+    assert_eq!(lines.len(), 5, "{list}");
+    assert!(lines[0].starts_with("ID        TYPE"), "{list}");
+    assert!(lines[0].ends_with("SIZE  NAME"), "{list}");
+    assert!(lines[1].ends_with(" KiB  apple"), "{list}");
+    assert!(lines[2].ends_with(" KiB  pear"), "{list}");
+    assert!(lines[3].ends_with("x…"), "{list}");
+    assert!(lines[4].ends_with(" KiB"), "{list}");
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 80),
+        "{list}"
+    );
+    let id = lines[1].split("  ").next().unwrap();
+    assert_eq!(id.len(), 8, "{list}");
+    assert!(shown(dir, &["info", id]).contains("core:logstore"), "{id}");
 }
 
 #[test]

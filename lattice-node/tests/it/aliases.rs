@@ -17,16 +17,39 @@ fn id(byte: u8) -> StoreId {
 fn names_that_are_not_valid_aliases_are_refused() {
     let longest = "x".repeat(MAX_ALIAS_BYTES);
     for good in [
-        "fruit", "Früchte", "g", "a-b_c", "2024-log", "beefy", &longest,
+        "fruit",
+        "Früchte",
+        "g",
+        "a-b_c",
+        "2024-log",
+        "beefy",
+        "feed",
+        "cafe",
+        "2024",
+        "12-34",
+        "my.store",
+        "v1.",
+        "_x",
+        "フィード",
+        "лента",
+        "हिन्दी",
+        "תוכן",
+        &longest,
     ] {
         assert_eq!(alias(good).as_str(), good);
     }
     let too_long = "x".repeat(MAX_ALIAS_BYTES + 1);
     let bad = [
         "",
-        "cafe",
-        "12-34",
-        "a.b",
+        ".",
+        "..",
+        ".hidden",
+        "01010101-0101-8101-8101-010101010101",
+        "01010101010181018101010101010101",
+        "\u{301}e",
+        "a\u{3164}b",
+        "a\u{fe0f}",
+        "a\u{200d}b",
         "a:b",
         "a/b",
         "../x",
@@ -41,6 +64,20 @@ fn names_that_are_not_valid_aliases_are_refused() {
         let refused = bad.parse::<Alias>();
         assert!(matches!(refused, Err(AliasError::Form { .. })), "{bad:?}");
     }
+}
+
+#[test]
+fn names_that_look_the_same_are_one_name() {
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    assert_eq!(alias(decomposed).as_str(), composed);
+    let dir = tempfile::tempdir().unwrap();
+    Aliases::set(dir.path(), &alias(decomposed), id(1)).unwrap();
+    let aliases = Aliases::load(dir.path()).unwrap();
+    assert_eq!(aliases.store(composed), Some(id(1)));
+    assert_eq!(aliases.store(decomposed), Some(id(1)));
+    // 64 bytes composed, 96 decomposed.
+    assert!("e\u{301}".repeat(32).parse::<Alias>().is_ok());
+    assert!("e\u{301}".repeat(33).parse::<Alias>().is_err());
 }
 
 #[test]
@@ -86,7 +123,7 @@ fn an_invalid_alias_file_is_an_error_and_is_unchanged() {
     for text in [
         "aliases = 1",
         "[aliases]\nfruit = \"no id\"",
-        "[aliases]\ncafe = \"01010101-0101-0101-0101-010101010101\"",
+        "[aliases]\n\".x\" = \"01010101-0101-0101-0101-010101010101\"",
         "[aliases]\n[more]",
         "\u{1b}",
     ] {

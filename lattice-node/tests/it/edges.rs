@@ -268,7 +268,7 @@ pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String
             ("FILE", "import") => file("rows.csv"),
             ("FILE", "restore") => file("copy.db"),
             ("FILE", "batch") => file("commands.jsonl"),
-            ("DIR", "doctor") => dir.display().to_string(),
+            ("STORE|DIR", "doctor") => store.id.to_string(),
             ("FILE", "bundle") if line[1] != "create" => file("bundle"),
             ("FILE", "bundle" | "backup" | "export") => dir.join("new").display().to_string(),
             ("FILE" | "CID|FILE" | "CID|FILE|TYPE", "code") => chat(),

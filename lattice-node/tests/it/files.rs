@@ -145,7 +145,7 @@ fn links_to_the_small_files_stay() {
     let id = printed(dir, &["create", "core:kvstore", "--alias", "kv"]);
     assert!(dir.join("aliases.toml").is_symlink() && aliases.is_file());
     set_mode(&aliases, 0o640);
-    printed(dir, &["alias", "set", "second", id.trim()]);
+    printed(dir, &["alias", "set", id.trim(), "second"]);
     printed(dir, &["alias", "remove", "kv"]);
     assert!(dir.join("aliases.toml").is_symlink());
     assert_eq!(mode(&aliases), 0o640);
@@ -160,7 +160,7 @@ fn locks_on_the_data_directory_stop_nothing() {
     locked.lock().unwrap();
     let began = Instant::now();
     let id = printed(home.path(), &["create", "core:kvstore", "--alias", "kv"]);
-    printed(home.path(), &["alias", "set", "other", id.trim()]);
+    printed(home.path(), &["alias", "set", id.trim(), "other"]);
     printed(home.path(), &["put", "kv", "a", "1"]);
     assert!(began.elapsed() < Duration::from_secs(9));
 }
@@ -256,7 +256,7 @@ fn root_leaves_a_user_the_access_to_its_directory() {
     let copy = home.path().join("copy.db");
     let copy = copy.to_str().unwrap();
     let commands: [&[&str]; 8] = [
-        &["alias", "set", "second", "kv"],
+        &["alias", "set", "kv", "second"],
         &["put", "kv", "b", "2"],
         &["rebuild", "kv"],
         &["backup", "kv", copy, "--mode", "644"],
@@ -270,7 +270,7 @@ fn root_leaves_a_user_the_access_to_its_directory() {
         assert_eq!(foreign(&dir), [""; 0], "after {words:?}");
         for words in [
             &["put", "kv", "c", "3", "--continue"][..],
-            &["alias", "set", "third", "kv"],
+            &["alias", "set", "kv", "third"],
         ] {
             let done = as_user(OWNER, &dir, words);
             assert!(done.status.success(), "{words:?}: {}", said(&done));
@@ -356,9 +356,9 @@ fn another_user_reads_nothing_and_takes_no_access_away() {
     chown(&aliases, Some(OWNER), Some(OWNER)).unwrap();
     let before = fs::read(&aliases).unwrap();
     let id = printed(&dir, &["list"]);
-    let refused = as_user(OTHER, &dir, &["alias", "set", "mine", &id[..36]]);
+    let refused = as_user(OTHER, &dir, &["alias", "set", &id[..36], "mine"]);
     assert!(!refused.status.success());
     assert_eq!(fs::read(&aliases).unwrap(), before);
-    let done = as_user(OWNER, &dir, &["alias", "set", "mine", "kv"]);
+    let done = as_user(OWNER, &dir, &["alias", "set", "kv", "mine"]);
     assert!(done.status.success(), "{}", said(&done));
 }

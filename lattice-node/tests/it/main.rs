@@ -13,6 +13,8 @@ mod code;
 mod copies;
 mod crowd;
 mod damage;
+#[cfg(unix)]
+mod doctor;
 mod edges;
 mod escapes;
 mod exports;
@@ -27,8 +29,11 @@ mod imports;
 #[cfg(feature = "wasm")]
 mod json_page;
 mod limits;
+mod look;
 mod meta_bytes;
+mod names;
 mod older;
+mod one_word;
 mod program;
 mod sessions;
 mod sharing;
@@ -40,6 +45,7 @@ mod trust;
 mod turns;
 #[cfg(feature = "wasm")]
 mod upgrade;
+mod values;
 mod votes;
 mod waiting;
 mod whole;

@@ -136,7 +136,7 @@ fn keys_and_entries_are_read_back() {
         .lines()
         .map(|line| line.split("  ").nth(2).unwrap())
         .collect();
-    assert_eq!(lines, ["two", "three", "\\xff\\u{1b}[0m"]);
+    assert_eq!(lines, ["two", "three", "\\xff\\x1b[0m"]);
     let tail = printed(dir.path(), &["--json", "tail", log, "-n", "1"]);
     let entry: Value = serde_json::from_str(&tail).unwrap();
     assert_eq!(

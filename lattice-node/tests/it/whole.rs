@@ -203,3 +203,45 @@ fn a_rebuild_that_is_killed_leaves_the_store_as_it_was_or_rebuilt() {
     printed(dir.path(), &["rebuild", "kv"]);
     assert_eq!(state(dir.path()), before);
 }
+
+/// All stores are verified, whatever is found in one of them.
+#[test]
+fn all_stores_are_verified() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path();
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three"] {
+        let id = printed(dir, &["create", "core:kvstore", "--alias", name]);
+        printed(dir, &["put", name, "a", "1"]);
+        ids.push(id.trim().to_owned());
+    }
+    let objects = || {
+        let output = lattice(dir, &["--json", "verify", "--all"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let all = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let all: Vec<serde_json::Value> = all.collect();
+        (all, output.status.code())
+    };
+    let (all, code) = objects();
+    assert_eq!((all.len(), code), (3, Some(0)));
+    assert!(all.iter().all(|store| store["ok"] == true), "{all:?}");
+    let bytes = std::fs::read(crate::state_db(dir, &ids[0])).unwrap();
+    std::fs::write(crate::state_db(dir, &ids[0]), &bytes[..bytes.len() / 2]).unwrap();
+    crate::edit(&crate::state_db(dir, &ids[1]), |tx| {
+        let table = lattice_backend::backend::Table::Data;
+        tx.put(table, b"ca", b"\0wrong").unwrap();
+    });
+    let (all, code) = objects();
+    assert_eq!((all.len(), code), (3, Some(4)));
+    let intact: Vec<_> = all.iter().filter(|store| store["ok"] == true).collect();
+    assert_eq!(intact.len(), 1, "{all:?}");
+    assert_eq!(intact[0]["store_id"], ids[2]);
+    let output = lattice(dir, &["verify", "--all"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("two\n") && text.contains("three\nok: 1 op"),
+        "{text}"
+    );
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("2 stores damaged"), "{said}");
+}

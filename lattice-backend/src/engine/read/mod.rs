@@ -8,6 +8,7 @@ mod held;
 mod mark;
 mod snapshot;
 mod state;
+mod usage;
 mod wait;
 
 pub use error::{InfoError, MethodError};
@@ -18,6 +19,7 @@ pub use held::HeldOps;
 pub use mark::StoreMark;
 pub use snapshot::Snapshot;
 pub use state::StoreState;
+pub use usage::StoreUsage;
 pub(crate) use wait::wait_for_ops;
 
 pub use crate::history::held::{HeldOp, HeldReason};

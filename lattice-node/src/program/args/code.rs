@@ -18,7 +18,7 @@ pub(in super::super) struct Code {
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum CodeCommand {
     /// Check a module, keep it in the data directory, and trust it
-    #[command(after_help = "Example: lattice code add chat.wasm
+    #[command(after_long_help = "Example: lattice code add chat.wasm
 
 JSON: cid, store_type, schema_version, methods (how many), bytes, added (whether it is new)")]
     Add {
@@ -26,13 +26,13 @@ JSON: cid, store_type, schema_version, methods (how many), bytes, added (whether
         file: FileArg,
     },
     /// List the trusted modules and the modules in the cache
-    #[command(after_help = "Example: lattice code list
+    #[command(after_long_help = "Example: lattice code list
 
 JSON, one object per line: cid, store_type, schema_version, bytes, trusted, found, error (why this program \
 cannot read it), stores (ids of those that record it)")]
     List,
     /// Show a module's type, schemas and methods, where it was found, and whether it is trusted
-    #[command(after_help = "Example: lattice code show chat.wasm
+    #[command(after_long_help = "Example: lattice code show chat.wasm
          lattice code show org.example.chat
 
 JSON: cid, store_type, first_schema, schema_version, bytes, trusted, found, converts, methods")]
@@ -43,7 +43,7 @@ JSON: cid, store_type, first_schema, schema_version, bytes, trusted, found, conv
     },
     /// Stop trusting a module, and remove it from the data directory; stores that record it cannot
     /// be opened until it is added again
-    #[command(after_help = "Example: lattice code remove chat.wasm
+    #[command(after_long_help = "Example: lattice code remove chat.wasm
 
 JSON: cid, removed (whether it was trusted), stores (ids of those that record it)")]
     Remove {
@@ -53,7 +53,7 @@ JSON: cid, removed (whether it was trusted), stores (ids of those that record it
     },
     /// List the modules in the data directory that nothing needs; remove them with --yes
     #[command(
-        after_help = "Keeps the modules that are trusted, that a store of the data directory records, or that opened a \
+        after_long_help = "Keeps the modules that are trusted, that a store of the data directory records, or that opened a \
 store in the last 90 days. Stores elsewhere do not count. If a store cannot be read, it may need \
 any module, and nothing is removed. Damaged modules, and files that an interrupted command left, \
 are listed too.
@@ -71,7 +71,7 @@ store_type (null if it cannot be read), bytes, last_used (milliseconds since 197
     },
     /// Replay a store's history with other code, and report whether it computes the same state;
     /// changes nothing
-    #[command(after_help = "Example: lattice code prove lobby chat-fixed.wasm
+    #[command(after_long_help = "Example: lattice code prove lobby chat-fixed.wasm
          lattice code prove lobby native
 
 JSON: store_id, recorded, logic_version, ops, proven, difference")]
@@ -83,7 +83,7 @@ JSON: store_id, recorded, logic_version, ops, proven, difference")]
         by: OsString,
     },
     /// Show what was decided about the code of a store, and why
-    #[command(after_help = "Example: lattice code why lobby
+    #[command(after_long_help = "Example: lattice code why lobby
 
 JSON, one object per line: time, store_id, store_type, recorded, logic, outcome (used, proven, refused), \
 because, ops, op; then one object: logic, because (null if it may not run), newer (release, cid, notes, found), \
@@ -94,7 +94,7 @@ warnings (texts)")]
     },
     /// Trust the releases of a publisher for a store type
     #[command(
-        after_help = "KEY is the publisher's complete public key, as `lattice identity` prints it there. A \
+        after_long_help = "KEY is the publisher's complete public key, as `lattice identity` prints it there. A \
 type has one trusted publisher. A trusted release runs without being added, in a store that records it and in \
 new stores. --policy follow: `upgrade` does not ask.
 
@@ -105,7 +105,7 @@ JSON: store_type, publisher, policy, changed"
     Trust(Trust),
     /// Announce a module as a release of its store type
     #[command(
-        after_help = "REGISTRY is a store of type core:registry; `lattice create core:registry` makes one. Its \
+        after_long_help = "REGISTRY is a store of type core:registry; `lattice create core:registry` makes one. Its \
 bundles carry releases to others. The author of this data directory is the publisher. Without --release, the \
 number is one more than the greatest of this publisher and type. The module itself travels beside: `lattice \
 bundle create STORE --with-code`.
@@ -116,7 +116,7 @@ JSON: store_type, release, cid, publisher, replaces"
     )]
     Publish(Publish),
     /// Ask users not to choose a release any more; stores that record it still open
-    #[command(after_help = "Counts only from the publisher of the release.
+    #[command(after_long_help = "Counts only from the publisher of the release.
 
 Example: lattice code withdraw chat.wasm --registry releases --reason 'loses messages'
 
@@ -136,7 +136,7 @@ JSON: cid, store_type, release")]
     },
     /// Stop trusting the publisher of a store type
     #[command(
-        after_help = "Stores that record one of its releases do not open until the release is added, or the \
+        after_long_help = "Stores that record one of its releases do not open until the release is added, or the \
 publisher is trusted again.
 
 Example: lattice code untrust org.example.chat
@@ -150,7 +150,7 @@ JSON: store_type, publisher (that was trusted), changed"
     },
     /// Run one module only for a store type
     #[command(
-        after_help = "`upgrade` refuses all other modules until `code unpin`. The module goes to the cache. A \
+        after_long_help = "`upgrade` refuses all other modules until `code unpin`. The module goes to the cache. A \
 `core:` type takes no module but its pin, where this program's own code does not open the store.
 
 Example: lattice code pin org.example.chat chat.wasm
@@ -166,7 +166,7 @@ JSON: store_type, cid, changed"
         what: OsString,
     },
     /// Remove the pin of a store type
-    #[command(after_help = "Example: lattice code unpin org.example.chat
+    #[command(after_long_help = "Example: lattice code unpin org.example.chat
 
 JSON: store_type, cid (that was the pin), changed")]
     Unpin {

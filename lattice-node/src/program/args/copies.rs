@@ -19,7 +19,7 @@ pub(in super::super) struct Bundle {
 pub(in super::super) enum BundleCommand {
     /// Write a store's history, or the ops that another replica lacks, to a file or a pipe
     #[command(
-        after_help = "Example: lattice bundle create fruit fruit.bundle\n         \
+        after_long_help = "Example: lattice bundle create fruit fruit.bundle\n         \
                       lattice bundle create fruit news.bundle --since bobs.tips\n         \
                       lattice bundle create fruit - | ssh bob lattice bundle apply -\n\n\
                       JSON: store_id, ops, bytes, modules (content ids); on standard error if the bundle \
@@ -46,12 +46,12 @@ pub(in super::super) enum BundleCommand {
         trusting: Trusting,
     },
     /// Print which ops a store has, for `bundle create --since` on another replica
-    #[command(after_help = "Example: lattice bundle tips fruit > bobs.tips\n\n\
+    #[command(after_long_help = "Example: lattice bundle tips fruit > bobs.tips\n\n\
                       JSON: store_id, tips, earlier (each: author, seq, id)")]
     Tips(Store),
     /// Check a bundle: digest, every op and every signature; list the code that it carries; no
     /// store is needed
-    #[command(after_help = "Example: lattice bundle verify fruit.bundle\n\n\
+    #[command(after_long_help = "Example: lattice bundle verify fruit.bundle\n\n\
                       JSON: store_id, store_type, ops, bytes, authors (author to number of ops), \
                       other_ops (ops of authors after the first 65,536), claims (logic, state_hash, \
                       frontier: number of its ops; null without code), modules (each: cid, store_type, \
@@ -62,7 +62,7 @@ pub(in super::super) enum BundleCommand {
     },
     /// Apply the ops of a bundle to their store, or to a new replica of it
     #[command(
-        after_help = "Applies the ops of the store's owner, of this node, and of authors that \
+        after_long_help = "Applies the ops of the store's owner, of this node, and of authors that \
                       the store knows. --author accepts another author, --any-author all of them.\n\n\
                       The whole bundle is read and checked before anything changes. A bundle that is \
                       not a regular file is first copied to an unnamed file in the data directory.\n\n\
@@ -77,7 +77,7 @@ pub(in super::super) enum BundleCommand {
                       Example: lattice bundle apply fruit.bundle --any-author\n         \
                       lattice bundle apply news.bundle --author 1f3a...\n         \
                       ssh bob lattice bundle create fruit - | lattice bundle apply -\n\n\
-                      JSON: store_id, created, applied, known, waiting, deferred, \
+                      JSON: store_id, alias, new_replica, applied, known, pending, deferred, \
                       deferred_until_ms (null if none is), rejected (each: reason, ops), \
                       claims (matched, differs, not_compared; null without code), forked (ops of this \
                       author that fork what was written here), copy (confirmed, ahead, unconfirmed; \
@@ -95,6 +95,9 @@ pub(in super::super) enum BundleCommand {
         /// Wait for ops dated ahead of this machine's clock, and apply them when they are due
         #[arg(long)]
         until_due: bool,
+        /// A name for the store; a bundle brings no name along
+        #[arg(long, value_name = "NAME")]
+        alias: Option<crate::Alias>,
         #[command(flatten)]
         trusting: Trusting,
     },
@@ -151,6 +154,9 @@ pub(in super::super) struct Restore {
     /// Replace an existing store without asking
     #[arg(long)]
     pub(in super::super) yes: bool,
+    /// A name for the restored store
+    #[arg(long, value_name = "NAME")]
+    pub(in super::super) alias: Option<crate::Alias>,
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
 }
@@ -180,7 +186,7 @@ pub(in super::super) struct History {
     #[command(flatten)]
     pub(in super::super) store: Store,
     /// Print only the newest N ops
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     pub(in super::super) limit: Option<u64>,
     /// Draw a graph of which op follows which
     #[arg(long)]
@@ -205,7 +211,7 @@ pub(in super::super) struct Watch {
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     pub(in super::super) prefix: Option<OsString>,
     /// Stop after N changes
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     pub(in super::super) limit: Option<u64>,
     #[command(flatten)]
     pub(in super::super) encoding: Encoding,

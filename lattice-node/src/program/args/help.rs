@@ -1,11 +1,14 @@
 //! The help text below a command's options: examples, and the output of `--json`.
 
 pub(super) const PROGRAM: &str = "\
-STORE is an alias, a store id, the first 4 or more hex digits of a store id, or a path that contains /, \
-to a store's directory or file.
+STORE is an alias, a store id, the first 4 or more hex digits of a store id (8 or more for a command that \
+changes the store), or a path that contains /, to a store's directory or file. An alias can be the \
+beginning of an id, and then means the store of that name. Aliases are given on this machine only: no replica \
+brings names along.
 
-Data goes to standard output, everything else to standard error. A value is printed raw to a pipe; \
-on a terminal and in lists, unprintable bytes are escaped. In JSON a byte string is a text under \
+Data goes to standard output, everything else to standard error. A value is printed raw to a pipe, and \
+on a terminal as it is, except for control characters. In lists, each byte that is not printable is \\xNN, and a \
+backslash that begins such a text is \\x5c. A key can be given as it is printed. In JSON a byte string is a text under \
 its name if it is UTF-8, else base64 under its name with _b64 appended. Times in JSON are \
 milliseconds since 1970-01-01 UTC.
 
@@ -32,8 +35,22 @@ Example: lattice create core:kvstore --alias fruit
 
 JSON: store_id, store_type, schema_version, alias";
 
+pub(super) const STATS: &str = "\
+Reads all ops, and the keys of a core:kvstore store. The part of a key up to its last delimiter is its prefix, \
+or a part with --depth delimiters. `unused` is about what `compact` gives back.
+
+Example: lattice stats fruit
+         lattice stats packages --delimiter : --depth 2
+
+JSON: store_id, store_type, bytes (of the file), ops, elements, key_count, entry_count (null unless it is a log), state_bytes, \
+history_bytes, records_bytes, reclaimable_bytes (about), by_author (each: author, ops, bytes), by_prefix (each: \
+prefix, key_count, bytes); the last author or prefix can be null, which is the sum of all others";
+
 pub(super) const LIST: &str = "\
+On a terminal ids are shortened to what is unique among these stores, at least 8 digits.
+
 Example: lattice list
+         lattice list --sort size
 
 JSON, one object per line: store_id, store_type, schema_version, alias, bytes, verified; for a damaged store: path, \
 error";
@@ -48,8 +65,8 @@ op id)";
 pub(super) const INFO: &str = "\
 Example: lattice info fruit
 
-JSON: store_id, store_type, schema_version, tips, state_hash, ops, authors, frontier, forks, held, \
-held_ops, logic_version, code (where its module is), opened_by (the code that would open it, or \
+JSON: store_id, store_type, schema_version, tips, state_hash, ops, elements, key_count (null unless it is a \
+key-value store), entry_count (null unless it is a log), authors, frontier, forks, held, held_ops, logic_version, code (where its module is), opened_by (the code that would open it, or \
 null), needs_upgrade (whether it is older than that code), bytes, alias, owner, \
 created, migrated_from, verified (whether this data directory vouches for the store), copy (whether it is \
 an unconfirmed copy)";
@@ -139,7 +156,7 @@ pub(super) const APPEND: &str = "\
 Example: lattice append events 'disk replaced'
          journalctl --follow | lattice append events
 
-JSON: entries, ops";
+JSON: entries, ops; of the newest op: op, author, seq, apply_index";
 
 pub(super) const TAIL: &str = "\
 Example: lattice tail events -n 20
@@ -195,7 +212,7 @@ JSON Lines, with and without --json: key, value; or entry, time, author, content
 JSON, with FILE: store_id, file, rows, bytes; on standard error if FILE is `-`";
 
 pub(super) const ALIAS: &str = "\
-Example: lattice alias set fruit 3f2a
+Example: lattice alias set 3f2a fruit
          lattice alias remove fruit
          lattice alias
 
@@ -226,8 +243,9 @@ file in TMPDIR, about as large as the store. If there are findings, the exit cod
 
 Example: lattice verify fruit
          lattice verify fruit --quick
+         lattice verify --all
 
-JSON: store_id, ok, depth, ops, elements, state_hash, forks, held, held_ops, logic_version, \
+JSON, with --all one object per store: store_id, ok, depth, ops, elements, state_hash, forks, held, held_ops, logic_version, \
 recorded_logic, code (where its module is), checksums (intact, damaged, in_use or not_checked), findings \
 (each: kind, message, and what else is known)";
 
@@ -306,21 +324,26 @@ If an author wrote to the store after the copy was made, the next write to the r
 the author. So that author's first write is refused, until --continue says that there are no later ops, or \
 a replica does: apply its bundle (`bundle apply`), or give its tips (`bundle create --since`).
 
-Example: lattice restore fruit.db
+Example: lattice restore fruit.db --alias fruit
 
-JSON: store_id, store_type, kept (where the replaced file is, or null), verified";
+JSON: store_id, store_type, alias, kept (where the replaced file is, or null), verified";
 
 pub(super) const DOCTOR: &str = "\
-Lists directories and files that no process works on: stores that a killed command was building \
+Checks the modes of the data directory, its identity (missing, replaced, or used by a clone), its names and its \
+cache of modules; and of each store whether it is intact, verified, a copy, older than this program, misdated, or \
+holds ops. Each finding names the command that mends it. If a store is damaged, the exit code is 4.
+
+Then lists directories and files that no process works on: stores that a killed command was building \
 (creation, copy, migration) or removing (removal), unfinished files (partial), and the files that a \
 rebuild or a restore replaced (before-rebuild, before-restore). `lattice migrate` resumes a migration \
 that is listed. A replaced file is removed only if the store's file can be read.
 
 Example: lattice doctor
+         lattice doctor fruit --full
          lattice doctor --fix ~/backups
 
-JSON, one object per line: path, left_by, store_id (of a migration, the old store), bytes, time (of the \
-last change), removed";
+JSON, one object per finding: finding, store_id, path, message, mended_by, fixed; per leftover: path, left_by, \
+store_id (of a migration, the old store), bytes, time (of the last change), removed";
 
 pub(super) const DESTROY: &str = "\
 Asks for confirmation on a terminal; elsewhere --yes is required.

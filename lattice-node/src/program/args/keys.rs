@@ -9,7 +9,8 @@ use super::{Encoding, Store, Writing};
 pub(in super::super) struct Put {
     #[command(flatten)]
     pub(in super::super) store: Store,
-    /// The key, 1 to 4,096 bytes; put `--` before a key that starts with a dash
+    /// The key, 1 to 4,096 bytes, as it is, or as `scan` prints it if it is there; put `--` before
+    /// a key that starts with a dash
     pub(in super::super) key: OsString,
     /// The value; without it, standard input is read to its end, unchanged
     pub(in super::super) value: Option<OsString>,
@@ -95,7 +96,7 @@ pub(in super::super) struct Scan {
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(in super::super) to: Option<OsString>,
     /// Print at most N keys
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     pub(in super::super) limit: Option<usize>,
     /// Print in descending key order
     #[arg(long)]

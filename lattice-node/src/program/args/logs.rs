@@ -21,7 +21,13 @@ pub(in super::super) struct Tail {
     #[command(flatten)]
     pub(in super::super) store: Store,
     /// Print the newest N entries
-    #[arg(short = 'n', long = "lines", default_value_t = 10, value_name = "N")]
+    #[arg(
+        short = 'n',
+        long = "limit",
+        alias = "lines",
+        default_value_t = 10,
+        value_name = "N"
+    )]
     pub(in super::super) count: u64,
     /// Then print each new entry as it arrives, until interrupted
     #[arg(short, long)]

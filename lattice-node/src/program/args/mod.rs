@@ -3,6 +3,7 @@
 #[cfg(feature = "wasm")]
 mod code;
 mod copies;
+mod groups;
 mod help;
 mod keys;
 mod logs;
@@ -21,11 +22,12 @@ pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy};
 pub(super) use copies::{
     Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch,
 };
+pub(super) use groups::{first_commands, program, suggest};
 pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
-    IdentityCommand, Import, ImportFormat, Migrate, Verify,
+    IdentityCommand, Import, ImportFormat, List, Migrate, SortBy, Stats, Verify,
 };
 pub(super) use upgrade::Upgrade;
 
@@ -37,7 +39,7 @@ pub(super) use upgrade::Upgrade;
     version,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = help::PROGRAM
+    after_long_help = help::PROGRAM
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -56,7 +58,12 @@ pub(super) struct Global {
     /// A module file, searched after the cache; it runs only if it was added with `code add`. The
     /// directories in LATTICE_CODE_PATH are searched next
     #[cfg(feature = "wasm")]
-    #[arg(long = "code", global = true, value_name = "FILE")]
+    #[arg(
+        long = "code",
+        global = true,
+        value_name = "FILE",
+        hide_short_help = true
+    )]
     pub(super) code: Vec<PathBuf>,
     /// Print JSON: one object, or for a list one object per line; an error is one object, too
     #[arg(long, global = true)]
@@ -72,15 +79,22 @@ pub(super) struct Global {
         value_name = "SECONDS",
         num_args = 0..=1,
         require_equals = true,
+        hide_short_help = true,
         default_missing_value = "10",
         conflicts_with = "no_wait"
     )]
     pub(super) wait: Option<u32>,
     /// Do not wait while another process writes the store: fail at once
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(super) no_wait: bool,
     /// When to use colours; `auto` uses them on a terminal, unless NO_COLOR is set
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_short_help = true
+    )]
     pub(super) color: Color,
 }
 
@@ -106,106 +120,108 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show what Lattice does, on real data; deletes its stores at the end
-    #[command(after_help = help::TOUR)]
+    #[command(after_long_help = help::TOUR)]
     Tour(Tour),
     /// Create an empty store and print its id
-    #[command(after_help = help::CREATE)]
+    #[command(after_long_help = help::CREATE)]
     Create(Create),
     /// List the stores of the data directory
-    #[command(after_help = help::LIST)]
-    List,
+    #[command(after_long_help = help::LIST, alias = "ls")]
+    List(List),
     /// Show a store's id, type and tips, read from its `meta` table alone
-    #[command(after_help = help::PEEK)]
+    #[command(after_long_help = help::PEEK)]
     Peek(Store),
     /// Show a store's id, type, history and state hash
-    #[command(after_help = help::INFO)]
+    #[command(after_long_help = help::INFO, alias = "show")]
     Info(Store),
+    /// Show what takes how much space in a store
+    #[command(after_long_help = help::STATS)]
+    Stats(Stats),
     /// List the store types that this program knows
-    #[command(after_help = help::TYPES)]
+    #[command(after_long_help = help::TYPES)]
     Types,
     /// Describe the methods of a store or of a store type
-    #[command(after_help = help::DESCRIBE)]
+    #[command(after_long_help = help::DESCRIBE)]
     Describe(Describe),
     /// Call a method of a store by name
-    #[command(after_help = help::CALL)]
+    #[command(after_long_help = help::CALL)]
     Call(Call),
     /// Set a key of a key-value store
-    #[command(after_help = help::PUT)]
+    #[command(after_long_help = help::PUT, alias = "set")]
     Put(Put),
     /// Print the values of keys
-    #[command(after_help = help::GET)]
+    #[command(after_long_help = help::GET)]
     Get(Get),
     /// Report by the exit code whether keys have values
-    #[command(after_help = help::EXISTS)]
+    #[command(after_long_help = help::EXISTS)]
     Exists(Exists),
     /// Carry out many commands: all as one op, or each as its own
-    #[command(after_help = help::BATCH)]
+    #[command(after_long_help = help::BATCH)]
     Batch(Batch),
     /// Delete keys of a key-value store, all of them or none
-    #[command(after_help = help::DEL)]
+    #[command(after_long_help = help::DEL, visible_alias = "delete", alias = "rm", alias = "remove")]
     Del(Delete),
     /// Print keys and values in key order
-    #[command(after_help = help::SCAN)]
+    #[command(after_long_help = help::SCAN)]
     Scan(Scan),
     /// Print the concurrent values of keys; of each key the current value comes first
-    #[command(after_help = help::CONFLICTS)]
+    #[command(after_long_help = help::CONFLICTS)]
     Conflicts(Conflicts),
     /// Append entries to a log store: each TEXT, or each line of standard input
-    #[command(after_help = help::APPEND)]
+    #[command(after_long_help = help::APPEND)]
     Append(Append),
     /// Print the newest entries of a log store, oldest first
-    #[command(after_help = help::TAIL)]
+    #[command(after_long_help = help::TAIL)]
     Tail(Tail),
     /// Import rows or entries from a file or standard input
-    #[command(after_help = help::IMPORT)]
+    #[command(after_long_help = help::IMPORT)]
     Import(Import),
     /// Print all keys, or all entries, as JSON Lines that `import` reads
-    #[command(after_help = help::EXPORT)]
+    #[command(after_long_help = help::EXPORT)]
     Export(Export),
     /// Verify that a store's history is intact, and that its state follows from it
-    #[command(after_help = help::VERIFY)]
+    #[command(after_long_help = help::VERIFY)]
     Verify(Verify),
-    /// Bring a store that an older program wrote up to date: its layout, and the code that it
-    /// records
-    #[command(after_help = help::UPGRADE)]
+    /// Bring a store of an older program up to date: its layout, and the code that it records
+    #[command(after_long_help = help::UPGRADE)]
     Upgrade(Upgrade),
     /// Create a new store of a type from an old store; the old store does not change
-    #[command(after_help = help::MIGRATE)]
+    #[command(after_long_help = help::MIGRATE)]
     Migrate(Migrate),
     /// Recompute a store's state from its history, with this program's logic
-    #[command(after_help = help::REBUILD)]
+    #[command(after_long_help = help::REBUILD)]
     Rebuild(Store),
     /// Shrink a store's file
-    #[command(after_help = help::COMPACT)]
+    #[command(after_long_help = help::COMPACT)]
     Compact(Store),
     /// Exchange history between replicas, in files or pipes
     Bundle(Bundle),
     /// Copy a store to a file that is itself a store; works while the store is in use
-    #[command(after_help = help::BACKUP)]
+    #[command(after_long_help = help::BACKUP)]
     Backup(Backup),
     /// Restore a store of the data directory from a copy
-    #[command(after_help = help::RESTORE)]
+    #[command(after_long_help = help::RESTORE)]
     Restore(Restore),
-    /// List what killed commands left on disk, and replaced files that are kept; remove them
-    #[command(after_help = help::DOCTOR)]
+    /// Find what is wrong with the data directory and its stores, and the command that mends it
+    #[command(after_long_help = help::DOCTOR)]
     Doctor(Doctor),
     /// Delete a store permanently
-    #[command(after_help = help::DESTROY)]
+    #[command(after_long_help = help::DESTROY)]
     Destroy(Destroy),
     /// Print the ops of a store, newest first: what each did, its author and its time
-    #[command(after_help = help::HISTORY)]
+    #[command(after_long_help = help::HISTORY, alias = "log")]
     History(History),
     /// Print every change as it arrives, until interrupted
-    #[command(after_help = help::WATCH)]
+    #[command(after_long_help = help::WATCH)]
     Watch(Watch),
     /// Name stores, or list the names
-    #[command(after_help = help::ALIAS)]
+    #[command(after_long_help = help::ALIAS)]
     Alias(Alias),
     /// Code of store types that comes as modules: add, trust, publish, prove, why
     #[cfg(feature = "wasm")]
     Code(Code),
-    /// Print the public key of the author that this data directory writes as, or make a new one
-    #[command(after_help = help::IDENTITY)]
+    /// Print the public key that this data directory writes as, or make a new one
+    #[command(after_long_help = help::IDENTITY)]
     Identity(Identity),
 }
 

@@ -1,9 +1,9 @@
 //! Arguments of the commands for stores of any type.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::TypedValueParser;
 use clap::{Subcommand, ValueEnum};
 
 use super::{Encoding, Mode, Store, Trusting, Writing};
@@ -14,12 +14,48 @@ pub(in super::super) struct Create {
     /// The store's type, e.g. core:kvstore or core:logstore; `lattice types` lists all
     #[arg(value_name = "TYPE")]
     pub(in super::super) store_type: String,
-    /// A name for the store: letters, digits, `-` and `_`, but not only hex digits
+    /// A name for the store: letters and digits of any script, `-`, `_` and `.`
     #[arg(long, value_name = "NAME")]
     pub(in super::super) alias: Option<crate::Alias>,
     /// Let the group of the store's file read the store: mode 0640, and 0750 for its directory
     #[arg(long)]
     pub(in super::super) group_readable: bool,
+}
+
+/// The order of a list of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum SortBy {
+    /// By name; stores without one come last, by id
+    Name,
+    /// By id
+    Id,
+    /// By type, then by name
+    Type,
+    /// The largest first
+    Size,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct List {
+    /// The order
+    #[arg(long, value_name = "BY", default_value = "name")]
+    pub(in super::super) sort: SortBy,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Stats {
+    #[command(flatten)]
+    pub(in super::super) store: Store,
+    /// What ends a prefix of a key
+    #[arg(long, value_name = "BYTES", default_value = "/",
+          value_parser = clap::builder::NonEmptyStringValueParser::new().map(OsString::from))]
+    pub(in super::super) delimiter: OsString,
+    /// The most delimiters in a prefix
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(in super::super) depth: usize,
+    /// Show the N largest authors and prefixes, and the sum of all others
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(in super::super) limit: usize,
 }
 
 #[derive(Debug, clap::Args)]
@@ -170,19 +206,19 @@ pub(in super::super) struct Alias {
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum AliasCommand {
     /// List all aliases
-    #[command(after_help = "Example: lattice alias list")]
+    #[command(after_long_help = "Example: lattice alias list")]
     List,
     /// Give a store of the data directory a name
-    #[command(after_help = "Example: lattice alias set fruit 3f2a")]
+    #[command(after_long_help = "Example: lattice alias set 3f2a fruit")]
     Set {
-        /// The name: letters, digits, `-` and `_`, but not only hex digits
-        #[arg(value_name = "NAME")]
-        alias: crate::Alias,
         #[command(flatten)]
         store: Store,
+        /// The name: letters and digits of any script, `-`, `_` and `.`
+        #[arg(value_name = "NAME")]
+        alias: crate::Alias,
     },
     /// Remove a name; the store stays
-    #[command(after_help = "Example: lattice alias remove fruit")]
+    #[command(after_long_help = "Example: lattice alias remove fruit")]
     Remove {
         /// The name
         #[arg(value_name = "NAME")]
@@ -203,7 +239,7 @@ pub(in super::super) struct Identity {
 #[derive(Debug, Subcommand)]
 pub(in super::super) enum IdentityCommand {
     /// Give this data directory a new identity; the old key is kept in a file beside it
-    #[command(after_help = super::help::IDENTITY_NEW)]
+    #[command(after_long_help = super::help::IDENTITY_NEW)]
     New {
         /// Do not ask
         #[arg(long)]
@@ -213,8 +249,12 @@ pub(in super::super) enum IdentityCommand {
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Verify {
-    #[command(flatten)]
-    pub(in super::super) store: Store,
+    /// The store
+    #[arg(value_name = "STORE", required_unless_present = "all")]
+    pub(in super::super) store: Option<OsString>,
+    /// Verify every store of the data directory, and continue after a failure
+    #[arg(long, conflicts_with = "store")]
+    pub(in super::super) all: bool,
     /// Only count and hash the rows of the state, and compare with the recorded state hash
     #[arg(long)]
     pub(in super::super) quick: bool,
@@ -236,10 +276,14 @@ pub(in super::super) struct Migrate {
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Doctor {
-    /// Directories outside of the data directory, in which backups, bundles or exports are written
-    #[arg(value_name = "DIR")]
-    pub(in super::super) dirs: Vec<PathBuf>,
-    /// Remove what is listed
+    /// Stores to check; without any, the data directory and all its stores. Directories outside of
+    /// it, in which backups, bundles or exports are written, are searched for leftovers
+    #[arg(value_name = "STORE|DIR")]
+    pub(in super::super) targets: Vec<OsString>,
+    /// Verify each store in full, instead of its state hash only
+    #[arg(long)]
+    pub(in super::super) full: bool,
+    /// Mend what loses nothing: remove leftovers, and take away excess permissions
     #[arg(long)]
     pub(in super::super) fix: bool,
 }

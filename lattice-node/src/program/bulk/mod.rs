@@ -88,7 +88,7 @@ impl Stop {
 type Rows<R> = Box<dyn Iterator<Item = Result<(u64, R), Stop>>>;
 
 pub(super) fn import(context: &mut Context<'_>, args: &args::Import) -> Result<(), Failure> {
-    let path = context.path(&args.store.store)?;
+    let path = context.path_to_change(&args.store.store)?;
     let found = context.node.manager().find(path, Access::ReadWrite)?;
     match found.meta().store_type.as_str() {
         lattice_kvstore::STORE_TYPE => import_rows::<KvRow>(context, args, found),

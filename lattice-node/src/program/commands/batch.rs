@@ -46,7 +46,7 @@ struct Input {
 }
 
 pub(super) fn batch(context: &mut Context<'_>, batch: args::Batch) -> Result<(), Failure> {
-    let path = context.path(&batch.store.store)?;
+    let path = context.path_to_change(&batch.store.store)?;
     let found = context.node.manager().find(&path, Access::ReadWrite)?;
     let store_type = found.meta().store_type.clone();
     let run: Run = match (batch.each, store_type.as_str()) {

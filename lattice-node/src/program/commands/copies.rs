@@ -14,6 +14,7 @@ use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
 use crate::program::failure::{Failure, Kind};
+use crate::program::human;
 use crate::program::output::json_path_or_null;
 use crate::program::pipes::{FileArg, Input, Spool, Target, nearest};
 use crate::program::store_ref::of_leftovers;
@@ -120,6 +121,11 @@ fn restore_file(
     file: &Path,
 ) -> Result<(), Failure> {
     let manager = context.node.manager();
+    if restore.alias.is_some() {
+        // What is wrong with the file is reported below.
+        let store_id = manager.peek_path(file).ok().map(|meta| meta.store_id);
+        context.check_alias(restore.alias.as_ref(), store_id)?;
+    }
     let restoring = manager.begin_restore(file)?;
     let if_there = match restoring.is_there() {
         true => {
@@ -135,9 +141,11 @@ fn restore_file(
         context.out.note(&format!("the old file is kept as {kept}"));
     }
     let store_id = restored.meta.store_id;
+    context.set_alias(restore.alias.as_ref(), store_id)?;
     let mut value = Map::from_iter([
         ("store_id".to_owned(), json!(store_id)),
         ("store_type".to_owned(), json!(restored.meta.store_type)),
+        ("alias".to_owned(), json!(restore.alias)),
     ]);
     json_path_or_null(&mut value, "kept", kept);
     let is_verified = restored.vouched == Vouched::Verified;
@@ -197,7 +205,7 @@ fn question(manager: &StoreManager, restoring: &Restoring<'_>) -> Result<String,
 }
 
 pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Result<(), Failure> {
-    let path = match context.path(&destroy.store.store) {
+    let path = match context.path_to_change(&destroy.store.store) {
         Err(failure) => return destroy_left(context, destroy, failure),
         path => path?,
     };
@@ -235,17 +243,44 @@ pub(super) fn destroy(context: &mut Context<'_>, destroy: &args::Destroy) -> Res
             manager.stores_dir().display()
         )));
     }
-    let what = peeked.map_or("damaged".to_owned(), |meta| {
-        format!("of type {}", meta.store_type)
-    });
-    confirm(
-        context,
-        destroy.yes,
-        &format!("store {store_id}, {what}, will be deleted permanently. Delete it?"),
-    )?;
+    let question = match destroy.yes {
+        true => String::new(),
+        false => removal(context, store_id, &path, peeked.as_ref()),
+    };
+    confirm(context, destroy.yes, &question)?;
     let destroyed = context.node.manager().destroy(store_id)?;
     remove_aliases(context, store_id)?;
     report(context, store_id, &destroyed)
+}
+
+/// Asks whether a store is to be deleted: its alias and id, and what would be lost.
+fn removal(
+    context: &mut Context<'_>,
+    store_id: StoreId,
+    path: &Path,
+    peeked: Option<&MetaInfo>,
+) -> String {
+    let aliases = context.aliases();
+    let id = store_id.to_string();
+    let (name, id) = match aliases.alias_of(store_id) {
+        Some(alias) => (format!("`{alias}`"), format!("{id}, ")),
+        None => (format!("store {id}"), String::new()),
+    };
+    let store_type = peeked.map_or("damaged".into(), |meta| meta.store_type.to_string());
+    let manager = context.node.manager();
+    let ops = manager.open_history(path).ok();
+    let ops = ops.and_then(|history| history.op_count().ok());
+    let ops = ops.map_or(String::new(), |ops| {
+        format!(", {}", plural(ops, ("op", "ops")))
+    });
+    let file = match path.is_dir() {
+        true => manager.store_path(store_id),
+        false => path.to_path_buf(),
+    };
+    let bytes = fs::metadata(&file).map_or(String::new(), |metadata| {
+        format!(", {}", human::size(metadata.len()))
+    });
+    format!("{name} ({id}{store_type}{ops}{bytes}) will be deleted permanently. Delete it?")
 }
 
 /// Finishes the removal of a store that is no longer in its place: a process that was removing or

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use lattice_backend::engine::read::MethodError;
 use lattice_backend::machine::{CallError, Fields, Method, MethodKind, Value, ValueType};
-use lattice_meta::StoreType;
+use lattice_meta::{Hlc, StoreType};
 use serde_json::{Value as Json, json};
 
 use super::code_of;
@@ -42,8 +42,11 @@ pub(super) fn types(context: &mut Context<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Failure> {
-    // Every type name contains a separator that no id and no alias has.
-    let is_type = |text: &str| !text.contains('/') && text.contains(['.', ':']);
+    // Every type name contains a separator that no id has. An alias with one wins.
+    let aliases = context.aliases();
+    let is_type = |text: &str| {
+        !text.contains('/') && text.contains(['.', ':']) && aliases.store(text).is_none()
+    };
     let (store_type, methods, store_id, logic) = match what.to_str().filter(|text| is_type(text)) {
         Some(text) => {
             let store_type = parse_type(context, text)?;
@@ -134,7 +137,12 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
             known: known.clone().map(str::to_owned).collect(),
         };
         let failure = Failure::usage(error.to_string());
-        return Err(match did_you_mean(&call.method, known) {
+        let meant = match &*call.method {
+            "len" => "count",
+            "count" => "len",
+            other => other,
+        };
+        return Err(match did_you_mean(meant, known) {
             Some(meant) => failure.and(&meant),
             None => failure,
         });
@@ -149,6 +157,7 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
     let given = Value::Record(given);
     let access = match method.kind {
         MethodKind::Command => {
+            context.path_to_change(&call.store.store)?;
             context.note_use(&path);
             context.node.become_writer()?;
             Access::ReadWrite
@@ -165,11 +174,49 @@ pub(super) fn call(context: &mut Context<'_>, call: args::Call) -> Result<(), Fa
     }
     let manager = context.node.manager();
     let store = manager.open_found(found, access)?;
+    let store_type = store.store_type().clone();
     let result = store.call(&method.name, given).map_err(explained)?;
+    let result = in_words_of_the_program(&store_type, result);
     manager.close(store_id)?;
     match method.kind {
         MethodKind::Command if context.out.is_json() => context.out.json(&called(&result)),
         _ => print(&mut context.out, &result),
+    }
+}
+
+/// Names the fields of the built-in types as the commands of the program do: one name for one
+/// thing, and times in milliseconds.
+fn in_words_of_the_program(store_type: &StoreType, result: Value) -> Value {
+    const BUILT_IN: [&str; 2] = [lattice_kvstore::STORE_TYPE, lattice_logstore::STORE_TYPE];
+    if !BUILT_IN.contains(&store_type.as_str()) {
+        return result;
+    }
+    match result {
+        Value::List(values) => {
+            let values = values.into_iter();
+            Value::List(
+                values
+                    .map(|value| in_words_of_the_program(store_type, value))
+                    .collect(),
+            )
+        }
+        Value::Record(fields) => {
+            let named = fields
+                .into_iter()
+                .map(|(name, value)| match (&*name, value) {
+                    ("time_ms", value) => ("time".to_owned(), value),
+                    ("hlc", Value::Integer(hlc)) => {
+                        let hlc = Hlc::from_u64(u64::try_from(hlc).unwrap_or(u64::MAX));
+                        ("time".to_owned(), hlc.ms().into())
+                    }
+                    // The number of an entry in its op.
+                    ("index", value) => ("change".to_owned(), value),
+                    ("seq", Value::Integer(seq)) => (name, Value::Text(seq.to_string())),
+                    (_, value) => (name, value),
+                });
+            Value::Record(named.collect())
+        }
+        value => value,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::io;
 
+use lattice_backend::engine::write::Receipt;
 use lattice_backend::op::MAX_OP_BYTES;
 use lattice_logstore::{Append, Entry, LogSnapshot, Selection};
 use lattice_meta::OpId;
 use lattice_registry::TypedStore;
 use serde_json::{Map, Value, json};
 
+use super::keys::receipt_json;
 use super::timestamp;
 use super::watch::Seen;
 use crate::LogStore;
@@ -38,29 +40,40 @@ pub(super) fn append(context: &mut Context<'_>, append: args::Append) -> Result<
         .collect::<Result<Vec<_>, _>>()?;
     context.allow(append.writing);
     let log: LogStore = context.write(&append.store.store, &lattice_logstore::store_type())?;
-    let counts = if texts.is_empty() {
-        append_lines(context, &log, encoding)?
+    let mut newest = None;
+    let (entries, ops) = if texts.is_empty() {
+        append_lines(context, &log, encoding, &mut newest)?
     } else {
         let entries = u64::try_from(texts.len()).expect("what is in memory can be counted");
-        log.append_many(texts)?;
+        newest = Some(log.append_many(texts)?);
         (entries, 1)
     };
     close(&log)?;
     if context.out.is_json() {
-        let (entries, ops) = counts;
-        context
-            .out
-            .json(&json!({ "entries": entries, "ops": ops }))?;
+        let mut value = Map::from_iter([
+            ("entries".to_owned(), json!(entries)),
+            ("ops".to_owned(), json!(ops)),
+        ]);
+        match &newest {
+            Some(receipt) => value.extend(receipt_json(receipt)),
+            // No lines, no op.
+            None => value.extend(
+                ["op", "author", "seq", "apply_index"].map(|name| (name.to_owned(), Value::Null)),
+            ),
+        }
+        context.out.json(&value.into())?;
     }
     Ok(())
 }
 
 /// Appends each line of standard input. Lines that are already buffered become one op, so that
-/// lines of a slow writer are not delayed. Returns the numbers of entries and ops.
+/// lines of a slow writer are not delayed. Returns the numbers of entries and ops, and sets the
+/// receipt of the newest op.
 fn append_lines(
     context: &Context<'_>,
     log: &LogStore,
     encoding: Encoding,
+    newest: &mut Option<Receipt>,
 ) -> Result<(u64, u64), Failure> {
     let mut bulk = Bulk::start(context, ("entry", "entries"));
     context
@@ -94,8 +107,8 @@ fn append_lines(
                 entries: std::mem::take(&mut entries),
             };
             bytes = 0;
-            bulk.commit(rows, || log.engine().append(command))
-                .map_err(|error| bulk.failure(error.into()))?;
+            let receipt = bulk.commit(rows, || log.engine().append(command));
+            *newest = Some(receipt.map_err(|error| bulk.failure(error.into()))?);
         }
         if is_last {
             bulk.check()?;

@@ -12,8 +12,10 @@ mod garbage;
 mod held;
 mod history;
 mod keys;
+mod list;
 mod logs;
 mod names;
+mod stats;
 mod stores;
 mod upgrade;
 mod values;
@@ -36,9 +38,10 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
     match command {
         Command::Tour(args) => tour::run(context, &args),
         Command::Create(args) => stores::create(context, &args),
-        Command::List => stores::list(context),
+        Command::List(args) => list::list(context, &args),
         Command::Peek(args) => stores::peek(context, &args.store),
         Command::Info(args) => stores::info(context, &args.store),
+        Command::Stats(args) => stats::stats(context, &args),
         Command::Types => dynamic::types(context),
         Command::Describe(args) => dynamic::describe(context, &args.what),
         Command::Call(args) => dynamic::call(context, args),

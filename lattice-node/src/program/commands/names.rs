@@ -15,7 +15,14 @@ pub(super) fn alias(context: &mut Context<'_>, args: args::Alias) -> Result<(), 
     match args.command {
         None | Some(AliasCommand::List) => list(context),
         Some(AliasCommand::Set { alias, store }) => {
-            let path = context.path(&store.store)?;
+            let path = match context.path(&store.store) {
+                Err(failure) if context.path(alias.as_str().as_ref()).is_ok() => {
+                    return Err(failure.and(&format!(
+                        "the store comes first: `lattice alias set {alias} NAME`"
+                    )));
+                }
+                path => path?,
+            };
             let manager = context.node.manager();
             let store_id = manager.peek_path(&path)?.store_id;
             // A copy of a store at another path has the same id, but the alias would name the
@@ -48,7 +55,7 @@ fn list(context: &mut Context<'_>) -> Result<(), Failure> {
     if aliases.iter().next().is_none() {
         context
             .out
-            .note("no aliases; `lattice alias set NAME STORE` sets one");
+            .note("no aliases; `lattice alias set STORE NAME` sets one");
     }
     Ok(())
 }

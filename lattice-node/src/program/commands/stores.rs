@@ -3,22 +3,24 @@
 use std::ffi::OsStr;
 
 use lattice_meta::{MetaInfo, StoreId, StoreType};
-use lattice_registry::Listed;
+use lattice_registry::Found;
 use serde_json::{Map, Value, json};
 
 use super::held::{held_json, held_line, held_ops};
 use crate::program::args;
+use crate::program::bulk::plural;
 use crate::program::context::Context;
-use crate::program::failure::{Failure, manager_kind};
-use crate::program::output::{Output, echo, escape, json_path, styles};
+use crate::program::failure::Failure;
+use crate::program::human;
+use crate::program::output::{Output, echo, escape, styles};
 use crate::program::suggest::did_you_mean;
-use crate::{Access, Aliases};
+use crate::{Access, Aliases, KvStore, LogStore};
 
 pub(super) fn create(context: &mut Context<'_>, create: &args::Create) -> Result<(), Failure> {
     let store_type = parse_type(context, &create.store_type)?;
     // Unknown types and taken aliases are refused before an identity is created.
     context.registry().resolve(&store_type)?;
-    context.check_alias(create.alias.as_ref())?;
+    context.check_alias(create.alias.as_ref(), None)?;
     context.node.become_writer()?;
     let manager = context.node.manager();
     let id = manager.create(&store_type)?;
@@ -66,80 +68,6 @@ pub(super) fn parse_type(context: &Context<'_>, text: &str) -> Result<StoreType,
             None => failure.and("`lattice types` lists the known types"),
         }
     })
-}
-
-pub(super) fn list(context: &mut Context<'_>) -> Result<(), Failure> {
-    let all = context.node.manager().list()?;
-    let aliases = context.aliases();
-    let types = all.iter().flat_map(|listed| &listed.meta);
-    let width = types.map(|meta| meta.store_type.as_str().len()).max();
-    for listed in &all {
-        list_one(context, listed, &aliases, width.unwrap_or(0))?;
-    }
-    if all.is_empty() {
-        let dir = context.data_dir.display();
-        context.out.note(&format!(
-            "no stores in {dir}; `lattice create core:kvstore` creates one"
-        ));
-    }
-    Ok(())
-}
-
-fn list_one(
-    context: &mut Context<'_>,
-    listed: &Listed,
-    aliases: &Aliases,
-    width: usize,
-) -> Result<(), Failure> {
-    match &listed.meta {
-        Ok(meta) => {
-            let alias = aliases.alias_of(meta.store_id);
-            let value = json!({
-                "store_id": meta.store_id,
-                "store_type": meta.store_type,
-                "schema_version": meta.schema_version,
-                "alias": alias,
-                "bytes": listed.size_bytes,
-                "verified": listed.is_known,
-            });
-            context.out.either(value, |out| {
-                let bytes = listed
-                    .size_bytes
-                    .map_or("-".into(), |bytes| bytes.to_string());
-                let store_type = format!("{:<width$}", meta.store_type);
-                let alias = alias.map_or(String::new(), |alias| {
-                    format!("  {}", out.paint(styles::NAME, alias.as_str()))
-                });
-                let store_type = out.paint(styles::TYPE, &store_type);
-                let unverified = match listed.is_known {
-                    true => "",
-                    false => "  unverified",
-                };
-                format!(
-                    "{}  {store_type}  {bytes:>12}{alias}{unverified}",
-                    meta.store_id
-                )
-            })
-        }
-        Err(error) => {
-            let path = listed.path.display().to_string();
-            let name = listed.path.file_name().unwrap_or(listed.path.as_os_str());
-            let failure = Failure::of(manager_kind(error), error);
-            let error = context.complete(failure, name).to_json();
-            let message = error["message"].as_str().unwrap_or("?").to_owned();
-            let mut value = Map::new();
-            json_path(&mut value, "path", &listed.path);
-            value.insert("error".into(), error);
-            context.out.either(value, |out| {
-                let message = escape(message.as_bytes());
-                format!(
-                    "{}  {}",
-                    escape(path.as_bytes()),
-                    out.paint(styles::BAD, &message)
-                )
-            })
-        }
-    }
 }
 
 fn meta_json(meta: &MetaInfo) -> Map<String, Value> {
@@ -227,6 +155,8 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     // The code that would open it, if that is here; its history needs none.
     let opener = context.registry().resolve(found.recorded()).ok();
     let opened = opener.map(|opener| opener.logic());
+    let contents = contents(context, found);
+    let manager = context.node.manager();
     let handle = manager.open_history(&path)?;
     let verified = manager.is_known(&path)?;
     let copy = handle.is_unconfirmed_copy()?;
@@ -259,6 +189,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     value.extend([
         ("state_hash".to_owned(), json!(state_hash)),
         ("ops".to_owned(), json!(ops)),
+        ("elements".to_owned(), json!(handle.element_count()?)),
         ("authors".to_owned(), json!(meta.tips.len())),
         ("frontier".to_owned(), json!(frontier)),
         ("forks".to_owned(), json!(forks)),
@@ -279,6 +210,7 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         ("verified".to_owned(), json!(verified)),
         ("copy".to_owned(), json!(copy)),
     ]);
+    value.extend(Contents::json(contents));
     #[cfg(feature = "wasm")]
     value.insert(
         "newer".to_owned(),
@@ -295,7 +227,10 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
             sheet.line("migrated from", from_text(&store_id, state_hash));
         }
         sheet.line("state hash", state_hash);
-        sheet.line("ops", ops);
+        if let Some(contents) = contents {
+            sheet.line(contents.noun(), human::number(contents.count()));
+        }
+        sheet.line("ops", human::number(ops));
         sheet.line("authors", meta.tips.len());
         sheet.line("logic version", &logic);
         if let Some(code) = &code {
@@ -319,7 +254,8 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
             let line = super::code::newer_line(newer, store);
             sheet.line("newer code", out.hints().complete(&line));
         }
-        sheet.line("bytes", bytes);
+        let exact = plural(bytes, ("byte", "bytes"));
+        sheet.line("size", format!("{} ({exact})", human::size(bytes)));
         if !verified {
             sheet.line("verified", "no");
         }
@@ -345,6 +281,64 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         }
         sheet.text()
     })
+}
+
+/// What a store has: a number that it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    Keys(u64),
+    Entries(u64),
+}
+
+impl Contents {
+    const fn count(self) -> u64 {
+        match self {
+            Self::Keys(count) | Self::Entries(count) => count,
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Keys(_) => "keys",
+            Self::Entries(_) => "entries",
+        }
+    }
+
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Keys(count) => plural(count, ("key", "keys")),
+            Self::Entries(count) => plural(count, ("entry", "entries")),
+        }
+    }
+
+    /// Both fields, of which one at least is null.
+    pub(super) fn json(contents: Option<Self>) -> [(String, Value); 2] {
+        let (keys, entries) = match contents {
+            Some(Self::Keys(count)) => (Some(count), None),
+            Some(Self::Entries(count)) => (None, Some(count)),
+            None => (None, None),
+        };
+        [
+            ("key_count".to_owned(), json!(keys)),
+            ("entry_count".to_owned(), json!(entries)),
+        ]
+    }
+}
+
+/// What a store has, if this program's own code can read it as it is.
+pub(super) fn contents(context: &Context<'_>, found: Found) -> Option<Contents> {
+    let node = &context.node;
+    match found.meta().store_type.as_str() {
+        lattice_kvstore::STORE_TYPE => {
+            let kv: KvStore = node.open_found_as(found, Access::ReadOnly).ok()?;
+            kv.count().ok().map(Contents::Keys)
+        }
+        lattice_logstore::STORE_TYPE => {
+            let log: LogStore = node.open_found_as(found, Access::ReadOnly).ok()?;
+            log.len().ok().map(Contents::Entries)
+        }
+        _ => None,
+    }
 }
 
 fn from_text(store_id: &StoreId, state_hash: impl ToString) -> String {

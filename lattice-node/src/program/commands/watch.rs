@@ -221,7 +221,7 @@ fn print_change(
         let key = out.paint(styles::NAME, &shown(&change.key, encoding));
         let what = match &change.value {
             Some(value) => format!("put\t{key}\t{}", shown(value, encoding)),
-            None => format!("del\t{key}"),
+            None => format!("delete\t{key}"),
         };
         format!("{}  {what}", out.paint(styles::FAINT, &by))
     })

@@ -1,6 +1,7 @@
 //! `verify`, `rebuild`, `compact` and `migrate`.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use lattice_backend::backend::Integrity;
 use lattice_backend::engine::verify::{Finding, Verification};
@@ -18,17 +19,68 @@ use crate::program::output::{escape_text, json_bytes, json_path, styles};
 use crate::{Aliases, Depth};
 
 pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result<(), Failure> {
-    let path = context.path(&verify.store.store)?;
     let depth = match verify.quick {
         true => Depth::Quick,
         false => Depth::Full,
     };
+    let Some(store) = &verify.store else {
+        return verify_all(context, depth);
+    };
+    let path = context.path(store)?;
     if verify.quick {
-        context.note_read(&verify.store.store, &path);
+        context.note_read(store, &path);
     }
+    verify_one(context, &path, depth)
+}
+
+/// Verifies all stores of the data directory. Continues after a failure.
+fn verify_all(context: &mut Context<'_>, depth: Depth) -> Result<(), Failure> {
+    let aliases = context.aliases();
+    let (mut damaged, mut failed) = (0_u64, 0_u64);
+    for listed in context.node.manager().list()? {
+        let store_id = listed.meta.as_ref().ok().map(|meta| meta.store_id);
+        let name = match (store_id.and_then(|id| aliases.alias_of(id)), store_id) {
+            (Some(alias), _) => alias.to_string(),
+            (None, Some(id)) => id.to_string(),
+            (None, None) => listed.path.display().to_string(),
+        };
+        if !context.out.is_json() {
+            let name = context.out.paint(styles::NAME, &escape_text(&name));
+            context.out.line(&name)?;
+        }
+        // What the findings of one store name is that store.
+        context.out.hints().set_store(name.as_ref());
+        if let Err(failure) = verify_one(context, &listed.path, depth) {
+            match failure.is_damage() {
+                true => damaged += 1,
+                false => failed += 1,
+            }
+            let failure = context.complete(failure, name.as_ref());
+            let has_printed = failure.is_damage();
+            match context.out.is_json() {
+                true if has_printed => {}
+                true => context.out.json(&json!({
+                    "store_id": store_id,
+                    "ok": false,
+                    "depth": depth_name(depth),
+                    "findings": [failure.to_json()],
+                }))?,
+                false => context.out.line(&escape_text(failure.message()))?,
+            }
+        }
+    }
+    let stores = |count| plural(count, ("store", "stores"));
+    match (damaged, failed) {
+        (0, 0) => Ok(()),
+        (0, failed) => Err(Failure::failed(format!("{} not verified", stores(failed)))),
+        (damaged, _) => Err(Failure::damaged(format!("{} damaged", stores(damaged)))),
+    }
+}
+
+fn verify_one(context: &mut Context<'_>, path: &Path, depth: Depth) -> Result<(), Failure> {
     let manager = context.node.manager();
-    let store_id = manager.peek_path(&path).map(|meta| meta.store_id).ok();
-    let verified = match manager.verify_path(&path, depth) {
+    let store_id = manager.peek_path(path).map(|meta| meta.store_id).ok();
+    let verified = match manager.verify_path(path, depth) {
         Ok(verified) => verified,
         // A store that is too damaged to open is reported as a finding.
         Err(error) if manager_kind(&error).is_damage() => {
@@ -233,7 +285,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     let to = parse_type(context, &migrate.to)?;
     context.trust(migrate.trusting);
     let path = context.path(&migrate.store.store)?;
-    context.check_alias(migrate.alias.as_ref())?;
+    context.check_alias(migrate.alias.as_ref(), None)?;
     let meta = context.node.manager().peek_path(&path)?;
     // Impossible migrations are refused before an identity is created.
     context.registry().resolve(&to)?;
@@ -278,7 +330,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
 }
 
 pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let path = context.path(store)?;
+    let path = context.path_to_change(store)?;
     let rebuilt = context.node.manager().rebuild(&path)?;
     if context.out.is_json() {
         let mut value = Map::from_iter([
@@ -308,7 +360,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
 }
 
 pub(super) fn compact(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {
-    let path = context.path(store)?;
+    let path = context.path_to_change(store)?;
     context.note_read(store, &path);
     let compacted = context.node.manager().compact(&path)?;
     if context.out.is_json() {

@@ -28,7 +28,7 @@ pub(in super::super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const fn name(self) -> &'static str {
+    pub(in super::super) const fn name(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Usage => "usage",

@@ -226,7 +226,8 @@ impl Failure {
             error.extend(self.fields.clone());
             print_error(&json_text(&serde_json::json!({ "error": error })));
         } else {
-            print_error(&format!("lattice: {}", escape_text(&message)));
+            let prefix = super::error_prefix();
+            print_error(&format!("{prefix} {}", escape_text(&message)));
         }
     }
 }

@@ -168,9 +168,10 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
     const UNCHANGED: &str = "nothing was changed";
     const CUT: &str = "nothing was changed; the output is incomplete";
     match command {
-        Command::List
+        Command::List(_)
         | Command::Peek(_)
         | Command::Info(_)
+        | Command::Stats(_)
         | Command::Types
         | Command::Describe(_)
         | Command::Get(_)

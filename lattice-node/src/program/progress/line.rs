@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::program::bulk::plural;
+use crate::program::human::number;
 
 /// A rate of less time says little.
 const RATE_AFTER: Duration = Duration::from_secs(1);
@@ -111,7 +112,7 @@ impl Task {
         if let Some(rate) = rate {
             parts.push(match self.counts {
                 Counts::Bytes => format!("{}/s", bytes(rate, rate)),
-                _ => format!("{}/s", digits(rate)),
+                _ => format!("{}/s", number(rate)),
             });
         }
         match (self.of_total(), rate) {
@@ -137,7 +138,7 @@ impl Task {
             (Counts::Nothing, _) => None,
             (Counts::Things(one, many), Some((done, total))) => Some(format!(
                 "{} of {}",
-                digits(done),
+                number(done),
                 plural(total, (one, many))
             )),
             (Counts::Things(one, many), None) => Some(plural(self.done, (one, many))),
@@ -167,12 +168,8 @@ fn bar(done: u64, total: u64, columns: usize) -> String {
     format!("{}{}", "█".repeat(full), "░".repeat(columns - full))
 }
 
-fn digits(number: u64) -> String {
-    plural(number, ("", "")).trim_end().to_owned()
-}
-
 /// A number of bytes in the unit that suits `scale`.
-fn bytes(number: u64, scale: u64) -> String {
+pub(in crate::program) fn bytes(number: u64, scale: u64) -> String {
     let (number, unit) = in_units(number, scale);
     format!("{number} {unit}")
 }

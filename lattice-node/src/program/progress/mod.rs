@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lattice_backend::progress::{Stage, Unit};
 
-pub(super) use line::Counts;
+pub(super) use line::{Counts, bytes};
 
 use crate::ProgressSink;
 use line::Task;

@@ -106,7 +106,7 @@ fn receive(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     )?;
     let id = printed.lines().last().and_then(|id| id.get(..8));
     let id = id.ok_or_else(|| Failure::failed(format!("not a store id: {printed}")))?;
-    guide.run("erin", &["alias", "set", "lobby", id])?;
+    guide.run("erin", &["alias", "set", id, "lobby"])?;
     Ok(())
 }
 

@@ -33,7 +33,7 @@ fn replicate(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     let printed = guide.run("bob", &["bundle", "apply", "./all.bundle", "--any-author"])?;
     let short = printed.lines().last().and_then(|id| id.get(..8));
     let short = short.ok_or_else(|| Failure::failed(format!("not a store id: {printed}")))?;
-    guide.run("bob", &["alias", "set", PACKAGES, short])?;
+    guide.run("bob", &["alias", "set", short, PACKAGES])?;
     Ok(())
 }
 

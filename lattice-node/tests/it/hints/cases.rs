@@ -396,7 +396,7 @@ pub(super) fn all() -> Vec<Case> {
         case(
             "an alias that is taken",
             two_stores,
-            "D alias set s t",
+            "D alias set t s",
             ("usage", 2),
         ),
         case(

@@ -5,11 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Commands that no error names, and what tests them instead. Notes and lists name them.
-const ELSEWHERE: [(&str, &str); 4] = [
+const ELSEWHERE: [(&str, &str); 6] = [
+    (
+        "alias set {alias} NAME",
+        "the other order: inconsistencies.rs",
+    ),
     (
         "bundle apply -",
         "`bundle create -` on a terminal: terminal_tests.rs",
     ),
+    ("compact", "a line of `stats`: look.rs"),
     (
         "export STORE | zstd > FILE",
         "an export to .zst, which needs another program: exports.rs",

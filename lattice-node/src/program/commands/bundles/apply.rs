@@ -20,7 +20,7 @@ use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::pipes::FileArg;
 use crate::program::progress::{self, Progress};
-use crate::{Access, ManagerError, StoreHandle};
+use crate::{Access, Alias, ManagerError, StoreHandle};
 
 /// The most ops in one ingest report.
 const OPS_PER_REPORT: usize = 4096;
@@ -39,11 +39,13 @@ pub(super) fn apply(
     file: &FileArg,
     whose: &Authors,
     patience: Patience,
+    alias: Option<&Alias>,
 ) -> Result<(), Failure> {
     let bundle = file
         .open(context, "FILE")?
         .read_through(&context.data_dir)?;
     let store_id = bundle.genesis().store_id();
+    context.check_alias(alias, Some(store_id))?;
     let name = store_id.to_string();
     context.out.hints().set_store(name.as_ref());
     let mut waiting = Waiting::start(context);
@@ -71,10 +73,12 @@ pub(super) fn apply(
             },
         }
     };
+    context.set_alias(alias, store_id)?;
     let Looked { compared, copy } = looked;
     let counts = &applied.counts;
     let told = Told {
         store_id,
+        alias,
         created: applied.created,
         // An author whose history arrives in a new replica has written nothing here.
         forked: if applied.wrote { counts.forked() } else { 0 },
@@ -297,8 +301,9 @@ fn confirm_copy(
 }
 
 /// What to say about an applied bundle, beside its counts.
-struct Told {
+struct Told<'a> {
     store_id: StoreId,
+    alias: Option<&'a Alias>,
     created: bool,
     /// Ops of this author that fork what this directory wrote.
     forked: u64,
@@ -306,9 +311,10 @@ struct Told {
     copy: Option<CopyConfirmation>,
 }
 
-fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), Failure> {
+fn print(context: &mut Context<'_>, counts: &Counts, told: Told<'_>) -> Result<(), Failure> {
     let Told {
         store_id,
+        alias,
         created,
         forked,
         compared,
@@ -317,6 +323,7 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told) -> Result<(), F
     if context.out.is_json() {
         let mut value = Map::new();
         value.insert("store_id".into(), store_id.to_string().into());
+        value.insert("alias".into(), serde_json::json!(alias));
         value.insert("new_replica".into(), created.into());
         let numbers = counts.json().into_iter();
         value.extend(numbers.map(|(name, number)| (name.to_owned(), number)));

@@ -51,6 +51,7 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
             authors,
             any_author,
             until_due,
+            alias,
             trusting,
         } => {
             context.trust(trusting);
@@ -63,7 +64,7 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
                 true => Patience::Wait,
                 false => Patience::Leave,
             };
-            apply::apply(context, &file, &whose, patience)
+            apply::apply(context, &file, &whose, patience, alias.as_ref())
         }
     }
 }

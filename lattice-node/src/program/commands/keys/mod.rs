@@ -5,7 +5,7 @@ mod read;
 use std::ffi::OsString;
 
 use lattice_backend::engine::write::{AppendError, Receipt};
-use lattice_kvstore::{Expectation, Found, KvRefusal};
+use lattice_kvstore::{Expectation, Found, KvRefusal, KvSnapshot};
 use serde_json::{Map, Value, json};
 
 pub(super) use read::{conflicts, exists, get, scan};
@@ -13,12 +13,12 @@ pub(super) use read::{conflicts, exists, get, scan};
 use crate::KvStore;
 use crate::program::args::{self, Encoding};
 use crate::program::context::{Context, close, from_base64, given};
+use crate::program::escapes::unescape;
 use crate::program::failure::{Failure, Kind};
 use crate::program::output::{Output, echo, json_base64, json_bytes};
 
 pub(super) fn put(context: &mut Context<'_>, put: args::Put) -> Result<(), Failure> {
     let encoding = put.encoding;
-    let key = given(put.key, encoding)?;
     let expected = match (put.if_absent, put.expect) {
         (true, _) => Some(Expectation::Absent),
         (false, Some(value)) => Some(Expectation::Value(given(value, encoding)?)),
@@ -33,6 +33,7 @@ pub(super) fn put(context: &mut Context<'_>, put: args::Put) -> Result<(), Failu
     };
     context.allow(put.writing);
     let kv: KvStore = context.write(&put.store.store, &lattice_kvstore::store_type())?;
+    let key = given_key(&kv.snapshot()?, put.key, encoding, For::Writing)?;
     let mut batch = kv.batch().put(&key, value);
     if let Some(expected) = expected {
         batch = batch.expect(key, expected);
@@ -74,13 +75,13 @@ pub(super) fn receipt_json(receipt: &Receipt) -> Map<String, Value> {
 }
 
 pub(super) fn delete(context: &mut Context<'_>, delete: args::Delete) -> Result<(), Failure> {
-    let keys = given_all(delete.keys, delete.encoding)?;
     let expected = match delete.expect {
         Some(value) => Expectation::Value(given(value, delete.encoding)?),
         None => Expectation::Present,
     };
     context.allow(delete.writing);
     let kv: KvStore = context.write(&delete.store.store, &lattice_kvstore::store_type())?;
+    let keys = given_all(&kv.snapshot()?, delete.keys, delete.encoding, For::Writing)?;
     let mut batch = kv.batch();
     for key in &keys {
         batch = batch.expect(key, expected.clone()).delete(key);
@@ -103,9 +104,49 @@ pub(super) fn delete(context: &mut Context<'_>, delete: args::Delete) -> Result<
     print_receipt(&mut context.out, &receipt)
 }
 
-/// Decodes the keys of a command.
-fn given_all(keys: Vec<OsString>, encoding: Encoding) -> Result<Vec<Vec<u8>>, Failure> {
-    keys.into_iter().map(|key| given(key, encoding)).collect()
+/// What a command does with the keys that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Reading,
+    Writing,
+}
+
+/// The keys of a command: those that are there, as `scan` prints them, or else as they are given.
+///
+/// A key with bytes that are not printable is given with `\\xNN`. If keys of both forms are there,
+/// a command that writes is refused.
+fn given_all(
+    snapshot: &KvSnapshot,
+    keys: Vec<OsString>,
+    encoding: Encoding,
+    purpose: For,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let key = |key| given_key(snapshot, key, encoding, purpose);
+    keys.into_iter().map(key).collect()
+}
+
+fn given_key(
+    snapshot: &KvSnapshot,
+    key: OsString,
+    encoding: Encoding,
+    purpose: For,
+) -> Result<Vec<u8>, Failure> {
+    let key = given(key, encoding)?;
+    let Some(printed) = unescape(&key).filter(|_| !encoding.b64) else {
+        return Ok(key);
+    };
+    // A text that is too long or empty is no key.
+    match snapshot.contains(&printed).unwrap_or(false) {
+        false => Ok(key),
+        true if purpose == For::Writing && snapshot.contains(&key)? => {
+            Err(Failure::usage(format!(
+                "two keys are there: {} as it is given, and one that is printed so; give the key \
+                 with --b64",
+                echo(&key)
+            )))
+        }
+        true => Ok(printed),
+    }
 }
 
 fn no_key(kv: &KvStore, key: &[u8]) -> Failure {

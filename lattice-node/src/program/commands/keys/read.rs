@@ -7,7 +7,7 @@ use lattice_kvstore::Sibling;
 use serde_json::json;
 
 use super::super::timestamp;
-use super::{entry, given_all, no_key};
+use super::{For, entry, given_all, given_key, no_key};
 use crate::KvStore;
 use crate::program::args::{self, Encoding};
 use crate::program::context::{Context, given, shown};
@@ -19,9 +19,9 @@ use crate::program::output::{Output, echo_all, styles};
 pub(in super::super) fn get(context: &mut Context<'_>, get: args::Get) -> Result<(), Failure> {
     let encoding = get.encoding;
     check_null(&context.out, get.null)?;
-    let keys = given_all(get.keys, encoding)?;
     let kv: KvStore = context.read(&get.store.store, &lattice_kvstore::store_type())?;
     let snapshot = kv.snapshot()?;
+    let keys = given_all(&snapshot, get.keys, encoding, For::Reading)?;
     let is_alone = keys.len() == 1 && !get.null;
     let mut missing = Vec::new();
     for key in &keys {
@@ -54,9 +54,9 @@ pub(in super::super) fn exists(
     context: &mut Context<'_>,
     exists: args::Exists,
 ) -> Result<(), Failure> {
-    let keys = given_all(exists.keys, exists.encoding)?;
     let kv: KvStore = context.read(&exists.store.store, &lattice_kvstore::store_type())?;
     let snapshot = kv.snapshot()?;
+    let keys = given_all(&snapshot, exists.keys, exists.encoding, For::Reading)?;
     let mut all = true;
     for key in &keys {
         let is_there = snapshot.contains(key)?;
@@ -173,7 +173,7 @@ pub(in super::super) fn conflicts(
         }
         return Ok(());
     };
-    let key = given(key, encoding)?;
+    let key = given_key(&snapshot, key, encoding, For::Reading)?;
     let siblings = snapshot.conflicts(&key)?;
     if siblings.is_empty() {
         return Err(no_key(&kv, &key));

@@ -75,7 +75,10 @@ pub(super) fn upgrade(context: &mut Context<'_>, args: &Upgrade) -> Result<(), F
     let Some(store) = &args.store else {
         return upgrade_all(context, args);
     };
-    let path = context.path(store)?;
+    let path = match args.dry_run {
+        true => context.path(store)?,
+        false => context.path_to_change(store)?,
+    };
     let subject = subject(context, &path, args)?;
     let upgraded = upgrade_one(context, &subject, args)?;
     print(context, &subject, &upgraded)

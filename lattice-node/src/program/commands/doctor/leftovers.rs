@@ -1,33 +1,37 @@
-//! `lattice doctor`: lists what killed commands left, and the files that rebuilds and restores
-//! replaced; removes them if asked to.
+//! What killed commands left, and the files that rebuilds and restores replaced.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use lattice_registry::Leftover;
 use serde_json::{Map, json};
 
-use super::file_time;
-use crate::program::args;
 use crate::program::bulk::plural;
+use crate::program::commands::file_time;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::human;
 use crate::program::output::{escape, json_path, styles};
 
 const NOUNS: (&str, &str) = ("leftover", "leftovers");
 
-pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result<(), Failure> {
-    let left = context.node.manager().left_over(&doctor.dirs)?;
+pub(super) fn leftovers(
+    context: &mut Context<'_>,
+    dirs: &[PathBuf],
+    is_fixing: bool,
+) -> Result<(), Failure> {
+    let left = context.node.manager().left_over(dirs)?;
     let now = SystemTime::now();
     let (mut count, mut bytes, mut failed) = (0_u64, 0_u64, None);
     for leftover in &left {
-        let removed = match doctor.fix {
+        let removed = match is_fixing {
             true => context.node.manager().remove_leftover(leftover),
             false => Ok(false),
         };
         match removed {
             Ok(removed) => {
                 print(context, leftover, now, removed)?;
-                if removed || !doctor.fix {
+                if removed || !is_fixing {
                     count += 1;
                     bytes += leftover.bytes;
                 }
@@ -41,7 +45,7 @@ pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result
     // The sum stands after the list, also on a terminal.
     context.out.flush()?;
     let (sum, size) = (plural(count, NOUNS), plural(bytes, ("byte", "bytes")));
-    context.out.note(&match (doctor.fix, left.is_empty()) {
+    context.out.note(&match (is_fixing, left.is_empty()) {
         (_, true) => "nothing is left over".to_owned(),
         (true, false) => format!("removed {sum}, {size}"),
         (false, false) => format!("{sum}, {size}; `lattice doctor --fix` removes what is listed"),
@@ -74,36 +78,9 @@ fn print(
         format!(
             "{}  {:>9}  {:>16}  {}",
             out.paint(styles::TYPE, &kind),
-            age_text(age),
+            human::age(age),
             plural(leftover.bytes, ("byte", "bytes")),
             escape(path.as_os_str().as_encoded_bytes())
         )
     })
-}
-
-/// An age in its greatest unit, rounded down.
-fn age_text(age: Duration) -> String {
-    let seconds = age.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_one_unit() {
-        let text = |seconds| age_text(Duration::from_secs(seconds));
-        assert_eq!(text(0), "0 s");
-        assert_eq!(text(59), "59 s");
-        assert_eq!(text(60), "1 min");
-        assert_eq!(text(7_199), "1 h");
-        assert_eq!(text(172_799), "47 h");
-        assert_eq!(text(172_800), "2 days");
-    }
 }
