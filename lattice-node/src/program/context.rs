@@ -38,6 +38,8 @@ pub(super) enum Host {
     Process,
     /// In the tour, which owns both.
     Tour,
+    /// For a shell that completes a word: it asks nothing.
+    Completion,
 }
 
 /// State shared by all commands.
@@ -304,7 +306,7 @@ fn library(
     mut registry: Registry,
 ) -> Result<(std::sync::Arc<lattice_code::CodeLibrary>, Registry), Failure> {
     // The tour demonstrates a missing module, so it ignores the user's code path.
-    let dirs = env::var_os("LATTICE_CODE_PATH").filter(|_| host == Host::Process);
+    let dirs = env::var_os("LATTICE_CODE_PATH").filter(|_| host != Host::Tour);
     let dirs = dirs.iter().flat_map(env::split_paths);
     let dirs = dirs.filter(|dir| !dir.as_os_str().is_empty());
     let library = lattice_code::CodeLibrary::new(data_dir)

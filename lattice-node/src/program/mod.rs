@@ -6,6 +6,7 @@
 mod args;
 mod bulk;
 mod commands;
+mod complete;
 mod context;
 mod failure;
 #[cfg(feature = "fuzzing")]

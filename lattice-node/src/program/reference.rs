@@ -20,7 +20,7 @@ pub fn reference() -> String {
     section(&mut text, "##", "lattice", program.clone());
     for command in program
         .get_subcommands()
-        .filter(|command| command.get_name() != "help")
+        .filter(|command| command.get_name() != "help" && !command.is_hide_set())
     {
         let title = format!("lattice {}", command.get_name());
         section(&mut text, "##", &title, without_globals(command));
@@ -63,7 +63,7 @@ pub fn command_lines() -> Vec<Vec<String>> {
 
 fn add_lines(command: &clap::Command, words: &[String], lines: &mut Vec<Vec<String>>) {
     for part in command.get_subcommands() {
-        if part.get_name() != "help" {
+        if part.get_name() != "help" && !part.is_hide_set() {
             let words = [words, &[part.get_name().to_owned()]].concat();
             add_lines(part, &words, lines);
         }

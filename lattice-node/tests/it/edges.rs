@@ -34,9 +34,10 @@ const FOLLOWED: Duration = Duration::from_millis(500);
 /// Commands that end only with an interruption.
 const FOLLOWING: [&str; 1] = ["watch"];
 /// Commands that read no store. They run once.
-const APART: [&str; 12] = [
+const APART: [&str; 13] = [
     "tour",
     "types",
+    "completions",
     "alias remove",
     "code add",
     "code show",

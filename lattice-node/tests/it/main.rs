@@ -10,6 +10,8 @@ mod bundles;
 mod chat;
 #[cfg(feature = "wasm")]
 mod code;
+#[cfg(unix)]
+mod completions;
 mod copies;
 mod crowd;
 mod damage;

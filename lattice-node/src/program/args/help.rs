@@ -354,3 +354,15 @@ Example: lattice watch fruit --prefix ap
 
 JSON, one object per line: apply_index, op, change (its number in the op, from 0), author, time, and key and value \
 (null if deleted), content, or what";
+
+pub(super) const COMPLETIONS: &str = "\
+The script asks the program, so it is installed once. It completes commands, options, files (and `-`), \
+store names, types, methods and their parameters, and keys of key-value stores. It opens stores only for \
+reading. Of many keys the first 100 and the last are offered.
+
+bash: add to ~/.bashrc:              source <(lattice completions bash)
+zsh: add to ~/.zshrc, after compinit: source <(lattice completions zsh)
+fish: lattice completions fish > ~/.config/fish/completions/lattice.fish
+PowerShell: add to $PROFILE:         lattice completions powershell | Out-String | Invoke-Expression
+
+JSON: shell, script";

@@ -7,6 +7,7 @@ mod help;
 mod keys;
 mod logs;
 mod stores;
+mod terminal;
 mod upgrade;
 
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
     IdentityCommand, Import, ImportFormat, Migrate, Verify,
 };
+pub(super) use terminal::{Complete, Completions, Shell};
 pub(super) use upgrade::Upgrade;
 
 /// Create, read, write, verify and exchange stores. A store is one file that records its type and
@@ -207,6 +209,12 @@ pub(super) enum Command {
     /// Print the public key of the author that this data directory writes as, or make a new one
     #[command(after_help = help::IDENTITY)]
     Identity(Identity),
+    /// Print the script by which a shell completes commands, stores, methods and keys
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(Completions),
+    /// Print what can stand at the cursor, for the scripts of `completions`
+    #[command(hide = true)]
+    Complete(Complete),
 }
 
 #[derive(Debug, clap::Args)]

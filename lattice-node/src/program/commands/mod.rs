@@ -25,7 +25,7 @@ use lattice_backend::clock::Time;
 use super::args::Command;
 use super::context::Context;
 use super::failure::Failure;
-use super::{bulk, tour};
+use super::{bulk, complete, tour};
 
 #[cfg(feature = "fuzzing")]
 pub(super) use values::check as check_value;
@@ -67,6 +67,8 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         #[cfg(feature = "wasm")]
         Command::Code(args) => code::code(context, args.command),
         Command::Identity(args) => names::identity(context, &args),
+        Command::Completions(args) => complete::completions(context, &args),
+        Command::Complete(args) => complete::complete(context, &args),
     }
 }
 

@@ -176,6 +176,8 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         | Command::Get(_)
         | Command::Exists(_)
         | Command::Tail(_)
+        | Command::Completions(_)
+        | Command::Complete(_)
         | Command::Watch(_) => Story::reads(UNCHANGED),
         Command::Export(args) if matches!(args.file, Some(FileArg::Path(_))) => {
             Story::makes("no file was made")
