@@ -14,6 +14,7 @@ mod failure;
 pub mod fuzzing;
 mod hints;
 mod interrupt;
+mod manual;
 mod output;
 mod panics;
 mod pipes;
@@ -23,6 +24,7 @@ mod store_ref;
 mod suggest;
 #[cfg(test)]
 mod terminal_tests;
+mod topics;
 mod tour;
 
 use std::ffi::OsString;

@@ -106,6 +106,11 @@ impl<'a> Output<'a> {
         self.data_terminal
     }
 
+    /// True if data is printed in colours.
+    pub(super) fn has_colors(&self) -> bool {
+        self.data_colors
+    }
+
     /// True if a progress bar can be shown.
     pub(super) fn shows_progress(&self) -> bool {
         self.notes_terminal && !self.quiet && !self.json

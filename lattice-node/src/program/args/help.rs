@@ -9,6 +9,8 @@ on a terminal and in lists, unprintable bytes are escaped. In JSON a byte string
 its name if it is UTF-8, else base64 under its name with _b64 appended. Times in JSON are \
 milliseconds since 1970-01-01 UTC.
 
+`lattice help TOPIC` explains stores, bundles, code, conflicts, json and exit-codes.
+
 Exit codes: 0 done; 1 failed; 2 usage; 3 no such store, key or file; 4 damage or a difference; \
 5 in use; 6 unknown type, or a schema, code or file newer than this program; 130 interrupted by Ctrl-C, 143 terminated, \
 129 the terminal was closed. With --json an error is one object on standard error: \
@@ -366,3 +368,21 @@ fish: lattice completions fish > ~/.config/fish/completions/lattice.fish
 PowerShell: add to $PROFILE:         lattice completions powershell | Out-String | Invoke-Expression
 
 JSON: shell, script";
+
+pub(super) const MAN: &str = "\
+A file that is there is replaced. `man` finds pages in the directories that `manpath` names: \
+~/.local/share/man is often one of them, and MANPATH adds others.
+
+Example: lattice man | man -l -
+         lattice man --install ~/.local/share/man
+
+JSON: roff; with --install: dir, files";
+
+pub(super) const HELP: &str = "\
+The name of a topic can be the name of a command: both are explained then.
+
+Example: lattice help
+         lattice help bundle create
+         lattice help exit-codes
+
+JSON: topic, text";

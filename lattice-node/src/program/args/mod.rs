@@ -28,7 +28,7 @@ pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
     IdentityCommand, Import, ImportFormat, Migrate, Verify,
 };
-pub(super) use terminal::{Complete, Completions, Shell};
+pub(super) use terminal::{Complete, Completions, Help, Man, Shell};
 pub(super) use upgrade::Upgrade;
 
 /// Create, read, write, verify and exchange stores. A store is one file that records its type and
@@ -38,6 +38,7 @@ pub(super) use upgrade::Upgrade;
     name = "lattice",
     version,
     arg_required_else_help = true,
+    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = help::PROGRAM
 )]
@@ -212,6 +213,12 @@ pub(super) enum Command {
     /// Print the script by which a shell completes commands, stores, methods and keys
     #[command(after_help = help::COMPLETIONS)]
     Completions(Completions),
+    /// Print the manual page of the program, or write the pages of all commands
+    #[command(after_help = help::MAN)]
+    Man(Man),
+    /// Explain a command or a topic; without one, list all
+    #[command(after_help = help::HELP)]
+    Help(Help),
     /// Print what can stand at the cursor, for the scripts of `completions`
     #[command(hide = true)]
     Complete(Complete),

@@ -1,6 +1,7 @@
 //! Arguments of the commands that serve the terminal.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
@@ -18,6 +19,20 @@ pub(in super::super) struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub(in super::super) shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Man {
+    /// Write the pages of all commands and topics below this directory, in man1 and man7
+    #[arg(long, value_name = "DIR")]
+    pub(in super::super) install: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Help {
+    /// A command, or a topic: stores, bundles, code, conflicts, json, exit-codes
+    #[arg(value_name = "TOPIC")]
+    pub(in super::super) words: Vec<String>,
 }
 
 /// What the script of a shell asks when the user presses Tab.

@@ -28,7 +28,7 @@ pub(in super::super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const fn name(self) -> &'static str {
+    pub(in super::super) const fn name(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Usage => "usage",
@@ -83,10 +83,14 @@ impl Kind {
         })
     }
 
+    /// All kinds.
+    pub(in super::super) fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Failed), |kind| kind.next())
+    }
+
     /// The names of all kinds.
     pub(in super::super) fn names() -> Vec<&'static str> {
-        let all = std::iter::successors(Some(Self::Failed), |kind| kind.next());
-        let mut names: Vec<_> = all.map(Self::name).collect();
+        let mut names: Vec<_> = Self::all().map(Self::name).collect();
         names.dedup();
         names
     }

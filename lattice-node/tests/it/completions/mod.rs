@@ -56,6 +56,8 @@ fn commands_options_and_their_values_are_offered() {
         of(&["code", "trust", "t", "k", "--policy", ""]),
         ["ask", "follow"]
     );
+    assert_eq!(of(&["help", "exi"]), ["exists", "exit-codes"]);
+    assert_eq!(of(&["help", "bundle", "cr"]), ["create"]);
     assert_eq!(of(&["nothing", ""]), [""; 0]);
 }
 

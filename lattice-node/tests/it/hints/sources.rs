@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Commands that no error names, and what tests them instead. Notes and lists name them.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("alias set NAME STORE", "a note of `alias list`"),
     (
         "bundle apply -",
@@ -30,6 +30,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
         "export STORE | zstd > FILE",
         "an export to .zst: exports.rs",
     ),
+    ("help", "the help itself: terminal.md, topics/tests.rs"),
     ("history", "a note of `bundle apply`: trust/clones.rs"),
     ("import", "a note of `export`: exports.rs"),
     ("identity new", "a note of `bundle apply`: trust/clones.rs"),
@@ -107,7 +108,11 @@ fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        if name.contains("tests") || ["tour", "args", "conformance", "hints.rs"].contains(&name) {
+        let is_source = path.is_dir() || name.ends_with(".rs");
+        if !is_source
+            || name.contains("tests")
+            || ["tour", "args", "conformance", "hints.rs"].contains(&name)
+        {
             continue;
         }
         match path.is_dir() {

@@ -3,16 +3,18 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 
-use clap::Arg;
+use clap::{Arg, CommandFactory};
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Method, ValueType};
 use lattice_meta::{StoreId, StoreType};
 
 use super::place::Place;
 use super::{Answer, Files};
+use crate::program::args::Args;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::pipes::FileArg;
+use crate::program::topics::TOPICS;
 use crate::{Access, Alias, KvStore};
 
 /// The most keys or stores that are offered, and one more.
@@ -72,6 +74,7 @@ pub(super) fn add(
                 add_types(context, current, answer);
                 add_stores(context, None, current, answer)?;
             }
+            ("TOPIC", _) => add_topics(place, current, answer),
             ("TYPE", _) => add_types(context, current, answer),
             ("METHOD", _) => add_methods(context, place, current, answer)?,
             ("NAME=VALUE", _) => add_arguments(context, place, current, answer)?,
@@ -150,6 +153,27 @@ fn add_stores(
         }
     }
     Ok(())
+}
+
+/// The topics of the help, and the commands of the words so far.
+fn add_topics(place: &Place<'_>, current: &str, answer: &mut Answer) {
+    let mut root = Args::command();
+    root.build();
+    let mut command = &root;
+    for word in place.values("words") {
+        match word.to_str().and_then(|word| command.find_subcommand(word)) {
+            Some(part) => command = part,
+            None => return,
+        }
+    }
+    for part in command.get_subcommands().filter(|part| !part.is_hide_set()) {
+        answer.add(current, part.get_name(), &first_line(part.get_about()));
+    }
+    if place.values("words").next().is_none() {
+        for topic in TOPICS {
+            answer.add(current, topic.name, topic.title());
+        }
+    }
 }
 
 fn add_types(context: &Context<'_>, current: &str, answer: &mut Answer) {
