@@ -12,6 +12,7 @@ use lattice_meta::{MetaInfo, StoreType};
 use lattice_registry::{Found, TypedStore};
 
 use super::args::{Command, Encoding, Global, Trusting, Writing};
+use super::config::Settings;
 use super::failure::{Failure, Step};
 use super::interrupt::{self, Effect, Interruption};
 use super::output::{Output, echo, escape};
@@ -52,6 +53,7 @@ pub(super) struct Context<'a> {
     pub(super) node: Node,
     /// Whether the command takes stores unverified.
     trusts: bool,
+    pub(super) settings: Settings,
     /// The store types of the program's native code.
     pub(super) native: Registry,
     /// The code of modules.
@@ -79,16 +81,23 @@ impl<'a> Context<'a> {
             false => Progress::default(),
         };
         out.set_progress(progress.clone());
+        let settings = global.settings.clone();
+        let unverified = match settings.trusts() {
+            true => IfUnverified::Trust,
+            false => IfUnverified::Verify,
+        };
         let node = Node::builder(&data_dir)
             .registry(registry)
             .wait(global.wait())
+            .unverified(unverified)
             .progress(progress.sink());
         Ok(Self {
             host,
             node: node.open_reader()?,
             data_dir,
             place: RefCell::default(),
-            trusts: false,
+            trusts: settings.trusts(),
+            settings,
             native,
             #[cfg(feature = "wasm")]
             code,
@@ -152,8 +161,8 @@ impl<'a> Context<'a> {
 
     /// Sets what a command does about unverified stores.
     pub(super) fn trust(&mut self, trusting: Trusting) {
-        self.trusts = trusting.trust;
         if trusting.trust {
+            self.trusts = true;
             self.node.set_unverified(IfUnverified::Trust);
         }
     }
@@ -358,7 +367,7 @@ fn trusts_publisher(release: &lattice_code::releases::Release) -> bool {
 }
 
 /// `$LATTICE_DATA_DIR`, else `lattice` in the user's data directory (XDG base directories).
-fn default_data_dir() -> Result<PathBuf, Failure> {
+pub(super) fn default_data_dir() -> Result<PathBuf, Failure> {
     let set = |name| {
         env::var_os(name)
             .filter(|value| !value.is_empty())

@@ -34,10 +34,11 @@ const FOLLOWED: Duration = Duration::from_millis(500);
 /// Commands that end only with an interruption.
 const FOLLOWING: [&str; 1] = ["watch"];
 /// Commands that read no store. They run once.
-const APART: [&str; 15] = [
+const APART: [&str; 16] = [
     "tour",
     "types",
     "completions",
+    "config",
     "help",
     "man",
     "alias remove",

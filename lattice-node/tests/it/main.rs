@@ -33,6 +33,8 @@ mod meta_bytes;
 mod older;
 mod program;
 mod sessions;
+#[cfg(unix)]
+mod settings;
 mod sharing;
 #[cfg(unix)]
 mod signals;

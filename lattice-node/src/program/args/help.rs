@@ -386,3 +386,22 @@ Example: lattice help
          lattice help exit-codes
 
 JSON: topic, text";
+
+pub(super) const CONFIG: &str = "\
+The settings are in the file config.toml of the data directory. An environment variable stands over the \
+file, and an option over both. A wrong setting is an error of every command but this one, `doctor`, `help`, \
+`man` and `completions`, which use its default.
+
+wait, LATTICE_WAIT, --wait: how many seconds a write waits for its turn; 10
+color, LATTICE_COLOR, --color: \"auto\", \"always\" or \"never\"; \"auto\"
+pager, LATTICE_PAGER, PAGER: the command that shows long texts on a terminal, or \"\"; \"less\"
+verify, LATTICE_VERIFY, --trust: what is done about a store that this data directory does not vouch for: \
+\"full\" verifies it before a write, a backup or a bundle, \"trust\" takes it; \"full\"
+code_policy, LATTICE_CODE_POLICY, --policy: the policy that `code trust` gives a publisher, \"ask\" or \
+\"follow\"; \"ask\"
+
+Example: echo 'wait = 60' >> ~/.local/share/lattice/config.toml
+         lattice config
+
+JSON, one object per setting: key, value (a text), origin (default, file, environment or option), source \
+(the line, the variable or the option)";

@@ -17,6 +17,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use lattice_backend::backend::OpenOptions;
 
+use super::config::Settings;
+
 #[cfg(feature = "wasm")]
 pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy};
 pub(super) use copies::{
@@ -83,8 +85,12 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) no_wait: bool,
     /// When to use colours; `auto` uses them on a terminal, unless NO_COLOR is set
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub(super) color: Color,
+    /// [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub(super) color: Option<Color>,
+    /// The settings that hold, once they are read
+    #[arg(skip)]
+    pub(super) settings: Settings,
 }
 
 impl Global {
@@ -213,6 +219,9 @@ pub(super) enum Command {
     /// Print the script by which a shell completes commands, stores, methods and keys
     #[command(after_help = help::COMPLETIONS)]
     Completions(Completions),
+    /// Print every setting, with where its value comes from
+    #[command(after_help = help::CONFIG)]
+    Config,
     /// Print the manual page of the program, or write the pages of all commands
     #[command(after_help = help::MAN)]
     Man(Man),

@@ -15,6 +15,8 @@ use crate::program::output::{escape, json_path, styles};
 const NOUNS: (&str, &str) = ("leftover", "leftovers");
 
 pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result<(), Failure> {
+    let settings = context.settings.clone();
+    settings.note(&mut context.out);
     let left = context.node.manager().left_over(&doctor.dirs)?;
     let now = SystemTime::now();
     let (mut count, mut bytes, mut failed) = (0_u64, 0_u64, None);

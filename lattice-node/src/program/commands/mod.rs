@@ -25,7 +25,7 @@ use lattice_backend::clock::Time;
 use super::args::Command;
 use super::context::Context;
 use super::failure::Failure;
-use super::{bulk, complete, manual, topics, tour};
+use super::{bulk, complete, config, manual, topics, tour};
 
 #[cfg(feature = "fuzzing")]
 pub(super) use values::check as check_value;
@@ -68,6 +68,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Code(args) => code::code(context, args.command),
         Command::Identity(args) => names::identity(context, &args),
         Command::Completions(args) => complete::completions(context, &args),
+        Command::Config => config::config(context),
         Command::Man(args) => manual::man(context, &args),
         Command::Help(args) => topics::help(context, &args),
         Command::Complete(args) => complete::complete(context, &args),

@@ -18,7 +18,8 @@ use serde_json::json;
 
 use self::line::Line;
 use self::place::Place;
-use super::args::{Args, Color, Complete, Completions, Global, Shell};
+use super::args::{Args, Complete, Completions, Global, Shell};
+use super::config::Settings;
 use super::context::{Context, Host};
 use super::failure::Failure;
 use super::output::{Output, escape_text};
@@ -208,7 +209,8 @@ fn add_values(
         quiet: true,
         wait: None,
         no_wait: true,
-        color: Color::Never,
+        color: None,
+        settings: Settings::default(),
     };
     let out = Output::kept(io::sink(), io::sink(), &global);
     let inner = Context::new(Host::Completion, &global, context.native.clone(), out);

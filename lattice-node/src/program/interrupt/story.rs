@@ -177,6 +177,7 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         | Command::Exists(_)
         | Command::Tail(_)
         | Command::Completions(_)
+        | Command::Config
         | Command::Help(_)
         | Command::Complete(_)
         | Command::Watch(_) => Story::reads(UNCHANGED),

@@ -10,6 +10,7 @@ use super::args::{Args, Help};
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{Output, styles};
+use super::pager;
 use super::suggest::did_you_mean;
 
 /// A concept that the help explains.
@@ -204,7 +205,10 @@ pub(super) fn help(context: &mut Context<'_>, help: &Help) -> Result<(), Failure
         (None, None) => return Err(unknown(&root, &help.words)),
     };
     let value = json!({ "topic": help.words.join(" "), "text": text });
-    context.out.either(value, |_| text)
+    match context.out.is_json() {
+        true => context.out.json(&value),
+        false => pager::print(context, &text),
+    }
 }
 
 /// The command that words name.
