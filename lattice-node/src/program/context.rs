@@ -12,6 +12,7 @@ use lattice_meta::{MetaInfo, StoreId, StoreType};
 use lattice_registry::{Found, TypedStore};
 
 use super::args::{Command, Encoding, Global, Trusting, Writing};
+use super::config::Settings;
 use super::failure::{Failure, Step};
 use super::interrupt::{self, Effect, Interruption};
 use super::output::{Output, echo, escape};
@@ -38,6 +39,8 @@ pub(super) enum Host {
     Process,
     /// In the tour, which owns both.
     Tour,
+    /// For a shell that completes a word: it asks nothing.
+    Completion,
 }
 
 /// State shared by all commands.
@@ -50,6 +53,7 @@ pub(super) struct Context<'a> {
     pub(super) node: Node,
     /// Whether the command takes stores unverified.
     trusts: bool,
+    pub(super) settings: Settings,
     /// The store types of the program's native code.
     pub(super) native: Registry,
     /// The code of modules.
@@ -80,16 +84,23 @@ impl<'a> Context<'a> {
             false => Progress::default(),
         };
         out.set_progress(progress.clone());
+        let settings = global.settings.clone();
+        let unverified = match settings.trusts() {
+            true => IfUnverified::Trust,
+            false => IfUnverified::Verify,
+        };
         let node = Node::builder(&data_dir)
             .registry(registry)
             .wait(global.wait())
+            .unverified(unverified)
             .progress(progress.sink());
         Ok(Self {
             host,
             node: node.open_reader()?,
             data_dir,
             place: RefCell::default(),
-            trusts: false,
+            trusts: settings.trusts(),
+            settings,
             native,
             #[cfg(feature = "wasm")]
             code,
@@ -163,8 +174,8 @@ impl<'a> Context<'a> {
 
     /// Sets what a command does about unverified stores.
     pub(super) fn trust(&mut self, trusting: Trusting) {
-        self.trusts = trusting.trust;
         if trusting.trust {
+            self.trusts = true;
             self.node.set_unverified(IfUnverified::Trust);
         }
     }
@@ -335,7 +346,7 @@ fn library(
     mut registry: Registry,
 ) -> Result<(std::sync::Arc<lattice_code::CodeLibrary>, Registry), Failure> {
     // The tour demonstrates a missing module, so it ignores the user's code path.
-    let dirs = env::var_os("LATTICE_CODE_PATH").filter(|_| host == Host::Process);
+    let dirs = env::var_os("LATTICE_CODE_PATH").filter(|_| host != Host::Tour);
     let dirs = dirs.iter().flat_map(env::split_paths);
     let dirs = dirs.filter(|dir| !dir.as_os_str().is_empty());
     let library = lattice_code::CodeLibrary::new(data_dir)

@@ -7,6 +7,8 @@ mod args;
 mod bulk;
 mod columns;
 mod commands;
+mod complete;
+mod config;
 mod context;
 mod escapes;
 mod failure;
@@ -16,7 +18,9 @@ pub mod fuzzing;
 mod hints;
 mod human;
 mod interrupt;
+mod manual;
 mod output;
+mod pager;
 mod panics;
 mod pipes;
 mod progress;
@@ -25,6 +29,7 @@ mod store_ref;
 mod suggest;
 #[cfg(test)]
 mod terminal_tests;
+mod topics;
 mod tour;
 
 use std::ffi::OsString;
@@ -38,6 +43,7 @@ use lattice_registry::RegisterError;
 
 use crate::Registry;
 use args::{Args, Color};
+use config::Settings;
 use context::{Context, Host};
 use failure::{Failure, Step};
 use output::Output;
@@ -59,9 +65,17 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
+    let mut args = args;
+    let settings = Settings::of(&args.global);
+    let checked = settings.check(&args.command);
+    settings.apply(&mut args.global);
     let (json, out) = (args.global.json, Output::of_process(&args.global));
     let interruption = interrupt::install(json);
-    let outcome = panics::contain(|| run(args, Host::Process, registry?, out));
+    let outcome = panics::contain(|| {
+        let hints = Rc::clone(out.hints());
+        checked.map_err(|failure| failure.complete(&hints, Step::Other))?;
+        run(args, Host::Process, registry?, out)
+    });
     match interruption.over(outcome) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
@@ -107,21 +121,20 @@ fn try_parse(words: &[OsString]) -> Result<Args, clap::Error> {
     <Args as clap::FromArgMatches>::from_arg_matches(&matches)
 }
 
-/// Errors and help are printed before clap has parsed `--color`.
+/// Errors and help are printed before clap has parsed `--color`, and before the settings are read.
 fn clap_colors(words: &[OsString]) -> clap::ColorChoice {
-    let is_given = |when: &str| {
-        let pairs = words.windows(2);
-        pairs
-            .into_iter()
-            .any(|pair| pair[0] == "--color" && pair[1] == when)
-            || words.iter().any(|word| *word == *format!("--color={when}"))
-    };
-    if is_given("always") {
-        clap::ColorChoice::Always
-    } else if is_given("never") || !output::colors(Color::Auto, true) {
-        clap::ColorChoice::Never
-    } else {
-        clap::ColorChoice::Auto
+    let pairs = words.windows(2).filter(|pair| pair[0] == "--color");
+    let given = pairs.map(|pair| pair[1].to_str()).next_back().flatten();
+    let joined = words
+        .iter()
+        .rev()
+        .find_map(|word| word.to_str()?.strip_prefix("--color="));
+    let variable = std::env::var("LATTICE_COLOR").ok();
+    match joined.or(given).or(variable.as_deref()) {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ if !output::colors(Color::Auto, true) => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
     }
 }
 

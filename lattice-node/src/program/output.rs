@@ -61,7 +61,7 @@ impl Output<'static> {
             data_terminal,
             width: data_terminal.then(|| usize::from(Term::stdout().size().1)),
             notes_terminal,
-            data_colors: colors(global.color, data_terminal),
+            data_colors: colors(global.color.unwrap_or(Color::Auto), data_terminal),
             progress: Progress::default(),
             interruption: None,
             hints: Rc::new(Hints::of(global)),
@@ -80,7 +80,7 @@ impl<'a> Output<'a> {
             data_terminal: false,
             width: None,
             notes_terminal: false,
-            data_colors: global.color == Color::Always,
+            data_colors: global.color == Some(Color::Always),
             progress: Progress::default(),
             interruption: None,
             hints: Rc::default(),
@@ -118,6 +118,11 @@ impl<'a> Output<'a> {
     /// The columns of the terminal that data goes to; `None` for a pipe.
     pub(super) fn width(&self) -> Option<usize> {
         self.width
+    }
+
+    /// True if data is printed in colours.
+    pub(super) fn has_colors(&self) -> bool {
+        self.data_colors
     }
 
     /// True if a progress bar can be shown.

@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use super::args::{self, Args};
+use super::topics::TOPICS;
 
 /// Width of the help texts, in columns.
 const WIDTH: usize = 96;
@@ -20,20 +21,25 @@ pub fn reference() -> String {
     section(&mut text, "##", "lattice", program.clone());
     for command in program
         .get_subcommands()
-        .filter(|command| command.get_name() != "help")
+        .filter(|command| !command.is_hide_set())
     {
         let title = format!("lattice {}", command.get_name());
         section(&mut text, "##", &title, without_globals(command));
-        for part in command.get_subcommands() {
+        let parts = command.get_subcommands();
+        for part in parts.filter(|part| part.get_name() != "help") {
             let title = format!("{title} {}", part.get_name());
             section(&mut text, "###", &title, without_globals(part));
         }
+    }
+    text.push_str("\n## Topics\n");
+    for topic in TOPICS {
+        text.push_str(&format!("\n##{}", topic.text));
     }
     text
 }
 
 /// Global options are listed once, with the program.
-fn without_globals(command: &clap::Command) -> clap::Command {
+pub(super) fn without_globals(command: &clap::Command) -> clap::Command {
     command.clone().mut_args(|arg| match arg.is_global_set() {
         true => arg.hide(true),
         false => arg,
@@ -63,7 +69,9 @@ pub fn command_lines() -> Vec<Vec<String>> {
 
 fn add_lines(command: &clap::Command, words: &[String], lines: &mut Vec<Vec<String>>) {
     for part in command.get_subcommands() {
-        if part.get_name() != "help" {
+        // Only the program itself has a help command of its own.
+        let is_own = words.is_empty() || part.get_name() != "help";
+        if is_own && !part.is_hide_set() {
             let words = [words, &[part.get_name().to_owned()]].concat();
             add_lines(part, &words, lines);
         }

@@ -34,9 +34,13 @@ const FOLLOWED: Duration = Duration::from_millis(500);
 /// Commands that end only with an interruption.
 const FOLLOWING: [&str; 1] = ["watch"];
 /// Commands that read no store. They run once.
-const APART: [&str; 12] = [
+const APART: [&str; 16] = [
     "tour",
     "types",
+    "completions",
+    "config",
+    "help",
+    "man",
     "alias remove",
     "code add",
     "code show",
@@ -258,6 +262,7 @@ pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String
         };
         match (name.trim_end_matches('>'), line[0].as_str()) {
             ("STORE" | "STORE|TYPE", _) => store.id.to_string(),
+            ("TOPIC", _) => "stores".into(),
             ("METHOD", _) => store.call()[0].into(),
             ("NAME=VALUE", _) => store.call()[1].into(),
             ("KEY", "code") => "00".repeat(32),

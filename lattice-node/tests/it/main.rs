@@ -10,6 +10,8 @@ mod bundles;
 mod chat;
 #[cfg(feature = "wasm")]
 mod code;
+#[cfg(unix)]
+mod completions;
 mod copies;
 mod crowd;
 mod damage;
@@ -36,6 +38,8 @@ mod older;
 mod one_word;
 mod program;
 mod sessions;
+#[cfg(unix)]
+mod settings;
 mod sharing;
 #[cfg(unix)]
 mod signals;

@@ -202,8 +202,8 @@ pub(in super::super) struct Trust {
     #[arg(value_name = "KEY")]
     pub(in super::super) key: PubKey,
     /// How releases are chosen
-    #[arg(long, value_name = "POLICY", default_value = "ask")]
-    pub(in super::super) policy: TrustPolicy,
+    #[arg(long, value_name = "POLICY")]
+    pub(in super::super) policy: Option<TrustPolicy>,
 }
 
 /// How `upgrade` chooses releases.

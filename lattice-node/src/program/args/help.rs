@@ -12,6 +12,8 @@ backslash that begins such a text is \\x5c. A key can be given as it is printed.
 its name if it is UTF-8, else base64 under its name with _b64 appended. Times in JSON are \
 milliseconds since 1970-01-01 UTC.
 
+`lattice help TOPIC` explains stores, bundles, code, conflicts, json and exit-codes.
+
 Exit codes: 0 done; 1 failed; 2 usage; 3 no such store, key or file; 4 damage or a difference; \
 5 in use; 6 unknown type, or a schema, code or file newer than this program; 130 interrupted by Ctrl-C, 143 terminated, \
 129 the terminal was closed. With --json an error is one object on standard error: \
@@ -377,3 +379,52 @@ Example: lattice watch fruit --prefix ap
 
 JSON, one object per line: apply_index, op, change (its number in the op, from 0), author, time, and key and value \
 (null if deleted), content, or what";
+
+pub(super) const COMPLETIONS: &str = "\
+The script asks the program, so it is installed once. It completes commands, options, files (and `-`), \
+store names, types, methods and their parameters, and keys of key-value stores. It opens stores only for \
+reading. Of many keys the first 100 and the last are offered.
+
+bash: add to ~/.bashrc:              source <(lattice completions bash)
+zsh: add to ~/.zshrc, after compinit: source <(lattice completions zsh)
+fish: lattice completions fish > ~/.config/fish/completions/lattice.fish
+PowerShell: add to $PROFILE:         lattice completions powershell | Out-String | Invoke-Expression
+
+JSON: shell, script";
+
+pub(super) const MAN: &str = "\
+A file that is there is replaced. `man` finds pages in the directories that `manpath` names: \
+~/.local/share/man is often one of them, and MANPATH adds others.
+
+Example: lattice man | man -l -
+         lattice man --install ~/.local/share/man
+
+JSON: roff; with --install: dir, files";
+
+pub(super) const HELP: &str = "\
+The name of a topic can be the name of a command: both are explained then.
+
+Example: lattice help
+         lattice help bundle create
+         lattice help exit-codes
+
+JSON: topic, text";
+
+pub(super) const CONFIG: &str = "\
+The settings are in the file config.toml of the data directory. An environment variable stands over the \
+file, and an option over both. A wrong setting is an error of every command but this one, `doctor`, `help`, \
+`man` and `completions`, which use its default.
+
+wait, LATTICE_WAIT, --wait: how many seconds a write waits for its turn; 10
+color, LATTICE_COLOR, --color: \"auto\", \"always\" or \"never\"; \"auto\"
+pager, LATTICE_PAGER, PAGER: the command that shows long texts on a terminal, or \"\"; \"less\"
+verify, LATTICE_VERIFY, --trust: what is done about a store that this data directory does not vouch for: \
+\"full\" verifies it before a write, a backup or a bundle, \"trust\" takes it; \"full\"
+code_policy, LATTICE_CODE_POLICY, --policy: the policy that `code trust` gives a publisher, \"ask\" or \
+\"follow\"; \"ask\"
+
+Example: echo 'wait = 60' >> ~/.local/share/lattice/config.toml
+         lattice config
+
+JSON, one object per setting: key, value (a text), origin (default, file, environment or option), source \
+(the line, the variable or the option)";

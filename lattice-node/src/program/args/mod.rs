@@ -8,6 +8,7 @@ mod help;
 mod keys;
 mod logs;
 mod stores;
+mod terminal;
 mod upgrade;
 
 use std::ffi::OsString;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lattice_backend::backend::OpenOptions;
+
+use super::config::Settings;
 
 #[cfg(feature = "wasm")]
 pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy};
@@ -29,6 +32,7 @@ pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
     IdentityCommand, Import, ImportFormat, List, Migrate, SortBy, Stats, Verify,
 };
+pub(super) use terminal::{Complete, Completions, Help, Man, Shell};
 pub(super) use upgrade::Upgrade;
 
 /// Create, read, write, verify and exchange stores. A store is one file that records its type and
@@ -38,6 +42,7 @@ pub(super) use upgrade::Upgrade;
     name = "lattice",
     version,
     arg_required_else_help = true,
+    disable_help_subcommand = true,
     max_term_width = 100,
     after_long_help = help::PROGRAM
 )]
@@ -88,14 +93,12 @@ pub(super) struct Global {
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) no_wait: bool,
     /// When to use colours; `auto` uses them on a terminal, unless NO_COLOR is set
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        default_value = "auto",
-        hide_short_help = true
-    )]
-    pub(super) color: Color,
+    /// [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", hide_short_help = true)]
+    pub(super) color: Option<Color>,
+    /// The settings that hold, once they are read
+    #[arg(skip)]
+    pub(super) settings: Settings,
 }
 
 impl Global {
@@ -223,6 +226,21 @@ pub(super) enum Command {
     /// Print the public key that this data directory writes as, or make a new one
     #[command(after_long_help = help::IDENTITY)]
     Identity(Identity),
+    /// Print the script by which a shell completes commands, stores, methods and keys
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(Completions),
+    /// Print every setting, with where its value comes from
+    #[command(after_help = help::CONFIG)]
+    Config,
+    /// Print the manual page of the program, or write the pages of all commands
+    #[command(after_help = help::MAN)]
+    Man(Man),
+    /// Explain a command or a topic; without one, list all
+    #[command(after_help = help::HELP)]
+    Help(Help),
+    /// Print what can stand at the cursor, for the scripts of `completions`
+    #[command(hide = true)]
+    Complete(Complete),
 }
 
 #[derive(Debug, clap::Args)]

@@ -29,7 +29,7 @@ use lattice_backend::clock::Time;
 use super::args::Command;
 use super::context::Context;
 use super::failure::Failure;
-use super::{bulk, tour};
+use super::{bulk, complete, config, manual, topics, tour};
 
 #[cfg(feature = "fuzzing")]
 pub(super) use values::check as check_value;
@@ -72,6 +72,11 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         #[cfg(feature = "wasm")]
         Command::Code(args) => code::code(context, args.command),
         Command::Identity(args) => names::identity(context, &args),
+        Command::Completions(args) => complete::completions(context, &args),
+        Command::Config => config::config(context),
+        Command::Man(args) => manual::man(context, &args),
+        Command::Help(args) => topics::help(context, &args),
+        Command::Complete(args) => complete::complete(context, &args),
     }
 }
 

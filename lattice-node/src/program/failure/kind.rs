@@ -7,6 +7,8 @@ use crate::program::interrupt::Signal;
 pub(in super::super) enum Kind {
     Failed,
     Usage,
+    /// A setting is wrong.
+    Config,
     /// A condition of a write does not hold.
     Expectation,
     NoStore,
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Self::Failed => "failed",
             Self::Usage => "usage",
+            Self::Config => "config",
             Self::Expectation => "expectation",
             Self::NoStore => "no_store",
             Self::NoKey => "no_key",
@@ -49,7 +52,7 @@ impl Kind {
     pub(in super::super) const fn code(self) -> u8 {
         match self {
             Self::Failed | Self::Expectation | Self::NeedsUpgrade => 1,
-            Self::Usage => 2,
+            Self::Usage | Self::Config => 2,
             Self::NoStore | Self::NoKey | Self::NoFile | Self::NotFound => 3,
             Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
@@ -67,7 +70,8 @@ impl Kind {
     const fn next(self) -> Option<Self> {
         Some(match self {
             Self::Failed => Self::Usage,
-            Self::Usage => Self::Expectation,
+            Self::Usage => Self::Config,
+            Self::Config => Self::Expectation,
             Self::Expectation => Self::NoStore,
             Self::NoStore => Self::NoKey,
             Self::NoKey => Self::NoFile,
@@ -83,10 +87,14 @@ impl Kind {
         })
     }
 
+    /// All kinds.
+    pub(in super::super) fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Failed), |kind| kind.next())
+    }
+
     /// The names of all kinds.
     pub(in super::super) fn names() -> Vec<&'static str> {
-        let all = std::iter::successors(Some(Self::Failed), |kind| kind.next());
-        let mut names: Vec<_> = all.map(Self::name).collect();
+        let mut names: Vec<_> = Self::all().map(Self::name).collect();
         names.dedup();
         names
     }

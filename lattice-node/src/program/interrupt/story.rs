@@ -177,6 +177,10 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         | Command::Get(_)
         | Command::Exists(_)
         | Command::Tail(_)
+        | Command::Completions(_)
+        | Command::Config
+        | Command::Help(_)
+        | Command::Complete(_)
         | Command::Watch(_) => Story::reads(UNCHANGED),
         Command::Export(args) if matches!(args.file, Some(FileArg::Path(_))) => {
             Story::makes("no file was made")
@@ -185,6 +189,10 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
             Story::reads(CUT)
         }
         Command::Verify(_) => Story::new(UNCHANGED),
+        Command::Man(args) => match args.install {
+            None => Story::reads(UNCHANGED),
+            Some(_) => Story::new("some of the pages may be written"),
+        },
         Command::Tour(args) => Story::new(match args.keep {
             None => "the stores of the tour were removed".into(),
             Some(_) => Cow::Borrowed("the stores of the tour so far are kept"),

@@ -388,6 +388,17 @@ pub(super) fn all() -> Vec<Case> {
             ("usage", 2),
         )
         .says(&["takes no module but its pin"]),
+        case(
+            "a wrong setting",
+            || {
+                let scene = keys();
+                fs::write(scene.data().join("config.toml"), "wait = true\n").unwrap();
+                scene
+            },
+            "D get s nut",
+            ("config", 2),
+        )
+        .says(&["config.toml, line 1: wait is true; expected a number"]),
         case("no store", keys, "D get t nut", ("no_store", 3)).says(&["list"]),
         case("no key", keys, "D get s pin", ("no_key", 3)).says(&["pin"]),
         case("no file", keys, "D import s rows.csv", ("no_file", 3)).says(&["rows.csv"]),

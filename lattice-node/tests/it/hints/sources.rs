@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Commands that no error names, and what tests them instead. Notes and lists name them.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     (
         "alias set {alias} NAME",
         "the other order: inconsistencies.rs",
@@ -19,6 +19,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
         "export STORE | zstd > FILE",
         "an export to .zst, which needs another program: exports.rs",
     ),
+    ("help", "the help itself: terminal.md, topics/tests.rs"),
     ("import", "a note of `export`: exports.rs"),
     (
         "migrate",
@@ -93,7 +94,11 @@ fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        if name.contains("tests") || ["tour", "args", "conformance", "hints.rs"].contains(&name) {
+        let is_source = path.is_dir() || name.ends_with(".rs");
+        if !is_source
+            || name.contains("tests")
+            || ["tour", "args", "conformance", "hints.rs"].contains(&name)
+        {
             continue;
         }
         match path.is_dir() {

@@ -74,6 +74,7 @@ impl Shell {
             .env("STORES", &self.fixtures)
             .env("LC_ALL", "C")
             .env_remove("NO_COLOR")
+            .env_remove("PAGER")
             .stdin(Stdio::null())
             .output()
             .unwrap();

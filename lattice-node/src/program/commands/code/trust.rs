@@ -22,7 +22,7 @@ pub(super) fn trust(context: &mut Context<'_>, args: &Trust) -> Result<(), Failu
              its pin, which `lattice code pin {store_type} FILE` sets"
         )));
     }
-    let policy = match policy {
+    let policy = match policy.unwrap_or(context.settings.code_policy()) {
         TrustPolicy::Ask => Policy::Ask,
         TrustPolicy::Follow => Policy::Follow,
     };

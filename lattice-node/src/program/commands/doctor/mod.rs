@@ -63,6 +63,8 @@ impl Finding {
 }
 
 pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result<(), Failure> {
+    let settings = context.settings.clone();
+    settings.note(&mut context.out);
     let (named, dirs) = targets(context, &doctor.targets)?;
     let is_whole = named.is_empty();
     let mut findings = Vec::new();

@@ -1,0 +1,218 @@
+//! Completion: what the script of a shell asks when the user presses Tab.
+//!
+//! The scripts are short and never change with the commands: the program itself finds the
+//! candidates, from the description of its arguments and from the stores. It opens stores for
+//! reading, writes nothing, and reports no errors; what it cannot find it does not offer.
+
+mod line;
+mod place;
+mod values;
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use serde_json::json;
+
+use self::line::Line;
+use self::place::Place;
+use super::args::{Args, Complete, Completions, Global, Shell};
+use super::config::Settings;
+use super::context::{Context, Host};
+use super::failure::Failure;
+use super::output::{Output, escape_text};
+
+/// Prints the script of a shell, for the name that the program was started by.
+pub(super) fn completions(
+    context: &mut Context<'_>,
+    completions: &Completions,
+) -> Result<(), Failure> {
+    let (name, script) = match completions.shell {
+        Shell::Bash => ("bash", include_str!("scripts/bash")),
+        Shell::Zsh => ("zsh", include_str!("scripts/zsh")),
+        Shell::Fish => ("fish", include_str!("scripts/fish")),
+        Shell::Powershell => ("powershell", include_str!("scripts/powershell")),
+    };
+    let script = script.replace("PROGRAM", &program());
+    let value = json!({ "shell": name, "script": script });
+    context.out.either(value, |_| script.trim_end().to_owned())
+}
+
+/// The name that the program was started by, if it is a plain word.
+fn program() -> String {
+    let started = env::args_os().next().map(PathBuf::from);
+    let name = started
+        .as_deref()
+        .and_then(|path| path.file_stem()?.to_str());
+    let is_plain = |name: &&str| {
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+        name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.chars().all(is_word)
+    };
+    name.filter(is_plain).unwrap_or("lattice").to_owned()
+}
+
+/// Whether the shell adds the names of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Files {
+    #[default]
+    None,
+    All,
+    Dirs,
+}
+
+/// A word that can stand at the cursor.
+#[derive(Debug, PartialEq, Eq)]
+struct Candidate {
+    value: String,
+    help: String,
+    /// Whether the word goes on after it, so that no space follows.
+    is_open: bool,
+}
+
+/// What can stand at the cursor.
+#[derive(Debug, Default)]
+struct Answer {
+    files: Files,
+    all: Vec<Candidate>,
+    /// What stands before each value in the word, as `--color=`.
+    before: String,
+}
+
+impl Answer {
+    /// Adds a word if it begins with what the user has typed.
+    fn add(&mut self, current: &str, value: &str, help: &str) {
+        self.push(current, value, help, false);
+    }
+
+    /// The same for a word that goes on.
+    fn add_open(&mut self, current: &str, value: &str, help: &str) {
+        self.push(current, value, help, true);
+    }
+
+    fn push(&mut self, current: &str, value: &str, help: &str, is_open: bool) {
+        // A word that a terminal could act on is not offered.
+        if value.starts_with(current) && escape_text(value) == value {
+            self.all.push(Candidate {
+                value: format!("{}{value}", self.before),
+                help: escape_text(help),
+                is_open,
+            });
+        }
+    }
+}
+
+/// Prints the candidates: a line that says whether the shell adds files, and a line for each.
+pub(super) fn complete(context: &mut Context<'_>, complete: &Complete) -> Result<(), Failure> {
+    let line = match &complete.line {
+        Some(line) => Line::split(line, complete.breaks.as_deref().unwrap_or("")),
+        None => Line::split(&complete.current, ""),
+    };
+    let words: Vec<OsString> = match &complete.line {
+        Some(_) => line.words.iter().map(OsString::from).collect(),
+        None => complete.words.clone(),
+    };
+    let current = match (&complete.line, complete.shell) {
+        // Fish passes the word as it is typed; the others remove the quotes.
+        (Some(_), _) | (None, Shell::Fish) => line.current.clone(),
+        (None, _) => complete.current.clone(),
+    };
+    let mut root = Args::command();
+    root.build();
+    let place = Place::after(&root, words.get(1..).unwrap_or(&[]));
+    let answer = answer(context, &place, &current);
+    let kind = match answer.files {
+        Files::None => "words",
+        Files::All => "files",
+        Files::Dirs => "dirs",
+    };
+    context.out.line(kind)?;
+    for candidate in &answer.all {
+        let Candidate {
+            value,
+            help,
+            is_open,
+        } = candidate;
+        let text = match complete.shell {
+            Shell::Bash => line.insert(value),
+            Shell::Zsh => {
+                let mark = if *is_open { '=' } else { '.' };
+                let value = value.replace('\\', r"\\").replace(':', r"\:");
+                format!("{mark}{value}:{help}")
+            }
+            Shell::Fish | Shell::Powershell if help.is_empty() => value.clone(),
+            Shell::Fish | Shell::Powershell => format!("{value}\t{help}"),
+        };
+        context.out.line(&text)?;
+    }
+    Ok(())
+}
+
+/// The words that can stand at the cursor.
+fn answer(context: &Context<'_>, place: &Place<'_>, current: &str) -> Answer {
+    let mut answer = Answer::default();
+    if let Some(option) = place.open() {
+        add_values(context, place, option, current, &mut answer);
+        return answer;
+    }
+    if !place.is_escaped && current.starts_with('-') {
+        if let Some((name, value)) = current.split_once('=') {
+            if let Some(option) = name.strip_prefix("--").and_then(|name| place.long(name)) {
+                answer.before = format!("{name}=");
+                add_values(context, place, option, value, &mut answer);
+            }
+            return answer;
+        }
+        for option in place.options() {
+            if let Some(name) = option.get_long() {
+                let help = values::first_line(option.get_help());
+                answer.add(current, &format!("--{name}"), &help);
+            }
+        }
+        if current != "-" {
+            return answer;
+        }
+    }
+    if place.takes_command() {
+        for part in place
+            .command
+            .get_subcommands()
+            .filter(|part| !part.is_hide_set())
+        {
+            answer.add(
+                current,
+                part.get_name(),
+                &values::first_line(part.get_about()),
+            );
+        }
+    }
+    if let Some(arg) = place.position() {
+        add_values(context, place, arg, current, &mut answer);
+    }
+    answer
+}
+
+/// Adds the values of an argument that are found in the data directory of the command line.
+fn add_values(
+    context: &Context<'_>,
+    place: &Place<'_>,
+    arg: &clap::Arg,
+    current: &str,
+    answer: &mut Answer,
+) {
+    let global = Global {
+        data_dir: place.values("data_dir").next_back().map(PathBuf::from),
+        #[cfg(feature = "wasm")]
+        code: place.values("code").map(PathBuf::from).collect(),
+        json: false,
+        quiet: true,
+        wait: None,
+        no_wait: true,
+        color: None,
+        settings: Settings::default(),
+    };
+    let out = Output::kept(io::sink(), io::sink(), &global);
+    let inner = Context::new(Host::Completion, &global, context.native.clone(), out);
+    let _ = inner.and_then(|inner| values::add(&inner, place, arg, current, answer));
+}
