@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
-use lattice_backend::backend::{Access, BackendError, Cause, StateBackend};
+use lattice_backend::backend::{Access, BackendError, Cause, JournalInfo, StateBackend};
 use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
 use lattice_backend::engine::read::{
     HeldOps, InfoError, MethodError, OpsAfter, StoreState, StoreUsage,
@@ -87,6 +87,9 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     ///
     /// [`Snapshot::usage`]: lattice_backend::engine::read::Snapshot::usage
     fn usage(&self) -> Result<Option<StoreUsage>, BackendError>;
+
+    /// What the journal holds that the file does not; see [`Engine::journal`].
+    fn journal(&self) -> Result<Option<JournalInfo>, BackendError>;
 
     /// The number of applied ops.
     fn op_count(&self) -> Result<u64, BackendError>;
@@ -268,6 +271,10 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn usage(&self) -> Result<Option<StoreUsage>, BackendError> {
         self.engine().snapshot()?.usage()
+    }
+
+    fn journal(&self) -> Result<Option<JournalInfo>, BackendError> {
+        self.engine().journal()
     }
 
     fn op_count(&self) -> Result<u64, BackendError> {

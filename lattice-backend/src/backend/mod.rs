@@ -34,8 +34,8 @@ pub use rows::peek_open;
 pub(crate) use rows::{copy_store, read_meta, read_peek};
 #[cfg(feature = "std")]
 pub use state_db::{
-    Access, CommitMark, Journal, OpenOptions, Peek, Sharing, StateBackend, StateDb, TurnHold,
-    WriterLock,
+    Access, CommitMark, Journal, JournalInfo, OpenOptions, Peek, Sharing, StateBackend, StateDb,
+    TurnHold, WriterLock,
 };
 #[cfg(feature = "std")]
 pub use transaction::{Ticket, Transaction};

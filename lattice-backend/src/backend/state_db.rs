@@ -139,6 +139,15 @@ impl Debug for TurnHold {
     }
 }
 
+/// What a store's journal holds that its file does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalInfo {
+    /// The number of transactions.
+    pub transactions: u64,
+    /// The bytes of their records.
+    pub bytes: u64,
+}
+
 /// Identifies a commit of a store: two are equal if nothing was committed between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitMark(Vec<u8>);
@@ -176,6 +185,14 @@ pub trait StateDb: Debug + Send + Sync {
     /// short read. For callers that keep a snapshot until there is a new commit.
     fn last_commit(&self) -> Option<CommitMark> {
         None
+    }
+
+    /// What the journal holds; `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`snapshot`](Self::snapshot).
+    fn journal(&self) -> Result<Option<JournalInfo>> {
+        Ok(None)
     }
 
     /// Begins a write transaction once the previous one has been committed or dropped, and once it

@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use lattice_meta::{Genesis, MetaInfo, PubKey, SchemaVersion, StateHash, StoreId};
 
-use crate::backend::{Access, BackendError, FileError, Result, StateBackend, read_meta};
+use crate::backend::{
+    Access, BackendError, FileError, JournalInfo, Result, StateBackend, read_meta,
+};
 use crate::engine::ingest::{Authors, IngestError, IngestReport};
 use crate::engine::inner::{Hashed, Inner};
 use crate::engine::open::{OpenError, OpenRequest, create_store};
@@ -163,6 +165,14 @@ impl<M: StateMachine> Engine<M> {
     /// What the backend reports.
     pub fn state_hash(&self) -> Result<StateHash> {
         self.snapshot()?.state_hash()
+    }
+
+    /// What the store's journal holds that its file does not; `None` without a journal.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn journal(&self) -> Result<Option<JournalInfo>> {
+        self.inner.db.journal()
     }
 
     /// The frontier: applied ops that no applied op names as parent, ascending.

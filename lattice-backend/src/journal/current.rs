@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backend::{BackendError, CommitMark};
-use crate::journal::layout::{Mark, Published, SEGMENT_SUFFIX};
+use crate::backend::{BackendError, CommitMark, JournalInfo, Result};
+use crate::journal::layout::{Mark, Published, RECORDS, SEGMENT_SUFFIX};
 use crate::journal::memtable::{Memtable, Pins};
-use crate::journal::scan::{Chain, Position};
+use crate::journal::scan::{Chain, Position, read_mark};
 use crate::journal::segment::Segments;
 use crate::journal::shared::Session;
 use crate::journal::view::{Base, Layers, View};
@@ -54,11 +54,12 @@ impl Current {
     }
 
     /// The writer goes to the next generation.
-    pub(super) fn change_generation(&mut self, active: &Arc<Memtable>) {
+    pub(super) fn change_generation(&mut self, end: &Position, active: &Arc<Memtable>) {
         self.last = None;
         if let Some(known) = &mut self.known {
             let before = std::mem::replace(&mut known.chain.active, Arc::clone(active));
             known.chain.frozen = Some(before);
+            known.chain.frozen_end = Some(*end);
         }
     }
 
@@ -77,7 +78,26 @@ impl Current {
         if let Some(known) = &mut self.known {
             known.base = base;
             known.chain.frozen = None;
+            known.chain.frozen_end = None;
         }
+    }
+
+    /// What the journal holds.
+    pub(super) fn info(&self) -> Result<Option<JournalInfo>> {
+        let Some(known) = &self.known else {
+            return Ok(None);
+        };
+        let folded = read_mark(&*known.base)?.map_or(0, |mark| mark.seq);
+        let chain = &known.chain;
+        let ends = [Some(chain.end), chain.frozen_end];
+        let mut ends: Vec<_> = ends.into_iter().flatten().collect();
+        // The last synced record can still be in the generation that is frozen.
+        ends.dedup_by_key(|end| end.generation);
+        let bytes = ends.iter().map(|end| end.offset.saturating_sub(RECORDS));
+        Ok(Some(JournalInfo {
+            transactions: chain.end.seq.saturating_sub(folded),
+            bytes: bytes.sum(),
+        }))
     }
 
     /// The backend holds everything, and the session goes on in an empty generation.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::backend::{Access, BackendError, ReadTx, Result, StateDb, Transaction, TurnHold};
+use crate::backend::{
+    Access, BackendError, JournalInfo, ReadTx, Result, StateDb, Transaction, TurnHold,
+};
 use crate::journal::shared::{Core, lock};
 use crate::progress::ProgressSink;
 
@@ -76,6 +78,10 @@ impl StateDb for JournaledDb {
             return Err(BackendError::Closed);
         }
         Ok(self.0.view()?)
+    }
+
+    fn journal(&self) -> Result<Option<JournalInfo>> {
+        self.0.journal()
     }
 
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {

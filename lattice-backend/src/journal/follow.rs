@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{BackendError, Busy, CommitMark, Result};
+use crate::backend::{BackendError, Busy, CommitMark, JournalInfo, Result};
 use crate::journal::current::{Current, Known, missing};
 use crate::journal::enter::PAUSE;
 use crate::journal::layout::{ChainValue, Keys, Mark, Published, Salt};
@@ -67,6 +67,16 @@ impl Core {
         let view = Arc::new(view);
         self.keep(&mut current, &view, None);
         Ok(view)
+    }
+
+    /// What the journal holds.
+    pub(super) fn journal(self: &Arc<Self>) -> Result<Option<JournalInfo>> {
+        let mut current = lock(&self.current);
+        let turn = self.inner.turn();
+        if turn == 0 || turn != current.turn {
+            self.follow(&mut current)?;
+        }
+        current.info()
     }
 
     /// Keeps a snapshot for the next caller.

@@ -235,9 +235,10 @@ impl Core {
             end: session.position,
             _hold: hold.clone(),
         });
-        session.position = session.position.next_generation();
+        let end = session.position;
+        session.position = end.next_generation();
         session.active = Arc::default();
-        lock(&self.current).change_generation(&session.active);
+        lock(&self.current).change_generation(&end, &session.active);
         drop(fold);
         self.wake();
     }

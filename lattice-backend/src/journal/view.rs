@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table};
+use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table, TableUsage};
 use crate::journal::layout::MARK;
 use crate::journal::memtable::{Memtable, Pin, Value};
 use crate::journal::merge::{Merged, backend_rows};
@@ -99,5 +99,10 @@ impl ReadTx for View {
                 Ok(rows.map(|rows| rows.saturating_sub(u64::from(has_mark))))
             }
         }
+    }
+
+    /// Of the backend: the rows in the journal get their space there with the next fold.
+    fn usage(&self, table: Table) -> Result<Option<TableUsage>> {
+        self.base.usage(table)
     }
 }

@@ -177,6 +177,8 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
     let bytes = std::fs::metadata(file)
         .map_err(|error| Failure::from(error).within(&file.display().to_string()))?
         .len();
+    let journal = handle.journal()?;
+    let journal = journal.map(|journal| (journal.transactions, journal.bytes));
     let genesis = handle.genesis();
     let (owner, created_ms) = (genesis.owner(), genesis.created().ms());
     let from = genesis.migrated_from();
@@ -203,6 +205,14 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         ("needs_upgrade".to_owned(), json!(is_older)),
         ("code".to_owned(), json!(code)),
         ("bytes".to_owned(), json!(bytes)),
+        (
+            "journal_transactions".to_owned(),
+            json!(journal.map(|(transactions, _)| transactions)),
+        ),
+        (
+            "journal_bytes".to_owned(),
+            json!(journal.map(|(_, bytes)| bytes)),
+        ),
         ("alias".to_owned(), json!(alias)),
         ("owner".to_owned(), json!(owner)),
         ("created".to_owned(), json!(created_ms)),
@@ -256,6 +266,14 @@ pub(super) fn info(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failu
         }
         let exact = plural(bytes, ("byte", "bytes"));
         sheet.line("size", format!("{} ({exact})", human::size(bytes)));
+        if let Some((transactions, bytes)) = journal {
+            let transactions = plural(transactions, ("transaction", "transactions"));
+            let size = human::size(bytes);
+            sheet.line(
+                "journal",
+                format!("{transactions}, {size}, beside the file"),
+            );
+        }
         if !verified {
             sheet.line("verified", "no");
         }

@@ -8,6 +8,7 @@ mod stores;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use lattice_backend::backend::Access;
 use lattice_meta::StoreId;
 use serde_json::{Map, Value, json};
 
@@ -126,6 +127,10 @@ fn targets(
         let named_by_id = resolved.as_ref().is_ok_and(|resolved| resolved != path);
         match resolved {
             _ if is_dir(path) && !named_by_id => dirs.push(path.to_path_buf()),
+            Ok(path) if path.metadata().is_err() => {
+                // What other commands say of a store that is not there.
+                context.node.manager().find(&path, Access::ReadOnly)?;
+            }
             Ok(path) => stores.push(Subject {
                 name: target.clone(),
                 path,
