@@ -28,6 +28,8 @@ mod read;
 mod refusal;
 #[cfg(feature = "std")]
 mod replica;
+#[cfg(not(target_arch = "wasm32"))]
+mod row_key;
 mod rows;
 #[cfg(feature = "std")]
 mod scan;
@@ -47,6 +49,8 @@ pub use machine::{KvMachine, MAX_BATCH, MAX_KEY_BYTES, SCHEMA_VERSION, STORE_TYP
 pub use payload::Payload;
 pub use read::Sibling;
 pub use refusal::{Found, KvRefusal};
+#[cfg(not(target_arch = "wasm32"))]
+pub use row_key::key_of_row;
 #[cfg(feature = "std")]
 pub use scan::{ConflictedKeys, Keys, Scan};
 #[cfg(feature = "std")]

@@ -72,7 +72,7 @@ fn findings_are_reported_with_all_details_and_an_exit_code_of_their_own() {
         .unwrap();
     assert_eq!(
         (&row["table"], &row["key"], &row["found"]),
-        (&"data".into(), &"ckey 7".into(), &"\0short".into())
+        (&"data".into(), &"key 7".into(), &"\0short".into())
     );
     assert_eq!(row["expected"], "\0vvvvvvv");
     assert!(row["message"].is_string());
@@ -244,4 +244,81 @@ fn all_stores_are_verified() {
     );
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("2 stores damaged"), "{said}");
+}
+
+/// A bit that is flipped far inside of a value is shown, with the key of the user; what follows
+/// from it is counted.
+#[test]
+fn a_finding_shows_what_differs() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path();
+    let id = printed(dir, &["create", "core:kvstore", "--alias", "kv"]);
+    let value: String = (0..9000)
+        .map(|n| char::from(b'a' + u8::try_from(n / 100 % 26).unwrap()))
+        .collect();
+    let value = value.replacen("bbbb", "{\"b\":", 1);
+    printed(dir, &["put", "kv", "users/bob", &value]);
+    printed(dir, &["put", "kv", "other", "x"]);
+    crate::edit(&crate::state_db(dir, id.trim()), |tx| {
+        let table = lattice_backend::backend::Table::Data;
+        let (key, mut row) = {
+            let mut rows = tx
+                .range(
+                    table,
+                    lattice_backend::backend::EVERYTHING,
+                    lattice_backend::backend::Direction::Forward,
+                )
+                .unwrap();
+            let mut longest = (Vec::new(), Vec::new());
+            while let Some(row) = rows.next().unwrap() {
+                if row.value.len() > longest.1.len() {
+                    longest = (row.key.to_vec(), row.value.to_vec());
+                }
+            }
+            longest
+        };
+        let place = row.len() - 1500;
+        row[place] ^= 1;
+        tx.put(table, &key, &row).unwrap();
+    });
+    let output = lattice(dir, &["verify", "kv"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let first = text.lines().next().unwrap();
+    assert!(first.starts_with("row: key \"users/bob\": byte "), "{text}");
+    assert!(first.len() < 300, "{text}");
+    let (computed, stored) = first.split_once("stored").unwrap();
+    assert_ne!(
+        computed
+            .split_once("computed")
+            .unwrap()
+            .1
+            .trim_end_matches(", "),
+        stored
+    );
+    assert!(
+        text.contains("1 more finding follows from the first (1 state_hash)"),
+        "{text}"
+    );
+    let output = lattice(dir, &["--json", "verify", "kv"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = found["findings"].as_array().unwrap();
+    let row = all.iter().find(|finding| finding["kind"] == "row").unwrap();
+    let (expected, found) = (
+        row["expected"].as_str().unwrap(),
+        row["found"].as_str().unwrap(),
+    );
+    assert_eq!(
+        (expected.len(), row["key"].as_str()),
+        (found.len(), Some("users/bob"))
+    );
+    assert!(
+        expected.len() <= 4096 && expected.len() > 1024,
+        "{}",
+        expected.len()
+    );
+    let place = |name: &str| usize::try_from(row[name].as_u64().unwrap()).unwrap();
+    let at = place("differs_at") - place("excerpt_at");
+    assert_eq!(expected[..at], found[..at]);
+    assert_ne!(expected.as_bytes()[at], found.as_bytes()[at]);
+    assert!(place("expected_bytes") >= 9000);
 }

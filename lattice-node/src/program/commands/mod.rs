@@ -7,6 +7,7 @@ mod code;
 mod copies;
 mod doctor;
 mod dynamic;
+mod findings;
 #[cfg(feature = "wasm")]
 mod garbage;
 mod held;

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use lattice_backend::backend::Integrity;
 use lattice_backend::engine::verify::{Finding, Verification};
-use lattice_meta::StoreId;
-use serde_json::{Map, Value, json};
+use lattice_meta::MetaInfo;
+use serde_json::{Map, json};
 
-use super::code_of;
 use super::held::{held_json, held_line};
 use super::stores::parse_type;
+use super::{code_of, findings};
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
-use crate::program::output::{escape_text, json_bytes, json_path, styles};
+use crate::program::output::{escape_text, json_path, styles};
 use crate::{Aliases, Depth};
 
 pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result<(), Failure> {
@@ -79,7 +79,8 @@ fn verify_all(context: &mut Context<'_>, depth: Depth) -> Result<(), Failure> {
 
 fn verify_one(context: &mut Context<'_>, path: &Path, depth: Depth) -> Result<(), Failure> {
     let manager = context.node.manager();
-    let store_id = manager.peek_path(path).map(|meta| meta.store_id).ok();
+    let meta = manager.peek_path(path).ok();
+    let store_id = meta.as_ref().map(|meta| meta.store_id);
     let verified = match manager.verify_path(path, depth) {
         Ok(verified) => verified,
         // A store that is too damaged to open is reported as a finding.
@@ -99,7 +100,7 @@ fn verify_one(context: &mut Context<'_>, path: &Path, depth: Depth) -> Result<()
         }
         Err(error) => return Err(error.into()),
     };
-    print_verified(context, store_id, &verified)?;
+    print_verified(context, meta.as_ref(), &verified)?;
     if verified.is_ok() {
         return Ok(());
     }
@@ -139,9 +140,11 @@ const fn checksums_name(checksums: &Integrity) -> &'static str {
 
 fn print_verified(
     context: &mut Context<'_>,
-    store_id: Option<StoreId>,
+    meta: Option<&MetaInfo>,
     verified: &Verification,
 ) -> Result<(), Failure> {
+    let store_id = meta.map(|meta| meta.store_id);
+    let store_type = meta.map(|meta| meta.store_type.clone());
     let code = code_of(context, verified.logic.as_str());
     let value = json!({
         "store_id": store_id,
@@ -157,7 +160,11 @@ fn print_verified(
         "recorded_logic": verified.recorded_logic,
         "code": code,
         "checksums": checksums_name(&verified.checksums),
-        "findings": verified.findings.iter().map(finding_json).collect::<Vec<_>>(),
+        "findings": verified
+            .findings
+            .iter()
+            .map(|finding| findings::json(store_type.as_ref(), finding))
+            .collect::<Vec<_>>(),
     });
     context.out.either(value, |out| {
         if verified.is_ok() {
@@ -201,84 +208,8 @@ fn print_verified(
             }
             return text;
         }
-        let line = |finding: &Finding| {
-            let kind = out.paint(styles::BAD, finding.kind());
-            let text = out.hints().complete(&finding.to_string());
-            format!("{kind}: {}", escape_text(&text))
-        };
-        let lines: Vec<_> = verified.findings.iter().map(line).collect();
-        lines.join("\n")
+        findings::lines(out, store_type.as_ref(), &verified.findings)
     })
-}
-
-/// A finding as JSON, with its details in separate fields.
-fn finding_json(finding: &Finding) -> Value {
-    let mut object = Map::new();
-    object.insert("kind".into(), finding.kind().into());
-    object.insert("message".into(), finding.to_string().into());
-    match finding {
-        Finding::Op {
-            index,
-            op,
-            author,
-            hlc,
-            ..
-        } => object.extend([
-            ("apply_index".to_owned(), json!(index.get())),
-            ("op".to_owned(), json!(op.map(|op| op.id))),
-            ("author".to_owned(), json!(author)),
-            ("time".to_owned(), json!(hlc.map(|hlc| hlc.ms()))),
-        ]),
-        Finding::HeldOp { op, .. } => object.extend([
-            ("op".to_owned(), json!(op.id)),
-            ("author".to_owned(), json!(op.author)),
-        ]),
-        Finding::Effect(effect) => {
-            let key = |key: &Vec<u8>| {
-                let mut object = Map::new();
-                json_bytes(&mut object, "key", key);
-                Value::Object(object)
-            };
-            let hex = |hash: &[u8]| data_encoding::HEXLOWER.encode(hash);
-            object.extend([
-                ("apply_index".to_owned(), json!(effect.index.get())),
-                ("op".to_owned(), json!(effect.op.id)),
-                ("author".to_owned(), json!(effect.op.author)),
-                ("time".to_owned(), json!(effect.hlc.ms())),
-                ("keys".to_owned(), effect.keys.iter().map(key).collect()),
-                // The replay's effect is what the store must have; `EffectDifference` expects what
-                // the store has.
-                ("expected".to_owned(), json!(hex(&effect.found))),
-                ("found".to_owned(), json!(hex(&effect.expected))),
-            ]);
-        }
-        Finding::StateHash(hash) => object.extend([
-            ("expected".to_owned(), json!(hash.expected)),
-            ("found".to_owned(), json!(hash.found)),
-        ]),
-        Finding::Row(row) => {
-            object.insert("table".into(), row.table.name().into());
-            json_bytes(&mut object, "key", &row.key);
-            for (name, value) in [("expected", &row.expected), ("found", &row.found)] {
-                match value {
-                    Some(value) => json_bytes(&mut object, name, value),
-                    None => {
-                        object.insert(name.into(), Value::Null);
-                    }
-                }
-            }
-        }
-        Finding::UnknownRow { table, key } => {
-            object.insert("table".into(), table.name().into());
-            json_bytes(&mut object, "key", key);
-        }
-        Finding::Clock { expected, found } => object.extend([
-            ("expected".to_owned(), json!(expected.to_string())),
-            ("found".to_owned(), json!(found.to_string())),
-        ]),
-        _ => {}
-    }
-    object.into()
 }
 
 pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use crate::program::context::Context;
 use crate::program::failure::{Failure, chain};
 use crate::{ALIASES_FILE, Aliases, IDENTITY_FILE, IdentityError, load_identity};
 
-/// The permission bits that nobody but owner and group readers needs.
+/// The permission bits that neither an owner nor a group that reads needs.
 #[cfg(unix)]
 const TOO_MUCH: u32 = 0o027;
 
