@@ -15,6 +15,7 @@ use crate::backend::{
     BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Ticket, Transaction,
 };
 use crate::clock::Clock;
+use crate::engine::counters::Counts;
 use crate::engine::write::Answer;
 use crate::engine::write::group_commit::GroupCommit;
 use crate::engine::write::recorder::Recorder;
@@ -35,6 +36,7 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) hasher: OpHasher,
     pub(crate) element_hasher: ElementHasher,
     pub(crate) hashed: Hashed,
+    pub(crate) counts: Counts,
     pub(crate) identity: Option<Arc<SecretKey>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The state of the single writer; `None` in a store opened for reading.
@@ -107,6 +109,7 @@ impl<M: StateMachine> Inner<M> {
             hasher: OpHasher::new(&genesis_hash),
             element_hasher: ElementHasher::default(),
             hashed: Hashed::default(),
+            counts: Counts::default(),
             identity: parts.identity,
             clock: parts.clock,
             writer: parts.writer.map(Mutex::new),
@@ -139,7 +142,11 @@ impl<M: StateMachine> Inner<M> {
     /// Makes the handle unusable. The first failure is kept, and later errors have it as their
     /// source.
     pub(crate) fn poison(&self, failure: &dyn Error) {
-        self.unusable.get_or_init(|| FirstFailure::of(failure));
+        self.unusable.get_or_init(|| {
+            let (store, path) = (self.genesis.store_id(), self.path.display());
+            tracing::error!(%store, %path, error = %failure, "the store must be opened again");
+            FirstFailure::of(failure)
+        });
     }
 
     /// Adds the first failure to an error of the backend, which refuses a call after a failure and
@@ -168,6 +175,7 @@ impl<M: StateMachine> Inner<M> {
         let mut state = self.writer()?;
         self.check_usable()?;
         let mut tx = self.begin(&mut state)?;
+        let before = state.ledger.applied;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let mut recorder = Recorder::new(self, &mut *tx, &mut state);
             let value = work(&mut recorder)?;
@@ -183,6 +191,7 @@ impl<M: StateMachine> Inner<M> {
             Ok(Ok((value, true))) => {
                 let committed = tx.commit().and_then(Ticket::wait);
                 committed.inspect_err(|error| self.poison(error))?;
+                self.counts.commit(state.ledger.applied - before);
                 value
             }
             Ok(Err(Undo::Refused(error))) => {

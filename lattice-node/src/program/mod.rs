@@ -15,6 +15,7 @@ mod failure;
 pub mod fuzzing;
 mod hints;
 mod interrupt;
+mod log;
 mod manual;
 mod output;
 mod pager;
@@ -64,6 +65,7 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
     let mut args = args;
     let settings = Settings::of(&args.global);
     let checked = settings.check(&args.command);
+    log::install(settings.log());
     settings.apply(&mut args.global);
     let (json, out) = (args.global.json, Output::of_process(&args.global));
     let interruption = interrupt::install(json);
