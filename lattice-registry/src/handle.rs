@@ -13,7 +13,7 @@ use lattice_backend::engine::read::{
 };
 use lattice_backend::engine::verify::{Depth, Verification};
 use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
-use lattice_backend::engine::{Engine, Fork};
+use lattice_backend::engine::{Counters, Engine, Fork};
 use lattice_backend::machine::manifest::StoreCode;
 use lattice_backend::machine::{LogicVersion, Method, StateMachine, Value};
 use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpKind, OpRef};
@@ -146,6 +146,9 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
 
     /// Frees unused space in the file; see [`Engine::compact`].
     fn compact(&self, progress: &ProgressSink) -> Result<(), BackendError>;
+
+    /// What this handle has done since it was opened; see [`Engine::counters`].
+    fn counters(&self) -> Counters;
 
     /// Whether the store is open, its storage has not failed, and no other file has replaced its
     /// file.
@@ -348,6 +351,10 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn compact(&self, progress: &ProgressSink) -> Result<(), BackendError> {
         self.engine().compact(progress)
+    }
+
+    fn counters(&self) -> Counters {
+        self.engine().counters()
     }
 
     fn is_usable(&self) -> bool {

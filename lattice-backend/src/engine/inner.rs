@@ -13,6 +13,7 @@ use lattice_meta::{Genesis, GenesisHash, MetaKey, SchemaVersion};
 
 use crate::backend::{BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Transaction};
 use crate::clock::Clock;
+use crate::engine::counters::Counts;
 use crate::engine::write::Answer;
 use crate::engine::write::group_commit::GroupCommit;
 use crate::engine::write::recorder::Recorder;
@@ -33,6 +34,7 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) hasher: OpHasher,
     pub(crate) element_hasher: ElementHasher,
     pub(crate) hashed: Hashed,
+    pub(crate) counts: Counts,
     pub(crate) identity: Option<Arc<SecretKey>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The state of the single writer; `None` in a store opened for reading.
@@ -110,6 +112,7 @@ impl<M: StateMachine> Inner<M> {
             hasher: OpHasher::new(&genesis_hash),
             element_hasher: ElementHasher::default(),
             hashed: Hashed::default(),
+            counts: Counts::default(),
             identity: parts.identity,
             clock: parts.clock,
             writer: parts.writer.map(Mutex::new),
@@ -144,7 +147,11 @@ impl<M: StateMachine> Inner<M> {
     /// Makes the handle unusable. The first failure is kept, and later errors have it as their
     /// source.
     pub(crate) fn poison(&self, failure: &dyn Error) {
-        self.unusable.get_or_init(|| FirstFailure::of(failure));
+        self.unusable.get_or_init(|| {
+            let (store, path) = (self.genesis.store_id(), self.path.display());
+            tracing::error!(%store, %path, error = %failure, "the store must be opened again");
+            FirstFailure::of(failure)
+        });
     }
 
     /// Adds the first failure to an error of the backend, which refuses a call after a failure and
@@ -183,6 +190,7 @@ impl<M: StateMachine> Inner<M> {
         let mut state = self.writer()?;
         self.check_usable()?;
         let mut tx = self.contain(|| self.begin(&mut state))?;
+        let before = state.ledger.applied;
         let worked = self.contain(|| {
             let mut recorder = Recorder::new(self, &mut *tx, &mut state);
             let value = work(&mut recorder)?;
@@ -214,6 +222,7 @@ impl<M: StateMachine> Inner<M> {
             committed();
             // Transactions that have begun since fail as well: they follow this one.
             ticket.wait().inspect_err(|error| self.poison(error))?;
+            self.counts.commit(applied - before);
         }
         self.announce(applied);
         Ok(value)

@@ -3,6 +3,7 @@
 
 mod call;
 pub(crate) mod contain;
+pub(crate) mod counters;
 pub mod ingest;
 pub(crate) mod inner;
 pub mod open;
@@ -10,6 +11,7 @@ pub mod read;
 pub mod verify;
 pub mod write;
 
+pub use counters::Counters;
 pub use read::forks::Fork;
 
 use std::fmt;
@@ -247,6 +249,21 @@ impl<M: StateMachine> Engine<M> {
         let Hashed { elements, bytes } = &self.inner.hashed;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (read(elements), read(bytes))
+    }
+
+    /// What this handle and its clones have done since it was opened.
+    ///
+    /// ```
+    /// # use lattice_backend::engine::{Counters, Engine};
+    /// # use lattice_backend::machine::StateMachine;
+    /// # fn show<M: StateMachine>(engines: &[Engine<M>]) {
+    /// let sum = engines.iter().map(|engine| engine.counters());
+    /// let sum = sum.fold(Counters::default(), |all, one| all + one);
+    /// println!("{} commits, {} ops rejected", sum.commits, sum.ops_rejected);
+    /// # }
+    /// ```
+    pub fn counters(&self) -> Counters {
+        self.inner.counts.read()
     }
 
     /// The forks found so far, ordered by author and sequence number.

@@ -89,6 +89,7 @@ fn crashed(
     guard: Box<dyn Storage>,
     options: &OpenOptions,
 ) -> Result<Opened, FileFault> {
+    tracing::info!("the writer of the file ended without closing it: reading its last commit");
     let mut flags = [0];
     storage
         .read_at(FLAGS_OFFSET, &mut flags)

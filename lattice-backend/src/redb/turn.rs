@@ -206,6 +206,9 @@ impl Patience {
         if left.is_zero() {
             return false;
         }
+        if self.pause == FIRST_PAUSE {
+            tracing::debug!(seconds = self.wait.as_secs(), "waiting for other processes");
+        }
         self.pause = self.pause.min(longest);
         sleep(jitter(self.pause).min(left));
         self.pause *= 2;

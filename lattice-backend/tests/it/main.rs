@@ -15,6 +15,7 @@ mod copied;
 mod cost;
 mod damage;
 mod engine;
+mod events;
 mod exchange;
 mod failures;
 mod faulty;

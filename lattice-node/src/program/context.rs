@@ -15,6 +15,7 @@ use super::args::{Command, Encoding, Global, Trusting, Writing};
 use super::config::Settings;
 use super::failure::{Failure, Step};
 use super::interrupt::{self, Effect, Interruption};
+use super::log;
 use super::output::{Output, echo, escape};
 use super::progress::Progress;
 use super::store_ref::{For, resolve};
@@ -119,6 +120,7 @@ impl<'a> Context<'a> {
             self.out.end_at_signal(&self.interruption);
         }
         self.interruption.set_progress(self.progress.clone());
+        log::set_progress(&self.progress);
         self.interruption.tell(story);
     }
 

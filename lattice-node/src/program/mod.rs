@@ -18,6 +18,7 @@ pub mod fuzzing;
 mod hints;
 mod human;
 mod interrupt;
+mod log;
 mod manual;
 mod output;
 mod pager;
@@ -68,6 +69,7 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
     let mut args = args;
     let settings = Settings::of(&args.global);
     let checked = settings.check(&args.command);
+    log::install(settings.log());
     settings.apply(&mut args.global);
     let (json, out) = (args.global.json, Output::of_process(&args.global));
     let interruption = interrupt::install(json);

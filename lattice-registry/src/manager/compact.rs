@@ -62,10 +62,12 @@ impl StoreManager {
             }
         };
         compacted.map_err(|source| ManagerError::Compact { store_id, source })?;
+        let after_bytes = len()?;
+        tracing::info!(store = %store_id, before_bytes, after_bytes, "file compacted");
         Ok(Compacted {
             store_id,
             before_bytes,
-            after_bytes: len()?,
+            after_bytes,
         })
     }
 }

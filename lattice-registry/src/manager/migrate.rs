@@ -111,6 +111,7 @@ impl StoreManager {
         };
         origin.check_rows(self)?;
         // `+` does not occur in a type, and some systems do not allow `:` in file names.
+        tracing::info!(store = %store_id, %to, ops, "migrating");
         let name = format!("{MIGRATING}{store_id}-{}", to.as_str().replace(':', "+"));
         let building = Building::begin(self, &name)?;
         let mut begun = self.begun(&building, to, &origin)?;
@@ -131,6 +132,7 @@ impl StoreManager {
             let mark = self.mark_of(&building.file())?;
             self.record(&Key::Store(mark.store_id), &mark, How::Migrated)?;
             building.place(self, new.store_id())?;
+            tracing::info!(store = %new.store_id(), ops, resumed, "migrated");
             return Ok(Migrated {
                 store_id: new.store_id(),
                 from: store_id,

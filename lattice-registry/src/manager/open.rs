@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use lattice_backend::backend::{Access, FileError, PeekError};
+use lattice_backend::engine::Counters;
 use lattice_backend::engine::open::{OpenError, OpenRequest};
 use lattice_meta::{MetaInfo, StoreId};
 
@@ -183,6 +184,20 @@ impl StoreManager {
         closed.map_err(|source| ManagerError::Close { store_id, source })
     }
 
+    /// The sum of what the stores that are open now have done, and how many these are. A store that
+    /// is open for reading and for writing counts twice.
+    pub fn counters(&self) -> (usize, Counters) {
+        let slots: Vec<_> = lock(&self.slots).by_id.values().cloned().collect();
+        let mut all = (0, Counters::default());
+        for slot in slots {
+            let open = lock(&slot.open);
+            for instance in [&open.read_write, &open.read_only].into_iter().flatten() {
+                all = (all.0 + 1, all.1 + instance.handle.counters());
+            }
+        }
+        all
+    }
+
     /// Closes all stores, even if some fail. Returns the first error.
     ///
     /// # Errors
@@ -210,6 +225,8 @@ impl StoreManager {
     }
 
     fn open_new(&self, found: &mut Found, access: Access) -> Result<Instance, ManagerError> {
+        let path = found.file.display();
+        let _span = tracing::debug_span!("open", %path, ?access).entered();
         let opener = self.registry.resolve(&found.peek)?;
         if access == Access::ReadWrite {
             match &found.reader {

@@ -122,6 +122,7 @@ impl StoreManager {
                 Err(_) => return Ok(Vouched::Trusted),
             },
             IfUnverified::Verify => {
+                tracing::info!(path = %file.display(), "verifying a store that is not known here");
                 sound(file, self.verify_file(file, Depth::Full))?;
                 let mark = mark?;
                 if !passes(&mark, db)? {

@@ -106,6 +106,7 @@ pub(crate) fn ingest<M: StateMachine, E>(
         checked = next?;
     }
     let report = tally.finish();
+    note(inner, &report);
     match source {
         Some(error) => Err(IngestError::Source {
             error,
@@ -113,6 +114,32 @@ pub(crate) fn ingest<M: StateMachine, E>(
         }),
         None => Ok(report),
     }
+}
+
+/// Counts what was ingested, and tells an operator what was not: each rejection at the level of
+/// debugging, since a peer can cause as many as it likes.
+fn note<M: StateMachine>(inner: &Inner<M>, report: &IngestReport) {
+    inner.counts.ingested(report);
+    let store = inner.genesis.store_id();
+    let mut rejected = 0_usize;
+    for (place, rejection) in report.rejected() {
+        tracing::debug!(%store, place, reason = %rejection, "op rejected");
+        rejected += 1;
+    }
+    if rejected > 0 {
+        let given = report.outcomes.len();
+        tracing::warn!(%store, rejected, given, "ops rejected");
+    }
+    let held = report.held();
+    if held > 0 {
+        tracing::warn!(%store, held, "ops held: the code of the store type fails on them");
+    }
+    for op in &report.forked {
+        let (author, seq) = (op.author, op.seq);
+        tracing::warn!(%store, %author, seq, "this author has written elsewhere, too");
+    }
+    let (given, applied) = (report.outcomes.len(), report.applied());
+    tracing::debug!(%store, given, applied, "ops ingested");
 }
 
 /// Ingests a chunk of ops in one transaction. Before it begins, all cores decode the payloads.

@@ -122,6 +122,14 @@ fn assemble<M: StateMachine>(
         ledger,
         ..
     } = checked;
+    tracing::debug!(
+        store = %meta.store_id,
+        store_type = %meta.store_type,
+        access = ?request.options.access,
+        ops = ledger.applied,
+        path = %request.path.display(),
+        "store opened"
+    );
     Inner::new(Parts {
         machine,
         db,

@@ -22,6 +22,8 @@ pub(crate) fn settle_held<M: StateMachine>(inner: &Inner<M>) -> Result<()> {
     }
     loop {
         let numbers = Held::numbers(&*inner.db.snapshot()?, first, CHUNK_OPS)?;
+        let store = inner.genesis.store_id();
+        tracing::debug!(%store, ops = numbers.len(), "trying held ops again");
         let Some(next) = numbers.last().and_then(|last| last.checked_add(1)) else {
             return Ok(());
         };

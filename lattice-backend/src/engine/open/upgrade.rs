@@ -146,6 +146,13 @@ fn replay<M: StateMachine>(
     machine: &Arc<M>,
 ) -> Result<(Proven<M>, Difference), OpenError> {
     let store_id = checked.meta.store_id;
+    let _span = tracing::info_span!(
+        "replay",
+        store = %store_id,
+        recorded = %checked.recorded_logic,
+        logic = %machine.logic().version(),
+    )
+    .entered();
     let failed = |source| OpenError::Backend { store_id, source };
     let scratch = request.backend.scratch()?;
     let (path, genesis) = (request.path.clone(), checked.genesis.clone());
@@ -183,6 +190,11 @@ fn replay<M: StateMachine>(
         })
     };
     let difference = compare().map_err(failed)?;
+    tracing::info!(
+        ops = checked.ledger.applied,
+        is_same = difference.is_none(),
+        "history replayed"
+    );
     let ledger = checked.ledger.clone();
     Ok((Proven { ledger, replay }, difference))
 }
@@ -223,7 +235,11 @@ pub(crate) fn upgrade<M: StateMachine>(
             difference: Box::new(difference),
         });
     }
-    tx.commit().and_then(Ticket::wait).map_err(failed)
+    tx.commit().and_then(Ticket::wait).map_err(failed)?;
+    let (from, to) = (from.get(), to.get());
+    let logic = machine.logic().version();
+    tracing::info!(store = %store_id, from_schema = from, schema = to, %logic, "store upgraded");
+    Ok(())
 }
 
 /// Reads the state of the writer.

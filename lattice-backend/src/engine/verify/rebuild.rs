@@ -54,6 +54,7 @@ pub fn rebuild_store<M: StateMachine>(
     let tx = held.snapshot().map_err(peek)?;
     let checked = check(&*tx, path, machine.logic())?;
     let store_id = checked.meta.store_id;
+    let _span = tracing::info_span!("rebuild", store = %store_id).entered();
     let failed = |source| OpenError::Backend { store_id, source };
     let (genesis, logic) = (checked.genesis, machine.logic().version().clone());
     let schema = machine.logic().newest_schema();
@@ -84,6 +85,7 @@ pub fn rebuild_store<M: StateMachine>(
         .and_then(|tx| Ledger::read(&*tx))
         .map_err(failed)?;
     made.close().map_err(failed)?;
+    tracing::info!(ops = after.applied, "state computed from the history");
     Ok(Rebuilt {
         ops: after.applied,
         before: checked.ledger.state.state_hash(&genesis_hash),

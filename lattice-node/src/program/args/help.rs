@@ -418,6 +418,8 @@ file, and an option over both. A wrong setting is an error of every command but 
 wait, LATTICE_WAIT, --wait: how many seconds a write waits for its turn; 10
 color, LATTICE_COLOR, --color: \"auto\", \"always\" or \"never\"; \"auto\"
 pager, LATTICE_PAGER, PAGER: the command that shows long texts on a terminal, or \"\"; \"less\"
+log, LATTICE_LOG, -v: which events of the libraries are printed: a level (off, error, warn, info, debug, \
+trace), or levels of modules, as \"warn,lattice_backend=debug\"; \"off\"; -v is info, -vv is debug
 verify, LATTICE_VERIFY, --trust: what is done about a store that this data directory does not vouch for: \
 \"full\" verifies it before a write, a backup or a bundle, \"trust\" takes it; \"full\"
 code_policy, LATTICE_CODE_POLICY, --policy: the policy that `code trust` gives a publisher, \"ask\" or \
@@ -428,3 +430,13 @@ Example: echo 'wait = 60' >> ~/.local/share/lattice/config.toml
 
 JSON, one object per setting: key, value (a text), origin (default, file, environment or option), source \
 (the line, the variable or the option)";
+
+pub(super) const METRICS: &str = "\
+Gauges in the text format of Prometheus, with labels for the store's id, type and alias. A store that \
+cannot be read has lattice_store_up 0, and does not make the command fail.
+
+Example: lattice metrics fruit
+         lattice metrics --all > /var/lib/prometheus/node-exporter/lattice.prom
+
+JSON, one object per store: store_id, store_type, alias, ops, authors, forks, held, bytes, last_op_ms, \
+verified, copy; for a store that cannot be read: path, error";

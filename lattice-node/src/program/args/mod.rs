@@ -32,7 +32,7 @@ pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
     IdentityCommand, Import, ImportFormat, List, Migrate, SortBy, Stats, Verify,
 };
-pub(super) use terminal::{Complete, Completions, Help, Man, Shell};
+pub(super) use terminal::{Complete, Completions, Help, Man, Metrics, Shell};
 pub(super) use upgrade::Upgrade;
 
 /// Create, read, write, verify and exchange stores. A store is one file that records its type and
@@ -76,6 +76,9 @@ pub(super) struct Global {
     /// Print only data and errors: no summaries, no progress
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+    /// Print what the libraries do: -v, more with -vv and -vvv
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
     /// How long to wait while other processes write the store [default: 10 seconds]; they take
     /// turns
     #[arg(
@@ -229,6 +232,9 @@ pub(super) enum Command {
     /// Print the script by which a shell completes commands, stores, methods and keys
     #[command(after_help = help::COMPLETIONS)]
     Completions(Completions),
+    /// Print numbers of stores, as Prometheus reads them
+    #[command(after_help = help::METRICS)]
+    Metrics(Metrics),
     /// Print every setting, with where its value comes from
     #[command(after_help = help::CONFIG)]
     Config,

@@ -29,6 +29,16 @@ pub(in super::super) struct Man {
 }
 
 #[derive(Debug, clap::Args)]
+pub(in super::super) struct Metrics {
+    /// The store
+    #[arg(value_name = "STORE", required_unless_present = "all")]
+    pub(in super::super) store: Option<OsString>,
+    /// All stores of the data directory
+    #[arg(long, conflicts_with = "store")]
+    pub(in super::super) all: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(in super::super) struct Help {
     /// A command, or a topic: stores, bundles, code, conflicts, json, exit-codes
     #[arg(value_name = "TOPIC")]

@@ -15,6 +15,7 @@ mod history;
 mod keys;
 mod list;
 mod logs;
+mod metrics;
 mod names;
 mod stats;
 mod stores;
@@ -74,6 +75,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Code(args) => code::code(context, args.command),
         Command::Identity(args) => names::identity(context, &args),
         Command::Completions(args) => complete::completions(context, &args),
+        Command::Metrics(args) => metrics::metrics(context, &args),
         Command::Config => config::config(context),
         Command::Man(args) => manual::man(context, &args),
         Command::Help(args) => topics::help(context, &args),

@@ -207,6 +207,7 @@ fn add_values(
         code: place.values("code").map(PathBuf::from).collect(),
         json: false,
         quiet: true,
+        verbose: 0,
         wait: None,
         no_wait: true,
         color: None,

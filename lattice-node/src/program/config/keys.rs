@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::program::args::Color;
+use crate::program::log;
 use crate::program::suggest::did_you_mean;
 
 /// The value of `verify` by which stores are taken unverified.
@@ -14,6 +15,7 @@ pub(in super::super) enum Key {
     Wait,
     Color,
     Pager,
+    Log,
     Verify,
     CodePolicy,
 }
@@ -32,7 +34,7 @@ pub(super) struct Spec {
 }
 
 /// All settings, in the order in which they are shown.
-pub(super) const KEYS: [Spec; 5] = [
+pub(super) const KEYS: [Spec; 6] = [
     Spec {
         key: Key::Wait,
         name: "wait",
@@ -59,6 +61,16 @@ pub(super) const KEYS: [Spec; 5] = [
         expected: "a command, as \"less\"; \"\" is none",
         is_number: false,
         fits: |text| !text.chars().any(char::is_control),
+    },
+    Spec {
+        key: Key::Log,
+        name: "log",
+        variables: &["LATTICE_LOG"],
+        default: log::OFF,
+        expected: "a level (off, error, warn, info, debug, trace), or levels of modules as \
+                   lattice_backend=debug, with commas between them",
+        is_number: false,
+        fits: log::fits,
     },
     Spec {
         key: Key::Verify,

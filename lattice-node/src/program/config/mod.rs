@@ -19,6 +19,7 @@ use super::args::TrustPolicy;
 use super::args::{Color, Command, Global};
 use super::context::{Context, default_data_dir};
 use super::failure::{Failure, Kind};
+use super::log;
 use super::output::{Output, styles};
 
 /// The file's name in the data directory.
@@ -165,6 +166,9 @@ impl Settings {
         if let Some(color) = global.color {
             set(Key::Color, keys::name_of(color), "--color");
         }
+        if let Some(level) = log::level(global.verbose) {
+            set(Key::Log, level.to_owned(), "-v");
+        }
     }
 
     fn set(&mut self, nth: usize, text: String, origin: Origin, place: String) {
@@ -240,6 +244,11 @@ impl Settings {
 
     fn color(&self) -> Color {
         keys::parsed(self.text(Key::Color))
+    }
+
+    /// Which events are printed.
+    pub(super) fn log(&self) -> &str {
+        self.text(Key::Log)
     }
 
     /// The program for long texts on a terminal, if there is one.

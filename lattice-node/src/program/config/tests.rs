@@ -57,6 +57,8 @@ fn options_stand_over_the_environment_and_that_over_the_file() {
     assert_eq!((all.wait(), all.color()), (5, Color::Always));
     assert_eq!(*origin(&all, Key::Wait), Origin::Option("--wait"));
     assert_eq!(settings(file, &variables, &["--no-wait"]).wait(), 0);
+    assert_eq!(settings("log = \"warn\"", &[], &[]).log(), "warn");
+    assert_eq!(settings("log = \"warn\"", &[], &["-vv"]).log(), "debug");
     assert_eq!(settings("pager = \"\"", &[], &[]).pager(), None);
 }
 
@@ -71,7 +73,7 @@ fn what_is_wrong_is_said_with_its_place_and_what_was_expected() {
         };
         errors.iter().map(cut).collect::<Vec<_>>()
     };
-    let names = "wait, color, pager, verify, code_policy";
+    let names = "wait, color, pager, log, verify, code_policy";
     assert_eq!(
         of("secret = 1", &[]),
         [format!(

@@ -179,6 +179,7 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         | Command::Tail(_)
         | Command::Completions(_)
         | Command::Config
+        | Command::Metrics(_)
         | Command::Help(_)
         | Command::Complete(_)
         | Command::Watch(_) => Story::reads(UNCHANGED),
