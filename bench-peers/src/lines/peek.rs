@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use lattice_backend::backend::{Sharing, StateBackend};
-use lattice_backend::redb::RedbBackend;
+use lattice_backend::backend::Sharing;
 use lattice_node::{ManagerOptions, SecretKey, StoreManager, core_registry};
 use redb::{ConcurrencyMode, ReadOnlyDatabase, ReadableDatabase, TableDefinition};
 
@@ -103,7 +102,7 @@ fn quiet_files_beside(file: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
 }
 
 fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path, most: Most) -> Line {
-    let backend = RedbBackend::on_files();
+    let backend = lattice_backend::file_backend();
     let before = quiet_files_beside(file);
     let times = turns(
         plan.rounds,
@@ -187,7 +186,7 @@ pub fn write_for_ever(file: &Path, writes: usize) {
 /// A manager with this many stores.
 pub fn many_stores(dir: &Path, count: usize) -> StoreManager {
     let identity = SecretKey::from_bytes(&[1; 32]);
-    let backend = std::sync::Arc::new(RedbBackend::on_files());
+    let backend = lattice_backend::file_backend();
     let registry = core_registry().expect("they have different names");
     let manager = StoreManager::new(dir, backend, registry, ManagerOptions::new(identity));
     for _ in 0..count {
