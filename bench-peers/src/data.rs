@@ -7,7 +7,6 @@ use lattice_backend::backend::{MemoryBackend, Sharing, StateBackend};
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::op::{OpDraft, OpHasher, OpKind, SecretKey};
-use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::{Command, KvMachine, KvStore, store_type};
 use lattice_logstore::{LogMachine, LogStore};
 use lattice_meta::{Genesis, Hlc, Nonce, OpId, StoreType};
@@ -108,14 +107,14 @@ fn request(
 
 /// Opens an existing key-value store.
 pub fn open_kv(path: &Path, sharing: Sharing) -> KvStore {
-    let request = request(Arc::new(RedbBackend::on_files()), path, 1, sharing);
+    let request = request(lattice_backend::file_backend(), path, 1, sharing);
     KvStore::from_engine(Engine::open(request, KvMachine::new()).expect("the store opens"))
 }
 
 /// Creates a key-value store.
 pub fn make_kv(path: &Path, sharing: Sharing) -> KvStore {
-    let backend = RedbBackend::on_files();
-    Engine::create(&backend, path, &genesis(store_type()), &KvMachine::new()).expect("it is new");
+    let backend = lattice_backend::file_backend();
+    Engine::create(&*backend, path, &genesis(store_type()), &KvMachine::new()).expect("it is new");
     open_kv(path, sharing)
 }
 
@@ -148,7 +147,7 @@ pub fn fill_overlay(kv: &KvStore, keys: &[Key], random: &mut Random) {
 
 /// Creates a log store.
 pub fn make_log(path: &Path) -> LogStore {
-    let backend = Arc::new(RedbBackend::on_files());
+    let backend = lattice_backend::file_backend();
     let genesis = genesis(lattice_logstore::store_type());
     Engine::create(&*backend, path, &genesis, &LogMachine::new()).expect("it is new");
     let request = request(backend, path, 1, Sharing::SingleWriter);

@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 
-use lattice_backend::backend::{Sharing, StateBackend};
+use lattice_backend::backend::Sharing;
 use lattice_backend::engine::ingest::Authors;
-use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::KvStore;
 use lattice_registry::TypedStore;
 
@@ -92,7 +91,7 @@ fn costs(file: &std::path::Path, keys: &[Key], random: &mut Random) -> [f64; 4] 
         .collect();
     drop(kv);
     let opens: Vec<f64> = (0..20).map(|_| open_seconds(file)).collect();
-    let backend = RedbBackend::on_files();
+    let backend = lattice_backend::file_backend();
     let peeks: Vec<f64> = (0..TRIES)
         .map(|_| timed(|| backend.peek_info(file).expect("a store")).0)
         .collect();

@@ -1,14 +1,12 @@
 //! Ingest of ops by other authors, and full verification.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use lattice_backend::backend::Sharing;
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::verify::Depth;
 use lattice_backend::op::Op;
 use lattice_backend::progress::ProgressSink;
-use lattice_backend::redb::RedbBackend;
 use lattice_kvstore::KvStore;
 use lattice_registry::TypedStore;
 
@@ -25,7 +23,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     let ops = foreign_ops(AUTHORS, each, &mut Random(0x9e37_79b9_7f4a_7c15));
     let count = ops.len() as f64;
     let (mut alone, mut ingests, mut verifies) = (Vec::new(), Vec::new(), Vec::new());
-    let backend = Arc::new(RedbBackend::on_files());
+    let backend = lattice_backend::file_backend();
     for _ in 0..plan.rounds {
         let place = plan.place();
         let kv = make_kv(&place.path().join("state.db"), Sharing::SingleWriter);

@@ -3,10 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use lattice_backend::backend::{Sharing, StateBackend};
-use lattice_backend::redb::RedbBackend;
+use lattice_backend::backend::Sharing;
 use lattice_node::{ManagerOptions, SecretKey, StoreManager, core_registry};
 use redb::{ConcurrencyMode, ReadOnlyDatabase, ReadableDatabase, TableDefinition};
 
@@ -15,9 +14,8 @@ use crate::measure::{Line, Wanted, median, number, time, timed, turns};
 use crate::plan::Plan;
 
 const PEEKS: usize = 200;
-/// More than the time after which an idle writer ends its turn, less than that after which a
-/// journal is folded.
-const QUIET: Duration = Duration::from_millis(100);
+/// The state of a store that is open for writing.
+const LIVE: &str = "live";
 const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
 
 /// The writes of a process before it is killed, without and with a full journal.
@@ -35,7 +33,12 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         kill_writer(&crashed, FEW_WRITES);
         let mut add = |state: &str, file: &Path, most| {
             let what = format!("peek at {size}, {state}");
+            // An idle writer ends its turn and folds its journal.
+            let before = (!state.starts_with(LIVE)).then(|| files_beside(file));
             lines.push(against_raw(plan, &what, file, &clean, most));
+            if let Some(before) = before {
+                assert_eq!(files_beside(file), before, "a peek has written");
+            }
         };
         add("clean", &clean, Most::OfRaw(1.5));
         add("crashed", &crashed, Most::OfRaw(1.5));
@@ -45,7 +48,7 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
         // since a journal goes by it.
         let writer = open_kv(&crashed, Sharing::SingleWriter);
         writer.put("one", "more").expect("it is written");
-        add("live", &crashed, Most::OfRaw(1.5));
+        add(LIVE, &crashed, Most::OfRaw(1.5));
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let keys = random.batches(1, plan.size(5000));
         put(&writer, &keys);
@@ -89,22 +92,8 @@ fn files_beside(file: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
     files
 }
 
-/// The same once they have not changed for a while: a writer ends its turn after its last write.
-fn quiet_files_beside(file: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
-    let mut found = files_beside(file);
-    loop {
-        std::thread::sleep(QUIET);
-        let again = files_beside(file);
-        if again == found {
-            return found;
-        }
-        found = again;
-    }
-}
-
 fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path, most: Most) -> Line {
-    let backend = RedbBackend::on_files();
-    let before = quiet_files_beside(file);
+    let backend = lattice_backend::file_backend();
     let times = turns(
         plan.rounds,
         |_| {
@@ -114,7 +103,6 @@ fn against_raw(plan: &Plan, what: &str, file: &Path, clean: &Path, most: Most) -
         },
         |_| (0..PEEKS).for_each(|_| raw_peek(clean)),
     );
-    assert_eq!(files_beside(file), before, "a peek has written");
     let each = |seconds: Vec<f64>| time(median(&seconds) / PEEKS as f64);
     Line {
         what: what.into(),
@@ -187,7 +175,7 @@ pub fn write_for_ever(file: &Path, writes: usize) {
 /// A manager with this many stores.
 pub fn many_stores(dir: &Path, count: usize) -> StoreManager {
     let identity = SecretKey::from_bytes(&[1; 32]);
-    let backend = std::sync::Arc::new(RedbBackend::on_files());
+    let backend = lattice_backend::file_backend();
     let registry = core_registry().expect("they have different names");
     let manager = StoreManager::new(dir, backend, registry, ManagerOptions::new(identity));
     for _ in 0..count {
