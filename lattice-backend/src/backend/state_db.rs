@@ -363,6 +363,25 @@ pub trait StateBackend: Debug + Send + Sync {
             .map(WriterLock::new)
     }
 
+    /// Opens an existing file for reading, and changes nothing on the disk, however its last writer
+    /// ended. [`open`](Self::open) may repair it.
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    fn open_unchanged(
+        &self,
+        path: &Path,
+        cache_bytes: usize,
+    ) -> Result<Arc<dyn StateDb>, FileError> {
+        self.open(
+            path,
+            &OpenOptions {
+                cache_bytes,
+                ..OpenOptions::read_only()
+            },
+        )
+    }
+
     /// Opens an existing file.
     ///
     /// # Errors

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::backend::{BackendError, CommitMark, JournalInfo, Result};
-use crate::journal::layout::{Mark, Published, RECORDS, SEGMENT_SUFFIX};
+use crate::journal::layout::{Mark, Published, RECORDS};
 use crate::journal::memtable::{Memtable, Pins};
 use crate::journal::scan::{Chain, Position, read_mark};
 use crate::journal::segment::Segments;
 use crate::journal::shared::Session;
 use crate::journal::view::{Base, Layers, View};
+use crate::storage::SEGMENT_SUFFIX;
 
 #[derive(Default)]
 pub(super) struct Current {

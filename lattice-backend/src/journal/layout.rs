@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-/// The names of the segments end with this text and `0` or `1`.
-pub(super) const SEGMENT_SUFFIX: &str = ".journal-";
 /// The key of the mark in the table `system`.
 pub(crate) const MARK: &[u8] = b"journal";
 

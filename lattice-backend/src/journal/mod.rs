@@ -108,7 +108,21 @@ impl JournaledBackend {
     }
 
     fn open_db(&self, path: &Path, options: &OpenOptions) -> Result<Arc<Core>, FileError> {
-        let inner = self.inner.open(path, options)?;
+        self.open_over(self.inner.open(path, options)?, path, options)
+    }
+
+    /// For reading, without a change of anything on the disk.
+    fn open_unchanged_db(&self, path: &Path, cache_bytes: usize) -> Result<Arc<Core>, FileError> {
+        let inner = self.inner.open_unchanged(path, cache_bytes)?;
+        self.open_over(inner, path, &OpenOptions::read_only())
+    }
+
+    fn open_over(
+        &self,
+        inner: Arc<dyn StateDb>,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<Arc<Core>, FileError> {
         let io = |error: std::io::Error| FileFault::Io(error.into()).at(path);
         let core = Arc::new(Core {
             inner,
@@ -150,11 +164,7 @@ impl JournaledBackend {
 
 impl StateBackend for JournaledBackend {
     fn peek(&self, path: &Path) -> Result<Peek, PeekError> {
-        let options = OpenOptions {
-            cache_bytes: PEEK_CACHE_BYTES,
-            ..OpenOptions::read_only()
-        };
-        let db = self.open(path, &options)?;
+        let db = self.open_unchanged(path, PEEK_CACHE_BYTES)?;
         match peek_open(&*db, path) {
             // A journal has no rows of `meta` but tips.
             Err(PeekError::Backend {
@@ -193,7 +203,7 @@ impl StateBackend for JournaledBackend {
         if matches!(checked, Integrity::Damaged { .. }) {
             return Ok(checked);
         }
-        let db = self.open_db(path, &OpenOptions::read_only())?;
+        let db = self.open_unchanged_db(path, PEEK_CACHE_BYTES)?;
         let read = db.view();
         // Nothing was written through it.
         let _ = db.inner.close();
@@ -237,6 +247,15 @@ impl StateBackend for JournaledBackend {
                 return Ok(locked);
             }
         }
+    }
+
+    fn open_unchanged(
+        &self,
+        path: &Path,
+        cache_bytes: usize,
+    ) -> Result<Arc<dyn StateDb>, FileError> {
+        let core = self.open_unchanged_db(path, cache_bytes)?;
+        Ok(Arc::new(JournaledDb(core)))
     }
 
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::journal::layout::{
-    Generation, HEADER_BYTES, Keys, Published, RECORDS, SEGMENT_SUFFIX, SLOT, SLOT_BYTES, Salt,
-    header, header_offsets, read_header,
+    Generation, HEADER_BYTES, Keys, Published, RECORDS, SLOT, SLOT_BYTES, Salt, header,
+    header_offsets, read_header,
 };
 use crate::journal::record::{HEAD_BYTES, Head};
-use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, SEGMENT_SUFFIX, Storage};
 
 /// The length of a new segment.
 const FIRST_BYTES: u64 = 64 << 10;

@@ -417,6 +417,21 @@ impl StateBackend for RedbBackend {
         Ok(WriterLock::new(locked.map_err(|fault| fault.at(path))?))
     }
 
+    fn open_unchanged(
+        &self,
+        path: &Path,
+        cache_bytes: usize,
+    ) -> Result<Arc<dyn StateDb>, FileError> {
+        let options = OpenOptions {
+            cache_bytes,
+            ..OpenOptions::read_only()
+        };
+        let opened = self.in_place(path, || self.open_reader(path, &options));
+        let (opened, file) = opened.map_err(|fault| fault.at(path))?;
+        let place = self.place(path, file);
+        Ok(Arc::new(RedbDb::at(opened, Access::ReadOnly, place)))
+    }
+
     fn open(&self, path: &Path, options: &OpenOptions) -> Result<Arc<dyn StateDb>, FileError> {
         let db = self.open_file(path, options);
         db.map_err(|fault| fault.at(path))

@@ -93,6 +93,10 @@ pub enum FileMode {
 /// The end of the name of a store's lock file.
 pub const TURN_SUFFIX: &str = ".turn";
 
+/// The names of the two files of a store's journal are that of the store's file with this text and
+/// `0` or `1`.
+pub const SEGMENT_SUFFIX: &str = ".journal-";
+
 /// The path of the lock file of the store's file at this path.
 pub(crate) fn lock_beside(store: &Path) -> PathBuf {
     let mut path = store.as_os_str().to_owned();

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use lattice_backend::backend::{Busy, FileError};
 use lattice_backend::engine::open::OpenError;
-use lattice_backend::storage::TURN_SUFFIX;
+use lattice_backend::storage::{SEGMENT_SUFFIX, TURN_SUFFIX};
 use lattice_meta::StoreId;
 
 use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
-use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, is_taken, lock_of};
+use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, STALE_JOURNALS, is_taken, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
 use crate::files::{FilesError, LockFile, Partial, directory_of, finishing, remove_all, sync_dir};
 
@@ -145,10 +145,11 @@ impl StoreManager {
             let there = directory_of(target);
             self.remove_at(store_id, there, Named::OfAny, target, destroyed)?;
             self.remove_file(store_id, target, Named::OfStore, destroyed)?;
-            let lock = lock_beside(target);
-            if destroyed.linked.contains(target) && fs::symlink_metadata(&lock).is_ok() {
-                remove_all(&lock)?;
-                destroyed.linked.push(lock);
+            for beside in files_beside(target) {
+                if destroyed.linked.contains(target) && fs::symlink_metadata(&beside).is_ok() {
+                    remove_all(&beside)?;
+                    destroyed.linked.push(beside);
+                }
             }
             sync_dir(there)?;
         }
@@ -191,8 +192,9 @@ impl StoreManager {
             if path == except {
                 continue;
             }
-            let is_lock = named == Named::OfStore && name == Some(&*state_db_lock());
-            if is_file && (is_lock || name.is_some_and(is_store_file)) {
+            let belongs = |name: &str| files_beside(Path::new(STATE_DB)).contains(&name.into());
+            let belongs = named == Named::OfStore && name.is_some_and(belongs);
+            if is_file && (belongs || name.is_some_and(is_store_file)) {
                 self.remove_file(store_id, &path, named, destroyed)?;
             } else if named == Named::OfStore {
                 // Any directory may hold the target of a linked file.
@@ -303,21 +305,21 @@ fn leads_nowhere(error: &io::Error) -> bool {
         )
 }
 
-/// The name of the lock file of a store's writers.
-fn state_db_lock() -> String {
-    format!("{STATE_DB}{TURN_SUFFIX}")
-}
-
-/// The path of the lock file of the writers of the store in this file.
-fn lock_beside(file: &Path) -> PathBuf {
-    let mut lock = file.as_os_str().to_owned();
-    lock.push(TURN_SUFFIX);
-    PathBuf::from(lock)
+/// The files that belong to a store's file: the lock file of its writers, and its journal.
+fn files_beside(file: &Path) -> [PathBuf; 3] {
+    let beside = |end: &str| {
+        let mut path = file.as_os_str().to_owned();
+        path.push(end);
+        PathBuf::from(path)
+    };
+    let segment = |number: u8| beside(&format!("{SEGMENT_SUFFIX}{number}"));
+    [beside(TURN_SUFFIX), segment(0), segment(1)]
 }
 
 /// Whether Lattice gives this name to a file in a store's directory.
 fn is_store_file(name: &str) -> bool {
-    name == STATE_DB || is_kept(name, BEFORE_REBUILD) || is_kept(name, BEFORE_RESTORE)
+    let kept = [BEFORE_REBUILD, BEFORE_RESTORE].into_iter();
+    name == STATE_DB || kept.chain(STALE_JOURNALS).any(|start| is_kept(name, start))
 }
 
 /// Whether a name is that of a replaced file: a start, a dash and a number.

@@ -10,6 +10,10 @@ use crate::files::{Fate, FilesError, Making, make_dir, make_dirs, remove_all};
 /// on follow.
 pub(super) const BEFORE_REBUILD: &str = "state.db.before-rebuild";
 pub(super) const BEFORE_RESTORE: &str = "state.db.before-restore";
+/// The names of journals start so that do not belong to the file beside them: those of a file that
+/// was replaced by hand, and damaged ones that a rebuild gave up.
+pub(super) const STALE_JOURNALS: [&str; 2] =
+    ["state.db.journal-0.stale", "state.db.journal-1.stale"];
 
 /// Whether renaming a directory failed because the new name exists.
 pub(super) fn is_taken(kind: io::ErrorKind) -> bool {

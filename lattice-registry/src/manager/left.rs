@@ -9,7 +9,7 @@ use lattice_meta::StoreId;
 
 use super::building::{COPYING, MIGRATING, NEW, clear, left};
 use super::destroy::{GOING, is_kept};
-use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, lock_of};
+use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, STALE_JOURNALS, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
 use crate::files::{FilesError, LockFile, Partial, directory_of, sync_dir};
 
@@ -48,6 +48,8 @@ pub enum LeftoverKind {
     BeforeRebuild,
     /// A restore: the file that it replaced.
     BeforeRestore,
+    /// A part of a journal that does not belong to the file beside it, or that was given up.
+    Journal,
 }
 
 impl LeftoverKind {
@@ -69,6 +71,7 @@ impl LeftoverKind {
             Self::Partial => "partial",
             Self::BeforeRebuild => "before-rebuild",
             Self::BeforeRestore => "before-restore",
+            Self::Journal => "journal",
         }
     }
 }
@@ -150,7 +153,10 @@ impl StoreManager {
                 Partial::remove_left(path).map_err(failed)?;
             }
             (LeftoverKind::Removal, Some(store_id)) => self.clear_removal(store_id)?,
-            (LeftoverKind::BeforeRebuild | LeftoverKind::BeforeRestore, Some(store_id)) => {
+            (
+                LeftoverKind::BeforeRebuild | LeftoverKind::BeforeRestore | LeftoverKind::Journal,
+                Some(store_id),
+            ) => {
                 self.remove_replaced(path, store_id)?;
             }
             _ => {
@@ -162,8 +168,8 @@ impl StoreManager {
         Ok(fs::symlink_metadata(path).is_err())
     }
 
-    /// Removes a replaced file only if the store that replaced it can be read: it may be the last
-    /// copy.
+    /// Removes a replaced file, or a journal, only if the store in its place can be read: it may be
+    /// the last copy.
     fn remove_replaced(&self, path: &Path, store_id: StoreId) -> Result<(), ManagerError> {
         let kept = |reason: String| ManagerError::KeptFile {
             path: path.to_path_buf(),
@@ -253,7 +259,7 @@ fn store_dirs(stores: &Path) -> Result<Vec<(StoreId, PathBuf)>, ManagerError> {
     Ok(dirs)
 }
 
-/// The replaced files that a rebuild or a restore kept in a store's directory.
+/// The replaced files and journals that are kept in a store's directory.
 fn kept_files(dir: &Path) -> Result<Vec<(PathBuf, LeftoverKind)>, ManagerError> {
     let failed = |source| ManagerError::io("list", dir, source);
     let mut kept = Vec::new();
@@ -264,6 +270,8 @@ fn kept_files(dir: &Path) -> Result<Vec<(PathBuf, LeftoverKind)>, ManagerError> 
         let kinds = [
             (BEFORE_REBUILD, LeftoverKind::BeforeRebuild),
             (BEFORE_RESTORE, LeftoverKind::BeforeRestore),
+            (STALE_JOURNALS[0], LeftoverKind::Journal),
+            (STALE_JOURNALS[1], LeftoverKind::Journal),
         ];
         let kind = kinds.into_iter().find(|(start, _)| is_kept(name, start));
         if let Some((_, kind)) = kind.filter(|_| name != STATE_DB) {
