@@ -86,6 +86,11 @@ impl Current {
         self.segments = Some(Arc::clone(&session.segments));
     }
 
+    /// The next snapshot reads again what is published.
+    pub(super) fn distrust(&mut self) {
+        (self.known, self.turn) = (None, 0);
+    }
+
     /// There is no session.
     pub(super) fn end(&mut self) {
         self.known = None;

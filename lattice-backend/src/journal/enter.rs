@@ -142,14 +142,16 @@ impl Core {
         if !is_synced {
             // A killed process may not have synced the last record. After a failed sync the system
             // takes its pages for clean, so only writing it again brings it to the disk.
-            if let Some(last) = &chain.last {
+            if let Some(last) = chain.last.as_ref().filter(|last| last.is_before(&end)) {
                 let storage = segments.storage(last.generation.file());
                 storage
                     .write_at(last.offset, &last.bytes)
                     .map_err(unwritable)?;
             }
-            segments.sync().map_err(unwritable)?;
+            segments.write_headers_again().map_err(unwritable)?;
         }
+        // A handle that has failed can have taken back a record that is on the disk nevertheless.
+        segments.sync().map_err(unwritable)?;
         let next = end.generation.next();
         let held = segments.generation(next.file()).map_err(unreadable)?;
         if chain.frozen.is_none() && held != Some(next) {

@@ -60,6 +60,14 @@ pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
 }
 
+impl Written {
+    /// Whether it is the record that ends at a place.
+    pub(super) fn is_before(&self, end: &Position) -> bool {
+        let len = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
+        self.generation == end.generation && self.offset.saturating_add(len) == end.offset
+    }
+}
+
 /// What a journal holds that the backend does not.
 #[derive(Debug)]
 pub(super) struct Chain {
