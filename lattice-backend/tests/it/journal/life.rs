@@ -360,6 +360,8 @@ impl<'a> Life<'a> {
             self.held.push((view, number));
         }
         if self.readers.len() > 2 {
+            // A snapshot ends with its handle.
+            self.held.clear();
             self.readers.swap_remove(0).close().unwrap();
         }
     }
@@ -385,6 +387,7 @@ impl<'a> Life<'a> {
 
     fn close_one(&mut self, rng: &mut Rng) {
         self.wait();
+        self.held.clear();
         let nth = rng.below(self.writers.len());
         self.writers.swap_remove(nth).close().unwrap();
     }
@@ -418,6 +421,7 @@ impl<'a> Life<'a> {
     /// The process closes everything.
     pub(super) fn end(mut self) {
         self.wait();
+        self.held.clear();
         for db in self.writers.drain(..).chain(self.readers.drain(..)) {
             db.close().unwrap();
         }
