@@ -11,6 +11,7 @@
 mod bundles;
 mod frames;
 mod ingests;
+mod journals;
 mod modules;
 mod records;
 mod rows;
@@ -36,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("value_bytes", records::value_bytes),
     ("manifest", records::manifest),
     ("ingest", ingests::ingest),
+    ("journal", journals::journal),
     ("module", modules::module),
     ("generated", modules::generated),
 ];

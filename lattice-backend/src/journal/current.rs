@@ -114,6 +114,11 @@ impl Current {
         self.segments = Some(Arc::clone(&session.segments));
     }
 
+    /// The next snapshot reads again what is published.
+    pub(super) fn distrust(&mut self) {
+        (self.known, self.last, self.turn) = (None, None, 0);
+    }
+
     /// There is no session.
     pub(super) fn end(&mut self) {
         self.known = None;

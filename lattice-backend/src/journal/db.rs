@@ -33,11 +33,11 @@ impl Core {
             false => Ok(()),
         };
         self.is_closed.store(true, Ordering::Release);
-        let job = lock(&self.fold).job.take();
+        // After a failure, too: the next writer must be the only one that changes the segments.
+        self.wait_for_worker();
         writer.session = None;
         lock(&self.current).end();
         drop(writer);
-        drop(job);
         left.and(self.inner.close())
     }
 
@@ -57,10 +57,13 @@ impl Core {
                 .map_err(crate::journal::scan::unreadable)?,
             None => false,
         };
-        match is_last {
-            true => self.end_session(writer),
-            false => Ok(()),
+        if is_last {
+            return self.end_session(writer);
         }
+        // During the turn: the handle that is closed next must find itself the last one.
+        writer.session = None;
+        lock(&self.current).end();
+        Ok(())
     }
 }
 

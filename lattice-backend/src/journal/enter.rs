@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Busy, Result, Table, Ticket, TurnHold};
 use crate::journal::current::{Current, Known, missing};
-use crate::journal::layout::{Keys, MARK, Mark};
+use crate::journal::layout::{Generation, Keys, MARK, Mark, Published};
 use crate::journal::scan::{Chain, Position, check_tail, has_both, read_mark, unreadable};
 use crate::journal::segment::{OpenFailure, Segments, clear};
 use crate::journal::shared::{Core, Job, Session, Writer, lock};
@@ -118,7 +118,7 @@ impl Core {
         let published = segments.published().map_err(unreadable)?;
         if let Some(session) = known
             && published == Some(session.position.published(&segments))
-            && mark.folded + 1 == session.position.generation.0
+            && Generation(mark.folded).next() == session.position.generation
         {
             return Ok(None);
         }
@@ -131,7 +131,7 @@ impl Core {
         if !is_member && !segments.join().map_err(unreadable)? {
             return Err(BackendError::InUse(Busy::default()));
         }
-        let chain = self.recover(current, mark, &segments, published.is_some_and(|_| is_live))?;
+        let chain = self.recover(current, mark, &segments, published.as_ref(), is_live)?;
         let place = chain.end;
         segments
             .publish(&place.published(&segments))
@@ -161,15 +161,15 @@ impl Core {
     }
 
     /// Reads what the backend does not hold, and makes it durable. What a live writer has published
-    /// already is.
+    /// already is. `published` is what was published before it was taken back.
     fn recover(
         &self,
         current: &mut Current,
         mark: &Mark,
         segments: &Segments,
+        published: Option<&Published>,
         is_live: bool,
     ) -> Result<Chain> {
-        let published = segments.published().map_err(unreadable)?;
         let is_same = |segments: &Arc<Segments>| segments.keys().salt() == mark.salt;
         let is_known = current.segments.as_ref().is_some_and(is_same);
         let known = current.known.take().filter(|_| is_known);
@@ -177,19 +177,21 @@ impl Core {
         let oldest = self.pins.oldest(chain.end.seq);
         chain.read_on(segments, None, Some(oldest))?;
         let end = chain.end;
-        check_tail(segments, &end, published.as_ref())?;
-        let is_synced = is_live && published == Some(end.published(segments));
+        check_tail(segments, &end, published)?;
+        let is_synced = is_live && published == Some(&end.published(segments));
         if !is_synced {
             // A killed process may not have synced the last record. After a failed sync the system
             // takes its pages for clean, so only writing it again brings it to the disk.
-            if let Some(last) = &chain.last {
+            if let Some(last) = chain.last.as_ref().filter(|last| last.is_before(&end)) {
                 let storage = segments.storage(last.generation.file());
                 storage
                     .write_at(last.offset, &last.bytes)
                     .map_err(unwritable)?;
             }
-            segments.sync().map_err(unwritable)?;
+            segments.write_headers_again().map_err(unwritable)?;
         }
+        // A handle that has failed can have taken back a record that is on the disk nevertheless.
+        segments.sync().map_err(unwritable)?;
         let next = end.generation.next();
         let held = segments.generation(next.file()).map_err(unreadable)?;
         if chain.frozen.is_none() && held != Some(next) {

@@ -114,6 +114,8 @@ impl Core {
         let folded = self.fold_generation(&job);
         if let Err(error) = folded {
             self.fail(error);
+            // They are not written any more, and hold the turn.
+            drop(self.take_unwritten());
         }
         let mut fold = lock(&self.fold);
         let ended = fold.job.take();
@@ -125,6 +127,7 @@ impl Core {
     }
 
     fn fold_generation(&self, job: &Job) -> Result<()> {
+        self.check_failed()?;
         self.sync_to(job.end.seq)?;
         let mut tx = self.inner.begin_write()?;
         write_rows(&mut *tx, &job.rows, job.end.seq)?;
@@ -151,9 +154,14 @@ impl Core {
 
     /// Waits for the fold that is running. Without a worker, this thread folds.
     pub(super) fn wait_for_fold(&self) -> Result<()> {
+        self.wait_for_worker();
+        self.check_failed()
+    }
+
+    /// Waits until no fold is running or about to run. After a failure, none begins.
+    pub(super) fn wait_for_worker(&self) {
         let mut fold = lock(&self.fold);
         while fold.job.is_some() {
-            self.check_failed()?;
             if !lock(&worker().tasks).has_thread {
                 drop(fold);
                 self.run_fold();
@@ -163,7 +171,6 @@ impl Core {
             let waited = self.folded.wait_timeout(fold, LOOK);
             fold = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        self.check_failed()
     }
 
     fn check_failed(&self) -> Result<()> {
@@ -185,7 +192,7 @@ impl Core {
             Err(TryLockError::WouldBlock) => return Some(idle / 4),
         };
         let Some(session) = &writer.session else {
-            drop(writer);
+            // The lock keeps a writer from beginning a turn with what is forgotten here.
             return self.forget_idle();
         };
         let since = writer.last_commit.map_or(idle, |last| last.elapsed());

@@ -9,7 +9,7 @@ use crate::journal::current::{Current, Known, missing};
 use crate::journal::enter::PAUSE;
 use crate::journal::layout::{ChainValue, Keys, Mark, Published, Salt};
 use crate::journal::scan::{Chain, check_tail, has_both, read_mark, unreadable};
-use crate::journal::segment::Segments;
+use crate::journal::segment::{Segments, Slots};
 use crate::journal::shared::{Core, lock};
 use crate::journal::view::{Layers, View};
 use crate::storage::{FileMode, LockKind};
@@ -142,13 +142,18 @@ impl Core {
         // What is published is read first: a backend's snapshot that is taken later is newer, and
         // so nothing between the two is missed.
         let published = match &current.segments {
-            Some(segments) => segments.published().map_err(unreadable)?,
+            Some(segments) => match segments.read_slots().map_err(unreadable)? {
+                Slots::Read(published) => published,
+                Slots::Torn(_) if segments.has_members().map_err(unreadable)? => {
+                    return Ok(Found::Again);
+                }
+                Slots::Torn(published) => published,
+            },
             None => None,
         };
-        if let (Some(segments), Some(known)) = (&current.segments, &current.known)
-            && known.published == published
-            && (published.is_some() || !segments.has_members().map_err(unreadable)?)
-        {
+        let known = current.known.as_ref();
+        let known = known.filter(|known| known.published == published);
+        if known.is_some() && published.is_some() {
             return Ok(Found::Done);
         }
         let base = self.inner.snapshot()?;
@@ -159,6 +164,13 @@ impl Core {
             current.segments = None;
             return Ok(Found::Done);
         };
+        // Nothing is published in a crashed store, and in the segments of a session that ended.
+        if let (Some(segments), Some(known)) = (&current.segments, known)
+            && read_mark(&*known.base)? == Some(mark)
+            && !segments.has_members().map_err(unreadable)?
+        {
+            return Ok(Found::Done);
+        }
         let is_same = |segments: &&Arc<Segments>| segments.keys().salt() == mark.salt;
         let Some(segments) = current.segments.as_ref().filter(is_same).cloned() else {
             return self.open_session(current, &mark);

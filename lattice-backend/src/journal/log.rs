@@ -56,7 +56,8 @@ impl Pending {
             .and_then(|()| storage.sync());
         if synced.is_err() {
             // Report the first error, not that of the attempt to take the record back.
-            let _ = storage.write_at(self.offset, &vec![0; self.bytes.len()]);
+            let zeros = storage.write_at(self.offset, &vec![0; self.bytes.len()]);
+            let _ = zeros.and_then(|()| storage.sync());
         }
         synced?;
         self.segments.publish(&self.end.published(&self.segments))
@@ -95,6 +96,11 @@ impl Core {
             is_done: false,
         };
         Ticket::new(move || waiter.wait())
+    }
+
+    /// Takes the records that are not written, after a failure.
+    pub(super) fn take_unwritten(&self) -> VecDeque<Pending> {
+        std::mem::take(&mut lock(&self.log).queue)
     }
 
     /// Returns when all committed records are on disk.
@@ -138,6 +144,10 @@ impl Core {
                 return Ok(());
             }
             if let Some(first) = self.failed.get() {
+                let unwritten = std::mem::take(&mut log.queue);
+                drop(log);
+                // They hold the turn.
+                drop(unwritten);
                 return Err(BackendError::Unusable {
                     first: Some(first.clone()),
                 });
@@ -159,8 +169,8 @@ impl Core {
             log.is_syncing = false;
             if let Err(error) = written {
                 let error = self.fail(BackendError::storage("writing to the journal", error));
-                log.queue.clear();
                 drop(log);
+                drop((record, self.take_unwritten()));
                 return Err(error);
             }
             log.durable = record.end.seq;

@@ -22,12 +22,12 @@ mod view;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::backend::file_error::FileFault;
 use crate::backend::{
-    Access, BackendError, FileError, Integrity, Journal, OpenOptions, Peek, PeekError, Result,
-    Sharing, StateBackend, StateDb, WriteTx, WriterLock, copy_store, peek_open,
+    Access, BackendError, Busy, FileError, Integrity, Journal, OpenOptions, Peek, PeekError,
+    Result, Sharing, StateBackend, StateDb, WriteTx, WriterLock, copy_store, peek_open,
 };
 use crate::progress::ProgressSink;
 use crate::storage::{Disk, FileMode};
@@ -223,13 +223,18 @@ impl StateBackend for JournaledBackend {
         work: &'static str,
         wait: Duration,
     ) -> Result<WriterLock, FileError> {
+        let began = Instant::now();
         loop {
             let options = OpenOptions::long_work(work, wait);
-            match self.open_db(path, &options) {
-                Ok(core) => {
-                    let closed = JournaledDb(core).close();
-                    closed.map_err(|error| FileFault::from(error).at(path))?;
-                }
+            let opened = self.open_db(path, &options).and_then(|core| {
+                // A session that has ended can have left its files.
+                let entered = core.begin().map(drop);
+                let closed = JournaledDb(core).close();
+                let ended = entered.and(closed);
+                ended.map_err(|error| FileFault::from(error).at(path))
+            });
+            match opened {
+                Ok(()) => {}
                 Err(error @ FileError::InUse { .. }) => return Err(error),
                 // A damaged file can be locked, and so can one whose journal is missing.
                 Err(_) => return self.inner.lock_writer(path, work, wait),
@@ -245,6 +250,10 @@ impl StateBackend for JournaledBackend {
             });
             if !is_left {
                 return Ok(locked);
+            }
+            // Files that cannot be removed look like those of another process.
+            if began.elapsed() > wait {
+                return Err(FileFault::InUse(Busy::default()).at(path));
             }
         }
     }

@@ -12,6 +12,8 @@ pub(super) const MAX_ROWS_BYTES: usize = 1 << 20;
 pub(super) const MAX_RECORD_BYTES: usize = MAX_ROWS_BYTES + (64 << 10);
 /// The bytes of a row beside its key and its value.
 pub(super) const ROW_HEAD_BYTES: usize = 9;
+/// The number of the first table: a zero begins the padding.
+const FIRST_TABLE: usize = 1;
 /// Stands for the length of a removed row's value.
 const REMOVED: u32 = u32::MAX;
 
@@ -20,6 +22,8 @@ const REMOVED: u32 = u32::MAX;
 pub(super) struct Head {
     /// The record's length with its head and its padding.
     pub(super) len: u32,
+    /// How many bytes of the body are rows of `meta`.
+    meta: u32,
     pub(super) generation: Generation,
     pub(super) seq: u64,
     /// The chain value before this record.
@@ -30,25 +34,22 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Reads a head. Only the tag's comparison costs a hash, and only for a plausible length.
+    /// Reads a head whose tag is right, whatever its fields are.
     pub(super) fn read(bytes: &[u8; HEAD_BYTES], keys: &Keys) -> Option<Self> {
         let (text, tag) = bytes.split_at(56);
-        let mut fields = Fields(text);
-        let (len, meta) = (fields.u32()?, fields.u32()?);
-        let size = usize::try_from(len).ok()?;
-        let is_plausible = size > HEAD_BYTES && size <= MAX_RECORD_BYTES && size % ALIGN == 0;
-        if !is_plausible || usize::try_from(meta).ok()? > size - HEAD_BYTES {
+        if tag != keys.hash::<8>(&[text]) {
             return None;
         }
-        let head = Self {
-            len,
+        let mut fields = Fields(text);
+        Some(Self {
+            len: fields.u32()?,
+            meta: fields.u32()?,
             generation: Generation(fields.u64()?),
             seq: fields.u64()?,
             prev: ChainValue(fields.array()?),
             body: fields.array()?,
             chain: ChainValue(keys.hash(&[bytes])),
-        };
-        (tag == keys.hash::<8>(&[text])).then_some(head)
+        })
     }
 
     /// The generation that some bytes would have as a head: a cheap test before
@@ -58,13 +59,28 @@ impl Head {
         fields.u64().map(Generation)
     }
 
-    /// The body's length in bytes.
-    pub(super) fn body_bytes(&self) -> usize {
-        usize::try_from(self.len).unwrap_or(usize::MAX) - HEAD_BYTES
+    /// The body's length in bytes; `None` if no record has this length.
+    pub(super) fn body_bytes(&self) -> Option<usize> {
+        let len = usize::try_from(self.len).ok()?;
+        let body = len.checked_sub(HEAD_BYTES)?;
+        (len <= MAX_RECORD_BYTES && len.is_multiple_of(ALIGN)).then_some(body)
     }
 
     pub(super) fn is_body(&self, body: &[u8], keys: &Keys) -> bool {
         keys.hash::<16>(&[body]) == self.body
+    }
+
+    /// Passes the rows of the body to `each`. A body whose hash is right and that is no list of
+    /// rows was written by another program. Returns what is wrong with it.
+    pub(super) fn rows(
+        &self,
+        body: &[u8],
+        each: impl FnMut(Table, &[u8], Option<&[u8]>),
+    ) -> Result<(), &'static str> {
+        match rows(body, each)? == usize::try_from(self.meta).ok() {
+            true => Ok(()),
+            false => Err("a record miscounts the bytes of its rows of `meta`"),
+        }
     }
 }
 
@@ -83,7 +99,7 @@ impl Encoder {
     pub(super) fn row(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a record's rows are short");
         let bytes = &mut self.0;
-        bytes.push(u8::try_from(table.position()).expect("there are few tables"));
+        bytes.push(u8::try_from(FIRST_TABLE + table.position()).expect("there are few tables"));
         bytes.extend_from_slice(&len(key).to_le_bytes());
         bytes.extend_from_slice(&value.map_or(REMOVED, len).to_le_bytes());
         bytes.extend_from_slice(key);
@@ -102,8 +118,7 @@ impl Encoder {
         prev: ChainValue,
     ) -> (Vec<u8>, ChainValue) {
         let Self(mut bytes, meta) = self;
-        // A record without rows has padding, so that it is longer than its head.
-        let len = (bytes.len().max(HEAD_BYTES + 1)).next_multiple_of(ALIGN);
+        let len = bytes.len().next_multiple_of(ALIGN);
         bytes.resize(len, 0);
         let field = |len: usize| u32::try_from(len).expect("a record's length is limited");
         let body = keys.hash::<16>(&[&bytes[HEAD_BYTES..]]);
@@ -120,16 +135,15 @@ impl Encoder {
     }
 }
 
-/// Passes the rows of a body to `each`. A body whose hash is right and that is no list of rows was
-/// written by another program. Returns what is wrong with it.
-pub(super) fn rows(
+/// Passes the rows of a body to `each`. Returns the length of the rows of `meta`.
+fn rows(
     body: &[u8],
     mut each: impl FnMut(Table, &[u8], Option<&[u8]>),
-) -> Result<(), &'static str> {
+) -> Result<Option<usize>, &'static str> {
     let mut rest = Fields(body);
     let mut last: Option<(usize, &[u8])> = None;
-    // No row consists of zeros alone: the table `meta` has no empty key.
-    while rest.0.len() >= ALIGN || rest.0.iter().any(|byte| *byte != 0) {
+    let mut meta = 0;
+    while rest.0.first().is_some_and(|table| *table != 0) {
         let ends = "a row ends after its record";
         let [table] = rest.array().ok_or(ends)?;
         let (key, value) = (rest.u32().ok_or(ends)?, rest.u32().ok_or(ends)?);
@@ -149,11 +163,18 @@ pub(super) fn rows(
             return Err("the rows of a record are out of order");
         }
         last = Some((table, key));
-        let table = *Table::ALL.get(table).ok_or("a row has an unknown table")?;
+        let table = Table::ALL.get(table - FIRST_TABLE);
+        let table = *table.ok_or("a row has an unknown table")?;
         if table == Table::Meta && !key.starts_with(b"tip/") {
             return Err("a record has a row of `meta` that is no tip");
         }
+        if table == Table::Meta {
+            meta = body.len() - rest.0.len();
+        }
         each(table, key, value);
     }
-    Ok(())
+    match rest.0.len() < ALIGN && rest.0.iter().all(|byte| *byte == 0) {
+        true => Ok(Some(meta)),
+        false => Err("a record has padding that is too long, or not zero"),
+    }
 }

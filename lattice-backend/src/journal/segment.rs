@@ -9,7 +9,7 @@ use crate::journal::layout::{
     Generation, HEADER_BYTES, Keys, Published, RECORDS, SLOT, SLOT_BYTES, Salt, header,
     header_offsets, read_header,
 };
-use crate::journal::record::{HEAD_BYTES, Head};
+use crate::journal::record::{ALIGN, HEAD_BYTES, Head};
 use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, SEGMENT_SUFFIX, Storage};
 
 /// The length of a new segment.
@@ -50,6 +50,13 @@ pub(super) struct Segments {
 struct Segment {
     storage: Box<dyn Storage>,
     id: Option<FileId>,
+}
+
+/// What both slots of a session say is published, the later one.
+pub(super) enum Slots {
+    Read(Option<Published>),
+    /// A slot is being written, or a crash has damaged it: this is what the other one says.
+    Torn(Option<Published>),
 }
 
 /// Why the segments of a session cannot be opened.
@@ -154,9 +161,30 @@ impl Segments {
     /// Makes a file the next but one generation after the one that it holds, and syncs it.
     pub(super) fn recycle(&self, generation: Generation) -> io::Result<()> {
         let storage = self.storage(generation.file());
+        let offset = generation.header_offset();
         let bytes = header(self.keys.salt(), generation);
-        storage.write_at(generation.header_offset(), &bytes)?;
-        storage.sync()
+        let written = storage.write_at(offset, &bytes);
+        let synced = written.and_then(|()| storage.sync());
+        if synced.is_err() {
+            // Another writer would rely on a header that may never reach the disk. Report the first
+            // error.
+            let zeros = storage.write_at(offset, &[0; HEADER_BYTES]);
+            let _ = zeros.and_then(|()| storage.sync());
+        }
+        synced
+    }
+
+    /// Writes the headers again: a sync that failed can leave headers in memory that the system
+    /// takes for written.
+    pub(super) fn write_headers_again(&self) -> io::Result<()> {
+        for file in [0, 1] {
+            if let Some(generation) = self.generation(file)? {
+                let bytes = header(self.keys.salt(), generation);
+                let storage = self.storage(file);
+                storage.write_at(generation.header_offset(), &bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes zeros so that a file has at least this length.
@@ -181,21 +209,32 @@ impl Segments {
 
     /// What is published: the later one of both files.
     pub(super) fn published(&self) -> io::Result<Option<Published>> {
+        let (Slots::Read(published) | Slots::Torn(published)) = self.read_slots()?;
+        Ok(published)
+    }
+
+    pub(super) fn read_slots(&self) -> io::Result<Slots> {
         let mut latest: Option<Published> = None;
+        let mut is_torn = false;
         for file in [0, 1] {
             let mut bytes = [0; SLOT_BYTES];
             match self.storage(file).read_at(SLOT, &mut bytes) {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
                 read => read?,
             }
-            if let Some(published) = Published::from_bytes(&bytes)
+            let published = Published::from_bytes(&bytes);
+            is_torn |= published.is_none() && bytes != [0; SLOT_BYTES];
+            if let Some(published) = published
                 && published.salt == self.keys.salt()
                 && latest.is_none_or(|latest| latest.seq < published.seq)
             {
                 latest = Some(published);
             }
         }
-        Ok(latest)
+        Ok(match is_torn {
+            true => Slots::Torn(latest),
+            false => Slots::Read(latest),
+        })
     }
 
     /// Takes back what is published.
@@ -284,61 +323,81 @@ fn write_zeros(storage: &dyn Storage, from: u64, to: u64) -> io::Result<()> {
 }
 
 /// Puts files of another session out of the way, before a session begins. They are removed if they
-/// hold no record; else they get another name, since they may hold what the store's file lacks.
+/// hold no record; else both get another name, since they may hold what the store's file lacks.
 pub(super) fn clear(disk: &dyn Disk, store: &Path, ended: Option<Salt>) -> io::Result<()> {
+    let mut others = Vec::new();
+    let mut keep = false;
     for file in [0, 1] {
         let path = path(store, file);
-        let storage = match disk.open(&path, FileMode::Read) {
+        let storage = match disk.open(&path, FileMode::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        let keep = holds_records(&*storage, ended);
-        let closed = storage.close();
-        if !keep.and_then(|keep| closed.map(|()| keep))? {
+        let salt = salt_of(&*storage)?;
+        if salt.is_some() && salt == ended {
+            // Readers that know the session find nothing published, and look at the mark.
+            storage.write_at(SLOT, &[0; SLOT_BYTES])?;
+            storage.close()?;
             disk.remove(&path)?;
             continue;
         }
-        let free = (0..u32::MAX).map(|number| {
-            let mut stale = path.as_os_str().to_owned();
-            stale.push(format!(".stale-{number}"));
-            PathBuf::from(stale)
-        });
-        for stale in free {
-            match disk.open(&stale, FileMode::Read) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    disk.rename(&path, &stale)?;
-                    disk.sync_entry(&stale)?;
-                    break;
-                }
-                opened => opened?.close()?,
+        if let Some(salt) = salt {
+            keep |= holds_records(&*storage, &Keys::new(salt))?;
+        }
+        storage.close()?;
+        others.push(path);
+    }
+    if !keep {
+        return others.iter().try_for_each(|path| disk.remove(path));
+    }
+    let stale = |path: &PathBuf, number: u32| {
+        let mut stale = path.as_os_str().to_owned();
+        stale.push(format!(".stale-{number}"));
+        PathBuf::from(stale)
+    };
+    let is_free = |path: &Path| match disk.file_id(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        found => found.map(|_| false),
+    };
+    for number in 0..u32::MAX {
+        let names = [0, 1].map(|file| stale(&path(store, file), number));
+        if is_free(&names[0])? && is_free(&names[1])? {
+            for path in &others {
+                let stale = stale(path, number);
+                disk.rename(path, &stale)?;
+                disk.sync_entry(&stale)?;
             }
+            break;
         }
     }
     Ok(())
 }
 
-/// Whether a file holds a record of a session other than the ended one.
-fn holds_records(storage: &dyn Storage, ended: Option<Salt>) -> io::Result<bool> {
+/// The session of a file.
+fn salt_of(storage: &dyn Storage) -> io::Result<Option<Salt>> {
     for offset in header_offsets() {
         let mut bytes = [0; HEADER_BYTES];
         match storage.read_at(offset, &mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             read => read?,
         }
-        let Some((salt, _)) = read_header(&bytes) else {
-            continue;
-        };
-        if Some(salt) == ended {
-            return Ok(false);
+        if let Some((salt, _)) = read_header(&bytes) {
+            return Ok(Some(salt));
         }
-        let mut head = [0; HEAD_BYTES];
-        return match storage.read_at(RECORDS, &mut head) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            read => {
-                read?;
-                Ok(Head::read(&head, &Keys::new(salt)).is_some())
-            }
-        };
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// Whether a file holds a record, or what damage has left of one.
+fn holds_records(storage: &dyn Storage, keys: &Keys) -> io::Result<bool> {
+    let len = storage.len_bytes()?.saturating_sub(RECORDS);
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    if !bytes.is_empty() {
+        storage.read_at(RECORDS, &mut bytes)?;
+    }
+    let heads = (0..bytes.len())
+        .step_by(ALIGN)
+        .filter_map(|at| bytes[at..].first_chunk::<HEAD_BYTES>());
+    let mut written = heads.filter(|head| **head != [0; HEAD_BYTES]);
+    Ok(written.any(|head| Head::read(head, keys).is_some()))
 }

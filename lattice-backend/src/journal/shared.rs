@@ -137,6 +137,9 @@ impl Core {
     /// Remembers the first failure after which it is unknown what is on disk.
     pub(super) fn fail(&self, error: BackendError) -> BackendError {
         self.failed.get_or_init(|| FirstFailure::of(&error));
+        // The rows in memory include those of records that are not synced. Other handles write
+        // other records in their place.
+        lock(&self.current).distrust();
         self.logged.notify_all();
         self.folded.notify_all();
         error
@@ -173,8 +176,12 @@ impl Core {
 
     /// What the writer sees: all commits, synced or not.
     fn writers_view(&self, session: &Session) -> Result<View> {
-        let current = lock(&self.current);
-        let mut view = current.view(&self.pins).ok_or_else(lost)?;
+        let view = lock(&self.current).view(&self.pins);
+        let Some(mut view) = view else {
+            // A fold has failed since this transaction began.
+            self.check_usable()?;
+            return Err(lost());
+        };
         view.seq = session.position.seq;
         Ok(view)
     }
@@ -430,8 +437,10 @@ impl Core {
         committed.map_err(|error| self.fail(error))?;
         // Readers that know the session find nothing published, and look at the mark.
         lock(&self.current).end();
-        let _ = session.segments.unpublish();
-        session.segments.remove(&*self.disk, &self.store);
+        // If that fails, the files stay for the next writer.
+        if session.segments.unpublish().is_ok() {
+            session.segments.remove(&*self.disk, &self.store);
+        }
         writer.session = None;
         writer.seen = None;
         lock(&self.fold).next_is_ready = false;

@@ -66,7 +66,7 @@ impl Changes {
 
     /// The length of the record.
     pub(super) fn record_bytes(&self) -> u64 {
-        let bytes = (HEAD_BYTES + self.bytes + 1).next_multiple_of(ALIGN);
+        let bytes = (HEAD_BYTES + self.bytes).next_multiple_of(ALIGN);
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 

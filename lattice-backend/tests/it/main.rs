@@ -21,6 +21,7 @@ mod failures;
 mod faulty;
 mod held;
 mod ingest;
+mod journal;
 mod late;
 mod limits;
 mod logic;

@@ -6,24 +6,24 @@ use super::{Word, lines};
 
 /// A journal, and what opening it must find.
 #[derive(Debug, Default)]
-pub(super) struct Case {
-    pub(super) name: String,
-    pub(super) verdict: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) verdict: String,
     /// The row `journal` of `system`.
-    pub(super) row: Option<Vec<u8>>,
-    pub(super) segments: [Option<Vec<u8>>; 2],
-    pub(super) end: Option<End>,
+    pub(crate) row: Option<Vec<u8>>,
+    pub(crate) segments: [Option<Vec<u8>>; 2],
+    pub(crate) end: Option<End>,
     /// The table's byte, key and value of each changed row.
-    pub(super) changes: Vec<(u8, Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) changes: Vec<(u8, Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// Where the chain of records ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct End {
-    pub(super) generation: u64,
-    pub(super) offset: u64,
-    pub(super) seq: u64,
-    pub(super) chain: [u8; 16],
+pub(crate) struct End {
+    pub(crate) generation: u64,
+    pub(crate) offset: u64,
+    pub(crate) seq: u64,
+    pub(crate) chain: [u8; 16],
 }
 
 const VERDICTS: [&str; 8] = [
@@ -56,7 +56,7 @@ fn segment(words: &[Word]) -> Option<Vec<u8>> {
 }
 
 /// All cases, in the order of the file.
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let text = String::from_utf8(super::read("journal_cases.txt")).unwrap();
     let mut cases = Vec::<Case>::new();
     for line in text.lines() {

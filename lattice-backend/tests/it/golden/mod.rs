@@ -1,7 +1,7 @@
 //! The committed bytes of ops and state hashes, made by an independent implementation
 //! (`tests/golden/generate.py`), and published vectors of other projects.
 
-mod journal;
+pub(crate) mod journal;
 mod machine;
 mod ops;
 mod state;

@@ -1,0 +1,9 @@
+//! The journal, by an adversary: what it must find, survive and refuse.
+
+mod golden;
+mod kills;
+mod life;
+mod mixed;
+mod model;
+mod race;
+mod support;

@@ -1,0 +1,214 @@
+//! A reader beside a writer that folds all the time.
+//!
+//! `LATTICE_JOURNAL_FOLDS=n` sets the number of folds.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use lattice_backend::backend::{MemoryBackend, OpenOptions, ReadTx, StateBackend, StateDb, Table};
+use lattice_backend::journal::{JournaledBackend, Tuning};
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::{Disk, FileId, FileMode, LockKind, LockRange, MemoryDisk, Storage};
+
+use super::support::*;
+use crate::conformance::eager;
+
+/// A disk whose writes to a journal are not atomic: a reader can see the first half of one.
+#[derive(Debug, Clone)]
+struct Halves(MemoryDisk);
+
+#[derive(Debug)]
+struct HalvesStorage(Box<dyn Storage>);
+
+impl Disk for Halves {
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        let opened = self.0.open(path, mode)?;
+        match path.to_string_lossy().contains(".journal-") {
+            true => Ok(Box::new(HalvesStorage(opened))),
+            false => Ok(opened),
+        }
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        self.0.file_id(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_entry(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.0.canonical(path)
+    }
+}
+
+impl Storage for HalvesStorage {
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.0.len_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        self.0.write_at(offset, first)?;
+        std::thread::yield_now();
+        let place = offset + u64::try_from(first.len()).map_err(io::Error::other)?;
+        self.0.write_at(place, second)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
+        self.0.try_lock(range, kind)
+    }
+
+    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
+        self.0.lock(range, kind)
+    }
+
+    fn unlock(&self, range: LockRange) -> io::Result<()> {
+        self.0.unlock(range)
+    }
+
+    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
+        self.0.is_locked(range)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}
+
+/// A generation of each record that finds the last one folded.
+fn folding() -> Tuning {
+    Tuning {
+        segment_bytes: 1,
+        table_bytes: 1,
+        ..eager()
+    }
+}
+
+/// The rows of a store after n commits: n, and the last few of them.
+fn state(count: u64) -> Model {
+    let rows = (count.saturating_sub(4) + 1..=count)
+        .map(|nth| ((Table::Data, nth.to_be_bytes().to_vec()), vec![7; 30]));
+    let number = (
+        (Table::System, b"number".to_vec()),
+        count.to_be_bytes().to_vec(),
+    );
+    rows.chain((count > 0).then_some(number)).collect()
+}
+
+fn put(db: &dyn StateDb, nth: u64) {
+    let mut tx = db.begin_write().unwrap();
+    tx.put(Table::System, b"number", &nth.to_be_bytes())
+        .unwrap();
+    tx.put(Table::Data, &nth.to_be_bytes(), &[7; 30]).unwrap();
+    if nth > 4 {
+        tx.remove(Table::Data, &(nth - 4).to_be_bytes()).unwrap();
+    }
+    if nth % 50 == 0 {
+        // This one is written through.
+        tx.put(Table::Meta, b"name", b"").unwrap();
+    }
+    tx.commit().unwrap().wait().unwrap();
+}
+
+fn number_of(view: &dyn ReadTx) -> u64 {
+    let row = view.get(Table::System, b"number").unwrap();
+    row.map_or(0, |row| u64::from_be_bytes(row.try_into().unwrap()))
+}
+
+/// The generation that the writer appends to: one more than were folded.
+fn generation(disk: &MemoryDisk) -> u64 {
+    let slots = (0..2).filter_map(|file| {
+        let bytes = disk.bytes(&segment(file))?;
+        Some(u64::from_le_bytes(
+            bytes[8192 + 16..8192 + 24].try_into().unwrap(),
+        ))
+    });
+    slots.max().unwrap_or(0)
+}
+
+fn race(inner: impl StateBackend + 'static, disk: MemoryDisk, folds: u64) {
+    let backend = JournaledBackend::over(inner, Halves(disk.clone())).tuned(folding());
+    super::life::create(&backend);
+    let acknowledged = AtomicU64::new(0);
+    let is_over = AtomicBool::new(false);
+    let read_on = |db: Arc<dyn StateDb>| {
+        let mut last = 0;
+        let mut count = 0_u64;
+        while !is_over.load(Ordering::SeqCst) {
+            let least = acknowledged.load(Ordering::SeqCst);
+            let view = db.snapshot().unwrap();
+            let number = number_of(&*view);
+            assert!(number >= least, "{number}, and {least} were acknowledged");
+            assert!(number >= last, "{number} after {last}");
+            let mut found = rows(&*view).unwrap();
+            found.remove(&(Table::Meta, b"name".to_vec()));
+            assert!(found == state(number), "{number}: {found:?}");
+            last = number;
+            count += 1;
+        }
+        count
+    };
+    let open = |options| backend.open(store(), &options).unwrap();
+    let (reads, commits, generations) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| read_on(open(OpenOptions::read_only())));
+        // This one knows nothing at first, each time.
+        let fresh = scope.spawn(|| {
+            let mut count = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let least = acknowledged.load(Ordering::SeqCst);
+                let db = open(OpenOptions::read_only());
+                let number = number_of(&*db.snapshot().unwrap());
+                assert!(number >= least, "{number}, and {least} were acknowledged");
+                db.close().unwrap();
+                count += 1;
+            }
+            count
+        });
+        let db = open(OpenOptions::read_write());
+        let mut nth = 0;
+        // Readers that have failed end the race.
+        while generation(&disk) <= folds && !reader.is_finished() && !fresh.is_finished() {
+            nth += 1;
+            put(&*db, nth);
+            acknowledged.store(nth, Ordering::SeqCst);
+        }
+        is_over.store(true, Ordering::SeqCst);
+        let reads = (reader.join(), fresh.join());
+        let generations = generation(&disk);
+        db.close().unwrap();
+        ((reads.0.unwrap(), reads.1.unwrap()), nth, generations)
+    });
+    eprintln!("{commits} commits, {generations} generations, {reads:?} snapshots");
+    assert!(read(&backend).unwrap().len() >= 5);
+}
+
+#[test]
+fn readers_race_with_folds() {
+    let folds = number("LATTICE_JOURNAL_FOLDS").unwrap_or(2_000);
+    race(MemoryBackend::new(), MemoryDisk::new(), folds);
+    let disk = MemoryDisk::new();
+    race(RedbBackend::on_disk(disk.clone()), disk, folds / 10);
+}
