@@ -7,9 +7,7 @@ use lattice_backend::backend::{BackendError, OpenOptions, StateBackend, StateDb,
 use lattice_backend::conformance::Rng;
 use lattice_backend::journal::JournaledBackend;
 use lattice_backend::redb::RedbBackend;
-use lattice_backend::storage::{
-    RecordingDisk, Unsynced,
-};
+use lattice_backend::storage::{RecordingDisk, Unsynced};
 
 use super::life::{backend, create};
 use super::support::*;

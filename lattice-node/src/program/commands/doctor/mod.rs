@@ -114,6 +114,13 @@ pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result
     }
 }
 
+fn directory_of(path: &Path) -> PathBuf {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_path_buf()
+}
+
 /// The stores and the directories that arguments name.
 fn targets(
     context: &Context<'_>,
@@ -128,7 +135,8 @@ fn targets(
         match resolved {
             _ if is_dir(path) && !named_by_id => dirs.push(path.to_path_buf()),
             Ok(path) if path.metadata().is_err() => {
-                // What other commands say of a store that is not there.
+                // What other commands say of a store, or a directory, that is not there.
+                context.node.manager().left_over(&[directory_of(&path)])?;
                 context.node.manager().find(&path, Access::ReadOnly)?;
             }
             Ok(path) => stores.push(Subject {
