@@ -15,6 +15,7 @@ mod modules;
 mod records;
 mod rows;
 mod states;
+mod streams;
 
 /// Must return for every input; a panic or a hang is a defect.
 pub type Target = fn(&[u8]);
@@ -36,6 +37,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("value_bytes", records::value_bytes),
     ("manifest", records::manifest),
     ("ingest", ingests::ingest),
+    ("stream", streams::stream),
+    ("session", streams::session),
     ("module", modules::module),
     ("generated", modules::generated),
 ];
