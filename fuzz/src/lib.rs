@@ -16,6 +16,7 @@ mod modules;
 mod records;
 mod rows;
 mod states;
+mod streams;
 
 /// Must return for every input; a panic or a hang is a defect.
 pub type Target = fn(&[u8]);
@@ -38,6 +39,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", records::manifest),
     ("ingest", ingests::ingest),
     ("journal", journals::journal),
+    ("stream", streams::stream),
+    ("session", streams::session),
     ("module", modules::module),
     ("generated", modules::generated),
 ];

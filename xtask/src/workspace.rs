@@ -20,6 +20,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "lattice-guest",
     "lattice-wasm",
     "lattice-code",
+    "lattice-sync",
     "lattice-node",
 ];
 

@@ -41,6 +41,21 @@ const UNNAMED: &[Unnamed] = &[
         why: "only lattice-wasm names the sandbox, and code of any store type is treated alike",
     },
     Unnamed {
+        package: "lattice-sync",
+        names: &[
+            "SystemTime",
+            "Instant",
+            "thread",
+            "spawn",
+            "Mutex",
+            "File",
+            "TcpStream",
+            "HashMap",
+            "getrandom",
+        ],
+        why: "the core of synchronisation has no I/O, clock, task, randomness or random order",
+    },
+    Unnamed {
         package: "lattice-backend",
         names: &["wasmi"],
         why: "only lattice-wasm names the sandbox",

@@ -1,0 +1,9 @@
+//! Tests of the core, of its bytes, and of networks of cores.
+#![allow(clippy::unwrap_used, clippy::as_conversions)]
+
+mod desk;
+mod figures;
+mod golden;
+mod hostile;
+mod probe;
+mod sim;
