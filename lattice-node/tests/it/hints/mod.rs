@@ -23,7 +23,7 @@ const DATA: &str = "da'ta dir";
 const OPTIONS: &str = r#"--data-dir "da'ta dir""#;
 
 /// Commands that show something: they cure nothing, and do not fail unless they find a difference.
-const LOOKS: [&str; 14] = [
+const LOOKS: [&str; 15] = [
     "alias list",
     "bundle tips",
     "code list",
@@ -36,6 +36,7 @@ const LOOKS: [&str; 14] = [
     "info",
     "list",
     "peek",
+    "salvage",
     "types",
     "verify",
 ];
