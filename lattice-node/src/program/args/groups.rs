@@ -118,7 +118,7 @@ fn add_line(text: &mut String, program: &Command, name: &str) {
         None => return,
     };
     let literal = program.get_styles().get_literal();
-    let about = about.unwrap_or_default();
+    let about = about.unwrap_or_else(String::new);
     text.push_str(&format!("  {literal}{name:<10}{literal:#}  {about}\n"));
 }
 

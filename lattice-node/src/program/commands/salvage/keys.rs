@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use lattice_backend::backend::Span;
 use lattice_kvstore::KvSnapshot;
 use serde_json::Map;
 
@@ -73,7 +74,7 @@ struct Between {
 }
 
 impl Between {
-    fn span(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    fn span(&self) -> Span<'_> {
         let (after, before) = (self.after.as_deref(), self.before.as_deref());
         (
             after.map_or(Bound::Unbounded, Bound::Excluded),
@@ -118,12 +119,15 @@ impl Between {
     }
 }
 
+/// Takes a key and its value.
+type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), Failure>;
+
 /// Reads all rows that can be read, from both ends of each damaged place.
 fn read(
     stored: &KvSnapshot,
     between: &Between,
     depth: u32,
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Failure>,
+    each: Each<'_>,
     gaps: &mut Vec<Between>,
 ) -> Result<(), Failure> {
     let mut gap = between.clone();
