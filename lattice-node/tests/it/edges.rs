@@ -275,7 +275,9 @@ pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String
             ("FILE", "batch") => file("commands.jsonl"),
             ("STORE|DIR", "doctor") => store.id.to_string(),
             ("FILE", "bundle") if line[1] != "create" => file("bundle"),
-            ("FILE", "bundle" | "backup" | "export") => dir.join("new").display().to_string(),
+            ("FILE", "bundle" | "backup" | "export" | "salvage") => {
+                dir.join("new").display().to_string()
+            }
             ("FILE" | "CID|FILE" | "CID|FILE|TYPE", "code") => chat(),
             ("CODE" | "CID|FILE|native", "code" | "upgrade") => "native".into(),
             (name, command) => panic!("what is {name} of `lattice {command}`?"),

@@ -32,6 +32,36 @@ pub struct RebuiltStore {
 }
 
 impl StoreManager {
+    /// Replays the history of a store into a new file, with the logic that
+    /// [`rebuild`](Self::rebuild) uses. The store does not change.
+    ///
+    /// # Errors
+    /// If the store cannot be opened, or its history has gaps; and what the file system reports.
+    pub fn replay_to(&self, path: impl AsRef<Path>, target: &Path) -> Result<(), ManagerError> {
+        let file = canonical(&state_db(path.as_ref()));
+        let peek = self.peek_recorded(&file)?;
+        let meta = &peek.meta;
+        let opener = self.registry.resolve(&peek);
+        let opener =
+            opener.or_else(|error| self.registry.resolve(&meta.store_type).map_err(|_| error))?;
+        let held = self
+            .backend
+            .open(&file, &OpenOptions::read_only())
+            .map_err(|error| ManagerError::Open(error.into()))?;
+        let replayed = opener.rebuild(Rebuild {
+            meta,
+            backend: &*self.backend,
+            held: &*held,
+            path: &file,
+            target,
+            progress: &self.options.progress,
+        });
+        let closed = held.close();
+        replayed?;
+        let store_id = meta.store_id;
+        closed.map_err(|source| ManagerError::Close { store_id, source })
+    }
+
     /// Rebuilds a store from its history with the current logic: that of the registry for the
     /// store, or if that is not available, the logic for new stores of its type. Use it when this
     /// logic does not compute the store's state. The new file replaces the old one atomically, and

@@ -53,7 +53,7 @@ const FIRST: [&str; 10] = [
 ];
 
 /// Words of other programs, and the command lines that do the same here.
-const WORDS: [(&str, &[&str]); 23] = [
+const WORDS: [(&str, &[&str]); 24] = [
     ("keys", &["scan --keys-only"]),
     ("find", &["scan"]),
     ("cat", &["get"]),
@@ -69,7 +69,8 @@ const WORDS: [(&str, &[&str]); 23] = [
     ("du", &["stats"]),
     ("check", &["verify", "doctor"]),
     ("fsck", &["verify", "doctor"]),
-    ("repair", &["doctor", "rebuild"]),
+    ("repair", &["doctor", "rebuild", "salvage"]),
+    ("recover", &["rebuild", "salvage"]),
     ("vacuum", &["compact"]),
     ("gc", &["compact", "code gc"]),
     ("clone", &["bundle apply", "restore"]),
@@ -117,7 +118,7 @@ fn add_line(text: &mut String, program: &Command, name: &str) {
         None => return,
     };
     let literal = program.get_styles().get_literal();
-    let about = about.unwrap_or_default();
+    let about = about.unwrap_or_else(String::new);
     text.push_str(&format!("  {literal}{name:<10}{literal:#}  {about}\n"));
 }
 

@@ -30,7 +30,7 @@ pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
-    IdentityCommand, Import, ImportFormat, List, Migrate, SortBy, Stats, Verify,
+    IdentityCommand, Import, ImportFormat, List, Migrate, Salvage, SortBy, Stats, Verify,
 };
 pub(super) use terminal::{Complete, Completions, Help, Man, Metrics, Shell};
 pub(super) use upgrade::Upgrade;
@@ -197,6 +197,9 @@ pub(super) enum Command {
     /// Recompute a store's state from its history, with this program's logic
     #[command(after_long_help = help::REBUILD)]
     Rebuild(Store),
+    /// Export what can be read of a damaged store, and mark what is in doubt
+    #[command(after_long_help = help::SALVAGE)]
+    Salvage(Salvage),
     /// Shrink a store's file
     #[command(after_long_help = help::COMPACT)]
     Compact(Store),

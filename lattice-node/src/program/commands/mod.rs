@@ -17,6 +17,7 @@ mod list;
 mod logs;
 mod metrics;
 mod names;
+mod salvage;
 mod stats;
 mod stores;
 mod upgrade;
@@ -61,6 +62,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Verify(args) => whole::verify(context, &args),
         Command::Upgrade(args) => upgrade::upgrade(context, &args),
         Command::Migrate(args) => whole::migrate(context, &args),
+        Command::Salvage(args) => salvage::salvage(context, &args),
         Command::Rebuild(args) => whole::rebuild(context, &args.store),
         Command::Bundle(args) => bundles::bundle(context, args),
         Command::Compact(args) => whole::compact(context, &args.store),

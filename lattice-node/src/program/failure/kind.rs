@@ -16,6 +16,8 @@ pub(in super::super) enum Kind {
     NoFile,
     /// A name, an identity or code that is not there.
     NotFound,
+    /// A file is something else than a store.
+    NotAStore,
     /// Bytes are invalid. The message names the remedy, if there is one.
     Damaged,
     /// Bytes of a store differ from those written.
@@ -40,6 +42,7 @@ impl Kind {
             Self::NoKey => "no_key",
             Self::NoFile => "no_file",
             Self::NotFound => "not_found",
+            Self::NotAStore => "not_a_store",
             Self::Damaged | Self::DamagedStore => "damaged",
             Self::InUse => "in_use",
             Self::UnknownType => "unknown_type",
@@ -53,7 +56,7 @@ impl Kind {
         match self {
             Self::Failed | Self::Expectation | Self::NeedsUpgrade => 1,
             Self::Usage | Self::Config => 2,
-            Self::NoStore | Self::NoKey | Self::NoFile | Self::NotFound => 3,
+            Self::NoStore | Self::NoKey | Self::NoFile | Self::NotFound | Self::NotAStore => 3,
             Self::Damaged | Self::DamagedStore => 4,
             Self::InUse => 5,
             Self::UnknownType | Self::Newer => 6,
@@ -76,7 +79,8 @@ impl Kind {
             Self::NoStore => Self::NoKey,
             Self::NoKey => Self::NoFile,
             Self::NoFile => Self::NotFound,
-            Self::NotFound => Self::Damaged,
+            Self::NotFound => Self::NotAStore,
+            Self::NotAStore => Self::Damaged,
             Self::Damaged => Self::DamagedStore,
             Self::DamagedStore => Self::InUse,
             Self::InUse => Self::UnknownType,

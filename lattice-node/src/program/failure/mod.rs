@@ -477,7 +477,7 @@ fn file_kind(error: &FileError) -> Kind {
     match error {
         FileError::NotFound { .. } => Kind::NoStore,
         FileError::InUse { .. } => Kind::InUse,
-        FileError::NotAStore { .. } => Kind::Damaged,
+        FileError::NotAStore { .. } => Kind::NotAStore,
         FileError::Damaged { .. } => Kind::DamagedStore,
         _ => Kind::Failed,
     }

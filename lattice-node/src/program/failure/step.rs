@@ -8,6 +8,7 @@ pub(in crate::program) enum Step {
     Verify,
     Rebuild,
     Restore,
+    Salvage,
     Other,
 }
 
@@ -17,6 +18,7 @@ impl Step {
             Command::Verify(_) => Self::Verify,
             Command::Rebuild(_) => Self::Rebuild,
             Command::Restore(_) => Self::Restore,
+            Command::Salvage(_) => Self::Salvage,
             _ => Self::Other,
         }
     }
@@ -33,7 +35,11 @@ impl Step {
                 "`lattice rebuild STORE` recomputes the state if the history is intact, and `lattice \
                  restore FILE` restores a copy"
             }
-            Self::Rebuild => "`lattice restore FILE` restores a copy",
+            Self::Rebuild => {
+                "`lattice restore FILE` restores a copy, and without one `lattice salvage STORE` exports \
+                 what can be read"
+            }
+            Self::Salvage => "`lattice restore FILE` restores a copy",
             Self::Restore => "restore another copy",
         }
     }

@@ -218,6 +218,10 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
             does: "goes on",
             ..Story::new("each store is upgraded completely or not at all")
         },
+        Command::Salvage(args) if matches!(args.file, Some(FileArg::Path(_))) => {
+            Story::makes("no file was made")
+        }
+        Command::Salvage(_) => Story::reads(CUT),
         Command::Rebuild(_) => Story::makes("the store is unchanged"),
         Command::Compact(_) => Story::new("the store is intact; its file may not be smaller yet"),
         Command::Bundle(args) => of_bundle(&args.command),

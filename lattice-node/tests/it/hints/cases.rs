@@ -355,6 +355,12 @@ pub(super) fn all() -> Vec<Case> {
             "D rebuild s",
             ("damaged", 4),
         ),
+        case(
+            "salvage of a file that was cut",
+            cut,
+            "D salvage s",
+            ("damaged", 4),
+        ),
         case("a wrong row", wrong_row, "D verify s", ("damaged", 4)),
         case(
             "a backup of a wrong row",
@@ -435,7 +441,7 @@ pub(super) fn all() -> Vec<Case> {
             "no store at all",
             not_a_store,
             "D verify ./notes.txt",
-            ("damaged", 4),
+            ("not_a_store", 3),
         )
         .says(&["notes.txt"]),
     ]

@@ -25,7 +25,7 @@ const OPTIONS: &str = r#"--data-dir "da'ta dir""#;
 
 /// Commands that show something, or do something else instead: they cure nothing, and do not fail
 /// unless they find a difference.
-const LOOKS: [&str; 17] = [
+const LOOKS: [&str; 18] = [
     "alias list",
     "bundle tips",
     "call s METHOD",
@@ -41,6 +41,7 @@ const LOOKS: [&str; 17] = [
     "info",
     "list",
     "peek",
+    "salvage",
     "types",
     "verify",
 ];

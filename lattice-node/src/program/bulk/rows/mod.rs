@@ -112,6 +112,7 @@ impl Row for KvRow {
             let names = fields.names();
             let key = fields.take_bytes("key")?;
             let value = fields.take_bytes("value")?;
+            fields.take(DOUBT);
             return match (key, value, fields.left()) {
                 (Some(key), Some(value), None) => Self::new(key, value),
                 _ => Err(format!(
@@ -214,6 +215,9 @@ impl LogRow {
     }
 }
 
+/// The field that `salvage` adds to rows, which is not imported.
+const DOUBT: &str = "doubt";
+
 /// Fields of an exported entry that an import ignores, because it assigns new ones.
 /// Before version 0.1, `entry` was called `index`.
 const NOT_IMPORTED: [&str; 4] = ["entry", "index", "time", "author"];
@@ -245,6 +249,7 @@ impl Row for LogRow {
             return Self::at(time, named(name)?);
         }
         let content = fields.take_bytes("content")?;
+        fields.take(DOUBT);
         for name in NOT_IMPORTED {
             fields.take(name);
         }

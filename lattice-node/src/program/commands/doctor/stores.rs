@@ -14,7 +14,7 @@ use crate::program::bulk::plural;
 use crate::program::commands::held::held_ops;
 use crate::program::commands::timestamp;
 use crate::program::context::Context;
-use crate::program::failure::Failure;
+use crate::program::failure::{Failure, Kind};
 use crate::{Access, Depth, StoreHandle, load_identity};
 
 /// A store to check.
@@ -186,13 +186,15 @@ impl Store<'_, '_> {
     }
 
     fn failed(&mut self, failure: &Failure) {
+        // What is in a store's place and is no store has replaced it.
+        let is_damage = failure.is_damage() || failure.kind() == Kind::NotAStore;
         let (kind, command) = match failure.is_damage() {
-            true => ("damaged", "lattice verify STORE"),
-            false => (failure.kind().name(), "lattice info STORE"),
+            true => ("damaged", "lattice salvage STORE"),
+            false => (failure.kind().name(), "lattice restore FILE"),
         };
         self.find(kind, failure.message(), command);
         if let Some(finding) = self.findings.last_mut() {
-            finding.is_damage = failure.is_damage();
+            finding.is_damage = is_damage;
         }
     }
 }

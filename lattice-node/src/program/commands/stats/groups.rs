@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::Share;
+use super::{Share, Shares};
 
 /// The largest shares, and the sum of all others.
 pub(super) struct Largest<T> {
@@ -33,7 +33,7 @@ impl<T: Ord> Largest<T> {
     }
 
     /// The largest first; last the sum of all others, if there are others.
-    pub(super) fn finish(self) -> Vec<(Option<T>, Share)> {
+    pub(super) fn finish(self) -> Shares<T> {
         let sorted = self.kept.into_sorted_vec();
         let kept = sorted
             .into_iter()
@@ -88,7 +88,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<(Option<Vec<u8>>, Share)> {
+    pub(super) fn finish(mut self) -> Shares<Vec<u8>> {
         while let Some((prefix, share)) = self.open.pop() {
             self.close(prefix, share);
         }

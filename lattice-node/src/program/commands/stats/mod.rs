@@ -30,6 +30,9 @@ const FIXED_PAGES: u64 = 12;
 /// Of so many pages, one is lost because rows do not fill pages to the end.
 const PAGES_PER_LOST: u64 = 64;
 
+/// The largest shares, and last the sum of all others.
+type Shares<T> = Vec<(Option<T>, Share)>;
+
 /// How many ops or keys, and how many bytes they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Share {
@@ -83,9 +86,9 @@ struct Stats {
     elements: u64,
     contents: Option<Contents>,
     usage: Option<StoreUsage>,
-    by_author: Vec<(Option<PubKey>, Share)>,
+    by_author: Shares<PubKey>,
     /// `None` if the store has no keys, or no code here to read them.
-    by_prefix: Option<Vec<(Option<Vec<u8>>, Share)>>,
+    by_prefix: Option<Shares<Vec<u8>>>,
 }
 
 impl Stats {
@@ -221,7 +224,7 @@ fn authors(
     context: &Context<'_>,
     handle: &dyn StoreHandle,
     limit: usize,
-) -> Result<Vec<(Option<PubKey>, Share)>, Failure> {
+) -> Result<Shares<PubKey>, Failure> {
     let total = handle.op_count()?;
     let ops = Counts::Things("op", "ops");
     context.progress.begin("reading ops", ops, Some(total));
@@ -242,12 +245,11 @@ fn authors(
 }
 
 /// The keys by prefix, if this program's own code can read them.
-#[allow(clippy::type_complexity)]
 fn prefixes(
     context: &Context<'_>,
     path: &std::path::Path,
     args: &args::Stats,
-) -> Result<Option<Vec<(Option<Vec<u8>>, Share)>>, Failure> {
+) -> Result<Option<Shares<Vec<u8>>>, Failure> {
     let found = context.node.manager().find(path, Access::ReadOnly)?;
     if found.meta().store_type.as_str() != lattice_kvstore::STORE_TYPE {
         return Ok(None);
