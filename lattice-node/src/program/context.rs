@@ -57,6 +57,10 @@ pub(super) struct Context<'a> {
     pub(super) settings: Settings,
     /// The store types of the program's native code.
     pub(super) native: Registry,
+    /// The module files of the command line.
+    #[cfg(feature = "wasm")]
+    #[cfg_attr(not(feature = "shell"), expect(dead_code))]
+    pub(super) code_files: Vec<PathBuf>,
     /// The code of modules.
     #[cfg(feature = "wasm")]
     pub(super) code: std::sync::Arc<lattice_code::CodeLibrary>,
@@ -103,6 +107,8 @@ impl<'a> Context<'a> {
             trusts: settings.trusts(),
             settings,
             native,
+            #[cfg(feature = "wasm")]
+            code_files: global.code.clone(),
             #[cfg(feature = "wasm")]
             code,
             out,

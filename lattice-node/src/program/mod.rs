@@ -26,6 +26,8 @@ mod panics;
 mod pipes;
 mod progress;
 mod reference;
+#[cfg(feature = "shell")]
+mod shell;
 mod store_ref;
 mod suggest;
 #[cfg(test)]
@@ -72,7 +74,11 @@ pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
     log::install(settings.log());
     settings.apply(&mut args.global);
     let (json, out) = (args.global.json, Output::of_process(&args.global));
-    let interruption = interrupt::install(json);
+    let interruption = match args.command.is_shell() {
+        // Signals are for the commands that it runs.
+        true => interrupt::installed(),
+        false => interrupt::install(json),
+    };
     let outcome = panics::contain(|| {
         let hints = Rc::clone(out.hints());
         checked.map_err(|failure| failure.complete(&hints, Step::Other))?;

@@ -34,11 +34,12 @@ const FOLLOWED: Duration = Duration::from_millis(500);
 /// Commands that end only with an interruption.
 const FOLLOWING: [&str; 1] = ["watch"];
 /// Commands that read no store. They run once.
-const APART: [&str; 16] = [
+const APART: [&str; 17] = [
     "tour",
     "types",
     "completions",
     "config",
+    "shell",
     "help",
     "man",
     "alias remove",

@@ -42,6 +42,8 @@ mod sessions;
 #[cfg(unix)]
 mod settings;
 mod sharing;
+#[cfg(all(unix, feature = "shell"))]
+mod shell;
 #[cfg(unix)]
 mod signals;
 mod stdio;

@@ -456,3 +456,20 @@ Example: lattice metrics fruit
 
 JSON, one object per store: store_id, store_type, alias, ops, authors, forks, held, bytes, last_op_ms, \
 verified, copy; for a store that cannot be read: path, error";
+
+#[cfg(feature = "shell")]
+pub(super) const SHELL: &str = "\
+After `use STORE` the methods of the store are commands: `put apple red` calls the method `put`, with the \
+values in the order of its parameters or as NAME=VALUE. Every command of lattice can be typed, too, without \
+its STORE if that is the store in use. `.help` lists the rest: output as text, tables, JSON or CSV, timing, \
+and scripts.
+
+Each line is a process of its own, and the shell keeps no store open: other processes can write the stores. \
+Ctrl-C ends the command that runs. On a terminal lines are edited, completed with Tab, and kept in the file \
+shell_history of the data directory. Elsewhere the lines of standard input are run up to the first that \
+fails, whose exit code is that of the shell.
+
+Example: lattice shell fruit
+         printf 'use fruit\\nscan\\n' | lattice shell
+
+JSON: what the commands print";

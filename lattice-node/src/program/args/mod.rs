@@ -32,6 +32,8 @@ pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
     IdentityCommand, Import, ImportFormat, List, Migrate, Salvage, SortBy, Stats, Verify,
 };
+#[cfg(feature = "shell")]
+pub(super) use terminal::Prompt;
 pub(super) use terminal::{Complete, Completions, Help, Man, Metrics, Shell};
 pub(super) use upgrade::Upgrade;
 
@@ -232,6 +234,10 @@ pub(super) enum Command {
     /// Print the public key that this data directory writes as, or make a new one
     #[command(after_long_help = help::IDENTITY)]
     Identity(Identity),
+    /// Type commands and methods of stores, one a line; or run them from standard input
+    #[cfg(feature = "shell")]
+    #[command(after_help = help::SHELL)]
+    Shell(Prompt),
     /// Print the script by which a shell completes commands, stores, methods and keys
     #[command(after_help = help::COMPLETIONS)]
     Completions(Completions),
@@ -250,6 +256,16 @@ pub(super) enum Command {
     /// Print what can stand at the cursor, for the scripts of `completions`
     #[command(hide = true)]
     Complete(Complete),
+}
+
+impl Command {
+    /// Whether it runs further commands in processes of their own.
+    pub(super) fn is_shell(&self) -> bool {
+        #[cfg(feature = "shell")]
+        return matches!(self, Self::Shell(_));
+        #[cfg(not(feature = "shell"))]
+        false
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -28,6 +28,14 @@ pub(in super::super) struct Man {
     pub(in super::super) install: Option<PathBuf>,
 }
 
+#[cfg(feature = "shell")]
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Prompt {
+    /// The store to begin with
+    #[arg(value_name = "STORE")]
+    pub(in super::super) store: Option<OsString>,
+}
+
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Metrics {
     /// The store

@@ -76,6 +76,8 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         #[cfg(feature = "wasm")]
         Command::Code(args) => code::code(context, args.command),
         Command::Identity(args) => names::identity(context, &args),
+        #[cfg(feature = "shell")]
+        Command::Shell(args) => super::shell::shell(context, &args),
         Command::Completions(args) => complete::completions(context, &args),
         Command::Metrics(args) => metrics::metrics(context, &args),
         Command::Config => config::config(context),

@@ -2,34 +2,38 @@
 
 /// A command line up to the cursor.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::program) struct Line {
     /// The words before the one at the cursor, without their quotes.
-    pub(super) words: Vec<String>,
+    pub(in crate::program) words: Vec<String>,
     /// The word at the cursor, up to the cursor, without its quotes.
-    pub(super) current: String,
+    pub(in crate::program) current: String,
     /// How many bytes of the current word stand before the part that the shell replaces.
-    pub(super) kept: usize,
+    pub(in crate::program) kept: usize,
+    /// Where that part begins in the line.
+    pub(in crate::program) start: usize,
     /// The quote that is open at the cursor.
-    pub(super) quote: Option<char>,
+    pub(in crate::program) quote: Option<char>,
 }
 
 impl Line {
     /// Splits a line as bash does. Bash replaces what stands after the last of the characters
     /// `breaks`, or after the last quote.
-    pub(super) fn split(line: &str, breaks: &str) -> Self {
+    pub(in crate::program) fn split(line: &str, breaks: &str) -> Self {
         let mut all = Self {
             words: Vec::new(),
             current: String::new(),
             kept: 0,
+            start: 0,
             quote: None,
         };
         let mut is_word = false;
         let mut letters = line.chars();
         while let Some(letter) = letters.next() {
+            let after = |rest: &str| line.len() - rest.len();
             match (all.quote, letter) {
                 (Some(quote), letter) if letter == quote => {
                     all.quote = None;
-                    all.kept = all.current.len();
+                    (all.kept, all.start) = (all.current.len(), after(letters.as_str()));
                 }
                 (Some('"'), '\\') => match letters.next() {
                     Some(next @ ('"' | '\\' | '$' | '`')) => all.current.push(next),
@@ -44,19 +48,20 @@ impl Line {
                 (None, '\'' | '"') => {
                     is_word = true;
                     all.quote = Some(letter);
-                    all.kept = all.current.len();
+                    (all.kept, all.start) = (all.current.len(), after(letters.as_str()));
                 }
                 (None, letter) if letter.is_whitespace() => {
                     if is_word {
                         all.words.push(std::mem::take(&mut all.current));
                     }
                     (is_word, all.kept) = (false, 0);
+                    all.start = after(letters.as_str());
                 }
                 (None, letter) => {
                     is_word = true;
                     all.current.push(letter);
                     if breaks.contains(letter) {
-                        all.kept = all.current.len();
+                        (all.kept, all.start) = (all.current.len(), after(letters.as_str()));
                     }
                 }
             }
@@ -65,7 +70,7 @@ impl Line {
     }
 
     /// The part of a candidate that bash inserts, with what quotes it there.
-    pub(super) fn insert(&self, candidate: &str) -> String {
+    pub(in crate::program) fn insert(&self, candidate: &str) -> String {
         let part = candidate.get(self.kept..).unwrap_or(candidate);
         let mut text = String::with_capacity(part.len());
         for letter in part.chars() {

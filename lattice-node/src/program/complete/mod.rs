@@ -16,13 +16,14 @@ use std::path::PathBuf;
 use clap::CommandFactory;
 use serde_json::json;
 
-use self::line::Line;
+pub(super) use self::line::Line;
 use self::place::Place;
 use super::args::{Args, Complete, Completions, Global, Shell};
 use super::config::Settings;
 use super::context::{Context, Host};
 use super::failure::Failure;
 use super::output::{Output, escape_text};
+use crate::Registry;
 
 /// Prints the script of a shell, for the name that the program was started by.
 pub(super) fn completions(
@@ -121,7 +122,7 @@ pub(super) fn complete(context: &mut Context<'_>, complete: &Complete) -> Result
     let mut root = Args::command();
     root.build();
     let place = Place::after(&root, words.get(1..).unwrap_or(&[]));
-    let answer = answer(context, &place, &current);
+    let answer = answer(&context.native, &place, &current);
     let kind = match answer.files {
         Files::None => "words",
         Files::All => "files",
@@ -149,18 +150,28 @@ pub(super) fn complete(context: &mut Context<'_>, complete: &Complete) -> Result
     Ok(())
 }
 
+/// The words that begin with `current` and can follow the words after the program's name.
+#[cfg(feature = "shell")]
+pub(super) fn offered(native: &Registry, words: &[OsString], current: &str) -> Vec<String> {
+    let mut root = Args::command();
+    root.build();
+    let answer = answer(native, &Place::after(&root, words), current);
+    let words = answer.all.into_iter().map(|candidate| candidate.value);
+    words.collect()
+}
+
 /// The words that can stand at the cursor.
-fn answer(context: &Context<'_>, place: &Place<'_>, current: &str) -> Answer {
+fn answer(native: &Registry, place: &Place<'_>, current: &str) -> Answer {
     let mut answer = Answer::default();
     if let Some(option) = place.open() {
-        add_values(context, place, option, current, &mut answer);
+        add_values(native, place, option, current, &mut answer);
         return answer;
     }
     if !place.is_escaped && current.starts_with('-') {
         if let Some((name, value)) = current.split_once('=') {
             if let Some(option) = name.strip_prefix("--").and_then(|name| place.long(name)) {
                 answer.before = format!("{name}=");
-                add_values(context, place, option, value, &mut answer);
+                add_values(native, place, option, value, &mut answer);
             }
             return answer;
         }
@@ -188,14 +199,14 @@ fn answer(context: &Context<'_>, place: &Place<'_>, current: &str) -> Answer {
         }
     }
     if let Some(arg) = place.position() {
-        add_values(context, place, arg, current, &mut answer);
+        add_values(native, place, arg, current, &mut answer);
     }
     answer
 }
 
 /// Adds the values of an argument that are found in the data directory of the command line.
 fn add_values(
-    context: &Context<'_>,
+    native: &Registry,
     place: &Place<'_>,
     arg: &clap::Arg,
     current: &str,
@@ -214,6 +225,6 @@ fn add_values(
         settings: Settings::default(),
     };
     let out = Output::kept(io::sink(), io::sink(), &global);
-    let inner = Context::new(Host::Completion, &global, context.native.clone(), out);
+    let inner = Context::new(Host::Completion, &global, native.clone(), out);
     let _ = inner.and_then(|inner| values::add(&inner, place, arg, current, answer));
 }

@@ -4,6 +4,8 @@
 mod code;
 mod interrupted;
 mod kind;
+#[cfg(feature = "shell")]
+mod printed;
 mod step;
 mod text;
 

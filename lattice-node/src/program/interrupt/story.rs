@@ -190,6 +190,8 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
             Story::reads(CUT)
         }
         Command::Verify(_) => Story::new(UNCHANGED),
+        #[cfg(feature = "shell")]
+        Command::Shell(_) => Story::new(UNCHANGED),
         Command::Man(args) => match args.install {
             None => Story::reads(UNCHANGED),
             Some(_) => Story::new("some of the pages may be written"),

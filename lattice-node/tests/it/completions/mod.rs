@@ -1,6 +1,6 @@
 //! What is offered when the user presses Tab.
 
-mod shells;
+pub(crate) mod shells;
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::{lattice, printed};
 
 /// Two stores of the built-in types, and one without an alias.
-fn stores() -> tempfile::TempDir {
+pub(crate) fn stores() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (store_type, alias) in [("core:kvstore", "fruit"), ("core:logstore", "events")] {
         printed(dir.path(), &["create", store_type, "--alias", alias]);

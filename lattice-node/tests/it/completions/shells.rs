@@ -17,7 +17,7 @@ use crate::printed;
 const MOST: Duration = Duration::from_secs(60);
 
 /// A shell on a pseudo-terminal.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     keys: ChildStdin,
     printed: Receiver<Vec<u8>>,
@@ -26,7 +26,7 @@ struct Terminal {
 
 impl Terminal {
     /// Starts a shell. `None` if this system lacks it, or `script`.
-    fn start(shell: &str, arguments: &str, home: &Path, data: &Path) -> Option<Self> {
+    pub(crate) fn start(shell: &str, arguments: &str, home: &Path, data: &Path) -> Option<Self> {
         let lacks = |name: &str| {
             let found = Command::new(name).arg("--version").output();
             let is_missing = !found.is_ok_and(|found| found.status.success());
@@ -77,13 +77,13 @@ impl Terminal {
         })
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }
 
     /// Waits until a text is printed after what was waited for before.
-    fn wait_for(&mut self, text: &str) {
+    pub(crate) fn wait_for(&mut self, text: &str) {
         let until = Instant::now() + MOST;
         loop {
             let found = self
