@@ -8,7 +8,7 @@ use lattice_backend::conformance::Rng;
 use lattice_backend::journal::JournaledBackend;
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::{
-    DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, FileMode, Lasting, MemoryDisk,
+    Disk, DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, FileMode, Lasting, MemoryDisk,
     RecordingDisk, Unsynced,
 };
 
