@@ -349,7 +349,7 @@ pub struct Ingested {
     pub released: u64,
     /// Whether the row was written.
     pub noted: bool,
-    /// When the next deferred op can be applied, in milliseconds from now.
+    /// When the next deferred op of the store can be applied, in milliseconds from now.
     pub due_ms: Option<u64>,
 }
 

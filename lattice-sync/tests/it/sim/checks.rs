@@ -27,6 +27,7 @@ pub(crate) struct Checks {
     /// Ops that arrived by a connection.
     arrived: BTreeSet<(u64, usize, OpRef)>,
     came: BTreeMap<(Session, usize), Came>,
+    deliveries: BTreeMap<(usize, OpRef), u64>,
     refused: BTreeMap<(Session, usize), BTreeSet<PubKey>>,
     pub(crate) diverged: BTreeSet<usize>,
     /// What happened, if it is wanted.
@@ -40,14 +41,30 @@ impl Checks {
         }
     }
 
+    /// How often each op has come to each node.
+    pub(crate) fn deliveries(&self) -> &BTreeMap<(usize, OpRef), u64> {
+        &self.deliveries
+    }
+
     /// A frame has reached a side of a connection.
-    pub(crate) fn received(&mut self, disk: &dyn Disk, conn: u64, side: usize, frame: &Frame) {
+    pub(crate) fn received(
+        &mut self,
+        node: usize,
+        disk: &dyn Disk,
+        conn: u64,
+        side: usize,
+        frame: &Frame,
+    ) {
         match frame {
             Frame::Ops(ops) => {
                 let came = self.came.entry(((conn, ops.channel), side)).or_default();
                 let before = came.last().map_or(0, |(sum, _)| *sum);
                 let names = ops.ops.iter().filter_map(|op| disk.name(&op.0));
-                came.push((before + ops.credit(), names.collect()));
+                let names: Vec<OpRef> = names.collect();
+                for op in &names {
+                    *self.deliveries.entry((node, *op)).or_insert(0) += 1;
+                }
+                came.push((before + ops.credit(), names));
             }
             Frame::Refused(refused) => {
                 let known = self

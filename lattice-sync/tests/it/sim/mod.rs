@@ -5,13 +5,16 @@
 //! everything that can be had is had within sixty seconds, that new ops arrive within a second, and
 //! silence.
 //!
-//! `LATTICE_SYNC_SEED=n` runs one schedule; `LATTICE_SYNC_SCHEDULES=n` that many.
+//! `LATTICE_SYNC_SEED=n` runs one schedule; `LATTICE_SYNC_SCHEDULES=n` that many,
+//! and `LATTICE_SYNC_ENGINES=n` that many over engines.
 //! `LATTICE_SYNC_TRACE=1` prints what happened in those that fail.
 
 pub(crate) mod attack;
 mod checks;
 pub(crate) mod disk;
+mod engine;
 mod faults;
+mod ring;
 mod schedule;
 pub(crate) mod set;
 pub(crate) mod world;

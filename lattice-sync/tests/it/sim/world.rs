@@ -313,7 +313,7 @@ impl World {
         }
         for frame in &frames {
             self.checks
-                .received(&*self.nodes[node].disk, conn, to, frame);
+                .received(node, &*self.nodes[node].disk, conn, to, frame);
         }
         // In two pieces, now and then.
         let conn = ConnId(conn);
