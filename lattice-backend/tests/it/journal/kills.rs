@@ -8,7 +8,7 @@ use lattice_backend::conformance::Rng;
 use lattice_backend::journal::JournaledBackend;
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::{
-    Disk, DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting, MemoryDisk,
+    Disk, DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, FileMode, Lasting, MemoryDisk,
     RecordingDisk, Unsynced,
 };
 
@@ -221,9 +221,11 @@ fn fail_once(stays_open: bool, after: u64) {
     let (rows_disk, disk) = match stays_open {
         true => (rows_disk, disk),
         false => {
-            let killed = (rows_disk.killed(), disk.killed());
+            // The journal first: a fold that ends between the two has its rows in the backend.
+            let killed = disk.killed();
+            let killed_rows = rows_disk.killed();
             std::mem::forget(first);
-            killed
+            (killed_rows, killed)
         }
     };
     point.heal();
@@ -237,7 +239,7 @@ fn fail_once(stays_open: bool, after: u64) {
             let power_loss = |disk: &RecordingDisk, rng: &mut Rng| {
                 disk.after_power_loss(disk.step_count(), Unsynced::Torn, rng)
             };
-            // The journal first: a fold that ends between the two has its rows in the backend.
+            // In the same order.
             let left = power_loss(&disk, &mut rng);
             let left_rows = power_loss(&rows_disk, &mut rng);
             let found = JournaledBackend::over(RedbBackend::on_disk(left_rows), left);
@@ -299,6 +301,37 @@ fn a_journal_of_another_file_is_set_aside_and_can_be_put_back() {
         }
         assert!(read(&backend(restored, eager())).unwrap() == before);
     }
+}
+
+/// A handle that was open before the journal was damaged compares it with what was published, also
+/// when it writes.
+#[test]
+fn a_writer_misses_what_was_published_and_is_gone() {
+    let disk = MemoryDisk::new();
+    let healthy = backend(disk.clone(), eager());
+    create(&healthy);
+    let before = writer(&healthy);
+    let point = FailurePoint::default();
+    let failing = || FailingDisk::new(disk.clone(), point.clone());
+    let killed = JournaledBackend::over(RedbBackend::on_disk(failing()), failing());
+    let db = writer(&killed.tuned(eager()));
+    for key in ["a", "b", "c"] {
+        put(&*db, key, b"1").unwrap();
+    }
+    while db.turn() != 0 {
+        std::thread::yield_now();
+    }
+    point.fail(fail(DiskCall::Write, 0, Lasting::FromThenOn));
+    db.close().unwrap_err();
+    drop(db);
+    // The last record, in the first segment of the session.
+    let bytes = disk.bytes(&segment(1)).unwrap();
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let file = disk.open(&segment(1), FileMode::ReadWrite).unwrap();
+    file.write_at(u64::try_from(last).unwrap(), &[bytes[last] ^ 1])
+        .unwrap();
+    let error = before.begin_write().map(drop).unwrap_err();
+    assert!(matches!(error, BackendError::Damaged { .. }), "{error:?}");
 }
 
 /// Of several handles of a session the one that is closed last ends it.
