@@ -60,10 +60,16 @@ impl Core {
         if is_last {
             return self.end_session(writer);
         }
-        // During the turn: the handle that is closed next must find itself the last one.
-        writer.session = None;
+        // During the turn: the handle that is closed next must find itself the last one, even if
+        // the worker has not yet dropped what it folded.
         lock(&self.current).end();
-        Ok(())
+        match writer.session.take() {
+            Some(session) => session
+                .segments
+                .leave()
+                .map_err(crate::journal::scan::unreadable),
+            None => Ok(()),
+        }
     }
 }
 

@@ -257,6 +257,12 @@ impl Segments {
         Ok(is_joined)
     }
 
+    /// Releases this lock, whatever still uses this value.
+    pub(super) fn leave(&self) -> io::Result<()> {
+        self.is_joined.store(false, Ordering::Release);
+        self.storage(0).unlock(LIVE)
+    }
+
     /// Whether a handle that knows the session has not crashed: this one or another.
     pub(super) fn has_members(&self) -> io::Result<bool> {
         Ok(self.is_joined.load(Ordering::Acquire) || self.has_other_members()?)

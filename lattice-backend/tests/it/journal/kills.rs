@@ -163,8 +163,10 @@ fn a_file_is_locked_for_its_replacement_whenever_its_writer_was_killed() {
 #[test]
 fn a_handle_that_has_failed_shows_what_others_write() {
     let point = FailurePoint::default();
+    // Only the journal's syncs fail.
     let disk = RecordingDisk::new().fail_syncs(point.clone());
-    let shared = backend(disk, eager());
+    let shared = JournaledBackend::over(RedbBackend::on_disk(MemoryDisk::new()), disk);
+    let shared = shared.tuned(eager());
     create(&shared);
     let failed = writer(&shared);
     put(&*failed, "a", b"1").unwrap();

@@ -380,7 +380,7 @@ impl<'a> Life<'a> {
         self.held.clear();
         let compacted = self.writers[0].compact(&ProgressSink::none());
         assert!(
-            matches!(compacted, Ok(()) | Err(BackendError::SnapshotsLive { .. })),
+            matches!(compacted, Ok(()) | Err(BackendError::SnapshotsLive)),
             "{compacted:?}"
         );
     }

@@ -7,3 +7,4 @@ mod mixed;
 mod model;
 mod race;
 mod support;
+mod syncs;

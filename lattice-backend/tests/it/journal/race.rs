@@ -126,7 +126,7 @@ fn put(db: &dyn StateDb, nth: u64) {
     if nth > 4 {
         tx.remove(Table::Data, &(nth - 4).to_be_bytes()).unwrap();
     }
-    if nth % 50 == 0 {
+    if nth.is_multiple_of(50) {
         // This one is written through.
         tx.put(Table::Meta, b"name", b"").unwrap();
     }
@@ -149,8 +149,17 @@ fn generation(disk: &MemoryDisk) -> u64 {
     slots.max().unwrap_or(0)
 }
 
-fn race(inner: impl StateBackend + 'static, disk: MemoryDisk, folds: u64) {
-    let backend = JournaledBackend::over(inner, Halves(disk.clone())).tuned(folding());
+/// Generations of several records: the end that the other segment publishes is an old one.
+fn folding_less() -> Tuning {
+    Tuning {
+        segment_bytes: 12288 + 1000,
+        table_bytes: 1 << 20,
+        ..eager()
+    }
+}
+
+fn race(inner: impl StateBackend + 'static, disk: MemoryDisk, tuning: Tuning, folds: u64) {
+    let backend = JournaledBackend::over(inner, Halves(disk.clone())).tuned(tuning);
     super::life::create(&backend);
     let acknowledged = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
@@ -208,7 +217,11 @@ fn race(inner: impl StateBackend + 'static, disk: MemoryDisk, folds: u64) {
 #[test]
 fn readers_race_with_folds() {
     let folds = number("LATTICE_JOURNAL_FOLDS").unwrap_or(2_000);
-    race(MemoryBackend::new(), MemoryDisk::new(), folds);
+    let (rows, disk) = (MemoryBackend::new(), MemoryDisk::new());
+    race(rows, disk, folding(), folds);
+    let (rows, disk) = (MemoryBackend::new(), MemoryDisk::new());
+    race(rows, disk, folding_less(), folds);
     let disk = MemoryDisk::new();
-    race(RedbBackend::on_disk(disk.clone()), disk, folds / 10);
+    let rows = RedbBackend::on_disk(disk.clone());
+    race(rows, disk, folding(), folds / 10);
 }

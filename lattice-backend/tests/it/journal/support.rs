@@ -60,8 +60,16 @@ pub(super) fn read(backend: &dyn StateBackend) -> Result<Model> {
 
 /// Opens the store for writing, and returns what its first transaction sees.
 pub(super) fn recover(backend: &dyn StateBackend) -> Result<Model> {
+    recover_and(backend, &mut || {})
+}
+
+/// The same, with a look at the disk during the transaction: after it, an idle session may end.
+pub(super) fn recover_and(backend: &dyn StateBackend, look: &mut dyn FnMut()) -> Result<Model> {
     let db = open(backend, &OpenOptions::read_write())?;
-    let found = db.begin_write().and_then(|tx| rows(&*tx));
+    let found = db.begin_write().and_then(|tx| {
+        look();
+        rows(&*tx)
+    });
     // Leaves the store as it is.
     std::mem::forget(db);
     found
