@@ -35,6 +35,7 @@ mod names;
 mod older;
 mod one_word;
 mod program;
+mod retention;
 mod salvage;
 mod sessions;
 mod sharing;
