@@ -169,6 +169,9 @@ mod tests {
         for (word, lines) in WORDS {
             assert!(program.find_subcommand(word).is_none(), "{word}");
             for line in lines {
+                if line.starts_with("code ") && cfg!(not(feature = "wasm")) {
+                    continue;
+                }
                 let mut words = line.split(' ').filter(|word| !word.starts_with('-'));
                 let found = words.try_fold(&program, |command, word| command.find_subcommand(word));
                 assert!(found.is_some(), "{word}: {line}");
