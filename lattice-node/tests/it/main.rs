@@ -37,6 +37,7 @@ mod names;
 mod older;
 mod one_word;
 mod program;
+mod retention;
 mod salvage;
 mod sessions;
 #[cfg(unix)]

@@ -160,7 +160,7 @@ fn failures_have_exit_codes_and_leave_no_files() {
         ),
         (&["peek", "./nothing/here"], 3, "no_store"),
         (&["peek", "abc"], 3, "no_store"),
-        (&["peek", "/etc/passwd"], 4, "damaged"),
+        (&["peek", "/etc/passwd"], 3, "not_a_store"),
         (&["frobnicate"], 2, "usage"),
         (&["put"], 2, "usage"),
     ];

@@ -91,9 +91,36 @@ impl StoreManager {
         to: &StoreType,
     ) -> Result<Migrated, ManagerError> {
         let store = self.open_path(path, Access::ReadOnly)?;
+        let migration = self.registry.migration(store.store_type(), to)?;
+        self.migrate_from(store, to, &*migration, "")
+    }
+
+    /// Migrates a store with a migration that is not registered, for example one that takes a part
+    /// of the state. `part` says which: a migration of the same store with another part does not
+    /// resume this one. It becomes a part of a file name.
+    ///
+    /// # Errors
+    /// See [`migrate`](Self::migrate).
+    pub fn migrate_by(
+        &self,
+        path: impl AsRef<Path>,
+        to: &StoreType,
+        migration: &dyn Migration,
+        part: &str,
+    ) -> Result<Migrated, ManagerError> {
+        let store = self.open_path(path, Access::ReadOnly)?;
+        self.migrate_from(store, to, migration, part)
+    }
+
+    fn migrate_from(
+        &self,
+        store: Arc<dyn StoreHandle>,
+        to: &StoreType,
+        migration: &dyn Migration,
+        part: &str,
+    ) -> Result<Migrated, ManagerError> {
         // The new store's genesis vouches for the old state.
         self.ensure_known(store.path())?;
-        let migration = self.registry.migration(store.store_type(), to)?;
         self.registry.resolve(to)?;
         let store_id = store.store_id();
         let failed = |source| ManagerError::Migrate {
@@ -112,7 +139,10 @@ impl StoreManager {
         origin.check_rows(self)?;
         // `+` does not occur in a type, and some systems do not allow `:` in file names.
         tracing::info!(store = %store_id, %to, ops, "migrating");
-        let name = format!("{MIGRATING}{store_id}-{}", to.as_str().replace(':', "+"));
+        let name = format!(
+            "{MIGRATING}{store_id}-{}{part}",
+            to.as_str().replace(':', "+")
+        );
         let building = Building::begin(self, &name)?;
         let mut begun = self.begun(&building, to, &origin)?;
         loop {
@@ -120,7 +150,7 @@ impl StoreManager {
                 Some(new) => new,
                 None => self.begin(&building, to, &origin)?,
             };
-            let fed = feed(&*new, &*migration, &origin, self);
+            let fed = feed(&*new, migration, &origin, self);
             let closed = new.close();
             let (ops, resumed) = fed?;
             closed.map_err(failed)?;

@@ -276,7 +276,14 @@ The new store has its own id and history, and records the id and the state hash 
 starts over if the old store has changed. If a process writes to the old store during the migration, \
 the migration fails with exit code 5.
 
+--keep, --keep-last and --keep-size make a new log with the newest entries of a log, for a history that has \
+grown too long: ops are never removed from a store. The names of the old log name the new one then; the old \
+log stays until it is destroyed. The price: the new log has another id, so every replica must get a bundle of it or \
+migrate as well, and the entries get the time and the author of the migration.
+
 Example: lattice migrate fruit --to core:kvstore --alias fruit-2
+         lattice migrate events --keep 30d
+         lattice migrate events --keep-size 100M
 
 JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops, resumed";
 

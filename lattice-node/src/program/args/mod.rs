@@ -30,7 +30,8 @@ pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
 pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
-    IdentityCommand, Import, ImportFormat, List, Migrate, Salvage, SortBy, Stats, Verify,
+    IdentityCommand, Import, ImportFormat, List, Migrate, Retention, Salvage, SortBy, Stats,
+    Verify,
 };
 #[cfg(feature = "shell")]
 pub(super) use terminal::Prompt;

@@ -276,13 +276,85 @@ pub(in super::super) struct Migrate {
     #[command(flatten)]
     pub(in super::super) store: Store,
     /// The new store's type; the type of the old store makes a copy with a new history
-    #[arg(long, value_name = "TYPE")]
-    pub(in super::super) to: String,
+    #[arg(long, value_name = "TYPE", required_unless_present = "keep")]
+    pub(in super::super) to: Option<String>,
+    #[command(flatten)]
+    pub(in super::super) keep: Retention,
     /// A name for the new store
     #[arg(long, value_name = "NAME")]
     pub(in super::super) alias: Option<crate::Alias>,
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
+}
+
+/// Which entries of a log a new log of the same type gets.
+#[derive(Debug, clap::Args)]
+#[group(id = "keep", multiple = false, conflicts_with = "to")]
+pub(in super::super) struct Retention {
+    /// Make a new log with the entries of this time before the newest one, such as 30d, 12h or 2w
+    #[arg(long = "keep", id = "keep_time", value_name = "TIME")]
+    pub(in super::super) time: Option<Span>,
+    /// Make a new log with the newest N entries
+    #[arg(long = "keep-last", value_name = "N")]
+    pub(in super::super) last: Option<u64>,
+    /// Make a new log with the newest entries that have at most this size together, such as 100M
+    #[arg(long = "keep-size", value_name = "SIZE")]
+    pub(in super::super) size: Option<Size>,
+}
+
+/// A span of time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Span(pub(in super::super) u64);
+
+/// A size in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Size(pub(in super::super) u64);
+
+/// A text that is no number with a unit.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a number with a unit: {0}")]
+pub(in super::super) struct UnitError(&'static str);
+
+/// Parses a number that ends in one of the units.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    units.iter().find_map(|(unit, factor)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*factor)
+    })
+}
+
+impl FromStr for Span {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        const UNITS: [(&str, u64); 5] = [
+            ("s", 1_000),
+            ("min", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+            ("w", 604_800_000),
+        ];
+        let span = with_unit(text, &UNITS).map(Self);
+        span.ok_or(UnitError("s, min, h, d or w, such as 30d"))
+    }
+}
+
+impl FromStr for Size {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        const UNITS: [(&str, u64); 7] = [
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+            ("K", 1 << 10),
+            ("M", 1 << 20),
+            ("G", 1 << 30),
+            ("", 1),
+        ];
+        let size = with_unit(text, &UNITS).map(Self);
+        size.ok_or(UnitError("bytes, K, M or G, such as 100M"))
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -16,6 +16,7 @@ mod keys;
 mod list;
 mod logs;
 mod metrics;
+mod migrate;
 mod names;
 mod salvage;
 mod stats;
@@ -61,7 +62,7 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Export(args) => bulk::export(context, &args),
         Command::Verify(args) => whole::verify(context, &args),
         Command::Upgrade(args) => upgrade::upgrade(context, &args),
-        Command::Migrate(args) => whole::migrate(context, &args),
+        Command::Migrate(args) => migrate::migrate(context, &args),
         Command::Salvage(args) => salvage::salvage(context, &args),
         Command::Rebuild(args) => whole::rebuild(context, &args.store),
         Command::Bundle(args) => bundles::bundle(context, args),

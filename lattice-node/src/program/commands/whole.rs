@@ -1,4 +1,4 @@
-//! `verify`, `rebuild`, `compact` and `migrate`.
+//! `verify`, `rebuild` and `compact`.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,14 +9,13 @@ use lattice_meta::MetaInfo;
 use serde_json::{Map, json};
 
 use super::held::{held_json, held_line};
-use super::stores::parse_type;
 use super::{code_of, findings};
+use crate::Depth;
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
 use crate::program::output::{escape_text, json_path, styles};
-use crate::{Aliases, Depth};
 
 pub(super) fn verify(context: &mut Context<'_>, verify: &args::Verify) -> Result<(), Failure> {
     let depth = match verify.quick {
@@ -210,54 +209,6 @@ fn print_verified(
         }
         findings::lines(out, store_type.as_ref(), &verified.findings)
     })
-}
-
-pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Result<(), Failure> {
-    let to = parse_type(context, &migrate.to)?;
-    context.trust(migrate.trusting);
-    let path = context.path(&migrate.store.store)?;
-    context.check_alias(migrate.alias.as_ref(), None)?;
-    let meta = context.node.manager().peek_path(&path)?;
-    // Impossible migrations are refused before an identity is created.
-    context.registry().resolve(&to)?;
-    context.registry().migration(&meta.store_type, &to)?;
-    context.note_use(&path);
-    context.node.become_writer()?;
-    let migrated = context.node.manager().migrate(&path, &to)?;
-    #[cfg(feature = "wasm")]
-    super::code::note_use(context, migrated.store_id)?;
-    if let Some(alias) = &migrate.alias {
-        let named = Aliases::set(&context.data_dir, alias, migrated.store_id);
-        named.map_err(|error| {
-            Failure::from(error).within(&format!("store {} was created", migrated.store_id))
-        })?;
-    }
-    let value = json!({
-        "store_id": migrated.store_id,
-        "store_type": to,
-        "alias": migrate.alias,
-        "migrated_from": { "store_id": migrated.from, "state_hash": migrated.state_hash },
-        "ops": migrated.ops,
-        "resumed": migrated.resumed,
-    });
-    context
-        .out
-        .either(value, |_| migrated.store_id.to_string())?;
-    if !context.out.is_json() {
-        let ops = plural(migrated.ops, ("op", "ops"));
-        let resumed = match migrated.resumed {
-            0 => String::new(),
-            ops => format!(
-                ", {} of them from an earlier attempt",
-                plural(ops, ("op", "ops"))
-            ),
-        };
-        context.out.note(&format!(
-            "migrated store {} in {ops}{resumed}; the old store is unchanged",
-            migrated.from
-        ));
-    }
-    Ok(())
 }
 
 pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Failure> {

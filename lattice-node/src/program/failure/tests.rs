@@ -21,7 +21,7 @@ fn the_remedy_for_damage_depends_on_the_error_and_not_on_its_message() {
     let (damaged, no_store) = (damaged.to_json(), no_store.to_json());
     assert_eq!(
         (&damaged["kind"], &no_store["kind"]),
-        (&"damaged".into(), &"damaged".into())
+        (&"damaged".into(), &"not_a_store".into())
     );
 }
 

@@ -173,10 +173,10 @@ mod tests {
             json!({ "key": "apple", "value": "grün" }),
             json!({ "key": "a,\"b\"\u{1b}", "n": 2, "value": null }),
         ];
-        let table = "key            value  n\n\
-                     -------------  -----  -\n\
-                     apple          grün\n\
-                     a,\"b\"\\u{1b}         2\n";
+        let table = "key        value  n\n\
+                     ---------  -----  -\n\
+                     apple      grün\n\
+                     a,\"b\"\\x1b         2\n";
         assert_eq!(printed(true, &rows), table);
         let csv = "key,value,n\napple,grün,\n\"a,\"\"b\"\"\u{1b}\",,2\n";
         assert_eq!(printed(false, &rows), csv);

@@ -243,7 +243,7 @@ fn all_stores_are_upgraded_and_failures_do_not_end_it() {
             (done, "-"),
             ("current", "-"),
             ("failed", "newer"),
-            ("refused", "damaged"),
+            ("failed", "not_a_store"),
             ("refused", "damaged"),
         ]
         .map(|(outcome, kind)| (outcome.to_owned(), kind.to_owned()));

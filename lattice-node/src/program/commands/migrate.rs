@@ -1,0 +1,131 @@
+//! `lattice migrate`.
+
+use lattice_backend::backend::Cause;
+use lattice_logstore::{Keep, copy_newest};
+use lattice_meta::StoreId;
+use lattice_registry::{Calls, Migration, StoreHandle};
+use serde_json::json;
+
+use super::stores::parse_type;
+use crate::program::args;
+use crate::program::bulk::plural;
+use crate::program::context::Context;
+use crate::program::failure::Failure;
+use crate::{Alias, Aliases};
+
+pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Result<(), Failure> {
+    context.trust(migrate.trusting);
+    let path = context.path(&migrate.store.store)?;
+    let keep = keep(&migrate.keep);
+    context.check_alias(migrate.alias.as_ref(), None)?;
+    let meta = context.node.manager().peek_path(&path)?;
+    let to = match &migrate.to {
+        Some(to) => parse_type(context, to)?,
+        None => meta.store_type.clone(),
+    };
+    // Impossible migrations are refused before an identity is created.
+    context.registry().resolve(&to)?;
+    context.registry().migration(&meta.store_type, &to)?;
+    if keep.is_some() && to.as_str() != lattice_logstore::STORE_TYPE {
+        return Err(Failure::usage(format!(
+            "store {} is of type {to}, and --keep is for logs; `lattice migrate STORE --to {to}` makes a \
+             new store with the current state, without its history",
+            meta.store_id
+        )));
+    }
+    context.note_use(&path);
+    context.node.become_writer()?;
+    let manager = context.node.manager();
+    let migrated = match keep {
+        Some(keep) => manager.migrate_by(&path, &to, &Newest(keep), &part(keep))?,
+        None => manager.migrate(&path, &to)?,
+    };
+    #[cfg(feature = "wasm")]
+    super::code::note_use(context, migrated.store_id)?;
+    if let Some(alias) = &migrate.alias {
+        let named = Aliases::set(&context.data_dir, alias, migrated.store_id);
+        named.map_err(|error| {
+            Failure::from(error).within(&format!("store {} was created", migrated.store_id))
+        })?;
+    }
+    let moved = match keep.is_some() {
+        true => move_aliases(context, migrated.from, migrated.store_id)?,
+        false => Vec::new(),
+    };
+    let alias = migrate.alias.as_ref().or(moved.first());
+    let value = json!({
+        "store_id": migrated.store_id,
+        "store_type": to,
+        "alias": alias,
+        "migrated_from": { "store_id": migrated.from, "state_hash": migrated.state_hash },
+        "ops": migrated.ops,
+        "resumed": migrated.resumed,
+    });
+    context
+        .out
+        .either(value, |_| migrated.store_id.to_string())?;
+    if !context.out.is_json() {
+        let ops = plural(migrated.ops, ("op", "ops"));
+        let resumed = match migrated.resumed {
+            0 => String::new(),
+            ops => format!(
+                ", {} of them from an earlier attempt",
+                plural(ops, ("op", "ops"))
+            ),
+        };
+        context.out.note(&format!(
+            "migrated store {} in {ops}{resumed}; the old store is unchanged",
+            migrated.from
+        ));
+    }
+    for alias in moved {
+        context.out.note(&format!(
+            "`{alias}` names the new store now; `lattice destroy {}` deletes the old one",
+            migrated.from
+        ));
+    }
+    Ok(())
+}
+
+/// What the options keep of a log.
+fn keep(retention: &args::Retention) -> Option<Keep> {
+    let time = retention.time.map(|span| Keep::Newer(span.0));
+    let size = retention.size.map(|size| Keep::Bytes(size.0));
+    time.or(retention.last.map(Keep::Last)).or(size)
+}
+
+/// The name of a part, by which only the same command resumes a migration.
+fn part(keep: Keep) -> String {
+    match keep {
+        Keep::Newer(ms) => format!("-newer-{ms}"),
+        Keep::Last(count) => format!("-last-{count}"),
+        Keep::Bytes(bytes) => format!("-bytes-{bytes}"),
+        Keep::All => String::new(),
+    }
+}
+
+/// Copies what is kept of a log.
+struct Newest(Keep);
+
+impl Migration for Newest {
+    fn calls<'a>(&'a self, old: &'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
+        copy_newest(old, self.0)
+    }
+}
+
+/// Lets the names of a store name another one.
+fn move_aliases(
+    context: &mut Context<'_>,
+    from: StoreId,
+    to: StoreId,
+) -> Result<Vec<Alias>, Failure> {
+    let aliases = context.aliases();
+    let names = aliases.iter().filter(|(_, id)| *id == from);
+    let names: Vec<Alias> = names.map(|(alias, _)| alias.clone()).collect();
+    for alias in &names {
+        let moved = Aliases::remove(&context.data_dir, alias)
+            .and_then(|_| Aliases::set(&context.data_dir, alias, to));
+        moved.map_err(|error| Failure::from(error).within(&format!("store {to} was created")))?;
+    }
+    Ok(names)
+}
