@@ -64,7 +64,16 @@ fn stores_are_read_while_another_process_writes_them() {
     assert!(reader.wait().unwrap().success());
 }
 
-/// The lines of the script are not input of its commands.
+/// More lines than are read at once.
+#[test]
+fn the_lines_of_a_script_are_not_input_of_its_commands() {
+    let dir = stores();
+    let comments = "# a comment of the script\n".repeat(10_000);
+    let lines = format!("import fruit - --format lines\n{comments}get apricot\n");
+    let (out, errors, code) = script(dir.path(), &lines, &["fruit"]);
+    assert_eq!((&*out, code), ("red\n", Some(0)), "{errors}");
+}
+
 #[test]
 fn a_script_ends_at_the_first_line_that_fails() {
     let dir = stores();

@@ -28,7 +28,8 @@ pub(super) fn of_command(command: &Command, is_root: bool) -> String {
         _ => part,
     });
     let after = hidden
-        .get_after_help()
+        .get_after_long_help()
+        .or_else(|| hidden.get_after_help())
         .map_or_else(String::new, ToString::to_string);
     let man = Man::new(hidden.clone())
         .section("1")

@@ -57,7 +57,7 @@ pub(super) fn run(session: &mut Session<'_, '_>) -> Result<(), Failure> {
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(failed(error)),
         };
-        match session.line(&line, 0) {
+        match session.typed(&line) {
             Ok(Ended::Next) => {}
             Ok(Ended::Quit) => break,
             Err(failure) => failure.print(false),

@@ -15,7 +15,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ use self::table::Rows;
 use super::args::Prompt;
 use super::context::Context;
 use super::failure::{Failure, Kind};
+use super::interrupt::Signal;
 use super::output::escape_text;
 use crate::Access;
 
@@ -62,6 +63,8 @@ struct Session<'a, 'b> {
     store: Option<Store>,
     mode: Mode,
     times: bool,
+    /// Whether there was a Ctrl-C.
+    interrupted: Arc<AtomicBool>,
     /// Whether commands can read the terminal.
     is_terminal: bool,
 }
@@ -74,11 +77,9 @@ enum Ended {
 
 pub(super) fn shell(context: &mut Context<'_>, args: &Prompt) -> Result<(), Failure> {
     // A signal of the terminal ends the command that runs, and not the shell.
+    let interrupted = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
-    signal_hook::flag::register(
-        signal_hook::consts::SIGINT,
-        Arc::new(AtomicBool::new(false)),
-    )?;
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
     let mode = match context.out.is_json() {
         true => Mode::Json,
         false => Mode::Text,
@@ -89,6 +90,7 @@ pub(super) fn shell(context: &mut Context<'_>, args: &Prompt) -> Result<(), Fail
         store: None,
         mode,
         times: false,
+        interrupted,
         is_terminal: io::stdin().is_terminal(),
         context,
     };
@@ -126,14 +128,23 @@ impl Session<'_, '_> {
     ) -> Result<Ended, Failure> {
         for (nth, line) in (1_u64..).zip(lines.lines()) {
             let line = line.map_err(|error| Failure::from(error).within(name))?;
-            let ended = self.line(&line, depth);
             let place = format!("{name}, line {nth}");
+            let ended = match self.interrupted.load(Ordering::Relaxed) {
+                false => self.line(&line, depth),
+                true => Err(Failure::interrupted(Signal::Int)),
+            };
             match ended.map_err(|failure| failure.in_script(&place))? {
                 Ended::Next => {}
                 Ended::Quit => return Ok(Ended::Quit),
             }
         }
         Ok(Ended::Next)
+    }
+
+    /// Runs a line of the user, who may have interrupted the one before.
+    fn typed(&mut self, line: &str) -> Result<Ended, Failure> {
+        self.interrupted.store(false, Ordering::Relaxed);
+        self.line(line, 0)
     }
 
     /// Runs a line.

@@ -93,8 +93,9 @@ fn every_command_says_what_stands_when_it_is_interrupted() {
         .with_keys(1_700_000_000_000)
         .with_files();
     let lines = lines();
+    // The shell leaves signals to the commands that it runs: shell.rs.
+    let lines = lines.iter().filter(|line| line.command != "shell");
     let runs: Vec<_> = lines
-        .iter()
         .flat_map(|line| POINTS.map(|point| (line, point)))
         .collect();
     let (next, ended) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
