@@ -1,6 +1,7 @@
 //! Tests of the core, of its bytes, and of networks of cores.
 #![allow(clippy::unwrap_used, clippy::as_conversions)]
 
+mod blob;
 mod desk;
 mod figures;
 mod golden;
