@@ -36,6 +36,20 @@ impl Disks {
         Self { rows, journal }
     }
 
+    /// Waits until the fold after a commit has most likely ended, so that its syncs count, too.
+    fn settle(&self) {
+        let count = || self.rows.step_count() + self.journal.step_count();
+        let mut steps = count();
+        for _ in 0..20 {
+            (0..200).for_each(|_| std::thread::yield_now());
+            let now = count();
+            if now == steps {
+                break;
+            }
+            steps = now;
+        }
+    }
+
     /// The keys that are there after a loss of power.
     fn after_power_loss(&self, unsynced: Unsynced, rng: &mut Rng) -> Vec<String> {
         let mut left =
@@ -205,6 +219,7 @@ fn killed_at(sync: u64, fails: bool) -> Option<(Disks, Vec<String>)> {
         if done.is_ok() && is_before && watched.left.lock().unwrap().is_none() {
             acknowledged.push(key);
         }
+        disks.settle();
     }
     std::mem::forget(db);
     let left = watched.left.lock().unwrap().take();
