@@ -313,6 +313,9 @@ pub(crate) fn lines() -> Vec<Line> {
         let command = named.map(String::as_str).collect::<Vec<_>>().join(" ");
         // Without it, the ops of the store are not printed.
         words.extend((command == "watch").then(|| "--all".to_owned()));
+        // Or one of the options that keep a part of a log.
+        let to = ["--to", "<TYPE>"].map(str::to_owned);
+        words.extend((command == "migrate").then_some(to).into_iter().flatten());
         Line { command, words }
     };
     lines.into_iter().map(line).collect()
