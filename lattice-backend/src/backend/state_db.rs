@@ -187,7 +187,7 @@ pub trait StateDb: Debug + Send + Sync {
         None
     }
 
-    /// What the journal holds; `None` if there is none.
+    /// What the journal holds; `None` for a store without a journal.
     ///
     /// # Errors
     /// See [`snapshot`](Self::snapshot).

@@ -5,6 +5,7 @@ mod db;
 mod error;
 mod file;
 mod mark;
+mod new_file;
 mod overlay;
 mod own_tables;
 mod pack;
@@ -35,6 +36,7 @@ use crate::storage::{Disk, FileId, FileMode, LockKind, Storage, lock_beside};
 use adapter::{Adapter, LockView};
 use db::{Opened, Place, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
+use new_file::NewFile;
 use pack::shrink;
 use scratch::Unsynced;
 use turn::{Patience, Turn};
@@ -311,37 +313,6 @@ impl RedbBackend {
             shrink(&mut database)?;
             database.close().map_err(file_error)
         })
-    }
-}
-
-/// A newly created file. Dropping this value removes the file unless it is marked as kept, also
-/// when a panic drops it.
-struct NewFile<'a> {
-    disk: &'a dyn Disk,
-    path: &'a Path,
-    is_kept: bool,
-}
-
-impl<'a> NewFile<'a> {
-    fn new(disk: &'a dyn Disk, path: &'a Path) -> Self {
-        Self {
-            disk,
-            path,
-            is_kept: false,
-        }
-    }
-
-    fn keep(mut self) {
-        self.is_kept = true;
-    }
-}
-
-impl Drop for NewFile<'_> {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            // Report the first error, not that of the removal.
-            let _ = self.disk.remove(self.path);
-        }
     }
 }
 
