@@ -3,12 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::backend::{
     Access, BackendError, JournalInfo, ReadTx, Result, StateDb, Transaction, TurnHold,
 };
 use crate::journal::shared::{Core, lock};
 use crate::progress::ProgressSink;
+
+/// The longest wait of a compaction for other handles, and the interval between attempts.
+const MAX_PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct JournaledDb(pub(super) Arc<Core>);
 
@@ -112,7 +118,16 @@ impl StateDb for JournaledDb {
         self.0.enter(&mut writer, &_hold)?;
         self.0.end_session(&mut writer)?;
         lock(&self.0.current).end();
-        self.0.inner.compact(progress)
+        // Other handles give up the snapshots that they keep when they have not been used for a
+        // while.
+        let began = Instant::now();
+        let patience = MAX_PATIENCE.min(self.0.tuning.idle.saturating_mul(2));
+        loop {
+            match self.0.inner.compact(progress) {
+                Err(BackendError::SnapshotsLive) if began.elapsed() < patience => sleep(PAUSE),
+                compacted => return compacted,
+            }
+        }
     }
 
     fn close(&self) -> Result<()> {

@@ -13,6 +13,8 @@ use crate::journal::tx::write_rows;
 
 /// How often a thread that waits for a fold looks whether it has failed.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a snapshot is kept without a session.
+const KEPT: Duration = Duration::from_millis(20);
 /// How long a segment is not recycled because a reader asks for it.
 const MAX_READING: Duration = Duration::from_secs(1);
 
@@ -73,9 +75,13 @@ impl Core {
         self.wake_at(Instant::now());
     }
 
-    /// Lets the worker look at this store after a while.
-    pub(super) fn wake_when_idle(self: &Arc<Self>) {
-        self.wake_at(Instant::now() + self.tuning.idle);
+    /// Lets the worker give up a snapshot that is kept, after a while.
+    pub(super) fn forget_later(self: &Arc<Self>, has_session: bool) {
+        let after = match has_session {
+            true => self.tuning.idle,
+            false => KEPT,
+        };
+        self.wake_at(Instant::now() + after);
     }
 
     fn wake_at(self: &Arc<Self>, due: Instant) {
@@ -221,7 +227,10 @@ impl Core {
 
     fn forget_idle(self: &Arc<Self>) -> Option<Duration> {
         let mut current = lock(&self.current);
-        if current.known.is_none() && current.last.is_none() {
+        // Without a session it is kept for a moment only, however often it is used: it prevents a
+        // compaction.
+        if current.known.is_none() {
+            current.last = None;
             return None;
         }
         if std::mem::take(&mut current.is_used) {

@@ -83,7 +83,7 @@ impl Core {
     fn keep(self: &Arc<Self>, current: &mut Current, view: &Arc<View>, commit: Option<CommitMark>) {
         if current.known.is_some() || commit.is_some() {
             current.last = Some((Arc::clone(view), commit));
-            self.wake_when_idle();
+            self.forget_later(current.known.is_some());
         }
     }
 

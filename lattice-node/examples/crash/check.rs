@@ -466,7 +466,11 @@ fn tidy(manager: &StoreManager, stores: Stores) -> Outcome<()> {
         let dir = file.parent().ok_or("a directory")?;
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
-            if path != file {
+            let name = path.file_name().and_then(|name| name.to_str());
+            // The journal of a store that was open belongs to it.
+            let is_left =
+                |name: &str| name.starts_with("state.db.before-") || name.starts_with(".lattice-");
+            if name.is_some_and(is_left) {
                 remove(&path)?;
             }
         }

@@ -1,10 +1,8 @@
 //! A replica: a data directory with its manager.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use lattice_backend::backend::Sharing;
-use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
 use lattice_node::{ManagerOptions, StoreManager, core_registry, load_or_create_identity};
 
@@ -48,7 +46,7 @@ pub(crate) fn manager(dir: &Path, side: Side, sharing: Sharing) -> Outcome<Store
     let dir = dir.join(side.name());
     std::fs::create_dir_all(&dir)?;
     let options = ManagerOptions::new(load_or_create_identity(&dir)?).sharing(sharing);
-    let backend = Arc::new(RedbBackend::on_files());
+    let backend = lattice_backend::file_backend();
     Ok(StoreManager::new(dir, backend, core_registry()?, options))
 }
 
