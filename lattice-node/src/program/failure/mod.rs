@@ -480,14 +480,16 @@ fn file_kind(error: &FileError) -> Kind {
         FileError::NotFound { .. } => Kind::NoStore,
         FileError::InUse { .. } => Kind::InUse,
         FileError::NotAStore { .. } => Kind::NotAStore,
-        FileError::Damaged { .. } => Kind::DamagedStore,
+        FileError::Damaged { .. } | FileError::JournalMissing { .. } => Kind::DamagedStore,
         _ => Kind::Failed,
     }
 }
 
 fn backend_kind(error: &BackendError) -> Kind {
     match error {
-        BackendError::Damaged { .. } | BackendError::Row { .. } => Kind::DamagedStore,
+        BackendError::Damaged { .. }
+        | BackendError::Row { .. }
+        | BackendError::JournalMissing { .. } => Kind::DamagedStore,
         BackendError::SnapshotsLive | BackendError::InUse(_) => Kind::InUse,
         BackendError::Shared(error) => backend_kind(error),
         _ => Kind::Failed,
