@@ -28,6 +28,7 @@ mod hints;
 mod identity;
 #[cfg(unix)]
 mod imports;
+mod journals;
 #[cfg(feature = "wasm")]
 mod json_page;
 mod limits;
