@@ -44,8 +44,9 @@ impl Partial {
             let dir = parent.join(name());
             let failed = |source| FilesError::io("create", target, source);
             nth += 1;
-            let making = Making::begin(&dir, Fate::Remove);
-            match super::dirs::private().create(&dir) {
+            let create = || super::dirs::private().create(&dir);
+            let (making, made) = Making::create(&dir, Fate::Remove, create);
+            match made {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < ATTEMPTS => {
                     continue;
                 }

@@ -146,6 +146,16 @@ impl Making {
         work.making.push((nth, path.to_path_buf(), fate));
         Self(nth)
     }
+
+    /// The same for a directory that `create` makes. A stop comes before or after both.
+    pub(crate) fn create<T>(path: &Path, fate: Fate, create: impl FnOnce() -> T) -> (Self, T) {
+        let mut work = running();
+        let nth = work.next;
+        work.next += 1;
+        work.making.push((nth, path.to_path_buf(), fate));
+        let created = create();
+        (Self(nth), created)
+    }
 }
 
 impl Drop for Making {

@@ -65,6 +65,7 @@ fn interrupted(store: &Store, line: &Line, point: usize) -> (bool, Option<String
     let succeeds = |words: &[&str]| lattice(dir.path(), words).status.success();
     let is_whole = || match line.words[0].as_str() {
         "backup" => succeeds(&["verify", new]),
+        "salvage" => fs::read(new).unwrap().ends_with(b"\n"),
         "export" => fs::read(new).unwrap() == lattice(dir.path(), &["export", &id]).stdout,
         _ => succeeds(&["bundle", "verify", new]),
     };
