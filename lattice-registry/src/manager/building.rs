@@ -86,6 +86,8 @@ impl Building {
 
     /// Empties the directory.
     pub(super) fn empty(&self) -> Result<(), ManagerError> {
+        // A stop comes before or after the directory is made.
+        let _finishing = finishing();
         Ok(empty_dir(&self.dir)?)
     }
 
