@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lattice_backend::backend::{
     Access, Direction, FileError, Integrity, MemoryBackend, OpenOptions, Peek, PeekError, ReadTx,
-    Result, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx,
+    Result, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
+    WriteTx,
 };
 use lattice_backend::conformance;
 
@@ -74,6 +75,12 @@ impl StateDb for CountedDb {
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {
         let (tx, commits) = (self.db.begin_write()?, &self.commits);
         Ok(Box::new(CountedTx { tx, commits }))
+    }
+    fn hold_turn(&self, waiting: Waiting) -> Result<TurnHold> {
+        self.db.hold_turn(waiting)
+    }
+    fn turn(&self) -> u64 {
+        self.db.turn()
     }
     fn compact(&self, progress: &ProgressSink) -> Result<()> {
         self.db.compact(progress)

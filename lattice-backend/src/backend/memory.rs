@@ -10,7 +10,7 @@ use crate::backend::tx::{NoRows, is_empty_span};
 use crate::backend::{
     Access, BackendError, Busy, Direction, FileError, Integrity, OpenOptions, Peek, PeekError,
     ReadTx, Result, Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction,
-    WriteTx, copy_store, read_peek,
+    TurnHold, Waiting, WriteTx, copy_store, read_peek,
 };
 
 type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -169,6 +169,14 @@ impl StateDb for MemoryDb {
             file,
             _writing: writing,
         }))
+    }
+
+    fn hold_turn(&self, _: Waiting) -> Result<TurnHold> {
+        TurnHold::of_only_writer(self.access)
+    }
+
+    fn turn(&self) -> u64 {
+        u64::from(self.access == Access::ReadWrite)
     }
 
     /// Memory has no unused pages, so nothing is compacted, and snapshots do not prevent it.

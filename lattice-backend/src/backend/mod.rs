@@ -31,11 +31,11 @@ pub use memory::MemoryBackend;
 #[cfg(feature = "std")]
 pub use rows::peek_open;
 #[cfg(feature = "std")]
-pub(crate) use rows::{copy_store, read_meta, read_peek};
+pub(crate) use rows::{check_journal, copy_store, read_meta, read_peek};
 #[cfg(feature = "std")]
 pub use state_db::{
     Access, CommitMark, Journal, JournalInfo, OpenOptions, Peek, Sharing, StateBackend, StateDb,
-    TurnHold, WriterLock,
+    TurnHold, Waiting, WriterLock,
 };
 #[cfg(feature = "std")]
 pub use transaction::{Ticket, Transaction};

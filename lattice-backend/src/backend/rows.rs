@@ -9,7 +9,7 @@ use crate::backend::{
     BackendError, Direction, EVERYTHING, FileError, OpenOptions, Peek, PeekError, ReadTx, Result,
     StateBackend, StateDb, Table, WriteTx,
 };
-use crate::history::system::LOGIC;
+use crate::history::system::{JOURNAL, LOGIC};
 use crate::machine::LogicVersion;
 use crate::progress::{Counted, ProgressSink, Stage};
 
@@ -50,6 +50,14 @@ fn logic_text(row: Vec<u8>) -> Option<String> {
     LogicVersion::new(&text).is_ok().then_some(text)
 }
 
+/// Refuses a store with an open journal: a backend that reads it hides its mark.
+pub(crate) fn check_journal(tx: &dyn ReadTx) -> Result<()> {
+    match tx.get(Table::System, JOURNAL)? {
+        Some(mark) if mark.get(1) != Some(&0) => Err(BackendError::JournalUnread),
+        _ => Ok(()),
+    }
+}
+
 /// Copies a store of `source` row by row to a new file of `backend`. `edit` then changes the copy in
 /// the same transaction.
 pub(crate) fn copy_store(
@@ -63,6 +71,7 @@ pub(crate) fn copy_store(
     let unreadable = |error: BackendError| FileFault::from(error).at(path);
     let from = source.open(path, &OpenOptions::read_only())?;
     let tx = from.snapshot().map_err(unreadable)?;
+    check_journal(&*tx).map_err(unreadable)?;
     // `create` would attribute a read error of the source to the target file.
     let mut unread = None;
     let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to, progress) {
@@ -100,6 +109,10 @@ fn copy_rows(
         let rows = from.range(table, EVERYTHING, Direction::Forward);
         let mut rows = rows.map_err(CopyError::Read)?;
         while let Some(row) = rows.next().map_err(CopyError::Read)? {
+            // The copy has no journal, and a copy of this file has none that is open.
+            if table == Table::System && row.key == JOURNAL {
+                continue;
+            }
             to.put(table, row.key, row.value)
                 .map_err(CopyError::Write)?;
             copied.one();

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use lattice_meta::MetaInfo;
 
-#[cfg(doc)]
-use crate::backend::BackendError;
-use crate::backend::{FileError, Integrity, PeekError, ReadTx, Result, Transaction, WriteTx};
+use crate::backend::{
+    BackendError, FileError, Integrity, PeekError, ReadTx, Result, Transaction, WriteTx,
+};
 use crate::progress::ProgressSink;
 
 /// What an open store may be used for.
@@ -100,6 +100,15 @@ impl OpenOptions {
     }
 }
 
+/// Whether a call waits for the turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// As long as the handle waits.
+    ForTurn,
+    /// Not at all.
+    No,
+}
+
 /// Keeps a handle's turn to write while it, or a clone, lives; see [`StateDb::hold_turn`].
 #[must_use = "the turn is kept while this value lives"]
 #[derive(Clone)]
@@ -117,11 +126,17 @@ impl TurnHold {
         }
     }
 
-    /// The only turn of a handle that excludes other writers while it is open.
-    pub const fn only() -> Self {
-        Self {
-            number: 1,
-            _held: None,
+    /// The only turn of a handle with this access, which excludes other writers while it is open.
+    ///
+    /// # Errors
+    /// [`BackendError::ReadOnly`] for a reader.
+    pub const fn of_only_writer(access: Access) -> Result<Self> {
+        match access {
+            Access::ReadOnly => Err(BackendError::ReadOnly),
+            Access::ReadWrite => Ok(Self {
+                number: 1,
+                _held: None,
+            }),
         }
     }
 
@@ -211,21 +226,23 @@ pub trait StateDb: Debug + Send + Sync {
     /// dropped. For a backend over this one that writes to files of its own. No other handle writes
     /// while a hold lives, and transactions of this handle need not wait for their turn.
     ///
+    /// A handle that excludes other writers until it is closed has one turn:
+    /// [`TurnHold::of_only_writer`]. A handle over another one forwards the call.
+    ///
     /// # Errors
-    /// See [`begin_write`](Self::begin_write).
-    fn hold_turn(&self) -> Result<TurnHold> {
-        match self.access() {
-            Access::ReadOnly => Err(crate::backend::BackendError::ReadOnly),
-            Access::ReadWrite => Ok(TurnHold::only()),
-        }
-    }
+    /// See [`begin_write`](Self::begin_write). Without waiting,
+    /// [`BackendError::InUse`] if other handles have the turn now.
+    fn hold_turn(&self, waiting: Waiting) -> Result<TurnHold>;
 
     /// The number of the turn that this handle has; 0 if it does not have the turn. Does not wait.
-    fn turn(&self) -> u64 {
-        match self.access() {
-            Access::ReadOnly => 0,
-            Access::ReadWrite => 1,
-        }
+    /// A handle that excludes other writers until it is closed has turn 1, and a reader has none.
+    fn turn(&self) -> u64;
+
+    /// Whether calls of this handle wait for the turn from now on. With [`Waiting::No`], those that
+    /// wait now end with [`BackendError::InUse`]: a handle over this one lets them go before it
+    /// closes.
+    fn set_waiting(&self, waiting: Waiting) {
+        let _ = waiting;
     }
 
     /// Frees unused space, once the previous transaction has ended. Reads and writes that begin

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::backend::{
     Access, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, ReadTx, Result, Row,
-    RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, WriteTx, WriterLock,
+    RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
+    WriteTx, WriterLock,
 };
 
 /// Rows read and written, and the bytes of their keys and values. A lookup that finds nothing
@@ -184,6 +185,18 @@ impl StateDb for CountingDb {
         }))
     }
 
+    fn hold_turn(&self, waiting: Waiting) -> Result<TurnHold> {
+        self.db.hold_turn(waiting)
+    }
+
+    fn turn(&self) -> u64 {
+        self.db.turn()
+    }
+
+    fn set_waiting(&self, waiting: Waiting) {
+        self.db.set_waiting(waiting);
+    }
+
     fn compact(&self, progress: &ProgressSink) -> Result<()> {
         self.db.compact(progress)
     }
@@ -290,6 +303,10 @@ impl WriteTx for CountingWrite<'_> {
 impl Transaction for CountingWrite<'_> {
     fn follows_others(&self) -> bool {
         self.tx.follows_others()
+    }
+
+    fn allow_quick_repair(&mut self) {
+        self.tx.allow_quick_repair();
     }
 
     fn commit(self: Box<Self>) -> Result<Ticket> {

@@ -7,9 +7,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    Access, BackendError, JournalInfo, ReadTx, Result, StateDb, Transaction, TurnHold,
+    Access, BackendError, JournalInfo, ReadTx, Result, StateDb, Transaction, TurnHold, Waiting,
 };
-use crate::journal::shared::{Core, lock};
+use crate::journal::scan::unreadable;
+use crate::journal::shared::{Core, Writer, lock};
 use crate::progress::ProgressSink;
 
 /// The longest wait of a compaction for other handles, and the interval between attempts.
@@ -30,7 +31,11 @@ impl Core {
     /// Closes the store. The last handle of a session ends it, unless the handle has failed: the
     /// journal then stays as a crash would leave it.
     fn close(self: &Arc<Self>) -> Result<()> {
+        // A thread that waits for the turn has `writing`.
+        self.is_closing.store(true, Ordering::Release);
+        self.inner.set_waiting(Waiting::No);
         let mut writer = lock(&self.writing);
+        self.inner.set_waiting(Waiting::ForTurn);
         if self.is_closed.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -47,20 +52,17 @@ impl Core {
         left.and(self.inner.close())
     }
 
-    fn leave(self: &Arc<Self>, writer: &mut crate::journal::shared::Writer) -> Result<()> {
+    fn leave(self: &Arc<Self>, writer: &mut Writer) -> Result<()> {
         self.drain()?;
         self.wait_for_fold()?;
-        let hold = match self.inner.hold_turn() {
+        let hold = match self.inner.hold_turn(Waiting::ForTurn) {
             // Another handle writes, and knows the session.
             Err(BackendError::InUse(_)) => return Ok(()),
             hold => hold?,
         };
         self.enter(writer, &hold)?;
         let is_last = match &writer.session {
-            Some(session) => !session
-                .segments
-                .has_other_members()
-                .map_err(crate::journal::scan::unreadable)?,
+            Some(session) => !session.segments.has_other_members().map_err(unreadable)?,
             None => false,
         };
         if is_last {
@@ -70,10 +72,7 @@ impl Core {
         // the worker has not yet dropped what it folded.
         lock(&self.current).end();
         match writer.session.take() {
-            Some(session) => session
-                .segments
-                .leave()
-                .map_err(crate::journal::scan::unreadable),
+            Some(session) => session.segments.leave().map_err(unreadable),
             None => Ok(()),
         }
     }
@@ -103,19 +102,23 @@ impl StateDb for JournaledDb {
         Ok(Box::new(self.0.begin()?))
     }
 
-    fn hold_turn(&self) -> Result<TurnHold> {
-        self.0.inner.hold_turn()
+    fn hold_turn(&self, waiting: Waiting) -> Result<TurnHold> {
+        self.0.inner.hold_turn(waiting)
     }
 
     fn turn(&self) -> u64 {
         self.0.inner.turn()
     }
 
+    fn set_waiting(&self, waiting: Waiting) {
+        self.0.inner.set_waiting(waiting);
+    }
+
     fn compact(&self, progress: &ProgressSink) -> Result<()> {
         let mut writer = lock(&self.0.writing);
         self.0.check_usable()?;
-        let _hold = self.0.inner.hold_turn()?;
-        self.0.enter(&mut writer, &_hold)?;
+        let hold = self.0.inner.hold_turn(Waiting::ForTurn)?;
+        self.0.enter(&mut writer, &hold)?;
         self.0.end_session(&mut writer)?;
         lock(&self.0.current).end();
         // Other handles give up the snapshots that they keep when they have not been used for a

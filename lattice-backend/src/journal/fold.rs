@@ -2,13 +2,14 @@
 //! handle gives up.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::backend::{BackendError, Result, Table, Ticket};
+use crate::backend::{BackendError, Result, Table, Ticket, TurnHold, Waiting};
 use crate::journal::layout::{MARK, Mark};
-use crate::journal::shared::{Core, Job, lock};
+use crate::journal::shared::{Core, Job, Writer, lock};
 use crate::journal::tx::write_rows;
 
 /// How often a thread that waits for a fold looks whether it has failed.
@@ -18,7 +19,8 @@ const KEPT: Duration = Duration::from_millis(20);
 /// How long a segment is not recycled because a reader asks for it.
 const MAX_READING: Duration = Duration::from_secs(1);
 
-/// The stores that have something to do, by the address of their core.
+/// The stores that have something to do, by the address of their core: the weak pointer keeps it
+/// from being used again.
 #[derive(Default)]
 struct Tasks {
     due: BTreeMap<usize, (Weak<Core>, Instant)>,
@@ -59,9 +61,10 @@ impl Worker {
                 .and_then(|(core, _)| core.upgrade());
             drop(tasks);
             if let Some(core) = core {
-                let again = core.work();
-                if let Some(again) = again {
-                    core.wake_at(Instant::now() + again);
+                match catch_unwind(AssertUnwindSafe(|| core.work())) {
+                    Ok(Some(again)) => core.wake_at(Instant::now() + again),
+                    Ok(None) => {}
+                    Err(_) => core.abandon(),
                 }
             }
             tasks = lock(&self.tasks);
@@ -101,6 +104,15 @@ impl Core {
         if is_first {
             worker.changed.notify_all();
         }
+    }
+
+    /// After a panic of the worker, makes the handle unusable, and lets those go who wait for it.
+    fn abandon(&self) {
+        let panicked = "the thread that folds the journal panicked";
+        self.fail(BackendError::storage("folding the journal", panicked));
+        let job = lock(&self.fold).job.take();
+        self.folded.notify_all();
+        drop(job);
     }
 
     /// Does what is due. Returns when to look again.
@@ -211,18 +223,27 @@ impl Core {
             writer.last_commit = Some(Instant::now());
             return Some(idle);
         }
-        // An error is reported by the next write.
-        let hold = self.inner.hold_turn().ok()?;
-        let seen = writer.seen;
-        self.enter(&mut writer, &hold).ok()?;
-        let is_unchanged = writer.seen == seen && lock(&self.fold).job.is_none();
-        if writer.session.is_some() && is_unchanged {
-            self.end_session(&mut writer).ok()?;
-        }
+        // The worker serves all stores: it does not wait for another process.
+        let hold = match self.inner.hold_turn(Waiting::No) {
+            Err(BackendError::InUse(_)) => return Some(idle),
+            // The next write reports it.
+            hold => hold.ok()?,
+        };
+        let ended = self.end_unless_used(&mut writer, &hold);
         let again = writer.session.is_some().then_some(idle);
         drop(writer);
         drop(hold);
-        again
+        // A session that could not be ended stays until the next write, which reports why.
+        ended.ok().and(again)
+    }
+
+    fn end_unless_used(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
+        let seen = writer.seen;
+        self.enter(writer, hold)?;
+        match writer.seen == seen && lock(&self.fold).job.is_none() {
+            true => self.end_session(writer),
+            false => Ok(()),
+        }
     }
 
     fn forget_idle(self: &Arc<Self>) -> Option<Duration> {

@@ -11,7 +11,7 @@ use crate::journal::layout::{ChainValue, Keys, Mark, Published, Salt};
 use crate::journal::scan::{Chain, check_tail, has_both, read_mark, unreadable};
 use crate::journal::segment::{Segments, Slots};
 use crate::journal::shared::{Core, lock};
-use crate::journal::view::{Layers, View};
+use crate::journal::view::{Base, Layers, View};
 use crate::storage::{FileMode, LockKind};
 
 /// After this many attempts a reader keeps the writer from recycling segments.
@@ -23,6 +23,8 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 enum Found {
     /// The view is up to date.
     Done,
+    /// There is no session: this is what the backend holds.
+    Plain(Base),
     /// A writer has changed something since.
     Again,
     /// The records do not reach what was published, which can be so because a segment was recycled.
@@ -46,9 +48,10 @@ impl Core {
             return Ok(Arc::clone(view));
         }
         let turn = self.inner.turn();
-        if turn == 0 || turn != current.turn {
-            self.follow(&mut current)?;
-        }
+        let base = match turn == 0 || turn != current.turn {
+            true => self.follow(&mut current)?,
+            false => None,
+        };
         if current.known.is_some()
             && let Some((last, None)) = &current.last
         {
@@ -56,7 +59,10 @@ impl Core {
         }
         let Some(view) = current.view(&self.pins) else {
             let view = Arc::new(View {
-                base: self.inner.snapshot()?,
+                base: match base {
+                    Some(base) => base,
+                    None => self.inner.snapshot()?,
+                },
                 layers: Layers::default(),
                 seq: 0,
                 _pin: None,
@@ -81,7 +87,7 @@ impl Core {
 
     /// Keeps a snapshot for the next caller.
     fn keep(self: &Arc<Self>, current: &mut Current, view: &Arc<View>, commit: Option<CommitMark>) {
-        if current.known.is_some() || commit.is_some() {
+        if self.keeps_snapshots && (current.known.is_some() || commit.is_some()) {
             current.last = Some((Arc::clone(view), commit));
             self.forget_later(current.known.is_some());
         }
@@ -95,7 +101,8 @@ impl Core {
         Ok(known.map(|(segments, known)| (segments.keys().salt(), known.chain.end.chain)))
     }
 
-    fn follow(self: &Arc<Self>, current: &mut Current) -> Result<()> {
+    /// Reads what writers have published. Returns what the backend holds if there is no session.
+    fn follow(self: &Arc<Self>, current: &mut Current) -> Result<Option<Base>> {
         let began = Instant::now();
         let mut short: Option<Published> = None;
         let mut reading: Option<Arc<Segments>> = None;
@@ -103,7 +110,8 @@ impl Core {
         let followed = loop {
             attempts += 1;
             match self.try_follow(current) {
-                Ok(Found::Done) => break Ok(()),
+                Ok(Found::Done) => break Ok(None),
+                Ok(Found::Plain(base)) => break Ok(Some(base)),
                 Err(error) => break Err(error),
                 Ok(Found::Again) => short = None,
                 Ok(Found::Short(published)) => {
@@ -162,7 +170,7 @@ impl Core {
                 current.end();
             }
             current.segments = None;
-            return Ok(Found::Done);
+            return Ok(Found::Plain(base));
         };
         // Nothing is published in a crashed store, and in the segments of a session that ended.
         if let (Some(segments), Some(known)) = (&current.segments, known)

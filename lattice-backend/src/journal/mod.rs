@@ -67,6 +67,14 @@ impl Default for Tuning {
     }
 }
 
+/// Whether a handle keeps its last snapshot for the next caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Snapshots {
+    Kept,
+    /// A peek takes one.
+    NotKept,
+}
+
 /// Stores of another backend, with a journal before each that is written to in bursts.
 ///
 /// The journal is two files beside the store's file: its canonical name with `.journal-0` and
@@ -108,13 +116,14 @@ impl JournaledBackend {
     }
 
     fn open_db(&self, path: &Path, options: &OpenOptions) -> Result<Arc<Core>, FileError> {
-        self.open_over(self.inner.open(path, options)?, path, options)
+        let inner = self.inner.open(path, options)?;
+        self.open_over(inner, path, options, Snapshots::Kept)
     }
 
     /// For reading, without a change of anything on the disk.
     fn open_unchanged_db(&self, path: &Path, cache_bytes: usize) -> Result<Arc<Core>, FileError> {
         let inner = self.inner.open_unchanged(path, cache_bytes)?;
-        self.open_over(inner, path, &OpenOptions::read_only())
+        self.open_over(inner, path, &OpenOptions::read_only(), Snapshots::NotKept)
     }
 
     fn open_over(
@@ -122,6 +131,7 @@ impl JournaledBackend {
         inner: Arc<dyn StateDb>,
         path: &Path,
         options: &OpenOptions,
+        snapshots: Snapshots,
     ) -> Result<Arc<Core>, FileError> {
         let io = |error: std::io::Error| FileFault::Io(error.into()).at(path);
         let core = Arc::new(Core {
@@ -133,6 +143,7 @@ impl JournaledBackend {
                 && options.work.is_none()
                 && options.sharing == Sharing::SingleWriter,
             salvages: options.journal == Journal::Salvage,
+            keeps_snapshots: snapshots == Snapshots::Kept,
             tuning: self.tuning,
             writing: Mutex::default(),
             fold: Mutex::default(),
@@ -143,6 +154,7 @@ impl JournaledBackend {
             pins: Arc::default(),
             failed: OnceLock::new(),
             is_closed: false.into(),
+            is_closing: false.into(),
         });
         let at = |error| FileFault::from(error).at(path);
         if options.access == Access::ReadWrite {

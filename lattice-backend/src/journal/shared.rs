@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    BackendError, FirstFailure, Result, StateDb, Table, Ticket, Transaction, TurnHold,
+    BackendError, FirstFailure, Result, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
 };
 use crate::journal::Tuning;
 use crate::journal::current::Current;
@@ -49,6 +49,8 @@ pub(super) struct Core {
     pub(super) begins_sessions: bool,
     /// Whether a damaged or missing journal is given up.
     pub(super) salvages: bool,
+    /// Whether the last snapshot is kept for the next caller.
+    pub(super) keeps_snapshots: bool,
     pub(super) tuning: Tuning,
     /// A write transaction holds it from begin to end.
     pub(super) writing: Mutex<Writer>,
@@ -63,6 +65,8 @@ pub(super) struct Core {
     /// The first failure after which it is unknown what is on disk.
     pub(super) failed: OnceLock<FirstFailure>,
     pub(super) is_closed: AtomicBool,
+    /// A thread is closing the handle, or has.
+    pub(super) is_closing: AtomicBool,
 }
 
 /// The state of the only writer of this handle.
@@ -149,7 +153,11 @@ impl Core {
         let mut writer = lock(&self.writing);
         self.wait_for_place()?;
         self.check_usable()?;
-        let hold = self.inner.hold_turn()?;
+        let hold = self.inner.hold_turn(Waiting::ForTurn);
+        let hold = hold.map_err(|error| match self.is_closing.load(Ordering::Acquire) {
+            true => BackendError::Closed,
+            false => error,
+        })?;
         self.enter(&mut writer, &hold)?;
         if !self.begins_sessions && writer.session.is_some() {
             self.end_session(&mut writer)?;
@@ -202,6 +210,7 @@ impl Core {
             .offset
             .saturating_add(changes.record_bytes());
         let file = session.position.generation.file();
+        // A file that cannot grow is no failure: the backend may have room.
         Ok(session.segments.grow(file, needed).is_ok())
     }
 
@@ -377,11 +386,9 @@ impl Core {
                 chain: keys.first_chain(),
             };
             let segments = Segments::create(&*self.disk, &self.store, &keys).ok()?;
-            let is_ready = segments.join().ok()?
-                && segments
-                    .publish(&Position::folded(&mark).published(&segments))
-                    .is_ok();
-            if !is_ready {
+            let published = Position::folded(&mark).published(&segments);
+            let joined = segments.join();
+            if !matches!(joined, Ok(true)) || segments.publish(&published).is_err() {
                 segments.remove(&*self.disk, &self.store);
                 return None;
             }

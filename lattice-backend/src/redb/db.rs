@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase};
 
 use crate::backend::{
-    Access, BackendError, Busy, CommitMark, ReadTx, Result, StateDb, Transaction,
+    Access, BackendError, Busy, CommitMark, ReadTx, Result, StateDb, Transaction, TurnHold, Waiting,
 };
 use crate::progress::ProgressSink;
 use crate::redb::error::{contain, wrapped_error};
@@ -201,6 +201,14 @@ impl StateDb for RedbDb {
                 .map_err(|error| wrapped_error("beginning to write", error))
         })?;
         Ok(Box::new(RedbTransaction::new(tx, writing, false)))
+    }
+
+    fn hold_turn(&self, _: Waiting) -> Result<TurnHold> {
+        TurnHold::of_only_writer(self.access)
+    }
+
+    fn turn(&self) -> u64 {
+        u64::from(self.access == Access::ReadWrite)
     }
 
     fn compact(&self, progress: &ProgressSink) -> Result<()> {

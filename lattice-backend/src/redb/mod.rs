@@ -4,6 +4,7 @@ mod adapter;
 mod db;
 mod error;
 mod file;
+mod held;
 mod mark;
 mod new_file;
 mod overlay;

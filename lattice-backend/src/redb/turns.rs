@@ -13,26 +13,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
-use redb::Database;
-
 use crate::backend::file_error::FileFault;
 use crate::backend::{
     Access, BackendError, CommitMark, FirstFailure, OpenOptions, ReadTx, Result, StateDb,
-    Transaction, TurnHold,
+    Transaction, TurnHold, Waiting,
 };
 use crate::progress::ProgressSink;
 use crate::redb::db::{Opened, Place};
 use crate::redb::error::{contain, wrapped_error};
+use crate::redb::held::{Held, TURN};
 use crate::redb::mark::{Mark, header};
 use crate::redb::page::{FLAGS, HEADER_BYTES};
 use crate::redb::reader::needs_repair;
-use crate::redb::turn::{Patience, Turn};
+use crate::redb::turn::Patience;
 use crate::redb::write::RedbTransaction;
 use crate::redb::{MIN_WAIT, OwnTables, RedbBackend, check_own_tables, pack};
 use crate::storage::FileMode;
 
-/// The shortest turn of a handle that still writes.
-const TURN: Duration = Duration::from_millis(20);
 /// How long a transaction lasts without a name.
 const LONG: Duration = Duration::from_secs(1);
 /// How long after its last write a handle keeps the turn.
@@ -59,6 +56,8 @@ struct Shared {
     /// `None` after closing.
     reader: RwLock<Option<Opened>>,
     is_closed: AtomicBool,
+    /// Calls do not wait for the turn now.
+    waits_not: AtomicBool,
     /// The number of the turn that this handle has, or 0.
     turn: AtomicU64,
     /// The failure to end a turn, after which the state of the file is unknown.
@@ -80,36 +79,6 @@ struct Turns {
     follows_others: bool,
     /// A thread ends the turn when the handle is idle.
     is_watched: bool,
-}
-
-/// A turn of this handle.
-struct Held {
-    database: Database,
-    /// `None` if this user may not write to the lock file; see [`RedbBackend::turn`].
-    turn: Option<Turn>,
-    /// Another process may read the name of a long transaction.
-    is_named: bool,
-    began: Instant,
-    last_use: Instant,
-}
-
-impl Held {
-    /// Whether another writer waits, and the turn has been long enough.
-    fn is_others(&self) -> bool {
-        self.began.elapsed() >= TURN && self.is_awaited()
-    }
-
-    /// Others report the name; the turn is the same without it.
-    fn name(&self, work: Option<&str>) {
-        if let Some(turn) = &self.turn {
-            let _ = turn.name(work);
-        }
-    }
-
-    /// Whether another writer is in the queue, or may be.
-    fn is_awaited(&self) -> bool {
-        self.turn.as_ref().is_none_or(Turn::is_awaited)
-    }
 }
 
 impl TurnDb {
@@ -160,6 +129,7 @@ impl TurnDb {
             ended: Condvar::new(),
             reader: RwLock::new(Some(reader)),
             is_closed: AtomicBool::new(false),
+            waits_not: AtomicBool::new(false),
             turn: AtomicU64::new(0),
             failed: OnceLock::new(),
         })))
@@ -180,10 +150,10 @@ impl Shared {
     }
 
     /// The turn of this handle, which takes it if it does not have it.
-    fn held<'a>(self: &Arc<Self>, turns: &'a mut Turns) -> Result<&'a mut Held> {
+    fn held<'a>(self: &Arc<Self>, turns: &'a mut Turns, waiting: Waiting) -> Result<&'a mut Held> {
         self.check_usable()?;
         if turns.held.is_none() {
-            let held = self.take(turns)?;
+            let held = self.take(turns, waiting)?;
             turns.held = Some(held);
             turns.count += 1;
             self.turn.store(turns.count, Ordering::Release);
@@ -196,10 +166,13 @@ impl Shared {
         Ok(turns.held.as_mut().expect("the turn has just been taken"))
     }
 
-    fn take(&self, turns: &mut Turns) -> Result<Held> {
-        let is_over = || self.is_closed.load(Ordering::Acquire);
-        let wait = self.options.wait;
-        let mut patience = Patience::new(wait);
+    fn take(&self, turns: &mut Turns, waiting: Waiting) -> Result<Held> {
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        let is_over = || is_set(&self.is_closed) || is_set(&self.waits_not);
+        let mut patience = Patience::new(match waiting {
+            Waiting::ForTurn => self.options.wait,
+            Waiting::No => Duration::ZERO,
+        });
         let path = &self.place.path;
         let failed = |fault| self.begin_error(fault);
         let turn = self.backend.turn(path, None, &mut patience, &is_over);
@@ -441,7 +414,7 @@ impl StateDb for TurnDb {
             _writing: lock(&self.0.writing),
         };
         let mut turns = lock(&self.0.turns);
-        let held = self.0.held(&mut turns)?;
+        let held = self.0.held(&mut turns, Waiting::ForTurn)?;
         let tx = contain(|| {
             let begun = held.database.begin_write();
             begun.map_err(|error| wrapped_error("beginning to write", error))
@@ -451,14 +424,14 @@ impl StateDb for TurnDb {
         Ok(Box::new(RedbTransaction::new(tx, writing, follows_others)))
     }
 
-    fn hold_turn(&self) -> Result<TurnHold> {
+    fn hold_turn(&self, waiting: Waiting) -> Result<TurnHold> {
         let mut turns = lock(&self.0.turns);
         // Holds that overlap would keep others out for ever.
         while turns.holds > 0 && turns.held.as_ref().is_some_and(Held::is_others) {
             let ended = self.0.ended.wait_timeout(turns, TURN);
             turns = ended.unwrap_or_else(PoisonError::into_inner).0;
         }
-        self.0.held(&mut turns)?;
+        self.0.held(&mut turns, waiting)?;
         turns.holds += 1;
         Ok(TurnHold::new(turns.count, Hold(Arc::clone(&self.0))))
     }
@@ -467,13 +440,18 @@ impl StateDb for TurnDb {
         self.0.turn.load(Ordering::Acquire)
     }
 
+    fn set_waiting(&self, waiting: Waiting) {
+        let waits_not = waiting == Waiting::No;
+        self.0.waits_not.store(waits_not, Ordering::Release);
+    }
+
     fn compact(&self, progress: &ProgressSink) -> Result<()> {
         let _writing = Writing {
             shared: &self.0,
             _writing: lock(&self.0.writing),
         };
         let mut turns = lock(&self.0.turns);
-        let held = self.0.held(&mut turns)?;
+        let held = self.0.held(&mut turns, Waiting::ForTurn)?;
         held.name(Some("compact"));
         // Snapshots that begin during the compaction wait for its end.
         let reader = self

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use lattice_backend::backend::{
     Access, Direction, EVERYTHING, FileError, Integrity, MemoryBackend, OpenOptions, Peek,
     PeekError, ReadTx, Result, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction,
-    WriteTx,
+    TurnHold, Waiting, WriteTx,
 };
 
 /// How it breaks the contract.
@@ -182,6 +182,14 @@ impl StateDb for LateDb {
             changes: Vec::new(),
             db: self,
         }))
+    }
+
+    fn hold_turn(&self, waiting: Waiting) -> Result<TurnHold> {
+        self.ahead.hold_turn(waiting)
+    }
+
+    fn turn(&self) -> u64 {
+        self.ahead.turn()
     }
 
     fn compact(&self, progress: &ProgressSink) -> Result<()> {

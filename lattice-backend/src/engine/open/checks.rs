@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use lattice_meta::{Genesis, MetaInfo, StoreId};
+use lattice_meta::{Genesis, MetaInfo};
 
-use crate::backend::{BackendError, PeekError, ReadTx, StateDb, Table, read_meta};
+use crate::backend::{BackendError, PeekError, ReadTx, StateDb, Table, check_journal, read_meta};
 use crate::engine::open::error::OpenError;
 use crate::engine::open::request::{LogicPolicy, OpenRequest};
-use crate::history::system::{GENESIS, JOURNAL, LOGIC, Ledger};
+use crate::history::system::{GENESIS, LOGIC, Ledger};
 use crate::machine::Logic;
 use crate::op::OpHasher;
 
@@ -66,7 +66,10 @@ pub(crate) fn check_db(
 /// Checks a store against its genesis and the given logic.
 pub(crate) fn check(tx: &dyn ReadTx, path: &Path, logic: &Logic) -> Result<Checked, OpenError> {
     let meta = read_meta(tx).map_err(|fault| fault.at(path))?;
-    check_journal(tx, meta.store_id)?;
+    check_journal(tx).map_err(|source| OpenError::Backend {
+        store_id: meta.store_id,
+        source,
+    })?;
     let genesis = check_genesis(tx, &meta)?;
     let recorded_logic = check_logic(tx, &meta, logic)?;
     let other_logic = (!logic.computes_as(&recorded_logic)).then(|| recorded_logic.clone());
@@ -79,15 +82,6 @@ pub(crate) fn check(tx: &dyn ReadTx, path: &Path, logic: &Logic) -> Result<Check
         recorded_logic,
         other_logic,
     })
-}
-
-/// Refuses a store with an open journal: a backend that reads it hides its mark.
-fn check_journal(tx: &dyn ReadTx, store_id: StoreId) -> Result<(), OpenError> {
-    let backend = |source| OpenError::Backend { store_id, source };
-    match tx.get(Table::System, JOURNAL).map_err(backend)? {
-        Some(mark) if mark.get(1) != Some(&0) => Err(backend(BackendError::JournalUnread)),
-        _ => Ok(()),
-    }
 }
 
 /// Checks that the genesis record certifies the id and the type in `meta`.

@@ -419,6 +419,42 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_that_hands_over_keeps_its_jobs_and_leaves_the_others() {
+        let group = GroupCommit::<u8, u8>::default();
+        let (handed, durable) = (Barrier::new(2), Barrier::new(2));
+        let never = |_: &mut Batch<'_, u8, u8>| panic!("its job is part of another batch");
+        std::thread::scope(|scope| {
+            let leader = scope.spawn(|| {
+                let lead = |batch: &mut Batch<'_, u8, u8>| {
+                    while !batch.take_more() {
+                        std::thread::yield_now();
+                    }
+                    batch.lead().hand_over();
+                    handed.wait();
+                    durable.wait();
+                    batch.jobs().iter().map(|job| job * 10).collect()
+                };
+                group.submit(1, lead, || ())
+            });
+            while !group.queue().has_leader {
+                std::thread::yield_now();
+            }
+            let follower = scope.spawn(|| group.submit(2, never, || ()));
+            handed.wait();
+            let is_handed_over = !group.queue().has_leader;
+            let next = is_handed_over
+                .then(|| group.submit(3, |batch| batch.jobs().to_vec(), || ()))
+                .flatten();
+            let follower_waits = !follower.is_finished();
+            durable.wait();
+            assert_eq!(next, Some(3), "the next batch waits for the last one");
+            assert!(follower_waits, "a job was answered before it was durable");
+            assert_eq!(leader.join().unwrap(), Some(10));
+            assert_eq!(follower.join().unwrap(), Some(20));
+        });
+    }
+
+    #[test]
     fn after_a_panic_of_the_leader_submit_returns_none() {
         let group = GroupCommit::<u8, u8>::default();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -1,6 +1,7 @@
 //! The journal, by an adversary: what it must find, survive and refuse.
 
 mod golden;
+mod kept;
 mod kills;
 mod life;
 mod mixed;
