@@ -2,28 +2,16 @@
 
 use std::io;
 
-use crate::storage::{LockKind, LockRange, Storage};
+use crate::storage::{LockKind, LockRange, Storage, StorageOver};
 
 /// Forwards I/O. Syncs and locks, which only matter after a crash or to other processes, do
 /// nothing.
 #[derive(Debug)]
 pub(super) struct Unsynced(pub(super) Box<dyn Storage>);
 
-impl Storage for Unsynced {
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.0.len_bytes()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buffer)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+impl StorageOver for Unsynced {
+    fn under(&self) -> &dyn Storage {
+        &*self.0
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileId, FileMode, Storage, StorageOver};
 
 /// The storage calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -197,9 +197,9 @@ struct FailingStorage {
     point: FailurePoint,
 }
 
-impl Storage for FailingStorage {
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.inner.len_bytes()
+impl StorageOver for FailingStorage {
+    fn under(&self) -> &dyn Storage {
+        &*self.inner
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
@@ -225,22 +225,6 @@ impl Storage for FailingStorage {
     fn sync(&self) -> io::Result<()> {
         self.point.pass(DiskCall::Sync)?;
         self.inner.sync()
-    }
-
-    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
-        self.inner.try_lock(range, kind)
-    }
-
-    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
-        self.inner.lock(range, kind)
-    }
-
-    fn unlock(&self, range: LockRange) -> io::Result<()> {
-        self.inner.unlock(range)
-    }
-
-    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
-        self.inner.is_locked(range)
     }
 
     fn close(&self) -> io::Result<()> {

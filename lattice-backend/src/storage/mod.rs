@@ -5,12 +5,14 @@ pub(crate) mod contract;
 #[cfg(feature = "conformance")]
 mod failing;
 mod memory;
+mod over;
 #[cfg(feature = "conformance")]
 mod recording;
 
 #[cfg(feature = "conformance")]
 pub use failing::{DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting};
 pub use memory::MemoryDisk;
+pub use over::StorageOver;
 #[cfg(feature = "conformance")]
 pub use recording::{RecordingDisk, Unsynced};
 

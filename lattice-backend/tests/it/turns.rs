@@ -9,7 +9,7 @@ use lattice_backend::backend::{BackendError, OpenOptions, StateBackend};
 use lattice_backend::engine::read::Cursor;
 use lattice_backend::op::Op;
 use lattice_backend::redb::{FileDisk, RedbBackend};
-use lattice_backend::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
+use lattice_backend::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage, StorageOver};
 
 use crate::registers::Command;
 use crate::support::*;
@@ -56,29 +56,9 @@ impl Disk for Impatient {
     }
 }
 
-impl Storage for ImpatientStorage {
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.0.len_bytes()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buffer)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
-        self.0.try_lock(range, kind)
+impl StorageOver for ImpatientStorage {
+    fn under(&self) -> &dyn Storage {
+        &*self.0
     }
 
     fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
@@ -86,14 +66,6 @@ impl Storage for ImpatientStorage {
             true => Ok(()),
             false => Err(io::ErrorKind::TimedOut.into()),
         }
-    }
-
-    fn unlock(&self, range: LockRange) -> io::Result<()> {
-        self.0.unlock(range)
-    }
-
-    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
-        self.0.is_locked(range)
     }
 
     fn close(&self) -> io::Result<()> {

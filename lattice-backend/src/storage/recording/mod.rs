@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::image::Fate;
 use crate::conformance::Rng;
 use crate::storage::{
-    Disk, DiskCall, FailurePoint, FileId, FileMode, LockKind, LockRange, MemoryDisk, Storage,
+    Disk, DiskCall, FailurePoint, FileId, FileMode, MemoryDisk, Storage, StorageOver,
 };
 
 /// An in-memory disk that records all changes to its files and to their names. For every step, it
@@ -307,13 +307,9 @@ impl RecordingStorage {
     }
 }
 
-impl Storage for RecordingStorage {
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.inner.len_bytes()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.inner.read_at(offset, buffer)
+impl StorageOver for RecordingStorage {
+    fn under(&self) -> &dyn Storage {
+        &*self.inner
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -334,22 +330,6 @@ impl Storage for RecordingStorage {
         let passed = self.syncs.pass(DiskCall::Sync);
         steps.push(Step::Synced(self.node, passed.is_ok()));
         passed
-    }
-
-    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
-        self.inner.try_lock(range, kind)
-    }
-
-    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
-        self.inner.lock(range, kind)
-    }
-
-    fn unlock(&self, range: LockRange) -> io::Result<()> {
-        self.inner.unlock(range)
-    }
-
-    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
-        self.inner.is_locked(range)
     }
 
     fn close(&self) -> io::Result<()> {

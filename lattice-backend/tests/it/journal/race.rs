@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use lattice_backend::backend::{MemoryBackend, OpenOptions, ReadTx, StateBackend, StateDb, Table};
 use lattice_backend::journal::{JournaledBackend, Tuning};
 use lattice_backend::redb::RedbBackend;
-use lattice_backend::storage::{Disk, FileId, FileMode, LockKind, LockRange, MemoryDisk, Storage};
+use lattice_backend::storage::{Disk, FileId, FileMode, MemoryDisk, Storage, StorageOver};
 
 use super::support::*;
 use crate::conformance::eager;
@@ -52,13 +52,9 @@ impl Disk for Halves {
     }
 }
 
-impl Storage for HalvesStorage {
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.0.len_bytes()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buffer)
+impl StorageOver for HalvesStorage {
+    fn under(&self) -> &dyn Storage {
+        &*self.0
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -67,30 +63,6 @@ impl Storage for HalvesStorage {
         std::thread::yield_now();
         let place = offset + u64::try_from(first.len()).map_err(io::Error::other)?;
         self.0.write_at(place, second)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
-        self.0.try_lock(range, kind)
-    }
-
-    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
-        self.0.lock(range, kind)
-    }
-
-    fn unlock(&self, range: LockRange) -> io::Result<()> {
-        self.0.unlock(range)
-    }
-
-    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
-        self.0.is_locked(range)
     }
 
     fn close(&self) -> io::Result<()> {

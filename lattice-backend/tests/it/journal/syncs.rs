@@ -9,8 +9,8 @@ use lattice_backend::conformance::Rng;
 use lattice_backend::journal::{JournaledBackend, Tuning};
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::{
-    Disk, DiskCall, DiskFault, Failure, FailurePoint, FileId, FileMode, Lasting, LockKind,
-    LockRange, RecordingDisk, Storage, Unsynced,
+    Disk, DiskCall, DiskFault, Failure, FailurePoint, FileId, FileMode, Lasting, RecordingDisk,
+    Storage, StorageOver, Unsynced,
 };
 
 use super::support::*;
@@ -146,21 +146,9 @@ impl Disk for Watched {
     }
 }
 
-impl Storage for WatchedStorage {
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.0.len_bytes()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buffer)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+impl StorageOver for WatchedStorage {
+    fn under(&self) -> &dyn Storage {
+        &*self.0
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -168,22 +156,6 @@ impl Storage for WatchedStorage {
             self.1.remember();
         }
         self.0.sync().inspect_err(|_| self.1.remember())
-    }
-
-    fn try_lock(&self, range: LockRange, kind: LockKind) -> io::Result<bool> {
-        self.0.try_lock(range, kind)
-    }
-
-    fn lock(&self, range: LockRange, kind: LockKind) -> io::Result<()> {
-        self.0.lock(range, kind)
-    }
-
-    fn unlock(&self, range: LockRange) -> io::Result<()> {
-        self.0.unlock(range)
-    }
-
-    fn is_locked(&self, range: LockRange) -> io::Result<bool> {
-        self.0.is_locked(range)
     }
 
     fn close(&self) -> io::Result<()> {
