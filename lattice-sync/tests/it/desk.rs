@@ -126,7 +126,9 @@ impl Desk {
                             inputs.push_back(self.changed());
                         }
                     }
-                    Output::Note { peer, served, .. } => self.disk.note_served(peer, served),
+                    Output::Note { peer, served, .. } => {
+                        self.disk.rows_mut().served.insert(peer, served);
+                    }
                     Output::DropPlan { .. } => self.plan.clear(),
                     Output::Event(event) => self.events.push(event),
                 }
