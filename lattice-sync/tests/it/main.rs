@@ -8,3 +8,4 @@ mod golden;
 mod hostile;
 mod probe;
 mod sim;
+mod stores;
