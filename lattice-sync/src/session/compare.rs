@@ -92,11 +92,12 @@ impl Session {
         &mut self,
         fx: &mut Effects<'_>,
         ours: &Summary,
+        theirs: &Summary,
         method: Method,
         ranges: bool,
     ) {
         self.beats.put_off(fx);
-        let theirs = self.theirs.expect("the session is open");
+        self.theirs = Some(*theirs);
         let place = self
             .view
             .as_ref()
@@ -111,7 +112,7 @@ impl Session {
             };
             self.pull
                 .skip_comparison(self.mode.takes && self.peer_mode.gives);
-            self.is_equal(fx, ours, &theirs);
+            self.is_equal(fx, ours, theirs);
             return;
         }
         if let Method::Since(upto) = method {
@@ -120,7 +121,7 @@ impl Session {
                 upto,
             });
         } else if method != Method::Off {
-            self.beats.note_full(fx, ours, &theirs);
+            self.beats.note_full(fx, ours, theirs);
         }
         self.begin_pull();
         self.begin_push(fx, method, ranges);
@@ -263,7 +264,9 @@ impl Session {
         let ours = summary(&view, &self.left_out());
         self.safe = self.safe.max(view.place);
         self.view = Some(view);
-        let theirs = self.theirs.expect("the session is open");
+        let theirs = self
+            .theirs
+            .expect("the first round of the session noted it");
         let method = self.method(fx, &theirs, None, false);
         if self.leads() {
             let ranges = method.is_ranges();
