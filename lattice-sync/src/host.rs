@@ -298,7 +298,7 @@ pub enum Answer {
     Slice {
         /// The ops.
         ops: Vec<(OpRef, Vec<u8>)>,
-        /// The position after the last op; not used for plans.
+        /// The first position that was not read: after `from`, at most `until`. Not used for plans.
         next: u64,
         /// Whether a plan is at its end.
         last: bool,

@@ -6,7 +6,7 @@
 use crate::convert::to_u64;
 use crate::event::Event;
 use crate::host::Request;
-use crate::session::{Effects, Pending, Session, Violation};
+use crate::session::{Effects, Pending, Session, Stage, Violation};
 use crate::wire::{Frame, PROBE_HASHES, Probe};
 
 /// The most probes of a peer that are answered in a session: each costs a replay.
@@ -46,7 +46,7 @@ fn ends(from: u64, upto: u64) -> Vec<u64> {
 impl Session {
     /// Begins the search.
     pub(crate) fn start_probe(&mut self, fx: &mut Effects<'_>) {
-        if self.probing.purpose.is_none() {
+        if self.stage == Stage::Open && self.probing.purpose.is_none() {
             self.trace(fx, Purpose::Length, Vec::new());
         }
     }
