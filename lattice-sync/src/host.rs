@@ -316,7 +316,7 @@ pub enum Answer {
     Traced {
         /// The number of ops.
         ops: u64,
-        /// The hash before each position that was asked for.
+        /// The hash before each position that was asked for; past the end, the hash at the end.
         hashes: Vec<[u8; 16]>,
     },
     /// The store failed. The session ends.

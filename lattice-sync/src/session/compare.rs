@@ -56,13 +56,12 @@ impl Method {
 
 impl Session {
     /// Chooses a method. A cursor of the peer counts if this side has the same row; only the first
-    /// round of a session trusts it.
+    /// round of a session has one.
     pub(super) fn method(
         &self,
         fx: &Effects<'_>,
         theirs: &Summary,
         cursor: Option<Cursor>,
-        is_first: bool,
     ) -> Method {
         let (Some(view), true, true) = (&self.view, self.mode.gives, self.peer_mode.takes) else {
             return Method::Off;
@@ -72,9 +71,7 @@ impl Session {
             let is_here = cursor.upto <= view.place.applied;
             is_here && (believes || self.served == Some(*cursor))
         };
-        if let Some(cursor) = cursor.filter(is_right)
-            && is_first
-        {
+        if let Some(cursor) = cursor.filter(is_right) {
             return Method::Since(cursor.upto);
         }
         if theirs.ops == 0 {
@@ -267,7 +264,7 @@ impl Session {
         let theirs = self
             .theirs
             .expect("the first round of the session noted it");
-        let method = self.method(fx, &theirs, None, false);
+        let method = self.method(fx, &theirs, None);
         if self.leads() {
             let ranges = method.is_ranges();
             fx.send(Frame::Round(Round {

@@ -63,7 +63,7 @@ impl Session {
             Stage::Loading(Some(open)) => {
                 self.stage = Stage::Open;
                 fx.event(opened);
-                let method = self.method(fx, &open.summary, open.cursor, true);
+                let method = self.method(fx, &open.summary, open.cursor);
                 let ranges = method.is_ranges() && ours.digest != open.summary.digest;
                 fx.send(Frame::Accept(Accept {
                     channel: self.channel,
@@ -104,7 +104,7 @@ impl Session {
         };
         // The summary that the peer compared with is the one that was sent.
         let ours = summary(view, &self.left_out());
-        let method = self.method(fx, &accept.summary, accept.cursor, true);
+        let method = self.method(fx, &accept.summary, accept.cursor);
         self.first_round(fx, &ours, &accept.summary, method, accept.ranges);
         Ok(())
     }

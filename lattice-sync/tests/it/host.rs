@@ -52,3 +52,23 @@ fn a_search_before_the_session_is_open_does_nothing() {
     talk(&mut one, &mut two);
     assert!(!two.is_closed && two.core.status().len() == 1);
 }
+
+#[test]
+fn a_replay_with_too_few_hashes_ends_the_session() {
+    let (mut one, mut two) = (Desk::new(0, |_| ()), Desk::new(1, |_| ()));
+    meet(&mut one, &mut two);
+    one.is_stuck = true;
+    let session = one.session();
+    one.input(Input::Probe { session });
+    let why = Over::Here(EndReason::Failed);
+    assert!(matches!(one.events.last(), Some(Event::Over { why: found, .. }) if *found == why));
+}
+
+#[test]
+fn a_search_in_a_history_without_ops_ends() {
+    let (mut one, mut two) = (Desk::new(0, |_| ()), Desk::new(1, |_| ()));
+    meet(&mut one, &mut two);
+    let session = one.session();
+    one.input(Input::Probe { session });
+    assert_eq!(one.events.last(), Some(&Event::ReplaysAgree { session }));
+}
