@@ -298,7 +298,7 @@ pub enum Answer {
     Slice {
         /// The ops.
         ops: Vec<(OpRef, Vec<u8>)>,
-        /// The position after the last op; not used for plans.
+        /// The first position that was not read: after `from`, at most `until`. Not used for plans.
         next: u64,
         /// Whether a plan is at its end.
         last: bool,
@@ -316,7 +316,7 @@ pub enum Answer {
     Traced {
         /// The number of ops.
         ops: u64,
-        /// The hash before each position that was asked for.
+        /// The hash before each position that was asked for; past the end, the hash at the end.
         hashes: Vec<[u8; 16]>,
     },
     /// The store failed. The session ends.

@@ -108,7 +108,11 @@ impl Core {
                 self.send(conn, &Frame::End(End { channel, reason }));
                 return Ok(());
             }
-            self.with(id, |_, fx| fx.over = Some(Over::Again));
+            self.with(id, |session, fx| {
+                // The peer may still have it, if it proposed both.
+                session.end(fx, EndReason::Closing);
+                fx.over = Some(Over::Again);
+            });
         }
         let id = self.add(conn, channel, open.genesis, Side::Accepted, Mode::BOTH);
         self.with(id, |session, fx| {

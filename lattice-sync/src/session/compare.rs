@@ -56,13 +56,12 @@ impl Method {
 
 impl Session {
     /// Chooses a method. A cursor of the peer counts if this side has the same row; only the first
-    /// round of a session trusts it.
+    /// round of a session has one.
     pub(super) fn method(
         &self,
         fx: &Effects<'_>,
         theirs: &Summary,
         cursor: Option<Cursor>,
-        is_first: bool,
     ) -> Method {
         let (Some(view), true, true) = (&self.view, self.mode.gives, self.peer_mode.takes) else {
             return Method::Off;
@@ -72,9 +71,7 @@ impl Session {
             let is_here = cursor.upto <= view.place.applied;
             is_here && (believes || self.served == Some(*cursor))
         };
-        if let Some(cursor) = cursor.filter(is_right)
-            && is_first
-        {
+        if let Some(cursor) = cursor.filter(is_right) {
             return Method::Since(cursor.upto);
         }
         if theirs.ops == 0 {
@@ -92,11 +89,12 @@ impl Session {
         &mut self,
         fx: &mut Effects<'_>,
         ours: &Summary,
+        theirs: &Summary,
         method: Method,
         ranges: bool,
     ) {
         self.beats.put_off(fx);
-        let theirs = self.theirs.expect("the session is open");
+        self.theirs = Some(*theirs);
         let place = self
             .view
             .as_ref()
@@ -111,7 +109,7 @@ impl Session {
             };
             self.pull
                 .skip_comparison(self.mode.takes && self.peer_mode.gives);
-            self.is_equal(fx, ours, &theirs);
+            self.is_equal(fx, ours, theirs);
             return;
         }
         if let Method::Since(upto) = method {
@@ -120,7 +118,7 @@ impl Session {
                 upto,
             });
         } else if method != Method::Off {
-            self.beats.note_full(fx, ours, &theirs);
+            self.beats.note_full(fx, ours, theirs);
         }
         self.begin_pull();
         self.begin_push(fx, method, ranges);
@@ -263,8 +261,10 @@ impl Session {
         let ours = summary(&view, &self.left_out());
         self.safe = self.safe.max(view.place);
         self.view = Some(view);
-        let theirs = self.theirs.expect("the session is open");
-        let method = self.method(fx, &theirs, None, false);
+        let theirs = self
+            .theirs
+            .expect("the first round of the session noted it");
+        let method = self.method(fx, &theirs, None);
         if self.leads() {
             let ranges = method.is_ranges();
             fx.send(Frame::Round(Round {

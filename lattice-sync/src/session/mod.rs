@@ -64,9 +64,10 @@ enum Pending {
     Weigh,
     Plan,
     ReadPlan,
-    /// The end of the run in the order of held ops, or of applied ones.
+    /// A run in the order of held ops, or of applied ones.
     Read {
         held: bool,
+        from: u64,
         until: u64,
     },
     Ingest,
@@ -271,8 +272,8 @@ impl Session {
             (Pending::ReadPlan, Answer::Slice { ops, last, .. }) => {
                 self.on_plan_slice(fx, ops, last);
             }
-            (Pending::Read { held, .. }, Answer::Slice { ops, next, .. }) => {
-                self.on_live_slice(fx, ops, held, next);
+            (Pending::Read { held, from, until }, Answer::Slice { ops, next, .. }) => {
+                self.on_live_slice(fx, ops, held, from..until, next);
             }
             (Pending::Ingest, Answer::Ingested(report)) => self.on_ingested(fx, &report),
             (Pending::Say, Answer::View(view)) => self.on_say(fx, view),

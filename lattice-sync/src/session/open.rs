@@ -62,9 +62,8 @@ impl Session {
         match std::mem::replace(&mut self.stage, Stage::Proposed) {
             Stage::Loading(Some(open)) => {
                 self.stage = Stage::Open;
-                self.theirs = Some(open.summary);
                 fx.event(opened);
-                let method = self.method(fx, &open.summary, open.cursor, true);
+                let method = self.method(fx, &open.summary, open.cursor);
                 let ranges = method.is_ranges() && ours.digest != open.summary.digest;
                 fx.send(Frame::Accept(Accept {
                     channel: self.channel,
@@ -74,7 +73,7 @@ impl Session {
                     summary: ours,
                     cursor: self.mine,
                 }));
-                self.first_round(fx, &ours, method, ranges);
+                self.first_round(fx, &ours, &open.summary, method, ranges);
             }
             _ => fx.send(Frame::Open(Open {
                 channel: self.channel,
@@ -94,7 +93,6 @@ impl Session {
     ) -> Result<(), Violation> {
         self.set_peer_mode(accept.gives, accept.takes);
         self.stage = Stage::Open;
-        self.theirs = Some(accept.summary);
         fx.event(Event::Opened {
             session: self.id,
             conn: self.conn,
@@ -106,8 +104,8 @@ impl Session {
         };
         // The summary that the peer compared with is the one that was sent.
         let ours = summary(view, &self.left_out());
-        let method = self.method(fx, &accept.summary, accept.cursor, true);
-        self.first_round(fx, &ours, method, accept.ranges);
+        let method = self.method(fx, &accept.summary, accept.cursor);
+        self.first_round(fx, &ours, &accept.summary, method, accept.ranges);
         Ok(())
     }
 

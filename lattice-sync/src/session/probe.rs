@@ -6,8 +6,8 @@
 use crate::convert::to_u64;
 use crate::event::Event;
 use crate::host::Request;
-use crate::session::{Effects, Pending, Session, Violation};
-use crate::wire::{Frame, PROBE_HASHES, Probe};
+use crate::session::{Effects, Pending, Session, Stage, Violation};
+use crate::wire::{EndReason, Frame, PROBE_HASHES, Probe};
 
 /// The most probes of a peer that are answered in a session: each costs a replay.
 const MAX_PROBES: u8 = 16;
@@ -46,7 +46,7 @@ fn ends(from: u64, upto: u64) -> Vec<u64> {
 impl Session {
     /// Begins the search.
     pub(crate) fn start_probe(&mut self, fx: &mut Effects<'_>) {
-        if self.probing.purpose.is_none() {
+        if self.stage == Stage::Open && self.probing.purpose.is_none() {
             self.trace(fx, Purpose::Length, Vec::new());
         }
     }
@@ -71,21 +71,30 @@ impl Session {
     }
 
     pub(super) fn on_traced(&mut self, fx: &mut Effects<'_>, ops: u64, hashes: &[[u8; 16]]) {
-        match self.probing.purpose.take() {
-            None => {}
-            Some(Purpose::Length) => {
+        let Some(purpose) = self.probing.purpose.take() else {
+            return;
+        };
+        let asked = match &purpose {
+            Purpose::Length => 0,
+            Purpose::Send { from, upto } => ends(*from, *upto).len(),
+            Purpose::Compare(probe) => probe.hashes.len(),
+        };
+        if hashes.len() != asked {
+            return self.end(fx, EndReason::Failed);
+        }
+        match purpose {
+            // Without ops there is no effect that could differ.
+            Purpose::Length if ops == 0 => fx.event(Event::ReplaysAgree { session: self.id }),
+            Purpose::Length => {
                 let purpose = Purpose::Send { from: 0, upto: ops };
                 self.trace(fx, purpose, ends(0, ops));
             }
-            Some(Purpose::Send { from, upto }) => self.send_probe(fx, from, upto, hashes.to_vec()),
-            Some(Purpose::Compare(probe)) => self.compare_probe(fx, &probe, hashes),
+            Purpose::Send { from, upto } => self.send_probe(fx, from, upto, hashes.to_vec()),
+            Purpose::Compare(probe) => self.compare_probe(fx, &probe, hashes),
         }
     }
 
     fn send_probe(&mut self, fx: &mut Effects<'_>, from: u64, upto: u64, hashes: Vec<[u8; 16]>) {
-        if hashes.len() != ends(from, upto).len() || hashes.is_empty() {
-            return;
-        }
         self.probing.sent = Some((from, upto));
         fx.send(Frame::Probe(Probe {
             channel: self.channel,

@@ -13,8 +13,8 @@ use crate::session::compare::Method;
 use crate::session::{Effects, Pending, Session, Violation};
 use crate::status::Phase;
 use crate::wire::{
-    Begin, Cursor, Done, Frame, MAX_FRAME_OPS, MAX_REFUSED, Mark, News, OpBytes, Ops, Tip, Token,
-    Want,
+    Begin, Cursor, Done, EndReason, Frame, MAX_FRAME_OPS, MAX_REFUSED, Mark, News, OpBytes, Ops,
+    Tip, Token, Want,
 };
 
 /// The most wishes, and ops named by them, in a round.
@@ -246,11 +246,11 @@ impl Session {
         if !self.wants_read(fx.config) {
             return false;
         }
-        self.is_reading = true;
         let in_flight = self.sent.saturating_sub(self.acked);
         let room = to_usize(fx.config.window_bytes.saturating_sub(in_flight));
         let max_bytes = fx.config.slice_bytes.min(room.max(1));
         if let Push::Bulk(_) = self.push {
+            self.is_reading = true;
             self.ask(fx, Pending::ReadPlan, Request::ReadPlan { max_bytes });
             return true;
         }
@@ -270,7 +270,8 @@ impl Session {
             until,
             max_bytes,
         };
-        self.ask(fx, Pending::Read { held, until }, request);
+        self.is_reading = true;
+        self.ask(fx, Pending::Read { held, from, until }, request);
         true
     }
 
@@ -330,6 +331,7 @@ impl Session {
         fx: &mut Effects<'_>,
         ops: Vec<(OpRef, Vec<u8>)>,
         held: bool,
+        asked: Range<u64>,
         next: u64,
     ) {
         self.is_reading = false;
@@ -337,8 +339,11 @@ impl Session {
             true => &mut self.held,
             false => &mut self.applied,
         };
-        // A host that returns no progress would be asked for ever.
-        track.reach(next.max(track.next().saturating_add(1)));
+        if next <= asked.start || next > asked.end {
+            // Without progress the host would be asked for ever; beyond the end, ops would be lost.
+            return self.end(fx, EndReason::Failed);
+        }
+        track.reach(next);
         self.send_ops(fx, ops);
         self.beats.settle_after(fx);
     }

@@ -5,6 +5,7 @@ use lattice_meta::codec::bounded_seq;
 use lattice_meta::{Cid, GenesisHash, OpId, PubKey, StateHash};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::convert::to_u64;
 use crate::wire::{
     MAX_FRAME_OPS, MAX_NEWS_TIPS, MAX_NODE_SHORTS, MAX_NODES, MAX_REFUSED, MAX_WISHES, PROBE_HASHES,
 };
@@ -269,10 +270,7 @@ pub struct Ops {
 impl Ops {
     /// What the frame counts in [`Ack::bytes`]: 32, and for each op its length and 8.
     pub fn credit(&self) -> u64 {
-        let lens = self
-            .ops
-            .iter()
-            .map(|op| u64::try_from(op.0.len()).unwrap_or(u64::MAX));
+        let lens = self.ops.iter().map(|op| to_u64(op.0.len()));
         lens.fold(32, |sum: u64, len| {
             sum.saturating_add(len).saturating_add(8)
         })

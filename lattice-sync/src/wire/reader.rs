@@ -2,6 +2,7 @@
 
 use lattice_backend::op::MAX_OP_BYTES;
 
+use crate::convert::to_usize;
 use crate::wire::{FIRST_SKIPPED, Frame, FrameKind, HEAD_BYTES, WireError};
 
 /// The longest body of a frame that is skipped.
@@ -70,7 +71,7 @@ impl FrameReader {
                 return Ok(None);
             };
             let [a, b, c, d, kind] = *head;
-            let found = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+            let found = to_usize(u32::from_le_bytes([a, b, c, d]).into());
             let Some(kind) = FrameKind::from_number(kind) else {
                 if kind < FIRST_SKIPPED {
                     return Err(WireError::UnknownType { found: kind });

@@ -27,6 +27,8 @@ pub(crate) struct Desk {
     /// Answers to questions about blobs and replays.
     pub(crate) blob: Vec<u8>,
     pub(crate) effects: Vec<[u8; 16]>,
+    /// Whether reads of new ops return none, and replays no hashes.
+    pub(crate) is_stuck: bool,
 }
 
 impl Desk {
@@ -46,6 +48,7 @@ impl Desk {
             is_closed: false,
             blob: Vec::new(),
             effects: Vec::new(),
+            is_stuck: false,
         }
     }
 
@@ -126,7 +129,9 @@ impl Desk {
                             inputs.push_back(self.changed());
                         }
                     }
-                    Output::Note { peer, served, .. } => self.disk.note_served(peer, served),
+                    Output::Note { peer, served, .. } => {
+                        self.disk.rows_mut().served.insert(peer, served);
+                    }
                     Output::DropPlan { .. } => self.plan.clear(),
                     Output::Event(event) => self.events.push(event),
                 }
@@ -154,6 +159,10 @@ impl Desk {
                     bytes: self.blob[start..end].to_vec(),
                 }
             }
+            Request::Trace { .. } if self.is_stuck => Answer::Traced {
+                ops: 2,
+                hashes: Vec::new(),
+            },
             Request::Trace { at } => {
                 let hash = |at: &u64| {
                     let upto = usize::try_from(*at).unwrap();
@@ -165,6 +174,11 @@ impl Desk {
                     hashes: at.iter().map(hash).collect(),
                 }
             }
+            Request::Read { from, .. } if self.is_stuck => Answer::Slice {
+                ops: Vec::new(),
+                next: from,
+                last: false,
+            },
             request => {
                 let peer = self.peer_of(session);
                 let (disk, plan) = (&mut self.disk, &mut self.plan);

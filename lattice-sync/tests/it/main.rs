@@ -5,6 +5,8 @@ mod blob;
 mod desk;
 mod figures;
 mod golden;
+mod host;
 mod hostile;
 mod probe;
 mod sim;
+mod stores;

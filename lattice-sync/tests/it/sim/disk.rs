@@ -1,6 +1,8 @@
 //! What a simulated process keeps its stores in: the questions of the core, and what the checks of
 //! the simulator ask beside them.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use lattice_backend::op::OpRef;
 use lattice_meta::PubKey;
 use lattice_sync::host::{
@@ -17,6 +19,30 @@ pub(crate) enum Fate {
     Known,
     /// It is not.
     Not,
+}
+
+/// What a store keeps about peers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rows {
+    pub(crate) mine: BTreeMap<PubKey, Cursor>,
+    pub(crate) served: BTreeMap<PubKey, Cursor>,
+}
+
+/// The tips of the authors of these ops, each with the author's least sequence number among them.
+pub(crate) fn tips_of(
+    ops: impl Iterator<Item = OpRef>,
+    tips: impl IntoIterator<Item = OpRef>,
+) -> Vec<Tip> {
+    let mut after = BTreeMap::new();
+    for op in ops {
+        let least = after.entry(op.author).or_insert(op.seq);
+        *least = op.seq.min(*least);
+    }
+    let tips = tips.into_iter().filter_map(|op| {
+        let after = *after.get(&op.author)?;
+        Some(Tip { op, after })
+    });
+    tips.collect()
 }
 
 /// A store on a disk. Crashes lose what is not durable.
@@ -36,9 +62,8 @@ pub(crate) trait Disk {
         note: Option<(PubKey, Cursor)>,
         now_ms: u64,
     ) -> (Ingested, Vec<(OpRef, Fate)>);
-    fn mine(&self, peer: &PubKey) -> Option<Cursor>;
-    fn served(&self, peer: &PubKey) -> Option<Cursor>;
-    fn note_served(&mut self, peer: PubKey, row: Cursor);
+    fn rows(&self) -> &Rows;
+    fn rows_mut(&mut self) -> &mut Rows;
     /// The store's author writes an op, which is not durable before `sync`.
     fn write(&mut self, now_ms: u64);
     fn sync(&mut self);
@@ -60,7 +85,7 @@ pub(crate) trait Disk {
 }
 
 /// The ops of a plan that are still to be read.
-pub(crate) type Plan = std::collections::VecDeque<OpRef>;
+pub(crate) type Plan = VecDeque<OpRef>;
 
 /// Answers a question of a core, and says what an ingest did to each op.
 pub(crate) fn answer(
@@ -78,8 +103,8 @@ pub(crate) fn answer(
     let answer = match request {
         Request::Load { .. } => Answer::Loaded(Box::new(Loaded {
             view: disk.view(),
-            mine: disk.mine(&peer),
-            served: disk.served(&peer),
+            mine: disk.rows().mine.get(&peer).copied(),
+            served: disk.rows().served.get(&peer).copied(),
             mode,
         })),
         Request::View => Answer::View(disk.view()),

@@ -18,7 +18,7 @@ use lattice_meta::{Genesis, Hlc, Nonce, PubKey, StateHash};
 use lattice_sync::host::{Has, Ingested, Lacking, Order, Place, Standing, View};
 use lattice_sync::wire::{Cursor, Tip};
 
-use crate::sim::disk::{Disk, Fate};
+use crate::sim::disk::{Disk, Fate, Rows, tips_of};
 use crate::sim::schedule::{Action, Schedule};
 use crate::sim::world::EPOCH_MS;
 use crate::sim::{number_of, run};
@@ -50,8 +50,7 @@ struct EngineStore {
     engine: Engine<KvMachine>,
     copies: Cell<u64>,
     writes: u64,
-    mine: BTreeMap<PubKey, Cursor>,
-    served: BTreeMap<PubKey, Cursor>,
+    rows: Rows,
     deferred_ms: u64,
     /// When deferred ops can be applied.
     due: BTreeSet<u64>,
@@ -86,8 +85,7 @@ impl EngineStore {
             node,
             copies: Cell::new(0),
             writes: 0,
-            mine: BTreeMap::new(),
-            served: BTreeMap::new(),
+            rows: Rows::default(),
             deferred_ms: 0,
             due: BTreeSet::new(),
             is_corrupt: false,
@@ -136,18 +134,8 @@ impl Disk for EngineStore {
     }
 
     fn tips_since(&self, from: u64) -> Vec<Tip> {
-        let mut after = BTreeMap::new();
-        for index in from..self.count() {
-            let op = self.at(index).reference();
-            let least = after.entry(op.author).or_insert(op.seq);
-            *least = op.seq.min(*least);
-        }
-        let tips = self.engine.branch_tips().unwrap().tips.into_iter();
-        let tips = tips.filter_map(|op| {
-            let after = *after.get(&op.author)?;
-            Some(Tip { op, after })
-        });
-        tips.collect()
+        let new = (from..self.count()).map(|index| self.at(index).reference());
+        tips_of(new, self.engine.branch_tips().unwrap().tips)
     }
 
     fn weigh(&self, tips: &[OpRef]) -> (Vec<Standing>, Vec<OpRef>) {
@@ -261,7 +249,7 @@ impl Disk for EngineStore {
         report.due_ms = self.due.first().map(|due| due - now_ms);
         report.released = found.released.len() as u64;
         if let Some((peer, row)) = note.filter(|_| found.is_complete()) {
-            self.mine.insert(peer, row);
+            self.rows.mine.insert(peer, row);
             report.noted = true;
         }
         self.refresh();
@@ -269,16 +257,12 @@ impl Disk for EngineStore {
         (report, fates)
     }
 
-    fn mine(&self, peer: &PubKey) -> Option<Cursor> {
-        self.mine.get(peer).copied()
+    fn rows(&self) -> &Rows {
+        &self.rows
     }
 
-    fn served(&self, peer: &PubKey) -> Option<Cursor> {
-        self.served.get(peer).copied()
-    }
-
-    fn note_served(&mut self, peer: PubKey, row: Cursor) {
-        self.served.insert(peer, row);
+    fn rows_mut(&mut self) -> &mut Rows {
+        &mut self.rows
     }
 
     fn write(&mut self, now_ms: u64) {
@@ -325,8 +309,7 @@ impl Disk for EngineStore {
             copies: Cell::new(0),
             // Not what was written before: a fork has other values.
             writes: self.writes + 1000,
-            mine: self.mine.clone(),
-            served: self.served.clone(),
+            rows: self.rows.clone(),
             deferred_ms: self.deferred_ms,
             due: BTreeSet::new(),
             is_corrupt: self.is_corrupt,

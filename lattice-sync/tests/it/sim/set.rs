@@ -9,7 +9,7 @@ use lattice_meta::{OpId, PubKey, StateHash};
 use lattice_sync::host::{Has, Ingested, Lacking, Order, Place, Standing, View};
 use lattice_sync::wire::{Cursor, Tip};
 
-use crate::sim::disk::{Disk, Fate};
+use crate::sim::disk::{Disk, Fate, Rows, tips_of};
 
 /// Ops dated further ahead are put off.
 pub(crate) const AHEAD_MS: u64 = 10 * 60_000;
@@ -94,8 +94,7 @@ pub(crate) struct SetStore {
     is_held: BTreeSet<OpRef>,
     next_held: u64,
     pending: Vec<Rc<SetOp>>,
-    mine: BTreeMap<PubKey, Cursor>,
-    served: BTreeMap<PubKey, Cursor>,
+    rows: Rows,
     pub(crate) refused: BTreeSet<PubKey>,
     /// Whether its code cannot apply poisoned ops.
     pub(crate) is_old: bool,
@@ -117,8 +116,7 @@ impl SetStore {
             is_held: BTreeSet::new(),
             next_held: 0,
             pending: Vec::new(),
-            mine: BTreeMap::new(),
-            served: BTreeMap::new(),
+            rows: Rows::default(),
             refused: BTreeSet::new(),
             is_old: false,
             writes_poison: false,
@@ -203,18 +201,8 @@ impl Disk for SetStore {
     }
 
     fn tips_since(&self, from: u64) -> Vec<Tip> {
-        let mut after = BTreeMap::new();
         let new = &self.order[from as usize..self.durable];
-        for op in new.iter().chain(self.held.values()) {
-            let least = after.entry(op.author).or_insert(op.seq);
-            *least = op.seq.min(*least);
-        }
-        let tips = self.tips().into_iter();
-        let tips = tips.filter_map(|op| {
-            let after = *after.get(&op.author)?;
-            Some(Tip { op, after })
-        });
-        tips.collect()
+        tips_of(new.iter().chain(self.held.values()).copied(), self.tips())
     }
 
     fn weigh(&self, tips: &[OpRef]) -> (Vec<Standing>, Vec<OpRef>) {
@@ -370,7 +358,7 @@ impl Disk for SetStore {
         report.refused_authors.dedup();
         let is_complete = is_given.iter().all(|op| fates.contains_key(op));
         if let Some((peer, row)) = note.filter(|_| is_complete && report.invalid == 0) {
-            self.mine.insert(peer, row);
+            self.rows.mine.insert(peer, row);
             report.noted = true;
         }
         self.durable = self.order.len();
@@ -381,16 +369,12 @@ impl Disk for SetStore {
         (report, all)
     }
 
-    fn mine(&self, peer: &PubKey) -> Option<Cursor> {
-        self.mine.get(peer).copied()
+    fn rows(&self) -> &Rows {
+        &self.rows
     }
 
-    fn served(&self, peer: &PubKey) -> Option<Cursor> {
-        self.served.get(peer).copied()
-    }
-
-    fn note_served(&mut self, peer: PubKey, row: Cursor) {
-        self.served.insert(peer, row);
+    fn rows_mut(&mut self) -> &mut Rows {
+        &mut self.rows
     }
 
     fn write(&mut self, now_ms: u64) {
