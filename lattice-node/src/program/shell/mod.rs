@@ -107,15 +107,14 @@ pub(super) fn shell(context: &mut Context<'_>, args: &Prompt) -> Result<(), Fail
 
 /// The options that say where stores and code are.
 fn options(context: &Context<'_>) -> Vec<OsString> {
-    let mut options = vec![
-        "--data-dir".into(),
-        context.data_dir.clone().into_os_string(),
-    ];
+    let dir = context.data_dir.clone().into_os_string();
+    let options = ["--data-dir".into(), dir];
     #[cfg(feature = "wasm")]
-    for file in &context.code_files {
-        options.extend(["--code".into(), file.clone().into_os_string()]);
-    }
-    options
+    let files = context.code_files.iter().cloned();
+    #[cfg(not(feature = "wasm"))]
+    let files = std::iter::empty::<PathBuf>();
+    let code = files.flat_map(|file| ["--code".into(), file.into_os_string()]);
+    options.into_iter().chain(code).collect()
 }
 
 impl Session<'_, '_> {
