@@ -3,14 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 
-use clap::{Arg, CommandFactory};
+use clap::Arg;
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Method, ValueType};
 use lattice_meta::{StoreId, StoreType};
 
 use super::place::Place;
 use super::{Answer, Files};
-use crate::program::args::Args;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::pipes::FileArg;
@@ -157,9 +156,7 @@ fn add_stores(
 
 /// The topics of the help, and the commands of the words so far.
 fn add_topics(place: &Place<'_>, current: &str, answer: &mut Answer) {
-    let mut root = Args::command();
-    root.build();
-    let mut command = &root;
+    let mut command = place.root;
     for word in place.values("words") {
         match word.to_str().and_then(|word| command.find_subcommand(word)) {
             Some(part) => command = part,
