@@ -10,7 +10,7 @@ use lattice_meta::{StoreId, StoreType};
 
 use super::place::Place;
 use super::{Answer, Files};
-use crate::program::context::Context;
+use crate::program::context::{COMMANDS, Context};
 use crate::program::failure::Failure;
 use crate::program::pipes::FileArg;
 use crate::program::topics::TOPICS;
@@ -20,15 +20,6 @@ use crate::{Access, Alias, KvStore};
 const MOST: usize = 100;
 /// Of more stores the types are not read.
 const MOST_READ: usize = 64;
-/// Commands for stores of one type.
-const TYPED: [(&str, &[&str]); 2] = [
-    (
-        lattice_kvstore::STORE_TYPE,
-        &["put", "get", "exists", "del", "scan", "conflicts"],
-    ),
-    (lattice_logstore::STORE_TYPE, &["append", "tail"]),
-];
-
 /// Adds the values of an argument that begin with `current`.
 pub(super) fn add(
     context: &Context<'_>,
@@ -64,7 +55,7 @@ pub(super) fn add(
     } else {
         match (name, place.path[..].first().copied().unwrap_or("")) {
             ("STORE", command) => {
-                let typed = TYPED
+                let typed = COMMANDS
                     .iter()
                     .find(|(_, commands)| commands.contains(&command));
                 add_stores(context, typed.map(|(name, _)| *name), current, answer)?;
