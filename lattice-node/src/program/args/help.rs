@@ -357,7 +357,7 @@ JSON: store_id, store_type, alias, kept (where the replaced file is, or null), v
 pub(super) const DOCTOR: &str = "\
 Checks the modes of the data directory, its identity (missing, replaced, or used by a clone), its names and its \
 cache of modules; and of each store whether it is intact, verified, a copy, older than this program, misdated, or \
-holds ops. Each finding names the command that mends it. If a store is damaged, the exit code is 4.
+holds ops. Most findings name the command that mends them. If a store is damaged, the exit code is 4.
 
 Then lists directories and files that no process works on: stores that a killed command was building \
 (creation, copy, migration) or removing (removal), unfinished files (partial), the files that a \
