@@ -60,7 +60,7 @@ struct Session<'a, 'b> {
     program: PathBuf,
     /// The options of the shell, which its commands get.
     options: Vec<OsString>,
-    /// The settings that are options of the shell, as variables: an option of a line overrides them.
+    /// The settings that are options of the shell, as variables: options of a line override them.
     variables: Vec<(&'static str, String)>,
     store: Option<Store>,
     mode: Mode,
