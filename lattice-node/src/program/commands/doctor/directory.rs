@@ -10,8 +10,8 @@ use crate::program::context::Context;
 use crate::program::failure::{Kind, chain};
 use crate::{ALIASES_FILE, Aliases, IDENTITY_FILE, IdentityError, ManagerError, load_identity};
 
-/// The permission bits that neither an owner nor a group that reads needs. A group may read what was
-/// shared with it, and enter directories.
+/// The permission bits that neither an owner nor a group that reads needs. A group may read what
+/// was shared with it, and enter directories.
 #[cfg(unix)]
 const TOO_MUCH: u32 = 0o027;
 
