@@ -237,6 +237,21 @@ impl Aliases {
         })
     }
 
+    /// Lets all aliases of a store name another one, in one update. Returns them in name order.
+    ///
+    /// # Errors
+    /// Errors of reading and writing.
+    pub fn move_all(dir: &Path, from: StoreId, to: StoreId) -> Result<Vec<Alias>, AliasError> {
+        Self::update(dir, |aliases| {
+            let named = aliases.iter_mut().filter(|(_, id)| **id == from);
+            let moved = named.map(|(alias, id)| {
+                *id = to;
+                alias.clone()
+            });
+            Ok(moved.collect())
+        })
+    }
+
     /// Updates the file atomically, under the lock of the directory: other processes that update it
     /// wait, at most ten seconds, and a reader sees the contents before or after.
     fn update<T>(

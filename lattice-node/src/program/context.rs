@@ -24,13 +24,13 @@ use crate::{
     StoreHandle,
 };
 
-/// Commands for one store type, named when another command refuses a store of that type.
-const COMMANDS: [(&str, &str); 2] = [
+/// Commands for one store type: another command that refuses a store of that type names them.
+pub(super) const COMMANDS: [(&str, &[&str]); 2] = [
     (
         lattice_kvstore::STORE_TYPE,
-        "`put`, `get`, `del`, `scan`, `conflicts`",
+        &["put", "get", "exists", "del", "scan", "conflicts"],
     ),
-    (lattice_logstore::STORE_TYPE, "`append`, `tail`"),
+    (lattice_logstore::STORE_TYPE, &["append", "tail"]),
 ];
 
 /// Where a command runs.
@@ -421,7 +421,10 @@ fn other_type(meta: &MetaInfo, expected: &StoreType) -> Failure {
     let own = COMMANDS
         .iter()
         .find(|(store_type, _)| *store_type == meta.store_type.as_str());
-    let commands = own.map_or("`describe` and `call`", |(_, commands)| commands);
+    let commands = own.map_or("`describe` and `call`".to_owned(), |(_, commands)| {
+        let commands = commands.iter().map(|name| format!("`{name}`"));
+        commands.collect::<Vec<_>>().join(", ")
+    });
     Failure::usage(format!(
         "store {} is of type {}, and this command is for {expected} stores; use {commands}",
         meta.store_id, meta.store_type

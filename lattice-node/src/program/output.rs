@@ -111,6 +111,12 @@ impl<'a> Output<'a> {
         self.json
     }
 
+    /// True if no notes are printed.
+    #[cfg(feature = "shell")]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     pub(super) fn is_terminal(&self) -> bool {
         self.data_terminal
     }

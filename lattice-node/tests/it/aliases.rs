@@ -105,6 +105,20 @@ fn aliases_are_stored_and_each_names_one_store() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
+#[test]
+fn all_aliases_of_a_store_move_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, byte) in [("obst", 1), ("fruit", 1), ("events", 2)] {
+        Aliases::set(dir.path(), &alias(name), id(byte)).unwrap();
+    }
+    let moved = Aliases::move_all(dir.path(), id(1), id(3)).unwrap();
+    assert_eq!(moved, [alias("fruit"), alias("obst")]);
+    let aliases = Aliases::load(dir.path()).unwrap();
+    let named = ["fruit", "obst", "events"].map(|name| aliases.store(name));
+    assert_eq!(named, [3, 3, 2].map(|byte| Some(id(byte))));
+    assert_eq!(Aliases::move_all(dir.path(), id(1), id(3)).unwrap(), []);
+}
+
 /// These bytes are frozen.
 #[test]
 fn the_format_of_the_file() {

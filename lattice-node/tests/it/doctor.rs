@@ -178,3 +178,60 @@ fn identities_that_are_missing_replaced_or_shared_are_found() {
     assert_eq!((found.len(), code), (1, 0), "{found:?}");
     assert_eq!(found[0]["finding"], "cloned");
 }
+
+/// The mode of a link's target is the owner's to change.
+#[test]
+fn what_cannot_be_fixed_does_not_hide_the_other_findings() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = &home.path().join("data");
+    let id = create(dir, "one");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let (aliases, elsewhere) = (dir.join("aliases.toml"), home.path().join("aliases"));
+    fs::rename(&aliases, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &aliases).unwrap();
+    mode(&elsewhere, 0o644);
+    mode(&state_db(dir, &id), 0o644);
+    let (found, code) = findings(dir, &["--fix"]);
+    let fixed: Vec<_> = found.iter().map(|finding| &finding["fixed"]).collect();
+    assert_eq!((fixed, code), (vec![&false.into(), &true.into()], 1));
+    mend(dir, &found[0]);
+    assert_eq!(kinds(dir, &[]), (vec![], 0));
+}
+
+#[test]
+fn directories_are_searched_for_leftovers_beside_stores_that_are_checked() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, copies) = (&home.path().join("data"), home.path().join("copies"));
+    create(dir, "one");
+    let left = ".lattice-0123456789abcdef.partial";
+    for dir in [dir, &copies] {
+        fs::create_dir_all(dir.join(left)).unwrap();
+    }
+    let words = ["doctor", "one", copies.to_str().unwrap(), "--fix"];
+    let text = printed(dir, &words);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(!copies.join(left).exists() && dir.join(left).exists());
+    printed(dir, &["doctor", "one", "--fix"]);
+    assert!(dir.join(left).exists());
+    printed(dir, &["doctor", "--fix"]);
+    assert!(!dir.join(left).exists());
+}
+
+/// A copy does not help where code is missing.
+#[cfg(feature = "wasm")]
+#[test]
+fn missing_code_is_no_reason_to_restore_a_copy() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = &home.path().join("data");
+    printed(dir, &["code", "add", &crate::code::module("chat")]);
+    printed(dir, &["create", "org.example.chat"]);
+    fs::remove_dir_all(dir.join("wasm")).unwrap();
+    let (found, code) = findings(dir, &[]);
+    assert_eq!((found.len(), code), (1, 0), "{found:?}");
+    assert_eq!(found[0]["finding"], "unknown_type");
+    assert_eq!(found[0]["mended_by"], Value::Null);
+    let message = found[0]["message"].as_str().unwrap();
+    assert!(message.contains("code add FILE`"), "{message}");
+}

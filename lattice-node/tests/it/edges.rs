@@ -25,7 +25,9 @@ use lattice_registry::TypedStore;
 #[cfg(feature = "wasm")]
 use crate::code::{CHAT, module};
 use crate::damage::stores::Kind;
-use crate::{copy_dir, edit, lattice, printed, state_db};
+#[cfg(feature = "wasm")]
+use crate::printed;
+use crate::{copy_dir, edit, lattice, state_db};
 
 /// How long a command may take.
 const MOST: Duration = Duration::from_secs(30);

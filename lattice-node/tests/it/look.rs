@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{printed, state_db};
+use crate::{lattice, printed, state_db};
 
 fn create(dir: &Path, store_type: &str, alias: &str) -> String {
     let id = printed(dir, &["create", store_type, "--alias", alias]);
@@ -169,4 +169,18 @@ fn a_store_with_a_dot_in_its_name_is_described() {
     let dir = dir.path();
     let id = create(dir, "core:kvstore", "my.store");
     assert_eq!(value(dir, &["describe", "my.store"])["store_id"], id);
+}
+
+/// The file is read once for all stores.
+#[test]
+fn names_that_cannot_be_read_are_noted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        printed(dir.path(), &["create", "core:kvstore"]);
+    }
+    fs::write(dir.path().join("aliases.toml"), "x=").unwrap();
+    let output = lattice(dir.path(), &["metrics", "--all"]);
+    let noted = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{noted}");
+    assert_eq!(noted.matches("aliases.toml").count(), 1, "{noted}");
 }

@@ -96,6 +96,44 @@ fn a_script_ends_at_the_first_line_that_fails() {
     assert_eq!(code, Some(3), "{errors}");
 }
 
+/// A text is no row, and is printed as it is.
+#[test]
+fn a_table_keeps_what_is_no_row() {
+    let dir = stores();
+    let lines = ".mode table\nget apricot\ninfo --help\nget apricot\n";
+    let (out, errors, code) = script(dir.path(), lines, &["fruit"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(out.contains("Usage: lattice info"), "{out}");
+    assert_eq!(out.matches("red").count(), 2, "{out}");
+    // Bytes that are not text are escaped.
+    let lines = ".mode table\nbundle create fruit -\n";
+    let (out, errors, code) = script(dir.path(), lines, &["fruit"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(out.contains("\\x00"), "{out}");
+}
+
+#[test]
+fn commands_get_the_options_of_the_shell() {
+    let dir = stores();
+    let options = ["--no-wait", "--color=never", "-vv"];
+    let (out, errors, code) = script(dir.path(), "config\n", &options);
+    assert_eq!(code, Some(0), "{errors}");
+    for line in [
+        "wait          0             environment, LATTICE_WAIT",
+        "color         never         environment, LATTICE_COLOR",
+        "log           debug         environment, LATTICE_LOG",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    // An option of a line overrides that of the shell.
+    let (out, _, _) = script(dir.path(), "config --wait=3\n", &options);
+    assert!(out.contains("option, --wait"), "{out}");
+    let (_, errors, code) = script(dir.path(), "doctor\n", &["--quiet"]);
+    assert_eq!((&*errors, code), ("", Some(0)));
+    let (_, errors, _) = script(dir.path(), "doctor\n", &[]);
+    assert!(errors.contains("checked"), "{errors}");
+}
+
 #[test]
 fn scripts_read_further_scripts_but_not_themselves_for_ever() {
     let dir = stores();

@@ -144,6 +144,16 @@ impl Known {
         parse(key, value.lines().next()?)
     }
 
+    /// The stores that were created here.
+    pub(super) fn created(&self) -> Vec<StoreId> {
+        let end = format!("how = \"{}\" }}", How::Created.name());
+        let lines = self.text.iter().flat_map(|text| text.lines());
+        let created = lines.filter(|line| line.ends_with(&end));
+        created
+            .filter_map(|line| line.strip_prefix('"')?.split_once('"')?.0.parse().ok())
+            .collect()
+    }
+
     /// All lines of entries: those of stores, and those of files.
     pub(super) fn lines(&self) -> Lines {
         let mut lines = Lines::default();

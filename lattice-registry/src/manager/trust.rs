@@ -54,7 +54,16 @@ impl StoreManager {
         Ok(looked?.1)
     }
 
-    /// The same, with `known.toml` already read: whether it is there, and its entries. Also returns
+    /// The stores that were created in this data directory, as `known.toml` says: not those that came
+    /// as bundles or copies, nor those that are older than the file.
+    ///
+    /// # Errors
+    /// If `known.toml` cannot be read.
+    pub fn created(&self) -> Result<Vec<StoreId>, ManagerError> {
+        Ok(Known::load(&self.dir)?.created())
+    }
+
+    /// The same as [`is_known`](Self::is_known), with `known.toml` already read: whether it is there, and its entries. Also returns
     /// what a peek returns.
     pub(super) fn peek_known(
         &self,

@@ -49,12 +49,17 @@ fn a_store_that_is_not_known_is_verified_before_it_is_written() {
     let file = two.store_path(id);
     assert!(!two.is_known(&file).unwrap());
     let listed = two.list().unwrap();
-    assert_eq!(listed.iter().filter(|it| it.is_known).count(), 1);
+    let known: Vec<_> = listed.iter().filter(|it| it.is_known).collect();
+    assert_eq!(known.len(), 1);
+    // Its own store, also when the other one is known.
+    let own = vec![known[0].meta.as_ref().unwrap().store_id];
+    assert_eq!(two.created().unwrap(), own);
     // Reading changes nothing about that.
     assert_eq!(ops(&two, id), 10);
     assert!(!two.is_known(&file).unwrap());
     assert_eq!(two.ensure_known(&file).unwrap(), Vouched::Verified);
     assert_eq!(two.ensure_known(&file).unwrap(), Vouched::Known);
+    assert_eq!(two.created().unwrap(), own);
     two.open(id, Access::ReadWrite).unwrap();
 }
 

@@ -69,7 +69,8 @@ Example: lattice info fruit
 
 JSON: store_id, store_type, schema_version, tips, state_hash, ops, elements, key_count (null unless it is a \
 key-value store), entry_count (null unless it is a log), authors, frontier, forks, held, held_ops, logic_version, code (where its module is), opened_by (the code that would open it, or \
-null), needs_upgrade (whether it is older than that code), bytes, alias, owner, \
+null), needs_upgrade (whether it is older than that code), newer (the newer code, or null), bytes, journal_transactions, \
+journal_bytes (null without a journal), alias, owner, \
 created, migrated_from, verified (whether this data directory vouches for the store), copy (whether it is \
 an unconfirmed copy)";
 
@@ -356,11 +357,11 @@ JSON: store_id, store_type, alias, kept (where the replaced file is, or null), v
 pub(super) const DOCTOR: &str = "\
 Checks the modes of the data directory, its identity (missing, replaced, or used by a clone), its names and its \
 cache of modules; and of each store whether it is intact, verified, a copy, older than this program, misdated, or \
-holds ops. Each finding names the command that mends it. If a store is damaged, the exit code is 4.
+holds ops. Most findings name the command that mends them. If a store is damaged, the exit code is 4.
 
 Then lists directories and files that no process works on: stores that a killed command was building \
-(creation, copy, migration) or removing (removal), unfinished files (partial), and the files that a \
-rebuild or a restore replaced (before-rebuild, before-restore). `lattice migrate` resumes a migration \
+(creation, copy, migration) or removing (removal), unfinished files (partial), the files that a \
+rebuild or a restore replaced (before-rebuild, before-restore), and parts of a journal that no store needs (journal). `lattice migrate` resumes a migration \
 that is listed. A replaced file is removed only if the store's file can be read.
 
 Example: lattice doctor
@@ -434,13 +435,13 @@ Example: lattice help
 JSON: topic, text";
 
 pub(super) const CONFIG: &str = "\
-The settings are in the file config.toml of the data directory. An environment variable stands over the \
-file, and an option over both. A wrong setting is an error of every command but this one, `doctor`, `help`, \
+The settings are in the file config.toml of the data directory. An environment variable overrides the \
+file, and an option overrides both. A wrong setting is an error of every command but this one, `doctor`, `help`, \
 `man` and `completions`, which use its default.
 
 wait, LATTICE_WAIT, --wait: how many seconds a write waits for its turn; 10
 color, LATTICE_COLOR, --color: \"auto\", \"always\" or \"never\"; \"auto\"
-pager, LATTICE_PAGER, PAGER: the command that shows long texts on a terminal, or \"\"; \"less\"
+pager, LATTICE_PAGER, PAGER: the command that shows long texts on a terminal, or \"\" for no pager; \"less\"
 log, LATTICE_LOG, -v: which events of the libraries are printed: a level (off, error, warn, info, debug, \
 trace), or levels of modules, as \"warn,lattice_backend=debug\"; \"off\"; -v is info, -vv is debug
 verify, LATTICE_VERIFY, --trust: what is done about a store that this data directory does not vouch for: \

@@ -7,11 +7,11 @@ use lattice_backend::op::ApplyIndex;
 use lattice_meta::{StoreId, StoreType};
 use serde_json::{Map, Value, json};
 
-use crate::Alias;
 use crate::program::args::Metrics;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::output::json_path;
+use crate::{Alias, Aliases};
 
 /// A number of a store: its name, and what it is.
 const NUMBERS: [(&str, &str); 8] = [
@@ -50,16 +50,19 @@ pub(super) fn metrics(context: &mut Context<'_>, args: &Metrics) -> Result<(), F
         return all(context);
     };
     let path = context.path(store)?;
-    let measured = measure(context, &path)?;
+    let aliases = context.aliases();
+    let measured = measure(context, &path, &aliases)?;
     show(context, &[measured], &[])
 }
 
 /// Measures all stores; one that cannot be read is reported, and the others still are.
 fn all(context: &mut Context<'_>) -> Result<(), Failure> {
     let (mut measured, mut failed) = (Vec::new(), Vec::new());
-    for listed in context.node.manager().list()? {
+    let all = context.node.manager().list()?;
+    let aliases = context.aliases();
+    for listed in all {
         let path = listed.path;
-        match measure(context, &path) {
+        match measure(context, &path, &aliases) {
             Ok(one) => measured.push(one),
             Err(failure) => {
                 let name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
@@ -71,7 +74,7 @@ fn all(context: &mut Context<'_>) -> Result<(), Failure> {
     show(context, &measured, &failed)
 }
 
-fn measure(context: &mut Context<'_>, path: &Path) -> Result<Measured, Failure> {
+fn measure(context: &Context<'_>, path: &Path, aliases: &Aliases) -> Result<Measured, Failure> {
     let manager = context.node.manager();
     let handle = manager.open_history(path)?;
     let meta = handle.info()?;
@@ -99,7 +102,7 @@ fn measure(context: &mut Context<'_>, path: &Path) -> Result<Measured, Failure> 
     Ok(Measured {
         store_id: meta.store_id,
         store_type: meta.store_type,
-        alias: context.aliases().alias_of(meta.store_id).cloned(),
+        alias: aliases.alias_of(meta.store_id).cloned(),
         numbers,
     })
 }

@@ -2,16 +2,15 @@
 
 use lattice_backend::backend::Cause;
 use lattice_logstore::{Keep, copy_newest};
-use lattice_meta::StoreId;
 use lattice_registry::{Calls, Migration, StoreHandle};
 use serde_json::json;
 
 use super::stores::parse_type;
+use crate::Aliases;
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
-use crate::{Alias, Aliases};
 
 pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Result<(), Failure> {
     context.trust(migrate.trusting);
@@ -42,16 +41,17 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     };
     #[cfg(feature = "wasm")]
     super::code::note_use(context, migrated.store_id)?;
-    if let Some(alias) = &migrate.alias {
-        let named = Aliases::set(&context.data_dir, alias, migrated.store_id);
-        named.map_err(|error| {
-            Failure::from(error).within(&format!("store {} was created", migrated.store_id))
-        })?;
-    }
-    let moved = match keep.is_some() {
-        true => move_aliases(context, migrated.from, migrated.store_id)?,
-        false => Vec::new(),
+    let named = match &migrate.alias {
+        Some(alias) => Aliases::set(&context.data_dir, alias, migrated.store_id),
+        None => Ok(()),
     };
+    let moved = named.and_then(|()| match keep.is_some() {
+        true => Aliases::move_all(&context.data_dir, migrated.from, migrated.store_id),
+        false => Ok(Vec::new()),
+    });
+    let moved = moved.map_err(|error| {
+        Failure::from(error).within(&format!("store {} was created", migrated.store_id))
+    })?;
     let alias = migrate.alias.as_ref().or(moved.first());
     let value = json!({
         "store_id": migrated.store_id,
@@ -111,21 +111,4 @@ impl Migration for Newest {
     fn calls<'a>(&'a self, old: &'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
         copy_newest(old, self.0)
     }
-}
-
-/// Lets the names of a store name another one.
-fn move_aliases(
-    context: &mut Context<'_>,
-    from: StoreId,
-    to: StoreId,
-) -> Result<Vec<Alias>, Failure> {
-    let aliases = context.aliases();
-    let names = aliases.iter().filter(|(_, id)| *id == from);
-    let names: Vec<Alias> = names.map(|(alias, _)| alias.clone()).collect();
-    for alias in &names {
-        let moved = Aliases::remove(&context.data_dir, alias)
-            .and_then(|_| Aliases::set(&context.data_dir, alias, to));
-        moved.map_err(|error| Failure::from(error).within(&format!("store {to} was created")))?;
-    }
-    Ok(names)
 }

@@ -8,6 +8,7 @@ use clap::{Arg, Command};
 /// The words before the cursor, as the program reads them.
 #[derive(Debug)]
 pub(super) struct Place<'c> {
+    pub(super) root: &'c Command,
     /// The command of the words so far.
     pub(super) command: &'c Command,
     /// Its names, without the program's.
@@ -26,6 +27,7 @@ impl<'c> Place<'c> {
     /// Reads the words after the program's name.
     pub(super) fn after(root: &'c Command, words: &[OsString]) -> Self {
         let mut place = Self {
+            root,
             command: root,
             path: Vec::new(),
             given: Vec::new(),

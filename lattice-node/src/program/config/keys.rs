@@ -1,4 +1,4 @@
-//! The settings that there are.
+//! The table of settings.
 
 use clap::ValueEnum;
 
@@ -6,7 +6,7 @@ use crate::program::args::Color;
 use crate::program::log;
 use crate::program::suggest::did_you_mean;
 
-/// The value of `verify` by which stores are taken unverified.
+/// The value of `verify` by which commands take stores unverified.
 pub(super) const TRUST: &str = "trust";
 
 /// A setting.
@@ -58,7 +58,7 @@ pub(super) const KEYS: [Spec; 6] = [
         name: "pager",
         variables: &["LATTICE_PAGER", "PAGER"],
         default: "less",
-        expected: "a command, as \"less\"; \"\" is none",
+        expected: "a command, as \"less\", or \"\" for no pager",
         is_number: false,
         fits: |text| !text.chars().any(char::is_control),
     },

@@ -232,6 +232,16 @@ impl Settings {
         global.settings = self;
     }
 
+    /// The settings that the command line has, each as a variable and its value.
+    #[cfg(feature = "shell")]
+    pub(super) fn options(&self) -> Vec<(&'static str, String)> {
+        let all = KEYS.iter().zip(&self.values);
+        let given = all.filter(|(_, setting)| matches!(setting.origin, Origin::Option(_)));
+        given
+            .map(|(spec, setting)| (spec.variables[0], setting.text.clone()))
+            .collect()
+    }
+
     fn text(&self, key: Key) -> &str {
         &self.values[keys::place(key)].text
     }

@@ -29,7 +29,7 @@ fn origin(settings: &Settings, key: Key) -> &Origin {
 }
 
 #[test]
-fn options_stand_over_the_environment_and_that_over_the_file() {
+fn options_override_the_environment_and_that_overrides_the_file() {
     let file = "# mine\nwait = 3\ncolor = \"never\"\nverify = 'trust'\ncode_policy = \"follow\"\n";
     let all = settings(file, &[], &[]);
     assert!(all.errors.is_empty(), "{:?}", all.errors);

@@ -139,9 +139,7 @@ pub(super) fn of_topic(topic: Topic) -> String {
     let mut roff = Roff::new();
     roff.control("TH", [&*name, "7", "", &source(), MANUAL]);
     roff.control("SH", ["NAME"]);
-    let title = topic.title();
-    let title = title.split_once(": ").map_or(title, |(_, rest)| rest);
-    roff.text([roman(format!("{name} - {title}"))]);
+    roff.text([roman(format!("{name} - {}", topic.about()))]);
     roff.control("SH", ["DESCRIPTION"]);
     let mut is_first = true;
     for block in topic.blocks() {

@@ -28,7 +28,7 @@ use super::args::Prompt;
 use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::interrupt::Signal;
-use super::output::escape_text;
+use super::output::{escape, escape_text};
 use crate::Access;
 
 /// Scripts that read each other are read to this depth.
@@ -60,6 +60,8 @@ struct Session<'a, 'b> {
     program: PathBuf,
     /// The options of the shell, which its commands get.
     options: Vec<OsString>,
+    /// The settings that are options of the shell, as variables: options of a line override them.
+    variables: Vec<(&'static str, String)>,
     store: Option<Store>,
     mode: Mode,
     times: bool,
@@ -87,6 +89,7 @@ pub(super) fn shell(context: &mut Context<'_>, args: &Prompt) -> Result<(), Fail
     let mut session = Session {
         program: env::current_exe()?,
         options: options(context),
+        variables: context.settings.options(),
         store: None,
         mode,
         times: false,
@@ -105,17 +108,17 @@ pub(super) fn shell(context: &mut Context<'_>, args: &Prompt) -> Result<(), Fail
     }
 }
 
-/// The options that say where stores and code are.
+/// The options that say where stores and code are, and that notes are not printed.
 fn options(context: &Context<'_>) -> Vec<OsString> {
-    let mut options = vec![
-        "--data-dir".into(),
-        context.data_dir.clone().into_os_string(),
-    ];
+    let dir = context.data_dir.clone().into_os_string();
+    let options = ["--data-dir".into(), dir];
     #[cfg(feature = "wasm")]
-    for file in &context.code_files {
-        options.extend(["--code".into(), file.clone().into_os_string()]);
-    }
-    options
+    let files = context.code_files.iter().cloned();
+    #[cfg(not(feature = "wasm"))]
+    let files = std::iter::empty::<PathBuf>();
+    let code = files.flat_map(|file| ["--code".into(), file.into_os_string()]);
+    let quiet = context.out.is_quiet().then(|| "--quiet".into());
+    options.into_iter().chain(code).chain(quiet).collect()
 }
 
 impl Session<'_, '_> {
@@ -219,6 +222,7 @@ impl Session<'_, '_> {
         self.context.out.flush()?;
         let mut process = Process::new(&self.program);
         process.args(&self.options);
+        process.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if self.mode != Mode::Text {
             process.arg("--json");
         }
@@ -270,11 +274,16 @@ impl Session<'_, '_> {
         });
         let is_table = self.mode == Mode::Table;
         let mut rows = Rows::new(is_table, self.context.out.is_terminal());
-        for line in BufReader::new(stdout).lines() {
-            match serde_json::from_str(&line?) {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line?;
+            match serde_json::from_slice(&line) {
                 Ok(Value::Object(object)) => rows.push(object, self.context.out.data())?,
                 Ok(value) => rows.push_value(value, self.context.out.data())?,
-                Err(_) => {}
+                Err(_) => {
+                    // No row, as the text of `--help`.
+                    rows.finish(self.context.out.data())?;
+                    self.context.out.line(&escape(&line))?;
+                }
             }
         }
         rows.finish(self.context.out.data())?;

@@ -3,10 +3,9 @@
 //! A topic is Markdown of few forms: a title, paragraphs, points that begin with `* `, and blocks
 //! that are indented by four spaces and printed as they are.
 
-use clap::CommandFactory;
 use serde_json::json;
 
-use super::args::{Args, Help};
+use super::args::{Help, program};
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{Output, styles};
@@ -20,32 +19,24 @@ pub(super) struct Topic {
     pub(super) text: &'static str,
 }
 
+/// A topic, whose text is in the file of its name.
+macro_rules! topic {
+    ($name:literal) => {
+        Topic {
+            name: $name,
+            text: include_str!(concat!($name, ".md")),
+        }
+    };
+}
+
 /// All topics.
 pub(super) const TOPICS: [Topic; 6] = [
-    Topic {
-        name: "stores",
-        text: include_str!("stores.md"),
-    },
-    Topic {
-        name: "bundles",
-        text: include_str!("bundles.md"),
-    },
-    Topic {
-        name: "code",
-        text: include_str!("code.md"),
-    },
-    Topic {
-        name: "conflicts",
-        text: include_str!("conflicts.md"),
-    },
-    Topic {
-        name: "json",
-        text: include_str!("json.md"),
-    },
-    Topic {
-        name: "exit-codes",
-        text: include_str!("exit-codes.md"),
-    },
+    topic!("stores"),
+    topic!("bundles"),
+    topic!("code"),
+    topic!("conflicts"),
+    topic!("json"),
+    topic!("exit-codes"),
 ];
 
 /// The columns of a text that is not for a terminal.
@@ -67,6 +58,12 @@ impl Topic {
     pub(super) fn title(self) -> &'static str {
         let first = self.text.lines().next().unwrap_or("");
         first.trim_start_matches("# ")
+    }
+
+    /// What the title says of it.
+    pub(super) fn about(self) -> &'static str {
+        let title = self.title();
+        title.split_once(": ").map_or(title, |(_, rest)| rest)
     }
 
     /// The text below the title.
@@ -157,20 +154,14 @@ fn shown(out: &Output<'_>, topic: Topic, columns: usize) -> String {
 
 /// The columns of the output.
 fn columns(out: &Output<'_>) -> usize {
-    match out.is_terminal() {
-        true => usize::from(console::Term::stdout().size().1).clamp(20, MOST_COLUMNS),
-        false => COLUMNS,
-    }
+    out.width()
+        .map_or(COLUMNS, |width| width.clamp(20, MOST_COLUMNS))
 }
 
 /// The list of topics.
 pub(super) fn list() -> String {
-    let lines = TOPICS.iter().map(|topic| {
-        let title = topic.title();
-        let title = title.split_once(": ").map_or(title, |(_, rest)| rest);
-        format!("  {:<12} {title}", topic.name)
-    });
-    let lines: Vec<_> = lines.collect();
+    let line = |topic: &Topic| format!("  {:<12} {}", topic.name, topic.about());
+    let lines: Vec<_> = TOPICS.iter().map(line).collect();
     format!("Topics, for `lattice help TOPIC`:\n{}", lines.join("\n"))
 }
 
@@ -178,7 +169,7 @@ pub(super) fn list() -> String {
 pub(super) fn help(context: &mut Context<'_>, help: &Help) -> Result<(), Failure> {
     let name = help.words.join("-");
     let topic = TOPICS.iter().copied().find(|topic| topic.name == name);
-    let mut root = Args::command();
+    let mut root = program();
     root.build();
     let columns = columns(&context.out);
     let command = command(&root, &help.words).map(|command| {

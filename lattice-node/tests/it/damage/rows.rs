@@ -5,18 +5,14 @@ use std::sync::Arc;
 
 use lattice_backend::backend::{Access, MemoryBackend, OpenOptions, StateBackend};
 use lattice_backend::conformance::{RowMap, create_of, mutations, rows_of};
-use lattice_backend::engine::Engine;
 use lattice_backend::engine::open::{LogicPolicy, OpenRequest};
-use lattice_backend::machine::Value;
 use lattice_backend::redb::RedbBackend;
-use lattice_code::releases::{self, Publish, ReleaseStore, Withdraw};
-use lattice_meta::{Cid, StoreId, StoreType};
+use lattice_meta::{StoreId, StoreType};
 use lattice_node::{
     Depth, KvStore, ManagerOptions, ProgressSink, Registry, StoreHandle, StoreManager,
     core_registry,
 };
-use lattice_registry::{EngineOpener, Peeked};
-use lattice_wasm::{Code, WasmMachine, guests};
+use lattice_registry::Peeked;
 
 use super::stores::Kind;
 
@@ -114,66 +110,80 @@ fn every_change_of_one_row_of_a_migrated_store_and_its_successor_is_found() {
     assert_all_are_found(&successor, &registry, 500);
 }
 
-/// Releases that conflict, one that is withdrawn, and no ops at all.
-#[test]
-fn every_change_of_one_row_of_a_registry_is_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let manager = manager(dir.path(), core_registry().unwrap());
-    let store_type = releases::store_type();
-    let registry = core_registry().unwrap();
-    let (_, rows) = written(&manager, &store_type, |_| {});
-    assert_all_are_found(&rows, &registry, 300);
-    let (_, rows) = written(&manager, &store_type, |store| {
-        let store = store.downcast_ref::<ReleaseStore>().unwrap();
-        let modules = [guests::CHAT, guests::COUNTER, guests::LOGSTORE];
-        let cids = modules.map(Cid::of);
-        for (release, cid) in [(1, cids[0]), (2, cids[1]), (3, cids[2])] {
-            let publish = Publish {
-                store_type: "org.example.chat".parse().unwrap(),
-                release,
-                cid,
-                length: 7000,
-                abi: 1,
-                schemas: (1, 1),
-                replaces: (release > 1).then_some(cids[0]),
-                notes: format!("Release {release}").repeat(20),
-            };
-            store.publish(&publish).unwrap();
-        }
-        let reason = "It loses messages.".to_owned();
-        let withdraw = Withdraw {
-            cid: cids[1],
-            reason,
-        };
-        store.withdraw(&withdraw).unwrap();
-    });
-    assert_all_are_found(&rows, &registry, 900);
-}
+#[cfg(feature = "wasm")]
+mod modules {
+    //! The registry of releases, and a store whose code is a module.
 
-/// The code of the store is a module.
-#[test]
-fn every_change_of_one_row_of_a_store_of_a_module_is_found() {
-    let code = Code::new(guests::CHAT).unwrap();
-    let store_type = code.store_type().clone();
-    let registry = || {
-        let mut registry = core_registry().unwrap();
-        let code = code.clone();
-        let machine = move || WasmMachine::new(code.clone(), &[]).unwrap();
-        let opener = EngineOpener::<Engine<WasmMachine>>::new(machine);
-        registry.register(store_type.clone(), opener).unwrap();
-        registry
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let (_, rows) = written(&manager(dir.path(), registry()), &store_type, |store| {
-        for (room, text) in [
-            ("tea", "one"),
-            ("coffee", "two"),
-            ("tea", &"x".repeat(2000)),
-        ] {
-            let text = ("text", Value::Text(text.into()));
-            let args = [("room", Value::Text(room.into())), text];
-            store.call("post", Value::record(args)).unwrap();
-        }
-    });
-    assert_all_are_found(&rows, &registry(), 800);
+    use lattice_backend::engine::Engine;
+    use lattice_backend::machine::Value;
+    use lattice_code::releases::{self, Publish, ReleaseStore, Withdraw};
+    use lattice_meta::Cid;
+    use lattice_registry::EngineOpener;
+    use lattice_wasm::{Code, WasmMachine, guests};
+
+    use super::*;
+
+    /// Releases that conflict, one that is withdrawn, and no ops at all.
+    #[test]
+    fn every_change_of_one_row_of_a_registry_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let manager = manager(dir.path(), core_registry().unwrap());
+        let store_type = releases::store_type();
+        let registry = core_registry().unwrap();
+        let (_, rows) = written(&manager, &store_type, |_| {});
+        assert_all_are_found(&rows, &registry, 300);
+        let (_, rows) = written(&manager, &store_type, |store| {
+            let store = store.downcast_ref::<ReleaseStore>().unwrap();
+            let modules = [guests::CHAT, guests::COUNTER, guests::LOGSTORE];
+            let cids = modules.map(Cid::of);
+            for (release, cid) in [(1, cids[0]), (2, cids[1]), (3, cids[2])] {
+                let publish = Publish {
+                    store_type: "org.example.chat".parse().unwrap(),
+                    release,
+                    cid,
+                    length: 7000,
+                    abi: 1,
+                    schemas: (1, 1),
+                    replaces: (release > 1).then_some(cids[0]),
+                    notes: format!("Release {release}").repeat(20),
+                };
+                store.publish(&publish).unwrap();
+            }
+            let reason = "It loses messages.".to_owned();
+            let withdraw = Withdraw {
+                cid: cids[1],
+                reason,
+            };
+            store.withdraw(&withdraw).unwrap();
+        });
+        assert_all_are_found(&rows, &registry, 900);
+    }
+
+    /// The code of the store is a module.
+    #[test]
+    fn every_change_of_one_row_of_a_store_of_a_module_is_found() {
+        let code = Code::new(guests::CHAT).unwrap();
+        let store_type = code.store_type().clone();
+        let registry = || {
+            let mut registry = core_registry().unwrap();
+            let code = code.clone();
+            let machine = move || WasmMachine::new(code.clone(), &[]).unwrap();
+            let opener = EngineOpener::<Engine<WasmMachine>>::new(machine);
+            registry.register(store_type.clone(), opener).unwrap();
+            registry
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (_, rows) = written(&manager(dir.path(), registry()), &store_type, |store| {
+            for (room, text) in [
+                ("tea", "one"),
+                ("coffee", "two"),
+                ("tea", &"x".repeat(2000)),
+            ] {
+                let text = ("text", Value::Text(text.into()));
+                let args = [("room", Value::Text(room.into())), text];
+                store.call("post", Value::record(args)).unwrap();
+            }
+        });
+        assert_all_are_found(&rows, &registry(), 800);
+    }
 }

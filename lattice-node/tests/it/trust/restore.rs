@@ -104,6 +104,7 @@ fn a_restore_says_what_it_needs_and_enters_the_store() {
     assert_eq!(json(&there, &["restore", &copy, "--yes"])["verified"], true);
 }
 
+#[cfg(feature = "wasm")]
 #[test]
 fn a_copy_of_an_unknown_type_is_restored_only_on_trust() {
     let world = World::new();

@@ -7,25 +7,26 @@ use lattice_meta::{PubKey, StoreId};
 
 use super::Finding;
 use crate::program::context::Context;
-use crate::program::failure::{Failure, chain};
-use crate::{ALIASES_FILE, Aliases, IDENTITY_FILE, IdentityError, load_identity};
+use crate::program::failure::{Kind, chain};
+use crate::{ALIASES_FILE, Aliases, IDENTITY_FILE, IdentityError, ManagerError, load_identity};
 
-/// The permission bits that neither an owner nor a group that reads needs.
+/// The permission bits that neither an owner nor a group that reads needs. A group may read what
+/// was shared with it, and enter directories.
 #[cfg(unix)]
 const TOO_MUCH: u32 = 0o027;
 
 /// Everything but the identity, which the histories of the stores say more about.
-pub(super) fn look_at(context: &Context<'_>) -> Result<Vec<Finding>, Failure> {
+pub(super) fn look_at(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !context.data_dir.exists() {
-        return Ok(findings);
+        return findings;
     }
     #[cfg(unix)]
     modes(context, &mut findings);
     names(context, &mut findings);
     #[cfg(feature = "wasm")]
     code(context, &mut findings);
-    Ok(findings)
+    findings
 }
 
 #[cfg(unix)]
@@ -52,10 +53,7 @@ fn modes(context: &Context<'_>, findings: &mut Vec<Finding>) {
             continue;
         };
         let mode = metadata.permissions().mode() & 0o777;
-        // A group may read what was shared with it, and enter directories.
-        let excess = mode & TOO_MUCH & !if metadata.is_dir() { 0o001 } else { 0 };
-        let excess = excess | mode & 0o001;
-        if excess != 0 {
+        if mode & TOO_MUCH != 0 {
             let mut finding = Finding::new(
                 "mode",
                 format!(
@@ -130,22 +128,18 @@ fn code(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The stores that were created here, as `known.toml` says.
-fn created(dir: &Path) -> Vec<StoreId> {
-    let text = fs::read_to_string(dir.join("known.toml")).unwrap_or_else(|_| String::new());
-    let lines = text.lines().filter(|line| line.contains("\"created\""));
-    lines
-        .filter_map(|line| line.split('"').nth(1)?.parse().ok())
-        .collect()
-}
-
 /// Whether the identity is there, and the one that the stores were written with.
-pub(super) fn identity(context: &Context<'_>) -> Result<Vec<Finding>, Failure> {
+pub(super) fn identity(context: &Context<'_>) -> Vec<Finding> {
     let dir = &context.data_dir;
     let path = dir.join(IDENTITY_FILE);
-    let owners: Vec<(StoreId, PubKey, bool)> = owners(context);
+    let loaded = load_identity(dir);
+    let own = loaded.as_ref().ok().map(|key| key.public());
+    let owners = match owners(context, own) {
+        Ok(owners) => owners,
+        Err(error) => return vec![Finding::new(Kind::Failed.name(), chain(&error))],
+    };
     let restore = format!("cp BACKUP/{IDENTITY_FILE} {}", word(&path));
-    Ok(match load_identity(dir) {
+    match loaded {
         Err(IdentityError::NotFound { .. }) if owners.is_empty() => Vec::new(),
         Err(IdentityError::NotFound { .. }) => vec![
             Finding::new(
@@ -195,21 +189,21 @@ pub(super) fn identity(context: &Context<'_>) -> Result<Vec<Finding>, Failure> {
                 _ => Vec::new(),
             }
         }
-    })
+    }
 }
 
-/// The stores that were created here, their owners, and whether this identity has written to them.
-fn owners(context: &Context<'_>) -> Vec<(StoreId, PubKey, bool)> {
+/// The stores that were created here, their owners, and whether an author has written to them. What
+/// is wrong with a store is found elsewhere.
+fn owners(
+    context: &Context<'_>,
+    author: Option<PubKey>,
+) -> Result<Vec<(StoreId, PubKey, bool)>, ManagerError> {
     let manager = context.node.manager();
-    let own = load_identity(&context.data_dir)
-        .ok()
-        .map(|key| key.public());
     let owner = |store_id: StoreId| {
         let history = manager.open_history(manager.store_path(store_id)).ok()?;
         let tips = history.tips().ok()?;
-        let wrote = own.is_some_and(|own| tips.contains_key(&own));
+        let wrote = author.is_some_and(|author| tips.contains_key(&author));
         Some((store_id, history.genesis().owner(), wrote))
     };
-    let stores = created(&context.data_dir);
-    stores.into_iter().filter_map(owner).collect()
+    Ok(manager.created()?.into_iter().filter_map(owner).collect())
 }

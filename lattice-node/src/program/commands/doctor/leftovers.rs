@@ -1,6 +1,6 @@
 //! What killed commands left, and the files that rebuilds and restores replaced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use lattice_registry::Leftover;
@@ -15,12 +15,16 @@ use crate::program::output::{escape, json_path, styles};
 
 const NOUNS: (&str, &str) = ("leftover", "leftovers");
 
+/// Lists what is left in `dirs`, and in the data directory if that is examined as a whole.
 pub(super) fn leftovers(
     context: &mut Context<'_>,
     dirs: &[PathBuf],
+    is_whole: bool,
     is_fixing: bool,
 ) -> Result<(), Failure> {
-    let left = context.node.manager().left_over(dirs)?;
+    let mut left = context.node.manager().left_over(dirs)?;
+    let is_in = |path: &Path| dirs.iter().any(|dir| path.parent() == Some(dir));
+    left.retain(|leftover| is_whole || is_in(&leftover.path));
     let now = SystemTime::now();
     let (mut count, mut bytes, mut failed) = (0_u64, 0_u64, None);
     for leftover in &left {

@@ -71,7 +71,7 @@ pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result
     let mut findings = Vec::new();
     let subjects = match is_whole {
         true => {
-            findings.extend(directory::look_at(context)?);
+            findings.extend(directory::look_at(context));
             stores::all(context)?
         }
         false => named,
@@ -85,12 +85,19 @@ pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result
         findings.extend(stores::look_at(context, &subject, depth));
     }
     if is_whole {
-        findings.extend(directory::identity(context)?);
+        findings.extend(directory::identity(context));
     }
     let damaged = findings.iter().filter(|finding| finding.is_damage).count();
+    let mut failed = None;
     for finding in &findings {
-        let fixed = doctor.fix && fix(finding)?;
-        print(context, finding, fixed)?;
+        let fixed = match doctor.fix {
+            true => fix(finding),
+            false => Ok(false),
+        };
+        print(context, finding, matches!(fixed, Ok(true)))?;
+        if let Err(failure) = fixed {
+            failed.get_or_insert(failure);
+        }
     }
     context.out.flush()?;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -102,11 +109,11 @@ pub(super) fn doctor(context: &mut Context<'_>, doctor: &args::Doctor) -> Result
             plural(count(found), ("finding", "findings"))
         ),
     });
-    if is_whole {
-        leftovers::leftovers(context, &dirs, doctor.fix)?;
+    if is_whole || !dirs.is_empty() {
+        leftovers::leftovers(context, &dirs, is_whole, doctor.fix)?;
     }
     match damaged {
-        0 => Ok(()),
+        0 => failed.map_or(Ok(()), Err),
         damaged => Err(Failure::damaged(format!(
             "{} damaged",
             plural(count(damaged), ("store is", "stores are"))

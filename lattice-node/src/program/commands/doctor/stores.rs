@@ -169,18 +169,18 @@ impl Store<'_, '_> {
                     timestamp(ms)
                 );
                 let command = format!("lattice migrate STORE --to {}", history.store_type());
-                self.find("misdated", &message, &command);
+                self.find("misdated", &message, &*command);
             }
         }
         Ok(())
     }
 
-    fn find(&mut self, kind: &'static str, message: &str, command: &str) {
+    fn find<'c>(&mut self, kind: &'static str, message: &str, command: impl Into<Option<&'c str>>) {
         let name = self.subject.name.display();
         let hints = self.context.out.hints().of_store(&self.subject.name);
         let mut finding = Finding::new(kind, format!("{name}: {}", hints.complete(message)))
-            .path(&self.subject.path)
-            .mended_by(hints.completed(command));
+            .path(&self.subject.path);
+        finding.mended_by = command.into().map(|command| hints.completed(command));
         finding.store_id = self.store_id;
         self.findings.push(finding);
     }
@@ -188,11 +188,14 @@ impl Store<'_, '_> {
     fn failed(&mut self, failure: &Failure) {
         // What is in a store's place and is no store has replaced it.
         let is_damage = failure.is_damage() || failure.kind() == Kind::NotAStore;
-        let (kind, command) = match failure.is_damage() {
-            true => ("damaged", "lattice salvage STORE"),
-            false => (failure.kind().name(), "lattice restore FILE"),
+        let kind = failure.kind();
+        let command = match kind {
+            kind if kind.is_damage() => Some("lattice salvage STORE"),
+            Kind::NotAStore | Kind::NoStore => Some("lattice restore FILE"),
+            // Of code that is not here, or of another process, the message says what to do.
+            _ => None,
         };
-        self.find(kind, failure.message(), command);
+        self.find(kind.name(), failure.message(), command);
         if let Some(finding) = self.findings.last_mut() {
             finding.is_damage = is_damage;
         }

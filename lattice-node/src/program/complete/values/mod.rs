@@ -3,15 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 
-use clap::{Arg, CommandFactory};
+use clap::Arg;
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Method, ValueType};
 use lattice_meta::{StoreId, StoreType};
 
 use super::place::Place;
 use super::{Answer, Files};
-use crate::program::args::Args;
-use crate::program::context::Context;
+use crate::program::context::{COMMANDS, Context};
 use crate::program::failure::Failure;
 use crate::program::pipes::FileArg;
 use crate::program::topics::TOPICS;
@@ -21,15 +20,6 @@ use crate::{Access, Alias, KvStore};
 const MOST: usize = 100;
 /// Of more stores the types are not read.
 const MOST_READ: usize = 64;
-/// Commands for stores of one type.
-const TYPED: [(&str, &[&str]); 2] = [
-    (
-        lattice_kvstore::STORE_TYPE,
-        &["put", "get", "exists", "del", "scan", "conflicts"],
-    ),
-    (lattice_logstore::STORE_TYPE, &["append", "tail"]),
-];
-
 /// Adds the values of an argument that begin with `current`.
 pub(super) fn add(
     context: &Context<'_>,
@@ -65,7 +55,7 @@ pub(super) fn add(
     } else {
         match (name, place.path[..].first().copied().unwrap_or("")) {
             ("STORE", command) => {
-                let typed = TYPED
+                let typed = COMMANDS
                     .iter()
                     .find(|(_, commands)| commands.contains(&command));
                 add_stores(context, typed.map(|(name, _)| *name), current, answer)?;
@@ -157,9 +147,7 @@ fn add_stores(
 
 /// The topics of the help, and the commands of the words so far.
 fn add_topics(place: &Place<'_>, current: &str, answer: &mut Answer) {
-    let mut root = Args::command();
-    root.build();
-    let mut command = &root;
+    let mut command = place.root;
     for word in place.values("words") {
         match word.to_str().and_then(|word| command.find_subcommand(word)) {
             Some(part) => command = part,
