@@ -123,6 +123,13 @@ pub enum Event {
         /// The authors.
         authors: Vec<PubKey>,
     },
+    /// The peer refuses ops of these authors: they are not sent to it.
+    AuthorsRefusedThere {
+        /// The session.
+        session: SessionId,
+        /// The authors that it has not named before.
+        authors: Vec<PubKey>,
+    },
     /// The effects differ first at this position of the canonical order.
     FirstDifference {
         /// The session.

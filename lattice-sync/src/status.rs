@@ -73,6 +73,8 @@ pub struct SessionStatus {
     pub push: Phase,
     /// Taking.
     pub pull: Phase,
+    /// Whether the peer durably has all ops of this side that it lacked and takes.
+    pub is_delivered: bool,
     /// Whether both had the same ops when they last compared.
     pub is_equal: bool,
     /// Whether both had the same ops and other states.

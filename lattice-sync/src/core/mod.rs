@@ -114,7 +114,8 @@ impl Core {
 
     /// The sessions, in the order in which they began.
     pub fn status(&self) -> Vec<SessionStatus> {
-        self.sessions.values().map(Session::status).collect()
+        let all = self.sessions.values();
+        all.map(|session| session.status(&self.config)).collect()
     }
 
     /// Bytes that came in and are neither part of a complete frame nor durable.
@@ -126,7 +127,7 @@ impl Core {
         let sessions = self
             .sessions
             .values()
-            .map(|session| session.status().buffered);
+            .map(|session| session.status(&self.config).buffered);
         links.chain(sessions).sum()
     }
 

@@ -98,7 +98,7 @@ impl Beats {
 impl Session {
     /// Whether all that can be sent was sent and has arrived, and all that came is taken in.
     fn is_quiet(&self, fx: &Effects<'_>) -> bool {
-        self.is_settled() && !self.is_turning && self.is_sent(fx) && self.pull.is_idle()
+        self.is_settled() && !self.is_turning && self.is_sent(fx.config) && self.pull.is_idle()
     }
 
     /// Speaks, if it is time.

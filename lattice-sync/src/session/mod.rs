@@ -243,7 +243,7 @@ impl Session {
             Frame::News(news) => self.on_news(fx, news),
             Frame::Ranges(ranges) => self.on_ranges(fx, &ranges),
             Frame::Want(want) => self.on_want(fx, &want),
-            Frame::Refused(refused) => self.on_refused(refused.authors),
+            Frame::Refused(refused) => self.on_refused(fx, refused.authors),
             Frame::Begin(begin) => self.on_begin(&begin),
             Frame::Ops(ops) => self.on_ops(fx, ops),
             Frame::Done(done) => self.on_done(fx, done.mark),
@@ -320,7 +320,7 @@ impl Session {
     }
 
     /// What the session is doing.
-    pub(crate) fn status(&self) -> SessionStatus {
+    pub(crate) fn status(&self, config: &Config) -> SessionStatus {
         let opening = |phase| match self.stage {
             Stage::Open => phase,
             _ => Phase::Opening,
@@ -332,6 +332,7 @@ impl Session {
             peer: self.peer,
             push: opening(self.push.phase()),
             pull: opening(self.pull.phase()),
+            is_delivered: self.is_delivered(config),
             is_equal: self.beats.is_equal,
             is_diverged: self.beats.is_diverged,
             counts: self.counts,

@@ -8,6 +8,7 @@ use lattice_meta::PubKey;
 
 use crate::config::{Config, Fault};
 use crate::convert::{to_u64, to_usize};
+use crate::event::Event;
 use crate::host::{Has, Lack, Lacking, Order, Output, Place, Request};
 use crate::session::compare::Method;
 use crate::session::{Effects, Pending, Session, Violation};
@@ -304,9 +305,14 @@ impl Session {
     }
 
     /// Whether all that may be sent was sent, and the peer has it.
-    pub(super) fn is_sent(&self, fx: &Effects<'_>) -> bool {
+    pub(super) fn is_sent(&self, config: &Config) -> bool {
         let is_off = matches!(self.push, Push::Off);
-        is_off || !self.is_reading && !self.has_new(fx.config) && self.sent == self.acked
+        is_off || !self.is_reading && !self.has_new(config) && self.sent == self.acked
+    }
+
+    /// Whether the peer durably has all that it lacked, as far as it takes it.
+    pub(super) fn is_delivered(&self, config: &Config) -> bool {
+        matches!(self.push, Push::Live) && self.is_sent(config)
     }
 
     pub(super) fn on_plan_slice(
@@ -410,15 +416,24 @@ impl Session {
     }
 
     /// The peer refuses authors.
-    pub(super) fn on_refused(&mut self, authors: Vec<PubKey>) -> Result<(), Violation> {
+    pub(super) fn on_refused(
+        &mut self,
+        fx: &mut Effects<'_>,
+        mut authors: Vec<PubKey>,
+    ) -> Result<(), Violation> {
         if !authors.is_sorted_by(|a, b| a < b) {
             return Err("refused authors are not in ascending order");
         }
-        self.refused.extend(authors);
-        match self.refused.len() > MAX_REFUSED {
-            true => Err("a peer refuses more authors than it may"),
-            false => Ok(()),
+        authors.retain(|author| !self.refused.contains(author));
+        self.refused.extend(&authors);
+        if self.refused.len() > MAX_REFUSED {
+            return Err("a peer refuses more authors than it may");
         }
+        if !authors.is_empty() {
+            let session = self.id;
+            fx.event(Event::AuthorsRefusedThere { session, authors });
+        }
+        Ok(())
     }
 
     /// A store has changed.

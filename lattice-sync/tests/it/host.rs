@@ -1,12 +1,12 @@
 //! Hosts that ask or answer what they should not.
 
-use lattice_sync::host::{Input, Mode, Request};
+use lattice_sync::host::{Input, Mode, Request, Side};
 use lattice_sync::wire::EndReason;
 use lattice_sync::{Event, Over};
 
 use crate::desk::{CONN, Desk, meet, talk};
 use crate::sim::disk::Disk;
-use crate::sim::world::{EPOCH_MS, store};
+use crate::sim::world::{EPOCH_MS, key, store};
 
 #[test]
 fn a_read_without_progress_ends_the_session_and_loses_no_op() {
@@ -71,4 +71,35 @@ fn a_search_in_a_history_without_ops_ends() {
     let session = one.session();
     one.input(Input::Probe { session });
     assert_eq!(one.events.last(), Some(&Event::ReplaysAgree { session }));
+}
+
+#[test]
+fn a_side_that_only_sends_knows_when_the_peer_has_all_that_it_takes() {
+    for refuses in [false, true] {
+        let (mut one, mut two) = (Desk::new(0, |_| ()), Desk::new(1, |_| ()));
+        two.disk.refused.extend(refuses.then(|| key(0)));
+        one.connect(Side::Dialled);
+        two.connect(Side::Accepted);
+        for (desk, ops) in [(&mut one, 3), (&mut two, 2)] {
+            for _ in 0..ops {
+                desk.disk.write(EPOCH_MS);
+            }
+            desk.disk.sync();
+        }
+        talk(&mut one, &mut two);
+        let (conn, store) = (CONN, store());
+        let mode = Mode {
+            gives: true,
+            takes: false,
+        };
+        one.input(Input::Sync { conn, store, mode });
+        assert!(!one.core.status()[0].is_delivered);
+        talk(&mut one, &mut two);
+        let status = &one.core.status()[0];
+        assert!(status.is_delivered && !status.is_equal);
+        assert_eq!(status.counts.ops_sent, if refuses { 0 } else { 3 });
+        let (session, authors) = (one.session(), vec![key(0)]);
+        let refused = Event::AuthorsRefusedThere { session, authors };
+        assert_eq!(one.events.contains(&refused), refuses);
+    }
 }

@@ -324,6 +324,7 @@ fn schedules_are_safe_and_end_equal() {
         "event Unequal",
         "event Diverged",
         "event AuthorsRefused",
+        "event AuthorsRefusedThere",
         "event Caught",
         "request TipsSince",
         "request ReadPlan",
