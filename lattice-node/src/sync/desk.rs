@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::engine::read::{OpOrder, OpsAfter, OpsEnd, PeerRow, ReplicaView};
+use lattice_backend::progress::ProgressSink;
+use lattice_backend::redb::RedbBackend;
 use lattice_meta::{Cid, GenesisHash, PubKey, StoreId};
 use lattice_sync::host::{
     Answer, Input, Loaded, Mode, Order, Place, Request, SessionId, Ticket, View,
@@ -271,9 +273,8 @@ impl Store {
                 continue;
             };
             drop(open);
-            let end = handle.wait_for_ops(seen.applied, WATCH);
             // The threads that answer say what is wrong with the store.
-            let end = end.and_then(|_| handle.ops_end());
+            let end = handle.wait_for_change(seen, WATCH);
             is_failing = end.is_err();
             if let Ok(end) = end
                 && end != seen
@@ -396,7 +397,7 @@ impl Reader {
                 let Some(plan) = self.plans.get_mut(&session) else {
                     return Ok(Answer::Failed);
                 };
-                let ops = plan.next_slice(max_bytes)?;
+                let ops = plan.next_slice(max_bytes)?.unwrap_or_else(Vec::new);
                 let last = plan.len() == 0;
                 if last {
                     self.plans.remove(&session);
@@ -427,7 +428,8 @@ impl Reader {
                 max_bytes,
             } => self.blob(handle, cid, offset, max_bytes),
             Request::Trace { at } => {
-                let (ops, hashes) = handle.trace(&at)?;
+                let none = ProgressSink::none();
+                let (ops, hashes) = handle.trace(&at, &RedbBackend::new(), &none)?;
                 Answer::Traced { ops, hashes }
             }
             Request::Load { .. } | Request::Ingest { .. } => Answer::Failed,
