@@ -168,10 +168,15 @@ impl Store {
         }
         let store_id = StoreId::certifying(&self.genesis);
         let manager = self.node.manager();
-        let history = || {
-            let path = manager.store_path(store_id);
-            manager.open_history(path)
+        let path = manager.store_path(store_id);
+        let missing = || ManagerError::NoSuchStore {
+            store_id,
+            dir: manager.stores_dir(),
         };
+        if !path.exists() {
+            return Err(missing().into());
+        }
+        let history = || manager.open_history(&path);
         let handle = match self.options.mode.takes {
             false => history()?,
             true => match manager.open(store_id, Access::ReadWrite) {
@@ -187,7 +192,7 @@ impl Store {
         };
         if handle.genesis().hash() != self.genesis {
             // The id is part of the hash. No peer names another one by accident.
-            return Err(ManagerError::NotFound { store_id }.into());
+            return Err(missing().into());
         }
         open.handle = Some(Arc::clone(&handle));
         drop(open);
@@ -280,7 +285,11 @@ impl Store {
                 && end != seen
             {
                 seen = end;
-                if self.inbox.send(Message::Input(self.changed_to(end))).is_err() {
+                if self
+                    .inbox
+                    .send(Message::Input(self.changed_to(end)))
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -350,7 +359,7 @@ impl Reader {
         });
         match loaded {
             Ok(loaded) => Answer::Loaded(Box::new(loaded)),
-            Err(StoreError::Open(ManagerError::NotFound { .. })) => {
+            Err(StoreError::Open(ManagerError::NoSuchStore { .. })) => {
                 Answer::Declined(RefuseReason::NotHere)
             }
             Err(StoreError::Open(error)) if error.is_in_use() => {
@@ -429,7 +438,7 @@ impl Reader {
             } => self.blob(handle, cid, offset, max_bytes),
             Request::Trace { at } => {
                 let none = ProgressSink::none();
-                let (ops, hashes) = handle.trace(&at, &RedbBackend::new(), &none)?;
+                let (ops, hashes) = handle.trace(&at, &RedbBackend::on_files(), &none)?;
                 Answer::Traced { ops, hashes }
             }
             Request::Load { .. } | Request::Ingest { .. } => Answer::Failed,

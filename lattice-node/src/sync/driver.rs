@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lattice_meta::{GenesisHash, PubKey, StoreId};
-use lattice_sync::host::{
-    Answer, ConnId, Input, Output, Request, SessionId, Side, Ticket, Time,
-};
+use lattice_sync::host::{Answer, ConnId, Input, Output, Request, SessionId, Side, Ticket, Time};
 use lattice_sync::wire::RefuseReason;
 use lattice_sync::{Core, Event, SessionStatus};
 
@@ -341,7 +339,12 @@ fn trace(event: &Event) {
             session,
             ours,
             theirs,
-        } => tracing::info!(session = session.get(), ours, theirs, "replicas stay unequal"),
+        } => tracing::info!(
+            session = session.get(),
+            ours,
+            theirs,
+            "replicas stay unequal"
+        ),
         Event::Diverged {
             session,
             ours,

@@ -117,8 +117,9 @@ impl Writer {
         let taken = handle.ingest_noted(&mut ops.into_iter().map(Ok), whose, row);
         let (found, noted) = taken.map_err(|error| match error {
             IngestError::Backend(error) => error,
+            // The ops are in memory.
             IngestError::Source { error, .. } => BackendError::storage("reading ops", error),
-            other => BackendError::storage("ingesting ops", other),
+            _ => BackendError::storage("ingesting ops", "of a reason that is not known here"),
         })?;
         let end = handle.ops_end()?;
         let mut report = self.report(&found);
@@ -152,7 +153,7 @@ impl Writer {
                     refused.insert(*author);
                 }
                 // A rejection that this program does not know is for good.
-                Outcome::Rejected(_) | _ => report.invalid += 1,
+                _ => report.invalid += 1,
             }
         }
         report.refused_authors = refused.into_iter().collect();

@@ -41,7 +41,10 @@ fn ops_of_another_process_are_pushed() {
     far.engine().wait_for_ops(1, PATIENCE).unwrap();
     assert_eq!(far.get("from").unwrap(), Some(b"a command".to_vec()));
     // And commands are not held up by a session.
-    printed(two.path(), &["put", &genesis.store_id().to_string(), "back", "again"]);
+    printed(
+        two.path(),
+        &["put", &genesis.store_id().to_string(), "back", "again"],
+    );
     near.engine().wait_for_ops(2, PATIENCE).unwrap();
 }
 

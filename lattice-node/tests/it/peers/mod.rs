@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use lattice_meta::{Genesis, GenesisHash};
 use lattice_node::prelude::*;
-use lattice_node::sync::{
-    ConnId, Event, Happened, Mode, Options, SessionId, Side, Stream, Syncer,
-};
+use lattice_node::sync::{ConnId, Event, Happened, Mode, Options, SessionId, Side, Stream, Syncer};
 use lattice_registry::TypedStore;
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! A first session, and what later ones cost.
 
 use lattice_node::sync::{Mode, Options};
-use lattice_node::{Access, IfCopied, KvStore};
+use lattice_node::{Access, KvStore};
 use lattice_registry::TypedStore;
 
 use super::*;
@@ -26,7 +26,7 @@ fn two_replicas_become_equal_and_each_op_is_sent_once() {
     near.engine()
         .verify(
             lattice_node::Depth::Full,
-            &lattice_backend::redb::RedbBackend::new(),
+            &lattice_backend::redb::RedbBackend::on_files(),
             &lattice_node::ProgressSink::none(),
         )
         .unwrap();
@@ -114,10 +114,7 @@ fn a_peer_with_the_same_ops_confirms_a_copy() {
     let again = tempfile::TempDir::new().unwrap();
     let key = lattice_node::IDENTITY_FILE;
     std::fs::copy(one.path().join(key), again.path().join(key)).unwrap();
-    let node = Node::builder(again.path())
-        .continue_copy(IfCopied::Ask)
-        .open()
-        .unwrap();
+    let node = Node::open(again.path()).unwrap();
     node.manager()
         .restore(&copy, lattice_node::IfThere::Refuse)
         .unwrap();

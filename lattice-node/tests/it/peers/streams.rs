@@ -19,7 +19,9 @@ fn bytes_of_something_else_end_the_connection() {
     let mut one = Peer::new(any());
     let (near, mut far) = Stream::pair();
     one.syncer.connect(near, Side::Accepted);
-    far.write.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    far.write
+        .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        .unwrap();
     assert_eq!(lost(&mut one), Lost::Here(Farewell::Protocol));
     let mut rest = Vec::new();
     far.read.read_to_end(&mut rest).unwrap();
