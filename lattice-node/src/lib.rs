@@ -9,6 +9,8 @@ mod openers;
 pub mod program;
 #[cfg(all(feature = "program", feature = "wasm"))]
 mod releases;
+#[cfg(feature = "sync")]
+pub mod sync;
 mod tips;
 
 pub use aliases::{ALIASES_FILE, Alias, AliasError, Aliases, MAX_ALIAS_BYTES};

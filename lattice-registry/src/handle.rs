@@ -1,15 +1,17 @@
 //! Store handles independent of the store's type.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use lattice_backend::backend::{Access, BackendError, Cause, JournalInfo, StateBackend};
 use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
 use lattice_backend::engine::read::{
-    HeldOps, InfoError, MethodError, OpsAfter, StoreState, StoreUsage,
+    HeldOps, InfoError, Lacking, MethodError, OpOrder, OpSlice, OpsAfter, OpsEnd, PeerRow,
+    ReplicaView, SinceTip, StoreState, StoreUsage,
 };
 use lattice_backend::engine::verify::{Depth, Verification};
 use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
@@ -129,6 +131,57 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
 
     /// The same, with the state of the same moment; see [`Engine::ops_and_state`].
     fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState), BackendError>;
+
+    /// How far the two orders of the store reach.
+    fn ops_end(&self) -> Result<OpsEnd, BackendError>;
+
+    /// Waits until the orders reach elsewhere; see [`Engine::wait_for_change`].
+    fn wait_for_change(&self, seen: OpsEnd, timeout: Duration) -> Result<OpsEnd, BackendError>;
+
+    /// What this replica has; see [`Engine::replica_view`].
+    fn replica_view(&self) -> Result<ReplicaView, BackendError>;
+
+    /// Ops by their positions; see [`Engine::op_slice`].
+    fn op_slice(
+        &self,
+        order: OpOrder,
+        range: Range<u64>,
+        max_bytes: usize,
+    ) -> Result<OpSlice, BackendError>;
+
+    /// The tips of the authors of ops from an apply index on; see [`Engine::tips_since`].
+    fn tips_since(&self, from: u64) -> Result<(Vec<SinceTip>, OpsEnd), BackendError>;
+
+    /// For each op, whether it is applied or held.
+    fn has_ops(&self, ops: &[OpRef]) -> Result<Vec<bool>, BackendError>;
+
+    /// Tips and older ops of the branches of these authors.
+    fn tips_of(&self, authors: &BTreeSet<PubKey>) -> Result<BranchTips, BackendError>;
+
+    /// The ops before a place that another replica lacks; see [`Engine::ops_lacking`].
+    fn ops_lacking(&self, lacking: &Lacking, until: OpsEnd) -> Result<OpsAfter, BackendError>;
+
+    /// Ingests ops, and with the last of them a row about a peer; see [`Engine::ingest_noted`].
+    fn ingest_noted(
+        &self,
+        ops: &mut dyn Iterator<Item = Result<Vec<u8>, Cause>>,
+        whose: &Authors,
+        row: Option<(&PubKey, &[u8])>,
+    ) -> Result<(IngestReport, bool), IngestError<Cause>>;
+
+    /// Reads a row about a peer.
+    fn peer_row(&self, peer: &PubKey, row: PeerRow) -> Result<Option<Vec<u8>>, BackendError>;
+
+    /// Writes a row about a peer; see [`Engine::set_peer_row`].
+    fn set_peer_row(&self, peer: &PubKey, row: PeerRow, value: &[u8]) -> Result<(), BackendError>;
+
+    /// Hashes the effects of a replay in canonical order; see [`Engine::trace`].
+    fn trace(
+        &self,
+        at: &[u64],
+        backend: &dyn StateBackend,
+        progress: &ProgressSink,
+    ) -> Result<(u64, Vec<[u8; 16]>), BackendError>;
 
     /// What identifies the current state.
     fn state(&self) -> Result<StoreState, BackendError>;
@@ -330,6 +383,69 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn ops_and_state(&self, known: &BranchTips) -> Result<(OpsAfter, StoreState), BackendError> {
         self.engine().ops_and_state(known)
+    }
+
+    fn ops_end(&self) -> Result<OpsEnd, BackendError> {
+        self.engine().ops_end()
+    }
+
+    fn wait_for_change(&self, seen: OpsEnd, timeout: Duration) -> Result<OpsEnd, BackendError> {
+        self.engine().wait_for_change(seen, timeout)
+    }
+
+    fn replica_view(&self) -> Result<ReplicaView, BackendError> {
+        self.engine().replica_view()
+    }
+
+    fn op_slice(
+        &self,
+        order: OpOrder,
+        range: Range<u64>,
+        max_bytes: usize,
+    ) -> Result<OpSlice, BackendError> {
+        self.engine().op_slice(order, range, max_bytes)
+    }
+
+    fn tips_since(&self, from: u64) -> Result<(Vec<SinceTip>, OpsEnd), BackendError> {
+        self.engine().tips_since(from)
+    }
+
+    fn has_ops(&self, ops: &[OpRef]) -> Result<Vec<bool>, BackendError> {
+        self.engine().has_ops(ops)
+    }
+
+    fn tips_of(&self, authors: &BTreeSet<PubKey>) -> Result<BranchTips, BackendError> {
+        self.engine().tips_of(authors)
+    }
+
+    fn ops_lacking(&self, lacking: &Lacking, until: OpsEnd) -> Result<OpsAfter, BackendError> {
+        self.engine().ops_lacking(lacking, until)
+    }
+
+    fn ingest_noted(
+        &self,
+        ops: &mut dyn Iterator<Item = Result<Vec<u8>, Cause>>,
+        whose: &Authors,
+        row: Option<(&PubKey, &[u8])>,
+    ) -> Result<(IngestReport, bool), IngestError<Cause>> {
+        self.engine().ingest_noted(ops, whose, row)
+    }
+
+    fn peer_row(&self, peer: &PubKey, row: PeerRow) -> Result<Option<Vec<u8>>, BackendError> {
+        self.engine().peer_row(peer, row)
+    }
+
+    fn set_peer_row(&self, peer: &PubKey, row: PeerRow, value: &[u8]) -> Result<(), BackendError> {
+        self.engine().set_peer_row(peer, row, value)
+    }
+
+    fn trace(
+        &self,
+        at: &[u64],
+        backend: &dyn StateBackend,
+        progress: &ProgressSink,
+    ) -> Result<(u64, Vec<[u8; 16]>), BackendError> {
+        self.engine().trace(at, backend, progress)
     }
 
     fn state(&self) -> Result<StoreState, BackendError> {

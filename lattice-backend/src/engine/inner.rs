@@ -1,19 +1,21 @@
 //! What all clones of a handle share, and the frame of every write transaction.
 //!
-//! Lock order: `writer` before the locks of [`GroupCommit`] and of [`Signing`]. A thread takes
-//! `progress.applied` after it has released `writer`.
+//! Lock order: `writer` before the locks of [`GroupCommit`] and of [`Signing`]. A thread notifies
+//! `commits` after it has released `writer`, and does not write while it has `tips` locked.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use lattice_meta::{Genesis, GenesisHash, MetaKey, SchemaVersion};
 
 use crate::backend::{BackendError, FirstFailure, ReadTx, Result, StateDb, Table, Transaction};
 use crate::clock::Clock;
+use crate::engine::commits::Commits;
 use crate::engine::counters::Counts;
+use crate::engine::read::replica::KeptTips;
 use crate::engine::write::Answer;
 use crate::engine::write::group_commit::GroupCommit;
 use crate::engine::write::recorder::Recorder;
@@ -47,7 +49,12 @@ pub(crate) struct Inner<M: StateMachine> {
     /// The first failure after which memory and disk may differ.
     unusable: OnceLock<FirstFailure>,
     pub(crate) closed: AtomicBool,
-    pub(crate) progress: Progress,
+    /// The number of applied ops, as this handle last knew it.
+    pub(crate) applied: AtomicU64,
+    /// Wakes threads that wait for ops.
+    pub(crate) commits: Arc<Commits>,
+    /// The branch tips, once they have been asked for.
+    pub(crate) tips: Mutex<Option<KeptTips>>,
     /// The last snapshot whose schema was checked. It is not kept: that is the backend's decision.
     checked: Mutex<Option<Weak<dyn ReadTx + Send + Sync>>>,
 }
@@ -57,12 +64,6 @@ pub(crate) struct Inner<M: StateMachine> {
 pub(crate) struct Hashed {
     pub(crate) elements: AtomicU64,
     pub(crate) bytes: AtomicU64,
-}
-
-/// The number of applied ops, for threads that wait for more.
-pub(crate) struct Progress {
-    pub(crate) applied: Mutex<u64>,
-    pub(crate) changed: Condvar,
 }
 
 /// The parts of a running store.
@@ -78,6 +79,8 @@ pub(crate) struct Parts<M> {
     pub(crate) applied: u64,
     /// The writer's state; `None` for a reader.
     pub(crate) writer: Option<WriterState>,
+    /// Shared with the other handles of the store in this process.
+    pub(crate) commits: Arc<Commits>,
 }
 
 /// The failure of a handle whose transaction panicked.
@@ -121,10 +124,9 @@ impl<M: StateMachine> Inner<M> {
             signing: Signing::default(),
             unusable: OnceLock::new(),
             closed: AtomicBool::new(false),
-            progress: Progress {
-                applied: Mutex::new(parts.applied),
-                changed: Condvar::new(),
-            },
+            applied: AtomicU64::new(parts.applied),
+            commits: parts.commits,
+            tips: Mutex::default(),
             checked: Mutex::default(),
         }
     }
@@ -223,8 +225,10 @@ impl<M: StateMachine> Inner<M> {
             // Transactions that have begun since fail as well: they follow this one.
             ticket.wait().inspect_err(|error| self.poison(error))?;
             self.counts.commit(applied - before);
+            // A later transaction may have come first.
+            self.applied.fetch_max(applied, Ordering::Relaxed);
+            self.commits.notify();
         }
-        self.announce(applied);
         Ok(value)
     }
 
@@ -320,18 +324,5 @@ impl<M: StateMachine> Inner<M> {
         let (elements, bytes) = changes.hashed();
         self.hashed.elements.fetch_add(elements, Ordering::Relaxed);
         self.hashed.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn announce(&self, applied: u64) {
-        let mut seen = self
-            .progress
-            .applied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // A later transaction may have been announced first.
-        if *seen < applied {
-            *seen = applied;
-            self.progress.changed.notify_all();
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! state.
 
 mod call;
+pub(crate) mod commits;
 pub(crate) mod contain;
 pub(crate) mod counters;
 pub mod ingest;
@@ -218,7 +219,7 @@ impl<M: StateMachine> Engine<M> {
     /// What the backend reports; [`BackendError::Closed`] if the store is closed during the wait;
     /// [`BackendError::Replaced`] if another process restores or rebuilds it.
     pub fn wait_for_ops(&self, index: u64, timeout: Duration) -> Result<u64> {
-        read::wait_for_ops(self, index, timeout)
+        read::wait::wait_for_ops(self, index, timeout)
     }
 
     /// The tips of all authors' branches, and a few older ops of each branch. Another replica needs
@@ -385,7 +386,7 @@ impl<M: StateMachine> Engine<M> {
         ops: impl IntoIterator<Item = Result<Vec<u8>, E>>,
         whose: &Authors,
     ) -> Result<IngestReport, IngestError<E>> {
-        ingest::ingest(&self.inner, ops, whose)
+        Ok(ingest::ingest(&self.inner, ops, whose, None)?.0)
     }
 
     /// The number of pending ops: those whose parents are missing, and those dated ahead.
@@ -493,7 +494,7 @@ impl<M: StateMachine> Engine<M> {
     pub fn close(&self) -> Result<()> {
         self.inner.closed.store(true, Ordering::Release);
         let closed = self.inner.db.close();
-        self.inner.progress.changed.notify_all();
+        self.inner.commits.notify();
         closed.map_err(|error| self.inner.with_first(error))
     }
 }

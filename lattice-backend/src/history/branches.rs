@@ -149,7 +149,24 @@ impl Branch {
         tx: &dyn ReadTx,
         see: &mut dyn FnMut(PubKey, BranchNo, Self) -> Result<()>,
     ) -> Result<()> {
-        let span = PrefixSpan::new(SystemKey::BRANCH);
+        Self::each_under(tx, SystemKey::BRANCH, see)
+    }
+
+    /// The same for the branches of one author.
+    pub(crate) fn each_of(
+        tx: &dyn ReadTx,
+        author: &PubKey,
+        see: &mut dyn FnMut(PubKey, BranchNo, Self) -> Result<()>,
+    ) -> Result<()> {
+        Self::each_under(tx, &[SystemKey::BRANCH, author.as_bytes()].concat(), see)
+    }
+
+    fn each_under(
+        tx: &dyn ReadTx,
+        prefix: &[u8],
+        see: &mut dyn FnMut(PubKey, BranchNo, Self) -> Result<()>,
+    ) -> Result<()> {
+        let span = PrefixSpan::new(prefix);
         let mut rows = tx.range(Table::System, span.span(), Direction::Forward)?;
         while let Some(row) = rows.next()? {
             let (author, branch) = branch_of(row.key)?;

@@ -134,6 +134,11 @@ impl Held {
         self.next == 0
     }
 
+    /// The next free number.
+    pub(crate) fn next(self) -> u64 {
+        self.next
+    }
+
     /// Whether an op is held.
     pub(crate) fn contains(self, tx: &dyn ReadTx, op: &OpRef) -> Result<bool> {
         Ok(!self.is_empty() && tx.get(Table::Held, &ref_key(NUMBER, op))?.is_some())
@@ -154,35 +159,24 @@ impl Held {
         Ok(entry.map(|entry| (entry.number, entry.hlc)))
     }
 
-    /// Finds a held op.
-    pub(crate) fn find(
-        self,
-        tx: &dyn ReadTx,
-        hasher: &OpHasher,
-        op: &OpRef,
-    ) -> Result<Option<HeldOp>> {
+    /// The `prev` of a held op, if the op is held and has one; one lookup.
+    pub(crate) fn prev_of(self, tx: &dyn ReadTx, op: &OpRef) -> Result<Option<OpRef>> {
         if self.is_empty() {
             return Ok(None);
         }
-        let Some(row) = tx.get(Table::Held, &ref_key(NUMBER, op))? else {
-            return Ok(None);
-        };
-        let Entry { number, .. } = Entry::decode(&row)?;
-        match read_held(tx, hasher, number)? {
-            Some(found) if found.op.reference() == *op => Ok(Some(found)),
-            _ => Err(BackendError::row(
-                Table::Held,
-                "a record of each op that is held",
-                format!("none of {op} under {number}"),
-            )),
-        }
+        let row = tx.get(Table::Held, &ref_key(NUMBER, op))?;
+        let prev = row.map(|row| Entry::decode(&row)).transpose()?;
+        let prev = prev.map(|entry| entry.prev).filter(|id| *id != OpId::ZERO);
+        Ok(prev.zip(op.seq.checked_sub(1)).map(|(id, seq)| OpRef {
+            author: op.author,
+            seq,
+            id,
+        }))
     }
 
     /// The last held op of an author.
     pub(crate) fn of_author(self, tx: &dyn ReadTx, author: &PubKey) -> Result<Option<OpRef>> {
-        let mut prefix = vec![TIP];
-        prefix.extend_from_slice(author.as_bytes());
-        let span = PrefixSpan::new(&prefix);
+        let span = PrefixSpan::new(&of(TIP, author));
         let mut rows = tx.range(Table::Held, span.span(), Direction::Backward)?;
         rows.next()?.map(|row| op_of(row.key)).transpose()
     }
@@ -242,7 +236,20 @@ impl Held {
 
     /// All held ops with their numbers, in the order of their references.
     pub(crate) fn each(tx: &dyn ReadTx, see: &mut dyn FnMut(OpRef, u64)) -> Result<()> {
-        let span = PrefixSpan::new(&[NUMBER]);
+        Self::each_under(tx, &[NUMBER], see)
+    }
+
+    /// The same for the ops of one author.
+    pub(crate) fn each_of(
+        tx: &dyn ReadTx,
+        author: &PubKey,
+        see: &mut dyn FnMut(OpRef, u64),
+    ) -> Result<()> {
+        Self::each_under(tx, &of(NUMBER, author), see)
+    }
+
+    fn each_under(tx: &dyn ReadTx, prefix: &[u8], see: &mut dyn FnMut(OpRef, u64)) -> Result<()> {
+        let span = PrefixSpan::new(prefix);
         let mut rows = tx.range(Table::Held, span.span(), Direction::Forward)?;
         while let Some(row) = rows.next()? {
             see(op_of(row.key)?, Entry::decode(row.value)?.number);
@@ -273,7 +280,16 @@ impl Held {
 
     /// The last held op of each chain of each author, ascending.
     pub(crate) fn tips(tx: &dyn ReadTx) -> Result<Vec<OpRef>> {
-        let span = PrefixSpan::new(&[TIP]);
+        Self::tips_under(tx, &[TIP])
+    }
+
+    /// The same for one author.
+    pub(crate) fn tips_of(tx: &dyn ReadTx, author: &PubKey) -> Result<Vec<OpRef>> {
+        Self::tips_under(tx, &of(TIP, author))
+    }
+
+    fn tips_under(tx: &dyn ReadTx, prefix: &[u8]) -> Result<Vec<OpRef>> {
+        let span = PrefixSpan::new(prefix);
         let mut rows = tx.range(Table::Held, span.span(), Direction::Forward)?;
         let mut tips = Vec::new();
         while let Some(row) = rows.next()? {
@@ -451,6 +467,13 @@ fn ref_key(kind: u8, op: &OpRef) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend_from_slice(&op.to_key());
     key
+}
+
+/// The prefix of an author's rows of a kind.
+fn of(kind: u8, author: &PubKey) -> Vec<u8> {
+    let mut prefix = vec![kind];
+    prefix.extend_from_slice(author.as_bytes());
+    prefix
 }
 
 fn not_a_key(key: &[u8]) -> BackendError {

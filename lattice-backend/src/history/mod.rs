@@ -8,6 +8,7 @@
 mod branches;
 pub(crate) mod copied;
 pub(crate) mod held;
+pub(crate) mod peers;
 pub(crate) mod system;
 mod view;
 
@@ -236,7 +237,10 @@ pub(crate) fn read_op(tx: &dyn ReadTx, hasher: &OpHasher, index: ApplyIndex) -> 
 }
 
 /// Branch, author, sequence number and timestamp of the op at an apply index, from its first part.
-fn read_head(tx: &dyn ReadTx, index: ApplyIndex) -> Result<(BranchNo, PubKey, u64, Hlc)> {
+pub(crate) fn read_head(
+    tx: &dyn ReadTx,
+    index: ApplyIndex,
+) -> Result<(BranchNo, PubKey, u64, Hlc)> {
     let mut head = None;
     let is_there = tx.show(Table::Ops, &row_key(index, 0), &mut |row| {
         let read = split_record(row).and_then(|(branch, _, op)| {

@@ -4,6 +4,7 @@ use lattice_meta::{Genesis, Hlc, PubKey};
 
 use crate::backend::{BackendError, Direction, PrefixSpan, ReadTx, Result, Table, WriteTx};
 use crate::history::BranchNo;
+use crate::history::peers::PeerRow;
 use crate::machine::LogicVersion;
 use crate::op::OpRef;
 use crate::state::Accumulator;
@@ -40,12 +41,15 @@ pub(crate) enum SystemKey {
     Branch(PubKey, BranchNo),
     /// An indexed op that is not on its author's first branch; the value is its branch.
     Fork(OpRef),
+    /// A row about a peer; see [`PeerRow`].
+    Peer(PubKey, PeerRow),
 }
 
 impl SystemKey {
     pub(crate) const FRONTIER: &[u8] = b"frontier/";
     pub(crate) const BRANCH: &[u8] = b"branch/";
     pub(crate) const FORK: &[u8] = b"fork/";
+    pub(crate) const PEER: &[u8] = b"peer/";
 
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         match self {
@@ -61,6 +65,7 @@ impl SystemKey {
                 key
             }
             Self::Fork(op) => [Self::FORK, &op.to_key()].concat(),
+            Self::Peer(peer, row) => [Self::PEER, peer.as_bytes(), row.suffix()].concat(),
         }
     }
 
@@ -79,6 +84,12 @@ impl SystemKey {
         }
         if let Some(op) = key.strip_prefix(Self::FORK) {
             return OpRef::from_key(op).map(Self::Fork);
+        }
+        if let Some(peer) = key.strip_prefix(Self::PEER) {
+            let (peer, suffix) = peer.split_first_chunk::<32>()?;
+            let mut rows = PeerRow::ALL.into_iter();
+            let row = rows.find(|row| row.suffix() == suffix)?;
+            return Some(Self::Peer(PubKey::from_bytes(*peer), row));
         }
         let branch = key.strip_prefix(Self::BRANCH)?;
         let (author, rest) = branch.split_first_chunk::<32>()?;

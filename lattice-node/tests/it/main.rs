@@ -37,6 +37,8 @@ mod meta_bytes;
 mod names;
 mod older;
 mod one_word;
+#[cfg(feature = "sync")]
+mod peers;
 mod program;
 mod retention;
 mod salvage;

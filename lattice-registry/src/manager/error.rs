@@ -213,6 +213,16 @@ fn of_other_logic(recorded: Option<&str>) -> String {
 }
 
 impl ManagerError {
+    /// Whether another handle or process has the store open in a way that excludes this one. It may
+    /// work later.
+    pub const fn is_in_use(&self) -> bool {
+        matches!(
+            self,
+            Self::Peek(PeekError::File(FileError::InUse { .. }))
+                | Self::Open(OpenError::File(FileError::InUse { .. }))
+        )
+    }
+
     pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         FilesError::io(doing, path, source).into()
     }

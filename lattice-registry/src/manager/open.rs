@@ -16,9 +16,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use lattice_backend::backend::{Access, FileError, PeekError};
+use lattice_backend::backend::Access;
 use lattice_backend::engine::Counters;
-use lattice_backend::engine::open::{OpenError, OpenRequest};
+use lattice_backend::engine::open::OpenRequest;
 use lattice_meta::{MetaInfo, StoreId};
 
 use super::find::{Found, canonical, state_db};
@@ -92,7 +92,7 @@ impl StoreManager {
         }
         match self.find(&file, access) {
             // Another thread may have opened it exclusively since.
-            Err(error) if is_in_use(&error) => self.opened(&file, access).ok_or(error),
+            Err(error) if error.is_in_use() => self.opened(&file, access).ok_or(error),
             found => self.open_found(found?, access),
         }
     }
@@ -136,7 +136,7 @@ impl StoreManager {
             self.let_go(instances);
         }
         let instance = match self.open_new(&mut found, access) {
-            Err(error) if is_in_use(&error) && self.let_go(instances) => {
+            Err(error) if error.is_in_use() && self.let_go(instances) => {
                 self.open_new(&mut found, access)
             }
             opened => opened,
@@ -321,13 +321,4 @@ impl Instances {
             Access::ReadOnly => &mut self.read_only,
         }
     }
-}
-
-/// True if another handle or process has the file open in a way that excludes this one.
-fn is_in_use(error: &ManagerError) -> bool {
-    matches!(
-        error,
-        ManagerError::Peek(PeekError::File(FileError::InUse { .. }))
-            | ManagerError::Open(OpenError::File(FileError::InUse { .. }))
-    )
 }

@@ -22,6 +22,7 @@ use crate::engine::Inner;
 use crate::engine::contain::decode;
 use crate::engine::ingest::intake::{Intake, Taken};
 use crate::engine::ingest::report::Tally;
+use crate::history::peers::{PeerRow, write_peer_row};
 use crate::history::{Forks, read_place};
 use crate::machine::StateMachine;
 use crate::op::{Op, OpError, Verifier};
@@ -51,12 +52,15 @@ pub enum Authors {
 /// An op whose form and signature are valid, or else the op's id, if it has one, and the error.
 type CheckedOp = Result<Op, (Option<OpId>, OpError)>;
 
-/// Ingests ops in chunks. While a chunk is written, the other cores check the next one.
+/// Ingests ops in chunks. While a chunk is written, the other cores check the next one. Writes a
+/// row about a peer in the transaction of the last chunk, if all ops are then applied or held;
+/// returns whether it did.
 pub(crate) fn ingest<M: StateMachine, E>(
     inner: &Inner<M>,
     ops: impl IntoIterator<Item = Result<Vec<u8>, E>>,
     whose: &Authors,
-) -> Result<IngestReport, IngestError<E>> {
+    row: Option<(&PubKey, &[u8])>,
+) -> Result<(IngestReport, bool), IngestError<E>> {
     if inner.db.access() == Access::ReadOnly {
         return Err(BackendError::ReadOnly.into());
     }
@@ -64,19 +68,11 @@ pub(crate) fn ingest<M: StateMachine, E>(
     let mut chunks = Chunks::new(ops, CHUNK_OPS, CHUNK_BYTES, Vec::len);
     let own = inner.identity.as_ref().map(|identity| identity.public());
     let mut tally = Tally::default();
-    let mut source = None;
-    let mut next_chunk = || match chunks.next() {
-        Some(Ok(chunk)) => Some(chunk),
-        Some(Err(error)) => {
-            source = Some(error);
-            None
-        }
-        None => None,
-    };
+    let mut next_chunk = || chunks.next().transpose();
     // Even without ops, one transaction runs: it applies the deferred ops that are due.
-    let first = next_chunk().unwrap_or_else(Vec::new);
-    let mut checked = check(inner, first, || ())?.0?;
-    loop {
+    let (first, mut source) = or_none(next_chunk());
+    let mut checked = check(inner, first.unwrap_or_else(Vec::new), || ())?.0?;
+    let noted = loop {
         let mut ops = Vec::with_capacity(checked.len());
         for checked in checked {
             match checked {
@@ -90,21 +86,25 @@ pub(crate) fn ingest<M: StateMachine, E>(
                 Err((id, error)) => tally.give_invalid(id, error),
             }
         }
-        let next = next_chunk();
+        let next = match source {
+            None => {
+                let (next, error) = or_none(next_chunk());
+                source = error;
+                next
+            }
+            Some(_) => None,
+        };
         let is_last = next.is_none();
-        let write = || take_in(inner, &ops, whose);
+        let row = row.filter(|_| is_last && source.is_none());
+        let write = || take_in(inner, &ops, whose, &mut tally, row);
         let (next, taken) = check(inner, next.unwrap_or_else(Vec::new), write)?;
         // First the write: reads fail after a failed write, and do not say why.
-        let Taken { events, forked } = taken?;
-        for (id, event) in events {
-            tally.note(id, event);
-        }
-        tally.forked.extend(forked);
+        let noted = taken?;
         if is_last {
-            break;
+            break noted;
         }
         checked = next?;
-    }
+    };
     let report = tally.finish();
     note(inner, &report);
     match source {
@@ -112,7 +112,15 @@ pub(crate) fn ingest<M: StateMachine, E>(
             error,
             report: Box::new(report),
         }),
-        None => Ok(report),
+        None => Ok((report, noted)),
+    }
+}
+
+/// The next chunk, or the error of the source.
+fn or_none<T, E>(next: Result<Option<T>, E>) -> (Option<T>, Option<E>) {
+    match next {
+        Ok(next) => (next, None),
+        Err(error) => (None, Some(error)),
     }
 }
 
@@ -143,11 +151,30 @@ fn note<M: StateMachine>(inner: &Inner<M>, report: &IngestReport) {
 }
 
 /// Ingests a chunk of ops in one transaction. Before it begins, all cores decode the payloads.
-fn take_in<M: StateMachine>(inner: &Inner<M>, ops: &[Op], whose: &Authors) -> Result<Taken> {
+/// Returns whether the row about a peer was written.
+fn take_in<M: StateMachine>(
+    inner: &Inner<M>,
+    ops: &[Op],
+    whose: &Authors,
+    tally: &mut Tally,
+    row: Option<(&PubKey, &[u8])>,
+) -> Result<bool> {
     let machine = &*inner.machine;
     let each = |(): &mut (), op| (op, decode(machine, op));
     let (decoded, ()) = on_all_cores(ops.iter().collect(), PAYLOADS, || (), each, || ());
-    inner.transact(|recorder| Ok(Intake::new(recorder, whose).take_in(decoded)?))
+    inner.transact(|recorder| {
+        let Taken { events, forked } = Intake::new(recorder, whose).take_in(decoded)?;
+        for (id, event) in events {
+            tally.note(id, event);
+        }
+        tally.forked.extend(forked);
+        let Some((peer, value)) = row.filter(|_| tally.is_complete()) else {
+            return Ok(false);
+        };
+        write_peer_row(recorder.tx, peer, PeerRow::Mine, value)?;
+        recorder.note_change();
+        Ok(true)
+    })
 }
 
 /// Checks forms and signatures on all cores; the calling thread first runs `write`. An applied op

@@ -124,13 +124,17 @@ impl IngestReport {
 
     /// Whether this replica now has every given op, applied or held.
     pub fn is_complete(&self) -> bool {
-        self.outcomes.iter().all(|(_, outcome)| {
-            matches!(
-                outcome,
-                Outcome::Applied { .. } | Outcome::Known | Outcome::Held { .. }
-            )
-        })
+        all_are_here(&self.outcomes)
     }
+}
+
+fn all_are_here(outcomes: &[(Option<OpId>, Outcome)]) -> bool {
+    outcomes.iter().all(|(_, outcome)| {
+        matches!(
+            outcome,
+            Outcome::Applied { .. } | Outcome::Known | Outcome::Held { .. }
+        )
+    })
 }
 
 /// What happened to one op during an ingest transaction.
@@ -199,6 +203,11 @@ impl Tally {
                 false => outcome.clone(),
             };
         }
+    }
+
+    /// Whether every op given so far is applied or held.
+    pub(crate) fn is_complete(&self) -> bool {
+        all_are_here(&self.outcomes)
     }
 
     pub(crate) fn finish(mut self) -> IngestReport {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use lattice_meta::StoreId;
 
 use crate::backend::{Access, OpenOptions, StateDb};
+use crate::engine::commits::Commits;
 use crate::engine::inner::{Inner, Parts};
 use crate::engine::open::checks::{Checked, check_db};
 use crate::engine::open::settle::{check_held, settle_held};
@@ -134,6 +135,7 @@ fn assemble<M: StateMachine>(
         machine,
         db,
         path: request.path,
+        commits: Commits::of(&genesis.hash()),
         genesis,
         schema: meta.schema_version,
         identity: request.identity,

@@ -1,14 +1,22 @@
 //! Waiting for ops.
+//!
+//! A commit by a handle of this process wakes the waiting threads at once. For commits of other
+//! processes they poll: a thread that has just seen one polls every 5 ms, and then the less often
+//! the longer there is nothing new.
 
-use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Result};
 use crate::engine::Engine;
+use crate::engine::read::OpsEnd;
 use crate::machine::StateMachine;
 
-/// How often a waiting thread polls a store that another process may write.
-const FOREIGN_POLL: Duration = Duration::from_millis(50);
+/// The shortest and the longest time between two polls.
+const MIN_POLL: Duration = Duration::from_millis(5);
+const MAX_POLL: Duration = Duration::from_millis(50);
+/// The time between two polls is this part of the time in which there was nothing new.
+const QUIET_PART: u32 = 20;
 
 /// Waits for ops; see [`Engine::wait_for_ops`].
 pub(crate) fn wait_for_ops<M: StateMachine>(
@@ -16,38 +24,63 @@ pub(crate) fn wait_for_ops<M: StateMachine>(
     index: u64,
     timeout: Duration,
 ) -> Result<u64> {
-    // `None` for a timeout beyond what the clock can represent: such a deadline is never
-    // reached.
+    // Long work of another process keeps readers waiting for longer than they wait.
+    let known = &engine.inner.applied;
+    let read = || match engine.op_count() {
+        Err(BackendError::InUse(_)) => Ok(known.load(Ordering::Relaxed)),
+        applied => applied.inspect(|applied| {
+            known.fetch_max(*applied, Ordering::Relaxed);
+        }),
+    };
+    wait(engine, timeout, read, |applied| *applied > index)
+}
+
+/// Waits for applied or held ops; see [`Engine::wait_for_change`].
+pub(crate) fn wait_for_change<M: StateMachine>(
+    engine: &Engine<M>,
+    seen: OpsEnd,
+    timeout: Duration,
+) -> Result<OpsEnd> {
+    let read = || match engine.ops_end() {
+        Err(BackendError::InUse(_)) => Ok(seen),
+        end => end,
+    };
+    wait(engine, timeout, read, |end| *end != seen)
+}
+
+/// Reads something until it is new, but for no longer than `timeout`.
+fn wait<M: StateMachine, T>(
+    engine: &Engine<M>,
+    timeout: Duration,
+    read: impl Fn() -> Result<T>,
+    is_new: impl Fn(&T) -> bool,
+) -> Result<T> {
+    // `None` for a timeout beyond what the clock can represent: such a deadline is never reached.
     let deadline = Instant::now().checked_add(timeout);
+    let commits = &engine.inner.commits;
+    let mut checked: Option<Instant> = None;
     loop {
-        let progress = &engine.inner.progress;
-        let known = || {
-            let known = progress.applied.lock();
-            *known.unwrap_or_else(PoisonError::into_inner)
-        };
-        // Long work of another process keeps readers waiting for longer than they wait.
-        let applied = match engine.op_count() {
-            Err(BackendError::InUse(_)) => known(),
-            applied => applied?,
-        };
+        // Counted before the read: a commit after it has notified, and ends the wait below.
+        let count = commits.count();
+        let found = read()?;
         let left = deadline.map_or(Duration::MAX, |deadline| {
             deadline.saturating_duration_since(Instant::now())
         });
-        if applied > index || left.is_zero() {
-            return Ok(applied);
+        if is_new(&found) {
+            commits.note_seen();
+            return Ok(found);
         }
-        if engine.inner.db.is_replaced()? {
-            return Err(BackendError::Replaced);
+        if left.is_zero() {
+            return Ok(found);
         }
-        let seen = progress
-            .applied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // An op that was applied after the count was read has not notified yet in this case, so
-        // the wait cannot miss it.
-        if *seen <= applied {
-            let pause = left.min(FOREIGN_POLL);
-            drop(progress.changed.wait_timeout(seen, pause));
+        if checked.is_none_or(|checked| checked.elapsed() >= MAX_POLL) {
+            if engine.inner.db.is_replaced()? {
+                return Err(BackendError::Replaced);
+            }
+            checked = Some(Instant::now());
         }
+        let quiet = commits.quiet().unwrap_or(Duration::MAX);
+        let poll = (quiet / QUIET_PART).clamp(MIN_POLL, MAX_POLL);
+        commits.wait(count, left.min(poll));
     }
 }

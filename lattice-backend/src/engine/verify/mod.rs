@@ -29,6 +29,7 @@ use crate::engine::verify::compare::Comparison;
 use crate::engine::verify::held::{check_held, check_places};
 use crate::engine::verify::replay::{Replay, Replayed, Signatures};
 use crate::history::copied::Copied;
+use crate::history::peers::check_peer_rows;
 use crate::history::system::{LOGIC, Ledger};
 use crate::history::{View, read_op};
 use crate::machine::{History, Logic, LogicVersion, StateMachine};
@@ -50,8 +51,10 @@ pub(crate) fn verify<M: StateMachine>(
     let (mut findings, mut of_held) = (Vec::new(), Vec::new());
     let logic = inner.machine.logic().version().clone();
     let recorded = recorded_logic(&*tx, inner.machine.logic(), depth, &mut findings)?;
-    // The history does not determine whether the store is a copy, so only the form is checked.
+    // The history determines neither whether the store is a copy nor what it keeps about peers, so
+    // only the form is checked.
     found_damage(Copied::read(&*tx), &mut findings)?;
+    found_damage(check_peer_rows(&*tx), &mut findings)?;
     let mut of_history = Vec::new();
     let (state, history) = match depth {
         Depth::Quick => (rescan_state(inner, &*tx, progress), Ok(())),

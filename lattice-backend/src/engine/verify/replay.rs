@@ -20,8 +20,9 @@ use crate::engine::write::state::WriterState;
 use crate::history::system::{GENESIS, Ledger};
 use crate::history::{Applied, read_applied};
 use crate::machine::StateMachine;
-use crate::op::{ApplyIndex, OpHasher, OpRef, Verifier};
+use crate::op::{ApplyIndex, Op, OpHasher, OpRef, Verifier};
 use crate::progress::{ProgressSink, Stage};
+use crate::state::EffectHash;
 
 /// Whether a replay checks signatures. They were already checked when the ops were applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +123,7 @@ impl<M: StateMachine> Replay<M> {
             clock: Arc::new(SystemClock),
             applied: state.ledger.applied,
             writer: Some(state),
+            commits: Arc::default(),
         });
         Ok(Self { inner })
     }
@@ -174,6 +176,22 @@ impl<M: StateMachine> Replay<M> {
         }
         self.index_all()?;
         Ok(replayed)
+    }
+
+    /// Applies ops, each after its parents, in one transaction, and passes the effect of each to
+    /// `see`.
+    ///
+    /// # Errors
+    /// [`BackendError::Fault`] if the code cannot apply an op.
+    pub(crate) fn apply_each(&self, ops: &[Op], see: &mut dyn FnMut(EffectHash)) -> Result<()> {
+        self.inner.transact(|recorder| {
+            for op in ops {
+                let decoded = decode(&*self.inner.machine, op);
+                let staged = recorder.stage(op, decoded, &ReadCache::default())?;
+                see(recorder.record(op, staged)?.effect);
+            }
+            Ok::<_, Undo<BackendError>>(())
+        })
     }
 
     /// Indexes by author the ops that are not indexed yet.
