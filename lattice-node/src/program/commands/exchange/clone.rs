@@ -1,6 +1,8 @@
 //! `lattice clone`: a new replica of a peer's store.
 
-use lattice_meta::{Genesis, StoreId};
+use std::sync::Arc;
+
+use lattice_meta::{Genesis, GenesisHash, StoreId};
 use lattice_sync::host::{ConnId, Mode, Side};
 use lattice_sync::{Event, FindFault};
 
@@ -11,8 +13,8 @@ use crate::program::args::CloneStore;
 use crate::program::context::Context;
 use crate::program::failure::{Failure, Kind};
 use crate::program::transport::{Link, Peer, reach};
-use crate::sync::Syncer;
-use crate::{Alias, Node};
+use crate::sync::{Happened, Syncer};
+use crate::{Access, Alias, Node};
 
 pub(in crate::program::commands) fn clone(
     context: &mut Context<'_>,
@@ -32,7 +34,7 @@ pub(in crate::program::commands) fn clone(
     let authors = args.whose.authors();
     let node = context.share_node()?;
     let serving = serving(context, &node, &authors);
-    let syncer = start(std::sync::Arc::clone(&node), authors, Mode::BOTH)?;
+    let syncer = start(context, Arc::clone(&node), authors, Mode::BOTH)?;
     context.interruption.end_by_itself();
     let Link { stream, process } = reach(&peer, &serving, say(context))?;
     let conn = syncer.connect(stream, Side::Dialled);
@@ -43,7 +45,7 @@ pub(in crate::program::commands) fn clone(
         Ok(Err(end)) => Ok(Err(end)),
         Err(failure) => Err(failure),
     };
-    let (store, made) = match made {
+    let (genesis, made) = match made {
         Ok(Ok(made)) => made,
         Ok(Err(end)) => {
             syncer.close();
@@ -62,7 +64,8 @@ pub(in crate::program::commands) fn clone(
     };
     let plan = Plan {
         peer,
-        store,
+        store: StoreId::certifying(&genesis),
+        genesis,
         mode: Mode::BOTH,
         serving,
         made: Some(made),
@@ -70,7 +73,7 @@ pub(in crate::program::commands) fn clone(
     let meeting = Meeting {
         syncer: &syncer,
         conn,
-        store,
+        store: genesis,
         stays: false,
         has_met: true,
     };
@@ -94,7 +97,7 @@ fn find(
         if let Some(signal) = context.interruption.signal() {
             return Ok(Err(End::Interrupted(signal)));
         }
-        let Some(event) = syncer.next_event(TURN) else {
+        let Some(Happened::Event(event)) = syncer.next_event(TURN) else {
             continue;
         };
         tally.note(context, conn, &event);
@@ -148,7 +151,7 @@ fn make(
     node: &Node,
     genesis: &Genesis,
     alias: Option<&Alias>,
-) -> Result<(StoreId, Made), Failure> {
+) -> Result<(GenesisHash, Made), Failure> {
     let store = genesis.store_id();
     context.check_alias(alias, Some(store))?;
     context.out.hints().set_store(store.to_string().as_ref());
@@ -170,6 +173,8 @@ fn make(
         }
     }
     context.set_alias(alias, store)?;
+    // An error now has the words of the store, and not of the session.
+    manager.open(store, Access::ReadWrite)?;
     let alias = alias.cloned();
-    Ok((store, Made { alias, created }))
+    Ok((genesis.hash(), Made { alias, created }))
 }

@@ -9,6 +9,7 @@ use super::meeting::End;
 use super::shown;
 use crate::program::failure::{Failure, Kind};
 use crate::program::transport::{Ended, Peer};
+use crate::sync::{StoreError, SyncError};
 
 /// The exit code of a shell that does not find a command.
 const NO_COMMAND: i32 = 127;
@@ -112,4 +113,19 @@ fn cut(peer: &Peer, has_met: bool, ended: Option<&Ended>) -> Failure {
         .and(check)
         .with("exit_status", code.into())
         .with("said", ended.said.clone().into())
+}
+
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        Self::of(Kind::Failed, &error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Open(error) => error.into(),
+            StoreError::Backend(error) => error.into(),
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub(super) fn stay(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Re
                 let meeting = Meeting {
                     syncer: &syncer,
                     conn: syncer.connect(stream, Side::Dialled),
-                    store: plan.store,
+                    store: plan.genesis,
                     stays: true,
                     has_met: false,
                 };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lattice_meta::StoreId;
+use lattice_meta::{GenesisHash, StoreId};
 use lattice_sync::host::{ConnId, Mode};
 use lattice_sync::{Event, Lost, Over, SessionStatus};
 
@@ -13,16 +13,19 @@ use crate::program::failure::Failure;
 use crate::program::human::size;
 use crate::program::interrupt::Signal;
 use crate::program::progress::Counts;
-use crate::sync::Syncer;
+use crate::sync::{Happened, Syncer};
 
 /// How long a difference may last after both have sent everything: another comparison can mend it.
 const DIFFERENT: Duration = Duration::from_secs(3);
+
+/// How long the first op with another effect is looked for: both sides replay their history.
+const SEARCH: Duration = Duration::from_secs(60);
 
 /// A connection and the session that this side proposes on it.
 pub(super) struct Meeting<'a> {
     pub(super) syncer: &'a Syncer,
     pub(super) conn: ConnId,
-    pub(super) store: StoreId,
+    pub(super) store: GenesisHash,
     /// Whether it goes on when both have the same.
     pub(super) stays: bool,
     /// Whether the peer has said who it is.
@@ -58,14 +61,23 @@ impl Meeting<'_> {
         tally: &mut Tally,
     ) -> Result<End, Failure> {
         let mut has_met = self.has_met;
-        let mut different_since = None;
+        let (mut different_since, mut diverged_since) = (None, None);
         loop {
             if let Some(signal) = context.interruption.signal() {
                 self.look(context, tally);
                 return Ok(End::Interrupted(signal));
             }
-            let event = self.syncer.next_event(TURN);
+            let happened = self.syncer.next_event(TURN);
             let status = self.look(context, tally);
+            let event = match happened {
+                Some(Happened::Event(event)) => Some(event),
+                Some(Happened::Store { error, .. }) => {
+                    tally.fail(error);
+                    None
+                }
+                // The connection's own event follows.
+                _ => None,
+            };
             if let Some(event) = event {
                 has_met |= matches!(&event, Event::Met { conn, .. } if *conn == self.conn);
                 if let Some(end) = self.end_of(&event, tally, has_met) {
@@ -73,11 +85,18 @@ impl Meeting<'_> {
                 }
                 let before = tally.state;
                 if tally.note(context, self.conn, &event) && self.stays && tally.state != before {
-                    tally.show(context, self.store)?;
+                    tally.show(context, StoreId::certifying(&self.store))?;
                 }
             }
-            if tally.is_diverged() {
-                return Ok(End::Done);
+            if let Some(session) = tally.diverged() {
+                let since = *diverged_since.get_or_insert_with(|| {
+                    self.syncer.probe(session);
+                    Instant::now()
+                });
+                match tally.is_searched() || since.elapsed() >= SEARCH {
+                    true => return Ok(End::Done),
+                    false => continue,
+                }
             }
             match tally.state {
                 State::Different { .. } => {

@@ -13,16 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_backend::engine::ingest::Authors;
-use lattice_meta::StoreId;
+use lattice_meta::{GenesisHash, StoreId};
 use lattice_sync::host::{Mode, Side};
 use serde_json::json;
 
 use crate::program::args::SyncStore;
 use crate::program::context::Context;
-use crate::program::failure::{Failure, Kind};
+use crate::program::failure::Failure;
 use crate::program::output::escape_text;
 use crate::program::transport::{Ended, Link, Peer, Process, Say, Serving, reach};
-use crate::sync::{Offers, Options, Syncer};
+use crate::sync::{Modules, Offers, Options, Syncer};
 use crate::{Access, Alias, Node};
 use meeting::{End, Meeting};
 use tally::Tally;
@@ -39,6 +39,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 struct Plan {
     peer: Peer,
     store: StoreId,
+    genesis: GenesisHash,
     mode: Mode,
     serving: Serving,
     /// The replica that the command has made.
@@ -71,14 +72,19 @@ pub(super) fn sync(context: &mut Context<'_>, args: &SyncStore) -> Result<(), Fa
     let authors = args.whose.authors();
     let node = context.share_node()?;
     let serving = serving(context, &node, &authors);
+    let handle = match mode.takes {
+        true => node.manager().open(store, Access::ReadWrite)?,
+        false => node.manager().open_history(&path)?,
+    };
     let plan = Plan {
         peer,
         store,
+        genesis: handle.genesis().hash(),
         mode,
         serving,
         made: None,
     };
-    let syncer = start(node, authors, mode)?;
+    let syncer = start(context, node, authors, mode)?;
     context.interruption.end_by_itself();
     match args.live {
         true => live::stay(context, syncer, &plan),
@@ -137,16 +143,36 @@ fn serving(context: &Context<'_>, node: &Node, authors: &Authors) -> Serving {
     Serving { words, code }
 }
 
-fn start(node: Arc<Node>, authors: Authors, mode: Mode) -> Result<Syncer, Failure> {
+fn start(
+    context: &Context<'_>,
+    node: Arc<Node>,
+    authors: Authors,
+    mode: Mode,
+) -> Result<Syncer, Failure> {
     let options = Options {
         authors,
-        gives: mode.gives,
-        takes: mode.takes,
+        mode,
         // This side proposes the sessions.
-        offers: Offers::None,
+        offers: Offers::Nothing,
+        modules: modules(context),
         ..Options::default()
     };
-    Syncer::start(node, options).map_err(|error| Failure::of(Kind::Failed, &error))
+    Ok(Syncer::start(node, options)?)
+}
+
+/// The modules of this data directory, for peers that lack the code of a store.
+#[cfg(feature = "wasm")]
+fn modules(context: &Context<'_>) -> Option<Modules> {
+    let code = Arc::clone(&context.code);
+    Some(Arc::new(move |cid| {
+        let found = code.find(cid).ok().flatten();
+        found.map(|found| found.wasm)
+    }))
+}
+
+#[cfg(not(feature = "wasm"))]
+fn modules(_: &Context<'_>) -> Option<Modules> {
+    None
 }
 
 /// Prints what the process behind a stream prints on standard error.
@@ -169,7 +195,7 @@ fn once(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Result<(), Fa
     let meeting = Meeting {
         syncer: &syncer,
         conn,
-        store: plan.store,
+        store: plan.genesis,
         stays: false,
         has_met: false,
     };
@@ -198,6 +224,9 @@ fn finish(
         }
         end => {
             tally.cut();
+            if let Some(failure) = tally.take_failure() {
+                return Err(failure.and_exchanged(&tally));
+            }
             let failure = failures::of(&plan.peer, &plan.store, &end, ended.as_ref());
             return Err(failure.and_exchanged(&tally));
         }

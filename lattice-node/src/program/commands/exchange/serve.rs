@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use lattice_meta::StoreId;
 use lattice_sync::host::{ConnId, Mode, Side};
 use lattice_sync::wire::Farewell;
 use lattice_sync::{Event, Lost};
 
-use super::{TURN, own_store};
+use super::{TURN, modules, own_store};
 use crate::program::args::Serve;
 use crate::program::context::Context;
-use crate::program::failure::{Failure, Kind};
+use crate::program::failure::{Failure, Kind, chain};
 use crate::program::transport::own;
-use crate::sync::{Offers, Options, Syncer};
+use crate::sync::{Happened, Offers, Options, Syncer};
 
 pub(in crate::program::commands) fn serve(
     context: &mut Context<'_>,
@@ -25,23 +26,19 @@ pub(in crate::program::commands) fn serve(
     }
     let offers = offers(context, args)?;
     context.trust(args.trusting);
-    if args.read_only {
-        context.use_identity();
+    match args.read_only {
+        true => context.use_identity(),
+        false => context.node.become_writer()?,
     }
-    // A greeting has the key of this node.
-    if context.node.manager().author().is_none() {
-        context.node.become_writer()?;
-    }
-    let mode = Mode {
-        gives: true,
-        takes: !args.read_only,
-    };
     let options = Options {
         authors: args.whose.authors(),
-        gives: mode.gives,
-        takes: mode.takes,
+        mode: Mode {
+            gives: true,
+            takes: !args.read_only,
+        },
         offers,
-        ..Options::default()
+        modules: modules(context),
+        closes: true,
     };
     match &args.unix {
         None => {
@@ -58,7 +55,7 @@ pub(in crate::program::commands) fn serve(
 
 fn begin(context: &mut Context<'_>, options: Options) -> Result<Syncer, Failure> {
     let node = context.share_node()?;
-    let syncer = Syncer::start(node, options).map_err(|error| Failure::of(Kind::Failed, &error))?;
+    let syncer = Syncer::start(node, options)?;
     context.interruption.end_by_itself();
     Ok(syncer)
 }
@@ -67,35 +64,37 @@ fn begin(context: &mut Context<'_>, options: Options) -> Result<Syncer, Failure>
 fn one(context: &mut Context<'_>, syncer: &Syncer, conn: ConnId) -> Result<(), Failure> {
     loop {
         context.interruption.check()?;
-        let Some(event) = syncer.next_event(TURN) else {
+        let Some(happened) = syncer.next_event(TURN) else {
             continue;
         };
-        warn(context, &event);
-        let Event::Lost {
+        warn(context, &happened);
+        let Happened::Event(Event::Lost {
             conn: at,
             why,
             rule,
-        } = event
+        }) = happened
         else {
             continue;
         };
-        if at != conn {
-            continue;
+        if at == conn {
+            return left(why, rule);
         }
-        let rule = rule.map_or_else(String::new, |rule| format!(": {rule}"));
-        return match why {
-            Lost::Cut | Lost::Here(Farewell::Closing) | Lost::There(_) | Lost::OtherPeer => Ok(()),
-            Lost::Here(Farewell::Version) => Err(Failure::new(
-                Kind::Newer,
-                "the peer's program has no version of the protocol in common with this one",
-            )),
-            Lost::Here(Farewell::Timeout) => {
-                Err(Failure::failed("the peer was silent for too long"))
-            }
-            Lost::Here(_) => Err(Failure::failed(format!(
-                "what the peer has sent is not the protocol{rule}"
-            ))),
-        };
+    }
+}
+
+/// How serving ends when the peer has left.
+fn left(why: Lost, rule: Option<&'static str>) -> Result<(), Failure> {
+    let rule = rule.map_or_else(String::new, |rule| format!(": {rule}"));
+    match why {
+        Lost::Cut | Lost::Here(Farewell::Closing) | Lost::There(_) | Lost::OtherPeer => Ok(()),
+        Lost::Here(Farewell::Version) => Err(Failure::new(
+            Kind::Newer,
+            "the peer's program has no version of the protocol in common with this one",
+        )),
+        Lost::Here(Farewell::Timeout) => Err(Failure::failed("the peer was silent for too long")),
+        Lost::Here(_) => Err(Failure::failed(format!(
+            "what the peer has sent is not the protocol{rule}"
+        ))),
     }
 }
 
@@ -121,8 +120,8 @@ fn on_socket(
                 break Err(Failure::from(error).within(&format!("cannot accept on {shown}")));
             }
         }
-        if let Some(event) = syncer.next_event(TURN) {
-            warn(context, &event);
+        if let Some(happened) = syncer.next_event(TURN) {
+            warn(context, &happened);
         }
     };
     syncer.close();
@@ -134,19 +133,24 @@ fn on_socket(_: &mut Context<'_>, _: Options, _: &std::path::Path) -> Result<(),
     Err(Failure::usage("this system has no Unix sockets"))
 }
 
-/// Says what needs someone's attention here. The peer says the rest there.
-fn warn(context: &mut Context<'_>, event: &Event) {
-    match event {
-        Event::Diverged { ours, theirs, .. } => context.out.note(&format!(
+/// Says what needs attention here. The peer says the rest there.
+fn warn(context: &mut Context<'_>, happened: &Happened) {
+    match happened {
+        Happened::Event(Event::Diverged { ours, theirs, .. }) => context.out.note(&format!(
             "a peer has the same ops and another state: the state hash is {ours} here and {theirs} \
              there; `lattice verify STORE` checks this replica"
         )),
-        Event::Met {
+        Happened::Event(Event::Met {
             peer,
             is_same_key: true,
             ..
-        } => context.out.note(&format!(
+        }) => context.out.note(&format!(
             "a peer writes as {peer}, as this data directory does: one is a copy of the other"
+        )),
+        Happened::Store { store, error } => context.out.note(&format!(
+            "store {}: {}",
+            StoreId::certifying(store),
+            chain(error)
         )),
         _ => {}
     }

@@ -11,6 +11,7 @@ use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::human::size;
+use crate::sync::StoreError;
 
 /// The most authors that a note names.
 const SHOWN_AUTHORS: usize = 5;
@@ -60,12 +61,34 @@ pub(super) struct Tally {
     /// The authors whose ops are not taken here, and not there.
     refused: BTreeSet<PubKey>,
     refused_there: BTreeSet<PubKey>,
+    /// Why the store could not be opened, read or written.
+    failed: Option<Failure>,
+    /// What a search for the first difference has found.
+    searched: Option<Search>,
+}
+
+/// What a search for the first difference has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// The position in the canonical order.
+    At(u64),
+    /// Both replays agree.
+    Nowhere,
 }
 
 impl Tally {
     /// Reads the numbers of a session.
     pub(super) fn see(&mut self, status: &SessionStatus) {
         self.now = status.counts;
+    }
+
+    /// Notes that the store has failed. The first failure says why.
+    pub(super) fn fail(&mut self, error: StoreError) {
+        self.failed.get_or_insert_with(|| error.into());
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+        self.failed.take()
     }
 
     /// Notes what has happened. Returns whether the state may have changed.
@@ -113,6 +136,12 @@ impl Tally {
                 self.state = State::Diverged { ours, theirs };
                 return true;
             }
+            Event::FirstDifference { session, position } if self.is_own(*session) => {
+                self.searched = Some(Search::At(*position));
+            }
+            Event::ReplaysAgree { session } if self.is_own(*session) => {
+                self.searched = Some(Search::Nowhere);
+            }
             Event::AuthorsRefused { session, authors } if self.is_own(*session) => {
                 self.refused.extend(authors);
             }
@@ -157,8 +186,15 @@ impl Tally {
         self.session.is_none_or(|own| own == session)
     }
 
-    pub(super) fn is_diverged(&self) -> bool {
-        matches!(self.state, State::Diverged { .. })
+    /// The session in which the two states were found to differ.
+    pub(super) fn diverged(&self) -> Option<SessionId> {
+        let is_diverged = matches!(self.state, State::Diverged { .. });
+        self.session.filter(|_| is_diverged)
+    }
+
+    /// Whether the search for the first difference has ended.
+    pub(super) fn is_searched(&self) -> bool {
+        self.searched.is_some()
     }
 
     /// Whether there is nothing more to exchange.
@@ -325,12 +361,27 @@ impl Tally {
     }
 
     /// Fails unless everything was exchanged.
-    pub(super) fn check(&self, store: StoreId) -> Result<(), Failure> {
+    pub(super) fn check(&mut self, store: StoreId) -> Result<(), Failure> {
+        if let Some(failure) = self.take_failure() {
+            return Err(failure);
+        }
         match self.state {
-            State::Diverged { ours, theirs } => Err(Failure::damaged(format!(
-                "store {store} has the state hash {ours} here and {theirs} there for the same ops; \
-                 `lattice verify STORE` checks this replica, and the same command there the other one"
-            ))),
+            State::Diverged { ours, theirs } => {
+                let first = match self.searched {
+                    Some(Search::At(position)) => {
+                        format!("; the first op with another effect has position {position}")
+                    }
+                    Some(Search::Nowhere) => {
+                        "; the replays of both agree, so one of the states is damaged".to_owned()
+                    }
+                    None => String::new(),
+                };
+                Err(Failure::damaged(format!(
+                    "store {store} has the state hash {ours} here and {theirs} there for the same \
+                     ops{first}; `lattice verify STORE` checks this replica, and the same command \
+                     there the other one"
+                )))
+            }
             State::Different { .. } => Err(Failure::failed(format!(
                 "the replicas of store {store} have different ops"
             ))),
