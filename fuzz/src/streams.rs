@@ -45,6 +45,8 @@ pub(crate) fn session(bytes: &[u8]) {
     let store = GenesisHash::from_bytes([9; 32]);
     let mode = Mode::BOTH;
     inputs.push(Input::Sync { conn, store, mode });
+    let name = "name".to_owned();
+    inputs.push(Input::Find { conn, name });
     for piece in bytes.chunks(97) {
         let bytes = piece.to_vec();
         inputs.push(Input::Received { conn, bytes });
@@ -55,15 +57,26 @@ pub(crate) fn session(bytes: &[u8]) {
     while let Some(input) = inputs.pop() {
         now += 1;
         for output in core.on_input(Time::from_ms(now), input) {
-            if let Output::Ask {
-                ticket, request, ..
-            } = output
-            {
-                asked += 1;
-                assert!(asked < 10 * (bytes.len() + 10), "questions without end");
-                let answer = answer(&request);
-                inputs.push(Input::Answer { ticket, answer });
-            }
+            let answer = match output {
+                Output::Ask {
+                    ticket, request, ..
+                } => {
+                    let answer = answer(&request);
+                    Input::Answer { ticket, answer }
+                }
+                Output::Find { conn, number, .. } => {
+                    let genesis = Some(vec![7; 9]);
+                    Input::Known {
+                        conn,
+                        number,
+                        genesis,
+                    }
+                }
+                _ => continue,
+            };
+            asked += 1;
+            assert!(asked < 10 * (bytes.len() + 10), "questions without end");
+            inputs.push(answer);
         }
         assert!(core.buffered() <= u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     }

@@ -56,6 +56,16 @@ pub enum Event {
         /// For [`Farewell::Protocol`]: the rule that the peer broke.
         rule: Option<&'static str>,
     },
+    /// The answer to an [`Input::Find`](crate::host::Input::Find).
+    Found {
+        /// The connection.
+        conn: ConnId,
+        /// What was asked for.
+        name: String,
+        /// The genesis record, as the peer sent it: the host decodes it, and compares its id with
+        /// the name if that is one.
+        genesis: Result<Vec<u8>, FindFault>,
+    },
     /// A session has begun.
     Opened {
         /// The session.
@@ -168,6 +178,17 @@ pub enum Event {
         /// Why.
         why: BlobFault,
     },
+}
+
+/// Why a store was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FindFault {
+    /// The peer has no store of that name, or several, or does not give it.
+    NotThere,
+    /// The peer's program is too old to be asked.
+    Unsupported,
+    /// The connection ended first, or does not exist.
+    Cut,
 }
 
 /// Why a blob did not come.

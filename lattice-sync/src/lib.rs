@@ -6,6 +6,7 @@ mod convert;
 mod core;
 mod digest;
 mod event;
+mod finds;
 pub mod host;
 mod link;
 mod random;
@@ -19,5 +20,5 @@ pub use crate::config::Config;
 #[cfg(feature = "faults")]
 pub use crate::config::Fault;
 pub use crate::core::Core;
-pub use crate::event::{BlobFault, Event, Lost, Over};
+pub use crate::event::{BlobFault, Event, FindFault, Lost, Over};
 pub use crate::status::{Counts, Phase, SessionStatus};

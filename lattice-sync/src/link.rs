@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use lattice_meta::PubKey;
 
+use crate::finds::Finds;
 use crate::host::{SessionId, Side, Time};
-use crate::wire::{FrameReader, Hello};
+use crate::wire::{FEATURE_FIND, FrameReader, Hello};
 
 /// Bytes of a frame that has begun which must come within the time of a stall.
 pub(crate) const STALL_BYTES: u64 = 16 << 10;
@@ -22,6 +23,7 @@ pub(crate) struct Link {
     next_channel: u32,
     /// The greatest channel that the peer has opened.
     pub(crate) opened: u32,
+    pub(crate) finds: Finds,
     /// Bytes that the host has and has not sent.
     pub(crate) unsent: usize,
     /// The session that read last.
@@ -46,12 +48,19 @@ impl Link {
                 Side::Accepted => 2,
             },
             opened: 0,
+            finds: Finds::default(),
             unsent: 0,
             turn: SessionId(0),
             since: now,
             heard: now,
             stalled: None,
         }
+    }
+
+    /// Whether both sides ask for stores, once the peer has greeted.
+    pub(crate) fn has_finds(&self) -> Option<bool> {
+        let hello = self.hello.as_ref()?;
+        Some(self.own.features & hello.features & FEATURE_FIND != 0)
     }
 
     /// A channel that this side opens.

@@ -42,6 +42,8 @@ pub(super) struct Question {
 enum Look {
     At(Box<Question>),
     DropPlan(SessionId),
+    /// No session is left of those that asked for so many loads.
+    Rest(u64),
 }
 
 /// What the writing thread is told.
@@ -50,8 +52,8 @@ pub(super) enum Write {
     Note(PubKey, Cursor),
     /// A peer has the same ops.
     Equal,
-    /// No session is left.
-    Rest,
+    /// No session is left of those that asked for so many loads.
+    Rest(u64),
 }
 
 /// The threads of a store.
@@ -59,6 +61,7 @@ pub(super) struct Desk {
     reads: Sender<Look>,
     writes: Sender<Write>,
     store: Arc<Store>,
+    loads: u64,
     threads: [JoinHandle<()>; 2],
 }
 
@@ -82,23 +85,28 @@ impl Desk {
         let named = |name: &str| Builder::new().name(format!("lattice-sync-{name}"));
         let watching = Arc::clone(&store);
         named("watch").spawn(move || watching.watch())?;
-        let looking = Arc::clone(&store);
-        let reader = named("look").spawn(move || Reader::new(looking).run(&looks))?;
+        let (looking, to_writer) = (Arc::clone(&store), writes.clone());
+        let reader = named("look").spawn(move || Reader::new(looking, to_writer).run(&looks))?;
         let writing = Arc::clone(&store);
         let writer = named("ingest").spawn(move || Writer::new(writing).run(&orders))?;
         Ok(Self {
             reads,
             writes,
             store,
+            loads: 0,
             threads: [reader, writer],
         })
     }
 
     // A thread that has ended has panicked, and the sessions wait until their peers give up.
 
-    pub(super) fn ask(&self, question: Question) {
+    pub(super) fn ask(&mut self, question: Question) {
         let question = Box::new(question);
         match question.request {
+            Request::Load { .. } => {
+                self.loads += 1;
+                drop(self.reads.send(Look::At(question)));
+            }
             Request::Ingest { .. } => drop(self.writes.send(Write::Ingest(question))),
             _ => drop(self.reads.send(Look::At(question))),
         }
@@ -116,9 +124,10 @@ impl Desk {
         drop(self.writes.send(Write::Equal));
     }
 
-    /// No session is left.
+    /// No session is left. Both threads do first what they were told before; a session that begins
+    /// in the meantime keeps the store open.
     pub(super) fn rest(&self) {
-        drop(self.writes.send(Write::Rest));
+        drop(self.reads.send(Look::Rest(self.loads)));
     }
 
     /// Ends the threads, after what they were told.
@@ -152,6 +161,7 @@ pub(super) struct Store {
 #[derive(Default)]
 struct Open {
     handle: Option<Arc<dyn StoreHandle>>,
+    loads: u64,
     is_over: bool,
 }
 
@@ -163,6 +173,7 @@ impl Store {
     /// Opens the store, if it is not open. Returns the directions that it is open for.
     fn open(&self) -> Result<(Arc<dyn StoreHandle>, Mode), StoreError> {
         let mut open = self.lock();
+        open.loads += 1;
         if let Some(handle) = &open.handle {
             return Ok((Arc::clone(handle), self.mode(&**handle)));
         }
@@ -217,9 +228,12 @@ impl Store {
         self.lock().handle.clone()
     }
 
-    /// Lets go of the store.
-    pub(super) fn rest(&self) {
-        let handle = self.lock().handle.take();
+    /// Lets go of the store, unless it was loaded again.
+    pub(super) fn rest(&self, loads: u64) {
+        let mut open = self.lock();
+        let is_last = open.loads <= loads;
+        let handle = open.handle.take_if(|_| is_last);
+        drop(open);
         if let Some(handle) = handle.filter(|_| self.options.closes) {
             let closed = match handle.access() {
                 // A handle for reading history is this one's own.
@@ -300,15 +314,17 @@ impl Store {
 /// The reading thread.
 struct Reader {
     store: Arc<Store>,
+    writes: Sender<Write>,
     plans: BTreeMap<SessionId, OpsAfter>,
     /// The module that was asked for last.
     module: Option<(Cid, Vec<u8>)>,
 }
 
 impl Reader {
-    const fn new(store: Arc<Store>) -> Self {
+    const fn new(store: Arc<Store>, writes: Sender<Write>) -> Self {
         Self {
             store,
+            writes,
             plans: BTreeMap::new(),
             module: None,
         }
@@ -320,6 +336,8 @@ impl Reader {
                 Look::DropPlan(session) => {
                     self.plans.remove(&session);
                 }
+                // A writer that has ended has let go of the store.
+                Look::Rest(loads) => drop(self.writes.send(Write::Rest(loads))),
                 Look::At(question) => {
                     let ticket = question.ticket;
                     let answer = self.answer(*question);

@@ -1,13 +1,16 @@
 //! The thread that runs the state machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lattice_meta::{GenesisHash, PubKey, StoreId};
-use lattice_sync::host::{Answer, ConnId, Input, Output, Request, SessionId, Side, Ticket, Time};
+use lattice_meta::{GenesisHash, PubKey, StateHash, StoreId};
+use lattice_sync::host::{
+    Answer, ConnId, Input, Loaded, Mode, Output, Place, Request, SessionId, Side, Ticket, Time,
+    View,
+};
 use lattice_sync::wire::RefuseReason;
 use lattice_sync::{Core, Event, SessionStatus};
 
@@ -19,12 +22,38 @@ use crate::sync::{Happened, Options, StoreError};
 /// How long a peer has to read what was sent before the end of the stream.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// The directions of a session that exchanges no ops.
+const NEITHER: Mode = Mode {
+    gives: false,
+    takes: false,
+};
+
+/// What is here of a store that is not here.
+fn nothing() -> Loaded {
+    Loaded {
+        view: View {
+            place: Place::default(),
+            held: 0,
+            tips: Arc::new([]),
+            state: StateHash::from_bytes([0; 32]),
+        },
+        mine: None,
+        served: None,
+        mode: NEITHER,
+    }
+}
+
 /// What the thread is told.
 pub(super) enum Message {
     Connect {
         conn: ConnId,
         stream: Stream,
         side: Side,
+    },
+    /// A session about a store of the peer that need not be here.
+    Look {
+        conn: ConnId,
+        store: GenesisHash,
     },
     Input(Input),
     /// An answer of a store.
@@ -60,6 +89,9 @@ pub(super) struct Driver {
     /// Streams that end when their peers have read the rest, or at this moment.
     ending: Vec<(Instant, Wire)>,
     desks: BTreeMap<GenesisHash, Desk>,
+    /// Stores of peers that need not be here: the next session that this side proposes about one
+    /// exchanges no ops.
+    looks: BTreeSet<GenesisHash>,
     /// The sessions of each store, and their peers.
     sessions: BTreeMap<SessionId, (GenesisHash, PubKey)>,
 }
@@ -84,6 +116,7 @@ impl Driver {
             wires: BTreeMap::new(),
             ending: Vec::new(),
             desks: BTreeMap::new(),
+            looks: BTreeSet::new(),
             sessions: BTreeMap::new(),
         }
     }
@@ -128,6 +161,11 @@ impl Driver {
                     }
                     Err(error) => self.tell(Happened::Stream { conn, error }),
                 }
+            }
+            Message::Look { conn, store } => {
+                self.looks.insert(store);
+                let mode = NEITHER;
+                self.input(Input::Sync { conn, store, mode });
             }
             Message::Input(input) => self.input(input),
             Message::Answered {
@@ -209,6 +247,9 @@ impl Driver {
     fn ask(&mut self, ticket: Ticket, store: GenesisHash, request: Request) {
         if let Request::Load { peer, asked } = &request {
             let (peer, asked) = (*peer, *asked);
+            if asked.is_none() && self.looks.remove(&store) {
+                return self.answer(ticket, Answer::Loaded(Box::new(nothing())));
+            }
             self.sessions.insert(ticket.session(), (store, peer));
             let store_id = StoreId::certifying(&store);
             if asked.is_some() && !self.options.offers.contains(&store_id) {
@@ -228,7 +269,7 @@ impl Driver {
         let Some(peer) = self.sessions.get(&ticket.session()).map(|(_, peer)| *peer) else {
             return self.answer(ticket, Answer::Failed);
         };
-        match self.desks.get(&store) {
+        match self.desks.get_mut(&store) {
             Some(desk) => desk.ask(Question {
                 ticket,
                 peer,

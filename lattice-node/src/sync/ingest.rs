@@ -44,7 +44,7 @@ impl Writer {
             // One row for each peer, when nothing else is to be done.
             self.write_rows();
         }
-        self.store.rest();
+        self.store.rest(u64::MAX);
     }
 
     fn carry_out(&mut self, order: Write) {
@@ -59,10 +59,10 @@ impl Writer {
                     self.store.fail(error.into());
                 }
             }
-            Write::Rest => {
+            Write::Rest(loads) => {
                 self.write_rows();
                 self.due.clear();
-                self.store.rest();
+                self.store.rest(loads);
             }
         }
     }

@@ -247,6 +247,12 @@ impl Syncer {
         self.tell(Message::Input(Input::Sync { conn, store, mode }));
     }
 
+    /// Proposes a session about a store of the peer that exchanges no ops, and for which the store
+    /// need not be here: for [`fetch`](Self::fetch). Its other events mean nothing.
+    pub fn look(&self, conn: ConnId, store: GenesisHash) {
+        self.tell(Message::Look { conn, store });
+    }
+
     /// Ends a session.
     pub fn end(&self, session: SessionId) {
         self.tell(Message::Input(Input::End { session }));

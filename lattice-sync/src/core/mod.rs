@@ -1,5 +1,6 @@
 //! The core: connections, sessions, and who may read, pull and ingest.
 
+mod finds;
 mod greet;
 mod turns;
 
@@ -10,13 +11,13 @@ use lattice_meta::{GenesisHash, PubKey};
 use crate::config::{Config, Fault};
 use crate::convert::to_u64;
 use crate::core::greet::nonce_of;
-use crate::event::{Event, Lost, Over};
+use crate::event::{Event, FindFault, Lost, Over};
 use crate::host::{Answer, ConnId, Input, Mode, Output, SessionId, Side, Ticket, Time};
 use crate::link::Link;
 use crate::random::Random;
 use crate::session::{Effects, Session, Violation, rule_of};
 use crate::status::SessionStatus;
-use crate::wire::{EndReason, Farewell, Frame, Hello, PROTOCOL};
+use crate::wire::{EndReason, FEATURE_FIND, Farewell, Frame, Hello, PROTOCOL};
 
 /// Replication of any number of stores with any number of peers. See the crate's documentation.
 #[derive(Debug)]
@@ -88,6 +89,12 @@ impl Core {
                 }
             }
             Input::Answer { ticket, answer } => self.on_answer(ticket, answer),
+            Input::Find { conn, name } => self.find(conn, name),
+            Input::Known {
+                conn,
+                number,
+                genesis,
+            } => self.on_known(conn, number, genesis),
             Input::Fetch {
                 session,
                 cid,
@@ -212,7 +219,7 @@ impl Core {
         self.attempts += 1;
         let own = Hello {
             protocols: vec![PROTOCOL],
-            features: 0,
+            features: FEATURE_FIND,
             peer: self.config.own,
             instance: self.instance,
             attempt: self.attempts,
@@ -239,6 +246,9 @@ impl Core {
         };
         for id in link.channels.into_values() {
             self.with(id, |_, fx| fx.over = Some(Over::Disconnected));
+        }
+        for name in link.finds.into_names() {
+            self.found(conn, name, Err(FindFault::Cut));
         }
         self.emit(Event::Lost { conn, why, rule });
     }
@@ -322,6 +332,8 @@ impl Core {
             (false, _) => Err("the first frame is no greeting"),
             (true, Frame::Hello(_)) => Err("a peer greets twice"),
             (true, Frame::Open(open)) => self.on_open(conn, open),
+            (true, Frame::Find(find)) => self.on_find(conn, find),
+            (true, Frame::Found(found)) => self.on_found(conn, found),
             (true, frame) => self.on_session_frame(conn, frame),
         }
     }
@@ -376,6 +388,7 @@ impl Core {
         self.start_pulls();
         self.start_ingests();
         self.start_reads();
+        self.start_finds();
         self.touched.clear();
     }
 }

@@ -21,7 +21,8 @@ pub struct Hello {
     /// The major versions that the sender speaks, best first.
     #[serde(deserialize_with = "bounded_seq::deserialize::<_, _, 8>")]
     pub protocols: Vec<[u8; 8]>,
-    /// Bits of minor features; a session uses those that both sides have. There are none yet.
+    /// Bits of minor features, of which both sides use those that both have:
+    /// [`FEATURE_FIND`](crate::wire::FEATURE_FIND).
     pub features: u64,
     /// The sender's public key. The stream does not prove it.
     pub peer: PubKey,
@@ -408,4 +409,25 @@ pub struct BlobAnswer {
     /// At most 256 KiB, and not empty before the end.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
+}
+
+/// Asks for the genesis record of a store that the sender does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Find {
+    /// Names the question: no other open one of the sender has this number.
+    pub number: u32,
+    /// A store's id, the first digits of one, at least eight, or a name at the receiver. The limit
+    /// of the frame is that of the name, [`MAX_FIND_BYTES`](crate::wire::MAX_FIND_BYTES).
+    pub name: String,
+}
+
+/// The answer to [`Find`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The number of the question.
+    pub number: u32,
+    /// The genesis record, at most [`MAX_FOUND_BYTES`](crate::wire::MAX_FOUND_BYTES); `None` if no
+    /// such store is here, or not for this peer.
+    #[serde(with = "serde_bytes")]
+    pub genesis: Option<Vec<u8>>,
 }

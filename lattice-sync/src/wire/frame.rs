@@ -4,10 +4,10 @@ use lattice_backend::op::MAX_OP_BYTES;
 use lattice_meta::codec::{self, CodecError};
 
 use crate::wire::body::{
-    Accept, Ack, Beat, Begin, BlobAnswer, BlobAsk, Done, End, Farewell, Hello, News, Open, Ops,
-    Probe, Ranges, Refuse, Refused, Round, Want,
+    Accept, Ack, Beat, Begin, BlobAnswer, BlobAsk, Done, End, Farewell, Find, Found, Hello, News,
+    Open, Ops, Probe, Ranges, Refuse, Refused, Round, Want,
 };
-use crate::wire::{HEAD_BYTES, PART_BYTES};
+use crate::wire::{HEAD_BYTES, MAX_FIND_BYTES, MAX_FOUND_BYTES, PART_BYTES};
 
 /// The limit of a small frame, in bytes.
 const SMALL: usize = 4 << 10;
@@ -17,6 +17,11 @@ const MIDDLE: usize = 256 << 10;
 const SEVERAL_OPS: usize = PART_BYTES + (16 << 10);
 /// The limit of a frame with ops: one op of any length.
 const ONE_OP: usize = MAX_OP_BYTES + 128;
+
+/// The limit of a question for a store: number, length and name.
+const FIND: usize = 4 + 8 + MAX_FIND_BYTES;
+/// The limit of its answer: number, option, length and record.
+const FOUND: usize = 4 + 1 + 8 + MAX_FOUND_BYTES;
 
 /// Why bytes are no frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +110,10 @@ pub enum FrameKind {
     BlobAsk,
     /// A part of a blob.
     BlobPart,
+    /// Asks for a store by a name.
+    Find,
+    /// The store's genesis record.
+    Found,
 }
 
 /// A frame.
@@ -148,6 +157,10 @@ pub enum Frame {
     BlobAsk(BlobAsk),
     /// A part of a blob.
     BlobPart(BlobAnswer),
+    /// Asks for a store by a name.
+    Find(Find),
+    /// The store's genesis record.
+    Found(Found),
 }
 
 /// The numbers of the types on the wire, and the most bytes of their bodies.
@@ -223,6 +236,8 @@ frames! {
     Probe = 17, SMALL;
     BlobAsk = 18, SMALL;
     BlobPart = 19, PART_BYTES + SMALL;
+    Find = 128, FIND;
+    Found = 129, FOUND;
 }
 
 impl Frame {
@@ -262,7 +277,7 @@ impl Frame {
     /// The session that the frame belongs to; `None` for frames about the connection.
     pub const fn channel(&self) -> Option<u32> {
         Some(match self {
-            Self::Hello(_) | Self::Bye(_) => return None,
+            Self::Hello(_) | Self::Bye(_) | Self::Find(_) | Self::Found(_) => return None,
             Self::Open(body) => body.channel,
             Self::Accept(body) => body.channel,
             Self::Refuse(body) => body.channel,

@@ -8,9 +8,9 @@ mod frame;
 mod reader;
 
 pub use body::{
-    Accept, Ack, Beat, Begin, BlobAnswer, BlobAsk, Cursor, Done, End, EndReason, Farewell, Hello,
-    Known, Mark, News, Node, NodeContent, OpBytes, Open, Ops, Probe, Ranges, Refuse, RefuseReason,
-    Refused, Round, Summary, Tip, Token, Want, Wish,
+    Accept, Ack, Beat, Begin, BlobAnswer, BlobAsk, Cursor, Done, End, EndReason, Farewell, Find,
+    Found, Hello, Known, Mark, News, Node, NodeContent, OpBytes, Open, Ops, Probe, Ranges, Refuse,
+    RefuseReason, Refused, Round, Summary, Tip, Token, Want, Wish,
 };
 pub use frame::{Frame, FrameKind, WireError};
 pub use reader::FrameReader;
@@ -19,6 +19,8 @@ pub use reader::FrameReader;
 pub const HEAD_BYTES: usize = 5;
 /// The name of this major version of the protocol.
 pub const PROTOCOL: [u8; 8] = *b"lattice1";
+/// The bit of [`Hello::features`] of a sender that asks and answers [`Find`].
+pub const FEATURE_FIND: u64 = 1;
 /// Frame types from this one on are skipped by a receiver that does not know them.
 pub const FIRST_SKIPPED: u8 = 128;
 /// The most tips in a frame of news.
@@ -39,3 +41,9 @@ pub const MAX_FRAME_OPS: usize = 1024;
 pub const PART_BYTES: usize = 256 << 10;
 /// The most hashes in a probe.
 pub const PROBE_HASHES: usize = 64;
+/// The most questions for stores that a side has open on a connection.
+pub const MAX_OPEN_FINDS: usize = 16;
+/// The most bytes of the name in a question for a store.
+pub const MAX_FIND_BYTES: usize = 256;
+/// The most bytes of a genesis record in an answer: room for later formats of it.
+pub const MAX_FOUND_BYTES: usize = 3 << 10;

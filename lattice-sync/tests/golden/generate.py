@@ -80,8 +80,8 @@ def cid(content):
     return bytes([0x01, 0x55, 0x1E, 32]) + blake3(content).digest()
 
 
-def hello(protocols=(b"lattice1",)):
-    return sequence(protocols) + u64(0) + AUTHOR + u64(0x1122334455667788) + u64(5)
+def hello(protocols=(b"lattice1",), features=0):
+    return sequence(protocols) + u64(features) + AUTHOR + u64(0x1122334455667788) + u64(5)
 
 
 def open_(channel=1):
@@ -117,6 +117,14 @@ def want():
 def ops(contents=(b"first op", b"second op"), mark=True):
     mark = u64(1001) + option(TOKEN) if mark else None
     return u32(1) + sequence([byte_string(content) for content in contents]) + option(mark)
+
+
+def find(name, number=6):
+    return u32(number) + byte_string(name)
+
+
+def found(record, number=6):
+    return u32(number) + option(None if record is None else byte_string(record))
 
 
 def frames():
@@ -158,6 +166,13 @@ def frames():
         # A type that no version has yet is skipped by its length.
         ("skipped_then_beat", frame(200, b"from a later version")
          + frame(16, u32(1) + u64(77) + option(None))),
+        ("hello_find", frame(1, hello(features=1))),
+        ("find_name", frame(128, find("caf\u00e9".encode()))),
+        ("find_id", frame(128, find(b"0123456789abcdef" * 4, 2**32 - 1))),
+        ("find_longest", frame(128, find(b"n" * 256))),
+        ("found", frame(129, found(b"a genesis record"))),
+        ("found_longest", frame(129, found(b"g" * 3072))),
+        ("found_none", frame(129, found(None))),
     ]
 
 
@@ -194,6 +209,14 @@ def hostile():
         ("ops_claim_a_long_op", frame(13, u32(1) + u64(1) + u64(2**62) + b"x" + u8(0))),
         ("probe_65_hashes", frame(17, u32(1) + u64(0) + u64(65) + claim(65, [TOKEN]))),
         ("blob_ask_other_cid", frame(18, u32(1) + bytes([0x01, 0x70, 0x1E, 32]) + ID + u64(0))),
+        ("skipped_255_longer_than_any", u32(17 << 20) + u8(255)),
+        ("find_257_bytes", frame(128, find(b"n" * 257))),
+        ("find_claims_a_long_name", frame(128, u32(6) + u64(2**40) + b"name")),
+        ("find_not_utf8", frame(128, find(b"caf\xe9"))),
+        ("find_without_name", frame(128, u32(6))),
+        ("found_3073_bytes", frame(129, found(b"g" * 3073))),
+        ("found_option_2", frame(129, u32(6) + u8(2) + byte_string(b"record"))),
+        ("found_bytes_after_none", frame(129, found(None) + b"record")),
     ]
 
 

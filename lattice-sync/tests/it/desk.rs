@@ -1,8 +1,10 @@
 //! One core over a store in memory, whose peer is the test.
 
+use std::collections::BTreeMap;
+
 use lattice_meta::{Cid, PubKey};
 use lattice_sync::host::{Answer, ConnId, Input, Mode, Output, Request, SessionId, Side, Time};
-use lattice_sync::wire::{Frame, FrameReader, Hello, Open, PROTOCOL, Summary};
+use lattice_sync::wire::{FEATURE_FIND, Frame, FrameReader, Hello, Open, PROTOCOL, Summary};
 use lattice_sync::{Config, Core, Event};
 
 use crate::sim::disk::{Disk, Plan, answer};
@@ -27,6 +29,10 @@ pub(crate) struct Desk {
     /// Answers to questions about blobs and replays.
     pub(crate) blob: Vec<u8>,
     pub(crate) effects: Vec<[u8; 16]>,
+    /// Answers to questions for stores, by name; others are not answered.
+    pub(crate) stores: BTreeMap<&'static str, Option<Vec<u8>>>,
+    /// These questions.
+    pub(crate) finds: Vec<(u32, String)>,
     /// Whether reads of new ops return none, and replays no hashes.
     pub(crate) is_stuck: bool,
 }
@@ -48,6 +54,8 @@ impl Desk {
             is_closed: false,
             blob: Vec::new(),
             effects: Vec::new(),
+            stores: BTreeMap::new(),
+            finds: Vec::new(),
             is_stuck: false,
         }
     }
@@ -133,6 +141,18 @@ impl Desk {
                         self.disk.rows_mut().served.insert(peer, served);
                     }
                     Output::DropPlan { .. } => self.plan.clear(),
+                    Output::Find {
+                        conn, number, name, ..
+                    } => {
+                        self.finds.push((number, name.clone()));
+                        let genesis = self.stores.get(&*name).cloned();
+                        let known = genesis.map(|genesis| Input::Known {
+                            conn,
+                            number,
+                            genesis,
+                        });
+                        inputs.extend(known);
+                    }
                     Output::Event(event) => self.events.push(event),
                 }
             }
@@ -210,7 +230,7 @@ impl Desk {
 pub(crate) fn hello() -> Frame {
     Frame::Hello(Hello {
         protocols: vec![PROTOCOL],
-        features: 0,
+        features: FEATURE_FIND,
         peer: key(7),
         instance: 77,
         attempt: 1,

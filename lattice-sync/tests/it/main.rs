@@ -4,6 +4,7 @@
 mod blob;
 mod desk;
 mod figures;
+mod finds;
 mod golden;
 mod host;
 mod hostile;

@@ -98,6 +98,7 @@ impl Host {
                     Output::DropPlan { session } => {
                         self.plans.remove(&session);
                     }
+                    Output::Find { .. } => panic!("no store is asked for"),
                     Output::Event(event) => self.events.push(event),
                 }
             }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use lattice_meta::{Genesis, GenesisHash};
 use lattice_node::prelude::*;
-use lattice_node::sync::{ConnId, Event, Happened, Mode, Options, SessionId, Side, Stream, Syncer};
+use lattice_node::sync::{ConnId, Event, Happened, Mode, Options, Side, Stream, Syncer};
 use lattice_registry::TypedStore;
+use lattice_sync::Counts;
 use tempfile::TempDir;
 
 /// How long a test waits for something that is about to happen.
@@ -95,11 +96,18 @@ impl Peer {
         })
     }
 
-    fn until_opened(&mut self) -> SessionId {
-        self.until(|happened| match happened {
-            Happened::Event(Event::Opened { session, .. }) => Some(*session),
-            _ => None,
-        })
+    /// Waits until the counts of the session are what they should be: a store shows ops before the
+    /// session counts them.
+    fn until_counts(&self, is_it: impl Fn(&Counts) -> bool) -> Counts {
+        let began = Instant::now();
+        loop {
+            let counts = self.syncer.status()[0].counts;
+            if is_it(&counts) {
+                return counts;
+            }
+            assert!(began.elapsed() < PATIENCE, "{counts:?}");
+            std::thread::yield_now();
+        }
     }
 }
 

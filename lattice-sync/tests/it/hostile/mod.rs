@@ -2,6 +2,7 @@
 
 mod blob;
 mod connection;
+mod find;
 mod news;
 mod ops;
 

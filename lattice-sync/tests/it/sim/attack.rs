@@ -4,9 +4,9 @@ use lattice_backend::conformance::Rng;
 use lattice_backend::op::OpRef;
 use lattice_meta::{Cid, OpId, PubKey, StateHash};
 use lattice_sync::wire::{
-    Accept, Ack, Beat, Begin, BlobAnswer, BlobAsk, Cursor, Done, End, EndReason, Frame, Hello,
-    Known, Mark, News, Node, NodeContent, OpBytes, Open, Ops, PROTOCOL, Probe, Ranges, Refused,
-    Round, Summary, Tip, Token, Want, Wish,
+    Accept, Ack, Beat, Begin, BlobAnswer, BlobAsk, Cursor, Done, End, EndReason, Find, Found,
+    Frame, Hello, Known, Mark, News, Node, NodeContent, OpBytes, Open, Ops, PROTOCOL, Probe,
+    Ranges, Refused, Round, Summary, Tip, Token, Want, Wish,
 };
 
 use crate::sim::set::{FORGED, SetOp};
@@ -82,13 +82,13 @@ pub(crate) fn open(rng: &mut Rng, channel: u32) -> Frame {
     })
 }
 
-/// Any frame of a session.
+/// Any frame after the greeting.
 pub(crate) fn any(rng: &mut Rng, channel: u32) -> Frame {
     let mark = Mark {
         upto: rng.number() >> rng.below(64),
         token: cursor(rng).map(|cursor| cursor.token),
     };
-    match rng.below(18) {
+    match rng.below(20) {
         0 => open(rng, channel),
         1 => Frame::Accept(Accept {
             channel,
@@ -199,6 +199,14 @@ pub(crate) fn any(rng: &mut Rng, channel: u32) -> Frame {
             channel,
             cid: Cid::of(b"code"),
             offset: rng.number(),
+        }),
+        17 => Frame::Find(Find {
+            number: u32::try_from(rng.below(30)).unwrap(),
+            name: "n".repeat(rng.below(257)),
+        }),
+        18 => Frame::Found(Found {
+            number: u32::try_from(rng.below(3)).unwrap(),
+            genesis: (!rng.one_in(2)).then(|| rng.bytes(40)),
         }),
         _ => match rng.one_in(2) {
             true => Frame::BlobPart(BlobAnswer {

@@ -6,10 +6,10 @@ use lattice_backend::op::OpRef;
 use lattice_meta::PubKey;
 use lattice_sync::host::Request;
 use lattice_sync::wire::Frame;
-use lattice_sync::{Event, Over};
+use lattice_sync::{Event, FindFault, Over};
 
 use crate::sim::disk::{Disk, Fate};
-use crate::sim::world::{Failure, Node};
+use crate::sim::world::{Failure, GENESIS, Node};
 
 /// A session as the simulator sees it: connection and channel.
 type Session = (u64, u32);
@@ -206,6 +206,11 @@ impl Checks {
             } if is_honest && *reason != lattice_sync::wire::EndReason::Closing => Err(format!(
                 "node {node} ends a session with an honest peer: {reason:?}"
             )),
+            Event::Found { genesis, .. } if is_honest => match genesis {
+                Ok(record) if record == GENESIS => Ok(()),
+                Err(FindFault::Cut) => Ok(()),
+                other => Err(format!("node {node} asks for a store, and gets {other:?}")),
+            },
             Event::Diverged { .. } => {
                 self.diverged.insert(node);
                 Ok(())

@@ -399,6 +399,8 @@ impl Disk for SetStore {
         let seq = prev.map_or(0, |prev| prev.seq + 1);
         let kind = u8::from(self.writes_poison && seq % 3 == 1) * POISON;
         let op = SetOp::new(self.author, seq, ms, kind, parents, self.filling);
+        // A restored store can write an op again that it had written, and that waits to come back.
+        self.pending.retain(|pending| pending.op != op.op);
         let _ = self.put(Rc::new(op));
     }
 

@@ -20,6 +20,9 @@ use crate::sim::schedule::Schedule;
 /// The wall clock at the start.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 
+/// What every node has to say about the store.
+pub(crate) const GENESIS: &[u8] = b"the genesis record";
+
 pub(crate) fn store() -> GenesisHash {
     GenesisHash::from_bytes([9; 32])
 }
@@ -117,6 +120,12 @@ enum Happening {
     Attack {
         conn: u64,
         left: usize,
+    },
+    Known {
+        node: usize,
+        epoch: u64,
+        conn: u64,
+        number: u32,
     },
 }
 
@@ -283,6 +292,26 @@ impl World {
                 }
             }
             Happening::Attack { conn, left } => self.attack(conn, left),
+            Happening::Known {
+                node,
+                epoch,
+                conn,
+                number,
+            } => {
+                let conn = ConnId(conn);
+                let genesis = Some(GENESIS.to_vec());
+                match self.nodes[node].epoch == epoch {
+                    true => self.input(
+                        node,
+                        Input::Known {
+                            conn,
+                            number,
+                            genesis,
+                        },
+                    ),
+                    false => Ok(()),
+                }
+            }
         }
     }
 

@@ -102,6 +102,8 @@ impl World {
                     mode,
                 };
                 self.input(node, sync)?;
+                let (conn, name) = (ConnId(conn), String::from("name"));
+                self.input(node, Input::Find { conn, name })?;
             }
         }
         Ok(())

@@ -163,6 +163,20 @@ impl World {
                 self.nodes[node].plans.remove(&session);
                 Ok(())
             }
+            Output::Find { conn, number, .. } => {
+                let epoch = self.nodes[node].epoch;
+                let conn = conn.0;
+                self.after(
+                    1 + self.nodes[node].slow_ms,
+                    Happening::Known {
+                        node,
+                        epoch,
+                        conn,
+                        number,
+                    },
+                );
+                Ok(())
+            }
             Output::Event(event) => self.event(node, event),
         }
     }
@@ -178,7 +192,7 @@ impl World {
             .entry(format!("event {name}"))
             .or_insert(0) += 1;
         let conn = match &event {
-            Event::Lost { conn, .. } => Some(conn.0),
+            Event::Lost { conn, .. } | Event::Found { conn, .. } => Some(conn.0),
             Event::Over { session, .. } => self.nodes[node].sessions.get(session).copied(),
             Event::Opened { session, conn, .. } => {
                 self.nodes[node].sessions.insert(*session, conn.0);
