@@ -94,7 +94,8 @@ impl fmt::Display for Peer {
             Self::Dir(path) => path.display().fmt(f),
             Self::Ssh(ssh) => ssh.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Via(command) => command.display().fmt(f),
+            // The line of the command follows where it matters.
+            Self::Via(_) => f.write_str("--via"),
         }
     }
 }
