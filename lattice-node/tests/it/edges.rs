@@ -268,6 +268,8 @@ pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String
             ("TOPIC", _) => "stores".into(),
             ("METHOD", _) => store.call()[0].into(),
             ("NAME=VALUE", _) => store.call()[1].into(),
+            ("PEER", _) => peer(store, dir),
+            ("PEER/STORE", _) => format!("{}/{}", peer(store, dir), store.id),
             ("KEY", "code") => "00".repeat(32),
             ("KEY" | "VALUE" | "TEXT", _) => "a".into(),
             ("NAME", _) => "name".into(),
@@ -287,6 +289,13 @@ pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String
         }
     };
     line.iter().map(word).collect()
+}
+
+/// Another data directory with the store.
+fn peer(store: &Store, dir: &Path) -> String {
+    let peer = dir.join("peer");
+    copy_dir(store.dir.path(), &peer);
+    peer.display().to_string()
 }
 
 #[cfg(feature = "wasm")]
@@ -318,6 +327,9 @@ pub(crate) fn lines() -> Vec<Line> {
         // Or one of the options that keep a part of a log.
         let to = ["--to", "<TYPE>"].map(str::to_owned);
         words.extend((command == "migrate").then_some(to).into_iter().flatten());
+        // One of the streams, and a peer.
+        words.extend((command == "serve").then(|| "--stdio".to_owned()));
+        words.extend((command == "sync").then(|| "<PEER>".to_owned()));
         Line { command, words }
     };
     lines.into_iter().map(line).collect()

@@ -19,6 +19,8 @@ mod damage;
 mod doctor;
 mod edges;
 mod escapes;
+#[cfg(all(unix, feature = "sync"))]
+mod exchange;
 mod exports;
 #[cfg(unix)]
 mod files;

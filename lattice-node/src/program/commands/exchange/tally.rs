@@ -241,13 +241,12 @@ impl Tally {
         );
         let state = match self.state {
             State::Equal { ops } => {
-                let left_out = !self.refused.is_empty() || !self.refused_there.is_empty();
-                let but = if left_out {
-                    "; the rest is equal"
-                } else {
-                    "; equal"
+                let is_all = self.refused.is_empty() && self.refused_there.is_empty();
+                let equal = match is_all {
+                    true => "equal",
+                    false => "equal except for what was left out",
                 };
-                format!("{but}, {} here", plural(ops, ("op", "ops")))
+                format!("; {equal}, {} here", plural(ops, ("op", "ops")))
             }
             State::Different { ours, theirs } => {
                 format!(

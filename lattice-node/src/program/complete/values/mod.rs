@@ -64,6 +64,12 @@ pub(super) fn add(
                 add_types(context, current, answer);
                 add_stores(context, None, current, answer)?;
             }
+            ("PEER" | "PEER/STORE", _) => {
+                answer.files = Files::Dirs;
+                for start in ["ssh://", "unix:"] {
+                    answer.add(current, start, "a peer elsewhere");
+                }
+            }
             ("TOPIC", _) => add_topics(place, current, answer),
             ("TYPE", _) => add_types(context, current, answer),
             ("METHOD", _) => add_methods(context, place, current, answer)?,
