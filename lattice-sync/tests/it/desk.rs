@@ -145,11 +145,11 @@ impl Desk {
                         conn, number, name, ..
                     } => {
                         self.finds.push((number, name.clone()));
-                        let genesis = self.stores.get(&*name).cloned();
-                        let known = genesis.map(|genesis| Input::Known {
+                        let record = self.stores.get(&*name).cloned();
+                        let known = record.map(|record| Input::Known {
                             conn,
                             number,
-                            genesis,
+                            record,
                         });
                         inputs.extend(known);
                     }
