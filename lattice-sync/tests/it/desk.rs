@@ -138,7 +138,7 @@ impl Desk {
                         }
                     }
                     Output::Note { peer, served, .. } => {
-                        self.disk.rows_mut().served.insert(peer, served);
+                        self.disk.set_served(&peer, served);
                     }
                     Output::DropPlan { .. } => self.plan.clear(),
                     Output::Find {
