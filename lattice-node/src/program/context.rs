@@ -188,6 +188,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Gives the node away, to threads; a reader of the same data directory stays.
+    #[cfg(feature = "sync")]
+    pub(super) fn share_node(&mut self) -> Result<Arc<Node>, Failure> {
+        let reader = Node::builder(&self.data_dir).registry(self.registry().clone());
+        let node = std::mem::replace(&mut self.node, reader.open_reader()?);
+        Ok(Arc::new(node))
+    }
+
     /// Uses the identity of the data directory, if it has one, for a command that signs nothing and
     /// works without: who copies a store of another user cannot read that user's key.
     pub(super) fn use_identity(&mut self) {

@@ -34,6 +34,8 @@ mod suggest;
 mod terminal_tests;
 mod topics;
 mod tour;
+#[cfg(feature = "sync")]
+mod transport;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};

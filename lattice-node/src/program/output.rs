@@ -112,7 +112,7 @@ impl<'a> Output<'a> {
     }
 
     /// True if no notes are printed.
-    #[cfg(feature = "shell")]
+    #[cfg(any(feature = "shell", feature = "sync"))]
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet
     }

@@ -7,6 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use lattice_meta::PubKey;
 
 use super::{Encoding, Store, Trusting};
+use crate::Authors;
 use crate::program::pipes::FileArg;
 
 #[derive(Debug, clap::Args)]
@@ -86,12 +87,8 @@ pub(in super::super) enum BundleCommand {
     Apply {
         /// The bundle; `-` is standard input
         file: FileArg,
-        /// Also accept the ops of this author; may be given several times
-        #[arg(long = "author", value_name = "KEY")]
-        authors: Vec<PubKey>,
-        /// Accept the ops of all authors
-        #[arg(long, conflicts_with = "authors")]
-        any_author: bool,
+        #[command(flatten)]
+        whose: Whose,
         /// Wait for ops dated ahead of this machine's clock, and apply them when they are due
         #[arg(long)]
         until_due: bool,
@@ -101,6 +98,27 @@ pub(in super::super) enum BundleCommand {
         #[command(flatten)]
         trusting: Trusting,
     },
+}
+
+/// Whose ops are taken.
+#[derive(Debug, Clone, clap::Args)]
+pub(in super::super) struct Whose {
+    /// Also accept the ops of this author; may be given several times
+    #[arg(long = "author", value_name = "KEY")]
+    pub(in super::super) authors: Vec<PubKey>,
+    /// Accept the ops of all authors
+    #[arg(long, conflicts_with = "authors")]
+    pub(in super::super) any_author: bool,
+}
+
+impl Whose {
+    pub(in super::super) fn authors(&self) -> Authors {
+        match (self.any_author, self.authors.is_empty()) {
+            (true, _) => Authors::Any,
+            (false, true) => Authors::Known,
+            (false, false) => Authors::Named(self.authors.iter().copied().collect()),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -34,7 +34,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Exchange",
-        &["bundle", "export", "backup", "restore", "identity"],
+        &[
+            "sync", "clone", "serve", "bundle", "export", "backup", "restore", "identity",
+        ],
     ),
     ("Code", &["code", "upgrade", "migrate"]),
     (
@@ -53,7 +55,7 @@ const FIRST: [&str; 10] = [
 ];
 
 /// Words of other programs, and the command lines that do the same here.
-const WORDS: [(&str, &[&str]); 24] = [
+const WORDS: &[(&str, &[&str])] = &[
     ("keys", &["scan --keys-only"]),
     ("find", &["scan"]),
     ("cat", &["get"]),
@@ -73,10 +75,22 @@ const WORDS: [(&str, &[&str]); 24] = [
     ("recover", &["rebuild", "salvage"]),
     ("vacuum", &["compact"]),
     ("gc", &["compact", "code gc"]),
+    #[cfg(not(feature = "sync"))]
     ("clone", &["bundle apply", "restore"]),
+    #[cfg(not(feature = "sync"))]
     ("sync", &["bundle create", "bundle apply"]),
+    #[cfg(not(feature = "sync"))]
     ("push", &["bundle create"]),
+    #[cfg(not(feature = "sync"))]
     ("pull", &["bundle apply"]),
+    #[cfg(feature = "sync")]
+    ("push", &["sync", "bundle create"]),
+    #[cfg(feature = "sync")]
+    ("pull", &["sync", "bundle apply"]),
+    #[cfg(feature = "sync")]
+    ("fetch", &["sync", "bundle apply"]),
+    #[cfg(feature = "sync")]
+    ("replicate", &["clone", "sync"]),
     ("rename", &["alias set"]),
 ];
 
@@ -166,7 +180,7 @@ mod tests {
     fn the_words_of_other_programs_lead_to_commands() {
         let mut program = Args::command();
         program.build();
-        for (word, lines) in WORDS {
+        for &(word, lines) in WORDS {
             assert!(program.find_subcommand(word).is_none(), "{word}");
             for line in lines {
                 if line.starts_with("code ") && cfg!(not(feature = "wasm")) {

@@ -3,6 +3,8 @@
 #[cfg(feature = "wasm")]
 mod code;
 mod copies;
+#[cfg(feature = "sync")]
+mod exchange;
 mod groups;
 mod help;
 mod keys;
@@ -23,8 +25,10 @@ use super::config::Settings;
 #[cfg(feature = "wasm")]
 pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy};
 pub(super) use copies::{
-    Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch,
+    Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch, Whose,
 };
+#[cfg(feature = "sync")]
+pub(super) use exchange::{CloneStore, Serve, SyncStore};
 pub(super) use groups::{first_commands, program, suggest};
 pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
@@ -208,6 +212,18 @@ pub(super) enum Command {
     Compact(Store),
     /// Exchange history between replicas, in files or pipes
     Bundle(Bundle),
+    /// Exchange ops with a peer until both replicas have the same
+    #[cfg(feature = "sync")]
+    #[command(after_long_help = exchange::SYNC)]
+    Sync(SyncStore),
+    /// Create a replica of a peer's store
+    #[cfg(feature = "sync")]
+    #[command(after_long_help = exchange::CLONE)]
+    Clone(CloneStore),
+    /// Serve stores to peers, on standard input and output or on a socket
+    #[cfg(feature = "sync")]
+    #[command(after_long_help = exchange::SERVE)]
+    Serve(Serve),
     /// Copy a store to a file that is itself a store; works while the store is in use
     #[command(after_long_help = help::BACKUP)]
     Backup(Backup),

@@ -7,6 +7,8 @@ mod code;
 mod copies;
 mod doctor;
 mod dynamic;
+#[cfg(feature = "sync")]
+mod exchange;
 mod findings;
 #[cfg(feature = "wasm")]
 mod garbage;
@@ -66,6 +68,12 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Salvage(args) => salvage::salvage(context, &args),
         Command::Rebuild(args) => whole::rebuild(context, &args.store),
         Command::Bundle(args) => bundles::bundle(context, args),
+        #[cfg(feature = "sync")]
+        Command::Sync(args) => exchange::sync(context, &args),
+        #[cfg(feature = "sync")]
+        Command::Clone(args) => exchange::clone(context, &args),
+        #[cfg(feature = "sync")]
+        Command::Serve(args) => exchange::serve(context, &args),
         Command::Compact(args) => whole::compact(context, &args.store),
         Command::Backup(args) => copies::backup(context, &args),
         Command::Restore(args) => copies::restore(context, &args),

@@ -227,6 +227,16 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
         Command::Rebuild(_) => Story::makes("the store is unchanged"),
         Command::Compact(_) => Story::new("the store is intact; its file may not be smaller yet"),
         Command::Bundle(args) => of_bundle(&args.command),
+        #[cfg(feature = "sync")]
+        Command::Sync(_) | Command::Clone(_) => Story {
+            does: "continues",
+            ..Story::new("what was received is durable")
+        },
+        #[cfg(feature = "sync")]
+        Command::Serve(_) => Story {
+            does: "serves again",
+            ..Story::new("what was received is durable")
+        },
         Command::Backup(args) if args.file == FileArg::Stdio => {
             Story::new("the copy on standard output is incomplete")
         }

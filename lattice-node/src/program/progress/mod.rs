@@ -105,7 +105,8 @@ impl Progress {
         self.report(what, counts, 0, total);
     }
 
-    fn report(&self, what: &'static str, counts: Counts, done: u64, total: Option<u64>) {
+    /// Reports how much is done, and of how much.
+    pub(super) fn report(&self, what: &'static str, counts: Counts, done: u64, total: Option<u64>) {
         self.change(|task, now| match task {
             Some(task) if task.is(what, done) => task.set(done, total),
             task => *task = Some(Task::new(what, counts, done, total, now)),

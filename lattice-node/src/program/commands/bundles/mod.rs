@@ -9,7 +9,6 @@ mod source;
 mod tests;
 mod wait;
 
-use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::write::CopyConfirmation;
 use serde_json::json;
 
@@ -48,23 +47,17 @@ pub(super) fn bundle(context: &mut Context<'_>, bundle: args::Bundle) -> Result<
         BundleCommand::Verify { file } => verify(context, &file),
         BundleCommand::Apply {
             file,
-            authors,
-            any_author,
+            whose,
             until_due,
             alias,
             trusting,
         } => {
             context.trust(trusting);
-            let whose = match (any_author, authors.is_empty()) {
-                (true, _) => Authors::Any,
-                (false, true) => Authors::Known,
-                (false, false) => Authors::Named(authors.into_iter().collect()),
-            };
             let patience = match until_due {
                 true => Patience::Wait,
                 false => Patience::Leave,
             };
-            apply::apply(context, &file, &whose, patience, alias.as_ref())
+            apply::apply(context, &file, &whose.authors(), patience, alias.as_ref())
         }
     }
 }
