@@ -62,9 +62,9 @@ pub enum Event {
         conn: ConnId,
         /// What was asked for.
         name: String,
-        /// The genesis record, as the peer sent it: the host decodes it, and compares its id with
-        /// the name if that is one.
-        genesis: Result<Vec<u8>, FindFault>,
+        /// The record, as the peer sent it: the host decodes it, and compares its id with the name
+        /// if that is one.
+        record: Result<Vec<u8>, FindFault>,
     },
     /// A session has begun.
     Opened {

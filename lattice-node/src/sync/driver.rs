@@ -1,9 +1,11 @@
 //! The thread that runs the state machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use lattice_meta::{GenesisHash, PubKey, StateHash, StoreId};
@@ -16,6 +18,7 @@ use lattice_sync::{Core, Event, SessionStatus};
 
 use crate::Node;
 use crate::sync::desk::{Desk, Question};
+use crate::sync::find;
 use crate::sync::stream::{Stream, Wire};
 use crate::sync::{Happened, Options, StoreError};
 
@@ -218,6 +221,9 @@ impl Driver {
                     desk.note(peer, served);
                 }
             }
+            Output::Find {
+                conn, number, name, ..
+            } => self.find(conn, number, name),
             Output::DropPlan { session } => {
                 let store = self.sessions.get(&session).map(|(store, _)| *store);
                 if let Some(desk) = store.and_then(|store| self.desks.get(&store)) {
@@ -276,6 +282,30 @@ impl Driver {
                 request,
             }),
             None => self.answer(ticket, Answer::Failed),
+        }
+    }
+
+    /// Looks for a store in a thread of its own: it may have to wait for the file.
+    fn find(&mut self, conn: ConnId, number: u32, name: String) {
+        let (node, offers) = (Arc::clone(&self.node), self.options.offers.clone());
+        let inbox = self.inbox.clone();
+        let known = move |record| Input::Known {
+            conn,
+            number,
+            record,
+        };
+        let look = move || {
+            let found = find::record(&node, &offers, &name);
+            let record = found.unwrap_or_else(|error| {
+                tracing::warn!(name, error = &error as &dyn Error, "store not given");
+                None
+            });
+            // A driver that has ended has no peers.
+            drop(inbox.send(Message::Input(known(record))));
+        };
+        let named = Builder::new().name("lattice-sync-find".into());
+        if named.spawn(look).is_err() {
+            self.input(known(None));
         }
     }
 

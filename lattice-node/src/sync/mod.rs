@@ -43,6 +43,7 @@
 
 mod desk;
 mod driver;
+mod find;
 mod ingest;
 mod stream;
 mod weigh;
@@ -114,9 +115,10 @@ impl fmt::Debug for Options {
 }
 
 /// Stores that a peer may have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Offers {
     /// All stores of the data directory.
+    #[default]
     All,
     /// These.
     These(BTreeSet<StoreId>),
@@ -239,6 +241,14 @@ impl Syncer {
     /// Ends a connection.
     pub fn disconnect(&self, conn: ConnId) {
         self.tell(Message::Input(Input::Close { conn }));
+    }
+
+    /// Asks the peer of a connection for the record of a store that is not here, by its id, the first
+    /// digits of one (at least eight), or a name that it has at the peer. [`Event::Found`] brings it;
+    /// `lattice_sync::wire::StoreRecord` decodes it.
+    pub fn find(&self, conn: ConnId, name: &str) {
+        let name = name.to_owned();
+        self.tell(Message::Input(Input::Find { conn, name }));
     }
 
     /// Proposes a session about a store of the node. [`Event::Opened`] and [`Event::Over`] say what

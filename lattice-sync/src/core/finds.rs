@@ -19,11 +19,11 @@ impl Core {
     }
 
     /// The host answers a question of the peer.
-    pub(super) fn on_known(&mut self, conn: ConnId, number: u32, genesis: Option<Vec<u8>>) {
+    pub(super) fn on_known(&mut self, conn: ConnId, number: u32, record: Option<Vec<u8>>) {
         let link = self.links.get_mut(&conn);
         if link.is_some_and(|link| link.finds.on_known(number)) {
-            let genesis = genesis.filter(|record| record.len() <= MAX_FOUND_BYTES);
-            self.send(conn, &Frame::Found(Found { number, genesis }));
+            let record = record.filter(|record| record.len() <= MAX_FOUND_BYTES);
+            self.send(conn, &Frame::Found(Found { number, record }));
         }
     }
 
@@ -37,23 +37,14 @@ impl Core {
     pub(super) fn on_found(&mut self, conn: ConnId, found: Found) -> Result<(), Violation> {
         if let Some(link) = self.links.get_mut(&conn) {
             let name = link.finds.on_found(&found)?;
-            let genesis = found.genesis.ok_or(FindFault::NotThere);
-            self.found(conn, name, genesis);
+            let record = found.record.ok_or(FindFault::NotThere);
+            self.found(conn, name, record);
         }
         Ok(())
     }
 
-    pub(super) fn found(
-        &mut self,
-        conn: ConnId,
-        name: String,
-        genesis: Result<Vec<u8>, FindFault>,
-    ) {
-        self.emit(Event::Found {
-            conn,
-            name,
-            genesis,
-        });
+    pub(super) fn found(&mut self, conn: ConnId, name: String, record: Result<Vec<u8>, FindFault>) {
+        self.emit(Event::Found { conn, name, record });
     }
 
     /// Asks what can be asked now: the peers, and the host for them.
@@ -74,12 +65,8 @@ impl Core {
         let peer = link.hello.as_ref()?.peer;
         if link.has_finds() == Some(false) {
             let name = link.finds.give_up()?;
-            let genesis = Err(FindFault::Unsupported);
-            let event = Event::Found {
-                conn,
-                name,
-                genesis,
-            };
+            let record = Err(FindFault::Unsupported);
+            let event = Event::Found { conn, name, record };
             return Some(Step::Give(Output::Event(event)));
         }
         if let Some(find) = link.finds.ask() {

@@ -93,8 +93,8 @@ impl Core {
             Input::Known {
                 conn,
                 number,
-                genesis,
-            } => self.on_known(conn, number, genesis),
+                record,
+            } => self.on_known(conn, number, record),
             Input::Fetch {
                 session,
                 cid,

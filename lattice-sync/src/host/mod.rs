@@ -164,8 +164,8 @@ pub enum Input {
         /// The answer.
         answer: Answer,
     },
-    /// Asks the peer of a connection for the genesis record of a store, of which only a name is
-    /// known. Each question leads to one [`Event::Found`].
+    /// Asks the peer of a connection for the record of a store, of which only a name is known:
+    /// its genesis and its logic. Each question leads to one [`Event::Found`].
     Find {
         /// The connection. The question waits for the peer's greeting.
         conn: ConnId,
@@ -179,9 +179,9 @@ pub enum Input {
         conn: ConnId,
         /// The number of the question.
         number: u32,
-        /// The genesis record; `None` if the name means no store here, or several, or one that this
-        /// peer may not have. The peer cannot tell these apart.
-        genesis: Option<Vec<u8>>,
+        /// The record, at most 3 KiB; `None` if the name means no store here, or several, or one
+        /// that this peer may not have. The peer cannot tell these apart.
+        record: Option<Vec<u8>>,
     },
     /// Asks the peer of a session for the code of its store.
     Fetch {
@@ -225,7 +225,7 @@ pub enum Output {
         /// The question.
         request: Request,
     },
-    /// A peer asks for the genesis record of a store. The host answers with [`Input::Known`], at
+    /// A peer asks for the record of a store. The host answers with [`Input::Known`], at
     /// any time.
     Find {
         /// The connection.

@@ -411,7 +411,7 @@ pub struct BlobAnswer {
     pub bytes: Vec<u8>,
 }
 
-/// Asks for the genesis record of a store that the sender does not have.
+/// Asks for the record of a store that the sender does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Find {
     /// Names the question: no other open one of the sender has this number.
@@ -426,8 +426,9 @@ pub struct Find {
 pub struct Found {
     /// The number of the question.
     pub number: u32,
-    /// The genesis record, at most [`MAX_FOUND_BYTES`](crate::wire::MAX_FOUND_BYTES); `None` if no
-    /// such store is here, or not for this peer.
+    /// The genesis record, and the version of the logic that computed the state, in the form of
+    /// `docs/sync-protocol.md`; at most [`MAX_FOUND_BYTES`](crate::wire::MAX_FOUND_BYTES). `None` if
+    /// no such store is here, or not for this peer.
     #[serde(with = "serde_bytes")]
-    pub genesis: Option<Vec<u8>>,
+    pub record: Option<Vec<u8>>,
 }

@@ -6,6 +6,7 @@
 mod body;
 mod frame;
 mod reader;
+mod record;
 
 pub use body::{
     Accept, Ack, Beat, Begin, BlobAnswer, BlobAsk, Cursor, Done, End, EndReason, Farewell, Find,
@@ -14,6 +15,7 @@ pub use body::{
 };
 pub use frame::{Frame, FrameKind, WireError};
 pub use reader::FrameReader;
+pub use record::StoreRecord;
 
 /// The length of a frame's head: the body's length (`u32`, little endian) and the type.
 pub const HEAD_BYTES: usize = 5;

@@ -138,18 +138,18 @@ impl Desk {
                         }
                     }
                     Output::Note { peer, served, .. } => {
-                        self.disk.rows_mut().served.insert(peer, served);
+                        self.disk.set_served(&peer, served);
                     }
                     Output::DropPlan { .. } => self.plan.clear(),
                     Output::Find {
                         conn, number, name, ..
                     } => {
                         self.finds.push((number, name.clone()));
-                        let genesis = self.stores.get(&*name).cloned();
-                        let known = genesis.map(|genesis| Input::Known {
+                        let record = self.stores.get(&*name).cloned();
+                        let known = record.map(|record| Input::Known {
                             conn,
                             number,
-                            genesis,
+                            record,
                         });
                         inputs.extend(known);
                     }

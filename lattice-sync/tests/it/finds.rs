@@ -15,9 +15,7 @@ fn ask(desk: &mut Desk, name: &str) {
 /// The answers, oldest first.
 fn answers(desk: &Desk) -> Vec<(&str, Result<&[u8], FindFault>)> {
     let found = desk.events.iter().filter_map(|event| match event {
-        Event::Found { name, genesis, .. } => {
-            Some((&**name, genesis.as_deref().map_err(|why| *why)))
-        }
+        Event::Found { name, record, .. } => Some((&**name, record.as_deref().map_err(|why| *why))),
         _ => None,
     });
     found.collect()
@@ -87,8 +85,8 @@ fn each_question_has_one_answer_also_if_the_connection_ends() {
     }
     assert_eq!(questions(&desk.sent), 16);
     // The answer to one makes room for the next one.
-    let genesis = None;
-    desk.feed(Frame::Found(Found { number: 3, genesis }));
+    let record = None;
+    desk.feed(Frame::Found(Found { number: 3, record }));
     assert_eq!(questions(&desk.sent), 17);
     desk.input(Input::Closed { conn: CONN });
     let found = answers(&desk);
@@ -111,7 +109,7 @@ fn a_host_that_answers_twice_or_too_long_sends_no_wrong_frame() {
     let known = |number, len| Input::Known {
         conn: CONN,
         number,
-        genesis: Some(vec![7; len]),
+        record: Some(vec![7; len]),
     };
     desk.input(known(4, 3));
     assert!(desk.sent.is_empty(), "not asked: {:?}", desk.sent);
@@ -122,7 +120,7 @@ fn a_host_that_answers_twice_or_too_long_sends_no_wrong_frame() {
     desk.input(known(4, MAX_FOUND_BYTES));
     desk.input(known(4, 3));
     desk.input(known(5, MAX_FOUND_BYTES + 1));
-    let found = |number, genesis| Frame::Found(Found { number, genesis });
+    let found = |number, record| Frame::Found(Found { number, record });
     let expected = [found(4, Some(vec![7; MAX_FOUND_BYTES])), found(5, None)];
     assert_eq!(desk.sent, expected);
 }
@@ -146,11 +144,11 @@ fn questions_wait_until_there_is_room_for_answers() {
     let outputs = core.on_input(now, Input::Received { conn, bytes });
     assert_eq!(asks(&outputs), 0, "the greeting is not sent yet");
     // Nothing waits for an answer yet.
-    let genesis = None;
+    let record = None;
     let known = Input::Known {
         conn,
         number,
-        genesis,
+        record,
     };
     assert!(core.on_input(now, known).is_empty());
     let outputs = core.on_input(now, Input::Sent { conn, bytes: 1000 });

@@ -89,9 +89,9 @@ fn frames() -> Vec<(&'static str, Frame)> {
         let name = name.to_owned();
         Frame::Find(Find { number, name })
     };
-    let found = |genesis: Option<&[u8]>| {
-        let genesis = genesis.map(<[u8]>::to_vec);
-        Frame::Found(Found { number: 6, genesis })
+    let found = |record: Option<&[u8]>| {
+        let record = record.map(<[u8]>::to_vec);
+        Frame::Found(Found { number: 6, record })
     };
     vec![
         ("hello", hello(0)),

@@ -92,8 +92,8 @@ impl Host {
                         peer,
                         served,
                     } => {
-                        let rows = self.disks.get_mut(&store).unwrap().rows_mut();
-                        rows.served.insert(peer, served);
+                        let disk = self.disks.get_mut(&store).unwrap();
+                        disk.set_served(&peer, served);
                     }
                     Output::DropPlan { session } => {
                         self.plans.remove(&session);

@@ -36,6 +36,8 @@ pub(crate) struct Taken {
     pub(crate) events: Vec<(OpId, Event)>,
     /// Applied ops of this handle's author that do not follow its tip.
     pub(crate) forked: Vec<OpRef>,
+    /// The numbers of ops that are held now.
+    pub(crate) held: Vec<(OpId, u64)>,
 }
 
 /// An op in the queue of an ingest. A given op comes with its decoded payload.
@@ -263,7 +265,9 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
     }
 
     fn hold(&mut self, op: Op, reason: HeldReason) -> Result<Outcome> {
-        self.recorder.hold(op, reason.clone())?;
+        let id = op.reference().id;
+        let number = self.recorder.hold(op, reason.clone())?;
+        self.taken.held.push((id, number));
         Ok(Outcome::Held { reason })
     }
 

@@ -163,11 +163,17 @@ fn take_in<M: StateMachine>(
     let each = |(): &mut (), op| (op, decode(machine, op));
     let (decoded, ()) = on_all_cores(ops.iter().collect(), PAYLOADS, || (), each, || ());
     inner.transact(|recorder| {
-        let Taken { events, forked } = Intake::new(recorder, whose).take_in(decoded)?;
+        let taken = Intake::new(recorder, whose).take_in(decoded)?;
+        let Taken {
+            events,
+            forked,
+            held,
+        } = taken;
         for (id, event) in events {
             tally.note(id, event);
         }
         tally.forked.extend(forked);
+        tally.held.extend(held);
         let Some((peer, value)) = row.filter(|_| tally.is_complete()) else {
             return Ok(false);
         };

@@ -90,6 +90,8 @@ pub struct IngestReport {
     /// writes in several places: from a copy of a data directory, or in a store that was restored
     /// from an older copy.
     pub forked: Vec<OpRef>,
+    /// Given and pending ops that this ingest holds, each with its number in the order of held ops.
+    pub held_numbers: Vec<(OpId, u64)>,
 }
 
 impl IngestReport {
@@ -157,6 +159,7 @@ pub(crate) struct Tally {
     evicted: Vec<OpId>,
     pub(crate) own: Vec<OpRef>,
     pub(crate) forked: Vec<OpRef>,
+    pub(crate) held: Vec<(OpId, u64)>,
 }
 
 impl Tally {
@@ -219,6 +222,7 @@ impl Tally {
             evicted: self.evicted,
             own: self.own,
             forked: self.forked,
+            held_numbers: self.held,
         }
     }
 }

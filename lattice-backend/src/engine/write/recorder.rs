@@ -234,13 +234,14 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         self.inner.signing.make_one(secret)
     }
 
-    /// Holds an op that cannot be applied.
-    pub(crate) fn hold(&mut self, op: Op, reason: HeldReason) -> Result<()> {
+    /// Holds an op that cannot be applied. Returns its number.
+    pub(crate) fn hold(&mut self, op: Op, reason: HeldReason) -> Result<u64> {
         let logic = self.inner.machine.logic().version().as_str().to_owned();
         let held = HeldOp { op, logic, reason };
+        let number = self.state.held.next();
         self.state.held.push(self.tx, &held)?;
         self.has_changes = true;
-        Ok(())
+        Ok(number)
     }
 
     /// Updates state and history for a staged op, except for the op's own rows.

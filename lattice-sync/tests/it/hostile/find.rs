@@ -12,8 +12,8 @@ fn find(number: u32) -> Frame {
 }
 
 fn found(number: u32) -> Frame {
-    let genesis = Some(b"record".to_vec());
-    Frame::Found(Found { number, genesis })
+    let record = Some(b"record".to_vec());
+    Frame::Found(Found { number, record })
 }
 
 #[test]
@@ -23,12 +23,12 @@ fn a_peer_has_at_most_16_open_questions() {
         desk.feed(find(number));
         assert_eq!(desk.finds.len(), usize::try_from(number).unwrap() + 1);
     }
-    let genesis = None;
+    let record = None;
     let (conn, number) = (CONN, 7);
     desk.input(Input::Known {
         conn,
         number,
-        genesis,
+        record,
     });
     // The number of a question that was answered is free.
     desk.feed(find(7));

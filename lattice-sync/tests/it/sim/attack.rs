@@ -206,7 +206,7 @@ pub(crate) fn any(rng: &mut Rng, channel: u32) -> Frame {
         }),
         18 => Frame::Found(Found {
             number: u32::try_from(rng.below(3)).unwrap(),
-            genesis: (!rng.one_in(2)).then(|| rng.bytes(40)),
+            record: (!rng.one_in(2)).then(|| rng.bytes(40)),
         }),
         _ => match rng.one_in(2) {
             true => Frame::BlobPart(BlobAnswer {

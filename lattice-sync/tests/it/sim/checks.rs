@@ -206,7 +206,7 @@ impl Checks {
             } if is_honest && *reason != lattice_sync::wire::EndReason::Closing => Err(format!(
                 "node {node} ends a session with an honest peer: {reason:?}"
             )),
-            Event::Found { genesis, .. } if is_honest => match genesis {
+            Event::Found { record, .. } if is_honest => match record {
                 Ok(record) if record == GENESIS => Ok(()),
                 Err(FindFault::Cut) => Ok(()),
                 other => Err(format!("node {node} asks for a store, and gets {other:?}")),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use lattice_backend::engine::read::PeerRow;
 use lattice_backend::op::OpRef;
 use lattice_meta::PubKey;
 use lattice_sync::host::{
@@ -19,13 +20,6 @@ pub(crate) enum Fate {
     Known,
     /// It is not.
     Not,
-}
-
-/// What a store keeps about peers.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Rows {
-    pub(crate) mine: BTreeMap<PubKey, Cursor>,
-    pub(crate) served: BTreeMap<PubKey, Cursor>,
 }
 
 /// The tips of the authors of these ops, each with the author's least sequence number among them.
@@ -62,8 +56,8 @@ pub(crate) trait Disk {
         note: Option<(PubKey, Cursor)>,
         now_ms: u64,
     ) -> (Ingested, Vec<(OpRef, Fate)>);
-    fn rows(&self) -> &Rows;
-    fn rows_mut(&mut self) -> &mut Rows;
+    fn row(&self, peer: &PubKey, row: PeerRow) -> Option<Cursor>;
+    fn set_served(&mut self, peer: &PubKey, served: Cursor);
     /// The store's author writes an op, which is not durable before `sync`.
     fn write(&mut self, now_ms: u64);
     fn sync(&mut self);
@@ -103,8 +97,8 @@ pub(crate) fn answer(
     let answer = match request {
         Request::Load { .. } => Answer::Loaded(Box::new(Loaded {
             view: disk.view(),
-            mine: disk.rows().mine.get(&peer).copied(),
-            served: disk.rows().served.get(&peer).copied(),
+            mine: disk.row(&peer, PeerRow::Mine),
+            served: disk.row(&peer, PeerRow::Served),
             mode,
         })),
         Request::View => Answer::View(disk.view()),

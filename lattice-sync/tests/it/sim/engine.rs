@@ -1,4 +1,6 @@
-//! The same networks over real stores: engines of `core:kvstore` in memory.
+//! The same networks over real stores: engines in memory, through the methods that a host uses.
+
+mod machine;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,15 +12,17 @@ use lattice_backend::clock::ManualClock;
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::ingest::{Authors, Outcome, Rejection};
 use lattice_backend::engine::open::OpenRequest;
+use lattice_backend::engine::read::{self, OpOrder, OpsEnd, PeerRow};
 use lattice_backend::engine::write::AppendError;
-use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpRef, SecretKey};
+use lattice_backend::op::{ApplyIndex, Op, OpRef, SecretKey};
 use lattice_backend::progress::ProgressSink;
-use lattice_kvstore::{Command, KvMachine};
+use lattice_kvstore::Command;
 use lattice_meta::{Genesis, Hlc, Nonce, PubKey, StateHash};
 use lattice_sync::host::{Has, Ingested, Lacking, Order, Place, Standing, View};
-use lattice_sync::wire::{Cursor, Tip};
+use lattice_sync::wire::{Cursor, Tip, Token};
 
-use crate::sim::disk::{Disk, Fate, Rows, tips_of};
+use crate::sim::disk::{Disk, Fate};
+use crate::sim::engine::machine::{Machine, POISON};
 use crate::sim::schedule::{Action, Schedule};
 use crate::sim::world::EPOCH_MS;
 use crate::sim::{number_of, run};
@@ -41,23 +45,27 @@ fn genesis() -> Genesis {
     )
 }
 
-/// A store, and the rows that it will keep about peers.
+/// A store, and where it is.
 struct EngineStore {
     backend: MemoryBackend,
     path: PathBuf,
     clock: Arc<ManualClock>,
     node: usize,
-    engine: Engine<KvMachine>,
+    machine: Machine,
+    engine: Engine<Machine>,
+    /// Whether its author writes poisoned ops now and then.
+    writes_poison: bool,
     copies: Cell<u64>,
     writes: u64,
-    rows: Rows,
     deferred_ms: u64,
     /// When deferred ops can be applied.
     due: BTreeSet<u64>,
     is_corrupt: bool,
     /// The ops of the engine, read once: the checks ask for them all the time.
     order: Vec<OpRef>,
+    held: Vec<OpRef>,
     ops: BTreeMap<OpRef, Op>,
+    end: OpsEnd,
 }
 
 fn open(
@@ -65,68 +73,96 @@ fn open(
     path: &Path,
     clock: &Arc<ManualClock>,
     node: usize,
-) -> Engine<KvMachine> {
+    machine: Machine,
+) -> Engine<Machine> {
     let mut request = OpenRequest::new(Arc::new(backend.clone()), path);
     request.clock = clock.clone();
     request.identity = Some(secret(node));
-    Engine::open(request, KvMachine::new()).unwrap()
+    Engine::open(request, machine).unwrap()
+}
+
+fn place(end: OpsEnd) -> Place {
+    let OpsEnd { applied, held } = end;
+    Place { applied, held }
+}
+
+fn end(place: Place) -> OpsEnd {
+    let Place { applied, held } = place;
+    OpsEnd { applied, held }
+}
+
+/// The bytes of a row about a peer.
+fn to_row(cursor: &Cursor) -> Vec<u8> {
+    [&cursor.upto.to_le_bytes()[..], &cursor.token.0].concat()
+}
+
+fn from_row(row: &[u8]) -> Cursor {
+    let (upto, token) = row.split_first_chunk().unwrap();
+    Cursor {
+        upto: u64::from_le_bytes(*upto),
+        token: Token(token.try_into().unwrap()),
+    }
 }
 
 impl EngineStore {
-    fn new(node: usize) -> Self {
+    fn new(node: usize, schedule: &Schedule) -> Self {
         let (backend, path) = (MemoryBackend::new(), PathBuf::from("state.db"));
-        Engine::create(&backend, &path, &genesis(), &KvMachine::new()).unwrap();
+        let machine = Machine {
+            is_old: schedule.old.contains(&node),
+        };
+        Engine::create(&backend, &path, &genesis(), &machine).unwrap();
         let clock = Arc::new(ManualClock::new(EPOCH_MS));
         Self {
-            engine: open(&backend, &path, &clock, node),
+            engine: open(&backend, &path, &clock, node, machine),
             backend,
             path,
             clock,
             node,
+            machine,
+            writes_poison: schedule.poison.contains(&node),
             copies: Cell::new(0),
             writes: 0,
-            rows: Rows::default(),
             deferred_ms: 0,
             due: BTreeSet::new(),
             is_corrupt: false,
             order: Vec::new(),
+            held: Vec::new(),
             ops: BTreeMap::new(),
+            end: OpsEnd::default(),
         }
     }
 
-    fn count(&self) -> u64 {
-        self.order.len() as u64
-    }
-
-    /// Reads what the engine has applied.
+    /// Reads what the engine has applied and held.
     fn refresh(&mut self) {
-        for index in self.count()..self.engine.op_count().unwrap() {
+        self.end = self.engine.ops_end().unwrap();
+        for index in self.order.len() as u64..self.end.applied {
             let op = self.engine.op_at(ApplyIndex::new(index)).unwrap().unwrap();
             self.order.push(op.reference());
             self.ops.insert(op.reference(), op);
         }
-    }
-
-    fn at(&self, index: u64) -> Op {
-        self.ops[&self.order[index as usize]].clone()
+        for held in self.engine.held_ops().unwrap().skip(self.held.len()) {
+            let op = held.unwrap().op;
+            self.held.push(op.reference());
+            self.ops.insert(op.reference(), op);
+        }
     }
 }
 
 impl Disk for EngineStore {
     fn view(&self) -> View {
-        let mut state = *self.engine.state_hash().unwrap().as_bytes();
+        let view = self.engine.replica_view().unwrap();
+        let mut state = *view.state.as_bytes();
         state[0] ^= u8::from(self.is_corrupt);
         View {
-            place: self.place(),
-            held: 0,
-            tips: self.engine.branch_tips().unwrap().tips.into(),
+            place: place(view.end),
+            held: view.held,
+            tips: view.tips,
             state: StateHash::from_bytes(state),
         }
     }
 
     fn place(&self) -> Place {
-        let (applied, held) = (self.count(), 0);
-        Place { applied, held }
+        place(self.engine.ops_end().unwrap())
     }
 
     fn visible(&self) -> Place {
@@ -134,53 +170,47 @@ impl Disk for EngineStore {
     }
 
     fn tips_since(&self, from: u64) -> Vec<Tip> {
-        let new = (from..self.count()).map(|index| self.at(index).reference());
-        tips_of(new, self.engine.branch_tips().unwrap().tips)
+        let (tips, end) = self.engine.tips_since(from).unwrap();
+        assert_eq!(end, self.end);
+        let tip = |tip: read::SinceTip| Tip {
+            op: tip.op,
+            after: tip.after,
+        };
+        tips.into_iter().map(tip).collect()
     }
 
     fn weigh(&self, tips: &[OpRef]) -> (Vec<Standing>, Vec<OpRef>) {
-        let standing = |tip: &OpRef| match self.has(tip) {
+        let here = self.engine.has_ops(tips).unwrap();
+        let lacking = tips.iter().zip(&here).filter(|(_, here)| !**here);
+        let authors: BTreeSet<PubKey> = lacking.map(|(tip, _)| tip.author).collect();
+        let standing = here.into_iter().map(|here| match here {
             true => Standing::Here,
             false => Standing::Lacking,
-        };
-        let standing: Vec<Standing> = tips.iter().map(standing).collect();
-        let lacking = tips
-            .iter()
-            .zip(&standing)
-            .filter(|(_, found)| **found != Standing::Here);
-        let authors: BTreeSet<PubKey> = lacking.map(|(tip, _)| tip.author).collect();
-        let known = self.engine.branch_tips().unwrap();
-        let known = known.iter().filter(|op| authors.contains(&op.author));
-        let known: BTreeSet<OpRef> = known.copied().collect();
-        (standing, known.into_iter().collect())
+        });
+        let known = self.engine.tips_of(&authors).unwrap();
+        let known: BTreeSet<OpRef> = known.iter().copied().collect();
+        (standing.collect(), known.into_iter().collect())
     }
 
     fn plan(&self, lacking: &Lacking, until: Place) -> Vec<OpRef> {
-        let mut known = Vec::new();
-        let mut before = BTreeMap::new();
-        if let Lacking::Of(lacks) = lacking {
-            for lack in lacks {
-                let from = match &lack.has {
-                    Has::Before(index) => *index,
-                    Has::Ops(ops) => {
-                        known.extend(ops);
-                        0
-                    }
-                };
-                before.insert(lack.author, from);
-            }
-        }
-        let missing = self.engine.ops_after(&BranchTips::from(known)).unwrap();
-        let missing = missing.map(|op| self.name(&op.unwrap()).unwrap());
-        let missing: BTreeSet<OpRef> = missing.collect();
-        let indexes = 0..until.applied;
-        let ops = indexes.map(|index| (index, self.at(index).reference()));
-        let is_lacking = |(index, op): &(u64, OpRef)| {
-            let from = before.get(&op.author);
-            *lacking == Lacking::All
-                || from.is_some_and(|from| index >= from) && missing.contains(op)
+        let lack = |lack: &lattice_sync::host::Lack| read::Lack {
+            author: lack.author,
+            has: match &lack.has {
+                Has::Ops(ops) => read::Has::Ops(ops.clone()),
+                Has::Before(index) => read::Has::Before(*index),
+            },
         };
-        ops.filter(is_lacking).map(|(_, op)| op).collect()
+        let lacking = match lacking {
+            Lacking::All => read::Lacking::All,
+            Lacking::Of(lacks) => read::Lacking::Of(lacks.iter().map(lack).collect()),
+        };
+        let mut ops = self.engine.ops_lacking(&lacking, end(until)).unwrap();
+        let (count, mut names) = (ops.len(), Vec::new());
+        while let Some(slice) = ops.next_slice(500).unwrap() {
+            names.extend(slice.into_iter().map(|(op, _)| op));
+        }
+        assert_eq!(names.len(), count);
+        names
     }
 
     fn bytes(&self, op: &OpRef) -> Vec<u8> {
@@ -188,17 +218,15 @@ impl Disk for EngineStore {
     }
 
     fn read(&self, order: Order, from: u64, until: u64, max: usize) -> (Vec<OpRef>, u64) {
-        assert_eq!(order, Order::Applied, "nothing is held");
-        let (mut ops, mut bytes) = (Vec::new(), 0);
-        for index in from..until {
-            let op = self.at(index);
-            bytes += op.bytes().len();
-            if !ops.is_empty() && bytes > max {
-                return (ops, index);
-            }
-            ops.push(op.reference());
-        }
-        (ops, until)
+        let order = match order {
+            Order::Applied => OpOrder::Applied,
+            Order::Held => OpOrder::Held,
+        };
+        let slice = self.engine.op_slice(order, from..until, max).unwrap();
+        (
+            slice.ops.into_iter().map(|(op, _)| op).collect(),
+            slice.next,
+        )
     }
 
     fn ingest(
@@ -210,13 +238,23 @@ impl Disk for EngineStore {
         self.clock.set(now_ms);
         let names: Vec<Option<OpRef>> = ops.iter().map(|op| self.name(op)).collect();
         let given = ops.into_iter().map(Ok::<_, std::convert::Infallible>);
-        let found = self.engine.ingest(given, &Authors::Any).unwrap();
-        let mut report = Ingested::default();
+        let row = note.map(|(peer, row)| (peer, to_row(&row)));
+        let row = row.as_ref().map(|(peer, row)| (peer, &row[..]));
+        let (found, noted) = self.engine.ingest_noted(given, &Authors::Any, row).unwrap();
+        let mut report = Ingested {
+            noted,
+            ..Ingested::default()
+        };
+        let numbers: BTreeMap<_, u64> = found.held_numbers.iter().copied().collect();
         let mut fates = Vec::new();
-        for (name, (_, outcome)) in names.into_iter().zip(&found.outcomes) {
+        for (name, (id, outcome)) in names.into_iter().zip(&found.outcomes) {
             let fate = match outcome {
                 Outcome::Applied { index } => {
                     report.applied.push(index.get());
+                    Fate::Arrived
+                }
+                Outcome::Held { .. } => {
+                    report.held.push(numbers[&id.unwrap()]);
                     Fate::Arrived
                 }
                 Outcome::Known => {
@@ -248,21 +286,21 @@ impl Disk for EngineStore {
         self.due.retain(|due| *due > now_ms);
         report.due_ms = self.due.first().map(|due| due - now_ms);
         report.released = found.released.len() as u64;
-        if let Some((peer, row)) = note.filter(|_| found.is_complete()) {
-            self.rows.mine.insert(peer, row);
-            report.noted = true;
-        }
         self.refresh();
         report.place = self.place();
         (report, fates)
     }
 
-    fn rows(&self) -> &Rows {
-        &self.rows
+    fn row(&self, peer: &PubKey, row: PeerRow) -> Option<Cursor> {
+        let row = self.engine.peer_row(peer, row).unwrap();
+        row.map(|row| from_row(&row))
     }
 
-    fn rows_mut(&mut self) -> &mut Rows {
-        &mut self.rows
+    fn set_served(&mut self, peer: &PubKey, served: Cursor) {
+        let row = to_row(&served);
+        self.engine
+            .set_peer_row(peer, PeerRow::Served, &row)
+            .unwrap();
     }
 
     fn write(&mut self, now_ms: u64) {
@@ -271,7 +309,10 @@ impl Disk for EngineStore {
         let mut command = Command::new();
         command.put(
             format!("key {}", self.writes % 5),
-            format!("{} of {}", self.writes, self.node),
+            match self.writes_poison && self.writes % 3 == 1 {
+                true => format!("{POISON} {} of {}", self.writes, self.node),
+                false => format!("{} of {}", self.writes, self.node),
+            },
         );
         match self.engine.append(command) {
             // A clock that is too far behind writes nothing.
@@ -286,8 +327,14 @@ impl Disk for EngineStore {
     fn crash(&mut self) {
         self.engine.close().unwrap();
         self.due.clear();
-        self.engine = open(&self.backend, &self.path, &self.clock, self.node);
-        (self.order, self.ops) = (Vec::new(), BTreeMap::new());
+        self.engine = open(
+            &self.backend,
+            &self.path,
+            &self.clock,
+            self.node,
+            self.machine,
+        );
+        (self.order, self.held, self.ops) = (Vec::new(), Vec::new(), BTreeMap::new());
         self.refresh();
     }
 
@@ -301,20 +348,23 @@ impl Disk for EngineStore {
             .backup(&self.path, &path, as_it_is, &none)
             .unwrap();
         Box::new(Self {
-            engine: open(&self.backend, &path, &self.clock, self.node),
+            engine: open(&self.backend, &path, &self.clock, self.node, self.machine),
             backend: self.backend.clone(),
             path,
             clock: Arc::clone(&self.clock),
             node: self.node,
+            machine: self.machine,
+            writes_poison: self.writes_poison,
             copies: Cell::new(0),
             // Not what was written before: a fork has other values.
             writes: self.writes + 1000,
-            rows: self.rows.clone(),
             deferred_ms: self.deferred_ms,
             due: BTreeSet::new(),
             is_corrupt: self.is_corrupt,
             order: self.order.clone(),
+            held: self.held.clone(),
             ops: self.ops.clone(),
+            end: self.end,
         })
     }
 
@@ -332,7 +382,7 @@ impl Disk for EngineStore {
     }
 
     fn all(&self) -> Vec<OpRef> {
-        self.order.clone()
+        self.order.iter().chain(&self.held).copied().collect()
     }
 
     fn parents(&self, op: &OpRef) -> Vec<OpRef> {
@@ -340,7 +390,7 @@ impl Disk for EngineStore {
     }
 
     fn latest_ms(&self) -> u64 {
-        let ops = (0..self.count()).map(|index| self.at(index).hlc().ms());
+        let ops = self.ops.values().map(|op| op.hlc().ms());
         ops.max().unwrap_or(0).max(self.deferred_ms)
     }
 
@@ -357,8 +407,6 @@ impl Disk for EngineStore {
 fn schedule(seed: u64) -> Schedule {
     let mut schedule = Schedule::new(seed, None);
     schedule.refuses.clear();
-    schedule.old.clear();
-    schedule.poison.clear();
     schedule.strangers = 0;
     // Hostile peers send ops of the sets.
     schedule
@@ -372,8 +420,8 @@ fn engines_end_equal() {
     let many = number_of("LATTICE_SYNC_ENGINES").unwrap_or(300);
     let one = |seed| {
         let schedule = schedule(seed);
-        let disks =
-            (0..schedule.nodes).map(|node| Box::new(EngineStore::new(node)) as Box<dyn Disk>);
+        let disks = (0..schedule.nodes)
+            .map(|node| Box::new(EngineStore::new(node, &schedule)) as Box<dyn Disk>);
         let failure = run(&schedule, disks.collect()).err()?;
         Some(format!(
             "seed {seed} fails over engines: {failure}\n{schedule:#?}"

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use lattice_backend::engine::read::PeerRow;
 use lattice_backend::op::OpRef;
 use lattice_meta::{OpId, PubKey, StateHash};
 use lattice_sync::host::{Has, Ingested, Lacking, Order, Place, Standing, View};
 use lattice_sync::wire::{Cursor, Tip};
 
-use crate::sim::disk::{Disk, Fate, Rows, tips_of};
+use crate::sim::disk::{Disk, Fate, tips_of};
 
 /// Ops dated further ahead are put off.
 pub(crate) const AHEAD_MS: u64 = 10 * 60_000;
@@ -94,7 +95,7 @@ pub(crate) struct SetStore {
     is_held: BTreeSet<OpRef>,
     next_held: u64,
     pending: Vec<Rc<SetOp>>,
-    rows: Rows,
+    rows: BTreeMap<(PubKey, PeerRow), Cursor>,
     pub(crate) refused: BTreeSet<PubKey>,
     /// Whether its code cannot apply poisoned ops.
     pub(crate) is_old: bool,
@@ -116,7 +117,7 @@ impl SetStore {
             is_held: BTreeSet::new(),
             next_held: 0,
             pending: Vec::new(),
-            rows: Rows::default(),
+            rows: BTreeMap::new(),
             refused: BTreeSet::new(),
             is_old: false,
             writes_poison: false,
@@ -358,7 +359,7 @@ impl Disk for SetStore {
         report.refused_authors.dedup();
         let is_complete = is_given.iter().all(|op| fates.contains_key(op));
         if let Some((peer, row)) = note.filter(|_| is_complete && report.invalid == 0) {
-            self.rows.mine.insert(peer, row);
+            self.rows.insert((peer, PeerRow::Mine), row);
             report.noted = true;
         }
         self.durable = self.order.len();
@@ -369,12 +370,12 @@ impl Disk for SetStore {
         (report, all)
     }
 
-    fn rows(&self) -> &Rows {
-        &self.rows
+    fn row(&self, peer: &PubKey, row: PeerRow) -> Option<Cursor> {
+        self.rows.get(&(*peer, row)).copied()
     }
 
-    fn rows_mut(&mut self) -> &mut Rows {
-        &mut self.rows
+    fn set_served(&mut self, peer: &PubKey, served: Cursor) {
+        self.rows.insert((*peer, PeerRow::Served), served);
     }
 
     fn write(&mut self, now_ms: u64) {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use lattice_backend::machine::LogicVersion;
 use lattice_meta::{Genesis, GenesisHash, StoreId};
 use lattice_sync::host::{ConnId, Mode, Side};
+use lattice_sync::wire::StoreRecord;
 use lattice_sync::{Event, FindFault};
 
 use super::meeting::{End, Meeting};
@@ -41,7 +43,7 @@ pub(in crate::program::commands) fn clone(
     let mut tally = Tally::default();
     let found = find(context, &syncer, conn, &mut tally, &peer, &name);
     let made = match found {
-        Ok(Ok(genesis)) => make(context, &node, &genesis, args.alias.as_ref()).map(Ok),
+        Ok(Ok(named)) => make(context, &node, &named, args.alias.as_ref()).map(Ok),
         Ok(Err(end)) => Ok(Err(end)),
         Err(failure) => Err(failure),
     };
@@ -82,7 +84,14 @@ pub(in crate::program::commands) fn clone(
     finish(context, syncer, process, &plan, tally, end)
 }
 
-/// Asks the peer for the genesis of a store.
+/// A store of a peer.
+struct Named {
+    genesis: Genesis,
+    /// The logic that it records there, by the peer's word.
+    logic: Option<LogicVersion>,
+}
+
+/// Asks the peer for a store.
 fn find(
     context: &mut Context<'_>,
     syncer: &Syncer,
@@ -90,7 +99,7 @@ fn find(
     tally: &mut Tally,
     peer: &Peer,
     name: &str,
-) -> Result<Result<Genesis, End>, Failure> {
+) -> Result<Result<Named, End>, Failure> {
     syncer.find(conn, name);
     let mut has_met = false;
     loop {
@@ -104,8 +113,8 @@ fn find(
         match event {
             Event::Met { conn: met, .. } if met == conn => has_met = true,
             Event::Found {
-                conn: at, genesis, ..
-            } if at == conn => match genesis {
+                conn: at, record, ..
+            } if at == conn => match record {
                 Ok(bytes) => return read(peer, name, &bytes).map(Ok),
                 Err(FindFault::NotThere) => {
                     return Err(Failure::no_store(format!(
@@ -131,17 +140,20 @@ fn find(
     }
 }
 
-/// Reads the genesis that a peer has sent for a name.
-fn read(peer: &Peer, name: &str, bytes: &[u8]) -> Result<Genesis, Failure> {
-    let genesis = Genesis::decode(bytes).map_err(|error| {
-        Failure::of(Kind::Damaged, &error).within(&format!("{peer}: the genesis of \"{name}\""))
-    })?;
+/// Reads the record that a peer has sent for a name.
+fn read(peer: &Peer, name: &str, bytes: &[u8]) -> Result<Named, Failure> {
+    let what = format!("{peer}: the record of \"{name}\"");
+    let record = StoreRecord::decode(bytes)
+        .map_err(|error| Failure::of(Kind::Damaged, &error).within(&what))?;
+    let genesis = Genesis::decode(&record.genesis)
+        .map_err(|error| Failure::of(Kind::Damaged, &error).within(&what))?;
+    let logic = LogicVersion::new(&record.logic).ok();
     match name.parse::<StoreId>() {
         Ok(id) if id != genesis.store_id() => Err(Failure::damaged(format!(
             "{peer}: the peer has sent the genesis of store {} for store {id}",
             genesis.store_id()
         ))),
-        _ => Ok(genesis),
+        _ => Ok(Named { genesis, logic }),
     }
 }
 
@@ -149,9 +161,10 @@ fn read(peer: &Peer, name: &str, bytes: &[u8]) -> Result<Genesis, Failure> {
 fn make(
     context: &mut Context<'_>,
     node: &Node,
-    genesis: &Genesis,
+    named: &Named,
     alias: Option<&Alias>,
 ) -> Result<(GenesisHash, Made), Failure> {
+    let Named { genesis, logic } = named;
     let store = genesis.store_id();
     context.check_alias(alias, Some(store))?;
     context.out.hints().set_store(store.to_string().as_ref());
@@ -160,8 +173,10 @@ fn make(
     let created = !place.exists();
     match created {
         true => {
-            manager.registry().resolve(genesis.store_type())?;
-            manager.create_replica(genesis)?;
+            match logic {
+                Some(logic) => manager.create_replica_of(genesis, logic)?,
+                None => manager.create_replica(genesis)?,
+            };
             #[cfg(feature = "wasm")]
             crate::program::commands::code::note_use(context, store)?;
         }

@@ -299,14 +299,14 @@ impl World {
                 number,
             } => {
                 let conn = ConnId(conn);
-                let genesis = Some(GENESIS.to_vec());
+                let record = Some(GENESIS.to_vec());
                 match self.nodes[node].epoch == epoch {
                     true => self.input(
                         node,
                         Input::Known {
                             conn,
                             number,
-                            genesis,
+                            record,
                         },
                     ),
                     false => Ok(()),

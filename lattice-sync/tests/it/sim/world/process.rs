@@ -156,7 +156,7 @@ impl World {
                 Ok(())
             }
             Output::Note { peer, served, .. } => {
-                self.nodes[node].disk.rows_mut().served.insert(peer, served);
+                self.nodes[node].disk.set_served(&peer, served);
                 Ok(())
             }
             Output::DropPlan { session } => {
