@@ -43,7 +43,9 @@ pub(in crate::program::commands) fn clone(
     let mut tally = Tally::default();
     let found = find(context, &syncer, conn, &mut tally, &peer, &name);
     let made = match found {
-        Ok(Ok(named)) => make(context, &node, &named, args.alias.as_ref()).map(Ok),
+        Ok(Ok(named)) => get_code(context, &syncer, conn, &node, &named)
+            .and_then(|()| make(context, &node, &named, args.alias.as_ref()))
+            .map(Ok),
         Ok(Err(end)) => Ok(Err(end)),
         Err(failure) => Err(failure),
     };
@@ -155,6 +157,34 @@ fn read(peer: &Peer, name: &str, bytes: &[u8]) -> Result<Named, Failure> {
         ))),
         _ => Ok(Named { genesis, logic }),
     }
+}
+
+/// Gets the code of a store that is not here.
+#[cfg(feature = "wasm")]
+fn get_code(
+    context: &mut Context<'_>,
+    syncer: &Syncer,
+    conn: ConnId,
+    node: &Node,
+    named: &Named,
+) -> Result<(), Failure> {
+    let Named { genesis, logic } = named;
+    let is_here = node.manager().store_path(genesis.store_id()).exists();
+    match logic.as_ref().filter(|_| !is_here) {
+        Some(logic) => super::code::get(context, syncer, conn, genesis.hash(), logic.as_str()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "wasm"))]
+fn get_code(
+    _: &mut Context<'_>,
+    _: &Syncer,
+    _: ConnId,
+    _: &Node,
+    _: &Named,
+) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Creates the replica, unless it is here.

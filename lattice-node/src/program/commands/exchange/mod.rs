@@ -1,6 +1,8 @@
 //! Replicas that meet over a stream: `sync`, `clone` and `serve`.
 
 mod clone;
+#[cfg(feature = "wasm")]
+mod code;
 mod failures;
 mod live;
 mod meeting;
