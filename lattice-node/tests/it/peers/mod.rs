@@ -1,5 +1,7 @@
 //! Replication between nodes over streams within the process.
 
+#[cfg(feature = "wasm")]
+mod code;
 mod live;
 mod once;
 mod refused;

@@ -8,6 +8,8 @@ use lattice_sync::host::{ConnId, Mode, Side};
 use lattice_sync::wire::StoreRecord;
 use lattice_sync::{Event, FindFault};
 
+#[cfg(feature = "wasm")]
+use super::code;
 use super::meeting::{End, Meeting};
 use super::tally::Tally;
 use super::{FAREWELL, Made, Plan, TURN, check_peer, failures, finish, say, serving, start};
@@ -42,6 +44,8 @@ pub(in crate::program::commands) fn clone(
     let conn = syncer.connect(stream, Side::Dialled);
     let mut tally = Tally::default();
     let found = find(context, &syncer, conn, &mut tally, &peer, &name);
+    #[cfg(feature = "wasm")]
+    let found = with_code(context, &syncer, conn, &peer, found);
     let made = match found {
         Ok(Ok(named)) => make(context, &node, &named, args.alias.as_ref()).map(Ok),
         Ok(Err(end)) => Ok(Err(end)),
@@ -137,6 +141,31 @@ fn find(
             } if at == conn => return Ok(Err(End::Lost { why, rule, has_met })),
             _ => {}
         }
+    }
+}
+
+/// Gets the code that the peer's store records, if it is missing here.
+#[cfg(feature = "wasm")]
+fn with_code(
+    context: &mut Context<'_>,
+    syncer: &Syncer,
+    conn: ConnId,
+    peer: &Peer,
+    found: Result<Result<Named, End>, Failure>,
+) -> Result<Result<Named, End>, Failure> {
+    let Ok(Ok(Named {
+        genesis,
+        logic: Some(logic),
+    })) = &found
+    else {
+        return found;
+    };
+    let Some(cid) = code::missing(context, genesis.store_type(), logic.as_str())? else {
+        return found;
+    };
+    match code::bring(context, syncer, conn, peer, genesis.hash(), cid)? {
+        Some(end) => Ok(Err(end)),
+        None => found,
     }
 }
 
