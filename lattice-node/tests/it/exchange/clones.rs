@@ -57,3 +57,35 @@ fn what_cannot_be_cloned_leaves_nothing() {
     let list = world.done("bob", &["--json", "list"]);
     assert_eq!(list.lines().count(), 1, "{list}");
 }
+
+/// The module comes from the peer, and runs once it is trusted.
+#[cfg(feature = "wasm")]
+#[test]
+fn a_store_of_a_module_comes_with_its_code() {
+    let world = World::new();
+    let module = world.dir("chat.wasm");
+    std::fs::write(&module, lattice_wasm::guests::CHAT).unwrap();
+    let cid = lattice_meta::Cid::of(lattice_wasm::guests::CHAT).to_string();
+    world.done("alice", &["code", "add", text(&module)]);
+    world.done("alice", &["create", "org.example.chat", "--alias", "lobby"]);
+    world.done("alice", &["call", "lobby", "post", "room=tea", "text=one"]);
+    let place = format!("{}/lobby", text(&world.dir("alice")));
+    let failed = world.run("bob", &["clone", &place, "--alias", "lobby"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", errors(&failed));
+    let said = errors(&failed);
+    assert!(
+        said.contains(&format!("got code {cid} for org.example.chat")),
+        "{said}"
+    );
+    assert!(said.contains("not trusted"), "{said}");
+    let kept = world.dir("bob").join("wasm").join(&cid);
+    assert!(
+        said.contains(&format!("`lattice code add {}`", text(&kept))),
+        "{said}"
+    );
+    assert!(world.done("bob", &["list"]).is_empty());
+    world.done("bob", &["code", "add", text(&kept)]);
+    world.done("bob", &["clone", &place, "--alias", "lobby"]);
+    let read = world.done("bob", &["call", "lobby", "read", "room=tea"]);
+    assert!(read.contains("one"), "{read}");
+}

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{World, error, errors, text};
 use crate::lattice;
+use crate::signals::handles;
 
 /// Ops of the large store, each of its own.
 const OPS: usize = 2000;
@@ -64,6 +65,7 @@ fn ctrl_c_says_what_is_durable() {
     let (world, place) = large();
     for delay in [30, 100, 250] {
         let mut cloning = world.start("bob", &["--json", "clone", &place, "--alias", "big"]);
+        handles(cloning.child());
         let begun = std::time::Instant::now();
         while cloning.is_running() && begun.elapsed().as_millis() < delay {
             std::thread::yield_now();

@@ -55,7 +55,7 @@ fn authors_that_are_not_known_are_named_and_an_option_takes_them() {
     assert_eq!(refused.status.code(), Some(1));
     let notes = errors(&refused);
     assert!(
-        notes.contains(&format!("ops of 1 author ({carol}) were not taken")),
+        notes.contains(&format!("ops of 1 author ({carol}) are not taken")),
         "{notes}"
     );
     assert!(notes.contains("--author KEY"), "{notes}");

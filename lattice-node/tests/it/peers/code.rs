@@ -26,38 +26,6 @@ fn failed(dir: &Path, code: i32, words: &[&str]) -> String {
     said
 }
 
-/// The command after "`lattice " in what was said.
-fn named(said: &str) -> Vec<String> {
-    let rest = said.split_once("`lattice ").unwrap().1;
-    let command = rest.split_once('`').unwrap().0;
-    command.split(' ').map(str::to_owned).collect()
-}
-
-#[test]
-fn a_clone_gets_the_code_and_runs_it_only_once_it_is_trusted() {
-    let home = TempDir::new().unwrap();
-    let (alice, id) = chat(&home);
-    let bob = home.path().join("bob");
-    let place = format!("{alice}/lobby");
-    let said = failed(&bob, 1, &["clone", &place]);
-    assert!(
-        said.contains("got code") && said.contains("is not trusted here"),
-        "{said}"
-    );
-    let command = named(&said);
-    let command: Vec<&str> = command.iter().map(String::as_str).collect();
-    assert_eq!(command[..2], ["code", "add"]);
-    printed(&bob, &command);
-    printed(&bob, &["clone", &place, "--alias", "lobby"]);
-    let all = ["--json", "info", &id];
-    let hash = |dir: &Path| {
-        let info = printed(dir, &all);
-        let info: serde_json::Value = serde_json::from_str(&info).unwrap();
-        info["state_hash"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(hash(&bob), hash(Path::new(&alice)));
-}
-
 #[test]
 fn a_store_whose_code_is_lost_gets_it_from_the_peer() {
     let home = TempDir::new().unwrap();

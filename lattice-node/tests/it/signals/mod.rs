@@ -38,7 +38,7 @@ fn send(child: &mut Child, signal: &str) {
 }
 
 /// Waits until the process handles signals, or has ended.
-fn handles(child: &mut Child) {
+pub(crate) fn handles(child: &mut Child) {
     let status = format!("/proc/{}/status", child.id());
     eventually("a handler", || {
         let is_set = |line: &str| {

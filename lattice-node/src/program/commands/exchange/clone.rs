@@ -8,8 +8,6 @@ use lattice_sync::host::{ConnId, Mode, Side};
 use lattice_sync::wire::StoreRecord;
 use lattice_sync::{Event, FindFault};
 
-#[cfg(feature = "wasm")]
-use super::code;
 use super::meeting::{End, Meeting};
 use super::tally::Tally;
 use super::{FAREWELL, Made, Plan, TURN, check_peer, failures, finish, say, serving, start};
@@ -44,10 +42,10 @@ pub(in crate::program::commands) fn clone(
     let conn = syncer.connect(stream, Side::Dialled);
     let mut tally = Tally::default();
     let found = find(context, &syncer, conn, &mut tally, &peer, &name);
-    #[cfg(feature = "wasm")]
-    let found = with_code(context, &syncer, conn, &peer, found);
     let made = match found {
-        Ok(Ok(named)) => make(context, &node, &named, args.alias.as_ref()).map(Ok),
+        Ok(Ok(named)) => get_code(context, &syncer, conn, &node, &named)
+            .and_then(|()| make(context, &node, &named, args.alias.as_ref()))
+            .map(Ok),
         Ok(Err(end)) => Ok(Err(end)),
         Err(failure) => Err(failure),
     };
@@ -144,31 +142,6 @@ fn find(
     }
 }
 
-/// Gets the code that the peer's store records, if it is missing here.
-#[cfg(feature = "wasm")]
-fn with_code(
-    context: &mut Context<'_>,
-    syncer: &Syncer,
-    conn: ConnId,
-    peer: &Peer,
-    found: Result<Result<Named, End>, Failure>,
-) -> Result<Result<Named, End>, Failure> {
-    let Ok(Ok(Named {
-        genesis,
-        logic: Some(logic),
-    })) = &found
-    else {
-        return found;
-    };
-    let Some(cid) = code::missing(context, genesis.store_type(), logic.as_str())? else {
-        return found;
-    };
-    match code::bring(context, syncer, conn, peer, genesis.hash(), cid)? {
-        Some(end) => Ok(Err(end)),
-        None => found,
-    }
-}
-
 /// Reads the record that a peer has sent for a name.
 fn read(peer: &Peer, name: &str, bytes: &[u8]) -> Result<Named, Failure> {
     let what = format!("{peer}: the record of \"{name}\"");
@@ -184,6 +157,37 @@ fn read(peer: &Peer, name: &str, bytes: &[u8]) -> Result<Named, Failure> {
         ))),
         _ => Ok(Named { genesis, logic }),
     }
+}
+
+/// Gets the code of a store that is not here.
+#[cfg(feature = "wasm")]
+fn get_code(
+    context: &mut Context<'_>,
+    syncer: &Syncer,
+    conn: ConnId,
+    node: &Node,
+    named: &Named,
+) -> Result<(), Failure> {
+    let Named { genesis, logic } = named;
+    let is_here = node.manager().store_path(genesis.store_id()).exists();
+    match logic.as_ref().filter(|_| !is_here) {
+        Some(logic) => {
+            let code = (genesis.store_type(), logic.as_str());
+            super::code::get(context, syncer, conn, genesis.hash(), code)
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "wasm"))]
+fn get_code(
+    _: &mut Context<'_>,
+    _: &Syncer,
+    _: ConnId,
+    _: &Node,
+    _: &Named,
+) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Creates the replica, unless it is here.

@@ -1,37 +1,48 @@
-//! The code of a store, from the peer that has the store.
+//! The module of a store, from the peer that has the store.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use lattice_backend::engine::ingest::Authors;
 use lattice_meta::{Cid, GenesisHash, StoreType};
+use lattice_sync::Event;
 use lattice_sync::host::{ConnId, Mode, SessionId, Side};
-use lattice_sync::{BlobFault, Event};
 use lattice_wasm::abi::MAX_CODE_BYTES;
 
-use super::meeting::End;
-use super::{FAREWELL, TURN, failures, say, start};
+use super::{FAREWELL, TURN, say, start};
 use crate::Node;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::progress::Counts;
 use crate::program::transport::{Link, Peer, Serving, reach};
 use crate::sync::{Happened, Syncer};
 
-/// The module that a store records and this node lacks.
-pub(super) fn missing(
-    context: &Context<'_>,
-    store_type: &StoreType,
-    logic: &str,
-) -> Result<Option<Cid>, Failure> {
-    // Other logic is that of a program.
-    let Ok(cid) = logic.parse::<Cid>() else {
-        return Ok(None);
+/// Gets the module that a peer's store records, if it is nowhere here, and keeps it. A peer is no
+/// reason to trust a module: the caller meets one that is not trusted.
+pub(super) fn get(
+    context: &mut Context<'_>,
+    syncer: &Syncer,
+    conn: ConnId,
+    store: GenesisHash,
+    (store_type, logic): (&StoreType, &str),
+) -> Result<(), Failure> {
+    let Some(cid) = missing(context, store_type, logic)? else {
+        return Ok(());
     };
-    let native = context.native.resolve(store_type);
-    if native.is_ok_and(|opener| opener.logic().computes_as(logic)) {
-        return Ok(None);
-    }
-    Ok(context.code.find(&cid)?.is_none().then_some(cid))
+    let Some(wasm) = fetch(context, syncer, conn, store, cid)? else {
+        return Ok(());
+    };
+    context.clear_progress();
+    let kept = context.code.keep(&wasm, &cid.to_string())?;
+    let trust = match context.code.is_trusted(&cid)? {
+        true => "",
+        false => ", which is not trusted here",
+    };
+    let (cid, store_type) = (kept.cid(), kept.store_type());
+    context.out.note(&format!(
+        "got code {cid} for {store_type} from the peer{trust}"
+    ));
+    Ok(())
 }
 
 /// Gets the code that a store of this node records from the peer, if it is missing, so that the
@@ -44,63 +55,64 @@ pub(super) fn ensure(
     serving: &Serving,
 ) -> Result<(), Failure> {
     let peek = node.manager().peek_logic(path)?;
+    let store_type = &peek.meta.store_type;
     let Some(logic) = peek.logic.as_deref() else {
         return Ok(());
     };
-    let Some(cid) = missing(context, &peek.meta.store_type, logic)? else {
+    if missing(context, store_type, logic)?.is_none() {
         return Ok(());
-    };
+    }
     let genesis = node.manager().open_history(path)?.genesis().hash();
     let syncer = start(context, Arc::clone(node), Authors::Known, Mode::BOTH)?;
     let Link { stream, process } = reach(peer, serving, say(context))?;
     let conn = syncer.connect(stream, Side::Dialled);
-    let brought = bring(context, &syncer, conn, peer, genesis, cid);
+    let got = get(context, &syncer, conn, genesis, (store_type, logic));
     syncer.close();
-    let ended = process.map(|process| process.finish(FAREWELL));
-    match brought? {
-        None => Ok(()),
-        Some(End::Interrupted(signal)) => Err(Failure::interrupted(signal)),
-        Some(end) => Err(failures::of(
-            peer,
-            &peek.meta.store_id,
-            &end,
-            ended.as_ref(),
-        )),
+    if let Some(process) = process {
+        process.finish(FAREWELL);
     }
+    got
 }
 
-/// Gets a module from a peer, and keeps it. It is trusted no more than before: the store is opened
-/// only if the user trusts it, and the refusal says how.
-pub(super) fn bring(
-    context: &mut Context<'_>,
+/// The module that a store records, if this node lacks it.
+fn missing(
+    context: &Context<'_>,
+    store_type: &StoreType,
+    logic: &str,
+) -> Result<Option<Cid>, Failure> {
+    // Native code has a name and no content id.
+    let Ok(cid) = logic.parse::<Cid>() else {
+        return Ok(None);
+    };
+    let native = context.native.resolve(store_type);
+    if native.is_ok_and(|opener| opener.logic().computes_as(logic)) {
+        return Ok(None);
+    }
+    Ok(context.code.find(&cid)?.is_none().then_some(cid))
+}
+
+/// Asks the peer for a module. `None` if it does not come: what then lacks the module says so.
+fn fetch(
+    context: &Context<'_>,
     syncer: &Syncer,
     conn: ConnId,
-    peer: &Peer,
     store: GenesisHash,
     cid: Cid,
-) -> Result<Option<End>, Failure> {
+) -> Result<Option<Vec<u8>>, Failure> {
     syncer.look(conn, store);
-    let mut session: Option<SessionId> = None;
-    let mut module = Vec::new();
-    let none = |why: &str| {
-        Failure::not_found(format!(
-            "{peer}: the store needs the code {cid}, which is not here, and {why}; \
-             `lattice code add FILE` adds it"
-        ))
-    };
+    let (mut session, mut wasm, mut is_whole) = (None, Vec::new(), false);
     loop {
-        if let Some(signal) = context.interruption.signal() {
-            return Ok(Some(End::Interrupted(signal)));
-        }
+        context.interruption.check()?;
         let Some(Happened::Event(event)) = syncer.next_event(TURN) else {
             continue;
         };
+        let is_own = |of: SessionId| session == Some(of);
         match event {
             Event::Opened {
                 session: opened,
-                store: of,
+                conn: at,
                 ..
-            } if of == store => {
+            } if at == conn => {
                 session = Some(opened);
                 syncer.fetch(
                     opened,
@@ -108,38 +120,25 @@ pub(super) fn bring(
                     u64::try_from(MAX_CODE_BYTES).unwrap_or(u64::MAX),
                 );
             }
-            Event::BlobPart { bytes, .. } => module.extend(bytes),
-            Event::BlobWhole { .. } => {
-                let kept = context.code.keep(&module, &cid.to_string())?;
-                if let Some(session) = session {
-                    syncer.end(session);
-                }
-                context.out.note(&format!(
-                    "got code {} for {} from the peer",
-                    kept.cid(),
-                    kept.store_type()
-                ));
-                return Ok(None);
+            Event::BlobPart { session, bytes, .. } if is_own(session) => {
+                wasm.extend(bytes);
+                let done = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
+                context
+                    .progress
+                    .report("receiving code", Counts::Bytes, done, None);
             }
-            Event::BlobFailed { why, .. } => {
-                return Err(match why {
-                    BlobFault::NotThere => none("the peer does not give it"),
-                    BlobFault::TooLong { .. } => {
-                        none("the peer has something longer than a module")
-                    }
-                    BlobFault::Length | BlobFault::Hash => none("the peer has sent something else"),
-                    BlobFault::Cut => none("the connection was cut"),
-                });
+            Event::BlobWhole { session, .. } if is_own(session) => {
+                is_whole = true;
+                syncer.end(session);
             }
-            Event::Lost {
-                conn: at,
-                why,
-                rule,
-            } if at == conn => {
-                let has_met = true;
-                return Ok(Some(End::Lost { why, rule, has_met }));
+            Event::BlobFailed { session, .. } if is_own(session) => syncer.end(session),
+            // Without a session there is no other one on the connection yet.
+            Event::Over { session: over, .. } if session.is_none_or(|own| own == over) => {
+                return Ok(is_whole.then_some(wasm));
             }
-            Event::Over { store: of, why, .. } if of == store => return Ok(Some(End::Over(why))),
+            Event::Lost { conn: at, .. } if at == conn => {
+                return Err(Failure::failed("the peer was lost while it sent the code"));
+            }
             _ => {}
         }
     }

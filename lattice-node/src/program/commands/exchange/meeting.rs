@@ -83,8 +83,12 @@ impl Meeting<'_> {
                 if let Some(end) = self.end_of(&event, tally, has_met) {
                     return Ok(end);
                 }
-                let before = tally.state;
-                if tally.note(context, self.conn, &event) && self.stays && tally.state != before {
+                let (before, left_out) = (tally.state, tally.left_out());
+                tally.note(context, self.conn, &event);
+                if self.stays && tally.left_out() > left_out {
+                    tally.tell_authors(context);
+                }
+                if self.stays && tally.state != before {
                     tally.show(context, StoreId::certifying(&self.store))?;
                 }
             }

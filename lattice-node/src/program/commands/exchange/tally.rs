@@ -91,8 +91,8 @@ impl Tally {
         self.failed.take()
     }
 
-    /// Notes what has happened. Returns whether the state may have changed.
-    pub(super) fn note(&mut self, context: &mut Context<'_>, conn: ConnId, event: &Event) -> bool {
+    /// Notes what has happened.
+    pub(super) fn note(&mut self, context: &mut Context<'_>, conn: ConnId, event: &Event) {
         match event {
             Event::Met {
                 conn: met,
@@ -111,12 +111,10 @@ impl Tally {
                 session, conn: at, ..
             } if *at == conn => {
                 self.begin(*session);
-                return true;
             }
             Event::Caught { session, .. } if self.is_own(*session) => self.is_caught = true,
             Event::Equal { session, ops } if self.is_own(*session) => {
                 self.state = State::Equal { ops: *ops };
-                return true;
             }
             Event::Unequal {
                 session,
@@ -125,7 +123,6 @@ impl Tally {
             } if self.is_own(*session) => {
                 let (ours, theirs) = (*ours, *theirs);
                 self.state = State::Different { ours, theirs };
-                return true;
             }
             Event::Diverged {
                 session,
@@ -134,7 +131,6 @@ impl Tally {
             } if self.is_own(*session) => {
                 let (ours, theirs) = (*ours, *theirs);
                 self.state = State::Diverged { ours, theirs };
-                return true;
             }
             Event::FirstDifference { session, position } if self.is_own(*session) => {
                 self.searched = Some(Search::At(*position));
@@ -150,7 +146,6 @@ impl Tally {
             }
             _ => {}
         }
-        false
     }
 
     /// Another session continues.
@@ -241,10 +236,9 @@ impl Tally {
         );
         let state = match self.state {
             State::Equal { ops } => {
-                let is_all = self.refused.is_empty() && self.refused_there.is_empty();
-                let equal = match is_all {
-                    true => "equal",
-                    false => "equal except for what was left out",
+                let equal = match self.left_out() {
+                    0 => "equal",
+                    _ => "equal except for what was left out",
                 };
                 format!("; {equal}, {} here", plural(ops, ("op", "ops")))
             }
@@ -313,23 +307,32 @@ impl Tally {
         }
     }
 
-    /// Says what was left out, and why.
-    pub(super) fn tell(&self, context: &mut Context<'_>) {
-        let ops = |count| plural(count, ("op", "ops"));
-        let mut notes = Vec::new();
+    /// The number of authors whose ops are left out.
+    pub(super) fn left_out(&self) -> usize {
+        self.refused.len() + self.refused_there.len()
+    }
+
+    /// Says whose ops are left out.
+    pub(super) fn tell_authors(&self, context: &mut Context<'_>) {
         if !self.refused.is_empty() {
-            notes.push(format!(
-                "ops of {} were not taken, whom this store does not know; --author KEY takes the ops \
-                 of an author, --any-author those of all",
+            context.out.note(&format!(
+                "ops of {} are not taken, because the store does not know them; --author KEY takes \
+                 the ops of an author, --any-author those of all",
                 shown(&self.refused)
             ));
         }
         if !self.refused_there.is_empty() {
-            notes.push(format!(
+            context.out.note(&format!(
                 "the peer takes no ops of {}: there `serve` needs --author KEY or --any-author",
                 shown(&self.refused_there)
             ));
         }
+    }
+
+    /// Says what was left out, and why.
+    pub(super) fn tell(&self, context: &mut Context<'_>) {
+        self.tell_authors(context);
+        let ops = |count| plural(count, ("op", "ops"));
         for (count, why) in [
             (
                 self.pending(),
@@ -351,11 +354,8 @@ impl Tally {
             ),
         ] {
             if count > 0 {
-                notes.push(format!("{} {why}", ops(count)));
+                context.out.note(&format!("{} {why}", ops(count)));
             }
-        }
-        for note in notes {
-            context.out.note(&note);
         }
     }
 
@@ -384,9 +384,9 @@ impl Tally {
             State::Different { .. } => Err(Failure::failed(format!(
                 "the replicas of store {store} have different ops"
             ))),
-            _ if !self.refused.is_empty() || !self.refused_there.is_empty() => Err(
-                Failure::failed(format!("some authors' ops of store {store} were left out")),
-            ),
+            _ if self.left_out() > 0 => Err(Failure::failed(format!(
+                "some authors' ops of store {store} were left out"
+            ))),
             _ => Ok(()),
         }
     }
