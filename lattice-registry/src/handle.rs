@@ -74,6 +74,9 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// The ends of all branches of all authors.
     fn branch_tips(&self) -> Result<BranchTips, BackendError>;
 
+    /// Those of the ops that are not here: neither applied nor held.
+    fn lacking(&self, ops: &[OpRef]) -> Result<Vec<OpRef>, BackendError>;
+
     /// The forks found so far, with their evidence.
     fn forks(&self) -> Result<Vec<Fork>, BackendError>;
 
@@ -258,6 +261,10 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn branch_tips(&self) -> Result<BranchTips, BackendError> {
         self.engine().branch_tips()
+    }
+
+    fn lacking(&self, ops: &[OpRef]) -> Result<Vec<OpRef>, BackendError> {
+        self.engine().lacking(ops)
     }
 
     fn forks(&self) -> Result<Vec<Fork>, BackendError> {

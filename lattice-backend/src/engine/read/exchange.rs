@@ -15,9 +15,11 @@ use std::sync::Arc;
 use lattice_meta::{MetaKey, OpId, PubKey};
 
 use crate::backend::{BackendError, Direction, PrefixSpan, ReadTx, Result, StateDb, Table};
+use crate::engine::Engine;
 use crate::history::held::{Held, read_held};
 use crate::history::system::Ledger;
 use crate::history::{Branch, BranchNo, Forks, Index, Place, Tail, missing, read_indexed, read_op};
+use crate::machine::StateMachine;
 use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
 
 /// The most authors whose older ops are named; of further authors only the tips are.
@@ -176,6 +178,24 @@ pub(crate) fn tips(tx: &dyn ReadTx, hasher: &OpHasher) -> Result<BranchTips> {
     tips.tips.sort_unstable();
     tips.earlier.sort_unstable();
     Ok(tips)
+}
+
+impl<M: StateMachine> Engine<M> {
+    /// Those of the ops that are not here: neither applied nor held.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn lacking(&self, ops: &[OpRef]) -> Result<Vec<OpRef>> {
+        let tx = self.inner.db.snapshot()?;
+        let (view, held) = (View::new(&*tx, &self.inner.hasher)?, Held::read(&*tx)?);
+        let mut lacking = Vec::new();
+        for op in ops {
+            if view.index().place_of(op)?.is_none() && !held.contains(&*tx, op)? {
+                lacking.push(*op);
+            }
+        }
+        Ok(lacking)
+    }
 }
 
 /// The `LOCATED_AUTHORS` authors whose ops were applied last; `None` if there are no more than
