@@ -69,7 +69,7 @@ pub(crate) fn session(bytes: &[u8]) {
                     Input::Known {
                         conn,
                         number,
-                        genesis,
+                        record,
                     }
                 }
                 _ => continue,
