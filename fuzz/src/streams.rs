@@ -65,11 +65,11 @@ pub(crate) fn session(bytes: &[u8]) {
                     Input::Answer { ticket, answer }
                 }
                 Output::Find { conn, number, .. } => {
-                    let genesis = Some(vec![7; 9]);
+                    let record = Some(vec![7; 9]);
                     Input::Known {
                         conn,
                         number,
-                        genesis,
+                        record,
                     }
                 }
                 _ => continue,

@@ -95,6 +95,15 @@ pub enum BackendError {
         "the store cannot be compacted while it is being read; try again when its readers are done"
     )]
     SnapshotsLive,
+    /// The storage did not take the transaction: the disk is full, for example. The store is as it
+    /// was before, and the handle can be used on. Transactions that had begun since fail as well.
+    #[cfg(feature = "std")]
+    #[error("the transaction was not committed, and the store is unchanged")]
+    NotCommitted {
+        /// What the storage reported.
+        #[source]
+        source: FirstFailure,
+    },
     /// Several callers shared a transaction that failed.
     #[cfg(feature = "std")]
     #[error(transparent)]
@@ -126,6 +135,9 @@ impl BackendError {
             Self::Closed => Self::Closed,
             Self::ReadOnly => Self::ReadOnly,
             Self::InUse(ref busy) => Self::InUse(busy.clone()),
+            Self::NotCommitted { ref source } => Self::NotCommitted {
+                source: source.clone(),
+            },
             Self::Unusable { ref first } => Self::Unusable {
                 first: first.clone(),
             },

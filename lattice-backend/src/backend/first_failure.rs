@@ -1,11 +1,11 @@
-//! The first failure of a handle, for the errors that follow from it.
+//! A failure of a handle, for all errors that follow from it.
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::sync::Arc;
 
-/// The failure that made a handle unusable: its text with that of all its causes, and as source the
+/// A failure that several callers learn of, such as the one that made a handle unusable: its text with that of all its causes, and as source the
 /// operating system's error, if there was one.
 #[derive(Debug, Clone)]
 pub struct FirstFailure(Arc<Kept>);

@@ -19,7 +19,8 @@ use crate::backend::{Result, WriteTx};
 /// programming error or returns an error. Earlier commits are not affected.
 pub trait Transaction: WriteTx {
     /// Whether another handle may have committed since this handle was opened, or since its last
-    /// transaction began. What the caller remembers of the rows may be outdated then.
+    /// transaction began, or whether the last transaction was not committed although its commit
+    /// returned a ticket. What the caller remembers of the rows may be outdated then.
     fn follows_others(&self) -> bool {
         false
     }
@@ -34,10 +35,11 @@ pub trait Transaction: WriteTx {
     /// always after `wait`.
     ///
     /// # Errors
-    /// After [`BackendError::ReadOnly`](crate::backend::BackendError::ReadOnly) and
-    /// [`BackendError::Closed`](crate::backend::BackendError::Closed) the store is unchanged. After
-    /// any other error it is unknown whether the commit is on disk: the store must be opened again
-    /// before the next write.
+    /// After [`BackendError::ReadOnly`](crate::backend::BackendError::ReadOnly),
+    /// [`BackendError::Closed`](crate::backend::BackendError::Closed) and
+    /// [`BackendError::NotCommitted`](crate::backend::BackendError::NotCommitted) the store is
+    /// unchanged. After any other error it is unknown whether the commit is on disk: the store must
+    /// be opened again before the next write.
     fn commit(self: Box<Self>) -> Result<Ticket>;
 }
 
@@ -63,8 +65,10 @@ impl Ticket {
     /// it. During the wait, other transactions may be open, also on this thread.
     ///
     /// # Errors
-    /// What the storage reports. It is then unknown whether the commit is on disk: the store must
-    /// be opened again before the next write.
+    /// [`BackendError::NotCommitted`](crate::backend::BackendError::NotCommitted) if neither this
+    /// commit nor one after it is on disk: the handle can be used on, and its next transaction
+    /// [follows others](Transaction::follows_others). After what else the storage reports it is
+    /// unknown whether the commit is on disk: the store must be opened again before the next write.
     pub fn wait(self) -> Result<()> {
         self.0.map_or(Ok(()), |wait| wait())
     }

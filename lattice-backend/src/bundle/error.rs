@@ -6,7 +6,7 @@ use std::io;
 use lattice_meta::GenesisError;
 
 use crate::backend::BackendError;
-use crate::bundle::BundleCodeError;
+use crate::bundle::{BundleCodeError, FollowsError};
 use crate::op::OpError;
 
 /// Why a bundle cannot be written or is refused.
@@ -33,7 +33,7 @@ pub enum BundleError {
     },
     /// Its format is unknown.
     #[error(
-        "expected a bundle of format 1 or 2, found format {found}; a newer program may read it"
+        "expected a bundle of format 1 to 3, found format {found}; a newer program may read it"
     )]
     Format {
         /// Its format.
@@ -51,6 +51,9 @@ pub enum BundleError {
         #[source]
         source: BundleCodeError,
     },
+    /// The part that says what it follows is invalid.
+    #[error("the bundle is damaged: {} is invalid", BundlePart::Follows)]
+    Follows(#[from] FollowsError),
     /// It ends early.
     #[error("the bundle is truncated: {part} is incomplete")]
     Cut {
@@ -127,6 +130,8 @@ pub enum BundlePart {
         /// Its index, from 0.
         index: usize,
     },
+    /// What the bundle follows, with its length.
+    Follows,
     /// The genesis record, with its length.
     Genesis,
     /// The length of an op, or the end mark.
@@ -152,6 +157,7 @@ impl fmt::Display for BundlePart {
             Self::Claims => f.write_str("the claims record"),
             Self::ModuleCount => f.write_str("the number of modules"),
             Self::Module { index } => write!(f, "module {index}"),
+            Self::Follows => f.write_str("the record of what it follows"),
             Self::Genesis => f.write_str("the genesis record"),
             Self::Next { index } => write!(f, "the length of op {index} or the end mark"),
             Self::Op { index } => write!(f, "op {index}"),

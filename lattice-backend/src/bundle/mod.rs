@@ -7,6 +7,7 @@
 
 mod code;
 mod error;
+mod follows;
 mod read;
 mod write;
 
@@ -21,8 +22,9 @@ pub use code::{
     Module,
 };
 pub use error::{BundleError, BundlePart};
+pub use follows::{Follows, FollowsError, MAX_FOLLOWED, MAX_FOLLOWED_NAME};
 pub use read::BundleReader;
-pub use write::{write_bundle, write_bundle_with_code};
+pub use write::{write_bundle, write_bundle_after, write_bundle_with_code};
 
 /// The first bytes of every bundle; the format number follows.
 const MAGIC: [u8; 15] = *b"lattice bundle\n";
@@ -39,6 +41,8 @@ enum Format {
     History,
     /// Claims and modules, then the same.
     Code,
+    /// What it follows, then the same.
+    After,
 }
 
 impl Format {
@@ -46,6 +50,7 @@ impl Format {
         match self {
             Self::History => 1,
             Self::Code => 2,
+            Self::After => 3,
         }
     }
 
@@ -53,6 +58,7 @@ impl Format {
         match number {
             1 => Some(Self::History),
             2 => Some(Self::Code),
+            3 => Some(Self::After),
             _ => None,
         }
     }
@@ -62,6 +68,7 @@ impl Format {
         match self {
             Self::History => "lattice 2026 bundle v1",
             Self::Code => "lattice 2026 bundle v2",
+            Self::After => "lattice 2026 bundle v3",
         }
     }
 }
@@ -82,6 +89,8 @@ pub struct BundleSummary {
     pub genesis: Genesis,
     /// The code that it carries, and what its sender claims.
     pub code: Option<BundleCode>,
+    /// What it follows, if it is of a chain of backups.
+    pub follows: Option<Follows>,
     /// Number and bytes of all ops.
     pub counts: BundleCounts,
     /// Ops by author, for the first 65,536 authors in the bundle.

@@ -6,10 +6,11 @@ use std::io::{self, Read};
 use lattice_meta::{Cid, Genesis, PubKey};
 
 use crate::bundle::code::MAX_CLAIMS_BYTES;
+use crate::bundle::follows::MAX_FOLLOWS_BYTES;
 use crate::bundle::{
     BundleCode, BundleCodeError, BundleError, BundlePart, BundleSummary, Claims, DIGEST_BYTES,
-    END_MARK, Format, MAGIC, MAX_GENESIS_BYTES, MAX_MODULE_BYTES, MAX_MODULES, Module, Total,
-    checked,
+    END_MARK, Follows, Format, MAGIC, MAX_GENESIS_BYTES, MAX_MODULE_BYTES, MAX_MODULES, Module,
+    Total, checked,
 };
 use crate::op::{MAX_OP_BYTES, OpHasher};
 use lattice_meta::readable;
@@ -25,6 +26,7 @@ const MAX_AUTHORS: usize = 1 << 16;
 pub struct BundleReader<R> {
     reader: R,
     code: Option<BundleCode>,
+    follows: Option<Follows>,
     genesis: Genesis,
     total: Total,
     state: State,
@@ -49,9 +51,10 @@ impl<R: Read> BundleReader<R> {
     pub fn new(mut reader: R) -> Result<Self, BundleError> {
         let format = read_magic(&mut reader)?;
         let mut total = Total::new(format);
-        let code = match format {
-            Format::History => None,
-            Format::Code => Some(read_code(&mut reader, &mut total)?),
+        let (code, follows) = match format {
+            Format::History => (None, None),
+            Format::Code => (Some(read_code(&mut reader, &mut total)?), None),
+            Format::After => (None, Some(read_follows(&mut reader, &mut total)?)),
         };
         let part = BundlePart::Genesis;
         let length = u32::from_le_bytes(read_array(&mut reader, part)?);
@@ -60,6 +63,7 @@ impl<R: Read> BundleReader<R> {
         Ok(Self {
             reader,
             code,
+            follows,
             genesis: Genesis::decode(&record)?,
             total,
             state: State::Reading,
@@ -67,9 +71,14 @@ impl<R: Read> BundleReader<R> {
     }
 
     /// The code that the bundle carries, and what its sender claims. Each module is the one that
-    /// its content id names. `None` for a bundle of format 1.
+    /// its content id names. `None` unless the bundle has format 2.
     pub fn code(&self) -> Option<&BundleCode> {
         self.code.as_ref()
+    }
+
+    /// What the bundle follows. `None` unless it has format 3.
+    pub fn follows(&self) -> Option<&Follows> {
+        self.follows.as_ref()
     }
 
     /// The store's genesis record, as the bundle claims it.
@@ -160,6 +169,7 @@ impl<R: Read> BundleReader<R> {
             None => Ok(BundleSummary {
                 genesis: self.genesis,
                 code: self.code,
+                follows: self.follows,
                 counts: self.total.counts,
                 authors: authors.counted,
                 other_ops: authors.other_ops,
@@ -238,6 +248,14 @@ fn read_code(reader: &mut impl Read, total: &mut Total) -> Result<BundleCode, Bu
         modules.push(read_module(reader, part, total)?);
     }
     BundleCode::new(claims, modules).map_err(at(part))
+}
+
+fn read_follows(reader: &mut impl Read, total: &mut Total) -> Result<Follows, BundleError> {
+    let part = BundlePart::Follows;
+    let length = u32::from_le_bytes(read_array(reader, part)?);
+    let record = read_bytes(reader, length, MAX_FOLLOWS_BYTES, part)?;
+    total.record(&record);
+    Ok(Follows::decode(&record)?)
 }
 
 fn read_module(

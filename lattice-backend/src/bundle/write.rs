@@ -6,7 +6,7 @@ use lattice_meta::Genesis;
 
 use crate::backend::BackendError;
 use crate::bundle::{
-    BundleCode, BundleCounts, BundleError, END_MARK, Format, MAGIC, Total, checked, length,
+    BundleCode, BundleCounts, BundleError, END_MARK, Follows, Format, MAGIC, Total, checked, length,
 };
 use crate::op::OpHasher;
 
@@ -40,6 +40,26 @@ pub fn write_bundle_with_code<W: Write + ?Sized>(
     let mut total = Total::new(Format::Code);
     write_magic(out, Format::Code)
         .and_then(|()| write_code(out, code, &mut total))
+        .map_err(BundleError::Write)?;
+    write_history(out, genesis, ops, &mut total)
+}
+
+/// Writes a bundle of format 3, which says what it follows: a part of a chain of backups. Otherwise
+/// as [`write_bundle`].
+///
+/// # Errors
+/// See [`BundleError`].
+pub fn write_bundle_after<W: Write + ?Sized>(
+    out: &mut W,
+    genesis: &Genesis,
+    follows: &Follows,
+    ops: &mut dyn Iterator<Item = Result<Vec<u8>, BackendError>>,
+) -> Result<BundleCounts, BundleError> {
+    let mut total = Total::new(Format::After);
+    let record = follows.encode();
+    total.record(&record);
+    write_magic(out, Format::After)
+        .and_then(|()| write_record(out, &record))
         .map_err(BundleError::Write)?;
     write_history(out, genesis, ops, &mut total)
 }

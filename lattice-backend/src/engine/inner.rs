@@ -156,6 +156,14 @@ impl<M: StateMachine> Inner<M> {
         });
     }
 
+    /// Makes the handle unusable after a failure of a transaction, unless nothing of it is on disk:
+    /// the next transaction then reads the writer's state again.
+    fn poison_after(&self, failure: &BackendError) {
+        if !matches!(failure, BackendError::NotCommitted { .. }) {
+            self.poison(failure);
+        }
+    }
+
     /// Adds the first failure to an error of the backend, which refuses a call after a failure and
     /// does not know the failure.
     pub(crate) fn with_first(&self, error: BackendError) -> BackendError {
@@ -174,7 +182,7 @@ impl<M: StateMachine> Inner<M> {
     /// # Errors
     /// What `work` refuses: nothing is written, and the handle stays usable. What the backend
     /// reports: the handle is then [`BackendError::Unusable`], unless the transaction had not
-    /// begun.
+    /// begun, or is known not to be on disk.
     pub(crate) fn transact<T, E: From<BackendError>>(
         &self,
         work: impl FnOnce(&mut Recorder<'_, M>) -> Result<T, Undo<E>>,
@@ -206,7 +214,7 @@ impl<M: StateMachine> Inner<M> {
         let (value, ticket) = match worked {
             Ok((value, false)) => (value, None),
             Ok((value, true)) => {
-                let ticket = tx.commit().inspect_err(|error| self.poison(error))?;
+                let ticket = tx.commit().inspect_err(|error| self.poison_after(error))?;
                 (value, Some(ticket))
             }
             Err(Undo::Refused(error)) => {
@@ -214,7 +222,7 @@ impl<M: StateMachine> Inner<M> {
                 return Err(error);
             }
             Err(Undo::Backend(error)) => {
-                self.poison(&error);
+                self.poison_after(&error);
                 return Err(error.into());
             }
         };
@@ -223,7 +231,9 @@ impl<M: StateMachine> Inner<M> {
         if let Some(ticket) = ticket {
             committed();
             // Transactions that have begun since fail as well: they follow this one.
-            ticket.wait().inspect_err(|error| self.poison(error))?;
+            ticket
+                .wait()
+                .inspect_err(|error| self.poison_after(error))?;
             self.counts.commit(applied - before);
             // A later transaction may have come first.
             self.applied.fetch_max(applied, Ordering::Relaxed);
@@ -258,6 +268,7 @@ impl<M: StateMachine> Inner<M> {
             error @ (BackendError::Closed
             | BackendError::ReadOnly
             | BackendError::InUse(_)
+            | BackendError::NotCommitted { .. }
             | BackendError::Storage { .. }) => error,
             error => unusable(error),
         })?;

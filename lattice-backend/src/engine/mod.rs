@@ -318,9 +318,10 @@ impl<M: StateMachine> Engine<M> {
     /// returns. Concurrent callers share commits.
     ///
     /// # Errors
-    /// See [`AppendError`]. After a failure of the storage the handle returns
-    /// [`BackendError::Unusable`] until the store is reopened: if the failed commit did reach the
-    /// disk, another op with the same sequence number would fork this author.
+    /// See [`AppendError`]. After a failure of the storage other than
+    /// [`BackendError::NotCommitted`] the handle returns [`BackendError::Unusable`] until the store
+    /// is reopened: if the failed commit did reach the disk, another op with the same sequence
+    /// number would fork this author.
     pub fn append(&self, command: M::Command) -> Result<Receipt, AppendError<M::Refusal>> {
         write::append(&self.inner, command)
     }
@@ -464,7 +465,10 @@ impl<M: StateMachine> Engine<M> {
         self.inner.db.compact(progress).inspect_err(|error| {
             let is_unchanged = matches!(
                 error,
-                BackendError::SnapshotsLive | BackendError::Closed | BackendError::InUse(_)
+                BackendError::SnapshotsLive
+                    | BackendError::Closed
+                    | BackendError::InUse(_)
+                    | BackendError::NotCommitted { .. }
             );
             if !is_unchanged {
                 self.inner.poison(error);

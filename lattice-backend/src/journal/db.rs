@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::backend::{
     Access, BackendError, JournalInfo, ReadTx, Result, StateDb, Transaction, TurnHold, Waiting,
 };
+use crate::journal::log::whatever_is_lost;
 use crate::journal::scan::unreadable;
 use crate::journal::shared::{Core, Writer, lock};
 use crate::progress::ProgressSink;
@@ -53,7 +54,7 @@ impl Core {
     }
 
     fn leave(self: &Arc<Self>, writer: &mut Writer) -> Result<()> {
-        self.drain()?;
+        whatever_is_lost(self.drain())?;
         self.wait_for_fold()?;
         let hold = match self.inner.hold_turn(Waiting::ForTurn) {
             // Another handle writes, and knows the session.

@@ -17,11 +17,26 @@ use crate::storage::{FileMode, LockKind};
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 impl Core {
-    /// Brings what this handle knows up to date, at the first use of a turn.
+    /// Brings what this handle knows up to date, at the first use of a turn and after a record was
+    /// lost. Ends a session that is given up.
     pub(super) fn enter(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
-        if writer.turn == hold.number() {
-            return Ok(());
+        if lock(&self.log).take_loss() {
+            writer.has_loss = true;
+            // It has to end before the generations are read again.
+            self.wait_for_fold()?;
         }
+        if writer.turn != hold.number() || writer.has_loss {
+            self.read_again(writer, hold)?;
+        }
+        let session = writer.session.as_ref();
+        if session.is_some_and(|session| session.segments.is_given_up()) {
+            self.end_session(writer)?;
+            writer.retry_later();
+        }
+        Ok(())
+    }
+
+    fn read_again(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
         let mut current = lock(&self.current);
         current.last = None;
         // This handle has the turn: what a snapshot shows is what writers have left.
@@ -54,8 +69,9 @@ impl Core {
         writer.seen = writer.session.as_ref().map(Session::mark);
         writer.follows_others |= writer.seen != seen;
         writer.turn = hold.number();
+        writer.has_loss = false;
         if let Some(session) = &writer.session {
-            let is_ready = job.is_none();
+            let is_ready = job.is_none() && !session.segments.is_given_up();
             let mut fold = lock(&self.fold);
             fold.job = job;
             fold.next_is_ready = is_ready;
@@ -116,7 +132,7 @@ impl Core {
         }
         // It was true when it was written, whatever has happened since.
         let published = segments.published().map_err(unreadable)?;
-        if let Some(session) = known
+        if let Some(session) = known.filter(|_| !writer.has_loss)
             && published == Some(session.position.published(&segments))
             && Generation(mark.folded).next() == session.position.generation
         {
@@ -133,9 +149,11 @@ impl Core {
         }
         let chain = self.recover(current, mark, &segments, published.as_ref(), is_live)?;
         let place = chain.end;
-        segments
-            .publish(&place.published(&segments))
-            .map_err(unwritable)?;
+        if !(is_live && place.is_published(published.as_ref())) {
+            segments
+                .publish(&place.published(&segments))
+                .map_err(unwritable)?;
+        }
         if !is_live {
             segments.release_guard().map_err(unreadable)?;
         }
@@ -178,7 +196,7 @@ impl Core {
         chain.read_on(segments, None, Some(oldest))?;
         let end = chain.end;
         check_tail(segments, &end, published)?;
-        let is_synced = is_live && published == Some(&end.published(segments));
+        let is_synced = is_live && end.is_published(published);
         if !is_synced {
             // A killed process may not have synced the last record. After a failed sync the system
             // takes its pages for clean, so only writing it again brings it to the disk.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, TryLockError, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Result, Table, Ticket, TurnHold, Waiting};
@@ -25,6 +26,15 @@ const MAX_READING: Duration = Duration::from_secs(1);
 struct Tasks {
     due: BTreeMap<usize, (Weak<Core>, Instant)>,
     has_thread: bool,
+    /// The thread, once it runs.
+    thread: Option<ThreadId>,
+}
+
+impl Tasks {
+    /// Whether a thread other than this one folds.
+    fn has_other_thread(&self) -> bool {
+        self.has_thread && self.thread != Some(std::thread::current().id())
+    }
 }
 
 struct Worker {
@@ -43,10 +53,11 @@ fn worker() -> &'static Worker {
 impl Worker {
     fn run(&self) {
         let mut tasks = lock(&self.tasks);
+        tasks.thread = Some(std::thread::current().id());
         loop {
             let next = tasks.due.iter().min_by_key(|(_, (_, due))| *due);
             let Some((place, due)) = next.map(|(place, (_, due))| (*place, *due)) else {
-                tasks.has_thread = false;
+                (tasks.has_thread, tasks.thread) = (false, None);
                 return;
             };
             let wait = due.saturating_duration_since(Instant::now());
@@ -137,7 +148,7 @@ impl Core {
         }
         let mut fold = lock(&self.fold);
         let ended = fold.job.take();
-        fold.next_is_ready = self.failed.get().is_none();
+        fold.next_is_ready = self.failed.get().is_none() && !job.segments.is_given_up();
         drop(fold);
         self.folded.notify_all();
         // Another handle can have the turn now.
@@ -146,7 +157,6 @@ impl Core {
 
     fn fold_generation(&self, job: &Job) -> Result<()> {
         self.check_failed()?;
-        self.sync_to(job.end.seq)?;
         let mut tx = self.inner.begin_write()?;
         write_rows(&mut *tx, &job.rows, job.end.seq)?;
         let mark = Mark {
@@ -167,10 +177,10 @@ impl Core {
             std::thread::sleep(Duration::from_millis(1));
         }
         let next = job.end.generation.next().next();
-        job.segments.recycle(next).map_err(unwritable)
+        job.segments.recycle(next).map(drop).map_err(unwritable)
     }
 
-    /// Waits for the fold that is running. Without a worker, this thread folds.
+    /// Waits for the fold that is running. Without a worker, or as the worker, this thread folds.
     pub(super) fn wait_for_fold(&self) -> Result<()> {
         self.wait_for_worker();
         self.check_failed()
@@ -180,7 +190,7 @@ impl Core {
     pub(super) fn wait_for_worker(&self) {
         let mut fold = lock(&self.fold);
         while fold.job.is_some() {
-            if !lock(&worker().tasks).has_thread {
+            if !lock(&worker().tasks).has_other_thread() {
                 drop(fold);
                 self.run_fold();
                 fold = lock(&self.fold);
@@ -213,15 +223,17 @@ impl Core {
             // The lock keeps a writer from beginning a turn with what is forgotten here.
             return self.forget_idle();
         };
-        let since = writer.last_commit.map_or(idle, |last| last.elapsed());
-        if since < idle {
-            return Some(idle - since);
-        }
-        let published = session.segments.published().ok().flatten();
-        if published != Some(session.position.published(&session.segments)) {
-            // Another process writes. It ends the session, unless it is killed.
-            writer.last_commit = Some(Instant::now());
-            return Some(idle);
+        if !session.segments.is_given_up() {
+            let since = writer.last_commit.map_or(idle, |last| last.elapsed());
+            if since < idle {
+                return Some(idle - since);
+            }
+            let published = session.segments.published().ok().flatten();
+            if published != Some(session.position.published(&session.segments)) {
+                // Another process writes. It ends the session, unless it is killed.
+                writer.last_commit = Some(Instant::now());
+                return Some(idle);
+            }
         }
         // The worker serves all stores: it does not wait for another process.
         let hold = match self.inner.hold_turn(Waiting::No) {

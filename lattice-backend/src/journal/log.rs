@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
-use crate::backend::{BackendError, Result, Ticket, TurnHold};
+use crate::backend::{BackendError, FirstFailure, Result, Ticket, TurnHold};
 use crate::journal::scan::Position;
-use crate::journal::segment::Segments;
+use crate::journal::segment::{Segments, take_back};
 use crate::journal::shared::{Core, lock};
 
 #[derive(Debug, Default)]
@@ -21,7 +21,13 @@ pub(super) struct Log {
     waiting: usize,
     /// The number of the last transaction that is on disk.
     pub(super) durable: u64,
+    /// A record could not be written, and is lost with those that were prepared after it. The
+    /// writer has not yet read again what is on disk.
+    lost: Option<FirstFailure>,
 }
+
+/// Why a record is lost. Its number is given to another one, so a number does not tell.
+pub(super) type Fate = Arc<OnceLock<FirstFailure>>;
 
 /// A record that is not yet written.
 #[derive(Debug)]
@@ -31,6 +37,7 @@ pub(super) struct Pending {
     pub(super) bytes: Vec<u8>,
     /// The place after it.
     pub(super) end: Position,
+    pub(super) fate: Fate,
     /// The turn is kept until it is synced.
     pub(super) _hold: TurnHold,
 }
@@ -44,23 +51,71 @@ impl Log {
     pub(super) fn push(&mut self, record: Pending) {
         self.queue.push_back(record);
     }
+
+    /// An error if a record is lost, and the writer's state with it.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.lost {
+            Some(failure) => Err(not_committed(failure)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a record was lost since this was asked last.
+    pub(super) fn take_loss(&mut self) -> bool {
+        self.lost.take().is_some()
+    }
+
+    /// A record could not be written. Returns those that were prepared after it, which are lost
+    /// with it, and hold the turn.
+    fn lose(&mut self, record: &Pending, failure: &FirstFailure) -> VecDeque<Pending> {
+        let followers = std::mem::take(&mut self.queue);
+        for record in followers.iter().chain([record]) {
+            record.fate.get_or_init(|| failure.clone());
+        }
+        self.lost = Some(failure.clone());
+        followers
+    }
+}
+
+fn not_committed(failure: &FirstFailure) -> BackendError {
+    BackendError::NotCommitted {
+        source: failure.clone(),
+    }
+}
+
+/// Why a record is not known to be on disk.
+enum Failed {
+    /// It is not there, and no crash brings it back.
+    Unwritten(io::Error),
+    /// It may be on the disk or not, so the handle is not used any more.
+    Unknown(io::Error),
 }
 
 impl Pending {
-    /// Writes and syncs the record. If that fails, a later start of the system must not find it:
-    /// whether it is on disk is unknown, and the handle is not used any more.
-    fn write(&self) -> io::Result<()> {
+    /// Writes, syncs and publishes the record.
+    fn write(&self) -> Result<(), Failed> {
         let storage = self.segments.storage(self.end.generation.file());
-        let synced = storage
-            .write_at(self.offset, &self.bytes)
-            .and_then(|()| storage.sync());
-        if synced.is_err() {
-            // Report the first error, not that of the attempt to take the record back.
-            let zeros = storage.write_at(self.offset, &vec![0; self.bytes.len()]);
-            let _ = zeros.and_then(|()| storage.sync());
+        if let Err(error) = storage.write_at(self.offset, &self.bytes) {
+            return Err(match take_back(storage, self.offset, &self.bytes) {
+                Ok(true) => Failed::Unwritten(error),
+                Ok(false) | Err(_) => Failed::Unknown(error),
+            });
         }
-        synced?;
-        self.segments.publish(&self.end.published(&self.segments))
+        if let Err(error) = storage.sync() {
+            // Report the first error, not that of the attempt to take the record back.
+            let _ = take_back(storage, self.offset, &self.bytes);
+            return Err(Failed::Unknown(error));
+        }
+        let published = self.segments.publish(&self.end.published(&self.segments));
+        published.map_err(Failed::Unknown)
+    }
+}
+
+/// What a thread makes of a wait if it goes on with what is on disk, whatever was lost.
+pub(super) fn whatever_is_lost(waited: Result<()>) -> Result<()> {
+    match waited {
+        Err(BackendError::NotCommitted { .. }) => Ok(()),
+        waited => waited,
     }
 }
 
@@ -68,13 +123,14 @@ impl Pending {
 struct Waiter {
     core: Arc<Core>,
     seq: u64,
+    fate: Fate,
     is_done: bool,
 }
 
 impl Waiter {
     fn wait(mut self) -> Result<()> {
         self.is_done = true;
-        self.core.sync_to(self.seq)
+        self.core.sync_to(self.seq, Some(&self.fate))
     }
 }
 
@@ -82,17 +138,18 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         if !self.is_done {
             // The next call on the handle reports the failure.
-            let _ = self.core.sync_to(self.seq);
+            let _ = self.core.sync_to(self.seq, Some(&self.fate));
         }
     }
 }
 
 impl Core {
     /// A ticket that is done when a transaction is on disk.
-    pub(super) fn ticket(self: &Arc<Self>, seq: u64) -> Ticket {
+    pub(super) fn ticket(self: &Arc<Self>, seq: u64, fate: Fate) -> Ticket {
         let waiter = Waiter {
             core: Arc::clone(self),
             seq,
+            fate,
             is_done: false,
         };
         Ticket::new(move || waiter.wait())
@@ -104,13 +161,13 @@ impl Core {
     }
 
     /// Returns when all committed records are on disk.
-    pub(super) fn drain(&self) -> Result<()> {
-        self.sync_to(u64::MAX)
+    pub(super) fn drain(self: &Arc<Self>) -> Result<()> {
+        self.sync_to(u64::MAX, None)
     }
 
     /// Returns when no committed record waits to be written: the next one can be prepared while the
     /// last one is synced.
-    pub(super) fn wait_for_place(&self) -> Result<()> {
+    pub(super) fn wait_for_place(self: &Arc<Self>) -> Result<()> {
         let mut log = lock(&self.log);
         while let Some(next) = log.next() {
             self.check_usable()?;
@@ -120,7 +177,7 @@ impl Core {
             } else {
                 // No thread waits for its ticket.
                 drop(log);
-                self.sync_to(next)?;
+                self.sync_to(next, None)?;
                 log = lock(&self.log);
             }
         }
@@ -129,17 +186,20 @@ impl Core {
 
     /// Returns when the records up to a number are on disk, which this thread or another one
     /// writes.
-    pub(super) fn sync_to(&self, seq: u64) -> Result<()> {
+    fn sync_to(self: &Arc<Self>, seq: u64, fate: Option<&Fate>) -> Result<()> {
         lock(&self.log).waiting += 1;
-        let synced = self.sync_in_turn(seq);
+        let synced = self.sync_in_turn(seq, fate);
         lock(&self.log).waiting -= 1;
         self.logged.notify_all();
         synced
     }
 
-    fn sync_in_turn(&self, seq: u64) -> Result<()> {
+    fn sync_in_turn(self: &Arc<Self>, seq: u64, fate: Option<&Fate>) -> Result<()> {
         let mut log = lock(&self.log);
         loop {
+            if let Some(failure) = fate.and_then(|fate| fate.get()) {
+                return Err(not_committed(failure));
+            }
             if log.durable >= seq {
                 return Ok(());
             }
@@ -158,7 +218,7 @@ impl Core {
                 continue;
             }
             let Some(record) = log.queue.pop_front() else {
-                return Ok(());
+                return log.check();
             };
             log.is_syncing = true;
             drop(log);
@@ -167,11 +227,28 @@ impl Core {
             let written = record.write();
             log = lock(&self.log);
             log.is_syncing = false;
-            if let Err(error) = written {
-                let error = self.fail(BackendError::storage("writing to the journal", error));
-                drop(log);
-                drop((record, self.take_unwritten()));
-                return Err(error);
+            let failure = |error| BackendError::storage("writing to the journal", error);
+            match written {
+                Ok(()) => {}
+                Err(Failed::Unwritten(error)) => {
+                    // A segment that does not take a record is not used on.
+                    record.segments.give_up();
+                    let followers = log.lose(&record, &FirstFailure::of(&failure(error)));
+                    // The rows in memory include those that are lost.
+                    lock(&self.current).distrust();
+                    drop(log);
+                    drop((record, followers));
+                    self.logged.notify_all();
+                    self.wake();
+                    log = lock(&self.log);
+                    continue;
+                }
+                Err(Failed::Unknown(error)) => {
+                    let error = self.fail(failure(error));
+                    drop(log);
+                    drop((record, self.take_unwritten()));
+                    return Err(error);
+                }
             }
             log.durable = record.end.seq;
             lock(&self.current).advance(&record.end, &record.segments);

@@ -41,6 +41,11 @@ impl Position {
         }
     }
 
+    /// Whether everything up to this place was published, and so is on disk.
+    pub(super) fn is_published(&self, published: Option<&Published>) -> bool {
+        published.is_some_and(|end| (end.seq, end.chain) == (self.seq, self.chain))
+    }
+
     pub(super) fn published(&self, segments: &Segments) -> Published {
         Published {
             salt: segments.keys().salt(),

@@ -44,6 +44,8 @@ pub(super) struct Segments {
     keys: Keys,
     /// Whether this value holds the lock of those who know the session.
     is_joined: AtomicBool,
+    /// A write has failed: this handle ends the session, and writes no record to it any more.
+    is_given_up: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl Segments {
             files: both?,
             keys: keys.clone(),
             is_joined: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
         })
     }
 
@@ -124,6 +127,7 @@ impl Segments {
             files: [open(0)?, open(1)?],
             keys: keys.clone(),
             is_joined: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
         };
         match [segments.generation(0)?, segments.generation(1)?] {
             [Some(_), Some(_)] => Ok(segments),
@@ -158,20 +162,33 @@ impl Segments {
         Ok(greatest)
     }
 
-    /// Makes a file the next but one generation after the one that it holds, and syncs it.
-    pub(super) fn recycle(&self, generation: Generation) -> io::Result<()> {
+    /// Makes a file the next but one generation after the one that it holds, and syncs it. Returns
+    /// whether that was done: if the header cannot be written, the session is given up.
+    pub(super) fn recycle(&self, generation: Generation) -> io::Result<bool> {
         let storage = self.storage(generation.file());
         let offset = generation.header_offset();
         let bytes = header(self.keys.salt(), generation);
-        let written = storage.write_at(offset, &bytes);
-        let synced = written.and_then(|()| storage.sync());
-        if synced.is_err() {
+        if let Err(error) = storage.write_at(offset, &bytes) {
+            self.give_up();
+            return match take_back(storage, offset, &bytes) {
+                Ok(true) => Ok(false),
+                Ok(false) | Err(_) => Err(error),
+            };
+        }
+        storage.sync().map(|()| true).inspect_err(|_| {
             // Another writer would rely on a header that may never reach the disk. Report the first
             // error.
-            let zeros = storage.write_at(offset, &[0; HEADER_BYTES]);
-            let _ = zeros.and_then(|()| storage.sync());
-        }
-        synced
+            let _ = take_back(storage, offset, &bytes);
+        })
+    }
+
+    /// Makes the writer of this handle end the session with its next transaction.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 
     /// Writes the headers again: a sync that failed can leave headers in memory that the system
@@ -245,6 +262,12 @@ impl Segments {
         Ok(())
     }
 
+    /// The same for a session that has ended, also on a disk that takes no bytes.
+    pub(super) fn retire(&self) -> io::Result<()> {
+        let mut files = self.files.iter();
+        files.try_for_each(|segment| retire(&*segment.storage))
+    }
+
     pub(super) fn sync(&self) -> io::Result<()> {
         self.storage(0).sync()?;
         self.storage(1).sync()
@@ -316,6 +339,27 @@ impl Drop for Segments {
     }
 }
 
+/// Overwrites what could not be written or synced with zeros, as far as that is possible, so that a
+/// later start of the system does not find it. Returns whether it is not there.
+pub(super) fn take_back(storage: &dyn Storage, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+    let zeroed = storage.write_at(offset, &vec![0; bytes.len()]);
+    storage.sync()?;
+    if zeroed.is_ok() {
+        return Ok(true);
+    }
+    // A part of a record or a header is none.
+    let mut found = vec![0; bytes.len()];
+    storage.read_at(offset, &mut found)?;
+    Ok(found != bytes)
+}
+
+/// Takes back what is published in a segment of a session that has ended. Readers that know the
+/// session find nothing published, and look at the mark.
+fn retire(storage: &dyn Storage) -> io::Result<()> {
+    let written = storage.write_at(SLOT, &[0; SLOT_BYTES]);
+    written.or_else(|_| storage.set_len(0))
+}
+
 fn write_zeros(storage: &dyn Storage, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
@@ -341,8 +385,7 @@ pub(super) fn clear(disk: &dyn Disk, store: &Path, ended: Option<Salt>) -> io::R
         };
         let salt = salt_of(&*storage)?;
         if salt.is_some() && salt == ended {
-            // Readers that know the session find nothing published, and look at the mark.
-            storage.write_at(SLOT, &[0; SLOT_BYTES])?;
+            retire(&*storage)?;
             storage.close()?;
             disk.remove(&path)?;
             continue;

@@ -15,7 +15,7 @@ use crate::backend::{
 use crate::journal::Tuning;
 use crate::journal::current::Current;
 use crate::journal::layout::{ChainValue, Keys, MARK, Mark, Salt};
-use crate::journal::log::{Log, Pending};
+use crate::journal::log::{Fate, Log, Pending, whatever_is_lost};
 use crate::journal::memtable::{Memtable, Pins};
 use crate::journal::scan::Position;
 use crate::journal::segment::Segments;
@@ -74,6 +74,8 @@ pub(super) struct Core {
 pub(super) struct Writer {
     /// The number of the last turn in which the journal was read.
     pub(super) turn: u64,
+    /// The session's rows and its end include those of a lost record.
+    pub(super) has_loss: bool,
     pub(super) session: Option<Session>,
     /// The session and the transaction that the caller knows, if there is a session.
     pub(super) seen: Option<(Salt, ChainValue)>,
@@ -94,6 +96,13 @@ pub(super) struct Session {
     /// After the last committed transaction, synced or not.
     pub(super) position: Position,
     pub(super) active: Arc<Memtable>,
+}
+
+impl Writer {
+    /// A session could not be used. The next one does not begin at once.
+    pub(super) fn retry_later(&mut self) {
+        self.retry_at = Some(Instant::now() + RETRY);
+    }
 }
 
 impl Session {
@@ -151,7 +160,7 @@ impl Core {
 
     pub(super) fn begin<'db>(self: &'db Arc<Self>) -> Result<JournalTx<'db>> {
         let mut writer = lock(&self.writing);
-        self.wait_for_place()?;
+        whatever_is_lost(self.wait_for_place())?;
         self.check_usable()?;
         let hold = self.inner.hold_turn(Waiting::ForTurn);
         let hold = hold.map_err(|error| match self.is_closing.load(Ordering::Acquire) {
@@ -186,8 +195,9 @@ impl Core {
     fn writers_view(&self, session: &Session) -> Result<View> {
         let view = lock(&self.current).view(&self.pins);
         let Some(mut view) = view else {
-            // A fold has failed since this transaction began.
+            // A fold or a record has failed since this transaction began.
             self.check_usable()?;
+            lock(&self.log).check()?;
             return Err(lost());
         };
         view.seq = session.position.seq;
@@ -203,7 +213,7 @@ impl Core {
         hold: &TurnHold,
     ) -> Result<bool> {
         self.slow_down(writer)?;
-        self.change_generation(writer, hold);
+        self.change_generation(writer, hold)?;
         let session = writer.session.as_ref().ok_or_else(lost)?;
         let needed = session
             .position
@@ -233,17 +243,20 @@ impl Core {
         Ok(())
     }
 
-    /// Goes to the next generation, if this one is full and the one before it is folded.
-    fn change_generation(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) {
+    /// Goes to the next generation, if this one is full and the one before it is folded. All of it
+    /// is on disk then: a generation that is folded loses no record.
+    fn change_generation(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
         let Some(session) = &mut writer.session else {
-            return;
+            return Ok(());
         };
         let is_full = session.position.offset >= self.tuning.segment_bytes
             || session.active.bytes() >= self.tuning.table_bytes;
-        let mut fold = lock(&self.fold);
-        if !is_full || fold.job.is_some() || !fold.next_is_ready {
-            return;
+        let is_ready = |fold: &Fold| fold.job.is_none() && fold.next_is_ready;
+        if !is_full || !is_ready(&lock(&self.fold)) {
+            return Ok(());
         }
+        self.drain()?;
+        let mut fold = lock(&self.fold);
         fold.next_is_ready = false;
         fold.job = Some(Job {
             segments: Arc::clone(&session.segments),
@@ -257,6 +270,7 @@ impl Core {
         lock(&self.current).change_generation(&end, &session.active);
         drop(fold);
         self.wake();
+        Ok(())
     }
 
     /// Appends a transaction as a record.
@@ -269,6 +283,7 @@ impl Core {
         self.wait_for_place()?;
         self.check_usable()?;
         let mut log = lock(&self.log);
+        log.check()?;
         let session = writer.session.as_mut().ok_or_else(lost)?;
         let place = &mut session.position;
         let seq = place.seq.checked_add(1).ok_or_else(lost)?;
@@ -278,18 +293,20 @@ impl Core {
         changes.add_to(&session.active, seq, self.pins.oldest(log.durable));
         place.offset += u64::try_from(bytes.len()).map_err(|_| lost())?;
         (place.seq, place.chain) = (seq, chain);
+        let fate = Fate::default();
         log.push(Pending {
             segments: Arc::clone(&session.segments),
             offset,
             bytes,
             end: session.position,
+            fate: Arc::clone(&fate),
             _hold: hold,
         });
         drop(log);
         writer.seen = writer.session.as_ref().map(Session::mark);
         writer.last_commit = Some(Instant::now());
         drop(writer);
-        Ok(self.ticket(seq))
+        Ok(self.ticket(seq, fate))
     }
 
     /// Begins a transaction of the backend with the journal's rows in it.
@@ -334,9 +351,9 @@ impl Core {
         self.start_after(writer, &mark, segments)?;
         let session = writer.session.as_ref().ok_or_else(lost)?;
         let recycled = session.segments.recycle(before.generation.next().next());
-        recycled
+        let is_ready = recycled
             .map_err(|error| self.fail(BackendError::storage("preparing the journal", error)))?;
-        lock(&self.fold).next_is_ready = true;
+        lock(&self.fold).next_is_ready = is_ready;
         Ok(())
     }
 
@@ -395,7 +412,7 @@ impl Core {
             Some((mark, Arc::new(segments)))
         })();
         if begun.is_none() {
-            writer.retry_at = Some(now + RETRY);
+            writer.retry_later();
         }
         begun
     }
@@ -445,7 +462,7 @@ impl Core {
         // Readers that know the session find nothing published, and look at the mark.
         lock(&self.current).end();
         // If that fails, the files stay for the next writer.
-        if session.segments.unpublish().is_ok() {
+        if session.segments.retire().is_ok() {
             session.segments.remove(&*self.disk, &self.store);
         }
         writer.session = None;

@@ -467,7 +467,9 @@ def hostile_bundles():
         ("format_0", "format", BUNDLE_MAGIC[:-1] + u8(0) + good[16:]),
         # The genesis record is taken for claims.
         ("format_2", "claims", BUNDLE_MAGIC[:-1] + u8(2) + good[16:]),
-        ("format_3", "format", BUNDLE_MAGIC[:-1] + u8(3) + good[16:]),
+        # Or for what it follows.
+        ("format_3", "follows", BUNDLE_MAGIC[:-1] + u8(3) + good[16:]),
+        ("format_4", "format", BUNDLE_MAGIC[:-1] + u8(4) + good[16:]),
         ("genesis_length_0", "genesis", bundle(b"")),
         ("genesis_length_1025", "length_genesis", bundle(genesis.ljust(1025, b"\0"))),
         ("genesis_length_huge", "length_genesis", BUNDLE_MAGIC + u32(2**32 - 1) + good[20:]),
@@ -577,6 +579,56 @@ def code_bundle(section=None, context="lattice 2026 bundle v2"):
     return CODE_MAGIC + content + u32(0) + counts + digest
 
 
+AFTER_MAGIC = b"lattice bundle\n\x03"
+
+
+def follows(name=b"monday.db", ops=None):
+    ops = code_frontier() if ops is None else ops
+    return byte_string(name) + u64(len(ops)) + b"".join(ops)
+
+
+def after_bundle(section=None, context="lattice 2026 bundle v3"):
+    """A bundle of format 3, which follows two ops. What its section has is under a right digest."""
+    section = record(follows()) if section is None else section
+    content = section + record(STORE.record) + b"".join(map(record, bundle_ops()))
+    counts = u64(len(bundle_ops())) + u64(sum(map(len, bundle_ops())))
+    digest = blake3(content + counts, derive_key_context=context).digest()
+    return AFTER_MAGIC + content + u32(0) + counts + digest
+
+
+def hostile_after_bundles():
+    """Bundles of format 3 that are refused, as in hostile_bundles."""
+    good, said = after_bundle(), follows()
+    first, second = code_frontier()
+    after_section = 16 + 4 + len(said)
+
+    def of(content):
+        return after_bundle(record(content))
+
+    vectors = [
+        ("cut_after_magic", "cut_follows", good[:16]),
+        ("cut_in_length", "cut_follows", good[:19]),
+        ("cut_in_record", "cut_follows", good[: after_section - 1]),
+        ("cut_after_record", "cut_genesis", good[:after_section]),
+        ("length_huge", "length_follows", good[:16] + u32(2**32 - 1) + good[20:]),
+        ("length_64_mib_of_nothing", "cut_follows", good[:16] + u32(64 << 20)),
+        ("length_one_less", "follows", good[:16] + u32(len(said) - 1) + good[20:]),
+        ("record_of_nothing", "follows", of(b"")),
+        ("record_with_trailing_byte", "follows", of(said + u8(0))),
+        ("name_of_1025_bytes", "follows", of(follows(b"a" * 1025))),
+        ("name_that_is_no_text", "follows", of(follows(b"\xff"))),
+        ("ops_swapped", "follows", of(follows(ops=[second, first]))),
+        ("op_twice", "follows", of(follows(ops=[first, first]))),
+        ("more_ops_than_fit", "follows", of(byte_string(b"x") + u64((1 << 19) + 1))),
+        ("name_bit", "digest", flipped(good, 16 + 4 + 9)),
+        ("digest_of_format_1", "digest", after_bundle(context="lattice 2026 bundle v1")),
+        ("magic_of_format_1", "length_genesis", BUNDLE_MAGIC + of(follows(b"a" * 1000))[16:]),
+        ("section_missing", "follows", after_bundle(b"")),
+        ("section_twice", "genesis", after_bundle(record(said) * 2)),
+    ]
+    return [(f"{name} {kind}", content) for name, kind, content in vectors]
+
+
 def hostile_code_bundles():
     """Bundles of format 2 that are refused, as in hostile_bundles."""
     good, plain = code_bundle(), bundle()
@@ -622,7 +674,7 @@ def hostile_code_bundles():
     vectors = [
         *[("cut_" + name, kind, good[:at]) for name, kind, at in cuts],
         ("format_1", "genesis", BUNDLE_MAGIC + good[16:]),
-        ("format_3", "format", CODE_MAGIC[:-1] + u8(3) + good[16:]),
+        ("format_4", "format", CODE_MAGIC[:-1] + u8(4) + good[16:]),
         ("claims_length_over_limit", "length_claims",
          good[:16] + u32((128 << 10) + 1) + good[20:]),
         ("claims_length_huge", "length_claims", good[:16] + u32(2**32 - 1) + good[20:]),
@@ -716,6 +768,8 @@ def main():
     (directory / "op_hostile_1025_deps.bin").write_bytes(many_deps(1025))
     (directory / "bundle.bin").write_bytes(bundle())
     write(directory, "bundle_hostile.txt", hostile_bundles())
+    (directory / "bundle_after.bin").write_bytes(after_bundle())
+    write(directory, "bundle_after_hostile.txt", hostile_after_bundles())
     (directory / "bundle_code.bin").write_bytes(code_bundle())
     write(directory, "bundle_code_hostile.txt", hostile_code_bundles())
     write(directory, "state_hash.txt", state_file())

@@ -42,18 +42,19 @@ pub(super) struct Question {
 enum Look {
     At(Box<Question>),
     DropPlan(SessionId),
-    /// No session is left of those that asked for so many loads.
-    Rest(u64),
 }
 
 /// What the writing thread is told.
 pub(super) enum Write {
+    /// Opens the store. What came before is ingested first, also that of sessions that are over:
+    /// it is not asked for again, and not sent back.
+    Load(Box<Question>),
     Ingest(Box<Question>),
     Note(PubKey, Cursor),
     /// A peer has the same ops.
     Equal,
-    /// No session is left of those that asked for so many loads.
-    Rest(u64),
+    /// No session is left.
+    Rest,
 }
 
 /// The threads of a store.
@@ -61,7 +62,6 @@ pub(super) struct Desk {
     reads: Sender<Look>,
     writes: Sender<Write>,
     store: Arc<Store>,
-    loads: u64,
     threads: [JoinHandle<()>; 2],
 }
 
@@ -85,28 +85,24 @@ impl Desk {
         let named = |name: &str| Builder::new().name(format!("lattice-sync-{name}"));
         let watching = Arc::clone(&store);
         named("watch").spawn(move || watching.watch())?;
-        let (looking, to_writer) = (Arc::clone(&store), writes.clone());
-        let reader = named("look").spawn(move || Reader::new(looking, to_writer).run(&looks))?;
+        let looking = Arc::clone(&store);
+        let reader = named("look").spawn(move || Reader::new(looking).run(&looks))?;
         let writing = Arc::clone(&store);
         let writer = named("ingest").spawn(move || Writer::new(writing).run(&orders))?;
         Ok(Self {
             reads,
             writes,
             store,
-            loads: 0,
             threads: [reader, writer],
         })
     }
 
     // A thread that has ended has panicked, and the sessions wait until their peers give up.
 
-    pub(super) fn ask(&mut self, question: Question) {
+    pub(super) fn ask(&self, question: Question) {
         let question = Box::new(question);
         match question.request {
-            Request::Load { .. } => {
-                self.loads += 1;
-                drop(self.reads.send(Look::At(question)));
-            }
+            Request::Load { .. } => drop(self.writes.send(Write::Load(question))),
             Request::Ingest { .. } => drop(self.writes.send(Write::Ingest(question))),
             _ => drop(self.reads.send(Look::At(question))),
         }
@@ -124,10 +120,9 @@ impl Desk {
         drop(self.writes.send(Write::Equal));
     }
 
-    /// No session is left. Both threads do first what they were told before; a session that begins
-    /// in the meantime keeps the store open.
+    /// No session is left.
     pub(super) fn rest(&self) {
-        drop(self.reads.send(Look::Rest(self.loads)));
+        drop(self.writes.send(Write::Rest));
     }
 
     /// Ends the threads, after what they were told.
@@ -161,7 +156,6 @@ pub(super) struct Store {
 #[derive(Default)]
 struct Open {
     handle: Option<Arc<dyn StoreHandle>>,
-    loads: u64,
     is_over: bool,
 }
 
@@ -173,7 +167,6 @@ impl Store {
     /// Opens the store, if it is not open. Returns the directions that it is open for.
     fn open(&self) -> Result<(Arc<dyn StoreHandle>, Mode), StoreError> {
         let mut open = self.lock();
-        open.loads += 1;
         if let Some(handle) = &open.handle {
             return Ok((Arc::clone(handle), self.mode(&**handle)));
         }
@@ -219,6 +212,32 @@ impl Store {
         }
     }
 
+    /// Opens the store for a session.
+    pub(super) fn load(&self, peer: &PubKey) -> Answer {
+        let loaded = self.open().and_then(|(handle, mode)| {
+            Ok(Loaded {
+                view: view_of(handle.replica_view()?),
+                mine: row(&*handle, peer, PeerRow::Mine)?,
+                served: row(&*handle, peer, PeerRow::Served)?,
+                mode,
+            })
+        });
+        match loaded {
+            Ok(loaded) => Answer::Loaded(Box::new(loaded)),
+            Err(StoreError::Open(ManagerError::NoSuchStore { .. })) => {
+                Answer::Declined(RefuseReason::NotHere)
+            }
+            Err(StoreError::Open(error)) if error.is_in_use() => {
+                self.fail(error.into());
+                Answer::Declined(RefuseReason::Busy { retry_ms: BUSY_MS })
+            }
+            Err(error) => {
+                self.fail(error);
+                Answer::Declined(RefuseReason::NotHere)
+            }
+        }
+    }
+
     /// The key that the node writes with.
     pub(super) fn author(&self) -> Option<PubKey> {
         self.node.manager().author()
@@ -228,12 +247,9 @@ impl Store {
         self.lock().handle.clone()
     }
 
-    /// Lets go of the store, unless it was loaded again.
-    pub(super) fn rest(&self, loads: u64) {
-        let mut open = self.lock();
-        let is_last = open.loads <= loads;
-        let handle = open.handle.take_if(|_| is_last);
-        drop(open);
+    /// Lets go of the store.
+    pub(super) fn rest(&self) {
+        let handle = self.lock().handle.take();
         if let Some(handle) = handle.filter(|_| self.options.closes) {
             let closed = match handle.access() {
                 // A handle for reading history is this one's own.
@@ -314,17 +330,15 @@ impl Store {
 /// The reading thread.
 struct Reader {
     store: Arc<Store>,
-    writes: Sender<Write>,
     plans: BTreeMap<SessionId, OpsAfter>,
     /// The module that was asked for last.
     module: Option<(Cid, Vec<u8>)>,
 }
 
 impl Reader {
-    const fn new(store: Arc<Store>, writes: Sender<Write>) -> Self {
+    const fn new(store: Arc<Store>) -> Self {
         Self {
             store,
-            writes,
             plans: BTreeMap::new(),
             module: None,
         }
@@ -336,8 +350,6 @@ impl Reader {
                 Look::DropPlan(session) => {
                     self.plans.remove(&session);
                 }
-                // A writer that has ended has let go of the store.
-                Look::Rest(loads) => drop(self.writes.send(Write::Rest(loads))),
                 Look::At(question) => {
                     let ticket = question.ticket;
                     let answer = self.answer(*question);
@@ -349,13 +361,8 @@ impl Reader {
 
     fn answer(&mut self, question: Question) -> Answer {
         let Question {
-            ticket,
-            peer,
-            request,
+            ticket, request, ..
         } = question;
-        if let Request::Load { .. } = request {
-            return self.load(&peer);
-        }
         let Some(handle) = self.store.handle() else {
             return Answer::Failed;
         };
@@ -364,31 +371,6 @@ impl Reader {
             self.store.fail(error.into());
             Answer::Failed
         })
-    }
-
-    fn load(&self, peer: &PubKey) -> Answer {
-        let loaded = self.store.open().and_then(|(handle, mode)| {
-            Ok(Loaded {
-                view: view_of(handle.replica_view()?),
-                mine: row(&*handle, peer, PeerRow::Mine)?,
-                served: row(&*handle, peer, PeerRow::Served)?,
-                mode,
-            })
-        });
-        match loaded {
-            Ok(loaded) => Answer::Loaded(Box::new(loaded)),
-            Err(StoreError::Open(ManagerError::NoSuchStore { .. })) => {
-                Answer::Declined(RefuseReason::NotHere)
-            }
-            Err(StoreError::Open(error)) if error.is_in_use() => {
-                self.store.fail(error.into());
-                Answer::Declined(RefuseReason::Busy { retry_ms: BUSY_MS })
-            }
-            Err(error) => {
-                self.store.fail(error);
-                Answer::Declined(RefuseReason::NotHere)
-            }
-        }
     }
 
     fn look(

@@ -275,7 +275,7 @@ impl Driver {
         let Some(peer) = self.sessions.get(&ticket.session()).map(|(_, peer)| *peer) else {
             return self.answer(ticket, Answer::Failed);
         };
-        match self.desks.get_mut(&store) {
+        match self.desks.get(&store) {
             Some(desk) => desk.ask(Question {
                 ticket,
                 peer,

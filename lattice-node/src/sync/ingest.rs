@@ -44,11 +44,15 @@ impl Writer {
             // One row for each peer, when nothing else is to be done.
             self.write_rows();
         }
-        self.store.rest(u64::MAX);
+        self.store.rest();
     }
 
     fn carry_out(&mut self, order: Write) {
         match order {
+            Write::Load(question) => {
+                let answer = self.store.load(&question.peer);
+                self.store.answer(question.ticket, answer, None);
+            }
             Write::Ingest(question) => self.ingest(*question),
             Write::Note(peer, served) => {
                 self.served.insert(peer, served);
@@ -59,10 +63,10 @@ impl Writer {
                     self.store.fail(error.into());
                 }
             }
-            Write::Rest(loads) => {
+            Write::Rest => {
                 self.write_rows();
                 self.due.clear();
-                self.store.rest(loads);
+                self.store.rest();
             }
         }
     }

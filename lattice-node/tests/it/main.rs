@@ -7,6 +7,7 @@ mod borders;
 mod bulk;
 #[cfg(unix)]
 mod bundles;
+mod chain;
 mod chat;
 #[cfg(feature = "wasm")]
 mod code;

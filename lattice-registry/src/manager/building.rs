@@ -19,10 +19,17 @@ use crate::files::{
 };
 
 /// The prefixes of directories in which stores are built: new ones, copies, and those that a
-/// migration makes. The id follows, for a migration that of the old store.
+/// migration makes, or the restore of a chain. The id follows, for a migration that of the old
+/// store.
 pub(super) const NEW: &str = "building-";
 pub(super) const COPYING: &str = "copying-";
 pub(super) const MIGRATING: &str = "migrating-";
+pub(super) const RESTORING: &str = "restoring-";
+
+/// All of them.
+pub(super) const STARTS: [&str; 4] = [NEW, COPYING, MIGRATING, RESTORING];
+/// The next command of the same kind resumes what is in these.
+const RESUMED: [&str; 2] = [MIGRATING, RESTORING];
 
 /// A directory in which one process builds a store. It may contain what a killed attempt left.
 /// Dropping this value removes the directory, unless the store has been placed.
@@ -140,9 +147,9 @@ impl Drop for Building {
     }
 }
 
-/// An interrupted migration is resumed by the next one.
+/// An interrupted migration is resumed by the next one, and so is the restore of a chain.
 fn fate_of(name: &str) -> Fate {
-    match name.starts_with(MIGRATING) {
+    match RESUMED.iter().any(|start| name.starts_with(start)) {
         true => Fate::Keep,
         false => Fate::Remove,
     }
@@ -150,19 +157,19 @@ fn fate_of(name: &str) -> Fate {
 
 impl StoreManager {
     /// Removes what killed processes left in the data directory: stores that were not finished or
-    /// not removed completely, and lock files. Leaves what a migration has made, because the next
-    /// one resumes it. What cannot be removed does no harm.
+    /// not removed completely, and lock files. Leaves what a migration has made, or the restore of
+    /// a chain, because the next one resumes it. What cannot be removed does no harm.
     pub fn clear_interrupted(&self) {
         for name in left(&self.dir).unwrap_or_else(|_| BTreeSet::new()) {
-            let mut starts = [NEW, COPYING, MIGRATING].into_iter();
-            let start = starts.find(|start| name.starts_with(start));
+            let start = STARTS.into_iter().find(|start| name.starts_with(start));
             let has_id = start.is_some_and(|start| {
                 let id = name
                     .strip_prefix(start)
                     .and_then(|rest| rest.get(..ID_CHARS));
                 id.is_some_and(|id| id.parse::<StoreId>().is_ok())
             });
-            if has_id && (start != Some(MIGRATING) || !self.dir.join(&name).exists()) {
+            let is_resumed = start.is_some_and(|start| RESUMED.contains(&start));
+            if has_id && (!is_resumed || !self.dir.join(&name).exists()) {
                 let _ = clear(&self.dir, &name);
             }
         }
@@ -182,7 +189,7 @@ pub(super) fn clear_left_of(
     store_id: StoreId,
 ) -> Result<Vec<PathBuf>, FilesError> {
     let id = store_id.to_string();
-    let starts = [NEW, COPYING, MIGRATING].map(|start| format!("{start}{id}"));
+    let starts = STARTS.map(|start| format!("{start}{id}"));
     let names = left(data_dir)?.into_iter();
     let of_it = names.filter(|name| starts.iter().any(|start| name.starts_with(start)));
     of_it

@@ -10,7 +10,7 @@ use lattice_backend::engine::open::OpenError;
 use lattice_backend::storage::{SEGMENT_SUFFIX, TURN_SUFFIX};
 use lattice_meta::StoreId;
 
-use super::building::{COPYING, MIGRATING, NEW, clear_left_of, left};
+use super::building::{COPYING, MIGRATING, NEW, RESTORING, clear_left_of, left};
 use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, STALE_JOURNALS, is_taken, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
 use crate::files::{FilesError, LockFile, Partial, directory_of, finishing, remove_all, sync_dir};
@@ -114,7 +114,7 @@ impl StoreManager {
     /// # Errors
     /// If the data directory cannot be listed.
     pub fn leftovers(&self) -> Result<Vec<(StoreId, PathBuf)>, ManagerError> {
-        self.starting_with(&[GOING, NEW, COPYING, MIGRATING])
+        self.starting_with(&[GOING, NEW, COPYING, MIGRATING, RESTORING])
     }
 
     /// The names in the data directory, without the endings of lock files, that start so and go on

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use lattice_meta::StoreId;
 
-use super::building::{COPYING, MIGRATING, NEW, clear, left};
+use super::building::{COPYING, MIGRATING, NEW, RESTORING, clear, left};
 use super::destroy::{GOING, is_kept};
 use super::fs::{BEFORE_REBUILD, BEFORE_RESTORE, STALE_JOURNALS, lock_of};
 use super::{ID_CHARS, ManagerError, STATE_DB, StoreManager};
@@ -40,6 +40,8 @@ pub enum LeftoverKind {
     Copy,
     /// A killed migration. The next migration of the store to the same type resumes it.
     Migration,
+    /// A killed restore of a chain of backups. The same command resumes it.
+    Restore,
     /// A killed removal of a store.
     Removal,
     /// A killed command that was making a file.
@@ -54,10 +56,11 @@ pub enum LeftoverKind {
 
 impl LeftoverKind {
     /// The names in a data directory that killed processes leave start so.
-    const STARTS: [(&str, Self); 4] = [
+    const STARTS: [(&str, Self); 5] = [
         (NEW, Self::Creation),
         (COPYING, Self::Copy),
         (MIGRATING, Self::Migration),
+        (RESTORING, Self::Restore),
         (GOING, Self::Removal),
     ];
 
@@ -67,6 +70,7 @@ impl LeftoverKind {
             Self::Creation => "creation",
             Self::Copy => "copy",
             Self::Migration => "migration",
+            Self::Restore => "restore",
             Self::Removal => "removal",
             Self::Partial => "partial",
             Self::BeforeRebuild => "before-rebuild",

@@ -218,11 +218,15 @@ impl StoreManager {
     }
 
     fn open_building(&self, building: &Building) -> Result<Arc<dyn StoreHandle>, ManagerError> {
-        let file = building.file();
-        let peek = self.backend.peek(&file)?;
+        self.open_unplaced(&building.file())
+    }
+
+    /// Opens a store for writing that is not in its place yet. Refuses one that other logic
+    /// started.
+    pub(super) fn open_unplaced(&self, file: &Path) -> Result<Arc<dyn StoreHandle>, ManagerError> {
+        let peek = self.backend.peek(file)?;
         let opener = self.registry.resolve(&peek)?;
-        let request = self.request(&peek.meta, &file, Access::ReadWrite, CACHE_BYTES);
-        // Do not resume a migration that other logic started.
+        let request = self.request(&peek.meta, file, Access::ReadWrite, CACHE_BYTES);
         let request = request.logic(LogicPolicy::Refuse);
         Ok(opener.open(Peeked { peek, request })?)
     }

@@ -7,13 +7,14 @@ use lattice_backend::engine::verify::Depth;
 use lattice_backend::engine::write::mark_copied;
 use lattice_meta::{MetaInfo, StoreId};
 
-use super::building::{Building, COPYING};
+use super::building::{Building, COPYING, RESTORING};
 use super::find::canonical;
 use super::fs::BEFORE_RESTORE;
 use super::known::{How, Key, Known};
 use super::trust::sound;
 use super::verify::Checksums;
 use super::{IfUnverified, ManagerError, StoreManager, Vouched};
+use crate::StoreHandle;
 use crate::files::{Partial, directory_of, finishing, replace_kept};
 
 /// How a restore treats an existing store.
@@ -98,6 +99,24 @@ impl StoreManager {
     /// If the file is not a store, or is damaged; [`ManagerError::Unsound`] and
     /// [`ManagerError::Unverifiable`]; and what the file system reports. Nothing is left behind.
     pub fn begin_restore(&self, copy: &Path) -> Result<Restoring<'_>, ManagerError> {
+        self.copy_of(copy, None)
+    }
+
+    /// The same for the first file of a chain of backups. The caller then
+    /// [adds](Restoring::add) the ops of the other files, which `rest` identifies: if a restore of
+    /// the same copy with the same `rest` was killed, this continues it.
+    ///
+    /// # Errors
+    /// See [`begin_restore`](Self::begin_restore).
+    pub fn begin_restore_chain(
+        &self,
+        copy: &Path,
+        rest: &[u8; 32],
+    ) -> Result<Restoring<'_>, ManagerError> {
+        self.copy_of(copy, Some(rest))
+    }
+
+    fn copy_of(&self, copy: &Path, rest: Option<&[u8; 32]>) -> Result<Restoring<'_>, ManagerError> {
         let peek = self.backend.peek(copy)?;
         let store_id = peek.meta.store_id;
         let vouched = match self.options.unverified {
@@ -112,23 +131,43 @@ impl StoreManager {
         let is_there = self.is_there(store_id)?;
         let had = is_there || Known::load(&self.dir)?.names(store_id);
         let author = self.author().filter(|_| had);
-        let new = match is_there {
-            true => NewFile::Replacing(Partial::beside(&canonical(&place))?),
-            false => NewFile::First(Building::begin_empty(
+        // What a link leads to may be on another disk, to which no finished file can be moved.
+        let is_linked = place.is_symlink() || directory_of(&place).is_symlink();
+        let new = match (is_there, rest) {
+            (_, Some(rest)) if !is_linked => {
+                let name = self.name_of_chain(copy, vouched, rest)?;
+                NewFile::First(Building::begin(self, &name)?)
+            }
+            (true, _) => NewFile::Replacing(Partial::beside(&canonical(&place))?),
+            (false, _) => NewFile::First(Building::begin_empty(
                 self,
                 &format!("{COPYING}{store_id}"),
             )?),
         };
         let file = new.path();
-        let copied = self.backend.backup(
-            copy,
-            &file,
-            &mut |tx| mark_copied(tx, author),
-            &self.options.progress,
-        );
-        copied.map_err(|error| ManagerError::Create(error.renamed(&file, &place)))?;
-        if vouched == Vouched::Verified {
-            sound(copy, self.verify_file(&file, Depth::Full))?;
+        let fill = |file: &Path| -> Result<(), ManagerError> {
+            let copied = self.backend.backup(
+                copy,
+                file,
+                &mut |tx| mark_copied(tx, author),
+                &self.options.progress,
+            );
+            copied.map_err(|error| ManagerError::Create(error.renamed(file, &place)))?;
+            match vouched {
+                Vouched::Verified => sound(copy, self.verify_file(file, Depth::Full)),
+                _ => Ok(()),
+            }
+        };
+        match (&new, rest) {
+            // A killed restore has copied and verified it.
+            (NewFile::First(_), Some(_)) if file.exists() => {}
+            (NewFile::First(building), Some(_)) => {
+                building.empty()?;
+                let partial = Partial::beside(&file)?;
+                fill(&partial.file())?;
+                partial.place(&file)?;
+            }
+            _ => fill(&file)?,
         }
         let mark = self.mark_of(&file)?;
         if mark.store_id != store_id {
@@ -142,6 +181,29 @@ impl StoreManager {
             mark,
             vouched,
         })
+    }
+
+    /// The name of the directory in which a chain is restored: what is there comes from the same
+    /// files, treated in the same way.
+    fn name_of_chain(
+        &self,
+        copy: &Path,
+        vouched: Vouched,
+        rest: &[u8; 32],
+    ) -> Result<String, ManagerError> {
+        let mark = self.mark_of(copy)?;
+        let state: String = mark.state_hash.to_string().chars().take(16).collect();
+        let rest: String = rest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let how = match vouched {
+            Vouched::Trusted => "-trusted",
+            _ => "",
+        };
+        let (store_id, ops) = (mark.store_id, mark.ops);
+        Ok(format!("{RESTORING}{store_id}-{ops}-{state}-{rest}{how}"))
     }
 
     /// Returns the path where the old file is kept.
@@ -177,6 +239,25 @@ impl Restoring<'_> {
     /// Whether the data directory has the store already.
     pub fn is_there(&self) -> bool {
         self.manager.store_path(self.meta.store_id).exists()
+    }
+
+    /// Adds ops to the copy before it is placed: those of the other files of a chain. `add` ingests
+    /// them. Does nothing else, so a restore that fails here leaves nothing behind.
+    ///
+    /// # Errors
+    /// What `add` and the opening of the copy report.
+    pub fn add<E: From<ManagerError>>(
+        &mut self,
+        add: impl FnOnce(&dyn StoreHandle) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (file, store_id) = (self.new.path(), self.meta.store_id);
+        let store = self.manager.open_unplaced(&file)?;
+        let added = add(&*store);
+        let closed = store.close();
+        added?;
+        closed.map_err(|source| ManagerError::Close { store_id, source })?;
+        self.mark = self.manager.mark_of(&file)?;
+        Ok(())
     }
 
     /// Moves the copy to its place, and enters the store as one that the data directory vouches

@@ -1,6 +1,7 @@
 //! The registry and the manager, with a store type as a third party would write it.
 #![allow(clippy::unwrap_used)]
 
+mod chain;
 mod copies;
 mod counter;
 mod crowd;

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fs;
 
 use lattice_backend::bundle::{
-    BundleError, BundlePart, BundleReader, Module, write_bundle, write_bundle_with_code,
+    BundleError, BundlePart, BundleReader, Module, write_bundle, write_bundle_after,
+    write_bundle_with_code,
 };
 use lattice_backend::op::{Op, OpHasher};
 use lattice_meta::{Cid, CidHash};
@@ -84,6 +85,22 @@ fn golden_bundle_with_code() {
 }
 
 #[test]
+fn golden_bundle_of_a_chain() {
+    let bytes = file("bundle_after.bin");
+    let summary = verify(&bytes).unwrap();
+    let (follows, given) = (summary.follows.unwrap(), ops(&bytes).unwrap());
+    assert_eq!(follows.name(), "monday.db");
+    let claims = verify(&golden_code()).unwrap().code.unwrap();
+    assert_eq!(follows.ops(), claims.claims().frontier());
+    assert_eq!(given, ops(&golden()).unwrap());
+    let (mut written, mut given) = (Vec::new(), given.into_iter().map(Ok));
+    let made = write_bundle_after(&mut written, &summary.genesis, &follows, &mut given).unwrap();
+    assert_eq!(made, summary.counts);
+    assert!(written == bytes);
+    assert_eq!(verify(&golden()).unwrap().follows, None);
+}
+
+#[test]
 fn the_code_is_known_before_the_first_op() {
     let (plain, bytes) = (golden(), golden_code());
     let ops_bytes = plain.len() - (16 + 4 + usize::from(plain[16]));
@@ -107,6 +124,7 @@ fn name(error: &BundleError) -> &'static str {
             BundlePart::Module { index } => {
                 indexed(*index, ["cut_module_0", "cut_module_1", "cut_module_2"])
             }
+            BundlePart::Follows => "cut_follows",
             BundlePart::Genesis => "cut_genesis",
             BundlePart::Next { .. } => "cut_next",
             BundlePart::Op { .. } => "cut_op",
@@ -123,10 +141,12 @@ fn name(error: &BundleError) -> &'static str {
         BundleError::Length { part, .. } => match part {
             BundlePart::Claims => "length_claims",
             BundlePart::Module { index: 0 } => "length_module_0",
+            BundlePart::Follows => "length_follows",
             BundlePart::Genesis => "length_genesis",
             BundlePart::Op { .. } => "length_op",
             part => panic!("{part} has no length"),
         },
+        BundleError::Follows(_) => "follows",
         BundleError::OpCount { .. } => "op_count",
         BundleError::ByteCount { .. } => "byte_count",
         BundleError::Digest => "digest",
@@ -164,7 +184,12 @@ fn refused_kinds(vectors: &str) -> usize {
 
 #[test]
 fn golden_hostile_bundles_are_refused_with_their_reasons() {
-    assert_eq!(refused_kinds("bundle_hostile.txt"), 18);
+    assert_eq!(refused_kinds("bundle_hostile.txt"), 19);
+}
+
+#[test]
+fn golden_hostile_bundles_of_a_chain_are_refused_with_their_reasons() {
+    assert_eq!(refused_kinds("bundle_after_hostile.txt"), 7);
 }
 
 #[test]
@@ -207,10 +232,10 @@ fn messages_name_the_op_and_the_limit() {
         "the bundle is damaged: data follows its end"
     );
     let mut newer = bytes;
-    newer[15] = 3;
+    newer[15] = 4;
     assert_eq!(
         text(&newer),
-        "expected a bundle of format 1 or 2, found format 3; a newer program may read it"
+        "expected a bundle of format 1 to 3, found format 4; a newer program may read it"
     );
 }
 

@@ -9,3 +9,4 @@ mod model;
 mod race;
 mod support;
 mod syncs;
+mod writes;

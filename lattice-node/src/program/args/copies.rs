@@ -54,7 +54,8 @@ pub(in super::super) enum BundleCommand {
     /// store is needed
     #[command(after_long_help = "Example: lattice bundle verify fruit.bundle\n\n\
                       JSON: store_id, store_type, ops, bytes, authors (author to number of ops), \
-                      other_ops (ops of authors after the first 65,536), claims (logic, state_hash, \
+                      other_ops (ops of authors after the first 65,536), follows (the file that a \
+                      file of `backup --since` was made after, or null), claims (logic, state_hash, \
                       frontier: number of its ops; null without code), modules (each: cid, store_type, \
                       bytes, trusted, error: why this program cannot use it)")]
     Verify {
@@ -127,6 +128,10 @@ pub(in super::super) struct Backup {
     pub(in super::super) store: Store,
     /// The copy to create; an existing file is refused; `-` is standard output
     pub(in super::super) file: FileArg,
+    /// Write only the ops that an earlier backup lacks: BASE is the backup, or a file that --since
+    /// made before; may be given several times; `-` is standard input
+    #[arg(long, value_name = "BASE")]
+    pub(in super::super) since: Vec<FileArg>,
     #[command(flatten)]
     pub(in super::super) trusting: Trusting,
     /// The permission bits of the copy
@@ -169,6 +174,9 @@ impl FromStr for Mode {
 pub(in super::super) struct Restore {
     /// A copy of a store; `-` is standard input
     pub(in super::super) file: FileArg,
+    /// The files that `backup --since` made after that copy, in any order
+    #[arg(value_name = "LATER")]
+    pub(in super::super) later: Vec<FileArg>,
     /// Replace an existing store without asking
     #[arg(long)]
     pub(in super::super) yes: bool,

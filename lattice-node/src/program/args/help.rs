@@ -332,11 +332,18 @@ Only you can read the copy: it is not encrypted. --mode gives it other permissio
 
 With `-` the copy is first made in TMPDIR, which needs as much space as the copy.
 
+With --since, FILE gets only the ops that BASE lacks, as a bundle that says what it follows: `restore` \
+takes BASE and such files together. BASE is an earlier backup, or an earlier file of --since; only the last \
+file of a chain is needed.
+
 Example: lattice backup fruit fruit.db
          lattice backup fruit fruit.db --mode 640
+         lattice backup fruit monday.inc --since fruit.db
+         lattice backup fruit tuesday.inc --since monday.inc
          lattice backup fruit - | ssh bob lattice restore -
 
-JSON: store_id, file, bytes; on standard error if the copy is on standard output";
+JSON: store_id, file, bytes, ops and follows (with --since: how many, and the name of BASE; else null); \
+on standard error if the copy is on standard output";
 
 pub(super) const RESTORE: &str = "\
 Copies the file, verifies the new file in full, and then moves it to its place: the data directory needs \
@@ -350,9 +357,14 @@ If an author wrote to the store after the copy was made, the next write to the r
 the author. So that author's first write is refused, until --continue says that there are no later ops, or \
 a replica does: apply its bundle (`bundle apply`), or give its tips (`bundle create --since`).
 
-Example: lattice restore fruit.db --alias fruit
+LATER are the files that `backup --since` made after FILE, in any order: their ops are added before the \
+store is placed. If one that another follows is missing, nothing is restored, with exit code 3. If the \
+command is interrupted, the same command continues.
 
-JSON: store_id, store_type, alias, kept (where the replaced file is, or null), verified";
+Example: lattice restore fruit.db --alias fruit
+         lattice restore fruit.db monday.inc tuesday.inc
+
+JSON: store_id, store_type, alias, ops, kept (where the replaced file is, or null), verified";
 
 pub(super) const DOCTOR: &str = "\
 Checks the modes of the data directory, its identity (missing, replaced, or used by a clone), its names and its \
@@ -360,9 +372,9 @@ cache of modules; and of each store whether it is intact, verified, a copy, olde
 holds ops. Most findings name the command that mends them. If a store is damaged, the exit code is 4.
 
 Then lists directories and files that no process works on: stores that a killed command was building \
-(creation, copy, migration) or removing (removal), unfinished files (partial), the files that a \
+(creation, copy, migration, restore) or removing (removal), unfinished files (partial), the files that a \
 rebuild or a restore replaced (before-rebuild, before-restore), and parts of a journal that no store needs (journal). `lattice migrate` resumes a migration \
-that is listed. A replaced file is removed only if the store's file can be read.
+that is listed, `lattice restore` a restore of a chain. A replaced file is removed only if the store's file can be read.
 
 Example: lattice doctor
          lattice doctor fruit --full

@@ -10,6 +10,8 @@ use lattice_meta::{MetaInfo, StoreId};
 use lattice_registry::{Destroyed, IfThere, Restoring, Vouched};
 use serde_json::{Map, json};
 
+use super::bundles::chain::Chain;
+use super::bundles::since;
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::{Context, Host};
@@ -31,6 +33,9 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
     let path = context.path(&backup.store.store)?;
     context.note_use(&path);
     // The copy guards this author too, although it may have no op of its.
+    if !backup.since.is_empty() {
+        return since::backup(context, backup, target, &path);
+    }
     context.use_identity();
     let (meta, bytes) = match &backup.file {
         FileArg::Path(file) => {
@@ -46,6 +51,8 @@ pub(super) fn backup(context: &mut Context<'_>, backup: &args::Backup) -> Result
         "store_id": meta.store_id,
         "file": name,
         "bytes": bytes,
+        "ops": null,
+        "follows": null,
     });
     let bytes = plural(bytes, ("byte", "bytes"));
     let text = format!("backed up store {} to {name} ({bytes})", meta.store_id);
@@ -86,6 +93,9 @@ pub(super) fn restore(context: &mut Context<'_>, restore: &args::Restore) -> Res
             (Some(spool), file)
         }
     };
+    if since::is_bundle(&file)? {
+        return Err(not_first(&name));
+    }
     note_space(context, restore, &file);
     restore_file(context, restore, &file).map_err(|failure| {
         let is_cut = spool.is_some() && failure.is_damage();
@@ -115,6 +125,17 @@ fn spool(context: &Context<'_>, name: &str, stream: impl Read) -> Result<Spool, 
     Ok(spool)
 }
 
+/// A restore needs a whole store first.
+fn not_first(name: &str) -> Failure {
+    Failure::new(
+        Kind::NotAStore,
+        format!(
+            "{name} is a bundle of ops, not a copy of a store; give the copy that the chain begins with \
+             before it, or apply it to its store with `lattice bundle apply FILE`"
+        ),
+    )
+}
+
 fn restore_file(
     context: &mut Context<'_>,
     restore: &args::Restore,
@@ -126,7 +147,21 @@ fn restore_file(
         let store_id = manager.peek_path(file).ok().map(|meta| meta.store_id);
         context.check_alias(restore.alias.as_ref(), store_id)?;
     }
-    let restoring = manager.begin_restore(file)?;
+    let chain = match restore.later.is_empty() {
+        true => None,
+        false => {
+            let base = manager.open_history(file)?;
+            Some(Chain::read(context, &restore.later, &*base)?)
+        }
+    };
+    let restoring = match &chain {
+        None => manager.begin_restore(file)?,
+        Some(chain) => {
+            let mut restoring = manager.begin_restore_chain(file, &chain.digest())?;
+            restoring.add(|store| chain.add_to(store, &context.progress))?;
+            restoring
+        }
+    };
     let if_there = match restoring.is_there() {
         true => {
             confirm(context, restore.yes, &question(manager, &restoring)?)?;
@@ -134,6 +169,7 @@ fn restore_file(
         }
         false => IfThere::Refuse,
     };
+    let ops = restoring.ops();
     let restored = restoring.place(if_there)?;
     let kept = restored.kept.as_deref();
     if let Some(kept) = kept.filter(|_| !context.out.is_json()) {
@@ -146,6 +182,7 @@ fn restore_file(
         ("store_id".to_owned(), json!(store_id)),
         ("store_type".to_owned(), json!(restored.meta.store_type)),
         ("alias".to_owned(), json!(restore.alias)),
+        ("ops".to_owned(), json!(ops)),
     ]);
     json_path_or_null(&mut value, "kept", kept);
     let is_verified = restored.vouched == Vouched::Verified;

@@ -124,6 +124,8 @@ fn keys_and_files_are_offered() {
         &["export", "fruit", ""],
         &["backup", "fruit", ""],
         &["bundle", "apply", ""],
+        &["backup", "fruit", "x", "--since", ""],
+        &["restore", "fruit.db", ""],
     ] {
         assert_eq!(files(line), stdio(&["-"]), "{line:?}");
     }

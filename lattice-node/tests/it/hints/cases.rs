@@ -179,6 +179,16 @@ pub(super) fn copied() -> Scene {
     scene
 }
 
+/// A copy of a store, and two files that follow it.
+fn increments() -> Scene {
+    let mut scene = keys();
+    scene.run(&["backup s copy.db", "put s nut 6"]);
+    scene.run(&["backup s one.inc --since copy.db", "put s nut 7"]);
+    scene.run(&["backup s two.inc --since one.inc"]);
+    scene.fill.push(("FILE", "two.inc".into()));
+    scene
+}
+
 /// A copy of a store whose type is not known here.
 fn copy_of_unknown() -> Scene {
     let mut scene = chat();
@@ -436,6 +446,32 @@ pub(super) fn all() -> Vec<Case> {
             ("expectation", 1),
         )
         .says(&["nut"]),
+        case(
+            "a base of another store",
+            || {
+                let mut scene = two_stores();
+                scene.run(&["backup t t.db"]);
+                scene.fill.push(("FILE", "new.db".into()));
+                scene
+            },
+            "D backup s new.inc --since t.db",
+            ("usage", 2),
+        )
+        .says(&["found one of store"]),
+        case(
+            "the first file of a chain is a bundle",
+            increments,
+            "D restore two.inc",
+            ("not_a_store", 3),
+        )
+        .says(&["the copy that the chain begins with"]),
+        case(
+            "a chain with a gap",
+            increments,
+            "D restore copy.db two.inc --yes",
+            ("no_file", 3),
+        )
+        .says(&["two.inc follows one.inc", "give all files"]),
         case("a store in use", held, "D info s", ("in_use", 5)).says(&["another"]),
         case(
             "no store at all",

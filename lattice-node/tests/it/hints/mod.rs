@@ -25,8 +25,9 @@ const OPTIONS: &str = r#"--data-dir "da'ta dir""#;
 
 /// Commands that show something, or do something else instead: they cure nothing, and do not fail
 /// unless they find a difference.
-const LOOKS: [&str; 18] = [
+const LOOKS: [&str; 19] = [
     "alias list",
+    "backup",
     "bundle tips",
     "call s METHOD",
     "code list",

@@ -1,5 +1,8 @@
 //! Replication between nodes over streams within the process.
 
+#[cfg(feature = "wasm")]
+mod code;
+mod figures;
 mod live;
 mod once;
 mod refused;

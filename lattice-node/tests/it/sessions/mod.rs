@@ -1,6 +1,7 @@
 //! Recorded sessions of the program, in `tests/cli/*.md`: the output of every command, as text and
-//! as JSON. A session runs in its own directory. If a directory of the session's name is next to
-//! it, the session starts with copies of its files.
+//! as JSON. `PAGES` are pages of the manual whose commands are run as well. A session runs in its
+//! own directory. If a directory of the session's name is next to it, the session starts with copies
+//! of its files.
 //!
 //! After an intended change, `UPDATE_SESSIONS=1 cargo test -p lattice-node sessions` rewrites the
 //! files.
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use shell::Shell;
 
 const CLI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli");
+/// Pages of `docs/` that are recorded sessions.
+const PAGES: [&str; 1] = ["backups.md"];
 const UPDATE: &str = "UPDATE_SESSIONS";
 
 #[test]
@@ -26,6 +29,8 @@ fn every_session_prints_what_was_recorded() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
         .collect();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    sessions.extend(PAGES.iter().map(|page| docs.join(page)));
     sessions.sort();
     assert!(sessions.len() >= 6, "sessions are missing: {sessions:?}");
     let mut changed = Vec::new();

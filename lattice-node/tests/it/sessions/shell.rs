@@ -41,7 +41,7 @@ impl Shell {
                 ),
                 pattern("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}Z", "<time>"),
                 pattern("[0-9a-f]{8}  <time>", "<op>  <time>"),
-                pattern("[.]db [(][0-9,]+ bytes", ".db (<bytes> bytes"),
+                pattern("[.](db|inc) [(][0-9,]+ bytes", ".$1 (<bytes> bytes"),
                 pattern("from [0-9,]+ bytes to [0-9,]+ bytes", "from <bytes> bytes to <bytes> bytes"),
                 pattern("\"before\":[0-9]+", "\"before\":<bytes>"),
                 pattern("\"(time|time_ms|created|last_used)\":[0-9]{13}", "\"$1\":<time>"),
@@ -50,7 +50,7 @@ impl Shell {
                 pattern("[0-9a-f]{8}#([0-9]+)/[0-9a-f]{8}", "<author>#$1/<op>"),
                 pattern("([0-9]+ leftovers?), [0-9,]+ bytes", "$1, <bytes> bytes"),
                 pattern(
-                    "(?m)^(partial|migration|creation|copy|removal|before-re[a-z]+) +[0-9]+ (s|min) +[0-9,]+ bytes",
+                    "(?m)^(partial|migration|creation|copy|restore|removal|before-re[a-z]+) +[0-9]+ (s|min) +[0-9,]+ bytes",
                     "$1  <age>  <bytes> bytes",
                 ),
                 pattern("\"(last_op_ms)\":[0-9]{13}", "\"$1\":<time>"),

@@ -145,7 +145,7 @@ fn is_making(dir: &Path) -> bool {
     let mut dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     dirs.any(|entry| {
         let name = entry.file_name().into_string().unwrap();
-        let starts = [".lattice-", "copying-", "migrating-"];
+        let starts = [".lattice-", "copying-", "migrating-", "restoring-"];
         starts.iter().any(|start| name.starts_with(start)) && entry.path().join("state.db").exists()
             || entry.path().join("new").exists()
             || is_making(&entry.path())
@@ -225,4 +225,34 @@ fn an_interrupted_migration_is_kept_and_continued() {
     let id = printed(dir, &words);
     assert!(!Path::new(kept).exists());
     assert_eq!(printed(dir, &["call", id.trim(), "count"]).trim(), "30000");
+}
+
+#[test]
+fn an_interrupted_restore_of_a_chain_is_continued() {
+    let dir = big();
+    let dir = dir.path();
+    let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let [base, later] = ["base.db", "later"].map(file);
+    printed(dir, &["create", "core:kvstore", "--alias", "small"]);
+    printed(dir, &["backup", "small", &base]);
+    let rows = dir.join("rows.jsonl");
+    fs::write(&rows, printed(dir, &["export", "kv"])).unwrap();
+    printed(dir, &["import", "small", rows.to_str().unwrap()]);
+    printed(dir, &["backup", "small", &later, "--since", &base]);
+    let other = tempfile::tempdir().unwrap();
+    let new = other.path().join("new");
+    let words = ["restore", &base, &later, "--alias", "again"];
+    let made = while_making(&new, &words, "-INT", 130);
+    assert_eq!(made["stands"], "nothing was restored");
+    let kept = made["unfinished_kept"][0].as_str().unwrap();
+    assert!(kept.contains("/restoring-"), "{made}");
+    let message = made["message"].as_str().unwrap();
+    assert!(message.ends_with("` continues"), "{message}");
+    printed(&new, &words);
+    assert!(!Path::new(kept).exists());
+    printed(&new, &["verify", "again"]);
+    assert_eq!(
+        printed(&new, &["export", "again"]),
+        printed(dir, &["export", "kv"])
+    );
 }

@@ -226,10 +226,12 @@ fn apply_once(
         &*store,
         bundle,
         whose,
-        waiting,
+        &|| waiting.is_interrupted(),
         &context.progress,
+        0,
         &mut counts,
     );
+    let taken = taken.and_then(|()| waiting.check());
     applied.counts = counts.after(&applied.counts);
     let looked = taken.and_then(|()| {
         let claims = bundle.code().map(BundleCode::claims);
@@ -361,18 +363,20 @@ fn print(context: &mut Context<'_>, counts: &Counts, told: Told<'_>) -> Result<(
     context.out.line(&store_id.to_string())
 }
 
-fn take_in(
+/// Ingests the ops of a bundle, until `is_interrupted`. `done` ops were counted before.
+pub(super) fn take_in(
     store: &dyn StoreHandle,
     bundle: &Intact,
     whose: &Authors,
-    waiting: &Waiting,
+    is_interrupted: &dyn Fn() -> bool,
     progress: &Progress,
+    done: u64,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut bundle = bundle.again()?;
-    let mut done = 0;
+    let mut done = done;
     // A signal ends the ops. Those that were read are applied and counted.
-    let ops = std::iter::from_fn(|| match waiting.is_interrupted() {
+    let ops = std::iter::from_fn(|| match is_interrupted() {
         true => None,
         false => bundle.next_op().transpose(),
     });
@@ -380,7 +384,7 @@ fn take_in(
     for chunk in Chunks::new(ops, OPS_PER_REPORT, BYTES_PER_REPORT, Vec::len) {
         let mut chunk = chunk?.into_iter();
         let mut taken = 0;
-        let mut ops = std::iter::from_fn(|| match waiting.is_interrupted() {
+        let mut ops = std::iter::from_fn(|| match is_interrupted() {
             true => None,
             false => {
                 let next = chunk.next().map(Ok);
@@ -394,5 +398,5 @@ fn take_in(
         done += taken;
         progress.set(done);
     }
-    waiting.check()
+    Ok(())
 }

@@ -225,6 +225,30 @@ impl Counts {
         ]
     }
 
+    /// Why ops are not in the store.
+    pub(super) fn why_left(&self) -> String {
+        let ops = |count| plural(count, ("op", "ops"));
+        let (waiting, deferred) = self.waiting_and_deferred();
+        let mut why = Vec::new();
+        if waiting > 0 {
+            let waiting = ops(waiting);
+            why.push(format!(
+                "{waiting} not applied, because parent ops are in none of the files"
+            ));
+        }
+        if let Some(deferred) = deferred {
+            why.push(format!(
+                "{} not applied, because dated ahead of this machine's clock: set the clock right, or \
+                 restore after {}",
+                ops(deferred.ops),
+                at(deferred.last_ms)
+            ));
+        }
+        let rejected = self.rejected.iter();
+        why.extend(rejected.map(|(reason, count)| format!("{} rejected: {reason}", ops(*count))));
+        why.join("; ")
+    }
+
     pub(super) fn tell(&self, context: &mut Context<'_>, created: bool) {
         let ops = |count| plural(count, ("op", "ops"));
         let replica = if created { " to a new replica" } else { "" };

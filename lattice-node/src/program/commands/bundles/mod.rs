@@ -1,14 +1,17 @@
 //! Bundles: history in files and pipes.
 
 mod apply;
+pub(super) mod chain;
 mod code;
 mod counts;
 mod create;
+pub(super) mod since;
 mod source;
 #[cfg(test)]
 mod tests;
 mod wait;
 
+use lattice_backend::bundle::Follows;
 use lattice_backend::engine::write::CopyConfirmation;
 use serde_json::json;
 
@@ -17,6 +20,7 @@ use crate::program::args::{self, BundleCommand};
 use crate::program::bulk::plural;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
+use crate::program::output::escape_text;
 use crate::program::pipes::{FileArg, Target};
 use create::Carry;
 use wait::Patience;
@@ -115,7 +119,12 @@ fn verify(context: &mut Context<'_>, file: &FileArg) -> Result<(), Failure> {
         "other_ops": summary.other_ops,
         "claims": claims,
         "modules": modules,
+        "follows": summary.follows.as_ref().map(Follows::name),
     });
+    let follows = match &summary.follows {
+        Some(follows) => format!(", which follow {}", escape_text(follows.name())),
+        None => String::new(),
+    };
     context.out.either(value, |_| {
         let authors = u64::try_from(summary.authors.len()).unwrap_or(u64::MAX);
         let more = match summary.other_ops {
@@ -123,7 +132,7 @@ fn verify(context: &mut Context<'_>, file: &FileArg) -> Result<(), Failure> {
             _ => "more than ",
         };
         format!(
-            "ok: {} of {more}{} of store {}, of type {}{}",
+            "ok: {} of {more}{} of store {}, of type {}{follows}{}",
             plural(counts.ops, ("op", "ops")),
             plural(authors, ("author", "authors")),
             genesis.store_id(),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
-use lattice_backend::bundle::{BundleCode, BundleError, BundleReader, BundleSummary};
+use lattice_backend::bundle::{BundleCode, BundleError, BundleReader, BundleSummary, Follows};
 use lattice_meta::Genesis;
 
 use crate::program::failure::Failure;
@@ -79,6 +79,7 @@ fn read_through(input: impl Read) -> Result<(Head, Option<[u8; 32]>), BundleErro
     let head = Head {
         genesis: reader.genesis().clone(),
         code: reader.code().cloned(),
+        follows: reader.follows().cloned(),
         ops,
     };
     Ok((head, reader.digest()))
@@ -126,6 +127,7 @@ impl<R: Read> Read for Tee<R> {
 struct Head {
     genesis: Genesis,
     code: Option<BundleCode>,
+    follows: Option<Follows>,
     ops: u64,
 }
 
@@ -135,7 +137,7 @@ pub(in crate::program) struct Intact {
     pub(super) name: String,
     pub(super) file: File,
     head: Head,
-    digest: Option<[u8; 32]>,
+    pub(super) digest: Option<[u8; 32]>,
 }
 
 impl Intact {
@@ -150,6 +152,10 @@ impl Intact {
 
     pub(super) fn code(&self) -> Option<&BundleCode> {
         self.head.code.as_ref()
+    }
+
+    pub(super) fn follows(&self) -> Option<&Follows> {
+        self.head.follows.as_ref()
     }
 
     /// Starts the second pass.

@@ -171,7 +171,10 @@ fn get_code(
     let Named { genesis, logic } = named;
     let is_here = node.manager().store_path(genesis.store_id()).exists();
     match logic.as_ref().filter(|_| !is_here) {
-        Some(logic) => super::code::get(context, syncer, conn, genesis.hash(), logic.as_str()),
+        Some(logic) => {
+            let code = (genesis.store_type(), logic.as_str());
+            super::code::get(context, syncer, conn, genesis.hash(), code)
+        }
         None => Ok(()),
     }
 }

@@ -1,14 +1,20 @@
 //! The module of a store, from the peer that has the store.
 
-use lattice_code::releases::MAX_MODULE_BYTES;
-use lattice_meta::{Cid, GenesisHash};
-use lattice_sync::Event;
-use lattice_sync::host::{ConnId, SessionId};
+use std::path::Path;
+use std::sync::Arc;
 
-use super::TURN;
+use lattice_backend::engine::ingest::Authors;
+use lattice_meta::{Cid, GenesisHash, StoreType};
+use lattice_sync::Event;
+use lattice_sync::host::{ConnId, Mode, SessionId, Side};
+use lattice_wasm::abi::MAX_CODE_BYTES;
+
+use super::{FAREWELL, TURN, say, start};
+use crate::Node;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::progress::Counts;
+use crate::program::transport::{Link, Peer, Serving, reach};
 use crate::sync::{Happened, Syncer};
 
 /// Gets the module that a peer's store records, if it is nowhere here, and keeps it. A peer is no
@@ -18,15 +24,11 @@ pub(super) fn get(
     syncer: &Syncer,
     conn: ConnId,
     store: GenesisHash,
-    logic: &str,
+    (store_type, logic): (&StoreType, &str),
 ) -> Result<(), Failure> {
-    // Native code has a name and no content id.
-    let Ok(cid) = logic.parse::<Cid>() else {
+    let Some(cid) = missing(context, store_type, logic)? else {
         return Ok(());
     };
-    if context.code.find(&cid)?.is_some() {
-        return Ok(());
-    }
     let Some(wasm) = fetch(context, syncer, conn, store, cid)? else {
         return Ok(());
     };
@@ -42,6 +44,52 @@ pub(super) fn get(
         context.out.note(&note);
     }
     Ok(())
+}
+
+/// Gets the code that a store of this node records from the peer, if it is missing, so that the
+/// store can be opened.
+pub(super) fn ensure(
+    context: &mut Context<'_>,
+    node: &Arc<Node>,
+    path: &Path,
+    peer: &Peer,
+    serving: &Serving,
+) -> Result<(), Failure> {
+    let peek = node.manager().peek_logic(path)?;
+    let store_type = &peek.meta.store_type;
+    let Some(logic) = peek.logic.as_deref() else {
+        return Ok(());
+    };
+    if missing(context, store_type, logic)?.is_none() {
+        return Ok(());
+    }
+    let genesis = node.manager().open_history(path)?.genesis().hash();
+    let syncer = start(context, Arc::clone(node), Authors::Known, Mode::BOTH)?;
+    let Link { stream, process } = reach(peer, serving, say(context))?;
+    let conn = syncer.connect(stream, Side::Dialled);
+    let got = get(context, &syncer, conn, genesis, (store_type, logic));
+    syncer.close();
+    if let Some(process) = process {
+        process.finish(FAREWELL);
+    }
+    got
+}
+
+/// The module that a store records, if this node lacks it.
+fn missing(
+    context: &Context<'_>,
+    store_type: &StoreType,
+    logic: &str,
+) -> Result<Option<Cid>, Failure> {
+    // Native code has a name and no content id.
+    let Ok(cid) = logic.parse::<Cid>() else {
+        return Ok(None);
+    };
+    let native = context.native.resolve(store_type);
+    if native.is_ok_and(|opener| opener.logic().computes_as(logic)) {
+        return Ok(None);
+    }
+    Ok(context.code.find(&cid)?.is_none().then_some(cid))
 }
 
 /// Asks the peer for a module. `None` if it does not come: what then lacks the module says so.
@@ -67,7 +115,11 @@ fn fetch(
                 ..
             } if at == conn => {
                 session = Some(opened);
-                syncer.fetch(opened, cid, MAX_MODULE_BYTES.into());
+                syncer.fetch(
+                    opened,
+                    cid,
+                    u64::try_from(MAX_CODE_BYTES).unwrap_or(u64::MAX),
+                );
             }
             Event::BlobPart { session, bytes, .. } if is_own(session) => {
                 wasm.extend(bytes);

@@ -75,6 +75,8 @@ pub(super) fn sync(context: &mut Context<'_>, args: &SyncStore) -> Result<(), Fa
     let authors = args.whose.authors();
     let node = context.share_node()?;
     let serving = serving(context, &node, &authors);
+    #[cfg(feature = "wasm")]
+    code::ensure(context, &node, &path, &peer, &serving)?;
     let handle = match mode.takes {
         true => node.manager().open(store, Access::ReadWrite)?,
         false => node.manager().open_history(&path)?,
