@@ -37,6 +37,7 @@ mod meta_bytes;
 mod names;
 mod older;
 mod one_word;
+mod pager;
 mod program;
 mod retention;
 mod salvage;
