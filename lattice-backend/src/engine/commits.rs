@@ -71,3 +71,32 @@ impl Commits {
         lock(&self.news).seen.map(|seen| seen.elapsed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_of_a_store_share_what_they_notify() {
+        let [one, two] = [1, 2].map(|byte| GenesisHash::from_bytes([byte; 32]));
+        let first = Commits::of(&one);
+        assert!(Arc::ptr_eq(&first, &Commits::of(&one)));
+        assert!(!Arc::ptr_eq(&first, &Commits::of(&two)));
+    }
+
+    /// Without the wake-up this test would take an hour.
+    #[test]
+    fn a_notification_ends_a_wait_at_once() {
+        let hour = Duration::from_secs(3600);
+        let commits = Commits::default();
+        let count = commits.count();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| commits.wait(count, hour));
+            commits.notify();
+            waiter.join().unwrap();
+        });
+        // One that came before the wait counts as well.
+        commits.wait(count, hour);
+        assert_eq!(commits.count(), count + 1);
+    }
+}

@@ -30,5 +30,6 @@ mod ops;
 mod peek;
 mod power;
 mod progress;
+mod replica;
 mod turns;
 mod values;

@@ -327,9 +327,8 @@ pub(crate) fn lines() -> Vec<Line> {
         // Or one of the options that keep a part of a log.
         let to = ["--to", "<TYPE>"].map(str::to_owned);
         words.extend((command == "migrate").then_some(to).into_iter().flatten());
-        // One of the streams, and a peer.
+        // One of the streams.
         words.extend((command == "serve").then(|| "--stdio".to_owned()));
-        words.extend((command == "sync").then(|| "<PEER>".to_owned()));
         Line { command, words }
     };
     lines.into_iter().map(line).collect()

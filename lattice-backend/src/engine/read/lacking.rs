@@ -52,24 +52,22 @@ type Known = BTreeMap<BranchNo, u64>;
 
 /// What a replica with these tips lacks.
 pub(super) fn after_tips(view: &View<'_>, tips: &BranchTips) -> Result<Missing> {
-    let mut known = BTreeMap::<PubKey, Known>::new();
-    for op in tips.iter() {
-        note(view, op, known.entry(op.author).or_default())?;
-    }
-    let mut ranges = Vec::new();
-    for (author, segments) in view.segments()? {
-        let known = known.remove(&author).unwrap_or_default();
-        ranges.extend(after_known(&author, &segments, known));
-    }
     let held = Held::read(view.tx)?;
     let mut lacking = BTreeMap::new();
     if !held.is_empty() {
         Held::each(view.tx, &mut |op, number| {
             lacking.insert(op, number);
         })?;
-        for op in tips.iter() {
-            pass_chain(view, held, *op, &mut lacking)?;
-        }
+    }
+    let mut known = BTreeMap::<PubKey, Known>::new();
+    for op in tips.iter() {
+        let known = known.entry(op.author).or_default();
+        pass(view, held, op, &mut lacking, known)?;
+    }
+    let mut ranges = Vec::new();
+    for (author, segments) in view.segments()? {
+        let known = known.remove(&author).unwrap_or_else(Known::new);
+        ranges.extend(after_known(&author, &segments, known));
     }
     let until = view.applied;
     Ok(Missing {
@@ -95,8 +93,12 @@ pub(super) fn before_end(view: &View<'_>, lacking: &Lacking, until: OpsEnd) -> R
         Lacking::Of(lacks) => {
             let mut ranges = Vec::new();
             for lack in lacks {
-                lacked_of(view, lack, end, &mut ranges)?;
-                held_of(view, held, lack, &mut held_ops)?;
+                if !held.is_empty() {
+                    Held::each_of(view.tx, &lack.author, &mut |op, number| {
+                        held_ops.insert(op, number);
+                    })?;
+                }
+                lacked_of(view, held, lack, end, &mut held_ops, &mut ranges)?;
             }
             Applied::Ranges { ranges, until: end }
         }
@@ -106,15 +108,23 @@ pub(super) fn before_end(view: &View<'_>, lacking: &Lacking, until: OpsEnd) -> R
     Ok(Missing { applied, held })
 }
 
-/// The applied ops of an author that the other replica lacks, before an apply index.
-fn lacked_of(view: &View<'_>, lack: &Lack, end: u64, ranges: &mut Vec<Range>) -> Result<()> {
+/// Adds the applied ops of an author that the other replica lacks, before an apply index. Removes
+/// the held ops that it has.
+fn lacked_of(
+    view: &View<'_>,
+    held: Held,
+    lack: &Lack,
+    end: u64,
+    lacking: &mut BTreeMap<OpRef, u64>,
+    ranges: &mut Vec<Range>,
+) -> Result<()> {
     let author = &lack.author;
     let segments = view.segments_of(author)?;
     let found: Vec<Range> = match &lack.has {
         Has::Ops(ops) => {
             let mut known = Known::new();
             for op in ops.iter().filter(|op| op.author == *author) {
-                note(view, op, &mut known)?;
+                pass(view, held, op, lacking, &mut known)?;
             }
             after_known(author, &segments, known).collect()
         }
@@ -145,31 +155,24 @@ fn lacked_of(view: &View<'_>, lack: &Lack, end: u64, ranges: &mut Vec<Range>) ->
     Ok(())
 }
 
-/// The held ops of an author that the other replica lacks.
-fn held_of(
+/// Notes that the other replica has an op and those before it on its author's chain: removes those
+/// that are held, and notes the last one that is applied.
+fn pass(
     view: &View<'_>,
     held: Held,
-    lack: &Lack,
+    op: &OpRef,
     lacking: &mut BTreeMap<OpRef, u64>,
+    known: &mut Known,
 ) -> Result<()> {
-    if held.is_empty() {
-        return Ok(());
-    }
-    Held::each_of(view.tx, &lack.author, &mut |op, number| {
-        lacking.insert(op, number);
-    })?;
-    if let Has::Ops(ops) = &lack.has {
-        for op in ops {
-            pass_chain(view, held, *op, lacking)?;
+    let mut at = *op;
+    while lacking.remove(&at).is_some() {
+        match held.prev_of(view.tx, &at)? {
+            Some(prev) => at = prev,
+            None => return Ok(()),
         }
     }
-    Ok(())
-}
-
-/// Notes that the other replica has an op, if it is applied here.
-fn note(view: &View<'_>, op: &OpRef, known: &mut Known) -> Result<()> {
-    if let Some(place) = view.index().place_of(op)? {
-        let seq = op.seq.saturating_add(1);
+    if let Some(place) = view.index().place_of(&at)? {
+        let seq = at.seq.saturating_add(1);
         let next = known.entry(place.branch).or_insert(seq);
         *next = seq.max(*next);
     }
@@ -193,20 +196,6 @@ fn after_known(
         Range::of(author, segment, next.unwrap_or(segment.first_seq))
     };
     segments.iter().rev().filter_map(range)
-}
-
-/// Removes a held op and those before it on its author's chain.
-fn pass_chain(
-    view: &View<'_>,
-    held: Held,
-    op: OpRef,
-    lacking: &mut BTreeMap<OpRef, u64>,
-) -> Result<()> {
-    let mut known = Some(op);
-    while let Some(op) = known.filter(|op| lacking.remove(op).is_some()) {
-        known = held.prev_of(view.tx, &op)?;
-    }
-    Ok(())
 }
 
 fn by_number(lacking: BTreeMap<OpRef, u64>) -> Vec<(u64, OpRef)> {

@@ -79,8 +79,25 @@ fn wait<M: StateMachine, T>(
             }
             checked = Some(Instant::now());
         }
-        let quiet = commits.quiet().unwrap_or(Duration::MAX);
-        let poll = (quiet / QUIET_PART).clamp(MIN_POLL, MAX_POLL);
-        commits.wait(count, left.min(poll));
+        commits.wait(count, left.min(poll_after(commits.quiet())));
+    }
+}
+
+/// The time until the next poll, if there was nothing new for so long.
+fn poll_after(quiet: Option<Duration>) -> Duration {
+    let poll = quiet.map_or(MAX_POLL, |quiet| quiet / QUIET_PART);
+    poll.clamp(MIN_POLL, MAX_POLL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_become_rare_while_there_is_nothing_new() {
+        let after = |ms: u64| poll_after(Some(Duration::from_millis(ms))).as_millis();
+        assert_eq!([0, 99, 100, 200, 900].map(after), [5, 5, 5, 10, 45]);
+        assert_eq!([1000, 60_000].map(after), [50, 50]);
+        assert_eq!(poll_after(None), MAX_POLL);
     }
 }

@@ -10,7 +10,7 @@ const SHARED_KEY: &str = "note/redb";
 pub(super) const CHAPTERS: &[Chapter] = &[
     chapter("Bob makes a replica from a file", replicate),
     chapter("Alice and Bob write without each other", diverge),
-    chapter("They exchange files, and have the same state", converge),
+    chapter("They meet, and have the same state", converge),
     chapter(
         "Concurrent values of a key are kept until someone decides",
         decide,
@@ -52,12 +52,7 @@ fn diverge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
 }
 
 fn converge(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
-    guide.say(
-        "Each says what it has (its tips: the newest op of each author), and the other sends the \
-         ops after those.",
-    )?;
-    send(guide, "bob", "alice", "./from-bob.bundle")?;
-    send(guide, "alice", "bob", "./from-alice.bundle")?;
+    meet(guide)?;
     agree(guide)
 }
 
@@ -68,7 +63,7 @@ fn decide(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     guide.say("Alice has seen both. Her next write replaces both, and Bob's when he has it:")?;
     let decided = "our backend: bytes to bytes";
     guide.run("alice", &["put", PACKAGES, SHARED_KEY, decided])?;
-    send(guide, "alice", "bob", "./decided.bundle")?;
+    decided_to_bob(guide)?;
     guide.run("bob", &["get", PACKAGES, SHARED_KEY])?;
     agree(guide)
 }
@@ -82,7 +77,41 @@ fn history(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Exchanges what each replica lacks, over a pipe.
+#[cfg(feature = "sync")]
+fn meet(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "Alice's program starts Bob's, with a pipe between them; over a network it would start \
+         `ssh`. Each says what it has, and sends what the other lacks.",
+    )?;
+    guide.run("alice", &["sync", PACKAGES, "./bob", "--any-author"])?;
+    Ok(())
+}
+
+#[cfg(feature = "sync")]
+fn decided_to_bob(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.run("bob", &["sync", PACKAGES, "./alice", "--any-author"])?;
+    Ok(())
+}
+
+/// Exchanges what each replica lacks, in files.
+#[cfg(not(feature = "sync"))]
+fn meet(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    guide.say(
+        "Each says what it has (its tips: the newest op of each author), and the other sends the \
+         ops after those.",
+    )?;
+    send(guide, "bob", "alice", "./from-bob.bundle")?;
+    send(guide, "alice", "bob", "./from-alice.bundle")
+}
+
+#[cfg(not(feature = "sync"))]
+fn decided_to_bob(guide: &mut Guide<'_, '_>) -> Result<(), Failure> {
+    send(guide, "alice", "bob", "./decided.bundle")
+}
+
 /// Sends a replica a bundle of the ops that it lacks.
+#[cfg(not(feature = "sync"))]
 fn send(guide: &mut Guide<'_, '_>, from: &str, to: &str, bundle: &str) -> Result<(), Failure> {
     let tips = format!("./{to}.tips");
     guide.run_into(to, &["bundle", "tips", PACKAGES], &tips)?;

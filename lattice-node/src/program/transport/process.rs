@@ -70,7 +70,7 @@ pub(super) fn serving(dir: &Path, serving: &Serving) -> Result<Command, Failure>
     Ok(command)
 }
 
-/// An option with its value: one that begins with `-` is none of its own.
+/// An option with its value, which can begin with `-`.
 fn joined(option: &str, value: &OsStr) -> OsString {
     let mut word = OsString::from(option);
     word.push(value);

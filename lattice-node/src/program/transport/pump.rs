@@ -228,7 +228,7 @@ mod tests {
 
     impl Read for Blocked {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let bytes = self.0.recv().unwrap_or_default();
+            let bytes = self.0.recv().unwrap_or_else(|_| Vec::new());
             buffer[..bytes.len()].copy_from_slice(&bytes);
             Ok(bytes.len())
         }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "wasm")]
 mod code;
+mod figures;
 mod live;
 mod once;
 mod refused;

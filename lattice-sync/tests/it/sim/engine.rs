@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lattice_backend::backend::{MemoryBackend, StateBackend};
 use lattice_backend::clock::ManualClock;
@@ -44,6 +45,9 @@ fn genesis() -> Genesis {
         None,
     )
 }
+
+/// The ops that engines have held.
+static HELD: AtomicU64 = AtomicU64::new(0);
 
 /// A store, and where it is.
 struct EngineStore {
@@ -255,6 +259,7 @@ impl Disk for EngineStore {
                 }
                 Outcome::Held { .. } => {
                     report.held.push(numbers[&id.unwrap()]);
+                    HELD.fetch_add(1, Ordering::Relaxed);
                     Fate::Arrived
                 }
                 Outcome::Known => {
@@ -436,4 +441,7 @@ fn engines_end_equal() {
             .collect()
     });
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let held = HELD.load(Ordering::Relaxed);
+    println!("{held} ops were held");
+    assert!(held >= many, "only {held} ops were held");
 }

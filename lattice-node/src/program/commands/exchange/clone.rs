@@ -215,9 +215,10 @@ fn make(
         }
         false => {
             context.note_use(&place);
-            context
-                .out
-                .note("this data directory has a replica of the store");
+            if !context.out.is_json() {
+                let note = "this data directory has a replica of the store";
+                context.out.note(note);
+            }
         }
     }
     context.set_alias(alias, store)?;

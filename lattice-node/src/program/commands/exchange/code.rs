@@ -39,9 +39,10 @@ pub(super) fn get(
         false => ", which is not trusted here",
     };
     let (cid, store_type) = (kept.cid(), kept.store_type());
-    context.out.note(&format!(
-        "got code {cid} for {store_type} from the peer{trust}"
-    ));
+    if !context.out.is_json() {
+        let note = format!("got code {cid} for {store_type} from the peer{trust}");
+        context.out.note(&note);
+    }
     Ok(())
 }
 

@@ -81,14 +81,14 @@ pub(super) fn stay(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Re
         };
         tally.cut();
         let pause = pauses.take(random());
-        if context.out.is_json() {
-            tally.show(context, plan.store)?;
+        match context.out.is_json() {
+            true => tally.show(context, plan.store)?,
+            false => context.out.note(&format!(
+                "{}; trying again in {} s",
+                lost.message(),
+                pause.as_secs()
+            )),
         }
-        context.out.note(&format!(
-            "{}; trying again in {} s",
-            lost.message(),
-            pause.as_secs()
-        ));
         if context.interruption.pause(pause).is_err()
             && let Some(signal) = context.interruption.signal()
         {

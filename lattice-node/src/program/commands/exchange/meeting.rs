@@ -85,7 +85,7 @@ impl Meeting<'_> {
                 }
                 let (before, left_out) = (tally.state, tally.left_out());
                 tally.note(context, self.conn, &event);
-                if self.stays && tally.left_out() > left_out {
+                if self.stays && tally.left_out() > left_out && !context.out.is_json() {
                     tally.tell_authors(context);
                 }
                 if self.stays && tally.state != before {

@@ -10,6 +10,7 @@ mod serve;
 mod tally;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,7 +188,8 @@ fn say(context: &Context<'_>) -> Say {
     let progress = context.progress.clone();
     Box::new(move |line| {
         progress.clear();
-        eprintln!("peer: {}", escape_text(line));
+        // A failed write is ignored: standard error has no reader.
+        let _ = writeln!(io::stderr(), "peer: {}", escape_text(line));
     })
 }
 
@@ -247,7 +249,9 @@ fn finish(
             context.out.either(value, |_| plan.store.to_string())?;
         }
     }
-    tally.tell(context);
+    if !context.out.is_json() {
+        tally.tell(context);
+    }
     tally.check(plan.store)
 }
 

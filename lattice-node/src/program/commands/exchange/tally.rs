@@ -53,6 +53,8 @@ pub(super) struct Tally {
     pub(super) state: State,
     session: Option<SessionId>,
     peer: Option<PubKey>,
+    /// The session of the present counts. It has some before the event that it has begun.
+    counted: Option<SessionId>,
     /// The counts of earlier sessions, and of the present one.
     before: Counts,
     now: Counts,
@@ -79,7 +81,26 @@ enum Search {
 impl Tally {
     /// Reads the numbers of a session.
     pub(super) fn see(&mut self, status: &SessionStatus) {
+        if self.counted != Some(status.session) {
+            self.counted = Some(status.session);
+            self.keep();
+        }
         self.now = status.counts;
+    }
+
+    /// Adds the numbers of the session that is over to those before.
+    fn keep(&mut self) {
+        let (before, now) = (&mut self.before, std::mem::take(&mut self.now));
+        before.ops_sent += now.ops_sent;
+        before.bytes_sent += now.bytes_sent;
+        before.ops_received += now.ops_received;
+        before.bytes_received += now.bytes_received;
+        before.applied += now.applied;
+        before.held += now.held;
+        before.known += now.known;
+        before.waiting += now.waiting;
+        before.later += now.later;
+        before.invalid += now.invalid;
     }
 
     /// Notes that the store has failed. The first failure says why.
@@ -100,7 +121,7 @@ impl Tally {
                 is_same_key,
             } if *met == conn => {
                 self.peer = Some(*peer);
-                if *is_same_key {
+                if *is_same_key && !context.out.is_json() {
                     context.out.note(
                         "the peer writes as the same author: one of the two data directories is a \
                          copy of the other; `lattice identity new` gives one of them a new identity",
@@ -148,19 +169,8 @@ impl Tally {
         }
     }
 
-    /// Another session continues.
+    /// A session has begun.
     fn begin(&mut self, session: SessionId) {
-        let (before, now) = (&mut self.before, std::mem::take(&mut self.now));
-        before.ops_sent += now.ops_sent;
-        before.bytes_sent += now.bytes_sent;
-        before.ops_received += now.ops_received;
-        before.bytes_received += now.bytes_received;
-        before.applied += now.applied;
-        before.held += now.held;
-        before.known += now.known;
-        before.waiting += now.waiting;
-        before.later += now.later;
-        before.invalid += now.invalid;
         self.session = Some(session);
         self.state = State::Open;
         self.is_caught = false;
