@@ -66,7 +66,7 @@ pub(super) fn after_tips(view: &View<'_>, tips: &BranchTips) -> Result<Missing> 
     }
     let mut ranges = Vec::new();
     for (author, segments) in view.segments()? {
-        let known = known.remove(&author).unwrap_or_else(Known::new);
+        let known = std::mem::take(known.entry(author).or_default());
         ranges.extend(after_known(&author, &segments, known));
     }
     let until = view.applied;

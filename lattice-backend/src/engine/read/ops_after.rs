@@ -171,6 +171,7 @@ impl OpsAfter {
     ///
     /// # Errors
     /// What the backend reports. After an error there are no more ops.
+    #[allow(clippy::type_complexity)]
     pub fn next_slice(&mut self, max_bytes: usize) -> Result<Option<Vec<(OpRef, Vec<u8>)>>> {
         if self.left == 0 || self.has_failed {
             return Ok(None);
