@@ -100,6 +100,20 @@ pub enum Event {
         /// Whether no op was refused, is waiting or was put off.
         is_complete: bool,
     },
+    /// A round is over for both sides: a session that is not to be live can end here. It comes once
+    /// for each round, at the latest a few seconds after all that was sent is taken in.
+    Settled {
+        /// The session.
+        session: SessionId,
+        /// Whether the peer has confirmed that it has all ops that were here when both compared,
+        /// durably. Otherwise it refuses authors, or ops wait or were put off there. `None` if this
+        /// side gives nothing, or the peer takes nothing.
+        gave: Option<bool>,
+        /// Whether all ops that the peer had are here, durably. Otherwise authors are refused, or
+        /// ops wait or were put off here. `None` if this side takes nothing, or the peer gives
+        /// nothing.
+        took: Option<bool>,
+    },
     /// Both have the same ops, durably.
     Equal {
         /// The session.

@@ -11,7 +11,7 @@ const GAP: usize = 2;
 /// A column is not made narrower than this.
 const MIN_WIDTH: usize = 8;
 /// What stands for the text that is cut.
-const CUT: &str = "…";
+pub(super) const CUT: &str = "…";
 
 /// One column.
 #[derive(Debug, Clone, Copy)]

@@ -370,11 +370,7 @@ fn library(
         .search_path(dirs)
         .catalogue(crate::releases::LocalReleases::new(data_dir))
         .pinned_by(&registry);
-    let library = match host == Host::Process
-        && !global.json
-        && io::stdin().is_terminal()
-        && io::stderr().is_terminal()
-    {
+    let library = match host == Host::Process && !global.json && super::prompt::can_ask() {
         true => library.ask(trusts_publisher),
         false => library,
     };
@@ -387,30 +383,19 @@ fn library(
 /// Asks whether the publisher of a release is to be trusted for its type.
 #[cfg(feature = "wasm")]
 fn trusts_publisher(release: &lattice_code::releases::Release) -> bool {
-    use std::io::Write;
-
-    use super::output::escape_text;
-
     let published = &release.published;
     let notes = match published.notes.is_empty() {
         true => String::new(),
-        false => format!(" ({})", escape_text(&published.notes)),
+        false => format!(" ({})", published.notes),
     };
     let question = format!(
-        "{} is published by {}, newest release {}{notes}.\nCompare the key with its owner. Run the \
-         code of this publisher for this type? [y/N] ",
+        "{} is published by {}, newest release {}{notes}. Compare the key with its owner. Run the \
+         code of this publisher for this type?",
         published.store_type,
         lattice_code::fingerprint(&release.publisher),
         published.release
     );
-    let mut stderr = io::stderr();
-    let asked = stderr
-        .write_all(question.as_bytes())
-        .and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    asked.is_ok()
-        && io::stdin().read_line(&mut answer).is_ok()
-        && matches!(answer.trim(), "y" | "Y" | "yes")
+    super::prompt::is_yes(&question).unwrap_or(false)
 }
 
 /// `$LATTICE_DATA_DIR`, else `lattice` in the user's data directory (XDG base directories).

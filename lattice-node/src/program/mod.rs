@@ -25,6 +25,8 @@ mod pager;
 mod panics;
 mod pipes;
 mod progress;
+mod prompt;
+mod prose;
 mod reference;
 #[cfg(feature = "shell")]
 mod shell;
@@ -36,18 +38,18 @@ mod topics;
 mod tour;
 #[cfg(feature = "sync")]
 mod transport;
+mod usage;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 use lattice_registry::RegisterError;
 
 use crate::Registry;
-use args::{Args, Color};
+use args::Args;
 use config::Settings;
 use context::{Context, Host};
 use failure::{Failure, Step};
@@ -68,7 +70,7 @@ pub use reference::{command_lines, error_kinds};
 pub fn main(registry: Result<Registry, RegisterError>) -> ExitCode {
     let args = match parse(std::env::args_os()) {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(error) => return usage::usage(&error),
     };
     let mut args = args;
     let settings = Settings::of(&args.global);
@@ -126,26 +128,8 @@ fn safe_word(word: &OsString) -> OsString {
 }
 
 fn try_parse(words: &[OsString]) -> Result<Args, clap::Error> {
-    let choice = clap_colors(words);
-    let matches = args::program().color(choice).try_get_matches_from(words)?;
+    let matches = args::program().try_get_matches_from(words)?;
     <Args as clap::FromArgMatches>::from_arg_matches(&matches)
-}
-
-/// Errors and help are printed before clap has parsed `--color`, and before the settings are read.
-fn clap_colors(words: &[OsString]) -> clap::ColorChoice {
-    let pairs = words.windows(2).filter(|pair| pair[0] == "--color");
-    let given = pairs.map(|pair| pair[1].to_str()).next_back().flatten();
-    let joined = words
-        .iter()
-        .rev()
-        .find_map(|word| word.to_str()?.strip_prefix("--color="));
-    let variable = std::env::var("LATTICE_COLOR").ok();
-    match joined.or(given).or(variable.as_deref()) {
-        Some("always") => clap::ColorChoice::Always,
-        Some("never") => clap::ColorChoice::Never,
-        _ if !output::colors(Color::Auto, true) => clap::ColorChoice::Never,
-        _ => clap::ColorChoice::Auto,
-    }
 }
 
 /// Runs one command. Flushes its output even if it fails.
@@ -185,69 +169,5 @@ impl io::Write for Shared<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Prints a usage error in the form of all errors, or the first commands if there are no arguments.
-fn print_usage(error: &clap::Error) -> io::Result<()> {
-    use io::Write;
-
-    let words: Vec<OsString> = std::env::args_os().collect();
-    let text = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if words.len() == 1 => {
-            args::first_commands()
-        }
-        _ => error.render(),
-    };
-    let text = match colors_errors() {
-        true => text.ansi().to_string(),
-        false => text.to_string(),
-    };
-    io::stderr().write_all(text.replacen("error:", "lattice:", 1).as_bytes())
-}
-
-/// How the messages of errors begin.
-fn error_prefix() -> String {
-    let style = clap::builder::Styles::styled().get_error().to_owned();
-    match colors_errors() {
-        true => format!("{style}lattice:{style:#}"),
-        false => "lattice:".to_owned(),
-    }
-}
-
-/// Whether errors have colours: as `--color` says, also if the arguments are wrong.
-fn colors_errors() -> bool {
-    let words: Vec<OsString> = std::env::args_os().collect();
-    match clap_colors(&words) {
-        clap::ColorChoice::Always => true,
-        clap::ColorChoice::Never => false,
-        clap::ColorChoice::Auto => output::colors(Color::Auto, io::stderr().is_terminal()),
-    }
-}
-
-/// Prints a usage error, or the requested help.
-fn usage(error: &clap::Error) -> ExitCode {
-    let asked_for_json = std::env::args_os().any(|argument| argument == "--json");
-    if error.use_stderr() && asked_for_json {
-        let message = error.render().to_string();
-        let message = message
-            .strip_prefix("error: ")
-            .unwrap_or(&message)
-            .trim_end();
-        failure::print_json("usage", message);
-        return ExitCode::from(failure::Kind::Usage.code());
-    }
-    let printed = match error.use_stderr() {
-        true => print_usage(error),
-        false => error.print(),
-    };
-    match printed {
-        _ if error.use_stderr() => ExitCode::from(failure::Kind::Usage.code()),
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let failure = Failure::output(error);
-            failure.print(asked_for_json);
-            failure.exit_code()
-        }
-        _ => ExitCode::SUCCESS,
     }
 }

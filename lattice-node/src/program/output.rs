@@ -16,6 +16,7 @@ use super::args::{Color, Global};
 use super::hints::Hints;
 use super::interrupt::Interruption;
 use super::progress::Progress;
+use super::prose::fitted;
 
 pub(super) use super::escapes::{echo, echo_all, escape, escape_text};
 use super::escapes::{escape_value, is_unsafe};
@@ -30,6 +31,9 @@ pub(super) mod styles {
     pub(in super::super) const BAD: Style = AnsiColor::Red.on_default().bold();
 }
 
+/// Text is not broken for a terminal that is narrower.
+const MIN_COLUMNS: usize = 20;
+
 /// The outputs of a command: data to standard output, everything else to standard error.
 pub(super) struct Output<'a> {
     data: BufWriter<Box<dyn Write + 'a>>,
@@ -40,6 +44,8 @@ pub(super) struct Output<'a> {
     /// The columns of the terminal that data goes to.
     width: Option<usize>,
     notes_terminal: bool,
+    /// The columns of the terminal that notes go to.
+    notes_width: Option<usize>,
     data_colors: bool,
     /// The line of progress. On a terminal it is where output continues.
     progress: Progress,
@@ -59,8 +65,9 @@ impl Output<'static> {
             json: global.json,
             quiet: global.quiet,
             data_terminal,
-            width: data_terminal.then(|| usize::from(Term::stdout().size().1)),
+            width: columns_of(&Term::stdout()),
             notes_terminal,
+            notes_width: columns_of(&Term::stderr()),
             data_colors: colors(global.color.unwrap_or(Color::Auto), data_terminal),
             progress: Progress::default(),
             interruption: None,
@@ -80,6 +87,7 @@ impl<'a> Output<'a> {
             data_terminal: false,
             width: None,
             notes_terminal: false,
+            notes_width: None,
             data_colors: global.color == Some(Color::Always),
             progress: Progress::default(),
             interruption: None,
@@ -98,6 +106,7 @@ impl<'a> Output<'a> {
             data_terminal: true,
             width: Some(80),
             notes_terminal: true,
+            notes_width: Some(80),
             ..Self::kept(data, notes, global)
         }
     }
@@ -173,13 +182,34 @@ impl<'a> Output<'a> {
         writeln!(self.data, "{text}").map_err(Failure::output)
     }
 
+    /// Prints prose of the program, whose lines are broken between words on a terminal.
+    pub(super) fn prose(&mut self, text: &str) -> Result<(), Failure> {
+        match self.width {
+            Some(columns) => self.line(&fitted(text, columns)),
+            None => self.line(text),
+        }
+    }
+
     /// Prints one line of JSON.
     pub(super) fn json(&mut self, value: &Value) -> Result<(), Failure> {
         self.line(&json_text(value))
     }
 
-    /// Prints JSON if requested, else a line of text.
+    /// Prints JSON if requested, else prose.
     pub(super) fn either(
+        &mut self,
+        value: impl Into<Value>,
+        text: impl FnOnce(&Self) -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return self.json(&value.into());
+        }
+        let text = text(self);
+        self.prose(&text)
+    }
+
+    /// Prints JSON if requested, else a row of the user's data, which is never broken.
+    pub(super) fn row(
         &mut self,
         value: impl Into<Value>,
         text: impl FnOnce(&Self) -> String,
@@ -214,6 +244,11 @@ impl<'a> Output<'a> {
         &mut self.data
     }
 
+    /// Prints data elsewhere from now on.
+    pub(super) fn set_data(&mut self, data: impl Write + 'a) {
+        self.data = BufWriter::new(Box::new(data));
+    }
+
     /// Flushes the data printed so far.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.clear_for_data();
@@ -225,10 +260,21 @@ impl<'a> Output<'a> {
         if !self.quiet {
             self.progress.clear();
             // A failed write is ignored: standard error has no reader.
-            let text = self.hints.complete(text);
-            let _ = writeln!(self.notes, "{}", escape_text(&text));
+            let text = escape_text(&self.hints.complete(text));
+            let text = match self.notes_width {
+                Some(columns) => fitted(&text, columns),
+                None => text.into(),
+            };
+            let _ = writeln!(self.notes, "{text}");
         }
     }
+}
+
+/// The columns of a terminal; `None` for a pipe or a file.
+pub(super) fn columns_of(term: &Term) -> Option<usize> {
+    // A terminal that says nothing of itself, or little, gets lines that can be read.
+    term.is_term()
+        .then(|| usize::from(term.size().1).max(MIN_COLUMNS))
 }
 
 /// Decides whether an output uses colours. `NO_COLOR` follows no-color.org: it counts if it is set

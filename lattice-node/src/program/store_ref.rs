@@ -74,12 +74,23 @@ pub(super) fn resolve(
     let names = aliases.iter().map(|(alias, _)| alias.as_str());
     if let Some(meant) = did_you_mean(text, names) {
         step = meant;
+    } else if is_empty(manager) {
+        let dir = manager.dir().display();
+        step = format!("there are no stores in {dir}; `lattice create core:kvstore` creates one");
     }
     if Path::new(store).is_file() {
         let path = shell_word(&format!("./{text}")).into_owned();
         step = format!("did you mean the file {path}?");
     }
     Err(Failure::no_store(format!("no store {shown}; {step}")))
+}
+
+/// Whether a data directory has no store, and none that is damaged.
+fn is_empty(manager: &StoreManager) -> bool {
+    match fs::read_dir(manager.stores_dir()) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 /// The store with leftovers ([`StoreManager::leftovers`]) that an argument names, by its id, an

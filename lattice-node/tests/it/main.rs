@@ -40,6 +40,7 @@ mod meta_bytes;
 mod names;
 mod older;
 mod one_word;
+mod pager;
 #[cfg(feature = "sync")]
 mod peers;
 mod program;

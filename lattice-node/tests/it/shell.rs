@@ -112,6 +112,20 @@ fn a_table_keeps_what_is_no_row() {
     assert!(out.contains("\\x00"), "{out}");
 }
 
+/// A usage error has several lines, in each mode.
+#[test]
+fn a_usage_error_is_printed_in_lines() {
+    let dir = stores();
+    for mode in ["text", "table", "csv"] {
+        let (_, errors, code) = script(dir.path(), &format!(".mode {mode}\nlist x\n"), &[]);
+        assert_eq!(code, Some(2), "{errors}");
+        assert!(
+            errors.contains("\n\nUsage: lattice list"),
+            "{mode}: {errors}"
+        );
+    }
+}
+
 #[test]
 fn commands_get_the_options_of_the_shell() {
     let dir = stores();
@@ -192,4 +206,44 @@ fn a_user_edits_completes_interrupts_and_leaves() {
         history.contains("use fruit") && history.contains("watch --all"),
         "{history}"
     );
+}
+
+/// Files are completed where a command takes one, also if it lacks its STORE.
+#[test]
+fn a_user_completes_the_names_of_files() {
+    let (dir, home) = (stores(), tempfile::tempdir().unwrap());
+    let row = "{\"key\":\"zebra\",\"value\":\"striped\"}\n";
+    std::fs::create_dir(home.path().join("data files")).unwrap();
+    std::fs::write(home.path().join("data files/rows.jsonl"), row).unwrap();
+    std::fs::write(home.path().join("lines.txt"), "get zebra\n").unwrap();
+    std::fs::write(home.path().join("photo"), "pixels").unwrap();
+    let program = env!("CARGO_BIN_EXE_lattice");
+    let Some(mut terminal) = Terminal::start("bash", "--norc -i", home.path(), dir.path()) else {
+        return;
+    };
+    terminal.press(&format!("PS1=; {program} shell fruit\n"));
+    terminal.wait_for("fruit> ");
+    // The store is typed, and it is the one in use.
+    terminal.press("import fruit da\tro\t\n");
+    terminal.wait_for("imported 1 row");
+    terminal.wait_for("fruit> ");
+    terminal.press("export ./ze\t\u{3}");
+    terminal.wait_for("fruit> ");
+    terminal.press("import 'da\tro\t'\n");
+    terminal.wait_for("imported 1 row");
+    terminal.wait_for("fruit> ");
+    terminal.press(".read li\t\n");
+    terminal.wait_for("striped");
+    terminal.wait_for("fruit> ");
+    terminal.press("put value=@ph\t key=p\n");
+    terminal.wait_for("apply_index");
+    terminal.wait_for("fruit> ");
+    terminal.press("bundle create out\n");
+    terminal.wait_for("wrote");
+    terminal.wait_for("fruit> ");
+    terminal.press("bundle verify ou\t\n");
+    terminal.wait_for("ok: ");
+    terminal.wait_for("fruit> ");
+    terminal.press("\u{4}");
+    assert_eq!(printed(dir.path(), &["get", "fruit", "p"]), "pixels");
 }

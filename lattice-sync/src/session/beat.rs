@@ -18,6 +18,8 @@ const MAX_AGAIN_MS: u64 = 600_000;
 const ROUNDS: u8 = 10;
 /// Milliseconds after which a further round may bring nothing.
 const ROUND_MS: u64 = 10_000;
+/// As soon as there is nothing to do.
+const NOW: Time = Time::from_ms(0);
 
 /// When to speak, and what was found.
 #[derive(Debug, Default)]
@@ -51,13 +53,15 @@ impl Beats {
     /// Says what is here as soon as there is nothing to do.
     pub(super) fn settle_now(&mut self) {
         self.marks = true;
-        self.settle = Some(Time::from_ms(0));
+        self.settle = Some(NOW);
     }
 
     /// The same after some quiet.
     pub(super) fn settle_after(&mut self, fx: &Effects<'_>) {
         self.is_equal = false;
-        self.settle = Some(fx.now.after(fx.config.settle_ms));
+        if self.settle != Some(NOW) {
+            self.settle = Some(fx.now.after(fx.config.settle_ms));
+        }
     }
 
     /// Ops have come.
@@ -98,7 +102,10 @@ impl Beats {
 impl Session {
     /// Whether all that can be sent was sent and has arrived, and all that came is taken in.
     fn is_quiet(&self, fx: &Effects<'_>) -> bool {
-        self.is_settled() && !self.is_turning && self.is_sent(fx.config) && self.pull.is_idle()
+        self.is_settled()
+            && !self.is_turning
+            && self.is_sent(fx.config)
+            && self.pull.is_idle(fx.now)
     }
 
     /// Speaks, if it is time.
@@ -122,10 +129,7 @@ impl Session {
                 self.ask(fx, Pending::Say, Request::View);
             }
             (false, _) if is_beat_due => self.say(fx, None),
-            // It stays due, and there is nothing to wake up for.
-            (false, _) if is_settle_due => {
-                self.beats.settle = Some(fx.now.after(fx.config.settle_ms))
-            }
+            // It stays due: what it waits for is no matter of time.
             _ => {}
         }
     }
@@ -159,7 +163,7 @@ impl Session {
         let is_off = matches!(self.push, Push::Off);
         let is_held_kept = fx.config.has(Fault::HeldKept);
         let is_idle = self.is_settled() && !self.is_turning && !self.is_reading;
-        (is_off || is_same || is_held_kept) && is_idle && self.pull.is_idle()
+        (is_off || is_same || is_held_kept) && is_idle && self.pull.is_idle(fx.now)
     }
 
     pub(super) fn on_beat(&mut self, _: &mut Effects<'_>, beat: &Beat) -> Result<(), Violation> {
@@ -168,6 +172,7 @@ impl Session {
         }
         if let Some(theirs) = beat.summary {
             self.theirs = Some(theirs);
+            self.settling.hear(beat.bytes);
             self.beats.heard = Some((theirs, beat.bytes));
         }
         Ok(())
@@ -178,11 +183,13 @@ impl Session {
         let Some((theirs, bytes)) = self.beats.heard else {
             return;
         };
-        if !self.pull.is_idle() || self.is_asking(|pending| matches!(pending, Pending::Judge(..))) {
+        if !self.pull.is_idle(fx.now)
+            || self.is_asking(|pending| matches!(pending, Pending::Judge(..)))
+        {
             return;
         }
         self.beats.heard = None;
-        if bytes == self.sent && self.is_settled() && !self.is_turning {
+        if bytes >= self.sent_ops && self.is_settled() && !self.is_turning {
             self.ask(fx, Pending::Judge(theirs, bytes), Request::View);
         }
     }
@@ -195,10 +202,11 @@ impl Session {
         bytes: u64,
     ) {
         // What was sent after the view was read, the peer did not have.
-        let is_late = bytes != self.sent || self.theirs != Some(*theirs);
+        let is_late = bytes < self.sent_ops || self.theirs != Some(*theirs);
         if is_late || !self.has_all_of(fx, view) {
             return;
         }
+        self.settling.judge();
         let ours = summary(view, &self.left_out());
         if ours.digest == theirs.digest {
             self.is_equal(fx, &ours, theirs);
@@ -206,15 +214,16 @@ impl Session {
         }
         let is_one_way =
             matches!(self.push, Push::Off) || !self.mode.takes || !self.peer_mode.gives;
-        if is_one_way {
+        self.beats.is_equal = false;
+        if !is_one_way {
+            fx.event(Event::Unequal {
+                session: self.id,
+                ours: ours.ops,
+                theirs: theirs.ops,
+            });
+        } else if !self.is_short() {
             return;
         }
-        self.beats.is_equal = false;
-        fx.event(Event::Unequal {
-            session: self.id,
-            ours: ours.ops,
-            theirs: theirs.ops,
-        });
         match self.leads() {
             true => self.want_round(fx, &ours, theirs),
             // The other side compares with this summary.

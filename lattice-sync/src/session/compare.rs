@@ -109,6 +109,7 @@ impl Session {
             };
             self.pull
                 .skip_comparison(self.mode.takes && self.peer_mode.gives);
+            self.settling.begin(true);
             self.is_equal(fx, ours, theirs);
             return;
         }
@@ -130,6 +131,7 @@ impl Session {
         self.counts.rounds = self.rounds;
         let takes = self.mode.takes && self.peer_mode.gives;
         self.pull.begin(takes, self.refusing.is_empty());
+        self.settling.begin(false);
     }
 
     /// This side's direction begins. `ranges`: the accepting side begins with ranges.

@@ -11,6 +11,8 @@ mod open;
 mod probe;
 mod pull;
 mod push;
+mod refused;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,6 +30,7 @@ use crate::session::compare::Compare;
 use crate::session::probe::Probing;
 use crate::session::pull::Pull;
 use crate::session::push::Push;
+use crate::session::settle::Settling;
 use crate::spans::Track;
 use crate::status::{Counts, Phase, SessionStatus};
 use crate::wire::{Cursor, EndReason, Frame, Open, Ranges, Summary, Token, WireError};
@@ -134,6 +137,8 @@ pub(crate) struct Session {
     /// Bytes of frames with ops that were sent, and that the peer has taken in.
     sent: u64,
     acked: u64,
+    /// The value of `sent` after the last frame with ops; the others only have a cursor.
+    sent_ops: u64,
     /// Cursors that were given to the peer and not yet confirmed.
     tokens: VecDeque<Cursor>,
     marked: u64,
@@ -143,6 +148,7 @@ pub(crate) struct Session {
     pull: Pull,
     compare: Compare,
     beats: Beats,
+    settling: Settling,
     probing: Probing,
     blobs: Blobs,
     pub(crate) counts: Counts,
@@ -187,6 +193,7 @@ impl Session {
             safe: Place::default(),
             sent: 0,
             acked: 0,
+            sent_ops: 0,
             tokens: VecDeque::new(),
             marked: 0,
             is_reading: false,
@@ -194,6 +201,7 @@ impl Session {
             pull: Pull::default(),
             compare: Compare::None,
             beats: Beats::default(),
+            settling: Settling::default(),
             probing: Probing::default(),
             blobs: Blobs::default(),
             counts: Counts::default(),
@@ -345,6 +353,7 @@ impl Session {
         if self.stage == Stage::Open {
             self.turn(fx);
             self.beat(fx);
+            self.settle(fx);
         }
     }
 
@@ -356,6 +365,7 @@ impl Session {
                 .next_wake()
                 .into_iter()
                 .chain(self.pull.next_wake())
+                .chain(self.settling.next_wake())
                 .min(),
             _ => None,
         }

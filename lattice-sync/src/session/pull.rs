@@ -13,8 +13,7 @@ use crate::session::push::MAX_ROUND_WISHES;
 use crate::session::{Effects, Pending, Session, Violation};
 use crate::status::Phase;
 use crate::wire::{
-    Ack, Begin, Cursor, EndReason, Frame, Known, MAX_REFUSED, MAX_WANT_KNOWN, Mark, News, Ops,
-    Refused, Want, Wish,
+    Ack, Begin, Cursor, EndReason, Frame, Known, MAX_WANT_KNOWN, Mark, News, Ops, Want, Wish,
 };
 
 /// The most tips that a peer may name in a round.
@@ -53,6 +52,8 @@ pub(super) struct Pull {
     has_wishes: bool,
     /// Whether all that the peer has is here, or is coming.
     is_clean: bool,
+    /// Whether wishes were left for the next round.
+    is_partial: bool,
     inbox: Vec<Vec<u8>>,
     inbox_bytes: u64,
     /// Bytes of frames whose ops are in the inbox.
@@ -86,6 +87,8 @@ impl Pull {
         self.wishes = 0;
         self.has_wishes = false;
         self.is_clean = is_clean;
+        self.is_partial = false;
+        self.is_caught = false;
         self.mark = None;
         self.notes = 0;
     }
@@ -106,9 +109,25 @@ impl Pull {
         self.ingesting.is_some()
     }
 
-    /// Whether all that came is taken in.
-    pub(super) fn is_idle(&self) -> bool {
-        self.ingesting.is_none() && self.inbox.is_empty()
+    /// Whether all that came is taken in, and the cursor about it is written.
+    pub(super) fn is_idle(&self, now: Time) -> bool {
+        self.ingesting.is_none() && self.inbox.is_empty() && !self.has_note(now)
+    }
+
+    /// Whether a cursor is to be written now.
+    fn has_note(&self, now: Time) -> bool {
+        let may_note = self.notes < FREE_NOTES || is_due(self.note_at, now);
+        self.mark.is_some() && matches!(self.state, State::Live) && may_note
+    }
+
+    /// Whether all that the peer has in this round is here.
+    pub(super) const fn is_clean(&self) -> bool {
+        self.is_clean
+    }
+
+    /// Whether the round had more wishes than it may have: another one follows.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     pub(super) const fn taken(&self) -> u64 {
@@ -171,7 +190,8 @@ impl Session {
                 is_asked: false,
                 ..
             }
-        ) && self.pull.is_idle()
+        ) && !self.pull.is_ingesting()
+            && self.pull.inbox.is_empty()
     }
 
     /// Whether the session uses the right to pull.
@@ -242,6 +262,7 @@ impl Session {
             if is_too_much || self.pull.wishes + named + cost > MAX_ROUND_WISHES {
                 // The next round asks for it.
                 self.pull.is_clean = false;
+                self.pull.is_partial = true;
                 continue;
             }
             named += cost;
@@ -260,24 +281,6 @@ impl Session {
         self.refuse(fx, refused);
         let channel = self.channel;
         fx.send(Frame::Want(Want { channel, wishes }));
-    }
-
-    /// Refuses authors: names them to the peer and to the user, and leaves them out of digests.
-    fn refuse(&mut self, fx: &mut Effects<'_>, mut authors: Vec<PubKey>) {
-        authors.sort_unstable();
-        authors.dedup();
-        authors.retain(|author| !self.refusing.contains(author));
-        authors.truncate(MAX_REFUSED.saturating_sub(self.refusing.len()));
-        if authors.is_empty() {
-            return;
-        }
-        self.refusing.extend(&authors);
-        fx.event(Event::AuthorsRefused {
-            session: self.id,
-            authors: authors.clone(),
-        });
-        let channel = self.channel;
-        fx.send(Frame::Refused(Refused { channel, authors }));
     }
 
     pub(super) fn on_begin(&mut self, begin: &Begin) -> Result<(), Violation> {
@@ -348,7 +351,7 @@ impl Session {
 
     /// Reports the end of a round once all of its ops are taken in.
     fn report_caught(&mut self, fx: &mut Effects<'_>) {
-        if self.pull.is_caught && self.pull.is_idle() {
+        if self.pull.is_caught && self.pull.is_idle(fx.now) && !self.pull.is_partial {
             self.pull.is_caught = false;
             fx.event(Event::Caught {
                 session: self.id,
@@ -363,10 +366,7 @@ impl Session {
         if pull.ingesting.is_some() {
             return false;
         }
-        let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
-        let may_note = pull.notes < FREE_NOTES || is_due(pull.note_at);
-        let has_note = pull.mark.is_some() && matches!(pull.state, State::Live) && may_note;
-        !pull.inbox.is_empty() || has_note || is_due(pull.due)
+        !pull.inbox.is_empty() || pull.has_note(now) || is_due(pull.due, now)
     }
 
     /// Begins an ingest.
@@ -465,6 +465,10 @@ impl Session {
             token,
         }));
     }
+}
+
+fn is_due(at: Option<Time>, now: Time) -> bool {
+    at.is_some_and(|at| at <= now)
 }
 
 fn known_of(op: &OpRef) -> Known {

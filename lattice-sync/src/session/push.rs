@@ -8,14 +8,13 @@ use lattice_meta::PubKey;
 
 use crate::config::{Config, Fault};
 use crate::convert::{to_u64, to_usize};
-use crate::event::Event;
 use crate::host::{Has, Lack, Lacking, Order, Output, Place, Request};
 use crate::session::compare::Method;
 use crate::session::{Effects, Pending, Session, Violation};
 use crate::status::Phase;
 use crate::wire::{
-    Begin, Cursor, Done, EndReason, Frame, MAX_FRAME_OPS, MAX_REFUSED, Mark, News, OpBytes, Ops,
-    Tip, Token, Want,
+    Begin, Cursor, Done, EndReason, Frame, MAX_FRAME_OPS, Mark, News, OpBytes, Ops, Tip, Token,
+    Want,
 };
 
 /// The most wishes, and ops named by them, in a round.
@@ -230,6 +229,7 @@ impl Session {
             self.tokens.push_back(Cursor { upto, token });
         }
         self.marked = upto;
+        self.settling.offer(upto, self.sent);
         Mark { upto, token }
     }
 
@@ -384,6 +384,11 @@ impl Session {
         };
         let bytes = frame.credit();
         self.sent = self.sent.saturating_add(bytes);
+        if count > 0 {
+            self.sent_ops = self.sent;
+        } else {
+            self.settling.reach(self.sent);
+        }
         self.counts.ops_sent += count;
         self.counts.bytes_sent += bytes;
         fx.send(Frame::Ops(frame));
@@ -406,32 +411,12 @@ impl Session {
             let served = self.tokens[found];
             self.tokens.drain(..=found);
             self.served = Some(served);
+            self.settling.confirm(served.upto);
             fx.outputs.push(Output::Note {
                 store: self.store,
                 peer: self.peer,
                 served,
             });
-        }
-        Ok(())
-    }
-
-    /// The peer refuses authors.
-    pub(super) fn on_refused(
-        &mut self,
-        fx: &mut Effects<'_>,
-        mut authors: Vec<PubKey>,
-    ) -> Result<(), Violation> {
-        if !authors.is_sorted_by(|a, b| a < b) {
-            return Err("refused authors are not in ascending order");
-        }
-        authors.retain(|author| !self.refused.contains(author));
-        self.refused.extend(&authors);
-        if self.refused.len() > MAX_REFUSED {
-            return Err("a peer refuses more authors than it may");
-        }
-        if !authors.is_empty() {
-            let session = self.id;
-            fx.event(Event::AuthorsRefusedThere { session, authors });
         }
         Ok(())
     }

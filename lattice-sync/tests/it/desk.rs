@@ -19,6 +19,8 @@ pub(crate) struct Desk {
     pub(crate) core: Core,
     pub(crate) disk: SetStore,
     plan: Plan,
+    /// The directions that the host allows.
+    pub(crate) mode: Mode,
     pub(crate) now: u64,
     /// What the core has sent and done, oldest first.
     pub(crate) sent: Vec<Frame>,
@@ -46,6 +48,7 @@ impl Desk {
             core: Core::new(limits, seed),
             disk: SetStore::new(key(node), 10),
             plan: Plan::new(),
+            mode: Mode::BOTH,
             now: 0,
             sent: Vec::new(),
             bytes: 0,
@@ -202,7 +205,7 @@ impl Desk {
             request => {
                 let peer = self.peer_of(session);
                 let (disk, plan) = (&mut self.disk, &mut self.plan);
-                answer(disk, plan, Mode::BOTH, peer, request, EPOCH_MS + self.now).0
+                answer(disk, plan, self.mode, peer, request, EPOCH_MS + self.now).0
             }
         }
     }

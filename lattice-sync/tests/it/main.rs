@@ -9,5 +9,6 @@ mod golden;
 mod host;
 mod hostile;
 mod probe;
+mod settle;
 mod sim;
 mod stores;

@@ -453,7 +453,8 @@ file, and an option overrides both. A wrong setting is an error of every command
 
 wait, LATTICE_WAIT, --wait: how many seconds a write waits for its turn; 10
 color, LATTICE_COLOR, --color: \"auto\", \"always\" or \"never\"; \"auto\"
-pager, LATTICE_PAGER, PAGER: the command that shows long texts on a terminal, or \"\" for no pager; \"less\"
+pager, LATTICE_PAGER, PAGER: the command that shows help, `history` and `describe` on a terminal if they are \
+longer than it, or \"\" for no pager; \"less\"
 log, LATTICE_LOG, -v: which events of the libraries are printed: a level (off, error, warn, info, debug, \
 trace), or levels of modules, as \"warn,lattice_backend=debug\"; \"off\"; -v is info, -vv is debug
 verify, LATTICE_VERIFY, --trust: what is done about a store that this data directory does not vouch for: \

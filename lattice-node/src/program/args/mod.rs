@@ -112,6 +112,22 @@ pub(super) struct Global {
 }
 
 impl Global {
+    /// The options of a command line that has only a data directory, if any.
+    pub(super) fn in_dir(data_dir: Option<PathBuf>) -> Self {
+        Self {
+            data_dir,
+            #[cfg(feature = "wasm")]
+            code: Vec::new(),
+            json: false,
+            quiet: false,
+            verbose: 0,
+            wait: None,
+            no_wait: false,
+            color: None,
+            settings: Settings::default(),
+        }
+    }
+
     /// How long a write waits for its turn.
     pub(super) fn wait(&self) -> Duration {
         match (self.no_wait, self.wait) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use lattice_backend::backend::{FileError, PeekError};
@@ -19,6 +19,7 @@ use crate::program::failure::{Failure, Kind};
 use crate::program::human;
 use crate::program::output::json_path_or_null;
 use crate::program::pipes::{FileArg, Input, Spool, Target, nearest};
+use crate::program::prompt;
 use crate::program::store_ref::of_leftovers;
 use crate::{AliasError, ManagerError, StoreManager};
 
@@ -418,19 +419,15 @@ pub(super) fn confirm(context: &Context<'_>, yes: bool, question: &str) -> Resul
     if yes {
         return Ok(());
     }
-    if context.host != Host::Process || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if context.host != Host::Process || !prompt::can_ask() {
         return Err(Failure::new(
             Kind::Usage,
             format!("{question} Give --yes to confirm"),
         ));
     }
     context.clear_progress();
-    let mut stderr = io::stderr();
-    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush())?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::failed("nothing was changed")),
+    match prompt::is_yes(question)? {
+        true => Ok(()),
+        false => Err(Failure::failed("nothing was changed")),
     }
 }

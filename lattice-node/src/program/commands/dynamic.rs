@@ -15,6 +15,7 @@ use crate::program::args;
 use crate::program::context::{Context, from_base64};
 use crate::program::failure::Failure;
 use crate::program::output::{Output, echo, escape, styles};
+use crate::program::pager;
 use crate::program::pipes::FileArg;
 use crate::program::suggest::did_you_mean;
 
@@ -65,6 +66,7 @@ pub(super) fn describe(context: &mut Context<'_>, what: &OsStr) -> Result<(), Fa
         }
     };
     let code = code_of(context, &logic);
+    pager::show(context);
     let value = json!({
         "store_id": store_id,
         "store_type": store_type,
@@ -335,7 +337,7 @@ fn read_file(context: &Context<'_>, file: FileArg) -> Result<Value, Failure> {
 fn print(out: &mut Output<'_>, result: &Value) -> Result<(), Failure> {
     match result {
         Value::List(values) => values.iter().try_for_each(|value| {
-            out.either(to_json(value), |_| match value {
+            out.row(to_json(value), |_| match value {
                 Value::Record(fields) => fields_in_line(fields),
                 value => in_line(value),
             })

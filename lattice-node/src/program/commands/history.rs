@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use console::truncate_str;
 use lattice_backend::op::{ApplyIndex, Op, OpKind, OpRef};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 use serde_json::json;
@@ -10,9 +11,11 @@ use super::timestamp;
 use crate::StoreHandle;
 use crate::program::args::{self, HistoryFormat};
 use crate::program::bulk::plural;
+use crate::program::columns::CUT;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::output::{escape_text, styles};
+use crate::program::pager;
 
 /// In a graph of more ops than this, each linear run is drawn as one node.
 const DRAWN_OPS: usize = 2000;
@@ -23,6 +26,7 @@ pub(super) fn history(context: &mut Context<'_>, history: &args::History) -> Res
     let path = context.path(&history.store.store)?;
     context.note_read(&history.store.store, &path);
     let store = context.node.manager().open_history(path)?;
+    pager::show(context);
     let count = store.op_count()?;
     let first = count.saturating_sub(history.limit.unwrap_or(u64::MAX));
     let is_graph = history.graph || history.format != HistoryFormat::Text;
@@ -178,7 +182,13 @@ fn draw(context: &mut Context<'_>, store: &dyn StoreHandle, nodes: &[Node]) -> R
         let parents = node.parents.iter().map(parent).collect();
         let glyph = if node.ops == 1 { "o" } else { ":" };
         let row = renderer.next_row(node.op, parents, glyph.into(), label(store, node)?);
-        context.out.raw(row.as_bytes())?;
+        match context.out.width() {
+            // A continued line would cross the edges.
+            Some(columns) => row
+                .lines()
+                .try_for_each(|line| context.out.line(&truncate_str(line, columns, CUT)))?,
+            None => context.out.raw(row.as_bytes())?,
+        }
     }
     Ok(())
 }

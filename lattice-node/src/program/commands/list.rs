@@ -95,9 +95,7 @@ fn print(context: &mut Context<'_>, all: &[Listed], aliases: &Aliases) -> Result
             },
             meta.store_type.to_string(),
             size,
-            aliases
-                .alias_of(meta.store_id)
-                .map_or(String::new(), ToString::to_string),
+            names(aliases, meta.store_id),
             if listed.is_known { "" } else { "unverified" }.to_owned(),
         ]);
     }
@@ -107,9 +105,16 @@ fn print(context: &mut Context<'_>, all: &[Listed], aliases: &Aliases) -> Result
         let message = value["error"]["message"].as_str().unwrap_or("?");
         let message = context.out.paint(styles::BAD, &escape(message.as_bytes()));
         let path = escape(listed.path.as_os_str().as_encoded_bytes());
-        context.out.line(&format!("{path}  {message}"))?;
+        context.out.prose(&format!("{path}  {message}"))?;
     }
     Ok(())
+}
+
+/// All names of a store.
+fn names(aliases: &Aliases, store_id: StoreId) -> String {
+    let names = aliases.iter().filter(|(_, id)| *id == store_id);
+    let names: Vec<&str> = names.map(|(alias, _)| alias.as_str()).collect();
+    names.join(", ")
 }
 
 fn json(

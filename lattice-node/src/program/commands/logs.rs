@@ -203,7 +203,7 @@ fn print(
     } else {
         json_bytes(&mut object, "content", &entry.content);
     }
-    context.out.either(object, |out| {
+    context.out.row(object, |out| {
         let by = format!("{}  {:.8}", timestamp(entry.time_ms()), entry.author);
         let by = out.paint(styles::FAINT, &by);
         format!("{by}  {}", shown(&entry.content, encoding))

@@ -216,7 +216,7 @@ fn print_change(
             object.insert("value".into(), Value::Null);
         }
     }
-    context.out.either(object, |out| {
+    context.out.row(object, |out| {
         let by = format!("{}  {:.8}", timestamp(change.hlc.ms()), change.op.author);
         let key = out.paint(styles::NAME, &shown(&change.key, encoding));
         let what = match &change.value {
@@ -240,7 +240,7 @@ fn print_entry(
     } else {
         json_bytes(&mut object, "content", &entry.content);
     }
-    context.out.either(object, |out| {
+    context.out.row(object, |out| {
         let by = format!("{}  {:.8}", timestamp(entry.time_ms()), entry.author);
         format!(
             "{}  {}",
@@ -273,7 +273,7 @@ fn watch_ops(
             "time": op.hlc().ms(),
             "what": what,
         });
-        context.out.either(value, |out| {
+        context.out.row(value, |out| {
             let by = format!("{}  {:.8}", timestamp(op.hlc().ms()), reference.author);
             format!("{}  {}", out.paint(styles::FAINT, &by), escape_text(&what))
         })?;

@@ -64,7 +64,7 @@ fn verify_all(context: &mut Context<'_>, depth: Depth) -> Result<(), Failure> {
                     "depth": depth_name(depth),
                     "findings": [failure.to_json()],
                 }))?,
-                false => context.out.line(&escape_text(failure.message()))?,
+                false => context.out.prose(&escape_text(failure.message()))?,
             }
         }
     }

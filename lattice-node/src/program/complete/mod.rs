@@ -4,6 +4,8 @@
 //! candidates, from the description of its arguments and from the stores. It opens stores for
 //! reading, writes nothing, and reports no errors; what it cannot find it does not offer.
 
+#[cfg(feature = "shell")]
+mod files;
 mod line;
 mod place;
 mod values;
@@ -19,7 +21,6 @@ use serde_json::json;
 pub(super) use self::line::Line;
 use self::place::Place;
 use super::args::{Args, Complete, Completions, Global, Shell};
-use super::config::Settings;
 use super::context::{Context, Host};
 use super::failure::Failure;
 use super::output::{Output, escape_text};
@@ -150,14 +151,41 @@ pub(super) fn complete(context: &mut Context<'_>, complete: &Complete) -> Result
     Ok(())
 }
 
-/// The words that begin with `current` and can follow the words after the program's name.
+/// The words that begin with `current` and can follow the words after the program's name, and files.
+/// A command that has no STORE yet can be one on the store in use.
 #[cfg(feature = "shell")]
-pub(super) fn offered(native: &Registry, words: &[OsString], current: &str) -> Vec<String> {
+pub(super) fn offered(
+    native: &Registry,
+    words: &[OsString],
+    current: &str,
+    store: Option<&str>,
+) -> Vec<String> {
     let mut root = Args::command();
     root.build();
-    let answer = answer(native, &Place::after(&root, words), current);
-    let words = answer.all.into_iter().map(|candidate| candidate.value);
-    words.collect()
+    let place = Place::after(&root, words);
+    let of_store = store.and_then(|store| place.on_store(store.as_ref()));
+    let mut all: Vec<String> = Vec::new();
+    for place in [Some(place), of_store].into_iter().flatten() {
+        let answer = answer(native, &place, current);
+        let typed = current.strip_prefix(&answer.before).unwrap_or(current);
+        let named = self::files::named(answer.files, typed);
+        let named = named
+            .into_iter()
+            .map(|name| format!("{}{name}", answer.before));
+        let found = answer.all.into_iter().map(|candidate| candidate.value);
+        for word in found.chain(named) {
+            if !all.contains(&word) {
+                all.push(word);
+            }
+        }
+    }
+    all
+}
+
+/// The files whose names begin with `current`.
+#[cfg(feature = "shell")]
+pub(super) fn files(current: &str) -> Vec<String> {
+    self::files::named(Files::All, current)
 }
 
 /// The words that can stand at the cursor.
@@ -213,16 +241,11 @@ fn add_values(
     answer: &mut Answer,
 ) {
     let global = Global {
-        data_dir: place.values("data_dir").next_back().map(PathBuf::from),
         #[cfg(feature = "wasm")]
         code: place.values("code").map(PathBuf::from).collect(),
-        json: false,
         quiet: true,
-        verbose: 0,
-        wait: None,
         no_wait: true,
-        color: None,
-        settings: Settings::default(),
+        ..Global::in_dir(place.values("data_dir").next_back().map(PathBuf::from))
     };
     let out = Output::kept(io::sink(), io::sink(), &global);
     let inner = Context::new(Host::Completion, &global, native.clone(), out);

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{Arg, Command};
 
 /// The words before the cursor, as the program reads them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Place<'c> {
     pub(super) root: &'c Command,
     /// The command of the words so far.
@@ -129,6 +129,21 @@ impl<'c> Place<'c> {
             .get_positionals()
             .nth(self.positions)
             .or_else(last)
+    }
+
+    /// The place after a first STORE, which the user has not typed. `None` if the command takes none.
+    #[cfg(feature = "shell")]
+    pub(super) fn on_store(&self, store: &OsStr) -> Option<Self> {
+        let first = self.position().filter(|_| self.positions == 0)?;
+        let is_store = |name: &clap::builder::Str| name == "STORE";
+        first
+            .get_value_names()?
+            .first()
+            .filter(|name| is_store(name))?;
+        let mut place = self.clone();
+        place.given.push((first, store.to_owned()));
+        place.positions = 1;
+        Some(place)
     }
 
     /// Whether a command can stand at the cursor.

@@ -252,7 +252,8 @@ impl Settings {
             .expect("the key accepts only seconds")
     }
 
-    fn color(&self) -> Color {
+    /// When there are colours.
+    pub(super) fn color(&self) -> Color {
         keys::parsed(self.text(Key::Color))
     }
 

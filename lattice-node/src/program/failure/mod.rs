@@ -4,6 +4,7 @@
 mod code;
 mod interrupted;
 mod kind;
+mod kinds;
 #[cfg(feature = "shell")]
 mod printed;
 mod step;
@@ -14,22 +15,24 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lattice_backend::backend::{BackendError, Cause, FileError, PeekError};
+use lattice_backend::backend::{BackendError, Cause};
 use lattice_backend::bundle::BundleError;
 use lattice_backend::engine::ingest::IngestError;
-use lattice_backend::engine::open::OpenError;
 use lattice_backend::engine::read::{FeedError, InfoError, MethodError};
 use lattice_backend::engine::write::AppendError;
 use lattice_kvstore::KvRefusal;
 use lattice_registry::{RegisterError, ResolveError};
 
 pub(super) use kind::Kind;
+pub(super) use kinds::manager_kind;
+use kinds::{backend_kind, peek_kind, refusal_kind};
 pub(super) use step::Step;
-use text::{bounded, is_not_a_directory, next_step, print_error, step_to_a_directory};
+use text::{bounded, is_not_a_directory, is_replaced, next_step, print_error, step_to_a_directory};
 pub(super) use text::{chain, print_json};
 
 use crate::program::hints::Hints;
-use crate::program::output::{escape_text, json_text};
+use crate::program::output::{columns_of, escape_text, json_text};
+use crate::program::prose::fitted;
 use crate::program::suggest::did_you_mean;
 use crate::{AliasError, IdentityError, ManagerError, NodeError};
 
@@ -47,6 +50,8 @@ pub(super) struct Failure {
     fields: serde_json::Map<String, serde_json::Value>,
     /// True if the message names a remedy that makes others useless.
     has_remedy: bool,
+    /// True if the place of a store has something else.
+    is_replaced: bool,
     /// True if something in a path is not a directory; the remedy is added when it is known where
     /// the stores are.
     is_not_a_directory: bool,
@@ -61,6 +66,7 @@ impl Failure {
             lacks_place: false,
             silent: false,
             has_remedy: false,
+            is_replaced: false,
             is_not_a_directory: false,
             fields: serde_json::Map::new(),
         }
@@ -123,6 +129,7 @@ impl Failure {
     /// An error with its causes, and the remedy if one is known.
     pub(super) fn of(kind: Kind, error: &(dyn Error + 'static)) -> Self {
         let failure = Self {
+            is_replaced: is_replaced(error),
             is_not_a_directory: is_not_a_directory(error),
             ..Self::new(kind, chain(error))
         };
@@ -164,9 +171,10 @@ impl Failure {
 
     /// Adds the remedy for damage, and completes the commands in the message.
     pub(super) fn complete(self, hints: &Hints, step: Step) -> Self {
-        let failure = match self.kind == Kind::DamagedStore && !self.has_remedy {
-            true => self.and(step.for_damage()),
-            false => self,
+        let failure = match (self.kind, self.has_remedy) {
+            (Kind::DamagedStore, false) => self.and(step.for_damage()),
+            (_, false) if self.is_replaced => self.and(step.for_replaced()),
+            _ => self,
         };
         let failure = match failure.is_not_a_directory {
             true => {
@@ -228,8 +236,12 @@ impl Failure {
             error.extend(self.fields.clone());
             print_error(&json_text(&serde_json::json!({ "error": error })));
         } else {
-            let prefix = super::error_prefix();
-            print_error(&format!("{prefix} {}", escape_text(&message)));
+            let prefix = super::usage::error_prefix();
+            let line = format!("{prefix} {}", escape_text(&message));
+            match columns_of(&console::Term::stderr()) {
+                Some(columns) => print_error(&fitted(&line, columns)),
+                None => print_error(&line),
+            }
         }
     }
 }
@@ -407,92 +419,6 @@ impl<R: Error + 'static> From<AppendError<R>> for Failure {
             lacks_place: matches!(error, AppendError::Backend(_)),
             ..Self::of(kind, &error)
         }
-    }
-}
-
-/// The kind of a store type's refusal: a condition that does not hold has a kind of its own.
-fn refusal_kind(refusal: &(dyn Error + 'static)) -> Kind {
-    match refusal.downcast_ref() {
-        Some(KvRefusal::Expectation { .. }) => Kind::Expectation,
-        _ => Kind::Failed,
-    }
-}
-
-/// The kind of a manager's error, also for an entry of a list.
-pub(super) fn manager_kind(error: &ManagerError) -> Kind {
-    match error {
-        ManagerError::NoSuchStore { .. } => Kind::NoStore,
-        ManagerError::NoDirectory { .. } => Kind::NoFile,
-        ManagerError::Peek(error) => peek_kind(error),
-        ManagerError::Resolve(ResolveError::Unknown { .. }) => Kind::UnknownType,
-        ManagerError::Resolve(ResolveError::NoMigration { .. }) => Kind::Usage,
-        #[cfg(feature = "wasm")]
-        ManagerError::Resolve(ResolveError::Resolver { source, .. }) => {
-            source.downcast_ref().map_or(Kind::Failed, code::kind)
-        }
-        ManagerError::Create(error) => file_kind(error),
-        ManagerError::MigrateChanged { .. } | ManagerError::VerifyChanged { .. } => Kind::InUse,
-        ManagerError::Verify { source, .. } | ManagerError::Compact { source, .. } => {
-            backend_kind(source)
-        }
-        ManagerError::Open(error) => open_kind(error),
-        ManagerError::Misplaced { .. } => Kind::Damaged,
-        ManagerError::MigrateDamaged { .. }
-        | ManagerError::CopyDamaged { .. }
-        | ManagerError::Unsound { .. } => Kind::DamagedStore,
-        ManagerError::Unverifiable { source, .. } => manager_kind(source),
-        ManagerError::OpenElsewhere { .. } => Kind::InUse,
-        _ => Kind::Failed,
-    }
-}
-
-fn open_kind(error: &OpenError) -> Kind {
-    match error {
-        OpenError::File(error) => file_kind(error),
-        OpenError::Peek(error) => peek_kind(error),
-        OpenError::Backend { source, .. } => backend_kind(source),
-        OpenError::NewerSchema { .. } => Kind::Newer,
-        OpenError::NeedsMigration { .. }
-        | OpenError::LogicChanged { .. }
-        | OpenError::OlderSchema { .. } => Kind::NeedsUpgrade,
-        OpenError::Genesis { .. }
-        | OpenError::IdAgainstGenesis { .. }
-        | OpenError::TypeAgainstGenesis { .. }
-        | OpenError::History { .. } => Kind::DamagedStore,
-        OpenError::NoGenesis { .. }
-        | OpenError::LogicDiffers { .. }
-        | OpenError::MigrationDiffers { .. } => Kind::Damaged,
-        _ => Kind::Failed,
-    }
-}
-
-fn peek_kind(error: &PeekError) -> Kind {
-    match error {
-        PeekError::File(error) => file_kind(error),
-        PeekError::Meta { .. } => Kind::Damaged,
-        PeekError::Backend { source, .. } => backend_kind(source),
-        _ => Kind::Failed,
-    }
-}
-
-fn file_kind(error: &FileError) -> Kind {
-    match error {
-        FileError::NotFound { .. } => Kind::NoStore,
-        FileError::InUse { .. } => Kind::InUse,
-        FileError::NotAStore { .. } => Kind::NotAStore,
-        FileError::Damaged { .. } | FileError::JournalMissing { .. } => Kind::DamagedStore,
-        _ => Kind::Failed,
-    }
-}
-
-fn backend_kind(error: &BackendError) -> Kind {
-    match error {
-        BackendError::Damaged { .. }
-        | BackendError::Row { .. }
-        | BackendError::JournalMissing { .. } => Kind::DamagedStore,
-        BackendError::SnapshotsLive | BackendError::InUse(_) => Kind::InUse,
-        BackendError::Shared(error) => backend_kind(error),
-        _ => Kind::Failed,
     }
 }
 

@@ -43,4 +43,12 @@ impl Step {
             Self::Restore => "restore another copy",
         }
     }
+
+    /// The remedy if the place of a store has something else.
+    pub(super) const fn for_replaced(self) -> &'static str {
+        match self {
+            Self::Restore => "restore another copy",
+            _ => "`lattice restore FILE` restores a copy",
+        }
+    }
 }

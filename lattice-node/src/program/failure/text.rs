@@ -3,16 +3,24 @@
 use std::borrow::Cow;
 use std::env;
 use std::error::Error;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use lattice_backend::backend::{FileError, PeekError};
+use lattice_backend::bundle::BundleError;
+use lattice_backend::engine::open::OpenError;
+
+use crate::ManagerError;
 use crate::program::output::json_text;
 
 /// The most bytes of a message, and how many of them are its end. Texts of users, files and modules
 /// can be in it.
 const MAX_MESSAGE_BYTES: usize = 4096;
 const END_BYTES: usize = 1024;
+/// How every bundle begins.
+const BUNDLE_START: &[u8; 15] = b"lattice bundle\n";
 
 /// Omits the middle of a message that is too long: the start has the cause, the end the remedy.
 pub(super) fn bounded(message: &str) -> Cow<'_, str> {
@@ -50,7 +58,7 @@ pub(super) fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
             _ if is_out_of_files(error) => {
                 "close other files, or raise the limit of open files (`ulimit -n`)"
             }
-            _ => "",
+            _ => step_from_another_file(error),
         };
         if !step.is_empty() {
             return Some(step);
@@ -58,6 +66,57 @@ pub(super) fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
         cause = error.source();
     }
     None
+}
+
+/// Whether the place of a store has something else.
+pub(super) fn is_replaced(error: &(dyn Error + 'static)) -> bool {
+    let found = file_error(error);
+    matches!(found, Some(FileError::NotAStore { path, .. }) if path.ends_with("state.db"))
+}
+
+/// The command for a file of another kind than the one that was expected.
+fn step_from_another_file(error: &(dyn Error + 'static)) -> &'static str {
+    if let Some(FileError::NotAStore { path, .. }) = file_error(error)
+        && is_bundle(path)
+    {
+        return "it is a bundle, which `lattice bundle apply FILE` takes";
+    }
+    match error.downcast_ref() {
+        Some(BundleError::NotABundle { found }) if found.starts_with("redb") => {
+            "it looks like a store: `lattice restore FILE` takes a copy of a store"
+        }
+        _ => "",
+    }
+}
+
+/// The error of a file. Errors that only pass it on do not name it as their source.
+fn file_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a FileError> {
+    fn of_peek(error: &PeekError) -> Option<&FileError> {
+        match error {
+            PeekError::File(error) => Some(error),
+            _ => None,
+        }
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            ManagerError::Peek(error) | ManagerError::Open(OpenError::Peek(error)) => {
+                of_peek(error)
+            }
+            ManagerError::Open(OpenError::File(error)) | ManagerError::Create(error) => Some(error),
+            _ => None,
+        };
+    }
+    let peeked = error.downcast_ref().and_then(of_peek);
+    peeked.or_else(|| error.downcast_ref())
+}
+
+/// Whether a file begins like a bundle.
+fn is_bundle(path: &Path) -> bool {
+    let begins = |mut file: File| {
+        let mut start = [0; BUNDLE_START.len()];
+        file.read_exact(&mut start).is_ok() && start == *BUNDLE_START
+    };
+    path.is_file() && File::open(path).is_ok_and(begins)
 }
 
 /// Whether something in a path is not a directory.

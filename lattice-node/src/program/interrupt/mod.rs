@@ -55,6 +55,18 @@ struct State {
     is_over: bool,
     /// The process is about to end.
     is_taken: bool,
+    /// How many programs run to which Ctrl-C is left.
+    left: usize,
+}
+
+/// Leaves Ctrl-C to a program that the user sees, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Left(Arc<Interruption>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.0.state().left -= 1;
+    }
 }
 
 /// Receives the signals of this process from now on. Signals that were ignored when the process
@@ -91,6 +103,17 @@ impl Interruption {
             Some(signal) => Err(Failure::interrupted(signal)),
             None => Ok(()),
         }
+    }
+
+    /// Leaves Ctrl-C to a program that runs on the terminal.
+    pub(super) fn leave(self: &Arc<Self>) -> Left {
+        self.state().left += 1;
+        Left(Arc::clone(self))
+    }
+
+    /// Whether a signal is for this program.
+    fn takes(&self, signal: Signal) -> bool {
+        signal != Signal::Int || self.state().left == 0
     }
 
     /// Records a signal, unless an earlier one is recorded.

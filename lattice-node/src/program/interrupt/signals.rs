@@ -108,7 +108,8 @@ fn wait(signals: &[i32], interruption: &Interruption, ready: &mpsc::Sender<()>) 
     };
     let _ = ready.send(());
     let first = loop {
-        if let Some(first) = received.wait().find_map(Signal::of_raw) {
+        let mut signals = received.wait().filter_map(Signal::of_raw);
+        if let Some(first) = signals.find(|signal| interruption.takes(*signal)) {
             break first;
         }
     };
@@ -127,7 +128,7 @@ fn wait(_: &[i32], interruption: &Interruption, ready: &mpsc::Sender<()>) {
     }
     loop {
         thread::sleep(std::time::Duration::from_millis(50));
-        if flag.swap(false, Ordering::AcqRel) {
+        if flag.swap(false, Ordering::AcqRel) && interruption.takes(Signal::Int) {
             interruption.raise(Signal::Int);
             interruption.end(Signal::Int, || flag.swap(false, Ordering::AcqRel));
         }

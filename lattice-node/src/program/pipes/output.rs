@@ -136,11 +136,12 @@ impl Write for Sink<'_> {
 }
 
 fn not_created(file: &Path, error: io::Error) -> Failure {
-    let exists = error.kind() == io::ErrorKind::AlreadyExists;
-    let failure = Failure::from(error).within(&format!("cannot create {}", file.display()));
-    match exists {
-        true => failure.and("name another file"),
-        false => failure,
+    let file = file.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::failed(format!("{file} already exists; name another file"))
+        }
+        _ => Failure::from(error).within(&format!("cannot create {file}")),
     }
 }
 

@@ -15,7 +15,7 @@ use rustyline::{Config, Editor, Helper};
 use super::statement::{MODES, OWN};
 use super::{Ended, Session, Store};
 use crate::Registry;
-use crate::program::complete::{Line, offered};
+use crate::program::complete::{Line, files, offered};
 use crate::program::failure::Failure;
 
 /// The file of the history, in the data directory.
@@ -82,10 +82,11 @@ impl Words {
     /// The words that can stand after others.
     fn after(&self, words: &[String], current: &str) -> Vec<String> {
         let store = self.store.borrow();
+        let used = store.as_ref().map(|store| &*store.name);
         let command = |words: &[&str]| {
             let words = words.iter().map(OsString::from);
             let line: Vec<_> = self.options.iter().cloned().chain(words).collect();
-            offered(&self.native, &line, current)
+            offered(&self.native, &line, current, used)
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let begun = |names: &mut dyn Iterator<Item = &str>| -> Vec<String> {
@@ -104,6 +105,7 @@ impl Words {
             }
             (["use"], _) => command(&["info"]),
             ([".mode"], _) => begun(&mut MODES.iter().map(|(name, _)| *name)),
+            ([".read"], _) => files(current),
             ([".timing"], _) => begun(&mut ["on", "off"].into_iter()),
             ([name, rest @ ..], Some(store))
                 if store.methods.iter().any(|method| method.name == *name) =>

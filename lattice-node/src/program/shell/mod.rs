@@ -213,7 +213,7 @@ impl Session<'_, '_> {
     }
 
     fn print(&mut self, text: &str) -> Result<(), Failure> {
-        self.context.out.line(text)?;
+        self.context.out.prose(text)?;
         self.context.out.flush()
     }
 
@@ -295,14 +295,22 @@ impl Session<'_, '_> {
             let message = error
                 .as_ref()
                 .and_then(|error| error["error"]["message"].as_str());
-            let text = match message {
-                Some(message) => format!("lattice: {}", escape_text(message)),
-                None => line.to_owned(),
-            };
-            let _ = writeln!(io::stderr(), "{text}");
+            // The lines below the first one of a usage error are texts as they are.
+            let mut lines = message.unwrap_or(line).lines();
+            if let Some(first) = lines.next().filter(|_| message.is_some()) {
+                Failure::failed(first).print(false);
+                lines.for_each(|line| print_text(&escape_text(line)));
+            } else {
+                print_text(line);
+            }
         }
         Ok(status)
     }
+}
+
+fn print_text(line: &str) {
+    // A failed write is ignored: standard error has no reader.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn no_store() -> Failure {

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output::{Output, styles};
 use super::pager;
+use super::prose::{COLUMNS, wrapped};
 use super::suggest::did_you_mean;
 
 /// A concept that the help explains.
@@ -39,8 +40,6 @@ pub(super) const TOPICS: [Topic; 6] = [
     topic!("exit-codes"),
 ];
 
-/// The columns of a text that is not for a terminal.
-const COLUMNS: usize = 80;
 /// The columns of the widest text.
 const MOST_COLUMNS: usize = 100;
 
@@ -108,23 +107,6 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
         }
     }
     all
-}
-
-/// Breaks a text between words, into lines of at most so many columns. A longer word has a line of
-/// its own.
-pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let width = console::measure_text_width(word);
-        match lines.last_mut() {
-            Some(line) if console::measure_text_width(line) + 1 + width <= columns => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// A topic as text of so many columns.

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::{Block, TOPICS, blocks, wrapped};
+use super::{Block, TOPICS, blocks};
 use crate::program::args::Args;
 use crate::program::failure::Kind;
 
@@ -19,13 +19,6 @@ fn texts_are_split_into_their_parts() {
         Block::Paragraph("last".into()),
     ];
     assert_eq!(blocks(text), expected);
-}
-
-#[test]
-fn texts_are_wrapped_between_words() {
-    assert_eq!(wrapped("ab cd  efghij k", 5), ["ab cd", "efghij", "k"]);
-    assert_eq!(wrapped("", 5), [""; 0]);
-    assert_eq!(wrapped("grün grün", 9), ["grün grün"]);
 }
 
 #[test]

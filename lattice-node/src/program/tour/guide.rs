@@ -138,6 +138,7 @@ impl<'a, 'b> Guide<'a, 'b> {
     }
 
     /// Runs a command with its output redirected to a file of the tour.
+    #[cfg(not(feature = "sync"))]
     pub(super) fn run_into(
         &mut self,
         user: &str,

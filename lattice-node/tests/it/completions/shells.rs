@@ -52,6 +52,7 @@ impl Terminal {
             .env("XDG_DATA_HOME", home)
             .env("LATTICE_DATA_DIR", data)
             .env("TERM", "xterm")
+            .env("LATTICE_PAGER", "cat")
             .env("LC_ALL", "C.UTF-8")
             .env_remove("BASH_ENV")
             .stdin(Stdio::piped())

@@ -416,6 +416,13 @@ pub(super) fn all() -> Vec<Case> {
         )
         .says(&["config.toml, line 1: wait is true; expected a number"]),
         case("no store", keys, "D get t nut", ("no_store", 3)).says(&["list"]),
+        case(
+            "a directory without stores",
+            Scene::new,
+            "D get t nut",
+            ("no_store", 3),
+        )
+        .says(&["create core:kvstore"]),
         case("no key", keys, "D get s pin", ("no_key", 3)).says(&["pin"]),
         case("no file", keys, "D import s rows.csv", ("no_file", 3)).says(&["rows.csv"]),
         case("no identity", Scene::new, "D identity", ("not_found", 3)),

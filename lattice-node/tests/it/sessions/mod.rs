@@ -8,6 +8,7 @@
 
 mod shell;
 mod stores;
+mod width;
 
 use std::env;
 use std::fs;
@@ -24,17 +25,8 @@ const UPDATE: &str = "UPDATE_SESSIONS";
 fn every_session_prints_what_was_recorded() {
     let fixtures = tempfile::tempdir().unwrap();
     stores::make(fixtures.path());
-    let mut sessions: Vec<PathBuf> = fs::read_dir(CLI)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
-        .collect();
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    sessions.extend(PAGES.iter().map(|page| docs.join(page)));
-    sessions.sort();
-    assert!(sessions.len() >= 6, "sessions are missing: {sessions:?}");
     let mut changed = Vec::new();
-    for session in sessions {
+    for session in sessions() {
         let recorded = fs::read_to_string(&session).unwrap();
         let played = play(&session, &recorded, fixtures.path());
         if played == recorded {
@@ -70,14 +62,7 @@ fn every_session_prints_what_was_recorded() {
 
 /// Runs the commands of a session; returns its text with their output.
 fn play(session: &Path, text: &str, fixtures: &Path) -> String {
-    let sandbox = tempfile::tempdir().unwrap();
-    let files = session.with_extension("");
-    if files.is_dir() {
-        for entry in fs::read_dir(files).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), sandbox.path().join(entry.file_name())).unwrap();
-        }
-    }
+    let sandbox = sandbox(session);
     let mut shell = Shell::new(sandbox.path(), fixtures);
     let mut played = String::new();
     let mut in_console = false;
@@ -95,4 +80,31 @@ fn play(session: &Path, text: &str, fixtures: &Path) -> String {
         }
     }
     played
+}
+
+/// The directory of a session, with copies of its files.
+fn sandbox(session: &Path) -> tempfile::TempDir {
+    let sandbox = tempfile::tempdir().unwrap();
+    let files = session.with_extension("");
+    if files.is_dir() {
+        for entry in fs::read_dir(files).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), sandbox.path().join(entry.file_name())).unwrap();
+        }
+    }
+    sandbox
+}
+
+/// All sessions.
+fn sessions() -> Vec<PathBuf> {
+    let mut sessions: Vec<PathBuf> = fs::read_dir(CLI)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
+        .collect();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    sessions.extend(PAGES.iter().map(|page| docs.join(page)));
+    sessions.sort();
+    assert!(sessions.len() >= 6, "sessions are missing: {sessions:?}");
+    sessions
 }

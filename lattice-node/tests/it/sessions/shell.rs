@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use regex::{Captures, Regex};
+
+/// What separates the outputs of commands on a terminal.
+const END: &str = "<the end of a command>";
 
 pub(super) struct Shell {
     dir: PathBuf,
@@ -69,10 +73,11 @@ impl Shell {
         }
     }
 
-    /// The output of a command line on both streams, and its exit code if it is not 0.
-    pub(super) fn run(&mut self, command: &str) -> String {
-        let output = Command::new("sh")
-            .args(["-c", &format!("exec 2>&1\n{command}")])
+    /// `sh` with the program and its stores.
+    fn shell(&self, line: &[&str]) -> Output {
+        let (name, arguments) = line.split_first().unwrap();
+        Command::new(name)
+            .args(arguments)
             .current_dir(&self.dir)
             .env("PATH", &self.path)
             .env("LATTICE_DATA_DIR", "data")
@@ -82,7 +87,28 @@ impl Shell {
             .env_remove("PAGER")
             .stdin(Stdio::null())
             .output()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// What command lines print on a terminal of 80 columns, in this order. They cannot read it.
+    pub(super) fn run_on_terminal(&self, commands: &[&str]) -> Vec<String> {
+        let lines = commands
+            .iter()
+            .map(|command| format!("({command}\n) < /dev/null\n"));
+        let script = lines.collect::<Vec<_>>().join(&format!("echo '{END}'\n"));
+        fs::write(self.dir.join("commands.sh"), script).unwrap();
+        let line = "stty cols 80 rows 24; LATTICE_PAGER=cat sh commands.sh";
+        let output = self.shell(&["script", "-qec", line, "/dev/null"]);
+        let printed = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+        printed
+            .split(&format!("{END}\n"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The output of a command line on both streams, and its exit code if it is not 0.
+    pub(super) fn run(&mut self, command: &str) -> String {
+        let output = self.shell(&["sh", "-c", &format!("exec 2>&1\n{command}")]);
         let mut text = String::from_utf8(output.stdout).expect("the program prints text");
         if !text.is_empty() && !text.ends_with('\n') {
             text.push_str("<no line end>\n");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lattice_backend::engine::read::PeerRow;
 use lattice_backend::op::OpRef;
 use lattice_meta::PubKey;
 use lattice_sync::host::Request;
@@ -9,7 +10,7 @@ use lattice_sync::wire::Frame;
 use lattice_sync::{Event, FindFault, Over};
 
 use crate::sim::disk::{Disk, Fate};
-use crate::sim::world::{Failure, GENESIS, Node};
+use crate::sim::world::{Failure, GENESIS, Node, key};
 
 /// A session as the simulator sees it: connection and channel.
 type Session = (u64, u32);
@@ -182,6 +183,22 @@ impl Checks {
                 "node {node} notes a cursor at {upto} of node {there}, and lacks {lacks}"
             )),
         }
+    }
+
+    /// A round is over: if the peer has confirmed all, it has what was here before its cursor.
+    pub(crate) fn settled(
+        &self,
+        nodes: &[Node],
+        node: usize,
+        there: Option<usize>,
+        gave: Option<bool>,
+    ) -> Result<(), Failure> {
+        let (Some(there), Some(true)) = (there, gave) else {
+            return Ok(());
+        };
+        let served = nodes[node].disk.row(&key(there), PeerRow::Served);
+        let upto = served.map_or(0, |row| row.upto);
+        self.noted(nodes, there, Some(node), upto)
     }
 
     pub(crate) fn asked(&mut self, request: &Request) {

@@ -177,6 +177,13 @@ fn quiet(world: &mut World) -> Result<(), Failure> {
     }
     // Those who cannot become equal compare now and then.
     settle(world, world.now + 20_000, 500)?;
+    for (node, found) in world.nodes.iter().enumerate() {
+        for status in found.core.iter().flat_map(|core| core.status()) {
+            if !found.settled.contains(&status.session) {
+                return Err(format!("node {node} does not end a round: {status:?}"));
+            }
+        }
+    }
     if world.plans() > 0 {
         return Err(format!("{} plans are kept", world.plans()));
     }
@@ -326,6 +333,7 @@ fn schedules_are_safe_and_end_equal() {
         "event AuthorsRefused",
         "event AuthorsRefusedThere",
         "event Caught",
+        "event Settled",
         "request TipsSince",
         "request ReadPlan",
     ];

@@ -190,6 +190,8 @@ impl Store<'_, '_> {
         let is_damage = failure.is_damage() || failure.kind() == Kind::NotAStore;
         let kind = failure.kind();
         let command = match kind {
+            // Of a file whose first table cannot be read, nothing can be salvaged.
+            kind if kind.is_damage() && self.store_id.is_none() => Some("lattice restore FILE"),
             kind if kind.is_damage() => Some("lattice salvage STORE"),
             Kind::NotAStore | Kind::NoStore => Some("lattice restore FILE"),
             // Of code that is not here, or of another process, the message says what to do.

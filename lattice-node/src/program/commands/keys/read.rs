@@ -105,7 +105,7 @@ fn print_row(
                 out.raw(b"\0")
             });
     }
-    out.either(entry(key, value, encoding), |out| {
+    out.row(entry(key, value, encoding), |out| {
         let key = out.paint(styles::NAME, &shown(key, encoding));
         value.map_or(key.clone(), |value| {
             format!("{key}\t{}", shown(value, encoding))
@@ -193,7 +193,7 @@ fn print_siblings(
         object.insert("author".into(), json!(sibling.op.author));
         object.insert("time".into(), sibling.hlc.ms().into());
         object.insert("op".into(), json!(sibling.op.id));
-        out.either(object, |out| {
+        out.row(object, |out| {
             let key = out.paint(styles::NAME, &shown(key, encoding));
             let current = if place == 0 { "current" } else { "also" };
             let by = format!("{}  {:.8}", timestamp(sibling.hlc.ms()), sibling.op.author);

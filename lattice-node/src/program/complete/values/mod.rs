@@ -229,6 +229,16 @@ fn add_arguments(
     let Some(method) = methods.iter().find(|one| OsStr::new(&*one.name) == method) else {
         return Ok(());
     };
+    let files = method
+        .params
+        .iter()
+        .map(|param| format!("{}=@", param.name));
+    if let Some(before) = files.into_iter().find(|before| current.starts_with(before)) {
+        // The value is in a file.
+        answer.files = Files::All;
+        answer.before = before;
+        return Ok(());
+    }
     if let Some(value) = current.strip_prefix("key=") {
         return add_keys(context, place, "key=", value, answer);
     }

@@ -43,6 +43,8 @@ pub(crate) struct Node {
     fuse: Option<(usize, u64, bool)>,
     plans: BTreeMap<SessionId, Plan>,
     sessions: BTreeMap<SessionId, u64>,
+    /// Sessions that have reported the end of a round.
+    pub(crate) settled: BTreeSet<SessionId>,
     slow_ms: u64,
     disk_free: u64,
     skew_ms: i64,
@@ -166,6 +168,7 @@ impl World {
             fuse: None,
             plans: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            settled: BTreeSet::new(),
             slow_ms: 0,
             disk_free: 0,
             skew_ms: 0,

@@ -50,6 +50,7 @@ impl World {
         found.fuse = None;
         found.plans.clear();
         found.sessions.clear();
+        found.settled.clear();
         found.disk.crash();
         let mut closed = Vec::new();
         for (conn, found) in &mut self.conns {
@@ -191,6 +192,13 @@ impl World {
             .counts
             .entry(format!("event {name}"))
             .or_insert(0) += 1;
+        if let Event::Settled { session, gave, .. } = &event {
+            let found = &mut self.nodes[node];
+            found.settled.insert(*session);
+            let conn = found.sessions.get(session).copied();
+            let there = conn.and_then(|conn| self.node_at_other_end(conn, node));
+            self.checks.settled(&self.nodes, node, there, *gave)?;
+        }
         let conn = match &event {
             Event::Lost { conn, .. } | Event::Found { conn, .. } => Some(conn.0),
             Event::Over { session, .. } => self.nodes[node].sessions.get(session).copied(),
