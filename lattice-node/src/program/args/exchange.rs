@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Store, Trusting, Whose};
+use super::copies::Whose;
+use super::{Store, Trusting};
 
 pub(super) const SERVE: &str = "\
 Without --store, a peer can exchange every store of the data directory whose name or id it knows. \

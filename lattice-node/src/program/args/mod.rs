@@ -25,7 +25,7 @@ use super::config::Settings;
 #[cfg(feature = "wasm")]
 pub(super) use code::{Code, CodeCommand, Publish, Trust, TrustPolicy};
 pub(super) use copies::{
-    Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch, Whose,
+    Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch,
 };
 #[cfg(feature = "sync")]
 pub(super) use exchange::{CloneStore, Serve, SyncStore};

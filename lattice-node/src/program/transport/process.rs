@@ -200,7 +200,8 @@ fn shown(command: &Command) -> String {
     words.map(word).collect::<Vec<_>>().join(" ")
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::io::Write;
     use std::sync::mpsc;
