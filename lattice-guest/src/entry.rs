@@ -157,7 +157,7 @@ fn call<M: StoreCode>(
         .ok()
         .and_then(|number| M::METHODS.get(number));
     let entry = entry.unwrap_or_else(|| fail(format_args!("no method has the number {method}")));
-    (entry, Args::from_bytes(&entry.method, args))
+    (entry, Args::from_checked(&entry.method, args))
 }
 
 fn answer(result: Result<Vec<u8>, (u8, String)>) -> u64 {

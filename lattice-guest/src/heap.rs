@@ -9,17 +9,17 @@ use core::ptr;
 const PAGE: usize = 65_536;
 
 struct Heap {
-    /// The first free address; 0 before the first allocation.
-    next: Cell<usize>,
-    /// The end of the memory.
-    end: Cell<usize>,
+    /// The first free address.
+    next: Cell<*mut u8>,
+    /// The end of the memory; null before the first allocation.
+    end: Cell<*mut u8>,
     /// Number of live blocks.
     blocks: Cell<usize>,
 }
 
 /// A saved position of the front of the heap.
 pub(crate) struct Mark {
-    next: usize,
+    next: *mut u8,
     blocks: usize,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn mark() -> Mark {
 /// # Safety
 /// No block that was made before the mark has been freed since.
 pub(crate) unsafe fn release(mark: Mark) {
-    if HEAP.blocks.get() == mark.blocks && mark.next > 0 {
+    if HEAP.blocks.get() == mark.blocks {
         HEAP.next.set(mark.next);
     }
 }
@@ -46,8 +46,8 @@ unsafe impl Sync for Heap {}
 
 #[global_allocator]
 static HEAP: Heap = Heap {
-    next: Cell::new(0),
-    end: Cell::new(0),
+    next: Cell::new((&raw const __heap_base).cast_mut()),
+    end: Cell::new(ptr::null_mut()),
     blocks: Cell::new(0),
 };
 
@@ -58,54 +58,59 @@ unsafe extern "C" {
 
 impl Heap {
     /// Moves the front to `end`, and grows the memory if necessary.
-    fn reach(&self, end: usize) -> bool {
-        if end > self.end.get() {
-            let pages = (end - self.end.get()).div_ceil(PAGE);
-            if memory_grow(0, pages) == usize::MAX {
-                return false;
-            }
-            self.end.set(self.end.get() + pages * PAGE);
+    #[inline(always)]
+    fn reach(&self, end: *mut u8) -> bool {
+        let is_there = end <= self.end.get() || self.grow(end.addr());
+        if is_there {
+            self.next.set(end);
         }
-        self.next.set(end);
-        true
+        is_there
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&self, end: usize) -> bool {
+        let known = memory_size(0) * PAGE;
+        let pages = end.saturating_sub(known).div_ceil(PAGE);
+        let is_there = pages == 0 || memory_grow(0, pages) != usize::MAX;
+        if is_there {
+            let end = known + pages * PAGE;
+            self.end.set(ptr::with_exposed_provenance_mut(end));
+        }
+        is_there
     }
 }
 
 // SAFETY: blocks are aligned and do not overlap: each block begins at or after the end of the
-// previous one, and the front moves back only over a freed block.
+// previous one, and the front moves back only over a freed block. No sum overflows: the front is
+// within the memory, which has less than 2 GiB, as has a layout. The functions are not inlined:
+// they would be a fifth of a module.
 unsafe impl GlobalAlloc for Heap {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if self.next.get() == 0 {
-            self.next.set((&raw const __heap_base).addr());
-            self.end.set(memory_size(0) * PAGE);
-        }
-        let mask = layout.align() - 1;
-        let start = self.next.get().checked_add(mask).map(|at| at & !mask);
-        let block = start.and_then(|start| Some((start, start.checked_add(layout.size())?)));
-        match block {
-            Some((start, end)) if self.reach(end) => {
+        let next = self.next.get();
+        let start = next.wrapping_add(next.align_offset(layout.align()));
+        match self.reach(start.wrapping_add(layout.size())) {
+            true => {
                 self.blocks.set(self.blocks.get() + 1);
-                ptr::with_exposed_provenance_mut(start)
+                start
             }
-            _ => ptr::null_mut(),
+            false => ptr::null_mut(),
         }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        self.blocks.set(self.blocks.get() - 1);
-        if block.addr() + layout.size() == self.next.get() {
-            self.next.set(block.addr());
+        self.blocks.set(self.blocks.get().wrapping_sub(1));
+        if block.wrapping_add(layout.size()) == self.next.get() {
+            self.next.set(block);
         }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let is_last = block.addr() + layout.size() == self.next.get();
-        if is_last
-            && block
-                .addr()
-                .checked_add(size)
-                .is_some_and(|end| self.reach(end))
-        {
+        let is_last = block.wrapping_add(layout.size()) == self.next.get();
+        if is_last && self.reach(block.wrapping_add(size)) {
             return block;
         }
         // SAFETY: the caller keeps the contract of `realloc`: `size` fits the layout's alignment.

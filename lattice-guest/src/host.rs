@@ -95,26 +95,30 @@ impl DataRead for Host {
     }
 
     fn range(&self, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
-        Ok(Box::new(Pages {
-            start: own(span.0),
-            end: own(span.1),
-            direction,
+        let mut pages = Pages {
             page: Vec::new(),
-            len: 0,
             next: 0,
             last: 0,
             capacity: FIRST_PAGE,
             is_last: false,
-        }))
+            direction,
+            end: Bound::Unbounded,
+        };
+        // Most ranges end with the first page, and need no copy of their bounds.
+        pages.fill(span);
+        if !pages.is_last {
+            let end = match direction {
+                Direction::Forward => span.1,
+                Direction::Backward => span.0,
+            };
+            pages.end = end.map(<[u8]>::to_vec);
+        }
+        Ok(Box::new(pages))
     }
 }
 
-fn own(bound: Bound<&[u8]>) -> Bound<Vec<u8>> {
-    bound.map(<[u8]>::to_vec)
-}
-
 /// The flag of `scan` for a bound, and the bound's key.
-fn flag(bound: &Bound<Vec<u8>>) -> (u32, &[u8]) {
+fn flag(bound: Bound<&[u8]>) -> (u32, &[u8]) {
     match bound {
         Bound::Unbounded => (0, &[]),
         Bound::Included(key) => (1, key),
@@ -125,12 +129,7 @@ fn flag(bound: &Bound<Vec<u8>>) -> (u32, &[u8]) {
 /// The rows of a range, a page at a time. The host keeps no state between two pages: the next page
 /// begins after the last row of the one before.
 struct Pages {
-    start: Bound<Vec<u8>>,
-    end: Bound<Vec<u8>>,
-    direction: Direction,
     page: Vec<u8>,
-    /// Bytes of rows in the page.
-    len: usize,
     /// Where the next row begins.
     next: usize,
     /// Where the most recently returned row begins.
@@ -138,6 +137,9 @@ struct Pages {
     capacity: usize,
     /// Whether the range ends with this page.
     is_last: bool,
+    direction: Direction,
+    /// The bound at which the last page ends.
+    end: Bound<Vec<u8>>,
 }
 
 /// Parses a row of a page: key length and value length (u32, little endian), key, value. Also
@@ -164,21 +166,13 @@ fn cut(at: usize) -> ! {
 }
 
 impl Pages {
-    fn load(&mut self) {
-        if self.len > 0 {
-            let (row, _) = row_at(&self.page, self.last);
-            let after = Bound::Excluded(row.key.to_vec());
-            match self.direction {
-                Direction::Forward => self.start = after,
-                Direction::Backward => self.end = after,
-            }
-            self.capacity = (self.capacity * 4).min(LARGEST_PAGE);
-        }
+    /// Reads the first rows of a range.
+    fn fill(&mut self, (start, end): Span<'_>) {
+        let ((start_flag, start), (end_flag, end)) = (flag(start), flag(end));
+        let backward = u32::from(self.direction == Direction::Backward);
         loop {
             self.page.clear();
             self.page.reserve(self.capacity);
-            let ((start_flag, start), (end_flag, end)) = (flag(&self.start), flag(&self.end));
-            let backward = u32::from(self.direction == Direction::Backward);
             // SAFETY: keys and buffer have the lengths that are passed.
             let filled = unsafe {
                 sys::scan(
@@ -193,25 +187,37 @@ impl Pages {
             };
             if filled >= 0 {
                 self.is_last = filled & SCAN_ENDED != 0;
-                self.len = len(filled & !SCAN_ENDED);
                 // SAFETY: the host has written this many bytes.
-                unsafe { self.page.set_len(self.len) };
+                unsafe { self.page.set_len(len(filled & !SCAN_ENDED)) };
                 (self.next, self.last) = (0, 0);
                 return;
             }
             self.capacity = len(-filled);
         }
     }
+
+    /// Reads the page after the last row.
+    fn load(&mut self) {
+        let after = row_at(&self.page, self.last).0.key.to_vec();
+        let end = core::mem::replace(&mut self.end, Bound::Unbounded);
+        self.capacity = (self.capacity * 4).min(LARGEST_PAGE);
+        let (after, bound) = (Bound::Excluded(&after[..]), end.as_ref().map(Vec::as_slice));
+        self.fill(match self.direction {
+            Direction::Forward => (after, bound),
+            Direction::Backward => (bound, after),
+        });
+        self.end = end;
+    }
 }
 
 impl RowCursor for Pages {
     fn next(&mut self) -> Result<Option<Row<'_>>> {
-        if self.next == self.len {
+        if self.next == self.page.len() {
             if self.is_last {
                 return Ok(None);
             }
             self.load();
-            if self.len == 0 {
+            if self.page.is_empty() {
                 return Ok(None);
             }
         }

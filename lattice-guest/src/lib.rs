@@ -24,11 +24,23 @@ pub use lattice_meta as meta;
 /// The arguments are the type, which implements
 /// [`StoreCode`](lattice_backend::machine::manifest::StoreCode), and an expression of that type.
 ///
+/// A list of names as third argument exports only these of the functions that a module may leave
+/// out, which are `settle`, `elements`, `prepare`, `query`, `describe`, `migrate` and `convert`:
+/// `export!(Words, Words, [prepare, query])`. Every call makes a new instance, which takes less
+/// time with fewer exports.
+///
 /// Outside of a module it expands to a test that compares the manifest with what the state machine
 /// reports about itself.
 #[macro_export]
 macro_rules! export {
     ($machine:ty, $make:expr) => {
+        $crate::export!(
+            $machine,
+            $make,
+            [settle, elements, prepare, query, describe, migrate, convert]
+        );
+    };
+    ($machine:ty, $make:expr, [$($name:ident),* $(,)?]) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code)]
         const _: () = {
@@ -65,40 +77,7 @@ macro_rules! export {
                 unsafe { entry::apply(&machine(), &READ, at, len) }
             }
 
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn lattice1_settle(kind: u32, at: u32, len: u32) {
-                unsafe { entry::settle(&machine(), kind, at, len) }
-            }
-
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn lattice1_elements(schema: u64, at: u32, len: u32) {
-                unsafe { entry::elements(&machine(), schema, at, len) }
-            }
-
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn lattice1_prepare(method: u32, at: u32, len: u32) -> u64 {
-                unsafe { entry::prepare(&machine(), method, at, len) }
-            }
-
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn lattice1_query(method: u32, at: u32, len: u32) -> u64 {
-                unsafe { entry::query(&machine(), method, at, len) }
-            }
-
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn lattice1_describe(at: u32, len: u32) -> u64 {
-                unsafe { entry::describe(&machine(), at, len) }
-            }
-
-            #[unsafe(no_mangle)]
-            extern "C" fn lattice1_migrate(from: u64) {
-                entry::migrate(&machine(), from)
-            }
-
-            #[unsafe(no_mangle)]
-            unsafe extern "C" fn lattice1_convert(at: u32, len: u32) -> u64 {
-                unsafe { entry::convert(&machine(), at, len) }
-            }
+            $($crate::export!(@ $name);)*
         };
 
         #[cfg(all(test, not(target_arch = "wasm32")))]
@@ -110,6 +89,48 @@ macro_rules! export {
                 let machine: $machine = $make;
                 $crate::backend::machine::manifest::check(&machine).unwrap();
             }
+        }
+    };
+    (@ settle) => {
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn lattice1_settle(kind: u32, at: u32, len: u32) {
+            unsafe { entry::settle(&machine(), kind, at, len) }
+        }
+    };
+    (@ elements) => {
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn lattice1_elements(schema: u64, at: u32, len: u32) {
+            unsafe { entry::elements(&machine(), schema, at, len) }
+        }
+    };
+    (@ prepare) => {
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn lattice1_prepare(method: u32, at: u32, len: u32) -> u64 {
+            unsafe { entry::prepare(&machine(), method, at, len) }
+        }
+    };
+    (@ query) => {
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn lattice1_query(method: u32, at: u32, len: u32) -> u64 {
+            unsafe { entry::query(&machine(), method, at, len) }
+        }
+    };
+    (@ describe) => {
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn lattice1_describe(at: u32, len: u32) -> u64 {
+            unsafe { entry::describe(&machine(), at, len) }
+        }
+    };
+    (@ migrate) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn lattice1_migrate(from: u64) {
+            entry::migrate(&machine(), from)
+        }
+    };
+    (@ convert) => {
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn lattice1_convert(at: u32, len: u32) -> u64 {
+            unsafe { entry::convert(&machine(), at, len) }
         }
     };
 }

@@ -1,6 +1,7 @@
 //! Turns a command into a payload.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BinaryHeap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use lattice_backend::machine::{DataRead, History, MachineError};
@@ -26,7 +27,7 @@ pub(crate) fn prepare(
         superseded.push(read::head_ops(data, history, key)?);
     }
     fit(&writes, &mut superseded, room)?;
-    Ok(encode(&writes, &superseded))
+    Ok(encode(&writes, superseded))
 }
 
 impl From<KvRefusal> for MachineError<KvRefusal> {
@@ -105,18 +106,18 @@ fn check_expectation(
 }
 
 fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
-    let of = |ops: &[OpRef]| set(ops.iter().copied());
-    of(a) == of(b)
+    sorted(a.to_vec()) == sorted(b.to_vec())
 }
 
-/// Ops in order, without duplicates. They are inserted one by one: collecting or sorting them would
-/// add tens of kilobytes to a module.
-fn set(items: impl Iterator<Item = OpRef>) -> BTreeSet<OpRef> {
-    let mut set = BTreeSet::new();
-    for item in items {
-        set.insert(item);
+/// Ops in order, without duplicates. Most are in order already. The others are sorted by a heap:
+/// the sorts of slices would add tens of kilobytes to a module.
+fn sorted(mut ops: Vec<OpRef>) -> Vec<OpRef> {
+    ops.dedup();
+    if !ops.is_sorted_by(|a, b| a.cmp(b).is_lt()) {
+        ops = BinaryHeap::from(ops).into_sorted_vec();
+        ops.dedup();
     }
-    set
+    ops
 }
 
 /// Drops siblings that do not fit into one op. A put replaces the current value and as many others
@@ -136,8 +137,7 @@ fn fit(writes: &[Write<'_>], superseded: &mut [Vec<OpRef>], room: usize) -> Resu
     if superseded.iter().all(|siblings| siblings.len() <= 1) {
         return Ok(());
     }
-    let current = superseded.iter().filter_map(|siblings| siblings.first());
-    let mut weight = Weight::of(writes, MAX_PAYLOAD_BYTES - room, current.copied());
+    let mut weight = Weight::of(writes, MAX_PAYLOAD_BYTES - room, superseded);
     for ((key, value), siblings) in writes.iter().zip(superseded) {
         let others = siblings.len().saturating_sub(1);
         let most = others.min(spare);
@@ -161,23 +161,36 @@ fn fit(writes: &[Write<'_>], superseded: &mut [Vec<OpRef>], room: usize) -> Resu
 struct Weight {
     payload_len: usize,
     keys_len: usize,
-    refs: BTreeSet<OpRef>,
+    /// All values that could be superseded, and whether the payload has a ref to each.
+    refs: Vec<OpRef>,
+    has: Vec<bool>,
 }
 
 impl Weight {
     /// Counts the current values only, which never exceed the limit: each key is in the payload.
-    fn of(writes: &[Write<'_>], len: usize, current: impl Iterator<Item = OpRef>) -> Self {
-        let refs = set(current);
-        Self {
-            payload_len: len + refs.len() * OpRef::KEY_LEN,
+    fn of(writes: &[Write<'_>], len: usize, superseded: &[Vec<OpRef>]) -> Self {
+        let refs = sorted(superseded.concat());
+        let mut weight = Self {
+            payload_len: len,
             keys_len: writes.iter().map(|(key, _)| key.len()).sum(),
+            has: vec![false; refs.len()],
             refs,
+        };
+        for op in superseded.iter().filter_map(|siblings| siblings.first()) {
+            let has = weight.has(op);
+            weight.payload_len += usize::from(!*has) * OpRef::KEY_LEN;
+            *weight.has(op) = true;
         }
+        weight
+    }
+
+    fn has(&mut self, op: &OpRef) -> &mut bool {
+        &mut self.has[place(&self.refs, op)]
     }
 
     /// Adds a value at a key, if the limit on key bytes allows it.
     fn add(&mut self, key: &[u8], op: &OpRef) -> bool {
-        let is_new = !self.refs.contains(op);
+        let is_new = !*self.has(op);
         let more = SUPERSEDED_LEN - OpRef::KEY_LEN;
         let payload_len = self.payload_len + more + usize::from(is_new) * OpRef::KEY_LEN;
         let keys_len = self.keys_len + key.len();
@@ -185,36 +198,31 @@ impl Weight {
             return false;
         }
         (self.payload_len, self.keys_len) = (payload_len, keys_len);
-        self.refs.insert(*op);
+        *self.has(op) = true;
         true
     }
 }
 
-fn encode(writes: &[Write<'_>], superseded: &[Vec<OpRef>]) -> Vec<u8> {
-    let refs: Vec<OpRef> = set(superseded.iter().flatten().copied())
-        .into_iter()
-        .collect();
-    let place = |op: OpRef| {
-        let place = refs
-            .binary_search(&op)
-            .expect("refs are all superseded ops");
-        u32::try_from(place).expect("an op has room for fewer than 2^32 refs")
-    };
-    let writes = writes
-        .iter()
-        .zip(superseded)
-        .map(|((key, value), siblings)| payload::Write {
+fn place(refs: &[OpRef], op: &OpRef) -> usize {
+    refs.binary_search(op)
+        .unwrap_or_else(|_| panic!("refs are all superseded ops"))
+}
+
+fn encode(writes: &[Write<'_>], superseded: Vec<Vec<OpRef>>) -> Vec<u8> {
+    let refs = sorted(superseded.concat());
+    let mut all = Vec::with_capacity(writes.len());
+    for ((key, value), siblings) in writes.iter().zip(superseded) {
+        let mut supersedes = Vec::new();
+        // Refs are in order, so the places of ordered ops are in order.
+        for op in sorted(siblings) {
+            let place = u32::try_from(place(&refs, &op));
+            supersedes.push(place.unwrap_or_else(|_| panic!("an op has fewer than 2^32 refs")));
+        }
+        all.push(payload::Write {
             key,
-            // Refs are in order, so the places of ordered ops are in order.
-            supersedes: match &siblings[..] {
-                [] => Vec::new(),
-                siblings => set(siblings.iter().copied())
-                    .into_iter()
-                    .map(place)
-                    .collect(),
-            },
+            supersedes,
             value: *value,
         });
-    let writes = writes.collect();
-    Payload { writes, refs }.encode()
+    }
+    Payload { writes: all, refs }.encode()
 }

@@ -7,7 +7,9 @@ use lattice_backend::machine::manifest::Manifest;
 use lattice_meta::{Cid, StoreType};
 use wasmi::{CompilationMode, Config, CustomFuelCosts, Engine, Module, OperatorCost};
 
-use crate::abi::{BULK_BYTES_PER_GAS, Export, MAX_CALL_DEPTH, MAX_MESSAGE_BYTES, MAX_STACK_BYTES};
+use crate::abi::{
+    BULK_BYTES_PER_GAS, Export, IMPORTS, MAX_CALL_DEPTH, MAX_MESSAGE_BYTES, MAX_STACK_BYTES,
+};
 use crate::error::CodeError;
 use crate::text::text;
 use crate::validate::validate;
@@ -21,6 +23,8 @@ struct Compiled {
     cid: Cid,
     manifest: Manifest,
     exports: Vec<Export>,
+    /// The names of its imports, in its order.
+    imports: Vec<&'static str>,
     /// Used by this module only, so that dropping the module frees what the engine has allocated.
     engine: Engine,
     module: Module,
@@ -74,10 +78,15 @@ impl Code {
             // The message can quote names of the module.
             reason: text(error.to_string().as_bytes(), MAX_MESSAGE_BYTES),
         })?;
+        let known = |name: &str| IMPORTS.iter().find(|known| known.name == name);
+        let imports = module.imports();
+        let imports = imports.filter_map(|import| known(import.name()));
+        let imports = imports.map(|known| known.name).collect();
         Ok(Self(Arc::new(Compiled {
             cid: Cid::of(wasm),
             manifest: checked.manifest,
             exports: checked.exports,
+            imports,
             engine,
             module,
             bytes: wasm.len(),
@@ -122,6 +131,10 @@ impl Code {
 
     pub(crate) fn has(&self, export: Export) -> bool {
         self.0.exports.contains(&export)
+    }
+
+    pub(crate) fn imports(&self) -> &[&'static str] {
+        &self.0.imports
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -6,7 +6,7 @@ use lattice_backend::machine::{Limit, LogicFault};
 use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{Extern, Instance, Memory, Store, TrapCode, WasmParams, WasmResults};
 
-use crate::abi::{Export, IMPORTS, MEMORY, PAGE_BYTES};
+use crate::abi::{Export, MEMORY, PAGE_BYTES};
 use crate::code::Code;
 use crate::host::{Context, Refused, function, trap};
 
@@ -44,9 +44,9 @@ impl<'a> Running<'a> {
             .map_err(|error| trap(error.to_string()))?;
         // In the order of the module's imports, which were checked: building a table of all imports
         // by name takes longer than everything else for an instance.
-        let mut imports = Vec::with_capacity(IMPORTS.len());
-        for import in code.module().imports() {
-            let function = function(&mut store, import.name());
+        let mut imports = Vec::with_capacity(code.imports().len());
+        for name in code.imports() {
+            let function = function(&mut store, name);
             let function = function.ok_or_else(|| trap("the module imports what is unknown"))?;
             imports.push(Extern::Func(function));
         }

@@ -14,11 +14,11 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const TOOLCHAIN: &str = "1.95.0";
 /// The directory of the committed modules.
 const KEPT: &str = "lattice-wasm/guests";
-/// Linker arguments. A stack of 64 KiB before all data makes stack overflows trap and new instances
+/// Linker arguments. A stack of 32 KiB before all data makes stack overflows trap and new instances
 /// small.
 const LINK: [&str; 4] = [
     "-C",
-    "link-arg=-zstack-size=65536",
+    "link-arg=-zstack-size=32768",
     "-C",
     "link-arg=--stack-first",
 ];

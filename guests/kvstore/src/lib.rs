@@ -3,5 +3,6 @@
 
 lattice_guest::export!(
     lattice_kvstore::KvMachine,
-    lattice_kvstore::KvMachine::new()
+    lattice_kvstore::KvMachine::new(),
+    [elements, prepare, query, describe]
 );

@@ -3,5 +3,6 @@
 
 lattice_guest::export!(
     lattice_logstore::LogMachine,
-    lattice_logstore::LogMachine::new()
+    lattice_logstore::LogMachine::new(),
+    [elements, prepare, query, describe]
 );

@@ -1,6 +1,7 @@
 //! Storage backends: they open `state.db` files and provide transactions over them.
 
 mod busy;
+#[cfg(any(feature = "std", not(target_arch = "wasm32")))]
 mod error;
 #[cfg(feature = "std")]
 pub(crate) mod file_error;
@@ -10,6 +11,8 @@ mod first_failure;
 mod integrity;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(not(any(feature = "std", not(target_arch = "wasm32"))))]
+mod no_error;
 #[cfg(feature = "std")]
 mod rows;
 #[cfg(feature = "std")]
@@ -19,6 +22,7 @@ mod transaction;
 pub(crate) mod tx;
 
 pub use busy::{Busy, Holder};
+#[cfg(any(feature = "std", not(target_arch = "wasm32")))]
 pub use error::{BackendError, Cause};
 #[cfg(feature = "std")]
 pub use file_error::{FileError, PeekError};
@@ -28,6 +32,8 @@ pub use first_failure::FirstFailure;
 pub use integrity::Integrity;
 #[cfg(feature = "std")]
 pub use memory::MemoryBackend;
+#[cfg(not(any(feature = "std", not(target_arch = "wasm32"))))]
+pub use no_error::BackendError;
 #[cfg(feature = "std")]
 pub use rows::peek_open;
 #[cfg(feature = "std")]

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::machine::value_codec::{self, Given, Named};
-use crate::machine::{CallError, Fields, Method, Record, Value, ValueType};
+use crate::machine::{CallError, Fields, Method, Record, Value, ValueError, ValueType};
 
 /// The arguments of a call, checked against the method's parameters. Each argument can be taken
 /// once.
@@ -49,6 +49,21 @@ impl<'a> Args<'a> {
         match value_codec::fields(bytes)? {
             Some(fields) => Self::check(method, fields),
             None => Self::new(method, Value::from_bytes(bytes)?),
+        }
+    }
+
+    /// Decodes arguments whose names and types the host has compared with the method's parameters,
+    /// as the host of a module does. The `take` methods still return an error for a wrong type.
+    ///
+    /// # Errors
+    /// [`CallError::Encoding`] if the bytes are not those of a record.
+    pub fn from_checked(method: &'a Method, bytes: &'a [u8]) -> Result<Self, CallError> {
+        match value_codec::fields(bytes)? {
+            Some(given) => Ok(Self { method, given }),
+            None => Err(CallError::Encoding(ValueError {
+                at: 0,
+                expected: "a record".into(),
+            })),
         }
     }
 

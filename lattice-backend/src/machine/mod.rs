@@ -11,6 +11,7 @@ mod call;
 mod conversion;
 mod data;
 mod fault;
+#[cfg(any(feature = "std", not(target_arch = "wasm32")))]
 mod limits;
 mod logic;
 pub mod manifest;
@@ -24,6 +25,7 @@ pub use call::{CommandFn, MethodCall, MethodEntry, QueryFn};
 pub use conversion::{Conversion, ConversionError, Query, Step};
 pub use data::{DataRead, DataWrite, History};
 pub use fault::{Invalid, Limit, LogicFault, MachineError};
+#[cfg(any(feature = "std", not(target_arch = "wasm32")))]
 pub use limits::Limits;
 pub use logic::{Logic, LogicError, LogicVersion, MAX_LOGIC_VERSION_BYTES};
 pub use method::{CallError, Method, MethodKind, Param};

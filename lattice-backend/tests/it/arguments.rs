@@ -65,6 +65,23 @@ fn arguments() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn checked_arguments_are_not_compared_with_the_parameters_again() {
+    let method = method();
+    let given = Value::record([("bytes", Value::Null), ("none", Value::Bool(true))]).to_bytes();
+    assert!(Args::from_bytes(&method, &given).is_err());
+    let mut args = Args::from_checked(&method, &given).unwrap();
+    assert_eq!(args.take("none").unwrap(), Some(Value::Bool(true)));
+    assert!(matches!(
+        args.take_bytes("bytes"),
+        Err(CallError::ParamType { .. })
+    ));
+    for bytes in [&Value::Null.to_bytes()[..], b"", b"\x07"] {
+        let error = Args::from_checked(&method, bytes).unwrap_err();
+        assert!(matches!(error, CallError::Encoding(_)), "{error}");
+    }
+}
+
 proptest! {
     #[test]
     fn arguments_read_from_bytes_equal_those_read_from_values(given in arguments()) {

@@ -59,88 +59,110 @@ fn append_bytes(content: &[u8], bytes: &mut Vec<u8>) {
 
 /// Parses a payload; the caller checks its rules.
 pub(super) fn read(bytes: &[u8]) -> Result<Payload<'_>, PayloadError> {
-    let mut reader = Reader { bytes, at: 0 };
-    let [format] = reader.array()?;
-    if format != FORMAT {
-        return Err(PayloadError::Format { found: format });
+    let mut reader = Reader {
+        rest: bytes,
+        expected: "no more bytes",
+    };
+    let payload = reader.payload();
+    if let Some(payload) = payload
+        && reader.rest.is_empty()
+    {
+        return Ok(payload);
     }
-    let refs = reader.list(MAX_REFS, Reader::op)?;
-    let writes = reader.list(MAX_BATCH, Reader::write)?;
-    match reader.at == bytes.len() {
-        true => Ok(Payload { refs, writes }),
-        false => Err(reader.expected("no more bytes")),
-    }
+    Err(match bytes.first() {
+        Some(&found) if found != FORMAT => PayloadError::Format { found },
+        _ => PayloadError::Bytes {
+            at: bytes.len() - reader.rest.len(),
+            expected: reader.expected,
+        },
+    })
 }
 
+/// Reads bytes from the front. A read that fails returns `None` and keeps what it expected: a
+/// result that holds an error is larger, and a module would move it from call to call.
 struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    expected: &'static str,
 }
 
 impl<'a> Reader<'a> {
-    fn expected(&self, expected: &'static str) -> PayloadError {
-        PayloadError::Bytes {
-            at: self.at,
-            expected,
+    #[cold]
+    #[inline(never)]
+    fn fail<T>(&mut self, expected: &'static str) -> Option<T> {
+        self.expected = expected;
+        None
+    }
+
+    #[inline]
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        match self.rest.split_at_checked(len) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Some(taken)
+            }
+            None => self.fail("more bytes after here"),
         }
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], PayloadError> {
-        let taken = self.bytes[self.at..].get(..len);
-        let taken = taken.ok_or_else(|| self.expected("more bytes after here"))?;
-        self.at += len;
-        Ok(taken)
+    #[inline]
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], PayloadError> {
-        let taken = self.take(N)?;
-        Ok(taken.try_into().expect("so many were taken"))
+    fn number(&mut self) -> Option<u64> {
+        let taken = self.take(8)?;
+        Some(u64::from_le_bytes(taken.try_into().ok()?))
     }
 
     /// A length or a count, at most `most`.
-    fn len(&mut self, most: usize) -> Result<usize, PayloadError> {
-        let len = u64::from_le_bytes(self.array()?);
-        let len = usize::try_from(len).ok().filter(|len| *len <= most);
-        len.ok_or_else(|| self.expected("a smaller number before here"))
-    }
-
-    fn list<T>(
-        &mut self,
-        most: usize,
-        one: impl Fn(&mut Self) -> Result<T, PayloadError>,
-    ) -> Result<Vec<T>, PayloadError> {
-        let count = self.len(most)?;
-        let mut all = Vec::with_capacity(count.min(FIRST_CAPACITY));
-        for _ in 0..count {
-            all.push(one(self)?);
+    fn len(&mut self, most: usize) -> Option<usize> {
+        match usize::try_from(self.number()?) {
+            Ok(len) if len <= most => Some(len),
+            _ => self.fail("a smaller number before here"),
         }
-        Ok(all)
     }
 
-    fn op(&mut self) -> Result<OpRef, PayloadError> {
-        Ok(OpRef {
-            author: PubKey::from_bytes(self.array()?),
-            seq: u64::from_le_bytes(self.array()?),
-            id: OpId::from_bytes(self.array()?),
-        })
-    }
-
-    fn content(&mut self) -> Result<&'a [u8], PayloadError> {
-        let len = self.len(self.bytes.len())?;
+    fn content(&mut self, most: usize) -> Option<&'a [u8]> {
+        let len = self.len(most)?;
         self.take(len)
     }
 
-    fn write(&mut self) -> Result<Write<'a>, PayloadError> {
-        Ok(Write {
-            key: self.content()?,
-            supersedes: self.list(MAX_SUPERSEDES, |reader| {
-                Ok(u32::from_le_bytes(reader.array()?))
-            })?,
-            value: match self.array()? {
-                [0] => None,
-                [1] => Some(self.content()?),
-                _ => return Err(self.expected("a byte 0 or 1 before here")),
-            },
-        })
+    fn payload(&mut self) -> Option<Payload<'a>> {
+        let most = self.rest.len();
+        if self.byte()? != FORMAT {
+            return None;
+        }
+        let count = self.len(MAX_REFS)?;
+        let mut refs = Vec::with_capacity(count.min(FIRST_CAPACITY));
+        for _ in 0..count {
+            refs.push(OpRef {
+                author: PubKey::from_slice(self.take(PubKey::LEN)?)?,
+                seq: self.number()?,
+                id: OpId::from_slice(self.take(OpId::LEN)?)?,
+            });
+        }
+        let count = self.len(MAX_BATCH)?;
+        let mut writes = Vec::with_capacity(count.min(FIRST_CAPACITY));
+        for _ in 0..count {
+            writes.push(Write {
+                key: self.content(most)?,
+                supersedes: self.places()?,
+                value: match self.byte()? {
+                    0 => None,
+                    1 => Some(self.content(most)?),
+                    _ => return self.fail("a byte 0 or 1 before here"),
+                },
+            });
+        }
+        Some(Payload { refs, writes })
+    }
+
+    fn places(&mut self) -> Option<Vec<u32>> {
+        let count = self.len(MAX_SUPERSEDES)?;
+        let mut places = Vec::with_capacity(count.min(FIRST_CAPACITY));
+        for _ in 0..count {
+            places.push(u32::from_le_bytes(self.take(4)?.try_into().ok()?));
+        }
+        Some(places)
     }
 }

@@ -133,7 +133,7 @@ impl<'a> Payload<'a> {
     }
 
     fn check_refs(&self) -> Result<(), PayloadError> {
-        if !self.refs.is_sorted_by(|a, b| a < b) {
+        if !self.refs.is_sorted_by(|a, b| a.cmp(b).is_lt()) {
             return Err(PayloadError::RefOrder);
         }
         let mut used = vec![false; self.refs.len()];

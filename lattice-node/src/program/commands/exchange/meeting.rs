@@ -4,19 +4,16 @@ use std::time::{Duration, Instant};
 
 use lattice_meta::{GenesisHash, StoreId};
 use lattice_sync::host::{ConnId, Mode};
-use lattice_sync::{Event, Lost, Over, SessionStatus};
+use lattice_sync::{Event, Lost, Over};
 
 use super::TURN;
-use super::tally::{State, Tally};
+use super::tally::Tally;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
 use crate::program::human::size;
 use crate::program::interrupt::Signal;
 use crate::program::progress::Counts;
 use crate::sync::{Happened, Syncer};
-
-/// How long a difference may last after both have sent everything: another comparison can mend it.
-const DIFFERENT: Duration = Duration::from_secs(3);
 
 /// How long the first op with another effect is looked for: both sides replay their history.
 const SEARCH: Duration = Duration::from_secs(60);
@@ -61,14 +58,14 @@ impl Meeting<'_> {
         tally: &mut Tally,
     ) -> Result<End, Failure> {
         let mut has_met = self.has_met;
-        let (mut different_since, mut diverged_since) = (None, None);
+        let mut diverged_since = None;
         loop {
             if let Some(signal) = context.interruption.signal() {
                 self.look(context, tally);
                 return Ok(End::Interrupted(signal));
             }
             let happened = self.syncer.next_event(TURN);
-            let status = self.look(context, tally);
+            self.look(context, tally);
             let event = match happened {
                 Some(Happened::Event(event)) => Some(event),
                 Some(Happened::Store { error, .. }) => {
@@ -102,15 +99,7 @@ impl Meeting<'_> {
                     false => continue,
                 }
             }
-            match tally.state {
-                State::Different { .. } => {
-                    different_since.get_or_insert_with(Instant::now);
-                }
-                _ => different_since = None,
-            }
-            let is_late = different_since.is_some_and(|since| since.elapsed() >= DIFFERENT);
-            let is_done = tally.is_settled(status.as_ref()) || is_late;
-            if is_done && !self.stays {
+            if tally.is_settled() && !self.stays {
                 return Ok(End::Done);
             }
         }
@@ -135,9 +124,11 @@ impl Meeting<'_> {
     }
 
     /// Reads the numbers of the session, and shows them as progress.
-    fn look(&self, context: &Context<'_>, tally: &mut Tally) -> Option<SessionStatus> {
+    fn look(&self, context: &Context<'_>, tally: &mut Tally) {
         let mut all = self.syncer.status().into_iter();
-        let status = all.find(|status| status.conn == self.conn)?;
+        let Some(status) = all.find(|status| status.conn == self.conn) else {
+            return;
+        };
         let counts = &status.counts;
         tally.see(&status);
         let total = counts.to_send.saturating_add(counts.to_receive);
@@ -152,6 +143,5 @@ impl Meeting<'_> {
                 format!("{received} received, {sent} sent")
             });
         }
-        Some(status)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lattice_meta::{PubKey, StateHash, StoreId};
 use lattice_sync::host::{ConnId, SessionId};
-use lattice_sync::{Counts, Event, Phase, SessionStatus};
+use lattice_sync::{Counts, Event, SessionStatus};
 use serde_json::{Map, Value, json};
 
 use crate::program::bulk::plural;
@@ -58,8 +58,8 @@ pub(super) struct Tally {
     /// The counts of earlier sessions, and of the present one.
     before: Counts,
     now: Counts,
-    /// Whether all that the peer had was taken in when it last compared.
-    is_caught: bool,
+    /// Whether a round of the session is over for both sides.
+    is_settled: bool,
     /// The authors whose ops are not taken here, and not there.
     refused: BTreeSet<PubKey>,
     refused_there: BTreeSet<PubKey>,
@@ -133,7 +133,16 @@ impl Tally {
             } if *at == conn => {
                 self.begin(*session);
             }
-            Event::Caught { session, .. } if self.is_own(*session) => self.is_caught = true,
+            Event::Settled {
+                session,
+                gave,
+                took,
+            } if self.is_own(*session) => {
+                self.is_settled = true;
+                if self.state == State::Open && (gave.is_none() || took.is_none()) {
+                    self.state = State::OneWay;
+                }
+            }
             Event::Equal { session, ops } if self.is_own(*session) => {
                 self.state = State::Equal { ops: *ops };
             }
@@ -173,7 +182,7 @@ impl Tally {
     fn begin(&mut self, session: SessionId) {
         self.session = Some(session);
         self.state = State::Open;
-        self.is_caught = false;
+        self.is_settled = false;
     }
 
     /// The stream was lost.
@@ -203,22 +212,8 @@ impl Tally {
     }
 
     /// Whether there is nothing more to exchange.
-    pub(super) fn is_settled(&mut self, status: Option<&SessionStatus>) -> bool {
-        let Some(status) = status.filter(|status| self.is_own(status.session)) else {
-            return matches!(self.state, State::Equal { .. });
-        };
-        let (sends, takes) = (status.push != Phase::Off, status.pull != Phase::Off);
-        let is_one_way = !sends || !takes;
-        let is_exchanged = (!sends || status.is_delivered) && (!takes || self.is_caught);
-        if self.state == State::Open && is_one_way && is_exchanged {
-            self.state = State::OneWay;
-        }
-        match self.state {
-            State::Equal { .. } | State::OneWay | State::Diverged { .. } => true,
-            // Another comparison would find the same.
-            State::Different { .. } => self.sum(|counts| counts.waiting + counts.later) > 0,
-            State::Open | State::Cut => false,
-        }
+    pub(super) const fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     fn sum(&self, of: impl Fn(&Counts) -> u64) -> u64 {
