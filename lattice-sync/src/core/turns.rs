@@ -58,6 +58,7 @@ impl Core {
     pub(super) fn start_reads(&mut self) {
         let conns: Vec<ConnId> = self.links.keys().copied().collect();
         for conn in conns {
+            self.read_blobs(conn);
             while let Some(link) = self.links.get(&conn) {
                 let reading = self
                     .sessions_on(link)
@@ -78,6 +79,20 @@ impl Core {
                     break;
                 }
             }
+        }
+    }
+
+    fn read_blobs(&mut self, conn: ConnId) {
+        let link = self.links.get(&conn);
+        let Some(link) = link.filter(|link| link.unsent < self.config.unsent_bytes) else {
+            return;
+        };
+        let wanting = self
+            .sessions_on(link)
+            .filter(|session| session.wants_blob());
+        let wanting: Vec<SessionId> = wanting.map(|session| session.id).collect();
+        for id in wanting {
+            self.with(id, Session::read_blob);
         }
     }
 

@@ -146,22 +146,30 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn on_blob_ask(
-        &mut self,
-        fx: &mut Effects<'_>,
-        ask: &BlobAsk,
-    ) -> Result<(), Violation> {
+    pub(super) fn on_blob_ask(&mut self, ask: &BlobAsk) -> Result<(), Violation> {
         if self.blobs.served.is_some() {
             return Err("a part of a blob was asked for before the last one was answered");
         }
         self.blobs.served = Some(*ask);
-        let request = Request::Blob {
-            cid: ask.cid,
-            offset: ask.offset,
-            max_bytes: PART_BYTES,
-        };
-        self.ask(fx, Pending::Blob, request);
         Ok(())
+    }
+
+    /// Whether the peer waits for a part that is not read yet.
+    pub(crate) fn wants_blob(&self) -> bool {
+        self.blobs.served.is_some() && !self.is_asking(|pending| *pending == Pending::Blob)
+    }
+
+    /// Reads the part that the peer has asked for. Called when the connection has room: a peer that
+    /// asks and does not read would fill the memory.
+    pub(crate) fn read_blob(&mut self, fx: &mut Effects<'_>) {
+        if let Some(ask) = self.blobs.served {
+            let request = Request::Blob {
+                cid: ask.cid,
+                offset: ask.offset,
+                max_bytes: PART_BYTES,
+            };
+            self.ask(fx, Pending::Blob, request);
+        }
     }
 
     pub(super) fn on_blob(&mut self, fx: &mut Effects<'_>, length: Option<u64>, bytes: Vec<u8>) {

@@ -258,7 +258,7 @@ impl Session {
             Frame::Ack(ack) => self.on_ack(fx, ack.bytes, ack.token),
             Frame::Beat(beat) => self.on_beat(fx, &beat),
             Frame::Probe(probe) => self.on_probe(fx, probe),
-            Frame::BlobAsk(ask) => self.on_blob_ask(fx, &ask),
+            Frame::BlobAsk(ask) => self.on_blob_ask(&ask),
             Frame::BlobPart(part) => self.on_blob_part(fx, part),
             _ => Err("the session is open already"),
         }

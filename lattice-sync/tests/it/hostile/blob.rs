@@ -1,11 +1,11 @@
 //! A blob that the peer sends instead of the one that was asked for.
 
 use lattice_meta::Cid;
-use lattice_sync::host::Input;
-use lattice_sync::wire::{BlobAnswer, Frame};
+use lattice_sync::host::{Answer, Input, Output, Request, Time};
+use lattice_sync::wire::{BlobAnswer, BlobAsk, Frame};
 use lattice_sync::{BlobFault, Event};
 
-use crate::desk::{CHANNEL, Desk, code};
+use crate::desk::{CHANNEL, CONN, Desk, code};
 
 /// What happens when the peer answers a question about a blob with these parts.
 fn fetch(answers: &[BlobAnswer]) -> Vec<Event> {
@@ -102,4 +102,39 @@ fn a_blob_is_what_its_content_id_says_or_nothing() {
             .iter()
             .any(|event| matches!(event, Event::Lost { rule: Some(_), .. }))
     );
+}
+
+/// A peer that asks for parts and reads none gets no more than the connection holds.
+#[test]
+fn parts_wait_until_there_is_room_for_them() {
+    let mut desk = Desk::opened(|config| config.unsent_bytes = 1000);
+    let (channel, cid) = (CHANNEL, code());
+    let frame = |offset| {
+        let ask = BlobAsk {
+            channel,
+            cid,
+            offset,
+        };
+        let bytes = Frame::BlobAsk(ask).encode();
+        Input::Received { conn: CONN, bytes }
+    };
+    let now = Time::from_ms(desk.now);
+    let asked = |outputs: &[Output]| {
+        outputs.iter().find_map(|output| match output {
+            Output::Ask {
+                ticket,
+                request: Request::Blob { .. },
+                ..
+            } => Some(*ticket),
+            _ => None,
+        })
+    };
+    let ticket = asked(&desk.core.on_input(now, frame(0))).unwrap();
+    let (length, bytes) = (Some(9000), vec![7; 2000]);
+    let answer = Answer::Blob { length, bytes };
+    desk.core.on_input(now, Input::Answer { ticket, answer });
+    assert_eq!(asked(&desk.core.on_input(now, frame(2000))), None);
+    let (conn, bytes) = (CONN, 3000);
+    let outputs = desk.core.on_input(now, Input::Sent { conn, bytes });
+    assert!(asked(&outputs).is_some());
 }
