@@ -1,3 +1,5 @@
+use lattice_backend::backend::FileError;
+
 use super::*;
 use crate::program::hints::Hints;
 
