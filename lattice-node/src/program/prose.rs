@@ -6,15 +6,23 @@ use console::measure_text_width;
 
 /// The columns of a text that is not for a terminal.
 pub(super) const COLUMNS: usize = 80;
-/// Continued lines are not indented by more than this part of the columns.
+/// A line is continued below its text if that begins within this part of the columns.
 const MOST_INDENT: usize = 3;
+/// How far a line is indented else that continues a row of several columns.
+const GAP: usize = 4;
 
 /// Breaks a text between words, into lines of at most so many columns. A word that is longer has a
 /// line of its own. So has a command in backticks: it can be copied as one line.
 pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    broken(text, columns, columns)
+}
+
+/// The same, with another width of the first line.
+fn broken(text: &str, first: usize, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for piece in pieces(text) {
         let width = measure_text_width(piece);
+        let columns = if lines.len() == 1 { first } else { columns };
         match lines.last_mut() {
             Some(line) if measure_text_width(line) + 1 + width <= columns => {
                 line.push(' ');
@@ -42,13 +50,16 @@ fn fitted_line(line: &str, columns: usize) -> Cow<'_, str> {
     }
     let text = line.trim_start();
     let (indent, _) = line.split_at(line.len() - text.len());
-    let (head, text) = match text.rfind("  ").map(|gap| text.split_at(gap + 2)) {
-        Some((head, text)) if measure_text_width(head) * MOST_INDENT < columns => (head, text),
-        _ => ("", text),
-    };
+    let (head, text) = text.split_at(text.rfind("  ").map_or(0, |gap| gap + 2));
     let before = measure_text_width(indent) + measure_text_width(head);
-    let lines = wrapped(text, columns.saturating_sub(before));
-    let next = format!("\n{}", " ".repeat(before));
+    let next = match head {
+        "" => before,
+        _ if before * MOST_INDENT < columns => before,
+        _ => measure_text_width(indent) + GAP,
+    };
+    let width = |before| columns.saturating_sub(before);
+    let lines = broken(text, width(before), width(next));
+    let next = format!("\n{}", " ".repeat(next));
     Cow::Owned(format!("{indent}{head}{}", lines.join(&next)))
 }
 
@@ -98,7 +109,15 @@ mod tests {
         let text = "short  and   spaced\nlong enough to break\n";
         let broken = "short  and   spaced\nlong enough to\nbreak\n";
         assert_eq!(fitted(text, 19), broken);
-        assert_eq!(fitted("  put  sets a key", 12), "  put  sets\n       a key");
+        assert_eq!(fitted("  put  sets a key", 22), "  put  sets a key");
+        assert_eq!(
+            fitted("  put  sets a key to a value", 24),
+            "  put  sets a key to a\n       value"
+        );
+        assert_eq!(
+            fitted("an id  a time  what it is", 22),
+            "an id  a time  what it\n    is"
+        );
         assert_eq!(fitted("    indented text", 12), "    indented\n    text");
         assert_eq!(
             fitted("\u{1b}[1mbold\u{1b}[0m text", 9),
