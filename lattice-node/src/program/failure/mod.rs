@@ -164,9 +164,9 @@ impl Failure {
 
     /// Adds the remedy for damage, and completes the commands in the message.
     pub(super) fn complete(self, hints: &Hints, step: Step) -> Self {
-        let failure = match self.kind == Kind::DamagedStore && !self.has_remedy {
-            true => self.and(step.for_damage()),
-            false => self,
+        let failure = match step.remedy(&self, hints.data_dir()) {
+            Some(remedy) => self.and(remedy),
+            None => self,
         };
         let failure = match failure.is_not_a_directory {
             true => {

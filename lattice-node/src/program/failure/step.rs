@@ -1,5 +1,8 @@
 //! The remedy for a damaged store, which depends on the command that failed.
 
+use std::path::Path;
+
+use super::{Failure, Kind};
 use crate::program::args::Command;
 
 /// The command that failed, as far as the remedy depends on it.
@@ -23,9 +26,25 @@ impl Step {
         }
     }
 
+    /// The remedy for a store that cannot be read, if the failure has none of its own.
+    pub(super) fn remedy(self, failure: &Failure, data_dir: Option<&Path>) -> Option<&'static str> {
+        let is_in_place = |data_dir: &Path| {
+            let stores = data_dir.join("stores").display().to_string();
+            failure.message.contains(&stores)
+        };
+        match failure.kind {
+            Kind::DamagedStore if !failure.has_remedy => Some(self.for_damage()),
+            // The first bytes of a file say what it is, and they can be damaged as well.
+            Kind::NotAStore if data_dir.is_some_and(is_in_place) => {
+                Some("if a store was there, `lattice restore FILE` restores a copy")
+            }
+            _ => None,
+        }
+    }
+
     /// The remedy for damage of a store. It does not name the command that has just failed, nor one
     /// that a later step has come from.
-    pub(super) const fn for_damage(self) -> &'static str {
+    const fn for_damage(self) -> &'static str {
         match self {
             Self::Other => {
                 "`lattice verify STORE` reports what is damaged, `lattice rebuild STORE` recomputes \
