@@ -8,9 +8,9 @@ use lattice_registry::{Calls, StoreHandle};
 use crate::KvStore;
 
 /// Maximum number of keys that one op puts.
-const BATCH_KEYS: usize = 4096;
+pub(crate) const BATCH_KEYS: usize = 4096;
 /// Maximum bytes of keys and values that one op puts; a single longer row may exceed it.
-const BATCH_BYTES: usize = 1 << 20;
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
 /// Makes a key-value store from another one, for a registry's
 /// [`register_migration`](lattice_registry::Registry::register_migration): a copy with a history of
@@ -20,13 +20,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// # Errors
 /// The old store has a different type, or cannot be read.
 pub fn copy_keys(old: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
-    let kv = old.downcast_ref::<KvStore>().ok_or_else(|| {
-        let found = old.store_type();
-        format!(
-            "expected a store of type {}, found {found}",
-            crate::STORE_TYPE
-        )
-    })?;
+    let kv = of(old)?;
     let size = |(key, value): &(Vec<u8>, Vec<u8>)| key.len() + value.len();
     let batches = Chunks::new(kv.iter()?, BATCH_KEYS, BATCH_BYTES, size);
     Ok(Box::new(
@@ -34,8 +28,16 @@ pub fn copy_keys(old: &dyn StoreHandle) -> Result<Calls<'_>, Cause> {
     ))
 }
 
+/// The old store, if it is one of this type.
+pub(crate) fn of(old: &dyn StoreHandle) -> Result<&KvStore, Cause> {
+    old.downcast_ref::<KvStore>().ok_or_else(|| {
+        let (expected, found) = (crate::STORE_TYPE, old.store_type());
+        format!("expected a store of type {expected}, found {found}").into()
+    })
+}
+
 /// The arguments of a batch that puts these rows.
-fn puts(rows: Vec<(Vec<u8>, Vec<u8>)>) -> Value {
+pub(crate) fn puts(rows: Vec<(Vec<u8>, Vec<u8>)>) -> Value {
     let write =
         |(key, value)| Value::record([("key", Value::Bytes(key)), ("value", Value::Bytes(value))]);
     let writes = rows.into_iter().map(write).collect();

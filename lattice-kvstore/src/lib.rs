@@ -21,6 +21,8 @@ mod golden;
 mod guest;
 mod machine;
 mod methods;
+#[cfg(feature = "std")]
+mod newest;
 mod payload;
 mod prepare;
 mod range;
@@ -46,6 +48,8 @@ pub use command::{Command, Expectation};
 #[cfg(feature = "std")]
 pub use copy::copy_keys;
 pub use machine::{KvMachine, MAX_BATCH, MAX_KEY_BYTES, SCHEMA_VERSION, STORE_TYPE, store_type};
+#[cfg(feature = "std")]
+pub use newest::copy_newest;
 pub use payload::Payload;
 pub use read::Sibling;
 pub use refusal::{Found, KvRefusal};

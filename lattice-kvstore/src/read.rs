@@ -159,6 +159,24 @@ pub(crate) fn scan(
     })
 }
 
+/// The same with the time of the op that put the current value.
+#[cfg(feature = "std")]
+pub(crate) fn scan_times(
+    data: &dyn DataRead,
+    history: &dyn History,
+    range: &KeyRange,
+    direction: Direction,
+    mut each: impl FnMut(&[u8], &[u8], Hlc) -> ControlFlow<()>,
+) -> Result<()> {
+    scan_cells(data, range, direction, |key, cell| {
+        let Stamp { hlc, .. } = history.stamp(cell.current())?;
+        match cell {
+            Cell::Inside { value, .. } => Ok(each(key, value, hlc)),
+            cell => show_apart(data, key, cell.current(), |value| each(key, value, hlc)),
+        }
+    })
+}
+
 fn scan_cells(
     data: &dyn DataRead,
     range: &KeyRange,

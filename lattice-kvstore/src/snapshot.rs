@@ -5,7 +5,7 @@ use core::ops::{ControlFlow, RangeBounds};
 use lattice_backend::backend::{BackendError, Direction, PrefixSpan, Table};
 use lattice_backend::engine::read::Snapshot;
 use lattice_backend::machine::DataRead;
-use lattice_meta::StateHash;
+use lattice_meta::{Hlc, StateHash};
 
 use crate::range::KeyRange;
 use crate::{ConflictedKeys, Scan, Sibling, read, rows};
@@ -88,6 +88,20 @@ impl KvSnapshot {
         each: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), BackendError> {
         read::scan(&self.snapshot, &KeyRange::new(&range), direction, each)
+    }
+
+    /// The same with the time at which the op was made that put the current value.
+    ///
+    /// # Errors
+    /// Errors of the backend.
+    pub fn visit_times<K: AsRef<[u8]>>(
+        &self,
+        range: impl RangeBounds<K>,
+        direction: Direction,
+        each: impl FnMut(&[u8], &[u8], Hlc) -> ControlFlow<()>,
+    ) -> Result<(), BackendError> {
+        let (range, history) = (KeyRange::new(&range), self.snapshot.history());
+        read::scan_times(&self.snapshot, &history, &range, direction, each)
     }
 
     /// How many keys have a value; see [`KvStore::count`](crate::KvStore::count).

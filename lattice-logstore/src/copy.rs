@@ -3,7 +3,7 @@
 use lattice_backend::backend::Cause;
 use lattice_backend::chunks::Chunks;
 use lattice_backend::machine::Value;
-use lattice_registry::{Calls, StoreHandle};
+use lattice_registry::{Calls, Keep, StoreHandle};
 
 use crate::{LogStore, Selection};
 
@@ -11,19 +11,6 @@ use crate::{LogStore, Selection};
 const BATCH_ENTRIES: usize = 4096;
 /// Maximum bytes that one op appends; a single longer entry may exceed it.
 const BATCH_BYTES: usize = 1 << 20;
-
-/// Which entries of a log a copy keeps: the newest ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// All.
-    All,
-    /// So many.
-    Last(u64),
-    /// Those that are at most so many milliseconds older than the newest one.
-    Newer(u64),
-    /// As many as have so many bytes together.
-    Bytes(u64),
-}
 
 /// Makes a log from another one, for a registry's
 /// [`register_migration`](lattice_registry::Registry::register_migration): the same contents in the

@@ -24,7 +24,7 @@ mod select;
 mod store;
 
 #[cfg(feature = "std")]
-pub use copy::{Keep, copy_entries, copy_newest};
+pub use copy::{copy_entries, copy_newest};
 #[cfg(feature = "std")]
 pub use entries::Entries;
 pub use entry::Entry;

@@ -20,7 +20,7 @@ pub use manager::{
     ManagerError, ManagerOptions, Migrated, RebuiltStore, RestoredStore, Restoring, StoreManager,
     UpgradedStore, Vouched,
 };
-pub use migration::{Calls, Converting, Migration, NamedCall};
+pub use migration::{Calls, Converting, Keep, Migration, NamedCall};
 pub use opener::{Describer, EngineOpener, Peeked, Rebuild, StoreOpener};
 pub use registry::{Recorded, RegisterError, Registry, ResolveError, Resolver};
 pub use standalone::StandaloneError;

@@ -14,6 +14,19 @@ pub type NamedCall = (Cow<'static, str>, Value);
 /// Calls by name. Each is a command that becomes one op.
 pub type Calls<'a> = Box<dyn Iterator<Item = Result<NamedCall, Cause>> + 'a>;
 
+/// What a copy of a store of the same type keeps: what was written last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All.
+    All,
+    /// So many entries or keys.
+    Last(u64),
+    /// Those that are at most so many milliseconds older than the newest one.
+    Newer(u64),
+    /// As many as have so many bytes together.
+    Bytes(u64),
+}
+
 /// Converts the state of an old store to calls of the new store's commands. A plain closure
 /// implements it.
 ///

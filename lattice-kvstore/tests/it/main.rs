@@ -11,6 +11,7 @@ mod dynamic;
 mod golden;
 mod methods;
 mod model;
+mod newest;
 mod prepare;
 mod row_bytes;
 mod scans;

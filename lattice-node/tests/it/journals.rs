@@ -40,7 +40,9 @@ fn a_missing_journal_is_damage_until_a_rebuild_gives_it_up() {
         assert!(text.contains("state.db.journal-0"), "{words:?}: {text}");
         assert!(text.contains("`lattice rebuild "), "{words:?}: {text}");
     }
-    printed(dir.path(), &["rebuild", id]);
+    let rebuilt = lattice(dir.path(), &["rebuild", id]);
+    let text = String::from_utf8(rebuilt.stderr).unwrap();
+    assert!(text.contains("writes that only it had are lost"), "{text}");
     assert_eq!(printed(dir.path(), &["get", id, "key"]), "value");
     assert!(printed(dir.path(), &["verify", id]).starts_with("ok: "));
 }

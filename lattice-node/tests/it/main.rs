@@ -17,6 +17,7 @@ mod copies;
 mod crowd;
 mod damage;
 #[cfg(unix)]
+mod disk;
 mod doctor;
 mod edges;
 mod escapes;

@@ -1,4 +1,4 @@
-//! New logs with the newest entries of old ones.
+//! New stores with what was written last to old ones.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ fn what_cannot_be_kept_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path();
     log(dir);
-    printed(dir, &["create", "core:kvstore", "--alias", "kv"]);
+    printed(dir, &["create", "core:registry", "--alias", "releases"]);
     for (words, reason) in [
         (&["migrate", "log"][..], "--to"),
         (&["migrate", "log", "--keep", "30"], "such as 30d"),
@@ -66,7 +66,10 @@ fn what_cannot_be_kept_is_refused() {
             &["migrate", "log", "--keep-last", "3", "--keep", "1d"],
             "cannot be used with",
         ),
-        (&["migrate", "kv", "--keep", "30d"], "--keep is for logs"),
+        (
+            &["migrate", "releases", "--keep", "30d"],
+            "--keep is for logs and key-value stores",
+        ),
     ] {
         let output = lattice(dir, words);
         let said = String::from_utf8(output.stderr).unwrap();
@@ -74,4 +77,42 @@ fn what_cannot_be_kept_is_refused() {
         assert!(said.contains(reason), "{words:?}: {said}");
     }
     assert_eq!(printed(dir, &["list"]).lines().count(), 2);
+}
+
+fn keys(dir: &Path, store: &str) -> Vec<String> {
+    let text = printed(dir, &["scan", store, "--keys-only"]);
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_keys_that_were_written_last_are_kept_and_the_name_moves() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path();
+    let id = printed(dir, &["create", "core:kvstore", "--alias", "kv"]);
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        printed(dir, &["put", "kv", key, "nine byte"]);
+    }
+    printed(dir, &["put", "kv", "a", "nine more"]);
+    printed(dir, &["del", "kv", "f"]);
+    let old = keys(dir, "kv");
+    assert_eq!(old, ["a", "b", "c", "d", "e"]);
+    for (words, kept) in [
+        (&["--keep-last", "2"][..], "ae"),
+        (&["--keep-last", "0"], ""),
+        (&["--keep-size", "39"], "ade"),
+        (&["--keep-size", "10"], "a"),
+        (&["--keep-size", "9"], ""),
+        (&["--keep", "30d"], "abcde"),
+    ] {
+        let text = printed(dir, &[&["--json", "migrate", "kv"], words].concat());
+        let migrated: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(migrated["alias"], "kv", "{words:?}");
+        assert_eq!(keys(dir, "kv").concat(), kept, "{words:?}");
+        printed(dir, &["verify", "kv"]);
+        let info: Value = serde_json::from_str(&printed(dir, &["--json", "info", "kv"])).unwrap();
+        assert_eq!(info["migrated_from"]["store_id"], id.trim(), "{words:?}");
+        assert_eq!(keys(dir, id.trim()), old, "{words:?}");
+        printed(dir, &["destroy", "kv", "--yes"]);
+        printed(dir, &["alias", "set", id.trim(), "kv"]);
+    }
 }

@@ -263,6 +263,13 @@ fn store_dirs(stores: &Path) -> Result<Vec<(StoreId, PathBuf)>, ManagerError> {
     Ok(dirs)
 }
 
+/// The files of journals that were set aside beside a store's file.
+pub(super) fn set_aside(file: &Path) -> Result<Vec<PathBuf>, ManagerError> {
+    let kept = kept_files(directory_of(file))?.into_iter();
+    let journals = kept.filter(|(_, kind)| *kind == LeftoverKind::Journal);
+    Ok(journals.map(|(path, _)| path).collect())
+}
+
 /// The replaced files and journals that are kept in a store's directory.
 fn kept_files(dir: &Path) -> Result<Vec<(PathBuf, LeftoverKind)>, ManagerError> {
     let failed = |source| ManagerError::io("list", dir, source);

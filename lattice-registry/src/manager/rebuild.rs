@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use lattice_backend::backend::{Journal, OpenOptions};
+use lattice_backend::backend::{BackendError, FileError, Journal, OpenOptions};
 use lattice_backend::engine::verify::Difference;
 use lattice_meta::{StateHash, StoreId};
 
 use super::find::{canonical, state_db};
 use super::fs::BEFORE_REBUILD;
 use super::known::How;
+use super::left::set_aside;
 use super::{ManagerError, StoreManager};
 use crate::Rebuild;
 use crate::files::{Partial, finishing, replace_kept};
@@ -21,6 +22,10 @@ pub struct RebuiltStore {
     pub store_id: StoreId,
     /// Where the old file is kept.
     pub kept: PathBuf,
+    /// Whether the journal was missing or damaged: writes that only it had are lost.
+    pub journal_lost: bool,
+    /// The files of the journal, if they were set aside.
+    pub journals: Vec<PathBuf>,
     /// The number of ops in the history.
     pub ops: u64,
     /// The state hash before.
@@ -62,6 +67,14 @@ impl StoreManager {
         closed.map_err(|source| ManagerError::Close { store_id, source })
     }
 
+    /// Whether the journal that a store's file needs is not there, or cannot be recognised.
+    fn lacks_journal(&self, file: &Path) -> bool {
+        match self.backend.open(file, &OpenOptions::read_only()) {
+            Ok(db) => matches!(db.snapshot(), Err(BackendError::JournalMissing { .. })),
+            Err(error) => matches!(error, FileError::JournalMissing { .. }),
+        }
+    }
+
     /// Rebuilds a store from its history with the current logic: that of the registry for the
     /// store, or if that is not available, the logic for new stores of its type. Use it when this
     /// logic does not compute the store's state. The new file replaces the old one atomically, and
@@ -79,6 +92,8 @@ impl StoreManager {
         let opener =
             opener.or_else(|error| self.registry.resolve(&meta.store_type).map_err(|_| error))?;
         self.close(store_id)?;
+        let before = set_aside(&file)?;
+        let is_missing = self.lacks_journal(&file);
         // Keeps other writers, rebuilds and restores out until the new file is in its place.
         let options = OpenOptions {
             journal: Journal::Salvage,
@@ -104,12 +119,16 @@ impl StoreManager {
         drop(partial);
         let closed = held.close();
         closed.map_err(|source| ManagerError::Close { store_id, source })?;
+        let mut journals = set_aside(&file)?;
+        journals.retain(|path| !before.contains(path));
         // The replay has checked the history.
         self.record_file(&file, How::Verified)?;
         finishing.placed(&file);
         Ok(RebuiltStore {
             store_id,
             kept,
+            journal_lost: is_missing || !journals.is_empty(),
+            journals,
             ops: rebuilt.ops,
             before: rebuilt.before,
             after: rebuilt.after,

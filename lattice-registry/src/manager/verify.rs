@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use lattice_backend::backend::{Access, BackendError, FileError, Integrity, Peek};
+use lattice_backend::cores::both;
 use lattice_backend::engine::open::{LogicPolicy, OpenError};
 use lattice_backend::engine::verify::{Depth, Finding, Verification};
-use lattice_backend::progress::Stage;
+use lattice_backend::progress::{ProgressSink, Stage};
 
 use super::find::{canonical, state_db};
 use super::known::How;
@@ -117,8 +118,12 @@ impl StoreManager {
             }
         }
         let looked = self.look_at(peek.clone(), file, &|store| {
-            store.check_ops(&self.options.progress)?;
-            store.verify(Depth::Quick, &*self.backend, &self.options.progress)
+            // Another thread reads the rows, and this one, which alone reports progress, the ops.
+            let (rows, ops) = both(
+                || store.verify(Depth::Quick, &*self.backend, &ProgressSink::none()),
+                || store.check_ops(&self.options.progress),
+            );
+            ops.and(rows)
         });
         match looked {
             Ok(verified) => match verified.findings.first() {

@@ -277,24 +277,28 @@ The new store has its own id and history, and records the id and the state hash 
 starts over if the old store has changed. If a process writes to the old store during the migration, \
 the migration fails with exit code 5.
 
---keep, --keep-last and --keep-size make a new log with the newest entries of a log, for a history that has \
-grown too long: ops are never removed from a store. The names of the old log name the new one then; the old \
-log stays until it is destroyed. The price: the new log has another id, so every replica must get a bundle of it or \
-migrate as well, and the entries get the time and the author of the migration.
+--keep, --keep-last and --keep-size make a new store with the newest entries of a log, or the keys of a key-value \
+store that were written last, for a history that has grown too long: ops are never removed from a store. The names of the old store name the new one then; the old store stays until it is destroyed. The price: the new store has another id, so every replica must get a bundle of it or \
+migrate as well, and what is kept gets the time and the author of the migration.
+
+A key was written when its current value was put; times count back from the newest key or entry, not from now. Of keys that \
+one op wrote, the greater one counts as the later one. A key has the size of its bytes and those of its value. Deleted keys and \
+further concurrent values are not kept, and `conflicts` has none in the new store.
 
 Example: lattice migrate fruit --to core:kvstore --alias fruit-2
          lattice migrate events --keep 30d
          lattice migrate events --keep-size 100M
+         lattice migrate sessions --keep 24h
 
 JSON: store_id, store_type, alias, migrated_from (store_id, state_hash), ops, resumed";
 
 pub(super) const REBUILD: &str = "\
 Use this when this program's logic disagrees with the stored state. The history must be intact and \
-does not change; the old file is kept beside the new one.
+does not change; the old file is kept beside the new one. A journal that cannot be read to its end is set aside, and the writes that only it had are lost.
 
 Example: lattice rebuild fruit
 
-JSON: store_id, ops, state_hash, state_hash_before, kept";
+JSON: store_id, ops, state_hash, state_hash_before, kept, difference, journal_lost (whether the journal was damaged or missing)";
 
 pub(super) const SALVAGE: &str = "\
 For a store that `rebuild` refuses, without a copy for `restore`. Changes nothing. Prints JSON Lines that \

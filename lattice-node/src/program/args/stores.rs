@@ -287,17 +287,19 @@ pub(in super::super) struct Migrate {
     pub(in super::super) trusting: Trusting,
 }
 
-/// Which entries of a log a new log of the same type gets.
+/// Which entries of a log, or keys of a key-value store, a new store of the same type gets.
 #[derive(Debug, clap::Args)]
 #[group(id = "keep", multiple = false, conflicts_with = "to")]
 pub(in super::super) struct Retention {
-    /// Make a new log with the entries of this time before the newest one, such as 30d, 12h or 2w
+    /// Make a new store with what was written in this time before the newest entry or key, such as
+    /// 30d, 12h or 2w
     #[arg(long = "keep", id = "keep_time", value_name = "TIME")]
     pub(in super::super) time: Option<Span>,
-    /// Make a new log with the newest N entries
+    /// Make a new store with the newest N entries or keys
     #[arg(long = "keep-last", value_name = "N")]
     pub(in super::super) last: Option<u64>,
-    /// Make a new log with the newest entries that have at most this size together, such as 100M
+    /// Make a new store with the newest entries or keys that have at most this size together, such
+    /// as 100M
     #[arg(long = "keep-size", value_name = "SIZE")]
     pub(in super::super) size: Option<Size>,
 }

@@ -132,7 +132,7 @@ fn not_first(name: &str) -> Failure {
         Kind::NotAStore,
         format!(
             "{name} is a bundle of ops, not a copy of a store; give the copy that the chain begins with \
-             before it, or apply it to its store with `lattice bundle apply FILE`"
+             before it, or apply it to its store with `bundle apply`"
         ),
     )
 }

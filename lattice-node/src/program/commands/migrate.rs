@@ -1,8 +1,7 @@
 //! `lattice migrate`.
 
 use lattice_backend::backend::Cause;
-use lattice_logstore::{Keep, copy_newest};
-use lattice_registry::{Calls, Migration, StoreHandle};
+use lattice_registry::{Calls, Keep, Migration, StoreHandle};
 use serde_json::json;
 
 use super::stores::parse_type;
@@ -22,21 +21,25 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
         Some(to) => parse_type(context, to)?,
         None => meta.store_type.clone(),
     };
-    // Impossible migrations are refused before an identity is created.
-    context.registry().resolve(&to)?;
-    context.registry().migration(&meta.store_type, &to)?;
-    if keep.is_some() && to.as_str() != lattice_logstore::STORE_TYPE {
+    let copy = newest_of(to.as_str());
+    if keep.is_some() && copy.is_none() {
         return Err(Failure::usage(format!(
-            "store {} is of type {to}, and --keep is for logs; `lattice migrate STORE --to {to}` makes a \
-             new store with the current state, without its history",
+            "store {} is of type {to}, and --keep is for logs and key-value stores; `lattice compact \
+             STORE` gives back the unused space of its file",
             meta.store_id
         )));
     }
+    // Impossible migrations are refused before an identity is created.
+    context.registry().resolve(&to)?;
+    context.registry().migration(&meta.store_type, &to)?;
     context.note_use(&path);
     context.node.become_writer()?;
     let manager = context.node.manager();
-    let migrated = match keep {
-        Some(keep) => manager.migrate_by(&path, &to, &Newest(keep), &part(keep))?,
+    let migrated = match keep.zip(copy) {
+        Some((keep, copy)) => {
+            let newest = Newest { keep, copy };
+            manager.migrate_by(&path, &to, &newest, &part(keep))?
+        }
         None => manager.migrate(&path, &to)?,
     };
     #[cfg(feature = "wasm")]
@@ -87,7 +90,7 @@ pub(super) fn migrate(context: &mut Context<'_>, migrate: &args::Migrate) -> Res
     Ok(())
 }
 
-/// What the options keep of a log.
+/// What the options keep.
 fn keep(retention: &args::Retention) -> Option<Keep> {
     let time = retention.time.map(|span| Keep::Newer(span.0));
     let size = retention.size.map(|size| Keep::Bytes(size.0));
@@ -104,11 +107,25 @@ fn part(keep: Keep) -> String {
     }
 }
 
-/// Copies what is kept of a log.
-struct Newest(Keep);
+/// Copies what is kept of a store.
+type CopyNewest = fn(&dyn StoreHandle, Keep) -> Result<Calls<'_>, Cause>;
+
+/// The copy for stores of a type, if there is one.
+fn newest_of(store_type: &str) -> Option<CopyNewest> {
+    match store_type {
+        lattice_logstore::STORE_TYPE => Some(lattice_logstore::copy_newest),
+        lattice_kvstore::STORE_TYPE => Some(lattice_kvstore::copy_newest),
+        _ => None,
+    }
+}
+
+struct Newest {
+    keep: Keep,
+    copy: CopyNewest,
+}
 
 impl Migration for Newest {
     fn calls<'a>(&'a self, old: &'a dyn StoreHandle) -> Result<Calls<'a>, Cause> {
-        copy_newest(old, self.0)
+        (self.copy)(old, self.keep)
     }
 }

@@ -224,6 +224,7 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
         json_path(&mut value, "kept", &rebuilt.kept);
         let difference = rebuilt.difference.op.as_ref().map(ToString::to_string);
         value.insert("difference".into(), json!(difference));
+        value.insert("journal_lost".into(), rebuilt.journal_lost.into());
         return context.out.json(&value.into());
     }
     let state = match rebuilt.before == rebuilt.after {
@@ -235,6 +236,15 @@ pub(super) fn rebuild(context: &mut Context<'_>, store: &OsStr) -> Result<(), Fa
         plural(rebuilt.ops, ("op", "ops")),
         rebuilt.kept.display()
     ));
+    if rebuilt.journal_lost {
+        let kept = match &rebuilt.journals[..] {
+            [] => String::new(),
+            [first, ..] => format!("; it is kept as {}", first.display()),
+        };
+        context.out.note(&format!(
+            "the journal could not be read to its end: writes that only it had are lost{kept}"
+        ));
+    }
     if let Some(op) = &rebuilt.difference.op {
         context.out.note(&format!("first difference: {op}"));
     }

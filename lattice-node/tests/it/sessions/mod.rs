@@ -1,7 +1,7 @@
 //! Recorded sessions of the program, in `tests/cli/*.md`: the output of every command, as text and
 //! as JSON. `PAGES` are pages of the manual whose commands are run as well. A session runs in its
-//! own directory. If a directory of the session's name is next to it, the session starts with copies
-//! of its files.
+//! own directory. If a directory of the session's name is next to it, the session starts with
+//! copies of its files.
 //!
 //! After an intended change, `UPDATE_SESSIONS=1 cargo test -p lattice-node sessions` rewrites the
 //! files.
@@ -18,7 +18,7 @@ use shell::Shell;
 
 const CLI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli");
 /// Pages of `docs/` that are recorded sessions.
-const PAGES: [&str; 1] = ["backups.md"];
+const PAGES: [&str; 2] = ["backups.md", "my-disk-failed.md"];
 const UPDATE: &str = "UPDATE_SESSIONS";
 
 #[test]

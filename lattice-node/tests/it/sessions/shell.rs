@@ -62,7 +62,7 @@ impl Shell {
                 pattern("(store_bytes[{].*) [0-9]+", "$1 <bytes>"),
                 pattern("\"bytes\":[0-9]+", "\"bytes\":<bytes>"),
                 // How much of a pipe is read before the first look at it varies.
-                pattern("a file of [0-9]{5} bytes", "a file of <bytes> bytes"),
+                pattern("a file of [0-9]{5,6} bytes", "a file of <bytes> bytes"),
                 pattern("(?m)^bytes( +)[0-9]+$", "bytes$1<bytes>"),
                 pattern("\"([a-z]+)_bytes\":[0-9]+", "\"${1}_bytes\":<bytes>"),
                 pattern("(?m)^size( +)[0-9.]+ KiB [(][0-9,]+ bytes[)]$", "size$1<bytes>"),

@@ -30,6 +30,9 @@ pub(super) fn all(context: &mut Context<'_>) -> Result<Vec<Subject>, Failure> {
     let aliases = context.aliases();
     let subject = |listed: lattice_registry::Listed| {
         let store_id = listed.meta.as_ref().ok().map(|meta| meta.store_id);
+        // Of a file that cannot be read, the directory's name says which store it was.
+        let named = || listed.path.file_name()?.to_str()?.parse().ok();
+        let store_id = store_id.or_else(named);
         let alias = store_id.and_then(|id| aliases.alias_of(id));
         let name = match (alias, listed.path.file_name()) {
             (Some(alias), _) => alias.as_str().into(),
