@@ -15,6 +15,7 @@ pub(crate) use key::Verifier;
 pub use key::{SecretKey, SignatureError};
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt;
 
 use lattice_meta::{Hlc, OpId, PubKey};
@@ -31,7 +32,7 @@ pub const MAX_PAYLOAD_BYTES: usize = MAX_OP_BYTES - MAX_DEPS * OpRef::KEY_LEN - 
 /// Identifies one op: author, position in the author's chain, and id.
 ///
 /// The order is that of the fields, which is also the order of [`OpRef::to_key`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OpRef {
     /// The author.
     pub author: PubKey,
@@ -80,6 +81,25 @@ impl OpRef {
             seq: u64::from_be_bytes(*seq),
             id: OpId::from_slice(id)?,
         })
+    }
+}
+
+// Written out for modules: in each place of use, the compiler would expand the comparisons of ids
+// to words with swapped bytes.
+impl Ord for OpRef {
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_author = self.author.cmp(&other.author);
+        let by_seq = || self.seq.cmp(&other.seq);
+        by_author
+            .then_with(by_seq)
+            .then_with(|| self.id.cmp(&other.id))
+    }
+}
+
+impl PartialOrd for OpRef {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
