@@ -277,6 +277,7 @@ pub(crate) fn words_of(line: &[String], store: &Store, dir: &Path) -> Vec<String
             ("TYPE", _) => "core:kvstore".into(),
             ("FILE", "import") => file("rows.csv"),
             ("FILE", "restore") => file("copy.db"),
+            ("LATER", "restore") => file("bundle"),
             ("FILE", "batch") => file("commands.jsonl"),
             ("STORE|DIR", "doctor") => store.id.to_string(),
             ("FILE", "bundle") if line[1] != "create" => file("bundle"),
