@@ -1,6 +1,6 @@
-//! The error of the host in a module, where there is none: a call of the host that fails ends the
-//! module, and so does a row that is damaged. Since the type has no value, the compiler leaves out
-//! all code for errors, which would be a tenth of a module.
+//! The error of the host, as a module sees it: it has no value, since a call of the host that fails
+//! ends the module, and so does a row that is damaged. The compiler therefore leaves out all code
+//! for errors, which would be a tenth of a module.
 
 use alloc::string::String;
 use core::convert::Infallible;

@@ -84,8 +84,8 @@ impl OpRef {
     }
 }
 
-// Written out for modules: in each place of use, the compiler would expand the comparisons of ids to
-// words with swapped bytes.
+// Written out for modules: in each place of use, the compiler would expand the comparisons of ids
+// to words with swapped bytes.
 impl Ord for OpRef {
     #[cfg_attr(target_arch = "wasm32", inline(never))]
     fn cmp(&self, other: &Self) -> Ordering {
