@@ -58,8 +58,15 @@ fn fitted_line(line: &str, columns: usize) -> Cow<'_, str> {
         _ => measure_text_width(indent) + GAP,
     };
     let width = |before| columns.saturating_sub(before);
-    let lines = broken(text, width(before), width(next));
+    let word = pieces(text).next().map_or(0, measure_text_width);
+    let mut lines = broken(text, width(before), width(next));
     let next = format!("\n{}", " ".repeat(next));
+    if !head.is_empty() && word > width(before) {
+        // Its first word does not fit beside the head, and begins the next line.
+        lines.insert(0, String::new());
+        let head = format!("{indent}{}", head.trim_end());
+        return Cow::Owned(format!("{head}{}", lines.join(&next)));
+    }
     Cow::Owned(format!("{indent}{head}{}", lines.join(&next)))
 }
 
