@@ -9,7 +9,7 @@ use crate::journal::current::{Current, Known, missing};
 use crate::journal::layout::{Generation, Keys, MARK, Mark, Published};
 use crate::journal::scan::{Chain, Position, check_tail, has_both, read_mark, unreadable};
 use crate::journal::segment::{OpenFailure, Segments, clear};
-use crate::journal::shared::{Core, Job, Session, Writer, lock};
+use crate::journal::shared::{Core, Job, Session, Work, Writer, lock};
 use crate::journal::tx::write_rows;
 use crate::storage::{FileMode, LockKind};
 
@@ -160,8 +160,10 @@ impl Core {
         let job = chain.frozen.as_ref().zip(chain.frozen_end);
         let job = job.map(|(rows, end)| Job {
             segments: Arc::clone(&segments),
-            rows: Arc::clone(rows),
-            end,
+            work: Work::Fold {
+                rows: Arc::clone(rows),
+                end,
+            },
             _hold: hold.clone(),
         });
         writer.session = Some(Session {

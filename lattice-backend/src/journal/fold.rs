@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Result, Table, Ticket, TurnHold, Waiting};
 use crate::journal::layout::{MARK, Mark};
-use crate::journal::shared::{Core, Job, Writer, lock};
+use crate::journal::memtable::Memtable;
+use crate::journal::scan::Position;
+use crate::journal::segment::Segments;
+use crate::journal::shared::{Core, Work, Writer, lock};
 use crate::journal::tx::write_rows;
 
 /// How often a thread that waits for a fold looks whether it has failed.
@@ -128,20 +131,23 @@ impl Core {
 
     /// Does what is due. Returns when to look again.
     fn work(self: &Arc<Self>) -> Option<Duration> {
-        self.run_fold();
+        self.run_job();
         if self.is_closed.load(Ordering::Acquire) || self.failed.get().is_some() {
             return None;
         }
         self.end_idle_session()
     }
 
-    /// Folds the frozen generation, if there is one.
-    fn run_fold(&self) {
+    /// Folds the frozen generation, if there is one, or grows a file.
+    fn run_job(&self) {
         let Some(job) = lock(&self.fold).job.clone() else {
             return;
         };
-        let folded = self.fold_generation(&job);
-        if let Err(error) = folded {
+        let done = match &job.work {
+            Work::Fold { rows, end } => self.fold_generation(&job.segments, rows, end),
+            Work::Grow { file } => Self::grow_ahead(&job.segments, *file),
+        };
+        if let Err(error) = done {
             self.fail(error);
             // They are not written any more, and hold the turn.
             drop(self.take_unwritten());
@@ -155,16 +161,25 @@ impl Core {
         drop((ended, job));
     }
 
-    fn fold_generation(&self, job: &Job) -> Result<()> {
+    /// If that fails, commits grow the file, or go to the backend.
+    fn grow_ahead(segments: &Segments, file: usize) -> Result<()> {
+        if segments.grow_like_other(file).is_err() {
+            return Ok(());
+        }
+        let synced = segments.storage(file).sync();
+        synced.map_err(|error| BackendError::storage("growing a segment of the journal", error))
+    }
+
+    fn fold_generation(&self, segments: &Segments, rows: &Memtable, end: &Position) -> Result<()> {
         self.check_failed()?;
         let mut tx = self.inner.begin_write()?;
-        write_rows(&mut *tx, &job.rows, job.end.seq)?;
+        write_rows(&mut *tx, rows, end.seq)?;
         let mark = Mark {
             is_open: true,
-            salt: job.segments.keys().salt(),
-            folded: job.end.generation.0,
-            seq: job.end.seq,
-            chain: job.end.chain,
+            salt: segments.keys().salt(),
+            folded: end.generation.0,
+            seq: end.seq,
+            chain: end.chain,
         };
         tx.put(Table::System, MARK, &mark.to_bytes())?;
         tx.allow_quick_repair();
@@ -173,11 +188,13 @@ impl Core {
         lock(&self.current).folded(base);
         let began = Instant::now();
         let unwritable = |error| BackendError::storage("recycling a segment of the journal", error);
-        while job.segments.is_being_read().map_err(unwritable)? && began.elapsed() < MAX_READING {
+        while segments.is_being_read().map_err(unwritable)? && began.elapsed() < MAX_READING {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let next = job.end.generation.next().next();
-        job.segments.recycle(next).map(drop).map_err(unwritable)
+        let next = end.generation.next().next();
+        // If that fails, commits grow the file, or go to the backend.
+        let _ = segments.grow_like_other(next.file());
+        segments.recycle(next).map(drop).map_err(unwritable)
     }
 
     /// Waits for the fold that is running. Without a worker, or as the worker, this thread folds.
@@ -192,7 +209,7 @@ impl Core {
         while fold.job.is_some() {
             if !lock(&worker().tasks).has_other_thread() {
                 drop(fold);
-                self.run_fold();
+                self.run_job();
                 fold = lock(&self.fold);
                 continue;
             }

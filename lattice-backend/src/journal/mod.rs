@@ -13,6 +13,7 @@ mod log;
 mod memtable;
 mod merge;
 mod record;
+mod room;
 mod scan;
 mod segment;
 mod shared;

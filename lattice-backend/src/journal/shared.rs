@@ -23,11 +23,6 @@ use crate::journal::tx::{Changes, JournalTx, write_rows};
 use crate::journal::view::View;
 use crate::storage::Disk;
 
-/// While a generation is being folded, commits wait for the fold once the next one has this many
-/// times the memory of a full one.
-const STOP_TABLES: usize = 3;
-/// The longest delay of one commit that is slowed before that.
-const MAX_DELAY: Duration = Duration::from_millis(4);
 /// After a session could not begin, the next attempt waits this long.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -115,7 +110,7 @@ impl Session {
     }
 }
 
-/// The fold of a generation.
+/// What the worker does with the file to which nothing is appended.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     pub(super) job: Option<Job>,
@@ -123,15 +118,25 @@ pub(super) struct Fold {
     pub(super) next_is_ready: bool,
 }
 
-/// A generation that is to be folded.
+/// A piece of work for the worker.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) segments: Arc<Segments>,
-    pub(super) rows: Arc<Memtable>,
-    /// The end of the generation.
-    pub(super) end: Position,
-    /// The turn is kept until the fold has ended.
+    pub(super) work: Work,
+    /// The turn is kept until the work has ended.
     pub(super) _hold: TurnHold,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// A generation is folded, and its file becomes that of the next but one.
+    Fold {
+        rows: Arc<Memtable>,
+        /// The end of the generation.
+        end: Position,
+    },
+    /// A file grows like the other one, before its generation begins.
+    Grow { file: usize },
 }
 
 impl Core {
@@ -202,75 +207,6 @@ impl Core {
         };
         view.seq = session.position.seq;
         Ok(view)
-    }
-
-    /// Makes room for a record. Returns false if it has no room, and the transaction has to be
-    /// written through.
-    pub(super) fn has_room(
-        self: &Arc<Self>,
-        writer: &mut Writer,
-        changes: &Changes,
-        hold: &TurnHold,
-    ) -> Result<bool> {
-        self.slow_down(writer)?;
-        self.change_generation(writer, hold)?;
-        let session = writer.session.as_ref().ok_or_else(lost)?;
-        let needed = session
-            .position
-            .offset
-            .saturating_add(changes.record_bytes());
-        let file = session.position.generation.file();
-        // A file that cannot grow is no failure: the backend may have room.
-        Ok(session.segments.grow(file, needed).is_ok())
-    }
-
-    /// Slows commits while they are faster than the fold, and stops them when memory runs short.
-    fn slow_down(&self, writer: &Writer) -> Result<()> {
-        let Some(session) = &writer.session else {
-            return Ok(());
-        };
-        let bytes = session.active.bytes();
-        if bytes >= self.tuning.table_bytes.saturating_mul(STOP_TABLES) {
-            return self.wait_for_fold();
-        }
-        let limit = self.tuning.table_bytes;
-        let over = bytes.saturating_sub(limit);
-        if over > 0 && lock(&self.fold).job.is_some() {
-            // Nothing at the limit, the whole delay at twice the limit.
-            let share = u32::try_from(over.saturating_mul(64) / limit.max(1)).unwrap_or(64);
-            std::thread::sleep(MAX_DELAY * share.min(64) / 64);
-        }
-        Ok(())
-    }
-
-    /// Goes to the next generation, if this one is full and the one before it is folded. All of it
-    /// is on disk then: a generation that is folded loses no record.
-    fn change_generation(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
-        let Some(session) = &mut writer.session else {
-            return Ok(());
-        };
-        let is_full = session.position.offset >= self.tuning.segment_bytes
-            || session.active.bytes() >= self.tuning.table_bytes;
-        let is_ready = |fold: &Fold| fold.job.is_none() && fold.next_is_ready;
-        if !is_full || !is_ready(&lock(&self.fold)) {
-            return Ok(());
-        }
-        self.drain()?;
-        let mut fold = lock(&self.fold);
-        fold.next_is_ready = false;
-        fold.job = Some(Job {
-            segments: Arc::clone(&session.segments),
-            rows: Arc::clone(&session.active),
-            end: session.position,
-            _hold: hold.clone(),
-        });
-        let end = session.position;
-        session.position = end.next_generation();
-        session.active = Arc::default();
-        lock(&self.current).change_generation(&end, &session.active);
-        drop(fold);
-        self.wake();
-        Ok(())
     }
 
     /// Appends a transaction as a record.
