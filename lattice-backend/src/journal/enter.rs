@@ -70,7 +70,13 @@ impl Core {
         writer.follows_others |= writer.seen != seen;
         writer.turn = hold.number();
         writer.has_loss = false;
+        self.share.end();
         if let Some(session) = &writer.session {
+            self.join_budget();
+            self.share.set_active(session.active.bytes());
+            if let Some(Work::Fold { rows, .. }) = job.as_ref().map(|job| &job.work) {
+                self.share.set_frozen(rows.bytes());
+            }
             let is_ready = job.is_none() && !session.segments.is_given_up();
             let mut fold = lock(&self.fold);
             fold.job = job;

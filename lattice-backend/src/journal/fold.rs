@@ -135,7 +135,36 @@ impl Core {
         if self.is_closed.load(Ordering::Acquire) || self.failed.get().is_some() {
             return None;
         }
-        self.end_idle_session()
+        match self.share.is_due() {
+            true => self.fold_early(),
+            false => self.end_idle_session(),
+        }
+    }
+
+    /// Folds the generation of a store that does not write now, because all stores together take
+    /// too much memory.
+    fn fold_early(self: &Arc<Self>) -> Option<Duration> {
+        let mut writer = match self.writing.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Its commit ends the generation.
+            Err(TryLockError::WouldBlock) => return Some(KEPT),
+        };
+        if writer.session.is_some() {
+            // The worker serves all stores: it does not wait for another process.
+            let hold = match self.inner.hold_turn(Waiting::No) {
+                Err(BackendError::InUse(_)) => return Some(self.tuning.idle),
+                // The next write reports it.
+                hold => hold.ok()?,
+            };
+            let entered = self.enter(&mut writer, &hold);
+            let changed = entered.and_then(|()| self.change_generation(&mut writer, &hold));
+            drop(writer);
+            drop(hold);
+            changed.ok()?;
+        }
+        self.run_job();
+        Some(self.tuning.idle)
     }
 
     /// Folds the frozen generation, if there is one, or grows a file.
@@ -152,6 +181,7 @@ impl Core {
             // They are not written any more, and hold the turn.
             drop(self.take_unwritten());
         }
+        self.share.set_frozen(0);
         let mut fold = lock(&self.fold);
         let ended = fold.job.take();
         fold.next_is_ready = self.failed.get().is_none() && !job.segments.is_given_up();

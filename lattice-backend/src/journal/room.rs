@@ -12,6 +12,9 @@ use crate::journal::tx::Changes;
 const STOP_TABLES: usize = 3;
 /// The longest delay of one commit that is slowed before that.
 const MAX_DELAY: Duration = Duration::from_millis(4);
+/// The number of these delays for which a commit waits while all stores together take twice the
+/// memory that they may.
+const MAX_STOPS: u32 = 250;
 
 impl Core {
     /// Makes room for a record. Returns false if it has no room, and the transaction has to be
@@ -60,7 +63,8 @@ impl Core {
         self.wake();
     }
 
-    /// Slows commits while they are faster than the fold, and stops them when memory runs short.
+    /// Slows commits while they are faster than the folds, and stops them when memory runs short:
+    /// for at most a second because of other stores.
     fn slow_down(&self, writer: &Writer) -> Result<()> {
         let Some(session) = &writer.session else {
             return Ok(());
@@ -68,6 +72,18 @@ impl Core {
         let bytes = session.active.bytes();
         if bytes >= self.tuning.table_bytes.saturating_mul(STOP_TABLES) {
             return self.wait_for_fold();
+        }
+        let excess = || match self.share.is_due() {
+            // This commit ends the generation.
+            true => 0,
+            false => self.share.excess(),
+        };
+        for _ in 0..MAX_STOPS {
+            let share = u32::try_from(excess()).unwrap_or(u32::MAX);
+            std::thread::sleep(MAX_DELAY * share.min(64) / 64);
+            if share < 64 {
+                break;
+            }
         }
         let limit = self.tuning.table_bytes;
         let over = bytes.saturating_sub(limit);
@@ -81,12 +97,17 @@ impl Core {
 
     /// Goes to the next generation, if this one is full and the one before it is folded. All of it
     /// is on disk then: a generation that is folded loses no record.
-    fn change_generation(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
+    pub(super) fn change_generation(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        hold: &TurnHold,
+    ) -> Result<()> {
         let Some(session) = &mut writer.session else {
             return Ok(());
         };
         let is_full = session.position.offset >= self.tuning.segment_bytes
-            || session.active.bytes() >= self.tuning.table_bytes;
+            || session.active.bytes() >= self.tuning.table_bytes
+            || self.share.is_due();
         let is_ready = |fold: &Fold| fold.job.is_none() && fold.next_is_ready;
         if !is_full || !is_ready(&lock(&self.fold)) {
             return Ok(());
@@ -105,6 +126,7 @@ impl Core {
         let end = session.position;
         session.position = end.next_generation();
         session.active = Arc::default();
+        self.share.freeze();
         lock(&self.current).change_generation(&end, &session.active);
         drop(fold);
         self.wake();

@@ -13,6 +13,7 @@ use crate::backend::{
     BackendError, FirstFailure, Result, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
 };
 use crate::journal::Tuning;
+use crate::journal::budget::Share;
 use crate::journal::current::Current;
 use crate::journal::layout::{ChainValue, Keys, MARK, Mark, Salt};
 use crate::journal::log::{Fate, Log, Pending, whatever_is_lost};
@@ -47,6 +48,7 @@ pub(super) struct Core {
     /// Whether the last snapshot is kept for the next caller.
     pub(super) keeps_snapshots: bool,
     pub(super) tuning: Tuning,
+    pub(super) share: Share,
     /// A write transaction holds it from begin to end.
     pub(super) writing: Mutex<Writer>,
     pub(super) fold: Mutex<Fold>,
@@ -239,6 +241,7 @@ impl Core {
             _hold: hold,
         });
         drop(log);
+        self.count(session.active.bytes());
         writer.seen = writer.session.as_ref().map(Session::mark);
         writer.last_commit = Some(Instant::now());
         drop(writer);
@@ -372,6 +375,8 @@ impl Core {
         let done = session.segments.publish(&published);
         done.map_err(|error| self.fail(BackendError::storage("publishing a commit", error)))?;
         writer.commits.clear();
+        self.join_budget();
+        self.share.end();
         writer.seen = Some(session.mark());
         writer.session = Some(session);
         self.wake();
@@ -401,6 +406,7 @@ impl Core {
         if session.segments.retire().is_ok() {
             session.segments.remove(&*self.disk, &self.store);
         }
+        self.share.end();
         writer.session = None;
         writer.seen = None;
         lock(&self.fold).next_is_ready = false;
