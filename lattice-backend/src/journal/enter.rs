@@ -30,6 +30,10 @@ impl Core {
         }
         let session = writer.session.as_ref();
         if session.is_some_and(|session| session.segments.is_given_up()) {
+            tracing::warn!(
+                path = %self.store.display(),
+                "the journal could not be written; the store is used without one for a while"
+            );
             self.end_session(writer)?;
             writer.retry_later();
         }
@@ -155,6 +159,13 @@ impl Core {
         }
         let chain = self.recover(current, mark, &segments, published.as_ref(), is_live)?;
         let place = chain.end;
+        if !is_live {
+            tracing::debug!(
+                path = %self.store.display(),
+                transactions = place.seq.saturating_sub(mark.seq),
+                "journal recovered"
+            );
+        }
         if !(is_live && place.is_published(published.as_ref())) {
             segments
                 .publish(&place.published(&segments))

@@ -9,7 +9,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Result, Table, Ticket, TurnHold, Waiting};
-use crate::journal::layout::{MARK, Mark};
+use crate::journal::layout::{MARK, Mark, RECORDS};
 use crate::journal::memtable::Memtable;
 use crate::journal::scan::Position;
 use crate::journal::segment::Segments;
@@ -75,7 +75,8 @@ impl Worker {
                 .and_then(|(core, _)| core.upgrade());
             drop(tasks);
             if let Some(core) = core {
-                match catch_unwind(AssertUnwindSafe(|| core.work())) {
+                let work = || tracing::dispatcher::with_default(&core.events, || core.work());
+                match catch_unwind(AssertUnwindSafe(work)) {
                     Ok(Some(again)) => core.wake_at(Instant::now() + again),
                     Ok(None) => {}
                     Err(_) => core.abandon(),
@@ -202,6 +203,7 @@ impl Core {
 
     fn fold_generation(&self, segments: &Segments, rows: &Memtable, end: &Position) -> Result<()> {
         self.check_failed()?;
+        let began = Instant::now();
         let mut tx = self.inner.begin_write()?;
         write_rows(&mut *tx, rows, end.seq)?;
         let mark = Mark {
@@ -216,6 +218,13 @@ impl Core {
         tx.commit().and_then(Ticket::wait)?;
         let base = self.inner.snapshot()?;
         lock(&self.current).folded(base);
+        tracing::debug!(
+            path = %self.store.display(),
+            generation = end.generation.0,
+            bytes = end.offset.saturating_sub(RECORDS),
+            milliseconds = began.elapsed().as_millis(),
+            "journal folded"
+        );
         let began = Instant::now();
         let unwritable = |error| BackendError::storage("recycling a segment of the journal", error);
         while segments.is_being_read().map_err(unwritable)? && began.elapsed() < MAX_READING {

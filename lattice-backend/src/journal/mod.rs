@@ -153,6 +153,7 @@ impl JournaledBackend {
             keeps_snapshots: snapshots == Snapshots::Kept,
             tuning: self.tuning,
             share: Share::new(self.tuning.process_bytes),
+            events: tracing::dispatcher::get_default(Clone::clone),
             writing: Mutex::default(),
             fold: Mutex::default(),
             folded: Condvar::new(),

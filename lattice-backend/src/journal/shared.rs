@@ -49,6 +49,8 @@ pub(super) struct Core {
     pub(super) keeps_snapshots: bool,
     pub(super) tuning: Tuning,
     pub(super) share: Share,
+    /// What gets the events of the worker: what gets those of the thread that opened the store.
+    pub(super) events: tracing::Dispatch,
     /// A write transaction holds it from begin to end.
     pub(super) writing: Mutex<Writer>,
     pub(super) fold: Mutex<Fold>,
@@ -313,7 +315,9 @@ impl Core {
             return Ok(());
         };
         lock(&self.fold).next_is_ready = true;
-        self.start_after(writer, &mark, segments)
+        self.start_after(writer, &mark, segments)?;
+        tracing::debug!(path = %self.store.display(), "journal begun");
+        Ok(())
     }
 
     /// Makes the files of a session, if commits come fast enough to pay for them. If they cannot be
@@ -406,6 +410,11 @@ impl Core {
         if session.segments.retire().is_ok() {
             session.segments.remove(&*self.disk, &self.store);
         }
+        tracing::debug!(
+            path = %self.store.display(),
+            transactions = session.position.seq,
+            "journal ended"
+        );
         self.share.end();
         writer.session = None;
         writer.seen = None;
