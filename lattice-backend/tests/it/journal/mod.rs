@@ -10,4 +10,5 @@ mod model;
 mod race;
 mod support;
 mod syncs;
+mod verified;
 mod writes;
