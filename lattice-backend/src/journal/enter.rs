@@ -30,12 +30,7 @@ impl Core {
         }
         let session = writer.session.as_ref();
         if session.is_some_and(|session| session.segments.is_given_up()) {
-            tracing::warn!(
-                path = %self.store.display(),
-                "the journal could not be written; the store is used without one for a while"
-            );
-            self.end_session(writer)?;
-            writer.retry_later();
+            self.give_up(writer)?;
         }
         Ok(())
     }
@@ -74,7 +69,9 @@ impl Core {
         writer.follows_others |= writer.seen != seen;
         writer.turn = hold.number();
         writer.has_loss = false;
-        self.share.end();
+        if writer.session.is_none() {
+            self.share.end();
+        }
         if let Some(session) = &writer.session {
             self.join_budget();
             self.share.set_active(session.active.bytes());

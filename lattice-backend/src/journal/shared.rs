@@ -99,7 +99,7 @@ pub(super) struct Session {
 
 impl Writer {
     /// A session could not be used. The next one does not begin at once.
-    pub(super) fn retry_later(&mut self) {
+    fn retry_later(&mut self) {
         self.retry_at = Some(Instant::now() + RETRY);
     }
 }
@@ -162,6 +162,9 @@ impl Core {
         // The rows in memory include those of records that are not synced. Other handles write
         // other records in their place.
         lock(&self.current).distrust();
+        // They are not folded for the sake of other stores.
+        self.share.end();
+        self.share.set_frozen(0);
         self.logged.notify_all();
         self.folded.notify_all();
         error
@@ -290,7 +293,9 @@ impl Core {
         let committed = tx.commit().and_then(Ticket::wait);
         committed.map_err(|error| self.fail(error))?;
         self.start_after(writer, &mark, segments)?;
-        let session = writer.session.as_ref().ok_or_else(lost)?;
+        let Some(session) = &writer.session else {
+            return Ok(());
+        };
         let recycled = session.segments.recycle(before.generation.next().next());
         let is_ready = recycled
             .map_err(|error| self.fail(BackendError::storage("preparing the journal", error)))?;
@@ -315,9 +320,8 @@ impl Core {
             return Ok(());
         };
         lock(&self.fold).next_is_ready = true;
-        self.start_after(writer, &mark, segments)?;
         tracing::debug!(path = %self.store.display(), "journal begun");
-        Ok(())
+        self.start_after(writer, &mark, segments)
     }
 
     /// Makes the files of a session, if commits come fast enough to pay for them. If they cannot be
@@ -360,7 +364,8 @@ impl Core {
         begun
     }
 
-    /// Goes on in an empty generation after a commit of the backend with this mark.
+    /// Goes on in an empty generation after a commit of the backend with this mark. If the commit
+    /// cannot be published, readers would not see it: then the session ends.
     fn start_after(
         self: &Arc<Self>,
         writer: &mut Writer,
@@ -377,13 +382,26 @@ impl Core {
         let published = session.position.published(&session.segments);
         lock(&self.current).start(base, mark, &session);
         let done = session.segments.publish(&published);
-        done.map_err(|error| self.fail(BackendError::storage("publishing a commit", error)))?;
         writer.commits.clear();
         self.join_budget();
         self.share.end();
         writer.seen = Some(session.mark());
         writer.session = Some(session);
         self.wake();
+        match done {
+            Ok(()) => Ok(()),
+            Err(_) => self.give_up(writer),
+        }
+    }
+
+    /// Ends a session whose files do not take what is written.
+    pub(super) fn give_up(self: &Arc<Self>, writer: &mut Writer) -> Result<()> {
+        tracing::warn!(
+            path = %self.store.display(),
+            "the journal could not be written; the store is used without one for a while"
+        );
+        self.end_session(writer)?;
+        writer.retry_later();
         Ok(())
     }
 

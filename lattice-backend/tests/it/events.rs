@@ -123,13 +123,15 @@ fn a_journal_reports_its_sessions_folds_and_recoveries() {
     db.close().unwrap();
     let redb = RedbBackend::on_disk(left.clone());
     let next = JournaledBackend::over(redb, left).tuned(crate::conformance::eager());
-    let seen = events(|| {
+    let mut seen = events(|| {
         let db = open(&next);
         for nth in 2..8 {
             put(&*db, nth);
         }
         db.close().unwrap();
     });
+    // That the backend reads a crashed file is not the journal's event.
+    seen.retain(|text| text.contains("message=journal"));
     assert_eq!(
         seen[0], "DEBUG message=journal recovered path=state.db transactions=1",
         "{seen:#?}"
