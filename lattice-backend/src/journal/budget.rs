@@ -89,7 +89,7 @@ impl Share {
         self.is_due.load(Ordering::Relaxed)
     }
 
-    /// How far the limit of all stores is exceeded, in 64ths of it.
+    /// How far the limit of all stores is exceeded, as a part of 64 of it.
     pub(super) fn excess(&self) -> usize {
         self.budget.excess().saturating_mul(64) / self.budget.limit.max(1)
     }

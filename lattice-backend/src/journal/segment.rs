@@ -358,7 +358,7 @@ pub(super) fn take_back(storage: &dyn Storage, offset: u64, bytes: &[u8]) -> io:
     if zeroed.is_ok() {
         return Ok(true);
     }
-    // A part of a record or a header is none.
+    // A part of a record or a header does not count.
     let mut found = vec![0; bytes.len()];
     storage.read_at(offset, &mut found)?;
     Ok(found != bytes)

@@ -6,9 +6,9 @@
 //!
 //! Each round starts a worker, kills it, and checks what it left. The worker notes each step before
 //! it begins and after it is acknowledged. Acknowledged steps must exist; the step in progress must
-//! exist in full or not at all. One worker in four folds its journal every few commits, and is killed
-//! while it does. On a failure the program prints the seed and keeps the files. The
-//! seed repeats the steps, but not the moment of the kill.
+//! exist in full or not at all. One worker in four folds its journal every few commits, and is
+//! killed while it does. On a failure the program prints the seed and keeps the files. The seed
+//! repeats the steps, but not the moment of the kill.
 
 mod aim;
 mod check;
