@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::sync::Arc;
 
-/// A failure that several callers learn of, such as the one that made a handle unusable: its text with that of all its causes, and as source the
-/// operating system's error, if there was one.
+/// A failure that several callers learn of, such as the one that made a handle unusable: its text
+/// with that of all its causes, and as source the operating system's error, if there was one.
 #[derive(Debug, Clone)]
 pub struct FirstFailure(Arc<Kept>);
 

@@ -156,9 +156,9 @@ impl<M: StateMachine> Inner<M> {
         });
     }
 
-    /// Makes the handle unusable after a failure of a transaction, unless nothing of it is on disk:
-    /// the next transaction then reads the writer's state again.
-    fn poison_after(&self, failure: &BackendError) {
+    /// Makes the handle unusable after a failure, unless nothing of it is on disk: the next
+    /// transaction then reads the writer's state again.
+    pub(crate) fn poison_after(&self, failure: &BackendError) {
         if !matches!(failure, BackendError::NotCommitted { .. }) {
             self.poison(failure);
         }

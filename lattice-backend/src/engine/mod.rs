@@ -465,13 +465,10 @@ impl<M: StateMachine> Engine<M> {
         self.inner.db.compact(progress).inspect_err(|error| {
             let is_unchanged = matches!(
                 error,
-                BackendError::SnapshotsLive
-                    | BackendError::Closed
-                    | BackendError::InUse(_)
-                    | BackendError::NotCommitted { .. }
+                BackendError::SnapshotsLive | BackendError::Closed | BackendError::InUse(_)
             );
             if !is_unchanged {
-                self.inner.poison(error);
+                self.inner.poison_after(error);
             }
         })
     }

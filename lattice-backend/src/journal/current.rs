@@ -88,12 +88,15 @@ impl Current {
         let Some(known) = &self.known else {
             return Ok(None);
         };
-        let folded = read_mark(&*known.base)?.map_or(0, |mark| mark.seq);
+        let mark = read_mark(&*known.base)?;
+        let (folded, generation) = mark.map_or((0, 0), |mark| (mark.seq, mark.folded));
         let chain = &known.chain;
         let ends = [Some(chain.end), chain.frozen_end];
         let mut ends: Vec<_> = ends.into_iter().flatten().collect();
         // The last synced record can still be in the generation that is frozen.
         ends.dedup_by_key(|end| end.generation);
+        // It can also be folded, while there is no later one.
+        ends.retain(|end| end.generation.0 > generation);
         let bytes = ends.iter().map(|end| end.offset.saturating_sub(RECORDS));
         Ok(Some(JournalInfo {
             transactions: chain.end.seq.saturating_sub(folded),

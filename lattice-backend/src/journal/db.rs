@@ -47,6 +47,7 @@ impl Core {
         self.is_closed.store(true, Ordering::Release);
         // After a failure, too: the next writer must be the only one that changes the segments.
         self.wait_for_worker();
+        self.leave_budget();
         writer.session = None;
         lock(&self.current).end();
         drop(writer);

@@ -9,7 +9,7 @@ use crate::journal::current::{Current, Known, missing};
 use crate::journal::layout::{Generation, Keys, MARK, Mark, Published};
 use crate::journal::scan::{Chain, Position, check_tail, has_both, read_mark, unreadable};
 use crate::journal::segment::{OpenFailure, Segments, clear};
-use crate::journal::shared::{Core, Job, Session, Writer, lock};
+use crate::journal::shared::{Core, Job, Session, Work, Writer, lock};
 use crate::journal::tx::write_rows;
 use crate::storage::{FileMode, LockKind};
 
@@ -30,8 +30,7 @@ impl Core {
         }
         let session = writer.session.as_ref();
         if session.is_some_and(|session| session.segments.is_given_up()) {
-            self.end_session(writer)?;
-            writer.retry_later();
+            self.give_up(writer)?;
         }
         Ok(())
     }
@@ -70,7 +69,15 @@ impl Core {
         writer.follows_others |= writer.seen != seen;
         writer.turn = hold.number();
         writer.has_loss = false;
+        if writer.session.is_none() {
+            self.share.end();
+        }
         if let Some(session) = &writer.session {
+            self.join_budget();
+            self.share.set_active(session.active.bytes());
+            if let Some(Work::Fold { rows, .. }) = job.as_ref().map(|job| &job.work) {
+                self.share.set_frozen(rows.bytes());
+            }
             let is_ready = job.is_none() && !session.segments.is_given_up();
             let mut fold = lock(&self.fold);
             fold.job = job;
@@ -149,6 +156,13 @@ impl Core {
         }
         let chain = self.recover(current, mark, &segments, published.as_ref(), is_live)?;
         let place = chain.end;
+        if !is_live {
+            tracing::debug!(
+                path = %self.store.display(),
+                transactions = place.seq.saturating_sub(mark.seq),
+                "journal recovered"
+            );
+        }
         if !(is_live && place.is_published(published.as_ref())) {
             segments
                 .publish(&place.published(&segments))
@@ -160,8 +174,10 @@ impl Core {
         let job = chain.frozen.as_ref().zip(chain.frozen_end);
         let job = job.map(|(rows, end)| Job {
             segments: Arc::clone(&segments),
-            rows: Arc::clone(rows),
-            end,
+            work: Work::Fold {
+                rows: Arc::clone(rows),
+                end,
+            },
             _hold: hold.clone(),
         });
         writer.session = Some(Session {

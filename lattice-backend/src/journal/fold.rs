@@ -9,8 +9,11 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Result, Table, Ticket, TurnHold, Waiting};
-use crate::journal::layout::{MARK, Mark};
-use crate::journal::shared::{Core, Job, Writer, lock};
+use crate::journal::layout::{MARK, Mark, RECORDS};
+use crate::journal::memtable::Memtable;
+use crate::journal::scan::Position;
+use crate::journal::segment::Segments;
+use crate::journal::shared::{Core, Work, Writer, lock};
 use crate::journal::tx::write_rows;
 
 /// How often a thread that waits for a fold looks whether it has failed.
@@ -72,7 +75,8 @@ impl Worker {
                 .and_then(|(core, _)| core.upgrade());
             drop(tasks);
             if let Some(core) = core {
-                match catch_unwind(AssertUnwindSafe(|| core.work())) {
+                let work = || tracing::dispatcher::with_default(&core.events, || core.work());
+                match catch_unwind(AssertUnwindSafe(work)) {
                     Ok(Some(again)) => core.wake_at(Instant::now() + again),
                     Ok(None) => {}
                     Err(_) => core.abandon(),
@@ -128,24 +132,57 @@ impl Core {
 
     /// Does what is due. Returns when to look again.
     fn work(self: &Arc<Self>) -> Option<Duration> {
-        self.run_fold();
+        self.run_job();
         if self.is_closed.load(Ordering::Acquire) || self.failed.get().is_some() {
             return None;
         }
-        self.end_idle_session()
+        match self.share.is_due() {
+            true => self.fold_early(),
+            false => self.end_idle_session(),
+        }
     }
 
-    /// Folds the frozen generation, if there is one.
-    fn run_fold(&self) {
+    /// Folds the generation of a store that does not write now, because all stores together take
+    /// too much memory.
+    fn fold_early(self: &Arc<Self>) -> Option<Duration> {
+        let mut writer = match self.writing.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Its commit ends the generation.
+            Err(TryLockError::WouldBlock) => return Some(KEPT),
+        };
+        if writer.session.is_some() {
+            // The worker serves all stores: it does not wait for another process.
+            let hold = match self.inner.hold_turn(Waiting::No) {
+                Err(BackendError::InUse(_)) => return Some(self.tuning.idle),
+                // The next write reports it.
+                hold => hold.ok()?,
+            };
+            let entered = self.enter(&mut writer, &hold);
+            let changed = entered.and_then(|()| self.change_generation(&mut writer, &hold));
+            drop(writer);
+            drop(hold);
+            changed.ok()?;
+        }
+        self.run_job();
+        Some(self.tuning.idle)
+    }
+
+    /// Folds the frozen generation, if there is one, or grows a file.
+    fn run_job(&self) {
         let Some(job) = lock(&self.fold).job.clone() else {
             return;
         };
-        let folded = self.fold_generation(&job);
-        if let Err(error) = folded {
+        let done = match &job.work {
+            Work::Fold { rows, end } => self.fold_generation(&job.segments, rows, end),
+            Work::Grow { file } => Self::grow_ahead(&job.segments, *file),
+        };
+        if let Err(error) = done {
             self.fail(error);
             // They are not written any more, and hold the turn.
             drop(self.take_unwritten());
         }
+        self.share.set_frozen(0);
         let mut fold = lock(&self.fold);
         let ended = fold.job.take();
         fold.next_is_ready = self.failed.get().is_none() && !job.segments.is_given_up();
@@ -155,29 +192,48 @@ impl Core {
         drop((ended, job));
     }
 
-    fn fold_generation(&self, job: &Job) -> Result<()> {
+    /// If that fails, commits grow the file, or go to the backend.
+    fn grow_ahead(segments: &Segments, file: usize) -> Result<()> {
+        if segments.grow_like_other(file).is_err() {
+            return Ok(());
+        }
+        let synced = segments.storage(file).sync();
+        synced.map_err(|error| BackendError::storage("growing a segment of the journal", error))
+    }
+
+    fn fold_generation(&self, segments: &Segments, rows: &Memtable, end: &Position) -> Result<()> {
         self.check_failed()?;
+        let began = Instant::now();
         let mut tx = self.inner.begin_write()?;
-        write_rows(&mut *tx, &job.rows, job.end.seq)?;
+        write_rows(&mut *tx, rows, end.seq)?;
         let mark = Mark {
             is_open: true,
-            salt: job.segments.keys().salt(),
-            folded: job.end.generation.0,
-            seq: job.end.seq,
-            chain: job.end.chain,
+            salt: segments.keys().salt(),
+            folded: end.generation.0,
+            seq: end.seq,
+            chain: end.chain,
         };
         tx.put(Table::System, MARK, &mark.to_bytes())?;
         tx.allow_quick_repair();
         tx.commit().and_then(Ticket::wait)?;
         let base = self.inner.snapshot()?;
         lock(&self.current).folded(base);
+        tracing::debug!(
+            path = %self.store.display(),
+            generation = end.generation.0,
+            bytes = end.offset.saturating_sub(RECORDS),
+            milliseconds = began.elapsed().as_millis(),
+            "journal folded"
+        );
         let began = Instant::now();
         let unwritable = |error| BackendError::storage("recycling a segment of the journal", error);
-        while job.segments.is_being_read().map_err(unwritable)? && began.elapsed() < MAX_READING {
+        while segments.is_being_read().map_err(unwritable)? && began.elapsed() < MAX_READING {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let next = job.end.generation.next().next();
-        job.segments.recycle(next).map(drop).map_err(unwritable)
+        let next = end.generation.next().next();
+        // If that fails, commits grow the file, or go to the backend.
+        let _ = segments.grow_like_other(next.file());
+        segments.recycle(next).map(drop).map_err(unwritable)
     }
 
     /// Waits for the fold that is running. Without a worker, or as the worker, this thread folds.
@@ -192,7 +248,7 @@ impl Core {
         while fold.job.is_some() {
             if !lock(&worker().tasks).has_other_thread() {
                 drop(fold);
-                self.run_fold();
+                self.run_job();
                 fold = lock(&self.fold);
                 continue;
             }

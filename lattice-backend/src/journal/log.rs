@@ -111,7 +111,7 @@ impl Pending {
     }
 }
 
-/// What a thread makes of a wait if it goes on with what is on disk, whatever was lost.
+/// What a thread makes of a wait if it uses what is on disk, whatever was lost.
 pub(super) fn whatever_is_lost(waited: Result<()>) -> Result<()> {
     match waited {
         Err(BackendError::NotCommitted { .. }) => Ok(()),

@@ -3,6 +3,7 @@
 //!
 //! The journal redoes rows. It knows neither the backend below it nor what the rows mean.
 
+mod budget;
 mod current;
 mod db;
 mod enter;
@@ -13,6 +14,7 @@ mod log;
 mod memtable;
 mod merge;
 mod record;
+mod room;
 mod scan;
 mod segment;
 mod shared;
@@ -32,6 +34,7 @@ use crate::backend::{
 use crate::progress::ProgressSink;
 use crate::storage::{Disk, FileMode};
 
+use budget::Share;
 use db::JournaledDb;
 use shared::{Core, lock};
 
@@ -52,10 +55,13 @@ pub struct Tuning {
     pub table_bytes: usize,
     /// A session ends after this time without a commit.
     pub idle: Duration,
+    /// All stores of the process whose backends have this number share it: when their rows take
+    /// more bytes of memory, the largest generations are folded first.
+    pub process_bytes: usize,
 }
 
 impl Default for Tuning {
-    /// 8 commits within a second, 8 MiB on disk, 4 MiB in memory, a second.
+    /// 8 commits within a second, 8 MiB on disk, 4 MiB in memory, a second; 64 MiB for all stores.
     fn default() -> Self {
         Self {
             burst_commits: 8,
@@ -63,6 +69,7 @@ impl Default for Tuning {
             segment_bytes: 8 << 20,
             table_bytes: 4 << 20,
             idle: Duration::from_secs(1),
+            process_bytes: 64 << 20,
         }
     }
 }
@@ -145,6 +152,8 @@ impl JournaledBackend {
             salvages: options.journal == Journal::Salvage,
             keeps_snapshots: snapshots == Snapshots::Kept,
             tuning: self.tuning,
+            share: Share::new(self.tuning.process_bytes),
+            events: tracing::dispatcher::get_default(Clone::clone),
             writing: Mutex::default(),
             fold: Mutex::default(),
             folded: Condvar::new(),

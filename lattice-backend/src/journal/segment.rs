@@ -14,6 +14,8 @@ use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, SEGMENT_SUFFIX
 
 /// The length of a new segment.
 const FIRST_BYTES: u64 = 64 << 10;
+/// The most zeros by which a segment grows for a record: the sync of the record takes them along.
+const MAX_GROWTH: u64 = 1 << 20;
 /// Zeros are written in pieces of this length.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -204,18 +206,27 @@ impl Segments {
         Ok(())
     }
 
-    /// Writes zeros so that a file has at least this length.
-    pub(super) fn grow(&self, file: usize, needed: u64) -> io::Result<()> {
+    /// Writes zeros so that a file has at least this length. Returns whether it had not.
+    pub(super) fn grow(&self, file: usize, needed: u64) -> io::Result<bool> {
         let storage = self.storage(file);
         let len = storage.len_bytes()?;
         if needed <= len {
-            return Ok(());
+            return Ok(false);
         }
-        // Doubled, so that few records pay for it.
+        // Doubled at first, so that few records pay for it.
         let longer = needed
-            .max(len.saturating_mul(2))
+            .max(len.saturating_add(len.min(MAX_GROWTH)))
             .next_multiple_of(FIRST_BYTES);
-        write_zeros(storage, len, longer)
+        write_zeros(storage, len, longer)?;
+        Ok(true)
+    }
+
+    /// Writes zeros so that a file to which nothing is appended is as long as the other one. Its
+    /// next generation will need that.
+    pub(super) fn grow_like_other(&self, file: usize) -> io::Result<()> {
+        let from = self.storage(file).len_bytes()?;
+        let to = self.storage(1 - file).len_bytes()?;
+        write_zeros(self.storage(file), from, to)
     }
 
     /// Publishes the end of the records: beside those of the other generation.
@@ -347,7 +358,7 @@ pub(super) fn take_back(storage: &dyn Storage, offset: u64, bytes: &[u8]) -> io:
     if zeroed.is_ok() {
         return Ok(true);
     }
-    // A part of a record or a header is none.
+    // A part of a record or a header does not count.
     let mut found = vec![0; bytes.len()];
     storage.read_at(offset, &mut found)?;
     Ok(found != bytes)

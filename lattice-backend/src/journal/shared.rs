@@ -13,6 +13,7 @@ use crate::backend::{
     BackendError, FirstFailure, Result, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
 };
 use crate::journal::Tuning;
+use crate::journal::budget::Share;
 use crate::journal::current::Current;
 use crate::journal::layout::{ChainValue, Keys, MARK, Mark, Salt};
 use crate::journal::log::{Fate, Log, Pending, whatever_is_lost};
@@ -23,11 +24,6 @@ use crate::journal::tx::{Changes, JournalTx, write_rows};
 use crate::journal::view::View;
 use crate::storage::Disk;
 
-/// While a generation is being folded, commits wait for the fold once the next one has this many
-/// times the memory of a full one.
-const STOP_TABLES: usize = 3;
-/// The longest delay of one commit that is slowed before that.
-const MAX_DELAY: Duration = Duration::from_millis(4);
 /// After a session could not begin, the next attempt waits this long.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -52,6 +48,9 @@ pub(super) struct Core {
     /// Whether the last snapshot is kept for the next caller.
     pub(super) keeps_snapshots: bool,
     pub(super) tuning: Tuning,
+    pub(super) share: Share,
+    /// What gets the events of the worker: what gets those of the thread that opened the store.
+    pub(super) events: tracing::Dispatch,
     /// A write transaction holds it from begin to end.
     pub(super) writing: Mutex<Writer>,
     pub(super) fold: Mutex<Fold>,
@@ -100,7 +99,7 @@ pub(super) struct Session {
 
 impl Writer {
     /// A session could not be used. The next one does not begin at once.
-    pub(super) fn retry_later(&mut self) {
+    fn retry_later(&mut self) {
         self.retry_at = Some(Instant::now() + RETRY);
     }
 }
@@ -115,7 +114,7 @@ impl Session {
     }
 }
 
-/// The fold of a generation.
+/// What the worker does with the file to which nothing is appended.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     pub(super) job: Option<Job>,
@@ -123,15 +122,25 @@ pub(super) struct Fold {
     pub(super) next_is_ready: bool,
 }
 
-/// A generation that is to be folded.
+/// A piece of work for the worker.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) segments: Arc<Segments>,
-    pub(super) rows: Arc<Memtable>,
-    /// The end of the generation.
-    pub(super) end: Position,
-    /// The turn is kept until the fold has ended.
+    pub(super) work: Work,
+    /// The turn is kept until the work has ended.
     pub(super) _hold: TurnHold,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// A generation is folded, and its file becomes that of the next but one.
+    Fold {
+        rows: Arc<Memtable>,
+        /// The end of the generation.
+        end: Position,
+    },
+    /// A file grows like the other one, before its generation begins.
+    Grow { file: usize },
 }
 
 impl Core {
@@ -153,6 +162,9 @@ impl Core {
         // The rows in memory include those of records that are not synced. Other handles write
         // other records in their place.
         lock(&self.current).distrust();
+        // They are not folded for the sake of other stores.
+        self.share.end();
+        self.share.set_frozen(0);
         self.logged.notify_all();
         self.folded.notify_all();
         error
@@ -204,75 +216,6 @@ impl Core {
         Ok(view)
     }
 
-    /// Makes room for a record. Returns false if it has no room, and the transaction has to be
-    /// written through.
-    pub(super) fn has_room(
-        self: &Arc<Self>,
-        writer: &mut Writer,
-        changes: &Changes,
-        hold: &TurnHold,
-    ) -> Result<bool> {
-        self.slow_down(writer)?;
-        self.change_generation(writer, hold)?;
-        let session = writer.session.as_ref().ok_or_else(lost)?;
-        let needed = session
-            .position
-            .offset
-            .saturating_add(changes.record_bytes());
-        let file = session.position.generation.file();
-        // A file that cannot grow is no failure: the backend may have room.
-        Ok(session.segments.grow(file, needed).is_ok())
-    }
-
-    /// Slows commits while they are faster than the fold, and stops them when memory runs short.
-    fn slow_down(&self, writer: &Writer) -> Result<()> {
-        let Some(session) = &writer.session else {
-            return Ok(());
-        };
-        let bytes = session.active.bytes();
-        if bytes >= self.tuning.table_bytes.saturating_mul(STOP_TABLES) {
-            return self.wait_for_fold();
-        }
-        let limit = self.tuning.table_bytes;
-        let over = bytes.saturating_sub(limit);
-        if over > 0 && lock(&self.fold).job.is_some() {
-            // Nothing at the limit, the whole delay at twice the limit.
-            let share = u32::try_from(over.saturating_mul(64) / limit.max(1)).unwrap_or(64);
-            std::thread::sleep(MAX_DELAY * share.min(64) / 64);
-        }
-        Ok(())
-    }
-
-    /// Goes to the next generation, if this one is full and the one before it is folded. All of it
-    /// is on disk then: a generation that is folded loses no record.
-    fn change_generation(self: &Arc<Self>, writer: &mut Writer, hold: &TurnHold) -> Result<()> {
-        let Some(session) = &mut writer.session else {
-            return Ok(());
-        };
-        let is_full = session.position.offset >= self.tuning.segment_bytes
-            || session.active.bytes() >= self.tuning.table_bytes;
-        let is_ready = |fold: &Fold| fold.job.is_none() && fold.next_is_ready;
-        if !is_full || !is_ready(&lock(&self.fold)) {
-            return Ok(());
-        }
-        self.drain()?;
-        let mut fold = lock(&self.fold);
-        fold.next_is_ready = false;
-        fold.job = Some(Job {
-            segments: Arc::clone(&session.segments),
-            rows: Arc::clone(&session.active),
-            end: session.position,
-            _hold: hold.clone(),
-        });
-        let end = session.position;
-        session.position = end.next_generation();
-        session.active = Arc::default();
-        lock(&self.current).change_generation(&end, &session.active);
-        drop(fold);
-        self.wake();
-        Ok(())
-    }
-
     /// Appends a transaction as a record.
     pub(super) fn append(
         self: &Arc<Self>,
@@ -303,6 +246,7 @@ impl Core {
             _hold: hold,
         });
         drop(log);
+        self.count(session.active.bytes());
         writer.seen = writer.session.as_ref().map(Session::mark);
         writer.last_commit = Some(Instant::now());
         drop(writer);
@@ -349,7 +293,9 @@ impl Core {
         let committed = tx.commit().and_then(Ticket::wait);
         committed.map_err(|error| self.fail(error))?;
         self.start_after(writer, &mark, segments)?;
-        let session = writer.session.as_ref().ok_or_else(lost)?;
+        let Some(session) = &writer.session else {
+            return Ok(());
+        };
         let recycled = session.segments.recycle(before.generation.next().next());
         let is_ready = recycled
             .map_err(|error| self.fail(BackendError::storage("preparing the journal", error)))?;
@@ -374,6 +320,7 @@ impl Core {
             return Ok(());
         };
         lock(&self.fold).next_is_ready = true;
+        tracing::debug!(path = %self.store.display(), "journal begun");
         self.start_after(writer, &mark, segments)
     }
 
@@ -417,7 +364,8 @@ impl Core {
         begun
     }
 
-    /// Goes on in an empty generation after a commit of the backend with this mark.
+    /// Goes on in an empty generation after a commit of the backend with this mark. If the commit
+    /// cannot be published, readers would not see it: then the session ends.
     fn start_after(
         self: &Arc<Self>,
         writer: &mut Writer,
@@ -434,11 +382,26 @@ impl Core {
         let published = session.position.published(&session.segments);
         lock(&self.current).start(base, mark, &session);
         let done = session.segments.publish(&published);
-        done.map_err(|error| self.fail(BackendError::storage("publishing a commit", error)))?;
         writer.commits.clear();
+        self.join_budget();
+        self.share.end();
         writer.seen = Some(session.mark());
         writer.session = Some(session);
         self.wake();
+        match done {
+            Ok(()) => Ok(()),
+            Err(_) => self.give_up(writer),
+        }
+    }
+
+    /// Ends a session whose files do not take what is written.
+    pub(super) fn give_up(self: &Arc<Self>, writer: &mut Writer) -> Result<()> {
+        tracing::warn!(
+            path = %self.store.display(),
+            "the journal could not be written; the store is used without one for a while"
+        );
+        self.end_session(writer)?;
+        writer.retry_later();
         Ok(())
     }
 
@@ -465,6 +428,12 @@ impl Core {
         if session.segments.retire().is_ok() {
             session.segments.remove(&*self.disk, &self.store);
         }
+        tracing::debug!(
+            path = %self.store.display(),
+            transactions = session.position.seq,
+            "journal ended"
+        );
+        self.share.end();
         writer.session = None;
         writer.seen = None;
         lock(&self.fold).next_is_ready = false;

@@ -47,6 +47,7 @@ pub(crate) fn eager() -> Tuning {
         segment_bytes: 16 << 10,
         table_bytes: 4 << 10,
         idle: Duration::from_secs(3600),
+        process_bytes: Tuning::default().process_bytes,
     }
 }
 

@@ -1,10 +1,15 @@
 //! What an operator sees of a store: events, and counters.
 
 use std::fmt::{Debug, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use lattice_backend::backend::{OpenOptions, StateBackend, StateDb, Table};
 use lattice_backend::engine::Counters;
 use lattice_backend::engine::ingest::Authors;
+use lattice_backend::journal::JournaledBackend;
+use lattice_backend::redb::RedbBackend;
+use lattice_backend::storage::MemoryDisk;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -79,6 +84,68 @@ fn writes_and_reads_have_no_events_and_an_open_has_one() {
         store.snapshot().unwrap();
     });
     assert_eq!(written, [""; 0]);
+}
+
+/// What the worker does is seen by what sees the thread that opened the store. A commit has no
+/// event.
+#[test]
+fn a_journal_reports_its_sessions_folds_and_recoveries() {
+    let disk = MemoryDisk::new();
+    let backend = || {
+        let redb = RedbBackend::on_disk(disk.clone());
+        JournaledBackend::over(redb, disk.clone()).tuned(crate::conformance::eager())
+    };
+    let path = Path::new("state.db");
+    let open = |backend: &JournaledBackend| {
+        let opened = backend.open(path, &OpenOptions::read_write());
+        opened.unwrap()
+    };
+    let put = |db: &dyn StateDb, nth: u8| {
+        let mut tx = db.begin_write().unwrap();
+        tx.put(Table::Data, &[nth], &[nth; 1000]).unwrap();
+        tx.commit().unwrap().wait().unwrap();
+    };
+    let first = backend();
+    first.create(path, &mut |_| Ok(())).unwrap();
+    let mut killed = None;
+    let seen = events(|| {
+        let db = open(&first);
+        put(&*db, 0);
+        put(&*db, 1);
+        killed = Some(db);
+    });
+    assert_eq!(seen, ["DEBUG message=journal begun path=state.db"]);
+    let db = killed.unwrap();
+    let left = MemoryDisk::new();
+    for file in disk.paths() {
+        left.insert(&file, disk.bytes(&file).unwrap());
+    }
+    db.close().unwrap();
+    let redb = RedbBackend::on_disk(left.clone());
+    let next = JournaledBackend::over(redb, left).tuned(crate::conformance::eager());
+    let mut seen = events(|| {
+        let db = open(&next);
+        for nth in 2..8 {
+            put(&*db, nth);
+        }
+        db.close().unwrap();
+    });
+    // That the backend reads a crashed file is not the journal's event.
+    seen.retain(|text| text.contains("message=journal"));
+    assert_eq!(
+        seen[0], "DEBUG message=journal recovered path=state.db transactions=1",
+        "{seen:#?}"
+    );
+    let [_, folds @ .., ended] = &seen[..] else {
+        panic!("{seen:#?}");
+    };
+    assert_eq!(
+        ended,
+        "DEBUG message=journal ended path=state.db transactions=7"
+    );
+    assert!(!folds.is_empty(), "{seen:#?}");
+    let is_fold = |text: &String| text.starts_with("DEBUG message=journal folded path=state.db");
+    assert!(folds.iter().all(is_fold), "{seen:#?}");
 }
 
 #[test]

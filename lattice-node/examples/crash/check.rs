@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use lattice_backend::backend::{Integrity, Sharing};
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::verify::Depth;
+use lattice_backend::journal::Tuning;
 use lattice_backend::op::BranchTips;
 use lattice_meta::{PubKey, StateHash, StoreId};
 use lattice_node::{Access, KvStore, LogStore, StoreManager};
@@ -26,12 +27,15 @@ pub(crate) struct Totals {
     interrupted: BTreeMap<&'static str, u64>,
     /// How many of the interrupted steps that make ops were committed anyway.
     completed: u64,
+    /// How many workers were killed at a fold.
+    at_folds: u64,
 }
 
 impl Totals {
     pub(crate) fn add(&mut self, other: &Self) {
         self.acknowledged += other.acknowledged;
         self.completed += other.completed;
+        self.at_folds += other.at_folds;
         for (name, count) in &other.interrupted {
             *self.interrupted.entry(name).or_insert(0) += count;
         }
@@ -48,7 +52,8 @@ impl fmt::Display for Totals {
         for (name, count) in &self.interrupted {
             write!(f, " {name} {count}")?;
         }
-        write!(f, "; {} of these were whole", self.completed)
+        write!(f, "; {} of these were whole", self.completed)?;
+        write!(f, "; {} kills at a fold", self.at_folds)
     }
 }
 
@@ -90,7 +95,8 @@ pub(crate) struct Checker {
 impl Checker {
     /// Creates the two replicas.
     pub(crate) fn begin(dir: &Path) -> Outcome<Self> {
-        let [a, b] = Side::BOTH.map(|side| manager(dir, side, Sharing::SingleWriter));
+        let [a, b] =
+            Side::BOTH.map(|side| manager(dir, side, Sharing::SingleWriter, Tuning::default()));
         let (a, b) = (a?, b?);
         let stores = Stores {
             kv: a.create(&"core:kvstore".parse()?)?,
@@ -125,6 +131,10 @@ impl Checker {
         &self.totals
     }
 
+    pub(crate) fn note_fold(&mut self) {
+        self.totals.at_folds += 1;
+    }
+
     fn history(&mut self, kind: Kind) -> &mut History {
         match kind {
             Kind::Kv => &mut self.kv,
@@ -135,7 +145,7 @@ impl Checker {
     pub(crate) fn check(&mut self, seed: u64) -> Outcome<()> {
         let said = self.read_notes(seed)?;
         for side in Side::BOTH {
-            let manager = manager(&self.dir, side, Sharing::SingleWriter)?;
+            let manager = manager(&self.dir, side, Sharing::SingleWriter, Tuning::default())?;
             for kind in Kind::BOTH {
                 self.check_store(&manager, side, kind, &said)
                     .map_err(|error| format!("{kind:?} of {}: {error}", side.name()))?;
@@ -143,7 +153,7 @@ impl Checker {
         }
         // Only now is it known which ops of the interrupted step exist.
         for side in Side::BOTH {
-            let manager = manager(&self.dir, side, Sharing::SingleWriter)?;
+            let manager = manager(&self.dir, side, Sharing::SingleWriter, Tuning::default())?;
             self.check_list(&manager, side, &said)?;
             tidy(&manager, self.stores)?;
         }
@@ -416,7 +426,7 @@ impl Checker {
 }
 
 fn manager_of(dir: &Path, side: Side) -> Outcome<StoreManager> {
-    manager(dir, side, Sharing::SingleWriter)
+    manager(dir, side, Sharing::SingleWriter, Tuning::default())
 }
 
 /// Reads all keys or entries of a store.

@@ -6,9 +6,11 @@
 //!
 //! Each round starts a worker, kills it, and checks what it left. The worker notes each step before
 //! it begins and after it is acknowledged. Acknowledged steps must exist; the step in progress must
-//! exist in full or not at all. On a failure the program prints the seed and keeps the files. The
-//! seed repeats the steps, but not the moment of the kill.
+//! exist in full or not at all. One worker in four folds its journal every few commits, and is
+//! killed while it does. On a failure the program prints the seed and keeps the files. The seed
+//! repeats the steps, but not the moment of the kill.
 
+mod aim;
 mod check;
 mod model;
 mod notes;
@@ -145,6 +147,9 @@ fn round(dir: &Path, checker: &mut Checker, seed: u64, random: &mut Random) -> O
     // Kill one in eight workers while it opens the stores and repairs what its predecessor left.
     let most_us = if random.below(8) == 0 { 8_000 } else { 120_000 };
     std::thread::sleep(Duration::from_micros(random.below(most_us)));
+    if aim::is_at_folds(seed) && aim::wait_for_fold(dir, random)? {
+        checker.note_fold();
+    }
     kill(&mut child)?;
     checker.check(seed)
 }

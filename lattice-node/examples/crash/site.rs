@@ -1,8 +1,11 @@
 //! A replica: a data directory with its manager.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lattice_backend::backend::Sharing;
+use lattice_backend::journal::{JournaledBackend, Tuning};
+use lattice_backend::redb::{FileDisk, RedbBackend};
 use lattice_meta::StoreId;
 use lattice_node::{ManagerOptions, StoreManager, core_registry, load_or_create_identity};
 
@@ -42,11 +45,17 @@ impl Stores {
     }
 }
 
-pub(crate) fn manager(dir: &Path, side: Side, sharing: Sharing) -> Outcome<StoreManager> {
+pub(crate) fn manager(
+    dir: &Path,
+    side: Side,
+    sharing: Sharing,
+    tuning: Tuning,
+) -> Outcome<StoreManager> {
     let dir = dir.join(side.name());
     std::fs::create_dir_all(&dir)?;
     let options = ManagerOptions::new(load_or_create_identity(&dir)?).sharing(sharing);
-    let backend = lattice_backend::file_backend();
+    let backend = JournaledBackend::over(RedbBackend::on_files(), FileDisk).tuned(tuning);
+    let backend = Arc::new(backend);
     Ok(StoreManager::new(dir, backend, core_registry()?, options))
 }
 

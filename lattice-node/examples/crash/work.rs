@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use lattice_backend::backend::Sharing;
 use lattice_backend::engine::ingest::{Authors, Outcome as IngestOutcome};
+use lattice_backend::journal::Tuning;
 use lattice_meta::StoreId;
 use lattice_node::{Access, KvStore, LogStore, StoreHandle, StoreManager};
 
-use crate::Outcome;
 use crate::notes::Notes;
 use crate::script::{BURST, Kind, Side, Step, Work};
 use crate::site::{Stores, backup_path, manager};
+use crate::{Outcome, aim};
 
 /// How this worker shares its stores: one worker in four opens them exclusively.
 fn sharing(seed: u64) -> Sharing {
@@ -22,11 +23,15 @@ fn sharing(seed: u64) -> Sharing {
 
 /// Runs steps until the process is killed.
 pub(crate) fn work(dir: &Path, seed: u64, first: u64) -> Outcome<()> {
+    let tuning = match aim::is_at_folds(seed) {
+        true => aim::tuning(),
+        false => Tuning::default(),
+    };
     let mut worker = Worker {
         dir: dir.to_path_buf(),
         stores: Stores::read(dir)?,
-        a: manager(dir, Side::A, sharing(seed))?,
-        b: manager(dir, Side::B, sharing(seed))?,
+        a: manager(dir, Side::A, sharing(seed), tuning)?,
+        b: manager(dir, Side::B, sharing(seed), tuning)?,
         made: Vec::new(),
     };
     let mut notes = Notes::begin(dir)?;

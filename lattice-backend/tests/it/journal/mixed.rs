@@ -18,10 +18,10 @@ use crate::conformance::eager;
 
 /// The files of a store: its own, and the segments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Files([Option<Vec<u8>>; 3]);
+pub(super) struct Files(pub(super) [Option<Vec<u8>>; 3]);
 
 impl Files {
-    fn of(disk: &MemoryDisk) -> Self {
+    pub(super) fn of(disk: &MemoryDisk) -> Self {
         Self([
             disk.bytes(store()),
             disk.bytes(&segment(0)),
@@ -29,7 +29,7 @@ impl Files {
         ])
     }
 
-    fn disk(&self) -> MemoryDisk {
+    pub(super) fn disk(&self) -> MemoryDisk {
         let disk = MemoryDisk::new();
         let paths = [store().to_path_buf(), segment(0), segment(1)];
         for (path, bytes) in paths.iter().zip(&self.0) {
@@ -262,7 +262,7 @@ fn two_copies_that_were_written_on_do_not_mix() {
 
 /// A damage of one of the files.
 #[derive(Debug, Clone, Copy)]
-enum Damage {
+pub(super) enum Damage {
     Flip { file: usize, at: usize, bit: u32 },
     Zeros { file: usize, at: usize, len: usize },
     Cut { file: usize, len: usize },
@@ -270,7 +270,7 @@ enum Damage {
 }
 
 impl Damage {
-    fn random(files: &Files, rng: &mut Rng) -> Self {
+    pub(super) fn random(files: &Files, rng: &mut Rng) -> Self {
         let file = rng.below(3);
         let bytes = files.0[file].as_ref().unwrap();
         let len = bytes.len();
@@ -303,7 +303,7 @@ impl Damage {
         }
     }
 
-    fn file(self) -> usize {
+    pub(super) fn file(self) -> usize {
         match self {
             Self::Flip { file, .. }
             | Self::Zeros { file, .. }
@@ -312,7 +312,12 @@ impl Damage {
         }
     }
 
-    fn apply(self, files: &mut Files) {
+    /// Whether more than one record can be lost.
+    pub(super) fn takes_many(self) -> bool {
+        matches!(self, Self::Cut { .. } | Self::Zeros { .. })
+    }
+
+    pub(super) fn apply(self, files: &mut Files) {
         let bytes = &mut files.0[self.file()];
         match self {
             Self::Gone { .. } => *bytes = None,
@@ -410,9 +415,8 @@ fn check_tail(rows: &Model, whole: &Model, damage: Damage) {
         usize::from_le_bytes(row.as_slice().try_into().unwrap())
     };
     let missing = number(whole) - number(rows);
-    let may_be_many = matches!(damage, Damage::Cut { .. } | Damage::Zeros { .. });
     assert!(
-        missing == 1 || may_be_many,
+        missing == 1 || damage.takes_many(),
         "{damage:?} hides {missing} commits"
     );
 }

@@ -1,5 +1,6 @@
 //! The journal, by an adversary: what it must find, survive and refuse.
 
+mod budget;
 mod golden;
 mod kept;
 mod kills;
@@ -9,4 +10,5 @@ mod model;
 mod race;
 mod support;
 mod syncs;
+mod verified;
 mod writes;

@@ -256,3 +256,43 @@ fn a_kill_after_a_failed_sync_loses_nothing_that_recovery_shows() {
     }
     assert!(kills > 6, "{kills}");
 }
+
+/// While at most one record is unsynced, a torn record has none behind it. Two could be torn in any
+/// order, and the second one would tell of damage.
+#[test]
+fn records_that_nothing_waits_for_are_written_one_at_a_time() {
+    let (rows, journal) = (RecordingDisk::new(), RecordingDisk::new());
+    let redb = RedbBackend::on_disk(rows.clone());
+    // One generation for all.
+    let backend = JournaledBackend::over(redb, journal.clone()).tuned(Tuning {
+        segment_bytes: 8 << 20,
+        table_bytes: 4 << 20,
+        ..eager()
+    });
+    super::life::create(&backend);
+    let db = backend.open(store(), &OpenOptions::read_write()).unwrap();
+    let mut wanted = vec!["09".to_owned()];
+    put(&*db, "09").unwrap();
+    let from = journal.step_count();
+    let mut tickets = Vec::new();
+    for nth in 10..18 {
+        let key = format!("{nth}");
+        let mut tx = db.begin_write().unwrap();
+        tx.put(Table::Data, key.as_bytes(), &[7; 900]).unwrap();
+        tickets.push(tx.commit().unwrap());
+        wanted.push(key);
+    }
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    let mut rng = Rng::new(5);
+    for step in from..=journal.step_count() {
+        for _ in 0..12 {
+            let left = journal.after_power_loss(step, Unsynced::Torn, &mut rng);
+            let left_rows = rows.after_power_loss(rows.step_count(), Unsynced::Lost, &mut rng);
+            let found = keys(&read(&over(left_rows, left)).unwrap());
+            assert_eq!(found, wanted[..found.len()], "step {step}");
+        }
+    }
+    std::mem::forget(db);
+}
