@@ -80,13 +80,8 @@ impl<M: StateMachine> Engine<M> {
         machine: &M,
     ) -> Result<(), FileError> {
         let logic = machine.logic();
-        create_store(
-            backend,
-            path,
-            genesis,
-            logic.newest_schema(),
-            logic.version(),
-        )
+        let (schema, version) = (logic.newest_schema(), logic.version());
+        create_store(backend, path, genesis, schema, version)
     }
 
     /// Opens a store. First opens the file for reading only, compares its `meta` table with its

@@ -1,25 +1,20 @@
 //! The threads of a store with sessions: they answer the state machine's questions about it.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use lattice_backend::backend::BackendError;
-use lattice_backend::engine::read::{OpOrder, OpsAfter, OpsEnd, PeerRow, ReplicaView};
-use lattice_backend::progress::ProgressSink;
-use lattice_backend::redb::RedbBackend;
-use lattice_meta::{Cid, GenesisHash, PubKey, StoreId};
-use lattice_sync::host::{
-    Answer, Input, Loaded, Mode, Order, Place, Request, SessionId, Ticket, View,
-};
-use lattice_sync::wire::{Cursor, RefuseReason, Tip, Token};
+use lattice_backend::engine::read::{OpsEnd, PeerRow, ReplicaView};
+use lattice_meta::{GenesisHash, PubKey, StoreId};
+use lattice_sync::host::{Answer, Input, Loaded, Mode, Place, Request, SessionId, Ticket, View};
+use lattice_sync::wire::{Cursor, RefuseReason};
 
+use crate::sync::cursors::row;
 use crate::sync::driver::Message;
 use crate::sync::ingest::Writer;
-use crate::sync::weigh::weigh;
+use crate::sync::look::Reader;
 use crate::sync::{Options, StoreError};
 use crate::{Access, ManagerError, Node, StoreHandle};
 
@@ -28,8 +23,6 @@ const BUSY_MS: u64 = 1000;
 /// How long the thread that waits for ops waits at a time: a store that it waits for stays open so
 /// long after the last session.
 const WATCH: Duration = Duration::from_millis(250);
-/// The length of a cursor's row: number and token.
-const CURSOR_BYTES: usize = 8 + 16;
 
 /// A question of a session.
 pub(super) struct Question {
@@ -38,13 +31,13 @@ pub(super) struct Question {
     pub(super) request: Request,
 }
 
-/// What the reading thread is told.
-enum Look {
+/// What the reading thread gets.
+pub(super) enum Look {
     At(Box<Question>),
     DropPlan(SessionId),
 }
 
-/// What the writing thread is told.
+/// What the writing thread gets.
 pub(super) enum Write {
     /// Opens the store. What came before is ingested first, also that of sessions that are over:
     /// it is not asked for again, and not sent back.
@@ -327,161 +320,6 @@ impl Store {
     }
 }
 
-/// The reading thread.
-struct Reader {
-    store: Arc<Store>,
-    plans: BTreeMap<SessionId, OpsAfter>,
-    /// The module that was asked for last.
-    module: Option<(Cid, Vec<u8>)>,
-}
-
-impl Reader {
-    const fn new(store: Arc<Store>) -> Self {
-        Self {
-            store,
-            plans: BTreeMap::new(),
-            module: None,
-        }
-    }
-
-    fn run(mut self, looks: &Receiver<Look>) {
-        for look in looks {
-            match look {
-                Look::DropPlan(session) => {
-                    self.plans.remove(&session);
-                }
-                Look::At(question) => {
-                    let ticket = question.ticket;
-                    let answer = self.answer(*question);
-                    self.store.answer(ticket, answer, None);
-                }
-            }
-        }
-    }
-
-    fn answer(&mut self, question: Question) -> Answer {
-        let Question {
-            ticket, request, ..
-        } = question;
-        let Some(handle) = self.store.handle() else {
-            return Answer::Failed;
-        };
-        let answer = self.look(&*handle, ticket.session(), request);
-        answer.unwrap_or_else(|error| {
-            self.store.fail(error.into());
-            Answer::Failed
-        })
-    }
-
-    fn look(
-        &mut self,
-        handle: &dyn StoreHandle,
-        session: SessionId,
-        request: Request,
-    ) -> Result<Answer, BackendError> {
-        Ok(match request {
-            Request::View => Answer::View(view_of(handle.replica_view()?)),
-            Request::TipsSince { from } => {
-                let (tips, end) = handle.tips_since(from)?;
-                let tips = tips.into_iter().map(|tip| Tip {
-                    op: tip.op,
-                    after: tip.after,
-                });
-                Answer::Tips {
-                    tips: tips.collect(),
-                    place: place_of(end),
-                }
-            }
-            Request::Weigh { tips } => {
-                let (standing, known) = weigh(handle, &self.store, &tips)?;
-                Answer::Weighed { standing, known }
-            }
-            Request::Plan { lacking, until } => {
-                let plan = handle.ops_lacking(&lacking_of(lacking), end_of(until))?;
-                let ops = u64::try_from(plan.len()).unwrap_or(u64::MAX);
-                self.plans.insert(session, plan);
-                Answer::Planned { ops, bytes: 0 }
-            }
-            Request::ReadPlan { max_bytes } => {
-                let Some(plan) = self.plans.get_mut(&session) else {
-                    return Ok(Answer::Failed);
-                };
-                let ops = plan.next_slice(max_bytes)?.unwrap_or_else(Vec::new);
-                let last = plan.len() == 0;
-                if last {
-                    self.plans.remove(&session);
-                }
-                let next = 0;
-                Answer::Slice { ops, next, last }
-            }
-            Request::Read {
-                order,
-                from,
-                until,
-                max_bytes,
-            } => {
-                let order = match order {
-                    Order::Applied => OpOrder::Applied,
-                    Order::Held => OpOrder::Held,
-                };
-                let slice = handle.op_slice(order, from..until, max_bytes)?;
-                Answer::Slice {
-                    ops: slice.ops,
-                    next: slice.next,
-                    last: false,
-                }
-            }
-            Request::Blob {
-                cid,
-                offset,
-                max_bytes,
-            } => self.blob(handle, cid, offset, max_bytes),
-            Request::Trace { at } => {
-                let none = ProgressSink::none();
-                let (ops, hashes) = handle.trace(&at, &RedbBackend::on_files(), &none)?;
-                Answer::Traced { ops, hashes }
-            }
-            Request::Load { .. } | Request::Ingest { .. } => Answer::Failed,
-        })
-    }
-
-    /// A part of the code that the store records; of no other code.
-    fn blob(
-        &mut self,
-        handle: &dyn StoreHandle,
-        cid: Cid,
-        offset: u64,
-        max_bytes: usize,
-    ) -> Answer {
-        let none = Answer::Blob {
-            length: None,
-            bytes: Vec::new(),
-        };
-        if handle.logic_version().as_str() != cid.to_string() {
-            return none;
-        }
-        if self.module.as_ref().is_none_or(|(kept, _)| *kept != cid) {
-            let modules = self.store.options.modules.as_ref();
-            self.module = modules
-                .and_then(|modules| modules(&cid))
-                .map(|bytes| (cid, bytes));
-        }
-        let Some((_, module)) = &self.module else {
-            return none;
-        };
-        let start = usize::try_from(offset).map_or(module.len(), |at| at.min(module.len()));
-        let end = start.saturating_add(max_bytes).min(module.len());
-        let (length, bytes) = (module.len(), module[start..end].to_vec());
-        if end == module.len() {
-            self.module = None;
-        }
-        Answer::Blob {
-            length: u64::try_from(length).ok(),
-            bytes,
-        }
-    }
-}
-
 pub(super) const fn place_of(end: OpsEnd) -> Place {
     Place {
         applied: end.applied,
@@ -489,60 +327,11 @@ pub(super) const fn place_of(end: OpsEnd) -> Place {
     }
 }
 
-const fn end_of(place: Place) -> OpsEnd {
-    OpsEnd {
-        applied: place.applied,
-        held: place.held,
-    }
-}
-
-fn view_of(view: ReplicaView) -> View {
+pub(super) fn view_of(view: ReplicaView) -> View {
     View {
         place: place_of(view.end),
         held: view.held,
         tips: view.tips,
         state: view.state,
     }
-}
-
-fn lacking_of(lacking: lattice_sync::host::Lacking) -> lattice_backend::engine::read::Lacking {
-    use lattice_backend::engine::read;
-    use lattice_sync::host::{Has, Lacking};
-    match lacking {
-        Lacking::All => read::Lacking::All,
-        Lacking::Of(authors) => read::Lacking::Of(
-            authors
-                .into_iter()
-                .map(|lack| read::Lack {
-                    author: lack.author,
-                    has: match lack.has {
-                        Has::Ops(ops) => read::Has::Ops(ops),
-                        Has::Before(index) => read::Has::Before(index),
-                    },
-                })
-                .collect(),
-        ),
-    }
-}
-
-/// A row about a peer. One that does not decode is as good as none: it costs a comparison.
-fn row(
-    handle: &dyn StoreHandle,
-    peer: &PubKey,
-    row: PeerRow,
-) -> Result<Option<Cursor>, BackendError> {
-    let bytes = handle.peer_row(peer, row)?;
-    Ok(bytes.and_then(|bytes| {
-        let bytes: [u8; CURSOR_BYTES] = bytes.try_into().ok()?;
-        let (upto, token) = bytes.split_first_chunk::<8>()?;
-        Some(Cursor {
-            upto: u64::from_le_bytes(*upto),
-            token: Token(token.try_into().ok()?),
-        })
-    }))
-}
-
-/// The row of a cursor.
-pub(super) fn row_of(cursor: &Cursor) -> Vec<u8> {
-    [&cursor.upto.to_le_bytes()[..], &cursor.token.0].concat()
 }

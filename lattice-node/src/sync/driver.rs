@@ -46,7 +46,7 @@ fn nothing() -> Loaded {
     }
 }
 
-/// What the thread is told.
+/// What the thread gets.
 pub(super) enum Message {
     Connect {
         conn: ConnId,
@@ -124,7 +124,7 @@ impl Driver {
         }
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until [`Message::Stop`].
     pub(super) fn run(mut self, inputs: &Receiver<Message>) {
         loop {
             let message = match self.pause() {

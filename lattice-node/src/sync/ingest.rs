@@ -13,10 +13,11 @@ use lattice_meta::PubKey;
 use lattice_sync::host::{Answer, Ingested, Request};
 use lattice_sync::wire::Cursor;
 
-use crate::sync::desk::{Question, Store, Write, place_of, row_of};
+use crate::sync::cursors::row_of;
+use crate::sync::desk::{Question, Store, Write, place_of};
 use crate::{Access, StoreHandle};
 
-/// The thread that writes a store, in the order in which it is told.
+/// The thread that writes a store, in the order of its queue.
 pub(super) struct Writer {
     store: Arc<Store>,
     /// When deferred ops can be applied, in milliseconds since the Unix epoch.

@@ -41,10 +41,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cursors;
 mod desk;
 mod driver;
 mod find;
 mod ingest;
+mod look;
 mod stream;
 mod weigh;
 
@@ -182,8 +184,7 @@ pub enum SyncError {
     Thread(#[source] io::Error),
 }
 
-/// Replicates the stores of a node. Clones of the node's handles can be used meanwhile, by the same
-/// process or by others.
+/// Replicates the stores of a node. This process and others can use the stores at the same time.
 pub struct Syncer {
     inbox: SyncSender<Message>,
     events: Mutex<Receiver<Happened>>,
@@ -243,9 +244,9 @@ impl Syncer {
         self.tell(Message::Input(Input::Close { conn }));
     }
 
-    /// Asks the peer of a connection for the record of a store that is not here, by its id, the first
-    /// digits of one (at least eight), or a name that it has at the peer. [`Event::Found`] brings it;
-    /// `lattice_sync::wire::StoreRecord` decodes it.
+    /// Asks the peer of a connection for the record of a store that is not here, by its id, the
+    /// first digits of one (at least eight), or a name that it has at the peer. [`Event::Found`]
+    /// brings it; `lattice_sync::wire::StoreRecord` decodes it.
     pub fn find(&self, conn: ConnId, name: &str) {
         let name = name.to_owned();
         self.tell(Message::Input(Input::Find { conn, name }));
@@ -283,7 +284,7 @@ impl Syncer {
         self.tell(Message::Input(Input::Probe { session }));
     }
 
-    /// The next event; `None` if there is none within this time.
+    /// The next event; `None` if there is no event within this time.
     pub fn next_event(&self, timeout: Duration) -> Option<Happened> {
         let events = self.events.lock();
         let events = events.unwrap_or_else(PoisonError::into_inner);

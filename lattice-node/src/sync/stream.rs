@@ -177,7 +177,7 @@ fn finish(end: &End) {
     (end.lock().unwrap_or_else(PoisonError::into_inner))();
 }
 
-/// Passes on what comes. When the driver has ended, there is nobody to pass it to.
+/// Passes on what comes, until the driver has ended.
 fn read_all(conn: ConnId, mut read: Box<dyn Read + Send>, inbox: &SyncSender<Message>) {
     let mut buffer = vec![0; READ_BYTES];
     loop {

@@ -43,7 +43,8 @@ struct Counted<T>(T, Arc<AtomicU64>);
 impl<T: Read> Read for Counted<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.0.read(buffer)?;
-        self.1.fetch_add(read as u64, Ordering::Relaxed);
+        self.1
+            .fetch_add(u64::try_from(read).unwrap(), Ordering::Relaxed);
         Ok(read)
     }
 }
@@ -51,7 +52,8 @@ impl<T: Read> Read for Counted<T> {
 impl<T: Write> Write for Counted<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.0.write(bytes)?;
-        self.1.fetch_add(written as u64, Ordering::Relaxed);
+        self.1
+            .fetch_add(u64::try_from(written).unwrap(), Ordering::Relaxed);
         Ok(written)
     }
 
@@ -140,7 +142,7 @@ fn a_put_is_on_its_way_at_once() {
         let began = Instant::now();
         near.put("key", put.to_string()).unwrap();
         puts.push(began.elapsed());
-        let seen = 10 + put as u64;
+        let seen = 10 + u64::try_from(put).unwrap();
         assert_eq!(far.engine().wait_for_ops(seen, PATIENCE).unwrap(), seen + 1);
         ways.push(began.elapsed());
     }
