@@ -297,7 +297,8 @@ impl Driver {
         let look = move || {
             let found = find::record(&node, &offers, &name);
             let record = found.unwrap_or_else(|error| {
-                tracing::warn!(name, error = &error as &dyn Error, "store not given");
+                let error: &dyn Error = &error;
+                tracing::warn!(name, error, "store not given");
                 None
             });
             // A driver that has ended has no peers.

@@ -33,9 +33,9 @@ impl Stream {
     /// The two ends of a stream within the process.
     pub fn pair() -> (Self, Self) {
         let ((near, to_far), (far, to_near)) = (pipe(), pipe());
-        let end = |near: &Pipe, far: &Pipe| {
+        let end = |near: &Pipe, far: &Pipe| -> Box<dyn FnMut() + Send> {
             let both = [near.clone(), far.clone()];
-            Box::new(move || both.iter().for_each(Pipe::end)) as Box<dyn FnMut() + Send>
+            Box::new(move || both.iter().for_each(Pipe::end))
         };
         let ends = (end(&near, &far), end(&near, &far));
         let stream = |read: Pipe, write: Pipe, end| Self {

@@ -60,6 +60,8 @@ pub(super) struct Tally {
     now: Counts,
     /// Whether a round of the session is over for both sides.
     is_settled: bool,
+    /// Whether it has left ops out, in either direction.
+    is_partial: bool,
     /// The authors whose ops are not taken here, and not there.
     refused: BTreeSet<PubKey>,
     refused_there: BTreeSet<PubKey>,
@@ -139,6 +141,7 @@ impl Tally {
                 took,
             } if self.is_own(*session) => {
                 self.is_settled = true;
+                self.is_partial = [gave, took].contains(&&Some(false));
                 if self.state == State::Open && (gave.is_none() || took.is_none()) {
                     self.state = State::OneWay;
                 }
@@ -182,7 +185,7 @@ impl Tally {
     fn begin(&mut self, session: SessionId) {
         self.session = Some(session);
         self.state = State::Open;
-        self.is_settled = false;
+        (self.is_settled, self.is_partial) = (false, false);
     }
 
     /// The stream was lost.
@@ -391,6 +394,10 @@ impl Tally {
             ))),
             _ if self.left_out() > 0 => Err(Failure::failed(format!(
                 "some authors' ops of store {store} were left out"
+            ))),
+            _ if self.is_partial => Err(Failure::failed(format!(
+                "some ops of store {store} wait for others, or are dated ahead of a clock; sync again \
+                 later"
             ))),
             _ => Ok(()),
         }
