@@ -100,8 +100,10 @@ impl StoreManager {
     /// Opens a store that was found, if the file still holds the same store.
     ///
     /// # Errors
-    /// See [`ManagerError`]; [`OpenError::OtherStore`] if the file holds another store now. A
-    /// failed call changes nothing.
+    /// See [`ManagerError`]; [`OtherStore`] if the file holds another store now. A failed call
+    /// changes nothing.
+    ///
+    /// [`OtherStore`]: lattice_backend::engine::open::OpenError::OtherStore
     pub fn open_found(
         &self,
         mut found: Found,

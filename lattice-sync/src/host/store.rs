@@ -57,7 +57,7 @@ pub struct Loaded {
     pub view: View,
     /// The row that [`Request::Ingest`] wrote last: what this store has of the peer's ops.
     pub mine: Option<Cursor>,
-    /// The row that [`Output::Note`] wrote last: what the peer has of this store's ops.
+    /// The row that [`Output::Note`](crate::host::Output::Note) wrote last: what the peer has of this store's ops.
     pub served: Option<Cursor>,
     /// The directions that are allowed.
     pub mode: Mode,
