@@ -7,9 +7,9 @@ use std::sync::mpsc::Receiver;
 use lattice_backend::backend::BackendError;
 use lattice_backend::clock::{Clock, SystemClock};
 use lattice_backend::engine::ingest::{IngestError, IngestReport, Outcome, Rejection};
-use lattice_backend::engine::read::{OpOrder, OpsEnd, PeerRow};
+use lattice_backend::engine::read::{OpsEnd, PeerRow};
 use lattice_backend::engine::write::PeerSays;
-use lattice_meta::PubKey;
+use lattice_meta::{OpId, PubKey};
 use lattice_sync::host::{Answer, Ingested, Request};
 use lattice_sync::wire::Cursor;
 
@@ -115,7 +115,6 @@ impl Writer {
         ops: Vec<Vec<u8>>,
         note: Option<Cursor>,
     ) -> Result<(Ingested, OpsEnd), BackendError> {
-        let before = handle.ops_end()?;
         let row = note.as_ref().map(row_of);
         let row = row.as_ref().map(|row| (peer, row.as_slice()));
         let whose = &self.store.options.authors;
@@ -130,21 +129,18 @@ impl Writer {
         let mut report = self.report(&found);
         report.noted = noted;
         report.place = place_of(end);
-        if found.held() > 0 {
-            report.held = numbers(handle, &found, before, end)?;
-        }
         Ok((report, end))
     }
 
     fn report(&mut self, found: &IngestReport) -> Ingested {
         let mut report = Ingested::default();
         let mut refused = BTreeSet::new();
-        for (_, outcome) in &found.outcomes {
+        let mut held = BTreeSet::<OpId>::new();
+        for (id, outcome) in &found.outcomes {
             match outcome {
                 Outcome::Applied { index } => report.applied.push(index.get()),
                 Outcome::Known => report.known += 1,
-                // Their numbers are read afterwards.
-                Outcome::Held { .. } => {}
+                Outcome::Held { .. } => held.extend(id),
                 Outcome::Waiting { .. } => report.waiting += 1,
                 Outcome::Deferred { until_ms } => {
                     report.later += 1;
@@ -161,6 +157,11 @@ impl Writer {
                 _ => report.invalid += 1,
             }
         }
+        let given = found
+            .held_numbers
+            .iter()
+            .filter(|(id, _)| held.contains(id));
+        report.held = given.map(|(_, number)| *number).collect();
         report.refused_authors = refused.into_iter().collect();
         report.released = u64::try_from(found.released.len()).unwrap_or(u64::MAX);
         let now_ms = SystemClock.now_ms();
@@ -176,30 +177,4 @@ fn confirm(handle: &dyn StoreHandle) -> Result<(), BackendError> {
         handle.confirm_copy(PeerSays::Frontier(&handle.frontier()?))?;
     }
     Ok(())
-}
-
-/// The numbers of the given ops that are held now.
-fn numbers(
-    handle: &dyn StoreHandle,
-    found: &IngestReport,
-    before: OpsEnd,
-    end: OpsEnd,
-) -> Result<Vec<u64>, BackendError> {
-    let is_held = |outcome: &Outcome| matches!(outcome, Outcome::Held { .. });
-    let given = found.outcomes.iter();
-    let given: BTreeSet<_> = given
-        .filter(|(_, outcome)| is_held(outcome))
-        .filter_map(|(id, _)| *id)
-        .collect();
-    let (mut numbers, mut next) = (Vec::new(), before.held);
-    while next < end.held {
-        let slice = handle.op_slice(OpOrder::Held, next..end.held, 1)?;
-        // A slice of one byte has one op, the one before the next position.
-        let number = slice.next.saturating_sub(1);
-        if slice.ops.iter().any(|(op, _)| given.contains(&op.id)) {
-            numbers.push(number);
-        }
-        next = slice.next.max(next + 1);
-    }
-    Ok(numbers)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lattice_backend::backend::BackendError;
 use lattice_backend::engine::ingest::Authors;
 use lattice_backend::engine::write::PeerSays;
-use lattice_backend::op::{BranchTips, OpRef};
+use lattice_backend::op::OpRef;
 use lattice_meta::PubKey;
 use lattice_sync::host::Standing;
 
@@ -50,16 +50,16 @@ fn confirm(handle: &dyn StoreHandle, store: &Store, tips: &[OpRef]) -> Result<()
     let Some(own) = store.author() else {
         return Ok(());
     };
-    let of_own = |tip: &&OpRef| tip.author == own;
-    let said = BranchTips {
-        tips: tips.iter().filter(of_own).copied().collect(),
-        earlier: Vec::new(),
-    };
+    let said: Vec<OpRef> = tips
+        .iter()
+        .filter(|tip| tip.author == own)
+        .copied()
+        .collect();
     let may_have_more = tips.last().is_some_and(|tip| tip.author == own)
         && tips.len() >= lattice_sync::wire::MAX_NEWS_TIPS;
     let is_writable = handle.access() == Access::ReadWrite;
-    if !said.tips.is_empty() && !may_have_more && is_writable && handle.is_unconfirmed_copy()? {
-        handle.confirm_copy(PeerSays::Tips(&said))?;
+    if !said.is_empty() && !may_have_more && is_writable && handle.is_unconfirmed_copy()? {
+        handle.confirm_copy(PeerSays::Ops(&said))?;
     }
     Ok(())
 }
