@@ -156,13 +156,23 @@ impl Driver {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Connect { conn, stream, side } => {
-                match Wire::start(conn, stream, &self.inbox) {
+                let wire = Wire::start(conn, stream, &self.inbox);
+                let connected = Input::Connected {
+                    conn,
+                    side,
+                    peer: None,
+                };
+                match wire {
                     Ok(wire) => {
                         self.wires.insert(conn, wire);
-                        let peer = None;
-                        self.input(Input::Connected { conn, side, peer });
+                        self.input(connected);
                     }
-                    Err(error) => self.tell(Happened::Stream { conn, error }),
+                    // A connection that could not begin is lost as others are.
+                    Err(error) => {
+                        self.tell(Happened::Stream { conn, error });
+                        self.input(connected);
+                        self.input(Input::Closed { conn });
+                    }
                 }
             }
             Message::Look { conn, store } => {
@@ -268,7 +278,11 @@ impl Driver {
                     Ok(desk) => {
                         self.desks.insert(store, desk);
                     }
-                    Err(_) => return self.answer(ticket, Answer::Failed),
+                    Err(error) => {
+                        let error = StoreError::Thread(error);
+                        self.tell(Happened::Store { store, error });
+                        return self.answer(ticket, Answer::Failed);
+                    }
                 }
             }
         }

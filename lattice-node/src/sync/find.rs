@@ -1,5 +1,7 @@
 //! The stores that peers ask for by name.
 
+use std::io;
+
 use lattice_meta::StoreId;
 use lattice_sync::wire::StoreRecord;
 
@@ -17,9 +19,13 @@ pub(super) fn record(
     name: &str,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let manager = node.manager();
-    let id = name.parse().ok();
-    let id = id.or_else(|| Aliases::load(manager.dir()).ok()?.store(name));
-    let id = id.or_else(|| with_prefix(node, name));
+    let id = match name.parse() {
+        Ok(id) => Some(id),
+        Err(_) => match Aliases::load(manager.dir())?.store(name) {
+            Some(id) => Some(id),
+            None => with_prefix(node, name)?,
+        },
+    };
     let Some(id) = id.filter(|id| offers.contains(id)) else {
         return Ok(None);
     };
@@ -36,19 +42,32 @@ pub(super) fn record(
 }
 
 /// The one store whose id begins with these digits.
-fn with_prefix(node: &Node, name: &str) -> Option<StoreId> {
+fn with_prefix(node: &Node, name: &str) -> Result<Option<StoreId>, StoreError> {
     let digits = name.replace('-', "").to_ascii_lowercase();
     if digits.len() < MIN_DIGITS {
-        return None;
+        return Ok(None);
     }
-    let entries = std::fs::read_dir(node.manager().stores_dir()).ok()?;
-    let ids = entries.filter_map(|entry| {
-        let name = entry.ok()?.file_name();
-        let id: StoreId = name.to_str()?.parse().ok()?;
-        let text = id.to_string().replace('-', "");
-        text.starts_with(&digits).then_some(id)
-    });
-    let mut ids = ids.take(2);
-    let first = ids.next()?;
-    ids.next().is_none().then_some(first)
+    let path = node.manager().stores_dir();
+    let failed = |source| StoreError::List {
+        path: path.clone(),
+        source,
+    };
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut found = None;
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let id: Option<StoreId> = name.to_str().and_then(|name| name.parse().ok());
+        let has_prefix = |id: &StoreId| id.to_string().replace('-', "").starts_with(&digits);
+        let Some(id) = id.filter(has_prefix) else {
+            continue;
+        };
+        if found.replace(id).is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(found)
 }

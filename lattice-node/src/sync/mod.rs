@@ -167,6 +167,21 @@ pub enum StoreError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] ManagerError),
+    /// The system gives no thread for it.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// The names of stores cannot be read.
+    #[error(transparent)]
+    Alias(#[from] crate::AliasError),
+    /// The directory of stores cannot be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
     /// It cannot be read or written.
     #[error(transparent)]
     Backend(#[from] lattice_backend::backend::BackendError),

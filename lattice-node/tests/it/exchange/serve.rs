@@ -118,7 +118,7 @@ fn a_socket_is_refused_while_it_is_served_and_replaced_when_it_is_not() {
 #[test]
 fn a_directory_that_is_not_there_is_not_made() {
     let world = World::new();
-    let failed = world.run("nobody", &["serve", "--stdio"]);
+    let failed = world.run("dave", &["serve", "--stdio"]);
     assert_eq!(failed.status.code(), Some(3), "{}", errors(&failed));
-    assert!(!world.dir("nobody").exists());
+    assert!(!world.dir("dave").exists());
 }

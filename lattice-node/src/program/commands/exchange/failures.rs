@@ -126,6 +126,10 @@ impl From<StoreError> for Failure {
         match error {
             StoreError::Open(error) => error.into(),
             StoreError::Backend(error) => error.into(),
+            StoreError::Alias(error) => error.into(),
+            error @ (StoreError::Thread(_) | StoreError::List { .. }) => {
+                Self::of(Kind::Failed, &error)
+            }
         }
     }
 }
