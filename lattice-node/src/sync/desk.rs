@@ -1,6 +1,7 @@
 //! The threads of a store with sessions: they answer the state machine's questions about it.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -90,7 +91,7 @@ impl Desk {
         })
     }
 
-    // A thread that has ended has panicked, and the sessions wait until their peers give up.
+    // The threads end with the desk: a question whose answer panics has failed.
 
     pub(super) fn ask(&self, question: Question) {
         let question = Box::new(question);
@@ -174,15 +175,13 @@ impl Store {
             return Err(missing().into());
         }
         let history = || manager.open_history(&path);
-        let handle = match self.options.mode.takes {
-            false => history()?,
+        let (handle, failed) = match self.options.mode.takes {
+            false => (history()?, None),
             true => match manager.open(store_id, Access::ReadWrite) {
-                Ok(handle) => handle,
+                Ok(handle) => (handle, None),
+                // Its history can be read without its code, and without the right to write.
                 Err(error) if self.options.mode.gives && !error.is_in_use() => {
-                    // Its history can be read without its code, and without the right to write.
-                    let handle = history()?;
-                    self.fail(error.into());
-                    handle
+                    (history()?, Some(error))
                 }
                 Err(error) => return Err(error.into()),
             },
@@ -192,8 +191,12 @@ impl Store {
             return Err(missing().into());
         }
         open.handle = Some(Arc::clone(&handle));
+        // The driver takes this lock, and must not wait for a thread that waits for its inbox.
         drop(open);
         self.changed.notify_all();
+        if let Some(error) = failed {
+            self.fail(error.into());
+        }
         let mode = self.mode(&*handle);
         Ok((handle, mode))
     }
@@ -318,6 +321,11 @@ impl Store {
             }
         }
     }
+}
+
+/// The answer; a panic, which has been printed, is a failure of the store.
+pub(super) fn unless_it_panics(answer: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or(Answer::Failed)
 }
 
 pub(super) const fn place_of(end: OpsEnd) -> Place {

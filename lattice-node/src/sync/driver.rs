@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,8 @@ pub(super) enum Message {
         store: GenesisHash,
         error: StoreError,
     },
+    /// What the sessions are doing.
+    Status(Sender<Vec<SessionStatus>>),
     /// A stream failed.
     Broken {
         conn: ConnId,
@@ -87,7 +89,6 @@ pub(super) struct Driver {
     began: Instant,
     inbox: SyncSender<Message>,
     report: Sender<Happened>,
-    status: Arc<Mutex<Vec<SessionStatus>>>,
     wires: BTreeMap<ConnId, Wire>,
     /// Streams that end when their peers have read the rest, or at this moment.
     ending: Vec<(Instant, Wire)>,
@@ -106,7 +107,6 @@ impl Driver {
         core: Core,
         inbox: SyncSender<Message>,
         report: Sender<Happened>,
-        status: &Arc<Mutex<Vec<SessionStatus>>>,
     ) -> Self {
         Self {
             node,
@@ -115,7 +115,6 @@ impl Driver {
             began: Instant::now(),
             inbox,
             report,
-            status: Arc::clone(status),
             wires: BTreeMap::new(),
             ending: Vec::new(),
             desks: BTreeMap::new(),
@@ -137,7 +136,6 @@ impl Driver {
                 Err(RecvTimeoutError::Timeout) => self.input(Input::Tick),
             }
             self.end_streams();
-            self.note_status();
         }
         self.stop(inputs);
     }
@@ -191,6 +189,8 @@ impl Driver {
                     self.input(changed);
                 }
             }
+            // A caller that is gone needs no answer.
+            Message::Status(answer) => drop(answer.send(self.core.status())),
             Message::Failed { store, error } => self.tell(Happened::Store { store, error }),
             Message::Broken { conn, error } => {
                 if self.wires.contains_key(&conn) {
@@ -355,17 +355,11 @@ impl Driver {
         drop(self.report.send(happened));
     }
 
-    fn note_status(&self) {
-        let status = self.status.lock();
-        *status.unwrap_or_else(PoisonError::into_inner) = self.core.status();
-    }
-
     /// Ends all connections, waits for the stores, and for peers that read the farewell.
     fn stop(mut self, inputs: &Receiver<Message>) {
         for conn in self.wires.keys().copied().collect::<Vec<_>>() {
             self.input(Input::Close { conn });
         }
-        self.note_status();
         // Answers that come now are for sessions that are over; those who bring them must not wait.
         let desks = std::mem::take(&mut self.desks);
         let rests: Vec<_> = desks.into_values().map(Desk::stop).collect();

@@ -14,7 +14,7 @@ use lattice_sync::host::{Answer, Ingested, Request};
 use lattice_sync::wire::Cursor;
 
 use crate::sync::cursors::row_of;
-use crate::sync::desk::{Question, Store, Write, place_of};
+use crate::sync::desk::{Question, Store, Write, place_of, unless_it_panics};
 use crate::{Access, StoreHandle};
 
 /// The thread that writes a store, in the order of its queue.
@@ -51,7 +51,7 @@ impl Writer {
     fn carry_out(&mut self, order: Write) {
         match order {
             Write::Load(question) => {
-                let answer = self.store.load(&question.peer);
+                let answer = unless_it_panics(|| self.store.load(&question.peer));
                 self.store.answer(question.ticket, answer, None);
             }
             Write::Ingest(question) => self.ingest(*question),
@@ -89,23 +89,24 @@ impl Writer {
             peer,
             request,
         } = question;
-        let Request::Ingest { ops, note } = request else {
-            return self.store.answer(ticket, Answer::Failed, None);
-        };
-        let done = match self.store.handle() {
-            Some(handle) => self.take_in(&*handle, &peer, ops, note),
-            None => Err(BackendError::Closed),
-        };
-        match done {
-            Ok((report, end)) => {
-                let answer = Answer::Ingested(Box::new(report));
-                self.store.answer(ticket, answer, Some(end));
+        let mut end = None;
+        let answer = unless_it_panics(|| {
+            let (Request::Ingest { ops, note }, Some(handle)) = (request, self.store.handle())
+            else {
+                return Answer::Failed;
+            };
+            match self.take_in(&*handle, &peer, ops, note) {
+                Ok((report, reached)) => {
+                    end = Some(reached);
+                    Answer::Ingested(Box::new(report))
+                }
+                Err(error) => {
+                    self.store.fail(error.into());
+                    Answer::Failed
+                }
             }
-            Err(error) => {
-                self.store.fail(error.into());
-                self.store.answer(ticket, Answer::Failed, None);
-            }
-        }
+        });
+        self.store.answer(ticket, answer, end);
     }
 
     fn take_in(

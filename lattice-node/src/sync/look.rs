@@ -13,7 +13,7 @@ use lattice_sync::host::{Answer, Has, Lacking, Order, Place, Request, SessionId}
 use lattice_sync::wire::Tip;
 
 use crate::StoreHandle;
-use crate::sync::desk::{Look, Question, Store, place_of, view_of};
+use crate::sync::desk::{Look, Question, Store, place_of, unless_it_panics, view_of};
 use crate::sync::weigh::weigh;
 
 /// The reading thread.
@@ -41,7 +41,7 @@ impl Reader {
                 }
                 Look::At(question) => {
                     let ticket = question.ticket;
-                    let answer = self.answer(*question);
+                    let answer = unless_it_panics(|| self.answer(*question));
                     self.store.answer(ticket, answer, None);
                 }
             }

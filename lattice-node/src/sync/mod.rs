@@ -203,7 +203,6 @@ pub enum SyncError {
 pub struct Syncer {
     inbox: SyncSender<Message>,
     events: Mutex<Receiver<Happened>>,
-    status: Arc<Mutex<Vec<SessionStatus>>>,
     next_conn: std::sync::atomic::AtomicU64,
     driver: Option<JoinHandle<()>>,
 }
@@ -231,8 +230,7 @@ impl Syncer {
         let core = Core::new(Config::new(own), seed);
         let (inbox, inputs) = mpsc::sync_channel(INBOX);
         let (report, events) = mpsc::channel();
-        let status = Arc::new(Mutex::default());
-        let driver = Driver::new(node, options, core, inbox.clone(), report, &status);
+        let driver = Driver::new(node, options, core, inbox.clone(), report);
         let driver = std::thread::Builder::new()
             .name("lattice-sync".into())
             .spawn(move || driver.run(&inputs))
@@ -240,7 +238,6 @@ impl Syncer {
         Ok(Self {
             inbox,
             events: Mutex::new(events),
-            status,
             next_conn: std::sync::atomic::AtomicU64::new(1),
             driver: Some(driver),
         })
@@ -306,10 +303,12 @@ impl Syncer {
         events.recv_timeout(timeout).ok()
     }
 
-    /// What the sessions are doing, as of the last input.
+    /// What the sessions are doing.
     pub fn status(&self) -> Vec<SessionStatus> {
-        let status = self.status.lock();
-        status.unwrap_or_else(PoisonError::into_inner).clone()
+        let (answer, status) = mpsc::channel();
+        self.tell(Message::Status(answer));
+        // A driver that has ended has no sessions.
+        status.recv().unwrap_or_else(|_| Vec::new())
     }
 
     /// Says farewell to all peers, ends the connections, and waits until the stores are at rest:
