@@ -1,9 +1,9 @@
 //! Targets for what a peer sends.
 
+use lattice_backend::op::{OpsEnd, ReplicaView};
 use lattice_meta::{GenesisHash, PubKey, StateHash};
 use lattice_sync::host::{
-    Answer, ConnId, Ingested, Input, Loaded, Mode, Output, Place, Request, Side, Standing, Time,
-    View,
+    Answer, ConnId, Ingested, Input, Loaded, Mode, Output, Request, Side, Standing, Time,
 };
 use lattice_sync::wire::{Frame, FrameReader};
 use lattice_sync::{Config, Core};
@@ -84,8 +84,8 @@ pub(crate) fn session(bytes: &[u8]) {
 
 /// The answers of a store without ops.
 fn answer(request: &Request) -> Answer {
-    let view = View {
-        place: Place::default(),
+    let view = ReplicaView {
+        end: OpsEnd::default(),
         held: 0,
         tips: [].into(),
         state: StateHash::from_bytes([0; 32]),
@@ -100,7 +100,7 @@ fn answer(request: &Request) -> Answer {
         Request::View => Answer::View(view),
         Request::TipsSince { .. } => Answer::Tips {
             tips: Vec::new(),
-            place: Place::default(),
+            place: OpsEnd::default(),
         },
         Request::Weigh { tips } => Answer::Weighed {
             standing: vec![Standing::Lacking; tips.len()],

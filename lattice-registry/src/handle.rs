@@ -10,15 +10,16 @@ use std::time::Duration;
 use lattice_backend::backend::{Access, BackendError, Cause, JournalInfo, StateBackend};
 use lattice_backend::engine::ingest::{Authors, IngestError, IngestReport};
 use lattice_backend::engine::read::{
-    HeldOps, InfoError, Lacking, MethodError, OpOrder, OpSlice, OpsAfter, OpsEnd, PeerRow,
-    ReplicaView, SinceTip, StoreState, StoreUsage,
+    HeldOps, InfoError, MethodError, OpSlice, OpsAfter, PeerRow, SinceTip, StoreState, StoreUsage,
 };
 use lattice_backend::engine::verify::{Depth, Verification};
 use lattice_backend::engine::write::{CopyConfirmation, PeerSays};
 use lattice_backend::engine::{Counters, Engine, Fork};
 use lattice_backend::machine::manifest::StoreCode;
 use lattice_backend::machine::{LogicVersion, Method, StateMachine, Value};
-use lattice_backend::op::{ApplyIndex, BranchTips, Op, OpKind, OpRef};
+use lattice_backend::op::{
+    ApplyIndex, BranchTips, Lacking, Op, OpKind, OpOrder, OpRef, OpsEnd, ReplicaView,
+};
 use lattice_backend::progress::ProgressSink;
 use lattice_meta::{Genesis, MetaInfo, OpId, PubKey, SchemaVersion, StateHash, StoreId, StoreType};
 

@@ -6,14 +6,14 @@ use lattice_backend::op::OpRef;
 use lattice_meta::PubKey;
 
 use crate::convert::to_u32;
-use crate::host::View;
 use crate::wire::Summary;
+use lattice_backend::op::ReplicaView;
 
 /// BLAKE3 key derivation context of the digest of branch tips.
 const CONTEXT: &str = "lattice 2026 sync tips v1";
 
 /// What a view has without the ops of some authors.
-pub(crate) fn summary(view: &View, without: &BTreeSet<PubKey>) -> Summary {
+pub(crate) fn summary(view: &ReplicaView, without: &BTreeSet<PubKey>) -> Summary {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     let mut tips = 0_usize;
     // Many small updates cost more than a few long ones.
@@ -32,7 +32,7 @@ pub(crate) fn summary(view: &View, without: &BTreeSet<PubKey>) -> Summary {
     }
     hasher.update(&buffer);
     Summary {
-        ops: view.place.applied.saturating_add(view.held),
+        ops: view.end.applied.saturating_add(view.held),
         held: view.held,
         tips: to_u32(tips),
         digest: *hasher.finalize().as_bytes(),

@@ -7,12 +7,14 @@
 mod apply_index;
 mod body;
 mod key;
+mod replica;
 
 pub use apply_index::ApplyIndex;
 pub use body::{Op, OpDraft, OpError, OpHasher, OpKind, OpView};
 #[cfg(feature = "std")]
 pub(crate) use key::Verifier;
 pub use key::{SecretKey, SignatureError};
+pub use replica::{Has, Lack, Lacking, OpOrder, OpsEnd, ReplicaView};
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;

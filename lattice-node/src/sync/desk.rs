@@ -7,9 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use lattice_backend::engine::read::{OpsEnd, PeerRow, ReplicaView};
+use lattice_backend::engine::read::PeerRow;
+use lattice_backend::op::OpsEnd;
 use lattice_meta::{GenesisHash, PubKey, StoreId};
-use lattice_sync::host::{Answer, Input, Loaded, Mode, Place, Request, SessionId, Ticket, View};
+use lattice_sync::host::{Answer, Input, Loaded, Mode, Request, SessionId, Ticket};
 use lattice_sync::wire::{Cursor, RefuseReason};
 
 use crate::sync::cursors::row;
@@ -212,7 +213,7 @@ impl Store {
     pub(super) fn load(&self, peer: &PubKey) -> Answer {
         let loaded = self.open().and_then(|(handle, mode)| {
             Ok(Loaded {
-                view: view_of(handle.replica_view()?),
+                view: handle.replica_view()?,
                 mine: row(&*handle, peer, PeerRow::Mine)?,
                 served: row(&*handle, peer, PeerRow::Served)?,
                 mode,
@@ -280,11 +281,10 @@ impl Store {
 
     fn changed_to(&self, end: OpsEnd) -> Input {
         // Readers see durable ops only.
-        let place = place_of(end);
         Input::Changed {
             store: self.genesis,
-            visible: place,
-            durable: place,
+            visible: end,
+            durable: end,
         }
     }
 
@@ -326,20 +326,4 @@ impl Store {
 /// The answer; a panic, which has been printed, is a failure of the store.
 pub(super) fn unless_it_panics(answer: impl FnOnce() -> Answer) -> Answer {
     catch_unwind(AssertUnwindSafe(answer)).unwrap_or(Answer::Failed)
-}
-
-pub(super) const fn place_of(end: OpsEnd) -> Place {
-    Place {
-        applied: end.applied,
-        held: end.held,
-    }
-}
-
-pub(super) fn view_of(view: ReplicaView) -> View {
-    View {
-        place: place_of(view.end),
-        held: view.held,
-        tips: view.tips,
-        state: view.state,
-    }
 }

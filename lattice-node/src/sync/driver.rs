@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use lattice_backend::op::{OpsEnd, ReplicaView};
 use lattice_meta::{GenesisHash, PubKey, StateHash, StoreId};
 use lattice_sync::host::{
-    Answer, ConnId, Input, Loaded, Mode, Output, Place, Request, SessionId, Side, Ticket, Time,
-    View,
+    Answer, ConnId, Input, Loaded, Mode, Output, Request, SessionId, Side, Ticket, Time,
 };
 use lattice_sync::wire::RefuseReason;
 use lattice_sync::{Core, Event, SessionStatus};
@@ -34,8 +34,8 @@ const NEITHER: Mode = Mode {
 /// What is here of a store that is not here.
 fn nothing() -> Loaded {
     Loaded {
-        view: View {
-            place: Place::default(),
+        view: ReplicaView {
+            end: OpsEnd::default(),
             held: 0,
             tips: Arc::new([]),
             state: StateHash::from_bytes([0; 32]),

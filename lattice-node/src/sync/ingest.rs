@@ -7,14 +7,15 @@ use std::sync::mpsc::Receiver;
 use lattice_backend::backend::BackendError;
 use lattice_backend::clock::{Clock, SystemClock};
 use lattice_backend::engine::ingest::{IngestError, IngestReport, Outcome, Rejection};
-use lattice_backend::engine::read::{OpsEnd, PeerRow};
+use lattice_backend::engine::read::PeerRow;
 use lattice_backend::engine::write::PeerSays;
+use lattice_backend::op::OpsEnd;
 use lattice_meta::{OpId, PubKey};
 use lattice_sync::host::{Answer, Ingested, Request};
 use lattice_sync::wire::Cursor;
 
 use crate::sync::cursors::row_of;
-use crate::sync::desk::{Question, Store, Write, place_of, unless_it_panics};
+use crate::sync::desk::{Question, Store, Write, unless_it_panics};
 use crate::{Access, StoreHandle};
 
 /// The thread that writes a store, in the order of its queue.
@@ -129,7 +130,7 @@ impl Writer {
         let end = handle.ops_end()?;
         let mut report = self.report(&found);
         report.noted = noted;
-        report.place = place_of(end);
+        report.place = end;
         Ok((report, end))
     }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lattice_backend::backend::BackendError;
-use lattice_backend::engine::read::{self, OpOrder, OpsAfter, OpsEnd};
+use lattice_backend::engine::read::OpsAfter;
 use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::Cid;
-use lattice_sync::host::{Answer, Has, Lacking, Order, Place, Request, SessionId};
+use lattice_sync::host::{Answer, Request, SessionId};
 use lattice_sync::wire::Tip;
 
 use crate::StoreHandle;
-use crate::sync::desk::{Look, Question, Store, place_of, unless_it_panics, view_of};
+use crate::sync::desk::{Look, Question, Store, unless_it_panics};
 use crate::sync::weigh::weigh;
 
 /// The reading thread.
@@ -69,7 +69,7 @@ impl Reader {
         request: Request,
     ) -> Result<Answer, BackendError> {
         Ok(match request {
-            Request::View => Answer::View(view_of(handle.replica_view()?)),
+            Request::View => Answer::View(handle.replica_view()?),
             Request::TipsSince { from } => {
                 let (tips, end) = handle.tips_since(from)?;
                 let tips = tips.into_iter().map(|tip| Tip {
@@ -78,7 +78,7 @@ impl Reader {
                 });
                 Answer::Tips {
                     tips: tips.collect(),
-                    place: place_of(end),
+                    place: end,
                 }
             }
             Request::Weigh { tips } => {
@@ -86,7 +86,7 @@ impl Reader {
                 Answer::Weighed { standing, known }
             }
             Request::Plan { lacking, until } => {
-                let plan = handle.ops_lacking(&lacking_of(lacking), end_of(until))?;
+                let plan = handle.ops_lacking(&lacking, until)?;
                 let ops = u64::try_from(plan.len()).unwrap_or(u64::MAX);
                 self.plans.insert(session, plan);
                 Answer::Planned { ops, bytes: 0 }
@@ -109,10 +109,6 @@ impl Reader {
                 until,
                 max_bytes,
             } => {
-                let order = match order {
-                    Order::Applied => OpOrder::Applied,
-                    Order::Held => OpOrder::Held,
-                };
                 let slice = handle.op_slice(order, from..until, max_bytes)?;
                 Answer::Slice {
                     ops: slice.ops,
@@ -169,25 +165,4 @@ impl Reader {
             bytes,
         }
     }
-}
-
-const fn end_of(place: Place) -> OpsEnd {
-    OpsEnd {
-        applied: place.applied,
-        held: place.held,
-    }
-}
-
-fn lacking_of(lacking: Lacking) -> read::Lacking {
-    let Lacking::Of(authors) = lacking else {
-        return read::Lacking::All;
-    };
-    let lacks = authors.into_iter().map(|lack| read::Lack {
-        author: lack.author,
-        has: match lack.has {
-            Has::Ops(ops) => read::Has::Ops(ops),
-            Has::Before(index) => read::Has::Before(index),
-        },
-    });
-    read::Lacking::Of(lacks.collect())
 }

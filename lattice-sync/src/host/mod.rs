@@ -8,12 +8,12 @@ mod store;
 
 use lattice_meta::{Cid, GenesisHash, PubKey};
 
+use lattice_backend::op::OpsEnd;
+
 use crate::event::Event;
 use crate::wire::Cursor;
 
-pub use store::{
-    Answer, Has, Ingested, Lack, Lacking, Loaded, Order, Place, Request, Standing, View,
-};
+pub use store::{Answer, Ingested, Loaded, Request, Standing};
 
 /// A moment of the host's clock, in milliseconds from an arbitrary start. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,9 +153,9 @@ pub enum Input {
         /// The store.
         store: GenesisHash,
         /// Ops that readers can see.
-        visible: Place,
+        visible: OpsEnd,
         /// Ops that survive a crash. Only these are sent.
-        durable: Place,
+        durable: OpsEnd,
     },
     /// An answer.
     Answer {

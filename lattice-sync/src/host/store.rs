@@ -1,93 +1,22 @@
 //! Questions about a store, and their answers.
 
-use std::sync::Arc;
-
-use lattice_backend::op::OpRef;
-use lattice_meta::{Cid, PubKey, StateHash};
+use lattice_backend::op::{Lacking, OpOrder, OpRef, OpsEnd, ReplicaView};
+use lattice_meta::{Cid, PubKey};
 
 use crate::host::Mode;
 use crate::wire::{Cursor, RefuseReason, Tip};
-
-/// How far the two orders of a store reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Place {
-    /// The number of applied ops: the next apply index.
-    pub applied: u64,
-    /// The next number of a held op.
-    pub held: u64,
-}
-
-impl Place {
-    /// The greater of both numbers.
-    #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        Self {
-            applied: self.applied.max(other.applied),
-            held: self.held.max(other.held),
-        }
-    }
-}
-
-/// One of the two orders of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// Applied ops by apply index.
-    Applied,
-    /// Held ops by their numbers, which have gaps.
-    Held,
-}
-
-/// What a store has, as of one snapshot of durable data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
-    /// How far its orders reach.
-    pub place: Place,
-    /// The number of held ops.
-    pub held: u64,
-    /// The tips of all branches of all authors, held ops included, ascending.
-    pub tips: Arc<[OpRef]>,
-    /// The hash of the whole state.
-    pub state: StateHash,
-}
 
 /// A store, its view, and the two rows about a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// What the store has.
-    pub view: View,
+    pub view: ReplicaView,
     /// The row that [`Request::Ingest`] wrote last: what this store has of the peer's ops.
     pub mine: Option<Cursor>,
     /// The row that [`Output::Note`](crate::host::Output::Note) wrote last: what the peer has of this store's ops.
     pub served: Option<Cursor>,
     /// The directions that are allowed.
     pub mode: Mode,
-}
-
-/// What the other side has of an author of a wished tip.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Has {
-    /// These ops, and all before them on their branches. Ops that are unknown here say nothing.
-    Ops(Vec<OpRef>),
-    /// All ops before this apply index.
-    Before(u64),
-}
-
-/// The ops of one author that the other side lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lack {
-    /// The author.
-    pub author: PubKey,
-    /// What the other side has.
-    pub has: Has,
-}
-
-/// What a plan sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lacking {
-    /// Everything.
-    All,
-    /// The ops of these authors, ascending.
-    Of(Vec<Lack>),
 }
 
 /// Whether a tip of a peer is here.
@@ -133,7 +62,7 @@ pub enum Request {
         /// What the peer lacks.
         lacking: Lacking,
         /// Ops from here on are not part of it.
-        until: Place,
+        until: OpsEnd,
     },
     /// The next ops of the plan, each after its parents, read from a snapshot that lives only for
     /// this request. Answer: [`Answer::Slice`].
@@ -144,7 +73,7 @@ pub enum Request {
     /// Ops by their position. Answer: [`Answer::Slice`].
     Read {
         /// The order.
-        order: Order,
+        order: OpOrder,
         /// The first position.
         from: u64,
         /// The end.
@@ -186,13 +115,13 @@ pub enum Answer {
     /// The peer gets no session.
     Declined(RefuseReason),
     /// What the store has.
-    View(View),
+    View(ReplicaView),
     /// Tips, and the place of the snapshot that they come from.
     Tips {
         /// The tips, ascending.
         tips: Vec<Tip>,
         /// The place.
-        place: Place,
+        place: OpsEnd,
     },
     /// The standing of each tip, and what is here of the authors of lacking tips.
     Weighed {
@@ -241,7 +170,7 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ingested {
     /// The place after the ingest.
-    pub place: Place,
+    pub place: OpsEnd,
     /// The apply indexes of those of the given ops that were applied.
     pub applied: Vec<u64>,
     /// The numbers of those that are held.

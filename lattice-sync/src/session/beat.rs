@@ -7,10 +7,11 @@
 use crate::config::Fault;
 use crate::digest::summary;
 use crate::event::Event;
-use crate::host::{Request, Time, View};
+use crate::host::{Request, Time};
 use crate::session::push::Push;
 use crate::session::{Effects, Pending, Session, Violation};
 use crate::wire::{Beat, Frame, Summary};
+use lattice_backend::op::ReplicaView;
 
 /// The longest time before two replicas that stay unequal compare again.
 const MAX_AGAIN_MS: u64 = 600_000;
@@ -142,7 +143,7 @@ impl Session {
         }));
     }
 
-    pub(super) fn on_say(&mut self, fx: &mut Effects<'_>, view: View) {
+    pub(super) fn on_say(&mut self, fx: &mut Effects<'_>, view: ReplicaView) {
         match self.has_all_of(fx, &view) {
             true => {
                 let ours = summary(&view, &self.left_out());
@@ -154,12 +155,12 @@ impl Session {
 
     /// Whether the ops of a view are those that were sent to the peer or came from it: no more, and
     /// not fewer because some have been sent since.
-    fn has_all_of(&mut self, fx: &Effects<'_>, view: &View) -> bool {
+    fn has_all_of(&mut self, fx: &Effects<'_>, view: &ReplicaView) -> bool {
         if !self.pull.is_ingesting() {
-            self.safe = self.safe.max(view.place);
+            self.safe = self.safe.max(view.end);
         }
-        let is_same = self.applied.next() == view.place.applied;
-        let is_same = is_same && self.held.next() == view.place.held;
+        let is_same = self.applied.next() == view.end.applied;
+        let is_same = is_same && self.held.next() == view.end.held;
         let is_off = matches!(self.push, Push::Off);
         let is_held_kept = fx.config.has(Fault::HeldKept);
         let is_idle = self.is_settled() && !self.is_turning && !self.is_reading;
@@ -197,7 +198,7 @@ impl Session {
     pub(super) fn on_judge(
         &mut self,
         fx: &mut Effects<'_>,
-        view: &View,
+        view: &ReplicaView,
         theirs: &Summary,
         bytes: u64,
     ) {

@@ -9,11 +9,12 @@ use crate::config::Fault;
 use crate::convert::to_u32;
 use crate::digest::summary;
 use crate::event::Event;
-use crate::host::{Place, Request, View};
+use crate::host::Request;
 use crate::session::push::Push;
 use crate::session::{Effects, Pending, Session, Violation};
 use crate::tree::{Step, Tree};
 use crate::wire::{Cursor, Frame, Node, Ranges, Round, Summary, Tip};
+use lattice_backend::op::{OpsEnd, ReplicaView};
 
 /// BLAKE3 key derivation context of the key of a comparison by ranges.
 const CONTEXT: &str = "lattice 2026 sync ranges v1";
@@ -68,7 +69,7 @@ impl Session {
         };
         let believes = fx.config.has(Fault::CursorWithoutToken);
         let is_right = |cursor: &Cursor| {
-            let is_here = cursor.upto <= view.place.applied;
+            let is_here = cursor.upto <= view.end.applied;
             is_here && (believes || self.served == Some(*cursor))
         };
         if let Some(cursor) = cursor.filter(is_right) {
@@ -98,7 +99,7 @@ impl Session {
         let place = self
             .view
             .as_ref()
-            .map_or(Place::default(), |view| view.place);
+            .map_or(OpsEnd::default(), |view| view.end);
         if theirs.digest == ours.digest {
             self.compare = Compare::None;
             self.applied.reach(place.applied);
@@ -220,7 +221,7 @@ impl Session {
             let place = self
                 .view
                 .as_ref()
-                .map_or(Place::default(), |view| view.place);
+                .map_or(OpsEnd::default(), |view| view.end);
             self.start_news(fx, tips.collect(), None, place);
         }
     }
@@ -258,10 +259,10 @@ impl Session {
         }
     }
 
-    pub(super) fn on_round_view(&mut self, fx: &mut Effects<'_>, view: View) {
+    pub(super) fn on_round_view(&mut self, fx: &mut Effects<'_>, view: ReplicaView) {
         self.is_turning = false;
         let ours = summary(&view, &self.left_out());
-        self.safe = self.safe.max(view.place);
+        self.safe = self.safe.max(view.end);
         self.view = Some(view);
         let theirs = self
             .theirs

@@ -20,9 +20,7 @@ use lattice_meta::{GenesisHash, PubKey};
 
 use crate::config::Config;
 use crate::event::{Event, Over};
-use crate::host::{
-    Answer, ConnId, Mode, Output, Place, Request, SessionId, Side, Ticket, Time, View,
-};
+use crate::host::{Answer, ConnId, Mode, Output, Request, SessionId, Side, Ticket, Time};
 use crate::random::Random;
 use crate::session::beat::Beats;
 use crate::session::blob::Blobs;
@@ -34,6 +32,7 @@ use crate::session::settle::Settling;
 use crate::spans::Track;
 use crate::status::{Counts, Phase, SessionStatus};
 use crate::wire::{Cursor, EndReason, Frame, Open, Ranges, Summary, Token, WireError};
+use lattice_backend::op::{OpsEnd, ReplicaView};
 
 /// The rule that a peer broke; the connection ends.
 pub(crate) type Violation = &'static str;
@@ -112,7 +111,7 @@ pub(crate) struct Session {
     stage: Stage,
     asked: u64,
     pending: BTreeMap<u64, Pending>,
-    view: Option<View>,
+    view: Option<ReplicaView>,
     mine: Option<Cursor>,
     served: Option<Cursor>,
     theirs: Option<Summary>,
@@ -133,7 +132,7 @@ pub(crate) struct Session {
     applied: Track,
     held: Track,
     /// Ops before this place may be sent: where those of the peer are among them is known.
-    safe: Place,
+    safe: OpsEnd,
     /// Bytes of frames with ops that were sent, and that the peer has taken in.
     sent: u64,
     acked: u64,
@@ -190,7 +189,7 @@ impl Session {
             push: Push::Off,
             applied: Track::default(),
             held: Track::default(),
-            safe: Place::default(),
+            safe: OpsEnd::default(),
             sent: 0,
             acked: 0,
             sent_ops: 0,

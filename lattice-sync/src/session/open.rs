@@ -50,7 +50,7 @@ impl Session {
         self.mode.gives &= mode.gives;
         self.mode.takes &= mode.takes;
         (self.mine, self.served) = (mine, served);
-        self.safe = self.safe.max(view.place);
+        self.safe = self.safe.max(view.end);
         let ours = summary(&view, &self.left_out());
         self.view = Some(view);
         let opened = Event::Opened {

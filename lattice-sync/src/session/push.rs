@@ -8,7 +8,7 @@ use lattice_meta::PubKey;
 
 use crate::config::{Config, Fault};
 use crate::convert::{to_u64, to_usize};
-use crate::host::{Has, Lack, Lacking, Order, Output, Place, Request};
+use crate::host::{Output, Request};
 use crate::session::compare::Method;
 use crate::session::{Effects, Pending, Session, Violation};
 use crate::status::Phase;
@@ -16,6 +16,7 @@ use crate::wire::{
     Begin, Cursor, Done, EndReason, Frame, MAX_FRAME_OPS, Mark, News, OpBytes, Ops, Tip, Token,
     Want,
 };
+use lattice_backend::op::{Has, Lack, Lacking, OpOrder, OpsEnd};
 
 /// The most wishes, and ops named by them, in a round.
 pub(super) const MAX_ROUND_WISHES: usize = 128 << 10;
@@ -35,9 +36,9 @@ pub(super) enum Push {
     /// Tips are sent, and wishes come back.
     News(Box<Offer>),
     /// The host prepares a plan.
-    Planning(Place),
+    Planning(OpsEnd),
     /// The plan is sent.
-    Bulk(Place),
+    Bulk(OpsEnd),
     /// New ops are sent.
     Live,
 }
@@ -49,7 +50,7 @@ pub(super) struct Offer {
     /// The frame that the peer has not answered.
     page: Range<usize>,
     since: Option<u64>,
-    place: Place,
+    place: OpsEnd,
     wishes: usize,
     lacking: BTreeMap<PubKey, Has>,
 }
@@ -75,7 +76,7 @@ impl Session {
         let place = self
             .view
             .as_ref()
-            .map_or(Place::default(), |view| view.place);
+            .map_or(OpsEnd::default(), |view| view.end);
         match method {
             Method::Off => self.push = Push::Off,
             Method::Since(from) => {
@@ -92,7 +93,7 @@ impl Session {
         }
     }
 
-    pub(super) fn on_tips(&mut self, fx: &mut Effects<'_>, tips: Vec<Tip>, place: Place) {
+    pub(super) fn on_tips(&mut self, fx: &mut Effects<'_>, tips: Vec<Tip>, place: OpsEnd) {
         if let Push::Tips(since) = self.push {
             self.start_news(fx, tips, Some(since), place);
         }
@@ -104,7 +105,7 @@ impl Session {
         fx: &mut Effects<'_>,
         mut tips: Vec<Tip>,
         since: Option<u64>,
-        place: Place,
+        place: OpsEnd,
     ) {
         let refused = self.not_offered(fx);
         tips.retain(|tip| !refused.contains(&tip.op.author));
@@ -187,7 +188,7 @@ impl Session {
         Ok(())
     }
 
-    fn plan(&mut self, fx: &mut Effects<'_>, lacking: Lacking, until: Place) {
+    fn plan(&mut self, fx: &mut Effects<'_>, lacking: Lacking, until: OpsEnd) {
         self.push = Push::Planning(until);
         self.ask(fx, Pending::Plan, Request::Plan { lacking, until });
     }
@@ -206,7 +207,7 @@ impl Session {
     }
 
     /// Everything that the round found has been sent.
-    fn finish_push(&mut self, fx: &mut Effects<'_>, place: Place) {
+    fn finish_push(&mut self, fx: &mut Effects<'_>, place: OpsEnd) {
         self.applied.reach(place.applied);
         self.held.reach(place.held);
         self.safe = self.safe.max(place);
@@ -262,8 +263,8 @@ impl Session {
             (None, None) => return false,
         };
         let order = match held {
-            true => Order::Held,
-            false => Order::Applied,
+            true => OpOrder::Held,
+            false => OpOrder::Applied,
         };
         let request = Request::Read {
             order,
@@ -422,7 +423,7 @@ impl Session {
     }
 
     /// A store has changed.
-    pub(crate) fn on_changed(&mut self, fx: &Effects<'_>, place: Place) {
+    pub(crate) fn on_changed(&mut self, fx: &Effects<'_>, place: OpsEnd) {
         let is_lost = fx.config.has(Fault::DroppedWake) && self.is_reading;
         // While ops of the peer are being applied, their places are not known.
         if !self.pull.is_ingesting() && !is_lost {

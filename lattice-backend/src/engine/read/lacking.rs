@@ -6,10 +6,9 @@ use lattice_meta::PubKey;
 
 use crate::backend::Result;
 use crate::engine::read::exchange::{Segment, View};
-use crate::engine::read::replica::{Has, Lack, Lacking, OpsEnd};
 use crate::history::BranchNo;
 use crate::history::held::Held;
-use crate::op::{BranchTips, OpRef};
+use crate::op::{BranchTips, Has, Lack, Lacking, OpRef, OpsEnd};
 
 /// Ops that are to be sent.
 pub(super) struct Missing {

@@ -20,7 +20,7 @@ pub use feed::{ChangeFeed, Cursor, CursorOp, Events, FeedError};
 pub use held::HeldOps;
 pub use mark::StoreMark;
 pub use ops_after::OpsAfter;
-pub use replica::{Has, Lack, Lacking, OpOrder, OpSlice, OpsEnd, ReplicaView, SinceTip};
+pub use replica::{OpSlice, SinceTip};
 pub use snapshot::Snapshot;
 pub use state::StoreState;
 pub use usage::StoreUsage;

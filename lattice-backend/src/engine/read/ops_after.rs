@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::backend::{BackendError, ReadTx, Result, StateDb, Table};
 use crate::engine::read::exchange::View;
 use crate::engine::read::lacking::{Applied, Missing, Range, after_tips, before_end};
-use crate::engine::read::replica::{Lacking, MAX_SLICE_OPS, OpsEnd};
+use crate::engine::read::replica::MAX_SLICE_OPS;
 use crate::history::held::read_held;
 use crate::history::{Place, Tail, missing, read_indexed, read_op};
-use crate::op::{ApplyIndex, BranchTips, Op, OpHasher, OpRef};
+use crate::op::{ApplyIndex, BranchTips, Lacking, Op, OpHasher, OpRef, OpsEnd};
 
 /// The most bytes that the iterator reads from one snapshot.
 const SLICE_BYTES: usize = 256 << 10;

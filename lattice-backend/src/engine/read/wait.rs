@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Result};
 use crate::engine::Engine;
-use crate::engine::read::OpsEnd;
 use crate::machine::StateMachine;
+use crate::op::OpsEnd;
 
 /// The shortest and the longest time between two polls.
 const MIN_POLL: Duration = Duration::from_millis(5);

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use lattice_backend::conformance::Rng;
-use lattice_backend::engine::read::{Has, Lack, Lacking, OpsEnd};
-use lattice_backend::op::{Op, OpRef};
+use lattice_backend::op::{Has, Lack, Lacking, Op, OpRef, OpsEnd};
 use lattice_meta::PubKey;
 
 use super::{applied, forked, held};

@@ -1,7 +1,6 @@
 //! Ops by their positions.
 
-use lattice_backend::engine::read::OpOrder;
-use lattice_backend::op::Op;
+use lattice_backend::op::{Op, OpOrder};
 
 use super::{applied, held};
 use crate::faulty::{APPLY, Faulty, Place, Store, take};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lattice_backend::conformance::Rng;
-use lattice_backend::engine::read::{OpsEnd, SinceTip};
-use lattice_backend::op::{Op, OpRef};
+use lattice_backend::engine::read::SinceTip;
+use lattice_backend::op::{Op, OpRef, OpsEnd};
 use lattice_meta::PubKey;
 
 use super::{applied, forked, held, reader, tips};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lattice_backend::backend::{Access, BackendError};
-use lattice_backend::engine::read::OpsEnd;
+use lattice_backend::op::OpsEnd;
 
 use crate::faulty::{APPLY, Faulty, Place, take};
 use crate::support::*;

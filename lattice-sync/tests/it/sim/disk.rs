@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use lattice_backend::engine::read::PeerRow;
 use lattice_backend::op::OpRef;
+use lattice_backend::op::{Lacking, OpOrder, OpsEnd, ReplicaView};
 use lattice_meta::PubKey;
-use lattice_sync::host::{
-    Answer, Ingested, Lacking, Loaded, Mode, Order, Place, Request, Standing, View,
-};
+use lattice_sync::host::{Answer, Ingested, Loaded, Mode, Request, Standing};
 use lattice_sync::wire::{Cursor, Tip};
 
 /// What an ingest did to one op.
@@ -41,15 +40,15 @@ pub(crate) fn tips_of(
 
 /// A store on a disk. Crashes lose what is not durable.
 pub(crate) trait Disk {
-    fn view(&self) -> View;
-    fn place(&self) -> Place;
+    fn view(&self) -> ReplicaView;
+    fn place(&self) -> OpsEnd;
     /// What readers can see, durable or not.
-    fn visible(&self) -> Place;
+    fn visible(&self) -> OpsEnd;
     fn tips_since(&self, from: u64) -> Vec<Tip>;
     fn weigh(&self, tips: &[OpRef]) -> (Vec<Standing>, Vec<OpRef>);
-    fn plan(&self, lacking: &Lacking, until: Place) -> Vec<OpRef>;
+    fn plan(&self, lacking: &Lacking, until: OpsEnd) -> Vec<OpRef>;
     fn bytes(&self, op: &OpRef) -> Vec<u8>;
-    fn read(&self, order: Order, from: u64, until: u64, max: usize) -> (Vec<OpRef>, u64);
+    fn read(&self, order: OpOrder, from: u64, until: u64, max: usize) -> (Vec<OpRef>, u64);
     fn ingest(
         &mut self,
         ops: Vec<Vec<u8>>,

@@ -51,7 +51,7 @@ fn sixteen_replicas_in_a_ring_end_equal_and_get_each_op_at_most_twice() {
             .iter()
             .all(|view| view.state == states[0].state && view.tips == states[0].tips)
     );
-    assert_eq!(states[0].place.applied, 16 * 12);
+    assert_eq!(states[0].end.applied, 16 * 12);
     let received = world.checks.deliveries();
     let most: BTreeMap<u64, usize> = received.values().fold(BTreeMap::new(), |mut most, count| {
         *most.entry(*count).or_insert(0) += 1;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use lattice_backend::engine::read::PeerRow;
 use lattice_backend::op::OpRef;
+use lattice_backend::op::{Has, Lacking, OpOrder, OpsEnd, ReplicaView};
 use lattice_meta::{OpId, PubKey, StateHash};
-use lattice_sync::host::{Has, Ingested, Lacking, Order, Place, Standing, View};
+use lattice_sync::host::{Ingested, Standing};
 use lattice_sync::wire::{Cursor, Tip};
 
 use crate::sim::disk::{Disk, Fate, tips_of};
@@ -171,7 +172,7 @@ impl SetStore {
 }
 
 impl Disk for SetStore {
-    fn view(&self) -> View {
+    fn view(&self) -> ReplicaView {
         let mut sum = u128::from(self.is_corrupt);
         for op in &self.order[..self.durable] {
             let (first, _) = op.id.as_bytes().split_first_chunk::<16>().unwrap();
@@ -179,23 +180,23 @@ impl Disk for SetStore {
         }
         let mut state = [0; 32];
         state[..16].copy_from_slice(&sum.to_le_bytes());
-        View {
-            place: self.place(),
+        ReplicaView {
+            end: self.place(),
             held: self.held.len() as u64,
             tips: Arc::from_iter(self.tips()),
             state: StateHash::from_bytes(state),
         }
     }
 
-    fn place(&self) -> Place {
-        Place {
+    fn place(&self) -> OpsEnd {
+        OpsEnd {
             applied: self.durable as u64,
             held: self.next_held,
         }
     }
 
-    fn visible(&self) -> Place {
-        Place {
+    fn visible(&self) -> OpsEnd {
+        OpsEnd {
             applied: self.order.len() as u64,
             held: self.next_held,
         }
@@ -236,7 +237,7 @@ impl Disk for SetStore {
         (standing, known.into_iter().collect())
     }
 
-    fn plan(&self, lacking: &Lacking, until: Place) -> Vec<OpRef> {
+    fn plan(&self, lacking: &Lacking, until: OpsEnd) -> Vec<OpRef> {
         let mut has = BTreeSet::new();
         let mut before = BTreeMap::new();
         if let Lacking::Of(lacks) = lacking {
@@ -273,16 +274,16 @@ impl Disk for SetStore {
         self.ops[op].bytes.clone()
     }
 
-    fn read(&self, order: Order, from: u64, until: u64, max: usize) -> (Vec<OpRef>, u64) {
+    fn read(&self, order: OpOrder, from: u64, until: u64, max: usize) -> (Vec<OpRef>, u64) {
         let all: Vec<(u64, OpRef)> = match order {
-            Order::Applied => {
+            OpOrder::Applied => {
                 let until = (until as usize).min(self.order.len());
                 let indexes = from..until as u64;
                 indexes
                     .map(|index| (index, self.order[index as usize]))
                     .collect()
             }
-            Order::Held => {
+            OpOrder::Held => {
                 let held = self.held.range(from..until.max(from));
                 held.map(|(number, op)| (*number, *op)).collect()
             }

@@ -12,10 +12,9 @@ pub(crate) use tips::KeptTips;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_meta::{PubKey, StateHash};
+use lattice_meta::PubKey;
 
 use crate::backend::{ReadTx, Result, StateBackend};
 use crate::engine::Engine;
@@ -27,20 +26,11 @@ use crate::history::held::Held;
 use crate::history::peers::{PeerRow, check_peer_row, read_peer_row, write_peer_row};
 use crate::history::system::Ledger;
 use crate::machine::StateMachine;
-use crate::op::{BranchTips, OpRef};
+use crate::op::{BranchTips, Lacking, OpOrder, OpRef, OpsEnd, ReplicaView};
 use crate::progress::ProgressSink;
 
 /// The most ops of a slice.
 pub(crate) const MAX_SLICE_OPS: usize = 1024;
-
-/// How far the two orders of a store reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct OpsEnd {
-    /// The number of applied ops: the next apply index.
-    pub applied: u64,
-    /// The next number of a held op.
-    pub held: u64,
-}
 
 impl OpsEnd {
     pub(crate) fn read(tx: &dyn ReadTx) -> Result<Self> {
@@ -49,28 +39,6 @@ impl OpsEnd {
             held: Held::read(tx)?.next(),
         })
     }
-}
-
-/// One of the two orders of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OpOrder {
-    /// Applied ops by apply index.
-    Applied,
-    /// Held ops by their numbers, which have gaps.
-    Held,
-}
-
-/// What a replica has, as of one snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaView {
-    /// How far its orders reach.
-    pub end: OpsEnd,
-    /// The number of held ops.
-    pub held: u64,
-    /// The tips of all branches of all authors, held ops included, ascending.
-    pub tips: Arc<[OpRef]>,
-    /// The hash of the whole state.
-    pub state: StateHash,
 }
 
 /// Ops of one of the orders of a store.
@@ -89,33 +57,6 @@ pub struct SinceTip {
     pub op: OpRef,
     /// The least sequence number of the author's ops from there on, held ops included.
     pub after: u64,
-}
-
-/// What another replica has of an author.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Has {
-    /// These ops, and all before them on their branches. Ops that are unknown here say nothing.
-    Ops(Vec<OpRef>),
-    /// All ops before this apply index.
-    Before(u64),
-}
-
-/// What another replica lacks of an author: all ops but these.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lack {
-    /// The author.
-    pub author: PubKey,
-    /// What the replica has.
-    pub has: Has,
-}
-
-/// What another replica lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lacking {
-    /// Everything.
-    All,
-    /// Ops of these authors, each named once.
-    Of(Vec<Lack>),
 }
 
 impl<M: StateMachine> Engine<M> {

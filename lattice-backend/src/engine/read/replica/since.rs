@@ -6,11 +6,11 @@ use lattice_meta::PubKey;
 
 use crate::backend::Result;
 use crate::engine::inner::Inner;
+use crate::engine::read::replica::SinceTip;
 use crate::engine::read::replica::tips::with_tips;
-use crate::engine::read::replica::{OpsEnd, SinceTip};
 use crate::history::read_head;
 use crate::machine::StateMachine;
-use crate::op::ApplyIndex;
+use crate::op::{ApplyIndex, OpsEnd};
 
 /// The number of heads of ops that are read from one snapshot.
 const HEADS: u64 = 4096;

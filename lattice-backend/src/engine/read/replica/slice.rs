@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::backend::{ReadTx, Result};
-use crate::engine::read::replica::{MAX_SLICE_OPS, OpOrder, OpSlice, OpsEnd};
+use crate::engine::read::replica::{MAX_SLICE_OPS, OpSlice};
 use crate::history::held::{Held, read_held};
 use crate::history::{missing, read_op};
-use crate::op::{ApplyIndex, Op, OpHasher, OpRef};
+use crate::op::{ApplyIndex, Op, OpHasher, OpOrder, OpRef, OpsEnd};
 
 /// A slice that is being filled.
 struct Filling {

@@ -6,12 +6,11 @@ use std::sync::{Arc, PoisonError};
 use crate::backend::{ReadTx, Result};
 use crate::engine::inner::Inner;
 use crate::engine::read::exchange::View;
-use crate::engine::read::replica::{OpsEnd, ReplicaView};
 use crate::history::held::{Held, read_held};
 use crate::history::system::Ledger;
 use crate::history::{missing, read_op};
 use crate::machine::StateMachine;
-use crate::op::{ApplyIndex, Op, OpHasher, OpRef};
+use crate::op::{ApplyIndex, Op, OpHasher, OpRef, OpsEnd, ReplicaView};
 
 /// The number of held op numbers that are read at a time.
 const NUMBERS: usize = 1024;

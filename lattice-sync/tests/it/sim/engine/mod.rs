@@ -13,13 +13,15 @@ use lattice_backend::clock::ManualClock;
 use lattice_backend::engine::Engine;
 use lattice_backend::engine::ingest::{Authors, Outcome, Rejection};
 use lattice_backend::engine::open::OpenRequest;
-use lattice_backend::engine::read::{self, OpOrder, OpsEnd, PeerRow};
+use lattice_backend::engine::read::{self, PeerRow};
 use lattice_backend::engine::write::AppendError;
-use lattice_backend::op::{ApplyIndex, Op, OpRef, SecretKey};
+use lattice_backend::op::{
+    ApplyIndex, Lacking, Op, OpOrder, OpRef, OpsEnd, ReplicaView, SecretKey,
+};
 use lattice_backend::progress::ProgressSink;
 use lattice_kvstore::Command;
 use lattice_meta::{Genesis, Hlc, Nonce, PubKey, StateHash};
-use lattice_sync::host::{Has, Ingested, Lacking, Order, Place, Standing, View};
+use lattice_sync::host::{Ingested, Standing};
 use lattice_sync::wire::{Cursor, Tip, Token};
 
 use crate::sim::disk::{Disk, Fate};
@@ -85,16 +87,6 @@ fn open(
     Engine::open(request, machine).unwrap()
 }
 
-fn place(end: OpsEnd) -> Place {
-    let OpsEnd { applied, held } = end;
-    Place { applied, held }
-}
-
-fn end(place: Place) -> OpsEnd {
-    let Place { applied, held } = place;
-    OpsEnd { applied, held }
-}
-
 /// The bytes of a row about a peer.
 fn to_row(cursor: &Cursor) -> Vec<u8> {
     [&cursor.upto.to_le_bytes()[..], &cursor.token.0].concat()
@@ -153,23 +145,19 @@ impl EngineStore {
 }
 
 impl Disk for EngineStore {
-    fn view(&self) -> View {
-        let view = self.engine.replica_view().unwrap();
+    fn view(&self) -> ReplicaView {
+        let mut view = self.engine.replica_view().unwrap();
         let mut state = *view.state.as_bytes();
         state[0] ^= u8::from(self.is_corrupt);
-        View {
-            place: place(view.end),
-            held: view.held,
-            tips: view.tips,
-            state: StateHash::from_bytes(state),
-        }
+        view.state = StateHash::from_bytes(state);
+        view
     }
 
-    fn place(&self) -> Place {
-        place(self.engine.ops_end().unwrap())
+    fn place(&self) -> OpsEnd {
+        self.engine.ops_end().unwrap()
     }
 
-    fn visible(&self) -> Place {
+    fn visible(&self) -> OpsEnd {
         self.place()
     }
 
@@ -196,19 +184,8 @@ impl Disk for EngineStore {
         (standing.collect(), known.into_iter().collect())
     }
 
-    fn plan(&self, lacking: &Lacking, until: Place) -> Vec<OpRef> {
-        let lack = |lack: &lattice_sync::host::Lack| read::Lack {
-            author: lack.author,
-            has: match &lack.has {
-                Has::Ops(ops) => read::Has::Ops(ops.clone()),
-                Has::Before(index) => read::Has::Before(*index),
-            },
-        };
-        let lacking = match lacking {
-            Lacking::All => read::Lacking::All,
-            Lacking::Of(lacks) => read::Lacking::Of(lacks.iter().map(lack).collect()),
-        };
-        let mut ops = self.engine.ops_lacking(&lacking, end(until)).unwrap();
+    fn plan(&self, lacking: &Lacking, until: OpsEnd) -> Vec<OpRef> {
+        let mut ops = self.engine.ops_lacking(lacking, until).unwrap();
         let (count, mut names) = (ops.len(), Vec::new());
         while let Some(slice) = ops.next_slice(500).unwrap() {
             names.extend(slice.into_iter().map(|(op, _)| op));
@@ -221,11 +198,7 @@ impl Disk for EngineStore {
         self.ops[op].bytes().to_vec()
     }
 
-    fn read(&self, order: Order, from: u64, until: u64, max: usize) -> (Vec<OpRef>, u64) {
-        let order = match order {
-            Order::Applied => OpOrder::Applied,
-            Order::Held => OpOrder::Held,
-        };
+    fn read(&self, order: OpOrder, from: u64, until: u64, max: usize) -> (Vec<OpRef>, u64) {
         let slice = self.engine.op_slice(order, from..until, max).unwrap();
         (
             slice.ops.into_iter().map(|(op, _)| op).collect(),
