@@ -1,10 +1,10 @@
 //! A disk that fails at the calls that a test chooses.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::{Disk, FileId, FileMode, Storage, StorageOver};
+use crate::storage::{Disk, FileMode, Storage, StorageOver};
 
 /// The storage calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,16 +145,16 @@ impl<D> FailingDisk<D> {
     }
 }
 
-impl<D: Disk> Disk for FailingDisk<D> {
+impl<D: Disk> crate::storage::DiskOver for FailingDisk<D> {
+    fn under(&self) -> &dyn Disk {
+        &self.disk
+    }
+
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
         if mode == FileMode::CreateNew {
             self.point.pass(DiskCall::Create)?;
         }
         Ok(self.failing(self.disk.open(path, mode)?))
-    }
-
-    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.disk.file_id(path)
     }
 
     fn scratch(&self) -> io::Result<Box<dyn Storage>> {
@@ -176,18 +176,9 @@ impl<D: Disk> Disk for FailingDisk<D> {
         self.disk.sync_entry(path)
     }
 
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.disk.canonical(path)
-    }
-
     fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
         self.point.pass(DiskCall::Create)?;
         Ok(self.failing(self.disk.create_beside(store, path)?))
-    }
-
-    /// Forwards the call: a lock file is never synced, and holds no data.
-    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
-        self.disk.open_lock(store)
     }
 }
 

@@ -12,7 +12,7 @@ mod recording;
 #[cfg(feature = "conformance")]
 pub use failing::{DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, Lasting};
 pub use memory::MemoryDisk;
-pub use over::StorageOver;
+pub use over::{DiskOver, StorageOver};
 #[cfg(feature = "conformance")]
 pub use recording::{RecordingDisk, Unsynced};
 

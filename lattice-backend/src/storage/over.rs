@@ -1,9 +1,10 @@
-//! Storages that change some calls of another one.
+//! Storages and disks that change some calls of another one.
 
 use std::fmt::Debug;
 use std::io;
+use std::path::{Path, PathBuf};
 
-use crate::storage::{LockKind, LockRange, Storage};
+use crate::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage};
 
 /// A storage over another one. A provided method forwards its call; an implementation writes only
 /// those methods that it changes. Each such type is a [`Storage`].
@@ -94,5 +95,90 @@ impl<T: StorageOver> Storage for T {
 
     fn close(&self) -> io::Result<()> {
         StorageOver::close(self)
+    }
+}
+
+/// A disk over another one. A provided method forwards its call, also
+/// [`create_beside`](Disk::create_beside) and [`open_lock`](Disk::open_lock); an implementation
+/// writes only those methods that it changes. Each such type is a [`Disk`].
+///
+/// The methods are those of [`Disk`].
+#[expect(missing_docs, reason = "they are those of `Disk`")]
+pub trait DiskOver: Debug + Send + Sync + 'static {
+    /// The disk that calls are forwarded to.
+    fn under(&self) -> &dyn Disk;
+
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        self.under().open(path, mode)
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        self.under().file_id(path)
+    }
+
+    fn scratch(&self) -> io::Result<Box<dyn Storage>> {
+        self.under().scratch()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.under().remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.under().rename(from, to)
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        self.under().sync_entry(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.under().canonical(path)
+    }
+
+    fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        self.under().create_beside(store, path)
+    }
+
+    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
+        self.under().open_lock(store)
+    }
+}
+
+impl<T: DiskOver> Disk for T {
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        DiskOver::open(self, path, mode)
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        DiskOver::file_id(self, path)
+    }
+
+    fn scratch(&self) -> io::Result<Box<dyn Storage>> {
+        DiskOver::scratch(self)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        DiskOver::remove(self, path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        DiskOver::rename(self, from, to)
+    }
+
+    fn sync_entry(&self, path: &Path) -> io::Result<()> {
+        DiskOver::sync_entry(self, path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        DiskOver::canonical(self, path)
+    }
+
+    fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        DiskOver::create_beside(self, store, path)
+    }
+
+    fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {
+        DiskOver::open_lock(self, store)
     }
 }

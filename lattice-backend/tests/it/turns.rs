@@ -9,7 +9,7 @@ use lattice_backend::backend::{BackendError, OpenOptions, StateBackend};
 use lattice_backend::engine::read::Cursor;
 use lattice_backend::op::Op;
 use lattice_backend::redb::{FileDisk, RedbBackend};
-use lattice_backend::storage::{Disk, FileId, FileMode, LockKind, LockRange, Storage, StorageOver};
+use lattice_backend::storage::{Disk, FileMode, LockKind, LockRange, Storage, StorageOver};
 
 use crate::registers::Command;
 use crate::support::*;
@@ -27,25 +27,13 @@ struct Impatient {
 #[derive(Debug)]
 struct ImpatientStorage(Box<dyn Storage>);
 
-impl Disk for Impatient {
+impl lattice_backend::storage::DiskOver for Impatient {
+    fn under(&self) -> &dyn Disk {
+        &FileDisk
+    }
+
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
         Ok(Box::new(ImpatientStorage(FileDisk.open(path, mode)?)))
-    }
-
-    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
-        FileDisk.file_id(path)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        FileDisk.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        FileDisk.rename(from, to)
-    }
-
-    fn sync_entry(&self, path: &Path) -> io::Result<()> {
-        FileDisk.sync_entry(path)
     }
 
     fn open_lock(&self, store: &Path) -> io::Result<Box<dyn Storage>> {

@@ -3,13 +3,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lattice_backend::backend::OpenOptions;
 use lattice_node::{Access, KvStore, LogStore, Node};
 use serde_json::Value;
 
-use crate::{lattice, printed, program, state_db};
+use crate::{eventually, lattice, printed, program, state_db};
 
 /// Starts the program with pipes.
 fn start(dir: &Path, arguments: &[&str]) -> Child {
@@ -45,18 +45,6 @@ fn create(dir: &Path, store_type: &str, alias: &str) -> String {
     printed(dir, &["create", store_type, "--alias", alias])
         .trim()
         .to_owned()
-}
-
-/// Polls until the condition holds; it is expected to become true soon.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "{what} does not come"
-        );
-        std::thread::yield_now();
-    }
 }
 
 fn count(dir: &Path, store: &str) -> u64 {

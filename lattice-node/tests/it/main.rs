@@ -70,6 +70,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use lattice_backend::backend::{OpenOptions, StateBackend, WriteTx};
 use lattice_backend::redb::RedbBackend;
@@ -90,6 +91,18 @@ pub(crate) fn program() -> Command {
     let mut command = Command::new("env");
     command.args([RESET, program]);
     command
+}
+
+/// Polls until the condition holds; it is expected to become true soon.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{what} does not come"
+        );
+        std::thread::yield_now();
+    }
 }
 
 /// Runs the program on a data directory.

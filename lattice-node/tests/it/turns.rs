@@ -14,7 +14,7 @@ use lattice_backend::engine::open::OpenRequest;
 use lattice_backend::op::SecretKey;
 use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::{FileDisk, RedbBackend};
-use lattice_backend::storage::{Disk, FileId, FileMode, Storage};
+use lattice_backend::storage::{Disk, Storage};
 use lattice_kvstore::KvMachine;
 use lattice_node::{Access, KvStore, Node};
 use lattice_registry::TypedStore;
@@ -268,25 +268,9 @@ fn a_store_is_written_without_the_right_to_make_a_lock_file() {
 struct NoLocks;
 
 #[cfg(unix)]
-impl Disk for NoLocks {
-    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
-        FileDisk.open(path, mode)
-    }
-
-    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
-        FileDisk.file_id(path)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        FileDisk.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        FileDisk.rename(from, to)
-    }
-
-    fn sync_entry(&self, path: &Path) -> io::Result<()> {
-        FileDisk.sync_entry(path)
+impl lattice_backend::storage::DiskOver for NoLocks {
+    fn under(&self) -> &dyn Disk {
+        &FileDisk
     }
 
     fn open_lock(&self, _: &Path) -> io::Result<Box<dyn Storage>> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lattice_backend::backend::{OpenOptions, StateBackend, StateDb, Table};
 use lattice_backend::journal::{JournaledBackend, Tuning};
 use lattice_backend::redb::RedbBackend;
-use lattice_backend::storage::{Disk, FileId, FileMode, MemoryDisk, Storage, StorageOver};
+use lattice_backend::storage::{Disk, FileMode, MemoryDisk, Storage, StorageOver};
 
 use super::support::*;
 use crate::conformance::eager;
@@ -122,25 +122,17 @@ impl Growing {
     }
 }
 
-impl Disk for Growing {
+impl lattice_backend::storage::DiskOver for Growing {
+    fn under(&self) -> &dyn Disk {
+        &self.0
+    }
+
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
         self.storage(path, self.0.open(path, mode))
     }
 
-    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.0.file_id(path)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn sync_entry(&self, path: &Path) -> io::Result<()> {
-        self.0.sync_entry(path)
+    fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        self.storage(path, self.0.create_beside(store, path))
     }
 }
 

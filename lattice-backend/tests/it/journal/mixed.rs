@@ -29,6 +29,15 @@ impl Files {
         ])
     }
 
+    /// The files as a loss of power can leave them: nothing is published.
+    pub(super) fn after_a_loss_of_power(&self) -> Self {
+        let mut lost = self.clone();
+        for file in 1..=2 {
+            lost.0[file].as_mut().unwrap()[8192..8192 + 64].fill(0);
+        }
+        lost
+    }
+
     pub(super) fn disk(&self) -> MemoryDisk {
         let disk = MemoryDisk::new();
         let paths = [store().to_path_buf(), segment(0), segment(1)];
@@ -375,11 +384,7 @@ fn crashed() -> (Files, States) {
 fn damage_is_found() {
     let (killed, _) = crashed();
     let whole = examine(&killed).unwrap();
-    // What a loss of power leaves: nothing is published.
-    let mut lost = killed.clone();
-    for file in 1..=2 {
-        lost.0[file].as_mut().unwrap()[8192..8192 + 64].fill(0);
-    }
+    let lost = killed.after_a_loss_of_power();
     assert_eq!(examine(&lost).unwrap(), whole);
     let mut rng = Rng::new(number("LATTICE_JOURNAL_SEED").unwrap_or(5));
     let (mut found, mut harmless, mut tail) = (0, 0, 0);

@@ -3,14 +3,14 @@
 //! `LATTICE_JOURNAL_FOLDS=n` sets the number of folds.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lattice_backend::backend::{MemoryBackend, OpenOptions, ReadTx, StateBackend, StateDb, Table};
 use lattice_backend::journal::{JournaledBackend, Tuning};
 use lattice_backend::redb::RedbBackend;
-use lattice_backend::storage::{Disk, FileId, FileMode, MemoryDisk, Storage, StorageOver};
+use lattice_backend::storage::{Disk, FileMode, MemoryDisk, Storage, StorageOver};
 
 use super::support::*;
 use crate::conformance::eager;
@@ -22,33 +22,26 @@ struct Halves(MemoryDisk);
 #[derive(Debug)]
 struct HalvesStorage(Box<dyn Storage>);
 
-impl Disk for Halves {
-    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
-        let opened = self.0.open(path, mode)?;
+impl Halves {
+    fn halves(path: &Path, opened: Box<dyn Storage>) -> io::Result<Box<dyn Storage>> {
         match path.to_string_lossy().contains(".journal-") {
             true => Ok(Box::new(HalvesStorage(opened))),
             false => Ok(opened),
         }
     }
+}
 
-    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.0.file_id(path)
+impl lattice_backend::storage::DiskOver for Halves {
+    fn under(&self) -> &dyn Disk {
+        &self.0
     }
 
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
+    fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
+        Self::halves(path, self.0.open(path, mode)?)
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn sync_entry(&self, path: &Path) -> io::Result<()> {
-        self.0.sync_entry(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.0.canonical(path)
+    fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
+        Self::halves(path, self.0.create_beside(store, path)?)
     }
 }
 

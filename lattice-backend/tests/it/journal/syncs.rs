@@ -1,7 +1,7 @@
 //! Processes that are killed during a sync, and before they can take back what a failed one left.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lattice_backend::backend::{OpenOptions, StateBackend, StateDb, Table};
@@ -9,8 +9,8 @@ use lattice_backend::conformance::Rng;
 use lattice_backend::journal::{JournaledBackend, Tuning};
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::{
-    Disk, DiskCall, DiskFault, Failure, FailurePoint, FileId, FileMode, Lasting, RecordingDisk,
-    Storage, StorageOver, Unsynced,
+    Disk, DiskCall, DiskFault, Failure, FailurePoint, FileMode, Lasting, RecordingDisk, Storage,
+    StorageOver, Unsynced,
 };
 
 use super::support::*;
@@ -114,7 +114,11 @@ impl Watched {
 #[derive(Debug)]
 struct WatchedStorage(Box<dyn Storage>, Watched);
 
-impl Disk for Watched {
+impl lattice_backend::storage::DiskOver for Watched {
+    fn under(&self) -> &dyn Disk {
+        &self.disks.journal
+    }
+
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
         let opened = self.disks.journal.open(path, mode)?;
         Ok(Box::new(WatchedStorage(opened, self.clone())))
@@ -123,26 +127,6 @@ impl Disk for Watched {
     fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
         let opened = self.disks.journal.create_beside(store, path)?;
         Ok(Box::new(WatchedStorage(opened, self.clone())))
-    }
-
-    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.disks.journal.file_id(path)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disks.journal.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disks.journal.rename(from, to)
-    }
-
-    fn sync_entry(&self, path: &Path) -> io::Result<()> {
-        self.disks.journal.sync_entry(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.disks.journal.canonical(path)
     }
 }
 

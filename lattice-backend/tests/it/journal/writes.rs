@@ -1,7 +1,7 @@
 //! Writes that fail before a sync: the transaction is not committed, and the handle goes on.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
 use lattice_backend::backend::{BackendError, OpenOptions, StateBackend, StateDb, Table, Ticket};
@@ -9,7 +9,7 @@ use lattice_backend::conformance::Rng;
 use lattice_backend::journal::{JournaledBackend, Tuning};
 use lattice_backend::redb::RedbBackend;
 use lattice_backend::storage::{
-    Disk, DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, FileId, FileMode, Lasting,
+    Disk, DiskCall, DiskFault, FailingDisk, Failure, FailurePoint, FileMode, Lasting,
     RecordingDisk, Storage, StorageOver, Unsynced,
 };
 
@@ -79,33 +79,17 @@ impl Noting {
     }
 }
 
-impl Disk for Noting {
+impl lattice_backend::storage::DiskOver for Noting {
+    fn under(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     fn open(&self, path: &Path, mode: FileMode) -> io::Result<Box<dyn Storage>> {
-        self.storage(self.disk.open(path, mode))
+        self.storage(Disk::open(&*self.disk, path, mode))
     }
 
     fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
-        self.storage(self.disk.create_beside(store, path))
-    }
-
-    fn file_id(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.disk.file_id(path)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn sync_entry(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_entry(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.disk.canonical(path)
+        self.storage(Disk::create_beside(&*self.disk, store, path))
     }
 }
 

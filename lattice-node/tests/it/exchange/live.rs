@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 
-use super::{World, error, eventually, json, text};
+use super::{World, error, json, text};
+use crate::eventually;
 
 #[test]
 fn what_is_written_on_either_side_is_soon_on_the_other() {

@@ -10,12 +10,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{lattice, printed, program};
+use crate::{eventually, lattice, printed, program};
 
 /// Data directories, and the store `kv` of `alice` with three keys.
 struct World {
@@ -166,18 +165,6 @@ impl Drop for Running {
             drop(child.kill());
             drop(child.wait());
         }
-    }
-}
-
-/// Polls until the condition holds; it is expected to become true soon.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{what} does not come"
-        );
-        std::thread::yield_now();
     }
 }
 

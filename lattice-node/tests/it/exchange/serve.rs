@@ -1,14 +1,15 @@
 //! `serve`: on standard input and output, and on a socket.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 
 use lattice_sync::wire::{Frame, FrameReader};
 
-use super::{World, error, errors, eventually, text};
-use crate::program;
+use super::{Running, World, error, errors, text};
+use crate::{eventually, program};
 
 #[test]
 fn standard_output_has_frames_and_nothing_else() {
@@ -88,6 +89,31 @@ fn several_peers_meet_at_a_socket() {
     assert!(world.has("bob", "carol"));
     assert_eq!(world.hash("alice"), world.hash("bob"));
     drop(serving);
+}
+
+#[test]
+fn a_socket_without_room_for_a_peer_serves_on() {
+    let world = World::with(&["bob"]);
+    let socket = world.dir("alice.sock");
+    let mut shell = Command::new("sh");
+    let line = "ulimit -n 32; exec \"$0\" serve --unix \"$1\"";
+    shell
+        .args(["-c", line, env!("CARGO_BIN_EXE_lattice"), text(&socket)])
+        .env("LATTICE_DATA_DIR", world.dir("alice"));
+    let mut serving = Running::start(shell);
+    eventually("the socket", || socket.exists());
+    let connect = || UnixStream::connect(&socket).unwrap();
+    // Each connection takes more than one open file there.
+    let peers: Vec<UnixStream> = (0..32).map(|_| connect()).collect();
+    let said = BufReader::new(serving.child().stderr.take().unwrap());
+    let mut lines = said.lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("cannot accept a peer")));
+    drop(peers);
+    let peer = format!("unix:{}", text(&socket));
+    eventually("room", || {
+        world.run("bob", &["sync", "kv", &peer]).status.success()
+    });
+    assert!(serving.is_running());
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{error, errors, eventually, handles, send, start};
+use super::{error, errors, handles, send, start};
 use crate::edges::{Line, Store, lines, words_of};
-use crate::{copy_dir, lattice, printed, state_db};
+use crate::{copy_dir, eventually, lattice, printed, state_db};
 
 /// How many commands run at a time.
 const WORKERS: usize = 3;

@@ -6,11 +6,10 @@ mod streams;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program;
+use crate::{eventually, program};
 
 /// Starts the program with pipes.
 fn start(dir: &Path, words: &[impl AsRef<std::ffi::OsStr>]) -> Child {
@@ -51,18 +50,6 @@ pub(crate) fn handles(child: &mut Child) {
         let lines = lines.as_deref().unwrap_or("");
         child.try_wait().unwrap().is_some() || lines.lines().find_map(is_set) == Some(true)
     });
-}
-
-/// Polls until the condition holds; it is expected to become true soon.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{what} does not come"
-        );
-        std::thread::yield_now();
-    }
 }
 
 fn errors(output: &Output) -> String {

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use super::{error, errors, eventually, handles, send, spawn, start};
-use crate::printed;
+use super::{error, errors, handles, send, spawn, start};
+use crate::{eventually, printed};
 
 fn create(dir: &Path, store_type: &str, alias: &str) {
     printed(dir, &["create", store_type, "--alias", alias]);
