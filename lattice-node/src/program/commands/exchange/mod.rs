@@ -170,7 +170,11 @@ fn start(
 fn modules(context: &Context<'_>) -> Option<Modules> {
     let code = Arc::clone(&context.code);
     Some(Arc::new(move |cid| {
-        let found = code.find(cid).ok().flatten();
+        let found = code.find(cid).unwrap_or_else(|error| {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(%cid, error, "code not given to a peer");
+            None
+        });
         found.map(|found| found.wasm)
     }))
 }

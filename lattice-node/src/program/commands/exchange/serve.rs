@@ -86,15 +86,21 @@ fn one(context: &mut Context<'_>, syncer: &Syncer, conn: ConnId) -> Result<(), F
 fn left(why: Lost, rule: Option<&'static str>) -> Result<(), Failure> {
     let rule = rule.map_or_else(String::new, |rule| format!(": {rule}"));
     match why {
-        Lost::Cut | Lost::Here(Farewell::Closing) | Lost::There(_) | Lost::OtherPeer => Ok(()),
+        // The peer that stays has another connection.
+        Lost::Here(Farewell::Closing | Farewell::Duplicate)
+        | Lost::Cut
+        | Lost::There(_)
+        | Lost::OtherPeer => Ok(()),
+        Lost::Here(Farewell::Oneself) => Err(Failure::usage("the peer is this process itself")),
         Lost::Here(Farewell::Version) => Err(Failure::new(
             Kind::Newer,
             "the peer's program has no version of the protocol in common with this one",
         )),
         Lost::Here(Farewell::Timeout) => Err(Failure::failed("the peer was silent for too long")),
-        Lost::Here(_) => Err(Failure::failed(format!(
+        Lost::Here(Farewell::Protocol) => Err(Failure::failed(format!(
             "what the peer has sent is not the protocol{rule}"
         ))),
+        Lost::Here(_) => Err(Failure::failed(format!("the connection was ended{rule}"))),
     }
 }
 
@@ -108,24 +114,40 @@ fn on_socket(
     let listener = crate::program::transport::Listener::bind(path)?;
     let syncer = begin(context, options)?;
     context.out.note(&format!("serving on {}", path.display()));
+    let mut has_failed = false;
     let served = loop {
         if let Err(failure) = context.interruption.check() {
             break Err(failure);
         }
-        match listener.accept() {
-            Ok(Some(stream)) => drop(syncer.connect(stream, Side::Accepted)),
-            Ok(None) => {}
-            Err(error) => {
-                let shown = path.display();
-                break Err(Failure::from(error).within(&format!("cannot accept on {shown}")));
-            }
+        // Without room for another connection, those that are open are served on.
+        let accepted = accept_all(&listener, &syncer);
+        if let Err(error) = &accepted
+            && !has_failed
+        {
+            context.out.note(&format!(
+                "cannot accept a peer on {}: {error}; the peers that are connected are served",
+                path.display()
+            ));
         }
+        has_failed = accepted.is_err();
         if let Some(happened) = syncer.next_event(TURN) {
             warn(context, &happened);
         }
     };
     syncer.close();
     served
+}
+
+/// Takes the connections that wait.
+#[cfg(unix)]
+fn accept_all(
+    listener: &crate::program::transport::Listener,
+    syncer: &Syncer,
+) -> std::io::Result<()> {
+    while let Some(stream) = listener.accept()? {
+        syncer.connect(stream, Side::Accepted);
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
