@@ -83,6 +83,34 @@ fn deferred_ops_are_named_and_applied_when_they_are_due() {
     assert!(errors.contains("waiting until "), "{errors}");
 }
 
+/// Both sides of an exchange say that ops were put off, and exit with 1.
+#[cfg(all(unix, feature = "sync"))]
+#[test]
+fn an_exchange_says_which_ops_are_not_due() {
+    let dir = tempfile::tempdir().unwrap();
+    bundle(dir.path(), 0, 20 * MINUTE_MS);
+    let (theirs, ours) = (dir.path().join("theirs"), dir.path().join("ours"));
+    let stores = fs::read_dir(theirs.join("stores")).unwrap();
+    let id = stores.map(|store| store.unwrap().file_name()).next();
+    let id = id.unwrap().into_string().unwrap();
+    let cloned = lattice(
+        &ours,
+        &["--json", "clone", &format!("{}/{id}", theirs.display())],
+    );
+    assert_eq!(cloned.status.code(), Some(1));
+    let value: Value = serde_json::from_slice(&cloned.stdout).unwrap();
+    assert_eq!(
+        (&value["applied"], &value["deferred"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(value["sync_state"], "different");
+    let peer = ours.display().to_string();
+    let pushed = lattice(&theirs, &["sync", &id, &peer, "--push", "--any-author"]);
+    assert_eq!(pushed.status.code(), Some(1));
+    let said = String::from_utf8(pushed.stderr).unwrap();
+    assert!(said.contains("dated ahead of a clock"), "{said}");
+}
+
 /// Starts `bundle apply --until-due` on our directory, and reads its notes up to the one that it waits.
 fn start_waiting(dir: &Path, file: &Path) -> (Child, BufReader<ChildStderr>) {
     let mut child = program()
