@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::journal::layout::{
     Generation, HEADER_BYTES, Keys, Published, RECORDS, SLOT, SLOT_BYTES, Salt, header,
@@ -54,6 +54,19 @@ pub(super) struct Segments {
 struct Segment {
     storage: Box<dyn Storage>,
     id: Option<FileId>,
+    /// A length that the file has reached. Systems keep a finer time of the next write to a file
+    /// whose length was asked for, and write that time with each sync: a commit does not ask.
+    reached: AtomicU64,
+}
+
+impl Segment {
+    fn new(storage: Box<dyn Storage>, id: Option<FileId>) -> Self {
+        Self {
+            storage,
+            id,
+            reached: AtomicU64::new(0),
+        }
+    }
 }
 
 /// What both slots of a session say is published, the later one.
@@ -94,7 +107,7 @@ impl Segments {
             storage.sync()?;
             disk.sync_entry(&path)?;
             let id = disk.file_id(&path)?;
-            Ok::<_, io::Error>(Segment { storage, id })
+            Ok::<_, io::Error>(Segment::new(storage, id))
         };
         let first = create(Generation::FIRST);
         let both = first.and_then(|first| Ok([create(Generation::FIRST.next())?, first]));
@@ -123,7 +136,7 @@ impl Segments {
             let path = path(store, file);
             let id = disk.file_id(&path)?;
             let storage = disk.open(&path, mode)?;
-            Ok::<_, io::Error>(Segment { storage, id })
+            Ok::<_, io::Error>(Segment::new(storage, id))
         };
         let segments = Self {
             files: [open(0)?, open(1)?],
@@ -208,9 +221,14 @@ impl Segments {
 
     /// Writes zeros so that a file has at least this length. Returns whether it had not.
     pub(super) fn grow(&self, file: usize, needed: u64) -> io::Result<bool> {
+        let reached = &self.files[file].reached;
+        if needed <= reached.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         let storage = self.storage(file);
         let len = storage.len_bytes()?;
         if needed <= len {
+            reached.store(len, Ordering::Relaxed);
             return Ok(false);
         }
         // Doubled at first, so that few records pay for it.
@@ -218,6 +236,7 @@ impl Segments {
             .max(len.saturating_add(len.min(MAX_GROWTH)))
             .next_multiple_of(FIRST_BYTES);
         write_zeros(storage, len, longer)?;
+        reached.store(longer, Ordering::Relaxed);
         Ok(true)
     }
 
