@@ -39,3 +39,13 @@ pub fn file_backend() -> alloc::sync::Arc<dyn backend::StateBackend> {
     let redb = journal::JournaledBackend::over(redb, redb::FileDisk);
     alloc::sync::Arc::new(redb)
 }
+
+/// The same for readers of damaged stores: they see what can be read of a journal that is damaged
+/// or not there.
+#[cfg(feature = "redb")]
+pub fn salvaging_backend() -> alloc::sync::Arc<dyn backend::StateBackend> {
+    let redb = redb::RedbBackend::on_files();
+    #[cfg(feature = "journal")]
+    let redb = journal::JournaledBackend::over(redb, redb::FileDisk).reading_damaged();
+    alloc::sync::Arc::new(redb)
+}

@@ -1,9 +1,10 @@
 //! A node: an identity and the stores of a data directory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_backend::backend::Sharing;
+use lattice_backend::backend::{Sharing, StateBackend};
 use lattice_backend::engine::open::{IfCopied, LogicPolicy};
 use lattice_backend::progress::ProgressSink;
 use lattice_meta::{StoreId, StoreType, StoreTypeError};
@@ -105,8 +106,20 @@ impl NodeBuilder {
     /// # Errors
     /// See [`NodeError`].
     pub fn open_reader(self) -> Result<Node, NodeError> {
+        self.reading_from(lattice_backend::file_backend())
+    }
+
+    /// The same for stores that are damaged: of a journal that is damaged or not there, all is read
+    /// that comes before the damage ([`lattice_backend::salvaging_backend`]).
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn open_salvager(self) -> Result<Node, NodeError> {
+        self.reading_from(lattice_backend::salvaging_backend())
+    }
+
+    fn reading_from(self, backend: Arc<dyn StateBackend>) -> Result<Node, NodeError> {
         let registry = self.registry.map_or_else(core_registry, Ok)?;
-        let backend = lattice_backend::file_backend();
         let manager = StoreManager::new(self.dir, backend, registry, self.options);
         Ok(Node { manager })
     }

@@ -173,6 +173,9 @@ pub trait StoreHandle: Any + Debug + Send + Sync {
     /// Reads a row about a peer.
     fn peer_row(&self, peer: &PubKey, row: PeerRow) -> Result<Option<Vec<u8>>, BackendError>;
 
+    /// The rows about all peers; see [`Engine::peer_rows`].
+    fn peer_rows(&self) -> Result<Vec<(PubKey, PeerRow, Vec<u8>)>, BackendError>;
+
     /// Writes a row about a peer; see [`Engine::set_peer_row`].
     fn set_peer_row(&self, peer: &PubKey, row: PeerRow, value: &[u8]) -> Result<(), BackendError>;
 
@@ -434,6 +437,10 @@ impl<T: TypedStore> StoreHandle for T {
 
     fn peer_row(&self, peer: &PubKey, row: PeerRow) -> Result<Option<Vec<u8>>, BackendError> {
         self.engine().peer_row(peer, row)
+    }
+
+    fn peer_rows(&self) -> Result<Vec<(PubKey, PeerRow, Vec<u8>)>, BackendError> {
+        self.engine().peer_rows()
     }
 
     fn set_peer_row(&self, peer: &PubKey, row: PeerRow, value: &[u8]) -> Result<(), BackendError> {

@@ -70,7 +70,7 @@ impl Config {
             settle_ms: 1000,
             dead_ms: 75_000,
             hello_ms: 10_000,
-            stall_ms: 30_000,
+            stall_ms: 75_000,
             again_ms: 30_000,
             lease_ms: 10_000,
             #[cfg(feature = "faults")]

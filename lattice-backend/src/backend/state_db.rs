@@ -40,7 +40,8 @@ pub enum Journal {
     /// None do. A journal that is there is folded before the first commit.
     Off,
     /// None do. Of a journal that is damaged, what comes before the damage is folded, and its files
-    /// get other names. A journal that is missing is given up: its transactions are lost.
+    /// get other names. A journal that is missing is given up: its transactions are lost. A reader
+    /// sees what a writer would fold, and changes nothing.
     Salvage,
 }
 

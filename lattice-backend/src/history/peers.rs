@@ -41,6 +41,23 @@ pub(crate) fn read_peer_row(
         .transpose()
 }
 
+/// The rows about all peers, in the order of their keys.
+pub(crate) fn read_peer_rows(tx: &dyn ReadTx) -> Result<Vec<(PubKey, PeerRow, Vec<u8>)>> {
+    let mut found = Vec::new();
+    let span = PrefixSpan::new(SystemKey::PEER);
+    let mut rows = tx.range(Table::System, span.span(), Direction::Forward)?;
+    while let Some(row) = rows.next()? {
+        let Some(SystemKey::Peer(peer, which)) = SystemKey::from_bytes(row.key) else {
+            let what = "the key of a row about a peer";
+            let found = format!("{} bytes", row.key.len());
+            return Err(BackendError::row(Table::System, what, found));
+        };
+        check_peer_row(row.value)?;
+        found.push((peer, which, row.value.to_vec()));
+    }
+    Ok(found)
+}
+
 /// Writes a row about a peer.
 pub(crate) fn write_peer_row(
     tx: &mut dyn WriteTx,

@@ -1,6 +1,7 @@
 //! A writer takes its turn: it looks whether there is a session, and recovers what it does not
 //! know.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use crate::backend::{BackendError, Busy, Result, Table, Ticket, TurnHold};
 use crate::journal::current::{Current, Known, missing};
 use crate::journal::layout::{Generation, Keys, MARK, Mark, Published};
 use crate::journal::scan::{Chain, Position, check_tail, has_both, read_mark, unreadable};
-use crate::journal::segment::{OpenFailure, Segments, clear};
+use crate::journal::segment::{OpenFailure, Segments, clear, path};
 use crate::journal::shared::{Core, Job, Session, Work, Writer, lock};
 use crate::journal::tx::write_rows;
 use crate::storage::{FileMode, LockKind};
@@ -89,18 +90,29 @@ impl Core {
         Ok(())
     }
 
+    /// What can be read of a damaged journal.
+    pub(super) fn readable(&self, mark: &Mark) -> Chain {
+        let mut chain = Chain::new(mark);
+        chain.read_damaged(&Keys::new(mark.salt), |file| {
+            // A file that cannot be read has no records.
+            self.bytes_of(file).unwrap_or_else(|_| Vec::new())
+        });
+        chain
+    }
+
+    /// The bytes of a segment.
+    fn bytes_of(&self, file: usize) -> io::Result<Vec<u8>> {
+        let storage = self.disk.open(&path(&self.store, file), FileMode::Read)?;
+        let len = usize::try_from(storage.len_bytes()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        storage.read_at(0, &mut bytes)?;
+        storage.close()?;
+        Ok(bytes)
+    }
+
     /// Writes to the backend what can be read of a damaged journal, and puts its files aside.
     fn salvage(&self, mark: &Mark) -> Result<()> {
-        let mut chain = Chain::new(mark);
-        let keys = Keys::new(mark.salt);
-        if let Ok(segments) = self.open_segments(&keys, FileMode::Read)
-            && segments
-                .generation(chain.end.generation.file())
-                .is_ok_and(|held| held == Some(chain.end.generation))
-        {
-            // What was read before an error is part of the chain.
-            let _ = chain.read_on(&segments, None, None);
-        }
+        let chain = self.readable(mark);
         let mut tx = self.inner.begin_write()?;
         for rows in chain.frozen.iter().chain([&chain.active]) {
             write_rows(&mut *tx, rows, chain.end.seq)?;

@@ -112,6 +112,11 @@ impl Core {
             match self.try_follow(current) {
                 Ok(Found::Done) => break Ok(None),
                 Ok(Found::Plain(base)) => break Ok(Some(base)),
+                Err(BackendError::JournalMissing { .. } | BackendError::Damaged { .. })
+                    if self.salvages =>
+                {
+                    break self.read_damaged(current);
+                }
                 Err(error) => break Err(error),
                 Ok(Found::Again) => short = None,
                 Ok(Found::Short(published)) => {
@@ -138,12 +143,31 @@ impl Core {
                     holder: None,
                 }));
             }
-            std::thread::sleep(PAUSE);
+            // Most often this handle has only learnt of a session.
+            if attempts > 2 {
+                std::thread::sleep(PAUSE);
+            }
         };
         if let Some(segments) = reading {
             segments.release_reading().map_err(unreadable)?;
         }
         followed
+    }
+
+    /// Reads what can be read of a damaged journal.
+    fn read_damaged(&self, current: &mut Current) -> Result<Option<Base>> {
+        current.end();
+        current.segments = None;
+        let base = self.inner.snapshot()?;
+        let Some(mark) = read_mark(&*base)?.filter(|mark| mark.is_open) else {
+            return Ok(Some(base));
+        };
+        current.known = Some(Known {
+            base,
+            chain: self.readable(&mark),
+            published: None,
+        });
+        Ok(None)
     }
 
     fn try_follow(self: &Arc<Self>, current: &mut Current) -> Result<Found> {

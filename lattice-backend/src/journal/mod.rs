@@ -93,6 +93,7 @@ pub struct JournaledBackend {
     inner: Arc<dyn StateBackend>,
     disk: Arc<dyn Disk>,
     tuning: Tuning,
+    reads_damaged: bool,
 }
 
 impl fmt::Debug for JournaledBackend {
@@ -101,6 +102,7 @@ impl fmt::Debug for JournaledBackend {
             .field("inner", &self.inner)
             .field("disk", &self.disk)
             .field("tuning", &self.tuning)
+            .field("reads_damaged", &self.reads_damaged)
             .finish()
     }
 }
@@ -112,7 +114,16 @@ impl JournaledBackend {
             inner: Arc::new(inner),
             disk: Arc::new(disk),
             tuning: Tuning::default(),
+            reads_damaged: false,
         }
+    }
+
+    /// The same, whose readers see what can be read of a journal that is damaged or not there: all
+    /// transactions before the damage. Nothing is written.
+    #[must_use]
+    pub const fn reading_damaged(mut self) -> Self {
+        self.reads_damaged = true;
+        self
     }
 
     /// The same with other limits.
@@ -149,7 +160,8 @@ impl JournaledBackend {
             begins_sessions: options.journal == Journal::On
                 && options.work.is_none()
                 && options.sharing == Sharing::SingleWriter,
-            salvages: options.journal == Journal::Salvage,
+            salvages: options.journal == Journal::Salvage
+                || (self.reads_damaged && options.access == Access::ReadOnly),
             keeps_snapshots: snapshots == Snapshots::Kept,
             tuning: self.tuning,
             share: Share::new(self.tuning.process_bytes),

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::backend::{BackendError, Result, Table};
-use crate::journal::layout::{ChainValue, Generation, Mark, Published, RECORDS};
+use crate::journal::layout::{ChainValue, Generation, Keys, Mark, Published, RECORDS};
 use crate::journal::memtable::Memtable;
 use crate::journal::record::{ALIGN, HEAD_BYTES, Head};
 use crate::journal::segment::Segments;
@@ -135,18 +135,55 @@ impl Chain {
         oldest: Option<u64>,
     ) -> Result<()> {
         let generation = self.end.generation;
-        let from = self.end.offset;
         let to = limit.filter(|limit| limit.generation == generation);
-        let bytes = read(segments, generation.file(), from, to.map(|limit| limit.end))?;
-        let mut rest = &bytes[..];
+        let to = to.map(|limit| limit.end);
+        let bytes = read(segments, generation.file(), self.end.offset, to)?;
+        self.read_records(&bytes, segments.keys(), limit, oldest)
+    }
+
+    /// Reads on, whatever the headers of the files say, as far as records follow each other. What
+    /// cannot be read ends a file.
+    pub(super) fn read_damaged(&mut self, keys: &Keys, file: impl Fn(usize) -> Vec<u8>) {
+        let records = |end: &Position| {
+            let bytes = file(end.generation.file());
+            let from = usize::try_from(end.offset).unwrap_or(usize::MAX);
+            bytes.get(from..).map_or_else(Vec::new, <[u8]>::to_vec)
+        };
+        // What was read before an error is part of the chain.
+        drop(self.read_records(&records(&self.end), keys, None, None));
+        let next = self.end.next_generation();
+        let mut later = Self {
+            end: next,
+            frozen_end: Some(self.end),
+            frozen: Some(Arc::clone(&self.active)),
+            active: Arc::default(),
+            last: None,
+        };
+        drop(later.read_records(&records(&next), keys, None, None));
+        if later.end != next {
+            *self = later;
+        }
+    }
+
+    /// Takes the records at the start of some bytes, which begin at the end of the chain.
+    fn read_records(
+        &mut self,
+        bytes: &[u8],
+        keys: &Keys,
+        limit: Option<&Published>,
+        oldest: Option<u64>,
+    ) -> Result<()> {
+        let generation = self.end.generation;
+        let from = self.end.offset;
+        let mut rest = bytes;
         let mut last = None;
-        while let Some((head, body)) = next_record(rest, segments) {
+        while let Some((head, body)) = next_record(rest, keys) {
             let limit = limit.map_or(u64::MAX, |limit| limit.seq);
             let place = &self.end;
             let follows = head.generation == generation
                 && place.seq.checked_add(1) == Some(head.seq)
                 && head.prev == place.chain;
-            if !follows || head.seq > limit || !head.is_body(body, segments.keys()) {
+            if !follows || head.seq > limit || !head.is_body(body, keys) {
                 break;
             }
             let oldest = oldest.unwrap_or(head.seq).min(head.seq);
@@ -173,9 +210,9 @@ impl Chain {
 }
 
 /// The record at the start of some bytes, if its tag is right and its body is there.
-fn next_record<'a>(bytes: &'a [u8], segments: &Segments) -> Option<(Head, &'a [u8])> {
+fn next_record<'a>(bytes: &'a [u8], keys: &Keys) -> Option<(Head, &'a [u8])> {
     let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
-    let head = Head::read(head, segments.keys())?;
+    let head = Head::read(head, keys)?;
     Some((head, rest.get(..head.body_bytes()?)?))
 }
 
@@ -217,7 +254,7 @@ pub(super) fn check_tail(
             let is_whole = |(head, body): (Head, &[u8])| head.is_body(body, segments.keys());
             if is_next
                 && head.prev != end.chain
-                && next_record(&bytes, segments).is_some_and(is_whole)
+                && next_record(&bytes, segments.keys()).is_some_and(is_whole)
             {
                 return Err(damaged(end, "the next transaction follows another one"));
             }

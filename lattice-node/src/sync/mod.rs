@@ -63,6 +63,7 @@ use lattice_meta::{Cid, GenesisHash, PubKey, StoreId};
 use lattice_sync::host::Input;
 use lattice_sync::{Config, Core, SessionStatus};
 
+pub use cursors::{KnownPeer, known_peers};
 pub use lattice_sync::Event;
 pub use lattice_sync::host::{ConnId, Mode, SessionId, Side};
 pub use stream::Stream;

@@ -40,6 +40,22 @@ fn a_missing_journal_is_damage_until_a_rebuild_gives_it_up() {
         assert!(text.contains("state.db.journal-0"), "{words:?}: {text}");
         assert!(text.contains("`lattice rebuild "), "{words:?}: {text}");
     }
+    // What the file itself has can be taken out.
+    let salvaged = lattice(dir.path(), &["salvage", id]);
+    assert_eq!(salvaged.status.code(), Some(4));
+    let rows = String::from_utf8(salvaged.stdout).unwrap();
+    assert_eq!(
+        rows,
+        "{\"key\":\"key\",\"value\":\"value\",\"doubt\":null}\n"
+    );
+    let said = String::from_utf8(salvaged.stderr).unwrap();
+    assert!(said.contains("missing: the newest writes"), "{said}");
+    let doctor = lattice(dir.path(), &["--json", "doctor"]);
+    assert_eq!(doctor.status.code(), Some(4));
+    let found = String::from_utf8(doctor.stdout).unwrap();
+    assert!(found.contains("\"finding\":\"journal\""), "{found}");
+    let command = format!("\"mended_by\":\"lattice rebuild {id}\"");
+    assert!(found.contains(&command), "{found}");
     let rebuilt = lattice(dir.path(), &["rebuild", id]);
     let text = String::from_utf8(rebuilt.stderr).unwrap();
     assert!(text.contains("writes that only it had are lost"), "{text}");

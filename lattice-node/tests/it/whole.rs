@@ -82,7 +82,7 @@ fn findings_are_reported_with_all_details_and_an_exit_code_of_their_own() {
     assert!(
         String::from_utf8(quick.stdout)
             .unwrap()
-            .starts_with("state_hash: state hash: computed ")
+            .starts_with("state_hash: computed ")
     );
     // The history is intact, and determines what the state must be.
     let rebuilt = json(&lattice(dir.path(), &["--json", "rebuild", "kv"]).stdout);

@@ -75,6 +75,21 @@ impl StoreManager {
         }
     }
 
+    /// Whether a store cannot be read for its journal alone, which is damaged or not there. A
+    /// [`rebuild`](Self::rebuild) takes what can be read of it.
+    pub fn has_journal_fault(&self, path: impl AsRef<Path>) -> bool {
+        let file = canonical(&state_db(path.as_ref()));
+        let reads = |journal| {
+            let options = OpenOptions {
+                journal,
+                ..OpenOptions::read_only()
+            };
+            let opened = self.backend.open(&file, &options).ok();
+            opened.is_some_and(|db| db.snapshot().is_ok())
+        };
+        !reads(Journal::On) && reads(Journal::Salvage)
+    }
+
     /// Rebuilds a store from its history with the current logic: that of the registry for the
     /// store, or if that is not available, the logic for new stores of its type. Use it when this
     /// logic does not compute the store's state. The new file replaces the old one atomically, and

@@ -5,6 +5,7 @@ use std::fmt;
 use lattice_meta::{Hlc, StateHash};
 
 use crate::backend::Table;
+use crate::clock::Time;
 use crate::op::{ApplyIndex, OpRef};
 use crate::state::EffectHash;
 
@@ -145,12 +146,12 @@ impl fmt::Display for OpDifference {
         let keys: Vec<_> = self.keys.iter().map(|key| shown(key)).collect();
         write!(
             f,
-            "op {} (index {}, by {}, made at {} ms) has a different effect: computed {}, recorded {}; \
+            "op {} (index {}, by {}, made at {}) has a different effect: computed {}, recorded {}; \
              it changes {}",
             self.op.id,
             self.index,
             self.op.author,
-            self.hlc.ms(),
+            Time::from_ms(self.hlc.ms()),
             hex(&self.found),
             hex(&self.expected),
             if keys.is_empty() {

@@ -3,6 +3,7 @@
 use lattice_meta::{Hlc, PubKey, StateHash};
 
 use crate::backend::{Integrity, Table};
+use crate::clock::Time;
 use crate::engine::read::HeldOp;
 use crate::engine::verify::difference::shown;
 use crate::engine::verify::{HashDifference, OpDifference, RowDifference};
@@ -145,7 +146,11 @@ pub enum Finding {
 fn named(op: &Option<OpRef>, author: &Option<PubKey>, hlc: &Option<Hlc>) -> String {
     match (op, author, hlc) {
         (Some(op), Some(author), Some(hlc)) => {
-            format!(" ({}, by {author}, made at {} ms)", op.id, hlc.ms())
+            format!(
+                " ({}, by {author}, made at {})",
+                op.id,
+                Time::from_ms(hlc.ms())
+            )
         }
         (Some(op), ..) => format!(" ({op})"),
         _ => String::new(),

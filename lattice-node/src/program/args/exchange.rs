@@ -60,6 +60,33 @@ Example: lattice clone ssh://bob@example.org/fruit --alias fruit
 
 JSON: as for `sync`; and alias, new_replica";
 
+pub(super) const PEERS: &str = "\
+A store remembers of each peer up to which op both have the same, so that the next exchange does \
+not compare. TAKEN counts the peer's ops that are here, of those that it had applied; GIVEN the \
+ops of this store that the peer has; OPS those that this store has applied. Ops that came in \
+another way, in a bundle or from another peer, do not count.
+
+Example: lattice peers fruit
+
+JSON, per peer: store_id, alias, peer (its public key), taken, given, ops";
+
+pub(super) const STATUS: &str = "\
+SENDS and TAKES say what a direction of a session does: comparing, bulk (what is lacking), live \
+(new ops, as they come), queued (behind another session of the store), or off. A process writes \
+its state once a second while it changes, into the directory `running` of the data directory; one \
+that ends within a second is not listed.
+
+JSON, per process: process (its number), command, with (the socket, or the peer), since, at (both \
+in milliseconds since 1970), sessions (store_id, peer, sending, taking, equal, delivered, diverged, \
+sent, sent_bytes, to_send, received, received_bytes, to_receive, refused, held, invalid)";
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct Peers {
+    /// The store; without it, all stores of the data directory
+    #[arg(value_name = "STORE")]
+    pub(in super::super) store: Option<OsString>,
+}
+
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("stream").required(true).args(["stdio", "unix"]))]
 pub(in super::super) struct Serve {

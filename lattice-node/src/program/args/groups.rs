@@ -35,7 +35,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Exchange",
         &[
-            "sync", "clone", "serve", "bundle", "export", "backup", "restore", "identity",
+            "sync", "clone", "serve", "peers", "status", "bundle", "export", "backup", "restore",
+            "identity",
         ],
     ),
     ("Code", &["code", "upgrade", "migrate"]),
@@ -64,6 +65,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("init", &["create"]),
     ("new", &["create"]),
     ("drop", &["destroy"]),
+    #[cfg(not(feature = "sync"))]
     ("status", &["info", "doctor"]),
     ("count", &["info", "stats"]),
     ("len", &["info", "stats"]),

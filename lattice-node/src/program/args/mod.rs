@@ -28,7 +28,7 @@ pub(super) use copies::{
     Backup, Bundle, BundleCommand, Destroy, History, HistoryFormat, Mode, Restore, Watch,
 };
 #[cfg(feature = "sync")]
-pub(super) use exchange::{CloneStore, Serve, SyncStore};
+pub(super) use exchange::{CloneStore, Peers, Serve, SyncStore};
 pub(super) use groups::{first_commands, program, suggest};
 pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
@@ -240,6 +240,14 @@ pub(super) enum Command {
     #[cfg(feature = "sync")]
     #[command(after_long_help = exchange::SERVE)]
     Serve(Serve),
+    /// Print the peers that stores were exchanged with, and what each has
+    #[cfg(feature = "sync")]
+    #[command(after_long_help = exchange::PEERS)]
+    Peers(Peers),
+    /// Print the processes that exchange stores now: `serve` and `sync`, with their sessions
+    #[cfg(feature = "sync")]
+    #[command(after_long_help = exchange::STATUS)]
+    Status,
     /// Copy a store to a file that is itself a store; works while the store is in use
     #[command(after_long_help = help::BACKUP)]
     Backup(Backup),

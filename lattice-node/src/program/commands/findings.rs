@@ -85,6 +85,10 @@ pub(super) fn lines(
 /// The text of a finding, with the keys of the user.
 fn text(store_type: Option<&StoreType>, finding: &Finding) -> String {
     match finding {
+        // The kind, which stands before it, says what is computed.
+        Finding::StateHash(hash) => {
+            format!("computed {}, recorded {}", hash.expected, hash.found)
+        }
         Finding::Row(row) => match key_of(store_type, row.table, &row.key) {
             Some(key) => format!("key \"{}\": {}", echo(key), row.values()),
             None => finding.to_string(),

@@ -13,12 +13,14 @@ use crate::program::context::Context;
 use crate::program::failure::{Failure, manager_kind};
 use crate::program::human;
 use crate::program::output::{escape, json_path, styles};
+use crate::program::pager;
 
 /// The fewest digits of an id in a list.
 const MIN_DIGITS: usize = 8;
 
 pub(super) fn list(context: &mut Context<'_>, list: &args::List) -> Result<(), Failure> {
     let mut all = context.node.manager().list()?;
+    pager::show(context);
     let aliases = context.aliases();
     sort(&mut all, &aliases, list.sort);
     if context.out.is_json() {

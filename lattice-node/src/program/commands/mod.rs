@@ -74,6 +74,10 @@ pub(super) fn run(context: &mut Context<'_>, command: Command) -> Result<(), Fai
         Command::Clone(args) => exchange::clone(context, &args),
         #[cfg(feature = "sync")]
         Command::Serve(args) => exchange::serve(context, &args),
+        #[cfg(feature = "sync")]
+        Command::Peers(args) => exchange::peers(context, &args),
+        #[cfg(feature = "sync")]
+        Command::Status => exchange::status(context),
         Command::Compact(args) => whole::compact(context, &args.store),
         Command::Backup(args) => copies::backup(context, &args),
         Command::Restore(args) => copies::restore(context, &args),

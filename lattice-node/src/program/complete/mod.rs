@@ -105,7 +105,8 @@ impl Answer {
     }
 }
 
-/// Prints the candidates: a line that says whether the shell adds files, and a line for each.
+/// Prints the candidates: a line that says whether the shell adds files, and after a tab what
+/// stands before their names in the word; and a line for each.
 pub(super) fn complete(context: &mut Context<'_>, complete: &Complete) -> Result<(), Failure> {
     let line = match &complete.line {
         Some(line) => Line::split(line, complete.breaks.as_deref().unwrap_or("")),
@@ -129,7 +130,11 @@ pub(super) fn complete(context: &mut Context<'_>, complete: &Complete) -> Result
         Files::All => "files",
         Files::Dirs => "dirs",
     };
-    context.out.line(kind)?;
+    // Bash has broken the word there.
+    match answer.files == Files::None || complete.shell == Shell::Bash {
+        true => context.out.line(kind)?,
+        false => context.out.line(&format!("{kind}\t{}", answer.before))?,
+    }
     for candidate in &answer.all {
         let Candidate {
             value,

@@ -233,6 +233,8 @@ pub(in crate::program) fn story_of(command: &Command) -> Story {
             ..Story::new("what was received is durable")
         },
         #[cfg(feature = "sync")]
+        Command::Peers(_) | Command::Status => Story::reads(UNCHANGED),
+        #[cfg(feature = "sync")]
         Command::Serve(_) => Story {
             does: "serves again",
             ..Story::new("what was received is durable")

@@ -137,6 +137,27 @@ fn keys_and_files_are_offered() {
     assert_eq!(files(&["info", "./"]), stdio(&[]));
     assert_eq!(files(&["--data-dir", ""]).0, "dirs");
     assert_eq!(files(&["get", "fruit", ""]).0, "words");
+    // The names follow what stands before them in the word.
+    let kind = |words: &[&str]| printed(dir.path(), words);
+    let call = [
+        "complete",
+        "zsh",
+        "--current=value=@ro",
+        "--",
+        "lattice",
+        "call",
+        "fruit",
+        "put",
+    ];
+    assert_eq!(kind(&call), "files\tvalue=@\n");
+    let option = [
+        "complete",
+        "fish",
+        "--current=--data-dir=x",
+        "--",
+        "lattice",
+    ];
+    assert_eq!(kind(&option), "dirs\t--data-dir=\n");
 }
 
 #[test]

@@ -139,6 +139,9 @@ fn check(terminal: &mut Terminal, home: &Path) {
     // A file and an option.
     terminal.run("lattice import fruit row\t--form\tjsonl", "imported 1 row");
     terminal.run("lattice get fruit zeb\t", "striped");
+    // A file behind the name of a parameter.
+    let call = "lattice call fruit put key=whole value=@row\t; lattice get fruit whole";
+    terminal.run(call, "\"value\":\"striped\"");
 }
 
 fn data() -> tempfile::TempDir {

@@ -1,10 +1,12 @@
 //! `sync`, `clone` and `serve`: programs on several data directories.
 
+mod beside;
 mod clones;
 mod ends;
 mod live;
 mod once;
 mod serve;
+mod status;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

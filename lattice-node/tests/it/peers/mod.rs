@@ -6,6 +6,7 @@ mod figures;
 mod live;
 mod once;
 mod refused;
+mod ring;
 mod streams;
 
 use std::path::Path;

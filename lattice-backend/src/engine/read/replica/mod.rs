@@ -23,7 +23,9 @@ use crate::engine::inner::Undo;
 use crate::engine::read::exchange::{self, View};
 use crate::engine::read::{OpsAfter, wait};
 use crate::history::held::Held;
-use crate::history::peers::{PeerRow, check_peer_row, read_peer_row, write_peer_row};
+use crate::history::peers::{
+    PeerRow, check_peer_row, read_peer_row, read_peer_rows, write_peer_row,
+};
 use crate::history::system::Ledger;
 use crate::machine::StateMachine;
 use crate::op::{BranchTips, Lacking, OpOrder, OpRef, OpsEnd, ReplicaView};
@@ -167,6 +169,14 @@ impl<M: StateMachine> Engine<M> {
     /// What the backend reports.
     pub fn peer_row(&self, peer: &PubKey, row: PeerRow) -> Result<Option<Vec<u8>>> {
         read_peer_row(&*self.inner.db.snapshot()?, peer, row)
+    }
+
+    /// The rows about all peers, in the order of their public keys.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub fn peer_rows(&self) -> Result<Vec<(PubKey, PeerRow, Vec<u8>)>> {
+        read_peer_rows(&*self.inner.db.snapshot()?)
     }
 
     /// Writes a row about a peer, of at most

@@ -123,10 +123,20 @@ impl Store<'_, '_> {
             more => format!(" (and {more} more)"),
         };
         let message = format!("the store does not match its history: {first}{more}");
-        self.find("damaged", &message, "lattice rebuild STORE");
+        self.damaged("damaged", &message, "lattice rebuild STORE");
+    }
+
+    fn damaged(&mut self, kind: &'static str, message: &str, command: &str) {
+        self.find(kind, message, command);
         if let Some(finding) = self.findings.last_mut() {
             finding.is_damage = true;
         }
+    }
+
+    /// Whether only the journal keeps the store from being read.
+    fn has_journal_fault(&self) -> bool {
+        let manager = self.context.node.manager();
+        self.store_id.is_some() && manager.has_journal_fault(&self.subject.path)
     }
 
     fn history(&mut self, history: &dyn StoreHandle) -> Result<(), Failure> {
@@ -193,6 +203,9 @@ impl Store<'_, '_> {
         let is_damage = failure.is_damage() || failure.kind() == Kind::NotAStore;
         let kind = failure.kind();
         let command = match kind {
+            kind if kind.is_damage() && self.has_journal_fault() => {
+                return self.damaged("journal", failure.message(), "lattice rebuild STORE");
+            }
             // Of a file whose first table cannot be read, nothing can be salvaged.
             kind if kind.is_damage() && self.store_id.is_none() => Some("lattice restore FILE"),
             kind if kind.is_damage() => Some("lattice salvage STORE"),

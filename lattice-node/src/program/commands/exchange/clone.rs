@@ -9,6 +9,7 @@ use lattice_sync::wire::StoreRecord;
 use lattice_sync::{Event, FindFault};
 
 use super::meeting::{End, Meeting};
+use super::running::Running;
 use super::tally::Tally;
 use super::{FAREWELL, Made, Plan, TURN, check_peer, failures, finish, say, serving, start};
 use crate::program::args::CloneStore;
@@ -82,7 +83,8 @@ pub(in crate::program::commands) fn clone(
         has_met: true,
     };
     meeting.propose(plan.mode);
-    let end = meeting.follow(context, &mut tally);
+    let mut running = Running::new(context, "clone", plan.peer.to_string());
+    let end = meeting.follow(context, &mut tally, &mut running);
     finish(context, syncer, process, &plan, tally, end)
 }
 

@@ -8,6 +8,7 @@ use lattice_sync::wire::{Farewell, RefuseReason};
 use lattice_sync::{Lost, Over};
 
 use super::meeting::{End, Meeting};
+use super::running::Running;
 use super::tally::Tally;
 use super::{FAREWELL, Plan, failures, finish, say};
 use crate::program::context::Context;
@@ -48,6 +49,7 @@ fn random() -> u64 {
 /// Stays until the command is interrupted, or the peer cannot be synchronised with.
 pub(super) fn stay(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Result<(), Failure> {
     let mut tally = Tally::default();
+    let mut running = Running::new(context, "sync", plan.peer.to_string()).at_once();
     let mut pauses = Pauses::new();
     let mut has_met_once = false;
     loop {
@@ -65,7 +67,7 @@ pub(super) fn stay(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Re
                     has_met: false,
                 };
                 meeting.propose(plan.mode);
-                let end = meeting.follow(context, &mut tally);
+                let end = meeting.follow(context, &mut tally, &mut running);
                 let comes_back = matches!(&end, Ok(end) if comes_back(end, has_met_once));
                 if !comes_back {
                     return finish(context, syncer, process, plan, tally, end);
@@ -80,6 +82,7 @@ pub(super) fn stay(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Re
             }
         };
         tally.cut();
+        running.look_now(&syncer);
         let pause = pauses.take(random());
         match context.out.is_json() {
             true => tally.show(context, plan.store)?,

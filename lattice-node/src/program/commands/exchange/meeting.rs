@@ -7,6 +7,7 @@ use lattice_sync::host::{ConnId, Mode};
 use lattice_sync::{Event, Lost, Over};
 
 use super::TURN;
+use super::running::Running;
 use super::tally::Tally;
 use crate::program::context::Context;
 use crate::program::failure::Failure;
@@ -56,6 +57,7 @@ impl Meeting<'_> {
         &self,
         context: &mut Context<'_>,
         tally: &mut Tally,
+        running: &mut Running,
     ) -> Result<End, Failure> {
         let mut has_met = self.has_met;
         let mut diverged_since = None;
@@ -66,6 +68,7 @@ impl Meeting<'_> {
             }
             let happened = self.syncer.next_event(TURN);
             self.look(context, tally);
+            running.look(self.syncer);
             let event = match happened {
                 Some(Happened::Event(event)) => Some(event),
                 Some(Happened::Store { error, .. }) => {

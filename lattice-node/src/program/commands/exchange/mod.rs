@@ -6,6 +6,8 @@ mod code;
 mod failures;
 mod live;
 mod meeting;
+mod peers;
+mod running;
 mod serve;
 mod tally;
 
@@ -28,9 +30,11 @@ use crate::program::transport::{Ended, Link, Peer, Process, Say, Serving, reach}
 use crate::sync::{Modules, Offers, Options, Syncer};
 use crate::{Access, Alias, Node};
 use meeting::{End, Meeting};
+use running::Running;
 use tally::Tally;
 
 pub(super) use clone::clone;
+pub(super) use peers::{peers, status};
 pub(super) use serve::serve;
 
 /// How long one look for events lasts: so long a signal waits, and the progress.
@@ -202,6 +206,7 @@ fn once(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Result<(), Fa
     let Link { stream, process } = reach(&plan.peer, &plan.serving, say(context))?;
     let conn = syncer.connect(stream, Side::Dialled);
     let mut tally = Tally::default();
+    let mut running = Running::new(context, "sync", plan.peer.to_string());
     let meeting = Meeting {
         syncer: &syncer,
         conn,
@@ -210,7 +215,7 @@ fn once(context: &mut Context<'_>, syncer: Syncer, plan: &Plan) -> Result<(), Fa
         has_met: false,
     };
     meeting.propose(plan.mode);
-    let end = meeting.follow(context, &mut tally);
+    let end = meeting.follow(context, &mut tally, &mut running);
     finish(context, syncer, process, plan, tally, end)
 }
 

@@ -7,6 +7,7 @@ use lattice_sync::host::{ConnId, Mode, Side};
 use lattice_sync::wire::Farewell;
 use lattice_sync::{Event, Lost};
 
+use super::running::Running;
 use super::{TURN, modules, own_store};
 use crate::program::args::Serve;
 use crate::program::context::Context;
@@ -62,8 +63,11 @@ fn begin(context: &mut Context<'_>, options: Options) -> Result<Syncer, Failure>
 
 /// Serves one peer until it leaves.
 fn one(context: &mut Context<'_>, syncer: &Syncer, conn: ConnId) -> Result<(), Failure> {
+    let with = "standard input and output".to_owned();
+    let mut running = Running::new(context, "serve", with).at_once();
     loop {
         context.interruption.check()?;
+        running.look(syncer);
         let Some(happened) = syncer.next_event(TURN) else {
             continue;
         };
@@ -114,6 +118,8 @@ fn on_socket(
     let listener = crate::program::transport::Listener::bind(path)?;
     let syncer = begin(context, options)?;
     context.out.note(&format!("serving on {}", path.display()));
+    let with = path.display().to_string();
+    let mut running = Running::new(context, "serve", with).at_once();
     let mut has_failed = false;
     let served = loop {
         if let Err(failure) = context.interruption.check() {
@@ -130,6 +136,7 @@ fn on_socket(
             ));
         }
         has_failed = accepted.is_err();
+        running.look(&syncer);
         if let Some(happened) = syncer.next_event(TURN) {
             warn(context, &happened);
         }

@@ -41,6 +41,8 @@ struct Sources {
     stored: Option<Arc<dyn StoreHandle>>,
     /// What is wrong with the history.
     history: Option<String>,
+    /// Whether the journal is damaged or not there.
+    lacks_journal: bool,
     /// Why a row is in doubt that nothing but the file says.
     alone: Option<&'static str>,
 }
@@ -109,7 +111,14 @@ fn place(context: &Context<'_>, args: &args::Salvage) -> Result<PathBuf, Failure
 }
 
 fn open(context: &Context<'_>, path: &Path, scratch: &Path) -> Result<Sources, Failure> {
-    let manager = context.node.manager();
+    let lacks_journal = context.node.manager().has_journal_fault(path);
+    let reader = Node::builder(&context.data_dir)
+        .registry(context.registry().clone())
+        .open_salvager()?;
+    let manager = match lacks_journal {
+        true => reader.manager(),
+        false => context.node.manager(),
+    };
     let store_id = manager.peek_path(path)?.store_id;
     let stored = manager.open_path(path, Access::ReadOnly);
     let replayed = manager.replay_to(path, scratch);
@@ -141,6 +150,7 @@ fn open(context: &Context<'_>, path: &Path, scratch: &Path) -> Result<Sources, F
         stored,
         history,
         alone,
+        lacks_journal,
     })
 }
 
@@ -151,6 +161,10 @@ fn write(sources: &Sources, sink: &mut Sink<'_>) -> Result<Salvaged, Failure> {
         sink,
         salvaged: Salvaged::default(),
     };
+    if sources.lacks_journal {
+        let lost = "the newest writes, which only the damaged or missing journal had";
+        rows.salvaged.missing.push(lost.to_owned());
+    }
     if any.downcast_ref::<KvStore>().is_some() {
         keys::write(sources, &mut rows)?;
     } else if any.downcast_ref::<LogStore>().is_some() {
