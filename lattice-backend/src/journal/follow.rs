@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backend::{BackendError, Busy, CommitMark, JournalInfo, Result};
+use crate::journal::Snapshots;
 use crate::journal::current::{Current, Known, missing};
 use crate::journal::enter::PAUSE;
 use crate::journal::layout::{ChainValue, Keys, Mark, Published, Salt};
@@ -87,7 +88,7 @@ impl Core {
 
     /// Keeps a snapshot for the next caller.
     fn keep(self: &Arc<Self>, current: &mut Current, view: &Arc<View>, commit: Option<CommitMark>) {
-        if self.keeps_snapshots && (current.known.is_some() || commit.is_some()) {
+        if self.snapshots == Snapshots::Kept && (current.known.is_some() || commit.is_some()) {
             current.last = Some((Arc::clone(view), commit));
             self.forget_later(current.known.is_some());
         }
@@ -270,9 +271,12 @@ impl Core {
         if segments.has_members().map_err(unreadable)? {
             return Ok(Found::Again);
         }
-        match segments.sync() {
-            Err(error) if may_not_sync(&error) => {}
-            synced => synced.map_err(unreadable)?,
+        // What a reader has shown stays.
+        if self.snapshots != Snapshots::Peeked {
+            match segments.sync() {
+                Err(error) if may_not_sync(&error) => {}
+                synced => synced.map_err(unreadable)?,
+            }
         }
         let published = segments.published().map_err(unreadable)?;
         let base = self.inner.snapshot()?;

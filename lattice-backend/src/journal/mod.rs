@@ -78,8 +78,11 @@ impl Default for Tuning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Snapshots {
     Kept,
-    /// A peek takes one.
+    /// A check takes one.
     NotKept,
+    /// A peek takes one. What it shows of a crashed store, a loss of power can take back: it syncs
+    /// nothing.
+    Peeked,
 }
 
 /// Stores of another backend, with a journal before each that is written to in bursts.
@@ -139,9 +142,25 @@ impl JournaledBackend {
     }
 
     /// For reading, without a change of anything on the disk.
-    fn open_unchanged_db(&self, path: &Path, cache_bytes: usize) -> Result<Arc<Core>, FileError> {
+    fn open_unchanged_db(
+        &self,
+        path: &Path,
+        cache_bytes: usize,
+        snapshots: Snapshots,
+    ) -> Result<Arc<Core>, FileError> {
         let inner = self.inner.open_unchanged(path, cache_bytes)?;
-        self.open_over(inner, path, &OpenOptions::read_only(), Snapshots::NotKept)
+        self.open_over(inner, path, &OpenOptions::read_only(), snapshots)
+    }
+
+    /// Whether there can be a journal beside a store's file: whatever was committed before this
+    /// call is in the file, if not.
+    fn may_have_journal(&self, path: &Path) -> bool {
+        let is_absent = |path: &Path| {
+            let found = self.disk.file_id(path);
+            found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
+        let is_link = || self.disk.is_link(path).unwrap_or(true);
+        [0, 1].map(|file| is_absent(&segment::path(path, file))) != [true; 2] || is_link()
     }
 
     fn open_over(
@@ -162,7 +181,7 @@ impl JournaledBackend {
                 && options.sharing == Sharing::SingleWriter,
             salvages: options.journal == Journal::Salvage
                 || (self.reads_damaged && options.access == Access::ReadOnly),
-            keeps_snapshots: snapshots == Snapshots::Kept,
+            snapshots,
             tuning: self.tuning,
             share: Share::new(self.tuning.process_bytes),
             events: tracing::dispatcher::get_default(Clone::clone),
@@ -197,8 +216,11 @@ impl JournaledBackend {
 
 impl StateBackend for JournaledBackend {
     fn peek(&self, path: &Path) -> Result<Peek, PeekError> {
-        let db = self.open_unchanged(path, PEEK_CACHE_BYTES)?;
-        match peek_open(&*db, path) {
+        if !self.may_have_journal(path) {
+            return self.inner.peek(path);
+        }
+        let core = self.open_unchanged_db(path, PEEK_CACHE_BYTES, Snapshots::Peeked)?;
+        match peek_open(&JournaledDb(core), path) {
             // A journal has no rows of `meta` but tips.
             Err(PeekError::Backend {
                 source: BackendError::JournalMissing { .. } | BackendError::Damaged { .. },
@@ -236,7 +258,7 @@ impl StateBackend for JournaledBackend {
         if matches!(checked, Integrity::Damaged { .. }) {
             return Ok(checked);
         }
-        let db = self.open_unchanged_db(path, PEEK_CACHE_BYTES)?;
+        let db = self.open_unchanged_db(path, PEEK_CACHE_BYTES, Snapshots::NotKept)?;
         let read = db.view();
         // Nothing was written through it.
         let _ = db.inner.close();
@@ -296,7 +318,7 @@ impl StateBackend for JournaledBackend {
         path: &Path,
         cache_bytes: usize,
     ) -> Result<Arc<dyn StateDb>, FileError> {
-        let core = self.open_unchanged_db(path, cache_bytes)?;
+        let core = self.open_unchanged_db(path, cache_bytes, Snapshots::NotKept)?;
         Ok(Arc::new(JournaledDb(core)))
     }
 

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use crate::backend::{
     BackendError, FirstFailure, Result, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
 };
-use crate::journal::Tuning;
 use crate::journal::budget::Share;
 use crate::journal::current::Current;
 use crate::journal::layout::{ChainValue, Keys, MARK, Mark, Salt};
@@ -22,6 +21,7 @@ use crate::journal::scan::Position;
 use crate::journal::segment::Segments;
 use crate::journal::tx::{Changes, JournalTx, write_rows};
 use crate::journal::view::View;
+use crate::journal::{Snapshots, Tuning};
 use crate::storage::Disk;
 
 /// After a session could not begin, the next attempt waits this long.
@@ -46,7 +46,7 @@ pub(super) struct Core {
     /// Whether a damaged or missing journal is given up.
     pub(super) salvages: bool,
     /// Whether the last snapshot is kept for the next caller.
-    pub(super) keeps_snapshots: bool,
+    pub(super) snapshots: Snapshots,
     pub(super) tuning: Tuning,
     pub(super) share: Share,
     /// What gets the events of the worker: what gets those of the thread that opened the store.

@@ -74,6 +74,10 @@ impl Disk for FileDisk {
         path.canonicalize()
     }
 
+    fn is_link(&self, path: &Path) -> io::Result<bool> {
+        Ok(path.symlink_metadata()?.is_symlink())
+    }
+
     fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);

@@ -163,6 +163,14 @@ pub trait Disk: Debug + Send + Sync + 'static {
         Ok(path.to_path_buf())
     }
 
+    /// Whether a path is a link to a file that may be elsewhere.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn is_link(&self, _: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Creates a file that belongs to the store's file at the canonical path `store`, with the
     /// rights of that file. Its entry is durable after [`sync_entry`](Self::sync_entry).
     ///

@@ -136,6 +136,10 @@ pub trait DiskOver: Debug + Send + Sync + 'static {
         self.under().canonical(path)
     }
 
+    fn is_link(&self, path: &Path) -> io::Result<bool> {
+        self.under().is_link(path)
+    }
+
     fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {
         self.under().create_beside(store, path)
     }
@@ -172,6 +176,10 @@ impl<T: DiskOver> Disk for T {
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         DiskOver::canonical(self, path)
+    }
+
+    fn is_link(&self, path: &Path) -> io::Result<bool> {
+        DiskOver::is_link(self, path)
     }
 
     fn create_beside(&self, store: &Path, path: &Path) -> io::Result<Box<dyn Storage>> {

@@ -62,18 +62,22 @@ fn the_same_ops_with_another_state_are_reported_with_the_first_op_that_differs()
         fs::write(&file, wasm).unwrap();
         world.done(name, &["code", "add", text(&file)]);
     }
-    world.done("alice", &["create", "org.example.chat", "--alias", "kv"]);
+    world.done("alice", &["create", "org.example.chat", "--alias", "chat"]);
     let bundle = world.dir("chat.bundle");
-    world.done("alice", &["bundle", "create", "kv", text(&bundle)]);
-    world.done("bob", &["bundle", "apply", text(&bundle), "--alias", "kv"]);
+    world.done("alice", &["bundle", "create", "chat", text(&bundle)]);
+    world.done(
+        "bob",
+        &["bundle", "apply", text(&bundle), "--alias", "chat"],
+    );
     let alice = world.dir("alice");
-    let post = |text: &str| world.done("alice", &["call", "kv", "post", "room=tea", text]);
+    let post = |text: &str| world.done("alice", &["call", "chat", "post", "room=tea", text]);
     // Capitals are the same in both.
     post("text=ONE");
-    assert!(world.sync("bob", "alice").contains("both have 1 op"));
+    let said = world.done("bob", &["sync", "chat", text(&alice)]);
+    assert!(said.contains("equal, 1 op"), "{said}");
     post("text=TWO");
     post("text=three");
-    let failed = world.run("bob", &["--json", "sync", "kv", text(&alice)]);
+    let failed = world.run("bob", &["--json", "sync", "chat", text(&alice)]);
     assert_eq!(failed.status.code(), Some(4), "{}", errors(&failed));
     let error = super::error(&failed);
     let state = json(&String::from_utf8(failed.stdout).unwrap());
@@ -86,6 +90,6 @@ fn the_same_ops_with_another_state_are_reported_with_the_first_op_that_differs()
     );
     // Nothing is lost, and each side is as its own code says.
     for name in ["alice", "bob"] {
-        assert!(world.done(name, &["verify", "kv"]).starts_with("ok: "));
+        assert!(world.done(name, &["verify", "chat"]).starts_with("ok: "));
     }
 }

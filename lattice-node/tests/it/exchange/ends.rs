@@ -81,9 +81,7 @@ fn a_side_that_is_killed_loses_nothing_and_the_next_exchange_continues() {
         while cloning.is_running() && begun.elapsed() < delay {
             std::thread::yield_now();
         }
-        if takes {
-            cloning.end("-KILL");
-        } else {
+        if !takes {
             let process = fs::read_to_string(&via).unwrap();
             if !process.trim().is_empty() {
                 let mut kill = Command::new("kill");
@@ -93,6 +91,8 @@ fn a_side_that_is_killed_loses_nothing_and_the_next_exchange_continues() {
             }
             eventually("the end of the clone", || !cloning.is_running());
         }
+        // Kills it.
+        drop(cloning);
         let is_there = world.run(&name, &["peek", "big"]).status.success();
         began += u32::from(is_there);
         if is_there {
