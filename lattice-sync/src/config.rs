@@ -55,12 +55,12 @@ impl Config {
     pub const fn new(own: PubKey) -> Self {
         Self {
             own,
-            window_bytes: 4 << 20,
+            window_bytes: 8 << 20,
             slice_bytes: 256 << 10,
             news_tips: crate::wire::MAX_NEWS_TIPS,
             few_tips: 1024,
             node_authors: 64,
-            batch_ops: 4096,
+            batch_ops: 16_384,
             ingests: 2,
             unsent_bytes: 512 << 10,
             reads: 2,
