@@ -37,7 +37,7 @@ pub use memory::MemoryBackend;
 #[cfg(not(any(feature = "std", not(target_arch = "wasm32"))))]
 pub use no_error::BackendError;
 #[cfg(feature = "std")]
-pub use raw_rows::{RawPlace, RawRows};
+pub use raw_rows::{RawPlace, RawRow, RawRows};
 #[cfg(feature = "std")]
 pub use rows::peek_open;
 #[cfg(feature = "std")]

@@ -13,15 +13,26 @@ pub struct RawPlace {
     pub len: u32,
 }
 
+/// A row that was found.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRow<'a> {
+    /// Where its value stands.
+    pub place: RawPlace,
+    /// Its key.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+}
+
 /// Finds rows in a file without its header, roots and branches. The rows are of any table, of any
 /// commit, and of transactions that were never committed. Nothing proves them.
 pub trait RawRows: Debug + Send {
-    /// Passes every row of a few KiB to `each`: place of the value, key and value. A row can be
-    /// found several times, in old copies of its page. What cannot be read is left out.
+    /// Passes every row of a few KiB to `each`. A row can be found several times, in old copies of
+    /// its page. What cannot be read is left out.
     ///
     /// # Errors
     /// See [`FileError`].
-    fn each(&self, each: &mut dyn FnMut(RawPlace, &[u8], &[u8])) -> Result<(), FileError>;
+    fn each(&self, each: &mut dyn FnMut(RawRow<'_>)) -> Result<(), FileError>;
 
     /// Reads a value again.
     ///

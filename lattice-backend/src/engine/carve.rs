@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lattice_meta::{Genesis, OpId, StoreId};
 
-use crate::backend::{FileError, RawPlace, RawRows};
+use crate::backend::{FileError, RawPlace, RawRow, RawRows};
 use crate::history::system::GENESIS;
 use crate::history::{PART_BYTES, split_record};
 use crate::op::{MAX_OP_BYTES, Op, OpHasher, Verifier};
@@ -62,7 +62,7 @@ impl CarvedOps {
     ) -> Result<Option<Self>, FileError> {
         let mut genesis = None;
         let mut parts = Vec::new();
-        rows.each(&mut |place, key, value| {
+        rows.each(&mut |RawRow { place, key, value }| {
             if key == GENESIS {
                 let found = Genesis::decode(value).ok();
                 let found = found.filter(|found| store_id.is_none_or(|id| id == found.store_id()));
@@ -122,7 +122,9 @@ impl CarvedOps {
                 versions.push(value);
             }
         }
-        let firsts = values.remove(&0).unwrap_or_else(Vec::new);
+        let Some(firsts) = values.remove(&0) else {
+            return true;
+        };
         for first in firsts {
             // A record whose first part is full can end there.
             let others = values.values().map(Vec::len).max().unwrap_or(0);

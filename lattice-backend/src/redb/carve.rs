@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::backend::{FileError, RawPlace, RawRows};
+use crate::backend::{FileError, RawPlace, RawRow, RawRows};
 use crate::redb::error::open_error;
 use crate::redb::page::{ENDS, LEAF, PAGE_BYTES, count, u32_at};
 use crate::storage::Storage;
@@ -67,7 +67,7 @@ impl Carved {
 }
 
 impl RawRows for Carved {
-    fn each(&self, each: &mut dyn FnMut(RawPlace, &[u8], &[u8])) -> Result<(), FileError> {
+    fn each(&self, each: &mut dyn FnMut(RawRow<'_>)) -> Result<(), FileError> {
         let len = self.len()?;
         let mut window = vec![0; WINDOW];
         let mut offset = 0;
@@ -77,15 +77,8 @@ impl RawRows for Carved {
             self.read(offset, window);
             for start in (0..there.min(STEP)).step_by(PAGE) {
                 let leaf = &window[start..there.min(start + LEAF_BYTES)];
-                rows(leaf, &mut |place, key, value| {
-                    let within = [start, place].map(u64::try_from);
-                    let ([Ok(start), Ok(place)], Ok(len)) = (within, u32::try_from(value.len()))
-                    else {
-                        return;
-                    };
-                    let offset = offset + start + place;
-                    each(RawPlace { offset, len }, key, value);
-                });
+                let first = offset + u64::try_from(start).expect("a step is a few MiB");
+                rows(first, leaf, each);
             }
             offset += PAGE_BYTES * u64::from(STEP_PAGES);
         }
@@ -102,24 +95,103 @@ impl RawRows for Carved {
     }
 }
 
-/// The rows of a leaf: the position of the value, key and value.
-fn rows(leaf: &[u8], each: &mut dyn FnMut(usize, &[u8], &[u8])) {
-    let Some(count) = count(leaf).filter(|_| leaf[0] == LEAF) else {
+/// The rows of a leaf that begins at `first`.
+fn rows(first: u64, leaf: &[u8], each: &mut dyn FnMut(RawRow<'_>)) {
+    let Some(count) = count(leaf).filter(|count| leaf[0] == LEAF && ENDS + 8 * count < leaf.len())
+    else {
         return;
     };
     let end = |nth: usize| usize::try_from(u32_at(leaf, ENDS + 4 * nth)?).ok();
+    let row = |keys: [Option<usize>; 2], values: [Option<usize>; 2]| {
+        let key = leaf.get(keys[0]?..keys[1]?)?;
+        let value = leaf.get(values[0]?..values[1]?)?;
+        let offset = first + u64::try_from(values[0]?).ok()?;
+        let len = u32::try_from(value.len()).ok()?;
+        let place = RawPlace { offset, len };
+        Some(RawRow { place, key, value })
+    };
     let mut key_start = Some(ENDS + 8 * count);
     let mut value_start = count.checked_sub(1).and_then(end);
     for nth in 0..count {
         let (key_end, value_end) = (end(nth), end(count + nth));
-        let bytes = |start: Option<usize>, end: Option<usize>| leaf.get(start?..end?);
-        if let (Some(key), Some(value), Some(place)) = (
-            bytes(key_start, key_end),
-            bytes(value_start, value_end),
-            value_start,
-        ) {
-            each(place, key, value);
+        if let Some(row) = row([key_start, key_end], [value_start, value_end]) {
+            each(row);
         }
         (key_start, value_start) = (key_end, value_end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Disk, FileMode, MemoryDisk};
+
+    type Found = Vec<(Vec<u8>, Vec<u8>)>;
+
+    /// The rows that are found in a file with these bytes.
+    fn found(bytes: &[u8]) -> Found {
+        let disk = MemoryDisk::new();
+        let path = Path::new("a");
+        let storage = disk.open(path, FileMode::CreateNew).unwrap();
+        storage.write_at(0, bytes).unwrap();
+        let carved = Carved::new(storage, path);
+        let mut found = Vec::new();
+        carved
+            .each(&mut |row| {
+                assert_eq!(carved.value(row.place).unwrap(), row.value);
+                found.push((row.key.to_vec(), row.value.to_vec()));
+            })
+            .unwrap();
+        found
+    }
+
+    /// A page with two rows.
+    fn leaf() -> Vec<u8> {
+        let mut page = vec![LEAF, 0, 2, 0];
+        for end in [21_u32, 22, 25, 29] {
+            page.extend(end.to_le_bytes());
+        }
+        page.extend(b"abvalfour");
+        page.resize(PAGE, 0);
+        page
+    }
+
+    fn row(key: &[u8], value: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        (key.to_vec(), value.to_vec())
+    }
+
+    #[test]
+    fn rows_are_found_at_each_multiple_of_a_page_and_across_reads() {
+        let both = [row(b"a", b"val"), row(b"b", b"four")];
+        for pages in [0, 1, STEP / PAGE - 1, STEP / PAGE] {
+            let bytes = [vec![0; pages * PAGE], leaf()].concat();
+            assert_eq!(found(&bytes), both, "after {pages} pages");
+            assert_eq!(found(&[&[0], &*bytes].concat()), [], "not on a page");
+        }
+        // The end of the file cuts the second value.
+        assert_eq!(found(&leaf()[..28]), both[..1]);
+    }
+
+    #[test]
+    fn a_wrong_end_costs_the_rows_that_it_belongs_to() {
+        for (place, left) in [(4, 0), (8, 0), (12, 0), (16, 1)] {
+            let mut page = leaf();
+            page[place..place + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+            assert_eq!(found(&page).len(), left, "{place}");
+        }
+    }
+
+    /// Each count, and ends of all sizes: only that no call panics, and each row is in the file.
+    #[test]
+    fn any_bytes_can_be_searched() {
+        for count in 0..=u16::MAX {
+            for end in [0, 4, 4096, 65_535, u32::MAX] {
+                let mut page = vec![LEAF, 0];
+                page.extend(count.to_le_bytes());
+                page.extend(end.to_le_bytes());
+                page.resize(64, 7);
+                rows(0, &page, &mut |row| assert!(row.value.len() <= 64));
+            }
+        }
     }
 }
