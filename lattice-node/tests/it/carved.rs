@@ -160,6 +160,31 @@ fn each_lost_page_costs_the_ops_that_are_on_it() {
 }
 
 #[test]
+fn the_entries_of_a_log_are_found() {
+    let home_dir = tempfile::tempdir().unwrap();
+    let dir = home_dir.path();
+    let id = printed(dir, &["create", "core:logstore", "--alias", "log"]);
+    printed(dir, &["append", "log", "one", "two"]);
+    let file = state_db(dir, id.trim());
+    let mut bytes = fs::read(&file).unwrap();
+    zero_header(&mut bytes);
+    fs::write(&file, bytes).unwrap();
+    // By its path too, which names no store.
+    let copy = dir.join("copy.db");
+    fs::copy(&file, &copy).unwrap();
+    for store in ["log", copy.to_str().unwrap()] {
+        let output = lattice(dir, &["salvage", store]);
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let found = String::from_utf8(output.stdout).unwrap();
+        let parse = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        let found: Vec<Value> = found.lines().map(parse).collect();
+        let contents: Vec<_> = found.iter().map(|entry| &entry["content"]).collect();
+        assert_eq!(contents, ["one", "two"]);
+        assert!(found.iter().all(|entry| entry["doubt"].is_string()));
+    }
+}
+
+#[test]
 fn a_file_that_has_no_store_is_no_store() {
     let home_dir = tempfile::tempdir().unwrap();
     let dir = home_dir.path();
