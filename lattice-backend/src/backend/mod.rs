@@ -14,6 +14,8 @@ mod memory;
 #[cfg(not(any(feature = "std", not(target_arch = "wasm32"))))]
 mod no_error;
 #[cfg(feature = "std")]
+mod raw_rows;
+#[cfg(feature = "std")]
 mod rows;
 #[cfg(feature = "std")]
 mod state_db;
@@ -34,6 +36,8 @@ pub use integrity::Integrity;
 pub use memory::MemoryBackend;
 #[cfg(not(any(feature = "std", not(target_arch = "wasm32"))))]
 pub use no_error::BackendError;
+#[cfg(feature = "std")]
+pub use raw_rows::{RawPlace, RawRow, RawRows};
 #[cfg(feature = "std")]
 pub use rows::peek_open;
 #[cfg(feature = "std")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lattice_meta::MetaInfo;
 
 use crate::backend::{
-    BackendError, FileError, Integrity, PeekError, ReadTx, Result, Transaction, WriteTx,
+    BackendError, FileError, Integrity, PeekError, RawRows, ReadTx, Result, Transaction, WriteTx,
 };
 use crate::progress::ProgressSink;
 
@@ -354,6 +354,16 @@ pub trait StateBackend: Debug + Send + Sync {
     fn pack_copy(&self, target: &Path, progress: &ProgressSink) -> Result<(), FileError> {
         let _ = (target, progress);
         Ok(())
+    }
+
+    /// The rows that can be found in a file without what names its pages; `None` if the backend
+    /// cannot search its files.
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {
+        let _ = path;
+        Ok(None)
     }
 
     /// Verifies the backend's own checksums, unless a process has the file open for writing. Does

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::backend::{
-    Access, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, ReadTx, Result, Row,
-    RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
-    WriteTx, WriterLock,
+    Access, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, RawRows, ReadTx, Result,
+    Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, TurnHold,
+    Waiting, WriteTx, WriterLock,
 };
 
 /// Rows read and written, and the bytes of their keys and values. A lookup that finds nothing
@@ -136,6 +136,10 @@ impl StateBackend for CountingBackend {
         progress: &ProgressSink,
     ) -> Result<(), FileError> {
         self.backend.backup(path, target, edit, progress)
+    }
+
+    fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {
+        self.backend.raw_rows(path)
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

@@ -2,6 +2,7 @@
 //! state.
 
 mod call;
+pub mod carve;
 pub(crate) mod commits;
 pub(crate) mod contain;
 pub(crate) mod counters;

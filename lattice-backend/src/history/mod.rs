@@ -27,7 +27,7 @@ use crate::state::{EFFECT_BYTES, EffectHash};
 
 /// The longest value of a row in `ops`: three fill a page of 4 KiB. Longer records continue in rows
 /// whose keys end with the number of the part, from 1.
-const PART_BYTES: usize = 1340;
+pub(crate) const PART_BYTES: usize = 1340;
 /// The tail is written to the index when it has this many ops or bytes.
 const TAIL_OPS: usize = 256;
 const TAIL_BYTES: usize = 256 << 10;
@@ -197,7 +197,7 @@ pub(crate) struct Applied {
 }
 
 /// Splits a record into branch, effect hash and op bytes.
-fn split_record(record: &[u8]) -> Option<(BranchNo, EffectHash, &[u8])> {
+pub(crate) fn split_record(record: &[u8]) -> Option<(BranchNo, EffectHash, &[u8])> {
     let mut rest = record;
     let branch = BranchNo(varint::take(&mut rest)?);
     let (effect, op) = rest.split_first_chunk::<EFFECT_BYTES>()?;

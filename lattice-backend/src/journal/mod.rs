@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::backend::file_error::FileFault;
 use crate::backend::{
     Access, BackendError, Busy, FileError, Integrity, Journal, OpenOptions, Peek, PeekError,
-    Result, Sharing, StateBackend, StateDb, WriteTx, WriterLock, copy_store, peek_open,
+    RawRows, Result, Sharing, StateBackend, StateDb, WriteTx, WriterLock, copy_store, peek_open,
 };
 use crate::progress::ProgressSink;
 use crate::storage::{Disk, FileMode};
@@ -251,6 +251,10 @@ impl StateBackend for JournaledBackend {
     ) -> Result<(), FileError> {
         copy_store(self, &*self.inner, path, target, edit, progress)?;
         self.inner.pack_copy(target, progress)
+    }
+
+    fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {
+        self.inner.raw_rows(path)
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

@@ -1,6 +1,7 @@
 //! The redb backend. Only this module names redb.
 
 mod adapter;
+mod carve;
 mod db;
 mod error;
 mod file;
@@ -28,13 +29,14 @@ use std::time::Duration;
 
 use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::{
-    Access, FileError, Integrity, OpenOptions, Peek, PeekError, Result, Sharing, StateBackend,
-    StateDb, Table, WriteTx, WriterLock, copy_store, read_peek,
+    Access, FileError, Integrity, OpenOptions, Peek, PeekError, RawRows, Result, Sharing,
+    StateBackend, StateDb, Table, WriteTx, WriterLock, copy_store, read_peek,
 };
 use crate::progress::{ProgressSink, Stage};
 use crate::storage::{Disk, FileId, FileMode, LockKind, Storage, lock_beside};
 
 use adapter::{Adapter, LockView};
+use carve::Carved;
 use db::{Opened, Place, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
 use new_file::NewFile;
@@ -356,6 +358,12 @@ impl StateBackend for RedbBackend {
         Ok(Arc::new(
             db.map_err(|fault| fault.at(&std::env::temp_dir()))?,
         ))
+    }
+
+    fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {
+        let storage = self.storage(path, FileMode::Read);
+        let storage = storage.map_err(|fault| fault.at(path))?;
+        Ok(Some(Box::new(Carved::new(storage, path))))
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

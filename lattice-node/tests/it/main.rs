@@ -7,6 +7,7 @@ mod borders;
 mod bulk;
 #[cfg(unix)]
 mod bundles;
+mod carved;
 mod chain;
 mod chat;
 #[cfg(feature = "wasm")]

@@ -1,6 +1,7 @@
 //! The stores of a data directory.
 
 mod building;
+mod carve;
 mod compact;
 mod copies;
 mod create;

@@ -300,22 +300,6 @@ Example: lattice rebuild fruit
 
 JSON: store_id, ops, state_hash, state_hash_before, kept, difference, journal_lost (whether the journal was damaged or missing)";
 
-pub(super) const SALVAGE: &str = "\
-For a store that `rebuild` refuses, without a copy for `restore`. Changes nothing. Prints JSON Lines that \
-`import` reads, each row with a field `doubt`, which is null if the row is intact.
-
-If the history can be replayed, the rows are those of the history, and `doubt` says where the stored rows \
-differ. If not, all rows that can be read are printed, and are in doubt unless they match the recorded state \
-hash. What is missing is printed at the end. If anything is in doubt or missing, the exit code is 4. The \
-replayed state is kept in TMPDIR until then, about as large as the store.
-
-Example: lattice salvage fruit > fruit.jsonl
-         lattice salvage ./damaged.db rows.jsonl
-
-JSON, one object per row: key, value, doubt; or time, author, content, doubt; at the end, on standard error if the \
-rows are on standard output: store_id, file, rows, in_doubt, missing (texts), history (why it cannot be replayed, \
-or null), bytes";
-
 pub(super) const COMPACT: &str = "\
 Changes only the length of the file. Fails with exit code 5 while a process has the store open for \
 writing or holds a snapshot of it.

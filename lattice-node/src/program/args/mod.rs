@@ -9,6 +9,7 @@ mod groups;
 mod help;
 mod keys;
 mod logs;
+mod salvage;
 mod stores;
 mod terminal;
 mod upgrade;
@@ -32,10 +33,10 @@ pub(super) use exchange::{CloneStore, Peers, Serve, SyncStore};
 pub(super) use groups::{first_commands, program, suggest};
 pub(super) use keys::{Batch, Conflicts, Delete, Exists, Get, Put, Scan};
 pub(super) use logs::{Append, Tail};
+pub(super) use salvage::Salvage;
 pub(super) use stores::{
     Alias, AliasCommand, Call, Create, Delimiter, Describe, Doctor, Export, ExportFormat, Identity,
-    IdentityCommand, Import, ImportFormat, List, Migrate, Retention, Salvage, SortBy, Stats,
-    Verify,
+    IdentityCommand, Import, ImportFormat, List, Migrate, Retention, SortBy, Stats, Verify,
 };
 #[cfg(feature = "shell")]
 pub(super) use terminal::Prompt;
@@ -221,7 +222,7 @@ pub(super) enum Command {
     #[command(after_long_help = help::REBUILD)]
     Rebuild(Store),
     /// Export what can be read of a damaged store, and mark what is in doubt
-    #[command(after_long_help = help::SALVAGE)]
+    #[command(after_long_help = salvage::SALVAGE)]
     Salvage(Salvage),
     /// Shrink a store's file
     #[command(after_long_help = help::COMPACT)]

@@ -261,17 +261,6 @@ pub(in super::super) struct Verify {
 }
 
 #[derive(Debug, clap::Args)]
-pub(in super::super) struct Salvage {
-    #[command(flatten)]
-    pub(in super::super) store: Store,
-    /// The file to create; an existing file is refused; `-`, as without FILE, is standard output
-    pub(in super::super) file: Option<FileArg>,
-    /// The permission bits of the file
-    #[arg(long, value_name = "OCTAL", default_value = "600")]
-    pub(in super::super) mode: Mode,
-}
-
-#[derive(Debug, clap::Args)]
 pub(in super::super) struct Migrate {
     #[command(flatten)]
     pub(in super::super) store: Store,

@@ -48,7 +48,11 @@ impl Step {
     pub(super) const fn for_replaced(self) -> &'static str {
         match self {
             Self::Restore => "restore another copy",
-            _ => "`lattice restore FILE` restores a copy",
+            Self::Salvage => "`lattice restore FILE` restores a copy",
+            _ => {
+                "`lattice restore FILE` restores a copy, and without one `lattice salvage STORE` exports \
+                 what can be found"
+            }
         }
     }
 }

@@ -139,6 +139,12 @@ impl Store<'_, '_> {
         self.store_id.is_some() && manager.has_journal_fault(&self.subject.path)
     }
 
+    /// Whether the bytes of a file that cannot be opened say which store it was.
+    fn has_ops_to_find(&self) -> bool {
+        let found = self.context.node.manager().carve(&self.subject.path);
+        matches!(found, Ok(Some(_)))
+    }
+
     fn history(&mut self, history: &dyn StoreHandle) -> Result<(), Failure> {
         if history.is_unconfirmed_copy()? {
             self.find(
@@ -206,14 +212,17 @@ impl Store<'_, '_> {
             kind if kind.is_damage() && self.has_journal_fault() => {
                 return self.damaged("journal", failure.message(), "lattice rebuild STORE");
             }
-            // Of a file whose first table cannot be read, nothing can be salvaged.
             kind if kind.is_damage() && self.store_id.is_none() => Some("lattice restore FILE"),
             kind if kind.is_damage() => Some("lattice salvage STORE"),
             Kind::NotAStore | Kind::NoStore => Some("lattice restore FILE"),
             // Of code that is not here, or of another process, the message says what to do.
             _ => None,
         };
-        self.find(kind.name(), failure.message(), command);
+        let mut message = failure.message().to_owned();
+        if is_damage && self.store_id.is_none() && self.has_ops_to_find() {
+            message += "; without a copy, `lattice salvage STORE` exports what can be found in it";
+        }
+        self.find(kind.name(), &message, command);
         if let Some(finding) = self.findings.last_mut() {
             finding.is_damage = is_damage;
         }

@@ -19,7 +19,8 @@ pub(super) fn write(sources: &Sources, rows: &mut Rows<'_, '_>) -> Result<(), Fa
                 Some(Ok(Some(found))) if found == entry => None,
                 Some(Ok(Some(_))) => Some(doubt::DIFFERS),
                 Some(Err(_)) => Some(doubt::UNREADABLE),
-                Some(Ok(None)) | None => Some(doubt::ONLY_HISTORY),
+                Some(Ok(None)) => Some(doubt::ONLY_HISTORY),
+                None => Some(sources.unstored()),
             };
             put(rows, &entry, doubt)?;
         }

@@ -3,7 +3,10 @@
 //! If the history is intact, a replay of it says what the state must be: rows that differ, or that
 //! only one of both has, are in doubt. If it is not, the rows are believed only if they match the
 //! recorded state hash.
+//!
+//! Of a file that cannot be opened, the ops are searched in its bytes, and replayed.
 
+mod carved;
 mod entries;
 mod keys;
 
@@ -17,7 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::program::args;
 use crate::program::bulk::plural;
 use crate::program::context::Context;
-use crate::program::failure::{Failure, chain};
+use crate::program::failure::{Failure, Kind, chain};
 use crate::program::output::json_text;
 use crate::program::pipes::{FileArg, Sink, Target};
 use crate::{Access, Depth, KvStore, LogStore, Node, StoreHandle};
@@ -29,6 +32,7 @@ mod doubt {
     pub(super) const ONLY_HISTORY: &str = "it is in the history only";
     pub(super) const UNREADABLE: &str = "the stored row cannot be read; this is from the history";
     pub(super) const NOT_HISTORY: &str = "it is not in the history";
+    pub(super) const CARVED: &str = "it is from the ops that were found in a file that cannot be opened; later ones can be missing";
     pub(super) const UNPROVEN: &str = "the history is damaged, and the state hash does not match";
 }
 
@@ -41,11 +45,26 @@ struct Sources {
     stored: Option<Arc<dyn StoreHandle>>,
     /// What is wrong with the history.
     history: Option<String>,
-    /// Whether the journal is damaged or not there.
-    lacks_journal: bool,
+    /// Whether the file cannot be opened, and the ops were searched in its bytes.
+    is_carved: bool,
+    /// What is known to be missing.
+    missing: Vec<String>,
     /// Why a row is in doubt that nothing but the file says.
     alone: Option<&'static str>,
 }
+
+impl Sources {
+    /// The doubt of a row of the replay if nothing that is stored can be read.
+    fn unstored(&self) -> &'static str {
+        match self.is_carved {
+            true => doubt::CARVED,
+            false => doubt::ONLY_HISTORY,
+        }
+    }
+}
+
+/// What only a damaged journal had.
+const LOST: &str = "the newest writes, which only the damaged or missing journal had";
 
 /// What was written.
 #[derive(Debug, Default)]
@@ -63,9 +82,18 @@ pub(super) fn salvage(context: &mut Context<'_>, args: &args::Salvage) -> Result
     };
     target.check_mode()?;
     let path = place(context, args)?;
+    if args.ops {
+        return carved::write_ops(context, &path, target);
+    }
     let scratch = tempfile::tempdir()
         .map_err(|error| Failure::from(error).within("cannot make a temporary directory"))?;
-    let sources = open(context, &path, &scratch.path().join("state.db"))?;
+    let opened = open(context, &path, &scratch.path().join("state.db"));
+    let sources = match opened {
+        Err(failure) if failure.is_damage() || failure.kind() == Kind::NotAStore => {
+            carved::open(context, &path, &scratch.path().join("carved"), failure)?
+        }
+        opened => opened?,
+    };
     let (salvaged, bytes) = target.write(context, |sink| write(&sources, sink))?;
     let name = target.name();
     let summary = json!({
@@ -86,10 +114,19 @@ pub(super) fn salvage(context: &mut Context<'_>, args: &args::Salvage) -> Result
             context.out.note(&format!("missing: {missing}"));
         }
         if let Some(history) = &sources.history {
-            context
-                .out
-                .note(&format!("the history cannot be replayed: {history}"));
+            let what = match sources.is_carved {
+                true => "the file cannot be opened",
+                false => "the history cannot be replayed",
+            };
+            context.out.note(&format!("{what}: {history}"));
         }
+    }
+    if sources.is_carved {
+        return Err(Failure::damaged(
+            "the store's file cannot be opened; `lattice restore FILE` restores a copy, and without one \
+             `lattice salvage STORE BUNDLE --ops` writes the ops that were found in it, which make a store \
+             with the same id",
+        ));
     }
     let is_whole = salvaged.in_doubt == 0 && salvaged.missing.is_empty();
     match is_whole && sources.history.is_none() {
@@ -150,7 +187,8 @@ fn open(context: &Context<'_>, path: &Path, scratch: &Path) -> Result<Sources, F
         stored,
         history,
         alone,
-        lacks_journal,
+        is_carved: false,
+        missing: Vec::from_iter(lacks_journal.then(|| LOST.to_owned())),
     })
 }
 
@@ -159,20 +197,23 @@ fn write(sources: &Sources, sink: &mut Sink<'_>) -> Result<Salvaged, Failure> {
     let any = any.expect("one of both was opened");
     let mut rows = Rows {
         sink,
-        salvaged: Salvaged::default(),
+        salvaged: Salvaged {
+            missing: sources.missing.clone(),
+            ..Salvaged::default()
+        },
     };
-    if sources.lacks_journal {
-        let lost = "the newest writes, which only the damaged or missing journal had";
-        rows.salvaged.missing.push(lost.to_owned());
-    }
     if any.downcast_ref::<KvStore>().is_some() {
         keys::write(sources, &mut rows)?;
     } else if any.downcast_ref::<LogStore>().is_some() {
         entries::write(sources, &mut rows)?;
     } else {
+        let command = match sources.is_carved {
+            true => "`lattice salvage STORE BUNDLE --ops` writes the ops that were found in it",
+            false => "`lattice bundle create STORE FILE` writes its history",
+        };
         return Err(Failure::usage(format!(
             "store {} is of type {}, and `salvage` is for core:kvstore and core:logstore stores; \
-             `lattice bundle create STORE FILE` writes its history",
+             {command}",
             sources.store_id,
             any.store_type()
         )));
