@@ -114,7 +114,7 @@ impl Core {
                 Ok(Found::Done) => break Ok(None),
                 Ok(Found::Plain(base)) => break Ok(Some(base)),
                 Err(BackendError::JournalMissing { .. } | BackendError::Damaged { .. })
-                    if self.salvages =>
+                    if self.reads_damaged =>
                 {
                     break self.read_damaged(current);
                 }

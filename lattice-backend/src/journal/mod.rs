@@ -179,8 +179,9 @@ impl JournaledBackend {
             begins_sessions: options.journal == Journal::On
                 && options.work.is_none()
                 && options.sharing == Sharing::SingleWriter,
-            salvages: options.journal == Journal::Salvage
-                || (self.reads_damaged && options.access == Access::ReadOnly),
+            salvages: options.journal == Journal::Salvage,
+            reads_damaged: options.access == Access::ReadOnly
+                && (self.reads_damaged || options.journal == Journal::Salvage),
             snapshots,
             tuning: self.tuning,
             share: Share::new(self.tuning.process_bytes),

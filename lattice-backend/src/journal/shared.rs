@@ -45,6 +45,8 @@ pub(super) struct Core {
     pub(super) begins_sessions: bool,
     /// Whether a damaged or missing journal is given up.
     pub(super) salvages: bool,
+    /// Whether readers see what can be read of one.
+    pub(super) reads_damaged: bool,
     /// Whether the last snapshot is kept for the next caller.
     pub(super) snapshots: Snapshots,
     pub(super) tuning: Tuning,
