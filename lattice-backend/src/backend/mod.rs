@@ -41,7 +41,7 @@ pub use raw_rows::{RawPlace, RawRow, RawRows};
 #[cfg(feature = "std")]
 pub use rows::peek_open;
 #[cfg(feature = "std")]
-pub(crate) use rows::{check_journal, copy_store, read_meta, read_peek};
+pub(crate) use rows::{CountedRows, check_journal, copy_store, read_meta, read_peek};
 #[cfg(feature = "std")]
 pub use state_db::{
     Access, CommitMark, Journal, JournalInfo, OpenOptions, Peek, Sharing, StateBackend, StateDb,

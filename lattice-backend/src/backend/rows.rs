@@ -1,5 +1,6 @@
 //! What all backends do alike with the rows of a store: peek and copy.
 
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use lattice_meta::MetaInfo;
@@ -7,7 +8,7 @@ use lattice_meta::MetaInfo;
 use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::{
     BackendError, Direction, EVERYTHING, FileError, OpenOptions, Peek, PeekError, ReadTx, Result,
-    StateBackend, StateDb, Table, WriteTx,
+    Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, WriteTx,
 };
 use crate::history::system::{JOURNAL, LOGIC};
 use crate::machine::LogicVersion;
@@ -74,16 +75,9 @@ pub(crate) fn copy_store(
     check_journal(&*tx).map_err(unreadable)?;
     // `create` would attribute a read error of the source to the target file.
     let mut unread = None;
-    let copied = backend.create(target, &mut |to| match copy_rows(&*tx, to, progress) {
-        Ok(()) => edit(to),
-        Err(CopyError::Write(error)) => Err(error),
-        Err(CopyError::Read(error)) => {
-            unread = Some(error);
-            Err(BackendError::storage(
-                "copying rows",
-                "the source cannot be read",
-            ))
-        }
+    let copied = backend.create(target, &mut |to| {
+        copy_rows(&*tx, to, &mut unread, progress)?;
+        edit(to)
     });
     drop(tx);
     // The copy is complete or gone. A file that was only read loses nothing if closing it fails.
@@ -91,34 +85,86 @@ pub(crate) fn copy_store(
     unread.map_or(copied, |error| Err(unreadable(error)))
 }
 
-/// Why copying rows failed.
-enum CopyError {
-    Read(BackendError),
-    Write(BackendError),
-}
-
-/// Copies every row of every table.
+/// Copies every row of every table. An error of `from` goes to `unread`.
 fn copy_rows(
     from: &dyn ReadTx,
     to: &mut dyn WriteTx,
+    unread: &mut Option<BackendError>,
     progress: &ProgressSink,
-) -> Result<(), CopyError> {
-    let total = all_rows(from).map_err(CopyError::Read)?;
+) -> Result<()> {
+    let total = all_rows(from).map_err(|error| set_aside(error, unread))?;
     let mut copied = Counted::new(progress, Stage::Copy, total);
     for table in Table::ALL {
-        let rows = from.range(table, EVERYTHING, Direction::Forward);
-        let mut rows = rows.map_err(CopyError::Read)?;
-        while let Some(row) = rows.next().map_err(CopyError::Read)? {
-            // The copy has no journal, and a copy of this file has none that is open.
-            if table == Table::System && row.key == JOURNAL {
-                continue;
-            }
-            to.put(table, row.key, row.value)
-                .map_err(CopyError::Write)?;
-            copied.one();
+        for &span in spans(table) {
+            let rows = from.range(table, span, Direction::Forward);
+            let rows = rows.map_err(|error| set_aside(error, unread))?;
+            let rows = CountedRows {
+                rows,
+                counted: &mut copied,
+            };
+            to.append(table, &mut Readable { rows, unread })?;
         }
     }
     Ok(())
+}
+
+/// The rows of a table that a copy has. It has no journal, and a copy of this file has none that is
+/// open.
+fn spans(table: Table) -> &'static [Span<'static>] {
+    match table {
+        Table::System => &[
+            (Bound::Unbounded, Bound::Excluded(JOURNAL)),
+            (Bound::Excluded(JOURNAL), Bound::Unbounded),
+        ],
+        _ => &[EVERYTHING],
+    }
+}
+
+/// Rows whose number is reported while they are read.
+pub(crate) struct CountedRows<'a, 'p> {
+    pub(crate) rows: Rows<'a>,
+    pub(crate) counted: &'a mut Counted<'p>,
+}
+
+impl RowCursor for CountedRows<'_, '_> {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        let row = self.rows.next()?;
+        if row.is_some() {
+            self.counted.one();
+        }
+        Ok(row)
+    }
+
+    fn visit(&mut self, each: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>) -> Result<()> {
+        self.rows.visit(&mut |row| {
+            self.counted.one();
+            each(row)
+        })
+    }
+}
+
+/// Rows of the source of a copy, whose errors are set aside.
+struct Readable<'a, 'p> {
+    rows: CountedRows<'a, 'p>,
+    unread: &'a mut Option<BackendError>,
+}
+
+impl RowCursor for Readable<'_, '_> {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        let row = self.rows.next();
+        row.map_err(|error| set_aside(error, self.unread))
+    }
+
+    fn visit(&mut self, each: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>) -> Result<()> {
+        let visited = self.rows.visit(each);
+        visited.map_err(|error| set_aside(error, self.unread))
+    }
+}
+
+/// Keeps an error of the source, and returns one with which writing the copy ends.
+fn set_aside(error: BackendError, unread: &mut Option<BackendError>) -> BackendError {
+    *unread = Some(error);
+    BackendError::storage("copying rows", "the source cannot be read")
 }
 
 /// The number of rows of all tables, if the backend knows it.

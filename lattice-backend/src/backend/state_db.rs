@@ -329,7 +329,7 @@ pub trait StateBackend: Debug + Send + Sync {
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError>;
 
     /// Copies the store's current state to a new file. The copy is consistent even while a writer
-    /// is active, and does not include unused space. `edit` changes rows of the copy in the
+    /// is active, and has little unused space. `edit` changes rows of the copy in the
     /// transaction that writes it, as
     /// [`mark_copied`](crate::engine::write::mark_copied) does; so a copy without its changes is
     /// never visible. Reports to `progress`.
@@ -346,7 +346,8 @@ pub trait StateBackend: Debug + Send + Sync {
         progress: &ProgressSink,
     ) -> Result<(), FileError>;
 
-    /// Frees the unused space of a file that rows were just copied to, and that nothing has open.
+    /// Frees the unused space of a file that rows were just copied to, and that nothing has open; a
+    /// backend may leave a small share of the file unused.
     /// If that fails, the file is removed. Reports to `progress`.
     ///
     /// # Errors

@@ -272,4 +272,16 @@ pub trait WriteTx: ReadTx {
     /// # Errors
     /// What the backend reports.
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Writes rows that ascend and come after all rows of the table. A backend can do that faster
+    /// than row by row.
+    ///
+    /// # Errors
+    /// What the rows and the backend report. The transaction then cannot be committed.
+    fn append(&mut self, table: Table, rows: &mut dyn RowCursor) -> Result<()> {
+        while let Some(row) = rows.next()? {
+            self.put(table, row.key, row.value)?;
+        }
+        Ok(())
+    }
 }

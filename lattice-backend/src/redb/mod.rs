@@ -40,13 +40,16 @@ use carve::Carved;
 use db::{Opened, Place, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
 use new_file::NewFile;
-use pack::shrink;
+use pack::shrink_copy;
 use scratch::Unsynced;
 use turn::{Patience, Turn};
 use turns::TurnDb;
 
 /// Cache for a peek, which reads a handful of pages.
 const PEEK_CACHE_BYTES: usize = 256 << 10;
+/// Cache for a scratch store. A replay changes its rows in any order, so what the cache does not
+/// hold is read and written again and again.
+const SCRATCH_CACHE_BYTES: usize = 64 << 20;
 /// The shortest wait for a lock that a short peek of a crashed store may hold, or a writer that
 /// opens the file, for callers that do not want to wait.
 const MIN_WAIT: Duration = Duration::from_millis(20);
@@ -302,6 +305,7 @@ impl RedbBackend {
         let storage = Unsynced(storage.map_err(|error| FileFault::Io(error.into()))?);
         let options = OpenOptions {
             sharing: Sharing::Exclusive,
+            cache_bytes: SCRATCH_CACHE_BYTES,
             ..OpenOptions::read_write()
         };
         let database = create_database(Box::new(storage), &options)?;
@@ -312,8 +316,9 @@ impl RedbBackend {
     fn shrink_file(&self, path: &Path) -> Result<(), FileFault> {
         let storage = self.storage(path, FileMode::ReadWrite)?;
         contain(|| {
+            let file_bytes = storage.len_bytes().map_err(open_error)?;
             let mut database = create_database(storage, &OpenOptions::read_write())?;
-            shrink(&mut database)?;
+            shrink_copy(&mut database, file_bytes)?;
             database.close().map_err(file_error)
         })
     }

@@ -1,11 +1,14 @@
 //! Write transactions.
 
 use std::cell::OnceCell;
+use std::ops::{Bound, ControlFlow};
 
-use redb::WriteTransaction;
+use redb::{CursorError, WriteTransaction};
 use self_cell::self_cell;
 
-use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table, Ticket, Transaction, WriteTx};
+use crate::backend::{
+    Direction, ReadTx, Result, RowCursor, Rows, Span, Table, Ticket, Transaction, WriteTx,
+};
 use crate::redb::error::{contain, storage_error, wrapped_error};
 use crate::redb::tx::{Bytes, definition, get, owned, range, row_count, show};
 
@@ -167,6 +170,31 @@ impl<G> WriteTx for RedbTransaction<G> {
             owned(before.map_err(|error| storage_error("removing a row", error))?)
         })
     }
+
+    fn append(&mut self, table: Table, rows: &mut dyn RowCursor) -> Result<()> {
+        self.write(table, |table| append(table, rows))
+    }
+}
+
+/// Writes rows after all rows of a table. redb's cursor fills whole pages with them.
+pub(super) fn append(
+    table: &mut redb::Table<'_, Bytes, Bytes>,
+    rows: &mut dyn RowCursor,
+) -> Result<()> {
+    let failed = |error: CursorError| wrapped_error("writing rows", error);
+    let end = table.upper_bound_mut(Bound::<&[u8]>::Unbounded);
+    let mut end = end.map_err(|error| storage_error("writing rows", error))?;
+    let mut written = Ok(());
+    rows.visit(&mut |row| match end.insert_before(row.key, row.value) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            written = Err(failed(error));
+            ControlFlow::Break(())
+        }
+    })?;
+    written?;
+    end.close()
+        .map_err(|error| storage_error("writing rows", error))
 }
 
 impl<G> Transaction for RedbTransaction<G> {

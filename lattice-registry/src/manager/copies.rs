@@ -57,9 +57,9 @@ impl StoreManager {
 
     /// Copies the current state of any store to a new file, which is a store itself. Readers and
     /// writers are not interrupted, but a store that is open exclusively must be closed first. The
-    /// copy has no unused space. It appears at the target when it is complete, and only its owner
-    /// can read it. The copy is marked as one: the store's owner, the authors of its ops and this
-    /// manager's author do not write to it before it is confirmed
+    /// copy has little unused space. It appears at the target when it is complete, and only its
+    /// owner can read it. The copy is marked as one: the store's owner, the authors of its ops and
+    /// this manager's author do not write to it before it is confirmed
     /// ([`confirm_copy`](lattice_backend::engine::Engine::confirm_copy)). A store that this data
     /// directory does not vouch for is verified first ([`IfUnverified`](crate::IfUnverified)).
     ///

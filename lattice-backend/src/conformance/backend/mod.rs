@@ -21,7 +21,7 @@ use crate::backend::{
 /// # Panics
 /// If the backend breaks a rule; the message names the rule.
 pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
-    let checks: [fn(&Site); 25] = [
+    let checks: [fn(&Site); 26] = [
         lifecycle::is_made_once_and_only_if_the_birth_succeeds,
         lifecycle::is_not_found,
         lifecycle::is_peeked_at_closed_open_and_again,
@@ -39,6 +39,7 @@ pub fn backend(fresh: impl Fn() -> (Arc<dyn StateBackend>, PathBuf)) {
         transactions::see_their_own_writes,
         transactions::give_previous_values,
         transactions::take_all_rows,
+        transactions::append_rows,
         transactions::are_isolated_from_snapshots,
         durability::a_snapshot_shows_what_was_waited_for,
         durability::a_commit_does_not_need_its_ticket,

@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
-use crate::backend::{Direction, EVERYTHING, OpenOptions, Table};
+use crate::backend::{
+    BackendError, Direction, EVERYTHING, OpenOptions, Result, Row, RowCursor, Table,
+};
 use crate::conformance::backend::{Site, begin, commit, committed, rows};
 
 pub(super) fn are_atomic(site: &Site) {
@@ -258,6 +260,66 @@ pub(super) fn take_all_rows(site: &Site) {
         found == expected,
         "rows of odd sizes come back as they were"
     );
+}
+
+/// Appended rows come after those that are there. An error of their source ends the transaction.
+pub(super) fn append_rows(site: &Site) {
+    let db = site.writer();
+    let all: Vec<_> = (0..6000_u32)
+        .map(|nth| (nth.to_be_bytes().to_vec(), nth.to_string().into_bytes()))
+        .collect();
+    let last = (vec![1], vec![7; 1 << 20]);
+    commit(&*db, |tx| {
+        tx.put(Table::Data, &all[0].0, &all[0].1)?;
+        tx.append(Table::Data, &mut Listed::new(&all[1..5000]))?;
+        tx.put(Table::Data, &all[5000].0, &all[5000].1)?;
+        tx.append(Table::Data, &mut Listed::new(&all[5001..]))?;
+        tx.append(Table::Data, &mut Listed::new(&[]))?;
+        assert_eq!(tx.get(Table::Data, &all[42].0)?.as_ref(), Some(&all[42].1));
+        tx.append(Table::Data, &mut Listed::new(std::slice::from_ref(&last)))
+    });
+    let mut tx = begin(&*db);
+    let more = [(vec![2], vec![])];
+    let failed = tx.append(
+        Table::Data,
+        &mut Listed {
+            fails: true,
+            ..Listed::new(&more)
+        },
+    );
+    assert!(matches!(failed, Err(BackendError::Closed)), "{failed:?}");
+    drop(tx);
+    db.close().expect("closing");
+    let db = site.open(&OpenOptions::read_only());
+    let snapshot = db.snapshot().expect("a snapshot");
+    let found = rows(&*snapshot, Table::Data, EVERYTHING, Direction::Forward);
+    let expected: Vec<_> = all.into_iter().chain([last]).collect();
+    assert!(found == expected, "appended rows come back as they were");
+}
+
+/// Rows of a list, after which reading fails or ends.
+struct Listed<'a> {
+    rows: &'a [(Vec<u8>, Vec<u8>)],
+    fails: bool,
+}
+
+impl<'a> Listed<'a> {
+    fn new(rows: &'a [(Vec<u8>, Vec<u8>)]) -> Self {
+        Self { rows, fails: false }
+    }
+}
+
+impl RowCursor for Listed<'_> {
+    fn next(&mut self) -> Result<Option<Row<'_>>> {
+        match self.rows.split_first() {
+            Some(((key, value), rest)) => {
+                self.rows = rest;
+                Ok(Some(Row { key, value }))
+            }
+            None if self.fails => Err(BackendError::Closed),
+            None => Ok(None),
+        }
+    }
 }
 
 pub(super) fn are_isolated_from_snapshots(site: &Site) {

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use lattice_meta::SchemaVersion;
 
 use crate::backend::{
-    BackendError, Direction, EVERYTHING, Integrity, ReadTx, Result, Row, RowCursor, Rows,
-    StateBackend, Table,
+    BackendError, CountedRows, Direction, EVERYTHING, Integrity, ReadTx, Result, StateBackend,
+    Table,
 };
 use crate::cores::both;
 use crate::engine::Inner;
@@ -148,9 +148,10 @@ pub(crate) fn rescan<M: StateMachine>(
     let hasher = ElementHasher::default();
     let mut all = ElementChanges::default();
     let mut elements = all.gather(&hasher);
-    let mut rows = Reported {
+    let mut counted = Counted::new(progress, Stage::Rows, tx.row_count(Table::Data)?);
+    let mut rows = CountedRows {
         rows: tx.range(Table::Data, EVERYTHING, Direction::Forward)?,
-        counted: Counted::new(progress, Stage::Rows, tx.row_count(Table::Data)?),
+        counted: &mut counted,
     };
     contain(|| {
         machine.elements_of(schema, &mut rows, history, &mut |_, key, value| {
@@ -161,22 +162,6 @@ pub(crate) fn rescan<M: StateMachine>(
     let mut sum = Accumulator::default();
     sum.change(&all)?;
     Ok(sum)
-}
-
-/// Rows whose number is reported while they are read.
-struct Reported<'a> {
-    rows: Rows<'a>,
-    counted: Counted<'a>,
-}
-
-impl RowCursor for Reported<'_> {
-    fn next(&mut self) -> Result<Option<Row<'_>>> {
-        let row = self.rows.next()?;
-        if row.is_some() {
-            self.counted.one();
-        }
-        Ok(row)
-    }
 }
 
 /// Combines the results of two threads. If the disk fails under one thread, the other one fails

@@ -83,6 +83,10 @@ impl Replayed {
     }
 }
 
+/// The most chunks that are applied in one transaction. Each commit writes most pages of a large
+/// state, whose rows the ops change in any order.
+const CHUNKS: usize = 16;
+
 /// Ops in the order of application, and the fault that ended reading them.
 struct Chunk {
     first: u64,
@@ -146,33 +150,41 @@ impl<M: StateMachine> Replay<M> {
         let first = self.inner.writer()?.ledger.applied;
         progress.report(Stage::Replay, first, Some(total));
         let mut chunk = self.read_chunk(source, first, total)?;
+        let report = |done| progress.report(Stage::Replay, done, Some(total));
         while chunk.first < total && !replayed.is_cut {
-            let next = chunk.next();
-            let mut apply_and_read = || {
-                self.record(&chunk, &mut replayed, &|done| {
-                    progress.report(Stage::Replay, done, Some(total));
-                })?;
-                self.read_chunk(source, next, total)
-            };
-            let read = match signatures {
-                Signatures::Trust => apply_and_read(),
-                Signatures::Check => {
-                    let ops = (chunk.first..).zip(&chunk.ops).collect();
-                    let (checked, read) = on_all_cores(
-                        ops,
-                        SIGNATURES,
-                        Verifier::default,
-                        check_signature,
-                        apply_and_read,
-                    );
-                    replayed.take_in(checked.into_iter().flatten());
-                    read
+            self.inner.transact(|recorder| {
+                recorder.changed_keys = Some(Vec::new());
+                for _ in 0..CHUNKS {
+                    let next = chunk.next();
+                    let mut apply_and_read = || {
+                        self.record(recorder, &chunk, &mut replayed, &report)?;
+                        self.read_chunk(source, next, total)
+                    };
+                    let read = match signatures {
+                        Signatures::Trust => apply_and_read(),
+                        Signatures::Check => {
+                            let ops = (chunk.first..).zip(&chunk.ops).collect();
+                            let (checked, read) = on_all_cores(
+                                ops,
+                                SIGNATURES,
+                                Verifier::default,
+                                check_signature,
+                                apply_and_read,
+                            );
+                            replayed.take_in(checked.into_iter().flatten());
+                            read
+                        }
+                    };
+                    if let Some(fault) = chunk.fault.take() {
+                        replayed.cut(next, None, fault);
+                    }
+                    chunk = read?;
+                    if chunk.first >= total || replayed.is_cut {
+                        break;
+                    }
                 }
-            };
-            if let Some(fault) = chunk.fault.take() {
-                replayed.cut(next, None, fault);
-            }
-            chunk = read?;
+                Ok::<_, Undo<BackendError>>(())
+            })?;
         }
         self.index_all()?;
         Ok(replayed)
@@ -231,18 +243,21 @@ impl<M: StateMachine> Replay<M> {
         Ok(chunk)
     }
 
-    fn record(&self, chunk: &Chunk, replayed: &mut Replayed, report: &dyn Fn(u64)) -> Result<()> {
-        self.inner.transact(|recorder| {
-            recorder.changed_keys = Some(Vec::new());
-            for (index, applied) in (chunk.first..).zip(&chunk.ops) {
-                self.record_one(recorder, index, applied, replayed)?;
-                if replayed.is_cut {
-                    break;
-                }
-                report(index + 1);
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_, M>,
+        chunk: &Chunk,
+        replayed: &mut Replayed,
+        report: &dyn Fn(u64),
+    ) -> Result<()> {
+        for (index, applied) in (chunk.first..).zip(&chunk.ops) {
+            self.record_one(recorder, index, applied, replayed)?;
+            if replayed.is_cut {
+                break;
             }
-            Ok::<_, Undo<BackendError>>(())
-        })
+            report(index + 1);
+        }
+        Ok(())
     }
 
     fn record_one(
