@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Commands that no error names, and what tests them instead. Notes and lists name them.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 9] = [
     (
         "alias set {alias} NAME",
         "the other order: inconsistencies.rs",
@@ -25,6 +25,11 @@ const ELSEWHERE: [(&str, &str); 7] = [
         "migrate",
         "a clock that was wrong: no command sets the clock",
     ),
+    (
+        "serve",
+        "a note of `status`, and of `sync`: exchange/status.rs",
+    ),
+    ("sync", "notes of `status` and `peers`: exchange/status.rs"),
 ];
 
 /// Asserts that each command in a message of the sources was met by a case, or stands above.

@@ -189,9 +189,9 @@ fn print_process(
         table.row([
             format!("  {}", store_name(aliases, session.store_id)),
             key_name(context, session.peer),
-            escape_text(&session.sending).into(),
+            escape_text(&session.sending),
             of(session.sent, session.to_send),
-            escape_text(&session.taking).into(),
+            escape_text(&session.taking),
             of(session.received, session.to_receive),
             state(session),
         ]);
