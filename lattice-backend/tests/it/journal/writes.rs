@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use lattice_backend::backend::{BackendError, OpenOptions, StateBackend, StateDb, Table, Ticket};
@@ -380,11 +381,19 @@ fn a_record_that_is_lost_is_not_folded() {
     place.settle();
     place.gate.close(What::Record);
     let first = begin_put(&*db, "lost", 10).unwrap();
+    let has_begun = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| first.wait());
         place.gate.wait_for_arrival();
-        let second = scope.spawn(|| put(&*db, "second", 10));
-        place.settle();
+        let second = scope.spawn(|| {
+            has_begun.store(true, Ordering::Release);
+            put(&*db, "second", 10)
+        });
+        // A loaded machine can take its time to start a thread.
+        while !has_begun.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        (0..20).for_each(|_| place.settle());
         place.point.fail(once(DiskCall::Write));
         place.gate.open();
         assert_not_committed(first.join().unwrap());
