@@ -268,6 +268,11 @@ impl Node {
         self.manager.set_unverified(unverified);
     }
 
+    /// Sets how many bytes the caches of all stores may take that are opened from now on.
+    pub fn set_cache_budget_bytes(&mut self, cache_budget_bytes: usize) {
+        self.manager.set_cache_budget_bytes(cache_budget_bytes);
+    }
+
     /// Sets what to do from now on about unconfirmed copies.
     pub fn set_continue_copy(&mut self, copied: IfCopied) {
         self.manager.set_continue_copy(copied);

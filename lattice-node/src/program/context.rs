@@ -70,6 +70,10 @@ pub(super) struct Context<'a> {
     pub(super) interruption: Arc<Interruption>,
 }
 
+/// The caches of the stores that a process exchanges, which it reads and writes mostly in order.
+#[cfg(feature = "sync")]
+const EXCHANGE_CACHE_BYTES: usize = 64 << 20;
+
 impl<'a> Context<'a> {
     pub(super) fn new(
         host: Host,
@@ -192,7 +196,8 @@ impl<'a> Context<'a> {
     #[cfg(feature = "sync")]
     pub(super) fn share_node(&mut self) -> Result<Arc<Node>, Failure> {
         let reader = Node::builder(&self.data_dir).registry(self.registry().clone());
-        let node = std::mem::replace(&mut self.node, reader.open_reader()?);
+        let mut node = std::mem::replace(&mut self.node, reader.open_reader()?);
+        node.set_cache_budget_bytes(EXCHANGE_CACHE_BYTES);
         Ok(Arc::new(node))
     }
 

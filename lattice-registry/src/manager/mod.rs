@@ -218,6 +218,19 @@ impl StoreManager {
         self.options.unverified = unverified;
     }
 
+    /// Sets how many bytes the caches of all stores may take that are opened from now on. Stores
+    /// that are open keep their caches.
+    pub fn set_cache_budget_bytes(&mut self, cache_budget_bytes: usize) {
+        let mut left = self
+            .cache_left_bytes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let used = self.options.cache_budget_bytes.saturating_sub(*left);
+        *left = cache_budget_bytes.saturating_sub(used);
+        drop(left);
+        self.options.cache_budget_bytes = cache_budget_bytes;
+    }
+
     /// Sets how long writes of stores that are opened from now on wait for their turn.
     pub fn set_wait(&mut self, wait: Duration) {
         self.options.wait = wait;
