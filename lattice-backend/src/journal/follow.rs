@@ -144,8 +144,9 @@ impl Core {
                     holder: None,
                 }));
             }
-            // Most often this handle has only learnt of a session.
-            if attempts > 2 {
+            // A peek has most often only learnt of a session. Other readers pause: they would keep
+            // writers from their turns.
+            if self.snapshots != Snapshots::Peeked || attempts > 2 {
                 std::thread::sleep(PAUSE);
             }
         };

@@ -65,20 +65,14 @@ fn every_kind_of_error_stands_with_its_exit_code() {
         .iter()
         .find(|topic| topic.name == "exit-codes")
         .unwrap();
-    // A code begins an entry of the table, and further lines of it are indented.
-    let mut codes: Vec<(u8, String)> = Vec::new();
-    for block in topic.blocks() {
-        let Block::Lines(lines) = block else {
-            continue;
-        };
-        for line in lines {
-            match line.split_once(' ').and_then(|(code, _)| code.parse().ok()) {
-                Some(code) => codes.push((code, line)),
-                None => codes.iter_mut().last().unwrap().1.push_str(&line),
-            }
-        }
-        break;
-    }
+    // A code begins each point.
+    let points = topic.blocks().into_iter().filter_map(|block| match block {
+        Block::Point(text) => Some(text),
+        _ => None,
+    });
+    let codes: Vec<(u8, String)> = points
+        .map(|text| (text.split_once(':').unwrap().0.parse().unwrap(), text))
+        .collect();
     let names = |text: &str, name: &str| {
         let mut words = text.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
         words.any(|word| word == name)
