@@ -26,9 +26,9 @@ pub struct Counts {
     pub held: u64,
     /// Ops received that were here.
     pub known: u64,
-    /// Ops received that wait for others, or waited.
+    /// Ops received in the last round that had ops, that wait for others, or waited.
     pub waiting: u64,
-    /// Ops received that can be taken later.
+    /// Ops received in the last round that had ops, that can be taken later.
     pub later: u64,
     /// Ops received of refused authors.
     pub refused: u64,

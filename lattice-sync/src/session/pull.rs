@@ -288,6 +288,10 @@ impl Session {
             State::Comparing | State::Bulk => {
                 self.pull.state = State::Bulk;
                 self.counts.to_receive = begin.ops;
+                if begin.ops > 0 {
+                    // What was not taken in before comes again, and is counted again.
+                    (self.counts.waiting, self.counts.later) = (0, 0);
+                }
                 Ok(())
             }
             _ => Err("ops were announced at the wrong time"),
