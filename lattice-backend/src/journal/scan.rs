@@ -98,6 +98,17 @@ impl Chain {
         }
     }
 
+    /// The chain before the first record of the next generation.
+    fn before_next(&self) -> Self {
+        Self {
+            end: self.end.next_generation(),
+            frozen_end: Some(self.end),
+            frozen: Some(Arc::clone(&self.active)),
+            active: Arc::default(),
+            last: None,
+        }
+    }
+
     /// Reads on, in at most two generations: to what is published, or to the end of the chain. The
     /// snapshots in use are at `oldest` or later.
     pub(super) fn read_on(
@@ -113,13 +124,7 @@ impl Chain {
         if is_over || self.frozen.is_some() || held.map_err(unreadable)? != Some(next.generation) {
             return Ok(());
         }
-        let mut later = Self {
-            end: next,
-            frozen_end: Some(self.end),
-            frozen: Some(Arc::clone(&self.active)),
-            active: Arc::default(),
-            last: None,
-        };
+        let mut later = self.before_next();
         later.read_generation(segments, limit, oldest)?;
         // A writer that has gone to the next generation leaves no trace before its first record.
         if later.end != next {
@@ -152,13 +157,7 @@ impl Chain {
         // What was read before an error is part of the chain.
         drop(self.read_records(&records(&self.end), keys, None, None));
         let next = self.end.next_generation();
-        let mut later = Self {
-            end: next,
-            frozen_end: Some(self.end),
-            frozen: Some(Arc::clone(&self.active)),
-            active: Arc::default(),
-            last: None,
-        };
+        let mut later = self.before_next();
         drop(later.read_records(&records(&next), keys, None, None));
         if later.end != next {
             *self = later;

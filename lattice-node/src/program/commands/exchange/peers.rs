@@ -182,17 +182,13 @@ fn print_process(
         Column::of("STATE"),
     ]);
     for session in &exchanging.sessions {
-        let of = |count: u64, rest: u64| match rest {
-            0 => count.to_string(),
-            rest => format!("{count} of {}", count.saturating_add(rest)),
-        };
         table.row([
             format!("  {}", store_name(aliases, session.store_id)),
             key_name(context, session.peer),
             escape_text(&session.sending),
-            of(session.sent, session.to_send),
+            session.sent.to_string(),
             escape_text(&session.taking),
-            of(session.received, session.to_receive),
+            session.received.to_string(),
             state(session),
         ]);
     }

@@ -73,10 +73,10 @@ impl From<SessionStatus> for Session {
             diverged: status.is_diverged,
             sent: counts.ops_sent,
             sent_bytes: counts.bytes_sent,
-            to_send: counts.to_send.saturating_sub(counts.ops_sent),
+            to_send: counts.to_send,
             received: counts.ops_received,
             received_bytes: counts.bytes_received,
-            to_receive: counts.to_receive.saturating_sub(counts.ops_received),
+            to_receive: counts.to_receive,
             refused: counts.refused,
             held: counts.held,
             invalid: counts.invalid,
@@ -98,12 +98,11 @@ const fn phase(phase: Phase) -> &'static str {
 /// The file of this process. It is removed with this value.
 pub(super) struct Running {
     dir: PathBuf,
-    /// What the file says, but for the time; `None` before it is there.
+    /// What the file says.
     said: Exchanging,
+    /// `None` before it is there, and after it could not be written.
     file: Option<File>,
     next: Instant,
-    /// A file that could not be written is not tried again.
-    has_failed: bool,
 }
 
 impl Running {
@@ -122,7 +121,6 @@ impl Running {
             },
             file: None,
             next: Instant::now() + PERIOD,
-            has_failed: false,
         }
     }
 
@@ -141,9 +139,6 @@ impl Running {
 
     /// Writes what the sessions do, if that has changed.
     pub(super) fn look_now(&mut self, syncer: &Syncer) {
-        if self.has_failed {
-            return;
-        }
         self.next = Instant::now() + PERIOD;
         let sessions = syncer.status().into_iter().map(Session::from).collect();
         if self.file.is_some() && self.said.sessions == sessions {
@@ -151,14 +146,15 @@ impl Running {
         }
         self.said.sessions = sessions;
         self.said.at = file_time(SystemTime::now());
-        match self.write() {
-            Ok(file) => self.file = Some(file),
-            Err(error) => {
+        // Without the lock of an old file, what it says no longer counts.
+        self.file = self.write().map_or_else(
+            |error| {
                 let dir = self.dir.display();
                 tracing::debug!(%dir, %error, "the state of this exchange is not written");
-                self.has_failed = true;
-            }
-        }
+                None
+            },
+            Some,
+        );
     }
 
     fn path(&self, suffix: &str) -> PathBuf {
@@ -273,7 +269,6 @@ mod tests {
             said,
             file: None,
             next: Instant::now(),
-            has_failed: false,
         }
     }
 
