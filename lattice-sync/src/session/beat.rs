@@ -253,5 +253,8 @@ impl Session {
             });
         }
         self.beats.is_diverged = is_diverged;
+        if is_diverged {
+            self.answer_early_probe(fx);
+        }
     }
 }

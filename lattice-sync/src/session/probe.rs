@@ -19,6 +19,8 @@ pub(super) struct Probing {
     /// The stretch that was sent last.
     sent: Option<(u64, u64)>,
     answered: u8,
+    /// What came before this side knew that the states differ.
+    early: Option<Probe>,
 }
 
 /// What the host is replaying for.
@@ -61,13 +63,28 @@ impl Session {
         if ends.is_empty() || ends.len() != probe.hashes.len() {
             return Err("a probe has the wrong number of hashes");
         }
-        // Replays are for those who differ.
-        let is_busy = self.probing.purpose.is_some() || self.probing.answered >= MAX_PROBES;
-        if !is_busy && (self.beats.is_diverged || self.probing.sent.is_some()) {
-            self.probing.answered += 1;
-            self.trace(fx, Purpose::Compare(probe), ends);
+        // Replays are for those who differ. The peer can know it first.
+        match self.beats.is_diverged || self.probing.sent.is_some() {
+            true => self.answer_probe(fx, probe),
+            false => self.probing.early = Some(probe),
         }
         Ok(())
+    }
+
+    /// This side has found that the states differ.
+    pub(super) fn answer_early_probe(&mut self, fx: &mut Effects<'_>) {
+        if let Some(probe) = self.probing.early.take() {
+            self.answer_probe(fx, probe);
+        }
+    }
+
+    fn answer_probe(&mut self, fx: &mut Effects<'_>, probe: Probe) {
+        let is_busy = self.probing.purpose.is_some() || self.probing.answered >= MAX_PROBES;
+        if !is_busy {
+            self.probing.answered += 1;
+            let ends = ends(probe.from, probe.upto);
+            self.trace(fx, Purpose::Compare(probe), ends);
+        }
     }
 
     pub(super) fn on_traced(&mut self, fx: &mut Effects<'_>, ops: u64, hashes: &[[u8; 16]]) {

@@ -18,8 +18,6 @@ use crate::sync::{Happened, Syncer};
 
 /// How long the first op with another effect is looked for: both sides replay their history.
 const SEARCH: Duration = Duration::from_secs(60);
-/// After this time it is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A connection and the session that this side proposes on it.
 pub(super) struct Meeting<'a> {
@@ -63,7 +61,6 @@ impl Meeting<'_> {
     ) -> Result<End, Failure> {
         let mut has_met = self.has_met;
         let mut diverged_since = None;
-        let mut asked = None;
         loop {
             if let Some(signal) = context.interruption.signal() {
                 self.look(context, tally);
@@ -96,12 +93,10 @@ impl Meeting<'_> {
                 }
             }
             if let Some(session) = tally.diverged() {
-                let since = *diverged_since.get_or_insert_with(Instant::now);
-                // A peer that has not noticed the difference yet does not answer.
-                if asked.is_none_or(|asked: Instant| asked.elapsed() >= ASK_AGAIN) {
+                let since = *diverged_since.get_or_insert_with(|| {
                     self.syncer.probe(session);
-                    asked = Some(Instant::now());
-                }
+                    Instant::now()
+                });
                 match tally.is_searched() || since.elapsed() >= SEARCH {
                     true => return Ok(End::Done),
                     false => continue,
