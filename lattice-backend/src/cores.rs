@@ -3,8 +3,8 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::sync::{Mutex, PoisonError};
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 /// Starts a thread, unless the system refuses one, as at a limit of processes.
 fn start<'scope, T: Send + 'scope>(
@@ -17,6 +17,40 @@ fn start<'scope, T: Send + 'scope>(
 /// Starts a thread that runs on its own. Returns false if the system refuses it.
 pub fn detach(work: impl FnOnce() + Send + 'static) -> bool {
     Builder::new().spawn(work).is_ok()
+}
+
+/// Work that has been begun; see [`ahead`].
+#[derive(Debug)]
+pub(crate) enum Ahead<T> {
+    /// A thread does it.
+    Running(JoinHandle<T>),
+    /// There was no thread.
+    Done(T),
+}
+
+impl<T> Ahead<T> {
+    /// Waits for the result. A panic of the thread continues here.
+    pub(crate) fn wait(self) -> T {
+        match self {
+            Self::Running(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Self::Done(result) => result,
+        }
+    }
+}
+
+/// Runs a function on a thread of its own. Without a thread, this thread runs it first.
+pub(crate) fn ahead<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Ahead<T> {
+    // Only a thread that has started takes the function.
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = |work: &Mutex<Option<_>>| {
+        let taken = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.expect("one thread takes the function")
+    };
+    let shared = Arc::clone(&work);
+    match Builder::new().spawn(move || take(&shared)()) {
+        Ok(thread) => Ahead::Running(thread),
+        Err(_) => Ahead::Done(take(&work)()),
+    }
 }
 
 /// The result of another thread, whose panic continues here.
@@ -115,6 +149,14 @@ mod tests {
         );
         assert_ne!(one, other);
         assert_eq!(other, std::thread::current().id());
+    }
+
+    #[test]
+    fn work_ahead_has_its_own_thread() {
+        let work = ahead(|| std::thread::current().id());
+        assert_ne!(work.wait(), std::thread::current().id());
+        let panicked = std::panic::catch_unwind(|| ahead(|| panic!("ahead")).wait());
+        assert!(panicked.is_err());
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod first_failure;
 mod integrity;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "std")]
+pub(crate) mod merge;
 #[cfg(not(any(feature = "std", not(target_arch = "wasm32"))))]
 mod no_error;
 #[cfg(feature = "std")]

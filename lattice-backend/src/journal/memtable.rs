@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map::{Entry, Range};
 
+use crate::backend::merge::LayerRows;
 use crate::backend::{Direction, Span, Table};
-use crate::journal::merge::LayerRows;
 
 /// A value of a row; `None` if the row was removed.
 pub(super) type Value = Option<Arc<[u8]>>;

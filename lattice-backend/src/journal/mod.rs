@@ -3,6 +3,7 @@
 //!
 //! The journal redoes rows. It knows neither the backend below it nor what the rows mean.
 
+mod backend_rows;
 mod budget;
 mod current;
 mod db;
@@ -12,7 +13,6 @@ mod follow;
 mod layout;
 mod log;
 mod memtable;
-mod merge;
 mod record;
 mod room;
 mod scan;

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, btree_map};
 use std::mem::take;
 use std::sync::{Arc, MutexGuard};
 
+use crate::backend::merge::{LayerRows, Merged};
 use crate::backend::tx::is_empty_span;
 use crate::backend::{
     BackendError, Direction, EVERYTHING, ReadTx, Result, Rows, Span, Table, Ticket, Transaction,
     TurnHold, WriteTx,
 };
+use crate::journal::backend_rows::backend_rows;
 use crate::journal::layout::MARK;
 use crate::journal::memtable::{Memtable, Value};
-use crate::journal::merge::{LayerRows, Merged, backend_rows};
 use crate::journal::record::{ALIGN, Encoder, HEAD_BYTES, MAX_ROWS_BYTES, ROW_HEAD_BYTES};
 use crate::journal::shared::{Core, Writer};
 use crate::journal::view::View;

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::backend::merge::Merged;
 use crate::backend::{Direction, ReadTx, Result, Rows, Span, Table, TableUsage};
+use crate::journal::backend_rows::backend_rows;
 use crate::journal::layout::MARK;
 use crate::journal::memtable::{Memtable, Pin, Value};
-use crate::journal::merge::{Merged, backend_rows};
 
 pub(super) type Base = Arc<dyn ReadTx + Send + Sync>;
 

@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod difference;
 pub(crate) mod finding;
 mod held;
+pub(crate) mod mirror;
 mod rebuild;
 pub(crate) mod replay;
 
@@ -19,7 +20,7 @@ use lattice_meta::SchemaVersion;
 
 use crate::backend::{
     BackendError, CountedRows, Direction, EVERYTHING, Integrity, ReadTx, Result, StateBackend,
-    Table,
+    StateDb, Table,
 };
 use crate::cores::both;
 use crate::engine::Inner;
@@ -27,7 +28,8 @@ use crate::engine::contain::contain;
 use crate::engine::read::forks;
 use crate::engine::verify::compare::Comparison;
 use crate::engine::verify::held::{check_held, check_places};
-use crate::engine::verify::replay::{Replay, Replayed, Signatures};
+use crate::engine::verify::mirror::{Base, Mirror};
+use crate::engine::verify::replay::{Replay, Signatures};
 use crate::history::copied::Copied;
 use crate::history::peers::check_peer_rows;
 use crate::history::system::{LOGIC, Ledger};
@@ -58,6 +60,11 @@ pub(crate) fn verify<M: StateMachine>(
     let mut of_history = Vec::new();
     let (state, history) = match depth {
         Depth::Quick => (rescan_state(inner, &*tx, progress), Ok(())),
+        // Most stores are sound. Of others, a second replay finds the damage; it uses nothing of the
+        // store but its ops.
+        Depth::Full if is_proven(inner, &tx, backend, progress)? => {
+            (Ok(ledger.state.clone()), Ok(()))
+        }
         // Another thread reads the rows during the replay, which alone reports progress.
         Depth::Full => both(
             || rescan_state(inner, &*tx, &ProgressSink::default()),
@@ -182,21 +189,61 @@ fn rescan_state<M: StateMachine>(
     rescan(&*inner.machine, inner.schema, tx, &history, progress)
 }
 
-/// Replays the history in a second store.
-fn replay<M: StateMachine>(
-    inner: &Inner<M>,
-    tx: &(dyn ReadTx + Send + Sync),
-    backend: &dyn StateBackend,
-    signatures: Signatures,
-    progress: &ProgressSink,
-) -> Result<(Replay<M>, Replayed)> {
-    let scratch = backend
-        .scratch()
-        .map_err(|error| BackendError::storage("making a scratch database", error))?;
+fn scratch(backend: &dyn StateBackend) -> Result<Arc<dyn StateDb>> {
+    let scratch = backend.scratch();
+    scratch.map_err(|error| BackendError::storage("making a scratch database", error))
+}
+
+/// Begins a replay of the store in an empty database.
+fn begin_replay<M: StateMachine>(inner: &Inner<M>, db: Arc<dyn StateDb>) -> Result<Replay<M>> {
     let (machine, genesis) = (Arc::clone(&inner.machine), inner.genesis.clone());
-    let replay = Replay::begin(scratch, inner.path.clone(), machine, genesis)?;
-    let replayed = replay.run(tx, signatures, progress)?;
-    Ok((replay, replayed))
+    Replay::begin(db, inner.path.clone(), machine, genesis)
+}
+
+/// Whether a replay, which keeps only the rows that differ, finds nothing. The rows then have the
+/// recorded state hash: the replay has computed it from the elements of the same rows.
+fn is_proven<M: StateMachine>(
+    inner: &Inner<M>,
+    tx: &Base,
+    backend: &dyn StateBackend,
+    progress: &ProgressSink,
+) -> Result<bool> {
+    match replay_beside(inner, tx, backend, progress) {
+        Err(BackendError::Damaged { .. } | BackendError::Row { .. }) => Ok(false),
+        proven => proven,
+    }
+}
+
+fn replay_beside<M: StateMachine>(
+    inner: &Inner<M>,
+    tx: &Base,
+    backend: &dyn StateBackend,
+    progress: &ProgressSink,
+) -> Result<bool> {
+    let mirror = Arc::new(Mirror::new(Arc::clone(tx), scratch(backend)?)?);
+    let replay = begin_replay(inner, Arc::clone(&mirror) as _)?;
+    let tx = &**tx;
+    let replayed = replay.run(tx, Signatures::Check, progress)?;
+    if !replayed.faults.is_empty()
+        || replayed.difference.is_some()
+        || inner.schema != replay.schema()
+        || !mirror.is_same(Table::Data)?
+        || !mirror.is_same(Table::Ops)?
+    {
+        return Ok(false);
+    }
+    let second = replay.inner.db.snapshot()?;
+    let mut findings = Vec::new();
+    let compared = Comparison {
+        first: tx,
+        second: &*second,
+        progress,
+    };
+    compared.ledgers(&inner.genesis_hash, &mut findings)?;
+    compared.meta(&mut findings)?;
+    compared.system_and_index(&mut findings)?;
+    check_places(inner, tx, &*second, &mut findings)?;
+    Ok(findings.is_empty())
 }
 
 fn verify_history<M: StateMachine>(
@@ -206,7 +253,8 @@ fn verify_history<M: StateMachine>(
     progress: &ProgressSink,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let (replay, replayed) = replay(inner, tx, backend, Signatures::Check, progress)?;
+    let replay = begin_replay(inner, scratch(backend)?)?;
+    let replayed = replay.run(tx, Signatures::Check, progress)?;
     for (index, op, fault) in replayed.faults {
         let index = ApplyIndex::new(index);
         let read = match op {

@@ -1,0 +1,377 @@
+//! The rows of a mirror.
+
+use std::fmt;
+use std::mem::take;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::backend::merge::Merged;
+use crate::backend::tx::{NoRows, is_empty_span};
+use crate::backend::{
+    Direction, EVERYTHING, ReadTx, Result, RowCursor, Rows, Span, StateDb, Table, Transaction,
+};
+use crate::cores::{Ahead, ahead};
+use crate::engine::verify::mirror::Base;
+use crate::engine::verify::mirror::cursor::{Marked, Union};
+use crate::engine::verify::mirror::marks::{KeyHash, KeyHasher, Marks};
+use crate::engine::verify::mirror::recent::Recent;
+
+/// Bounds of memory and time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// New rows of the state take at most this much memory before they are compared with the
+    /// store's. While they are, as much again is filled.
+    pub(super) state_bytes: usize,
+    /// Those of another table.
+    pub(super) other_bytes: usize,
+    /// A value of at least this many bytes is compared at once, and not kept.
+    pub(super) long_value: usize,
+    /// The most marks.
+    pub(super) marks: usize,
+    /// In a table with more rows of the store than this for each new row, each row is looked up;
+    /// otherwise all of the store's are read in order.
+    pub(super) rows_per_lookup: u64,
+    /// Ranges may skip this many rows of the store that are not there yet, and four times as many
+    /// as rows were written.
+    pub(super) skipped: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            state_bytes: 32 << 20,
+            other_bytes: 4 << 20,
+            long_value: 64 << 10,
+            // At most 36 MiB, and 18 more while the set grows.
+            marks: (1 << 22) / 8 * 7,
+            rows_per_lookup: 16,
+            skipped: 1 << 16,
+        }
+    }
+}
+
+/// The rows. A key that is in `recent`, or else in `compared`, has the value that it has there.
+/// Others have the store's row if they are marked, or else the one of `scratch`, if there is one.
+pub(super) struct State {
+    base: Base,
+    hasher: KeyHasher,
+    recent: [Recent; Table::ALL.len()],
+    compared: Option<Compared>,
+    marks: Marks,
+    scratch: Arc<dyn StateDb>,
+    /// The rows of `scratch`: their numbers, and a snapshot.
+    others: [u64; Table::ALL.len()],
+    view: Base,
+    /// Whether equal rows are marked. If not, all rows go to `scratch`.
+    marks_rows: bool,
+    written: u64,
+    skipped: AtomicU64,
+    bounds: Bounds,
+}
+
+/// Rows of a table that another thread compares with the store's.
+struct Compared {
+    table: Table,
+    rows: Arc<Recent>,
+    result: Ahead<Result<Vec<(u32, bool)>>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("marks_rows", &self.marks_rows)
+            .field("others", &self.others)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    pub(super) fn new(base: Base, scratch: Arc<dyn StateDb>, bounds: Bounds) -> Result<Self> {
+        let view = scratch.snapshot()?;
+        Ok(Self {
+            base,
+            hasher: KeyHasher::default(),
+            recent: Default::default(),
+            compared: None,
+            marks: Marks::default(),
+            scratch,
+            others: Default::default(),
+            view,
+            marks_rows: true,
+            written: 0,
+            skipped: AtomicU64::new(0),
+            bounds,
+        })
+    }
+
+    /// Writes a row, or removes one.
+    pub(super) fn write(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let hash = self.hasher.hash(table, key);
+        self.written += 1;
+        if self.is_long_and_same(table, hash, key, value)? {
+            self.marks.insert(table, hash);
+            return Ok(());
+        }
+        let recent = &mut self.recent[table.position()];
+        recent.write(hash, key, value);
+        let max = match table {
+            Table::Data => self.bounds.state_bytes,
+            _ => self.bounds.other_bytes,
+        };
+        if recent.memory() > max {
+            self.begin_compare(table)?;
+        }
+        let allowed = self.bounds.skipped + 4 * self.written;
+        match self.marks_rows && *self.skipped.get_mut() > allowed {
+            true => self.leave_base(),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a new row has a long value, and the store has it as well.
+    fn is_long_and_same(
+        &self,
+        table: Table,
+        hash: KeyHash,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<bool> {
+        let is_long = value.is_some_and(|value| value.len() >= self.bounds.long_value);
+        if !is_long || !self.marks_rows || self.others[table.position()] > 0 {
+            return Ok(false);
+        }
+        let is_there = self.in_memory(table, hash, key).is_some();
+        if is_there || self.marks.are_full(1, self.bounds.marks) {
+            return Ok(false);
+        }
+        let mut is_same = false;
+        let mut see = |found: &[u8]| is_same = value == Some(found);
+        self.base.show(table, key, &mut see)?;
+        Ok(is_same)
+    }
+
+    /// The value of a row that is in memory, or `None` if it was removed.
+    fn in_memory(&self, table: Table, hash: KeyHash, key: &[u8]) -> Option<Option<&[u8]>> {
+        let recent = self.recent[table.position()].get(hash, key);
+        recent.or_else(|| self.compared(table)?.get(hash, key))
+    }
+
+    /// Lets another thread compare the new rows of a table with the store's.
+    fn begin_compare(&mut self, table: Table) -> Result<()> {
+        self.end_compare()?;
+        let rows = take(&mut self.recent[table.position()]);
+        if self.marks_rows && self.marks.are_full(rows.len(), self.bounds.marks) {
+            self.leave_base()?;
+        }
+        let rows = Arc::new(rows);
+        let base = self.marks_rows.then(|| Arc::clone(&self.base));
+        let (shared, per_lookup) = (Arc::clone(&rows), self.bounds.rows_per_lookup);
+        self.compared = Some(Compared {
+            table,
+            rows,
+            result: ahead(move || compare(base.as_deref(), table, &shared, per_lookup)),
+        });
+        Ok(())
+    }
+
+    /// Marks the compared rows that the store has, and writes the others to the scratch database.
+    fn end_compare(&mut self) -> Result<()> {
+        let Some(Compared {
+            table,
+            rows,
+            result,
+        }) = self.compared.take()
+        else {
+            return Ok(());
+        };
+        let others = &mut self.others[table.position()];
+        let scratch = Arc::clone(&self.scratch);
+        let mut tx: Option<Box<dyn Transaction + '_>> = None;
+        for (nth, is_same) in result.wait()? {
+            let (hash, key, value) = rows.row(nth);
+            match is_same {
+                true => self.marks.insert(table, hash),
+                false => self.marks.remove(table, hash),
+            }
+            let other = value.filter(|_| !is_same);
+            if other.is_none() && *others == 0 {
+                continue;
+            }
+            let tx = match &mut tx {
+                Some(tx) => tx,
+                none => none.insert(scratch.begin_write()?),
+            };
+            let before = match other {
+                Some(value) => {
+                    *others += 1;
+                    tx.replace(table, key, value)?
+                }
+                None => tx.remove(table, key)?,
+            };
+            *others -= u64::from(before.is_some());
+        }
+        if let Some(tx) = tx {
+            self.commit(tx)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, tx: Box<dyn Transaction + '_>) -> Result<()> {
+        tx.commit()?.wait()?;
+        self.view = self.scratch.snapshot()?;
+        Ok(())
+    }
+
+    /// Copies all marked rows to the scratch database, and marks none from then on.
+    fn leave_base(&mut self) -> Result<()> {
+        self.end_compare()?;
+        let scratch = Arc::clone(&self.scratch);
+        let mut tx = scratch.begin_write()?;
+        for table in Table::ALL {
+            if self.marks.count(table) == 0 {
+                continue;
+            }
+            let rows = self.base.range(table, EVERYTHING, Direction::Forward)?;
+            let marks = (&self.hasher, &self.marks);
+            let mut rows = Marked::new(rows, table, marks, &self.skipped);
+            while let Some(row) = rows.next()? {
+                tx.put(table, row.key, row.value)?;
+                self.others[table.position()] += 1;
+            }
+        }
+        self.marks_rows = false;
+        self.marks = Marks::default();
+        self.commit(tx)
+    }
+
+    /// Whether a table has the same rows as the store's. `false` if it is not known.
+    pub(super) fn is_same(&mut self, table: Table) -> Result<bool> {
+        self.end_compare()?;
+        if !self.recent[table.position()].is_empty() {
+            self.begin_compare(table)?;
+            self.end_compare()?;
+        }
+        if !self.marks_rows || self.others[table.position()] > 0 {
+            return Ok(false);
+        }
+        // The backend's own count could be wrong.
+        let mut count = 0;
+        let mut rows = self.base.range(table, EVERYTHING, Direction::Forward)?;
+        rows.visit(&mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count == self.marks.count(table))
+    }
+
+    /// The rows of the store that ranges have skipped.
+    #[cfg(test)]
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The compared rows of a table.
+    fn compared(&self, table: Table) -> Option<&Recent> {
+        let compared = self.compared.as_ref();
+        let compared = compared.filter(|compared| compared.table == table);
+        compared.map(|compared| &*compared.rows)
+    }
+}
+
+impl ReadTx for State {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut found = None;
+        self.show(table, key, &mut |value| found = Some(value.to_vec()))?;
+        Ok(found)
+    }
+
+    fn show(&self, table: Table, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let hash = self.hasher.hash(table, key);
+        if let Some(value) = self.in_memory(table, hash, key) {
+            return Ok(value.map(see).is_some());
+        }
+        if self.marks.contains(table, hash) {
+            return self.base.show(table, key, see);
+        }
+        match self.others[table.position()] {
+            0 => Ok(false),
+            _ => self.view.show(table, key, see),
+        }
+    }
+
+    fn range(&self, table: Table, span: Span<'_>, direction: Direction) -> Result<Rows<'_>> {
+        if is_empty_span(span) {
+            return Ok(Box::new(NoRows));
+        }
+        let marked = || -> Result<Rows<'_>> {
+            let rows = self.base.range(table, span, direction)?;
+            let marks = (&self.hasher, &self.marks);
+            Ok(Box::new(Marked::new(rows, table, marks, &self.skipped)))
+        };
+        let others = || self.view.range(table, span, direction);
+        let has_others = self.others[table.position()] > 0;
+        let mut rows = match (self.marks.count(table) > 0, has_others) {
+            (false, false) => Box::new(NoRows),
+            (false, true) => others()?,
+            (true, false) => marked()?,
+            (true, true) => Box::new(Union::new([marked()?, others()?], direction)),
+        };
+        let layers = [self.compared(table), Some(&self.recent[table.position()])];
+        for layer in layers.into_iter().flatten() {
+            if !layer.is_empty() {
+                rows = Box::new(Merged::new(layer.range(span, direction), rows, direction));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// For each row, ascending by key, whether the store has it. Without a store, none is.
+fn compare(
+    base: Option<&(dyn ReadTx + Send + Sync)>,
+    table: Table,
+    rows: &Recent,
+    rows_per_lookup: u64,
+) -> Result<Vec<(u32, bool)>> {
+    let sorted = rows.sorted();
+    let mut compared: Vec<_> = sorted.into_iter().map(|nth| (nth, false)).collect();
+    let (Some(base), Some((first, _)), Some((last, _))) = (base, compared.first(), compared.last())
+    else {
+        return Ok(compared);
+    };
+    let wanted = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let reads_all = base
+        .row_count(table)?
+        .is_none_or(|count| count / rows_per_lookup <= wanted);
+    if !reads_all {
+        for (nth, is_same) in &mut compared {
+            let (_, key, value) = rows.row(*nth);
+            if value.is_some() {
+                base.show(table, key, &mut |found| *is_same = value == Some(found))?;
+            }
+        }
+        return Ok(compared);
+    }
+    let span = (
+        Bound::Included(rows.row(*first).1),
+        Bound::Included(rows.row(*last).1),
+    );
+    let mut found = base.range(table, span, Direction::Forward)?;
+    let mut wanted = compared
+        .iter_mut()
+        .map(|(nth, is_same)| (rows.row(*nth), is_same))
+        .peekable();
+    found.visit(&mut |row| {
+        while wanted.next_if(|((_, key, _), _)| *key < row.key).is_some() {}
+        if let Some(((_, _, value), is_same)) = wanted.next_if(|((_, key, _), _)| *key == row.key) {
+            *is_same = value == Some(row.value);
+        }
+        match wanted.peek() {
+            Some(_) => ControlFlow::Continue(()),
+            None => ControlFlow::Break(()),
+        }
+    })?;
+    drop(wanted);
+    Ok(compared)
+}
