@@ -227,8 +227,8 @@ fn replay_beside<M: StateMachine>(
     if !replayed.faults.is_empty()
         || replayed.difference.is_some()
         || inner.schema != replay.schema()
-        || !mirror.is_same(Table::Data)?
-        || !mirror.is_same(Table::Ops)?
+        || !mirror.is_same(Table::Data, progress)?
+        || !mirror.is_same(Table::Ops, &ProgressSink::none())?
     {
         return Ok(false);
     }

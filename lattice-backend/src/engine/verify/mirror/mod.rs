@@ -67,9 +67,9 @@ impl Mirror {
     }
 
     /// Whether a table has the same rows as the store's. `false` if it is not known.
-    pub(crate) fn is_same(&self, table: Table) -> Result<bool> {
+    pub(crate) fn is_same(&self, table: Table, progress: &ProgressSink) -> Result<bool> {
         let mut slot = self.slot()?;
-        writable(&mut slot)?.is_same(table)
+        writable(&mut slot)?.is_same(table, progress)
     }
 }
 

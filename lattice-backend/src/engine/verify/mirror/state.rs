@@ -16,6 +16,7 @@ use crate::engine::verify::mirror::Base;
 use crate::engine::verify::mirror::cursor::{Marked, Union};
 use crate::engine::verify::mirror::marks::{KeyHash, KeyHasher, Marks};
 use crate::engine::verify::mirror::recent::Recent;
+use crate::progress::{Counted, ProgressSink, Stage};
 
 /// Bounds of memory and time.
 #[derive(Debug, Clone, Copy)]
@@ -246,7 +247,7 @@ impl State {
     }
 
     /// Whether a table has the same rows as the store's. `false` if it is not known.
-    pub(super) fn is_same(&mut self, table: Table) -> Result<bool> {
+    pub(super) fn is_same(&mut self, table: Table, progress: &ProgressSink) -> Result<bool> {
         self.end_compare()?;
         if !self.recent[table.position()].is_empty() {
             self.begin_compare(table)?;
@@ -256,10 +257,12 @@ impl State {
             return Ok(false);
         }
         // The backend's own count could be wrong.
-        let mut count = 0;
+        let total = self.base.row_count(table)?;
+        let (mut count, mut counted) = (0, Counted::new(progress, Stage::Rows, total));
         let mut rows = self.base.range(table, EVERYTHING, Direction::Forward)?;
         rows.visit(&mut |_| {
             count += 1;
+            counted.one();
             ControlFlow::Continue(())
         })?;
         Ok(count == self.marks.count(table))

@@ -123,7 +123,7 @@ fn run(store: &Rows, steps: &[Step], bounds: Bounds) {
         }
     }
     tx.commit().unwrap().wait().unwrap();
-    let is_same = mirror.is_same(Table::Data).unwrap();
+    let is_same = mirror.is_same(Table::Data, &ProgressSink::none()).unwrap();
     match bounds.marks == SMALL.marks && bounds.skipped == SMALL.skipped {
         true => assert_eq!(is_same, model == *store),
         false => assert!(!is_same || model == *store),
