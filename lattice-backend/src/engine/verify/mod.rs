@@ -221,7 +221,8 @@ fn replay_beside<M: StateMachine>(
     progress: &ProgressSink,
 ) -> Result<bool> {
     let mirror = Arc::new(Mirror::new(Arc::clone(tx), scratch(backend)?)?);
-    let replay = begin_replay(inner, Arc::clone(&mirror) as _)?;
+    let db: Arc<dyn StateDb> = mirror.clone();
+    let replay = begin_replay(inner, db)?;
     let tx = &**tx;
     let replayed = replay.run(tx, Signatures::Check, progress)?;
     if !replayed.faults.is_empty()

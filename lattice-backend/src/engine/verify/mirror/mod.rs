@@ -79,7 +79,8 @@ impl StateDb for Mirror {
     }
 
     fn snapshot(&self) -> Result<Arc<dyn ReadTx + Send + Sync>> {
-        Ok(Arc::clone(&self.slot()?.state) as _)
+        let state = Arc::clone(&self.slot()?.state);
+        Ok(state)
     }
 
     fn begin_write(&self) -> Result<Box<dyn Transaction + '_>> {

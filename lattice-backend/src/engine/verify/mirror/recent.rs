@@ -91,7 +91,7 @@ impl Recent {
             value_len: value.map(|value| number(value.len())),
         };
         self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.bytes.extend_from_slice(value.unwrap_or(&[]));
         match self.find(hash, key) {
             Ok(nth) => self.rows[size(nth)] = place,
             Err(free) => {
