@@ -49,7 +49,7 @@ use turns::TurnDb;
 const PEEK_CACHE_BYTES: usize = 256 << 10;
 /// Cache for a scratch store. A replay changes its rows in any order, so what the cache does not
 /// hold is read and written again and again.
-const SCRATCH_CACHE_BYTES: usize = 64 << 20;
+const SCRATCH_CACHE_BYTES: usize = 40 << 20;
 /// The shortest wait for a lock that a short peek of a crashed store may hold, or a writer that
 /// opens the file, for callers that do not want to wait.
 const MIN_WAIT: Duration = Duration::from_millis(20);

@@ -9,6 +9,8 @@ use crate::engine::verify::mirror::marks::{ByHash, KeyHash};
 
 /// The memory of a row beside its bytes: its place, and its share of the map.
 const ROW_OVERHEAD: usize = 56;
+/// Memory grows by this many bytes, not to the double, which would be unused for the most part.
+const GROWTH: usize = 2 << 20;
 /// The memory of a row in order beside its key.
 const ORDER_OVERHEAD: usize = 56;
 
@@ -90,6 +92,10 @@ impl Recent {
             key_len: number(key.len()),
             value_len: value.map(|value| number(value.len())),
         };
+        let more = key.len() + value.map_or(0, <[u8]>::len);
+        if self.bytes.capacity() - self.bytes.len() < more {
+            self.bytes.reserve_exact(more.max(GROWTH));
+        }
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value.unwrap_or(&[]));
         match self.find(hash, key) {

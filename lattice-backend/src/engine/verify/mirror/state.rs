@@ -41,7 +41,7 @@ pub(super) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            state_bytes: 32 << 20,
+            state_bytes: 28 << 20,
             other_bytes: 4 << 20,
             long_value: 64 << 10,
             // At most 36 MiB, and 18 more while the set grows.
