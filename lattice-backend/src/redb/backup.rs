@@ -9,7 +9,7 @@ use crate::backend::{
 use crate::history::system::JOURNAL;
 use crate::progress::{ProgressSink, Stage};
 use crate::redb::copy_pages::{Pinned, Plan, Stop};
-use crate::redb::db::{Opened, RedbDb};
+use crate::redb::db::{Opened, Place, RedbDb};
 use crate::redb::error::{contain, file_error, open_error};
 use crate::redb::new_file::NewFile;
 use crate::redb::pack::shrink_copy;
@@ -33,8 +33,9 @@ impl RedbBackend {
         let options = OpenOptions::read_only();
         self.repair_before_reading(path, &options);
         let opened = self.in_place(path, || self.open_reader(path, &options));
-        let (opened, _) = opened.map_err(|fault| fault.at(path))?;
-        let written = self.write_pages(&opened, target, progress);
+        let (opened, file) = opened.map_err(|fault| fault.at(path))?;
+        let place = self.place(path, file);
+        let written = self.write_pages(&opened, &place, target, progress);
         // The copy is written or gone. A file that was only read loses nothing if closing it fails.
         let _ = opened.close();
         match written {
@@ -53,18 +54,26 @@ impl RedbBackend {
     fn write_pages<'a>(
         &'a self,
         opened: &Opened,
+        place: &Place,
         target: &'a Path,
         progress: &ProgressSink,
     ) -> Result<(Box<dyn Storage>, NewFile<'a>), Stop> {
-        let pinned = Pinned::of(opened).map_err(FileFault::from)?;
+        let pinned = Pinned::of(opened);
+        let pinned = pinned.map_err(|error| FileFault::from(place.reading(error)))?;
         let pinned = pinned.ok_or(Stop::Unfit)?;
         check_journal(&pinned.tx).map_err(FileFault::from)?;
         let plan = Plan::new(&pinned)?;
         let storage = self.storage(target, FileMode::CreateNew);
         let storage = storage.map_err(Stop::Target)?;
         let file = NewFile::new(&*self.disk, target);
-        plan.write(&*storage, progress)?;
-        Ok((storage, file))
+        match plan.write(&*storage, progress) {
+            Ok(()) => Ok((storage, file)),
+            Err(stop) => {
+                // Some systems do not remove a file that is open.
+                drop(storage);
+                Err(stop)
+            }
+        }
     }
 
     /// Changes the rows of a copy whose pages are written, and writes all of it to the disk.

@@ -193,3 +193,57 @@ fn header(pages: u32, commit: &Commit, definitions: Link) -> [u8; HEADER_BYTES] 
 fn put(header: &mut [u8], place: usize, bytes: &[u8]) {
     header[place..place + bytes.len()].copy_from_slice(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::storage::{Disk, FileMode, MemoryDisk};
+
+    #[test]
+    fn what_one_region_does_not_hold_is_not_counted() {
+        let mut counts = PageCounts::default();
+        assert_eq!(counts.add(19), Some(()));
+        assert_eq!(counts.add(18), Some(()));
+        assert_eq!(counts.add(19), None);
+        assert_eq!(PageCounts::default().add(20), None);
+        assert_eq!(PageCounts::default().add(ORDERS), None);
+        // Without room for the record and free pages.
+        let mut counts = PageCounts::default();
+        for order in 5..20 {
+            counts.add(order).unwrap();
+        }
+        let disk = MemoryDisk::new();
+        let file = disk
+            .open(Path::new("copy.db"), FileMode::CreateNew)
+            .unwrap();
+        assert!(Packed::new(&*file, counts).is_none());
+    }
+
+    #[test]
+    fn pages_of_each_order_begin_on_multiples_of_their_length() {
+        let disk = MemoryDisk::new();
+        let path = Path::new("copy.db");
+        let file = disk.open(path, FileMode::CreateNew).unwrap();
+        let orders = [0, 3, 0, 1, 9, 1, 0, 3];
+        let mut counts = PageCounts::default();
+        orders.iter().for_each(|order| counts.add(*order).unwrap());
+        let mut packed = Packed::new(&*file, counts).unwrap();
+        let mut taken = std::collections::BTreeSet::new();
+        for (nth, order) in (1..).zip(orders) {
+            let page = vec![nth; 4096 << order];
+            let number = packed.append(order, &page).map_err(drop).unwrap();
+            let first = (number & 0xf_ffff) << order;
+            assert!((first..first + (1 << order)).all(|page| taken.insert(page)));
+            assert_eq!(number >> 59, u64::try_from(order).unwrap());
+        }
+        let used = u64::from(packed.used);
+        assert!(taken.iter().all(|page| *page < used));
+        // The others are the record and its definition.
+        let others = used - u64::try_from(taken.len()).unwrap();
+        assert_eq!(others, 1 + (1 << packed.order_of_record));
+        // There is no room for a page that was not counted.
+        assert!(packed.append(3, &[0; 4096 << 3]).is_err());
+    }
+}

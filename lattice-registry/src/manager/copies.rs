@@ -66,9 +66,10 @@ impl StoreManager {
     /// directory does not vouch for is verified first ([`IfUnverified`](crate::IfUnverified)).
     ///
     /// All that is copied is compared with the backend's checksums, and the history with the
-    /// applied ops. Rows are not compared with the state hash, unless the backend copies them one by one
-    /// ([`Copied::Rows`]): rows that another program changed, with right checksums, are copied, and
-    /// found by [`verify_path`](Self::verify_path) and [`begin_restore`](Self::begin_restore).
+    /// applied ops. Rows are compared with the state hash only if the backend copies them one by
+    /// one ([`Copied::Rows`]). Otherwise rows that another program changed, with right checksums,
+    /// are copied, and found by [`verify_path`](Self::verify_path) and
+    /// [`begin_restore`](Self::begin_restore).
     ///
     /// # Errors
     /// If the target exists or its directory does not; [`ManagerError::CopyDamaged`] if the store's

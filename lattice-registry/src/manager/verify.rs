@@ -16,6 +16,9 @@ use crate::{Peeked, StoreHandle};
 /// The cache of a store that is read once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 
+/// Looks for a finding in an open store.
+type Look<'a> = &'a dyn Fn(&dyn StoreHandle) -> Result<Option<Finding>, BackendError>;
+
 impl StoreManager {
     /// Verifies any store, open or not: a `state.db` or the directory that holds one. The store is
     /// opened as it is, for reading only: an older layout is verified in that layout, and a full
@@ -88,8 +91,8 @@ impl StoreManager {
     }
 
     /// Refuses to copy damage: a mismatch of the backend's checksums, a history that does not
-    /// consist of the applied ops, or rows that do not match the state hash. While the checksums are
-    /// verified, no writer can open the store. For a type without code or an unknown layout, only
+    /// consist of the applied ops, or rows that do not match the state hash. No writer can open the
+    /// store while the checksums are verified. For a type without code or an unknown layout, only
     /// the checksums are checked. For a state that other code computed, the rows are not: that code
     /// may count other elements.
     pub(super) fn check_copied(&self, peek: &Peek, file: &Path) -> Result<(), ManagerError> {
@@ -128,7 +131,7 @@ impl StoreManager {
         &self,
         peek: &Peek,
         file: &Path,
-        look: &dyn Fn(&dyn StoreHandle) -> Result<Option<Finding>, BackendError>,
+        look: Look<'_>,
     ) -> Result<(), ManagerError> {
         match self.look_at(peek.clone(), file, look) {
             Ok(Some(finding)) if self.computes(peek)? => {

@@ -3,18 +3,18 @@
 //! A transaction that reads a commit keeps its pages as they are, also beside a writer in another
 //! process. Each page that is read is compared with its checksum.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use twox_hash::XxHash3_128;
 
 use crate::backend::file_error::FileFault;
-use crate::backend::{Result as BackendResult, Table};
+use crate::backend::{BackendError, Result as BackendResult, Table};
 use crate::progress::{Counted, ProgressSink, Stage};
 use crate::redb::adapter::PRIMARY_UNFLUSHED;
 use crate::redb::db::Opened;
 use crate::redb::error::open_error;
 use crate::redb::free_pages::REGION_PAGES;
-use crate::redb::mark::header;
 use crate::redb::packed::{Commit, Packed, PageCounts};
 use crate::redb::page::{
     BRANCH, COMMIT_NUMBER, FLAGS, HEADER_BYTES, LEAF, NORMAL, PAGE_BYTES, PAGE_SIZE, PRIMARY,
@@ -26,10 +26,12 @@ use crate::redb::pages::{
 };
 use crate::redb::reader::TWO_PHASE_COMMIT;
 use crate::redb::tx::RedbReadTx;
-use crate::storage::Storage;
+use crate::storage::{LockKind, LockRange, Storage};
 
 /// How often a commit may come between reading the header and beginning to read.
 const ATTEMPTS: usize = 100;
+/// Writers lock the header while they change it (redb's design document).
+const HEADER: LockRange = (Bound::Included(0), Bound::Excluded(320));
 /// No tree has more levels: a page holds two children at least, and a file 2^40 pages.
 const MAX_HEIGHT: usize = 64;
 
@@ -49,9 +51,9 @@ impl Pinned {
             return Ok(None);
         };
         for _ in 0..ATTEMPTS {
-            let before = last_commit(opened, &**file);
+            let before = last_commit(opened, &**file)?;
             let tx = opened.begin_read()?;
-            let after = last_commit(opened, &**file);
+            let after = last_commit(opened, &**file)?;
             // The number of a commit grows. So no commit was made between the two reads, and the
             // transaction reads this one.
             if let (Some((header, slot)), Some((same, _))) = (before, after)
@@ -85,16 +87,28 @@ impl Pinned {
     }
 }
 
-/// The header and the slot of the last commit that snapshots show. `None` if it is just being made,
-/// or is not one that Lattice makes.
-fn last_commit(opened: &Opened, file: &dyn Storage) -> Option<([u8; HEADER_BYTES], usize)> {
-    let header = header(file)?;
+/// The header, and the slot of the last commit that snapshots show. `None` if Lattice does not make
+/// such commits.
+fn last_commit(
+    opened: &Opened,
+    file: &dyn Storage,
+) -> BackendResult<Option<([u8; HEADER_BYTES], usize)>> {
+    let mut header = [0; HEADER_BYTES];
+    let mut read = || {
+        file.lock(HEADER, LockKind::Shared)?;
+        let read = file.read_at(0, &mut header);
+        file.unlock(HEADER)?;
+        read
+    };
+    read().map_err(|error| BackendError::storage("reading the header", error))?;
     let flags = header[FLAGS];
-    let slot = SLOTS[usize::from(flags & PRIMARY)];
-    // Snapshots of a file without a writer show a commit that has this flag.
+    let primary = usize::from(flags & PRIMARY);
+    // While the last commit may not be on the disk, snapshots show the one before; but those of a
+    // file without a writer show the last one.
     let is_shown = flags & PRIMARY_UNFLUSHED == 0 || opened.keeps_writers_out();
-    let is_known = is_shown && flags & TWO_PHASE_COMMIT != 0 && is_slot_intact(&header, slot);
-    is_known.then_some((header, slot))
+    let slot = SLOTS[if is_shown { primary } else { 1 - primary }];
+    let is_known = flags & TWO_PHASE_COMMIT != 0 && is_slot_intact(&header, slot);
+    Ok(is_known.then_some((header, slot)))
 }
 
 /// Why pages are not copied.
@@ -240,7 +254,10 @@ struct Copy<'a> {
 impl Copy<'_> {
     /// Copies a page after all that it names. Returns its link in the copy.
     fn tree(&mut self, link: Link, tree: Tree, depth: usize) -> Result<Link, Stop> {
-        let mut page = self.spare.pop().unwrap_or_default();
+        let mut page = Vec::new();
+        if let Some(spare) = self.spare.pop() {
+            page = spare;
+        }
         let widths = match tree {
             Tree::Definitions => Widths::default(),
             Tree::Rows(widths) => widths,
