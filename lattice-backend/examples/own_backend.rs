@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lattice_backend::backend::{
-    Access, Direction, FileError, Integrity, MemoryBackend, OpenOptions, Peek, PeekError, ReadTx,
-    Result, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, TurnHold, Waiting,
-    WriteTx,
+    Access, Copied, Direction, FileError, Integrity, MemoryBackend, OpenOptions, Peek, PeekError,
+    ReadTx, Result, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, TurnHold,
+    Waiting, WriteTx,
 };
 use lattice_backend::conformance;
 
@@ -48,7 +48,7 @@ impl StateBackend for Counted {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError> {
+    ) -> Result<Copied, FileError> {
         self.inner.backup(path, target, edit, progress)
     }
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

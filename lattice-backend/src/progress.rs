@@ -144,8 +144,13 @@ impl<'a> Counted<'a> {
     }
 
     pub(crate) fn one(&mut self) {
-        self.done += 1;
-        if self.done.is_multiple_of(EACH) || Some(self.done) == self.total {
+        self.add(1);
+    }
+
+    pub(crate) fn add(&mut self, more: u64) {
+        let before = self.done;
+        self.done += more;
+        if before / EACH < self.done / EACH || Some(self.done) == self.total {
             self.sink.report(self.stage, self.done, self.total);
         }
     }

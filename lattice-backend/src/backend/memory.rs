@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::tx::{NoRows, is_empty_span};
 use crate::backend::{
-    Access, BackendError, Busy, Direction, FileError, Integrity, OpenOptions, Peek, PeekError,
-    ReadTx, Result, Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction,
-    TurnHold, Waiting, WriteTx, copy_store, read_peek,
+    Access, BackendError, Busy, Copied, Direction, FileError, Integrity, OpenOptions, Peek,
+    PeekError, ReadTx, Result, Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket,
+    Transaction, TurnHold, Waiting, WriteTx, copy_store, read_peek,
 };
 
 type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -105,8 +105,9 @@ impl StateBackend for MemoryBackend {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError> {
-        copy_store(self, self, path, target, edit, progress)
+    ) -> Result<Copied, FileError> {
+        copy_store(self, self, path, target, edit, progress)?;
+        Ok(Copied::Rows)
     }
 
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError> {

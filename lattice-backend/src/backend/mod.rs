@@ -46,8 +46,8 @@ pub use rows::peek_open;
 pub(crate) use rows::{CountedRows, check_journal, copy_store, read_meta, read_peek};
 #[cfg(feature = "std")]
 pub use state_db::{
-    Access, CommitMark, Journal, JournalInfo, OpenOptions, Peek, Sharing, StateBackend, StateDb,
-    TurnHold, Waiting, WriterLock,
+    Access, CommitMark, Copied, Journal, JournalInfo, OpenOptions, Peek, Sharing, StateBackend,
+    StateDb, TurnHold, Waiting, WriterLock,
 };
 #[cfg(feature = "std")]
 pub use transaction::{Ticket, Transaction};

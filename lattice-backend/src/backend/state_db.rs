@@ -290,6 +290,16 @@ impl WriterLock {
     }
 }
 
+/// How the rows of a store were copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Copied {
+    /// Row by row. The backend may not have compared its checksums.
+    Rows,
+    /// With the backend's own bytes, each of which matches the backend's checksums. The copy has
+    /// the rows that the backend wrote.
+    Pages,
+}
+
 /// A storage backend.
 pub trait StateBackend: Debug + Send + Sync {
     /// Reads the `meta` table and the recorded logic. Never writes to the file, and works whichever
@@ -329,12 +339,12 @@ pub trait StateBackend: Debug + Send + Sync {
     fn scratch(&self) -> Result<Arc<dyn StateDb>, FileError>;
 
     /// Copies the store's current state to a new file. The copy is consistent even while a writer
-    /// is active, and has little unused space. `edit` changes rows of the copy in the
-    /// transaction that writes it, as
+    /// is active, and has little unused space. `edit` changes rows of the copy before it is there, as
     /// [`mark_copied`](crate::engine::write::mark_copied) does; so a copy without its changes is
-    /// never visible. Reports to `progress`.
+    /// never visible. Reports to `progress`, and returns what was compared on the way.
     ///
     /// # Errors
+    /// [`FileError::Damaged`] for `path` if bytes do not match a checksum that was compared.
     /// [`FileError::Exists`] if `target` exists; otherwise read and write errors, each with the
     /// path of the file that it concerns, and what `edit` reports, as an error of `target`. Nothing
     /// is left behind on failure.
@@ -344,7 +354,7 @@ pub trait StateBackend: Debug + Send + Sync {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError>;
+    ) -> Result<Copied, FileError>;
 
     /// Frees the unused space of a file that rows were just copied to, and that nothing has open; a
     /// backend may leave a small share of the file unused.

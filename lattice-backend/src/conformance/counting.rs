@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::backend::{
-    Access, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, RawRows, ReadTx, Result,
-    Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction, TurnHold,
-    Waiting, WriteTx, WriterLock,
+    Access, Copied, Direction, FileError, Integrity, OpenOptions, Peek, PeekError, RawRows, ReadTx,
+    Result, Row, RowCursor, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction,
+    TurnHold, Waiting, WriteTx, WriterLock,
 };
 
 /// Rows read and written, and the bytes of their keys and values. A lookup that finds nothing
@@ -134,7 +134,7 @@ impl StateBackend for CountingBackend {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError> {
+    ) -> Result<Copied, FileError> {
         self.backend.backup(path, target, edit, progress)
     }
 

@@ -28,8 +28,9 @@ use std::time::{Duration, Instant};
 
 use crate::backend::file_error::FileFault;
 use crate::backend::{
-    Access, BackendError, Busy, FileError, Integrity, Journal, OpenOptions, Peek, PeekError,
-    RawRows, Result, Sharing, StateBackend, StateDb, WriteTx, WriterLock, copy_store, peek_open,
+    Access, BackendError, Busy, Copied, FileError, Integrity, Journal, OpenOptions, Peek,
+    PeekError, RawRows, Result, Sharing, StateBackend, StateDb, WriteTx, WriterLock, copy_store,
+    peek_open,
 };
 use crate::progress::ProgressSink;
 use crate::storage::{Disk, FileMode};
@@ -215,6 +216,14 @@ impl JournaledBackend {
     }
 }
 
+fn is_journal_unread(error: &FileError) -> bool {
+    let FileError::Io { source, .. } = error else {
+        return false;
+    };
+    let unread = source.downcast_ref::<BackendError>();
+    matches!(unread, Some(BackendError::JournalUnread))
+}
+
 impl StateBackend for JournaledBackend {
     fn peek(&self, path: &Path) -> Result<Peek, PeekError> {
         if !self.may_have_journal(path) {
@@ -249,9 +258,17 @@ impl StateBackend for JournaledBackend {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError> {
+    ) -> Result<Copied, FileError> {
+        if !self.may_have_journal(path) {
+            match self.inner.backup(path, target, edit, progress) {
+                // A session has begun since, or its files are missing.
+                Err(error) if is_journal_unread(&error) => {}
+                copied => return copied,
+            }
+        }
         copy_store(self, &*self.inner, path, target, edit, progress)?;
-        self.inner.pack_copy(target, progress)
+        self.inner.pack_copy(target, progress)?;
+        Ok(Copied::Rows)
     }
 
     fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {

@@ -12,7 +12,7 @@ use crate::backend::{BackendError, Busy};
 use crate::storage::Storage;
 
 /// The first bytes of every redb file.
-const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
+pub(super) const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// Refuses a file that is not a redb file before redb touches it. Returns the header's flags; a
 /// file that ends before them has no flags set.

@@ -1,17 +1,22 @@
 //! The redb backend. Only this module names redb.
 
 mod adapter;
+mod backup;
 mod carve;
+mod copy_pages;
 mod db;
 mod error;
 mod file;
+mod free_pages;
 mod held;
 mod mark;
 mod new_file;
 mod overlay;
 mod own_tables;
 mod pack;
+mod packed;
 mod page;
+mod pages;
 mod reader;
 mod scratch;
 mod turn;
@@ -29,7 +34,7 @@ use std::time::Duration;
 
 use crate::backend::file_error::{FileFault, PeekFault};
 use crate::backend::{
-    Access, FileError, Integrity, OpenOptions, Peek, PeekError, RawRows, Result, Sharing,
+    Access, Copied, FileError, Integrity, OpenOptions, Peek, PeekError, RawRows, Result, Sharing,
     StateBackend, StateDb, Table, WriteTx, WriterLock, copy_store, read_peek,
 };
 use crate::progress::{ProgressSink, Stage};
@@ -40,7 +45,6 @@ use carve::Carved;
 use db::{Opened, Place, RedbDb};
 use error::{check_magic, contain, file_error, open_error};
 use new_file::NewFile;
-use pack::shrink_copy;
 use scratch::Unsynced;
 use turn::{Patience, Turn};
 use turns::TurnDb;
@@ -311,17 +315,6 @@ impl RedbBackend {
         let database = create_database(Box::new(storage), &options)?;
         Ok(RedbDb::new(writer_of(database), options.access))
     }
-
-    /// Frees the unused space that copying rows into a new file leaves.
-    fn shrink_file(&self, path: &Path) -> Result<(), FileFault> {
-        let storage = self.storage(path, FileMode::ReadWrite)?;
-        contain(|| {
-            let file_bytes = storage.len_bytes().map_err(open_error)?;
-            let mut database = create_database(storage, &OpenOptions::read_write())?;
-            shrink_copy(&mut database, file_bytes)?;
-            database.close().map_err(file_error)
-        })
-    }
 }
 
 impl StateBackend for RedbBackend {
@@ -344,9 +337,13 @@ impl StateBackend for RedbBackend {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError> {
+    ) -> Result<Copied, FileError> {
+        if self.copy_pages(path, target, edit, progress)? {
+            return Ok(Copied::Pages);
+        }
         copy_store(self, self, path, target, edit, progress)?;
-        self.pack_copy(target, progress)
+        self.pack_copy(target, progress)?;
+        Ok(Copied::Rows)
     }
 
     fn pack_copy(&self, target: &Path, progress: &ProgressSink) -> Result<(), FileError> {

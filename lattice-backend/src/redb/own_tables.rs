@@ -8,38 +8,12 @@
 //!
 //! redb's design document has the layout, under "Database super-header" and "B+tree pages".
 
-use twox_hash::XxHash3_128;
-
 use crate::backend::file_error::FileFault;
 use crate::redb::error::open_error;
-use crate::redb::page::{
-    BRANCH, CHECKSUM_BYTES, CHILDREN, ENDS, FLAGS, HAS_ROOT, HEADER_BYTES, LEAF, NUMBER_BYTES,
-    PAGE_BYTES, PRIMARY, ROOTS, SLOT_BYTES, SLOT_CHECKSUM, SLOTS, TABLE_ROOT, count, offset_of,
-    order, root_at, u32_at, u64_at,
-};
+use crate::redb::page::{FLAGS, HEADER_BYTES, PAGE_BYTES, PRIMARY, ROOTS, SLOTS, root_at};
+use crate::redb::pages::{Pages, Place, Widths, definitions, is_slot_intact};
 use crate::redb::reader::TWO_PHASE_COMMIT;
 use crate::storage::Storage;
-
-/// The position of a root's checksum behind its page number.
-const CHECKSUM: usize = 8;
-/// In a table's definition, the positions of the bytes that say whether all keys, and all values,
-/// have one length. The length follows.
-const KEY_WIDTH: usize = 42;
-const VALUE_WIDTH: usize = 47;
-
-/// A page, and what its parent says of it.
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    number: u64,
-    checksum: u128,
-}
-
-/// The lengths of keys and values, where all of a tree have one length.
-#[derive(Debug, Clone, Copy, Default)]
-struct Widths {
-    key: Option<usize>,
-    value: Option<usize>,
-}
 
 /// Compares the pages of redb's own tables in the last commit. The caller keeps writers out.
 ///
@@ -53,175 +27,53 @@ pub(super) fn check(storage: &dyn Storage) -> Result<(), FileFault> {
     }
     storage.read_at(0, &mut header).map_err(open_error)?;
     let slot = SLOTS[usize::from(header[FLAGS] & PRIMARY)];
-    let is_whole = slot_checksum(&header, slot)
-        == Some(XxHash3_128::oneshot(&header[slot..slot + SLOT_CHECKSUM]));
-    if header[FLAGS] & TWO_PHASE_COMMIT == 0 || !is_whole {
+    if header[FLAGS] & TWO_PHASE_COMMIT == 0 || !is_slot_intact(&header, slot) {
         return Ok(());
     }
-    let (_, place) = ROOTS[1];
-    let Some(number) = root_at(&header, slot, ROOTS[1]) else {
+    if root_at(&header, slot, ROOTS[1]).is_none() {
         return Ok(());
-    };
+    }
     let pages = Pages {
         storage,
         header: &header,
         len,
+        damage: "a page of redb's own tables does not match its checksum",
     };
-    let definitions = Link {
-        number,
-        checksum: u128_at(&header, slot + place + CHECKSUM).ok_or_else(damaged)?,
-    };
+    let (_, place) = ROOTS[1];
+    let root = Place::of_root(slot + place).link(&header);
     let mut tables = Vec::new();
-    pages.walk(definitions, Widths::default(), &mut |leaf| {
-        tables.extend(tables_of(leaf)?);
-        Some(())
-    })?;
+    pages.walk(
+        root.ok_or_else(|| pages.damaged())?,
+        Widths::default(),
+        &mut |leaf| {
+            for table in definitions(leaf)? {
+                if let Some(root) = table.root {
+                    tables.push((root.link(leaf)?, table.widths));
+                }
+            }
+            Some(())
+        },
+    )?;
     for (root, widths) in tables {
         pages.walk(root, widths, &mut |_| Some(()))?;
     }
     Ok(())
 }
 
-fn damaged() -> FileFault {
-    FileFault::Damaged("a page of redb's own tables does not match its checksum".into())
-}
-
-fn slot_checksum(header: &[u8], slot: usize) -> Option<u128> {
-    u128_at(header.get(..slot + SLOT_BYTES)?, slot + SLOT_CHECKSUM)
-}
-
-fn u128_at(bytes: &[u8], place: usize) -> Option<u128> {
-    let number = bytes.get(place..place.checked_add(CHECKSUM_BYTES)?)?;
-    Some(u128::from_le_bytes(number.try_into().ok()?))
-}
-
-fn usize_at(bytes: &[u8], place: usize) -> Option<usize> {
-    usize::try_from(u32_at(bytes, place)?).ok()
-}
-
-struct Pages<'a> {
-    storage: &'a dyn Storage,
-    header: &'a [u8],
-    len: u64,
-}
-
-impl Pages<'_> {
-    /// Visits the leaves of a tree whose pages match their checksums.
-    fn walk(
-        &self,
-        root: Link,
-        widths: Widths,
-        each_leaf: &mut dyn FnMut(&[u8]) -> Option<()>,
-    ) -> Result<(), FileFault> {
-        let mut open = vec![root];
-        // Pages that match their checksums form no cycle; the limit holds for any file.
-        let mut left = self.len / PAGE_BYTES;
-        while let Some(link) = open.pop() {
-            left = left.checked_sub(1).ok_or_else(damaged)?;
-            let page = self.read(link.number)?;
-            let end = used(&page, widths).and_then(|end| page.get(..end));
-            if end.map(XxHash3_128::oneshot) != Some(link.checksum) {
-                return Err(damaged());
-            }
-            match page[0] {
-                BRANCH => open.extend(children(&page).ok_or_else(damaged)?),
-                _ => each_leaf(&page).ok_or_else(damaged)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&self, number: u64) -> Result<Vec<u8>, FileFault> {
-        let length = PAGE_BYTES << order(number);
-        let offset = offset_of(self.header, number);
-        let end = offset.and_then(|offset| offset.checked_add(length));
-        let (Some(offset), Some(true), Ok(length)) = (
-            offset,
-            end.map(|end| end <= self.len),
-            usize::try_from(length),
-        ) else {
-            return Err(damaged());
-        };
-        let mut page = vec![0; length];
-        let read = self.storage.read_at(offset, &mut page);
-        read.map_err(open_error)?;
-        Ok(page)
-    }
-}
-
-/// The number of bytes of a page that its checksum covers: up to the end of its last row or key.
-fn used(page: &[u8], widths: Widths) -> Option<usize> {
-    let count = count(page).filter(|count| *count > 0)?;
-    let last = count - 1;
-    match (page[0], widths.key, widths.value) {
-        (LEAF, Some(key), Some(value)) => {
-            let rows = key.checked_add(value)?.checked_mul(count)?;
-            rows.checked_add(ENDS)
-        }
-        (LEAF, Some(_), None) => usize_at(page, ENDS + 4 * last),
-        (LEAF, None, Some(value)) => {
-            let values = value.checked_mul(count)?;
-            values.checked_add(usize_at(page, ENDS + 4 * last)?)
-        }
-        (LEAF, None, None) => usize_at(page, ENDS + 4 * (count + last)),
-        (BRANCH, key, _) => {
-            let keys = CHILDREN + (CHECKSUM_BYTES + NUMBER_BYTES) * (count + 1);
-            match key {
-                Some(key) => key.checked_mul(count)?.checked_add(keys),
-                None => usize_at(page, keys + 4 * last),
-            }
-        }
-        _ => None,
-    }
-}
-
-fn children(page: &[u8]) -> Option<Vec<Link>> {
-    let children = count(page)? + 1;
-    let numbers = CHILDREN + CHECKSUM_BYTES * children;
-    let link = |nth: usize| {
-        Some(Link {
-            number: u64_at(page, numbers + NUMBER_BYTES * nth)?,
-            checksum: u128_at(page, CHILDREN + CHECKSUM_BYTES * nth)?,
-        })
-    };
-    (0..children).map(link).collect()
-}
-
-/// The roots of the tables that a leaf of definitions defines.
-fn tables_of(leaf: &[u8]) -> Option<Vec<(Link, Widths)>> {
-    let count = count(leaf)?;
-    let end = |nth: usize| usize_at(leaf, ENDS + 4 * nth);
-    let mut tables = Vec::new();
-    // The values follow the last key.
-    for nth in count..2 * count {
-        let definition = leaf.get(end(nth - 1)?..end(nth)?)?;
-        if *definition.get(HAS_ROOT)? == 0 {
-            continue;
-        }
-        let width = |place: usize| match *definition.get(place)? {
-            0 => Some(None),
-            _ => Some(Some(usize_at(definition, place + 1)?)),
-        };
-        let root = Link {
-            number: u64_at(definition, TABLE_ROOT)?,
-            checksum: u128_at(definition, TABLE_ROOT + CHECKSUM)?,
-        };
-        let widths = Widths {
-            key: width(KEY_WIDTH)?,
-            value: width(VALUE_WIDTH)?,
-        };
-        tables.push((root, widths));
-    }
-    Some(tables)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use twox_hash::XxHash3_128;
+
     use super::*;
     use crate::backend::{Integrity, OpenOptions, StateBackend, Table};
     use crate::redb::RedbBackend;
+    use crate::redb::page::{
+        BRANCH, CHECKSUM_BYTES, ENDS, SLOT_BYTES, SLOT_CHECKSUM, TABLE_ROOT, count, offset_of,
+        u64_at,
+    };
+    use crate::redb::pages::{links, used, usize_at};
     use crate::storage::{Disk, FileMode, MemoryDisk};
 
     const PATH: &str = "state.db";
@@ -275,7 +127,7 @@ mod tests {
         while let Some(path) = open.pop() {
             let (place, _) = path[path.len() - 1];
             match file[place] {
-                BRANCH => open.extend(children(&file[place..]).unwrap().iter().map(|child| {
+                BRANCH => open.extend(links(&file[place..]).unwrap().iter().map(|child| {
                     let page = (offset(file, child.number), RECORD);
                     path.iter().copied().chain([page]).collect()
                 })),

@@ -36,9 +36,11 @@ pub(super) const NUMBER_BYTES: usize = 8;
 pub(super) const HEADER_BYTES: usize = 320;
 pub(super) const FLAGS: usize = 9;
 pub(super) const PRIMARY: u8 = 1;
-const PAGE_SIZE: usize = 12;
-const REGION_HEADER_PAGES: usize = 16;
-const REGION_DATA_PAGES: usize = 20;
+pub(super) const PAGE_SIZE: usize = 12;
+pub(super) const REGION_HEADER_PAGES: usize = 16;
+pub(super) const REGION_DATA_PAGES: usize = 20;
+/// The position of the number of data pages in the last region, if it is not full.
+pub(super) const LAST_REGION_PAGES: usize = 28;
 /// Regions have 2^20 data pages in Lattice's files, as many as a page number can address. Smaller
 /// ones than this would cost redb more memory than the file has bytes.
 const MIN_REGION_PAGES: u32 = 1 << 15;
@@ -48,9 +50,14 @@ pub(super) const SLOTS: [usize; 2] = [64, 192];
 pub(super) const SLOT_BYTES: usize = 128;
 pub(super) const ROOTS: [(usize, usize); 2] = [(1, 8), (2, 40)];
 pub(super) const SLOT_CHECKSUM: usize = 112;
+/// In a slot, the positions of the number of the commit and, from a root's page number on, of the
+/// number of its tree's tables.
+pub(super) const COMMIT_NUMBER: usize = 104;
+pub(super) const TREE_TABLES: usize = 24;
 
 /// A table's definition: its type, that of a table whose values are trees themselves, and the
 /// positions of the byte that says whether there is a root, and of its page number.
+pub(super) const NORMAL: u8 = 3;
 const MULTIMAP: u8 = 4;
 pub(super) const HAS_ROOT: usize = 9;
 pub(super) const TABLE_ROOT: usize = 10;

@@ -233,6 +233,35 @@ fn ingest_never_meets_the_guard_and_reports_own_ops_that_fork() {
 }
 
 #[test]
+fn a_copy_has_the_forks_of_the_store() {
+    for site in sites() {
+        let copied = copy(&site, &[]);
+        let (one, two) = (site.open(), copied.open());
+        two.continue_copy().unwrap();
+        append(&one, "a", "1");
+        append(&two, "a", "2");
+        pull(&two, &one);
+        let forks = one.forks().unwrap();
+        assert_eq!(forks.len(), 1);
+        two.close().unwrap();
+        one.close().unwrap();
+        let again = Site {
+            path: "again.db".into(),
+            ..copied
+        };
+        let as_it_is = &mut |_: &mut dyn WriteTx| Ok(());
+        let none = ProgressSink::none();
+        let made = site
+            .backend
+            .backup(&site.path, &again.path, as_it_is, &none);
+        made.unwrap();
+        let store = again.open();
+        assert_eq!(store.forks().unwrap(), forks);
+        assert_whole(&store);
+    }
+}
+
+#[test]
 fn a_rebuilt_copy_is_a_copy_and_a_malformed_mark_is_a_finding() {
     let [_, site] = sites();
     let copy = copy(&site, &[secret(4).public()]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lattice_backend::backend::{
-    Access, Direction, EVERYTHING, FileError, Integrity, MemoryBackend, OpenOptions, Peek,
+    Access, Copied, Direction, EVERYTHING, FileError, Integrity, MemoryBackend, OpenOptions, Peek,
     PeekError, ReadTx, Result, Rows, Span, StateBackend, StateDb, Table, Ticket, Transaction,
     TurnHold, Waiting, WriteTx,
 };
@@ -72,7 +72,7 @@ impl StateBackend for Late {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError> {
+    ) -> Result<Copied, FileError> {
         self.inner.backup(path, target, edit, progress)
     }
 

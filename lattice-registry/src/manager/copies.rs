@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use lattice_backend::backend::{FileError, WriterLock};
+use lattice_backend::backend::{Copied, FileError, WriteTx, WriterLock};
+use lattice_backend::cores::both;
 use lattice_backend::engine::write::mark_copied;
 use lattice_backend::machine::LogicVersion;
 use lattice_meta::{Genesis, MetaInfo, StoreId};
 
 use super::building::{Building, COPYING};
 use super::find::{canonical, state_db};
-use super::verify::Checksums;
+use super::verify::copy_damaged;
 use super::{ManagerError, StoreManager};
 use crate::Recorded;
 use crate::files::{Partial, directory_of, finishing, link_target, set_mode};
@@ -57,16 +58,23 @@ impl StoreManager {
 
     /// Copies the current state of any store to a new file, which is a store itself. Readers and
     /// writers are not interrupted, but a store that is open exclusively must be closed first. The
-    /// copy has little unused space. It appears at the target when it is complete, and only its
-    /// owner can read it. The copy is marked as one: the store's owner, the authors of its ops and
-    /// this manager's author do not write to it before it is confirmed
+    /// copy has little unused space; its pages can be as full as those of the store, which
+    /// [`compact`](crate::StoreHandle::compact) fills. It appears at the target when it is complete,
+    /// and only its owner can read it. The copy is marked as one: the store's owner, the authors of
+    /// its ops and this manager's author do not write to it before it is confirmed
     /// ([`confirm_copy`](lattice_backend::engine::Engine::confirm_copy)). A store that this data
     /// directory does not vouch for is verified first ([`IfUnverified`](crate::IfUnverified)).
     ///
+    /// All that is copied is compared with the backend's checksums, and the history with the
+    /// applied ops. Rows are compared with the state hash only if the backend copies them one by
+    /// one ([`Copied::Rows`]). Otherwise rows that another program changed, with right checksums,
+    /// are copied, and found by [`verify_path`](Self::verify_path) and
+    /// [`begin_restore`](Self::begin_restore).
+    ///
     /// # Errors
-    /// If the target exists or its directory does not; if the store's history does not consist of
-    /// the applied ops, or its rows do not match its state hash; and what reading and writing
-    /// report.
+    /// If the target exists or its directory does not; [`ManagerError::CopyDamaged`] if the store's
+    /// history does not consist of the applied ops, or damage is found; and what reading and
+    /// writing report.
     pub fn backup(&self, path: impl AsRef<Path>, target: &Path) -> Result<MetaInfo, ManagerError> {
         self.backup_with_mode(path, target, 0o600)
     }
@@ -94,14 +102,25 @@ impl StoreManager {
             return Err(ManagerError::NoDirectory { path, dir });
         }
         self.ensure_known(&file)?;
-        self.check_copied(&peek, &file, Checksums::Leave)?;
         let partial = Partial::beside(target)?;
         let new = partial.file();
         let (author, progress) = (self.author(), &self.options.progress);
-        let copied = self
-            .backend
-            .backup(&file, &new, &mut |tx| mark_copied(tx, author), progress);
-        copied.map_err(|error| ManagerError::Create(error.renamed(&new, target)))?;
+        // Another thread reads the ops, and this one, which alone reports progress, all rows.
+        let (ops, copied) = both(
+            || self.check_copied_ops(&peek, &file),
+            || {
+                let mut mark = |tx: &mut dyn WriteTx| mark_copied(tx, author);
+                self.backend.backup(&file, &new, &mut mark, progress)
+            },
+        );
+        let copied = copied.map_err(|error| match error {
+            FileError::Damaged { path, detail } if path == file => copy_damaged(&file, detail),
+            error => ManagerError::Create(error.renamed(&new, target)),
+        })?;
+        ops?;
+        if copied == Copied::Rows {
+            self.check_copied_rows(&peek, &file)?;
+        }
         set_mode(&new, mode)?;
         let finishing = finishing();
         partial.place(target)?;

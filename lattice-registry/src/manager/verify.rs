@@ -16,13 +16,8 @@ use crate::{Peeked, StoreHandle};
 /// The cache of a store that is read once, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Whether the backend verifies its own checksums before a store is copied. During that check no
-/// writer can open the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Checksums {
-    Check,
-    Leave,
-}
+/// Looks for a finding in an open store.
+type Look<'a> = &'a dyn Fn(&dyn StoreHandle) -> Result<Option<Finding>, BackendError>;
 
 impl StoreManager {
     /// Verifies any store, open or not: a `state.db` or the directory that holds one. The store is
@@ -95,41 +90,54 @@ impl StoreManager {
         }
     }
 
-    /// Refuses to copy damage: a mismatch of the backend's checksums (if they are to be checked), a
-    /// history that does not consist of the applied ops, or rows that do not match the state hash.
-    /// For a type without code or an unknown layout, only the checksums are checked. For a state
-    /// that other code computed, the rows are not: that code may count other elements.
-    pub(super) fn check_copied(
-        &self,
-        peek: &Peek,
-        file: &Path,
-        checksums: Checksums,
-    ) -> Result<(), ManagerError> {
-        let damaged = |finding| ManagerError::CopyDamaged {
-            path: file.to_path_buf(),
-            finding,
-        };
-        if checksums == Checksums::Check {
-            self.options.progress.report(Stage::Checksums, 0, None);
-            let checked = self.backend.check_integrity(file);
-            let checked = checked.map_err(|error| ManagerError::Peek(error.into()))?;
-            if let Integrity::Damaged { detail } = checked {
-                return Err(damaged(detail));
-            }
+    /// Refuses to copy damage: a mismatch of the backend's checksums, a history that does not
+    /// consist of the applied ops, or rows that do not match the state hash. No writer can open the
+    /// store while the checksums are verified. For a type without code or an unknown layout, only
+    /// the checksums are checked. For a state that other code computed, the rows are not: that code
+    /// may count other elements.
+    pub(super) fn check_copied(&self, peek: &Peek, file: &Path) -> Result<(), ManagerError> {
+        self.options.progress.report(Stage::Checksums, 0, None);
+        let checked = self.backend.check_integrity(file);
+        let checked = checked.map_err(|error| ManagerError::Peek(error.into()))?;
+        if let Integrity::Damaged { detail } = checked {
+            return Err(copy_damaged(file, detail));
         }
-        let looked = self.look_at(peek.clone(), file, &|store| {
+        self.refuse_findings(peek, file, &|store| {
             // Another thread reads the rows, and this one, which alone reports progress, the ops.
             let (rows, ops) = both(
                 || store.verify(Depth::Quick, &*self.backend, &ProgressSink::none()),
                 || store.check_ops(&self.options.progress),
             );
-            ops.and(rows)
-        });
-        match looked {
-            Ok(verified) => match verified.findings.first() {
-                Some(finding) if self.computes(peek)? => Err(damaged(finding.to_string())),
-                Some(_) | None => Ok(()),
-            },
+            ops.and(rows).map(first_finding)
+        })
+    }
+
+    /// The same for the ops alone, without progress reports.
+    pub(super) fn check_copied_ops(&self, peek: &Peek, file: &Path) -> Result<(), ManagerError> {
+        self.refuse_findings(peek, file, &|store| {
+            store.check_ops(&ProgressSink::none()).map(|()| None)
+        })
+    }
+
+    /// The same for the rows alone.
+    pub(super) fn check_copied_rows(&self, peek: &Peek, file: &Path) -> Result<(), ManagerError> {
+        self.refuse_findings(peek, file, &|store| {
+            let rows = store.verify(Depth::Quick, &*self.backend, &self.options.progress);
+            rows.map(first_finding)
+        })
+    }
+
+    fn refuse_findings(
+        &self,
+        peek: &Peek,
+        file: &Path,
+        look: Look<'_>,
+    ) -> Result<(), ManagerError> {
+        match self.look_at(peek.clone(), file, look) {
+            Ok(Some(finding)) if self.computes(peek)? => {
+                Err(copy_damaged(file, finding.to_string()))
+            }
+            Ok(_) => Ok(()),
             Err(
                 ManagerError::Resolve(_)
                 | ManagerError::Open(OpenError::NewerSchema { .. } | OpenError::OlderSchema { .. }),
@@ -137,7 +145,7 @@ impl StoreManager {
             Err(ManagerError::Verify {
                 source: source @ (BackendError::Damaged { .. } | BackendError::Row { .. }),
                 ..
-            }) => Err(damaged(source.to_string())),
+            }) => Err(copy_damaged(file, source.to_string())),
             Err(error) => Err(error),
         }
     }
@@ -185,4 +193,15 @@ impl StoreManager {
         closed.map_err(|source| ManagerError::Close { store_id, source })?;
         Ok(looked)
     }
+}
+
+pub(super) fn copy_damaged(file: &Path, finding: String) -> ManagerError {
+    ManagerError::CopyDamaged {
+        path: file.to_path_buf(),
+        finding,
+    }
+}
+
+fn first_finding(verified: Verification) -> Option<Finding> {
+    verified.findings.into_iter().next()
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lattice_backend::backend::{
-    FileError, Integrity, OpenOptions, Peek, PeekError, Result as RowResult, StateBackend, StateDb,
-    WriteTx,
+    Copied, FileError, Integrity, OpenOptions, Peek, PeekError, Result as RowResult, StateBackend,
+    StateDb, WriteTx,
 };
 use lattice_backend::redb::RedbBackend;
 use lattice_meta::StoreId;
@@ -62,7 +62,7 @@ impl StateBackend for Noting {
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> RowResult<()>,
         progress: &ProgressSink,
-    ) -> Result<(), FileError> {
+    ) -> Result<Copied, FileError> {
         self.backend.backup(path, target, edit, progress)
     }
 

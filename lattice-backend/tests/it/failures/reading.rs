@@ -89,7 +89,7 @@ fn attempt(task: Task, site: &Site) -> Result<(), Box<dyn Error>> {
         }
         Task::Backup => {
             site.backend
-                .backup(&site.path, copy, &mut |_| Ok(()), &ProgressSink::none())?
+                .backup(&site.path, copy, &mut |_| Ok(()), &ProgressSink::none())?;
         }
         Task::Rebuild => {
             let held = site.backend.open(&site.path, &OpenOptions::read_write())?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lattice_backend::backend::{
-    BackendError, FileError, OpenOptions, StateBackend, StateDb, Table, Waiting,
+    BackendError, Copied, FileError, OpenOptions, StateBackend, StateDb, Table, Waiting,
 };
 use lattice_backend::journal::JournaledBackend;
 use lattice_backend::progress::ProgressSink;
@@ -135,13 +135,17 @@ fn a_copy_has_no_journal_and_a_backend_without_one_refuses_an_open_one() {
         db.close().unwrap();
         mark
     };
-    copy(&backend, "of all").unwrap();
+    // The file's pages lack what is in the journal.
+    assert_eq!(copy(&backend, "of all").unwrap(), Copied::Rows);
     assert_eq!(mark("of all"), None);
     db.close().unwrap();
     assert!(
         mark(STORE).is_some(),
         "a session that has ended leaves a mark"
     );
-    copy(&redb, "of the ended").unwrap();
-    assert_eq!(mark("of the ended"), None);
+    assert_eq!(copy(&redb, "of the ended").unwrap(), Copied::Pages);
+    assert_eq!(copy(&backend, "by a journal").unwrap(), Copied::Pages);
+    for to in ["of the ended", "by a journal"] {
+        assert_eq!(mark(to), None);
+    }
 }

@@ -309,8 +309,9 @@ Example: lattice compact fruit
 JSON: store_id, bytes_before, bytes";
 
 pub(super) const BACKUP: &str = "\
-Refuses a store whose rows do not match its state hash, or whose ops differ from those that were \
-applied, with exit code 4; `verify` checks more. A store that this data directory does not vouch for is \
+Compares all that it copies with the checksums of its pages, and refuses a damaged store, or one whose ops \
+differ from those that were applied, with exit code 4. `verify` also compares the rows with the history, \
+and so does `restore`. A store that this data directory does not vouch for is \
 verified first, or taken as it is with --trust.
 
 The copy is marked as one: before its authors write to it, they must give --continue, or a replica must \

@@ -373,8 +373,8 @@ pub(super) fn all() -> Vec<Case> {
         ),
         case("a wrong row", wrong_row, "D verify s", ("damaged", 4)),
         case(
-            "a backup of a wrong row",
-            wrong_row,
+            "a backup without an op",
+            missing_op,
             "D backup s new.db",
             ("damaged", 4),
         ),
