@@ -393,8 +393,8 @@ fn forks_resend_no_more_ops_than_chains() {
     }
 }
 
-/// Verifying forks reads and writes a few rows more for each op than verifying a chain, however many
-/// there are.
+/// Verifying forks reads and writes a few rows more for each op than verifying a chain, however
+/// many there are.
 #[test]
 fn verifying_forks_costs_no_more_than_verifying_a_chain() {
     let verify = |ops: &dyn Fn(&mut Forge) -> Vec<Op>| {

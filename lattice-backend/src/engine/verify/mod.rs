@@ -60,8 +60,8 @@ pub(crate) fn verify<M: StateMachine>(
     let mut of_history = Vec::new();
     let (state, history) = match depth {
         Depth::Quick => (rescan_state(inner, &*tx, progress), Ok(())),
-        // Most stores are sound. Of others, a second replay finds the damage; it uses nothing of the
-        // store but its ops.
+        // Most stores are sound. Of others, a second replay finds the damage; it uses nothing of
+        // the store but its ops.
         Depth::Full if is_proven(inner, &tx, backend, progress)? => {
             (Ok(ledger.state.clone()), Ok(()))
         }

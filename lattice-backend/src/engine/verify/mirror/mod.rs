@@ -2,10 +2,10 @@
 //!
 //! A replay writes the rows that the store has, if the store is sound. So a row that equals the
 //! store's is not kept: a mark, eight bytes in memory, says that it is there, and its value is read
-//! from the store. New rows are kept in order in memory; from time to time they are compared with
-//! the store's by another thread, in order, in one pass, and what differs goes to a scratch database
-//! of the backend. If a table has as many marks as the store has rows, and no row that differs, both
-//! are equal.
+//! from the store. New rows are kept in memory. From time to time another thread compares them with
+//! the store's, in order and in one pass, and what differs goes to a scratch database of the
+//! backend. If a table has as many marks as the store has rows, and no row that differs, both are
+//! equal.
 //!
 //! Two kinds of store would make this slow or large: those with more rows than there are marks, and
 //! those where ranges lead over many rows of the store that are not there yet. Then all marked rows
@@ -30,8 +30,8 @@ use crate::progress::ProgressSink;
 /// A view of the store.
 pub(crate) type Base = Arc<dyn ReadTx + Send + Sync>;
 
-/// The database. A transaction that has written and is dropped without a commit makes it unusable: its rows cannot
-/// be taken back. Nothing is written while there is a snapshot.
+/// The database. A transaction that has written and is dropped without a commit makes it unusable:
+/// its rows cannot be taken back. Nothing is written while there is a snapshot.
 #[derive(Debug)]
 pub(crate) struct Mirror {
     state: Mutex<Slot>,
