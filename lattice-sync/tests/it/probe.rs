@@ -2,8 +2,9 @@
 
 use lattice_sync::Event;
 use lattice_sync::host::Input;
+use lattice_sync::wire::{Frame, Probe};
 
-use crate::desk::{Desk, meet, talk};
+use crate::desk::{CHANNEL, Desk, meet, talk};
 use crate::sim::disk::Disk;
 use crate::sim::world::EPOCH_MS;
 
@@ -60,6 +61,35 @@ fn the_first_difference_is_found_in_a_few_probes() {
         );
         assert!(probes <= 5, "{probes} probes");
     }
+}
+
+/// The peer can know first that the states differ: its probe waits for the beat that says so here.
+#[test]
+fn a_probe_that_comes_early_is_answered_once_the_states_are_known_to_differ() {
+    let mut one = Desk::new(0, |_| ());
+    one.disk.write(EPOCH_MS);
+    one.disk.sync();
+    let mut two = Desk::new(1, |_| ());
+    two.disk = one.disk.clone();
+    (one.effects, two.effects) = (vec![[1; 16]], vec![[2; 16]]);
+    meet(&mut one, &mut two);
+    one.sent.clear();
+    two.sent.clear();
+    two.feed(Frame::Probe(Probe {
+        channel: CHANNEL,
+        from: 0,
+        upto: 1,
+        hashes: vec![[3; 16]],
+    }));
+    assert_eq!((two.sent.len(), found(&two)), (0, None));
+    two.disk.corrupt();
+    one.wait(46_000);
+    for beat in std::mem::take(&mut one.sent) {
+        two.feed(beat);
+    }
+    let is_probe = |frame: &Frame| matches!(frame, Frame::Probe(_));
+    assert!(two.sent.iter().any(is_probe), "{:?}", two.sent);
+    assert_eq!(found(&two), Some(0));
 }
 
 #[test]
