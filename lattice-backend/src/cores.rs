@@ -3,7 +3,7 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 /// Starts a thread, unless the system refuses one, as at a limit of processes.
@@ -47,10 +47,24 @@ pub(crate) fn ahead<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
         taken.expect("one thread takes the function")
     };
     let shared = Arc::clone(&work);
-    match Builder::new().spawn(move || take(&shared)()) {
-        Ok(thread) => Ahead::Running(thread),
-        Err(_) => Ahead::Done(take(&work)()),
+    match helper(move || take(&shared)()) {
+        Some(running) => running,
+        None => Ahead::Done(take(&work)()),
     }
+}
+
+/// The same, unless there is no thread.
+pub(crate) fn helper<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<Ahead<T>> {
+    let thread = Builder::new().spawn(work);
+    thread.ok().map(Ahead::Running)
+}
+
+/// Whether threads can run at the same time. Measured on first use.
+pub(crate) fn has_several() -> bool {
+    static SEVERAL: OnceLock<bool> = OnceLock::new();
+    *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1))
 }
 
 /// The result of another thread, whose panic continues here.

@@ -1,6 +1,7 @@
 //! The state hash: the sum of a state's elements, and the effect of one op on it.
 
 pub(crate) mod data_table;
+mod gather;
 pub mod lthash;
 pub(crate) mod staging;
 mod xof;
@@ -13,8 +14,9 @@ use std::time::{Duration, Instant};
 use lattice_meta::{GenesisHash, StateHash};
 
 use crate::backend::{BackendError, Result};
+use crate::state::gather::Gathering;
 use crate::state::lthash::{LTHASH_BYTES, LtHash};
-use crate::state::xof::{Batch, CHUNK_LEN, Change, ShortXof};
+use crate::state::xof::ShortXof;
 
 const ELEMENT_CONTEXT: &str = "lattice 2026 state element v1";
 const HASH_CONTEXT: &str = "lattice 2026 state hash v1";
@@ -41,12 +43,7 @@ pub(crate) struct ElementChanges {
 impl ElementChanges {
     /// Takes changes; many together cost less work.
     pub(crate) fn gather<'a>(&'a mut self, hasher: &'a ElementHasher) -> Gathering<'a> {
-        Gathering {
-            changes: self,
-            short: hasher.short.batch(),
-            long: &hasher.long,
-            expansion: hasher.expansion,
-        }
+        Gathering::new(self, hasher)
     }
 
     /// The number of elements hashed, and the bytes of their keys and values.
@@ -204,54 +201,5 @@ impl ElementHasher {
         let mut alone = Accumulator::default();
         alone.insert(self, key, value);
         alone.sum.to_bytes()
-    }
-}
-
-/// Takes changes of elements. All of them are in the sum once this value is dropped.
-pub(crate) struct Gathering<'a> {
-    changes: &'a mut ElementChanges,
-    short: Batch<'a>,
-    long: &'a blake3::Hasher,
-    expansion: Expansion,
-}
-
-impl Gathering<'_> {
-    pub(crate) fn insert(&mut self, key: &[u8], value: &[u8]) {
-        self.changes.inserted += 1;
-        self.change(key, value, Change::Add);
-    }
-
-    pub(crate) fn remove(&mut self, key: &[u8], value: &[u8]) {
-        self.changes.removed += 1;
-        self.change(key, value, Change::Remove);
-    }
-
-    fn change(&mut self, key: &[u8], value: &[u8], change: Change) {
-        let (value_at, len) = (4 + key.len(), 4 + key.len() + value.len());
-        self.changes.bytes += u64::from(len_u32(key)) + u64::from(len_u32(value));
-        let sum = &mut self.changes.sum;
-        if len <= CHUNK_LEN && self.expansion == Expansion::Vectors {
-            let mut input = [0; CHUNK_LEN];
-            input[..4].copy_from_slice(&len_u32(key).to_le_bytes());
-            input[4..value_at].copy_from_slice(key);
-            input[value_at..len].copy_from_slice(value);
-            return self.short.change(&input[..len], sum.words_mut(), change);
-        }
-        let mut hasher = self.long.clone();
-        hasher.update(&len_u32(key).to_le_bytes());
-        hasher.update(key);
-        hasher.update(value);
-        let mut expanded = [0; LTHASH_BYTES];
-        hasher.finalize_xof().fill(&mut expanded);
-        match change {
-            Change::Add => sum.add(&expanded),
-            Change::Remove => sum.remove(&expanded),
-        }
-    }
-}
-
-impl Drop for Gathering<'_> {
-    fn drop(&mut self) {
-        self.short.finish(self.changes.sum.words_mut());
     }
 }

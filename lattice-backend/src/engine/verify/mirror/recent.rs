@@ -1,20 +1,23 @@
 //! New rows of one table, in memory.
 
-use std::collections::{BTreeMap, HashMap, btree_map};
+use std::collections::{BTreeMap, HashMap, VecDeque, btree_map};
+use std::ops::Bound;
 use std::sync::OnceLock;
 
 use crate::backend::merge::LayerRows;
 use crate::backend::{Direction, Span};
 use crate::engine::verify::mirror::marks::{ByHash, KeyHash};
 
-/// The memory of a row beside its bytes: its place, and its share of the map.
-const ROW_OVERHEAD: usize = 56;
+/// The memory of a row beside its bytes: its place, its share of the map, and its number.
+const ROW_OVERHEAD: usize = 60;
 /// Memory grows by this many bytes, not to the double, which would be unused for the most part.
 const GROWTH: usize = 2 << 20;
 /// The memory of a row in order beside its key.
 const ORDER_OVERHEAD: usize = 56;
 
-/// The rows are found by hash. They are also kept in order from the first range on.
+/// The rows are found by hash. Those whose keys begin with one byte are also kept in order, from the
+/// first range on that can have any of them: state machines tell their kinds of rows by that byte,
+/// and have few ranges over most kinds.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     /// Keys, each followed by its value. A value that was replaced stays until the end.
@@ -22,8 +25,17 @@ pub(super) struct Recent {
     rows: Vec<Place>,
     /// Rows by the hash of their keys. If another key has that hash, by the next free number.
     by_hash: HashMap<KeyHash, u32, ByHash>,
-    in_order: OnceLock<BTreeMap<Box<[u8]>, u32>>,
+    by_first_byte: BTreeMap<Option<u8>, Bucket>,
 }
+
+/// The rows whose keys begin with one byte.
+#[derive(Debug, Default)]
+struct Bucket {
+    rows: Vec<u32>,
+    in_order: OnceLock<Order>,
+}
+
+type Order = BTreeMap<Box<[u8]>, u32>;
 
 /// Where a row is.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +61,11 @@ fn number(len: usize) -> u32 {
 impl Recent {
     /// The memory that the rows take, approximately.
     pub(super) fn memory(&self) -> usize {
-        let order = self.in_order.get().map_or(0, BTreeMap::len) * ORDER_OVERHEAD;
+        let orders = self
+            .by_first_byte
+            .values()
+            .filter_map(|bucket| bucket.in_order.get());
+        let order = orders.map(BTreeMap::len).sum::<usize>() * ORDER_OVERHEAD;
         self.bytes.len() + self.rows.len() * ROW_OVERHEAD + order
     }
 
@@ -104,7 +120,9 @@ impl Recent {
                 let nth = number(self.rows.len());
                 self.rows.push(place);
                 self.by_hash.insert(free, nth);
-                if let Some(order) = self.in_order.get_mut() {
+                let bucket = self.by_first_byte.entry(key.first().copied()).or_default();
+                bucket.rows.push(nth);
+                if let Some(order) = bucket.in_order.get_mut() {
                     order.insert(key.into(), nth);
                 }
             }
@@ -118,13 +136,35 @@ impl Recent {
         sorted
     }
 
+    fn order<'a>(&'a self, bucket: &'a Bucket) -> &'a Order {
+        let row = |nth: &u32| (self.row(*nth).1.into(), *nth);
+        let in_order = || bucket.rows.iter().map(row).collect();
+        bucket.in_order.get_or_init(in_order)
+    }
+
     /// The rows in a range that is not empty.
     pub(super) fn range(&self, span: Span<'_>, direction: Direction) -> RecentRows<'_> {
-        let all = || (0..number(self.rows.len())).map(|nth| (self.row(nth).1.into(), nth));
-        let order = self.in_order.get_or_init(|| all().collect());
+        let first = |key: &[u8]| key.first().copied();
+        let (start, end) = span;
+        let start = start.map(first);
+        let from = match start {
+            Bound::Excluded(byte) => Bound::Included(byte),
+            from => from,
+        };
+        let to = match end {
+            // No key that begins with this byte comes before it.
+            Bound::Excluded(end) if end.len() <= 1 => Bound::Excluded(first(end)),
+            Bound::Excluded(end) | Bound::Included(end) => Bound::Included(first(end)),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        let is_empty =
+            matches!((from, to), (Bound::Included(from), Bound::Excluded(to)) if from >= to);
+        let orders = (!is_empty).then(|| self.by_first_byte.range((from, to)));
+        let orders = orders.into_iter().flatten();
+        let orders = orders.map(|(_, bucket)| self.order(bucket).range::<[u8], _>(span));
         RecentRows {
             recent: self,
-            order: order.range::<[u8], _>(span),
+            orders: orders.collect(),
             direction,
             current: None,
         }
@@ -134,18 +174,28 @@ impl Recent {
 /// Rows in order.
 pub(super) struct RecentRows<'a> {
     recent: &'a Recent,
-    order: btree_map::Range<'a, Box<[u8]>, u32>,
+    /// Those of each first byte, ascending.
+    orders: VecDeque<btree_map::Range<'a, Box<[u8]>, u32>>,
     direction: Direction,
     current: Option<RecentRow<'a>>,
 }
 
 impl LayerRows for RecentRows<'_> {
     fn advance(&mut self) {
-        let next = match self.direction {
-            Direction::Forward => self.order.next(),
-            Direction::Backward => self.order.next_back(),
+        let orders = &mut self.orders;
+        let next = loop {
+            let next = match self.direction {
+                Direction::Forward => orders.front_mut().map(|order| order.next()),
+                Direction::Backward => orders.back_mut().map(|order| order.next_back()),
+            };
+            match (next, self.direction) {
+                (None, _) => break None,
+                (Some(Some((_, nth))), _) => break Some(*nth),
+                (Some(None), Direction::Forward) => drop(orders.pop_front()),
+                (Some(None), Direction::Backward) => drop(orders.pop_back()),
+            }
         };
-        self.current = next.map(|(_, nth)| self.recent.row(*nth));
+        self.current = next.map(|nth| self.recent.row(nth));
     }
 
     fn current(&self) -> Option<(&[u8], Option<&[u8]>)> {

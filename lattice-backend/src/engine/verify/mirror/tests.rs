@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -8,6 +8,22 @@ use super::*;
 use crate::backend::{EVERYTHING, MemoryBackend, StateBackend};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Several keys begin with one byte, and one key is empty.
+fn key_of(nth: u8) -> Vec<u8> {
+    match nth {
+        0 => Vec::new(),
+        nth => [&[nth / 4][..], &[nth; 19]].concat(),
+    }
+}
+
+/// Keys, and what lies between them.
+fn bound_of(nth: u8) -> Vec<u8> {
+    match nth % 3 {
+        0 => vec![nth / 4],
+        _ => key_of(nth),
+    }
+}
 
 /// Bounds that a few rows reach.
 const SMALL: Bounds = Bounds {
@@ -49,7 +65,7 @@ enum Step {
     Put(u8, u8, usize),
     Remove(u8),
     Get(u8),
-    Range(u8, u8),
+    Range(u8, u8, u8),
     Commit,
 }
 
@@ -60,7 +76,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (key(), 0..3_u8, 0..50_usize).prop_map(|(key, value, len)| Step::Put(key, value, len)),
         2 => key().prop_map(Step::Remove),
         3 => key().prop_map(Step::Get),
-        1 => (key(), key()).prop_map(|(from, to)| Step::Range(from, to)),
+        2 => (key(), key(), 0..5_u8).prop_map(|(from, to, kind)| Step::Range(from, to, kind)),
         1 => Just(Step::Commit),
     ];
     prop::collection::vec(step, 0..200)
@@ -68,7 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn store() -> impl Strategy<Value = Rows> {
     let row = (0..40_u8, 0..3_u8, 0..50_usize);
-    let row = row.prop_map(|(key, value, len)| (vec![key; 20], vec![value; len]));
+    let row = row.prop_map(|(key, value, len)| (key_of(key), vec![value; len]));
     prop::collection::btree_map(0..40_u8, row, 0..30).prop_map(|rows| rows.into_values().collect())
 }
 
@@ -79,7 +95,7 @@ fn run(store: &Rows, steps: &[Step], bounds: Bounds) {
     for step in steps {
         match step {
             Step::PutSame(key) => {
-                let key = vec![*key; 20];
+                let key = key_of(*key);
                 let Some(value) = store.get(&key) else {
                     continue;
                 };
@@ -87,26 +103,32 @@ fn run(store: &Rows, steps: &[Step], bounds: Bounds) {
                 model.insert(key, value.clone());
             }
             Step::Put(key, value, len) => {
-                let (key, value) = (vec![*key; 20], vec![*value; *len]);
+                let (key, value) = (key_of(*key), vec![*value; *len]);
                 let before = tx.replace(Table::Data, &key, &value).unwrap();
                 assert_eq!(before, model.insert(key, value));
             }
             Step::Remove(key) => {
-                let key = [*key; 20];
+                let key = key_of(*key);
                 let before = tx.remove(Table::Data, &key).unwrap();
                 assert_eq!(before, model.remove(&key[..]));
             }
             Step::Get(key) => {
-                let key = [*key; 20];
+                let key = key_of(*key);
                 let found = tx.get(Table::Data, &key).unwrap();
                 assert_eq!(found.as_ref(), model.get(&key[..]));
             }
-            Step::Range(from, to) => {
-                let (from, to) = ([*from; 20], [*to; 20]);
-                let span: Span<'_> = (Bound::Included(&from), Bound::Excluded(&to));
+            Step::Range(from, to, kind) => {
+                let (from, to) = (bound_of(*from), bound_of(*to));
+                let span: Span<'_> = match kind {
+                    0 => (Bound::Included(&from), Bound::Excluded(&to)),
+                    1 => (Bound::Excluded(&from), Bound::Included(&to)),
+                    2 => (Bound::Included(&from), Bound::Included(&to)),
+                    3 => (Bound::Excluded(&from), Bound::Unbounded),
+                    _ => (Bound::Unbounded, Bound::Excluded(&to)),
+                };
                 let mut expected: Vec<_> = model
                     .iter()
-                    .filter(|(key, _)| key[..] >= from[..] && key[..] < to[..])
+                    .filter(|(key, _)| span.contains(&key[..]))
                     .map(|(key, value)| [key.clone(), value.clone()])
                     .collect();
                 assert_eq!(range(&*tx, Table::Data, span, Direction::Forward), expected);

@@ -1,0 +1,230 @@
+//! Takes changes of elements, and sums up their hashes.
+
+use std::mem::take;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::panicking;
+
+use crate::cores::{Ahead, has_several, helper};
+use crate::state::lthash::{LTHASH_BYTES, LtHash};
+use crate::state::xof::{Batch, CHUNK_LEN, Change};
+use crate::state::{ElementChanges, ElementHasher, Expansion, len_u32};
+
+/// So many changes are hashed before a second thread helps: it takes about 10 us to start, and an
+/// element about 0.5.
+const ALONE: u64 = 512;
+/// Changes are handed to the other thread in pieces of this many bytes. It has at most two at a
+/// time; this thread hashes what it has no room for.
+const PIECE: usize = 32 << 10;
+const AHEAD: usize = 1;
+
+/// Takes changes of elements. All of them are in the sum once this value is dropped.
+pub(crate) struct Gathering<'a> {
+    changes: &'a mut ElementChanges,
+    hasher: &'a ElementHasher,
+    here: Hashing<'a>,
+    taken: u64,
+    piece: Piece,
+    beside: Option<Beside>,
+}
+
+/// Another thread, which hashes pieces.
+struct Beside {
+    pieces: SyncSender<Piece>,
+    sum: Ahead<LtHash>,
+}
+
+impl Beside {
+    fn start(hasher: &ElementHasher) -> Option<Self> {
+        let (pieces, given) = sync_channel::<Piece>(AHEAD);
+        let hasher = hasher.clone();
+        let sum = helper(move || {
+            let mut sum = LtHash::default();
+            let mut hashing = Hashing::new(&hasher);
+            for piece in given {
+                hashing.piece(&piece, &mut sum);
+            }
+            hashing.finish(&mut sum);
+            sum
+        });
+        Some(Self { pieces, sum: sum? })
+    }
+}
+
+impl<'a> Gathering<'a> {
+    pub(super) fn new(changes: &'a mut ElementChanges, hasher: &'a ElementHasher) -> Self {
+        Self {
+            changes,
+            hasher,
+            here: Hashing::new(hasher),
+            taken: 0,
+            piece: Piece::default(),
+            beside: None,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, key: &[u8], value: &[u8]) {
+        self.changes.inserted += 1;
+        self.change(key, value, Change::Add);
+    }
+
+    pub(crate) fn remove(&mut self, key: &[u8], value: &[u8]) {
+        self.changes.removed += 1;
+        self.change(key, value, Change::Remove);
+    }
+
+    fn change(&mut self, key: &[u8], value: &[u8], change: Change) {
+        self.changes.bytes += u64::from(len_u32(key)) + u64::from(len_u32(value));
+        self.taken += 1;
+        if self.taken <= ALONE || !has_several() {
+            return self.here.change(key, value, change, &mut self.changes.sum);
+        }
+        self.piece.push(key, value, change);
+        if self.piece.0.len() >= PIECE {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let piece = take(&mut self.piece);
+        if self.beside.is_none() {
+            self.beside = Beside::start(self.hasher);
+        }
+        let sent = match &self.beside {
+            Some(beside) => beside.pieces.try_send(piece),
+            None => Err(TrySendError::Full(piece)),
+        };
+        if let Err(TrySendError::Full(piece) | TrySendError::Disconnected(piece)) = sent {
+            self.here.piece(&piece, &mut self.changes.sum);
+        }
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        let sum = &mut self.changes.sum;
+        self.here.piece(&self.piece, sum);
+        self.here.finish(sum);
+        if let Some(Beside {
+            pieces,
+            sum: beside,
+        }) = self.beside.take()
+        {
+            // The thread ends when it has no more pieces.
+            drop(pieces);
+            if !panicking() {
+                sum.add_all(&beside.wait());
+            }
+        }
+    }
+}
+
+/// Changes, each with its direction, the lengths of key and value, and both.
+#[derive(Default)]
+struct Piece(Vec<u8>);
+
+impl Piece {
+    fn push(&mut self, key: &[u8], value: &[u8], change: Change) {
+        self.0.push(u8::from(change == Change::Remove));
+        self.0.extend(len_u32(key).to_le_bytes());
+        self.0.extend(len_u32(value).to_le_bytes());
+        self.0.extend(key);
+        self.0.extend(value);
+    }
+
+    /// The first change, and the rest.
+    fn split(bytes: &[u8]) -> Option<(Change, &[u8], &[u8], &[u8])> {
+        let (direction, rest) = bytes.split_first()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (value, rest) = rest.split_first_chunk()?;
+        let len = |bytes: &[u8; 4]| usize::try_from(u32::from_le_bytes(*bytes)).ok();
+        let (key, rest) = rest.split_at_checked(len(key)?)?;
+        let (value, rest) = rest.split_at_checked(len(value)?)?;
+        let change = match direction {
+            0 => Change::Add,
+            _ => Change::Remove,
+        };
+        Some((change, key, value, rest))
+    }
+}
+
+/// Hashes changes on one thread.
+struct Hashing<'a> {
+    short: Batch<'a>,
+    long: &'a blake3::Hasher,
+    expansion: Expansion,
+}
+
+impl<'a> Hashing<'a> {
+    fn new(hasher: &'a ElementHasher) -> Self {
+        Self {
+            short: hasher.short.batch(),
+            long: &hasher.long,
+            expansion: hasher.expansion,
+        }
+    }
+
+    fn piece(&mut self, piece: &Piece, sum: &mut LtHash) {
+        let mut bytes = &piece.0[..];
+        while let Some((change, key, value, rest)) = Piece::split(bytes) {
+            self.change(key, value, change, sum);
+            bytes = rest;
+        }
+    }
+
+    fn change(&mut self, key: &[u8], value: &[u8], change: Change, sum: &mut LtHash) {
+        let (value_at, len) = (4 + key.len(), 4 + key.len() + value.len());
+        if len <= CHUNK_LEN && self.expansion == Expansion::Vectors {
+            let mut input = [0; CHUNK_LEN];
+            input[..4].copy_from_slice(&len_u32(key).to_le_bytes());
+            input[4..value_at].copy_from_slice(key);
+            input[value_at..len].copy_from_slice(value);
+            return self.short.change(&input[..len], sum.words_mut(), change);
+        }
+        let mut hasher = self.long.clone();
+        hasher.update(&len_u32(key).to_le_bytes());
+        hasher.update(key);
+        hasher.update(value);
+        let mut expanded = [0; LTHASH_BYTES];
+        hasher.finalize_xof().fill(&mut expanded);
+        match change {
+            Change::Add => sum.add(&expanded),
+            Change::Remove => sum.remove(&expanded),
+        }
+    }
+
+    /// All changes are in the sum after this.
+    fn finish(&mut self, sum: &mut LtHash) {
+        self.short.finish(sum.words_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Accumulator;
+
+    #[test]
+    fn many_changes_have_the_sum_of_single_ones() {
+        for expansion in Expansion::EACH {
+            let hasher = ElementHasher::by(expansion);
+            for count in [0, 1, 511, 512, 513, 3000] {
+                let mut many = ElementChanges::default();
+                let mut one_by_one = Accumulator::default();
+                let mut elements = many.gather(&hasher);
+                for nth in 0_u32..count {
+                    let key = nth.to_le_bytes();
+                    let value = vec![7; usize::try_from(nth).unwrap() % 100 * 20];
+                    elements.insert(&key, &value);
+                    one_by_one.insert(&hasher, &key, &value);
+                    if nth % 3 == 0 {
+                        elements.remove(&key, &value);
+                        one_by_one.remove(&hasher, &key, &value).unwrap();
+                    }
+                }
+                drop(elements);
+                assert_eq!(many.sum.to_bytes(), one_by_one.sum.to_bytes(), "{count}");
+                assert_eq!(many.hashed().0, u64::from(count + count.div_ceil(3)));
+            }
+        }
+    }
+}
