@@ -15,9 +15,9 @@ const GROWTH: usize = 2 << 20;
 /// The memory of a row in order beside its key.
 const ORDER_OVERHEAD: usize = 56;
 
-/// The rows are found by hash. Those whose keys begin with one byte are also kept in order, from the
-/// first range on that can have any of them: state machines tell their kinds of rows by that byte,
-/// and have few ranges over most kinds.
+/// The rows are found by hash. Those whose keys begin with one byte are also kept in order, from
+/// the first range on that can have any of them: state machines tell their kinds of rows by that
+/// byte, and have few ranges over most kinds.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     /// Keys, each followed by its value. A value that was replaced stays until the end.
