@@ -118,6 +118,9 @@ impl Drop for Gathering<'_> {
     }
 }
 
+/// A change with the key and the value.
+type Given<'a> = (Change, &'a [u8], &'a [u8]);
+
 /// Changes, each with its direction, the lengths of key and value, and both.
 #[derive(Default)]
 struct Piece(Vec<u8>);
@@ -132,7 +135,7 @@ impl Piece {
     }
 
     /// The first change, and the rest.
-    fn split(bytes: &[u8]) -> Option<(Change, &[u8], &[u8], &[u8])> {
+    fn split(bytes: &[u8]) -> Option<(Given<'_>, &[u8])> {
         let (direction, rest) = bytes.split_first()?;
         let (key, rest) = rest.split_first_chunk()?;
         let (value, rest) = rest.split_first_chunk()?;
@@ -143,7 +146,7 @@ impl Piece {
             0 => Change::Add,
             _ => Change::Remove,
         };
-        Some((change, key, value, rest))
+        Some(((change, key, value), rest))
     }
 }
 
@@ -165,7 +168,7 @@ impl<'a> Hashing<'a> {
 
     fn piece(&mut self, piece: &Piece, sum: &mut LtHash) {
         let mut bytes = &piece.0[..];
-        while let Some((change, key, value, rest)) = Piece::split(bytes) {
+        while let Some(((change, key, value), rest)) = Piece::split(bytes) {
             self.change(key, value, change, sum);
             bytes = rest;
         }
