@@ -57,15 +57,16 @@ impl StoreManager {
         depth: Depth,
     ) -> Result<Verification, ManagerError> {
         let peek = self.peek_recorded(file)?;
-        // Another thread compares the checksums.
-        let (checked, verified) = both(
-            || match depth {
-                Depth::Quick => Ok(Integrity::None),
-                Depth::Full => self.backend.check_integrity(file),
-            },
-            || self.verify_opened(peek, file, depth),
-        );
-        let checksums = checked.map_err(|error| ManagerError::Peek(error.into()))?;
+        // First, and not beside the rest: opening a file whose writer was killed repairs it.
+        let checksums = match depth {
+            Depth::Quick => Integrity::None,
+            Depth::Full => {
+                self.options.progress.report(Stage::Checksums, 0, None);
+                let checked = self.backend.check_integrity(file);
+                checked.map_err(|error| ManagerError::Peek(error.into()))?
+            }
+        };
+        let verified = self.verify_opened(peek, file, depth);
         let Integrity::Damaged { detail } = &checksums else {
             return verified.map(|verified| Verification {
                 checksums,

@@ -26,6 +26,8 @@ pub(super) struct Recent {
     /// Rows by the hash of their keys. If another key has that hash, by the next free number.
     by_hash: HashMap<KeyHash, u32, ByHash>,
     by_first_byte: BTreeMap<Option<u8>, Bucket>,
+    /// The rows of the buckets that were in order when a row was last written to them.
+    in_order: usize,
 }
 
 /// The rows whose keys begin with one byte.
@@ -33,6 +35,8 @@ pub(super) struct Recent {
 struct Bucket {
     rows: Vec<u32>,
     in_order: OnceLock<Order>,
+    /// How many of them `Recent::in_order` counts.
+    counted: usize,
 }
 
 type Order = BTreeMap<Box<[u8]>, u32>;
@@ -61,12 +65,7 @@ fn number(len: usize) -> u32 {
 impl Recent {
     /// The memory that the rows take, approximately.
     pub(super) fn memory(&self) -> usize {
-        let orders = self
-            .by_first_byte
-            .values()
-            .filter_map(|bucket| bucket.in_order.get());
-        let order = orders.map(BTreeMap::len).sum::<usize>() * ORDER_OVERHEAD;
-        self.bytes.len() + self.rows.len() * ROW_OVERHEAD + order
+        self.bytes.len() + self.rows.len() * ROW_OVERHEAD + self.in_order * ORDER_OVERHEAD
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -124,6 +123,8 @@ impl Recent {
                 bucket.rows.push(nth);
                 if let Some(order) = bucket.in_order.get_mut() {
                     order.insert(key.into(), nth);
+                    self.in_order += order.len() - bucket.counted;
+                    bucket.counted = order.len();
                 }
             }
         }
