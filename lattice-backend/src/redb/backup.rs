@@ -11,6 +11,7 @@ use crate::progress::{ProgressSink, Stage};
 use crate::redb::copy_pages::{Pinned, Plan, Stop};
 use crate::redb::db::{Opened, Place, RedbDb};
 use crate::redb::error::{contain, file_error, open_error};
+use crate::redb::header_last::{Header, HeaderLast};
 use crate::redb::new_file::NewFile;
 use crate::redb::pack::shrink_copy;
 use crate::redb::scratch::Unsynced;
@@ -39,8 +40,8 @@ impl RedbBackend {
         // The copy is written or gone. A file that was only read loses nothing if closing it fails.
         let _ = opened.close();
         match written {
-            Ok((storage, file)) => {
-                let finished = self.finish_copy(storage, target, edit, progress);
+            Ok((written, file)) => {
+                let finished = self.finish_copy(written, target, edit, progress);
                 finished.map_err(|fault| fault.at(target))?;
                 file.keep();
                 Ok(true)
@@ -57,16 +58,19 @@ impl RedbBackend {
         place: &Place,
         target: &'a Path,
         progress: &ProgressSink,
-    ) -> Result<(Box<dyn Storage>, NewFile<'a>), Stop> {
+    ) -> Result<(HeaderLast, NewFile<'a>), Stop> {
         let pinned = Pinned::of(opened);
         let pinned = pinned.map_err(|error| FileFault::from(place.reading(error)))?;
         let pinned = pinned.ok_or(Stop::Unfit)?;
         check_journal(&pinned.tx).map_err(FileFault::from)?;
         let plan = Plan::new(&pinned)?;
         let storage = self.storage(target, FileMode::CreateNew);
-        let storage = storage.map_err(Stop::Target)?;
+        let storage = HeaderLast {
+            storage: Box::new(Unsynced(storage.map_err(Stop::Target)?)),
+            header: Header::default(),
+        };
         let file = NewFile::new(&*self.disk, target);
-        match plan.write(&*storage, progress) {
+        match plan.write(&storage, progress) {
             Ok(()) => Ok((storage, file)),
             Err(stop) => {
                 // Some systems do not remove a file that is open.
@@ -79,15 +83,14 @@ impl RedbBackend {
     /// Changes the rows of a copy whose pages are written, and writes all of it to the disk.
     fn finish_copy(
         &self,
-        storage: Box<dyn Storage>,
+        written: HeaderLast,
         target: &Path,
         edit: &mut dyn FnMut(&mut dyn WriteTx) -> Result<()>,
         progress: &ProgressSink,
     ) -> Result<(), FileFault> {
-        let len = storage.len_bytes().map_err(open_error)?;
-        // The copy is of no use before all of it is there, so one sync at the end is enough.
-        let storage = Box::new(Unsynced(storage));
-        let database = create_database(storage, &OpenOptions::read_write())?;
+        let len = written.len_bytes().map_err(open_error)?;
+        let header = written.header.clone();
+        let database = create_database(Box::new(written), &OpenOptions::read_write())?;
         let db = RedbDb::new(writer_of(database), Access::ReadWrite);
         let mut tx = db.begin_write()?;
         // As in a new store, all tables are there; and a copy has no journal.
@@ -98,13 +101,14 @@ impl RedbBackend {
         edit(&mut *tx)?;
         tx.commit()?.wait()?;
         db.close()?;
+        let storage = self.storage(target, FileMode::ReadWrite)?;
+        header.finish(&*storage).map_err(open_error)?;
+        storage.close().map_err(open_error)?;
         if len < SMALL_BYTES {
             progress.report(Stage::Shrink, 0, None);
-            return self.shrink_file(target);
+            self.shrink_file(target)?;
         }
-        let storage = self.storage(target, FileMode::ReadWrite)?;
-        storage.sync().map_err(open_error)?;
-        storage.close().map_err(open_error)
+        Ok(())
     }
 
     /// Frees the unused space of a copy, which nothing has open.

@@ -8,6 +8,7 @@ mod db;
 mod error;
 mod file;
 mod free_pages;
+mod header_last;
 mod held;
 mod mark;
 mod new_file;

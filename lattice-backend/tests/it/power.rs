@@ -393,6 +393,21 @@ fn lost_anywhere_in_exclusive_use_leaves_an_op_boundary_with_everything_acknowle
     cut_everywhere(EXCLUSIVE);
 }
 
+/// A copy is whole, or no store, whatever part of its unsynced writes is on the disk.
+#[test]
+fn lost_while_a_copy_is_written_leaves_no_part_of_it_that_opens() {
+    let work = Work::done(SHARED);
+    let is_copied = |(_, promise): &&(usize, Promise)| matches!(promise, Promise::Copied(..));
+    let (end, _) = *work.promises.iter().find(is_copied).unwrap();
+    let before = work.promises.iter().rev().find(|(step, _)| *step < end);
+    let (start, _) = *before.unwrap();
+    let mut rng = Rng::new(number("LATTICE_POWER_SEED").unwrap_or(22));
+    for step in (start..end).flat_map(|step| [step; 8]) {
+        let disk = work.disk.after_power_loss(step, Unsynced::Torn, &mut rng);
+        work.check(step, &disk);
+    }
+}
+
 /// The sync that fails loses any part of what it covers, for good. The handle acknowledges nothing
 /// more.
 #[test]
