@@ -384,6 +384,16 @@ pub trait StateBackend: Debug + Send + Sync {
     /// If the file cannot be read or is not a store.
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError>;
 
+    /// Whether the last writer of a file has closed it, so that opening it for reading repairs
+    /// nothing. `false` if that is not known; the provided method knows it of no file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not a store.
+    fn was_closed(&self, path: &Path) -> Result<bool, FileError> {
+        let _ = path;
+        Ok(false)
+    }
+
     /// Excludes writers from a file until the lock is dropped, for the named work, which replaces
     /// or removes the file. Waits for the writer's turn to end. A backend that can lock a file
     /// without opening it as a database also locks damaged ones; the provided method opens the

@@ -146,6 +146,10 @@ impl StateBackend for CountingBackend {
         self.backend.check_integrity(path)
     }
 
+    fn was_closed(&self, path: &Path) -> Result<bool, FileError> {
+        self.backend.was_closed(path)
+    }
+
     fn lock_writer(
         &self,
         path: &Path,

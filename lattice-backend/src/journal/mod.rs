@@ -293,6 +293,10 @@ impl StateBackend for JournaledBackend {
         }
     }
 
+    fn was_closed(&self, path: &Path) -> Result<bool, FileError> {
+        self.inner.was_closed(path)
+    }
+
     /// The file is replaced or removed next: its journal is folded first, and its files are gone.
     fn lock_writer(
         &self,

@@ -123,7 +123,7 @@ impl RedbBackend {
             // redb would take an empty file for a new database and write to it.
             check_magic(&*storage)?;
             if own_tables == OwnTables::Check {
-                check_own_tables(&*storage)?;
+                own_tables::check_unless_open(&*storage)?;
             }
             match create_database(storage, options) {
                 Err(FileFault::InUse(_)) if patience.pause_long() => {}
@@ -390,6 +390,14 @@ impl StateBackend for RedbBackend {
         }
     }
 
+    fn was_closed(&self, path: &Path) -> Result<bool, FileError> {
+        let flags = self.storage(path, FileMode::Read);
+        let flags = flags.and_then(|storage| check_magic(&*storage));
+        Ok(!reader::needs_repair(
+            flags.map_err(|fault| fault.at(path))?,
+        ))
+    }
+
     fn lock_writer(
         &self,
         path: &Path,
@@ -452,17 +460,6 @@ fn leaves_no_lock_file(error: &(dyn std::error::Error + 'static)) -> bool {
     };
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| cannot_write(error) || is_full(error))
-}
-
-/// Compares redb's own tables with their checksums, unless a writer has the file open: redb refuses
-/// that file. Returns whether it compared them.
-fn check_own_tables(storage: &dyn Storage) -> Result<bool, FileFault> {
-    if !reader::keeps_writers_out(storage).map_err(open_error)? {
-        return Ok(false);
-    }
-    let checked = own_tables::check(storage);
-    storage.unlock(reader::WRITER_MODE).map_err(open_error)?;
-    checked.map(|()| true)
 }
 
 fn cannot_write(error: &io::Error) -> bool {

@@ -83,8 +83,13 @@ impl Storage for Overlay {
         let end = u64::try_from(buffer.len())
             .ok()
             .and_then(|len| offset.checked_add(len));
-        if end.is_none_or(|end| end > changed.len) {
+        let Some(end) = end.filter(|end| *end <= changed.len) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let blocks = offset / BLOCK_U64..end.div_ceil(BLOCK_U64);
+        if end <= changed.base_len && changed.blocks.range(blocks).next().is_none() {
+            drop(changed);
+            return self.base.read_at(offset, buffer);
         }
         let mut rest = buffer;
         for (number, first, length) in pieces(offset, rest.len()) {
@@ -196,6 +201,12 @@ mod tests {
                 let mut found = vec![0; expected.len()];
                 overlay.read_at(0, &mut found).expect("it is as long");
                 assert!(found == expected, "after {place}, {length}");
+                let start = rng.below(expected.len() + 1);
+                let end = start + rng.below(expected.len() + 1 - start);
+                let mut part = vec![0; end - start];
+                let offset = u64::try_from(start).expect("it is small");
+                overlay.read_at(offset, &mut part).expect("it is there");
+                assert!(part == expected[start..end], "{start}..{end}");
                 assert!(overlay.read_at(1, &mut found).is_err() || found.is_empty());
             }
             assert!(disk.bytes(path) == Some(base));

@@ -23,11 +23,12 @@ use crate::redb::db::{Opened, Place};
 use crate::redb::error::{contain, wrapped_error};
 use crate::redb::held::{Held, TURN};
 use crate::redb::mark::{Mark, header};
+use crate::redb::own_tables::check_unless_open;
 use crate::redb::page::{FLAGS, HEADER_BYTES};
 use crate::redb::reader::needs_repair;
 use crate::redb::turn::Patience;
 use crate::redb::write::RedbTransaction;
-use crate::redb::{MIN_WAIT, OwnTables, RedbBackend, check_own_tables, pack};
+use crate::redb::{MIN_WAIT, OwnTables, RedbBackend, pack};
 use crate::storage::FileMode;
 
 /// How long a transaction lasts without a name.
@@ -111,7 +112,7 @@ impl TurnDb {
         // As many files at a time as a turn opens, so that the turns of open stores find room.
         let _room = backend.storage(path, FileMode::Read)?;
         // Reports damage now, and a user who may not write to the file.
-        let is_checked = check_own_tables(&*backend.storage(path, FileMode::ReadWrite)?)?;
+        let is_checked = check_unless_open(&*backend.storage(path, FileMode::ReadWrite)?)?;
         if is_checked && seen == Mark::read(&*header) {
             left = Mark::read(&*header);
         }
@@ -206,7 +207,7 @@ impl Shared {
             turns.follows_others = true;
             if own_tables == OwnTables::Trust {
                 let file = self.backend.storage(path, FileMode::Read);
-                check_own_tables(&*file.map_err(failed)?).map_err(failed)?;
+                check_unless_open(&*file.map_err(failed)?).map_err(failed)?;
             }
         }
         if is_crashed && let Some(turn) = &turn {

@@ -1,8 +1,8 @@
 //! Takes changes of elements, and sums up their hashes.
 
+use std::collections::VecDeque;
 use std::mem::take;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread::panicking;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::cores::{Ahead, has_several, helper};
 use crate::state::lthash::{LTHASH_BYTES, LtHash};
@@ -12,14 +12,14 @@ use crate::state::{ElementChanges, ElementHasher, Expansion, len_u32};
 /// So many changes are hashed before a second thread helps: it takes about 10 us to start, and an
 /// element about 0.5.
 const ALONE: u64 = 512;
-/// Changes are handed to the other thread in pieces of this many bytes. It has at most two at a
-/// time; this thread hashes what it has no room for.
+/// Changes are handed to the other thread in pieces of this many bytes.
 const PIECE: usize = 32 << 10;
-const AHEAD: usize = 1;
+/// So many pieces wait for it at most; this thread hashes what it has no room for.
+const WAITING: usize = 32;
 
-/// Takes changes of elements. All of them are in the sum once this value is dropped.
+/// Takes changes of elements.
 pub(crate) struct Gathering<'a> {
-    changes: &'a mut ElementChanges,
+    changes: ElementChanges,
     hasher: &'a ElementHasher,
     here: Hashing<'a>,
     taken: u64,
@@ -29,31 +29,107 @@ pub(crate) struct Gathering<'a> {
 
 /// Another thread, which hashes pieces.
 struct Beside {
-    pieces: SyncSender<Piece>,
+    queue: Ending,
     sum: Ahead<LtHash>,
+}
+
+/// The queue of another thread, which ends when this value is dropped.
+struct Ending(Arc<Queue>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Changes of which another thread may still hash some.
+pub(crate) struct Gathered {
+    changes: ElementChanges,
+    beside: Option<Beside>,
+}
+
+/// Pieces that no thread has taken yet.
+struct Queue {
+    hasher: ElementHasher,
+    pieces: Mutex<Pieces>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Pieces {
+    waiting: VecDeque<Piece>,
+    /// Whether no more will come.
+    are_all: bool,
+}
+
+impl Queue {
+    fn pieces(&self) -> MutexGuard<'_, Pieces> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a piece, unless too many wait.
+    fn push(&self, piece: Piece) -> Option<Piece> {
+        let mut pieces = self.pieces();
+        if pieces.waiting.len() == WAITING {
+            return Some(piece);
+        }
+        pieces.waiting.push_back(piece);
+        self.changed.notify_one();
+        None
+    }
+
+    fn end(&self) {
+        self.pieces().are_all = true;
+        self.changed.notify_one();
+    }
+
+    /// Takes a piece; waits for one until no more will come.
+    fn take(&self) -> Option<Piece> {
+        let mut pieces = self.pieces();
+        loop {
+            if let Some(piece) = pieces.waiting.pop_front() {
+                return Some(piece);
+            }
+            if pieces.are_all {
+                return None;
+            }
+            let woken = self.changed.wait(pieces);
+            pieces = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Hashes pieces until no more will come.
+    fn hash_all(&self, sum: &mut LtHash) {
+        let mut hashing = Hashing::new(&self.hasher);
+        while let Some(piece) = self.take() {
+            hashing.piece(&piece, sum);
+        }
+        hashing.finish(sum);
+    }
 }
 
 impl Beside {
     fn start(hasher: &ElementHasher) -> Option<Self> {
-        let (pieces, given) = sync_channel::<Piece>(AHEAD);
-        let hasher = hasher.clone();
+        let queue = Arc::new(Queue {
+            hasher: hasher.clone(),
+            pieces: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let shared = Arc::clone(&queue);
         let sum = helper(move || {
             let mut sum = LtHash::default();
-            let mut hashing = Hashing::new(&hasher);
-            for piece in given {
-                hashing.piece(&piece, &mut sum);
-            }
-            hashing.finish(&mut sum);
+            shared.hash_all(&mut sum);
             sum
         });
-        Some(Self { pieces, sum: sum? })
+        let queue = Ending(queue);
+        Some(Self { queue, sum: sum? })
     }
 }
 
 impl<'a> Gathering<'a> {
-    pub(super) fn new(changes: &'a mut ElementChanges, hasher: &'a ElementHasher) -> Self {
+    pub(super) fn new(hasher: &'a ElementHasher) -> Self {
         Self {
-            changes,
+            changes: ElementChanges::default(),
             hasher,
             here: Hashing::new(hasher),
             taken: 0,
@@ -89,32 +165,43 @@ impl<'a> Gathering<'a> {
         if self.beside.is_none() {
             self.beside = Beside::start(self.hasher);
         }
-        let sent = match &self.beside {
-            Some(beside) => beside.pieces.try_send(piece),
-            None => Err(TrySendError::Full(piece)),
+        let left = match &self.beside {
+            Some(beside) => beside.queue.0.push(piece),
+            None => Some(piece),
         };
-        if let Err(TrySendError::Full(piece) | TrySendError::Disconnected(piece)) = sent {
+        if let Some(piece) = left {
             self.here.piece(&piece, &mut self.changes.sum);
         }
     }
-}
 
-impl Drop for Gathering<'_> {
-    fn drop(&mut self) {
+    /// No more changes come.
+    pub(crate) fn end(mut self) -> Gathered {
         let sum = &mut self.changes.sum;
         self.here.piece(&self.piece, sum);
         self.here.finish(sum);
-        if let Some(Beside {
-            pieces,
-            sum: beside,
-        }) = self.beside.take()
-        {
-            // The thread ends when it has no more pieces.
-            drop(pieces);
-            if !panicking() {
-                sum.add_all(&beside.wait());
-            }
+        if let Some(beside) = &self.beside {
+            beside.queue.0.end();
         }
+        Gathered {
+            changes: self.changes,
+            beside: self.beside,
+        }
+    }
+
+    /// Sums up all changes.
+    pub(crate) fn sum(self) -> ElementChanges {
+        self.end().sum()
+    }
+}
+
+impl Gathered {
+    /// Sums up all changes: hashes what the other thread has not come to.
+    pub(crate) fn sum(mut self) -> ElementChanges {
+        if let Some(Beside { queue, sum }) = self.beside {
+            queue.0.hash_all(&mut self.changes.sum);
+            self.changes.sum.add_all(&sum.wait());
+        }
+        self.changes
     }
 }
 
@@ -211,9 +298,8 @@ mod tests {
         for expansion in Expansion::EACH {
             let hasher = ElementHasher::by(expansion);
             for count in [0, 1, 511, 512, 513, 3000] {
-                let mut many = ElementChanges::default();
                 let mut one_by_one = Accumulator::default();
-                let mut elements = many.gather(&hasher);
+                let mut elements = hasher.gather();
                 for nth in 0_u32..count {
                     let key = nth.to_le_bytes();
                     let value = vec![7; usize::try_from(nth).unwrap() % 100 * 20];
@@ -224,7 +310,7 @@ mod tests {
                         one_by_one.remove(&hasher, &key, &value).unwrap();
                     }
                 }
-                drop(elements);
+                let many = elements.sum();
                 assert_eq!(many.sum.to_bytes(), one_by_one.sum.to_bytes(), "{count}");
                 assert_eq!(many.hashed().0, u64::from(count + count.div_ceil(3)));
             }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use lattice_meta::{GenesisHash, StateHash};
 
 use crate::backend::{BackendError, Result};
+pub(crate) use crate::state::gather::Gathered;
 use crate::state::gather::Gathering;
 use crate::state::lthash::{LTHASH_BYTES, LtHash};
 use crate::state::xof::ShortXof;
@@ -41,11 +42,6 @@ pub(crate) struct ElementChanges {
 }
 
 impl ElementChanges {
-    /// Takes changes; many together cost less work.
-    pub(crate) fn gather<'a>(&'a mut self, hasher: &'a ElementHasher) -> Gathering<'a> {
-        Gathering::new(self, hasher)
-    }
-
     /// The number of elements hashed, and the bytes of their keys and values.
     pub(crate) fn hashed(&self) -> (u64, u64) {
         (self.inserted + self.removed, self.bytes)
@@ -84,10 +80,10 @@ impl Accumulator {
 
     /// Adds one element.
     pub fn insert(&mut self, hasher: &ElementHasher, key: &[u8], value: &[u8]) {
-        let mut changes = ElementChanges::default();
-        changes.gather(hasher).insert(key, value);
+        let mut changes = hasher.gather();
+        changes.insert(key, value);
         self.elements += 1;
-        self.sum.add_all(&changes.sum);
+        self.sum.add_all(&changes.sum().sum);
     }
 
     /// Removes one element.
@@ -95,9 +91,9 @@ impl Accumulator {
     /// # Errors
     /// [`BackendError::Damaged`] if the count of elements is already 0.
     pub fn remove(&mut self, hasher: &ElementHasher, key: &[u8], value: &[u8]) -> Result<()> {
-        let mut changes = ElementChanges::default();
-        changes.gather(hasher).remove(key, value);
-        self.change(&changes)
+        let mut changes = hasher.gather();
+        changes.remove(key, value);
+        self.change(&changes.sum())
     }
 
     /// Applies the changes of one op.
@@ -136,37 +132,35 @@ impl Expansion {
     /// Both variants, for tests that must hold for either.
     pub const EACH: [Self; 2] = [Self::Library, Self::Vectors];
 
-    /// The faster variant on this machine, measured on first use.
+    /// The faster variant on this machine, measured on first use. Rounds of both alternate, so that
+    /// what else the machine does slows both down.
     fn fastest() -> Self {
         static FASTEST: OnceLock<Expansion> = OnceLock::new();
         *FASTEST.get_or_init(|| {
-            let library = Self::Library.measure(Duration::MAX);
-            match Self::Vectors.measure(library) < library {
-                true => Self::Vectors,
-                false => Self::Library,
+            let hashers = Self::EACH.map(ElementHasher::by);
+            let mut least = [Duration::MAX; 2];
+            for _ in 0..12 {
+                for (hasher, least) in hashers.iter().zip(&mut least) {
+                    *least = Self::round(hasher).min(*least);
+                }
+                // In unoptimised builds, one takes far longer.
+                if least[0].max(least[1]) / 4 > least[0].min(least[1]) {
+                    break;
+                }
             }
+            Self::EACH[usize::from(least[1] < least[0])]
         })
     }
 
-    /// The shortest time of several rounds of eight elements. Stops early if this variant takes
-    /// twice as long as the other one.
-    fn measure(self, other: Duration) -> Duration {
-        let hasher = ElementHasher::by(self);
-        let mut least = Duration::MAX;
-        for _ in 0..8 {
-            let mut changes = ElementChanges::default();
-            let began = Instant::now();
-            let mut elements = changes.gather(&hasher);
-            for number in 0..8_u8 {
-                elements.insert(&[number; 48], &[number; 80]);
-            }
-            drop(elements);
-            least = least.min(began.elapsed());
-            if least / 2 > other {
-                break;
-            }
+    /// The time of eight elements.
+    fn round(hasher: &ElementHasher) -> Duration {
+        let began = Instant::now();
+        let mut elements = hasher.gather();
+        for number in 0..8_u8 {
+            elements.insert(&[number; 48], &[number; 80]);
         }
-        least
+        elements.sum();
+        began.elapsed()
     }
 }
 
@@ -193,6 +187,11 @@ impl ElementHasher {
             long: blake3::Hasher::new_derive_key(ELEMENT_CONTEXT),
             expansion,
         }
+    }
+
+    /// Takes changes of elements; many together cost less work.
+    pub(crate) fn gather(&self) -> Gathering<'_> {
+        Gathering::new(self)
     }
 
     /// Expands an element: BLAKE3's extendable output over the key's length (`u32`, little endian),

@@ -1,7 +1,8 @@
 //! Buffers an op's writes until the op is accepted.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::collections::btree_map;
+use std::collections::btree_map::{self, Entry};
 use std::ops::Bound;
 
 use crate::backend::tx::{NoRows, is_empty_span};
@@ -9,14 +10,55 @@ use crate::backend::{Direction, Result, Row, RowCursor, Rows, Span};
 use crate::machine::{DataRead, DataWrite, History, Limits};
 use crate::op::{ApplyIndex, OpRef, OpView, Stamp};
 
-/// The written rows by key: a value, or `None` for a removed row.
-pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// The most bytes of keys and values that are kept of the rows that an op reads.
+pub(crate) const MAX_READ_BYTES: usize = 16 << 20;
+
+/// The written rows by key.
+pub(crate) type Writes = BTreeMap<Vec<u8>, Written>;
+
+/// A row that an op writes.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// If the op has read it before: its value, or `None` if there was no row.
+    pub(crate) before: Option<Option<Vec<u8>>>,
+    /// Its value, or `None` for a removed row.
+    pub(crate) after: Option<Vec<u8>>,
+}
+
+/// Rows that an op has read and not written. It often writes what it has read, and the elements of
+/// the row before are needed then.
+#[derive(Default)]
+struct Reads {
+    rows: RefCell<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
+    bytes: Cell<usize>,
+}
+
+impl Reads {
+    fn known(&self, key: &[u8]) -> Option<Option<Vec<u8>>> {
+        self.rows.borrow().get(key).cloned()
+    }
+
+    fn keep(&self, key: &[u8], value: &Option<Vec<u8>>) {
+        let bytes = self.bytes.get() + key.len() + value.as_ref().map_or(0, Vec::len);
+        if bytes <= MAX_READ_BYTES {
+            self.bytes.set(bytes);
+            let mut rows = self.rows.borrow_mut();
+            rows.insert(key.to_vec(), value.clone());
+        }
+    }
+
+    /// Takes a row out, with its key.
+    fn take(&mut self, key: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+        self.rows.get_mut().remove_entry(key)
+    }
+}
 
 /// The base rows, seen through the writes of one op. It counts the op's use of the host, and stops
 /// an op that exceeds its limits.
 pub struct Staged<'a> {
     base: &'a dyn DataRead,
     limits: &'a Limits,
+    reads: Reads,
     writes: Writes,
 }
 
@@ -26,6 +68,7 @@ impl<'a> Staged<'a> {
         Self {
             base,
             limits,
+            reads: Reads::default(),
             writes: Writes::new(),
         }
     }
@@ -34,14 +77,25 @@ impl<'a> Staged<'a> {
     pub(crate) fn into_writes(self) -> Writes {
         self.writes
     }
+
+    fn write(&mut self, key: &[u8], after: Option<Vec<u8>>) {
+        let (key, before) = match self.reads.take(key) {
+            Some((key, before)) => (key, Some(before)),
+            None => (key.to_vec(), None),
+        };
+        match self.writes.entry(key) {
+            Entry::Occupied(mut written) => written.get_mut().after = after,
+            Entry::Vacant(free) => drop(free.insert(Written { before, after })),
+        }
+    }
 }
 
 impl DataRead for Staged<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.limits.call()?;
-        let value = match self.writes.get(key) {
-            Some(written) => written.clone(),
-            None => self.base.get(key)?,
+        let value = match self.written(key) {
+            Some(written) => written.after.clone(),
+            None => self.read(key)?,
         };
         if let Some(value) = &value {
             self.limits.value_read(key.len() + value.len())?;
@@ -56,9 +110,12 @@ impl DataRead for Staged<'_> {
             bytes += value.len();
             see(value);
         };
-        let is_there = match self.writes.get(key) {
-            Some(written) => written.as_deref().map(&mut see).is_some(),
-            None => self.base.show(key, &mut see)?,
+        let is_there = match self.written(key) {
+            Some(written) => written.after.as_deref().map(&mut see).is_some(),
+            None => match self.reads.known(key) {
+                Some(known) => known.as_deref().map(&mut see).is_some(),
+                None => self.base.show(key, &mut see)?,
+            },
         };
         if is_there {
             self.limits.value_read(bytes)?;
@@ -85,6 +142,24 @@ impl DataRead for Staged<'_> {
 }
 
 impl Staged<'_> {
+    /// Most ops write keys in ascending order, and read each before they write it.
+    fn written(&self, key: &[u8]) -> Option<&Written> {
+        let (last, _) = self.writes.last_key_value()?;
+        match last.as_slice() < key {
+            true => None,
+            false => self.writes.get(key),
+        }
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(known) = self.reads.known(key) {
+            return Ok(known);
+        }
+        let value = self.base.get(key)?;
+        self.reads.keep(key, &value);
+        Ok(value)
+    }
+
     fn merged<'b>(&'b self, base: Rows<'b>, span: Span<'_>, direction: Direction) -> Rows<'b> {
         let writes = self
             .writes
@@ -106,14 +181,14 @@ impl DataWrite for Staged<'_> {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.limits.call()?;
         self.limits.row_written(key.len() + value.len())?;
-        self.writes.insert(key.to_vec(), Some(value.to_vec()));
+        self.write(key, Some(value.to_vec()));
         Ok(())
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<()> {
         self.limits.call()?;
         self.limits.row_written(key.len())?;
-        self.writes.insert(key.to_vec(), None);
+        self.write(key, None);
         Ok(())
     }
 }
@@ -179,7 +254,7 @@ struct Merged<'a> {
     /// The base's next row, read ahead to compare keys. It is a copy, since the base only lends it.
     ahead: Option<(Vec<u8>, Vec<u8>)>,
     base_done: bool,
-    writes: btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>,
+    writes: btree_map::Range<'a, Vec<u8>, Written>,
     write: Option<(&'a [u8], Option<&'a [u8]>)>,
     /// The base row that the caller borrows.
     lent: Option<(Vec<u8>, Vec<u8>)>,
@@ -200,7 +275,7 @@ impl Merged<'_> {
                 Direction::Forward => self.writes.next(),
                 Direction::Backward => self.writes.next_back(),
             };
-            self.write = next.map(|(key, value)| (key.as_slice(), value.as_deref()));
+            self.write = next.map(|(key, row)| (key.as_slice(), row.after.as_deref()));
         }
         Ok(())
     }

@@ -57,16 +57,21 @@ impl StoreManager {
         depth: Depth,
     ) -> Result<Verification, ManagerError> {
         let peek = self.peek_recorded(file)?;
-        // First, and not beside the rest: opening a file whose writer was killed repairs it.
-        let checksums = match depth {
-            Depth::Quick => Integrity::None,
+        let failed = |error: FileError| ManagerError::Peek(error.into());
+        let check = || self.backend.check_integrity(file).map_err(failed);
+        let verify = || self.verify_opened(peek, file, depth);
+        let (checksums, verified) = match depth {
+            Depth::Quick => (Integrity::None, verify()),
+            Depth::Full if self.backend.was_closed(file).map_err(failed)? => {
+                let (checksums, verified) = both(check, verify);
+                (checksums?, verified)
+            }
+            // Opening a file whose writer was killed repairs it.
             Depth::Full => {
                 self.options.progress.report(Stage::Checksums, 0, None);
-                let checked = self.backend.check_integrity(file);
-                checked.map_err(|error| ManagerError::Peek(error.into()))?
+                (check()?, verify())
             }
         };
-        let verified = self.verify_opened(peek, file, depth);
         let Integrity::Damaged { detail } = &checksums else {
             return verified.map(|verified| Verification {
                 checksums,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::backend::{BackendError, Result as BackendResult, Row, RowCursor};
 use crate::conformance::machine::broken::{Broken, Rule, text};
+use crate::conformance::machine::model::Writes;
 use crate::conformance::machine::rows::{DataRows, Lent, first_difference};
 use crate::engine::contain::contain;
 use crate::machine::{History, StateMachine};
-use crate::state::staging::Writes;
 
 /// An element: key and value.
 type Pair = (Vec<u8>, Vec<u8>);

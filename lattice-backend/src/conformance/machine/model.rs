@@ -16,7 +16,6 @@ use crate::conformance::machine::rows::DataRows;
 use crate::engine::contain::{Decoded, contain, decode};
 use crate::machine::{History, Limits, StateMachine};
 use crate::op::{ApplyIndex, Op, OpRef, OpView, Stamp};
-use crate::state::staging::Writes;
 use crate::state::{CountedHistory, Staged};
 
 /// The applied ops, in their order.
@@ -122,6 +121,9 @@ pub(super) enum Entry {
     ApplyAndSettle,
 }
 
+/// The rows that an op writes: a value, or `None` for a removed row.
+pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
 /// The effect of one op.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Step {
@@ -186,7 +188,8 @@ impl Model {
             }
         })
         .map_err(|error| failed("applying the payload", &error))?;
-        let writes = staged.into_writes();
+        let writes = staged.into_writes().into_iter();
+        let writes = writes.map(|(key, row)| (key, row.after)).collect();
         let changed = contain(|| changed(machine, &self.rows, &writes, &history))
             .map_err(|error| failed("`elements_of` the rows", &error))?;
         Ok(Step { writes, changed })

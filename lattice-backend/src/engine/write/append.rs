@@ -160,7 +160,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         reads: &ReadCache,
     ) -> Result<Vec<u8>, AppendError<M::Refusal>> {
         let table = DataTable(&*self.recorder.tx);
-        let (data, past) = (reads.over(&table), self.recorder.past(None));
+        let (data, past) = (reads.fill(&table), self.recorder.past(None));
         let machine = &self.recorder.inner.machine;
         Ok(contain(|| machine.prepare(command, &data, &past))?)
     }

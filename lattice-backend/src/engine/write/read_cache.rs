@@ -1,14 +1,11 @@
-//! Caches rows that were read for an op, so that later steps need not read them again: `prepare`
-//! reads what `apply` reads, and `apply` reads what it replaces.
+//! Caches rows that `prepare` reads, so that `apply` need not read them again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use crate::backend::{Direction, Result, Rows, Span};
 use crate::machine::DataRead;
-
-/// The most bytes of keys and values that the cache keeps.
-const MAX_BYTES: usize = 16 << 20;
+use crate::state::staging::MAX_READ_BYTES;
 
 /// Values by key, as they are before the op. The map holds single keys and is never iterated, so
 /// its random order has no effect.
@@ -24,9 +21,18 @@ impl ReadCache {
         self.rows.borrow_mut().remove(key)
     }
 
-    /// Reads the rows of `base` through the cache.
+    /// Reads the rows of `base`, and keeps them.
+    pub(crate) fn fill<'a>(&'a self, base: &'a dyn DataRead) -> Cached<'a> {
+        let keeps = true;
+        let cache = self;
+        Cached { base, cache, keeps }
+    }
+
+    /// Reads the rows of `base` that the cache does not have.
     pub(crate) fn over<'a>(&'a self, base: &'a dyn DataRead) -> Cached<'a> {
-        Cached { base, cache: self }
+        let keeps = false;
+        let cache = self;
+        Cached { base, cache, keeps }
     }
 }
 
@@ -34,6 +40,7 @@ impl ReadCache {
 pub(crate) struct Cached<'a> {
     base: &'a dyn DataRead,
     cache: &'a ReadCache,
+    keeps: bool,
 }
 
 impl DataRead for Cached<'_> {
@@ -42,8 +49,11 @@ impl DataRead for Cached<'_> {
             return Ok(value.clone());
         }
         let value = self.base.get(key)?;
+        if !self.keeps {
+            return Ok(value);
+        }
         let bytes = self.cache.bytes.get() + key.len() + value.as_ref().map_or(0, Vec::len);
-        if bytes <= MAX_BYTES {
+        if bytes <= MAX_READ_BYTES {
             self.cache.bytes.set(bytes);
             let mut rows = self.cache.rows.borrow_mut();
             rows.insert(key.to_vec(), value.clone());

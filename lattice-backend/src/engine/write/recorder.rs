@@ -17,8 +17,8 @@ use crate::history::{AuthorState, Branch, BranchNo, Forks, Index, Past, Place, w
 use crate::machine::{Limits, StateMachine};
 use crate::op::{ApplyIndex, Op, OpRef, SecretKey};
 use crate::state::data_table::DataTable;
-use crate::state::staging::Writes;
-use crate::state::{CountedHistory, EffectHash, ElementChanges, Staged};
+use crate::state::staging::{Writes, Written};
+use crate::state::{CountedHistory, EffectHash, Gathered, Staged};
 
 /// Records ops in one transaction. [`Recorder::finish`] writes what they changed together.
 pub(crate) struct Recorder<'a, M: StateMachine> {
@@ -44,7 +44,7 @@ pub(crate) const MAX_CHANGED_KEYS: usize = 16;
 /// The changes that an op makes to the state, none of them written yet.
 pub(crate) struct StagedOp {
     writes: Writes,
-    changes: ElementChanges,
+    changes: Gathered,
 }
 
 /// A recorded op.
@@ -170,17 +170,16 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         let view = op.view(self.next_index());
         contain(|| machine.run(op.kind(), &view, payload, &mut staged, &history))?;
         let writes = staged.into_writes();
-        let mut changes = ElementChanges::default();
         let sides = RefCell::default();
         let mut rows = ChangedRows {
             tx: &*self.tx,
             reads,
             writes: writes.iter(),
             replacement: None,
-            before: Vec::new(),
+            before: None,
             sides: &sides,
         };
-        let mut elements = changes.gather(&self.inner.element_hasher);
+        let mut elements = self.inner.element_hasher.gather();
         let mut each = |row: usize, key: &[u8], value: &[u8]| {
             keep_key(keys, key);
             match sides.borrow()[row] {
@@ -189,7 +188,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
             }
         };
         contain(|| machine.elements_of(self.inner.schema, &mut rows, &history, &mut each))?;
-        drop(elements);
+        let changes = elements.end();
         Ok(StagedOp { writes, changes })
     }
 
@@ -247,12 +246,14 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
     /// Updates state and history for a staged op, except for the op's own rows.
     fn advance(&mut self, op: &Op, staged: StagedOp) -> Result<Recorded> {
         let StagedOp { writes, changes } = staged;
-        for (key, value) in &writes {
-            match value {
+        for (key, written) in &writes {
+            match &written.after {
                 Some(value) => self.tx.put(Table::Data, key, value)?,
                 None => drop(self.tx.remove(Table::Data, key)?),
             }
         }
+        // While another thread hashes elements, this one has written the rows.
+        let changes = changes.sum();
         self.state.ledger.state.change(&changes)?;
         self.inner.count_hashed(&changes);
         let branch = self.link_branch(op)?;
@@ -409,10 +410,10 @@ enum Side {
 struct ChangedRows<'a> {
     tx: &'a dyn ReadTx,
     reads: &'a ReadCache,
-    writes: btree_map::Iter<'a, Vec<u8>, Option<Vec<u8>>>,
+    writes: btree_map::Iter<'a, Vec<u8>, Written>,
     /// The row that replaces the one returned last.
     replacement: Option<Row<'a>>,
-    before: Vec<u8>,
+    before: Option<Vec<u8>>,
     /// The side of each row returned so far.
     sides: &'a RefCell<Vec<Side>>,
 }
@@ -429,30 +430,35 @@ impl RowCursor for ChangedRows<'_> {
             self.note(Side::After);
             return Ok(Some(row));
         }
-        loop {
-            let Some((key, after)) = self.writes.next() else {
+        let (key, written) = loop {
+            let Some((key, written)) = self.writes.next() else {
                 return Ok(None);
             };
-            let after = after.as_ref().map(|value| Row { key, value });
-            let before = match self.reads.take(key) {
-                Some(known) => known,
-                None => self.tx.get(Table::Data, key)?,
-            };
-            match (before, after) {
-                (Some(before), after) => {
-                    self.note(Side::Before);
-                    self.replacement = after;
-                    self.before = before;
-                    let value = &self.before;
-                    return Ok(Some(Row { key, value }));
-                }
-                (None, Some(row)) => {
-                    self.note(Side::After);
-                    return Ok(Some(row));
-                }
-                (None, None) => {}
+            if written.before.is_none() {
+                self.before = match self.reads.take(key) {
+                    Some(known) => known,
+                    None => self.tx.get(Table::Data, key)?,
+                };
             }
-        }
+            let before = written.before.as_ref().unwrap_or(&self.before);
+            if before.is_some() || written.after.is_some() {
+                break (key, written);
+            }
+        };
+        let before = written.before.as_ref().unwrap_or(&self.before);
+        let before = before.as_ref().map(|value| Row { key, value });
+        let after = written.after.as_ref().map(|value| Row { key, value });
+        Ok(match before {
+            Some(row) => {
+                self.note(Side::Before);
+                self.replacement = after;
+                Some(row)
+            }
+            None => {
+                self.note(Side::After);
+                after
+            }
+        })
     }
 }
 

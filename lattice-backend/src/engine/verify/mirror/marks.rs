@@ -9,13 +9,15 @@ use crate::backend::Table;
 /// which then cannot prove that the tables are equal.
 pub(super) type KeyHash = u64;
 
-/// Hashes keys with a random key of its own.
+/// Hashes keys with a random key of its own for each table.
 #[derive(Debug, Default)]
-pub(super) struct KeyHasher(RandomState);
+pub(super) struct KeyHasher([RandomState; Table::ALL.len()]);
 
 impl KeyHasher {
     pub(super) fn hash(&self, table: Table, key: &[u8]) -> KeyHash {
-        self.0.hash_one((table, key))
+        let mut hasher = self.0[table.position()].build_hasher();
+        hasher.write(key);
+        hasher.finish()
     }
 }
 
@@ -66,6 +68,13 @@ impl Marks {
     /// The number of marked rows of a table.
     pub(super) fn count(&self, table: Table) -> u64 {
         self.counts[table.position()]
+    }
+
+    /// The most memory that the marks take until there is no room for another one: when the set
+    /// grows, the old one is still there.
+    pub(super) fn memory(&self) -> usize {
+        let entry = size_of::<KeyHash>() + 1;
+        self.marks.capacity() / 7 * 8 * entry / 2 * 3
     }
 
     /// Whether there would be more than `max` with so many more.

@@ -66,10 +66,10 @@ impl Mirror {
         }
     }
 
-    /// Whether a table has the same rows as the store's. `false` if it is not known.
-    pub(crate) fn is_same(&self, table: Table, progress: &ProgressSink) -> Result<bool> {
+    /// Whether tables have the same rows as the store's. `false` if it is not known.
+    pub(crate) fn are_same(&self, tables: &[Table]) -> Result<bool> {
         let mut slot = self.slot()?;
-        writable(&mut slot)?.is_same(table, progress)
+        writable(&mut slot)?.are_same(tables)
     }
 }
 

@@ -63,6 +63,15 @@ fn number(len: usize) -> u32 {
 }
 
 impl Recent {
+    /// No rows yet, with room for as many as these.
+    pub(super) fn with_room_for(rows: &Self) -> Self {
+        Self {
+            rows: Vec::with_capacity(rows.len()),
+            by_hash: HashMap::with_capacity_and_hasher(rows.len(), ByHash::default()),
+            ..Self::default()
+        }
+    }
+
     /// The memory that the rows take, approximately.
     pub(super) fn memory(&self) -> usize {
         self.bytes.len() + self.rows.len() * ROW_OVERHEAD + self.in_order * ORDER_OVERHEAD

@@ -1,7 +1,7 @@
 //! The rows of a mirror.
 
 use std::fmt;
-use std::mem::take;
+use std::mem::replace;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -16,15 +16,15 @@ use crate::engine::verify::mirror::Base;
 use crate::engine::verify::mirror::cursor::{Marked, Union};
 use crate::engine::verify::mirror::marks::{KeyHash, KeyHasher, Marks};
 use crate::engine::verify::mirror::recent::Recent;
-use crate::progress::{Counted, ProgressSink, Stage};
 
 /// Bounds of memory and time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// New rows of the state take at most this much memory before they are compared with the
-    /// store's. While they are, as much again is filled.
-    pub(super) state_bytes: usize,
-    /// Those of another table.
+    /// Marks and new rows of the state take at most this much memory together. Half of what the
+    /// marks leave is filled before these rows are compared with the store's; while they are, the
+    /// other half is filled.
+    pub(super) bytes: usize,
+    /// New rows of another table take at most this much memory before they are compared.
     pub(super) other_bytes: usize,
     /// A value of at least this many bytes is compared at once, and not kept.
     pub(super) long_value: usize,
@@ -41,10 +41,10 @@ pub(super) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            state_bytes: 28 << 20,
+            bytes: 96 << 20,
             other_bytes: 4 << 20,
             long_value: 64 << 10,
-            // At most 36 MiB, and 18 more while the set grows.
+            // 54 MiB.
             marks: (1 << 22) / 8 * 7,
             rows_per_lookup: 16,
             skipped: 1 << 16,
@@ -58,7 +58,10 @@ pub(super) struct State {
     base: Base,
     hasher: KeyHasher,
     recent: [Recent; Table::ALL.len()],
-    compared: Option<Compared>,
+    compared: [Option<Compared>; Table::ALL.len()],
+    /// How many rows the store has, if a comparison has read all of them. The backend's own count
+    /// could be wrong.
+    counted: [Option<u64>; Table::ALL.len()],
     marks: Marks,
     scratch: Arc<dyn StateDb>,
     /// The rows of `scratch`: their numbers, and a snapshot.
@@ -73,9 +76,16 @@ pub(super) struct State {
 
 /// Rows of a table that another thread compares with the store's.
 struct Compared {
-    table: Table,
     rows: Arc<Recent>,
-    result: Ahead<Result<Vec<(u32, bool)>>>,
+    result: Ahead<Result<Comparison>>,
+}
+
+/// Rows, ascending by key.
+struct Comparison {
+    /// Whether the store has each.
+    rows: Vec<(u32, bool)>,
+    /// How many rows the store has, if all of them were read.
+    count: Option<u64>,
 }
 
 impl fmt::Debug for State {
@@ -92,9 +102,10 @@ impl State {
         let view = scratch.snapshot()?;
         Ok(Self {
             base,
+            counted: Default::default(),
             hasher: KeyHasher::default(),
             recent: Default::default(),
-            compared: None,
+            compared: Default::default(),
             marks: Marks::default(),
             scratch,
             others: Default::default(),
@@ -117,7 +128,7 @@ impl State {
         let recent = &mut self.recent[table.position()];
         recent.write(hash, key, value);
         let max = match table {
-            Table::Data => self.bounds.state_bytes,
+            Table::Data => self.bounds.bytes.saturating_sub(self.marks.memory()) / 2,
             _ => self.bounds.other_bytes,
         };
         if recent.memory() > max {
@@ -160,36 +171,36 @@ impl State {
 
     /// Lets another thread compare the new rows of a table with the store's.
     fn begin_compare(&mut self, table: Table) -> Result<()> {
-        self.end_compare()?;
-        let rows = take(&mut self.recent[table.position()]);
+        self.end_compare(table)?;
+        let recent = &mut self.recent[table.position()];
+        let next = Recent::with_room_for(recent);
+        let rows = replace(recent, next);
         if self.marks_rows && self.marks.are_full(rows.len(), self.bounds.marks) {
             self.leave_base()?;
         }
         let rows = Arc::new(rows);
         let base = self.marks_rows.then(|| Arc::clone(&self.base));
         let (shared, per_lookup) = (Arc::clone(&rows), self.bounds.rows_per_lookup);
-        self.compared = Some(Compared {
-            table,
+        let counts = self.counted[table.position()].is_none();
+        self.compared[table.position()] = Some(Compared {
             rows,
-            result: ahead(move || compare(base.as_deref(), table, &shared, per_lookup)),
+            result: ahead(move || compare(base.as_deref(), table, &shared, per_lookup, counts)),
         });
         Ok(())
     }
 
     /// Marks the compared rows that the store has, and writes the others to the scratch database.
-    fn end_compare(&mut self) -> Result<()> {
-        let Some(Compared {
-            table,
-            rows,
-            result,
-        }) = self.compared.take()
-        else {
+    fn end_compare(&mut self, table: Table) -> Result<()> {
+        let Some(Compared { rows, result }) = self.compared[table.position()].take() else {
             return Ok(());
         };
         let others = &mut self.others[table.position()];
         let scratch = Arc::clone(&self.scratch);
         let mut tx: Option<Box<dyn Transaction + '_>> = None;
-        for (nth, is_same) in result.wait()? {
+        let compared = result.wait()?;
+        let counted = &mut self.counted[table.position()];
+        *counted = counted.or(compared.count);
+        for (nth, is_same) in compared.rows {
             let (hash, key, value) = rows.row(nth);
             match is_same {
                 true => self.marks.insert(table, hash),
@@ -226,7 +237,9 @@ impl State {
 
     /// Copies all marked rows to the scratch database, and marks none from then on.
     fn leave_base(&mut self) -> Result<()> {
-        self.end_compare()?;
+        for table in Table::ALL {
+            self.end_compare(table)?;
+        }
         let scratch = Arc::clone(&self.scratch);
         let mut tx = scratch.begin_write()?;
         for table in Table::ALL {
@@ -246,25 +259,30 @@ impl State {
         self.commit(tx)
     }
 
-    /// Whether a table has the same rows as the store's. `false` if it is not known.
-    pub(super) fn is_same(&mut self, table: Table, progress: &ProgressSink) -> Result<bool> {
-        self.end_compare()?;
-        if !self.recent[table.position()].is_empty() {
-            self.begin_compare(table)?;
-            self.end_compare()?;
+    /// Whether tables have the same rows as the store's. `false` if it is not known.
+    pub(super) fn are_same(&mut self, tables: &[Table]) -> Result<bool> {
+        for table in tables {
+            if !self.recent[table.position()].is_empty() {
+                self.begin_compare(*table)?;
+            }
         }
+        for table in tables {
+            if !self.is_same(*table)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_same(&mut self, table: Table) -> Result<bool> {
+        self.end_compare(table)?;
         if !self.marks_rows || self.others[table.position()] > 0 {
             return Ok(false);
         }
-        // The backend's own count could be wrong.
-        let total = self.base.row_count(table)?;
-        let (mut count, mut counted) = (0, Counted::new(progress, Stage::Rows, total));
-        let mut rows = self.base.range(table, EVERYTHING, Direction::Forward)?;
-        rows.visit(&mut |_| {
-            count += 1;
-            counted.one();
-            ControlFlow::Continue(())
-        })?;
+        let count = match self.counted[table.position()] {
+            Some(count) => count,
+            None => count_rows(&*self.base, table)?,
+        };
         Ok(count == self.marks.count(table))
     }
 
@@ -276,8 +294,7 @@ impl State {
 
     /// The compared rows of a table.
     fn compared(&self, table: Table) -> Option<&Recent> {
-        let compared = self.compared.as_ref();
-        let compared = compared.filter(|compared| compared.table == table);
+        let compared = self.compared[table.position()].as_ref();
         compared.map(|compared| &*compared.rows)
     }
 }
@@ -330,16 +347,32 @@ impl ReadTx for State {
     }
 }
 
-/// For each row, ascending by key, whether the store has it. Without a store, none is.
+fn count_rows(tx: &dyn ReadTx, table: Table) -> Result<u64> {
+    let mut count = 0;
+    let mut rows = tx.range(table, EVERYTHING, Direction::Forward)?;
+    rows.visit(&mut |_| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+/// Compares rows with the store's. Without a store, it has none. If it counts, it reads all rows of
+/// the store, unless it looks up each row.
 fn compare(
     base: Option<&(dyn ReadTx + Send + Sync)>,
     table: Table,
     rows: &Recent,
     rows_per_lookup: u64,
-) -> Result<Vec<(u32, bool)>> {
+    counts: bool,
+) -> Result<Comparison> {
     let sorted = rows.sorted();
-    let mut compared: Vec<_> = sorted.into_iter().map(|nth| (nth, false)).collect();
-    let (Some(base), Some((first, _)), Some((last, _))) = (base, compared.first(), compared.last())
+    let mut compared = Comparison {
+        rows: sorted.into_iter().map(|nth| (nth, false)).collect(),
+        count: None,
+    };
+    let (Some(base), Some((first, _)), Some((last, _))) =
+        (base, compared.rows.first(), compared.rows.last())
     else {
         return Ok(compared);
     };
@@ -348,7 +381,7 @@ fn compare(
         .row_count(table)?
         .is_none_or(|count| count / rows_per_lookup <= wanted);
     if !reads_all {
-        for (nth, is_same) in &mut compared {
+        for (nth, is_same) in &mut compared.rows {
             let (_, key, value) = rows.row(*nth);
             if value.is_some() {
                 base.show(table, key, &mut |found| *is_same = value == Some(found))?;
@@ -356,25 +389,32 @@ fn compare(
         }
         return Ok(compared);
     }
-    let span = (
-        Bound::Included(rows.row(*first).1),
-        Bound::Included(rows.row(*last).1),
-    );
+    let span = match counts {
+        true => EVERYTHING,
+        false => (
+            Bound::Included(rows.row(*first).1),
+            Bound::Included(rows.row(*last).1),
+        ),
+    };
+    let mut count = 0;
     let mut found = base.range(table, span, Direction::Forward)?;
     let mut wanted = compared
+        .rows
         .iter_mut()
         .map(|(nth, is_same)| (rows.row(*nth), is_same))
         .peekable();
     found.visit(&mut |row| {
+        count += 1;
         while wanted.next_if(|((_, key, _), _)| *key < row.key).is_some() {}
         if let Some(((_, _, value), is_same)) = wanted.next_if(|((_, key, _), _)| *key == row.key) {
             *is_same = value == Some(row.value);
         }
-        match wanted.peek() {
-            Some(_) => ControlFlow::Continue(()),
-            None => ControlFlow::Break(()),
+        match counts || wanted.peek().is_some() {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
         }
     })?;
     drop(wanted);
+    compared.count = counts.then_some(count);
     Ok(compared)
 }

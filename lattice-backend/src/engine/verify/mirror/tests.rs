@@ -27,7 +27,7 @@ fn bound_of(nth: u8) -> Vec<u8> {
 
 /// Bounds that a few rows reach.
 const SMALL: Bounds = Bounds {
-    state_bytes: 600,
+    bytes: 1200,
     other_bytes: 300,
     long_value: 30,
     marks: usize::MAX,
@@ -145,7 +145,7 @@ fn run(store: &Rows, steps: &[Step], bounds: Bounds) {
         }
     }
     tx.commit().unwrap().wait().unwrap();
-    let is_same = mirror.is_same(Table::Data, &ProgressSink::none()).unwrap();
+    let is_same = mirror.are_same(&[Table::Data]).unwrap();
     match bounds.marks == SMALL.marks && bounds.skipped == SMALL.skipped {
         true => assert_eq!(is_same, model == *store),
         false => assert!(!is_same || model == *store),
