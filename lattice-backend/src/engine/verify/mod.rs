@@ -226,10 +226,17 @@ fn replay_beside<M: StateMachine>(
     if !replayed.faults.is_empty()
         || replayed.difference.is_some()
         || inner.schema != replay.schema()
-        // While another thread compares the last rows of the state, this one counts ops.
-        || !mirror.are_same(&[Table::Ops, Table::Data])?
     {
         return Ok(false);
+    }
+    let rows = tx.row_count(Table::Data)?;
+    progress.report(Stage::Rows, 0, rows);
+    // While another thread compares the last rows of the state, this one counts ops.
+    if !mirror.are_same(&[Table::Ops, Table::Data])? {
+        return Ok(false);
+    }
+    if let Some(all) = rows {
+        progress.report(Stage::Rows, all, rows);
     }
     let second = replay.inner.db.snapshot()?;
     let mut findings = Vec::new();
