@@ -7,6 +7,8 @@ use crate::backend::FileError;
 /// Where the value of a row stands in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RawPlace {
+    /// Which of the store's files: 0 is the file that was searched, others belong to its journal.
+    pub file: u8,
     /// Its first byte, from the start of the file.
     pub offset: u64,
     /// Its length in bytes.

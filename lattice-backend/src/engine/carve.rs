@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lattice_meta::{Genesis, OpId, StoreId};
 
 use crate::backend::{FileError, RawPlace, RawRow, RawRows};
+use crate::history::held;
 use crate::history::system::GENESIS;
 use crate::history::{PART_BYTES, split_record};
 use crate::op::{MAX_OP_BYTES, Op, OpHasher, Verifier};
@@ -18,16 +19,25 @@ use crate::op::{MAX_OP_BYTES, Op, OpHasher, Verifier};
 /// only where a transaction did not commit.
 const MAX_VERSIONS: usize = 8;
 
+/// Where a store keeps an op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kept {
+    /// By its apply index.
+    Applied(u64),
+    /// By its number among the held ops.
+    Held(u64),
+}
+
 /// A row that can be a part of an op. Rows sort by op, then by part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Part {
-    index: u64,
+    kept: Kept,
     number: u32,
     place: RawPlace,
 }
 
-/// The ops of a file in the order in which they were applied, which is a causal order. Each is
-/// there once. Memory grows with their number, not with their bytes.
+/// The ops of a file in the order in which they were applied, and then those that were held: a
+/// causal order. Each is there once. Memory grows with their number, not with their bytes.
 pub struct CarvedOps {
     rows: Box<dyn RawRows>,
     genesis: Genesis,
@@ -67,11 +77,11 @@ impl CarvedOps {
                 let found = Genesis::decode(value).ok();
                 let found = found.filter(|found| store_id.is_none_or(|id| id == found.store_id()));
                 genesis = genesis.take().or(found);
-            } else if let Some((index, number)) = part_of(key)
+            } else if let Some((kept, number)) = part_of(key)
                 && (1..=PART_BYTES).contains(&value.len())
             {
                 let part = Part {
-                    index,
+                    kept,
                     number,
                     place,
                 };
@@ -101,14 +111,14 @@ impl CarvedOps {
         self.seen.len() - self.whole.len()
     }
 
-    /// Reads the rows of the next apply index; false at the end.
+    /// Reads the rows of the next op; false at the end.
     fn read_next(&mut self) -> bool {
-        let Some(index) = self.parts.last().map(|part| part.index) else {
+        let Some(kept) = self.parts.last().map(|part| part.kept) else {
             return false;
         };
         let mut values: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
         let mut bytes = 0;
-        while let Some(part) = self.parts.pop_if(|part| part.index == index) {
+        while let Some(part) = self.parts.pop_if(|part| part.kept == kept) {
             let versions = values.entry(part.number).or_default();
             // What was read before can have become unreadable.
             let Ok(value) = self.rows.value(part.place) else {
@@ -130,7 +140,7 @@ impl CarvedOps {
             let others = values.values().map(Vec::len).max().unwrap_or(0);
             for nth in 0..others.max(1) {
                 let record = assemble(&first, &values, nth);
-                if let Some(op) = self.check(&record) {
+                if let Some(op) = self.check(kept, &record) {
                     self.ready.push(op);
                 }
             }
@@ -139,8 +149,11 @@ impl CarvedOps {
     }
 
     /// The op of a record, if it is one of this store and was not found before.
-    fn check(&mut self, record: &[u8]) -> Option<Op> {
-        let (_, _, op) = split_record(record)?;
+    fn check(&mut self, kept: Kept, record: &[u8]) -> Option<Op> {
+        let op = match kept {
+            Kept::Applied(_) => split_record(record)?.2,
+            Kept::Held(_) => held::op_of_record(record)?,
+        };
         let op = Op::decode(op.to_vec(), &self.hasher).ok()?;
         op.verify_by(&mut self.verifier).ok()?;
         let id = op.reference().id;
@@ -167,14 +180,17 @@ impl Iterator for CarvedOps {
     }
 }
 
-/// Apply index and number of the part that a key of `ops` names.
-fn part_of(key: &[u8]) -> Option<(u64, u32)> {
+/// Where the op is kept of which a key names a part, and the number of the part.
+fn part_of(key: &[u8]) -> Option<(Kept, u32)> {
+    if let Some((number, part)) = held::part_of(key) {
+        return Some((Kept::Held(number), part));
+    }
     let (index, rest) = key.split_first_chunk()?;
     let number = match rest {
         [] => 0,
         rest => u32::from_be_bytes(rest.try_into().ok().filter(|number| *number != [0; 4])?),
     };
-    Some((u64::from_be_bytes(*index), number))
+    Some((Kept::Applied(u64::from_be_bytes(*index)), number))
 }
 
 /// A record of the nth version of each part, or of the last, if a part has fewer.

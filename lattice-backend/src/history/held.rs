@@ -434,6 +434,23 @@ fn decode(mut record: Vec<u8>, hasher: &OpHasher) -> Result<HeldOp, String> {
     Ok(HeldOp { op, logic, reason })
 }
 
+/// The bytes of the op of a record.
+pub(crate) fn op_of_record(record: &[u8]) -> Option<&[u8]> {
+    let (_, _, length) = decode_head(record)?;
+    record.get(length..)
+}
+
+/// The number of the held op, and that of the part, if a key is one of a record.
+pub(crate) fn part_of(key: &[u8]) -> Option<(u64, u32)> {
+    let (&kind, rest) = key.split_first()?;
+    let (number, part) = rest.split_first_chunk()?;
+    let part = match part {
+        [] => 0,
+        part => u32::from_be_bytes(part.try_into().ok().filter(|part| *part != [0; 4])?),
+    };
+    (kind == RECORD).then_some((u64::from_be_bytes(*number), part))
+}
+
 /// Decodes logic version and reason, and returns how many bytes they take.
 fn decode_head(record: &[u8]) -> Option<(String, HeldReason, usize)> {
     let (&length, rest) = record.split_first()?;

@@ -5,6 +5,7 @@
 
 mod backend_rows;
 mod budget;
+mod carve;
 mod current;
 mod db;
 mod enter;
@@ -36,6 +37,7 @@ use crate::progress::ProgressSink;
 use crate::storage::{Disk, FileMode};
 
 use budget::Share;
+use carve::CarvedFiles;
 use db::JournaledDb;
 use shared::{Core, lock};
 
@@ -272,7 +274,11 @@ impl StateBackend for JournaledBackend {
     }
 
     fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {
-        self.inner.raw_rows(path)
+        let io = |error: std::io::Error| FileFault::Io(error.into()).at(path);
+        let store = self.disk.canonical(path).map_err(io)?;
+        let rows = self.inner.raw_rows(path)?;
+        let rows = rows.map(|rows| CarvedFiles::new(rows, &*self.disk, &store));
+        Ok(rows.map(|rows| Box::new(rows) as Box<dyn RawRows>))
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

@@ -135,6 +135,32 @@ impl Encoder {
     }
 }
 
+/// A row at the start of some bytes.
+pub(super) struct FirstRow<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: Option<&'a [u8]>,
+    /// Its length with its head.
+    pub(super) len: usize,
+}
+
+/// The row that some bytes begin with, if they do. Nothing proves it.
+pub(super) fn first_row(bytes: &[u8]) -> Option<FirstRow<'_>> {
+    let mut rest = Fields(bytes);
+    let [table] = rest.array()?;
+    Table::ALL.get(usize::from(table).checked_sub(FIRST_TABLE)?)?;
+    let (key, value) = (rest.u32()?, rest.u32()?);
+    let (key, rest) = rest.0.split_at_checked(usize::try_from(key).ok()?)?;
+    let (value, rest) = match value {
+        REMOVED => (None, rest),
+        len => {
+            let (value, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+            (Some(value), rest)
+        }
+    };
+    let len = bytes.len() - rest.len();
+    (len <= MAX_ROWS_BYTES).then_some(FirstRow { key, value, len })
+}
+
 /// Passes the rows of a body to `each`. Returns the length of the rows of `meta`.
 fn rows(
     body: &[u8],

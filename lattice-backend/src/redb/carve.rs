@@ -107,7 +107,8 @@ fn rows(first: u64, leaf: &[u8], each: &mut dyn FnMut(RawRow<'_>)) {
         let value = leaf.get(values[0]?..values[1]?)?;
         let offset = first + u64::try_from(values[0]?).ok()?;
         let len = u32::try_from(value.len()).ok()?;
-        let place = RawPlace { offset, len };
+        let file = 0;
+        let place = RawPlace { file, offset, len };
         Some(RawRow { place, key, value })
     };
     let mut key_start = Some(ENDS + 8 * count);

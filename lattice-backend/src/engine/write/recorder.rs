@@ -169,12 +169,12 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         let mut staged = Staged::new(&data, &limits);
         let view = op.view(self.next_index());
         contain(|| machine.run(op.kind(), &view, payload, &mut staged, &history))?;
-        let writes = staged.into_writes();
+        let mut writes = staged.into_writes();
         let sides = RefCell::default();
         let mut rows = ChangedRows {
             tx: &*self.tx,
             reads,
-            writes: writes.iter(),
+            writes: writes.iter_mut(),
             replacement: None,
             before: None,
             sides: &sides,
@@ -410,7 +410,7 @@ enum Side {
 struct ChangedRows<'a> {
     tx: &'a dyn ReadTx,
     reads: &'a ReadCache,
-    writes: btree_map::Iter<'a, Vec<u8>, Written>,
+    writes: btree_map::IterMut<'a, Vec<u8>, Written>,
     /// The row that replaces the one returned last.
     replacement: Option<Row<'a>>,
     before: Option<Vec<u8>>,
@@ -430,24 +430,20 @@ impl RowCursor for ChangedRows<'_> {
             self.note(Side::After);
             return Ok(Some(row));
         }
-        let (key, written) = loop {
+        let (key, after) = loop {
             let Some((key, written)) = self.writes.next() else {
                 return Ok(None);
             };
-            if written.before.is_none() {
-                self.before = match self.reads.take(key) {
-                    Some(known) => known,
-                    None => self.tx.get(Table::Data, key)?,
-                };
-            }
-            let before = written.before.as_ref().unwrap_or(&self.before);
-            if before.is_some() || written.after.is_some() {
-                break (key, written);
+            self.before = match written.before.take().or_else(|| self.reads.take(key)) {
+                Some(known) => known,
+                None => self.tx.get(Table::Data, key)?,
+            };
+            if self.before.is_some() || written.after.is_some() {
+                break (key, &written.after);
             }
         };
-        let before = written.before.as_ref().unwrap_or(&self.before);
-        let before = before.as_ref().map(|value| Row { key, value });
-        let after = written.after.as_ref().map(|value| Row { key, value });
+        let before = self.before.as_ref().map(|value| Row { key, value });
+        let after = after.as_ref().map(|value| Row { key, value });
         Ok(match before {
             Some(row) => {
                 self.note(Side::Before);

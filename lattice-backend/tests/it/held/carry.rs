@@ -1,6 +1,7 @@
 //! Rebuilt stores and backups keep the held ops.
 
 use lattice_backend::backend::OpenOptions;
+use lattice_backend::engine::carve::CarvedOps;
 use lattice_backend::engine::verify::rebuild_store;
 use lattice_backend::progress::ProgressSink;
 
@@ -94,4 +95,27 @@ fn a_backup_has_the_held_ops() {
         let store = copy.open(&Faulty::v2());
         assert_eq!((held(&store).len(), store.op_count().unwrap()), (0, 8));
     }
+}
+
+/// Also those that have several parts, after the ops that they follow.
+#[test]
+fn held_ops_are_found_in_a_file_that_cannot_be_opened() {
+    let place = Place::redb();
+    let story = Story::new(APPLY);
+    let author = secret(5);
+    let mut payload = vec![b'.'; 5000];
+    payload[0] = APPLY;
+    let long = op(&author, None, &[], 9, &payload);
+    let store = place.open(&Faulty::v1());
+    take(&store, &story.all());
+    take(&store, &[&long]);
+    assert_eq!(held(&store).len(), 5);
+    store.close().unwrap();
+    let rows = place.backend.raw_rows(&place.path).unwrap().unwrap();
+    let mut found = CarvedOps::find(rows, None).unwrap().unwrap();
+    let ops: Vec<Op> = found.by_ref().collect();
+    assert_eq!(ops.len(), 9);
+    let all = story.all().into_iter().chain([&long]);
+    assert!(all.clone().all(|op| ops.contains(op)));
+    assert_eq!(found.lacking(), 0);
 }

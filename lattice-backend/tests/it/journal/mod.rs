@@ -1,6 +1,7 @@
 //! The journal, by an adversary: what it must find, survive and refuse.
 
 mod budget;
+mod carved;
 mod damaged;
 mod golden;
 mod kept;

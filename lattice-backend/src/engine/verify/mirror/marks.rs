@@ -70,13 +70,6 @@ impl Marks {
         self.counts[table.position()]
     }
 
-    /// The most memory that the marks take until there is no room for another one: when the set
-    /// grows, the old one is still there.
-    pub(super) fn memory(&self) -> usize {
-        let entry = size_of::<KeyHash>() + 1;
-        self.marks.capacity() / 7 * 8 * entry / 2 * 3
-    }
-
     /// Whether there would be more than `max` with so many more.
     pub(super) fn are_full(&self, more: usize, max: usize) -> bool {
         self.marks.len().saturating_add(more) > max

@@ -15,16 +15,15 @@ use crate::cores::{Ahead, ahead};
 use crate::engine::verify::mirror::Base;
 use crate::engine::verify::mirror::cursor::{Marked, Union};
 use crate::engine::verify::mirror::marks::{KeyHash, KeyHasher, Marks};
-use crate::engine::verify::mirror::recent::Recent;
+use crate::engine::verify::mirror::recent::{Recent, RecentRow};
 
 /// Bounds of memory and time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Marks and new rows of the state take at most this much memory together. Half of what the
-    /// marks leave is filled before these rows are compared with the store's; while they are, the
-    /// other half is filled.
-    pub(super) bytes: usize,
-    /// New rows of another table take at most this much memory before they are compared.
+    /// New rows of the state take at most this much memory before they are compared with the
+    /// store's. While they are, as much again is filled.
+    pub(super) state_bytes: usize,
+    /// Those of another table.
     pub(super) other_bytes: usize,
     /// A value of at least this many bytes is compared at once, and not kept.
     pub(super) long_value: usize,
@@ -41,10 +40,10 @@ pub(super) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            bytes: 96 << 20,
+            state_bytes: 36 << 20,
             other_bytes: 4 << 20,
             long_value: 64 << 10,
-            // 54 MiB.
+            // At most 36 MiB, and 18 more while the set grows.
             marks: (1 << 22) / 8 * 7,
             rows_per_lookup: 16,
             skipped: 1 << 16,
@@ -121,14 +120,13 @@ impl State {
     pub(super) fn write(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         let hash = self.hasher.hash(table, key);
         self.written += 1;
-        if self.is_long_and_same(table, hash, key, value)? {
-            self.marks.insert(table, hash);
+        if self.write_long(table, hash, key, value)? {
             return Ok(());
         }
         let recent = &mut self.recent[table.position()];
         recent.write(hash, key, value);
         let max = match table {
-            Table::Data => self.bounds.bytes.saturating_sub(self.marks.memory()) / 2,
+            Table::Data => self.bounds.state_bytes,
             _ => self.bounds.other_bytes,
         };
         if recent.memory() > max {
@@ -141,26 +139,28 @@ impl State {
         }
     }
 
-    /// Whether a new row has a long value, and the store has it as well.
-    fn is_long_and_same(
-        &self,
+    /// Compares a row with a long value at once, so that it is not kept in memory. Returns whether it
+    /// did.
+    fn write_long(
+        &mut self,
         table: Table,
         hash: KeyHash,
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<bool> {
         let is_long = value.is_some_and(|value| value.len() >= self.bounds.long_value);
-        if !is_long || !self.marks_rows || self.others[table.position()] > 0 {
-            return Ok(false);
-        }
-        let is_there = self.in_memory(table, hash, key).is_some();
-        if is_there || self.marks.are_full(1, self.bounds.marks) {
+        if !is_long
+            || !self.marks_rows
+            || self.marks.are_full(1, self.bounds.marks)
+            || self.in_memory(table, hash, key).is_some()
+        {
             return Ok(false);
         }
         let mut is_same = false;
         let mut see = |found: &[u8]| is_same = value == Some(found);
         self.base.show(table, key, &mut see)?;
-        Ok(is_same)
+        self.place(table, [((hash, key, value), is_same)])?;
+        Ok(true)
     }
 
     /// The value of a row that is in memory, or `None` if it was removed.
@@ -189,19 +189,31 @@ impl State {
         Ok(())
     }
 
-    /// Marks the compared rows that the store has, and writes the others to the scratch database.
+    /// Takes in the result of a comparison.
     fn end_compare(&mut self, table: Table) -> Result<()> {
         let Some(Compared { rows, result }) = self.compared[table.position()].take() else {
             return Ok(());
         };
-        let others = &mut self.others[table.position()];
-        let scratch = Arc::clone(&self.scratch);
-        let mut tx: Option<Box<dyn Transaction + '_>> = None;
         let compared = result.wait()?;
         let counted = &mut self.counted[table.position()];
         *counted = counted.or(compared.count);
-        for (nth, is_same) in compared.rows {
-            let (hash, key, value) = rows.row(nth);
+        let placed = compared.rows.iter();
+        self.place(
+            table,
+            placed.map(|(nth, is_same)| (rows.row(*nth), *is_same)),
+        )
+    }
+
+    /// Marks rows that the store has, and writes others to the scratch database.
+    fn place<'a>(
+        &mut self,
+        table: Table,
+        rows: impl IntoIterator<Item = (RecentRow<'a>, bool)>,
+    ) -> Result<()> {
+        let others = &mut self.others[table.position()];
+        let scratch = Arc::clone(&self.scratch);
+        let mut tx: Option<Box<dyn Transaction + '_>> = None;
+        for ((hash, key, value), is_same) in rows {
             match is_same {
                 true => self.marks.insert(table, hash),
                 false => self.marks.remove(table, hash),
@@ -223,10 +235,10 @@ impl State {
             };
             *others -= u64::from(before.is_some());
         }
-        if let Some(tx) = tx {
-            self.commit(tx)?;
+        match tx {
+            Some(tx) => self.commit(tx),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn commit(&mut self, tx: Box<dyn Transaction + '_>) -> Result<()> {

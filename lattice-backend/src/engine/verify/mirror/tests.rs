@@ -27,7 +27,7 @@ fn bound_of(nth: u8) -> Vec<u8> {
 
 /// Bounds that a few rows reach.
 const SMALL: Bounds = Bounds {
-    bytes: 1200,
+    state_bytes: 600,
     other_bytes: 300,
     long_value: 30,
     marks: usize::MAX,
