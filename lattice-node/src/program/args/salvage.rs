@@ -12,8 +12,8 @@ differ. If not, all rows that can be read are printed, and are in doubt unless t
 hash. What is missing is printed at the end. If anything is in doubt or missing, the exit code is 4. The \
 replayed state is kept in TMPDIR until then, about as large as the store.
 
-If the file cannot be opened at all, its bytes are searched for signed ops, and the rows are those of a replay of \
-them. All are in doubt, since later ops can be missing. Nothing that no author has signed comes in.
+If the file cannot be opened at all, its bytes and those of its journal are searched for signed ops, and the rows \
+are those of a replay of them. All are in doubt, since later ops can be missing. Nothing that no author has signed comes in.
 
 --ops writes these ops instead of rows, for stores of any type, as a bundle that `bundle apply` takes. In a new \
 data directory it makes a store with the same id and history; `backup` there and `restore` here put it back. \
