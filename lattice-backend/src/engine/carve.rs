@@ -152,7 +152,10 @@ impl CarvedOps {
     fn check(&mut self, kept: Kept, record: &[u8]) -> Option<Op> {
         let op = match kept {
             Kept::Applied(_) => split_record(record)?.2,
-            Kept::Held(_) => held::op_of_record(record)?,
+            Kept::Held(_) => {
+                let (_, _, length) = held::decode_head(record)?;
+                &record[length..]
+            }
         };
         let op = Op::decode(op.to_vec(), &self.hasher).ok()?;
         op.verify_by(&mut self.verifier).ok()?;
@@ -182,15 +185,17 @@ impl Iterator for CarvedOps {
 
 /// Where the op is kept of which a key names a part, and the number of the part.
 fn part_of(key: &[u8]) -> Option<(Kept, u32)> {
-    if let Some((number, part)) = held::part_of(key) {
-        return Some((Kept::Held(number), part));
-    }
+    let (kept, key): (fn(u64) -> Kept, _) = match key {
+        // It is one byte longer.
+        [held::RECORD, key @ ..] if key.len() % 4 == 0 => (Kept::Held, key),
+        key => (Kept::Applied, key),
+    };
     let (index, rest) = key.split_first_chunk()?;
     let number = match rest {
         [] => 0,
         rest => u32::from_be_bytes(rest.try_into().ok().filter(|number| *number != [0; 4])?),
     };
-    Some((Kept::Applied(u64::from_be_bytes(*index)), number))
+    Some((kept(u64::from_be_bytes(*index)), number))
 }
 
 /// A record of the nth version of each part, or of the last, if a part has fewer.

@@ -31,7 +31,7 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 /// The most bytes of a record before its op.
 const MAX_HEAD_BYTES: usize = 1 + 255 + 1 + 2 + MAX_MESSAGE_BYTES;
 
-const RECORD: u8 = 0;
+pub(crate) const RECORD: u8 = 0;
 /// The least key of a record.
 const FIRST_RECORD: [u8; 9] = [RECORD; 9];
 const NUMBER: u8 = 1;
@@ -434,25 +434,8 @@ fn decode(mut record: Vec<u8>, hasher: &OpHasher) -> Result<HeldOp, String> {
     Ok(HeldOp { op, logic, reason })
 }
 
-/// The bytes of the op of a record.
-pub(crate) fn op_of_record(record: &[u8]) -> Option<&[u8]> {
-    let (_, _, length) = decode_head(record)?;
-    record.get(length..)
-}
-
-/// The number of the held op, and that of the part, if a key is one of a record.
-pub(crate) fn part_of(key: &[u8]) -> Option<(u64, u32)> {
-    let (&kind, rest) = key.split_first()?;
-    let (number, part) = rest.split_first_chunk()?;
-    let part = match part {
-        [] => 0,
-        part => u32::from_be_bytes(part.try_into().ok().filter(|part| *part != [0; 4])?),
-    };
-    (kind == RECORD).then_some((u64::from_be_bytes(*number), part))
-}
-
 /// Decodes logic version and reason, and returns how many bytes they take.
-fn decode_head(record: &[u8]) -> Option<(String, HeldReason, usize)> {
+pub(crate) fn decode_head(record: &[u8]) -> Option<(String, HeldReason, usize)> {
     let (&length, rest) = record.split_first()?;
     let (logic, rest) = rest.split_at_checked(usize::from(length))?;
     let (&kind, rest) = rest.split_first()?;

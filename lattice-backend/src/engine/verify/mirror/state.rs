@@ -139,8 +139,8 @@ impl State {
         }
     }
 
-    /// Compares a row with a long value at once, so that it is not kept in memory. Returns whether it
-    /// did.
+    /// Compares a row with a long value at once, so that it is not kept in memory. Returns whether
+    /// it did.
     fn write_long(
         &mut self,
         table: Table,
