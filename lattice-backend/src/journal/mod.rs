@@ -276,9 +276,10 @@ impl StateBackend for JournaledBackend {
     fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {
         let io = |error: std::io::Error| FileFault::Io(error.into()).at(path);
         let store = self.disk.canonical(path).map_err(io)?;
-        let rows = self.inner.raw_rows(path)?;
-        let rows = rows.map(|rows| CarvedFiles::new(rows, &*self.disk, &store));
-        Ok(rows.map(|rows| Box::new(rows) as Box<dyn RawRows>))
+        let Some(rows) = self.inner.raw_rows(path)? else {
+            return Ok(None);
+        };
+        Ok(Some(Box::new(CarvedFiles::new(rows, &*self.disk, &store))))
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {
