@@ -206,6 +206,9 @@ fn is_proven<M: StateMachine>(
     backend: &dyn StateBackend,
     progress: &ProgressSink,
 ) -> Result<bool> {
+    if !Mirror::has_room_for(&**tx)? {
+        return Ok(false);
+    }
     match replay_beside(inner, tx, backend, progress) {
         Err(BackendError::Damaged { .. } | BackendError::Row { .. }) => Ok(false),
         proven => proven,

@@ -50,6 +50,12 @@ impl Mirror {
         Self::with_bounds(base, scratch, Bounds::default())
     }
 
+    /// Whether there are marks for all rows of a store. A replay over a mirror that it has to leave
+    /// takes longer than one in a scratch database from the start.
+    pub(crate) fn has_room_for(base: &dyn ReadTx) -> Result<bool> {
+        has_room_for(base, Bounds::default())
+    }
+
     fn with_bounds(base: Base, scratch: Arc<dyn StateDb>, bounds: Bounds) -> Result<Self> {
         let state = Arc::new(State::new(base, scratch, bounds)?);
         let is_open = true;
@@ -71,6 +77,14 @@ impl Mirror {
         let mut slot = self.slot()?;
         writable(&mut slot)?.are_same(tables)
     }
+}
+
+fn has_room_for(base: &dyn ReadTx, bounds: Bounds) -> Result<bool> {
+    let mut rows = 0_u64;
+    for table in Table::ALL {
+        rows = rows.saturating_add(base.row_count(table)?.unwrap_or(0));
+    }
+    Ok(usize::try_from(rows).is_ok_and(|rows| rows <= bounds.marks))
 }
 
 impl StateDb for Mirror {

@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
+use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::backend::{EVERYTHING, MemoryBackend, StateBackend};
+use crate::backend::{EVERYTHING, MemoryBackend, OpenOptions, StateBackend};
+use crate::redb::RedbBackend;
+use crate::storage::MemoryDisk;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -231,4 +234,19 @@ fn ranges_over_missing_rows_are_bounded() {
     tx.commit().unwrap().wait().unwrap();
     let skipped = mirror.slot().unwrap().state.skipped();
     assert!(skipped < 5000, "{skipped}");
+}
+
+#[test]
+fn a_store_has_room_with_a_mark_for_each_row() {
+    let backend = RedbBackend::on_disk(MemoryDisk::new());
+    let path = Path::new("state.db");
+    let mut birth =
+        |tx: &mut dyn WriteTx| (0..7).try_for_each(|nth| tx.put(Table::Data, &[nth], &[nth]));
+    backend.create(path, &mut birth).unwrap();
+    let store = backend.open(path, &OpenOptions::read_only()).unwrap();
+    let base = store.snapshot().unwrap();
+    for (marks, has_room) in [(6, false), (7, true), (8, true)] {
+        let bounds = Bounds { marks, ..SMALL };
+        assert_eq!(has_room_for(&*base, bounds).unwrap(), has_room, "{marks}");
+    }
 }
