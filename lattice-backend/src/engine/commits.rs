@@ -13,6 +13,9 @@ pub(crate) struct Commits {
     news: Mutex<News>,
     /// Notified of each commit, and when a handle is closed.
     changed: Condvar,
+    /// How often a thread has begun to wait.
+    #[cfg(test)]
+    waits: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +60,9 @@ impl Commits {
     pub(crate) fn wait(&self, count: u64, most: Duration) {
         let news = lock(&self.news);
         if news.count == count {
+            #[cfg(test)]
+            self.waits
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             drop(self.changed.wait_timeout(news, most));
         }
     }
@@ -84,19 +90,28 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &Commits::of(&two)));
     }
 
-    /// Without the wake-up this test would take an hour.
     #[test]
     fn a_notification_ends_a_wait_at_once() {
-        let hour = Duration::from_secs(3600);
+        let most = Duration::from_secs(60);
         let commits = Commits::default();
         let count = commits.count();
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| commits.wait(count, hour));
+        let waited = || {
+            let began = Instant::now();
+            commits.wait(count, most);
+            began.elapsed()
+        };
+        let woken = std::thread::scope(|scope| {
+            let waiter = scope.spawn(waited);
+            // It holds the lock until it waits, so the notification comes after that.
+            while commits.waits.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
             commits.notify();
-            waiter.join().unwrap();
+            waiter.join().expect("waiting does not panic")
         });
+        assert!(woken < most, "it waited for {woken:?}");
         // One that came before the wait counts as well.
-        commits.wait(count, hour);
+        assert!(waited() < most);
         assert_eq!(commits.count(), count + 1);
     }
 }

@@ -22,10 +22,9 @@ use std::ops::Bound;
 use lattice_meta::{Hlc, OpId, PubKey};
 
 use crate::backend::{BackendError, Direction, PrefixSpan, ReadTx, Result, Span, Table, WriteTx};
+use crate::history::PART_BYTES;
 use crate::op::{MAX_OP_BYTES, Op, OpHasher, OpRef};
 
-/// The longest value of a row; longer records continue in further rows.
-const PART_BYTES: usize = 1340;
 /// The most bytes of a fault's message that are stored.
 const MAX_MESSAGE_BYTES: usize = 1024;
 /// The most bytes of a record before its op.

@@ -25,8 +25,8 @@ use crate::history::system::SystemKey;
 use crate::op::{ApplyIndex, MAX_OP_BYTES, Op, OpHasher, OpRef, Stamp};
 use crate::state::{EFFECT_BYTES, EffectHash};
 
-/// The longest value of a row in `ops`: three fill a page of 4 KiB. Longer records continue in rows
-/// whose keys end with the number of the part, from 1.
+/// The longest value of a row in `ops` and of a record in `held`: three fill a page of 4 KiB. Longer
+/// records continue in rows whose keys end with the number of the part, from 1.
 pub(crate) const PART_BYTES: usize = 1340;
 /// The tail is written to the index when it has this many ops or bytes.
 const TAIL_OPS: usize = 256;

@@ -274,12 +274,13 @@ impl StateBackend for JournaledBackend {
     }
 
     fn raw_rows(&self, path: &Path) -> Result<Option<Box<dyn RawRows>>, FileError> {
-        let io = |error: std::io::Error| FileFault::Io(error.into()).at(path);
-        let store = self.disk.canonical(path).map_err(io)?;
         let Some(rows) = self.inner.raw_rows(path)? else {
             return Ok(None);
         };
-        Ok(Some(Box::new(CarvedFiles::new(rows, &*self.disk, &store))))
+        let io = |error: std::io::Error| FileFault::Io(error.into()).at(path);
+        let store = self.disk.canonical(path).map_err(io)?;
+        let rows = CarvedFiles::new(rows, &*self.disk, &store)?;
+        Ok(Some(Box::new(rows)))
     }
 
     fn check_integrity(&self, path: &Path) -> Result<Integrity, FileError> {

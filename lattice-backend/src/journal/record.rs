@@ -137,28 +137,40 @@ impl Encoder {
 
 /// A row at the start of some bytes.
 pub(super) struct FirstRow<'a> {
+    table: Table,
     pub(super) key: &'a [u8],
     pub(super) value: Option<&'a [u8]>,
-    /// Its length with its head.
-    pub(super) len: usize,
+    /// What follows it.
+    pub(super) rest: &'a [u8],
 }
 
-/// The row that some bytes begin with, if they do. Nothing proves it.
-pub(super) fn first_row(bytes: &[u8]) -> Option<FirstRow<'_>> {
+/// The row that some bytes begin with, or why they begin with none. Nothing proves it.
+pub(super) fn first_row(bytes: &[u8]) -> Result<FirstRow<'_>, &'static str> {
+    let ends = "a row ends after its record";
     let mut rest = Fields(bytes);
-    let [table] = rest.array()?;
-    Table::ALL.get(usize::from(table).checked_sub(FIRST_TABLE)?)?;
-    let (key, value) = (rest.u32()?, rest.u32()?);
-    let (key, rest) = rest.0.split_at_checked(usize::try_from(key).ok()?)?;
-    let (value, rest) = match value {
-        REMOVED => (None, rest),
-        len => {
-            let (value, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
-            (Some(value), rest)
-        }
+    let [table] = rest.array().ok_or(ends)?;
+    let table = usize::from(table).checked_sub(FIRST_TABLE);
+    let table = table.and_then(|table| Table::ALL.get(table));
+    let table = *table.ok_or("a row has an unknown table")?;
+    let (key, value) = (rest.u32().ok_or(ends)?, rest.u32().ok_or(ends)?);
+    let mut take = |len: u32| {
+        let len = usize::try_from(len).ok()?;
+        let (taken, left) = rest.0.split_at_checked(len)?;
+        rest.0 = left;
+        Some(taken)
     };
-    let len = bytes.len() - rest.len();
-    (len <= MAX_ROWS_BYTES).then_some(FirstRow { key, value, len })
+    let key = take(key).ok_or(ends)?;
+    let value = match value {
+        REMOVED => None,
+        len => Some(take(len).ok_or(ends)?),
+    };
+    let rest = rest.0;
+    Ok(FirstRow {
+        table,
+        key,
+        value,
+        rest,
+    })
 }
 
 /// Passes the rows of a body to `each`. Returns the length of the rows of `meta`.
@@ -166,40 +178,26 @@ fn rows(
     body: &[u8],
     mut each: impl FnMut(Table, &[u8], Option<&[u8]>),
 ) -> Result<Option<usize>, &'static str> {
-    let mut rest = Fields(body);
+    let mut rest = body;
     let mut last: Option<(usize, &[u8])> = None;
     let mut meta = 0;
-    while rest.0.first().is_some_and(|table| *table != 0) {
-        let ends = "a row ends after its record";
-        let [table] = rest.array().ok_or(ends)?;
-        let (key, value) = (rest.u32().ok_or(ends)?, rest.u32().ok_or(ends)?);
-        let mut take = |len: u32| {
-            let len = usize::try_from(len).ok()?;
-            let (taken, left) = rest.0.split_at_checked(len)?;
-            rest.0 = left;
-            Some(taken)
-        };
-        let key = take(key).ok_or(ends)?;
-        let value = match value {
-            REMOVED => None,
-            len => Some(take(len).ok_or(ends)?),
-        };
-        let table = usize::from(table);
-        if last.is_some_and(|last| last >= (table, key)) {
+    while rest.first().is_some_and(|table| *table != 0) {
+        let row = first_row(rest)?;
+        rest = row.rest;
+        let place = (row.table.position(), row.key);
+        if last.is_some_and(|last| last >= place) {
             return Err("the rows of a record are out of order");
         }
-        last = Some((table, key));
-        let table = Table::ALL.get(table - FIRST_TABLE);
-        let table = *table.ok_or("a row has an unknown table")?;
-        if table == Table::Meta && !key.starts_with(b"tip/") {
+        last = Some(place);
+        if row.table == Table::Meta && !row.key.starts_with(b"tip/") {
             return Err("a record has a row of `meta` that is no tip");
         }
-        if table == Table::Meta {
-            meta = body.len() - rest.0.len();
+        if row.table == Table::Meta {
+            meta = body.len() - rest.len();
         }
-        each(table, key, value);
+        each(row.table, row.key, row.value);
     }
-    match rest.0.len() < ALIGN && rest.0.iter().all(|byte| *byte == 0) {
+    match rest.len() < ALIGN && rest.iter().all(|byte| *byte == 0) {
         true => Ok(Some(meta)),
         false => Err("a record has padding that is too long, or not zero"),
     }

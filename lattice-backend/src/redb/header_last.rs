@@ -69,10 +69,9 @@ impl StorageOver for HeaderLast {
         let (at, len) = in_page(offset, bytes.len());
         self.header.page()[at..at + len].copy_from_slice(&bytes[..len]);
         let next = after(offset, len)?;
-        if self.storage.len_bytes()? < next {
-            self.storage.set_len(next)?;
-        }
         match &bytes[len..] {
+            // The file is as long as if they were written.
+            [] if self.storage.len_bytes()? < next => self.storage.set_len(next),
             [] => Ok(()),
             rest => self.storage.write_at(next, rest),
         }

@@ -249,7 +249,7 @@ impl<'a> Hashing<'a> {
         Self {
             short: hasher.short.batch(),
             long: &hasher.long,
-            expansion: hasher.expansion,
+            expansion: hasher.expansion.unwrap_or_else(Expansion::fastest),
         }
     }
 
@@ -290,6 +290,8 @@ impl<'a> Hashing<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::state::Accumulator;
 
@@ -314,6 +316,27 @@ mod tests {
                 assert_eq!(many.sum.to_bytes(), one_by_one.sum.to_bytes(), "{count}");
                 assert_eq!(many.hashed().0, u64::from(count + count.div_ceil(3)));
             }
+        }
+    }
+
+    /// As after an error of the code that gives the elements.
+    #[test]
+    fn the_other_thread_ends_with_what_it_works_for() {
+        let hasher = ElementHasher::default();
+        let mut elements = hasher.gather();
+        for nth in 0_u32..3000 {
+            elements.insert(&nth.to_le_bytes(), &[7; 100]);
+        }
+        let Some(beside) = &elements.beside else {
+            assert!(!has_several());
+            return;
+        };
+        let queue = Arc::downgrade(&beside.queue.0);
+        drop(elements);
+        let until = Instant::now() + Duration::from_secs(60);
+        while queue.strong_count() > 0 {
+            assert!(Instant::now() < until, "it waits for pieces");
+            std::thread::yield_now();
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod data_table;
 mod gather;
 pub mod lthash;
+pub(crate) mod reads;
 pub(crate) mod staging;
 mod xof;
 
@@ -169,19 +170,25 @@ impl Expansion {
 pub struct ElementHasher {
     short: ShortXof,
     long: blake3::Hasher,
-    expansion: Expansion,
+    /// `None` for the faster one, which is measured when it is first needed: most processes that
+    /// only read hash nothing.
+    expansion: Option<Expansion>,
 }
 
 impl Default for ElementHasher {
     /// A hasher with the variant that is faster on this machine.
     fn default() -> Self {
-        Self::by(Expansion::fastest())
+        Self::with(None)
     }
 }
 
 impl ElementHasher {
     /// A hasher that expands short elements in this way.
     pub fn by(expansion: Expansion) -> Self {
+        Self::with(Some(expansion))
+    }
+
+    fn with(expansion: Option<Expansion>) -> Self {
         Self {
             short: ShortXof::new(ELEMENT_CONTEXT),
             long: blake3::Hasher::new_derive_key(ELEMENT_CONTEXT),

@@ -1,6 +1,5 @@
 //! Buffers an op's writes until the op is accepted.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::collections::btree_map::{self, Entry};
 use std::ops::Bound;
@@ -9,9 +8,7 @@ use crate::backend::tx::{NoRows, is_empty_span};
 use crate::backend::{Direction, Result, Row, RowCursor, Rows, Span};
 use crate::machine::{DataRead, DataWrite, History, Limits};
 use crate::op::{ApplyIndex, OpRef, OpView, Stamp};
-
-/// The most bytes of keys and values that are kept of the rows that an op reads.
-pub(crate) const MAX_READ_BYTES: usize = 16 << 20;
+use crate::state::reads::Reads;
 
 /// The written rows by key.
 pub(crate) type Writes = BTreeMap<Vec<u8>, Written>;
@@ -23,34 +20,6 @@ pub(crate) struct Written {
     pub(crate) before: Option<Option<Vec<u8>>>,
     /// Its value, or `None` for a removed row.
     pub(crate) after: Option<Vec<u8>>,
-}
-
-/// Rows that an op has read and not written. It often writes what it has read, and the elements of
-/// the row before are needed then.
-#[derive(Default)]
-struct Reads {
-    rows: RefCell<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
-    bytes: Cell<usize>,
-}
-
-impl Reads {
-    fn known(&self, key: &[u8]) -> Option<Option<Vec<u8>>> {
-        self.rows.borrow().get(key).cloned()
-    }
-
-    fn keep(&self, key: &[u8], value: &Option<Vec<u8>>) {
-        let bytes = self.bytes.get() + key.len() + value.as_ref().map_or(0, Vec::len);
-        if bytes <= MAX_READ_BYTES {
-            self.bytes.set(bytes);
-            let mut rows = self.rows.borrow_mut();
-            rows.insert(key.to_vec(), value.clone());
-        }
-    }
-
-    /// Takes a row out, with its key.
-    fn take(&mut self, key: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-        self.rows.get_mut().remove_entry(key)
-    }
 }
 
 /// The base rows, seen through the writes of one op. It counts the op's use of the host, and stops
@@ -65,10 +34,15 @@ pub struct Staged<'a> {
 impl<'a> Staged<'a> {
     /// An empty buffer over `base`.
     pub fn new(base: &'a dyn DataRead, limits: &'a Limits) -> Self {
+        Self::after(Reads::default(), base, limits)
+    }
+
+    /// The same, with rows that were read before.
+    pub(crate) fn after(reads: Reads, base: &'a dyn DataRead, limits: &'a Limits) -> Self {
         Self {
             base,
             limits,
-            reads: Reads::default(),
+            reads,
             writes: Writes::new(),
         }
     }
@@ -95,7 +69,7 @@ impl DataRead for Staged<'_> {
         self.limits.call()?;
         let value = match self.written(key) {
             Some(written) => written.after.clone(),
-            None => self.read(key)?,
+            None => self.reads.over(self.base).get(key)?,
         };
         if let Some(value) = &value {
             self.limits.value_read(key.len() + value.len())?;
@@ -112,10 +86,7 @@ impl DataRead for Staged<'_> {
         };
         let is_there = match self.written(key) {
             Some(written) => written.after.as_deref().map(&mut see).is_some(),
-            None => match self.reads.known(key) {
-                Some(known) => known.as_deref().map(&mut see).is_some(),
-                None => self.base.show(key, &mut see)?,
-            },
+            None => self.reads.over(self.base).show(key, &mut see)?,
         };
         if is_there {
             self.limits.value_read(bytes)?;
@@ -149,15 +120,6 @@ impl Staged<'_> {
             true => None,
             false => self.writes.get(key),
         }
-    }
-
-    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        if let Some(known) = self.reads.known(key) {
-            return Ok(known);
-        }
-        let value = self.base.get(key)?;
-        self.reads.keep(key, &value);
-        Ok(value)
     }
 
     fn merged<'b>(&'b self, base: Rows<'b>, span: Span<'_>, direction: Direction) -> Rows<'b> {

@@ -9,11 +9,11 @@ use crate::engine::contain::{Decoded, decode};
 use crate::engine::ingest::Authors;
 use crate::engine::ingest::pending::AuthorTrust;
 use crate::engine::ingest::report::{Event, Outcome, Rejection, has_arrived};
-use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::recorder::Recorder;
 use crate::history::held::HeldReason;
 use crate::machine::StateMachine;
 use crate::op::{Op, OpRef, Stamp};
+use crate::state::reads::Reads;
 
 /// An op is applied if it is dated at most this far ahead of the local clock, in milliseconds. A
 /// replica is created if its genesis is.
@@ -224,12 +224,11 @@ impl<'a, 'b, M: StateMachine> Intake<'a, 'b, M> {
 
     /// Applies an op whose parents are applied; holds it if the code of the store type fails.
     fn apply(&mut self, op: Op, decoded: Option<Decoded<M::Payload<'_>>>) -> Result<Outcome> {
-        let reads = ReadCache::default();
         let staged = match decoded {
-            Some(decoded) => self.recorder.stage(&op, decoded, &reads),
+            Some(decoded) => self.recorder.stage(&op, decoded, Reads::default()),
             None => {
                 let decoded = decode(&*self.recorder.inner.machine, &op);
-                self.recorder.stage(&op, decoded, &reads)
+                self.recorder.stage(&op, decoded, Reads::default())
             }
         };
         match staged {

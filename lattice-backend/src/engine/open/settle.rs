@@ -4,11 +4,11 @@ use crate::backend::{BackendError, ReadTx, Result};
 use crate::engine::contain::decode;
 use crate::engine::ingest::{Parents, check_parents};
 use crate::engine::inner::{Inner, Undo};
-use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::recorder::Recorder;
 use crate::history::held::{Held, HeldOp, HeldReason, read_held, read_held_logic, write_held};
 use crate::machine::{Logic, StateMachine};
 use crate::op::{Op, OpHasher};
+use crate::state::reads::Reads;
 
 /// The number of ops that one transaction settles.
 const CHUNK_OPS: usize = 64;
@@ -89,7 +89,7 @@ fn apply<M: StateMachine>(recorder: &mut Recorder<'_, M>, op: &Op) -> Result<Opt
         Parents::Later(rejection) => rejection.to_string(),
         Parents::Applied => {
             let decoded = decode(&*recorder.inner.machine, op);
-            match recorder.stage(op, decoded, &ReadCache::default()) {
+            match recorder.stage(op, decoded, Reads::default()) {
                 Ok(staged) => {
                     recorder.record(op, staged)?;
                     return Ok(None);

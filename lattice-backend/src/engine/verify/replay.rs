@@ -14,7 +14,6 @@ use crate::engine::inner::{Inner, Parts, Undo};
 use crate::engine::open::create::give_birth;
 use crate::engine::verify::difference::OpDifference;
 use crate::engine::verify::finding::OpFault;
-use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::recorder::Recorder;
 use crate::engine::write::state::WriterState;
 use crate::history::system::{GENESIS, Ledger};
@@ -23,6 +22,7 @@ use crate::machine::StateMachine;
 use crate::op::{ApplyIndex, Op, OpHasher, OpRef, Verifier};
 use crate::progress::{ProgressSink, Stage};
 use crate::state::EffectHash;
+use crate::state::reads::Reads;
 
 /// Whether a replay checks signatures. They were already checked when the ops were applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl<M: StateMachine> Replay<M> {
         self.inner.transact(|recorder| {
             for op in ops {
                 let decoded = decode(&*self.inner.machine, op);
-                let staged = recorder.stage(op, decoded, &ReadCache::default())?;
+                let staged = recorder.stage(op, decoded, Reads::default())?;
                 see(recorder.record(op, staged)?.effect);
             }
             Ok::<_, Undo<BackendError>>(())
@@ -285,7 +285,7 @@ impl<M: StateMachine> Replay<M> {
             }
         }
         let decoded = decode(&*self.inner.machine, op);
-        let staged = match recorder.stage(op, decoded, &ReadCache::default()) {
+        let staged = match recorder.stage(op, decoded, Reads::default()) {
             Err(BackendError::Fault(fault)) => {
                 replayed.cut(index, Some(reference), OpFault::Code { fault });
                 return Ok(());

@@ -10,12 +10,12 @@ use crate::engine::contain::{Decoded, contain, decode_own};
 use crate::engine::inner::Undo;
 use crate::engine::write::copied::{is_guarded, note_began};
 use crate::engine::write::group_commit::Batch;
-use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::recorder::Recorder;
 use crate::engine::write::{AppendError, Receipt};
 use crate::machine::StateMachine;
 use crate::op::{MAX_DEPS, MAX_PAYLOAD_BYTES, Op, OpDraft, OpKind, OpRef, SecretKey};
 use crate::state::data_table::DataTable;
+use crate::state::reads::Reads;
 
 /// The most milliseconds by which a local op's timestamp may exceed the local clock.
 const MAX_LEAD_MS: u64 = 20 * 60 * 1000;
@@ -120,7 +120,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
     fn append(&mut self, command: &M::Command) -> Answer<M> {
         let author = self.secret.public();
         self.check_copied(&author)?;
-        let mut reads = ReadCache::default();
+        let mut reads = Reads::default();
         let payload = self.prepare(command, &reads)?;
         let found = payload.len();
         if found > MAX_PAYLOAD_BYTES {
@@ -131,14 +131,14 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         }
         while self.other_parents()? > MAX_DEPS {
             let merge = self.compose(OpKind::Merge, &[])?;
-            self.record(merge, &ReadCache::default())?;
+            self.record(merge, Reads::default())?;
             // A state machine may write rows for a merge too, so the cached rows may be stale.
-            reads = ReadCache::default();
+            reads = Reads::default();
         }
         let op = self.compose(OpKind::Application, &payload)?;
         // The op has its own copy.
         drop(payload);
-        let receipt = self.record(op, &reads)?;
+        let receipt = self.record(op, reads)?;
         note_began(self.recorder, author)?;
         Ok(receipt)
     }
@@ -157,10 +157,10 @@ impl<M: StateMachine> Appender<'_, '_, M> {
     fn prepare(
         &self,
         command: &M::Command,
-        reads: &ReadCache,
+        reads: &Reads,
     ) -> Result<Vec<u8>, AppendError<M::Refusal>> {
         let table = DataTable(&*self.recorder.tx);
-        let (data, past) = (reads.fill(&table), self.recorder.past(None));
+        let (data, past) = (reads.over(&table), self.recorder.past(None));
         let machine = &self.recorder.inner.machine;
         Ok(contain(|| machine.prepare(command, &data, &past))?)
     }
@@ -214,7 +214,7 @@ impl<M: StateMachine> Appender<'_, '_, M> {
         }
     }
 
-    fn record(&mut self, op: Op, reads: &ReadCache) -> Answer<M> {
+    fn record(&mut self, op: Op, reads: Reads) -> Answer<M> {
         let machine = Arc::clone(&self.recorder.inner.machine);
         let decoded = decode_own(&*machine, &op);
         if op.kind() == OpKind::Application && matches!(decoded, Decoded::Nothing) {

@@ -5,7 +5,6 @@ mod batch;
 mod copied;
 mod error;
 pub(crate) mod group_commit;
-pub(crate) mod read_cache;
 pub(crate) mod recorder;
 pub(crate) mod signing;
 pub(crate) mod state;

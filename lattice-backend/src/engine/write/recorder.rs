@@ -9,7 +9,6 @@ use lattice_meta::{Hlc, MetaKey, OpId, PubKey};
 use crate::backend::{BackendError, ReadTx, Result, Row, RowCursor, Table, WriteTx};
 use crate::engine::Inner;
 use crate::engine::contain::{Decoded, contain};
-use crate::engine::write::read_cache::ReadCache;
 use crate::engine::write::state::WriterState;
 use crate::history::held::{HeldOp, HeldReason};
 use crate::history::system::SystemKey;
@@ -17,6 +16,7 @@ use crate::history::{AuthorState, Branch, BranchNo, Forks, Index, Past, Place, w
 use crate::machine::{Limits, StateMachine};
 use crate::op::{ApplyIndex, Op, OpRef, SecretKey};
 use crate::state::data_table::DataTable;
+use crate::state::reads::Reads;
 use crate::state::staging::{Writes, Written};
 use crate::state::{CountedHistory, EffectHash, Gathered, Staged};
 
@@ -139,7 +139,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         &mut self,
         op: &Op,
         decoded: Decoded<M::Payload<'_>>,
-        reads: &ReadCache,
+        reads: Reads,
     ) -> Result<StagedOp> {
         let payload = match decoded {
             Decoded::Valid(payload) => Some(payload),
@@ -157,7 +157,7 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         &self,
         op: &Op,
         payload: Option<M::Payload<'_>>,
-        reads: &ReadCache,
+        reads: Reads,
         keys: &mut Option<Vec<Vec<u8>>>,
     ) -> Result<StagedOp> {
         let machine = &*self.inner.machine;
@@ -165,15 +165,13 @@ impl<'a, M: StateMachine> Recorder<'a, M> {
         let past = self.past(Some(op));
         let history = CountedHistory::new(&past, &limits);
         let table = DataTable(&*self.tx);
-        let data = reads.over(&table);
-        let mut staged = Staged::new(&data, &limits);
+        let mut staged = Staged::after(reads, &table, &limits);
         let view = op.view(self.next_index());
         contain(|| machine.run(op.kind(), &view, payload, &mut staged, &history))?;
         let mut writes = staged.into_writes();
         let sides = RefCell::default();
         let mut rows = ChangedRows {
             tx: &*self.tx,
-            reads,
             writes: writes.iter_mut(),
             replacement: None,
             before: None,
@@ -409,7 +407,6 @@ enum Side {
 /// before the next row is read, so memory does not grow with the rows that an op removes.
 struct ChangedRows<'a> {
     tx: &'a dyn ReadTx,
-    reads: &'a ReadCache,
     writes: btree_map::IterMut<'a, Vec<u8>, Written>,
     /// The row that replaces the one returned last.
     replacement: Option<Row<'a>>,
@@ -434,7 +431,7 @@ impl RowCursor for ChangedRows<'_> {
             let Some((key, written)) = self.writes.next() else {
                 return Ok(None);
             };
-            self.before = match written.before.take().or_else(|| self.reads.take(key)) {
+            self.before = match written.before.take() {
                 Some(known) => known,
                 None => self.tx.get(Table::Data, key)?,
             };

@@ -50,10 +50,10 @@ impl Mirror {
         Self::with_bounds(base, scratch, Bounds::default())
     }
 
-    /// Whether there are marks for all rows of a store. A replay over a mirror that it has to leave
-    /// takes longer than one in a scratch database from the start.
+    /// Whether there are marks for all rows of a store, as far as its backend counts them. A replay
+    /// over a mirror that it has to leave takes longer than one in a scratch database from the start.
     pub(crate) fn has_room_for(base: &dyn ReadTx) -> Result<bool> {
-        has_room_for(base, Bounds::default())
+        Bounds::default().have_room_for(base)
     }
 
     fn with_bounds(base: Base, scratch: Arc<dyn StateDb>, bounds: Bounds) -> Result<Self> {
@@ -77,14 +77,6 @@ impl Mirror {
         let mut slot = self.slot()?;
         writable(&mut slot)?.are_same(tables)
     }
-}
-
-fn has_room_for(base: &dyn ReadTx, bounds: Bounds) -> Result<bool> {
-    let mut rows = 0_u64;
-    for table in Table::ALL {
-        rows = rows.saturating_add(base.row_count(table)?.unwrap_or(0));
-    }
-    Ok(usize::try_from(rows).is_ok_and(|rows| rows <= bounds.marks))
 }
 
 impl StateDb for Mirror {

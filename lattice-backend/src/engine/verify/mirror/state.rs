@@ -51,6 +51,17 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// Whether there are marks for all rows of a store that its backend counts.
+    pub(super) fn have_room_for(&self, base: &dyn ReadTx) -> Result<bool> {
+        let mut rows = 0_u64;
+        for table in Table::ALL {
+            rows = rows.saturating_add(base.row_count(table)?.unwrap_or(0));
+        }
+        Ok(usize::try_from(rows).is_ok_and(|rows| rows <= self.marks))
+    }
+}
+
 /// The rows. A key that is in `recent`, or else in `compared`, has the value that it has there.
 /// Others have the store's row if they are marked, or else the one of `scratch`, if there is one.
 pub(super) struct State {

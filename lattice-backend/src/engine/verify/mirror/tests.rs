@@ -247,6 +247,6 @@ fn a_store_has_room_with_a_mark_for_each_row() {
     let base = store.snapshot().unwrap();
     for (marks, has_room) in [(6, false), (7, true), (8, true)] {
         let bounds = Bounds { marks, ..SMALL };
-        assert_eq!(has_room_for(&*base, bounds).unwrap(), has_room, "{marks}");
+        assert_eq!(bounds.have_room_for(&*base).unwrap(), has_room, "{marks}");
     }
 }
