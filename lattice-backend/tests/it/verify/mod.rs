@@ -2,10 +2,9 @@
 
 mod rows;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_backend::backend::{Integrity, OpenOptions, Table, WriteTx};
+use lattice_backend::backend::{FileError, Integrity, OpenOptions, Table, WriteTx};
 use lattice_backend::engine::verify::{Depth, Finding, OpFault, Verification};
 use lattice_backend::progress::ProgressSink;
 use lattice_backend::redb::RedbBackend;
@@ -395,5 +394,27 @@ fn wrong_checksums_are_found_and_the_file_is_unchanged() {
         .check_integrity(&store.site.path)
         .unwrap();
     assert_eq!(clean, Integrity::Intact);
-    drop(Arc::clone(&store.site.backend));
+}
+
+#[test]
+fn a_file_was_closed_unless_it_is_open_or_its_writer_was_killed() {
+    let (site, disk) = Site::redb();
+    let was_closed = |site: &Site| site.backend.was_closed(&site.path);
+    assert!(was_closed(&site).unwrap());
+    let db = site.backend.open(&site.path, &OpenOptions::read_write());
+    let db = db.unwrap();
+    let tx = db.begin_write().unwrap();
+    assert!(!was_closed(&site).unwrap());
+    let killed = disk.bytes(&site.path).unwrap();
+    drop(tx);
+    db.close().unwrap();
+    assert!(was_closed(&site).unwrap());
+    disk.insert(&site.path, killed);
+    assert!(!was_closed(&site).unwrap());
+    disk.insert(&site.path, b"a text".to_vec());
+    let refused = was_closed(&site);
+    assert!(
+        matches!(refused, Err(FileError::NotAStore { .. })),
+        "{refused:?}"
+    );
 }

@@ -51,7 +51,8 @@ impl Mirror {
     }
 
     /// Whether there are marks for all rows of a store, as far as its backend counts them. A replay
-    /// over a mirror that it has to leave takes longer than one in a scratch database from the start.
+    /// over a mirror that it has to leave takes longer than one in a scratch database from the
+    /// start.
     pub(crate) fn has_room_for(base: &dyn ReadTx) -> Result<bool> {
         Bounds::default().have_room_for(base)
     }
