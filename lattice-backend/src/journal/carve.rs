@@ -216,7 +216,11 @@ mod tests {
             bytes[place..place + 4].copy_from_slice(&length.to_le_bytes());
             bytes.resize(4096, 0);
             append(&mut bytes, &whole);
-            assert_eq!(found(&bytes), [whole.clone()], "{length} at {place}");
+            assert_eq!(
+                found(&bytes),
+                std::slice::from_ref(&whole),
+                "{length} at {place}"
+            );
         }
     }
 }
