@@ -29,6 +29,7 @@ const SHAPE: &str = r#"(module
     (import "lattice1" "number" (func (param i32 i32) (result i32)))
     (import "lattice1" "stamp" (func (param i64 i32)))
     (import "lattice1" "op" (func (param i64 i32 i32) (result i64)))
+    (import "lattice1" "hash" (func (param i32 i32 i32)))
     (import "lattice1" "element" (func (param i32 i32 i32 i32 i32)))
     (import "lattice1" "fail" (func (param i32 i32)))
     (import "lattice1" "log" (func (param i32 i32 i32)))
@@ -272,7 +273,8 @@ pub(crate) fn exercise(wasm: &[u8]) -> (bool, bool) {
             let argument = (param.name.to_string(), Value::Bytes(b"argument".to_vec()));
             Value::Record([argument].into())
         });
-        let Ok(args) = Args::new(&entry.method, given.unwrap_or(Value::Null)) else {
+        let given = given.unwrap_or(Value::Null).to_bytes();
+        let Ok(args) = Args::new(&entry.method, &given) else {
             continue;
         };
         match entry.call {

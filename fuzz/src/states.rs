@@ -124,7 +124,8 @@ fn call<M: StateMachine>(
         let Ok(args) = arguments(&entry.method, input) else {
             return;
         };
-        let Ok(args) = Args::new(&entry.method, args) else {
+        let args = args.to_bytes();
+        let Ok(args) = Args::new(&entry.method, &args) else {
             continue;
         };
         match entry.call {

@@ -36,6 +36,9 @@ LATTICE_IMPORT(stamp)
 void lattice_stamp(uint64_t index, void *out);
 LATTICE_IMPORT(op)
 int64_t lattice_op(uint64_t index, void *buffer, uint32_t capacity);
+/* The BLAKE3 hash of the bytes, 32 bytes at `out`. */
+LATTICE_IMPORT(hash)
+void lattice_hash(const void *bytes, uint32_t len, void *out);
 LATTICE_IMPORT(element)
 void lattice_element(uint32_t row, const void *key, uint32_t key_len, const void *value,
                      uint32_t value_len);

@@ -4,8 +4,9 @@
 //! [`alloc`] returned. An output is one number: the address is its upper half, the length its lower
 //! half.
 
+use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Display;
@@ -101,7 +102,7 @@ pub unsafe fn decode<M: StateMachine>(machine: &M, read: &Read<M>, at: u32, len:
             read.payload.set(Some(payload));
             0
         }
-        Err(invalid) => output(invalid.to_string().into_bytes()),
+        Err(invalid) => output(format!("{invalid}").into_bytes()),
     }
 }
 
@@ -148,16 +149,49 @@ pub unsafe fn elements<M: StoreCode>(machine: &M, schema: u64, at: u32, len: u32
     }
 }
 
+/// What a call needs of a method. The descriptions are in the manifest, and a module has no second
+/// copy of them.
+pub struct Call<M: StateMachine> {
+    name: &'static str,
+    call: MethodCall<M>,
+}
+
+impl<M: StateMachine> Clone for Call<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: StateMachine> Copy for Call<M> {}
+
+/// The methods of a state machine, in the order of its table.
+pub const fn calls<M: StoreCode, const COUNT: usize>() -> [Call<M>; COUNT] {
+    let none = Call {
+        name: "",
+        call: MethodCall::Stream,
+    };
+    let (mut calls, mut number) = ([none; COUNT], 0);
+    while number < COUNT {
+        let MethodEntry { method, call } = &M::METHODS[number];
+        let Cow::Borrowed(name) = method.name else {
+            panic!("the names of methods are constants");
+        };
+        calls[number] = Call { name, call: *call };
+        number += 1;
+    }
+    calls
+}
+
 /// The method with this number, and its arguments.
-fn call<M: StoreCode>(
+fn call<M: StateMachine>(
+    calls: &[Call<M>],
     method: u32,
     args: &'static [u8],
-) -> (&'static MethodEntry<M>, Result<Args<'static>, CallError>) {
-    let entry = usize::try_from(method)
-        .ok()
-        .and_then(|number| M::METHODS.get(number));
-    let entry = entry.unwrap_or_else(|| fail(format_args!("no method has the number {method}")));
-    (entry, Args::from_checked(&entry.method, args))
+) -> (Call<M>, Result<Args<'static>, CallError>) {
+    let number = usize::try_from(method).ok();
+    let call = number.and_then(|number| calls.get(number));
+    let call = *call.unwrap_or_else(|| fail(format_args!("no method has the number {method}")));
+    (call, Args::from_checked(call.name, args))
 }
 
 fn answer(result: Result<Vec<u8>, (u8, String)>) -> u64 {
@@ -175,27 +209,47 @@ fn answer(result: Result<Vec<u8>, (u8, String)>) -> u64 {
 fn argument(error: &CallError) -> (u8, String) {
     match error {
         CallError::Argument { param, reason, .. } => (ARGUMENT, format!("{param}\0{reason}")),
+        CallError::MissingParam { param, .. } => {
+            (ARGUMENT, format!("{param}\0expected one, found none"))
+        }
+        CallError::ParamType {
+            param,
+            expected,
+            found,
+            ..
+        } => (
+            ARGUMENT,
+            format!("{param}\0expected {expected}, found {found}"),
+        ),
         CallError::Encoding(error) => fail(format_args!("{error}")),
-        other => (ARGUMENT, format!("\0{other}")),
+        _ => fail(format_args!("a call of a method that is not there")),
     }
 }
 
 /// Makes a payload from a call: byte 0 and the payload, 1 and the reason of a refusal, or 2 and the
 /// error of an argument.
 #[allow(clippy::missing_safety_doc)]
-pub unsafe fn prepare<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32) -> u64 {
+pub unsafe fn prepare<M: StateMachine>(
+    machine: &M,
+    calls: &[Call<M>],
+    method: u32,
+    at: u32,
+    len: u32,
+) -> u64 {
     // SAFETY: as above.
-    let (entry, args) = call::<M>(method, unsafe { input(at, len) });
-    let MethodCall::Command(command) = entry.call else {
-        fail(format_args!("method {} is no command", entry.method.name));
+    let (call, args) = call(calls, method, unsafe { input(at, len) });
+    let MethodCall::Command(command) = call.call else {
+        fail(format_args!("method {} is no command", call.name));
     };
     let command = args.and_then(|args| command(machine, args));
     answer(match command {
-        Err(error) => Err(argument(&error)),
-        // Not dropped, to save the work: the host drops the whole memory at once.
+        // Nothing here is dropped, to save the work: the host drops the whole memory at once.
+        Err(error) => Err(argument(&ManuallyDrop::new(error))),
         Ok(command) => match machine.prepare(&ManuallyDrop::new(command), &Host, &Host) {
             Ok(payload) => Ok(payload),
-            Err(MachineError::Refused(refusal)) => Err((REFUSED, refusal.to_string())),
+            Err(MachineError::Refused(refusal)) => {
+                Err((REFUSED, format!("{}", *ManuallyDrop::new(refusal))))
+            }
             Err(error) => fail(format_args!("{error}")),
         },
     })
@@ -203,15 +257,23 @@ pub unsafe fn prepare<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32)
 
 /// Answers a query: byte 0 and the value, or 2 and the error of an argument.
 #[allow(clippy::missing_safety_doc)]
-pub unsafe fn query<M: StoreCode>(machine: &M, method: u32, at: u32, len: u32) -> u64 {
+pub unsafe fn query<M: StateMachine>(
+    machine: &M,
+    calls: &[Call<M>],
+    method: u32,
+    at: u32,
+    len: u32,
+) -> u64 {
     // SAFETY: as above.
-    let (entry, args) = call::<M>(method, unsafe { input(at, len) });
-    let MethodCall::Query(query) = entry.call else {
-        fail(format_args!("method {} is no query", entry.method.name));
+    let (call, args) = call(calls, method, unsafe { input(at, len) });
+    let MethodCall::Query(query) = call.call else {
+        fail(format_args!("method {} is no query", call.name));
     };
     answer(match args.map(|args| query(machine, args, &Host, &Host)) {
-        Ok(Ok(value)) => Ok(value.to_bytes()),
-        Err(error) | Ok(Err(MachineError::Refused(error))) => Err(argument(&error)),
+        Ok(Ok(value)) => Ok(ManuallyDrop::new(value).to_bytes()),
+        Err(error) | Ok(Err(MachineError::Refused(error))) => {
+            Err(argument(&ManuallyDrop::new(error)))
+        }
         Ok(Err(error)) => fail(format_args!("{error}")),
     })
 }

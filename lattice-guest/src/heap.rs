@@ -4,7 +4,9 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32::{memory_grow, memory_size};
 use core::cell::Cell;
-use core::ptr;
+use core::ptr::{self, NonNull};
+
+use crate::panic::fail;
 
 const PAGE: usize = 65_536;
 
@@ -59,25 +61,54 @@ unsafe extern "C" {
 impl Heap {
     /// Moves the front to `end`, and grows the memory if necessary.
     #[inline(always)]
-    fn reach(&self, end: *mut u8) -> bool {
-        let is_there = end <= self.end.get() || self.grow(end.addr());
-        if is_there {
-            self.next.set(end);
+    fn reach(&self, end: *mut u8) {
+        if end > self.end.get() {
+            self.grow(end.addr());
         }
-        is_there
+        self.next.set(end);
     }
 
     #[cold]
     #[inline(never)]
-    fn grow(&self, end: usize) -> bool {
+    fn grow(&self, end: usize) {
         let known = memory_size(0) * PAGE;
         let pages = end.saturating_sub(known).div_ceil(PAGE);
-        let is_there = pages == 0 || memory_grow(0, pages) != usize::MAX;
-        if is_there {
-            let end = known + pages * PAGE;
-            self.end.set(ptr::with_exposed_provenance_mut(end));
+        if pages > 0 && memory_grow(0, pages) == usize::MAX {
+            fail(format_args!("the memory cannot grow by {pages} pages"));
         }
-        is_there
+        let end = known + pages * PAGE;
+        self.end.set(ptr::with_exposed_provenance_mut(end));
+    }
+
+    /// A new block. A memory that cannot grow ends the module, so that no caller needs code for
+    /// that, which would be a hundredth of a module.
+    #[inline(never)]
+    fn block(&self, layout: Layout) -> NonNull<u8> {
+        let next = self.next.get();
+        // An alignment is a power of two.
+        let start = next.wrapping_add(next.addr().wrapping_neg() & (layout.align() - 1));
+        self.reach(start.wrapping_add(layout.size()));
+        self.blocks.set(self.blocks.get() + 1);
+        // SAFETY: the front is behind the stack, and the sum does not overflow, as below.
+        unsafe { NonNull::new_unchecked(start) }
+    }
+
+    /// # Safety
+    /// As for `GlobalAlloc::realloc`.
+    #[inline(never)]
+    unsafe fn resized(&self, block: *mut u8, layout: Layout, size: usize) -> NonNull<u8> {
+        if block.wrapping_add(layout.size()) == self.next.get() {
+            self.reach(block.wrapping_add(size));
+            // SAFETY: the block comes from `block`.
+            return unsafe { NonNull::new_unchecked(block) };
+        }
+        // SAFETY: the caller keeps the contract of `realloc`: `size` fits the layout's alignment.
+        let new = self.block(unsafe { Layout::from_size_align_unchecked(size, layout.align()) });
+        // SAFETY: both blocks have at least this many bytes, and they do not overlap.
+        unsafe { ptr::copy_nonoverlapping(block, new.as_ptr(), layout.size().min(size)) };
+        // SAFETY: `block` was allocated with `layout`.
+        unsafe { self.dealloc(block, layout) };
+        new
     }
 }
 
@@ -86,17 +117,9 @@ impl Heap {
 // within the memory, which has less than 2 GiB, as has a layout. The functions are not inlined:
 // they would be a fifth of a module.
 unsafe impl GlobalAlloc for Heap {
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let next = self.next.get();
-        let start = next.wrapping_add(next.align_offset(layout.align()));
-        match self.reach(start.wrapping_add(layout.size())) {
-            true => {
-                self.blocks.set(self.blocks.get() + 1);
-                start
-            }
-            false => ptr::null_mut(),
-        }
+        self.block(layout).as_ptr()
     }
 
     #[inline(never)]
@@ -107,20 +130,9 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let is_last = block.wrapping_add(layout.size()) == self.next.get();
-        if is_last && self.reach(block.wrapping_add(size)) {
-            return block;
-        }
-        // SAFETY: the caller keeps the contract of `realloc`: `size` fits the layout's alignment.
-        let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
-        if !new.is_null() {
-            // SAFETY: both blocks have at least this many bytes, and they do not overlap.
-            unsafe { ptr::copy_nonoverlapping(block, new, layout.size().min(size)) };
-            // SAFETY: `block` was allocated with `layout`.
-            unsafe { self.dealloc(block, layout) };
-        }
-        new
+        // SAFETY: the contract is the same.
+        unsafe { self.resized(block, layout, size) }.as_ptr()
     }
 }

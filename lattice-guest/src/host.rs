@@ -37,7 +37,8 @@ pub(crate) fn element(row: u32, key: &[u8], value: &[u8]) {
 
 /// Converts a length that the host has returned.
 fn len(length: i64) -> usize {
-    usize::try_from(length).unwrap_or_else(|_| failed(format_args!("a length of {length}")))
+    usize::try_from(length)
+        .unwrap_or_else(|_| failed(format_args!("the host gave a length below 0")))
 }
 
 /// Reads the result of a call into a buffer, or takes it from the host if it does not fit. The
@@ -295,6 +296,13 @@ impl History for Host {
             }
             None => failed(format_args!("the host gave a malformed stamp")),
         }
+    }
+
+    fn hash(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut hash = [0; 32];
+        // SAFETY: the bytes have the length that is passed, and there is room for 32.
+        unsafe { sys::hash(bytes.as_ptr(), bytes.len(), hash.as_mut_ptr()) };
+        hash
     }
 
     fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()> {

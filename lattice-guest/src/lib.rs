@@ -55,10 +55,14 @@ macro_rules! export {
             const MANIFEST_LEN: usize =
                 $crate::backend::machine::manifest::encoded_len::<Machine>();
 
-            #[used]
             #[unsafe(link_section = "lattice.store")]
             static MANIFEST: [u8; MANIFEST_LEN] =
                 $crate::backend::machine::manifest::encode::<Machine, MANIFEST_LEN>();
+
+            const CALLS: &[entry::Call<Machine>] = {
+                use $crate::backend::machine::manifest::StoreCode;
+                &entry::calls::<Machine, { Machine::METHODS.len() }>()
+            };
 
             #[unsafe(no_mangle)]
             extern "C" fn lattice1_alloc(len: u32) -> u32 {
@@ -106,13 +110,13 @@ macro_rules! export {
     (@ prepare) => {
         #[unsafe(no_mangle)]
         unsafe extern "C" fn lattice1_prepare(method: u32, at: u32, len: u32) -> u64 {
-            unsafe { entry::prepare(&machine(), method, at, len) }
+            unsafe { entry::prepare(&machine(), CALLS, method, at, len) }
         }
     };
     (@ query) => {
         #[unsafe(no_mangle)]
         unsafe extern "C" fn lattice1_query(method: u32, at: u32, len: u32) -> u64 {
-            unsafe { entry::query(&machine(), method, at, len) }
+            unsafe { entry::query(&machine(), CALLS, method, at, len) }
         }
     };
     (@ describe) => {

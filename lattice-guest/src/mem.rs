@@ -19,9 +19,11 @@ unsafe fn first_difference(a: *const u8, b: *const u8, len: usize) -> Option<[u6
     let mut at = 0;
     loop {
         // SAFETY: the word ends at or before `len`.
-        let [a, b] = [a, b].map(|bytes| unsafe { bytes.add(at).cast::<u64>().read_unaligned() });
-        if a != b {
-            return Some([a, b]);
+        let word_a = unsafe { a.add(at).cast::<u64>().read_unaligned() };
+        // SAFETY: as above.
+        let word_b = unsafe { b.add(at).cast::<u64>().read_unaligned() };
+        if word_a != word_b {
+            return Some([word_a, word_b]);
         }
         if at == last {
             return None;
@@ -39,9 +41,11 @@ unsafe fn first_byte(a: *const u8, b: *const u8, len: usize) -> Option<[u8; 2]> 
     let mut at = 0;
     while at < len {
         // SAFETY: as the caller promises.
-        let [a, b] = [a, b].map(|bytes| unsafe { bytes.add(at).read() });
-        if a != b {
-            return Some([a, b]);
+        let byte_a = unsafe { a.add(at).read() };
+        // SAFETY: as above.
+        let byte_b = unsafe { b.add(at).read() };
+        if byte_a != byte_b {
+            return Some([byte_a, byte_b]);
         }
         at += 1;
     }

@@ -33,5 +33,7 @@ unsafe extern "C" {
         value: *const u8,
         value_len: usize,
     );
+    /// Writes the BLAKE3 hash of the bytes, 32 bytes, to `out`.
+    pub(crate) fn hash(bytes: *const u8, len: usize, out: *mut u8);
     pub(crate) fn fail(message: *const u8, len: usize) -> !;
 }

@@ -8,14 +8,15 @@
 //! op that its author cannot have seen, or a wrong author or sequence number. References are
 //! compared as (author, seq, id). A mark for an op that never arrives stays.
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
-use lattice_backend::backend::{BackendError, Direction, PrefixSpan, Result, Table};
+use lattice_backend::backend::{BackendError, Direction, Result, Table};
 use lattice_backend::machine::{DataWrite, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
+use lattice_meta::readable_start;
 
 use crate::payload::{Payload, place_of};
 use crate::rows::{self, Cell, KeyHash, MAX_INSIDE, OpHash, SiblingRow};
@@ -34,55 +35,66 @@ pub(crate) fn apply(
         },
         index: op.index,
     };
-    let marked = marked(&op.reference, data)?;
+    let marked = marked(&op.reference, data, history)?;
     let mut refs = Refs::new(history, &payload.refs);
+    // Used again for each write: to allocate takes a module longer than to copy.
+    let (mut cell_key, mut row) = (Vec::new(), Vec::new());
     for write in &payload.writes {
         if write.supersedes.is_empty() && write.value.is_none() {
             // The write changes nothing, but it must take its mark.
             if let Some(op) = marked {
-                take_mark(op, write.key, data)?;
+                take_mark(op, write.key, data, history)?;
             }
             continue;
         }
-        let mut values = Values::read(write.key, data)?;
+        rows::set_cell_key(&mut cell_key, write.key);
+        let mut values = Values::read(write.key, &cell_key, data)?;
         let mut key_hash = None;
         for &place in &write.supersedes {
             let place = place_of(place);
             if !values.supersede(place, &mut refs, data)? && refs.index(place)?.is_none() {
-                let key = *key_hash.get_or_insert_with(|| KeyHash::of(write.key));
+                let key = *key_hash.get_or_insert_with(|| KeyHash::of(write.key, history));
                 data.put(&rows::mark_key(refs.hash(place), key), &[])?;
             }
         }
         let is_marked = match marked {
-            Some(op) => take_mark(op, write.key, data)?,
+            Some(op) => take_mark(op, write.key, data, history)?,
             None => false,
         };
-        let value = write.value.filter(|_| !is_marked);
-        values.finish(value.map(|value| (put_by, value)), data, history)?;
+        if let Some(value) = write.value.filter(|_| !is_marked) {
+            values.put(&put_by, value, data, history)?;
+        }
+        values.finish(&mut row, data)?;
     }
     Ok(())
 }
 
 /// The op's name in marks, if an applied op supersedes its value at any key. Most stores have no
 /// marks, and looking for any mark is cheaper than hashing the op's name.
-fn marked(op: &OpRef, data: &dyn DataWrite) -> Result<Option<OpHash>> {
-    let any = PrefixSpan::new(&rows::MARK_PREFIX);
-    if data
-        .range(any.span(), Direction::Forward)?
-        .next()?
-        .is_none()
-    {
+fn marked(op: &OpRef, data: &dyn DataWrite, history: &dyn History) -> Result<Option<OpHash>> {
+    let is_marked = |prefix: &[u8]| -> Result<bool> {
+        let span = (
+            Bound::Included(prefix),
+            Bound::Excluded(&rows::AFTER_MARKS[..]),
+        );
+        let mut marks = data.range(span, Direction::Forward)?;
+        Ok(marks.next()?.is_some_and(|row| row.key.starts_with(prefix)))
+    };
+    if !is_marked(&rows::MARK_PREFIX)? {
         return Ok(None);
     }
-    let op = OpHash::of(op);
-    let span = rows::mark_span(op);
-    let mut cursor = data.range(span.span(), Direction::Forward)?;
-    Ok(cursor.next()?.map(|_| op))
+    let op = OpHash::of(op, history);
+    Ok(is_marked(&rows::mark_prefix(op))?.then_some(op))
 }
 
 /// Removes an op's mark at a key, if it exists.
-fn take_mark(op: OpHash, key: &[u8], data: &mut dyn DataWrite) -> Result<bool> {
-    let mark = rows::mark_key(op, KeyHash::of(key));
+fn take_mark(
+    op: OpHash,
+    key: &[u8],
+    data: &mut dyn DataWrite,
+    history: &dyn History,
+) -> Result<bool> {
+    let mark = rows::mark_key(op, KeyHash::of(key, history));
     let is_marked = data.get(&mark)?.is_some();
     if is_marked {
         data.remove(&mark)?;
@@ -139,7 +151,7 @@ impl<'a> Refs<'a> {
         if self.hashes.is_empty() {
             self.hashes.resize(self.ops.len(), None);
         }
-        *self.hashes[place].get_or_insert_with(|| OpHash::of(&self.ops[place]))
+        *self.hashes[place].get_or_insert_with(|| OpHash::of(&self.ops[place], self.history))
     }
 }
 
@@ -148,18 +160,25 @@ impl<'a> Refs<'a> {
 struct Values<'a> {
     key: &'a [u8],
     /// The key of the cell's row.
-    cell_key: Vec<u8>,
+    cell_key: &'a [u8],
+    /// The cell's row as it is stored; empty if it has no row.
+    row: Vec<u8>,
     held: Held<'a>,
     /// Whether the stored row of the cell equals `held`.
     is_stored: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Held<'a> {
     None,
-    /// One value, inline in the cell.
+    /// One value, inline in the stored cell.
     Inside {
         index: ApplyIndex,
-        value: Cow<'a, [u8]>,
+    },
+    /// The op's own value, for the cell.
+    New {
+        index: ApplyIndex,
+        value: &'a [u8],
     },
     /// One value, in its own row.
     Apart {
@@ -175,10 +194,7 @@ enum Held<'a> {
 impl Held<'_> {
     fn of(cell: Cell<'_>) -> Self {
         match cell {
-            Cell::Inside { index, value } => Self::Inside {
-                index,
-                value: Cow::Owned(value.to_vec()),
-            },
+            Cell::Inside { index, .. } => Self::Inside { index },
             Cell::Apart { index } => Self::Apart { index },
             Cell::Siblings { current, count } => Self::Siblings {
                 current: Some(current),
@@ -189,15 +205,16 @@ impl Held<'_> {
 }
 
 impl<'a> Values<'a> {
-    fn read(key: &'a [u8], data: &dyn DataWrite) -> Result<Self> {
-        let cell_key = rows::cell_key(key);
-        let held = match data.get(&cell_key)? {
-            None => Held::None,
-            Some(row) => Held::of(Cell::decode(&row)?),
+    fn read(key: &'a [u8], cell_key: &'a [u8], data: &dyn DataWrite) -> Result<Self> {
+        // Not by `show`: the host keeps the rows that an op gets, and compares its puts with them.
+        let (held, row) = match data.get(cell_key)? {
+            None => (Held::None, Vec::new()),
+            Some(row) => (Held::of(Cell::decode(&row)?), row),
         };
         Ok(Self {
             key,
             cell_key,
+            row,
             held,
             is_stored: true,
         })
@@ -210,16 +227,16 @@ impl<'a> Values<'a> {
         refs: &mut Refs<'_>,
         data: &mut dyn DataWrite,
     ) -> Result<bool> {
-        match &mut self.held {
-            Held::None => return Ok(false),
-            Held::Inside { index, .. } | Held::Apart { index } => {
-                if refs.index(place)? != Some(*index) {
+        self.held = match self.held {
+            Held::None | Held::New { .. } => return Ok(false),
+            held @ (Held::Inside { index } | Held::Apart { index }) => {
+                if refs.index(place)? != Some(index) {
                     return Ok(false);
                 }
-                if let Held::Apart { index } = self.held {
-                    data.remove(&rows::value_key(self.key, index))?;
+                if let Held::Apart { .. } = held {
+                    self.remove_value(index, data)?;
                 }
-                self.held = Held::None;
+                Held::None
             }
             Held::Siblings { current, count } => {
                 let Some(index) = refs.index(place)? else {
@@ -229,82 +246,73 @@ impl<'a> Values<'a> {
                 if data.get(&sibling)?.is_none() {
                     return Ok(false);
                 }
-                *count = count
-                    .checked_sub(1)
-                    .ok_or_else(|| miscounted(self.key, *count))?;
                 data.remove(&sibling)?;
-                data.remove(&rows::value_key(self.key, index))?;
-                if *current == Some(index) {
-                    *current = None;
+                self.remove_value(index, data)?;
+                Held::Siblings {
+                    current: current.filter(|current| *current != index),
+                    count: count
+                        .checked_sub(1)
+                        .ok_or_else(|| miscounted(self.key, count))?,
                 }
             }
-        }
+        };
         self.is_stored = false;
         Ok(true)
     }
 
-    /// Adds the op's own value, if it puts one, and writes the cell.
-    fn finish(
-        mut self,
-        put: Option<(SiblingRow, &'a [u8])>,
-        data: &mut dyn DataWrite,
-        history: &dyn History,
-    ) -> Result<()> {
-        if let Some((put_by, value)) = put {
-            self.put(put_by, value, data, history)?;
-        }
+    /// Writes the cell.
+    fn finish(mut self, row: &mut Vec<u8>, data: &mut dyn DataWrite) -> Result<()> {
         self.settle(data)?;
         if self.is_stored {
             return Ok(());
         }
-        let cell = match &self.held {
-            Held::None => return data.remove(&self.cell_key),
-            Held::Inside { index, value } => Cell::Inside {
-                index: *index,
-                value,
-            },
-            Held::Apart { index } => Cell::Apart { index: *index },
+        let cell = match self.held {
+            Held::None => return data.remove(self.cell_key),
+            Held::Inside { .. } => return Ok(()),
+            Held::New { index, value } => Cell::Inside { index, value },
+            Held::Apart { index } => Cell::Apart { index },
             Held::Siblings { current, count } => Cell::Siblings {
-                current: current.ok_or_else(|| miscounted(self.key, *count))?,
-                count: *count,
+                current: current.ok_or_else(|| miscounted(self.key, count))?,
+                count,
             },
         };
-        data.put(&self.cell_key, &cell.encode())
+        cell.encode_to(row);
+        data.put(self.cell_key, row)
     }
 
+    /// Adds the op's own value.
     fn put(
         &mut self,
-        put_by: SiblingRow,
+        put_by: &SiblingRow,
         value: &'a [u8],
         data: &mut dyn DataWrite,
         history: &dyn History,
     ) -> Result<()> {
         self.is_stored = false;
         let index = put_by.index;
-        let before = core::mem::replace(&mut self.held, Held::None);
-        let (current, count) = match before {
+        let (current, count) = match self.held {
             Held::None | Held::Siblings { count: 0, .. } => {
                 self.held = match value.len() {
-                    0..=MAX_INSIDE => Held::Inside {
-                        index,
-                        value: Cow::Borrowed(value),
-                    },
+                    0..=MAX_INSIDE => Held::New { index, value },
                     _ => {
-                        data.put(&rows::value_key(self.key, index), value)?;
+                        self.put_value(index, value, data)?;
                         Held::Apart { index }
                     }
                 };
                 return Ok(());
             }
-            Held::Inside { index, value } => {
-                data.put(&rows::value_key(self.key, index), &value)?;
+            Held::Inside { index } => {
+                if let Cell::Inside { value, .. } = Cell::decode(&self.row)? {
+                    self.put_value(index, value, data)?;
+                }
                 (self.join(index, data, history)?, 1)
             }
             Held::Apart { index } => (self.join(index, data, history)?, 1),
             Held::Siblings { count, .. } => (self.greatest(count, data)?, count),
+            Held::New { .. } => return Err(miscounted(self.key, 1)),
         };
-        data.put(&rows::value_key(self.key, index), value)?;
-        self.add_sibling(&put_by, data)?;
+        self.put_value(index, value, data)?;
+        self.add_sibling(put_by, data)?;
         let is_current = put_by.stamp.rank() > current.stamp.rank();
         self.held = Held::Siblings {
             current: Some(if is_current { index } else { current.index }),
@@ -326,6 +334,14 @@ impl<'a> Values<'a> {
         let sibling = SiblingRow { stamp, index };
         self.add_sibling(&sibling, data)?;
         Ok(sibling)
+    }
+
+    fn put_value(&self, index: ApplyIndex, value: &[u8], data: &mut dyn DataWrite) -> Result<()> {
+        data.put(&rows::value_key(self.key, index), value)
+    }
+
+    fn remove_value(&self, index: ApplyIndex, data: &mut dyn DataWrite) -> Result<()> {
+        data.remove(&rows::value_key(self.key, index))
     }
 
     fn add_sibling(&self, sibling: &SiblingRow, data: &mut dyn DataWrite) -> Result<()> {
@@ -369,14 +385,10 @@ impl<'a> Values<'a> {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn miscounted(key: &[u8], count: u64) -> BackendError {
-    let shown = &key[..key.len().min(16)];
-    BackendError::row(
-        Table::Data,
-        "a cell that counts its siblings",
-        format!(
-            "{count} counted at {}, and other rows",
-            shown.escape_ascii()
-        ),
-    )
+    let shown = readable_start(key, 16);
+    let found = format!("{count} counted at {shown}, and other rows");
+    BackendError::row(Table::Data, "a cell that counts its siblings", found)
 }

@@ -100,7 +100,7 @@ impl<'a> Batch<'a> {
         self
     }
 
-    /// Number of keys written so far.
+    /// Number of writes so far. A key that was written twice, with another between, counts twice.
     pub fn len(&self) -> usize {
         self.command.len()
     }

@@ -23,6 +23,7 @@ mod machine;
 mod methods;
 #[cfg(feature = "std")]
 mod newest;
+mod order;
 mod payload;
 mod prepare;
 mod range;

@@ -1,7 +1,7 @@
 //! The state machine, which combines the parts of the store type.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use lattice_backend::backend::{Result, Row};
@@ -64,7 +64,7 @@ impl StateMachine for KvMachine {
     }
 
     fn decode<'a>(&self, payload: &'a [u8]) -> Result<Payload<'a>, Invalid> {
-        Payload::decode(payload).map_err(|error| Invalid::new(error.to_string()))
+        Payload::decode(payload).map_err(|error| Invalid::new(format!("{error}")))
     }
 
     fn prepare(
@@ -115,24 +115,28 @@ impl StoreCode for KvMachine {
 fn describe(payload: Payload<'_>) -> String {
     const SHOWN: usize = 3;
     const SHOWN_BYTES: usize = 40;
-    let keys = |puts: bool| {
-        let written = payload.writes.iter();
-        written.filter(move |write| write.value.is_some() == puts)
-    };
-    let part = |verb: &str, puts: bool| {
-        let count = keys(puts).count();
-        let shown = keys(puts).take(SHOWN);
-        let shown = shown.map(|write| readable_start(write.key, SHOWN_BYTES));
-        let more = match count.saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let shown: Vec<String> = shown.collect();
-        (count > 0).then(|| format!("{verb} {}{more}", shown.join(", ")))
-    };
-    let parts: Vec<String> = [part("put", true), part("delete", false)]
-        .into_iter()
-        .flatten()
-        .collect();
-    parts.join("; ")
+    let mut text = String::new();
+    for (verb, puts) in [("put ", true), ("delete ", false)] {
+        let mut count: usize = 0;
+        for write in &payload.writes {
+            if write.value.is_some() != puts {
+                continue;
+            }
+            count += 1;
+            text.push_str(match count {
+                1 if text.is_empty() => "",
+                1 => "; ",
+                2..=SHOWN => ", ",
+                _ => continue,
+            });
+            if count == 1 {
+                text.push_str(verb);
+            }
+            text.push_str(&readable_start(write.key, SHOWN_BYTES));
+        }
+        if count > SHOWN {
+            text.push_str(&format!(" and {} more", count - SHOWN));
+        }
+    }
+    text
 }

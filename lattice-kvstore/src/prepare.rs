@@ -1,13 +1,14 @@
 //! Turns a command into a payload.
 
-use alloc::collections::BinaryHeap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use lattice_backend::machine::{DataRead, History, MachineError};
 use lattice_backend::op::{MAX_PAYLOAD_BYTES, OpRef};
 
 use crate::command::Write;
+use crate::order::order;
 use crate::payload::{self, EMPTY_LEN, Payload, SUPERSEDED_LEN, WRITE_LEN, max_key_bytes};
 use crate::{Command, Expectation, Found, KvRefusal, MAX_BATCH, MAX_KEY_BYTES, read};
 
@@ -22,12 +23,37 @@ pub(crate) fn prepare(
     for (key, expected) in &command.expectations {
         check_expectation(key, expected, data, history)?;
     }
-    let mut superseded = Vec::with_capacity(writes.len());
+    let (mut ops, mut superseded) = (Vec::new(), Vec::new());
     for (key, _) in &writes {
-        superseded.push(read::head_ops(data, history, key)?);
+        let first = ops.len();
+        read::head_ops(data, history, key, &mut ops)?;
+        superseded.push(first..ops.len());
     }
-    fit(&writes, &mut superseded, room)?;
-    Ok(encode(&writes, superseded))
+    let refs = sorted(&ops);
+    let mut places = Vec::with_capacity(ops.len());
+    for op in &ops {
+        match refs.binary_search(op) {
+            Ok(place) => places.push(place),
+            Err(_) => unreachable!("refs are all superseded ops"),
+        }
+    }
+    let mut heads = Heads { places, superseded };
+    fit(&writes, refs.len(), &mut heads, room)?;
+    Ok(encode(&writes, &refs, &heads))
+}
+
+/// The values that writes supersede.
+struct Heads {
+    /// Where the op of each is in the refs.
+    places: Vec<usize>,
+    /// For each write, those that it supersedes: the current one first.
+    superseded: Vec<Range<usize>>,
+}
+
+impl Heads {
+    fn of(&self, write: usize) -> &[usize] {
+        &self.places[self.superseded[write].clone()]
+    }
 }
 
 impl From<KvRefusal> for MachineError<KvRefusal> {
@@ -82,7 +108,8 @@ fn check_expectation(
         Expectation::Present if read::contains(data, key)? => return Ok(()),
         Expectation::Present => Found::Absent,
         Expectation::Siblings(ops) => {
-            let found = read::head_ops(data, history, key)?;
+            let mut found = Vec::new();
+            read::head_ops(data, history, key, &mut found)?;
             if same_set(ops, &found) {
                 return Ok(());
             }
@@ -106,52 +133,59 @@ fn check_expectation(
 }
 
 fn same_set(a: &[OpRef], b: &[OpRef]) -> bool {
-    sorted(a.to_vec()) == sorted(b.to_vec())
+    sorted(a) == sorted(b)
 }
 
-/// Ops in order, without duplicates. Most are in order already. The others are sorted by a heap:
-/// the sorts of slices would add tens of kilobytes to a module.
-fn sorted(mut ops: Vec<OpRef>) -> Vec<OpRef> {
-    ops.dedup();
-    if !ops.is_sorted_by(|a, b| a.cmp(b).is_lt()) {
-        ops = BinaryHeap::from(ops).into_sorted_vec();
-        ops.dedup();
+/// Ops in order, without duplicates. Most are in order already.
+fn sorted(ops: &[OpRef]) -> Vec<OpRef> {
+    if ops.is_sorted_by(|a, b| a < b) {
+        return ops.to_vec();
     }
-    ops
+    let mut all = Vec::with_capacity(ops.len());
+    for place in order(ops.len(), &|a, b| ops[a] < ops[b]) {
+        if all.last() != Some(&ops[place]) {
+            all.push(ops[place]);
+        }
+    }
+    all
 }
 
 /// Drops siblings that do not fit into one op. A put replaces the current value and as many others
 /// as fit; the rest stays in conflict and shrinks with each further put. A delete removes all
 /// values or is refused, since reads would return a value that it left.
-fn fit(writes: &[Write<'_>], superseded: &mut [Vec<OpRef>], room: usize) -> Result<(), KvRefusal> {
-    let written = superseded
-        .iter()
-        .filter(|siblings| !siblings.is_empty())
-        .count();
+fn fit(writes: &[Write<'_>], refs: usize, heads: &mut Heads, room: usize) -> Result<(), KvRefusal> {
+    let (mut written, mut has_siblings) = (0, false);
+    for siblings in &heads.superseded {
+        written += usize::from(!siblings.is_empty());
+        has_siblings |= siblings.len() > 1;
+    }
     let slots = room / SUPERSEDED_LEN;
     let mut spare = slots
         .checked_sub(written)
         .ok_or_else(|| KvRefusal::TooLarge {
             len: MAX_PAYLOAD_BYTES - room + written * SUPERSEDED_LEN,
         })?;
-    if superseded.iter().all(|siblings| siblings.len() <= 1) {
+    if !has_siblings {
         return Ok(());
     }
-    let mut weight = Weight::of(writes, MAX_PAYLOAD_BYTES - room, superseded);
-    for ((key, value), siblings) in writes.iter().zip(superseded) {
-        let others = siblings.len().saturating_sub(1);
-        let most = others.min(spare);
-        let fitting = siblings[siblings.len() - others..][..most]
+    let mut weight = Weight::of(writes, MAX_PAYLOAD_BYTES - room, refs, heads);
+    for (number, (key, value)) in writes.iter().enumerate() {
+        let Some((_, others)) = heads.of(number).split_first() else {
+            continue;
+        };
+        let fitting = others
             .iter()
-            .take_while(|op| weight.add(key, op))
+            .take(spare)
+            .take_while(|op| weight.add(key, **op))
             .count();
-        if fitting < others && value.is_none() {
+        if fitting < others.len() && value.is_none() {
             return Err(KvRefusal::TooManySiblings {
                 key: key.to_vec(),
-                siblings: siblings.len(),
+                siblings: 1 + others.len(),
             });
         }
-        siblings.truncate(1 + fitting);
+        let siblings = &mut heads.superseded[number];
+        siblings.end = siblings.start + 1 + fitting;
         spare -= fitting;
     }
     Ok(())
@@ -161,36 +195,30 @@ fn fit(writes: &[Write<'_>], superseded: &mut [Vec<OpRef>], room: usize) -> Resu
 struct Weight {
     payload_len: usize,
     keys_len: usize,
-    /// All values that could be superseded, and whether the payload has a ref to each.
-    refs: Vec<OpRef>,
+    /// Whether the payload has each ref.
     has: Vec<bool>,
 }
 
 impl Weight {
     /// Counts the current values only, which never exceed the limit: each key is in the payload.
-    fn of(writes: &[Write<'_>], len: usize, superseded: &[Vec<OpRef>]) -> Self {
-        let refs = sorted(superseded.concat());
+    fn of(writes: &[Write<'_>], len: usize, refs: usize, heads: &Heads) -> Self {
         let mut weight = Self {
             payload_len: len,
             keys_len: writes.iter().map(|(key, _)| key.len()).sum(),
-            has: vec![false; refs.len()],
-            refs,
+            has: vec![false; refs],
         };
-        for op in superseded.iter().filter_map(|siblings| siblings.first()) {
-            let has = weight.has(op);
-            weight.payload_len += usize::from(!*has) * OpRef::KEY_LEN;
-            *weight.has(op) = true;
+        for number in 0..writes.len() {
+            if let Some(&op) = heads.of(number).first() {
+                weight.payload_len += usize::from(!weight.has[op]) * OpRef::KEY_LEN;
+                weight.has[op] = true;
+            }
         }
         weight
     }
 
-    fn has(&mut self, op: &OpRef) -> &mut bool {
-        &mut self.has[place(&self.refs, op)]
-    }
-
     /// Adds a value at a key, if the limit on key bytes allows it.
-    fn add(&mut self, key: &[u8], op: &OpRef) -> bool {
-        let is_new = !*self.has(op);
+    fn add(&mut self, key: &[u8], op: usize) -> bool {
+        let is_new = !self.has[op];
         let more = SUPERSEDED_LEN - OpRef::KEY_LEN;
         let payload_len = self.payload_len + more + usize::from(is_new) * OpRef::KEY_LEN;
         let keys_len = self.keys_len + key.len();
@@ -198,25 +226,34 @@ impl Weight {
             return false;
         }
         (self.payload_len, self.keys_len) = (payload_len, keys_len);
-        *self.has(op) = true;
+        self.has[op] = true;
         true
     }
 }
 
-fn place(refs: &[OpRef], op: &OpRef) -> usize {
-    refs.binary_search(op)
-        .unwrap_or_else(|_| panic!("refs are all superseded ops"))
-}
-
-fn encode(writes: &[Write<'_>], superseded: Vec<Vec<OpRef>>) -> Vec<u8> {
-    let refs = sorted(superseded.concat());
+/// Encodes writes and the refs to the values that they supersede.
+fn encode(writes: &[Write<'_>], refs: &[OpRef], heads: &Heads) -> Vec<u8> {
+    const UNUSED: u32 = u32::MAX;
+    // The place of each ref among those that are still used.
+    let mut places = vec![UNUSED; refs.len()];
+    for number in 0..writes.len() {
+        for &op in heads.of(number) {
+            places[op] = 0;
+        }
+    }
+    let mut used = Vec::with_capacity(refs.len());
+    for (place, op) in places.iter_mut().zip(refs) {
+        if *place != UNUSED {
+            *place = u32::try_from(used.len()).unwrap_or(UNUSED);
+            used.push(*op);
+        }
+    }
     let mut all = Vec::with_capacity(writes.len());
-    for ((key, value), siblings) in writes.iter().zip(superseded) {
-        let mut supersedes = Vec::new();
+    for (number, (key, value)) in writes.iter().enumerate() {
+        let (siblings, mut supersedes) = (heads.of(number), Vec::new());
         // Refs are in order, so the places of ordered ops are in order.
-        for op in sorted(siblings) {
-            let place = u32::try_from(place(&refs, &op));
-            supersedes.push(place.unwrap_or_else(|_| panic!("an op has fewer than 2^32 refs")));
+        for by in order(siblings.len(), &|a, b| siblings[a] < siblings[b]) {
+            supersedes.push(places[siblings[by]]);
         }
         all.push(payload::Write {
             key,
@@ -224,5 +261,9 @@ fn encode(writes: &[Write<'_>], superseded: Vec<Vec<OpRef>>) -> Vec<u8> {
             value: *value,
         });
     }
-    Payload { writes: all, refs }.encode()
+    Payload {
+        writes: all,
+        refs: used,
+    }
+    .encode()
 }

@@ -68,7 +68,7 @@ impl KeyRange {
     }
 
     /// Narrows the range to the keys at or after `from`.
-    pub(crate) fn starting(mut self, from: Vec<u8>) -> Self {
+    pub(crate) fn start_at(&mut self, from: Vec<u8>) {
         let later = match &self.start {
             Bound::Included(start) | Bound::Excluded(start) => from > *start,
             Bound::Unbounded => true,
@@ -76,11 +76,10 @@ impl KeyRange {
         if later {
             self.start = Bound::Included(from);
         }
-        self
     }
 
     /// Narrows the range to the keys before `to`.
-    pub(crate) fn ending(mut self, to: Vec<u8>) -> Self {
+    pub(crate) fn end_before(&mut self, to: Vec<u8>) {
         let earlier = match &self.end {
             Bound::Included(end) => to <= *end,
             Bound::Excluded(end) => to < *end,
@@ -89,7 +88,6 @@ impl KeyRange {
         if earlier {
             self.end = Bound::Excluded(to);
         }
-        self
     }
 
     /// Narrows the range to the keys after one of its keys.

@@ -22,88 +22,110 @@ pub struct Sibling {
     pub hlc: Hlc,
 }
 
-impl Sibling {
-    fn new(stamp: Stamp, value: &[u8]) -> Self {
-        Self {
-            value: value.to_vec(),
-            op: stamp.op,
-            hlc: stamp.hlc,
-        }
-    }
-}
+/// Receives keys.
+type EachKey<'a> = &'a mut dyn FnMut(&[u8]) -> ControlFlow<()>;
+/// Receives keys and their current values.
+type EachValue<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+/// Receives keys, their current values, and the times of the ops that put these.
+#[cfg(feature = "std")]
+type EachTime<'a> = &'a mut dyn FnMut(&[u8], &[u8], Hlc) -> ControlFlow<()>;
+/// Receives keys and their cells.
+type EachCell<'a> = &'a mut dyn FnMut(&[u8], Cell<'_>) -> Result<ControlFlow<()>>;
 
 /// A key's current value.
 pub(crate) fn value(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    show(data, key, <[u8]>::to_vec)
+    let mut found = None;
+    show(data, key, &mut |value| found = Some(value.to_vec()))?;
+    Ok(found)
 }
 
-/// Passes a key's current value to `see`, if it has one.
-pub(crate) fn show<T>(
-    data: &dyn DataRead,
-    key: &[u8],
-    see: impl FnOnce(&[u8]) -> T,
-) -> Result<Option<T>> {
-    let (mut see, mut seen, mut apart) = (Some(see), None, None);
-    rows::with_cell_key(key, |cell_key| {
+/// Passes a key's current value to `see`, if it has one. Returns whether it has.
+pub(crate) fn show(data: &dyn DataRead, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
+    let (mut apart, mut failed) = (None, None);
+    let is_there = rows::with_cell_key(key, &mut |cell_key| {
         data.show(cell_key, &mut |row| match Cell::decode(row) {
-            Ok(Cell::Inside { value, .. }) => seen = see.take().map(|see| Ok(see(value))),
+            Ok(Cell::Inside { value, .. }) => see(value),
             Ok(cell) => apart = Some(cell.current()),
-            Err(error) => seen = Some(Err(error)),
+            Err(error) => failed = Some(error),
         })
     })?;
-    if let (Some(index), Some(see)) = (apart, see) {
-        return show_apart(data, key, index, see).map(Some);
+    match (apart, failed) {
+        (_, Some(error)) => Err(error),
+        (Some(index), None) => show_apart(data, key, index, see).map(|()| true),
+        (None, None) => Ok(is_there),
     }
-    seen.transpose()
 }
 
 /// Passes a value that has a row of its own to `see`.
-fn show_apart<T>(
+fn show_apart(
     data: &dyn DataRead,
     key: &[u8],
     index: ApplyIndex,
-    see: impl FnOnce(&[u8]) -> T,
-) -> Result<T> {
-    let (mut see, mut seen) = (Some(see), None);
-    data.show(&rows::value_key(key, index), &mut |value| {
-        seen = see.take().map(|see| see(value));
-    })?;
-    seen.ok_or_else(|| rows::damaged("a row for the value of a cell", key))
+    see: &mut dyn FnMut(&[u8]),
+) -> Result<()> {
+    match data.show(&rows::value_key(key, index), see)? {
+        true => Ok(()),
+        false => Err(rows::damaged("a row for the value of a cell", key)),
+    }
 }
 
 /// Whether a key has a value.
 pub(crate) fn contains(data: &dyn DataRead, key: &[u8]) -> Result<bool> {
-    rows::with_cell_key(key, |key| data.show(key, &mut |_| ()))
+    rows::with_cell_key(key, &mut |key| data.show(key, &mut |_| ()))
+}
+
+/// The row of a key's cell.
+fn cell_row(data: &dyn DataRead, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut found = None;
+    rows::with_cell_key(key, &mut |cell_key| {
+        data.show(cell_key, &mut |row| found = Some(row.to_vec()))
+    })?;
+    Ok(found)
 }
 
 /// The concurrent values of a key, the current one first.
+#[cfg(feature = "std")]
 pub(crate) fn conflicts(
     data: &dyn DataRead,
     history: &dyn History,
     key: &[u8],
 ) -> Result<Vec<Sibling>> {
-    let Some(row) = data.get(&rows::cell_key(key))? else {
-        return Ok(Vec::new());
+    let mut all = Vec::new();
+    show_conflicts(data, history, key, &mut |stamp, value| {
+        all.push(Sibling {
+            value: value.to_vec(),
+            op: stamp.op,
+            hlc: stamp.hlc,
+        });
+    })?;
+    Ok(all)
+}
+
+/// Passes the concurrent values of a key to `each`, the current one first.
+pub(crate) fn show_conflicts(
+    data: &dyn DataRead,
+    history: &dyn History,
+    key: &[u8],
+    each: &mut dyn FnMut(&Stamp, &[u8]),
+) -> Result<()> {
+    let Some(row) = cell_row(data, key)? else {
+        return Ok(());
     };
-    match Cell::decode(&row)? {
+    let siblings = match Cell::decode(&row)? {
         Cell::Inside { index, value } => {
-            Ok(Vec::from([Sibling::new(history.stamp(index)?, value)]))
+            each(&history.stamp(index)?, value);
+            return Ok(());
         }
         Cell::Apart { index } => {
             let stamp = history.stamp(index)?;
-            let sibling = show_apart(data, key, index, |value| Sibling::new(stamp, value))?;
-            Ok(Vec::from([sibling]))
+            Vec::from([SiblingRow { stamp, index }])
         }
-        Cell::Siblings { .. } => {
-            let mut siblings = Vec::new();
-            for SiblingRow { stamp, index } in sibling_rows(data, key)? {
-                siblings.push(show_apart(data, key, index, |value| {
-                    Sibling::new(stamp, value)
-                })?);
-            }
-            Ok(siblings)
-        }
+        Cell::Siblings { .. } => sibling_rows(data, key)?,
+    };
+    for SiblingRow { stamp, index } in &siblings {
+        show_apart(data, key, *index, &mut |value| each(stamp, value))?;
     }
+    Ok(())
 }
 
 /// The siblings of a key with several values, the current one first.
@@ -117,23 +139,24 @@ fn sibling_rows(data: &dyn DataRead, key: &[u8]) -> Result<Vec<SiblingRow>> {
     Ok(siblings)
 }
 
-/// The ops that put a key's concurrent values, that of the current one first. Reads no value that
-/// has a row of its own.
+/// Adds the ops that put a key's concurrent values to `ops`, that of the current one first. Reads no
+/// value that has a row of its own.
 pub(crate) fn head_ops(
     data: &dyn DataRead,
     history: &dyn History,
     key: &[u8],
-) -> Result<Vec<OpRef>> {
-    let Some(row) = rows::with_cell_key(key, |cell_key| data.get(cell_key))? else {
-        return Ok(Vec::new());
-    };
-    match Cell::decode(&row)? {
-        Cell::Siblings { .. } => {
-            let siblings = sibling_rows(data, key)?.into_iter();
-            Ok(siblings.map(|sibling| sibling.stamp.op).collect())
+    ops: &mut Vec<OpRef>,
+) -> Result<()> {
+    if let Some(row) = cell_row(data, key)? {
+        match Cell::decode(&row)? {
+            Cell::Siblings { .. } => {
+                let siblings = sibling_rows(data, key)?;
+                ops.extend(siblings.iter().map(|sibling| sibling.stamp.op));
+            }
+            cell => ops.push(history.stamp(cell.current())?.op),
         }
-        cell => Ok(Vec::from([history.stamp(cell.current())?.op])),
     }
+    Ok(())
 }
 
 /// Passes the keys of a range to `each`, one after another.
@@ -141,9 +164,9 @@ pub(crate) fn scan_keys(
     data: &dyn DataRead,
     range: &KeyRange,
     direction: Direction,
-    mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
+    each: EachKey<'_>,
 ) -> Result<()> {
-    scan_cells(data, range, direction, |key, _| Ok(each(key)))
+    scan_cells(data, range, direction, &mut |key, _| Ok(each(key)))
 }
 
 /// Passes the keys of a range and their current values to `each`, one after another.
@@ -151,11 +174,16 @@ pub(crate) fn scan(
     data: &dyn DataRead,
     range: &KeyRange,
     direction: Direction,
-    mut each: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    each: EachValue<'_>,
 ) -> Result<()> {
-    scan_cells(data, range, direction, |key, cell| match cell {
+    scan_cells(data, range, direction, &mut |key, cell| match cell {
         Cell::Inside { value, .. } => Ok(each(key, value)),
-        cell => show_apart(data, key, cell.current(), |value| each(key, value)),
+        cell => {
+            let mut next = ControlFlow::Continue(());
+            let mut see = |value: &[u8]| next = each(key, value);
+            show_apart(data, key, cell.current(), &mut see)?;
+            Ok(next)
+        }
     })
 }
 
@@ -166,13 +194,18 @@ pub(crate) fn scan_times(
     history: &dyn History,
     range: &KeyRange,
     direction: Direction,
-    mut each: impl FnMut(&[u8], &[u8], Hlc) -> ControlFlow<()>,
+    each: EachTime<'_>,
 ) -> Result<()> {
-    scan_cells(data, range, direction, |key, cell| {
+    scan_cells(data, range, direction, &mut |key, cell| {
         let Stamp { hlc, .. } = history.stamp(cell.current())?;
         match cell {
             Cell::Inside { value, .. } => Ok(each(key, value, hlc)),
-            cell => show_apart(data, key, cell.current(), |value| each(key, value, hlc)),
+            cell => {
+                let mut next = ControlFlow::Continue(());
+                let mut see = |value: &[u8]| next = each(key, value, hlc);
+                show_apart(data, key, cell.current(), &mut see)?;
+                Ok(next)
+            }
         }
     })
 }
@@ -181,7 +214,7 @@ fn scan_cells(
     data: &dyn DataRead,
     range: &KeyRange,
     direction: Direction,
-    mut each: impl FnMut(&[u8], Cell<'_>) -> Result<ControlFlow<()>>,
+    each: EachCell<'_>,
 ) -> Result<()> {
     let span = range.cell_span();
     let mut cursor = data.range(span.span(), direction)?;

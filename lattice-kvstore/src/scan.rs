@@ -127,9 +127,11 @@ impl Pages {
     }
 
     fn next_back_page(&mut self) -> Result<Option<Entry>, BackendError> {
-        if let Some(rest) = self.rest.take() {
-            let last = self.read(&rest, Direction::Backward)?;
-            self.rest = last.map(|key| rest.ending(key));
+        if let Some(mut rest) = self.rest.take()
+            && let Some(last) = self.read(&rest, Direction::Backward)?
+        {
+            rest.end_before(last);
+            self.rest = Some(rest);
         }
         Ok(self.back.pop_front().or_else(|| self.front.pop_back()))
     }
@@ -156,8 +158,8 @@ impl Pages {
             }
         };
         let read = match keys_only {
-            true => read::scan_keys(&self.snapshot, rest, direction, |key| push(key, &[])),
-            false => read::scan(&self.snapshot, rest, direction, push),
+            true => read::scan_keys(&self.snapshot, rest, direction, &mut |key| push(key, &[])),
+            false => read::scan(&self.snapshot, rest, direction, &mut push),
         };
         let last = page.last_key().filter(|_| is_full);
         let last = last.map(<[u8]>::to_vec);

@@ -42,7 +42,10 @@ impl KvSnapshot {
         key: impl AsRef<[u8]>,
         see: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, BackendError> {
-        read::show(&self.snapshot, key.as_ref(), see)
+        let (mut see, mut seen) = (Some(see), None);
+        let mut once = |value: &[u8]| seen = see.take().map(|see| see(value));
+        read::show(&self.snapshot, key.as_ref(), &mut once)?;
+        Ok(seen)
     }
 
     /// Whether a key has a value.
@@ -85,9 +88,9 @@ impl KvSnapshot {
         &self,
         range: impl RangeBounds<K>,
         direction: Direction,
-        each: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        mut each: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), BackendError> {
-        read::scan(&self.snapshot, &KeyRange::new(&range), direction, each)
+        read::scan(&self.snapshot, &KeyRange::new(&range), direction, &mut each)
     }
 
     /// The same with the time at which the op was made that put the current value.
@@ -98,10 +101,10 @@ impl KvSnapshot {
         &self,
         range: impl RangeBounds<K>,
         direction: Direction,
-        each: impl FnMut(&[u8], &[u8], Hlc) -> ControlFlow<()>,
+        mut each: impl FnMut(&[u8], &[u8], Hlc) -> ControlFlow<()>,
     ) -> Result<(), BackendError> {
         let (range, history) = (KeyRange::new(&range), self.snapshot.history());
-        read::scan_times(&self.snapshot, &history, &range, direction, each)
+        read::scan_times(&self.snapshot, &history, &range, direction, &mut each)
     }
 
     /// How many keys have a value; see [`KvStore::count`](crate::KvStore::count).

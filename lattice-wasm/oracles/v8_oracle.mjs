@@ -15,7 +15,7 @@ const SHOWN_BYTES = 400;
 // Bytes of rows that one call of `lattice1_elements` gets here, or one row. Any number must do.
 const PAGE_BYTES = 4_000;
 
-// The calls in which imports are available. `take`, `fail` and `log` always are.
+// The calls in which imports are available. `take`, `hash`, `fail` and `log` always are.
 const READ = ["prepare", "query", "apply", "migrate", "settle"];
 const WRITE = ["apply", "migrate", "settle"];
 const HISTORY = ["prepare", "query", "apply", "migrate", "elements"];
@@ -49,6 +49,77 @@ function u64(number) {
 
 function pageRow(key, value) {
   return Buffer.concat([u32(key.length, value.length), key, value]);
+}
+
+// BLAKE3 without a key, from its specification. A counter has 32 bits here: no memory has 4 TiB.
+
+const IV = Uint32Array.of(
+  0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
+);
+const [CHUNK_START, CHUNK_END, PARENT, ROOT] = [1, 2, 4, 8];
+const [BLOCK_BYTES, CHUNK_BYTES, ROUNDS] = [64, 1024, 7];
+// The word of a message that is at each place in the next round.
+const PERMUTATION = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
+// The words of the state that `mix` changes: columns, then diagonals.
+const QUARTERS = [
+  [0, 4, 8, 12], [1, 5, 9, 13], [2, 6, 10, 14], [3, 7, 11, 15],
+  [0, 5, 10, 15], [1, 6, 11, 12], [2, 7, 8, 13], [3, 4, 9, 14],
+];
+
+const rotate = (word, bits) => (word >>> bits) | (word << (32 - bits));
+
+/** The function G: it mixes two words of a message into the words `a` to `d` of the state. */
+function mix(state, [a, b, c, d], x, y) {
+  // A `Uint32Array` reduces the sums.
+  state[a] += state[b] + x;
+  state[d] = rotate(state[d] ^ state[a], 16);
+  state[c] += state[d];
+  state[b] = rotate(state[b] ^ state[c], 12);
+  state[a] += state[b] + y;
+  state[d] = rotate(state[d] ^ state[a], 8);
+  state[c] += state[d];
+  state[b] = rotate(state[b] ^ state[c], 7);
+}
+
+/** The chaining value after a block of 16 words. */
+function compress(chaining, block, counter, length, flags) {
+  const state = Uint32Array.of(...chaining, ...IV.subarray(0, 4), counter, 0, length, flags);
+  let message = block;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    QUARTERS.forEach((words, nth) => mix(state, words, message[2 * nth], message[2 * nth + 1]));
+    message = PERMUTATION.map((from) => message[from]);
+  }
+  return state.slice(0, 8).map((word, nth) => word ^ state[nth + 8]);
+}
+
+function chunk(bytes, counter, flags) {
+  let [chaining, start, at] = [IV, CHUNK_START, 0];
+  do {
+    const part = bytes.subarray(at, at + BLOCK_BYTES);
+    const padded = Buffer.concat([part], BLOCK_BYTES);
+    const block = Uint32Array.from({ length: 16 }, (_, nth) => padded.readUInt32LE(4 * nth));
+    at += BLOCK_BYTES;
+    const end = at < bytes.length ? 0 : CHUNK_END | flags;
+    chaining = compress(chaining, block, counter, part.length, start | end);
+    start = 0;
+  } while (at < bytes.length);
+  return chaining;
+}
+
+/** The chaining value of a subtree; `counter` is the number of its first chunk. */
+function subtree(bytes, counter, flags) {
+  if (bytes.length <= CHUNK_BYTES) return chunk(bytes, counter, flags);
+  // The left side has as many chunks as a power of two allows while the right side has a byte.
+  let left = 1;
+  while (2 * left * CHUNK_BYTES < bytes.length) left *= 2;
+  const middle = left * CHUNK_BYTES;
+  const [first, second] = [bytes.subarray(0, middle), bytes.subarray(middle)];
+  const block = [...subtree(first, counter, 0), ...subtree(second, counter + left, 0)];
+  return compress(IV, block, 0, BLOCK_BYTES, PARENT | flags);
+}
+
+function blake3(bytes) {
+  return u32(...subtree(bytes, 0, ROOT));
 }
 
 /** The rows of a store, and the writes of a call over them. */
@@ -91,7 +162,7 @@ class Rows {
 }
 
 const callsOfImports = { get: 0, take: 0, put: 0, remove: 0, scan: 0, count: 0 };
-Object.assign(callsOfImports, { number: 0, stamp: 0, op: 0, element: 0, fail: 0, log: 0 });
+Object.assign(callsOfImports, { number: 0, stamp: 0, op: 0, hash: 0, element: 0, fail: 0, log: 0 });
 
 /** One instance of a module, and the imports that it sees. */
 class Instance {
@@ -205,6 +276,10 @@ class Instance {
     this.memory(buffer, capacity);
     this.kept = null;
     return this.deliver(Buffer.concat([stamp, payload]), buffer, capacity);
+  }
+
+  hash(bytes, length, out) {
+    this.write(out, blake3(this.read(bytes, length)));
   }
 
   element(row, key, keyLen, value, valueLen) {

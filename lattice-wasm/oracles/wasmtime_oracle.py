@@ -2,7 +2,7 @@
 
 The imports are made from the words of docs/guest-abi.md over a sorted map, not from the Rust code:
 a host cannot bless itself. README.md beside this file says what a recording is, and what is compared.
-Needs the package `wasmtime`. Nothing in the build runs this.
+Needs the packages `wasmtime` and `blake3`. Nothing in the build runs this.
 """
 
 import bisect
@@ -13,6 +13,7 @@ import re
 import struct
 import sys
 
+import blake3
 import wasmtime
 
 I32, I64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
@@ -35,6 +36,7 @@ IMPORTS = {
     "number": (HISTORY, [I32] * 2, [I32]),
     "stamp": (HISTORY, [I64, I32], []),
     "op": (HISTORY, [I64, I32, I32], [I64]),
+    "hash": (ANY, [I32] * 3, []),
     "element": (ELEMENTS, [I32] * 5, []),
     "fail": (ANY, [I32] * 2, []),
     "log": (ANY, [I32] * 3, []),
@@ -234,6 +236,9 @@ class Instance:
         stamp, payload = self.module.history.find(index)
         self.kept = None
         return self.deliver(stamp + payload, buffer, capacity)
+
+    def hash(self, content, length, out):
+        self.write(out, blake3.blake3(self.read(content, length)).digest())
 
     def element(self, row, key, key_len, value, value_len):
         key, value = self.read(key, key_len), self.read(value, value_len)

@@ -58,6 +58,9 @@ pub const GAS_PER_CALL: u64 = 100;
 /// Additional cost of an element in gas: the host hashes it.
 pub const GAS_PER_ELEMENT: u64 = 500;
 
+/// Bytes that the host hashes for one gas, in addition to what reading them costs.
+pub const BYTES_HASHED_PER_GAS: u64 = 2;
+
 /// Maximum number of elements of a row.
 pub const MAX_ELEMENTS: u64 = 1 << 16;
 /// Maximum length of a message of a module, in bytes; a longer one is truncated.
@@ -98,6 +101,7 @@ pub(crate) const IMPORTS: &[Signature] = &[
     signature("number", &[I32, I32], &[I32]),
     signature("stamp", &[I64, I32], &[]),
     signature("op", &[I64, I32, I32], &[I64]),
+    signature("hash", &[I32, I32, I32], &[]),
     signature("element", &[I32, I32, I32, I32, I32], &[]),
     signature("fail", &[I32, I32], &[]),
     signature("log", &[I32, I32, I32], &[]),

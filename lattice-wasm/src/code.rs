@@ -1,7 +1,7 @@
 //! A compiled module.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use lattice_backend::machine::manifest::Manifest;
 use lattice_meta::{Cid, StoreType};
@@ -10,7 +10,9 @@ use wasmi::{CompilationMode, Config, CustomFuelCosts, Engine, Module, OperatorCo
 use crate::abi::{
     BULK_BYTES_PER_GAS, Export, IMPORTS, MAX_CALL_DEPTH, MAX_MESSAGE_BYTES, MAX_STACK_BYTES,
 };
+use crate::ahead::{self, Shelf};
 use crate::error::CodeError;
+use crate::instance::Running;
 use crate::text::text;
 use crate::validate::validate;
 
@@ -29,6 +31,16 @@ struct Compiled {
     engine: Engine,
     module: Module,
     bytes: usize,
+    shelf: Shelf,
+}
+
+/// A module that is compiled, as long as others use it.
+pub(crate) struct WeakCode(Weak<Compiled>);
+
+impl WeakCode {
+    pub(crate) fn upgrade(&self) -> Option<Code> {
+        self.0.upgrade().map(Code)
+    }
 }
 
 /// Gas cost of a call of another function of the module.
@@ -90,6 +102,7 @@ impl Code {
             engine,
             module,
             bytes: wasm.len(),
+            shelf: Shelf::new(checked.instance_bytes <= ahead::MAX_INSTANCE_BYTES),
         })))
     }
 
@@ -131,6 +144,20 @@ impl Code {
 
     pub(crate) fn has(&self, export: Export) -> bool {
         self.0.exports.contains(&export)
+    }
+
+    /// An instance that was made ahead, if there is one.
+    pub(crate) fn ready(&self) -> Option<Running> {
+        self.0.shelf.take(|| WeakCode(Arc::downgrade(&self.0)))
+    }
+
+    /// Drops an instance whose call has ended.
+    pub(crate) fn discard(&self, running: Running) {
+        self.0.shelf.discard(running);
+    }
+
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.0.shelf
     }
 
     pub(crate) fn imports(&self) -> &[&'static str] {

@@ -1,5 +1,5 @@
-//! An instance of a module: created for one call and dropped after it, so that no state outlives an
-//! op.
+//! An instance of a module. It serves one call and is dropped after it, so that no state outlives
+//! an op.
 
 use lattice_backend::backend::BackendError;
 use lattice_backend::machine::{Limit, LogicFault};
@@ -8,12 +8,12 @@ use wasmi::{Extern, Instance, Memory, Store, TrapCode, WasmParams, WasmResults};
 
 use crate::abi::{Export, MEMORY, PAGE_BYTES};
 use crate::code::Code;
-use crate::host::{Context, Refused, function, trap};
+use crate::host::{Context, Gas, Reach, Refused, function, trap};
 
 type Result<T> = std::result::Result<T, BackendError>;
 
-pub(crate) struct Running<'a> {
-    store: Store<Context<'a>>,
+pub(crate) struct Running {
+    store: Store<Context>,
     instance: Instance,
     memory: Memory,
 }
@@ -34,14 +34,23 @@ impl Place {
     }
 }
 
-impl<'a> Running<'a> {
-    pub(crate) fn start(code: &Code, context: Context<'a>) -> Result<Self> {
-        let mut store = Store::new(code.engine(), context);
+impl Running {
+    /// An instance for one call, made ahead or here.
+    pub(crate) fn start(code: &Code, gas: Gas) -> Result<Self> {
+        let mut running = match code.ready() {
+            Some(running) => running,
+            None => Self::make(code)?,
+        };
+        let fuel = running.store.set_fuel(gas.allowed());
+        fuel.map_err(|error| trap(error.to_string()))?;
+        running.store.data_mut().gas = gas;
+        Ok(running)
+    }
+
+    /// Makes an instance, for any call. No code of the module runs.
+    pub(crate) fn make(code: &Code) -> Result<Self> {
+        let mut store = Store::new(code.engine(), Context::default());
         store.limiter(|context| &mut context.growth);
-        let gas = store.data().gas.allowed();
-        store
-            .set_fuel(gas)
-            .map_err(|error| trap(error.to_string()))?;
         // In the order of the module's imports, which were checked: building a table of all imports
         // by name takes longer than everything else for an instance.
         let mut imports = Vec::with_capacity(code.imports().len());
@@ -63,8 +72,13 @@ impl<'a> Running<'a> {
         })
     }
 
-    pub(crate) fn context(&mut self) -> &mut Context<'a> {
+    pub(crate) fn context(&mut self) -> &mut Context {
         self.store.data_mut()
+    }
+
+    /// The size of its memory, in pages.
+    pub(crate) fn pages(&self) -> u64 {
+        self.memory.size(&self.store)
     }
 
     /// Calls an exported function.
@@ -72,21 +86,22 @@ impl<'a> Running<'a> {
         &mut self,
         export: Export,
         params: P,
+        reach: Reach<'_>,
     ) -> Result<R> {
         let function = self
             .instance
             .get_typed_func::<P, R>(&self.store, export.name())
             .map_err(|error| trap(error.to_string()))?;
-        function
-            .call(&mut self.store, params)
+        reach
+            .while_in(|| function.call(&mut self.store, params))
             .map_err(|error| fault(&mut self.store, &error))
     }
 
     /// Writes an input to memory that the module allocates.
-    pub(crate) fn input(&mut self, parts: &[&[u8]]) -> Result<Place> {
+    pub(crate) fn input(&mut self, parts: &[&[u8]], reach: Reach<'_>) -> Result<Place> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let len = u32::try_from(len).map_err(|_| trap("an input of more than 4 GiB"))?;
-        let at: u32 = self.call(Export::Alloc, len)?;
+        let at: u32 = self.call(Export::Alloc, len, reach)?;
         let memory = self.memory.data_mut(&mut self.store);
         let start = usize::try_from(at).unwrap_or(usize::MAX);
         let mut place = memory.get_mut(start..);
@@ -115,7 +130,7 @@ impl<'a> Running<'a> {
 }
 
 /// Determines why a call ended.
-fn fault(store: &mut Store<Context<'_>>, error: &wasmi::Error) -> BackendError {
+fn fault(store: &mut Store<Context>, error: &wasmi::Error) -> BackendError {
     let context = store.data_mut();
     if let Some(error) = context.error.take() {
         return error;

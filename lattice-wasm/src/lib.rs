@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod abi;
+mod ahead;
 mod code;
 mod error;
 pub mod guests;

@@ -13,7 +13,7 @@ use lattice_meta::SchemaVersion;
 
 use crate::abi::Export;
 use crate::code::Code;
-use crate::host::{Context, Data, Each, Elements, Gas, trap};
+use crate::host::{Data, Each, Gas, Reach, trap};
 use crate::instance::Running;
 
 /// Maximum bytes and number of rows whose elements the module returns in one call.
@@ -22,11 +22,11 @@ const PAGE_ROWS: usize = 1_024;
 /// Maximum length of a payload's description, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 400;
 
-/// A call of a command, by its number.
+/// A call of a command, by its number, with encoded arguments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WasmCommand {
     method: u32,
-    args: Value,
+    args: Vec<u8>,
 }
 
 /// Why a module makes no payload from a command.
@@ -120,46 +120,45 @@ impl WasmMachine {
         number.expect("the call is of one of these methods")
     }
 
-    fn start<'a>(
-        &self,
-        data: Data<'a>,
-        history: Option<&'a dyn History>,
-        gas: Gas,
-    ) -> Result<Running<'a>> {
-        Running::start(&self.code, Context::new(data, history, gas))
-    }
-
     /// Calls an export that sees only its input; returns its output, if any.
     fn pure(&self, export: Export, input: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut running = self.start(Data::None, None, Gas::new(input.len()))?;
-        let place = running.input(&[input])?;
-        match running.call(export, (place.at, place.len))? {
-            0_u64 => Ok(None),
-            output => running.output(output).map(|bytes| Some(bytes.to_vec())),
-        }
+        let mut running = Running::start(&self.code, Gas::new(input.len()))?;
+        let place = running.input(&[input], Reach::default())?;
+        let output = match running.call(export, (place.at, place.len), Reach::default())? {
+            0_u64 => None,
+            output => Some(running.output(output)?.to_vec()),
+        };
+        self.code.discard(running);
+        Ok(output)
     }
 
     /// Calls a method: returns the module's answer without its tag, or the error of an argument.
-    fn answer<'a>(
+    fn answer(
         &self,
         export: Export,
         method: u32,
-        args: &Value,
-        data: &'a dyn DataRead,
-        history: &'a dyn History,
+        args: &[u8],
+        data: &dyn DataRead,
+        history: &dyn History,
     ) -> Result<Result<Vec<u8>, WasmRefusal>> {
-        let args = args.to_bytes();
-        let mut running = self.start(Data::Read(data), Some(history), Gas::new(args.len()))?;
-        let place = running.input(&[&args])?;
-        let output = running.call(export, (method, place.at, place.len))?;
-        match running.output(output)?.split_first() {
-            Some((0, answer)) => Ok(Ok(answer.to_vec())),
-            Some((1, message)) => Ok(Err(WasmRefusal::Refused {
+        let reach = || Reach {
+            data: Data::Read(data),
+            history: Some(history),
+            each: None,
+        };
+        let mut running = Running::start(&self.code, Gas::new(args.len()))?;
+        let place = running.input(&[args], reach())?;
+        let output = running.call(export, (method, place.at, place.len), reach())?;
+        let answer = match running.output(output)?.split_first() {
+            Some((0, answer)) => Ok(answer.to_vec()),
+            Some((1, message)) => Err(WasmRefusal::Refused {
                 message: text(message),
-            })),
-            Some((2, message)) => Ok(Err(WasmRefusal::Argument(self.argument(method, message)))),
-            _ => Err(trap("an answer begins with 0, 1 or 2")),
-        }
+            }),
+            Some((2, message)) => Err(WasmRefusal::Argument(self.argument(method, message))),
+            _ => return Err(trap("an answer begins with 0, 1 or 2")),
+        };
+        self.code.discard(running);
+        Ok(answer)
     }
 
     /// Parses the parameter's name, a zero byte, and the reason why its argument is refused.
@@ -189,8 +188,8 @@ fn text(bytes: &[u8]) -> String {
 
 fn command(machine: &WasmMachine, args: Args<'_>) -> Result<WasmCommand, CallError> {
     Ok(WasmCommand {
-        method: machine.number_of(&args.method().name),
-        args: args.into_record()?,
+        method: machine.number_of(args.method()),
+        args: args.to_bytes(),
     })
 }
 
@@ -200,8 +199,8 @@ fn query(
     data: &dyn DataRead,
     history: &dyn History,
 ) -> Result<Value, MachineError<CallError>> {
-    let method = machine.number_of(&args.method().name);
-    let args = args.into_record()?;
+    let method = machine.number_of(args.method());
+    let args = args.to_bytes();
     match machine.answer(Export::Query, method, &args, data, history)? {
         Ok(answer) => Value::from_bytes(&answer)
             .map_err(|error| trap(format!("the answer to a query is {error}")).into()),
@@ -295,8 +294,13 @@ impl StateMachine for WasmMachine {
         if !self.code.has(Export::Migrate) {
             return Ok(());
         }
-        let mut running = self.start(Data::Write(data), Some(history), Gas::new(0))?;
-        running.call(Export::Migrate, from.get())
+        let reach = Reach {
+            data: Data::Write(data),
+            history: Some(history),
+            each: None,
+        };
+        let mut running = Running::start(&self.code, Gas::new(0))?;
+        running.call(Export::Migrate, from.get(), reach)
     }
 
     fn describe(&self, payload: &[u8]) -> String {
@@ -418,15 +422,16 @@ impl WasmMachine {
         if !steps.apply && !settle {
             return Ok(());
         }
-        let gas = Gas::new(op.payload.len());
-        let mut running = self.start(Data::None, None, gas)?;
+        let mut running = Running::start(&self.code, Gas::new(op.payload.len()))?;
         let index = op.index.get().to_le_bytes();
         let hlc = op.hlc.to_u64().to_le_bytes();
-        let place = running.input(&[&index, &hlc, &op.reference.to_key(), op.payload])?;
+        let parts = [&index[..], &hlc, &op.reference.to_key(), op.payload];
+        let place = running.input(&parts, Reach::default())?;
         if steps.apply {
             // `decode` sees only the payload, as when the host checked its validity.
             let payload = place.last(op.payload.len());
-            match running.call(Export::Decode, (payload.at, payload.len))? {
+            let payload = (payload.at, payload.len);
+            match running.call(Export::Decode, payload, Reach::default())? {
                 0_u64 => {}
                 reason => {
                     let reason = text(running.output(reason)?);
@@ -435,21 +440,26 @@ impl WasmMachine {
                     )));
                 }
             }
-            running.context().history = history;
-        }
-        running.context().data = Data::Write(data);
-        if steps.apply {
-            running.call::<_, ()>(Export::Apply, (place.at, place.len))?;
+            let reach = Reach {
+                data: Data::Write(data),
+                history,
+                each: None,
+            };
+            running.call::<_, ()>(Export::Apply, (place.at, place.len), reach)?;
         }
         if settle {
-            running.context().history = None;
             let kind: u32 = match kind {
                 OpKind::Application => 0,
                 OpKind::Merge => 1,
                 _ => return Err(trap("an op of a kind that is not known here")),
             };
-            running.call::<_, ()>(Export::Settle, (kind, place.at, place.len))?;
+            let reach = Reach {
+                data: Data::Write(data),
+                ..Reach::default()
+            };
+            running.call::<_, ()>(Export::Settle, (kind, place.at, place.len), reach)?;
         }
+        self.code.discard(running);
         Ok(())
     }
 
@@ -465,10 +475,17 @@ impl WasmMachine {
         for nth in 1..=page.rows {
             gas.earn(u64::try_from(nth).unwrap_or(u64::MAX), 0);
         }
-        let mut running = self.start(Data::None, Some(history), gas)?;
-        let rows = u32::try_from(page.rows).expect("a page has few rows");
-        let place = running.input(&[&page.bytes])?;
-        running.context().elements = Some(Elements::new(rows, each));
-        running.call(Export::Elements, (schema.get(), place.at, place.len))
+        let reach = |each| Reach {
+            data: Data::None,
+            history: Some(history),
+            each,
+        };
+        let mut running = Running::start(&self.code, gas)?;
+        running.context().elements.rows = u32::try_from(page.rows).expect("a page has few rows");
+        let place = running.input(&[&page.bytes], reach(None))?;
+        let params = (schema.get(), place.at, place.len);
+        running.call::<_, ()>(Export::Elements, params, reach(Some(each)))?;
+        self.code.discard(running);
+        Ok(())
     }
 }

@@ -17,12 +17,17 @@ use crate::text::{is_plain, text};
 /// Magic bytes at the start of every module.
 const MAGIC: &[u8] = b"\0asm";
 
+/// About the memory that the engine takes for a function of an instance.
+const INSTANCE_BYTES_PER_FUNCTION: u64 = 100;
+
 /// A module that passed the checks.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) manifest: Manifest,
     /// The exports of the interface that the module has.
     pub(crate) exports: Vec<Export>,
+    /// About how much memory an instance takes before it runs.
+    pub(crate) instance_bytes: u64,
 }
 
 /// Converts an error of the module parser.
@@ -85,7 +90,13 @@ pub(crate) fn validate(wasm: &[u8]) -> Result<Checked, CodeError> {
         module.check(&payload.map_err(malformed)?)?;
     }
     let exports = module.check_exports(&manifest)?;
-    Ok(Checked { manifest, exports })
+    let instance_bytes = module.first_pages * size(PAGE_BYTES)
+        + size(module.functions.len()) * INSTANCE_BYTES_PER_FUNCTION;
+    Ok(Checked {
+        manifest,
+        exports,
+        instance_bytes,
+    })
 }
 
 /// The counts and the parts of a module found so far.
@@ -96,6 +107,8 @@ struct Module {
     functions: Vec<u32>,
     exports: BTreeMap<String, (ExternalKind, u32)>,
     memories: u32,
+    /// The initial size of the memory.
+    first_pages: u64,
 }
 
 impl Module {
@@ -144,11 +157,8 @@ impl Module {
             Payload::MemorySection(memories) => {
                 self.memories = memories.count();
                 for memory in memories.clone() {
-                    limit(
-                        "pages of memory",
-                        MAX_FIRST_PAGES,
-                        memory.map_err(malformed)?.initial,
-                    )?;
+                    self.first_pages = memory.map_err(malformed)?.initial;
+                    limit("pages of memory", MAX_FIRST_PAGES, self.first_pages)?;
                 }
             }
             Payload::GlobalSection(globals) => limit("globals", MAX_GLOBALS, globals.count())?,

@@ -18,7 +18,8 @@ pub(super) fn call<M: StateMachine>(
     let MethodEntry { method, call } = find(machine, name)?;
     match call {
         MethodCall::Query(query) => {
-            let args = Args::new(method, args)?;
+            let args = args.to_bytes();
+            let args = Args::new(method, &args)?;
             let snapshot = engine.snapshot()?;
             let history = snapshot.history();
             Ok(contain(|| query(machine, args, &snapshot, &history))?)
@@ -76,6 +77,7 @@ fn make<M: StateMachine>(
     command: CommandFn<M>,
     args: Value,
 ) -> Result<M::Command, MethodError> {
-    let args = Args::new(method, args)?;
+    let args = args.to_bytes();
+    let args = Args::new(method, &args)?;
     Ok(contain(|| Ok::<_, BackendError>(command(machine, args)))??)
 }

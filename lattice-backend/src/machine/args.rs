@@ -5,61 +5,63 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::machine::value_codec::{self, Given, Named};
-use crate::machine::{CallError, Fields, Method, Record, Value, ValueError, ValueType};
+use crate::machine::record::{Field, Record, type_of};
+use crate::machine::value_codec::{self, FALSE, INTEGER, LIST, NULL, RECORD, Records, TEXT, TRUE};
+use crate::machine::{CallError, Method, Param, Value, ValueError, ValueType};
 
-/// The arguments of a call, checked against the method's parameters. Each argument can be taken
-/// once.
+/// The arguments of a call, checked against the method's parameters. An argument is decoded when it
+/// is taken.
 #[derive(Debug)]
 pub struct Args<'a> {
-    method: &'a Method,
-    given: Vec<Named<'a>>,
+    /// The method's name and parameters.
+    method: &'a str,
+    params: &'a [Param],
+    given: Record<'a>,
 }
 
 impl<'a> Args<'a> {
-    /// Checks the names and types of `args`, a record, or null for no arguments.
+    /// Checks the names and types of the arguments in `bytes`, the [encoding](Value::to_bytes) of a
+    /// record, or of null for no arguments.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub fn new(method: &'a Method, args: Value) -> Result<Self, CallError> {
-        let fields = match args {
-            Value::Record(fields) => fields,
-            Value::Null => Fields::new(),
-            other => {
-                return Err(CallError::ParamType {
-                    method: method.name.to_string(),
-                    param: "arguments".into(),
-                    expected: ValueType::Record,
-                    found: other.value_type(),
-                });
-            }
+    pub fn new(method: &'a Method, bytes: &'a [u8]) -> Result<Self, CallError> {
+        let given = match value_codec::record(bytes, false)? {
+            Some(given) => given,
+            None => match Value::from_bytes(bytes)? {
+                Value::Null => Record::default(),
+                other => {
+                    return Err(CallError::ParamType {
+                        method: method.name.to_string(),
+                        param: "arguments".into(),
+                        expected: ValueType::Record,
+                        found: other.value_type(),
+                    });
+                }
+            },
         };
-        let given = fields
-            .into_iter()
-            .map(|(name, value)| (name.into(), Given::Value(value)));
-        Self::check(method, given.collect())
+        let mut args = Self {
+            method: &method.name,
+            params: &method.params,
+            given,
+        };
+        args.check()?;
+        Ok(args)
     }
 
-    /// Decodes the arguments of [`new`](Self::new) from their [bytes](Value::to_bytes). A list is
-    /// decoded only when it is taken.
-    ///
-    /// # Errors
-    /// [`CallError::Encoding`], and as for [`new`](Self::new).
-    pub fn from_bytes(method: &'a Method, bytes: &'a [u8]) -> Result<Self, CallError> {
-        match value_codec::fields(bytes)? {
-            Some(fields) => Self::check(method, fields),
-            None => Self::new(method, Value::from_bytes(bytes)?),
-        }
-    }
-
-    /// Decodes arguments whose names and types the host has compared with the method's parameters,
+    /// Reads arguments that the host has compared with the parameters of the method of this name,
     /// as the host of a module does. The `take` methods still return an error for a wrong type.
     ///
     /// # Errors
     /// [`CallError::Encoding`] if the bytes are not those of a record.
-    pub fn from_checked(method: &'a Method, bytes: &'a [u8]) -> Result<Self, CallError> {
-        match value_codec::fields(bytes)? {
-            Some(given) => Ok(Self { method, given }),
+    pub fn from_checked(method: &'a str, bytes: &'a [u8]) -> Result<Self, CallError> {
+        let params = &[];
+        match value_codec::record(bytes, true)? {
+            Some(given) => Ok(Self {
+                method,
+                params,
+                given,
+            }),
             None => Err(CallError::Encoding(ValueError {
                 at: 0,
                 expected: "a record".into(),
@@ -67,83 +69,95 @@ impl<'a> Args<'a> {
         }
     }
 
-    fn check(method: &'a Method, mut given: Vec<Named<'a>>) -> Result<Self, CallError> {
-        given.retain(|(_, value)| value.value_type() != ValueType::Null);
-        for (name, value) in &given {
-            let Some(param) = method.params.iter().find(|param| param.name == *name) else {
+    /// Drops the arguments that are null, and compares the others with the parameters.
+    fn check(&mut self) -> Result<(), CallError> {
+        self.given.fields.retain(|(_, field)| field.kind != NULL);
+        let (params, given) = (self.params, &self.given.fields);
+        for (name, field) in given {
+            let Some(param) = params.iter().find(|param| param.name.as_bytes() == *name) else {
                 return Err(CallError::UnknownParam {
-                    method: method.name.to_string(),
-                    param: name.to_string(),
+                    method: self.method.to_string(),
+                    param: String::from_utf8_lossy(name).into_owned(),
                 });
             };
-            let found = value.value_type();
+            let found = field.value_type();
             let text_as_bytes = param.value_type == ValueType::Bytes && found == ValueType::Text;
             if found != param.value_type && !text_as_bytes {
-                return Err(CallError::ParamType {
-                    method: method.name.to_string(),
-                    param: name.to_string(),
-                    expected: param.value_type,
-                    found,
-                });
+                return Err(self.other_type(&param.name, param.value_type, *field));
             }
         }
-        let is_given = |param: &str| given.iter().any(|(name, _)| name == param);
-        let mut required = method.params.iter().filter(|param| param.required);
-        let missing = required.find(|param| !is_given(&param.name));
-        let args = Self { method, given };
-        match missing {
-            Some(param) => Err(args.missing(&param.name)),
-            None => Ok(args),
+        let is_given = |param: &str| given.iter().any(|(name, _)| *name == param.as_bytes());
+        let mut required = params.iter().filter(|param| param.required);
+        match required.find(|param| !is_given(&param.name)) {
+            Some(param) => Err(self.missing(&param.name)),
+            None => Ok(()),
         }
     }
 
-    /// The arguments as given, except those that are null.
+    /// The arguments that are not null, as an encoded record.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let given = &self.given.fields;
+        let mut bytes = Vec::from([RECORD]);
+        value_codec::append_len(given.len(), &mut bytes);
+        for (name, field) in given {
+            value_codec::append_bytes(name, &mut bytes);
+            bytes.push(field.kind);
+            match field.as_bytes() {
+                Some(content) => value_codec::append_bytes(content, &mut bytes),
+                None => bytes.extend_from_slice(field.content),
+            }
+        }
+        bytes
+    }
+
+    /// The decoded arguments, except those that are null.
     ///
     /// # Errors
     /// [`CallError::Encoding`].
     pub fn into_record(self) -> Result<Value, CallError> {
-        let mut fields = Fields::new();
-        for (name, value) in self.given {
-            fields.insert(name, value.into_value()?);
-        }
-        Ok(Value::Record(fields))
+        Ok(Value::from_bytes(&self.to_bytes())?)
     }
 
-    /// The called method.
-    pub fn method(&self) -> &'a Method {
+    /// The name of the called method.
+    pub fn method(&self) -> &'a str {
         self.method
     }
 
     /// The error for an argument that has the right type but that the method does not accept.
     pub fn refused(&self, param: &str, reason: impl Into<String>) -> CallError {
         CallError::Argument {
-            method: self.method.name.to_string(),
+            method: self.method.to_string(),
             param: param.into(),
             reason: reason.into(),
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn missing(&self, name: &str) -> CallError {
-        let param = self.method.params.iter().find(|param| param.name == name);
+        let param = self.params.iter().find(|param| param.name == name);
         CallError::MissingParam {
-            method: self.method.name.to_string(),
+            method: self.method.to_string(),
             param: name.into(),
             expected: param.map_or(ValueType::Null, |param| param.value_type),
         }
     }
 
-    fn other_type(&self, name: &str, expected: ValueType, found: &Given<'_>) -> CallError {
+    #[cold]
+    #[inline(never)]
+    fn other_type(&self, name: &str, expected: ValueType, found: Field<'_>) -> CallError {
         CallError::ParamType {
-            method: self.method.name.to_string(),
+            method: self.method.to_string(),
             param: name.into(),
             expected,
             found: found.value_type(),
         }
     }
 
-    fn take_given(&mut self, name: &str) -> Option<Given<'a>> {
-        let place = self.given.iter().position(|(given, _)| given == name)?;
-        Some(self.given.swap_remove(place).1)
+    fn field(&self, name: &str) -> Option<Field<'a>> {
+        let mut fields = self.given.fields();
+        let found = fields.find(|(given, _)| *given == name.as_bytes());
+        found.map(|(_, field)| field)
     }
 
     /// Takes an argument; `None` if it was not given.
@@ -151,8 +165,8 @@ impl<'a> Args<'a> {
     /// # Errors
     /// [`CallError::Encoding`]; this holds for all `take` methods.
     pub fn take(&mut self, name: &str) -> Result<Option<Value>, CallError> {
-        let given = self.take_given(name);
-        Ok(given.map(Given::into_value).transpose()?)
+        let field = self.field(name);
+        Ok(field.map(Field::decode).transpose()?)
     }
 
     /// Returns the taken value of an argument that the call must give.
@@ -169,11 +183,12 @@ impl<'a> Args<'a> {
     /// [`CallError::ParamType`] if the method declares another type for the parameter; this holds
     /// for all typed `take` methods.
     pub fn take_bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, CallError> {
-        match self.take_given(name) {
+        match self.field(name) {
             None => Ok(None),
-            Some(Given::Value(Value::Bytes(bytes))) => Ok(Some(bytes)),
-            Some(Given::Value(Value::Text(text))) => Ok(Some(text.into_bytes())),
-            Some(other) => Err(self.other_type(name, ValueType::Bytes, &other)),
+            Some(field) => match field.as_bytes() {
+                Some(bytes) => Ok(Some(bytes.to_vec())),
+                None => Err(self.other_type(name, ValueType::Bytes, field)),
+            },
         }
     }
 
@@ -182,10 +197,10 @@ impl<'a> Args<'a> {
     /// # Errors
     /// As for [`take_bytes`](Self::take_bytes).
     pub fn take_text(&mut self, name: &str) -> Result<Option<String>, CallError> {
-        match self.take_given(name) {
+        match self.field(name) {
             None => Ok(None),
-            Some(Given::Value(Value::Text(text))) => Ok(Some(text)),
-            Some(other) => Err(self.other_type(name, ValueType::Text, &other)),
+            Some(field) if field.kind == TEXT => Ok(Some(field.text_of()?.into())),
+            Some(field) => Err(self.other_type(name, ValueType::Text, field)),
         }
     }
 
@@ -194,10 +209,13 @@ impl<'a> Args<'a> {
     /// # Errors
     /// As for [`take_bytes`](Self::take_bytes).
     pub fn take_flag(&mut self, name: &str) -> Result<bool, CallError> {
-        match self.take_given(name) {
+        match self.field(name) {
             None => Ok(false),
-            Some(Given::Value(Value::Bool(flag))) => Ok(flag),
-            Some(other) => Err(self.other_type(name, ValueType::Bool, &other)),
+            Some(field) => match field.kind {
+                FALSE => Ok(false),
+                TRUE => Ok(true),
+                _ => Err(self.other_type(name, ValueType::Bool, field)),
+            },
         }
     }
 
@@ -222,15 +240,21 @@ impl<'a> Args<'a> {
     where
         T: TryFrom<i128> + fmt::Display,
     {
-        match self.take_given(name) {
+        match self.field(name) {
             None => Ok(None),
-            Some(Given::Value(Value::Integer(number))) => {
+            Some(field) if field.kind == INTEGER => {
+                let number = field.number()?;
                 number.try_into().map(Some).map_err(|_| {
-                    let reason = format!("expected {min} to {max}, found {number}");
-                    self.refused(name, reason)
+                    // A module would have the code that formats 128 bits for this message alone.
+                    let sign = if number < 0 { "-" } else { "" };
+                    let found = match u64::try_from(number.unsigned_abs()) {
+                        Ok(found) => format!("{sign}{found}"),
+                        Err(_) => "a number of more than 64 bits".into(),
+                    };
+                    self.refused(name, format!("expected {min} to {max}, found {found}"))
                 })
             }
-            Some(other) => Err(self.other_type(name, ValueType::Integer, &other)),
+            Some(field) => Err(self.other_type(name, ValueType::Integer, field)),
         }
     }
 
@@ -245,23 +269,29 @@ impl<'a> Args<'a> {
         name: &str,
         each: &mut dyn FnMut(&Record<'_>) -> Result<(), String>,
     ) -> Result<(), CallError> {
-        let refused = match self.take_given(name) {
-            None => return Ok(()),
-            Some(Given::List(list)) => {
-                let mut values = list.values();
-                Record::show_all(each, |record| values.next_record(record))?
-            }
-            Some(Given::Value(Value::List(values))) => {
-                let mut values = values.iter();
-                Record::show_all(each, |record| {
-                    Ok::<_, CallError>(values.next().map(|value| record.read(value)))
-                })?
-            }
-            Some(other) => return Err(self.other_type(name, ValueType::List, &other)),
+        let Some(list) = self.take_encoded_list(name)? else {
+            return Ok(());
         };
-        match refused {
-            None => Ok(()),
-            Some(reason) => Err(self.refused(name, reason)),
+        let mut records = Records::new(list)?;
+        let (mut record, mut place) = (Record::default(), 0_usize);
+        while let Some(kind) = records.next(&mut record)? {
+            let shown = match kind {
+                RECORD => each(&record),
+                other => Err(format!("expected a record, found {}", type_of(other))),
+            };
+            if let Err(reason) = shown {
+                return Err(self.refused(name, format!("record {place}: {reason}")));
+            }
+            place += 1;
+        }
+        Ok(())
+    }
+
+    fn take_encoded_list(&mut self, name: &str) -> Result<Option<&'a [u8]>, CallError> {
+        match self.field(name) {
+            None => Ok(None),
+            Some(field) if field.kind == LIST => Ok(Some(field.content)),
+            Some(field) => Err(self.other_type(name, ValueType::List, field)),
         }
     }
 
@@ -270,11 +300,9 @@ impl<'a> Args<'a> {
     /// # Errors
     /// As for [`take_bytes`](Self::take_bytes).
     pub fn take_list(&mut self, name: &str) -> Result<Option<Vec<Value>>, CallError> {
-        match self.take_given(name) {
+        match self.take_encoded_list(name)? {
             None => Ok(None),
-            Some(Given::Value(Value::List(values))) => Ok(Some(values)),
-            Some(Given::List(list)) => Ok(Some(list.into_values()?)),
-            Some(other) => Err(self.other_type(name, ValueType::List, &other)),
+            Some(list) => Ok(Some(value_codec::list(list)?)),
         }
     }
 }

@@ -76,6 +76,12 @@ pub trait History {
     /// [`StateMachine::apply`]: super::StateMachine::apply
     fn show(&self, index: ApplyIndex, see: &mut dyn FnMut(&OpView<'_>)) -> Result<()>;
 
+    /// The BLAKE3 hash of some bytes. For a module the host computes it, which takes a hundredth of
+    /// the time and saves the module 6 KB of code.
+    fn hash(&self, bytes: &[u8]) -> [u8; 32] {
+        *blake3::hash(bytes).as_bytes()
+    }
+
     /// Whether exactly this op has been applied.
     fn is_applied(&self, op: &OpRef) -> Result<bool> {
         Ok(self.index_of(op)?.is_some())

@@ -1,10 +1,11 @@
-//! The records of a list, as a call shows them one by one.
+//! Records whose values are not decoded yet.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::machine::{Value, ValueType};
+use crate::machine::ValueType;
+use crate::machine::value_codec::{BYTES, FALSE, INTEGER, LIST, NULL, RECORD, TEXT, TRUE};
 
 /// A record of a list, lent by [`Args::take_records`](crate::machine::Args::take_records).
 #[derive(Debug, Default)]
@@ -13,36 +14,6 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Calls `each` for the values that `next` reads until it returns an error; returns that error.
-    pub(super) fn show_all<E>(
-        each: &mut dyn FnMut(&Record<'_>) -> Result<(), String>,
-        mut next: impl FnMut(&mut Self) -> Result<Option<ValueType>, E>,
-    ) -> Result<Option<String>, E> {
-        let (mut record, mut place) = (Self::default(), 0_usize);
-        while let Some(found) = next(&mut record)? {
-            let shown = match found {
-                ValueType::Record => each(&record),
-                other => Err(format!("expected a record, found {other}")),
-            };
-            if let Err(reason) = shown {
-                return Ok(Some(format!("record {place}: {reason}")));
-            }
-            place += 1;
-        }
-        Ok(None)
-    }
-
-    /// Takes the fields of a value if it is a record; returns the value's type.
-    pub(super) fn read(&mut self, value: &'a Value) -> ValueType {
-        self.fields.clear();
-        if let Value::Record(fields) = value {
-            let fields = fields.iter();
-            let fields = fields.map(|(name, value)| (name.as_bytes(), value.into()));
-            self.fields.extend(fields);
-        }
-        value.value_type()
-    }
-
     /// The fields: name bytes and value. Names are in ascending order.
     #[inline]
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], Field<'a>)> {
@@ -50,42 +21,42 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A field of a record.
+/// A field of a record: an encoded value.
 #[derive(Debug, Clone, Copy)]
-pub struct Field<'a>(pub(super) Plain<'a>);
-
-/// A value as a field stores it.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Plain<'a> {
-    Null,
-    Bytes(&'a [u8]),
-    Text(&'a [u8]),
-    Integer(i128),
-    Other(ValueType),
+pub struct Field<'a> {
+    pub(super) kind: u8,
+    /// What follows the kind; of bytes and texts, without the length.
+    pub(super) content: &'a [u8],
 }
 
-impl<'a> From<&'a Value> for Field<'a> {
-    fn from(value: &'a Value) -> Self {
-        Self(match value {
-            Value::Null => Plain::Null,
-            Value::Bytes(bytes) => Plain::Bytes(bytes),
-            Value::Text(text) => Plain::Text(text.as_bytes()),
-            Value::Integer(number) => Plain::Integer(*number),
-            other => Plain::Other(other.value_type()),
-        })
+/// The type of a value of this kind.
+pub(super) fn type_of(kind: u8) -> ValueType {
+    match kind {
+        FALSE | TRUE => ValueType::Bool,
+        INTEGER => ValueType::Integer,
+        BYTES => ValueType::Bytes,
+        TEXT => ValueType::Text,
+        LIST => ValueType::List,
+        RECORD => ValueType::Record,
+        _ => ValueType::Null,
     }
 }
 
 impl<'a> Field<'a> {
+    pub(super) fn value_type(self) -> ValueType {
+        type_of(self.kind)
+    }
+
+    /// The content of bytes or of a text, if it is one.
+    #[inline]
+    pub(super) fn as_bytes(self) -> Option<&'a [u8]> {
+        matches!(self.kind, BYTES | TEXT).then_some(self.content)
+    }
+
     #[cold]
+    #[inline(never)]
     fn other_than(self, expected: ValueType) -> String {
-        let found = match self.0 {
-            Plain::Null => ValueType::Null,
-            Plain::Bytes(_) => ValueType::Bytes,
-            Plain::Text(_) => ValueType::Text,
-            Plain::Integer(_) => ValueType::Integer,
-            Plain::Other(found) => found,
-        };
+        let found = self.value_type();
         format!("expected {expected}, found {found}")
     }
 
@@ -95,9 +66,9 @@ impl<'a> Field<'a> {
     /// The type that was found.
     #[inline]
     pub fn bytes(self) -> Result<Option<&'a [u8]>, String> {
-        match self.0 {
-            Plain::Null => Ok(None),
-            Plain::Bytes(bytes) | Plain::Text(bytes) => Ok(Some(bytes)),
+        match self.kind {
+            NULL => Ok(None),
+            BYTES | TEXT => Ok(Some(self.content)),
             _ => Err(self.other_than(ValueType::Bytes)),
         }
     }
@@ -107,9 +78,9 @@ impl<'a> Field<'a> {
     /// # Errors
     /// What was found.
     pub fn text(self) -> Result<Option<&'a str>, String> {
-        match self.0 {
-            Plain::Null => Ok(None),
-            Plain::Text(text) => match core::str::from_utf8(text) {
+        match self.kind {
+            NULL => Ok(None),
+            TEXT => match core::str::from_utf8(self.content) {
                 Ok(text) => Ok(Some(text)),
                 Err(error) => Err(error.to_string()),
             },
@@ -122,9 +93,9 @@ impl<'a> Field<'a> {
     /// # Errors
     /// What was found.
     pub fn integer(self) -> Result<Option<i128>, String> {
-        match self.0 {
-            Plain::Null => Ok(None),
-            Plain::Integer(number) => Ok(Some(number)),
+        match self.kind {
+            NULL => Ok(None),
+            INTEGER => self.number().map(Some).map_err(|error| error.to_string()),
             _ => Err(self.other_than(ValueType::Integer)),
         }
     }

@@ -9,13 +9,13 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use unsigned_varint::{decode, encode};
+use lattice_meta::varint;
+use unsigned_varint::decode;
 
-use crate::machine::record::{Field, Plain, Record};
-use crate::machine::{Fields, Value, ValueType};
+use crate::machine::record::{Field, Record};
+use crate::machine::{Fields, Value};
 
 /// The longest encoding of a value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 64 << 20;
@@ -27,14 +27,18 @@ pub const MAX_VALUE_DEPTH: usize = 32;
 /// Capacity that is allocated before the first value of a list is read.
 const FIRST_CAPACITY: usize = 256;
 
-const NULL: u8 = 0;
-const FALSE: u8 = 1;
-const TRUE: u8 = 2;
-const INTEGER: u8 = 3;
-const BYTES: u8 = 4;
-const TEXT: u8 = 5;
-const LIST: u8 = 6;
-const RECORD: u8 = 7;
+/// The longest encoding of a number of 128 bits, and the greatest last byte of one.
+const MAX_NUMBER_LEN: usize = 19;
+const MAX_LAST_BYTE: u8 = 3;
+
+pub(super) const NULL: u8 = 0;
+pub(super) const FALSE: u8 = 1;
+pub(super) const TRUE: u8 = 2;
+pub(super) const INTEGER: u8 = 3;
+pub(super) const BYTES: u8 = 4;
+pub(super) const TEXT: u8 = 5;
+pub(super) const LIST: u8 = 6;
+pub(super) const RECORD: u8 = 7;
 
 /// Why bytes are not the encoding of a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,16 +47,26 @@ pub struct ValueError {
     /// Where decoding stopped.
     pub at: usize,
     /// What was expected there.
-    pub expected: String,
+    pub expected: Cow<'static, str>,
 }
 
-fn append_len(len: usize, bytes: &mut Vec<u8>) {
-    let mut buffer = encode::u64_buffer();
-    let len = u64::try_from(len).unwrap_or(u64::MAX);
-    bytes.extend_from_slice(encode::u64(len, &mut buffer));
+/// Appends a number in LEB128.
+fn append_number(mut number: u128, bytes: &mut Vec<u8>) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            return bytes.push(low);
+        }
+        bytes.push(low | 0x80);
+    }
 }
 
-fn append_bytes(content: &[u8], bytes: &mut Vec<u8>) {
+pub(super) fn append_len(len: usize, bytes: &mut Vec<u8>) {
+    varint::append(u64::try_from(len).unwrap_or(u64::MAX), bytes);
+}
+
+pub(super) fn append_bytes(content: &[u8], bytes: &mut Vec<u8>) {
     append_len(content.len(), bytes);
     bytes.extend_from_slice(content);
 }
@@ -73,8 +87,7 @@ fn append(value: &Value, bytes: &mut Vec<u8>) {
         Value::Bool(true) => bytes.push(TRUE),
         Value::Integer(number) => {
             bytes.push(INTEGER);
-            let mut buffer = encode::u128_buffer();
-            bytes.extend_from_slice(encode::u128(zigzag(*number), &mut buffer));
+            append_number(zigzag(*number), bytes);
         }
         Value::Bytes(content) => {
             bytes.push(BYTES);
@@ -102,7 +115,7 @@ fn append(value: &Value, bytes: &mut Vec<u8>) {
 
 /// Reads bytes from the front. A read that fails returns `None` and stores the reason: a module
 /// spends much of a call here, and a result that holds an error is twice as large as a value.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     rest: &'a [u8],
     values: usize,
@@ -111,17 +124,27 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     #[inline(always)]
-    fn fail<T>(&mut self, expected: impl Into<Cow<'static, str>>) -> Option<T> {
-        self.keep_error(expected.into());
+    fn fail<T>(&mut self, expected: &'static str) -> Option<T> {
+        self.keep_error(expected, None);
+        None
+    }
+
+    /// Fails at a limit, which the text names between `expected` and `what`.
+    #[inline(always)]
+    fn beyond<T>(&mut self, expected: &'static str, most: usize, what: &'static str) -> Option<T> {
+        self.keep_error(expected, Some((most, what)));
         None
     }
 
     #[cold]
     #[inline(never)]
-    fn keep_error(&mut self, expected: Cow<'static, str>) {
+    fn keep_error(&mut self, expected: &'static str, most: Option<(usize, &'static str)>) {
         self.error = Some(ValueError {
             at: self.bytes.len() - self.rest.len(),
-            expected: expected.into_owned(),
+            expected: match most {
+                None => expected.into(),
+                Some((most, what)) => format!("{expected} {most} {what}").into(),
+            },
         });
     }
 
@@ -130,7 +153,7 @@ impl<'a> Reader<'a> {
     fn kind(&mut self) -> Option<u8> {
         self.values += 1;
         if self.values > MAX_VALUES {
-            return self.fail(format!("at most {MAX_VALUES} values"));
+            return self.beyond("at most", MAX_VALUES, "values");
         }
         match self.rest.split_first() {
             Some((&kind, rest)) => {
@@ -159,7 +182,7 @@ impl<'a> Reader<'a> {
             return self.fail("a number in the shortest form");
         };
         let used = &self.rest[..self.rest.len() - rest.len()];
-        if used != encode::u128(number, &mut encode::u128_buffer()) {
+        if used.len() == MAX_NUMBER_LEN && used.last() > Some(&MAX_LAST_BYTE) {
             return self.fail("a number of at most 128 bits");
         }
         self.rest = rest;
@@ -167,7 +190,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length or a count, at most the number of remaining bytes.
-    #[inline]
+    #[inline(never)]
     fn len(&mut self) -> Option<usize> {
         let len = match self.short() {
             Some(byte) => byte.into(),
@@ -177,7 +200,7 @@ impl<'a> Reader<'a> {
         let most = self.rest.len();
         match len <= most {
             true => Some(len),
-            false => self.fail(format!("a length of at most {most} before here")),
+            false => self.beyond("a length of at most", most, "before here"),
         }
     }
 
@@ -224,7 +247,7 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     fn nested(&mut self, kind: u8, depth: usize) -> Option<Value> {
         if depth == MAX_VALUE_DEPTH {
-            return self.fail(format!("at most {MAX_VALUE_DEPTH} levels"));
+            return self.beyond("at most", MAX_VALUE_DEPTH, "levels");
         }
         let count = self.len()?;
         match kind {
@@ -259,7 +282,7 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
             rest: bytes,
@@ -269,7 +292,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Turns a failed read into its stored error.
-    fn result<T>(&mut self, read: Option<T>) -> Result<T, ValueError> {
+    pub(super) fn result<T>(&mut self, read: Option<T>) -> Result<T, ValueError> {
         read.ok_or_else(|| {
             let error = self.error.take();
             error.unwrap_or_else(|| ValueError {
@@ -279,174 +302,151 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Skips a value.
-    fn skip(&mut self, depth: usize) -> Option<()> {
-        match self.kind()? {
+    /// Skips what comes after the kind of a value that is nested in `depth` others, and returns it.
+    #[inline(never)]
+    fn skip(&mut self, kind: u8, depth: usize) -> Option<&'a [u8]> {
+        let from = self.rest;
+        match kind {
             NULL | FALSE | TRUE => {}
             INTEGER => {
                 self.number()?;
             }
-            BYTES | TEXT => {
-                self.content()?;
+            BYTES | TEXT => return self.content(),
+            LIST | RECORD => {
+                if depth == MAX_VALUE_DEPTH {
+                    return self.beyond("at most", MAX_VALUE_DEPTH, "levels");
+                }
+                for _ in 0..self.len()? {
+                    if kind == RECORD {
+                        self.content()?;
+                    }
+                    let kind = self.kind()?;
+                    self.skip(kind, depth + 1)?;
+                }
             }
-            kind @ (LIST | RECORD) => self.skip_nested(kind, depth)?,
             _ => return self.fail("a value of a known kind before here"),
         }
-        Some(())
+        Some(&from[..from.len() - self.rest.len()])
     }
 
-    #[inline(never)]
-    fn skip_nested(&mut self, kind: u8, depth: usize) -> Option<()> {
-        if depth == MAX_VALUE_DEPTH {
-            return self.fail(format!("at most {MAX_VALUE_DEPTH} levels"));
-        }
-        for _ in 0..self.len()? {
-            if kind == RECORD {
-                self.content()?;
-            }
-            self.skip(depth + 1)?;
-        }
-        Some(())
-    }
-
-    /// Skips the values of a list that is an argument.
-    fn skip_list(&mut self) -> Option<List<'a>> {
-        let count = self.len()?;
-        let from = self.rest;
-        for _ in 0..count {
-            self.skip(2)?;
-        }
-        let bytes = &from[..from.len() - self.rest.len()];
-        Some(List { count, bytes })
-    }
-
-    /// The fields of a record; lists are skipped.
-    fn fields(&mut self) -> Option<Vec<Named<'a>>> {
-        let count = self.len()?;
-        let mut fields: Vec<Named<'a>> = Vec::with_capacity(count.min(FIRST_CAPACITY));
-        for _ in 0..count {
-            let name = self.text()?;
-            if fields.last().is_some_and(|(last, _)| **last >= *name) {
-                return self.fail("names in ascending order before here");
-            }
-            let given = match self.rest.first() {
-                Some(&LIST) => {
-                    self.kind()?;
-                    Given::List(self.skip_list()?)
-                }
-                _ => Given::Value(self.value(1)?),
-            };
-            fields.push((name.into(), given));
-        }
-        Some(fields)
-    }
-
-    /// Reads the next value of a list if it is a record; returns its type otherwise. Texts stay
-    /// undecoded.
-    fn plain_record(&mut self, fields: &mut Vec<(&'a [u8], Field<'a>)>) -> Option<ValueType> {
-        fields.clear();
-        if self.rest.first() != Some(&RECORD) {
-            return Some(self.value(2)?.value_type());
-        }
-        self.kind()?;
+    /// The fields of a record that is nested in `depth` others. Their values stay undecoded.
+    fn fields(&mut self, depth: usize, record: &mut Record<'a>) -> Option<()> {
+        record.fields.clear();
         for _ in 0..self.len()? {
             let name = self.content()?;
-            if fields.last().is_some_and(|(last, _)| *last >= name) {
+            if record.fields.last().is_some_and(|(last, _)| *last >= name) {
                 return self.fail("names in ascending order before here");
             }
             let kind = self.kind()?;
-            let value = match kind {
-                BYTES => Plain::Bytes(self.content()?),
-                TEXT => Plain::Text(self.content()?),
-                NULL => Plain::Null,
-                INTEGER => Plain::Integer(unzigzag(self.number()?)),
-                LIST | RECORD => Plain::Other(self.nested(kind, 3)?.value_type()),
-                _ => Plain::Other(self.scalar(kind)?.value_type()),
-            };
-            fields.push((name, Field(value)));
+            let content = self.skip(kind, depth + 1)?;
+            record.fields.push((name, Field { kind, content }));
         }
-        Some(ValueType::Record)
+        Some(())
+    }
+
+    /// The fields of a whole record, as the host of a module encodes it. A list or record that is
+    /// the last value is not read before it is taken: it is the rest of the bytes.
+    fn checked_fields(&mut self, record: &mut Record<'a>) -> Option<()> {
+        let count = self.len()?;
+        for number in 1..=count {
+            let name = self.content()?;
+            let kind = self.kind()?;
+            let content = match kind {
+                LIST | RECORD if number == count => core::mem::take(&mut self.rest),
+                _ => self.skip(kind, 1)?,
+            };
+            record.fields.push((name, Field { kind, content }));
+        }
+        Some(())
     }
 }
 
-/// An argument and its name.
-pub(super) type Named<'a> = (Cow<'a, str>, Given<'a>);
-
-/// An argument as the caller gave it.
-#[derive(Debug)]
-pub(super) enum Given<'a> {
-    Value(Value),
-    List(List<'a>),
-}
-
-/// The encoded values of a list, and how many they are.
-#[derive(Debug)]
-pub(super) struct List<'a> {
-    count: usize,
-    bytes: &'a [u8],
-}
-
-/// Reads the values of a list.
-pub(super) struct Values<'a> {
+/// The records of a list that is an argument.
+pub(super) struct Records<'a> {
     reader: Reader<'a>,
     left: usize,
 }
 
-impl Given<'_> {
-    pub(super) fn value_type(&self) -> ValueType {
-        match self {
-            Self::Value(value) => value.value_type(),
-            Self::List(_) => ValueType::List,
-        }
+impl<'a> Records<'a> {
+    /// Reads an encoded list without its kind.
+    pub(super) fn new(list: &'a [u8]) -> Result<Self, ValueError> {
+        let mut reader = Reader::new(list);
+        let left = reader.len();
+        let left = reader.result(left)?;
+        Ok(Self { reader, left })
     }
 
-    pub(super) fn into_value(self) -> Result<Value, ValueError> {
-        match self {
-            Self::Value(value) => Ok(value),
-            Self::List(list) => list.into_values().map(Value::List),
-        }
-    }
-}
-
-impl<'a> List<'a> {
-    pub(super) fn values(&self) -> Values<'a> {
-        let (reader, left) = (Reader::new(self.bytes), self.count);
-        Values { reader, left }
-    }
-
-    pub(super) fn into_values(self) -> Result<Vec<Value>, ValueError> {
-        let Values { mut reader, left } = self.values();
-        let values = reader.list(left, 2);
-        reader.result(values)
-    }
-}
-
-impl<'a> Values<'a> {
-    /// Reads the next value, if any, into `record`; returns its type.
-    pub(super) fn next_record(
-        &mut self,
-        record: &mut Record<'a>,
-    ) -> Result<Option<ValueType>, ValueError> {
-        match self.left.checked_sub(1) {
-            None => Ok(None),
-            Some(left) => {
-                self.left = left;
-                let read = self.reader.plain_record(&mut record.fields);
-                self.reader.result(read).map(Some)
+    /// Reads the next value of the list, if any: the fields of a record into `record`. Returns its
+    /// kind.
+    pub(super) fn next(&mut self, record: &mut Record<'a>) -> Result<Option<u8>, ValueError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.left = left;
+        let reader = &mut self.reader;
+        let read = reader.kind().and_then(|kind| {
+            match kind {
+                RECORD => reader.fields(2, record)?,
+                _ => drop(reader.skip(kind, 2)?),
             }
-        }
+            Some(kind)
+        });
+        reader.result(read).map(Some)
     }
 }
 
-/// The fields of a record, with lists undecoded; `None` for a value of another type.
-pub(super) fn fields(bytes: &[u8]) -> Result<Option<Vec<Named<'_>>>, ValueError> {
+impl<'a> Field<'a> {
+    /// The decoded number, if the field is an integer.
+    pub(super) fn number(self) -> Result<i128, ValueError> {
+        let mut reader = Reader::new(self.content);
+        let number = reader.number();
+        reader.result(number).map(unzigzag)
+    }
+
+    /// Decodes the value of an argument.
+    pub(super) fn decode(self) -> Result<Value, ValueError> {
+        match self.kind {
+            BYTES => return Ok(Value::Bytes(self.content.to_vec())),
+            TEXT => return Ok(Value::Text(self.text_of()?.into())),
+            _ => {}
+        }
+        let mut reader = Reader::new(self.content);
+        let value = match self.kind {
+            LIST | RECORD => reader.nested(self.kind, 1),
+            kind => reader.scalar(kind),
+        };
+        reader.result(value)
+    }
+
+    /// The content as a text.
+    pub(super) fn text_of(self) -> Result<&'a str, ValueError> {
+        core::str::from_utf8(self.content).map_err(|_| ValueError {
+            at: 0,
+            expected: "a text in UTF-8".into(),
+        })
+    }
+}
+
+/// The values of an encoded list without its kind, which is an argument.
+pub(super) fn list(bytes: &[u8]) -> Result<Vec<Value>, ValueError> {
+    let mut reader = Reader::new(bytes);
+    let values = reader.len().and_then(|count| reader.list(count, 2));
+    reader.result(values)
+}
+
+/// The fields of an encoded record, undecoded; `None` for a value of another type.
+pub(super) fn record(bytes: &[u8], is_checked: bool) -> Result<Option<Record<'_>>, ValueError> {
     if bytes.len() > MAX_VALUE_BYTES || bytes.first() != Some(&RECORD) {
         return Ok(None);
     }
-    let mut reader = Reader::new(bytes);
-    let fields = reader.kind().and_then(|_| reader.fields());
-    let fields = fields.filter(|_| reader.rest.is_empty());
-    reader.result(fields).map(Some)
+    let (mut reader, mut record) = (Reader::new(bytes), Record::default());
+    let read = reader.kind().and_then(|_| match is_checked {
+        true => reader.checked_fields(&mut record),
+        false => reader.fields(0, &mut record),
+    });
+    let read = read.filter(|()| reader.rest.is_empty());
+    reader.result(read)?;
+    Ok(Some(record))
 }
 
 impl Value {
@@ -467,7 +467,7 @@ impl Value {
         let mut reader = Reader::new(bytes);
         let value = match bytes.len() <= MAX_VALUE_BYTES {
             true => reader.value(0),
-            false => reader.fail(format!("at most {MAX_VALUE_BYTES} bytes")),
+            false => reader.beyond("at most", MAX_VALUE_BYTES, "bytes"),
         };
         let value = value.filter(|_| reader.rest.is_empty());
         reader.result(value)

@@ -1,16 +1,16 @@
 //! Queries called by name.
 
-use alloc::string::ToString;
+use alloc::format;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 use lattice_backend::backend::Direction;
-use lattice_backend::machine::{Args, CallError, DataRead, History, MachineError, Value};
+use lattice_backend::machine::{Args, CallError, DataRead, Fields, History, MachineError, Value};
 
 use crate::KvMachine;
 use crate::methods::command::bytes;
 use crate::range::KeyRange;
-use crate::read::{self, Sibling};
+use crate::read;
 
 type Answer = Result<Value, MachineError<CallError>>;
 
@@ -54,25 +54,23 @@ pub(super) fn scan(
     if limit == 0 {
         return Ok(Value::List(records));
     }
-    let mut push = |record| {
-        records.push(record);
+    let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
+    let mut push = |key: &[u8], value: Option<&[u8]>| {
+        let mut record: Fields = [("key", bytes(key))].into();
+        if let Some(value) = value {
+            record.insert("value", bytes(value));
+        }
+        records.push(Value::Record(record));
         match records.len() == limit {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
     };
-    let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
     if keys_only {
-        read::scan_keys(data, &range, direction, |key| {
-            push(Value::record([("key", bytes(key))]))
-        })?;
+        read::scan_keys(data, &range, direction, &mut |key| push(key, None))?;
     } else {
-        read::scan(data, &range, direction, |key, value| {
-            push(Value::record([
-                ("key", bytes(key)),
-                ("value", bytes(value)),
-            ]))
-        })?;
+        let mut both = |key: &[u8], value: &[u8]| push(key, Some(value));
+        read::scan(data, &range, direction, &mut both)?;
     }
     Ok(Value::List(records))
 }
@@ -84,7 +82,7 @@ pub(super) fn count(
     _: &dyn History,
 ) -> Answer {
     let mut count: u64 = 0;
-    read::scan_keys(data, &range(&mut args)?, Direction::Forward, |_| {
+    read::scan_keys(data, &range(&mut args)?, Direction::Forward, &mut |_| {
         count += 1;
         ControlFlow::Continue(())
     })?;
@@ -97,18 +95,18 @@ pub(super) fn conflicts(
     data: &dyn DataRead,
     history: &dyn History,
 ) -> Answer {
-    let siblings = read::conflicts(data, history, &bytes(&mut args, "key")?)?;
-    Ok(Value::List(siblings.into_iter().map(record).collect()))
-}
-
-fn record(sibling: Sibling) -> Value {
-    Value::record([
-        ("value", Value::Bytes(sibling.value)),
-        ("author", Value::Text(sibling.op.author.to_string())),
-        ("seq", sibling.op.seq.into()),
-        ("op", Value::Text(sibling.op.id.to_string())),
-        ("hlc", sibling.hlc.to_u64().into()),
-    ])
+    let key = bytes(&mut args, "key")?;
+    let mut all = Vec::new();
+    read::show_conflicts(data, history, &key, &mut |stamp, value| {
+        all.push(Value::record([
+            ("value", Value::Bytes(value.to_vec())),
+            ("author", Value::Text(format!("{}", stamp.op.author))),
+            ("seq", stamp.op.seq.into()),
+            ("op", Value::Text(format!("{}", stamp.op.id))),
+            ("hlc", stamp.hlc.to_u64().into()),
+        ]));
+    })?;
+    Ok(Value::List(all))
 }
 
 pub(super) fn conflicted_keys(
@@ -118,14 +116,14 @@ pub(super) fn conflicted_keys(
     _: &dyn History,
 ) -> Answer {
     let limit = limit(&mut args)?;
-    let mut keys = Vec::<Vec<u8>>::new();
-    while keys.len() < limit {
-        match read::next_conflicted(data, keys.last().map(Vec::as_slice))? {
-            Some(key) => keys.push(key),
-            None => break,
-        }
+    let (mut keys, mut last) = (Vec::new(), None::<Vec<u8>>);
+    while keys.len() < limit
+        && let Some(key) = read::next_conflicted(data, last.as_deref())?
+    {
+        keys.push(Value::Bytes(key.clone()));
+        last = Some(key);
     }
-    Ok(Value::List(keys.into_iter().map(Value::Bytes).collect()))
+    Ok(Value::List(keys))
 }
 
 fn range(args: &mut Args<'_>) -> Result<KeyRange, CallError> {
@@ -134,10 +132,10 @@ fn range(args: &mut Args<'_>) -> Result<KeyRange, CallError> {
         None => KeyRange::ALL,
     };
     if let Some(from) = args.take_bytes("from")? {
-        range = range.starting(from);
+        range.start_at(from);
     }
     if let Some(to) = args.take_bytes("to")? {
-        range = range.ending(to);
+        range.end_before(to);
     }
     Ok(range)
 }

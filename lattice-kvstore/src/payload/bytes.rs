@@ -38,9 +38,12 @@ impl Payload<'_> {
             for place in &write.supersedes {
                 bytes.extend_from_slice(&place.to_le_bytes());
             }
-            bytes.push(u8::from(write.value.is_some()));
-            if let Some(value) = write.value {
-                append_bytes(value, &mut bytes);
+            match write.value {
+                None => bytes.push(0),
+                Some(value) => {
+                    bytes.push(1);
+                    append_bytes(value, &mut bytes);
+                }
             }
         }
         bytes
@@ -70,7 +73,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Payload<'_>, PayloadError> {
         return Ok(payload);
     }
     Err(match bytes.first() {
-        Some(&found) if found != FORMAT => PayloadError::Format { found },
+        Some(&found) if found != FORMAT => PayloadError::Format {
+            found: found.into(),
+        },
         _ => PayloadError::Bytes {
             at: bytes.len() - reader.rest.len(),
             expected: reader.expected,

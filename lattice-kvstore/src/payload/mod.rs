@@ -63,8 +63,8 @@ pub(crate) enum PayloadError {
     TooLong { found: usize },
     #[error("not the encoding of a payload, at byte {at}: expected {expected}")]
     Bytes { at: usize, expected: &'static str },
-    #[error("expected payload format {FORMAT}, found {found}")]
-    Format { found: u8 },
+    #[error("expected payload format {}, found {found}", u32::from(FORMAT))]
+    Format { found: u32 },
     #[error("a payload writes to 1 key or more, found none")]
     NoWrites,
     #[error("an empty key")]

@@ -96,7 +96,9 @@ fn other_formats_are_refused_by_their_first_byte() {
     for found in [0, 2, 255] {
         assert_eq!(
             Payload::decode(&[found]),
-            Err(PayloadError::Format { found })
+            Err(PayloadError::Format {
+                found: found.into()
+            })
         );
     }
     assert!(matches!(

@@ -58,8 +58,8 @@ impl<'a> Cell<'a> {
         read().ok_or_else(|| damaged("a cell of a key-value store", row))
     }
 
-    /// Encodes a cell's row.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// Makes `row` the cell's row.
+    pub(crate) fn encode_to(&self, row: &mut Vec<u8>) {
         let (first, count, value) = match *self {
             Self::Inside { index, value } => (index.get() << 2 | INSIDE, None, value),
             Self::Apart { index } => (index.get() << 2 | APART, None, &[][..]),
@@ -67,12 +67,19 @@ impl<'a> Cell<'a> {
                 (current.get() << 2 | SIBLINGS, Some(count), &[][..])
             }
         };
-        let mut row = Vec::with_capacity(2 * varint::MAX_LEN + value.len());
-        varint::append(first, &mut row);
+        row.clear();
+        varint::append(first, row);
         if let Some(count) = count {
-            varint::append(count, &mut row);
+            varint::append(count, row);
         }
         row.extend_from_slice(value);
+    }
+
+    /// The cell's row.
+    #[cfg(test)]
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut row = Vec::new();
+        self.encode_to(&mut row);
         row
     }
 

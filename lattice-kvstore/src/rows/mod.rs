@@ -34,8 +34,9 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use lattice_backend::backend::{BackendError, PrefixSpan, Result, Table};
+use lattice_backend::machine::History;
 use lattice_backend::op::{ApplyIndex, OpRef, Stamp};
-use lattice_meta::{Hlc, OpId, PubKey, varint};
+use lattice_meta::{Hlc, OpId, PubKey, readable_start, varint};
 
 const CELL: u8 = b'c';
 const VALUE: u8 = b'v';
@@ -51,6 +52,8 @@ pub(crate) const FIRST_CELL: [u8; 1] = [CELL];
 pub(crate) const AFTER_CELLS: [u8; 1] = [CELL + 1];
 /// Prefix of the keys of marks.
 pub(crate) const MARK_PREFIX: [u8; 1] = [MARK];
+/// The end of the range of all marks, exclusive.
+pub(crate) const AFTER_MARKS: [u8; 1] = [MARK + 1];
 /// Prefix of the keys of siblings.
 pub(crate) const SIBLING_PREFIX: [u8; 1] = [SIBLING];
 
@@ -82,8 +85,19 @@ pub(crate) fn cell_key(key: &[u8]) -> Vec<u8> {
     [&[CELL], key].concat()
 }
 
+/// Makes `cell_key` the key of a cell's row.
+pub(crate) fn set_cell_key(cell_key: &mut Vec<u8>, key: &[u8]) {
+    cell_key.clear();
+    cell_key.push(CELL);
+    cell_key.extend_from_slice(key);
+}
+
 /// Calls `work` with the key of a cell's row, which is on the stack if it is short.
-pub(crate) fn with_cell_key<T>(key: &[u8], work: impl FnOnce(&[u8]) -> T) -> T {
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+pub(crate) fn with_cell_key(
+    key: &[u8],
+    work: &mut dyn FnMut(&[u8]) -> Result<bool>,
+) -> Result<bool> {
     let mut short = [CELL; 64];
     match short.get_mut(1..=key.len()) {
         Some(place) => {
@@ -176,38 +190,40 @@ fn split_sibling_key(row_key: &[u8]) -> Option<(&[u8], &[u8])> {
     (suffix.len() == SIBLING_SUFFIX_LEN).then_some((key, suffix))
 }
 
-/// The range of all marks of an op.
-pub(crate) fn mark_span(op: OpHash) -> PrefixSpan {
-    PrefixSpan::new(&[&[MARK], &op.0.as_bytes()[..]].concat())
+/// The prefix of the keys of all marks of an op.
+pub(crate) fn mark_prefix(op: OpHash) -> [u8; 1 + 32] {
+    let mut prefix = [MARK; 1 + 32];
+    prefix[1..].copy_from_slice(&op.0);
+    prefix
 }
 
-/// The hash of a reference, which names an op in its marks. It is computed once, however many keys
-/// have marks of the op.
+/// The BLAKE3 hash of a reference, which names an op in its marks. It is computed once for all keys
+/// that have marks of the op.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OpHash(blake3::Hash);
+pub(crate) struct OpHash([u8; 32]);
 
 impl OpHash {
-    pub(crate) fn of(op: &OpRef) -> Self {
-        Self(blake3::hash(&op.to_key()))
+    pub(crate) fn of(op: &OpRef, history: &dyn History) -> Self {
+        Self(history.hash(&op.to_key()))
     }
 }
 
-/// The hash of a user's key, which names the key in its marks. A long key is hashed once, however
-/// many ops have marks there.
+/// The BLAKE3 hash of a user's key, which names the key in its marks. A key is hashed once for all
+/// ops that have marks there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct KeyHash(blake3::Hash);
+pub(crate) struct KeyHash([u8; 32]);
 
 impl KeyHash {
-    pub(crate) fn of(key: &[u8]) -> Self {
-        Self(blake3::hash(key))
+    pub(crate) fn of(key: &[u8], history: &dyn History) -> Self {
+        Self(history.hash(key))
     }
 }
 
 /// The key of a mark's row.
 pub(crate) fn mark_key(op: OpHash, key: KeyHash) -> [u8; 1 + 32 + 32] {
     let mut row_key = [MARK; 1 + 32 + 32];
-    row_key[1..33].copy_from_slice(op.0.as_bytes());
-    row_key[33..].copy_from_slice(key.0.as_bytes());
+    row_key[1..33].copy_from_slice(&op.0);
+    row_key[33..].copy_from_slice(&key.0);
     row_key
 }
 
@@ -238,13 +254,12 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*chunk)
 }
 
+#[cold]
+#[inline(never)]
 pub(crate) fn damaged(expected: &'static str, found: &[u8]) -> BackendError {
-    let shown = &found[..found.len().min(16)];
-    BackendError::row(
-        Table::Data,
-        expected,
-        format!("{} bytes: {}", found.len(), shown.escape_ascii()),
-    )
+    let shown = readable_start(found, 16);
+    let found = format!("{} bytes: {shown}", found.len());
+    BackendError::row(Table::Data, expected, found)
 }
 
 #[cfg(test)]

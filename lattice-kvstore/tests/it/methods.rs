@@ -27,7 +27,10 @@ fn call<const N: usize>(method: &str, args: [(&str, Value); N]) -> Result<Comman
     let MethodCall::Command(command) = entry.call else {
         panic!("{method} is not a command");
     };
-    command(&machine, Args::new(&entry.method, Value::record(args))?)
+    command(
+        &machine,
+        Args::new(&entry.method, &Value::record(args).to_bytes())?,
+    )
 }
 
 #[test]

@@ -90,7 +90,8 @@ impl Host {
         let MethodCall::Query(query) = entry.call else {
             panic!("{method} is not a query");
         };
-        let args = Args::new(&entry.method, args)?;
+        let args = args.to_bytes();
+        let args = Args::new(&entry.method, &args)?;
         query(&machine, args, &self.data, &self.past)
     }
 }

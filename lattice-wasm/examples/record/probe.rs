@@ -72,7 +72,7 @@ fn ask(rng: &mut Rng, ops: &[Op]) -> Call {
 fn payload(rng: &mut Rng, ops: &[Op]) -> Vec<u8> {
     let (export, imports) = match rng.below(8) {
         0 => (1, ROWS),
-        1 => (2, &[LOG][..]),
+        1 => (2, ALWAYS),
         _ => (0, ALL),
     };
     let mut program = program(rng, ops, export, imports);
@@ -103,6 +103,16 @@ fn len(rng: &mut Rng, end: usize) -> u32 {
         0 => u32::MAX - small(rng, 9),
         1 => 0x3_0000,
         _ => small(rng, end),
+    }
+}
+
+/// How many bytes to hash: most often about the length of some half chunks of BLAKE3, up to 10
+/// chunks; at times few bytes or many more; rarely more than the memory has.
+fn hashed_len(rng: &mut Rng) -> u32 {
+    match rng.below(8) {
+        0 => len(rng, 0x2_0000),
+        1 => len(rng, 130),
+        _ => 511 + 512 * small(rng, 20) + small(rng, 3),
     }
 }
 
@@ -142,12 +152,16 @@ const OP: u32 = 8;
 const ELEMENT: u32 = 9;
 const FAIL: u32 = 10;
 const LOG: u32 = 11;
-/// The imports available in `apply`, in `settle` and in `query`.
+const HASH: u32 = 12;
+/// The imports available in `apply`, in `settle`, in `query`, and in any call.
 const ALL: &[u32] = &[
-    GET, GET, PUT, PUT, PUT, REMOVE, SCAN, SCAN, SCAN, COUNT, NUMBER, STAMP, OP, LOG,
+    GET, GET, PUT, PUT, PUT, REMOVE, SCAN, SCAN, SCAN, COUNT, NUMBER, STAMP, OP, LOG, HASH,
 ];
-const ROWS: &[u32] = &[GET, PUT, PUT, REMOVE, SCAN, LOG];
-const READS: &[u32] = &[GET, GET, SCAN, SCAN, SCAN, COUNT, NUMBER, STAMP, OP, LOG];
+const ROWS: &[u32] = &[GET, PUT, PUT, REMOVE, SCAN, LOG, HASH];
+const READS: &[u32] = &[
+    GET, GET, SCAN, SCAN, SCAN, COUNT, NUMBER, STAMP, OP, LOG, HASH,
+];
+const ALWAYS: &[u32] = &[LOG, HASH];
 
 /// A key of 0 to 3 bytes, with few distinct bytes.
 fn key(rng: &mut Rng) -> [u32; 2] {
@@ -199,6 +213,7 @@ fn call(rng: &mut Rng, ops: &[Op], imports: &[u32]) -> [u32; 8] {
         STAMP => call.extend([apply_index(rng, ops), buffer(rng)]),
         OP => call.extend([apply_index(rng, ops), buffer(rng), len(rng, 400)]),
         LOG => call.extend([small(rng, 3), buffer(rng), len(rng, 16)]),
+        HASH => call.extend([buffer(rng), hashed_len(rng), buffer(rng)]),
         _ => call.extend([buffer(rng), len(rng, 16), buffer(rng), len(rng, 16)]),
     }
     call.resize(8, 0);

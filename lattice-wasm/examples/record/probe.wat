@@ -21,6 +21,7 @@
   (import "lattice1" "element" (func $element (param i32 i32 i32 i32 i32)))
   (import "lattice1" "fail" (func $fail (param i32 i32)))
   (import "lattice1" "log" (func $log (param i32 i32 i32)))
+  (import "lattice1" "hash" (func $hash (param i32 i32 i32)))
   (memory (export "memory") 3)
   (data (i32.const 0x2000) "expected a program")
   (global $next (mut i32) (i32.const 0x10000))
@@ -35,9 +36,9 @@
     (i32.load (i32.add (local.get $call) (i32.mul (i32.const 4) (local.get $nth)))))
 
   (func $call (param $c i32) (result i64)
-    (block $log (block $fail (block $element (block $op (block $stamp (block $number (block $count
-    (block $scan (block $remove (block $put (block $take (block $get
-      (br_table $get $take $put $remove $scan $count $number $stamp $op $element $fail $log
+    (block $hash (block $log (block $fail (block $element (block $op (block $stamp (block $number
+    (block $count (block $scan (block $remove (block $put (block $take (block $get
+      (br_table $get $take $put $remove $scan $count $number $stamp $op $element $fail $log $hash
         (call $arg (local.get $c) (i32.const 0))))
       (return (call $get
         (call $arg (local.get $c) (i32.const 1)) (call $arg (local.get $c) (i32.const 2))
@@ -75,6 +76,10 @@
         (call $arg (local.get $c) (i32.const 1)) (call $arg (local.get $c) (i32.const 2)))
       (return (i64.const 0)))
       (call $log
+        (call $arg (local.get $c) (i32.const 1)) (call $arg (local.get $c) (i32.const 2))
+        (call $arg (local.get $c) (i32.const 3)))
+      (return (i64.const 0)))
+      (call $hash
         (call $arg (local.get $c) (i32.const 1)) (call $arg (local.get $c) (i32.const 2))
         (call $arg (local.get $c) (i32.const 3)))
       (i64.const 0))

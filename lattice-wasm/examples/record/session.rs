@@ -258,8 +258,10 @@ impl<'a> Session<'a> {
         let MethodCall::Command(command) = entry.call else {
             return Err(format!("{name} is no command").into());
         };
-        let input = Args::new(&entry.method, args.clone())?.into_record()?;
-        let command = command(&self.machine, Args::new(&entry.method, args)?)?;
+        let args = args.to_bytes();
+        let args = Args::new(&entry.method, &args)?;
+        let input = args.to_bytes();
+        let command = command(&self.machine, args)?;
         let outcome = match self.replicas[at].engine.append(command) {
             Ok(receipt) => {
                 let op = self.replicas[at].engine.op_at(receipt.index)?;
@@ -272,8 +274,7 @@ impl<'a> Session<'a> {
             Err(error) => return Err(error.into()),
         };
         if at == 0 {
-            self.tape
-                .call("prepare", number, &input.to_bytes(), &outcome);
+            self.tape.call("prepare", number, &input, &outcome);
         }
         self.catch_up(at)
     }
@@ -284,16 +285,17 @@ impl<'a> Session<'a> {
         let MethodCall::Query(query) = entry.call else {
             return Err(format!("{name} is no query").into());
         };
-        let input = Args::new(&entry.method, args.clone())?.into_record()?;
+        let args = args.to_bytes();
+        let args = Args::new(&entry.method, &args)?;
+        let input = args.to_bytes();
         let snapshot = self.replicas[0].engine.snapshot()?;
-        let args = Args::new(&entry.method, args)?;
         let outcome = match query(&self.machine, args, &snapshot, &snapshot.history()) {
             Ok(answer) => Outcome::Answer(answer.to_bytes()),
             Err(MachineError::Refused(error)) => refused(error)?,
             Err(MachineError::Backend(BackendError::Fault(_))) => Outcome::Fault,
             Err(error) => return Err(error.into()),
         };
-        self.tape.call("query", number, &input.to_bytes(), &outcome);
+        self.tape.call("query", number, &input, &outcome);
         Ok(())
     }
 

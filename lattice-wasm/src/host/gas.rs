@@ -33,6 +33,12 @@ fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
+impl Default for Gas {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
 impl Gas {
     pub(crate) fn new(input_bytes: usize) -> Self {
         let input = count(input_bytes);

@@ -1,4 +1,4 @@
-//! The functions that a module may import.
+//! What the functions do that a module may import.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -6,10 +6,13 @@ use lattice_backend::backend::{BackendError, Direction};
 use lattice_backend::machine::{DataRead, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 use wasmi::errors::HostError;
-use wasmi::{Caller, Error, Func, Store, TrapCode};
+use wasmi::{Caller, Error, TrapCode};
 
-use crate::abi::{GAS_PER_ELEMENT, MAX_ELEMENTS, MAX_LOG_LINES, MAX_MESSAGE_BYTES, SCAN_ENDED};
-use crate::host::{Context, Data, trap};
+use crate::abi::{
+    BYTES_HASHED_PER_GAS, GAS_PER_ELEMENT, MAX_ELEMENTS, MAX_LOG_LINES, MAX_MESSAGE_BYTES,
+    SCAN_ENDED,
+};
+use crate::host::{Context, Data, Reach, trap};
 use crate::text::text;
 
 type Result<T> = std::result::Result<T, BackendError>;
@@ -26,17 +29,17 @@ impl std::fmt::Display for Ended {
 
 impl HostError for Ended {}
 
-/// Runs an import: `work` gets the module's memory and the context.
-fn import<'a, T>(
-    mut caller: Caller<'_, Context<'a>>,
-    work: impl FnOnce(&mut [u8], &mut Context<'a>) -> Result<T>,
+/// Runs an import: `work` gets the module's memory, the context, and what the call can reach.
+pub(super) fn import<T>(
+    mut caller: Caller<'_, Context>,
+    work: impl FnOnce(&mut [u8], &mut Context, &mut Reach<'_>) -> Result<T>,
 ) -> std::result::Result<T, Error> {
     let memory = caller.data().memory;
     let before = caller.data().gas.allowed();
     let outcome = match memory {
         Some(memory) => {
             let (bytes, context) = memory.data_and_store_mut(&mut caller);
-            work(bytes, context)
+            Reach::with(|reach| work(bytes, context, reach))
         }
         None => Err(trap("an import is called before the module has a memory")),
     };
@@ -98,8 +101,8 @@ fn rows<'b>(data: &'b Data<'_>, name: &str) -> Result<&'b dyn DataRead> {
     }
 }
 
-fn history<'a>(context: &Context<'a>, name: &str) -> Result<&'a dyn History> {
-    context.history.ok_or_else(|| unavailable(name))
+fn history<'a>(reach: &Reach<'a>, name: &str) -> Result<&'a dyn History> {
+    reach.history.ok_or_else(|| unavailable(name))
 }
 
 /// Copies bytes to the module's buffer, or parks them until the module takes them if they do not
@@ -111,9 +114,10 @@ fn deliver(bytes: &[u8], buffer: &mut [u8], parked: &mut Option<Vec<u8>>) {
     }
 }
 
-fn get(
+pub(super) fn get(
     memory: &mut [u8],
-    context: &mut Context<'_>,
+    context: &mut Context,
+    reach: &mut Reach<'_>,
     (key, key_len): (u32, u32),
     (buffer, capacity): (u32, u32),
 ) -> Result<i64> {
@@ -124,7 +128,7 @@ fn get(
     let buffer = write(memory, buffer, capacity)?;
     context.parked = None;
     // Not by `show`: the host caches the rows that an op has read, and compares its puts with them.
-    let found = rows(&context.data, "get")?.get(&context.scratch)?;
+    let found = rows(&reach.data, "get")?.get(&context.scratch)?;
     context.gas.handle(context.scratch.len());
     match found {
         None => Ok(-1),
@@ -137,7 +141,7 @@ fn get(
     }
 }
 
-fn take(memory: &mut [u8], context: &mut Context<'_>, buffer: u32) -> Result<()> {
+pub(super) fn take(memory: &mut [u8], context: &mut Context, buffer: u32) -> Result<()> {
     let parked = context.parked.take();
     let parked = parked.ok_or_else(|| trap("`take` has nothing to give"))?;
     let len = u32::try_from(parked.len()).map_err(|_| beyond(buffer, u32::MAX))?;
@@ -146,34 +150,40 @@ fn take(memory: &mut [u8], context: &mut Context<'_>, buffer: u32) -> Result<()>
     Ok(())
 }
 
-fn put(
+pub(super) fn put(
     memory: &[u8],
-    context: &mut Context<'_>,
+    context: &mut Context,
+    reach: &mut Reach<'_>,
     (key, key_len): (u32, u32),
     (value, value_len): (u32, u32),
 ) -> Result<()> {
     let (key, value) = (read(memory, key, key_len)?, read(memory, value, value_len)?);
     context.gas.handle(key.len() + value.len());
-    match &mut context.data {
+    match &mut reach.data {
         Data::Write(rows) => rows.put(key, value),
         _ => Err(unavailable("put")),
     }
 }
 
-fn remove(memory: &[u8], context: &mut Context<'_>, key: u32, key_len: u32) -> Result<()> {
+pub(super) fn remove(
+    memory: &[u8],
+    context: &mut Context,
+    reach: &mut Reach<'_>,
+    (key, key_len): (u32, u32),
+) -> Result<()> {
     let key = read(memory, key, key_len)?;
     context.gas.handle(key.len());
-    match &mut context.data {
+    match &mut reach.data {
         Data::Write(rows) => rows.remove(key),
         _ => Err(unavailable("remove")),
     }
 }
 
 /// The bounds of a range, as a module passes them.
-struct Range {
-    flags: u32,
-    start: (u32, u32),
-    end: (u32, u32),
+pub(super) struct Range {
+    pub(super) flags: u32,
+    pub(super) start: (u32, u32),
+    pub(super) end: (u32, u32),
 }
 
 fn bound(flag: u32, key: Vec<u8>) -> Result<Bound<Vec<u8>>> {
@@ -185,9 +195,10 @@ fn bound(flag: u32, key: Vec<u8>) -> Result<Bound<Vec<u8>>> {
     }
 }
 
-fn scan(
+pub(super) fn scan(
     memory: &mut [u8],
-    context: &mut Context<'_>,
+    context: &mut Context,
+    reach: &mut Reach<'_>,
     range: &Range,
     (buffer, capacity): (u32, u32),
 ) -> Result<i64> {
@@ -211,7 +222,7 @@ fn scan(
     let (mut filled, mut nth, mut needed) = (0_usize, 0_u64, None);
     let gas = &mut context.gas;
     let mut is_full = false;
-    rows(&context.data, "scan")?
+    rows(&reach.data, "scan")?
         .range(span, direction)?
         .visit(&mut |row| {
             let (key, value) = (row.key, row.value);
@@ -242,13 +253,18 @@ fn scan(
     }
 }
 
-fn count(context: &Context<'_>) -> Result<i64> {
-    Ok(history(context, "count")?.count()?.cast_signed())
+pub(super) fn count(reach: &Reach<'_>) -> Result<i64> {
+    Ok(history(reach, "count")?.count()?.cast_signed())
 }
 
-fn number(memory: &mut [u8], context: &mut Context<'_>, op: u32, out: u32) -> Result<u32> {
+pub(super) fn number(
+    memory: &mut [u8],
+    context: &mut Context,
+    reach: &Reach<'_>,
+    (op, out): (u32, u32),
+) -> Result<u32> {
     let op = OpRef::from_key(read(memory, op, 72)?).expect("it has 72 bytes");
-    let found = history(context, "number")?.index_of(&op)?;
+    let found = history(reach, "number")?.index_of(&op)?;
     let out = write(memory, out, 8)?;
     context.gas.earn(1, 72);
     match found {
@@ -282,8 +298,13 @@ fn of_index<T>(
     }
 }
 
-fn stamp(memory: &mut [u8], context: &mut Context<'_>, index: u64, out: u32) -> Result<()> {
-    let history = history(context, "stamp")?;
+pub(super) fn stamp(
+    memory: &mut [u8],
+    context: &mut Context,
+    reach: &Reach<'_>,
+    (index, out): (u64, u32),
+) -> Result<()> {
+    let history = history(reach, "stamp")?;
     let stamp = of_index(history, index, |index| history.stamp(index))?;
     context.scratch.clear();
     append_stamp(&stamp, &mut context.scratch);
@@ -293,9 +314,10 @@ fn stamp(memory: &mut [u8], context: &mut Context<'_>, index: u64, out: u32) -> 
     Ok(())
 }
 
-fn op(
+pub(super) fn op(
     memory: &mut [u8],
-    context: &mut Context<'_>,
+    context: &mut Context,
+    reach: &mut Reach<'_>,
     index: u64,
     (buffer, capacity): (u32, u32),
 ) -> Result<i64> {
@@ -303,7 +325,7 @@ fn op(
     let (mut len, bytes) = (0, &mut context.scratch);
     let parked = &mut context.parked;
     *parked = None;
-    let history = context.history.ok_or_else(|| unavailable("op"))?;
+    let history = history(reach, "op")?;
     let mut see = |op: &OpView<'_>| {
         bytes.clear();
         let stamp = Stamp {
@@ -321,17 +343,19 @@ fn op(
     length(len)
 }
 
-fn element(
+pub(super) fn element(
     memory: &[u8],
-    context: &mut Context<'_>,
+    context: &mut Context,
+    reach: &mut Reach<'_>,
     row: u32,
     (key, key_len): (u32, u32),
     (value, value_len): (u32, u32),
 ) -> Result<()> {
     let (key, value) = (read(memory, key, key_len)?, read(memory, value, value_len)?);
-    let Some(elements) = &mut context.elements else {
+    let Some(each) = &mut reach.each else {
         return Err(unavailable("element"));
     };
+    let elements = &mut context.elements;
     if row >= elements.rows || row < elements.row {
         let rows = elements.rows;
         return Err(trap(format!(
@@ -347,130 +371,36 @@ fn element(
     }
     context.gas.handle(key.len() + value.len());
     context.gas.spend(GAS_PER_ELEMENT);
-    (elements.each)(row, key, value);
+    each(row, key, value);
     Ok(())
 }
 
-fn fail(memory: &[u8], message: u32, len: u32) -> Result<()> {
+pub(super) fn hash(
+    memory: &mut [u8],
+    context: &mut Context,
+    at: u32,
+    len: u32,
+    out: u32,
+) -> Result<()> {
+    let bytes = read(memory, at, len)?;
+    context.gas.handle(bytes.len() + blake3::OUT_LEN);
+    context.gas.spend(u64::from(len) / BYTES_HASHED_PER_GAS);
+    let hash = blake3::hash(bytes);
+    let len = u32::try_from(blake3::OUT_LEN).expect("a hash is short");
+    write(memory, out, len)?.copy_from_slice(hash.as_bytes());
+    Ok(())
+}
+
+pub(super) fn fail(memory: &[u8], message: u32, len: u32) -> Result<()> {
     let message = read(memory, message, len)?;
     Err(trap(text(message, MAX_MESSAGE_BYTES)))
 }
 
-fn log(memory: &[u8], context: &mut Context<'_>, message: u32, len: u32) -> Result<()> {
+pub(super) fn log(memory: &[u8], context: &mut Context, message: u32, len: u32) -> Result<()> {
     context.log_lines += 1;
     if context.log_lines > MAX_LOG_LINES {
         return Err(trap(format!("more than {MAX_LOG_LINES} lines in the log")));
     }
     // The text is checked and discarded: log lines are part of no result.
     read(memory, message, len).map(drop)
-}
-
-/// An import by its name, for the instance of this store.
-pub(crate) fn function<'a>(store: &mut Store<Context<'a>>, name: &str) -> Option<Func> {
-    Some(match name {
-        "get" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>,
-             key: u32,
-             key_len: u32,
-             buffer: u32,
-             capacity: u32| {
-                import(caller, |memory, context| {
-                    get(memory, context, (key, key_len), (buffer, capacity))
-                })
-            },
-        ),
-        "take" => Func::wrap(store, |caller: Caller<'_, Context<'a>>, buffer: u32| {
-            import(caller, |memory, context| take(memory, context, buffer))
-        }),
-        "put" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>,
-             key: u32,
-             key_len: u32,
-             value: u32,
-             value_len: u32| {
-                import(caller, |memory, context| {
-                    put(memory, context, (key, key_len), (value, value_len))
-                })
-            },
-        ),
-        "remove" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>, key: u32, key_len: u32| {
-                import(caller, |memory, context| {
-                    remove(memory, context, key, key_len)
-                })
-            },
-        ),
-        "scan" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>,
-             flags: u32,
-             start: u32,
-             start_len: u32,
-             end: u32,
-             end_len: u32,
-             buffer: u32,
-             capacity: u32| {
-                let range = Range {
-                    flags,
-                    start: (start, start_len),
-                    end: (end, end_len),
-                };
-                import(caller, |memory, context| {
-                    scan(memory, context, &range, (buffer, capacity))
-                })
-            },
-        ),
-        "count" => Func::wrap(store, |caller: Caller<'_, Context<'a>>| {
-            import(caller, |_, context| count(context))
-        }),
-        "number" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>, op: u32, out: u32| {
-                import(caller, |memory, context| number(memory, context, op, out))
-            },
-        ),
-        "stamp" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>, index: u64, out: u32| {
-                import(caller, |memory, context| stamp(memory, context, index, out))
-            },
-        ),
-        "op" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>, index: u64, buffer: u32, capacity: u32| {
-                import(caller, |memory, context| {
-                    op(memory, context, index, (buffer, capacity))
-                })
-            },
-        ),
-        "element" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>,
-             row: u32,
-             key: u32,
-             key_len: u32,
-             value: u32,
-             value_len: u32| {
-                import(caller, |memory, context| {
-                    element(memory, context, row, (key, key_len), (value, value_len))
-                })
-            },
-        ),
-        "fail" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>, text: u32, len: u32| {
-                import(caller, |memory, _| fail(memory, text, len))
-            },
-        ),
-        "log" => Func::wrap(
-            store,
-            |caller: Caller<'_, Context<'a>>, _level: u32, text: u32, len: u32| {
-                import(caller, |memory, context| log(memory, context, text, len))
-            },
-        ),
-        _ => return None,
-    })
 }

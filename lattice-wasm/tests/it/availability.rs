@@ -14,7 +14,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// The calls in which each import is available.
-const AVAILABLE: [(&str, &str, &[&str]); 12] = [
+const AVAILABLE: [(&str, &str, &[&str]); 13] = [
     (
         "get",
         "(drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 9)))",
@@ -60,6 +60,11 @@ const AVAILABLE: [(&str, &str, &[&str]); 12] = [
         "element",
         "(call $element (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1))",
         &["elements"],
+    ),
+    (
+        "hash",
+        "(call $hash (i32.const 0) (i32.const 9) (i32.const 32))",
+        &CALLS,
     ),
     (
         "log",

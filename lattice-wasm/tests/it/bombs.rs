@@ -20,8 +20,8 @@ fn filled(body: &str) -> Vec<u8> {
         ""
     };
     let module = |count: usize| {
-        // The functions have numbers after those of the 12 imports.
-        let calls = many(count, |nth| format!("(call {} {argument})", 12 + nth));
+        // The functions have numbers after those of the 13 imports.
+        let calls = many(count, |nth| format!("(call {} {argument})", 13 + nth));
         let functions = format!("(func {body})").repeat(count);
         wasm(&manifest(), &format!("{functions} {}", apply(&calls)))
     };

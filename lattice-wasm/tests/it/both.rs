@@ -41,7 +41,7 @@ impl<M: StoreCode> Both<M> {
     /// The command of a call by name.
     pub(crate) fn command(&self, name: &str, given: Value) -> BothCommand<M::Command> {
         let method = &self.pair(name).0.method;
-        command(self, Args::new(method, given).unwrap()).unwrap()
+        command(self, Args::new(method, &given.to_bytes()).unwrap()).unwrap()
     }
 
     fn pair(&self, name: &str) -> (&MethodEntry<M>, &MethodEntry<WasmMachine>) {
@@ -70,15 +70,16 @@ fn command<M: StoreCode>(
     both: &Both<M>,
     given: Args<'_>,
 ) -> std::result::Result<BothCommand<M::Command>, CallError> {
-    let (native, wasm) = both.pair(&given.method().name);
+    let (native, wasm) = both.pair(given.method());
     let given = args(given);
     let (MethodCall::Command(native_fn), MethodCall::Command(wasm_fn)) = (native.call, wasm.call)
     else {
         panic!("a command is a command in both");
     };
-    let wasm_args = Args::new(&wasm.method, given.clone()).unwrap();
+    let given = given.to_bytes();
+    let wasm_args = Args::new(&wasm.method, &given).unwrap();
     let wasm = wasm_fn(&both.wasm, wasm_args).unwrap();
-    let native = native_fn(&both.native, Args::new(&native.method, given).unwrap())?;
+    let native = native_fn(&both.native, Args::new(&native.method, &given).unwrap())?;
     Ok(BothCommand { native, wasm })
 }
 
@@ -88,15 +89,16 @@ fn query<M: StoreCode>(
     data: &dyn DataRead,
     history: &dyn History,
 ) -> std::result::Result<Value, MachineError<CallError>> {
-    let (native, wasm) = both.pair(&given.method().name);
+    let (native, wasm) = both.pair(given.method());
     let given = args(given);
     let (MethodCall::Query(native_fn), MethodCall::Query(wasm_fn)) = (native.call, wasm.call)
     else {
         panic!("a query is a query in both");
     };
-    let wasm_args = Args::new(&wasm.method, given.clone()).unwrap();
+    let bytes = given.to_bytes();
+    let wasm_args = Args::new(&wasm.method, &bytes).unwrap();
     let from_wasm = wasm_fn(&both.wasm, wasm_args, data, history);
-    let native_args = Args::new(&native.method, given.clone()).unwrap();
+    let native_args = Args::new(&native.method, &bytes).unwrap();
     let from_native = native_fn(&both.native, native_args, data, history);
     match (&from_native, &from_wasm) {
         (Ok(one), Ok(other)) => assert_eq!(one, other, "{}({given:?})", native.method.name),

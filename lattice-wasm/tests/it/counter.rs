@@ -210,7 +210,11 @@ fn command(machine: &WasmMachine, number: i128) -> WasmCommand {
     let MethodCall::Command(command) = add.call else {
         panic!("`add` is a command");
     };
-    command(machine, Args::new(&add.method, n(number)).unwrap()).unwrap()
+    command(
+        machine,
+        Args::new(&add.method, &n(number).to_bytes()).unwrap(),
+    )
+    .unwrap()
 }
 
 #[test]

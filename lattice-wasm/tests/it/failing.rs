@@ -152,5 +152,5 @@ pub(crate) fn command(machine: &WasmMachine, payload: &[u8]) -> WasmCommand {
         panic!("{} is a command", entry.method.name);
     };
     let args = Value::record([("arg", Value::Bytes(payload.to_vec()))]);
-    command(machine, Args::new(&entry.method, args).unwrap()).unwrap()
+    command(machine, Args::new(&entry.method, &args.to_bytes()).unwrap()).unwrap()
 }

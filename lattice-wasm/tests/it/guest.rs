@@ -27,6 +27,7 @@ pub(crate) const IMPORTS: &str = r#"
     (import "lattice1" "number" (func $number (param i32 i32) (result i32)))
     (import "lattice1" "stamp" (func $stamp (param i64 i32)))
     (import "lattice1" "op" (func $op (param i64 i32 i32) (result i64)))
+    (import "lattice1" "hash" (func $hash (param i32 i32 i32)))
     (import "lattice1" "element" (func $element (param i32 i32 i32 i32 i32)))
     (import "lattice1" "fail" (func $fail (param i32 i32)))
     (import "lattice1" "log" (func $log (param i32 i32 i32)))
@@ -313,7 +314,8 @@ pub(crate) fn ask(machine: &WasmMachine) -> std::result::Result<Value, MachineEr
     let MethodCall::Query(query) = entry.call else {
         panic!("{} is a query", entry.method.name);
     };
-    let args = Args::new(&entry.method, Value::Null).unwrap();
+    let args = Value::Null.to_bytes();
+    let args = Args::new(&entry.method, &args).unwrap();
     let answer = query(machine, args, &MapRows::default(), &Ops::new(3));
     answer.map_err(|error| match error {
         MachineError::Refused(error) => MachineError::Refused(error.to_string()),
@@ -328,7 +330,8 @@ pub(crate) fn make(machine: &WasmMachine) -> std::result::Result<Vec<u8>, Machin
     let MethodCall::Command(command) = entry.call else {
         panic!("{} is a command", entry.method.name);
     };
-    let args = Args::new(&entry.method, Value::Null).unwrap();
+    let args = Value::Null.to_bytes();
+    let args = Args::new(&entry.method, &args).unwrap();
     let command = command(machine, args).unwrap();
     let payload = machine.prepare(&command, &MapRows::default(), &Ops::new(3));
     payload.map_err(|error| match error {

@@ -13,7 +13,7 @@ const END: u32 = 4 << 16;
 
 /// Each import that takes addresses: its arguments, where `A` and `L` stand for an address and its
 /// length, and whether it has a result.
-const WITH_PLACES: [(&str, &[&str], bool); 10] = [
+const WITH_PLACES: [(&str, &[&str], bool); 11] = [
     ("get", &["A", "L", "0", "0"], true),
     ("get", &["0", "0", "A", "L"], true),
     ("put", &["A", "L", "0", "0"], false),
@@ -22,6 +22,7 @@ const WITH_PLACES: [(&str, &[&str], bool); 10] = [
     ("scan", &["0", "A", "L", "0", "0", "0", "0"], true),
     ("scan", &["0", "0", "0", "A", "L", "0", "0"], true),
     ("scan", &["0", "0", "0", "0", "0", "A", "L"], true),
+    ("hash", &["A", "L", "0"], false),
     ("fail", &["A", "L"], false),
     ("log", &["0", "A", "L"], false),
 ];
@@ -87,6 +88,7 @@ fn places_of_a_fixed_length_beyond_the_memory() {
         ("(drop (call $number (i32.const 0) (i32.const X)))", 8),
         ("(drop (call $number (i32.const X) (i32.const 0)))", 72),
         ("(call $stamp (i64.const 1) (i32.const X))", 80),
+        ("(call $hash (i32.const 0) (i32.const 3) (i32.const X))", 32),
         (
             "(drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0)))
              (call $take (i32.const X))",

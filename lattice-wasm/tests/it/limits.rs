@@ -200,5 +200,5 @@ fn imports() {
     let code = load(&manifest(), IMPORTS).unwrap();
     assert_eq!(code.store_type().as_str(), "org.example.hostile");
     let twice = format!(r#"{IMPORTS} (import "lattice1" "count" (func (result i64)))"#);
-    assert_eq!(limit(&wasm(&manifest(), &twice)), Some(("imports", 12, 13)));
+    assert_eq!(limit(&wasm(&manifest(), &twice)), Some(("imports", 13, 14)));
 }

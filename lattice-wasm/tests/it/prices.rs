@@ -69,6 +69,9 @@ fn no_instruction_takes_much_longer_than_its_gas_price() {
         ("count", "(loop (drop (call $count)) (br 0))".into()),
         ("get of nothing", "(loop (drop (call $get (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0))) (br 0))".into()),
         ("get of nothing, 128 KiB", "(loop (drop (call $get (i32.const 0) (i32.const 0x20000) (i32.const 0) (i32.const 0))) (br 0))".into()),
+        ("hash of nothing", "(loop (call $hash (i32.const 0) (i32.const 0) (i32.const 0)) (br 0))".into()),
+        ("hash of 1 KiB", "(loop (call $hash (i32.const 0) (i32.const 1024) (i32.const 0)) (br 0))".into()),
+        ("hash of 128 KiB", "(loop (call $hash (i32.const 0) (i32.const 0x20000) (i32.const 0)) (br 0))".into()),
         ("scan of nothing", "(loop (drop (call $scan (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))) (br 0))".into()),
     ];
     // Data from history earns gas, so that these run 30 times as long.

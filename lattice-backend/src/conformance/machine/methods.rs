@@ -82,7 +82,8 @@ fn call<M: StateMachine>(machine: &M, entry: &MethodEntry<M>) -> Result<(), Brok
         let given = method.params.iter().filter(|param| all || param.required);
         let args = given.map(|param| (param.name.to_string(), example(param.value_type)));
         // `Args` must accept every argument's name and type.
-        let args = Args::new(method, Value::Record(args.collect()));
+        let args = Value::Record(args.collect()).to_bytes();
+        let args = Args::new(method, &args);
         let args = args.map_err(|error| broken(error.to_string()))?;
         let doing = format!("method `{}`", method.name);
         match entry.call {

@@ -15,7 +15,7 @@ fn command(method: &str, fields: Value) -> Result<ReleaseCommand, CallError> {
     let MethodCall::Command(command) = entry.call else {
         panic!("{method} is not a command");
     };
-    command(&machine, Args::new(&entry.method, fields)?)
+    command(&machine, Args::new(&entry.method, &fields.to_bytes())?)
 }
 
 fn text(text: impl ToString) -> Value {

@@ -84,7 +84,12 @@ impl MapData {
         let MethodCall::Query(query) = entry.call else {
             panic!("{method} is not a query");
         };
-        query(&machine, Args::new(&entry.method, args)?, self, &NoHistory)
+        query(
+            &machine,
+            Args::new(&entry.method, &args.to_bytes())?,
+            self,
+            &NoHistory,
+        )
     }
 
     /// The answer of a query that must succeed.

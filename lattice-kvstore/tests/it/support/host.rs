@@ -185,7 +185,8 @@ impl Host {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let args = Args::new(&entry.method, Value::Record(args))?;
+        let args = Value::Record(args).to_bytes();
+        let args = Args::new(&entry.method, &args)?;
         query(&self.machine, args, &self.data, &self.applied).map_err(refusal)
     }
 

@@ -257,7 +257,9 @@ fn prepare(
     let MethodCall::Command(command) = entry.call else {
         panic!("`do` is a command");
     };
-    let command = command(&machine, Args::new(&entry.method, args).unwrap()).unwrap();
+    let args = args.to_bytes();
+    let args = Args::new(&entry.method, &args).unwrap();
+    let command = command(&machine, args).unwrap();
     machine.prepare(&command, &Data::default(), &Past)
 }
 
@@ -275,7 +277,8 @@ fn query(answer: &[u8]) -> std::result::Result<Value, MachineError<CallError>> {
     let MethodCall::Query(query) = entry.call else {
         panic!("`ask` is a query");
     };
-    let args = Args::new(&entry.method, Value::Null).unwrap();
+    let args = Value::Null.to_bytes();
+    let args = Args::new(&entry.method, &args).unwrap();
     query(&machine, args, &Data::default(), &Past)
 }
 
