@@ -222,7 +222,10 @@ fn argument(error: &CallError) -> (u8, String) {
             format!("{param}\0expected {expected}, found {found}"),
         ),
         CallError::Encoding(error) => fail(format_args!("{error}")),
-        _ => fail(format_args!("a call of a method that is not there")),
+        CallError::UnknownParam { param, .. } => {
+            (ARGUMENT, format!("{param}\0expected no such argument"))
+        }
+        _ => (ARGUMENT, "\0the arguments are not accepted".into()),
     }
 }
 

@@ -89,7 +89,7 @@ impl Heap {
         let start = next.wrapping_add(next.addr().wrapping_neg() & (layout.align() - 1));
         self.reach(start.wrapping_add(layout.size()));
         self.blocks.set(self.blocks.get() + 1);
-        // SAFETY: the front is behind the stack, and the sum does not overflow, as below.
+        // SAFETY: the front is after the stack, and the sum does not overflow, as below.
         unsafe { NonNull::new_unchecked(start) }
     }
 

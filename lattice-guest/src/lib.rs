@@ -55,6 +55,7 @@ macro_rules! export {
             const MANIFEST_LEN: usize =
                 $crate::backend::machine::manifest::encoded_len::<Machine>();
 
+            // Not `#[used]`, which would put a second copy into the module's data.
             #[unsafe(link_section = "lattice.store")]
             static MANIFEST: [u8; MANIFEST_LEN] =
                 $crate::backend::machine::manifest::encode::<Machine, MANIFEST_LEN>();

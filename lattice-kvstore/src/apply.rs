@@ -13,7 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use lattice_backend::backend::{BackendError, Direction, Result, Table};
+use lattice_backend::backend::{BackendError, Direction, PrefixSpan, Result, Span, Table};
 use lattice_backend::machine::{DataWrite, History};
 use lattice_backend::op::{ApplyIndex, OpRef, OpView, Stamp};
 use lattice_meta::readable_start;
@@ -72,19 +72,17 @@ pub(crate) fn apply(
 /// The op's name in marks, if an applied op supersedes its value at any key. Most stores have no
 /// marks, and looking for any mark is cheaper than hashing the op's name.
 fn marked(op: &OpRef, data: &dyn DataWrite, history: &dyn History) -> Result<Option<OpHash>> {
-    let is_marked = |prefix: &[u8]| -> Result<bool> {
-        let span = (
-            Bound::Included(prefix),
-            Bound::Excluded(&rows::AFTER_MARKS[..]),
-        );
-        let mut marks = data.range(span, Direction::Forward)?;
-        Ok(marks.next()?.is_some_and(|row| row.key.starts_with(prefix)))
+    let has_rows = |span: Span<'_>| -> Result<bool> {
+        let mut rows = data.range(span, Direction::Forward)?;
+        Ok(rows.next()?.is_some())
     };
-    if !is_marked(&rows::MARK_PREFIX)? {
+    let first = Bound::Included(&rows::MARK_PREFIX[..]);
+    if !has_rows((first, Bound::Excluded(&rows::AFTER_MARKS[..])))? {
         return Ok(None);
     }
     let op = OpHash::of(op, history);
-    Ok(is_marked(&rows::mark_prefix(op))?.then_some(op))
+    let marks = PrefixSpan::new(&rows::mark_prefix(op));
+    Ok(has_rows(marks.span())?.then_some(op))
 }
 
 /// Removes an op's mark at a key, if it exists.

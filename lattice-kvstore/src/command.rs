@@ -9,7 +9,7 @@ use crate::order::order;
 
 /// A batch of writes that is applied as a whole or not at all, under conditions if it has any.
 ///
-/// If a key is written several times, the last write counts.
+/// If a key is written several times, the last write counts. All are kept in memory until then.
 #[derive(Debug, Clone, Default)]
 pub struct Command {
     /// In the order given, but for a write that directly follows one to the same key.

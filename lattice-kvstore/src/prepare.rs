@@ -23,11 +23,11 @@ pub(crate) fn prepare(
     for (key, expected) in &command.expectations {
         check_expectation(key, expected, data, history)?;
     }
-    let (mut ops, mut superseded) = (Vec::new(), Vec::new());
+    let (mut ops, mut spans) = (Vec::new(), Vec::new());
     for (key, _) in &writes {
         let first = ops.len();
         read::head_ops(data, history, key, &mut ops)?;
-        superseded.push(first..ops.len());
+        spans.push(first..ops.len());
     }
     let refs = sorted(&ops);
     let mut places = Vec::with_capacity(ops.len());
@@ -37,22 +37,25 @@ pub(crate) fn prepare(
             Err(_) => unreachable!("refs are all superseded ops"),
         }
     }
-    let mut heads = Heads { places, superseded };
-    fit(&writes, refs.len(), &mut heads, room)?;
-    Ok(encode(&writes, &refs, &heads))
+    let mut superseded = Superseded {
+        places,
+        writes: spans,
+    };
+    fit(&writes, refs.len(), &mut superseded, room)?;
+    Ok(encode(&writes, &refs, &superseded))
 }
 
 /// The values that writes supersede.
-struct Heads {
+struct Superseded {
     /// Where the op of each is in the refs.
     places: Vec<usize>,
     /// For each write, those that it supersedes: the current one first.
-    superseded: Vec<Range<usize>>,
+    writes: Vec<Range<usize>>,
 }
 
-impl Heads {
+impl Superseded {
     fn of(&self, write: usize) -> &[usize] {
-        &self.places[self.superseded[write].clone()]
+        &self.places[self.writes[write].clone()]
     }
 }
 
@@ -153,9 +156,14 @@ fn sorted(ops: &[OpRef]) -> Vec<OpRef> {
 /// Drops siblings that do not fit into one op. A put replaces the current value and as many others
 /// as fit; the rest stays in conflict and shrinks with each further put. A delete removes all
 /// values or is refused, since reads would return a value that it left.
-fn fit(writes: &[Write<'_>], refs: usize, heads: &mut Heads, room: usize) -> Result<(), KvRefusal> {
+fn fit(
+    writes: &[Write<'_>],
+    refs: usize,
+    superseded: &mut Superseded,
+    room: usize,
+) -> Result<(), KvRefusal> {
     let (mut written, mut has_siblings) = (0, false);
-    for siblings in &heads.superseded {
+    for siblings in &superseded.writes {
         written += usize::from(!siblings.is_empty());
         has_siblings |= siblings.len() > 1;
     }
@@ -168,9 +176,9 @@ fn fit(writes: &[Write<'_>], refs: usize, heads: &mut Heads, room: usize) -> Res
     if !has_siblings {
         return Ok(());
     }
-    let mut weight = Weight::of(writes, MAX_PAYLOAD_BYTES - room, refs, heads);
+    let mut weight = Weight::of(writes, MAX_PAYLOAD_BYTES - room, refs, superseded);
     for (number, (key, value)) in writes.iter().enumerate() {
-        let Some((_, others)) = heads.of(number).split_first() else {
+        let Some((_, others)) = superseded.of(number).split_first() else {
             continue;
         };
         let fitting = others
@@ -184,7 +192,7 @@ fn fit(writes: &[Write<'_>], refs: usize, heads: &mut Heads, room: usize) -> Res
                 siblings: 1 + others.len(),
             });
         }
-        let siblings = &mut heads.superseded[number];
+        let siblings = &mut superseded.writes[number];
         siblings.end = siblings.start + 1 + fitting;
         spare -= fitting;
     }
@@ -201,14 +209,14 @@ struct Weight {
 
 impl Weight {
     /// Counts the current values only, which never exceed the limit: each key is in the payload.
-    fn of(writes: &[Write<'_>], len: usize, refs: usize, heads: &Heads) -> Self {
+    fn of(writes: &[Write<'_>], len: usize, refs: usize, superseded: &Superseded) -> Self {
         let mut weight = Self {
             payload_len: len,
             keys_len: writes.iter().map(|(key, _)| key.len()).sum(),
             has: vec![false; refs],
         };
         for number in 0..writes.len() {
-            if let Some(&op) = heads.of(number).first() {
+            if let Some(&op) = superseded.of(number).first() {
                 weight.payload_len += usize::from(!weight.has[op]) * OpRef::KEY_LEN;
                 weight.has[op] = true;
             }
@@ -232,12 +240,12 @@ impl Weight {
 }
 
 /// Encodes writes and the refs to the values that they supersede.
-fn encode(writes: &[Write<'_>], refs: &[OpRef], heads: &Heads) -> Vec<u8> {
+fn encode(writes: &[Write<'_>], refs: &[OpRef], superseded: &Superseded) -> Vec<u8> {
     const UNUSED: u32 = u32::MAX;
     // The place of each ref among those that are still used.
     let mut places = vec![UNUSED; refs.len()];
     for number in 0..writes.len() {
-        for &op in heads.of(number) {
+        for &op in superseded.of(number) {
             places[op] = 0;
         }
     }
@@ -250,7 +258,7 @@ fn encode(writes: &[Write<'_>], refs: &[OpRef], heads: &Heads) -> Vec<u8> {
     }
     let mut all = Vec::with_capacity(writes.len());
     for (number, (key, value)) in writes.iter().enumerate() {
-        let (siblings, mut supersedes) = (heads.of(number), Vec::new());
+        let (siblings, mut supersedes) = (superseded.of(number), Vec::new());
         // Refs are in order, so the places of ordered ops are in order.
         for by in order(siblings.len(), &|a, b| siblings[a] < siblings[b]) {
             supersedes.push(places[siblings[by]]);

@@ -12,7 +12,7 @@
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::code::{Code, WeakCode};
@@ -28,15 +28,16 @@ const MAX_PAGES: u64 = 4;
 /// How long the thread sleeps before it reads the flags again.
 const PAUSE: Duration = Duration::from_micros(100);
 /// How long it does so after it has last found one set.
-const ATTENTION: Duration = Duration::from_millis(20);
-/// How long it then waits to be woken before it drops the instances that are ready.
+const ATTENTION: Duration = Duration::from_millis(5);
+/// After this time without an op of a module, its instances are dropped.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The instances of a module that are made and not used, or used and not dropped.
 pub(crate) struct Shelf {
     is_small: bool,
     ready: Mutex<Vec<Running>>,
-    used: Mutex<Vec<Running>>,
+    /// `None` if the thread does not know the module.
+    used: Mutex<Option<Vec<Running>>>,
     /// Whether an instance was taken since the thread has filled the shelf.
     is_asked: AtomicBool,
     /// Whether the thread reads that flag.
@@ -46,9 +47,19 @@ pub(crate) struct Shelf {
 /// Whether the thread has to be woken.
 static IS_ASLEEP: AtomicBool = AtomicBool::new(false);
 
-fn lock(instances: &Mutex<Vec<Running>>) -> MutexGuard<'_, Vec<Running>> {
+fn lock<T>(instances: &Mutex<T>) -> MutexGuard<'_, T> {
     // A vector that a panicking thread pushes to or pops from is still a vector.
     instances.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks unless another thread has locked. Threads that carry out ops do not wait here; nor does a
+/// process that was forked while the thread had a lock.
+fn try_lock<T>(instances: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match instances.try_lock() {
+        Ok(locked) => Some(locked),
+        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 impl Shelf {
@@ -57,7 +68,7 @@ impl Shelf {
         Self {
             is_small,
             ready: Mutex::new(Vec::new()),
-            used: Mutex::new(Vec::new()),
+            used: Mutex::new(None),
             is_asked: AtomicBool::new(false),
             is_known: AtomicBool::new(false),
         }
@@ -65,8 +76,11 @@ impl Shelf {
 
     /// Takes an instance, if one is ready, and has the shelf filled again.
     pub(crate) fn take(&self, code: impl FnOnce() -> WeakCode) -> Option<Running> {
-        let requests = requests().filter(|_| self.is_small)?;
-        let ready = lock(&self.ready).pop();
+        if !self.is_small {
+            return None;
+        }
+        let requests = requests()?;
+        let ready = try_lock(&self.ready).and_then(|mut ready| ready.pop());
         if !self.is_asked.swap(true, Ordering::SeqCst) {
             let is_known = self.is_known.load(Ordering::SeqCst);
             if !is_known || IS_ASLEEP.swap(false, Ordering::SeqCst) {
@@ -78,14 +92,14 @@ impl Shelf {
     }
 
     /// Drops a used instance, or leaves that to the thread.
-    pub(crate) fn discard(&self, running: Running) {
-        if self.is_known.load(Ordering::SeqCst) && running.pages() <= MAX_PAGES {
-            let mut used = lock(&self.used);
-            if used.len() < READY {
-                return used.push(running);
-            }
+    pub(crate) fn discard(&self, mut running: Running) {
+        if running.pages() <= MAX_PAGES
+            && let Some(mut used) = try_lock(&self.used)
+            && let Some(used) = used.as_mut().filter(|used| used.len() < READY)
+        {
+            running.context().drop_buffers();
+            used.push(running);
         }
-        drop(running);
     }
 
     /// Fills the shelf if an instance was taken; returns whether one was.
@@ -93,8 +107,8 @@ impl Shelf {
         if !self.is_asked.swap(false, Ordering::SeqCst) {
             return false;
         }
-        // Outside of the lock, which others wait for.
-        let used = take(&mut *lock(&self.used));
+        // Dropped outside of the lock.
+        let used = lock(&self.used).as_mut().map(take);
         drop(used);
         while lock(&self.ready).len() < READY {
             match Running::make(code) {
@@ -106,11 +120,16 @@ impl Shelf {
         true
     }
 
+    fn begin(&self) {
+        *lock(&self.used) = Some(Vec::new());
+    }
+
     fn clear(&self) {
         self.is_known.store(false, Ordering::SeqCst);
         self.is_asked.store(false, Ordering::SeqCst);
-        let cleared = [&self.ready, &self.used].map(|instances| take(&mut *lock(instances)));
-        drop(cleared);
+        let used = lock(&self.used).take();
+        let ready = take(&mut *lock(&self.ready));
+        drop((used, ready));
     }
 }
 
@@ -131,9 +150,15 @@ fn requests() -> Option<&'static Sender<WeakCode>> {
     requests.as_ref()
 }
 
+/// A module whose flag the thread reads.
+struct Known {
+    code: WeakCode,
+    /// When the thread has last found it set.
+    last: Instant,
+}
+
 fn serve(requests: &Receiver<WeakCode>) {
-    // The modules whose flags the thread reads.
-    let mut known = Vec::<WeakCode>::new();
+    let mut known = Vec::<Known>::new();
     loop {
         let woken = match known.is_empty() {
             true => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -144,36 +169,60 @@ fn serve(requests: &Receiver<WeakCode>) {
                 add(&mut known, request);
                 attend(&mut known, requests);
             }
-            Err(RecvTimeoutError::Timeout) => {
-                for code in take(&mut known).iter().filter_map(WeakCode::upgrade) {
-                    code.shelf().clear();
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => known.retain(|known| !known.is_over()),
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-fn add(known: &mut Vec<WeakCode>, request: WeakCode) {
+fn add(known: &mut Vec<Known>, request: WeakCode) {
     if let Some(code) = request.upgrade()
         && !code.shelf().is_known.swap(true, Ordering::SeqCst)
     {
-        known.push(request);
+        code.shelf().begin();
+        known.push(Known {
+            code: request,
+            last: Instant::now(),
+        });
+    }
+}
+
+impl Known {
+    /// Fills the shelf if an instance was taken; returns whether one was.
+    fn fill(&mut self) -> bool {
+        let code = self.code.upgrade();
+        let is_asked = code.is_some_and(|code| code.shelf().fill(&code));
+        if is_asked {
+            self.last = Instant::now();
+        }
+        is_asked
+    }
+
+    /// Clears the shelf of a module that has not run for a while; returns whether it did, or the
+    /// module is gone.
+    fn is_over(&self) -> bool {
+        let Some(code) = self.code.upgrade() else {
+            return true;
+        };
+        let is_over = self.last.elapsed() >= IDLE;
+        if is_over {
+            code.shelf().clear();
+        }
+        is_over
     }
 }
 
 /// Fills shelves until none was asked for a while.
-fn attend(known: &mut Vec<WeakCode>, requests: &Receiver<WeakCode>) {
+fn attend(known: &mut Vec<Known>, requests: &Receiver<WeakCode>) {
     IS_ASLEEP.store(false, Ordering::SeqCst);
     let mut last = Instant::now();
     loop {
         requests.try_iter().for_each(|request| add(known, request));
         let mut is_asked = false;
-        known.retain(|code| {
-            let code = code.upgrade();
-            is_asked |= code.as_ref().is_some_and(|code| code.shelf().fill(code));
-            code.is_some()
-        });
+        for known in known.iter_mut() {
+            is_asked |= known.fill();
+        }
+        known.retain(|known| !known.is_over());
         if is_asked {
             last = Instant::now();
             IS_ASLEEP.store(false, Ordering::SeqCst);
@@ -209,6 +258,21 @@ mod tests {
         lock(&code.shelf().ready).len()
     }
 
+    fn used(code: &Code) -> Option<usize> {
+        lock(&code.shelf().used).as_ref().map(Vec::len)
+    }
+
+    /// Takes instances until the shelf is full. A thread that sleeps for a second in between finds
+    /// it cleared, and asks again.
+    fn fills(code: &Code) -> bool {
+        becomes(|| {
+            if ready(code) < READY {
+                drop(code.ready());
+            }
+            ready(code) == READY
+        })
+    }
+
     #[test]
     fn a_shelf_is_filled_after_an_instance_was_taken_and_cleared_when_none_is() {
         if requests().is_none() {
@@ -221,47 +285,91 @@ mod tests {
             "nothing is made for code that does not run"
         );
         assert!(code.ready().is_none());
-        assert!(becomes(|| ready(&code) == READY));
+        assert!(fills(&code));
         // While the thread reads the flags, and after it has fallen asleep.
         for _ in 0..2 {
             for _ in 0..READY {
-                if let Some(running) = code.ready() {
-                    code.discard(running);
-                }
-                assert!(becomes(|| ready(&code) == READY));
+                drop(code.ready());
+                assert!(fills(&code));
             }
             assert!(becomes(|| IS_ASLEEP.load(Ordering::SeqCst)));
         }
         assert!(becomes(|| ready(&code) == 0), "an idle module has none");
-        assert!(lock(&code.shelf().used).is_empty());
+        assert_eq!(used(&code), None);
         assert!(code.ready().is_none());
-        assert!(becomes(|| ready(&code) == READY), "it is known again");
+        assert!(fills(&code), "it is known again");
     }
 
     #[test]
-    fn used_instances_are_dropped_with_the_next_filling_and_few_are_kept() {
+    fn an_idle_module_is_cleared_while_another_is_busy() {
         if requests().is_none() {
             return;
         }
-        let code = Code::new(guests::COUNTER).unwrap();
-        // The thread does not know the code yet: these are dropped at once.
-        code.discard(Running::make(&code).unwrap());
-        assert!(lock(&code.shelf().used).is_empty());
-        assert!(code.ready().is_none());
-        assert!(becomes(|| ready(&code) == READY));
-        for _ in 0..2 * READY {
-            code.discard(Running::make(&code).unwrap());
-        }
-        assert!(lock(&code.shelf().used).len() <= READY);
-        drop(code.ready());
-        assert!(becomes(|| lock(&code.shelf().used).is_empty()));
+        let [idle, busy] = [(); 2].map(|()| Code::new(guests::COUNTER).unwrap());
+        assert!(fills(&idle));
+        assert!(becomes(|| {
+            drop(busy.ready());
+            ready(&idle) == 0
+        }));
+        assert!(fills(&busy));
     }
 
     #[test]
-    fn large_instances_are_not_made_ahead() {
-        let shelf = Shelf::new(false);
+    fn few_used_instances_are_kept_until_the_shelf_is_filled() {
+        if requests().is_none() {
+            return;
+        }
+        // A shelf that the thread fills only when this test tells it to.
+        let code = Code::new(guests::COUNTER).unwrap();
+        let discard = || code.discard(Running::make(&code).unwrap());
+        discard();
+        assert_eq!(
+            used(&code),
+            None,
+            "the thread does not know it: dropped at once"
+        );
+        code.shelf().begin();
+        for _ in 0..2 * READY {
+            discard();
+        }
+        assert_eq!(used(&code), Some(READY));
+        code.shelf().is_asked.store(true, Ordering::SeqCst);
+        assert!(code.shelf().fill(&code));
+        assert_eq!((used(&code), ready(&code)), (Some(0), READY));
+        assert!(!code.shelf().fill(&code), "no instance was taken");
+    }
+
+    #[test]
+    fn large_instances_are_neither_made_ahead_nor_kept() {
+        let sized = |pages: u32| {
+            let schema = lattice_meta::SchemaVersion::new(1);
+            let manifest = lattice_backend::machine::manifest::Manifest {
+                abi: lattice_backend::machine::manifest::ABI,
+                store_type: "org.example.large".parse().unwrap(),
+                schemas: schema..=schema,
+                elements: lattice_backend::machine::manifest::Elements::Rows,
+                methods: Vec::new(),
+                converts: Vec::new(),
+            };
+            let escaped = |byte: &u8| format!("\\{byte:02x}");
+            let manifest: String = manifest.encode().iter().map(escaped).collect();
+            let text = format!(
+                r#"(module (memory (export "memory") {pages})
+                    (func (export "lattice1_alloc") (param i32) (result i32) (i32.const 0))
+                    (func (export "lattice1_decode") (param i32 i32) (result i64) (i64.const 0))
+                    (func (export "lattice1_apply") (param i32 i32))
+                    (@custom "lattice.store" "{manifest}"))"#
+            );
+            Code::new(&wat::parse_str(text).unwrap()).unwrap()
+        };
+        let (small, large) = (sized(3), sized(5));
+        assert!(small.shelf().is_small && !large.shelf().is_small);
         let none = || -> WeakCode { panic!("the thread is not asked") };
-        assert!(shelf.take(none).is_none());
-        assert!(!shelf.is_asked.load(Ordering::SeqCst));
+        assert!(large.shelf().take(none).is_none());
+        for (code, kept) in [(small, 1), (large, 0)] {
+            code.shelf().begin();
+            code.discard(Running::make(&code).unwrap());
+            assert_eq!(used(&code), Some(kept));
+        }
     }
 }

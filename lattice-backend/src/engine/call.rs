@@ -18,8 +18,8 @@ pub(super) fn call<M: StateMachine>(
     let MethodEntry { method, call } = find(machine, name)?;
     match call {
         MethodCall::Query(query) => {
-            let args = args.to_bytes();
-            let args = Args::new(method, &args)?;
+            let bytes = encoded(args);
+            let args = Args::new(method, &bytes)?;
             let snapshot = engine.snapshot()?;
             let history = snapshot.history();
             Ok(contain(|| query(machine, args, &snapshot, &history))?)
@@ -55,6 +55,11 @@ pub(super) fn command<M: StateMachine>(
     }
 }
 
+/// The encoded arguments. The value is dropped, since both can be large.
+fn encoded(args: Value) -> Vec<u8> {
+    args.to_bytes()
+}
+
 fn find<'a, M: StateMachine>(
     machine: &'a M,
     name: &str,
@@ -77,7 +82,7 @@ fn make<M: StateMachine>(
     command: CommandFn<M>,
     args: Value,
 ) -> Result<M::Command, MethodError> {
-    let args = args.to_bytes();
-    let args = Args::new(method, &args)?;
+    let bytes = encoded(args);
+    let args = Args::new(method, &bytes)?;
     Ok(contain(|| Ok::<_, BackendError>(command(machine, args)))??)
 }

@@ -293,7 +293,10 @@ impl<M: StateMachine> Engine<M> {
     }
 
     /// Calls a command or a query by name. A command returns its receipt as a record: `author`,
-    /// `seq`, `op`, `apply_index`.
+    /// `seq`, `op`, `apply_index`. The arguments have the limits of encoded values:
+    /// [`MAX_VALUE_BYTES`](crate::machine::MAX_VALUE_BYTES),
+    /// [`MAX_VALUES`](crate::machine::MAX_VALUES),
+    /// [`MAX_VALUE_DEPTH`](crate::machine::MAX_VALUE_DEPTH).
     ///
     /// # Errors
     /// See [`MethodError`].

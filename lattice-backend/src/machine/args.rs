@@ -21,7 +21,8 @@ pub struct Args<'a> {
 
 impl<'a> Args<'a> {
     /// Checks the names and types of the arguments in `bytes`, the [encoding](Value::to_bytes) of a
-    /// record, or of null for no arguments.
+    /// record, or of null for no arguments. The values in lists and records are checked when they
+    /// are taken.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -49,11 +50,13 @@ impl<'a> Args<'a> {
         Ok(args)
     }
 
-    /// Reads arguments that the host has compared with the parameters of the method of this name,
-    /// as the host of a module does. The `take` methods still return an error for a wrong type.
+    /// Reads arguments that the host has encoded, and has compared with the parameters of the
+    /// method of this name, as the host of a module does. The `take` methods still return an error
+    /// for a wrong type.
     ///
     /// # Errors
-    /// [`CallError::Encoding`] if the bytes are not those of a record.
+    /// [`CallError::Encoding`] if the bytes do not begin as those of a record. Names are not
+    /// compared with each other, and bytes after a list or record at the end are not read.
     pub fn from_checked(method: &'a str, bytes: &'a [u8]) -> Result<Self, CallError> {
         let params = &[];
         match value_codec::record(bytes, true)? {

@@ -10,8 +10,9 @@
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec::Vec;
+use core::str::from_utf8;
 
-use lattice_meta::varint;
+use lattice_meta::{readable, varint};
 use unsigned_varint::decode;
 
 use crate::machine::record::{Field, Record};
@@ -214,7 +215,7 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn text(&mut self) -> Option<&'a str> {
-        match core::str::from_utf8(self.content()?) {
+        match from_utf8(self.content()?) {
             Ok(text) => Some(text),
             Err(_) => self.fail("a text in UTF-8 before here"),
         }
@@ -420,7 +421,7 @@ impl<'a> Field<'a> {
 
     /// The content as a text.
     pub(super) fn text_of(self) -> Result<&'a str, ValueError> {
-        core::str::from_utf8(self.content).map_err(|_| ValueError {
+        from_utf8(self.content).map_err(|_| ValueError {
             at: 0,
             expected: "a text in UTF-8".into(),
         })
@@ -444,6 +445,14 @@ pub(super) fn record(bytes: &[u8], is_checked: bool) -> Result<Option<Record<'_>
         true => reader.checked_fields(&mut record),
         false => reader.fields(0, &mut record),
     });
+    if !is_checked
+        && let Some((name, _)) = record.fields().find(|(name, _)| from_utf8(name).is_err())
+    {
+        return Err(ValueError {
+            at: 0,
+            expected: format!("names in UTF-8, found {}", readable(name)).into(),
+        });
+    }
     let read = read.filter(|()| reader.rest.is_empty());
     reader.result(read)?;
     Ok(Some(record))

@@ -254,6 +254,10 @@ fn names_are_in_ascending_order_in_the_arguments_and_in_their_records() {
     };
     let twice = b"\x07\x02\x05bytes\x04\x01b\x05bytes\x04\x01b";
     refused(Args::new(&method, twice).unwrap_err());
+    // Also if the argument is null, and so left out.
+    let not_text = b"\x07\x02\x05bytes\x04\x01b\x04li\x80t\x00";
+    let error = Args::new(&method, not_text).unwrap_err().to_string();
+    assert!(error.contains("names in UTF-8, found li\\x80t"), "{error}");
     let record = b"\x07\x02\x01a\x00\x01a\x00";
     let list = [&b"\x07\x02\x05bytes\x04\x01b\x04list\x06\x01"[..], record].concat();
     let args = || Args::new(&method, &list).unwrap();

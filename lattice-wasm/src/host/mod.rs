@@ -31,6 +31,14 @@ pub(crate) struct Context {
     log_lines: u32,
 }
 
+impl Context {
+    /// Drops what the host has read for the module.
+    pub(crate) fn drop_buffers(&mut self) {
+        self.parked = None;
+        self.scratch = Vec::new();
+    }
+}
+
 /// Counts the elements of a page of rows, while the module passes them.
 #[derive(Default)]
 pub(crate) struct Elements {
