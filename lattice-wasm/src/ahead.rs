@@ -239,8 +239,11 @@ fn attend(known: &mut Vec<Known>, requests: &Receiver<WeakCode>) {
 
 #[cfg(test)]
 mod tests {
+    use lattice_backend::machine::StateMachine;
+    use lattice_backend::machine::manifest::{ABI, Elements, Manifest, SECTION};
+
     use super::*;
-    use crate::guests;
+    use crate::{WasmMachine, WasmPayload, guests};
 
     /// Whether `is_so` holds within ten seconds.
     fn becomes(is_so: impl Fn() -> bool) -> bool {
@@ -339,30 +342,52 @@ mod tests {
         assert!(!code.shelf().fill(&code), "no instance was taken");
     }
 
+    /// A module with a memory of some pages, whose `decode` has this body.
+    fn module(pages: u32, decode: &str) -> Code {
+        let schema = lattice_meta::SchemaVersion::new(1);
+        let manifest = Manifest {
+            abi: ABI,
+            store_type: "org.example.ahead".parse().unwrap(),
+            schemas: schema..=schema,
+            elements: Elements::Rows,
+            methods: Vec::new(),
+            converts: Vec::new(),
+        };
+        let escaped = |byte: &u8| format!("\\{byte:02x}");
+        let manifest: String = manifest.encode().iter().map(escaped).collect();
+        let text = format!(
+            r#"(module (memory (export "memory") {pages})
+                (global $calls (mut i64) (i64.const 0))
+                (func (export "lattice1_alloc") (param i32) (result i32) (i32.const 8))
+                (func (export "lattice1_decode") (param i32 i32) (result i64) {decode})
+                (func (export "lattice1_apply") (param i32 i32))
+                (@custom "{SECTION}" "{manifest}"))"#
+        );
+        Code::new(&wat::parse_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn no_instance_serves_two_calls() {
+        // Invalid in a second call: a length of 1 for each earlier one.
+        let code = module(
+            1,
+            "(global.set $calls (i64.add (global.get $calls) (i64.const 1)))
+             (i64.store (i32.const 0) (i64.add (i64.load (i32.const 0)) (i64.const 1)))
+             (i64.sub (i64.add (global.get $calls) (i64.load (i32.const 0))) (i64.const 2))",
+        );
+        let machine = WasmMachine::new(code.clone(), &[]).unwrap();
+        for _ in 0..10 {
+            assert!(requests().is_none() || fills(&code));
+            for _ in 0..2 * READY {
+                let decoded = machine.decode(b"payload");
+                assert!(matches!(decoded, Ok(WasmPayload::Valid(_))), "{decoded:?}");
+            }
+        }
+    }
+
     #[test]
     fn large_instances_are_neither_made_ahead_nor_kept() {
-        let sized = |pages: u32| {
-            let schema = lattice_meta::SchemaVersion::new(1);
-            let manifest = lattice_backend::machine::manifest::Manifest {
-                abi: lattice_backend::machine::manifest::ABI,
-                store_type: "org.example.large".parse().unwrap(),
-                schemas: schema..=schema,
-                elements: lattice_backend::machine::manifest::Elements::Rows,
-                methods: Vec::new(),
-                converts: Vec::new(),
-            };
-            let escaped = |byte: &u8| format!("\\{byte:02x}");
-            let manifest: String = manifest.encode().iter().map(escaped).collect();
-            let text = format!(
-                r#"(module (memory (export "memory") {pages})
-                    (func (export "lattice1_alloc") (param i32) (result i32) (i32.const 0))
-                    (func (export "lattice1_decode") (param i32 i32) (result i64) (i64.const 0))
-                    (func (export "lattice1_apply") (param i32 i32))
-                    (@custom "lattice.store" "{manifest}"))"#
-            );
-            Code::new(&wat::parse_str(text).unwrap()).unwrap()
-        };
-        let (small, large) = (sized(3), sized(5));
+        let [small, large] = [3, 5].map(|pages| module(pages, "(i64.const 0)"));
         assert!(small.shelf().is_small && !large.shelf().is_small);
         let none = || -> WeakCode { panic!("the thread is not asked") };
         assert!(large.shelf().take(none).is_none());
