@@ -300,8 +300,9 @@ impl<'a> Values<'a> {
                 return Ok(());
             }
             Held::Inside { index } => {
-                if let Cell::Inside { value, .. } = Cell::decode(&self.row)? {
-                    self.put_value(index, value, data)?;
+                match Cell::decode(&self.row)? {
+                    Cell::Inside { value, .. } => self.put_value(index, value, data)?,
+                    _ => return Err(miscounted(self.key, 1)),
                 }
                 (self.join(index, data, history)?, 1)
             }

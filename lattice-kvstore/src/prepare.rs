@@ -252,7 +252,10 @@ fn encode(writes: &[Write<'_>], refs: &[OpRef], superseded: &Superseded) -> Vec<
     let mut used = Vec::with_capacity(refs.len());
     for (place, op) in places.iter_mut().zip(refs) {
         if *place != UNUSED {
-            *place = u32::try_from(used.len()).unwrap_or(UNUSED);
+            *place = match u32::try_from(used.len()) {
+                Ok(next) => next,
+                Err(_) => unreachable!("an op has fewer than 2^32 refs"),
+            };
             used.push(*op);
         }
     }
